@@ -1,0 +1,5 @@
+"""Print options under the module name that PyTorch gives them."""
+
+from flambeau.core.printing import get_printoptions, printoptions, set_printoptions
+
+__all__ = ["get_printoptions", "printoptions", "set_printoptions"]

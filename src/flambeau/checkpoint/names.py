@@ -1,0 +1,171 @@
+"""Names in torch's pickles, and what they are here.
+
+Public modules have torch's module paths, so nearly all is one rename of the first component. The table holds the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+from ..core import dtypes
+from ..core.devices import device
+from ..core.size import Size
+from ..core.tensor import Tensor
+from . import rebuild
+from .storages import STORAGE_TYPES, UNTYPED
+
+PACKAGES = {"torch": "flambeau", "torchvision": "flambeau.vision"}
+# what Python 2 called its builtins, which pickles of protocol 2 and below still do
+_PYTHON_2 = {
+    ("__builtin__", "long"): ("builtins", "int"),
+    ("__builtin__", "unicode"): ("builtins", "str"),
+    ("__builtin__", "xrange"): ("builtins", "range"),
+    ("copy_reg", "_reconstructor"): ("copyreg", "_reconstructor"),
+}
+# functions that torch has in C and which have another path here
+_C_MODULES = {
+    "torch._C._nn": ("flambeau.nn.functional", ""),
+    "torch._C._linalg": ("flambeau.linalg", "linalg_"),
+    "torch._C._special": ("flambeau.special", "special_"),
+    "torch._C._fft": ("flambeau.fft", "fft_"),
+}
+_NAMESPACES = ("torch.nn.functional", "torch", "torch.linalg", "torch.special", "torch.fft", "torch.nn.init")
+
+
+def get_layout(name: str) -> Any:
+    """The layout of a name; there is one here."""
+    if name != "torch.strided":
+        raise RuntimeError(f"tensors of the layout {name!r:.80} are not supported: save them with .to_dense()")
+    layout = getattr(sys.modules["flambeau"], "strided", None)
+    return name if layout is None else layout
+
+
+_REBUILD = (
+    rebuild._rebuild_tensor_v2,
+    rebuild._rebuild_tensor_v3,
+    rebuild._rebuild_tensor,
+    rebuild._rebuild_parameter,
+    rebuild._rebuild_parameter_with_state,
+    rebuild._rebuild_device_tensor_from_numpy,
+    rebuild._rebuild_device_tensor_from_cpu_tensor,
+)
+
+# (module, name) in the file -> the object here. Of several names for an object, the first is the one we write.
+TORCH: dict[tuple[str, str], Any] = {
+    **{("torch._utils", f.__name__): f for f in _REBUILD},
+    ("torch._utils", "_rebuild_xla_tensor"): rebuild._rebuild_device_tensor_from_numpy,
+    ("torch._tensor", "_rebuild_from_type_v2"): rebuild._rebuild_from_type_v2,
+    ("torch._tensor", "_rebuild_from_type"): rebuild._rebuild_from_type,
+    ("torch.tensor", "_rebuild_from_type"): rebuild._rebuild_from_type,
+    ("torch", "Tensor"): Tensor,
+    ("torch._tensor", "Tensor"): Tensor,
+    ("torch._C", "TensorBase"): Tensor,
+    ("torch", "Size"): Size,
+    ("torch", "device"): device,
+    ("torch", "dtype"): dtypes.dtype,
+    ("torch.serialization", "_get_layout"): get_layout,
+    **{("torch", d.name): d for d in dtypes.DTYPES},
+    **{("torch", alias): d for alias, d in dtypes.ALIASES.items()},
+    **{("torch", t.name): t for t in STORAGE_TYPES.values()},
+    ("torch.storage", "UntypedStorage"): UNTYPED,
+    ("torch", "UntypedStorage"): UNTYPED,
+}
+_WRITTEN: dict[int, tuple[str, str]] = {}
+for _name, _object in TORCH.items():
+    _WRITTEN.setdefault(id(_object), _name)
+
+_FOREIGN_DTYPES = "float8 float4 complex32 chalf qint quint bits uint1 uint2 uint3 uint4 uint5 uint6 uint7 int1 int2 int3 int4 int5 int6 int7"
+_FOREIGN = {
+    "_rebuild_sparse_tensor": "sparse tensors are not supported: save them with .to_dense()",
+    "_rebuild_sparse_csr_tensor": "sparse tensors are not supported: save them with .to_dense()",
+    "_rebuild_qtensor": "quantised tensors are not supported: save them with .dequantize()",
+    "_rebuild_nested_tensor": "nested tensors are not supported: save them with .to_padded_tensor(...)",
+    "_rebuild_meta_tensor_no_storage": "meta tensors, which have no values, are not supported",
+    "_rebuild_wrapper_subclass": "wrapper subclasses of tensors are not supported",
+}
+
+
+def unsupported(module: str, name: str) -> str | None:
+    """Why flambeau cannot have what torch calls by this name, if that is known."""
+    if module in ("torch", "torch._utils", "torch.storage") and (module, name) not in TORCH:
+        if name in _FOREIGN:
+            return _FOREIGN[name]
+        if module == "torch" and name.startswith(("QInt", "QUInt")) and name.endswith("Storage"):
+            return _FOREIGN["_rebuild_qtensor"]
+        if module == "torch" and name.startswith(tuple(_FOREIGN_DTYPES.split())):
+            return f"the dtype torch.{name} is not supported: convert the tensors before saving them"
+    return None
+
+
+def modern(module: str, name: str) -> tuple[str, str]:
+    """A Python 2 name as Python 3 has it; others unchanged."""
+    if module == "__builtin__" and (module, name) not in _PYTHON_2:
+        return "builtins", name
+    return _PYTHON_2.get((module, name), (module, name))
+
+
+def here(module: str) -> str:
+    """A module's path in flambeau: `torch.nn` is `flambeau.nn`; other modules are unchanged."""
+    first, dot, rest = module.partition(".")
+    return PACKAGES.get(first, first) + dot + rest
+
+
+def there(module: str) -> str:
+    """The opposite: a module's path in torch."""
+    for theirs, ours in sorted(PACKAGES.items(), key=lambda pair: -len(pair[1])):
+        if module == ours or module.startswith(ours + "."):
+            return theirs + module[len(ours) :]
+    return module
+
+
+def written(thing: Any, name: str | None = None) -> tuple[str, str] | None:
+    """Under which (module, name) something of flambeau's is written, so that torch finds its own; None for all else."""
+    if (known := _WRITTEN.get(id(thing))) is not None:
+        return known
+    module = getattr(thing, "__module__", None)
+    name = name or getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or there(module) == module:
+        return None
+    for namespace in _NAMESPACES if module.startswith(("flambeau.core.", "flambeau.ops.")) else ():
+        found = sys.modules.get(here(namespace))
+        if found is not None and getattr(found, name, None) is thing:
+            return namespace, name
+    return there(module), name
+
+
+def find(module: str, name: str) -> Any:
+    """What a name in a trusted torch pickle means here; None if it is not one of torch's.
+
+    Raises RuntimeError for what flambeau cannot have, AttributeError for what it does not have yet.
+    """
+    if (known := TORCH.get((module, name))) is not None:
+        return known
+    if (reason := unsupported(module, name)) is not None:
+        raise RuntimeError(reason)
+    if module.partition(".")[0] not in PACKAGES:
+        return None
+    if (module, name) in (("torch._C", "_VariableFunctionsClass"), ("torch._C", "_VariableFunctions")):
+        return importlib.import_module("flambeau")
+    places = [(here(module), name)]
+    if module in _C_MODULES:
+        path, prefix = _C_MODULES[module]
+        places.append((path, name.removeprefix(prefix)))
+    if module == "torch.functional" or module.startswith("torch._"):
+        places += [(here(namespace), name) for namespace in _NAMESPACES]
+    for path, attribute in places:
+        try:
+            found: Any = importlib.import_module(path)
+        except ModuleNotFoundError as e:
+            if e.name is None or not (path + ".").startswith(e.name + "."):
+                raise
+            continue
+        for part in attribute.split("."):
+            found = getattr(found, part, None)
+            if found is None:
+                break
+        if found is not None and not isinstance(found, ModuleType):
+            return found
+    raise AttributeError(f"this checkpoint needs {module}.{name}, which flambeau does not have yet")

@@ -1,0 +1,206 @@
+"""The functions that a checkpoint's pickle calls to make tensors: torch's names, our own checks and results.
+
+They trust none of their arguments, since a file chooses them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..core import dtypes
+from ..core.geometry import contiguous_strides
+from ..core.grad_mode import no_grad
+from ..core.tensor import _INTERNAL, Tensor, from_storage
+from ..core.tensor import wrap as _wrap
+from .archive import brief
+from .storages import TypedStorage, UntypedStorage
+
+_MAX_DIMS = 64
+_MAX = 2**63 - 1
+
+
+def _bad(what: str) -> RuntimeError:
+    return RuntimeError(f"the checkpoint is damaged: {what}")
+
+
+def _numbers(value: object, what: str) -> tuple[int, ...]:
+    if not isinstance(value, (tuple, list)) or len(value) > _MAX_DIMS:
+        raise _bad(f"a tensor's {what} should be at most {_MAX_DIMS} numbers, got {brief(value)}")
+    for n in value:
+        _number(n, what)
+    return tuple(value)
+
+
+def _number(value: object, what: str) -> int:
+    if type(value) is not int or not 0 <= value <= _MAX:
+        raise _bad(f"a tensor's {what} should be counts from 0 to 2**63 - 1, got {brief(value)}")
+    return value
+
+
+def _flag(value: object, what: str) -> bool:
+    if type(value) is not bool:
+        raise _bad(f"{what} should be True or False, got {brief(value)}")
+    return value
+
+
+def _rebuild_tensor_v2(
+    storage: Any,
+    storage_offset: int,
+    size: Any,
+    stride: Any,
+    requires_grad: bool,
+    backward_hooks: Any,
+    metadata: Any = None,
+) -> Tensor:
+    """A tensor that looks into `storage`."""
+    if not isinstance(storage, TypedStorage):
+        raise _bad(f"a tensor should lie in a typed storage, got {brief(storage)}")
+    return _tensor(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata)
+
+
+def _rebuild_tensor_v3(
+    storage: Any,
+    storage_offset: int,
+    size: Any,
+    stride: Any,
+    requires_grad: bool,
+    backward_hooks: Any,
+    dtype: Any,
+    metadata: Any = None,
+) -> Tensor:
+    """The same for a storage of bytes, which does not know its dtype."""
+    if isinstance(storage, TypedStorage):
+        storage = storage.untyped()
+    if not isinstance(storage, UntypedStorage) or not isinstance(dtype, dtypes.dtype):
+        raise _bad(f"a tensor should have a storage and a dtype, got {brief(storage)} and {brief(dtype)}")
+    if storage.nbytes() % dtype.itemsize:
+        raise _bad(f"{storage.nbytes()} bytes are no whole number of {dtype} elements")
+    typed = TypedStorage(storage, dtype)
+    return _tensor(typed, storage_offset, size, stride, requires_grad, backward_hooks, metadata)
+
+
+def _rebuild_tensor(storage: Any, storage_offset: int, size: Any, stride: Any) -> Tensor:
+    """The form of the first versions of torch."""
+    return _rebuild_tensor_v2(storage, storage_offset, size, stride, False, None)
+
+
+def _tensor(
+    storage: TypedStorage, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, metadata: Any
+) -> Tensor:
+    offset = _number(offset, "storage offset")
+    shape, strides = _numbers(size, "sizes"), _numbers(stride, "strides")
+    if len(shape) != len(strides):
+        raise _bad(f"a tensor has {len(shape)} sizes but {len(strides)} strides")
+    dtype, numel = storage.dtype, math.prod(shape)
+    if math.prod(max(n, 1) for n in shape) * dtype.itemsize > _MAX:
+        raise _bad(f"a tensor of the sizes {brief(list(shape))} would have more bytes than 64 bits can count")
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if numel else offset - 1
+    if last >= storage.size():
+        raise _bad(
+            f"a tensor with sizes {brief(list(shape))}, strides {brief(list(strides))} and storage offset {offset} reaches "
+            f"beyond its storage of {storage.size()} elements"
+        )
+    if _flag(requires_grad, "requires_grad") and not (dtype.is_floating_point or dtype.is_complex):
+        raise _bad(f"a tensor of dtype {dtype} cannot require gradients")
+    if hooks is not None and not isinstance(hooks, dict):
+        raise _bad(f"a tensor's backward hooks should be a dict, got {brief(hooks)}")
+    conj, neg = _lazy_bits(metadata)
+    if neg and dtype is dtypes.bool:
+        raise _bad("bools have no negative")
+    whole = storage.size() == storage.untyped().nbytes() // dtype.itemsize
+    whole = whole and offset == 0 and numel == storage.size() and strides == contiguous_strides(shape)
+    cell = storage.untyped().cell(dtype, shape if whole else None, conj and dtype.is_complex, neg)
+    tensor = from_storage(cell, shape, strides, storage._start + offset)
+    return tensor.requires_grad_() if requires_grad else tensor
+
+
+def _lazy_bits(metadata: Any) -> tuple[bool, bool]:
+    """torch may leave a conjugation or negation to whoever reads the tensor, and notes it here."""
+    if metadata is None:
+        return False, False
+    if not isinstance(metadata, dict) or not set(metadata) <= {"conj", "neg"}:
+        raise RuntimeError(f"this checkpoint says something of a tensor that flambeau does not know: {brief(metadata)}")
+    return tuple(_flag(metadata.get(bit, False), bit) for bit in ("conj", "neg"))  # type: ignore[return-value]
+
+
+def _rebuild_parameter(data: Any, requires_grad: bool = True, backward_hooks: Any = None) -> Tensor:
+    """A parameter around `data`."""
+    from ..nn.parameter import Parameter  # here, since nn.Module itself pickles through this package
+
+    if not isinstance(data, Tensor):
+        raise _bad(f"a parameter should be made from a tensor, got {brief(data)}")
+    dtype = data.dtype
+    if _flag(requires_grad, "requires_grad") and not (dtype.is_floating_point or dtype.is_complex):
+        raise _bad(f"a parameter of dtype {dtype} cannot require gradients")
+    return Parameter(data, requires_grad)
+
+
+def _rebuild_parameter_with_state(data: Any, requires_grad: bool, backward_hooks: Any, state: Any) -> Tensor:
+    """The same, with Python attributes."""
+    return set_state(_rebuild_parameter(data, requires_grad, backward_hooks), state)
+
+
+def _rebuild_from_type_v2(function: Any, new_type: Any, args: Any, state: Any) -> Tensor:
+    """A tensor of a subclass, or one with Python attributes."""
+    if function not in (_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_parameter):
+        raise _bad(f"tensors are not made by {brief(function)}")
+    if not isinstance(new_type, type) or not issubclass(new_type, Tensor) or not isinstance(args, tuple):
+        raise _bad(f"a tensor's class should be a subclass of Tensor, got {brief(new_type)}")
+    try:
+        tensor = function(*args)
+    except TypeError as e:
+        raise _bad(f"a tensor's description has the wrong number of parts: {len(args)}") from e
+    if new_type is not type(tensor) and new_type is not Tensor:
+        tensor = Tensor._make_subclass(new_type, tensor.detach(), tensor.requires_grad)
+    return set_state(tensor, state)
+
+
+def _rebuild_from_type(function: Any, new_type: Any, args: Any, state: Any) -> Tensor:
+    """The older form of the same."""
+    return _rebuild_from_type_v2(function, new_type, args, state)
+
+
+def set_state(tensor: Any, state: Any) -> Any:
+    """Set Python attributes: a dict, or a pair of it and one for the slots. They cannot hide what a tensor has itself."""
+    parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+    for part in parts:
+        if part is None:
+            continue
+        if not isinstance(part, dict):
+            raise _bad(f"a tensor's attributes should be a dict, got {brief(part)}")
+        for name, value in part.items():
+            if type(name) is not str or name in _INTERNAL or name.startswith("__"):
+                raise _bad(f"a tensor cannot be given the attribute {brief(name)}")
+            inherited = getattr(type(tensor), name, None)
+            if inherited is not None and (callable(inherited) or hasattr(type(inherited), "__get__")):
+                raise _bad(f"the attribute {brief(name)} would hide one that tensors have")
+            tensor.__dict__[name] = value
+    return tensor
+
+
+def _rebuild_device_tensor_from_numpy(data: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
+    """How torch writes the tensors of devices whose memory it cannot read, such as TPUs; they come to the CPU."""
+    if not isinstance(data, np.ndarray) or not isinstance(dtype, dtypes.dtype):
+        raise _bad(f"a tensor should be made from an array and a dtype, got {brief(data)} and {brief(dtype)}")
+    return _finish(_wrap(jax.device_put(data.astype(dtype.numpy))), requires_grad)
+
+
+def _rebuild_device_tensor_from_cpu_tensor(data: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
+    """The newer form of the same."""
+    if not isinstance(data, Tensor) or data.dtype is not dtype:
+        raise _bad(f"a tensor should be made from another of its dtype {brief(dtype)}")
+    return _finish(data, requires_grad)
+
+
+def _finish(tensor: Tensor, requires_grad: Any) -> Tensor:
+    if _flag(requires_grad, "requires_grad"):
+        if not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
+            raise _bad(f"a tensor of dtype {tensor.dtype} cannot require gradients")
+        with no_grad():
+            tensor.requires_grad_()
+    return tensor
+

@@ -1,0 +1,198 @@
+"""Storages on their way between a file and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..core import devices, dtypes
+from ..core.storage import Storage
+from .archive import brief
+
+
+class StorageType:
+    """What stands for `torch.FloatStorage` and its like: the element type of a storage in a file."""
+
+    __slots__ = ("name", "dtype")
+
+    def __init__(self, name: str, dtype: dtypes.dtype | None):
+        self.name = name
+        self.dtype = dtype  # None: bytes without a type
+
+    def __repr__(self) -> str:
+        return f"<torch storage type {self.name}>"
+
+    @property
+    def itemsize(self) -> int:
+        return 1 if self.dtype is None else self.dtype.itemsize
+
+
+UNTYPED = StorageType("UntypedStorage", None)
+# torch has such classes for its older types only; the others are written as bytes, with the type beside them
+STORAGE_TYPES: dict[dtypes.dtype, StorageType] = {
+    d: StorageType(f"{d.abbr}Storage", d)
+    for d in dtypes.DTYPES
+    if d not in (dtypes.uint16, dtypes.uint32, dtypes.uint64)
+}
+
+
+class UntypedStorage:
+    """The bytes of a storage, and the device on which its tensors are to be."""
+
+    def __init__(self, data: np.ndarray, device: devices.device = devices.CPU, swapped: bool = False):
+        self._data = data  # uint8, as in the file
+        self._swapped = swapped  # whether the file's byte order is not this machine's
+        self._cells: dict[tuple[dtypes.dtype, bool, bool], Storage] = {}
+        self.device = device
+
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return self._data.size
+
+    size = nbytes
+    __len__ = nbytes
+
+    def to(self, device: Any) -> UntypedStorage:
+        """The storage for another device; itself if it is for that one already."""
+        target = devices.device(device)
+        if target == self.device:
+            return self
+        if not devices.jax_devices(target.type):
+            if target.type == "cuda":
+                raise RuntimeError(
+                    "this checkpoint's tensors are tagged for a CUDA device, but torch.cuda.is_available() is False. To "
+                    "load them into the CPU's memory use torch.load(..., map_location=torch.device('cpu'))"
+                )
+            raise RuntimeError(
+                f"don't know how to restore a storage that is tagged with {brief(str(target))}: there is no such device here. "
+                "Name another one, as in torch.load(..., map_location='cpu')"
+            )
+        devices.to_jax(target)
+        return UntypedStorage(self._data, target, self._swapped)
+
+    def cpu(self) -> UntypedStorage:
+        """The storage for the CPU."""
+        return self.to(devices.CPU)
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> UntypedStorage:
+        """The storage for a GPU."""
+        return self.to("cuda" if device is None else device)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._data[index]
+        return UntypedStorage(found, self.device, self._swapped) if isinstance(index, slice) else int(found)
+
+    def tolist(self) -> list[int]:
+        """The bytes as numbers."""
+        return self._data.tolist()
+
+    def __repr__(self) -> str:
+        return f"[torch.storage.UntypedStorage(device={self.device}) of size {self.nbytes()}]"
+
+    def array(self, dtype: dtypes.dtype) -> np.ndarray:
+        """The elements, flat, in this machine's byte order."""
+        data = self._data
+        if dtype is dtypes.bool:
+            return data != 0  # a bool of any other bit pattern would be undefined behaviour
+        if self._swapped:
+            unit = dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize
+            data = data.view(f"u{unit}").byteswap().view(np.uint8)
+        return data.view(dtype.numpy)
+
+    def cell(self, dtype: dtypes.dtype, shape: tuple[int, ...] | None, conj: bool = False, neg: bool = False) -> Storage:
+        """The cell that all tensors here look into. `shape` is the first one's if that shows all of it, else None."""
+        key = (dtype, conj, neg)
+        cell = self._cells.get(key)
+        if cell is None:
+            if any(held[0] is not dtype for held in self._cells):
+                raise RuntimeError("the checkpoint is damaged: tensors of different dtypes lie in the same storage")
+            array = self.array(dtype)
+            if conj:
+                array = np.conjugate(array)
+            if neg:
+                array = np.negative(array)
+            if shape is not None:
+                array = array.reshape(shape)
+            cell = self._cells[key] = Storage(jax.device_put(array, devices.to_jax(self.device)))
+        return cell
+
+
+class TypedStorage:
+    """A stretch of an untyped storage, seen as elements of one type."""
+
+    def __init__(self, storage: UntypedStorage, dtype: dtypes.dtype, start: int = 0, count: int | None = None):
+        self._storage = storage
+        self._start = start
+        self._count = storage.nbytes() // dtype.itemsize - start if count is None else count
+        self.dtype = dtype
+
+    @property
+    def device(self) -> devices.device:
+        return self._storage.device
+
+    def untyped(self) -> UntypedStorage:
+        """The whole storage as bytes."""
+        return self._storage
+
+    def size(self) -> int:
+        """The number of elements."""
+        return self._count
+
+    __len__ = size
+
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return self._count * self.dtype.itemsize
+
+    def _array(self) -> np.ndarray:
+        return self._storage.array(self.dtype)[self._start : self._start + self._count]
+
+    def __getitem__(self, index: int) -> Any:
+        return self._array()[index].item()
+
+    def tolist(self) -> list[Any]:
+        """The elements as Python numbers."""
+        return self._array().tolist()
+
+    def __repr__(self) -> str:
+        return f"[torch.storage.TypedStorage(dtype={self.dtype}, device={self.device}) of size {self._count}]"
+
+
+def restorer(map_location: Any) -> Callable[[UntypedStorage, str], UntypedStorage]:
+    """From `map_location` (None, a device or its name, a dict of names, a function), what puts storages in their place."""
+    if map_location is None:
+        return _restore
+    if isinstance(map_location, (str, devices.device)):
+        return lambda storage, tag: _restore(storage, str(map_location))
+    if isinstance(map_location, dict):
+        return lambda storage, tag: _restore(storage, str(map_location.get(tag, tag)))
+    if not callable(map_location):
+        raise TypeError(
+            f"map_location should be a device, its name, a dict or a function, got {type(map_location).__name__}"
+        )
+
+    def by_function(storage: UntypedStorage, tag: str) -> UntypedStorage:
+        placed = map_location(storage, tag)
+        if placed is None:
+            return _restore(storage, tag)
+        if isinstance(placed, TypedStorage):
+            placed = placed.untyped()
+        if not isinstance(placed, UntypedStorage) or placed.nbytes() != storage.nbytes():
+            raise TypeError(f"map_location should return the storage, moved, or None; it returned {brief(placed)}")
+        return placed
+
+    return by_function
+
+
+def _restore(storage: UntypedStorage, tag: str) -> UntypedStorage:
+    try:
+        target = devices.device(tag)
+    except RuntimeError as e:
+        raise RuntimeError(
+            f"don't know how to restore a storage that is tagged with {brief(tag)}, which names no device. Name one, as in "
+            "torch.load(..., map_location='cpu')"
+        ) from e
+    return storage.to(target)

@@ -1,0 +1,600 @@
+"""The engine that runs the tape backwards, `grad`, hooks on tensors and nodes, and user-defined `Function`s."""
+
+from __future__ import annotations
+
+import heapq
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .grad_mode import set_grad_enabled
+from .grad_mode import state as grad_state
+from .operator import Array, operator
+from .tape import AccumulateGrad, Edge, Node, Taped, add_arrays, add_taped, is_differentiable
+from .tensor import Tensor, wrap
+
+_new = object.__new__
+
+
+class RemovableHandle:
+    """Takes a hook out again: `handle.remove()`, or at the end of `with handle:`."""
+
+    next_id = 0
+
+    def __init__(self, hooks: Any, *, extra_dict: Any = None):
+        self.hooks_dict_ref = weakref.ref(hooks)
+        self.id = RemovableHandle.next_id
+        RemovableHandle.next_id += 1
+        extras = extra_dict if isinstance(extra_dict, (list, tuple)) else [] if extra_dict is None else [extra_dict]
+        self.extra_dict_ref = tuple(weakref.ref(e) for e in extras)
+
+    def remove(self) -> None:
+        """Take the hook out; a second time does nothing."""
+        for ref in (self.hooks_dict_ref, *self.extra_dict_ref):
+            hooks = ref()
+            if hooks is not None:
+                hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+    def __getstate__(self) -> Any:
+        return (self.hooks_dict_ref(), self.id, tuple(r() for r in self.extra_dict_ref))
+
+    def __setstate__(self, state: Any) -> None:
+        hooks, self.id, extras = state[0], state[1], state[2] if len(state) > 2 else ()
+        self.hooks_dict_ref = weakref.ref(OrderedDict() if hooks is None else hooks)
+        self.extra_dict_ref = tuple(weakref.ref(OrderedDict() if e is None else e) for e in extras)
+        RemovableHandle.next_id = max(RemovableHandle.next_id, self.id + 1)
+
+
+class Hooks(OrderedDict):
+    """Hooks in the order of registration, by their handle's id."""
+
+    def add(self, hook: Any) -> RemovableHandle:
+        handle = RemovableHandle(self)
+        self[handle.id] = hook
+        return handle
+
+
+def _tensor(taped: Taped | None) -> Tensor | None:
+    if taped is None:
+        return None
+    made = wrap(taped[0])
+    made._edge = taped[1]
+    return made
+
+
+def _taped(tensor: Tensor | None) -> Taped | None:
+    return None if tensor is None else (tensor._array, tensor._tape_edge())
+
+
+def backward(
+    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+) -> None:
+    """Add the gradients of `tensors` to the `.grad` of the leaves (or of `inputs` only).
+
+    `grad_tensors` weighs the outputs; it may be left out for those of one element. Raises RuntimeError for outputs off
+    the tape, for shapes that do not match, and for a graph that was freed by an earlier call.
+    """
+    roots = _sequence(tensors)
+    targets = None if inputs is None else _sequence(inputs)
+    if targets is not None and not targets:
+        raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+    wanted = None if targets is None else [_target_edge(t) for t in targets]
+    _run(roots, _root_grads(roots, grad_tensors), bool(create_graph if retain_graph is None else retain_graph),
+         create_graph, wanted, accumulate=targets or ())  # fmt: skip
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` by `inputs`, without touching `.grad`.
+
+    An input that the outputs do not depend on gives RuntimeError, or None with `allow_unused`, or zeros with
+    `materialize_grads`.
+    """
+    if is_grads_batched:
+        raise NotImplementedError("grad(is_grads_batched=True) is not there yet; call grad once per row")
+    if allow_unused is False and materialize_grads:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True")
+    roots, targets = _sequence(outputs), _sequence(inputs)
+    found = _run(
+        roots,
+        _root_grads(roots, grad_outputs),
+        bool(create_graph if retain_graph is None else retain_graph),
+        create_graph,
+        [_target_edge(t) for t in targets],
+    )
+    result: list[Tensor | None] = []
+    for target, value in zip(targets, found, strict=True):
+        if value is None:
+            if materialize_grads:
+                value = wrap(jnp.zeros(target.shape, target._np_dtype))
+            elif not allow_unused:
+                raise RuntimeError(
+                    "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+                    "this is the desired behavior."
+                )
+        result.append(value)
+    return tuple(result)
+
+
+def _sequence(value: Any) -> list[Tensor]:
+    return [value] if isinstance(value, Tensor) else list(value)
+
+
+def _target_edge(target: Tensor) -> Edge:
+    edge = target._tape_edge()
+    if edge is None:
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return edge
+
+
+def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
+    gradients = [None] * len(roots) if given is None else _sequence(given)
+    if len(gradients) != len(roots):
+        raise RuntimeError(f"got {len(roots)} tensors and {len(gradients)} gradients")
+    made: list[Taped] = []
+    for i, (root, gradient) in enumerate(zip(roots, gradients, strict=True)):
+        if root._tape_edge() is None:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        if gradient is None:
+            if root._storage.value.size != 1 if root._view is None else root._view.numel != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            if root._np_dtype.kind == "c":
+                raise RuntimeError(
+                    f"grad can be implicitly created only for real scalar outputs but got {root.dtype}"
+                )
+            made.append((_one(tuple(root.shape), root._np_dtype), None))
+            continue
+        if not isinstance(gradient, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+        if gradient.shape != root.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of "
+                f"{root.shape}."
+            )
+        made.append((gradient._array, gradient._tape_edge()))
+    return made
+
+
+_ones: dict[Any, Any] = {}
+
+
+def _one(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    found = _ones.get((shape, dtype))
+    if found is None:
+        found = _ones[shape, dtype] = jax.device_put(np.ones(shape, dtype))
+    return found
+
+
+class _Needed:
+    """Which nodes lie on a path from the roots to the wanted edges."""
+
+    def __init__(self, roots: list[Edge], wanted: list[Edge]):
+        targets = {id(e[0]) for e in wanted}
+        self.known: dict[int, bool] = {}
+        stack: list[tuple[Node, bool]] = [(e[0], False) for e in roots]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                below = any(e is not None and self.known.get(id(e[0]), False) for e in node.edges)
+                self.known[id(node)] = below or id(node) in targets
+                self.expand = getattr(self, "expand", set())
+                if below:
+                    self.expand.add(id(node))
+            elif id(node) not in self.known:
+                self.known[id(node)] = False
+                stack.append((node, True))
+                stack.extend((e[0], False) for e in node.edges if e is not None and id(e[0]) not in self.known)
+
+    def __contains__(self, node: Node) -> bool:
+        return self.known.get(id(node), False)
+
+
+def _run(
+    roots: list[Tensor],
+    gradients: list[Taped],
+    retain: bool,
+    taped: bool,
+    wanted: list[Edge] | None = None,
+    accumulate: Sequence[Tensor] = (),
+) -> list[Tensor | None]:
+    """Send the gradients down the tape. Nodes run in the reverse order of their making, so each is complete when it runs.
+
+    Without `wanted`, leaves collect; with it, the gradients at these edges are returned (and added to the `.grad` of
+    the tensors in `accumulate`).
+    """
+    edges: list[Edge] = [r._tape_edge() for r in roots]  # type: ignore[misc]
+    needed = None if wanted is None else _Needed(edges, wanted)
+    arrived: dict[Edge, Taped] = {}
+    waiting: dict[Node, list[Taped | None]] = {}
+    heap: list[tuple[int, Any]] = []
+
+    def send(edge: Edge, value: Taped) -> None:
+        node, number = edge
+        slots = waiting.get(node)
+        if slots is None:
+            slots = waiting[node] = [None] * node.outputs
+            heapq.heappush(heap, (-node.order, node))
+        held = slots[number]
+        if held is None:
+            slots[number] = value
+        elif taped:
+            slots[number] = add_taped(held, value)
+        else:
+            slots[number] = (add_arrays(held[0], value[0]), None)
+
+    for edge, gradient in zip(edges, gradients, strict=True):
+        send(edge, gradient)
+    targets = {} if wanted is None else {e: None for e in wanted}
+    with set_grad_enabled(taped):
+        while heap:
+            node = heapq.heappop(heap)[1]
+            slots = waiting.pop(node)
+            if node.pre_hooks:
+                slots = _pre_hooks(node, slots)
+            if targets:
+                for number, value in enumerate(slots):
+                    if value is not None and (node, number) in targets:
+                        arrived[node, number] = value
+                if needed is not None and id(node) not in getattr(needed, "expand", ()):
+                    continue
+            if type(node) is AccumulateGrad:
+                if wanted is None and slots[0] is not None:
+                    _accumulate(node, slots[0], taped)
+                continue
+            if taped:
+                results = list(node.backward_taped(slots))
+            else:
+                results = [
+                    None if r is None else (r, None) for r in node.backward([None if s is None else s[0] for s in slots])
+                ]
+            if node.post_hooks:
+                results = _post_hooks(node, results, slots)
+            if not retain:
+                node.release()
+            for edge, value in zip(node.edges, results, strict=True):
+                if edge is not None and value is not None and (needed is None or edge[0] in needed):
+                    send(edge, value)
+        for target in accumulate:
+            value = arrived.get(target._tape_edge())  # type: ignore[arg-type]
+            if value is not None:
+                _add_to_grad(target, value, taped)
+    return [_tensor(arrived.get(e)) for e in wanted or ()]
+
+
+def _pre_hooks(node: Node, slots: list[Taped | None]) -> list[Taped | None]:
+    """Hooks on single outputs (tensor hooks) and, under the key None, on all of them (node pre-hooks)."""
+    assert node.pre_hooks is not None
+    slots = list(slots)
+    for number, hooks in list(node.pre_hooks.items()):
+        for hook in list(hooks.values()):
+            if number is None:
+                given = tuple(map(_tensor, slots))
+                out = hook(given)
+                if out is not None:
+                    out = out if isinstance(out, tuple) else (out,)
+                    slots = [_taped(o) for o in out]
+            elif slots[number] is not None:
+                value = _tensor(slots[number])
+                out = hook(value)
+                if out is not None:
+                    assert value is not None
+                    if not isinstance(out, Tensor):
+                        raise TypeError(f"hook returned {type(out).__name__}; expected a Tensor or None")
+                    if out.shape != value.shape:
+                        raise RuntimeError(
+                            f"hook has changed the size of value: it was {list(value.shape)}, the hook returned {list(out.shape)}"
+                        )
+                    slots[number] = _taped(out)
+    return slots
+
+
+def _post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
+    assert node.post_hooks is not None
+    for hook in list(node.post_hooks.values()):
+        out = hook(tuple(map(_tensor, results)), tuple(map(_tensor, slots)))
+        if out is not None:
+            out = out if isinstance(out, (tuple, list)) else (out,)
+            results = [_taped(o) for o in out]
+    return results
+
+
+def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
+    leaf = node.leaf()
+    if leaf is None:
+        return
+    _add_to_grad(leaf, value, taped)
+    if node.done_hooks:
+        for hook in list(node.done_hooks.values()):
+            hook(leaf)
+
+
+def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
+    held = leaf._grad
+    if held is None:
+        leaf._grad = _tensor(value)
+    elif taped or held._tape_edge() is not None:
+        leaf._grad = _tensor(add_taped((held._array, held._tape_edge()), value))
+    else:
+        held._write(add_arrays(held._array, value[0]))
+
+
+# --- what tensors and nodes offer ------------------------------------------------------------------------------------
+
+
+def _tensor_backward(
+    self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+) -> None:
+    """Add the gradients of this tensor to the `.grad` of the leaves that it was computed from."""
+    backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+
+
+def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call `hook(grad)` when this tensor's gradient is known; what it returns, if anything, takes its place."""
+    edge = self._tape_edge()
+    if edge is None:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    return _hooks_of(edge[0], edge[1]).add(hook)
+
+
+def _hooks_of(node: Node, number: int | None) -> Hooks:
+    if node.pre_hooks is None:
+        node.pre_hooks = {}
+    return node.pre_hooks.setdefault(number, Hooks())  # type: ignore[arg-type]
+
+
+def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    """Call `hook(tensor)` each time after this leaf's `.grad` has been added to."""
+    edge = self._tape_edge()
+    if edge is None:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    if type(edge[0]) is not AccumulateGrad:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    if edge[0].done_hooks is None:
+        edge[0].done_hooks = Hooks()
+    return edge[0].done_hooks.add(hook)
+
+
+def _retain_grad(self: Tensor) -> None:
+    """Keep this computed tensor's gradient in `.grad`; nothing to do for a leaf."""
+    edge = self._tape_edge()
+    if edge is None:
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    if type(edge[0]) is AccumulateGrad or self._retains_grad:
+        return
+    self._retains_grad = True
+    ref = weakref.ref(self)
+
+    def keep(gradient: Tensor) -> None:
+        tensor = ref()
+        if tensor is not None:
+            held = tensor._grad
+            tensor._grad = gradient if held is None else wrap(add_arrays(held._array, gradient._array))
+
+    _hooks_of(edge[0], edge[1]).add(keep)
+
+
+Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
+Tensor.register_hook = _register_hook  # type: ignore[attr-defined]
+Tensor.register_post_accumulate_grad_hook = _register_post_accumulate_grad_hook  # type: ignore[attr-defined]
+Tensor.retain_grad = _retain_grad  # type: ignore[attr-defined]
+
+
+def _node_hook(self: Node, hook: Any) -> RemovableHandle:
+    if self.post_hooks is None:
+        self.post_hooks = Hooks()
+    return self.post_hooks.add(hook)  # type: ignore[attr-defined]
+
+
+def _node_metadata(self: Node) -> dict[Any, Any]:
+    if not hasattr(self, "metadata_"):
+        self.metadata_ = {}
+    return self.metadata_
+
+
+def _node_call(self: Node, *gradients: Tensor) -> Any:
+    results = self.backward_taped([_taped(g) for g in gradients])
+    made = tuple(map(_tensor, results))
+    return made[0] if len(made) == 1 else made
+
+
+def _node_repr(self: Node) -> str:
+    return f"<{self.name} object at {id(self):#x}>"
+
+
+Node.register_hook = _node_hook  # type: ignore[attr-defined]
+Node.register_prehook = lambda self, hook: _hooks_of(self, None).add(hook)  # type: ignore[attr-defined]
+Node.metadata = property(_node_metadata)  # type: ignore[attr-defined]
+Node.next_functions = property(lambda self: tuple((e[0], e[1]) if e else (None, 0) for e in self.edges))  # type: ignore[attr-defined]
+Node.__call__ = _node_call  # type: ignore[attr-defined]
+Node.__repr__ = _node_repr  # type: ignore[assignment]
+Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[attr-defined]
+
+
+# --- user-defined functions ------------------------------------------------------------------------------------------
+
+
+class FunctionCtx:
+    """What a `Function`'s forward leaves for its backward."""
+
+    def __init__(self) -> None:
+        self._saved: tuple[Any, ...] | None = ()
+        self._dirty: tuple[Any, ...] = ()
+        self._constant: tuple[Any, ...] = ()
+        self._materialize = True
+        self.needs_input_grad: tuple[bool, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for the backward pass."""
+        self._saved = tensors
+
+    save_for_forward = save_for_backward
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The tensors kept by `save_for_backward`."""
+        if self._saved is None:
+            from .tape import FREED
+
+            raise RuntimeError(FREED)
+        return self._saved
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Name the inputs that forward wrote to in place; they must be returned."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Name the outputs that have no gradient."""
+        self._constant = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether backward gets zeros (the default) or None for outputs that nothing depends on."""
+        self._materialize = value
+
+
+class FunctionNode(Node):
+    """A call of a user's Function; calls its backward on Tensors."""
+
+    __slots__ = ("ctx", "function", "metas")
+
+    def __init__(self, function: type[Function], ctx: Any, edges: Any, metas: Any):
+        super().__init__(function.__name__ + "Backward", edges, len(metas))
+        self.ctx = ctx
+        self.function = function
+        self.metas = metas
+
+    @property
+    def saved_tensors(self) -> Any:
+        return self.ctx.saved_tensors
+
+    def _call(self, gradients: list[Tensor | None]) -> list[Any]:
+        if self.ctx._materialize:
+            gradients = [
+                wrap(jnp.zeros(shape, dtype)) if g is None and is_differentiable(dtype) else g
+                for g, (shape, dtype) in zip(gradients, self.metas, strict=True)
+            ]
+        results = self.function.backward(self.ctx, *gradients)
+        results = list(results) if isinstance(results, (tuple, list)) else [results]
+        extra = results[len(self.edges) :]
+        if len(results) < len(self.edges) or any(r is not None for r in extra):
+            raise RuntimeError(
+                f"function {self.name} returned an incorrect number of gradients (expected {len(self.edges)}, got {len(results)})"
+            )
+        return results[: len(self.edges)]
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        results = self._call([None if c is None else wrap(c) for c in cotangents])
+        return [None if r is None else r._array for r in results]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return [_taped(r) for r in self._call([_tensor(c) for c in cotangents])]
+
+    def release(self) -> None:
+        self.ctx._saved = None
+
+
+class Function:
+    """A differentiable operation written by the user: static methods `forward(ctx, ...)` and `backward(ctx, ...)`.
+
+    With `setup_context(ctx, inputs, output)`, forward takes no ctx. Use it with `apply`.
+    """
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
+        )
+
+    vjp = backward
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run forward and put the call on the tape."""
+        ctx = type(cls.__name__ + "Backward", (FunctionCtx,), {})()
+        edges = tuple(a._tape_edge() if isinstance(a, Tensor) else None for a in args)
+        record = grad_state.grad and any(e is not None for e in edges)
+        ctx.needs_input_grad = tuple(e is not None and grad_state.grad for e in edges)
+        separate = cls.setup_context is not Function.setup_context
+        with set_grad_enabled(False):
+            if separate:
+                output = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, output)
+            else:
+                output = cls.forward(ctx, *args, **kwargs)
+        if not record:
+            return output
+        single = not isinstance(output, (tuple, list))
+        outputs = [output] if single else list(output)
+        metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), np.dtype(bool)) for o in outputs]
+        node = FunctionNode(cls, ctx, edges, metas)
+        constant = {id(t) for t in ctx._constant}
+        dirty = {id(t) for t in ctx._dirty}
+        made = []
+        for i, o in enumerate(outputs):
+            if not isinstance(o, Tensor) or id(o) in constant or not is_differentiable(o._np_dtype):
+                made.append(o)
+            elif id(o) in dirty:
+                o._set_edge((node, i))
+                made.append(o)
+            else:
+                # an input that is returned as it is becomes an output of its own, on the same memory
+                tensor = o.detach()
+                tensor._edge = (node, i)
+                made.append(tensor)
+        ctx._saved = tuple(_resaved(s, outputs, made) for s in ctx._saved) if ctx._saved is not None else None
+        return made[0] if single else tuple(made)
+
+
+def _resaved(saved: Any, outputs: list[Any], made: list[Any]) -> Any:
+    """A saved output is the one with the edge, so that a second derivative finds its way."""
+    for o, m in zip(outputs, made, strict=True):
+        if saved is o and m is not o:
+            return m
+    return saved
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a `Function.backward` that can't be differentiated itself."""
+
+    def wrapped(ctx: Any, *args: Any) -> Any:
+        with set_grad_enabled(False):
+            return function(ctx, *args)
+
+    return wrapped
+
+
+@operator(methods=False, public=(), grad="CloneBackward0")
+def _identity(input: Array) -> Any:
+    return input
+
+
+__all__ = ["Function", "FunctionCtx", "Hooks", "RemovableHandle", "backward", "grad", "once_differentiable"]

@@ -1,0 +1,115 @@
+"""Devices by PyTorch's names, and the JAX devices behind them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import jax
+
+_PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "tpu": "tpu"}
+_KNOWN = ("cpu", "cuda", "tpu", "meta", "mps", "xpu", "xla")
+
+
+class device:
+    """A device: `device('cpu')`, `device('cuda:0')`, `device('cuda', 0)`, `device(0)`.
+
+    Making one does not need the device to be there; putting a tensor on it does.
+    Raises RuntimeError for a string that is no device.
+    """
+
+    __slots__ = ("type", "index")
+
+    def __init__(self, type: Any = None, index: int | None = None):
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        elif isinstance(type, int) and not isinstance(type, bool):
+            type, index = "cuda", type
+        elif isinstance(type, str):
+            match = re.fullmatch(r"([a-z]+)(?::(0|[1-9]\d*))?", type)
+            if match is None:
+                raise RuntimeError(f"Invalid device string: '{type}'")
+            if match[2] is not None:
+                if index is not None:
+                    raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {type}")
+                index = int(match[2])
+            type = match[1]
+        else:
+            raise TypeError(f"device() expects a string, an int or a device, got {type!r}")
+        if type not in _KNOWN:
+            raise RuntimeError(f"Expected one of {', '.join(_KNOWN)} device type at start of device string: {type}")
+        self.type: str = type
+        self.index: int | None = index
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (device, (self.type,) if self.index is None else (self.type, self.index))
+
+    def __enter__(self) -> device:
+        _stack.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _stack.pop()
+
+
+CPU = device("cpu")
+_stack: list[device] = [CPU]
+
+
+def get_default_device() -> device:
+    """The device on which tensors are made when none is named."""
+    return _stack[-1]
+
+
+def set_default_device(d: Any) -> None:
+    """Set the device on which tensors are made when none is named."""
+    _stack[0] = CPU if d is None else device(d)
+
+
+@functools.cache
+def jax_devices(type: str) -> tuple[Any, ...]:
+    """JAX's devices of a type; empty if there are none."""
+    try:
+        return tuple(jax.local_devices(backend=_PLATFORMS[type]))
+    except (RuntimeError, KeyError):
+        return ()
+
+
+@functools.cache
+def to_jax(d: device) -> Any:
+    """The JAX device. Raises RuntimeError (AssertionError for cuda, as PyTorch does) if it is not there."""
+    found = jax_devices(d.type)
+    if not found:
+        if d.type == "cuda":
+            raise AssertionError("Torch not compiled with CUDA enabled: JAX finds no GPU here (is jax[cuda12] installed?)")
+        raise RuntimeError(f"no {d.type} device is available here; JAX has {sorted({x.platform for x in jax.devices()})}")
+    index = d.index or 0
+    if index >= len(found):
+        raise RuntimeError(f"{d}: invalid device ordinal, there are {len(found)} devices of this type")
+    return found[index]
+
+
+@functools.cache
+def from_jax(d: Any) -> device:
+    """The device of a JAX device."""
+    if d.platform == "cpu":
+        return CPU
+    return device("cuda" if d.platform in ("gpu", "cuda", "rocm") else d.platform, d.local_hardware_id)
+
+
+def resolve(d: Any) -> Any:
+    """The JAX device of what a user gave as `device=` (None: the default)."""
+    return to_jax(_stack[-1] if d is None else d if isinstance(d, device) else device(d))

@@ -1,0 +1,140 @@
+"""Whether operators record themselves on the tape: `no_grad` and its relatives, per thread."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class _State(threading.local):
+    grad = True
+    inference = False
+
+
+state = _State()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operators on tensors that require grad are recorded now, in this thread."""
+    return state.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside `inference_mode`."""
+    return state.inference
+
+
+class _GradMode:
+    """A context manager, and a decorator for functions and generator functions, that sets the mode while inside."""
+
+    _mode: bool
+
+    def __enter__(self) -> None:
+        self._previous = (state.grad, state.inference)
+        self._enter()
+
+    def _enter(self) -> None:
+        state.grad = self._mode
+
+    def __exit__(self, *exc: object) -> None:
+        state.grad, state.inference = self._previous
+
+    def clone(self) -> _GradMode:
+        return type(self)()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isclass(function):
+            # what is decorated is the construction of instances
+            function.__init__ = self(function.__init__)  # type: ignore[misc]
+            return function
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                inner = function(*args, **kwargs)
+                send, value = inner.send, None
+                while True:
+                    with self.clone():
+                        try:
+                            item = send(value)
+                        except StopIteration as stop:
+                            return stop.value
+                    try:
+                        send, value = inner.send, (yield item)
+                    except GeneratorExit:
+                        inner.close()
+                        raise
+                    except BaseException as error:
+                        send, value = inner.throw, error
+
+            return generator
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class _PlainMode(_GradMode):
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        mode = super().__new__(cls)
+        return mode if function is None else mode(function)  # `@no_grad` without parentheses
+
+
+class no_grad(_PlainMode):
+    """Nothing inside is recorded: results do not require grad."""
+
+    _mode = False
+
+
+class enable_grad(_PlainMode):
+    """Recording is on inside, also within `no_grad`."""
+
+    _mode = True
+
+
+class set_grad_enabled(_GradMode):
+    """Sets recording on or off, at once and until the `with` block (if it is used as one) ends."""
+
+    def __init__(self, mode: bool):
+        self._before = (state.grad, state.inference)
+        self._mode = bool(mode)
+        state.grad = self._mode
+
+    def __enter__(self) -> None:
+        self._previous = self._before
+        state.grad = self._mode
+
+    def clone(self) -> _GradMode:
+        return type(self)(self._mode)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        state.grad = self._before[0]
+        return super().__call__(function)
+
+
+class inference_mode(_GradMode):
+    """As `no_grad`; values made inside are ordinary tensors afterwards (a difference from PyTorch, see the docs)."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        made = super().__new__(cls)
+        if callable(mode):
+            made._mode = True
+            return made(mode)
+        return made
+
+    def __init__(self, mode: bool = True):
+        self._mode = bool(mode)
+
+    def _enter(self) -> None:
+        state.inference = self._mode
+        if self._mode:
+            state.grad = False
+
+    def clone(self) -> _GradMode:
+        return type(self)(self._mode)

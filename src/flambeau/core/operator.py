@@ -1,0 +1,656 @@
+"""The operator mechanism: one declaration gives the function, its gradient, method, in-place form and `out=`.
+
+An array function's parameters are told apart by their annotations (see `docs/design.md`). A call splits its arguments
+into dynamic values, which XLA gets as inputs, and static ones, which key the compiled program.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import numbers
+from collections import namedtuple
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import dtypes
+from .grad_mode import no_grad
+from .grad_mode import state as grad_state
+from .size import Size
+from .storage import Storage
+from .tape import OperatorNode, Program, is_differentiable
+from .tensor import Tensor, wrap
+
+# Annotations of array functions' parameters: see docs/design.md. They are read as text.
+Array = Any
+Arrays = Any
+Scalar = Any
+
+namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
+
+_ARRAY, _ARRAYS, _SCALAR, _STATIC, _VARARGS = range(5)
+_programs: list[dict[Any, Any]] = []
+dtypes._on_default_change.append(lambda: [p.clear() for p in _programs])
+
+
+def _kind(parameter: inspect.Parameter) -> int:
+    if not isinstance(parameter.annotation, str):
+        raise TypeError(f"{parameter}: files with operators need `from __future__ import annotations` and full annotations")
+    note = parameter.annotation.replace(" ", "")
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return _VARARGS
+    if note in ("Array", "Array|None"):
+        return _ARRAY
+    if note in ("Arrays", "Arrays|None"):
+        return _ARRAYS
+    if note in ("Scalar", "Scalar|None"):
+        return _SCALAR
+    return _STATIC
+
+
+class OperandError(TypeError):
+    """A call with something that is neither tensor nor number: as an operand it may know itself what to do."""
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "<missing>"
+
+
+_MISSING = _Missing()
+_PYTHON_NUMBERS = frozenset((bool, int, float, complex))
+
+
+def _static(value: Any) -> Any:
+    """A hashable stand-in for a static argument."""
+    if isinstance(value, dtypes.dtype):
+        return value.numpy
+    if isinstance(value, (list, Size)):
+        return tuple(_static(v) for v in value)
+    if isinstance(value, tuple):
+        return tuple(_static(v) for v in value) if any(isinstance(v, (list, Tensor, np.generic)) for v in value) else value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Tensor):
+        if value._array.size != 1:
+            raise TypeError(f"expected a Python value here, got a tensor of shape {list(value.shape)}")
+        return value._array.item()
+    return value
+
+
+def _static_key(value: Any) -> Any:
+    """A key part. Numbers come with their type, since 2 == 2.0 == True but they do not compute the same."""
+    return (_STATIC, value, type(value)) if type(value) in _PYTHON_NUMBERS else (_STATIC, value)
+
+
+class Signature:
+    """How a call's arguments map to the array function's parameters."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.signature = inspect.signature(function)
+        self.parameters = list(self.signature.parameters.values())
+        self.kinds = [_kind(p) for p in self.parameters]
+        self.names = [p.name for p in self.parameters]
+        self.index = {p.name: i for i, p in enumerate(self.parameters)}
+        self.optional = ["None" in str(p.annotation) for p in self.parameters]
+        self.defaults = [_MISSING if p.default is p.empty else p.default for p in self.parameters]
+        keyword_only = [p.kind is p.KEYWORD_ONLY for p in self.parameters]
+        self.positional = keyword_only.index(True) if True in keyword_only else len(self.parameters)
+        self.varargs = self.kinds.index(_VARARGS) if _VARARGS in self.kinds else None
+        if self.varargs is not None:
+            self.positional = self.varargs
+        # calls with nothing but positional tensors need no binding: their keys, by the number of arguments
+        self.quick: dict[int, Any] = {}
+        self.optional = any(p.annotation == "Array | None" for p in self.parameters)
+        for count in range(1, len(self.kinds) + 1 if self.varargs is None else 1):
+            if count > self.positional or self.kinds[count - 1] != _ARRAY:
+                break
+            if _MISSING not in self.defaults[count:]:
+                self.quick[count] = (_ARRAY,) * count + tuple(_static_key(d) for d in self.defaults[count:])
+
+    def bind(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], tuple[Any, ...]]:
+        """The dynamic values, and the key that says where they go and what the static ones are."""
+        values = list(self.defaults)
+        if len(args) > self.positional:
+            if self.varargs is None:
+                raise TypeError(f"{name}() takes {self.positional} positional arguments but {len(args)} were given")
+            extra = args[self.positional :]
+            values[self.varargs] = extra[0] if len(extra) == 1 and isinstance(extra[0], (tuple, list)) else extra
+            args = args[: self.positional]
+        elif self.varargs is not None:
+            values[self.varargs] = ()
+        values[: len(args)] = args
+        for key, value in kwargs.items():
+            i = self.index.get(key)
+            if i is None:
+                i = self.index.get(_SYNONYMS.get(key, key))
+            if i is None:
+                raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
+            if i < len(args):
+                raise TypeError(f"{name}() got multiple values for argument '{key}'")
+            values[i] = value
+        dynamic: list[Any] = []
+        key_parts: list[Any] = []
+        for i, (kind, value) in enumerate(zip(self.kinds, values, strict=True)):
+            if value is _MISSING:
+                raise TypeError(f"{name}() missing 1 required positional argument: '{self.names[i]}'")
+            if kind == _ARRAY:
+                if value is None:
+                    if not self.optional[i]:
+                        raise OperandError(
+                            f"{name}(): argument '{self.names[i]}' (position {i + 1}) must be Tensor, not NoneType"
+                        )
+                    key_parts.append((_STATIC, None))
+                else:
+                    dynamic.append(value)
+                    key_parts.append(_ARRAY)
+            elif kind == _STATIC or kind == _VARARGS:
+                key_parts.append(_static_key(_static(value)))
+            elif kind == _ARRAYS:
+                if value is None:
+                    key_parts.append((_STATIC, None))
+                    continue
+                if isinstance(value, Tensor) or not isinstance(value, Iterable):
+                    raise TypeError(
+                        f"{name}(): argument '{self.names[i]}' must be tuple of Tensors, not {type(value).__name__}"
+                    )
+                members = list(value)
+                for position, member in enumerate(members):
+                    if not isinstance(member, Tensor):
+                        raise TypeError(
+                            f"expected Tensor as element {position} in argument {i}, but got {type(member).__name__}"
+                        )
+                dynamic.extend(members)
+                key_parts.append((_ARRAYS, len(members)))
+            elif value is None or (value is self.defaults[i]) or _same(value, self.defaults[i]):
+                key_parts.append(_static_key(value))
+            else:
+                if not isinstance(value, (numbers.Number, Tensor, np.generic)):
+                    raise TypeError(
+                        f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}"
+                    )
+                dynamic.append(value)
+                key_parts.append(_SCALAR)
+        return dynamic, tuple(key_parts)
+
+
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and value == default
+
+
+_SYNONYMS = {"axis": "dim", "x": "input", "x1": "input", "x2": "other", "keepdims": "keepdim"}
+
+
+def _unpack(signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]) -> tuple[list[Any], list[int], list[int]]:
+    """Full argument values; which of the flat ones are tensors' (for promotion), which scalars'."""
+    values: list[Any] = []
+    arrays: list[int] = []
+    scalars: list[int] = []
+    position = 0
+    for part in key:
+        if part == _ARRAY:
+            arrays.append(position)
+            values.append(flat[position])
+            position += 1
+        elif part == _SCALAR:
+            scalars.append(position)
+            values.append(flat[position])
+            position += 1
+        elif part[0] == _ARRAYS:
+            arrays.extend(range(position, position + part[1]))
+            values.append(tuple(flat[position : position + part[1]]))
+            position += part[1]
+        else:
+            values.append(part[1])
+    return values, arrays, scalars
+
+
+def _rank(value: Any) -> tuple[dtypes.dtype, int]:
+    number = not hasattr(value, "ndim") or getattr(value.aval, "weak_type", False)
+    found = dtypes.from_numpy(np.result_type(value) if not hasattr(value, "dtype") else value.dtype)
+    return found, 2 if number else 0 if value.ndim else 1
+
+
+def _promoted(flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode: str) -> tuple[Any, ...]:
+    common = dtypes.promote([_rank(flat[i]) for i in arrays])
+    if mode == "float" and common.category <= dtypes.INTEGER:
+        common = dtypes.get_default_dtype()
+    made = list(flat)
+    for i in (*arrays, *scalars):
+        made[i] = _cast(flat[i], common.numpy)
+    return tuple(made)
+
+
+def _cast(value: Any, target: np.dtype) -> Any:
+    value = jnp.asarray(value)
+    if value.dtype == target:
+        return jax.lax.convert_element_type(value, target) if value.aval.weak_type else value
+    if value.dtype.kind == "c" and target.kind != "c":
+        value = value.real
+    return jax.lax.convert_element_type(value, target)
+
+
+def _strong(value: Any) -> Any:
+    return jax.lax.convert_element_type(value, value.dtype) if value.aval.weak_type else value
+
+
+class Operator:
+    """What `@operator` keeps of a declaration: the array function, and its compiled programs by static arguments."""
+
+    def __init__(self, function: Callable[..., Any], promote: str | None, returns: Any, grad: Any):
+        self.function = function
+        self.name = function.__name__.lstrip("_")
+        self.promote = promote
+        self.signature = Signature(function)
+        self.returns = namedtuple(self.name, returns) if returns else None
+        self.grad = grad or "".join(p.capitalize() for p in self.name.strip("_").split("_")) + "Backward0"
+        self.programs: dict[Any, Program] = {}
+        self.written: dict[Any, Program] = {}
+        _programs.extend((self.programs, self.written))
+
+    def program(self, key: tuple[Any, ...]) -> Program:
+        """The compiled program for these static arguments."""
+        try:
+            found = self.programs.get(key)
+        except TypeError:
+            bad = next((p[1] for p in key if not isinstance(p, int) and not _hashable(p[1])), None)
+            raise TypeError(f"{self.name}(): unexpected argument of type {type(bad).__name__}") from None
+        if found is None:
+            found = self.programs[key] = Program(self._flat(key), self.name)
+        return found
+
+    def write_program(self, key: tuple[Any, ...]) -> Program:
+        """The same with the result cast to the first argument's dtype, for the in-place form."""
+        found = self.written.get(key)
+        if found is None:
+            compute = self._flat(key)
+
+            def inplace(*flat: Any) -> Any:
+                out = compute(*flat)
+                out = out[0] if isinstance(out, tuple) else out
+                return fit(out, flat[0].shape, flat[0].dtype)
+
+            found = self.written[key] = Program(inplace, self.name + "_")
+        return found
+
+    def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
+        function, signature, promote = self.function, self.signature, self.promote
+        parameters = signature.parameters
+
+        def flat_function(*flat: Any) -> Any:
+            values, arrays, scalars = _unpack(signature, key, flat)
+            if promote is not None and arrays:
+                values, _, _ = _unpack(signature, key, _promoted(flat, arrays, scalars, promote))
+            else:
+                values, _, _ = _unpack(signature, key, tuple(jnp.asarray(f) for f in flat))
+            args: list[Any] = []
+            kwargs: dict[str, Any] = {}
+            for parameter, value in zip(parameters, values, strict=True):
+                if parameter.kind is parameter.VAR_POSITIONAL:
+                    args.extend(value)
+                elif parameter.kind is parameter.KEYWORD_ONLY:
+                    kwargs[parameter.name] = value
+                else:
+                    args.append(value)
+            out = function(*args, **kwargs)
+            return tuple(_strong(o) for o in out) if isinstance(out, (tuple, list)) else _strong(out)
+
+        return flat_function
+
+    def describe(self, error: Exception, arrays: list[Any]) -> Exception:
+        """The error to raise for one that came out of tracing or XLA."""
+        if type(error) in (RuntimeError, IndexError, NotImplementedError) or getattr(error, "_flambeau", False):
+            return error
+        text = str(error)
+        if "incompatible devices" in text:
+            places = sorted({str(wrap(a).device) for a in arrays if hasattr(a, "devices")})
+            return RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, {' and '.join(places)}! "
+                f"(in {self.name})"
+            )
+        if isinstance(error, jax.errors.JAXTypeError):
+            return error
+        if self.promote is not None:
+            clash = _broadcast_clash([a.shape for a in arrays if hasattr(a, "shape")])
+            if clash:
+                return RuntimeError(clash)
+        if type(error) in (ValueError, TypeError) and not _from_jax(error):
+            return error
+        shapes = ", ".join(f"{list(a.shape)} {a.dtype}" if hasattr(a, "shape") else repr(a) for a in arrays)
+        return RuntimeError(f"{self.name}: {text.splitlines()[0] if text else type(error).__name__} (inputs: {shapes})")
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _from_jax(error: BaseException) -> bool:
+    """Whether the error was raised inside JAX rather than by an array function of ours."""
+    trace = error.__traceback__
+    last = ""
+    while trace is not None:
+        last = trace.tb_frame.f_globals.get("__name__", "")
+        trace = trace.tb_next
+    return not last.startswith("flambeau.")
+
+
+def _broadcast_clash(shapes: list[tuple[int, ...]]) -> str | None:
+    """PyTorch's words for the first pair of shapes that do not broadcast."""
+    for i, a in enumerate(shapes):
+        for b in shapes[i + 1 :]:
+            span = max(len(a), len(b))
+            for dim in range(span - 1, -1, -1):
+                x = a[dim - span + len(a)] if dim - span + len(a) >= 0 else 1
+                y = b[dim - span + len(b)] if dim - span + len(b) >= 0 else 1
+                if x != y and 1 not in (x, y):
+                    return (
+                        f"The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {dim}"
+                    )
+    return None
+
+
+def fit(out: Any, shape: tuple[int, ...], target: np.dtype) -> Any:
+    """A result as it may be stored into a tensor of this shape and dtype; RuntimeError if it may not."""
+    if out.shape != shape:
+        raise RuntimeError(
+            f"output with shape {list(shape)} doesn't match the broadcast shape {list(out.shape)}"
+        )
+    if out.dtype == target:
+        return out
+    have, want = dtypes.from_numpy(out.dtype), dtypes.from_numpy(target)
+    if not dtypes.can_cast(have, want):
+        raise RuntimeError(f"result type {have.abbr} can't be cast to the desired output type {want.abbr}")
+    return jax.lax.convert_element_type(out, target)
+
+
+def _arrays(name: str, dynamic: Iterable[Any]) -> tuple[list[Any], bool]:
+    """The arrays of the dynamic arguments, and whether any of them may be on the tape."""
+    arrays = []
+    taped = False
+    for value in dynamic:
+        if isinstance(value, Tensor):
+            if value._view is None:
+                arrays.append(value._storage.value)
+            else:
+                arrays.append(value._array)
+            if value._edge is not None or value._base is not None:
+                taped = True
+        elif type(value) in _PYTHON_NUMBERS:
+            arrays.append(value)
+        elif isinstance(value, jax.Array):
+            arrays.append(value)  # private operators take keys and the like as they are
+        elif isinstance(value, (np.generic, numbers.Number)):
+            arrays.append(value.item() if isinstance(value, np.generic) else complex(value))  # type: ignore[arg-type]
+        else:
+            raise OperandError(f"{name}(): argument must be Tensor, not {type(value).__name__}")
+    return arrays, taped
+
+
+def _edges(dynamic: Iterable[Any]) -> tuple[tuple[int, ...], tuple[Any, ...]]:
+    wanted: list[int] = []
+    edges: list[Any] = []
+    for i, value in enumerate(dynamic):
+        if isinstance(value, Tensor) and (edge := value._tape_edge()) is not None:
+            wanted.append(i)
+            edges.append(edge)
+    return tuple(wanted), tuple(edges)
+
+
+def _record(op: Operator, program: Program, arrays: list[Any], dynamic: Any, out: Any) -> Any:
+    """The tensors of a recorded call."""
+    wanted, edges = _edges(dynamic)
+    if not wanted:
+        return _wrap_all(op, out)
+    name = op.grad if isinstance(op.grad, str) else op.grad(arrays)
+    if isinstance(out, tuple):
+        node = OperatorNode(program, arrays, wanted, edges, len(out), name)
+        made = []
+        for i, o in enumerate(out):
+            tensor = wrap(o)
+            if is_differentiable(o.dtype):
+                tensor._edge = (node, i)
+            made.append(tensor)
+        return op.returns(*made) if op.returns else tuple(made)
+    made = wrap(out)
+    if is_differentiable(out.dtype):
+        made._edge = (OperatorNode(program, arrays, wanted, edges, 1, name), 0)
+    return made
+
+
+def _wrap_all(op: Operator, out: Any) -> Any:
+    if isinstance(out, tuple):
+        return op.returns(*map(wrap, out)) if op.returns else tuple(map(wrap, out))
+    return wrap(out)
+
+
+_new = object.__new__
+
+
+def _lift(op: Operator) -> Callable[..., Any]:
+    """The function on Tensors."""
+    quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
+    programs = op.programs
+
+    @functools.wraps(op.function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        dynamic: Any = args
+        key = None if kwargs else quick.get(len(args))
+        if key is None or (optional and any(a is None for a in args)):
+            if "out" in kwargs:
+                return _into_out(call, args, kwargs)
+            dynamic, key = bind(name, args, kwargs)
+        program = programs.get(key) or op.program(key)
+        arrays, taped = _arrays(name, dynamic)
+        try:
+            out = program.run(*arrays)
+        except Exception as error:
+            better = op.describe(error, arrays)
+            if better is error:
+                raise
+            raise better from None
+        if taped and grad_state.grad:
+            return _record(op, program, arrays, dynamic, out)
+        if isinstance(out, tuple):
+            return _wrap_all(op, out)
+        made = _new(Tensor)
+        storage = _new(Storage)
+        storage.value = out
+        storage.version = 0
+        made._storage = storage
+        return made
+
+    call.operator = op  # type: ignore[attr-defined]
+    return call
+
+
+def _lift_inplace(op: Operator, name: str) -> Callable[..., Any]:
+    """The method that writes the result into its tensor."""
+
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        dynamic, key = op.signature.bind(name, (self, *args), kwargs)
+        self._check_inplace()
+        program = op.write_program(key)
+        arrays, taped = _arrays(name, dynamic)
+        try:
+            out = program.run(*arrays)
+        except Exception as error:
+            better = op.describe(error, arrays)
+            if better is error:
+                raise
+            raise better from None
+        edge = None
+        if taped and grad_state.grad:
+            wanted, edges = _edges(dynamic)
+            if wanted and is_differentiable(out.dtype):
+                label = op.grad if isinstance(op.grad, str) else op.grad(arrays)
+                edge = (OperatorNode(program, arrays, wanted, edges, 1, label), 0)
+        self._assign(out, edge)
+        return self
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"In-place form of `{op.name}`: writes the result into this tensor and returns it."
+    return call
+
+
+def _into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    out = kwargs.pop("out")
+    if out is None:
+        return call(*args, **kwargs)
+    targets = out if isinstance(out, (tuple, list)) else (out,)
+    sources = (*args, *kwargs.values())
+    if grad_state.grad and any(isinstance(t, Tensor) and t.requires_grad for t in (*sources, *targets)):
+        raise RuntimeError(
+            f"{call.__name__}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
+    with no_grad():
+        made = call(*args, **kwargs)
+    results = made if isinstance(made, tuple) else (made,)
+    for target, result in zip(targets, results, strict=True):
+        store(target, result)
+    if isinstance(out, Tensor):
+        return out
+    return type(made)(*targets) if hasattr(made, "_fields") else type(out)(targets)
+
+
+def store(target: Tensor, result: Tensor) -> None:
+    """Put a result into an `out=` tensor, which takes its shape; RuntimeError if the dtypes do not go together."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"out must be a Tensor, not {type(target).__name__}")
+    if target is result:
+        return
+    if target.shape != result.shape:
+        fitted = wrap(fit(result._array, result.shape, target._np_dtype))
+        target._repoint(fitted)
+    else:
+        target._write(fit(result._array, result.shape, target._np_dtype))
+
+
+def _publish(name: str, function: Any, public: Iterable[str]) -> None:
+    for namespace in public:
+        held = namespaces.setdefault(namespace, {})
+        if name in held:
+            raise ValueError(f"{namespace}.{name} is declared twice")
+        held[name] = function
+
+
+def _attach(function: Any, names: Iterable[str]) -> None:
+    for name in names:
+        if name in Tensor.__dict__ and name not in ("__hash__",):
+            raise ValueError(f"Tensor.{name} is declared twice")
+        setattr(Tensor, name, _operand(function) if name in _BINARY else function)
+
+
+_SIGNS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+_BINARY = {f"__{kind}{sign}__" for sign in _SIGNS for kind in ("", "r", "i")} | {
+    f"__{sign}__" for sign in ("eq", "ne", "lt", "le", "gt", "ge")
+}
+
+
+def _operand(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The method behind a sign: what it cannot compute with gets its own say (`NotImplemented`)."""
+
+    @functools.wraps(function)
+    def method(self: Tensor, other: Any) -> Any:
+        try:
+            return function(self, other)
+        except OperandError:
+            return NotImplemented
+
+    return method
+
+
+def _names(given: Any, default: str) -> tuple[str, ...]:
+    if given is True:
+        return (default,)
+    return tuple(given) if given else ()
+
+
+def operator(
+    *,
+    promote: str | None = None,
+    methods: bool | tuple[str, ...] = True,
+    inplace: bool | tuple[str, ...] = False,
+    public: tuple[str, ...] = ("torch",),
+    returns: tuple[str, ...] | None = None,
+    grad: str | Callable[[list[Any]], str] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean."""
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        op = Operator(function, promote, returns, grad)
+        call = _lift(op)
+        name = function.__name__
+        _publish(name, call, public)
+        _attach(call, _names(methods, name))
+        for written in _names(inplace, name + "_"):
+            _attach(_lift_inplace(op, written), (written,))
+        return call
+
+    return declare
+
+
+def composite(
+    *,
+    methods: bool | tuple[str, ...] = True,
+    inplace: bool | tuple[str, ...] = False,
+    public: tuple[str, ...] = ("torch",),
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back."""
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        parameters = inspect.signature(function).parameters
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if kwargs:
+                if "out" in kwargs:
+                    return _into_out(call, args, kwargs)
+                if not open_ended:
+                    kwargs = {k if k in parameters else _SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+            return function(*args, **kwargs)
+
+        takes_out = "out" in parameters
+        made = function if takes_out else call
+        name = function.__name__
+        _publish(name, made, public)
+        _attach(made, _names(methods, name))
+        for written in _names(inplace, name + "_"):
+            _attach(_composite_inplace(function, written), (written,))
+        return made
+
+    return declare
+
+
+def _composite_inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        self._check_inplace()
+        return write_result(self, function(self, *args, **kwargs))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"In-place form of `{function.__name__}`."
+    return call
+
+
+def write_result(self: Tensor, result: Tensor) -> Tensor:
+    """Write a computed tensor into `self`, keeping its place on the tape."""
+    fitted = _fitted(result, shape=tuple(self.shape), dtype=self.dtype)
+    self._assign(fitted._array, fitted._tape_edge())
+    return self
+
+
+@operator(methods=False, public=())
+def _fitted(result: Array, *, shape: tuple[int, ...], dtype: Any) -> Array:
+    return fit(result, shape, dtype)
+
+
+__all__ = ["Array", "Arrays", "Scalar", "composite", "namespaces", "operator", "write_result"]

@@ -1,0 +1,374 @@
+"""Random numbers on the host: PyTorch's CPU generator, number for number.
+
+The generator is MT19937 (Matsumoto and Nishimura, 1998). Every distribution here takes the same draws from it, in the
+same order, as PyTorch's CPU does: uniforms and integers agree bit for bit, and what goes through a logarithm or a
+sine agrees to a few units in the last place. Nothing here touches JAX: a draw costs no compilation.
+
+All draws return flat NumPy arrays; `dtype` arguments are NumPy dtypes.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .devices import CPU, device
+
+# PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
+# 624 words of 32 bits in slots of 64, then 40 bytes of which a double and a flag hold the second value of a normal pair.
+_N = 624
+_STATE = np.dtype(
+    {
+        "names": ["seed", "left", "seeded", "next", "key", "normal", "has_normal"],
+        "formats": ["<u8", "<i4", "<i4", "<u8", ("<u8", (_N,)), "<f8", "<i4"],
+        "offsets": [0, 8, 12, 16, 24, 5024, 5040],
+        "itemsize": 5056,
+    }
+)
+_DEFAULT_SEED = 67280421310721
+_CHUNK = 1 << 15  # draws turned to values at a time: what a core keeps in its cache
+_WIDE = 1 << 28  # integer ranges from here on take two draws
+
+
+class Generator:
+    """A stream of random numbers: `torch.Generator` on the CPU.
+
+    On another device the numbers are still drawn on the host, and are then the CPU's.
+    """
+
+    def __init__(self, device: Any = "cpu"):
+        self._device = _as_device(device)
+        self._bits = np.random.MT19937(0)
+        self._seeder = np.random.RandomState(self._bits)
+        self._words = np.random.Generator(self._bits)
+        self.manual_seed(_DEFAULT_SEED)
+
+    @property
+    def device(self) -> device:
+        return self._device
+
+    def __repr__(self) -> str:
+        return f"<torch.Generator device={str(self._device)!r} seed={self._seed}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Generator, (self._device,), self.get_state_bytes())
+
+    def __setstate__(self, state: np.ndarray) -> None:
+        self.set_state_bytes(state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Generator:
+        return self.clone_state()
+
+    # --- seed and state ---
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of `seed`, an integer from -2**63 to 2**64 - 1 (negative ones count from 2**64)."""
+        seed = int(seed)
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(f"Overflow when unpacking long long: a seed lies in [-2**63, 2**64), got {seed}")
+        self._seed = seed % 2**64
+        self._seeder.seed(self._seed & 0xFFFFFFFF)
+        self._untouched = True  # PyTorch's state tells "no draw yet" from "all 624 drawn"
+        self._normal: float | None = None
+        return self
+
+    def seed(self) -> int:
+        """Seed from the system's entropy; returns the seed."""
+        self.manual_seed(secrets.randbits(53))
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed that the stream was last started with."""
+        return self._seed
+
+    def get_state_bytes(self) -> np.ndarray:
+        """The state as PyTorch lays it out: 5056 bytes (uint8)."""
+        inner: dict[str, Any] = self._bits.state["state"]  # type: ignore[assignment]
+        state = np.zeros((), _STATE)
+        position = int(inner["pos"])
+        state["seed"] = self._seed
+        state["left"] = _N + 1 - max(position, 1)
+        state["seeded"] = 1
+        state["next"] = 0 if self._untouched else position
+        state["key"] = inner["key"]
+        if self._normal is not None:
+            state["normal"] = self._normal
+            state["has_normal"] = 1
+        return np.frombuffer(state.tobytes(), np.uint8).copy()
+
+    def set_state_bytes(self, data: np.ndarray) -> None:
+        """Take over a state that `get_state_bytes` (or PyTorch) gave. Raises TypeError or RuntimeError if it is none."""
+        data = np.asarray(data)
+        if data.dtype != np.uint8:
+            raise TypeError(f"RNG state must be a torch.ByteTensor, got elements of type {data.dtype}")
+        if data.size != _STATE.itemsize:
+            raise RuntimeError(f"RNG state is wrong size: expected {_STATE.itemsize} bytes, got {data.size}")
+        state = np.frombuffer(data.tobytes(), _STATE)[0]
+        left, following = int(state["left"]), int(state["next"])
+        untouched = following == 0 and left == 1
+        if not (untouched or (1 <= following <= _N and left == _N + 1 - following)) or state["seeded"] != 1:
+            raise RuntimeError(f"Invalid mt19937 state: position {following}, {left} left, seeded {state['seeded']}")
+        self._seed = int(state["seed"])
+        key = state["key"].astype(np.uint32)
+        self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": _N if untouched else following}}
+        self._untouched = untouched
+        self._normal = float(state["normal"]) if state["has_normal"] else None
+
+    def clone_state(self) -> Generator:
+        """A generator of its own that goes on from here."""
+        twin = Generator(self._device)
+        twin.set_state_bytes(self.get_state_bytes())
+        return twin
+
+    # --- raw draws ---
+
+    def words(self, n: int) -> np.ndarray:
+        """The next `n` words of 32 bits (uint32)."""
+        if n:
+            self._untouched = False
+        return self._words.integers(0, 2**32, size=n, dtype=np.uint32)
+
+    def double_words(self, n: int) -> np.ndarray:
+        """The next `n` words of 64 bits, each of two draws, the high half first."""
+        words = self.words(2 * n)
+        high = words[0::2].astype(np.uint64)
+        high <<= np.uint64(32)
+        high |= words[1::2]
+        return high
+
+    def next_key(self) -> np.ndarray:
+        """A key for `jax.random` (threefry: uint32[2]), taken from the stream."""
+        return self.words(2)
+
+    def _doubles(self, n: int) -> np.ndarray:
+        """Uniforms in [0, 1) of 53 bits."""
+        words = self.double_words(n)
+        words &= np.uint64(2**53 - 1)
+        return words * 2.0**-53
+
+    # --- distributions ---
+
+    def uniform(self, n: int, dtype: Any, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+        """`n` values from [low, high): 24 bits each, 53 for float64."""
+        out = np.empty(n, dtype)
+        scale, shift = (high - low, low) if out.dtype == np.float64 else _single_range(low, high)
+        edge, start = out.dtype.type(high), out.dtype.type(low)
+        for chunk in _chunks(n):
+            part = out[chunk]
+            if out.dtype == np.float64:
+                part[...] = _fma(self._doubles(part.size), scale, shift)
+            else:
+                self._single(part, scale, shift)
+            # rounding can reach the end that is left out
+            if (low != 0.0 or high != 1.0 or out.itemsize < 4) and (reached := part == edge).any():
+                part[reached] = start
+        return out
+
+    def _single(self, out: np.ndarray, scale: float, shift: float) -> None:
+        """Fill `out` with u * scale + shift, u of 24 bits, rounded once to float32 (as a fused multiply-add does)."""
+        words = self.words(out.size)
+        words &= np.uint32(0xFFFFFF)
+        values = words.view(np.int32)
+        if shift == 0.0 or scale == -2.0 * shift:
+            # around 0 the shift can be done in integers, which leaves one product and its rounding
+            if shift:
+                values -= np.int32(1 << 23)
+            np.multiply(values, np.float32(scale * 2.0**-24), out=out, dtype=np.float32, casting="unsafe")
+        else:
+            wide = values * (scale * 2.0**-24)
+            wide += shift
+            out[...] = wide.astype(np.float32)
+
+    def normal(self, n: int, dtype: Any, mean: float = 0.0, std: float = 1.0, serial: bool = False) -> np.ndarray:
+        """`n` normal values, by Box and Muller (1958).
+
+        Sixteen or more are made in blocks of 16, of which one half are cosines and the other sines; if they do not
+        fill the last block, the last 16 values are drawn anew. Fewer (or `serial`, which is how PyTorch fills tensors
+        that are not contiguous) come one by one from doubles, and the second of a pair is kept for the next call.
+        """
+        dtype = np.dtype(dtype)
+        if n < 16 or serial:
+            return (self.normal_pairs(n) * std + mean).astype(dtype)
+        double = dtype == np.float64
+        out = np.empty(n, dtype)
+        whole = n - n % 16
+        for chunk in _chunks(whole):
+            part = out[chunk]
+            part[...] = _box_muller(self.uniform(part.size, np.float64 if double else np.float32), mean, std)
+        if n % 16:
+            work = np.float64 if double else np.float32
+            self.uniform(n % 16, work)
+            out[-16:] = _box_muller(self.uniform(16, work), mean, std)
+        return out
+
+    def normal_pairs(self, n: int) -> np.ndarray:
+        """`n` standard normal doubles, one by one."""
+        out = np.empty(n)
+        start = 0
+        if n and self._normal is not None:
+            out[0], self._normal, start = self._normal, None, 1
+        if start < n:
+            pairs = (n - start + 1) // 2
+            uniforms = self._doubles(2 * pairs).reshape(pairs, 2)
+            radius = np.sqrt(-2.0 * np.log1p(-uniforms[:, 1]))
+            angle = uniforms[:, 0] * (2.0 * math.pi)
+            values = np.stack((radius * np.cos(angle), radius * np.sin(angle)), 1).reshape(-1)
+            out[start:] = values[: n - start]
+            if (n - start) % 2:
+                self._normal = float(values[-1])
+        return out
+
+    def integers(self, n: int, dtype: Any, low: int, high: int) -> np.ndarray:
+        """`n` integers from [low, high): a draw modulo the range, of 64 bits if that is 2**28 or more."""
+        out = np.empty(n, dtype)
+        span = high - low
+        for chunk in _chunks(n):
+            part = out[chunk]
+            if span < _WIDE:
+                words = self.words(part.size)
+                words %= np.uint32(span)
+                values = words.astype(np.int64)
+            else:
+                wide = self.double_words(part.size)
+                if span < 2**64:
+                    wide %= np.uint64(span)
+                values = wide.view(np.int64)
+            if low:
+                values += np.uint64(low % 2**64).view(np.int64)  # wraps as 64-bit integers do
+            part[...] = values
+        return out
+
+    def any_integers(self, n: int, dtype: Any) -> np.ndarray:
+        """`n` integers from 0 to the greatest that `dtype` holds, or, for floats, up to which it holds them all."""
+        dtype = np.dtype(dtype)
+        if dtype.itemsize == 8 and dtype.kind == "i":
+            return (self.double_words(n) & np.uint64(2**63 - 1)).view(np.int64)
+        if dtype == np.int32:
+            return (self.words(n) & np.uint32(2**31 - 1)).view(np.int32)
+        return self.integers(n, dtype, 0, largest_exact(dtype) + 1)
+
+    def permutation(self, n: int) -> np.ndarray:
+        """The integers below `n`, shuffled: Fisher and Yates, from the front (int64)."""
+        if n < 2:
+            return np.arange(n, dtype=np.int64)
+        steps = self.words(n - 1) % np.arange(n, 1, -1, dtype=np.uint32)
+        order = list(range(n))
+        for i, j in enumerate((steps + np.arange(n - 1, dtype=np.int64)).tolist()):
+            order[i], order[j] = order[j], order[i]
+        return np.asarray(order, np.int64)
+
+    def bernoulli(self, n: int, p: float) -> np.ndarray:
+        """`n` bools, true with probability `p`."""
+        return np.concatenate([self._doubles(c.stop - c.start) < p for c in _chunks(n)] or [np.empty(0, np.bool_)])
+
+    def bernoulli_each(self, p: np.ndarray) -> np.ndarray:
+        """A bool for every probability in `p` (in its shape)."""
+        if p.dtype == np.float64:
+            return self._doubles(p.size).reshape(p.shape) < p
+        return self.uniform(p.size, np.float32).reshape(p.shape) < p.astype(np.float32)
+
+    def exponential(self, n: int, dtype: Any, rate: float = 1.0) -> np.ndarray:
+        """`n` values with density rate * exp(-rate x)."""
+        return (np.log1p(-self._doubles(n)) * (-1.0 / rate)).astype(dtype)
+
+    def geometric(self, n: int, dtype: Any, p: float) -> np.ndarray:
+        """`n` counts of trials up to the first success, each of probability `p`."""
+        uniforms = np.maximum(self._doubles(n), 2.0**-54)
+        counts = np.ceil(np.log(uniforms) / math.log1p(-p))
+        return counts.astype(np.int64).astype(dtype) if np.dtype(dtype).kind in "iu" else counts.astype(dtype)
+
+    def log_normal(self, n: int, dtype: Any, mean: float, std: float) -> np.ndarray:
+        """`n` values whose logarithm is normal."""
+        with np.errstate(over="ignore"):
+            return np.exp(self.normal_pairs(n) * std + mean).astype(dtype)
+
+    def cauchy(self, n: int, dtype: Any, median: float, sigma: float) -> np.ndarray:
+        """`n` values of the Cauchy distribution."""
+        with np.errstate(over="ignore"):
+            return (median + sigma * np.tan(math.pi * (self._doubles(n) - 0.5))).astype(dtype)
+
+    def multinomial(self, weights: np.ndarray, n: int, replacement: bool) -> np.ndarray:
+        """For every row of `weights`, `n` indices drawn with probabilities in proportion to them (int64)."""
+        if n == 1 or not replacement:
+            # the race of exponential clocks: the n that ring first are a draw without replacement
+            clocks = self.exponential(weights.size, weights.dtype).reshape(weights.shape)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                speed = (weights / clocks).astype(np.float64)
+            return np.argsort(-speed, axis=-1, kind="stable")[..., :n]
+        cumulative = np.cumsum(weights.astype(np.float64), axis=-1)
+        cumulative /= cumulative[..., -1:]
+        rows = [np.searchsorted(row, self._doubles(n), side="left") for row in cumulative]
+        return np.stack(rows) if rows else np.empty((0, n), np.int64)
+
+
+def largest_exact(dtype: np.dtype) -> int:
+    """The greatest integer up to which `dtype` holds every integer."""
+    if dtype.kind == "b":
+        return 1
+    if dtype.kind in "iu":
+        return int(np.iinfo(dtype).max)
+    return {"float64": 2**53, "float32": 2**24, "float16": 2**11}.get(dtype.name, 2**8)
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    for start in range(0, n, _CHUNK):
+        yield slice(start, min(start + _CHUNK, n))
+
+
+def _single_range(low: float, high: float) -> tuple[float, float]:
+    start = np.float32(low)
+    return float(np.float32(high) - start), float(start)
+
+
+def _fma(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
+    """x * scale + shift in doubles with one rounding: the product's and the sum's errors are carried (Dekker, Knuth)."""
+    if shift == 0.0:
+        return x * scale
+    product = x * scale
+    x_high, scale_high = _split(x), _split(np.float64(scale))
+    x_low, scale_low = x - x_high, scale - scale_high
+    product_error = ((x_high * scale_high - product) + x_high * scale_low + x_low * scale_high) + x_low * scale_low
+    total = product + shift
+    back = total - product
+    total_error = (product - (total - back)) + (shift - back)
+    return total + (product_error + total_error)
+
+
+def _split(x: Any) -> Any:
+    """The upper half of a double's 53 bits."""
+    big = x * 134217729.0  # 2**27 + 1
+    return big - (big - x)
+
+
+def _box_muller(uniforms: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """Normal values of blocks of 16 uniforms; works in place and in their precision."""
+    kind = uniforms.dtype.type
+    halves = uniforms.view(np.dtype((np.void, 8 * uniforms.itemsize))).reshape(-1, 2)  # copies 8 values at a time
+    radius = np.ascontiguousarray(halves[:, 0]).view(kind)
+    angle = np.ascontiguousarray(halves[:, 1]).view(kind)
+    np.log(np.subtract(1, radius, out=radius), out=radius)
+    radius *= -2
+    np.sqrt(radius, out=radius)
+    angle *= kind(2 * math.pi)
+    cosine = np.cos(angle)
+    cosine *= radius
+    np.sin(angle, out=angle)
+    angle *= radius
+    halves[:, 0] = cosine.view(halves.dtype)
+    halves[:, 1] = angle.view(halves.dtype)
+    if std != 1.0:
+        uniforms *= kind(std)
+    if mean != 0.0:
+        uniforms += kind(mean)
+    return uniforms
+
+
+def _as_device(value: Any) -> device:
+    return CPU if value is None else device(value)
+
+
+default_generator = Generator()

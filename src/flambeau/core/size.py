@@ -1,0 +1,43 @@
+"""`Size`: the tuple of a tensor's dimensions."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+
+class Size(tuple):
+    """A tensor's shape: a tuple of ints that stays one under slicing and `+`."""
+
+    __slots__ = ()
+
+    def __new__(cls, iterable: Any = ()) -> Size:
+        return tuple.__new__(cls, map(operator.index, iterable))
+
+    def __repr__(self) -> str:
+        return f"torch.Size([{', '.join(map(str, self))}])"
+
+    __str__ = __repr__
+
+    def numel(self) -> int:
+        """The product of the dimensions."""
+        return math.prod(self)
+
+    def __getitem__(self, key: Any) -> Any:
+        item = tuple.__getitem__(self, key)
+        return Size(item) if isinstance(key, slice) else item
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple.__add__(self, tuple(other))) if isinstance(other, tuple) else NotImplemented
+
+    def __radd__(self, other: Any) -> Size:
+        return Size(tuple(other) + tuple(self)) if isinstance(other, tuple) else NotImplemented
+
+    def __mul__(self, times: Any) -> Size:
+        return Size(tuple.__mul__(self, times))
+
+    __rmul__ = __mul__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Size, (tuple(self),))

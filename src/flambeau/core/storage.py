@@ -1,0 +1,111 @@
+"""Storages: the cells that tensors look into."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import geometry
+
+
+class Storage:
+    """A cell with one immutable array. All tensors that share memory share the cell.
+
+    `version` counts the writes, so that a view knows when what it read is out of date.
+    """
+
+    __slots__ = ("value", "version", "host", "__weakref__")
+    volatile = False  # whether the values can change without a new version
+
+    def __init__(self, value: Any):
+        self.value = value
+        self.version = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.value.dtype
+
+    def read(self, g: geometry.Geometry) -> Any:
+        return geometry.read(self.value, g)
+
+    def set(self, value: Any) -> None:
+        """Replace the whole value."""
+        self.value = value
+        self.version += 1
+
+    def set_part(self, g: geometry.Geometry, value: Any) -> None:
+        self.set(geometry.write(self.value, g, value))
+
+    def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
+        """From now on, hold the values in NumPy memory (`array`, or a copy of the value) and return it.
+
+        A write from either side is seen by the other, as PyTorch's shared memory has it. When nobody else holds the
+        memory any more, the storage goes back to an immutable array.
+        """
+        if array is None:
+            array = np.array(self.value)
+        self.host = array.view()  # an object of our own, so that the owner's reference count tells of the others
+        self.__class__ = SharedStorage  # type: ignore[assignment]
+        return array
+
+
+class SharedStorage(Storage):
+    """A storage whose values lie in NumPy memory that others hold too. Every read is a fresh copy."""
+
+    __slots__ = ()
+    volatile = True
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        value = jax.device_put(self.host.copy())
+        if _holders(self.host) <= _HOLDERS_ALONE:
+            self.host = None
+            self.__class__ = Storage  # type: ignore[assignment]
+            self.value = value
+            self.version += 1
+        return value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.host.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.host.dtype
+
+    def read(self, g: geometry.Geometry) -> Any:
+        if g.bits is not None or not self.host.flags.c_contiguous:
+            return geometry.read(self.value, g)
+        return jax.device_put(self.view(g).copy())
+
+    def view(self, g: geometry.Geometry) -> np.ndarray:
+        """The NumPy array that shows the same elements, sharing the memory."""
+        size = self.host.itemsize
+        flat = self.host.reshape(-1)[g.offset :] if g.numel else self.host.reshape(-1)
+        return np.lib.stride_tricks.as_strided(flat, g.shape, [s * size for s in g.strides])
+
+    def set(self, value: Any) -> None:
+        self.host[...] = np.asarray(value)
+        self.version += 1
+
+
+def _owner(array: np.ndarray) -> Any:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _holders(view: np.ndarray) -> int:
+    """How many references the memory's owner has; as many as there can be if the owner is no array."""
+    owner = _owner(view)
+    return sys.maxsize if owner.base is not None else sys.getrefcount(owner)
+
+
+_HOLDERS_ALONE = _holders(np.zeros(1).view())

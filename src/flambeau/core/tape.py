@@ -1,0 +1,320 @@
+"""The tape: what was computed from what, and how gradients go back through it.
+
+A value on the tape has an edge, `(node, output number)`; a value without one is a constant. Nodes work on arrays
+(`backward`), or on arrays with edges of their own (`backward_taped`) when the backward pass is itself to be recorded.
+This file knows nothing of Tensors.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import geometry
+from .geometry import Geometry
+
+Edge = tuple[Any, int]
+Taped = tuple[Any, Edge | None]
+
+_count = itertools.count()
+
+
+def is_differentiable(np_dtype: np.dtype) -> bool:
+    """Whether values of this NumPy dtype have gradients: floating point (bfloat16 included) or complex."""
+    return np_dtype.kind in "fcV"
+
+
+class Program:
+    """A pure array function under `jax.jit`, with its derivatives, each compiled once."""
+
+    __slots__ = ("function", "name", "run", "_derivatives", "__weakref__")
+
+    def __init__(self, function: Callable[..., Any], name: str):
+        self.function = function
+        self.name = name
+        self.run = jax.jit(function, inline=True)
+        self._derivatives: dict[Any, Program] = {}
+
+    def derivative(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Program:
+        """The program from (arguments, cotangents of the outputs `given`) to the gradients of the arguments `wanted`."""
+        found = self._derivatives.get((wanted, given))
+        if found is None:
+            found = self._derivatives[wanted, given] = Program(self._pullback(wanted, given), self.name + "Backward")
+        return found
+
+    def _pullback(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Callable[..., Any]:
+        def backward(*arguments: Any) -> tuple[Any, ...]:
+            count = len(arguments) - len(given)
+            saved, cotangents = arguments[:count], arguments[count:]
+
+            def outputs(*chosen: Any) -> list[Any]:
+                full = list(saved)
+                for i, value in zip(wanted, chosen, strict=True):
+                    full[i] = value
+                made = self.function(*full)
+                made = made if isinstance(made, tuple) else (made,)
+                return [made[i] for i in given]
+
+            made, pull = jax.vjp(outputs, *(saved[i] for i in wanted))
+            # JAX's cotangents of complex values are the conjugates of PyTorch's
+            pulled = pull([_conj(c.astype(m.dtype)) for c, m in zip(cotangents, made, strict=True)])
+            return tuple(_conj(g) for g in pulled)
+
+        return backward
+
+
+def _conj(x: Any) -> Any:
+    return jnp.conj(x) if x.dtype.kind == "c" else x
+
+
+class Node:
+    """One recorded computation. `edges[i]` says where the gradient of its i-th input goes."""
+
+    __slots__ = ("name", "edges", "order", "outputs", "pre_hooks", "post_hooks", "metadata_", "__weakref__")
+
+    def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int = 1):
+        self.name = name
+        self.edges = edges
+        self.order = next(_count)
+        self.outputs = outputs
+        self.pre_hooks: dict[int, Any] | None = None
+        self.post_hooks: dict[int, Any] | None = None
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        """Arrays (or None) for the outputs -> arrays (or None) for the inputs."""
+        raise NotImplementedError
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        """The same for values with edges."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Forget what was saved for the backward pass."""
+
+
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+    "after calling backward."
+)
+
+
+class OperatorNode(Node):
+    """A program's call: its arguments are kept, its backward is the program's derivative."""
+
+    __slots__ = ("program", "saved", "wanted")
+
+    def __init__(self, program: Program, saved: Any, wanted: tuple[int, ...], edges: Any, outputs: int, name: str):
+        self.program = program
+        self.saved = saved
+        self.wanted = wanted
+        self.name = name
+        self.edges = edges
+        self.order = next(_count)
+        self.outputs = outputs
+        self.pre_hooks = None
+        self.post_hooks = None
+
+    def _derivative(self, cotangents: list[Any]) -> Program:
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        given = (0,) if len(cotangents) == 1 else tuple(i for i, c in enumerate(cotangents) if c is not None)
+        return self.program.derivative(self.wanted, given)
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        run = self._derivative(cotangents).run
+        return run(*self.saved, *(c for c in cotangents if c is not None))
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        program = self._derivative(cotangents)
+        given = [c for c in cotangents if c is not None]
+        arguments = (*self.saved, *(c[0] for c in given))
+        edges = dict(zip(self.wanted, self.edges, strict=True))
+        edges.update((len(self.saved) + i, c[1]) for i, c in enumerate(given))
+        return taped_call(program, arguments, edges)
+
+    def release(self) -> None:
+        self.saved = None
+
+
+def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge | None]) -> list[Taped]:
+    """Run a program on arrays of which some have edges, and record it."""
+    made = program.run(*arguments)
+    made = made if isinstance(made, tuple) else (made,)
+    live = {i: e for i, e in sorted(edges.items()) if e is not None}
+    if not live:
+        return [(m, None) for m in made]
+    node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), program.name + "0")
+    return [(m, (node, i)) for i, m in enumerate(made)]
+
+
+class AccumulateGrad(Node):
+    """The end of the tape at a leaf tensor: the engine adds what arrives to the leaf's `.grad`."""
+
+    __slots__ = ("leaf", "done_hooks")
+
+    def __init__(self, leaf: Any):
+        super().__init__("AccumulateGrad", ())
+        self.leaf = weakref.ref(leaf)
+        self.done_hooks: dict[int, Any] | None = None
+
+    @property
+    def variable(self) -> Any:
+        return self.leaf()
+
+
+class ViewNode(Node):
+    """Reading a view `g` out of a contiguous value of shape `shape`; its backward puts the gradient back in place."""
+
+    __slots__ = ("shape", "g")
+
+    def __init__(self, name: str, edge: Edge, shape: tuple[int, ...], g: Geometry):
+        super().__init__(name, (edge,))
+        self.shape = shape
+        self.g = g
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return (put(cotangents[0], self.shape, self.g),)
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        array, edge = cotangents[0]  # type: ignore[misc]
+        out = put(array, self.shape, self.g)
+        return [(out, edge and (PutNode(self.name + "Backward", edge, self.shape, self.g), 0))]
+
+
+class PutNode(ViewNode):
+    """The transpose of `ViewNode`."""
+
+    __slots__ = ()
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return (geometry.read(cotangents[0], self.g),)
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        array, edge = cotangents[0]  # type: ignore[misc]
+        out = geometry.read(array, self.g)
+        return [(out, edge and (ViewNode(self.name + "Backward", edge, self.shape, self.g), 0))]
+
+
+def put(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
+    """Zeros of `shape` with `values` added at the places that `g` shows (the transpose of reading `g`)."""
+    if g.bits is not None:
+        return _put_bits(values, shape, g)
+    if 0 in stretched(g):
+        axes = tuple(i for i, (n, s) in enumerate(zip(g.shape, g.strides, strict=True)) if s == 0 and n != 1)
+        values = _sum(values, axes)
+        g = Geometry(values.shape, g.strides, g.offset)
+    if g.numel and geometry.overlaps(g):
+        return _put_overlapping(values, shape, g)
+    return _put_plain(values, shape, g)
+
+
+def stretched(g: Geometry) -> tuple[int, ...]:
+    """The strides of dimensions that have more than one index."""
+    return tuple(s for n, s in zip(g.shape, g.strides, strict=True) if n != 1)
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _sum(values: Any, axes: tuple[int, ...]) -> Any:
+    return values.sum(axes, keepdims=True)
+
+
+def _put_plain(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
+    if g.numel == int(np.prod(shape)) and g.contiguous:
+        return _reshape(values, shape)
+    return geometry.write(_zeros(shape, np.dtype(values.dtype)), g, values)
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _reshape(values: Any, shape: tuple[int, ...]) -> Any:
+    return values.reshape(shape)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    return jnp.zeros(shape, dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _put_overlapping(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
+    base = jnp.zeros(shape, values.dtype)
+    return jax.linear_transpose(lambda b: geometry.read(b, g), base)(values)[0]
+
+
+def _put_bits(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
+    # a complex value seen as pairs of reals, or the other way round; other bit casts have no gradient
+    other = np.dtype(f"f{g.bits.itemsize // 2}" if g.bits.kind == "c" else f"c{g.bits.itemsize * 2}")
+    return geometry.write(_zeros(shape, other), g, values)
+
+
+class CopySlices(Node):
+    """A write through a view `g` of a contiguous base: inputs are the base before the write and the written values."""
+
+    __slots__ = ("g", "shape")
+
+    def __init__(self, base: Edge | None, new: Edge | None, shape: tuple[int, ...], g: Geometry):
+        super().__init__("CopySlices", (base, new))
+        self.g = g
+        self.shape = shape
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        grad = cotangents[0]
+        kept = geometry.write(grad, self.g, _zeros(self.g.shape, np.dtype(grad.dtype))) if self.edges[0] else None
+        return kept, geometry.read(grad, self.g) if self.edges[1] else None
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        array, edge = cotangents[0]  # type: ignore[misc]
+        kept, new = self.backward([array])
+        if edge is None:
+            return (kept, None), (new, None)
+        return (kept, (ZeroSlice(edge, self.g), 0)), (new, (ViewNode("AsStridedBackward0", edge, self.shape, self.g), 0))
+
+
+class ZeroSlice(Node):
+    """The value with zeros written through the view `g`; its own transpose."""
+
+    __slots__ = ("g",)
+
+    def __init__(self, edge: Edge, g: Geometry):
+        super().__init__("CopySlicesBackward", (edge,))
+        self.g = g
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        grad = cotangents[0]
+        return (geometry.write(grad, self.g, _zeros(self.g.shape, np.dtype(grad.dtype))),)
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        array, edge = cotangents[0]  # type: ignore[misc]
+        return [(self.backward([array])[0], edge and (ZeroSlice(edge, self.g), 0))]
+
+
+@jax.jit
+def add_arrays(a: Any, b: Any) -> Any:
+    """The sum of two gradients."""
+    return a + b
+
+
+class _Add(Node):
+    __slots__ = ()
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return [cotangents[0] if e else None for e in self.edges]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return [cotangents[0] if e else None for e in self.edges]
+
+
+def add_taped(a: Taped, b: Taped) -> Taped:
+    """The sum of two gradients that are on the tape themselves."""
+    total = add_arrays(a[0], b[0])
+    if a[1] is None and b[1] is None:
+        return total, None
+    return total, (_Add("AddBackward0", (a[1], b[1])), 0)

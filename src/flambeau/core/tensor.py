@@ -1,0 +1,443 @@
+"""`Tensor`: what it is (a look into a storage, a place on the tape). What it can compute is attached by `ops/`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import devices, dtypes, geometry
+from .devices import device
+from .dtypes import dtype
+from .geometry import Geometry
+from .grad_mode import state as grad_state
+from .size import Size
+from .storage import Storage
+from .tape import AccumulateGrad, CopySlices, Edge, ViewNode, is_differentiable
+
+_new = object.__new__
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype, with PyTorch's methods.
+
+    `_storage` is the cell with the values, `_view` how to look into it (None: all of it in its own shape). `_edge` is
+    the place on the tape; a view of another tensor has `_base` and takes its edge anew when the base has changed.
+    """
+
+    _storage: Storage
+    _view: Geometry | None = None
+    _base: Tensor | None = None
+    _edge: Edge | None = None
+    _edge_version = 0  # of a base: how often its edge was replaced; of a view: at which of these its edge was made
+    _cache: Any = None
+    _cache_version = -1
+    _grad: Tensor | None = None
+    _retains_grad = False
+    __array_priority__ = 1000
+    __hash__ = object.__hash__  # __eq__ is elementwise
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """`Tensor(2, 3)` is uninitialised, `Tensor([1, 2])` holds the data, both in the default dtype."""
+        return _legacy(cls, args, kwargs.get("device"))
+
+    @staticmethod
+    def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
+        """An instance of `cls` that shares `data`'s memory and is a leaf of its own on the tape."""
+        made = _new(cls)
+        made._storage = data._storage
+        made._view = data._view
+        if require_grad:
+            made.requires_grad_()
+        return made
+
+    # --- values ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _array(self) -> Any:
+        """The current values as an immutable jax.Array."""
+        storage = self._storage
+        if self._view is None:
+            return storage.value
+        if storage.volatile:
+            return storage.read(self._view)
+        if self._cache_version != storage.version:
+            array = storage.read(self._view)
+            if isinstance(array, jax.core.Tracer):
+                return array
+            self._cache = array
+            self._cache_version = storage.version
+        return self._cache
+
+    @property
+    def _geometry(self) -> Geometry:
+        return self._view or geometry.whole(self._storage.shape)
+
+    def _write(self, array: Any) -> None:
+        """Replace the values in place (same shape and dtype); the tape is not told."""
+        if self._view is None:
+            self._storage.set(array)
+        else:
+            self._storage.set_part(self._view, array)
+
+    def _assign(self, array: Any, edge: Edge | None) -> None:
+        """Replace the values in place; under autograd, what now has the values' gradient is `edge`."""
+        self._write(array)
+        if grad_state.grad:
+            self._set_edge(edge)
+
+    def _set_edge(self, edge: Edge | None) -> None:
+        base = self._base
+        if base is None:
+            if edge is not None or self._edge is not None:
+                self._edge = edge
+                self._edge_version += 1
+        elif edge is not None or base._edge is not None:
+            relative = _relative(self._geometry, base._view)
+            base._edge = (CopySlices(base._edge, edge, tuple(base.shape), relative), 0)
+            base._edge_version += 1
+            self._edge = edge
+            self._edge_version = base._edge_version
+
+    def _check_inplace(self) -> None:
+        """Raises RuntimeError if autograd forbids a write here."""
+        if not grad_state.grad:
+            return
+        edge = self._tape_edge()
+        if edge is not None and type(edge[0]) is AccumulateGrad:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        base = self._base
+        if base is not None and base._edge is not None and type(base._edge[0]) is AccumulateGrad:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+    # --- views ----------------------------------------------------------------------------------------------------
+
+    def _look(self, g: Geometry, name: str, relative: Geometry | None = None) -> Tensor:
+        """A view of this tensor with the geometry `g`. `relative` is `g` as seen from this tensor's own values."""
+        made = _new(Tensor)
+        made._storage = self._storage
+        made._view = g
+        edge = self._edge
+        if edge is not None or self._base is not None:
+            edge = self._tape_edge()
+        if grad_state.grad:
+            base = self._base
+            made._base = self if base is None else base
+            made._edge_version = made._base._edge_version
+            if edge is not None and is_differentiable(self._storage.dtype if g.bits is None else g.bits):
+                if relative is None:
+                    relative = _relative(g, self._view)
+                made._edge = (ViewNode(name, edge, tuple(self.shape), relative), 0)
+        elif edge is None:
+            made._base = self if self._base is None else self._base
+            made._edge_version = made._base._edge_version
+        return made
+
+    def detach(self) -> Tensor:
+        """The same memory, off the tape."""
+        made = _new(Tensor)
+        made._storage = self._storage
+        made._view = self._view
+        return made
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory, off the tape. Assigning re-points this tensor at another one's memory."""
+        return self.detach()
+
+    @data.setter
+    def data(self, other: Tensor) -> None:
+        if not isinstance(other, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(other).__name__}")
+        if self._edge is not None and not is_differentiable(other._np_dtype):
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+        self._repoint(other)
+
+    def _repoint(self, other: Tensor) -> None:
+        self._storage = other._storage
+        self._view = other._view
+        self._cache = None
+        self._cache_version = -1
+
+    # --- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def _np_dtype(self) -> np.dtype:
+        view = self._view
+        return self._storage.dtype if view is None or view.bits is None else view.bits
+
+    @property
+    def dtype(self) -> dtype:
+        """The element type."""
+        return dtypes.from_numpy(self._np_dtype)
+
+    @property
+    def shape(self) -> Size:
+        """The dimensions."""
+        return tuple.__new__(Size, self._storage.shape if self._view is None else self._view.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self._storage.shape if self._view is None else self._view.shape)
+
+    @property
+    def device(self) -> device:
+        """Where the values are."""
+        if self._storage.volatile:
+            return devices.CPU
+        value = self._storage.value
+        if isinstance(value, jax.core.Tracer):
+            return devices.get_default_device()
+        return devices.from_jax(next(iter(value.devices())))
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The step between neighbours of a dimension, in elements; for all dimensions if none is given."""
+        strides = self._geometry.strides
+        if dim is None:
+            return strides
+        return strides[normalize_dim(dim, len(strides))]
+
+    def storage_offset(self) -> int:
+        """Where in the storage the first element lies, in elements."""
+        return 0 if self._view is None else self._view.offset
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        if memory_format is not None and getattr(memory_format, "order", None):
+            return memory_format.is_contiguous(self)
+        return self._view is None or self._view.contiguous
+
+    @property
+    def _version(self) -> int:
+        return self._storage.version
+
+    # --- the tape -------------------------------------------------------------------------------------------------
+
+    def _tape_edge(self) -> Edge | None:
+        """The edge on the tape, brought up to date with the base's."""
+        base = self._base
+        if base is not None and self._edge_version != base._edge_version:
+            self._edge_version = base._edge_version
+            if base._edge is None:
+                self._edge = None
+            else:
+                relative = _relative(self._geometry, base._view)
+                self._edge = (ViewNode("AsStridedBackward0", base._edge, tuple(base.shape), relative), 0)
+        return self._edge
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        return self._tape_edge() is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Make this leaf collect gradients in `.grad`, or stop it."""
+        edge = self._tape_edge()
+        if requires_grad:
+            if edge is None:
+                if not is_differentiable(self._np_dtype):
+                    raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+                self._base = None
+                self._edge = (AccumulateGrad(self), 0)
+                self._edge_version += 1
+        elif edge is not None:
+            if type(edge[0]) is not AccumulateGrad:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
+                    "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+            self._edge = None
+            self._edge_version += 1
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than computed from tensors that require grad."""
+        edge = self._tape_edge()
+        return edge is None or type(edge[0]) is AccumulateGrad
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node on the tape that computed this tensor; None for a leaf."""
+        edge = self._tape_edge()
+        return None if edge is None or type(edge[0]) is AccumulateGrad else edge[0]
+
+    @property
+    def output_nr(self) -> int:
+        """Which of its node's outputs this tensor is."""
+        edge = self._tape_edge()
+        return 0 if edge is None else edge[1]
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient collected by `backward()`, or None."""
+        if self._grad is None and not self.is_leaf and not self._retains_grad:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
+                "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
+                "non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is None:
+            self._grad = None
+            return
+        if not isinstance(value, Tensor):
+            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        if value._np_dtype != self._np_dtype:
+            raise RuntimeError(
+                f"assigned grad has data of a different type: the tensor's is {self.dtype}, the gradient's {value.dtype}"
+            )
+        if value.shape != self.shape:
+            raise RuntimeError(
+                f"assigned grad has data of a different size: the tensor's is {tuple(self.shape)}, "
+                f"the gradient's {tuple(value.shape)}"
+            )
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this computed tensor keeps its gradient."""
+        return self._retains_grad
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        edge = self._tape_edge()
+        if edge is not None and type(edge[0]) is not AccumulateGrad:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support pickling; use .detach() first"
+            )
+        state = {k: v for k, v in self.__dict__.items() if k not in _INTERNAL}
+        return _rebuild, (type(self), np.asarray(self._array), edge is not None, state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if id(self) in memo:
+            return memo[id(self)]
+        edge = self._tape_edge()
+        if edge is not None and type(edge[0]) is not AccumulateGrad:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
+                "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage"
+            )
+        from copy import deepcopy
+
+        made = _new(type(self))
+        memo[id(self)] = made
+        # storages are copied once, so that what shared memory shares it in the copy too
+        key = ("flambeau storage", id(self._storage))
+        storage = memo.get(key)  # type: ignore[call-overload]
+        if storage is None:
+            storage = memo[key] = Storage(self._storage.value)  # type: ignore[index]
+        made._storage = storage
+        made._view = self._view
+        for name, value in self.__dict__.items():
+            if name not in _INTERNAL:
+                made.__dict__[name] = deepcopy(value, memo)
+        if self._grad is not None:
+            made._grad = deepcopy(self._grad, memo)
+        if edge is not None:
+            made.requires_grad_()
+        return made
+
+
+_INTERNAL = frozenset(
+    "_storage _view _base _edge _edge_version _cache _cache_version _grad _retains_grad".split()
+)  # fmt: skip
+
+
+def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, state: dict[str, Any]) -> Any:
+    made = _new(cls)
+    made._storage = Storage(jax.device_put(array.copy()))
+    if requires_grad:
+        made.requires_grad_()
+    made.__dict__.update(state)
+    return made
+
+
+def wrap(array: Any) -> Tensor:
+    """A new tensor that holds `array`, off the tape."""
+    made = _new(Tensor)
+    storage = _new(Storage)
+    storage.value = array
+    storage.version = 0
+    made._storage = storage
+    return made
+
+
+def from_storage(storage: Storage, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Tensor:
+    """A tensor that looks into an existing storage. Raises RuntimeError if it would look beyond its end."""
+    g = Geometry(tuple(shape), tuple(strides), offset)
+    size = int(np.prod(storage.shape))
+    if g.numel and offset + sum((n - 1) * s for n, s in zip(g.shape, g.strides, strict=True)) >= size:
+        raise RuntimeError(
+            f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} reach beyond the storage "
+            f"of {size} elements"
+        )
+    made = _new(Tensor)
+    made._storage = storage
+    if storage.shape != g.shape or g != geometry.whole(g.shape):
+        made._view = g
+    return made
+
+
+def normalize_dim(dim: int, ndim: int) -> int:
+    """A dimension counted from the front. Raises IndexError if out of range (a 0-dim tensor takes 0 and -1)."""
+    span = max(ndim, 1)
+    if not -span <= dim < span:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
+    return dim % span
+
+
+def _relative(g: Geometry, base: Geometry | None) -> Geometry:
+    """`g`, given in the storage, as seen from the values of a tensor with the geometry `base`."""
+    if base is None:
+        return g
+    if base.bits is not None and g.bits == base.bits:
+        base, g = base._replace(bits=None), g._replace(bits=None)
+    if base.contiguous:
+        return g._replace(offset=g.offset - base.offset)
+    # strides of the base's own values: each dimension of the view steps by a combination of the base's dimensions
+    own = geometry.contiguous_strides(base.shape)
+    order = sorted((i for i, n in enumerate(base.shape) if n > 1 and base.strides[i]), key=lambda i: -base.strides[i])
+
+    def translate(distance: int) -> int:
+        total = 0
+        for i in order:
+            digit, distance = divmod(distance, base.strides[i])
+            total += digit * own[i]
+        if distance:
+            raise RuntimeError("this view reaches elements that its base tensor does not hold")
+        return total
+
+    strides = tuple(translate(s) if n > 1 else 0 for n, s in zip(g.shape, g.strides, strict=True))
+    return g._replace(offset=translate(g.offset - base.offset), strides=strides)
+
+
+def _legacy(cls: type, args: Any, where: Any) -> Any:
+    made = _new(cls)
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        made._repoint(args[0])
+        return made
+    target = dtypes.get_default_dtype().numpy
+    if len(args) == 1 and (isinstance(args[0], Size) or not isinstance(args[0], int)):
+        values = np.zeros(args[0], target) if isinstance(args[0], Size) else np.array(args[0], dtype=target)
+    else:
+        values = np.zeros(args or (0,), target)
+    made._storage = Storage(jax.device_put(values, devices.resolve(where)))
+    return made

@@ -1,0 +1,62 @@
+"""The view mechanism: a view is declared as a function from `Geometry` to `Geometry`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from . import geometry
+from .geometry import Geometry
+from .operator import _attach, _names, _publish
+from .tensor import Tensor
+
+
+def view(
+    *,
+    methods: bool | tuple[str, ...] = True,
+    inplace: bool | tuple[str, ...] = False,
+    public: tuple[str, ...] = ("torch",),
+    grad: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a view. The function gets the tensor's geometry and returns the view's, or a tuple of several.
+
+    `inplace` makes the form that changes how the tensor itself looks into its storage (`t_`, `squeeze_`).
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        name = function.__name__
+        label = grad or "".join(p.capitalize() for p in name.strip("_").split("_")) + "Backward0"
+
+        @functools.wraps(function)
+        def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+            if not isinstance(input, Tensor):
+                raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+            made = function(input._geometry, *args, **kwargs)
+            relative = made
+            if input._view is not None and (input._edge is not None or input._base is not None):
+                # on the tape a view is read from its parent's own, contiguous values
+                relative = function(geometry.whole(input._view.shape), *args, **kwargs)
+            if isinstance(made, Geometry):
+                return input._look(made, label, relative)
+            return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
+
+        def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            seen = call(input, *args, **kwargs)
+            edge = seen._tape_edge()
+            input._view = seen._view
+            input._cache, input._cache_version = None, -1
+            if edge is not None:
+                input._edge = edge
+                input._edge_version += 1
+            return input
+
+        _publish(name, call, public)
+        _attach(call, _names(methods, name))
+        for written in _names(inplace, name + "_"):
+            call_inplace.__name__ = call_inplace.__qualname__ = written
+            call_inplace.__doc__ = f"In-place form of `{name}`: changes how this tensor looks into its memory."
+            _attach(call_inplace, (written,))
+        return call
+
+    return declare

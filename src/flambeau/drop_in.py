@@ -1,0 +1,215 @@
+"""`import torch` means flambeau: an import hook that is one rename of the first component.
+
+`install()` makes `torch.x.y` and `flambeau.x.y` the same module object (nothing is executed twice), and `torchvision`
+the same as `flambeau.vision`. `uninstall()` takes all of it back.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
+_INSIDE = ("flambeau.core", "flambeau.ops", "flambeau.cli", "flambeau.drop_in")  # no module of torch's answers to these
+
+
+def _ours(name: str) -> str | None:
+    """The flambeau module that a torch name stands for, or None for any other module."""
+    head, dot, rest = name.partition(".")
+    return RENAMED[head] + dot + rest if head in RENAMED else None
+
+
+def _theirs(name: str) -> str:
+    """The torch name of a flambeau module; any other name comes back as it is."""
+    for theirs, ours in reversed(RENAMED.items()):
+        if name == ours or name.startswith(ours + "."):
+            return theirs + name.removeprefix(ours)
+    return name
+
+
+def _is_inside(name: str) -> bool:
+    return any(name == root or name.startswith(root + ".") for root in _INSIDE)
+
+
+def _modules() -> Iterator[ModuleType]:
+    """flambeau's loaded modules, those with the shortest names first."""
+    names = [n for n in list(sys.modules) if n == "flambeau" or n.startswith("flambeau.")]
+    for name in sorted(names, key=lambda n: (n.count("."), n)):
+        if isinstance(module := sys.modules[name], ModuleType):
+            yield module
+
+
+# --- the import hook -------------------------------------------------------------------------------------------------
+
+
+class _AliasLoader(Loader):
+    def __init__(self, ours: str):
+        self.ours = ours
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(self.ours)
+        self.spec = module.__spec__  # the import machinery is about to put the alias's there
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec
+        _dress()
+
+
+class _Aliases(MetaPathFinder):
+    """Finds torch's modules, in front of all other finders, so that an installed torch is never met."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        ours = _ours(name)
+        if ours is None:
+            return None
+        try:
+            importlib.import_module(ours)
+        except ModuleNotFoundError as error:
+            # Only the module itself being absent is "not there yet"; what it fails to import is its own matter.
+            if error.name not in (ours, name):
+                raise
+            raise ModuleNotFoundError(_explain(name), name=name) from None
+        return ModuleSpec(name, _AliasLoader(ours))
+
+
+class _Absent(MetaPathFinder):
+    """Stands last: `from torch import name` asks for a submodule `flambeau.name` when all else has failed."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> None:
+        parent = name.rpartition(".")[0]
+        if parent in _dressed and not name.rpartition(".")[2].startswith("__"):
+            theirs = _theirs(name)
+            raise ModuleNotFoundError(_explain(theirs), name=theirs)
+
+
+_finders = (_Aliases(), _Absent())
+
+
+@functools.lru_cache(4096)
+def _explain(name: str) -> str:
+    """What to say of a torch name that flambeau lacks, with the nearest one that it has."""
+    nearest = _nearest(*name.rpartition(".")[::2])
+    return f"{name} is not in flambeau yet" + (f"; nearest: {nearest}" if nearest else "")
+
+
+def _nearest(parent: str, name: str) -> str | None:
+    """The same name elsewhere in the public namespace, or the most similar one in the same module, then in any."""
+    elsewhere: dict[str, str] = {}
+    for module in _modules():
+        if not _is_inside(module.__name__):
+            for public in vars(module):
+                if not public.startswith("_"):
+                    elsewhere.setdefault(public, f"{_theirs(module.__name__)}.{public}")
+    if name in elsewhere:
+        return elsewhere[name]
+    here = sys.modules.get(_ours(parent) or parent)
+    for names, prefix in ((dir(here) if here else [], f"{parent}."), (list(elsewhere), "")):
+        folded = {n.lower(): n for n in names if not n.startswith("_")}
+        if close := difflib.get_close_matches(name.lower(), folded, n=1):
+            found = folded[close[0]]
+            return prefix + found if prefix else elsewhere[found]
+    return None
+
+
+# --- names that modules and classes show -----------------------------------------------------------------------------
+
+_dressed: dict[str, dict[str, Any]] = {}  # module name -> the attributes that it had before
+_renamed: dict[type, str] = {}  # class -> the module name that it had before
+
+
+def _dress() -> None:
+    """Give every loaded module its explaining `__getattr__`, and every public class torch's module name."""
+    for module in _modules():
+        if module.__name__ not in _dressed and not _is_inside(module.__name__):
+            _dress_module(module)
+        for name, value in list(vars(module).items()):
+            if isinstance(value, type) and value not in _renamed and value.__name__ == name:
+                _rename_class(value, module.__name__)
+
+
+def _dress_module(module: ModuleType) -> None:
+    before = {name: vars(module)[name] for name in ("__getattr__", "__path__") if name in vars(module)}
+    own = before.get("__getattr__")
+
+    def __getattr__(name: str) -> Any:
+        if own is not None:
+            try:
+                return own(name)
+            except AttributeError:
+                pass
+        if name.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        raise AttributeError(_explain(f"{_theirs(module.__name__)}.{name}"))
+
+    _dressed[module.__name__] = before
+    # Only of a package does `from module import name` look for a submodule, which is where `_Absent` speaks.
+    vars(module).setdefault("__path__", [])
+    module.__getattr__ = __getattr__  # type: ignore[method-assign]
+
+
+def _rename_class(cls: type, seen_in: str) -> None:
+    if not cls.__module__.startswith("flambeau"):
+        return
+    home = seen_in if _is_inside(cls.__module__) else cls.__module__
+    if not _is_inside(home):
+        _renamed[cls] = cls.__module__
+        cls.__module__ = _theirs(home)
+
+
+# --- on and off ------------------------------------------------------------------------------------------------------
+
+
+def is_installed() -> bool:
+    """Whether `import torch` means flambeau now."""
+    return _finders[0] in sys.meta_path
+
+
+def install() -> None:
+    """Make `import torch` and `import torchvision`, and all below them, mean flambeau in this process.
+
+    Under the drop-in flambeau's classes show torch's module names, and a name that is missing raises an error that
+    names the nearest one. Calling it twice is harmless. Raises RuntimeError if the real torch is already imported.
+    """
+    if is_installed():
+        return
+    for name in RENAMED:
+        if name in sys.modules:
+            where = getattr(sys.modules[name], "__file__", None) or "no file"
+            raise RuntimeError(
+                f"the real {name} is already imported ({where}), so `import {name}` can no longer mean flambeau here: "
+                "call flambeau.drop_in.install() before anything imports it, or use `flambeau run script.py`"
+            )
+    importlib.import_module("flambeau")
+    sys.meta_path.insert(0, _finders[0])
+    sys.meta_path.append(_finders[1])
+    _dress()
+
+
+def uninstall() -> None:
+    """Take back what `install()` did. Modules that were imported under torch's names stay flambeau's for their users."""
+    if not is_installed():
+        return
+    for finder in _finders:
+        sys.meta_path.remove(finder)
+    for name in [n for n in sys.modules if _ours(n) is not None]:
+        del sys.modules[name]
+    for cls, module_name in _renamed.items():
+        cls.__module__ = module_name
+    _renamed.clear()
+    for module_name, before in _dressed.items():
+        module = sys.modules.get(module_name)
+        for attribute in ("__getattr__", "__path__"):
+            if attribute in before:
+                setattr(module, attribute, before[attribute])
+            elif module is not None:
+                vars(module).pop(attribute, None)
+    _dressed.clear()
+    _explain.cache_clear()

@@ -1,0 +1,44 @@
+"""Declaring operators in rows: elementwise functions of one tensor, and second names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ..core.operator import Array, _attach, _publish, operator
+from ..core.tensor import Tensor
+
+
+def unary(
+    name: str,
+    formula: Callable[[jax.Array], jax.Array],
+    doc: str,
+    *,
+    promote: str | None = "float",
+    inplace: bool | tuple[str, ...] = True,
+    **options: Any,
+) -> Callable[..., Any]:
+    """An elementwise operator of one tensor. By default integers give the default dtype and `name_` works in place."""
+
+    def function(input: Array) -> Array:
+        return formula(input)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{doc} Elementwise."
+    function.__module__ = formula.__module__ if formula.__module__.startswith("flambeau") else __name__
+    return operator(promote=promote, inplace=inplace, **options)(function)
+
+
+def alias(
+    name: str, target: Callable[..., Any], *, methods: bool = True, public: tuple[str, ...] = ("torch",)
+) -> Callable[..., Any]:
+    """A second public name of a function, and of its method and in-place method if it has them."""
+    _publish(name, target, public)
+    if methods:
+        for ending in ("", "_"):
+            method = getattr(Tensor, target.__name__ + ending, None)
+            if method is not None:
+                _attach(method, (name + ending,))
+    return target

@@ -1,0 +1,111 @@
+"""What the families of layer functions share: checks on dtypes and sizes, wider arithmetic, reductions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core import dtypes
+from ..core.operator import _lift_inplace
+from ..core.random import default_generator
+
+HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
+
+
+def is_floating(array: jax.Array) -> bool:
+    """Whether the elements are real or complex floating point numbers."""
+    return dtypes.from_numpy(array.dtype).category >= dtypes.FLOAT
+
+
+def type_name(array: jax.Array) -> str:
+    """The dtype's name as PyTorch's kernels print it ('Long', 'Half', ...)."""
+    return dtypes.from_numpy(array.dtype).abbr
+
+
+def next_key() -> jax.Array:
+    """A fresh key for `jax.random`, taken from the default generator."""
+    return jnp.asarray(default_generator.next_key())
+
+
+def in_place(function: Any) -> Callable:
+    """The form of an operator that writes its result into its first argument."""
+    return _lift_inplace(function.operator, function.__name__ + "_")
+
+
+def scalar_name(array: jax.Array) -> str:
+    """The dtype's name as PyTorch's C++ prints it ('float', 'double', 'c10::Half', ...)."""
+    name = type_name(array)
+    return f"c10::{name}" if name in ("Half", "BFloat16") else name.lower()
+
+
+def require_floating(what: str, *arrays: jax.Array | None) -> None:
+    """Raise NotImplementedError, as PyTorch's kernels do, for an integer or bool array."""
+    for array in arrays:
+        if array is not None and not is_floating(array):
+            raise NotImplementedError(
+                f"\"{what}\" not implemented for '{type_name(array)}' (cast the input to a floating point dtype first)"
+            )
+
+
+def wide(array: jax.Array) -> jax.Array:
+    """Half precision becomes float32, so that sums keep their digits; everything else stays."""
+    return array.astype(jnp.float32) if array.dtype in HALVES else array
+
+
+def normalized_dim(dim: int, ndim: int) -> int:
+    """A dimension counted from the front; a 0-dim tensor takes 0 and -1. IndexError if there is none such."""
+    limit = max(ndim, 1)
+    if not -limit <= dim < limit:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
+    return dim % limit
+
+
+def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
+    """One number for each of `n` spatial dimensions, from a single number or a sequence of one or `n`."""
+    values = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(values) == 1:
+        values *= n
+    if len(values) != n:
+        raise RuntimeError(
+            f"expected {name} to be a single integer value or a list of {n} values to match the "
+            f"convolution dimensions, but got {name}={list(values)}"
+        )
+    return tuple(int(v) for v in values)
+
+
+def on_host(tensor: Any) -> np.ndarray | None:
+    """The values as a NumPy array if they are at hand (on the CPU and not being traced), else None."""
+    array = tensor._array
+    if isinstance(array, jax.core.Tracer) or array.is_deleted():
+        return None
+    device = next(iter(array.devices()))
+    return np.asarray(array) if device.platform == "cpu" else None
+
+
+def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction meant by a call that may still use the two old switches."""
+    if size_average is not None or reduce is not None:
+        averaged = True if size_average is None else size_average
+        reduction = "none" if reduce is not None and not reduce else "mean" if averaged else "sum"
+        warnings.warn(
+            f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+            stacklevel=2,
+        )
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def reduced(losses: jax.Array, reduction: str, dtype: Any = None) -> jax.Array:
+    """The elementwise losses themselves, their mean or their sum, in `dtype` (their own by default)."""
+    dtype = losses.dtype if dtype is None else dtype
+    if reduction == "mean":
+        losses = jnp.mean(wide(losses)) if losses.size else jnp.full((), jnp.nan, losses.dtype)
+    elif reduction == "sum":
+        losses = jnp.sum(wide(losses))
+    return losses.astype(dtype)

@@ -1,0 +1,197 @@
+"""Special functions: the error, gamma, Bessel and normal-distribution families."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy import special as jsp
+
+from ..core.operator import Array, operator
+from ._checks import COMPLEX, inexact, refuse
+from ._declare import alias, unary
+from .elementary import BOTH
+
+SPECIAL = ("special",)
+
+
+def _only_special(name: str, formula, doc: str, **options):  # type: ignore[no-untyped-def]
+    """A function that PyTorch has in `torch.special` alone: no method, no in-place form."""
+    return unary(name, formula, doc, methods=False, inplace=False, public=SPECIAL, **options)
+
+
+def _twin(name: str, target):  # type: ignore[no-untyped-def]
+    """The name under which `torch.special` has a function that elsewhere is called otherwise."""
+    return alias(name, target, methods=False, public=SPECIAL)
+
+
+# --- error function --------------------------------------------------------------------------------------------------
+
+erf = unary("erf", jsp.erf, "The error function.", public=BOTH)
+erfc = unary("erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", public=BOTH)
+erfinv = unary("erfinv", jsp.erfinv, "The inverse of `erf`.", public=BOTH)
+
+
+@jax.custom_jvp
+def _erfcx(x: jax.Array) -> jax.Array:
+    # exp(x^2) erfc(x): the product while it neither overflows nor loses digits, then the asymptotic series
+    # 1 / (x sqrt(pi)) * sum (-1)^k (2k-1)!! / (2 x^2)^k (Abramowitz & Stegun 7.1.23).
+    near = jnp.clip(x, -30.0, 8.0)
+    product = jnp.exp(near * near) * jsp.erfc(near)
+    far = jnp.maximum(x, 8.0)
+    term, series = jnp.ones_like(far), jnp.ones_like(far)
+    for k in range(1, 14):
+        term = -term * (2 * k - 1) / (2 * far * far)
+        series = series + term
+    return jnp.where(x < 8.0, product, series / (far * math.sqrt(math.pi)))
+
+
+@_erfcx.defjvp
+def _erfcx_jvp(primals, tangents):  # type: ignore[no-untyped-def]
+    (x,), (t,) = primals, tangents
+    result = _erfcx(x)
+    return result, t * (2 * x * result - 2 / math.sqrt(math.pi))
+
+
+erfcx = _only_special("erfcx", _erfcx, "`exp(input ** 2) * erfc(input)`.")
+
+# --- gamma function --------------------------------------------------------------------------------------------------
+
+
+def _digamma(x: jax.Array) -> jax.Array:
+    pole = jnp.where(jnp.signbit(x), jnp.asarray(jnp.inf, x.dtype), jnp.asarray(-jnp.inf, x.dtype))
+    return jnp.where(x == 0, pole, jsp.digamma(x))
+
+
+lgamma = unary("lgamma", lambda x: lax.lgamma(x), "The logarithm of the absolute value of the gamma function.")
+digamma = unary("digamma", _digamma, "The derivative of `lgamma`.", public=BOTH)
+gammaln = _twin("gammaln", lgamma)
+psi = _twin("psi", digamma)
+
+
+def _polygamma(n: int, x: jax.Array) -> jax.Array:
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    if n == 0:
+        return _digamma(x)
+    # psi^(n)(x) = (-1)^(n+1) n! zeta(n+1, x)  (Abramowitz & Stegun 6.4.10)
+    return (-1) ** (n + 1) * math.factorial(n) * _zeta_in_q(n + 1, x)
+
+
+def _zeta_in_q(s: int, x: jax.Array) -> jax.Array:
+    """zeta(s, x) with its derivative with respect to x, -s zeta(s + 1, x)."""
+
+    @jax.custom_jvp
+    def value(x: jax.Array) -> jax.Array:
+        return lax.zeta(jnp.full_like(x, s), x)
+
+    @value.defjvp
+    def rule(primals, tangents):  # type: ignore[no-untyped-def]
+        (x,), (t,) = primals, tangents
+        return value(x), -s * _zeta_in_q(s + 1, x) * t
+
+    return value(x)
+
+
+@operator(methods=False, public=BOTH)
+def polygamma(n: int, input: Array) -> Array:
+    """The `n`-th derivative of `digamma`. Negative `n` raises RuntimeError."""
+    return _polygamma(n, inexact(input))
+
+
+@operator(methods=("polygamma",), inplace=("polygamma_",), public=(), grad="PolygammaBackward0")
+def _polygamma_method(input: Array, n: int) -> Array:
+    return _polygamma(n, inexact(input))
+
+
+@operator(inplace=True)
+def mvlgamma(input: Array, p: int) -> Array:
+    """The logarithm of the multivariate gamma function of dimension `p`, which must be at least 1."""
+    if p < 1:
+        raise RuntimeError("p has to be greater than or equal to 1")
+    x = inexact(input)
+    constant = p * (p - 1) / 4 * math.log(math.pi)
+    return sum((lax.lgamma(x - j / 2) for j in range(p)), jnp.full_like(x, constant))
+
+
+multigammaln = _twin("multigammaln", mvlgamma)
+
+
+@operator(promote="float", methods=("igamma",), inplace=("igamma_",), public=("torch",))
+def igamma(input: Array, other: Array) -> Array:
+    """The regularised lower incomplete gamma function P(input, other)."""
+    return lax.igamma(*jnp.broadcast_arrays(input, other))
+
+
+@operator(promote="float", methods=("igammac",), inplace=("igammac_",), public=("torch",))
+def igammac(input: Array, other: Array) -> Array:
+    """The regularised upper incomplete gamma function Q(input, other)."""
+    return lax.igammac(*jnp.broadcast_arrays(input, other))
+
+
+gammainc = _twin("gammainc", igamma)
+gammaincc = _twin("gammaincc", igammac)
+
+
+@operator(promote="float", methods=False, public=SPECIAL)
+def zeta(input: Array, other: Array) -> Array:
+    """The Hurwitz zeta function: the sum of `(k + other) ** -input` over k = 0, 1, 2 ..."""
+    return lax.zeta(*jnp.broadcast_arrays(input, other))
+
+
+# --- Bessel functions ------------------------------------------------------------------------------------------------
+
+i0 = unary("i0", jsp.i0, "The modified Bessel function of the first kind, order 0.", public=BOTH)
+i0e = _only_special("i0e", jsp.i0e, "`exp(-abs(input)) * i0(input)`.")
+i1 = _only_special("i1", jsp.i1, "The modified Bessel function of the first kind, order 1.")
+i1e = _only_special("i1e", jsp.i1e, "`exp(-abs(input)) * i1(input)`.")
+
+# --- logarithms with a factor ----------------------------------------------------------------------------------------
+
+
+@operator(promote="float", inplace=True, public=BOTH)
+def xlogy(input: Array, other: Array) -> Array:
+    """`input * log(other)`, with 0 wherever `input` is 0 (nan in `other` stays nan)."""
+    return _times_log(input, other, jnp.log)
+
+
+@operator(promote="float", methods=False, public=SPECIAL)
+def xlog1py(input: Array, other: Array) -> Array:
+    """`input * log1p(other)`, with 0 wherever `input` is 0 (nan in `other` stays nan)."""
+    return _times_log(input, other, jnp.log1p)
+
+
+def _times_log(x: jax.Array, y: jax.Array, log) -> jax.Array:  # type: ignore[no-untyped-def]
+    # Where both x is 0 and the logarithm is undefined, the derivative by x is 0.
+    start = -1 if log is jnp.log1p else 0
+    undefined = (x == 0) & (y <= start)
+    return x * jnp.where(undefined, lax.stop_gradient(jnp.zeros_like(y)), log(y))
+
+
+def _entr(x: jax.Array) -> jax.Array:
+    inside = jnp.where(x > 0, x, jnp.ones_like(x))
+    at_edge = jnp.where(x == 0, jnp.zeros_like(x), jnp.where(x < 0, jnp.full_like(x, -jnp.inf), x))
+    return jnp.where(x > 0, -inside * jnp.log(inside), at_edge)
+
+
+entr = _only_special("entr", _entr, "`-input * log(input)`, 0 at 0 and -inf below.")
+
+
+@operator(inplace=True, public=BOTH)
+def logit(input: Array, eps: float | None = None) -> Array:
+    """`log(input / (1 - input))`; with `eps`, `input` is first cut to [eps, 1 - eps]."""
+    refuse("logit_cpu", input, COMPLEX)
+    x = inexact(input)
+    if eps is not None:
+        low, high = jnp.asarray(eps, x.dtype), jnp.asarray(1 - eps, x.dtype)
+        x = jnp.where(x < low, low, jnp.where(x > high, high, x))
+    return jnp.log(x / (1 - x))
+
+
+# --- normal distribution ---------------------------------------------------------------------------------------------
+
+ndtr = _only_special("ndtr", jsp.ndtr, "The normal distribution function.")
+ndtri = _only_special("ndtri", jsp.ndtri, "The inverse of `ndtr`.")
+log_ndtr = _only_special("log_ndtr", jsp.log_ndtr, "The logarithm of `ndtr`, exact far below 0.")

@@ -1,0 +1,71 @@
+"""Adagrad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..core.tensor import Tensor
+from .optimizer import ParamsT
+from .rule import RuleOptimizer, check_options, decayed, scaled
+
+__all__ = ["Adagrad"]
+
+
+def adagrad(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
+    """One step of Adagrad (Duchi et al., 2011)."""
+    state["step"] = step = state["step"] + 1
+    grad = decayed(grad, param, options)
+    state["sum"] = total = state["sum"] + grad * grad
+    rate = options.lr / (1 + (step.astype(jnp.float64) - 1) * options.lr_decay)
+    return param - scaled(grad, rate) / (jnp.sqrt(total) + options.eps.astype(param.dtype))
+
+
+class Adagrad(RuleOptimizer):
+    """Steps divided by the root of the sum of all squared gradients. Raises ValueError for options out of range."""
+
+    scalars = ("lr", "lr_decay", "eps", "weight_decay")
+    update = staticmethod(adagrad)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_options(
+            lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+        )
+        defaults = {
+            "lr": lr,
+            "lr_decay": lr_decay,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        super().__init__(params, defaults)
+        for group in self.param_groups:  # Adagrad's state is there from the start
+            self._complete(group["params"], group, self.state_names(group))
+
+    def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("sum",)
+
+    def initial(self, name: str, group: dict[str, Any]) -> float:
+        return group["initial_accumulator_value"] if name == "sum" else 0.0

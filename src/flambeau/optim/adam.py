@@ -1,0 +1,76 @@
+"""Adam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..core.tensor import Tensor
+from .optimizer import ParamsT
+from .rule import RuleOptimizer, check_options, decayed, lerp, scaled, shrunk
+
+__all__ = ["Adam"]
+
+
+def adam(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
+    """One step of Adam (Kingma and Ba, 2015), AMSGrad (Reddi et al., 2018) and AdamW."""
+    beta1, beta2 = options.betas
+    state["step"] = step = state["step"] + 1
+    t = step.astype(jnp.float64)
+    grad = decayed(grad, param, options)
+    param = shrunk(param, options)
+    state["exp_avg"] = mean = lerp(state["exp_avg"], grad, 1 - beta1)
+    state["exp_avg_sq"] = square = scaled(state["exp_avg_sq"], beta2) + scaled(grad * grad, 1 - beta2)
+    if options.amsgrad:
+        state["max_exp_avg_sq"] = square = jnp.maximum(state["max_exp_avg_sq"], square)
+    root = jnp.sqrt(square) / jnp.sqrt(1 - beta2**t).astype(param.dtype) + options.eps.astype(param.dtype)
+    return param - scaled(mean, options.lr / (1 - beta1**t)) / root
+
+
+class Adam(RuleOptimizer):
+    """Adam: steps scaled by running averages of the gradient and its square, corrected for their start at 0.
+
+    `amsgrad` divides by the largest average so far; `decoupled_weight_decay` makes it AdamW. Raises ValueError for
+    options out of range.
+    """
+
+    scalars = ("lr", "betas", "eps", "weight_decay")
+    flags = ("amsgrad", "maximize", "decoupled_weight_decay")
+    update = staticmethod(adam)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        check_options(lr, betas, eps=eps, weight_decay=weight_decay)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults)
+
+    def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        names = ("exp_avg", "exp_avg_sq")
+        return (*names, "max_exp_avg_sq") if group["amsgrad"] else names

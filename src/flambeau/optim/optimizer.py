@@ -1,0 +1,325 @@
+"""`Optimizer`: parameter groups, their state, its dictionary form, and hooks."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from ..core.autograd import Hooks, RemovableHandle
+from ..core.tensor import Tensor
+
+ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+StateDict: TypeAlias = dict[str, Any]
+
+
+class _Required:
+    """The default of an option that every group must give."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+_global_optimizer_pre_hooks = Hooks()
+_global_optimizer_post_hooks = Hooks()
+
+
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` before every `step` of every optimizer.
+
+    It returns None or the pair `(args, kwargs)` that the step shall have instead; the first of `args` is the optimizer.
+    """
+    return _global_optimizer_pre_hooks.add(hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` after every `step` of every optimizer."""
+    return _global_optimizer_post_hooks.add(hook)
+
+
+def full_like(array: Any, value: float) -> Any:
+    """A constant array of `array`'s shape, dtype and place. Made on the host, so that no program is compiled for it."""
+    filled: Any
+    if isinstance(array, jax.core.Tracer):
+        filled = jax.numpy.full(array.shape, value, array.dtype)
+    elif value:
+        filled = jax.device_put(np.full(array.shape, value, array.dtype), array.sharding)
+    else:
+        filled = jax.device_put(np.zeros(array.shape, array.dtype), array.sharding)
+    return filled
+
+
+class Optimizer:
+    """Holds parameters in groups, and what the method remembers of each; a subclass gives `step`.
+
+    `params` are tensors, `(name, tensor)` pairs, or dicts with "params" and the options of that group. `defaults` are
+    the options of groups that do not give their own; `required` stands for one that each group must give.
+
+    `param_groups` is the list of groups, `state` maps a parameter to a dict. Raises TypeError for parameters that are
+    no tensors, ValueError for an empty list, computed tensors, or one that is in two groups.
+    """
+
+    defaults: dict[str, Any]
+    state: defaultdict[Tensor, Any]
+    param_groups: list[dict[str, Any]]
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self._start()
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                "but got a Tensor; wrap it in a list"
+            )
+        self.state = defaultdict(dict)
+        self.param_groups = []
+        groups: list[Any] = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def _start(self) -> None:
+        """What neither a pickle nor a copy carries along."""
+        self._optimizer_step_pre_hooks = Hooks()
+        self._optimizer_step_post_hooks = Hooks()
+        self._optimizer_state_dict_pre_hooks = Hooks()
+        self._optimizer_state_dict_post_hooks = Hooks()
+        self._optimizer_load_state_dict_pre_hooks = Hooks()
+        self._optimizer_load_state_dict_post_hooks = Hooks()
+        self._patch_step_function()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_optimizer_step_pre_hooks" not in self.__dict__:
+            self._start()
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"{chr(10) if i else ''}Parameter Group {i}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+    # --- the step and its hooks -----------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters from their gradients. `closure` computes the loss anew; its value is returned."""
+        raise NotImplementedError(f"{type(self).__name__} does not define step()")
+
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """`func`, a class's `step`, with the hooks around it."""
+
+        @functools.wraps(func)
+        def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+            before, after = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
+            if not (before or after or _global_optimizer_pre_hooks or _global_optimizer_post_hooks):
+                return func(self, *args, **kwargs)
+            args = (self, *args)
+            for hook in [*_global_optimizer_pre_hooks.values(), *before.values()]:
+                changed = hook(self, args, kwargs)
+                if changed is None:
+                    continue
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise RuntimeError(
+                        f"{func} must return None or a tuple of (new_args, new_kwargs), but got {changed}."
+                    )
+                args, kwargs = changed
+            result = func(*args, **kwargs)
+            for hook in [*after.values(), *_global_optimizer_post_hooks.values()]:
+                hook(self, args, kwargs)
+            return result
+
+        step.hooked = True  # type: ignore[attr-defined]
+        return step
+
+    def _patch_step_function(self) -> None:
+        self._zero_grad_profile_name = f"Optimizer.zero_grad#{type(self).__name__}.zero_grad"
+        step = type(self).step
+        if not getattr(step, "hooked", False):
+            type(self).step = self.profile_hook_step(step)  # type: ignore[method-assign]
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return new `(args, kwargs)`."""
+        return self._optimizer_step_pre_hooks.add(hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` after each step."""
+        return self._optimizer_step_post_hooks.add(hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer)` before `state_dict` is taken."""
+        return _add(self._optimizer_state_dict_pre_hooks, hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` on a state dict before it is returned; it may return another."""
+        return _add(self._optimizer_state_dict_post_hooks, hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` before one is loaded; it may return another."""
+        return _add(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer)` after a state dict was loaded."""
+        return _add(self._optimizer_load_state_dict_post_hooks, hook, prepend)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters; with `set_to_none=False`, fill them with zeros instead."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if set_to_none:
+                    param.grad = None
+                    continue
+                grad = param.grad
+                if grad is not None:
+                    if grad.grad_fn is not None:
+                        grad.detach_()
+                    else:
+                        grad.requires_grad_(False)
+                    grad._write(full_like(grad._array, 0))
+
+    # --- groups ---------------------------------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take up further parameters, `{"params": ..., option: value, ...}`."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        given = param_group["params"]
+        if isinstance(given, Tensor):
+            given = [given]
+        elif isinstance(given, set):
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
+                "will change between runs. Please use a list instead."
+            )
+        given = list(given)
+        names = [item[0] for item in given if isinstance(item, tuple)]
+        params = [item[1] if isinstance(item, tuple) else item for item in given]
+        param_group["params"] = params
+        if names:
+            if len(names) != len(params):
+                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+            param_group["param_names"] = names
+
+        for param in params:
+            if not isinstance(param, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(param).__name__}")
+            if not self.defaults.get("differentiable") and not (param.is_leaf or param.retains_grad):
+                raise ValueError("can't optimize a non-leaf Tensor")
+        for name, default in self.defaults.items():
+            if default is required and name not in param_group:
+                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+            param_group.setdefault(name, default)
+        if len(set(params)) != len(params):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; "
+                "see github.com/pytorch/pytorch/issues/40967 for more information",
+                stacklevel=3,
+            )
+        if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):
+            without = "with" if "param_names" in param_group else "without"
+            raise ValueError(
+                "all optimizer param groups should be with/without names. "
+                f"cannot add param group {without} names to the optimizer"
+            )
+        known = {param for group in self.param_groups for param in group["params"]}
+        if not known.isdisjoint(params):
+            raise ValueError("some parameters appear in more than one parameter group")
+        self.param_groups.append(param_group)
+
+    # --- the dictionary form --------------------------------------------------------------------------------------
+
+    def state_dict(self) -> StateDict:
+        """The state as plain data: `{"state": {index: {...}}, "param_groups": [{..., "params": [index, ...]}]}`.
+
+        Parameters are numbered in the order of the groups. The tensors are the optimizer's own, not copies.
+        """
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
+        index: dict[Any, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for param in group["params"]:
+                index.setdefault(param, len(index))
+            packed = {key: value for key, value in group.items() if key != "params"}
+            packed["params"] = [index[param] for param in group["params"]]
+            groups.append(packed)
+        state = {index[key] if isinstance(key, Tensor) else key: value for key, value in self.state.items()}
+        result: StateDict = {"state": state, "param_groups": groups}
+        for hook in self._optimizer_state_dict_post_hooks.values():
+            changed = hook(self, result)
+            if changed is not None:
+                result = changed
+        return result
+
+    def load_state_dict(self, state_dict: StateDict) -> None:
+        """Take over a state dict, this library's or PyTorch's (its tensors converted). Parameters are matched by order.
+
+        State tensors take their parameter's dtype and device ("step" stays as it is). Options of the groups are
+        replaced by the loaded ones, except that names of parameters stay if none are loaded. Raises ValueError if the
+        groups do not match; nothing is changed then.
+        """
+        state_dict = state_dict.copy()
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            changed = hook(self, state_dict)
+            if changed is not None:
+                state_dict = changed
+        groups, saved_groups = self.param_groups, deepcopy(state_dict["param_groups"])
+        if len(groups) != len(saved_groups):
+            raise ValueError("loaded state dict has a different number of parameter groups")
+        by_index: dict[Any, Tensor] = {}
+        for group, saved in zip(groups, saved_groups, strict=True):
+            if len(group["params"]) != len(saved["params"]):
+                raise ValueError(
+                    "loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
+                    f"{len(saved['params'])} and {len(group['params'])} parameters"
+                )
+            by_index.update(zip(saved["params"], group["params"], strict=True))
+            saved["params"] = group["params"]
+            if "param_names" in group:
+                saved.setdefault("param_names", group["param_names"])
+        state: defaultdict[Any, Any] = defaultdict(dict)
+        for key, value in state_dict["state"].items():
+            if key in by_index:
+                state[by_index[key]] = _fitted(value, by_index[key])
+            else:
+                state[key] = value
+        self.__setstate__({"state": state, "param_groups": saved_groups})
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
+            hook(self)
+
+
+def _add(hooks: Hooks, hook: Any, prepend: bool) -> RemovableHandle:
+    handle = hooks.add(hook)
+    if prepend:
+        hooks.move_to_end(handle.id, last=False)
+    return handle
+
+
+def _fitted(value: Any, param: Tensor, key: Any = None) -> Any:
+    """A loaded value with its tensors in the dtype and on the device of the parameter."""
+    if isinstance(value, Tensor):
+        if key == "step":
+            return value
+        if param.dtype.is_floating_point:
+            return value.to(dtype=param.dtype, device=param.device)
+        return value.to(device=param.device)
+    if isinstance(value, dict):
+        return {k: _fitted(v, param, k) for k, v in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return type(value)(_fitted(v, param) for v in value)  # type: ignore[call-arg]
+    return value

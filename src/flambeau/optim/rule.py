@@ -1,0 +1,325 @@
+"""What the optimizers share: a pure update rule for one parameter, run for a whole group in one XLA call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from operator import itemgetter
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core import dtypes
+from ..core.grad_mode import enable_grad
+from ..core.tensor import Tensor, wrap
+from .optimizer import Optimizer, ParamsT, full_like
+
+# Options that PyTorch's older checkpoints lack, with what they then mean.
+_LATER = {
+    "amsgrad": False,
+    "capturable": False,
+    "centered": False,
+    "differentiable": False,
+    "foreach": None,
+    "fused": None,
+    "maximize": False,
+    "momentum": 0,
+    "nesterov": False,
+}
+
+
+class RuleOptimizer(Optimizer):
+    """An optimizer that is a pure function of (parameter, gradient, state, options).
+
+    A subclass declares which options are inputs of the compiled program (`scalars`, numbers or pairs of numbers, which
+    may change at every step), which of these drop out of it while they are 0 (`optional`; the rule then sees None), and
+    which are built into it (`flags`). The rule, `update(param, grad, state, options)`, changes the dict `state` and
+    returns the new parameter. It sees real arrays of 32 bits or more (complex ones as pairs of reals, 16-bit ones
+    widened) and scalars in float64; `scaled` and its relatives below take a scalar to the arrays' type.
+    """
+
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+    optional: ClassVar[tuple[str, ...]] = ("weight_decay",)
+    flags: ClassVar[tuple[str, ...]] = ("maximize",)
+    shared: ClassVar[tuple[str, ...]] = ("step",)  # 0-dim state, kept per parameter but as a rule equal in all of them
+    update: ClassVar[Callable[..., Any]]
+
+    _pick: ClassVar[Callable[[dict[str, Any]], tuple[Any, ...]]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._pick = itemgetter(*cls.scalars, *cls.flags)
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        if defaults.get("fused"):
+            if defaults.get("differentiable"):
+                raise RuntimeError("`fused` does not support `differentiable`")
+            if defaults.get("foreach"):
+                raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        super().__init__(params, defaults)
+
+    def _start(self) -> None:
+        super()._start()
+        self._prepared: dict[int, Any] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, default in self.defaults.items():
+                group.setdefault(name, _LATER.get(name, default))
+            for param in group["params"]:
+                own = self.state.get(param, {})
+                for name in [name for name, value in own.items() if value is None]:
+                    del own[name]  # PyTorch's SGD once wrote None for a buffer that is not there yet
+                for name in self.shared:
+                    if isinstance(own.get(name), (int, float)):
+                        own[name] = wrap(_placed(_scalar(own[name])))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take up further parameters, `{"params": ..., option: value, ...}`."""
+        super().add_param_group(param_group)
+        if param_group.get("differentiable"):
+            self.param_groups.pop()
+            raise NotImplementedError(
+                "differentiable=True (a gradient through the optimizer's step) is not there yet; "
+                "compute the update with tensor operations and autograd.grad(..., create_graph=True) instead"
+            )
+
+    # --- state ----------------------------------------------------------------------------------------------------
+
+    def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """The names of the state that has the parameter's own shape, as the group's options ask for it."""
+        raise NotImplementedError
+
+    def initial(self, name: str, group: dict[str, Any]) -> float:
+        """The value that a new piece of state starts from."""
+        return 0.0
+
+    def _complete(self, params: list[Tensor], group: dict[str, Any], names: tuple[str, ...]) -> None:
+        """Give every parameter the state that it does not have yet."""
+        common = {name: _placed(_scalar(self.initial(name, group))) for name in self.shared}
+        for param in params:
+            own = self.state[param]
+            for name in self.shared:
+                if name not in own:
+                    own[name] = wrap(common[name])
+            for name in names:
+                if name not in own:
+                    array, value = param._array, self.initial(name, group)
+                    own[name] = wrap(full_like(array, complex(value, value) if _is_complex(array) else value))
+
+    # --- the step -------------------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient. `closure` computes the loss anew; its value is returned."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for index, group in enumerate(self.param_groups):
+            params = [param for param in group["params"] if param.grad is not None]
+            if len({id(param._storage) for param in params}) == len(params):
+                batches = [params] if params else []
+            else:
+                batches = _apart(params)
+            for batch in batches:
+                self._step_batch(index, group, batch)
+        return loss
+
+    def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        names, program, scalars = self._prepare(index, group)
+        own, common = [], []
+        if names or self.shared:
+            states = [self.state[param] for param in params]
+            try:
+                own = [state[name] for state in states for name in names]
+                common = [state[name] for state in states for name in self.shared]
+            except KeyError:
+                self._complete(params, group, names)
+                own = [state[name] for state in states for name in names]
+                common = [state[name] for state in states for name in self.shared]
+        common_arrays = [tensor._array for tensor in common]
+        width = len(self.shared)
+        if all(array is common_arrays[i % width] for i, array in enumerate(common_arrays)):
+            common_arrays = common_arrays[:width]  # one step count for all of them
+
+        # The one call. Nothing is donated: clones, state dicts and the tape may hold the same arrays.
+        new_params, new_own, new_common = program(
+            [param._array for param in params],
+            [param.grad._array for param in params],  # type: ignore[union-attr]
+            [tensor._array for tensor in own],
+            common_arrays,
+            scalars,
+        )
+        for tensor, array in zip(params, new_params, strict=True):
+            tensor._write(array)
+        for tensor, array in zip(own, new_own, strict=True):
+            tensor._write(array)
+        for i, tensor in enumerate(common):
+            tensor._write(new_common[i % len(new_common)])
+
+    def _prepare(self, index: int, group: dict[str, Any]) -> tuple[tuple[str, ...], Callable[..., Any], Any]:
+        """The state names, the program and the scalars for a group; as last time if no option has changed."""
+        key = self._pick(group)
+        known = self._prepared.get(index)
+        if known is not None and known[0] == key:
+            return known[1]
+        values: list[Any] = []
+        sizes: list[int | None] = []  # None: off; 0: a number; n: a tuple of n numbers
+        constant = True
+        for name, value in zip(self.scalars, key, strict=False):
+            if isinstance(value, (tuple, list)):
+                constant = constant and isinstance(value, tuple)
+                sizes.append(len(value))
+                values += value
+            elif name in self.optional and not isinstance(value, Tensor) and value == 0:
+                sizes.append(None)
+            else:
+                sizes.append(0)
+                values.append(value)
+        scalars: Any
+        if any(isinstance(value, Tensor) for value in values):
+            constant = False
+            scalars = [v._array.reshape(()) if isinstance(v, Tensor) else np.float64(v) for v in values]
+        else:
+            scalars = _placed(np.array(values, np.float64))
+        names = self.state_names(group)
+        flags = tuple(zip(self.flags, map(bool, key[len(self.scalars) :]), strict=True))
+        program = _program(self.update, self.scalars, tuple(sizes), flags, names, self.shared)
+        result = (names, program, scalars)
+        if constant:
+            self._prepared[index] = (key, result)
+        return result
+
+
+@functools.cache
+def _program(
+    update: Callable[..., Any],
+    scalars: tuple[str, ...],
+    sizes: tuple[int | None, ...],
+    flags: tuple[tuple[str, bool], ...],
+    names: tuple[str, ...],
+    shared: tuple[str, ...],
+) -> Callable[..., Any]:
+    """The compiled update of a list of parameters. It takes and gives flat lists of arrays."""
+
+    def program(params: Any, grads: Any, own: Any, common: Any, values: Any) -> Any:
+        options = SimpleNamespace(**dict(flags))
+        numbers = iter([values[i].astype(np.float64) for i in range(len(values))])
+        for name, size in zip(scalars, sizes, strict=True):
+            value: Any = None
+            if size is not None:
+                value = tuple(next(numbers) for _ in range(size)) if size else next(numbers)
+            setattr(options, name, value)
+        n, width = len(names), len(shared)
+        new_params, new_own, new_common = [], [], []
+        for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+            mine = own[i * n : (i + 1) * n]
+            ours = common[i * width : (i + 1) * width] or common[:width]
+            state = dict(zip(names, map(_widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
+            wide = _widened(param)
+            new = update(wide, _widened(grad).astype(wide.dtype), state, options)
+            new_params.append(_narrowed(new, param))
+            new_own += [_narrowed(state[name], old) for name, old in zip(names, mine, strict=True)]
+            if len(new_common) < len(common):
+                new_common += [state[name].astype(old.dtype) for name, old in zip(shared, ours, strict=True)]
+        return new_params, new_own, new_common
+
+    program.__name__ = getattr(update, "__name__", "update")
+    return jax.jit(program)
+
+
+def _is_complex(array: Any) -> bool:
+    return np.issubdtype(array.dtype, np.complexfloating)
+
+
+def _widened(array: Any) -> Any:
+    """As real numbers of at least 32 bits; a complex array gets a last dimension of two."""
+    if _is_complex(array):
+        return jnp.stack([array.real, array.imag], -1)
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
+
+
+def _narrowed(array: Any, like: Any) -> Any:
+    if _is_complex(like):
+        array = jax.lax.complex(array[..., 0], array[..., 1])
+    return array.astype(like.dtype)
+
+
+def _placed(array: np.ndarray) -> Any:
+    with jax.ensure_compile_time_eval():  # a value, also while a step is being traced
+        return jax.device_put(array)
+
+
+def _scalar(value: float) -> np.ndarray:
+    """A 0-dim array in the dtype that PyTorch counts steps in."""
+    wide = dtypes.get_default_dtype() is dtypes.float64
+    return np.asarray(float(value), np.float64 if wide else np.float32)
+
+
+def _apart(params: list[Tensor]) -> list[list[Tensor]]:
+    """The parameters in batches, so that those that overlap in memory are updated one after the other."""
+    batches: list[list[Tensor]] = []
+    placed: list[tuple[int, int, int, int]] = []
+    for param in params:
+        view = param._geometry
+        cell, start = id(param._storage), view.offset
+        stop = (
+            start + 1 + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)) if view.numel else start
+        )
+        level = 1 + max((lv for c, a, b, lv in placed if c == cell and a < stop and start < b), default=-1)
+        placed.append((cell, start, stop, level))
+        if level == len(batches):
+            batches.append([])
+        batches[level].append(param)
+    return batches
+
+
+# --- what rules are written with ----------------------------------------------------------------------------------
+
+
+def scaled(x: Any, scalar: Any) -> Any:
+    """x times a scalar, which is rounded to x's type first."""
+    return x * scalar.astype(x.dtype)
+
+
+def lerp(start: Any, end: Any, weight: Any) -> Any:
+    """From `start` (weight 0) towards `end` (weight 1), computed from the nearer side so that both ends are exact."""
+    return jnp.where(weight < 0.5, start + scaled(end - start, weight), end - scaled(end - start, 1 - weight))
+
+
+def decayed(grad: Any, param: Any, options: Any) -> Any:
+    """The gradient of what is minimized: turned around for `maximize`, with the weight decay's part."""
+    if options.maximize:
+        grad = -grad
+    if options.weight_decay is not None and not getattr(options, "decoupled_weight_decay", False):
+        grad = grad + scaled(param, options.weight_decay)
+    return grad
+
+
+def shrunk(param: Any, options: Any) -> Any:
+    """The parameter after decoupled weight decay (Loshchilov and Hutter, 2019), where it is asked for."""
+    if options.weight_decay is None or not options.decoupled_weight_decay:
+        return param
+    return scaled(param, 1 - options.lr * options.weight_decay)
+
+
+# --- checks of options --------------------------------------------------------------------------------------------
+
+
+def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
+    """ValueError for a learning rate (a number or a tensor of one element) or another option below 0, or bad betas."""
+    if isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError("Tensor lr must be 1-element")
+    for name, value in {"learning rate": lr, **others}.items():
+        if not 0.0 <= value:
+            what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")
+            raise ValueError(f"Invalid {what}: {value}")
+    if len({isinstance(beta, Tensor) for beta in betas}) > 1:
+        raise ValueError("betas must be either both floats or both Tensors")
+    for i, beta in enumerate(betas):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

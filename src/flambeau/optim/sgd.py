@@ -1,0 +1,78 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.tensor import Tensor
+from .optimizer import ParamsT
+from .rule import RuleOptimizer, check_options, decayed, scaled
+
+__all__ = ["SGD"]
+
+
+def sgd(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
+    """One step. The momentum is Sutskever et al. (2013), with the learning rate outside of the buffer."""
+    grad = decayed(grad, param, options)
+    if options.momentum is not None:
+        buffer = scaled(state["momentum_buffer"], options.momentum) + scaled(grad, 1 - options.dampening)
+        state["momentum_buffer"] = buffer
+        grad = grad + scaled(buffer, options.momentum) if options.nesterov else buffer
+    return param - scaled(grad, options.lr)
+
+
+class SGD(RuleOptimizer):
+    """Stochastic gradient descent, with momentum, Nesterov's momentum and weight decay if asked for.
+
+    The first gradient enters the momentum undamped. Raises ValueError for options out of range, or `nesterov` without
+    momentum or with dampening.
+    """
+
+    scalars = ("lr", "momentum", "dampening", "weight_decay")
+    optional = ("momentum", "weight_decay")
+    flags = ("nesterov", "maximize")
+    shared = ()
+    update = staticmethod(sgd)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float | Tensor = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_options(lr, momentum=momentum, weight_decay=weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        super().__init__(params, defaults)
+
+    def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] != 0 else ()
+
+    def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        if group["momentum"] != 0 and group["dampening"] != 0:
+            first = [param for param in params if "momentum_buffer" not in self.state[param]]
+            if first:
+                super()._step_batch(index, {**group, "dampening": 0}, first)
+                known = {id(param) for param in first}
+                params = [param for param in params if id(param) not in known]
+        if params:
+            super()._step_batch(index, group, params)

@@ -1,0 +1,3 @@
+"""What surrounds training: data loading."""
+
+from flambeau.utils import data
