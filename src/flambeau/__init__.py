@@ -1,20 +1,26 @@
-"""flambeau: PyTorch's module system on XLA. The public names are torch's."""
+"""flambeau: PyTorch's module system on XLA. The public names are torch's.
+
+Operators come from their declarations in `ops/`; the packages below (`nn`, `optim`, ...) are imported when first used.
+"""
 
 from __future__ import annotations
 
-from . import core, ops  # noqa: F401
-from .core.autograd import grad as _grad  # noqa: F401
+import importlib
+from typing import Any
+
+from . import core, ops  # noqa: F401  (attaches the operators to Tensor)
 from .core.devices import device, get_default_device, set_default_device
 from .core.dtypes import ALIASES as _ALIASES
 from .core.dtypes import DTYPES as _DTYPES
-from .core.dtypes import (
-    can_cast,
-    dtype,
-    finfo,
-    get_default_dtype,
-    iinfo,
-    promote_types,
-    set_default_dtype,
+from .core.dtypes import can_cast, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
+from .core.formats import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
 )
 from .core.grad_mode import (
     enable_grad,
@@ -25,9 +31,110 @@ from .core.grad_mode import (
     set_grad_enabled,
 )
 from .core.operator import namespaces as _namespaces
+from .core.printing import get_printoptions, set_printoptions
 from .core.size import Size
 from .core.tensor import Tensor
+from .core.threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
+from .core.typed import TENSOR_TYPES as _TENSOR_TYPES
+
+__version__ = "2.13.0+flambeau.0.1.0"  # the PyTorch whose behaviour this is, then our own
 
 globals().update({t.name: t for t in _DTYPES})
 globals().update(_ALIASES)
+globals().update(_TENSOR_TYPES)
 globals().update(_namespaces["torch"])
+long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
+
+_PACKAGES = (
+    "autograd", "backends", "checkpoint", "cuda", "fft", "func", "linalg", "nn", "optim", "random", "serialization", "special",
+    "testing", "utils", "vision", "version", "drop_in",
+)  # fmt: skip
+_HOMES = {
+    "save": "serialization",
+    "load": "serialization",
+    "summary": "summary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PACKAGES, *_HOMES})
+
+
+def typename(obj: Any) -> str:
+    """The name of an object's type; `'torch.FloatTensor'` and the like for a tensor."""
+    if isinstance(obj, Tensor):
+        return obj.type()
+    kind = obj if isinstance(obj, type) else type(obj)
+    return f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtype:
+    """The dtype that an operator on both would have."""
+    from .core.operator import result_type as _result_type
+
+    return _result_type(tensor1, tensor2)
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: XLA's CPU programs are deterministic."""
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepted; products of float32 are computed in float32."""
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(f"precision must be 'highest', 'high' or 'medium', got {precision!r}")
+
+
+def get_float32_matmul_precision() -> str:
+    """Always 'highest'."""
+    return "highest"
+
+
+def is_storage(obj: Any) -> bool:
+    """Whether an object is a storage."""
+    from .core.storage import Storage
+
+    return isinstance(obj, Storage)
+
+
+__all__ = [
+    "Size",
+    "Tensor",
+    "can_cast",
+    "channels_last",
+    "channels_last_3d",
+    "contiguous_format",
+    "device",
+    "dtype",
+    "enable_grad",
+    "finfo",
+    "get_default_device",
+    "get_default_dtype",
+    "get_num_interop_threads",
+    "get_num_threads",
+    "get_printoptions",
+    "iinfo",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "layout",
+    "memory_format",
+    "no_grad",
+    "preserve_format",
+    "promote_types",
+    "set_default_device",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "set_num_interop_threads",
+    "set_num_threads",
+    "set_printoptions",
+    "strided",
+]

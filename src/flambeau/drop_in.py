@@ -194,7 +194,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Take back what `install()` did. Modules that were imported under torch's names stay flambeau's for their users."""
+    """Take back what `install()` did. Who holds one of the modules keeps it."""
     if not is_installed():
         return
     for finder in _finders:

@@ -1,9 +1,9 @@
 """Checkpoints: torch's `.pt`/`.pth` files (zip and legacy format) and safetensors, read and written without torch."""
 
-from .load import get_unsafe_globals_in_checkpoint, load
-from .safe_globals import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
+from .allowed import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
+from .loading import get_unsafe_globals_in_checkpoint, load
 from .safetensors import load_safetensors, save_safetensors
-from .save import save
+from .saving import save
 
 __all__ = [
     "add_safe_globals",

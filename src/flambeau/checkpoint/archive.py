@@ -7,6 +7,7 @@ The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 import zipfile
 import zlib
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .errors import brief, damaged
 
 ALIGNMENT = 64  # also what lets JAX use the memory without a copy
 MAGIC = b"PK\x03\x04"
@@ -80,7 +83,7 @@ class Reader:
             self.records[info.filename] = record = self._locate(info, end)
             taken.append((info.header_offset, record.start + record.stored))
         taken.sort()
-        for (_, stop), (start, _) in zip(taken, taken[1:], strict=False):
+        for (_, stop), (start, _) in itertools.pairwise(taken):
             if start < stop:
                 raise damaged("its records overlap")
 
@@ -149,17 +152,6 @@ def _inflate(data: np.ndarray, size: int, name: str) -> np.ndarray:
     result = aligned(size)
     result[:] = np.frombuffer(plain, np.uint8)
     return result
-
-
-def damaged(what: str) -> RuntimeError:
-    """The error for a file that cannot be what it claims to be."""
-    return RuntimeError(f"the checkpoint is damaged or was not made by torch.save: {what}")
-
-
-def brief(text: object) -> str:
-    """How a value from a file is shown in an error: one line, not long."""
-    shown = repr(text)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 class Writer:

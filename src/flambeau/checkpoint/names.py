@@ -77,7 +77,10 @@ _WRITTEN: dict[int, tuple[str, str]] = {}
 for _name, _object in TORCH.items():
     _WRITTEN.setdefault(id(_object), _name)
 
-_FOREIGN_DTYPES = "float8 float4 complex32 chalf qint quint bits uint1 uint2 uint3 uint4 uint5 uint6 uint7 int1 int2 int3 int4 int5 int6 int7"
+_FOREIGN_DTYPES = (
+    "float8 float4 complex32 chalf qint quint bits "
+    "uint1 uint2 uint3 uint4 uint5 uint6 uint7 int1 int2 int3 int4 int5 int6 int7"
+)
 _FOREIGN = {
     "_rebuild_sparse_tensor": "sparse tensors are not supported: save them with .to_dense()",
     "_rebuild_sparse_csr_tensor": "sparse tensors are not supported: save them with .to_dense()",

@@ -16,20 +16,16 @@ from ..core.geometry import contiguous_strides
 from ..core.grad_mode import no_grad
 from ..core.tensor import _INTERNAL, Tensor, from_storage
 from ..core.tensor import wrap as _wrap
-from .archive import brief
+from .errors import brief, damaged
 from .storages import TypedStorage, UntypedStorage
 
 _MAX_DIMS = 64
 _MAX = 2**63 - 1
 
 
-def _bad(what: str) -> RuntimeError:
-    return RuntimeError(f"the checkpoint is damaged: {what}")
-
-
 def _numbers(value: object, what: str) -> tuple[int, ...]:
     if not isinstance(value, (tuple, list)) or len(value) > _MAX_DIMS:
-        raise _bad(f"a tensor's {what} should be at most {_MAX_DIMS} numbers, got {brief(value)}")
+        raise damaged(f"a tensor's {what} should be at most {_MAX_DIMS} numbers, got {brief(value)}")
     for n in value:
         _number(n, what)
     return tuple(value)
@@ -37,13 +33,13 @@ def _numbers(value: object, what: str) -> tuple[int, ...]:
 
 def _number(value: object, what: str) -> int:
     if type(value) is not int or not 0 <= value <= _MAX:
-        raise _bad(f"a tensor's {what} should be counts from 0 to 2**63 - 1, got {brief(value)}")
+        raise damaged(f"a tensor's {what} should be counts from 0 to 2**63 - 1, got {brief(value)}")
     return value
 
 
 def _flag(value: object, what: str) -> bool:
     if type(value) is not bool:
-        raise _bad(f"{what} should be True or False, got {brief(value)}")
+        raise damaged(f"{what} should be True or False, got {brief(value)}")
     return value
 
 
@@ -58,7 +54,7 @@ def _rebuild_tensor_v2(
 ) -> Tensor:
     """A tensor that looks into `storage`."""
     if not isinstance(storage, TypedStorage):
-        raise _bad(f"a tensor should lie in a typed storage, got {brief(storage)}")
+        raise damaged(f"a tensor should lie in a typed storage, got {brief(storage)}")
     return _tensor(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata)
 
 
@@ -76,9 +72,9 @@ def _rebuild_tensor_v3(
     if isinstance(storage, TypedStorage):
         storage = storage.untyped()
     if not isinstance(storage, UntypedStorage) or not isinstance(dtype, dtypes.dtype):
-        raise _bad(f"a tensor should have a storage and a dtype, got {brief(storage)} and {brief(dtype)}")
+        raise damaged(f"a tensor should have a storage and a dtype, got {brief(storage)} and {brief(dtype)}")
     if storage.nbytes() % dtype.itemsize:
-        raise _bad(f"{storage.nbytes()} bytes are no whole number of {dtype} elements")
+        raise damaged(f"{storage.nbytes()} bytes are no whole number of {dtype} elements")
     typed = TypedStorage(storage, dtype)
     return _tensor(typed, storage_offset, size, stride, requires_grad, backward_hooks, metadata)
 
@@ -94,23 +90,23 @@ def _tensor(
     offset = _number(offset, "storage offset")
     shape, strides = _numbers(size, "sizes"), _numbers(stride, "strides")
     if len(shape) != len(strides):
-        raise _bad(f"a tensor has {len(shape)} sizes but {len(strides)} strides")
+        raise damaged(f"a tensor has {len(shape)} sizes but {len(strides)} strides")
     dtype, numel = storage.dtype, math.prod(shape)
     if math.prod(max(n, 1) for n in shape) * dtype.itemsize > _MAX:
-        raise _bad(f"a tensor of the sizes {brief(list(shape))} would have more bytes than 64 bits can count")
+        raise damaged(f"a tensor of the sizes {brief(shape)} would have more bytes than 64 bits can count")
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if numel else offset - 1
     if last >= storage.size():
-        raise _bad(
-            f"a tensor with sizes {brief(list(shape))}, strides {brief(list(strides))} and storage offset {offset} reaches "
+        raise damaged(
+            f"a tensor with sizes {brief(shape)}, strides {brief(strides)} and storage offset {offset} reaches "
             f"beyond its storage of {storage.size()} elements"
         )
     if _flag(requires_grad, "requires_grad") and not (dtype.is_floating_point or dtype.is_complex):
-        raise _bad(f"a tensor of dtype {dtype} cannot require gradients")
+        raise damaged(f"a tensor of dtype {dtype} cannot require gradients")
     if hooks is not None and not isinstance(hooks, dict):
-        raise _bad(f"a tensor's backward hooks should be a dict, got {brief(hooks)}")
+        raise damaged(f"a tensor's backward hooks should be a dict, got {brief(hooks)}")
     conj, neg = _lazy_bits(metadata)
     if neg and dtype is dtypes.bool:
-        raise _bad("bools have no negative")
+        raise damaged("bools have no negative")
     whole = storage.size() == storage.untyped().nbytes() // dtype.itemsize
     whole = whole and offset == 0 and numel == storage.size() and strides == contiguous_strides(shape)
     cell = storage.untyped().cell(dtype, shape if whole else None, conj and dtype.is_complex, neg)
@@ -132,10 +128,10 @@ def _rebuild_parameter(data: Any, requires_grad: bool = True, backward_hooks: An
     from ..nn.parameter import Parameter  # here, since nn.Module itself pickles through this package
 
     if not isinstance(data, Tensor):
-        raise _bad(f"a parameter should be made from a tensor, got {brief(data)}")
+        raise damaged(f"a parameter should be made from a tensor, got {brief(data)}")
     dtype = data.dtype
     if _flag(requires_grad, "requires_grad") and not (dtype.is_floating_point or dtype.is_complex):
-        raise _bad(f"a parameter of dtype {dtype} cannot require gradients")
+        raise damaged(f"a parameter of dtype {dtype} cannot require gradients")
     return Parameter(data, requires_grad)
 
 
@@ -146,14 +142,15 @@ def _rebuild_parameter_with_state(data: Any, requires_grad: bool, backward_hooks
 
 def _rebuild_from_type_v2(function: Any, new_type: Any, args: Any, state: Any) -> Tensor:
     """A tensor of a subclass, or one with Python attributes."""
-    if function not in (_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_parameter):
-        raise _bad(f"tensors are not made by {brief(function)}")
+    known = (_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_parameter)
+    if not any(function is one for one in known):
+        raise damaged(f"tensors are not made by {brief(function)}")
     if not isinstance(new_type, type) or not issubclass(new_type, Tensor) or not isinstance(args, tuple):
-        raise _bad(f"a tensor's class should be a subclass of Tensor, got {brief(new_type)}")
+        raise damaged(f"a tensor's class should be a subclass of Tensor, got {brief(new_type)}")
     try:
         tensor = function(*args)
     except TypeError as e:
-        raise _bad(f"a tensor's description has the wrong number of parts: {len(args)}") from e
+        raise damaged(f"a tensor's description has the wrong number of parts: {len(args)}") from e
     if new_type is not type(tensor) and new_type is not Tensor:
         tensor = Tensor._make_subclass(new_type, tensor.detach(), tensor.requires_grad)
     return set_state(tensor, state)
@@ -165,19 +162,19 @@ def _rebuild_from_type(function: Any, new_type: Any, args: Any, state: Any) -> T
 
 
 def set_state(tensor: Any, state: Any) -> Any:
-    """Set Python attributes: a dict, or a pair of it and one for the slots. They cannot hide what a tensor has itself."""
+    """Set Python attributes: a dict, or a pair of it and one for the slots. They cannot hide what tensors have."""
     parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
     for part in parts:
         if part is None:
             continue
         if not isinstance(part, dict):
-            raise _bad(f"a tensor's attributes should be a dict, got {brief(part)}")
+            raise damaged(f"a tensor's attributes should be a dict, got {brief(part)}")
         for name, value in part.items():
             if type(name) is not str or name in _INTERNAL or name.startswith("__"):
-                raise _bad(f"a tensor cannot be given the attribute {brief(name)}")
+                raise damaged(f"a tensor cannot be given the attribute {brief(name)}")
             inherited = getattr(type(tensor), name, None)
             if inherited is not None and (callable(inherited) or hasattr(type(inherited), "__get__")):
-                raise _bad(f"the attribute {brief(name)} would hide one that tensors have")
+                raise damaged(f"the attribute {brief(name)} would hide one that tensors have")
             tensor.__dict__[name] = value
     return tensor
 
@@ -185,22 +182,21 @@ def set_state(tensor: Any, state: Any) -> Any:
 def _rebuild_device_tensor_from_numpy(data: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
     """How torch writes the tensors of devices whose memory it cannot read, such as TPUs; they come to the CPU."""
     if not isinstance(data, np.ndarray) or not isinstance(dtype, dtypes.dtype):
-        raise _bad(f"a tensor should be made from an array and a dtype, got {brief(data)} and {brief(dtype)}")
+        raise damaged(f"a tensor should be made from an array and a dtype, got {brief(data)} and {brief(dtype)}")
     return _finish(_wrap(jax.device_put(data.astype(dtype.numpy))), requires_grad)
 
 
 def _rebuild_device_tensor_from_cpu_tensor(data: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
     """The newer form of the same."""
     if not isinstance(data, Tensor) or data.dtype is not dtype:
-        raise _bad(f"a tensor should be made from another of its dtype {brief(dtype)}")
+        raise damaged(f"a tensor should be made from another of its dtype {brief(dtype)}")
     return _finish(data, requires_grad)
 
 
 def _finish(tensor: Tensor, requires_grad: Any) -> Tensor:
     if _flag(requires_grad, "requires_grad"):
         if not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
-            raise _bad(f"a tensor of dtype {tensor.dtype} cannot require gradients")
+            raise damaged(f"a tensor of dtype {tensor.dtype} cannot require gradients")
         with no_grad():
             tensor.requires_grad_()
     return tensor
-

@@ -10,13 +10,13 @@ import numpy as np
 
 from ..core import devices, dtypes
 from ..core.storage import Storage
-from .archive import brief
+from .errors import brief
 
 
 class StorageType:
     """What stands for `torch.FloatStorage` and its like: the element type of a storage in a file."""
 
-    __slots__ = ("name", "dtype")
+    __slots__ = ("dtype", "name")
 
     def __init__(self, name: str, dtype: dtypes.dtype | None):
         self.name = name
@@ -63,12 +63,12 @@ class UntypedStorage:
         if not devices.jax_devices(target.type):
             if target.type == "cuda":
                 raise RuntimeError(
-                    "this checkpoint's tensors are tagged for a CUDA device, but torch.cuda.is_available() is False. To "
-                    "load them into the CPU's memory use torch.load(..., map_location=torch.device('cpu'))"
+                    "this checkpoint's tensors are tagged for a CUDA device, but torch.cuda.is_available() is False. "
+                    "To load them into the CPU's memory use torch.load(..., map_location=torch.device('cpu'))"
                 )
             raise RuntimeError(
-                f"don't know how to restore a storage that is tagged with {brief(str(target))}: there is no such device here. "
-                "Name another one, as in torch.load(..., map_location='cpu')"
+                f"don't know how to restore a storage tagged with {brief(str(target))}: there is no such device "
+                "here. Name another one, as in torch.load(..., map_location='cpu')"
             )
         devices.to_jax(target)
         return UntypedStorage(self._data, target, self._swapped)
@@ -102,7 +102,9 @@ class UntypedStorage:
             data = data.view(f"u{unit}").byteswap().view(np.uint8)
         return data.view(dtype.numpy)
 
-    def cell(self, dtype: dtypes.dtype, shape: tuple[int, ...] | None, conj: bool = False, neg: bool = False) -> Storage:
+    def cell(
+        self, dtype: dtypes.dtype, shape: tuple[int, ...] | None, conj: bool = False, neg: bool = False
+    ) -> Storage:
         """The cell that all tensors here look into. `shape` is the first one's if that shows all of it, else None."""
         key = (dtype, conj, neg)
         cell = self._cells.get(key)
@@ -162,7 +164,7 @@ class TypedStorage:
 
 
 def restorer(map_location: Any) -> Callable[[UntypedStorage, str], UntypedStorage]:
-    """From `map_location` (None, a device or its name, a dict of names, a function), what puts storages in their place."""
+    """What puts storages in their place, from `map_location`: None, a device, its name, a dict of names, a function."""
     if map_location is None:
         return _restore
     if isinstance(map_location, (str, devices.device)):
@@ -192,7 +194,7 @@ def _restore(storage: UntypedStorage, tag: str) -> UntypedStorage:
         target = devices.device(tag)
     except RuntimeError as e:
         raise RuntimeError(
-            f"don't know how to restore a storage that is tagged with {brief(tag)}, which names no device. Name one, as in "
-            "torch.load(..., map_location='cpu')"
+            f"don't know how to restore a storage tagged with {brief(tag)}, which names no device. "
+            "Name one, as in torch.load(..., map_location='cpu')"
         ) from e
     return storage.to(target)

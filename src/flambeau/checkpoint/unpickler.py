@@ -1,7 +1,8 @@
 """A pickle machine that executes nothing.
 
-It runs the opcodes of https://docs.python.org/3/library/pickletools.html on plain data. Names are looked up in the table
-of `safe_globals`, and only what that table says may be called is called. All errors are pickle.UnpicklingError or RuntimeError.
+It runs the opcodes of https://docs.python.org/3/library/pickletools.html on plain data. Names are looked up in the
+table of `allowed`, and only what that table says may be called is called. All errors are pickle.UnpicklingError or
+RuntimeError.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ from collections.abc import Callable
 from pickle import HIGHEST_PROTOCOL, UnpicklingError
 from typing import Any
 
-from . import names, safe_globals
-from .archive import brief
+import numpy as np
+
+from . import allowed, names
+from .errors import brief
 
 _MAX_LINE = 1 << 16
 # Calls copy what they are given; this bounds what a small file can make of that
 _BUDGET, _BUDGET_PER_BYTE = 1 << 26, 16
 _LONG_KEY = 1 << 16  # whoever can choose keys of any length can make them all collide: these are dear
+_SIGNS_OF_DAMAGE = (
+    TypeError, ValueError, LookupError, AttributeError, ArithmeticError, struct.error, RecursionError, AssertionError,
+)  # fmt: skip
 _CODES: dict[int, Callable[[Any], None]] = {}
 
 
@@ -30,10 +36,10 @@ def refused(module: str, name: str) -> UnpicklingError:
     if module.partition(".")[0] in names.PACKAGES and "." not in name:
         hint = " (it is part of a whole model, it seems: files with just its state_dict() load without this)"
     return UnpicklingError(
-        f"refused to load {shown}: with weights_only=True only tensors, parameters and plain data are loaded, and nothing "
-        f"is executed{hint}. If you trust this name, allow it with torch.serialization.add_safe_globals([...]) or the context "
-        "torch.serialization.safe_globals([...]). If you trust whoever made the file, torch.load(..., weights_only=False) "
-        "lets it run any code."
+        f"refused to load {shown}: with weights_only=True only tensors, parameters and plain data are loaded, and "
+        f"nothing is executed{hint}. If you trust this name, allow it with torch.serialization.add_safe_globals([...]) "
+        "or the context torch.serialization.safe_globals([...]). If you trust whoever made the file, "
+        "torch.load(..., weights_only=False) lets it run any code."
     )
 
 
@@ -43,6 +49,20 @@ def _opcode(code: bytes) -> Callable[[Callable[[Any], None]], Callable[[Any], No
         return method
 
     return register
+
+
+class _Outside(Exception):
+    """Carries an exception of the user's own functions past the handler of damaged files."""
+
+    def __init__(self, error: Exception):
+        self.error = error
+
+
+def _outside(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except Exception as e:
+        raise _Outside(e) from None
 
 
 class Unpickler:
@@ -58,32 +78,33 @@ class Unpickler:
         self._budget = _BUDGET + _BUDGET_PER_BYTE * len(self._data)
 
     def load(self) -> Any:
-        """The pickled object. Raises EOFError if there is nothing at all, UnpicklingError if it is damaged or unsafe."""
+        """The pickled object. EOFError if there is nothing at all, UnpicklingError if it is damaged or unsafe."""
         if self.position >= len(self._data):
             raise EOFError("the file ends where a pickle should begin")
         self.stack: list[Any] = []
         self._marked: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
-        while True:
-            start = self.position
-            code = self.take(1)[0]
-            if code == 0x2E:  # STOP
-                return self._guarded(Unpickler.pop, start, code)
-            step = _CODES.get(code)
-            if step is None:
-                raise UnpicklingError(f"the pickle has at byte {start} an operation that weights need not have: {bytes([code])!r}")
-            self._guarded(step, start, code)
-
-    def _guarded(self, step: Callable[[Any], Any], start: int, code: int) -> Any:
+        start = code = 0
         try:
-            return step(self)
+            while True:
+                start = self.position
+                code = self.take(1)[0]
+                if code == 0x2E:  # STOP
+                    return self.pop()
+                step = _CODES.get(code)
+                if step is None:
+                    raise UnpicklingError(
+                        f"the pickle has an operation at byte {start} that weights do not need: {bytes([code])!r}"
+                    )
+                step(self)
         except UnpicklingError:
             raise
-        except (
-            TypeError, ValueError, LookupError, AttributeError, ArithmeticError, struct.error, RecursionError, AssertionError
-        ) as e:  # fmt: skip
+        except _Outside as e:
+            raise e.error from None
+        except _SIGNS_OF_DAMAGE as e:
             raise UnpicklingError(
-                f"the pickle is damaged at byte {start} (operation {bytes([code])!r}): {type(e).__name__}: {str(e)[:200]}"
+                f"the pickle is damaged at byte {start} (operation {bytes([code])!r}): {type(e).__name__}: "
+                f"{str(e)[:200]}"
             ) from e
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -129,8 +150,13 @@ class Unpickler:
     def spend(self, *values: Any) -> None:
         """Count what is going to be copied."""
         for value in values:
-            size = getattr(value, "nbytes", None)
-            self._budget -= 64 + (size if type(size) is int else len(value) if hasattr(value, "__len__") else 0)
+            self._budget -= 64
+            if isinstance(value, (str, bytes, bytearray)):
+                self._budget -= len(value)
+            elif isinstance(value, np.ndarray):
+                self._budget -= value.nbytes
+            elif isinstance(value, (tuple, list, dict, set, frozenset)):
+                self._budget -= 32 * len(value)
         if self._budget < 0:
             raise UnpicklingError("the pickle makes far more data than the file holds")
 
@@ -139,7 +165,7 @@ class Unpickler:
     def find(self, module: str, name: str) -> Any:
         """What a name stands for."""
         module, name = names.modern(module, name)
-        found = safe_globals.find(module, name)
+        found = allowed.find(module, name)
         if found is None:
             if (reason := names.unsupported(module, name)) is not None:
                 raise RuntimeError(f"this checkpoint cannot be loaded: {reason}")
@@ -150,26 +176,26 @@ class Unpickler:
         """Call something that a name stood for."""
         if type(args) is not tuple:
             raise UnpicklingError(f"the pickle is damaged: a call's arguments are no tuple but {brief(args)}")
-        run = safe_globals.caller(function)
+        run = allowed.caller(function)
         if run is None:
             raise UnpicklingError(f"refused to call {brief(function)}, which is not known to be safe")
         self.spend(*args)
-        return run(*args)
+        return _outside(run, *args) if run is function else run(*args)
 
     def new(self, kind: Any, args: Any, kwargs: Any) -> Any:
         """Make an object without its constructor."""
-        if not safe_globals.is_added(kind):
+        if not allowed.is_added(kind):
             if kwargs:
                 raise UnpicklingError(f"refused to make {brief(kind)} with keyword arguments")
             return self.call(kind, args)
-        return kind.__new__(kind, *args, **kwargs)
+        return _outside(kind.__new__, kind, *args, **kwargs)
 
     def build(self, target: Any, state: Any) -> None:
         """Give an object its state."""
-        if (setter := safe_globals.state_setter(target)) is not None:
+        if (setter := allowed.state_setter(target)) is not None:
             setter(target, state)
-        elif safe_globals.is_added(type(target)):
-            _set_state(target, state)
+        elif allowed.is_added(type(target)):
+            _outside(_set_state, target, state)
         elif type(target) in (OrderedDict, Counter) and type(state) is dict:
             for name in state:
                 if type(name) is not str or hasattr(type(target), name):
@@ -180,13 +206,13 @@ class Unpickler:
 
     def extend(self, target: Any, items: list[Any]) -> None:
         """Append to a list."""
-        if type(target) not in (list, deque) and not safe_globals.is_added(type(target)):
+        if type(target) not in (list, deque) and not allowed.is_added(type(target)):
             raise UnpicklingError(f"the pickle is damaged: it appends to {brief(type(target).__name__)}")
         target.extend(items)
 
     def update(self, target: Any, items: list[Any]) -> None:
         """Set the items of a dict."""
-        if type(target) not in (dict, OrderedDict, Counter, defaultdict) and not safe_globals.is_added(type(target)):
+        if type(target) not in (dict, OrderedDict, Counter, defaultdict) and not allowed.is_added(type(target)):
             raise UnpicklingError(f"the pickle is damaged: it sets items of {brief(type(target).__name__)}")
         if len(items) % 2:
             raise UnpicklingError("the pickle is damaged: a key has no value")
@@ -196,7 +222,7 @@ class Unpickler:
 
     def add(self, target: Any, items: list[Any]) -> None:
         """Add to a set."""
-        if type(target) is not set and not safe_globals.is_added(type(target)):
+        if type(target) is not set and not allowed.is_added(type(target)):
             raise UnpicklingError(f"the pickle is damaged: it adds to {brief(type(target).__name__)}")
         for item in items:
             self.check_key(item)
@@ -206,7 +232,7 @@ class Unpickler:
         """Raises RuntimeError if hashing `key` might take for ever."""
         if type(key) is str:
             return
-        safe_globals.check_key(key)
+        allowed.check_key(key)
         if type(key) is int and key.bit_length() > 64:
             self._budget -= _LONG_KEY
             self.spend()
@@ -215,7 +241,7 @@ class Unpickler:
         """A storage."""
         if self._persistent_load is None:
             raise UnpicklingError("the pickle is damaged: it names a storage where there are none")
-        return self._persistent_load(key)
+        return _outside(self._persistent_load, key)
 
     # --- the opcodes ----------------------------------------------------------------------------------------------
 
@@ -365,7 +391,12 @@ def _set_state(target: Any, state: Any) -> None:
 
 def _register(code: bytes, run: Callable[[Unpickler], Any]) -> None:
     """An opcode that pushes what `run` returns."""
-    _CODES[code[0]] = lambda self: self.stack.append(run(self))
+
+    def step(self: Unpickler) -> None:
+        value = run(self)  # which may exchange the stack
+        self.stack.append(value)
+
+    _CODES[code[0]] = step
 
 
 for _code, _constant in ((b"N", None), (b"\x88", True), (b"\x89", False), (b")", ())):

@@ -184,28 +184,26 @@ def _one(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     return found
 
 
-class _Needed:
-    """Which nodes lie on a path from the roots to the wanted edges."""
-
-    def __init__(self, roots: list[Edge], wanted: list[Edge]):
-        targets = {id(e[0]) for e in wanted}
-        self.known: dict[int, bool] = {}
-        stack: list[tuple[Node, bool]] = [(e[0], False) for e in roots]
-        while stack:
-            node, done = stack.pop()
-            if done:
-                below = any(e is not None and self.known.get(id(e[0]), False) for e in node.edges)
-                self.known[id(node)] = below or id(node) in targets
-                self.expand = getattr(self, "expand", set())
-                if below:
-                    self.expand.add(id(node))
-            elif id(node) not in self.known:
-                self.known[id(node)] = False
-                stack.append((node, True))
-                stack.extend((e[0], False) for e in node.edges if e is not None and id(e[0]) not in self.known)
-
-    def __contains__(self, node: Node) -> bool:
-        return self.known.get(id(node), False)
+def _paths(roots: list[Edge], wanted: list[Edge]) -> tuple[set[Node], set[Node]]:
+    """The nodes on a path from the roots to the wanted edges, and those of them that have to run for it."""
+    targets = {e[0] for e in wanted}
+    on_path: set[Node] = set()
+    to_run: set[Node] = set()
+    seen: set[Node] = set()
+    stack: list[tuple[Node, bool]] = [(e[0], False) for e in roots]
+    while stack:
+        node, below_done = stack.pop()
+        if below_done:
+            if any(e is not None and e[0] in on_path for e in node.edges):
+                to_run.add(node)
+                on_path.add(node)
+            elif node in targets:
+                on_path.add(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((e[0], False) for e in node.edges if e is not None)
+    return on_path, to_run
 
 
 def _run(
@@ -222,7 +220,7 @@ def _run(
     the tensors in `accumulate`).
     """
     edges: list[Edge] = [r._tape_edge() for r in roots]  # type: ignore[misc]
-    needed = None if wanted is None else _Needed(edges, wanted)
+    on_path, to_run = (None, None) if wanted is None else _paths(edges, wanted)
     arrived: dict[Edge, Taped] = {}
     waiting: dict[Node, list[Taped | None]] = {}
     heap: list[tuple[int, Any]] = []
@@ -254,7 +252,7 @@ def _run(
                 for number, value in enumerate(slots):
                     if value is not None and (node, number) in targets:
                         arrived[node, number] = value
-                if needed is not None and id(node) not in getattr(needed, "expand", ()):
+                if node not in to_run:  # type: ignore[operator]
                     continue
             if type(node) is AccumulateGrad:
                 if wanted is None and slots[0] is not None:
@@ -271,7 +269,7 @@ def _run(
             if not retain:
                 node.release()
             for edge, value in zip(node.edges, results, strict=True):
-                if edge is not None and value is not None and (needed is None or edge[0] in needed):
+                if edge is not None and value is not None and (on_path is None or edge[0] in on_path):
                     send(edge, value)
         for target in accumulate:
             value = arrived.get(target._tape_edge())  # type: ignore[arg-type]
@@ -280,31 +278,39 @@ def _run(
     return [_tensor(arrived.get(e)) for e in wanted or ()]
 
 
+_ALL, _RETAINED = -1, -2  # keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
+
+
 def _pre_hooks(node: Node, slots: list[Taped | None]) -> list[Taped | None]:
-    """Hooks on single outputs (tensor hooks) and, under the key None, on all of them (node pre-hooks)."""
+    """Run the hooks on single outputs (of tensors), then those on all of them (of the node), then the keepers."""
     assert node.pre_hooks is not None
     slots = list(slots)
-    for number, hooks in list(node.pre_hooks.items()):
+    for number, hooks in sorted(node.pre_hooks.items(), key=lambda item: (item[0] < 0, -item[0])):
         for hook in list(hooks.values()):
-            if number is None:
-                given = tuple(map(_tensor, slots))
-                out = hook(given)
+            if number == _RETAINED:
+                hook(list(map(_tensor, slots)))
+            elif number == _ALL:
+                out = hook(tuple(map(_tensor, slots)))
                 if out is not None:
-                    out = out if isinstance(out, tuple) else (out,)
-                    slots = [_taped(o) for o in out]
+                    slots = [_taped(o) for o in (out if isinstance(out, tuple) else (out,))]
             elif slots[number] is not None:
-                value = _tensor(slots[number])
-                out = hook(value)
-                if out is not None:
-                    assert value is not None
-                    if not isinstance(out, Tensor):
-                        raise TypeError(f"hook returned {type(out).__name__}; expected a Tensor or None")
-                    if out.shape != value.shape:
-                        raise RuntimeError(
-                            f"hook has changed the size of value: it was {list(value.shape)}, the hook returned {list(out.shape)}"
-                        )
-                    slots[number] = _taped(out)
+                slots[number] = _hooked(hook, slots[number])
     return slots
+
+
+def _hooked(hook: Any, slot: Any) -> Taped | None:
+    value = _tensor(slot)
+    assert value is not None
+    out = hook(value)
+    if out is None:
+        return slot
+    if not isinstance(out, Tensor):
+        raise TypeError(f"hook returned {type(out).__name__}; expected a Tensor or None")
+    if out.shape != value.shape:
+        raise RuntimeError(
+            f"hook has changed the size of value: it was {list(value.shape)}, the hook returned {list(out.shape)}"
+        )
+    return _taped(out)
 
 
 def _post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
@@ -355,10 +361,10 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Rem
     return _hooks_of(edge[0], edge[1]).add(hook)
 
 
-def _hooks_of(node: Node, number: int | None) -> Hooks:
+def _hooks_of(node: Node, number: int) -> Hooks:
     if node.pre_hooks is None:
         node.pre_hooks = {}
-    return node.pre_hooks.setdefault(number, Hooks())  # type: ignore[arg-type]
+    return node.pre_hooks.setdefault(number, Hooks())
 
 
 def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
@@ -381,15 +387,15 @@ def _retain_grad(self: Tensor) -> None:
     if type(edge[0]) is AccumulateGrad or self._retains_grad:
         return
     self._retains_grad = True
-    ref = weakref.ref(self)
+    ref, number = weakref.ref(self), edge[1]
 
-    def keep(gradient: Tensor) -> None:
-        tensor = ref()
-        if tensor is not None:
+    def keep(gradients: list[Tensor | None]) -> None:
+        tensor, gradient = ref(), gradients[number]
+        if tensor is not None and gradient is not None:
             held = tensor._grad
             tensor._grad = gradient if held is None else wrap(add_arrays(held._array, gradient._array))
 
-    _hooks_of(edge[0], edge[1]).add(keep)
+    _hooks_of(edge[0], _RETAINED).add(keep)
 
 
 Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
@@ -421,7 +427,7 @@ def _node_repr(self: Node) -> str:
 
 
 Node.register_hook = _node_hook  # type: ignore[attr-defined]
-Node.register_prehook = lambda self, hook: _hooks_of(self, None).add(hook)  # type: ignore[attr-defined]
+Node.register_prehook = lambda self, hook: _hooks_of(self, _ALL).add(hook)  # type: ignore[attr-defined]
 Node.metadata = property(_node_metadata)  # type: ignore[attr-defined]
 Node.next_functions = property(lambda self: tuple((e[0], e[1]) if e else (None, 0) for e in self.edges))  # type: ignore[attr-defined]
 Node.__call__ = _node_call  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ from .grad_mode import no_grad
 from .grad_mode import state as grad_state
 from .size import Size
 from .storage import Storage
-from .tape import OperatorNode, Program, is_differentiable
+from .tape import OperatorNode, Program, camel, is_differentiable
 from .tensor import Tensor, wrap
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
@@ -96,7 +96,7 @@ class Signature:
         self.kinds = [_kind(p) for p in self.parameters]
         self.names = [p.name for p in self.parameters]
         self.index = {p.name: i for i, p in enumerate(self.parameters)}
-        self.optional = ["None" in str(p.annotation) for p in self.parameters]
+        self.takes_none = ["None" in str(p.annotation) for p in self.parameters]
         self.defaults = [_MISSING if p.default is p.empty else p.default for p in self.parameters]
         keyword_only = [p.kind is p.KEYWORD_ONLY for p in self.parameters]
         self.positional = keyword_only.index(True) if True in keyword_only else len(self.parameters)
@@ -140,7 +140,7 @@ class Signature:
                 raise TypeError(f"{name}() missing 1 required positional argument: '{self.names[i]}'")
             if kind == _ARRAY:
                 if value is None:
-                    if not self.optional[i]:
+                    if not self.takes_none[i]:
                         raise OperandError(
                             f"{name}(): argument '{self.names[i]}' (position {i + 1}) must be Tensor, not NoneType"
                         )
@@ -225,6 +225,12 @@ def _promoted(flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode
     return tuple(made)
 
 
+def result_type(*values: Any) -> dtypes.dtype:
+    """The dtype that a promoting operator on these tensors and Python numbers has."""
+    kinds = {bool: dtypes.bool, int: dtypes.int64, float: dtypes.float64, complex: dtypes.complex128}
+    return dtypes.promote([(v.dtype, 1 - bool(v.ndim)) if isinstance(v, Tensor) else (kinds[type(v)], 2) for v in values])
+
+
 def _cast(value: Any, target: np.dtype) -> Any:
     value = jnp.asarray(value)
     if value.dtype == target:
@@ -247,7 +253,7 @@ class Operator:
         self.promote = promote
         self.signature = Signature(function)
         self.returns = namedtuple(self.name, returns) if returns else None
-        self.grad = grad or "".join(p.capitalize() for p in self.name.strip("_").split("_")) + "Backward0"
+        self.grad = grad or camel(self.name) + "Backward0"
         self.programs: dict[Any, Program] = {}
         self.written: dict[Any, Program] = {}
         _programs.extend((self.programs, self.written))

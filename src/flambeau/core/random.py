@@ -10,6 +10,7 @@ All draws return flat NumPy arrays; `dtype` arguments are NumPy dtypes.
 from __future__ import annotations
 
 import math
+import operator
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from .devices import CPU, device
 
 # PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
-# 624 words of 32 bits in slots of 64, then 40 bytes of which a double and a flag hold the second value of a normal pair.
+# 624 words of 32 bits in slots of 64, then 40 bytes in which a double and a flag hold a normal value left over.
 _N = 624
 _STATE = np.dtype(
     {
@@ -67,7 +68,10 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed`, an integer from -2**63 to 2**64 - 1 (negative ones count from 2**64)."""
-        seed = int(seed)
+        try:
+            seed = operator.index(seed)
+        except TypeError:
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}") from None
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"Overflow when unpacking long long: a seed lies in [-2**63, 2**64), got {seed}")
         self._seed = seed % 2**64
@@ -101,7 +105,7 @@ class Generator:
         return np.frombuffer(state.tobytes(), np.uint8).copy()
 
     def set_state_bytes(self, data: np.ndarray) -> None:
-        """Take over a state that `get_state_bytes` (or PyTorch) gave. Raises TypeError or RuntimeError if it is none."""
+        """Go on from a state that `get_state_bytes` (or PyTorch) gave. TypeError or RuntimeError if it is none."""
         data = np.asarray(data)
         if data.dtype != np.uint8:
             raise TypeError(f"RNG state must be a torch.ByteTensor, got elements of type {data.dtype}")
@@ -154,13 +158,13 @@ class Generator:
 
     def uniform(self, n: int, dtype: Any, low: float = 0.0, high: float = 1.0) -> np.ndarray:
         """`n` values from [low, high): 24 bits each, 53 for float64."""
-        out = np.empty(n, dtype)
+        out = empty_on_host((n,), dtype)
         scale, shift = (high - low, low) if out.dtype == np.float64 else _single_range(low, high)
         edge, start = out.dtype.type(high), out.dtype.type(low)
         for chunk in _chunks(n):
             part = out[chunk]
             if out.dtype == np.float64:
-                part[...] = _fma(self._doubles(part.size), scale, shift)
+                part[...] = fused(self._doubles(part.size), scale, shift)
             else:
                 self._single(part, scale, shift)
             # rounding can reach the end that is left out
@@ -194,14 +198,15 @@ class Generator:
         if n < 16 or serial:
             return (self.normal_pairs(n) * std + mean).astype(dtype)
         double = dtype == np.float64
-        out = np.empty(n, dtype)
+        out = empty_on_host((n,), dtype)
         whole = n - n % 16
         for chunk in _chunks(whole):
             part = out[chunk]
             part[...] = _box_muller(self.uniform(part.size, np.float64 if double else np.float32), mean, std)
         if n % 16:
             work = np.float64 if double else np.float32
-            self.uniform(n % 16, work)
+            if dtype.itemsize >= 4:
+                self.words(n % 16 * (2 if double else 1))  # drawn and not used
             out[-16:] = _box_muller(self.uniform(16, work), mean, std)
         return out
 
@@ -224,7 +229,7 @@ class Generator:
 
     def integers(self, n: int, dtype: Any, low: int, high: int) -> np.ndarray:
         """`n` integers from [low, high): a draw modulo the range, of 64 bits if that is 2**28 or more."""
-        out = np.empty(n, dtype)
+        out = empty_on_host((n,), dtype)
         span = high - low
         for chunk in _chunks(n):
             part = out[chunk]
@@ -305,6 +310,15 @@ class Generator:
         return np.stack(rows) if rows else np.empty((0, n), np.int64)
 
 
+def empty_on_host(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Memory for values that go to a device, aligned so that JAX on the CPU can keep it without a copy."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
 def largest_exact(dtype: np.dtype) -> int:
     """The greatest integer up to which `dtype` holds every integer."""
     if dtype.kind == "b":
@@ -324,10 +338,8 @@ def _single_range(low: float, high: float) -> tuple[float, float]:
     return float(np.float32(high) - start), float(start)
 
 
-def _fma(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
-    """x * scale + shift in doubles with one rounding: the product's and the sum's errors are carried (Dekker, Knuth)."""
-    if shift == 0.0:
-        return x * scale
+def fused(x: np.ndarray, scale: Any, shift: Any) -> np.ndarray:
+    """x * scale + shift in doubles, rounded once: the errors of product and sum are carried along (Dekker, Knuth)."""
     product = x * scale
     x_high, scale_high = _split(x), _split(np.float64(scale))
     x_low, scale_low = x - x_high, scale - scale_high

@@ -26,6 +26,11 @@ Taped = tuple[Any, Edge | None]
 _count = itertools.count()
 
 
+def camel(name: str) -> str:
+    """`max_pool2d` as `MaxPool2d`: how nodes are called."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
 def is_differentiable(np_dtype: np.dtype) -> bool:
     """Whether values of this NumPy dtype have gradients: floating point (bfloat16 included) or complex."""
     return np_dtype.kind in "fcV"
@@ -152,7 +157,7 @@ def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge
     live = {i: e for i, e in sorted(edges.items()) if e is not None}
     if not live:
         return [(m, None) for m in made]
-    node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), program.name + "0")
+    node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), camel(program.name) + "0")
     return [(m, (node, i)) for i, m in enumerate(made)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from . import geometry
 from .geometry import Geometry
 from .operator import _attach, _names, _publish
+from .tape import camel
 from .tensor import Tensor
 
 
@@ -26,7 +27,7 @@ def view(
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__
-        label = grad or "".join(p.capitalize() for p in name.strip("_").split("_")) + "Backward0"
+        label = grad or camel(name) + "Backward0"
 
         @functools.wraps(function)
         def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:

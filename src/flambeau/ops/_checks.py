@@ -54,8 +54,3 @@ def need_elements(name: str, x: jax.Array, axes: tuple[int, ...]) -> None:
     for axis in axes:
         if x.ndim and x.shape[axis] == 0:
             raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
-
-
-def at_least_1d(x: jax.Array) -> jax.Array:
-    """`x`, with a dimension of size 1 if it has none."""
-    return x.reshape(1) if x.ndim == 0 else x

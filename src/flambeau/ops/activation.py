@@ -43,9 +43,11 @@ def functional_form(elementwise: Any, write: Callable) -> Callable:
     return form
 
 
-def _register_form(elementwise: Any, *, methods: bool = False) -> Any:
-    """Publish `elementwise(..., inplace=False)` in nn.functional."""
-    return composite(methods=methods, public=("nn.functional",))(functional_form(elementwise, in_place(elementwise)))
+def _register_form(elementwise: Any, underscored: tuple[str, ...] = ()) -> Any:
+    """Publish `elementwise(..., inplace=False)` in nn.functional, and `elementwise_` in the namespaces `underscored`."""
+    write = in_place(elementwise)
+    composite(methods=False, public=underscored)(write)
+    return composite(methods=False, public=("nn.functional",))(functional_form(elementwise, write))
 
 
 # ---------------------------------------------------------------- piecewise linear
@@ -59,13 +61,13 @@ def relu(input: Array) -> Array:
     return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
 
 
-@operator(methods=False, inplace=True, public=(), grad="HardtanhBackward0")
+@operator(methods=False, public=(), grad="HardtanhBackward0")
 def relu6(input: Array) -> Array:
     """min(max(0, x), 6)"""
     return _clipped(input, 0.0, 6.0)
 
 
-@operator(methods=False, inplace=True, public=())
+@operator(methods=False, public=())
 def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
     """x kept within [min_val, max_val]; the slope is 0 outside and on the bounds"""
     if min_val > max_val:
@@ -80,13 +82,15 @@ def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
     return jnp.where(input <= low, low, jnp.where(input >= high, high, input))
 
 
-@operator(methods=False, inplace=True, public=("torch",))
+@operator(methods=False, public=("torch",))
 def threshold(input: Array, threshold: float, value: float) -> Array:
     """x where x > threshold, else `value`"""
+    if input.dtype == jnp.bool_:
+        raise NotImplementedError("\"threshold_cpu\" not implemented for 'Bool'")
     return jnp.where(input <= jnp.asarray(threshold, input.dtype), jnp.asarray(value, input.dtype), input)
 
 
-@operator(methods=False, inplace=True, public=())
+@operator(methods=False, public=())
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else `negative_slope * x`"""
     require_floating("leaky_relu_cpu", input)
@@ -117,7 +121,7 @@ def prelu(input: Array, weight: Array) -> Array:
     return jnp.where(input > 0, input, input * weight)
 
 
-@operator(methods=False, inplace=True, public=(), grad="RreluWithNoiseBackward0")
+@operator(methods=False, public=(), grad="RreluWithNoiseBackward0")
 def _rrelu(input: Array, key: Array, lower: float, upper: float) -> Array:
     require_floating("rrelu_with_noise_out_cpu", input)
     dtype = wide(input).dtype
@@ -142,14 +146,14 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
     return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, inside))
 
 
-@operator(methods=False, inplace=True, public=())
+@operator(methods=False, public=())
 def hardsigmoid(input: Array) -> Array:
     """min(max(0, x + 3), 6) / 6"""
     require_floating("hardsigmoid_cpu", input)
     return jnp.where(input <= -3, 0.0, jnp.where(input >= 3, 1.0, input / 6 + 0.5)).astype(input.dtype)
 
 
-@operator(methods=False, inplace=True, public=())
+@operator(methods=False, public=())
 def hardswish(input: Array) -> Array:
     """x * hardsigmoid(x)"""
     require_floating("hardswish_cpu", input)
@@ -160,21 +164,21 @@ def hardswish(input: Array) -> Array:
 # ---------------------------------------------------------------- smooth
 
 
-@operator(methods=False, inplace=True, public=())
+@operator(methods=False, public=())
 def elu(input: Array, alpha: float = 1.0) -> Array:
     """x where x > 0, else alpha * (exp(x) - 1)"""
     require_floating("elu_cpu", input)
     return _exponential_unit(input, alpha, 1.0, 1.0)
 
 
-@operator(methods=False, inplace=True, public=("torch",), grad="EluBackward0")
+@operator(methods=False, public=("torch",), grad="EluBackward0")
 def selu(input: Array) -> Array:
     """scale * elu(x, alpha) with the constants that keep mean 0 and variance 1"""
     require_floating("elu_cpu", input)
     return _exponential_unit(input, _SELU_ALPHA, 1.0, _SELU_SCALE)
 
 
-@operator(methods=False, inplace=True, public=("torch",))
+@operator(methods=False, public=("torch",))
 def celu(input: Array, alpha: float = 1.0) -> Array:
     """x where x > 0, else alpha * (exp(x / alpha) - 1)"""
     if alpha == 0:
@@ -203,7 +207,7 @@ def gelu(input: Array, approximate: str = "none") -> Array:
     return (x * half).astype(input.dtype)
 
 
-@operator(methods=False, inplace=True, public=())
+@operator(methods=False, public=())
 def silu(input: Array) -> Array:
     """x * sigmoid(x)"""
     require_floating("silu_cpu", input)
@@ -211,7 +215,7 @@ def silu(input: Array) -> Array:
     return (x * jax.nn.sigmoid(x)).astype(input.dtype)
 
 
-@operator(methods=False, inplace=True, public=())
+@operator(methods=False, public=())
 def mish(input: Array) -> Array:
     """x * tanh(log(1 + exp(x)))"""
     require_floating("mish_cpu", input)
@@ -296,16 +300,16 @@ def _gumbel_softmax(logits: Array, key: Array, tau: float, dim: int) -> Array:
 
 
 _relu, _softmax, _log_softmax = relu, softmax, log_softmax
-relu = _register_form(relu)
+relu = _register_form(relu, ("torch", "nn.functional"))
 relu6 = _register_form(relu6)
-hardtanh = _register_form(hardtanh)
-threshold = _register_form(threshold)
-leaky_relu = _register_form(leaky_relu)
+hardtanh = _register_form(hardtanh, ("nn.functional",))
+threshold = _register_form(threshold, ("torch", "nn.functional"))
+leaky_relu = _register_form(leaky_relu, ("nn.functional",))
 hardsigmoid = _register_form(hardsigmoid)
 hardswish = _register_form(hardswish)
-elu = _register_form(elu)
-selu = _register_form(selu)
-celu = _register_form(celu)
+elu = _register_form(elu, ("nn.functional",))
+selu = _register_form(selu, ("torch", "nn.functional"))
+celu = _register_form(celu, ("torch", "nn.functional"))
 silu = _register_form(silu)
 mish = _register_form(mish)
 
@@ -363,3 +367,9 @@ def rrelu(
     if training:
         return (in_place(_rrelu) if inplace else _rrelu)(input, next_key(), lower, upper)
     return leaky_relu(input, (lower + upper) / 2, inplace)
+
+
+@composite(methods=False, public=("torch", "nn.functional"))
+def rrelu_(input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Any:
+    """In-place form of `rrelu`."""
+    return rrelu(input, lower, upper, training, True)

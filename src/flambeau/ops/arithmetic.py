@@ -137,10 +137,10 @@ def _square(x: jax.Array) -> jax.Array:
     return x.astype(np.int64) if x.dtype == jnp.bool_ else x * x
 
 
-abs = unary("abs", _abs, "The absolute value; for complex numbers the modulus, a real number.", promote=None,
-            methods=("abs", "__abs__"))  # fmt: skip
+_MODULUS = "The absolute value; for complex numbers the modulus, a real number."
+abs = unary("abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"))
 sign = unary("sign", _sign, "-1, 0 or 1 by the sign of `input`. Complex numbers: see `sgn`.", promote=None)
-sgn = unary("sgn", _sgn, "`sign`, and for complex numbers the direction `input / abs(input)`, with 0 at 0.", promote=None)
+sgn = unary("sgn", _sgn, "`sign`; for complex numbers the direction `input / abs(input)`, with 0 at 0.", promote=None)
 square = unary("square", _square, "`input ** 2`.", promote=None, grad="PowBackward0")
 reciprocal = unary("reciprocal", lambda x: 1 / x, "`1 / input`.")
 sqrt = unary("sqrt", jnp.sqrt, "The square root.")
@@ -150,7 +150,10 @@ rsqrt = unary("rsqrt", lambda x: lax.rsqrt(x), "`1 / sqrt(input)`.")
 
 
 @operator(
-    promote="float", inplace=("true_divide_", "__itruediv__"), methods=("true_divide", "__truediv__"), grad="DivBackward0"
+    promote="float",
+    inplace=("true_divide_", "__itruediv__"),
+    methods=("true_divide", "__truediv__"),
+    grad="DivBackward0",
 )
 def true_divide(input: Array, other: Array) -> Array:
     """`input / other`; integers give the default dtype."""
@@ -166,7 +169,7 @@ def _floor_quotient(a: jax.Array, b: jax.Array) -> jax.Array:
     """floor(a / b) without the error of rounding a / b first: what is left over is taken away before dividing."""
     if category(a) != FLOAT:
         return jnp.floor_divide(a, b)
-    left = lax.rem(a, b)
+    left = lax.rem(*jnp.broadcast_arrays(a, b))
     exact = (a - left) / b
     exact = jnp.where((left != 0) & ((b < 0) != (left < 0)), exact - 1, exact)
     nearest = jnp.floor(exact)
@@ -389,7 +392,7 @@ def _cut_to(x: jax.Array, high: jax.Array) -> jax.Array:
 
 @operator(promote="common", inplace=True, grad="ClampBackward1")
 def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
-    """`input`, cut to lie between `min` and `max` (numbers or tensors; either may be None). `max` wins if below `min`."""
+    """`input`, cut to lie between `min` and `max` (numbers or tensors, or one None). `max` wins if below `min`."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if category(input) == COMPLEX:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.operator import Array, operator
-from ._checks import BOOL, COMPLEX, FLOAT, category, refuse
+from ._checks import COMPLEX, FLOAT, category, refuse
 from ._declare import unary
 
 # --- bits ------------------------------------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ def _bits(
 
 
 def _shift(formula: Callable[..., jax.Array], beyond: Callable[[jax.Array], jax.Array]) -> Callable[..., jax.Array]:
-    """A shift of bools is one of integers; one by more bits than there are, or by fewer than none, empties the number."""
+    """Bools are shifted as integers; a shift by more bits than there are, or by fewer than none, empties the number."""
 
     def function(x: jax.Array, bits: jax.Array) -> jax.Array:
         if x.dtype == jnp.bool_:
@@ -105,5 +105,3 @@ logical_and = _logical("logical_and", jnp.logical_and, "Whether both are true")
 logical_or = _logical("logical_or", jnp.logical_or, "Whether one or both are true")
 logical_xor = _logical("logical_xor", jnp.logical_xor, "Whether exactly one is true")
 logical_not = unary("logical_not", lambda x: x == 0, "Whether `input` is false, that is 0.", promote=None)
-
-_ = BOOL

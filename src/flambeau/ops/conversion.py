@@ -10,6 +10,7 @@ import numpy as np
 from ..core import devices, dtypes, geometry
 from ..core.autograd import _identity
 from ..core.dtypes import dtype
+from ..core.formats import strided
 from ..core.operator import Array, composite, operator
 from ..core.printing import format_tensor
 from ..core.storage import Storage
@@ -74,29 +75,6 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     array = _host(self) if self.dtype is not dtypes.bfloat16 else _host(self).astype(np.float32)
     return np.array(array, dtype) if copy is not False else array
-
-
-@composite(methods=False)
-def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor that shares a NumPy array's memory: a write to either is seen by the other.
-
-    Raises TypeError for what is no ndarray or has no tensor dtype, ValueError for negative strides.
-    """
-    if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    dtypes.from_numpy(ndarray.dtype)
-    if any(s < 0 for s in ndarray.strides):
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
-            "supported. (You can probably work around this by making a copy of your array with array.copy().)"
-        )
-    if not ndarray.dtype.isnative:
-        raise ValueError("given numpy array has byte order different from the native byte order.")
-    storage = Storage(None)
-    storage.share_with(ndarray)
-    made = wrap(None)
-    made._storage = storage
-    return made
 
 
 @_method
@@ -344,7 +322,7 @@ Tensor.is_meta = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_sparse = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.layout = property(lambda self: "torch.strided")  # type: ignore[attr-defined]
+Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
 Tensor.names = property(lambda self: (None,) * self.ndim)  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
 Tensor.data_ptr = lambda self: id(self._storage) + self.storage_offset() * self.dtype.itemsize  # type: ignore[attr-defined]

@@ -9,17 +9,16 @@ import itertools
 import math
 import operator as python_operator
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..core import devices, dtypes
 from ..core.dtypes import as_dtype, get_default_dtype
 from ..core.geometry import contiguous_strides
-from ..core.operator import Array, _attach, composite, namespaces, operator, store
+from ..core.operator import _attach, composite, store
 from ..core.random import empty_on_host
 from ..core.storage import Storage
 from ..core.tensor import Tensor, from_storage, wrap
@@ -114,14 +113,9 @@ def memory_order(input: Tensor, memory_format: Any = None) -> tuple[int, ...] | 
     if input._view is None or input._view.contiguous:
         return None
     shape, strides = input._view.shape, input._view.strides
-    order = tuple(sorted(range(len(shape)), key=lambda d: (-strides[d], -shape[d])))
-    step = 1
-    for d in reversed(order):
-        if shape[d] != 1:
-            if strides[d] != step:
-                return None  # gaps or overlaps
-            step *= shape[d]
-    return order
+    if any(step == 0 and n > 1 for n, step in zip(shape, strides, strict=True)):
+        return None
+    return tuple(sorted(range(len(shape)), key=lambda d: (-strides[d], -shape[d])))
 
 
 def like(
@@ -168,7 +162,9 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
     """A Python number as an element. Raises RuntimeError if the element type cannot hold it."""
     if dtype.kind == "b":
         return np.bool_(value)
-    overflow = RuntimeError(f"value cannot be converted to type {dtypes.from_numpy(dtype).name} without overflow: {value}")
+    overflow = RuntimeError(
+        f"value cannot be converted to type {dtypes.from_numpy(dtype).name} without overflow: {value}"
+    )
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
             raise overflow
@@ -375,7 +371,9 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             "currently supported. (You can probably work around this by making a copy of your array with array.copy().)"
         )
     if any(step % array.itemsize for step in array.strides):
-        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array first.")
+        raise ValueError(
+            "given numpy array strides not a multiple of the element byte size. Copy the numpy array first."
+        )
     if array.flags.c_contiguous:
         return wrap_shared(array)
     strides = tuple(step // array.itemsize for step in array.strides)
@@ -394,9 +392,7 @@ def wrap_shared(array: np.ndarray) -> Tensor:
 
 
 @composite(methods=False)
-def frombuffer(
-    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
-) -> Tensor:
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """A tensor over the bytes of an object with the buffer protocol, sharing its memory if that is writable."""
     target = as_dtype(dtype)
     if target is None:

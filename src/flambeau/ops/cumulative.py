@@ -13,7 +13,7 @@ from ..core.operator import Array, Scalar, operator
 from ._checks import BOOL, COMPLEX, INTEGER, normalized_dim, refuse, summed_dtype, wide
 from ._declare import alias
 
-# --- running -----------------------------------------------------------------------------------------------------------
+# --- running ---------------------------------------------------------------------------------------------------------
 
 
 def _running(name: str, formula: Callable[[jax.Array, int], jax.Array], doc: str) -> Callable[..., Any]:
@@ -66,7 +66,7 @@ def _running_best(name: str, better: Callable[..., jax.Array], word: str) -> Cal
 cummax = _running_best("cummax", jnp.greater_equal, "largest")
 cummin = _running_best("cummin", jnp.less_equal, "smallest")
 
-# --- differences and integrals -----------------------------------------------------------------------------------------
+# --- differences and integrals ---------------------------------------------------------------------------------------
 
 
 def _less(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -74,9 +74,7 @@ def _less(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 @operator(promote="common")
-def diff(
-    input: Array, n: int = 1, dim: int = -1, prepend: Array | None = None, append: Array | None = None
-) -> Array:
+def diff(input: Array, n: int = 1, dim: int = -1, prepend: Array | None = None, append: Array | None = None) -> Array:
     """The `n`-th difference of neighbours along `dim`, after joining `prepend` and `append` to the ends."""
     if input.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")

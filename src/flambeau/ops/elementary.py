@@ -71,11 +71,7 @@ def _atan2_jvp(primals: Any, tangents: Any) -> Any:
 arctan2 = alias("arctan2", atan2)
 
 
-def _sinc(x: jax.Array) -> jax.Array:
-    return jnp.sinc(x)
-
-
-sinc = unary("sinc", _sinc, "`sin(pi * input) / (pi * input)`, and 1 at 0.", public=BOTH)
+sinc = unary("sinc", jnp.sinc, "`sin(pi * input) / (pi * input)`, and 1 at 0.", public=BOTH)
 
 
 def _to_radians(x: jax.Array) -> jax.Array:
@@ -133,8 +129,10 @@ def round(input: Array, *, decimals: int = 0) -> Array:
 
 
 @operator(inplace=True)
-def nan_to_num(input: Array, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Array:
-    """`input` with nan replaced by `nan` (0), and the infinities by `posinf` and `neginf` (the dtype's limits)."""
+def nan_to_num(
+    input: Array, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Array:
+    """`input` with nan replaced by `nan`, the infinities by `posinf` and `neginf` (by default the dtype's limits)."""
     if category(input) < FLOAT:
         return input
     if category(input) == COMPLEX:
@@ -170,13 +168,7 @@ def _complex_angle(x: jax.Array) -> jax.Array:
     return _atan2(x.imag, x.real)
 
 
-angle = unary("angle", _angle, "The angle of a complex number; for a real one 0, or pi if it is negative.", inplace=False)
-
-
-def _imag(x: jax.Array) -> jax.Array:
-    if category(x) != COMPLEX:
-        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return x.imag
+angle = unary("angle", _angle, "The angle of a complex number; 0 or pi for a real one.", inplace=False)
 
 
 conj_physical = unary("conj_physical", jnp.conj, "The complex conjugate.", promote=None)

@@ -151,8 +151,6 @@ def embedding_bag(
     """
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
-    if not input.dtype.is_signed or input.dtype.is_floating_point:
-        _check_indices(input, weight, "embedding_bag")
     if input.ndim == 2:
         if offsets is not None:
             raise ValueError(
@@ -209,5 +207,5 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         if values.min() < 0:
             raise RuntimeError(f"Class values must be non-negative, but got {values.min()}.")
         if values.max() >= num_classes:
-            raise RuntimeError(f"Class values must be smaller than num_classes ({num_classes}), but got {values.max()}.")
+            raise RuntimeError(f"Class values must be smaller than num_classes={num_classes}, but got {values.max()}.")
     return _one_hot(tensor, num_classes)

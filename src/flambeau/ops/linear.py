@@ -58,7 +58,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 @operator(methods=False, public=("torch", "nn.functional"), grad=lambda arrays: (
-    "AddBackward0" if len(arrays) > 3 else "UnsafeViewBackward0"
+    "AddBackward0" if len(arrays) > 3 else "ViewBackward0"
 ))  # fmt: skip
 def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Array:
     """`y[o] = input1 @ weight[o] @ input2 + bias[o]` over the last dimensions.

@@ -38,8 +38,9 @@ def _positions(size: int, before: int, after: int, mode: str) -> np.ndarray:
     wanted = np.arange(-before, size + after)
     if mode == "replicate":
         return wanted.clip(0, size - 1)
-    if mode == "circular":
-        return wanted % size
+    if mode == "circular":  # what is cropped does not come back from the other side
+        first, length = max(-before, 0), size - max(-before, 0) - max(-after, 0)
+        return first + np.arange(-max(before, 0), length + max(after, 0)) % max(length, 1)
     return size - 1 - np.abs(size - 1 - np.abs(wanted))
 
 

@@ -429,8 +429,7 @@ def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any,
     samples = jnp.broadcast_to(samples, (*batched.shape[:2], n)).reshape(rows, n)
     places = jnp.zeros((rows,) + (1,) * 2 * n, jnp.int64)  # row, then windows, then positions within a window
     for d, (size, k, out) in enumerate(zip(planes.shape[1:], kernel, output, strict=True)):
-        # the samples of a plane name its last dimension first
-        u = samples[:, n - 1 - d, None]
+        u = samples[:, 1 - d if n == 2 else d, None]  # in 2d, PyTorch's samples name the last dimension first
         alpha = (size - k) / (out - 1) if out > 1 else 0.0
         steps = jnp.arange(out - 1, dtype=samples.dtype)
         begins = jnp.floor((steps + u) * alpha) - jnp.floor(u * alpha)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from builtins import sum as total
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,6 @@ from ._checks import (
     FLOAT,
     axes_of,
     category,
-    inexact,
     need_elements,
     refuse,
     summed_dtype,
@@ -32,10 +30,6 @@ from .arithmetic import maximum, minimum
 Dim = int | tuple[int, ...] | None
 
 # --- sums and products -----------------------------------------------------------------------------------------------
-
-
-def _named_by_dim(name: str) -> tuple[str, str]:
-    return f"{name}Backward0", f"{name}Backward1"
 
 
 @operator(grad="SumBackward0")
@@ -173,8 +167,8 @@ def _extreme(
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
-        f"`{name}(input)` is the {word} element; its gradient is shared evenly by ties. `{name}(input, dim, keepdim)` is\n"
-        f"a named pair of the {word} values and their (first) indices along `dim`; gradients go to these indices.\n"
+        f"`{name}(input)` is the {word} element; its gradient is shared evenly by ties.\n"
+        f"`{name}(input, dim, keepdim)` is a named pair of the {word} values and their (first) indices along `dim`; gradients go to these indices.\n"
         f"`{name}(input, other)` is `{name}imum(input, other)`. nan is the result wherever it is met."
     )
     return composite()(function)
@@ -207,7 +201,9 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> t
     """The smallest and the largest elements over `dim`, as a named pair (min, max)."""
     refuse("aminmax", input, COMPLEX)
     if dim is None and input.size == 0:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
     axes = axes_of(dim, input.ndim)
     need_elements("aminmax", input, axes)
     return jnp.min(input, axes, keepdims=keepdim), jnp.max(input, axes, keepdims=keepdim)
@@ -227,11 +223,9 @@ def _position(name: str, arg: Callable[..., jax.Array], word: str) -> Callable[.
         return arg(input, axis=None if dim is None else axes[0], keepdims=keepdim).astype(jnp.int64)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"The index of the {word} element along `dim`; without `dim`, in the flattened tensor. First wins."
+    function.__doc__ = f"The index of the (first) {word} element along `dim`; without `dim`, in the flattened tensor."
     return operator()(function)
 
 
 argmax = _position("argmax", jnp.argmax, "largest")
 argmin = _position("argmin", jnp.argmin, "smallest")
-
-_ = (total, inexact)

@@ -12,7 +12,6 @@ from jax import lax
 from ..core.operator import Array, composite, operator
 from ..core.tensor import Tensor, wrap
 from ._checks import BOOL, COMPLEX, category, normalized_dim, on_host, refuse
-from ._declare import alias
 
 
 def ascending(x: jax.Array, axis: int) -> jax.Array:
@@ -60,9 +59,7 @@ def msort(input: Array) -> Array:
 
 
 @operator(returns=("values", "indices"))
-def topk(
-    input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> tuple[Array, Array]:
+def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Array, Array]:
     """The `k` largest (or smallest) elements along `dim`, in order, and their indices, as a named pair."""
     if category(input) in (BOOL, COMPLEX):
         raise RuntimeError(f"topk does not support {'bool' if category(input) == BOOL else 'complex'} dtypes on CPU")
@@ -192,7 +189,11 @@ def _answer(parts: tuple[np.ndarray, Any, Any], return_inverse: bool, return_cou
 
 @composite()
 def unique(
-    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
 ) -> Any:
     """The distinct elements in order; with `dim`, the distinct slices along it. Each nan is distinct.
 
@@ -222,6 +223,3 @@ def unique_consecutive(
     else:
         found = np.moveaxis(found, 0, normalized_dim(dim, x.ndim))
     return _answer((found, inverse, counts), return_inverse, return_counts)
-
-
-_ = alias

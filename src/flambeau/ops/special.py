@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,14 +19,29 @@ from .elementary import BOTH
 SPECIAL = ("special",)
 
 
-def _only_special(name: str, formula, doc: str, **options):  # type: ignore[no-untyped-def]
+def _only_special(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable[..., Any]:
     """A function that PyTorch has in `torch.special` alone: no method, no in-place form."""
-    return unary(name, formula, doc, methods=False, inplace=False, public=SPECIAL, **options)
+    return unary(name, formula, doc, methods=False, inplace=False, public=SPECIAL)
 
 
-def _twin(name: str, target):  # type: ignore[no-untyped-def]
+def _twin(name: str, target: Callable[..., Any]) -> Callable[..., Any]:
     """The name under which `torch.special` has a function that elsewhere is called otherwise."""
     return alias(name, target, methods=False, public=SPECIAL)
+
+
+def _with_slope(function: Callable[..., jax.Array], slope: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """`function` with `slope(x, function(x))` as its derivative."""
+
+    @jax.custom_jvp
+    def value(x: jax.Array) -> jax.Array:
+        return function(x)
+
+    @value.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        result = value(primals[0])
+        return result, slope(primals[0], result) * tangents[0]
+
+    return value
 
 
 # --- error function --------------------------------------------------------------------------------------------------
@@ -34,8 +51,7 @@ erfc = unary("erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", publ
 erfinv = unary("erfinv", jsp.erfinv, "The inverse of `erf`.", public=BOTH)
 
 
-@jax.custom_jvp
-def _erfcx(x: jax.Array) -> jax.Array:
+def _erfcx_value(x: jax.Array) -> jax.Array:
     # exp(x^2) erfc(x): the product while it neither overflows nor loses digits, then the asymptotic series
     # 1 / (x sqrt(pi)) * sum (-1)^k (2k-1)!! / (2 x^2)^k (Abramowitz & Stegun 7.1.23).
     near = jnp.clip(x, -30.0, 8.0)
@@ -48,13 +64,7 @@ def _erfcx(x: jax.Array) -> jax.Array:
     return jnp.where(x < 8.0, product, series / (far * math.sqrt(math.pi)))
 
 
-@_erfcx.defjvp
-def _erfcx_jvp(primals, tangents):  # type: ignore[no-untyped-def]
-    (x,), (t,) = primals, tangents
-    result = _erfcx(x)
-    return result, t * (2 * x * result - 2 / math.sqrt(math.pi))
-
-
+_erfcx = _with_slope(_erfcx_value, lambda x, y: 2 * x * y - 2 / math.sqrt(math.pi))
 erfcx = _only_special("erfcx", _erfcx, "`exp(input ** 2) * erfc(input)`.")
 
 # --- gamma function --------------------------------------------------------------------------------------------------
@@ -83,15 +93,7 @@ def _polygamma(n: int, x: jax.Array) -> jax.Array:
 def _zeta_in_q(s: int, x: jax.Array) -> jax.Array:
     """zeta(s, x) with its derivative with respect to x, -s zeta(s + 1, x)."""
 
-    @jax.custom_jvp
-    def value(x: jax.Array) -> jax.Array:
-        return lax.zeta(jnp.full_like(x, s), x)
-
-    @value.defjvp
-    def rule(primals, tangents):  # type: ignore[no-untyped-def]
-        (x,), (t,) = primals, tangents
-        return value(x), -s * _zeta_in_q(s + 1, x) * t
-
+    value = _with_slope(lambda x: lax.zeta(jnp.full_like(x, s), x), lambda x, _: -s * _zeta_in_q(s + 1, x))
     return value(x)
 
 
@@ -143,10 +145,24 @@ def zeta(input: Array, other: Array) -> Array:
 
 # --- Bessel functions ------------------------------------------------------------------------------------------------
 
-i0 = unary("i0", jsp.i0, "The modified Bessel function of the first kind, order 0.", public=BOTH)
-i0e = _only_special("i0e", jsp.i0e, "`exp(-abs(input)) * i0(input)`.")
-i1 = _only_special("i1", jsp.i1, "The modified Bessel function of the first kind, order 1.")
-i1e = _only_special("i1e", jsp.i1e, "`exp(-abs(input)) * i1(input)`.")
+# Derivatives: i0' = i1, i1' = i0 - i1 / x (1/2 at 0), and the product rule for the scaled ones.
+
+
+def _over(y: jax.Array, x: jax.Array) -> jax.Array:
+    """y / x, and 1/2 at 0: the limit of i1(x) / x."""
+    zero = x == 0
+    return jnp.where(zero, jnp.full_like(x, 0.5), y / jnp.where(zero, jnp.ones_like(x), x))
+
+
+_i0 = _with_slope(jsp.i0, lambda x, _: _i1(x))
+_i1 = _with_slope(jsp.i1, lambda x, y: _i0(x) - _over(y, x))
+_i0e = _with_slope(jsp.i0e, lambda x, y: _i1e(x) - jnp.sign(x) * y)
+_i1e = _with_slope(jsp.i1e, lambda x, y: _i0e(x) - _over(y, x) - jnp.sign(x) * y)
+
+i0 = unary("i0", _i0, "The modified Bessel function of the first kind, order 0.", public=BOTH)
+i0e = _only_special("i0e", _i0e, "`exp(-abs(input)) * i0(input)`.")
+i1 = _only_special("i1", _i1, "The modified Bessel function of the first kind, order 1.")
+i1e = _only_special("i1e", _i1e, "`exp(-abs(input)) * i1(input)`.")
 
 # --- logarithms with a factor ----------------------------------------------------------------------------------------
 
@@ -163,7 +179,7 @@ def xlog1py(input: Array, other: Array) -> Array:
     return _times_log(input, other, jnp.log1p)
 
 
-def _times_log(x: jax.Array, y: jax.Array, log) -> jax.Array:  # type: ignore[no-untyped-def]
+def _times_log(x: jax.Array, y: jax.Array, log: Callable[..., jax.Array]) -> jax.Array:
     # Where both x is 0 and the logarithm is undefined, the derivative by x is 0.
     start = -1 if log is jnp.log1p else 0
     undefined = (x == 0) & (y <= start)

@@ -21,7 +21,6 @@ from ._checks import (
     COMPLEX,
     FLOAT,
     INTEGER,
-    at_least_1d,
     axes_of,
     category,
     inexact,
@@ -161,7 +160,9 @@ def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
         return over_all(input) if dim is None else along_dim(input, dim, keepdim)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"{doc}\nWith `dim`, a named pair of values and indices; of an even number, the lower of the two."
+    function.__doc__ = (
+        f"{doc}\nWith `dim`, a named pair of values and indices. Of two middle elements the lower counts."
+    )
     return composite()(function)
 
 
@@ -215,7 +216,12 @@ def _quantile(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
     run = operator(methods=False, public=())(compute)
 
     def function(
-        input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+        input: Tensor,
+        q: Tensor | float,
+        dim: int | None = None,
+        keepdim: bool = False,
+        *,
+        interpolation: str = "linear",
     ) -> Tensor:
         if isinstance(q, Tensor):
             if q.dtype is not input.dtype:
@@ -255,7 +261,7 @@ def _between(ordered: jax.Array, q: jax.Array, interpolation: str, ignore_nan: b
 
 
 quantile = _quantile("quantile", False, "The elements below which the fractions `q` of all lie; nan if there is one.")
-nanquantile = _quantile("nanquantile", True, "The elements below which the fractions `q` of those lie that are not nan.")
+nanquantile = _quantile("nanquantile", True, "The elements below which the fractions `q` of all but nan lie.")
 
 # --- norms -----------------------------------------------------------------------------------------------------------
 
@@ -271,12 +277,11 @@ def vector_norm(x: jax.Array, p: float, axes: tuple[int, ...], keepdim: bool) ->
     """The p-norm `sum(abs(x) ** p) ** (1 / p)` over `axes`, its limits at 0 and +-inf, and gradient 0 where it is 0."""
     size = jnp.abs(x) if category(x) != COMPLEX else _root((x * jnp.conj(x)).real)
     made, size = size.dtype, wide(size)
-    if math.isinf(p) or p < 0:
-        if builtins.any(x.shape[a] == 0 for a in axes):
-            raise RuntimeError(
-                f"linalg.vector_norm cannot compute the {p:g} norm on an empty tensor "
-                "because the operation does not have an identity"
-            )
+    if (math.isinf(p) or p < 0) and builtins.any(x.shape[a] == 0 for a in axes):
+        raise RuntimeError(
+            f"linalg.vector_norm cannot compute the {p:g} norm on an empty tensor "
+            "because the operation does not have an identity"
+        )
     if math.isinf(p):
         found = (jnp.max if p > 0 else jnp.min)(size, axes, keepdims=keepdim)
     elif p == 0:
@@ -298,7 +303,9 @@ def _safe_power(x: jax.Array, p: float) -> jax.Array:
 
 
 @operator(grad="LinalgVectorNormBackward0")
-def norm(input: Array, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None) -> Array:
+def norm(
+    input: Array, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
+) -> Array:
     """The `p`-norm over `dim`: "fro" or None is the 2-norm, "nuc" the sum of the singular values of matrices."""
     if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
         raise RuntimeError(
@@ -325,7 +332,9 @@ def _nuclear(x: jax.Array, axes: tuple[int, ...], keepdim: bool) -> jax.Array:
 def dist(input: Array, other: Array, p: float = 2) -> Array:
     """The `p`-norm of `input - other`."""
     if category(input) < FLOAT:
-        raise RuntimeError(f"norm(): input dtype should be either floating point or complex. Got {type_name(input)} instead.")
+        raise RuntimeError(
+            f"norm(): input dtype should be either floating point or complex. Got {type_name(input)} instead."
+        )
     apart = input - other
     return vector_norm(apart, float(p), tuple(range(apart.ndim)), False)
 
@@ -418,6 +427,3 @@ def histogram(
     1-D tensor of increasing edges. Elements may be weighted; a density has the integral 1."""
     edges = bins if isinstance(bins, Tensor) else None
     return _histogram(input, edges, weight, 0 if edges is not None else bins, range, density)
-
-
-_ = at_least_1d

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes, geometry
+from ..core.autograd import _identity
 from ..core.geometry import Geometry
 from ..core.operator import composite
 from ..core.tensor import Tensor, normalize_dim
@@ -95,6 +96,12 @@ def _view_shape(g: Geometry, *shape: int) -> Geometry:
             "contiguous subspaces). Use .reshape(...) instead."
         )
     return g._replace(shape=size, strides=strides)
+
+
+@view(public=(), methods=(), grad="UnsafeViewBackward0")
+def _unsafe_view(g: Geometry, shape: tuple[int, ...]) -> Geometry:
+    """The shape of a fresh copy."""
+    return geometry.whole(shape)
 
 
 @view(public=(), methods=(), grad="ViewBackward0")
@@ -585,7 +592,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
     if _restrided(input._geometry, size) is not None:
         return _view_shape(input, size)
-    return _view_shape(input.contiguous(), size)
+    return _unsafe_view(_identity(input), size)
 
 
 @composite()

@@ -315,7 +315,7 @@ def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
     for name, value in {"learning rate": lr, **others}.items():
-        if not 0.0 <= value:
+        if not value >= 0.0:
             what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")
             raise ValueError(f"Invalid {what}: {value}")
     if len({isinstance(beta, Tensor) for beta in betas}) > 1:

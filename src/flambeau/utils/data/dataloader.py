@@ -117,7 +117,7 @@ class DataLoader(Generic[_T_co]):
 def _check_workers(num_workers: int, timeout: float, prefetch_factor: Any, persistent: bool, context: Any) -> None:
     if num_workers < 0:
         raise ValueError(
-            f"num_workers option should be non-negative; use num_workers=0 to load in the caller's thread, got {num_workers}"
+            f"num_workers option should be non-negative (0 loads in the caller's thread), got {num_workers}"
         )
     if timeout < 0:
         raise ValueError(f"timeout option should be non-negative, got {timeout}")

@@ -36,7 +36,7 @@ class IterableDataset(Dataset[_T_co]):
     """
 
     def __iter__(self) -> Iterator[_T_co]:
-        raise NotImplementedError(f"{type(self).__name__}, a subclass of IterableDataset, should implement __iter__.")
+        raise TypeError(f"{type(self).__name__!r} object is not iterable: a subclass of IterableDataset gives __iter__")
 
     def __add__(self, other: Dataset[_T_co]) -> Any:
         return ChainDataset([self, other])
@@ -67,7 +67,9 @@ class StackDataset(Dataset[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args and kwargs:
-            raise ValueError("StackDataset takes positional data sets (samples are tuples) or named ones (dicts), not both")
+            raise ValueError(
+                "StackDataset takes positional data sets (samples are tuples) or named ones (dicts), not both"
+            )
         if not args and not kwargs:
             raise ValueError("At least one dataset should be passed")
         self.datasets = args or kwargs

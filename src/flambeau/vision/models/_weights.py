@@ -10,6 +10,6 @@ def refuse_weights(builder: str, weights: Any, arguments: dict[str, Any]) -> Non
     wanted = weights or arguments.pop("pretrained", None)
     if wanted:
         raise ValueError(
-            f"{builder}: flambeau downloads no weights (got weights={wanted!r}). Build the network without them and load "
-            f"a checkpoint file that you have: model.load_state_dict(torch.load('{builder}.pth'))"
+            f"{builder}: flambeau downloads no weights (got weights={wanted!r}). Build the network without them and "
+            f"load a checkpoint file that you have: model.load_state_dict(torch.load('{builder}.pth'))"
         )

@@ -37,7 +37,7 @@ class VGG(nn.Module):
             self._initialise()
 
     def _initialise(self) -> None:
-        """Initialise the layers from the first to the last: He's normal for convolutions, a narrow normal for linear."""
+        """From the first layer to the last: He's normal for convolutions, a narrow normal for linear layers."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -99,7 +99,9 @@ def _target_size(img: Any, size: Any, max_size: int | None) -> tuple[int, int]:
     long = int(short * most / least)
     if max_size is not None:
         if max_size <= short:
-            raise ValueError(f"max_size = {max_size} must be greater than the requested size for the smaller edge ({size})")
+            raise ValueError(
+                f"max_size = {max_size} must be greater than the requested size for the smaller edge ({size})"
+            )
         if long > max_size:
             short, long = int(max_size * short / long), max_size
     return (long, short) if height > width else (short, long)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from . import names, rebuild
-from .archive import brief
+from .errors import brief, damaged
 
 
 def _bad(what: str, *args: object) -> RuntimeError:
-    return RuntimeError(f"the checkpoint is damaged: {what}, got {', '.join(map(brief, args)) or 'nothing'}")
+    return damaged(f"{what}, got {', '.join(map(brief, args)) or 'nothing'}")
 
 
 _CONTAINERS = (tuple, list, dict, set, frozenset, OrderedDict)
@@ -26,7 +26,7 @@ _KEY_NODES = 1000
 
 
 def check_key(key: Any) -> None:
-    """Raises RuntimeError unless hashing `key` is known to be harmless: nested tuples can take for ever, or the stack."""
+    """Raises RuntimeError unless hashing `key` is harmless: nested tuples can take for ever, or use up the stack."""
     left, nodes = [key], 0
     while left:
         one = left.pop()
@@ -64,7 +64,7 @@ def _container(kind: type) -> Callable[..., Any]:
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     """How protocol 2 writes bytes."""
-    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+    if type(text) is not str or type(encoding) is not str or encoding not in ("latin1", "latin-1"):
         raise _bad("bytes should be written as latin-1 text", text, encoding)
     return text.encode("latin1")
 
@@ -102,7 +102,7 @@ _FACTORIES = (int, float, complex, bool, str, bytes, tuple, list, dict, set, fro
 
 
 def _defaultdict(factory: Any = None) -> defaultdict[Any, Any]:
-    if factory is not None and factory not in _FACTORIES:
+    if factory is not None and not any(factory is one for one in _FACTORIES):
         raise _bad("a defaultdict's factory should be a plain type", factory)
     return defaultdict(factory)
 
@@ -141,11 +141,11 @@ def _np_dtype(code: Any, align: Any = False, copy: Any = True) -> np.dtype[Any]:
 
 
 def _np_dtype_state(found: np.dtype[Any], state: Any) -> None:
-    order = state[1] if type(state) is tuple and len(state) == 8 and state[0] == 3 else None
-    numbers = (found.itemsize, found.alignment) if found.kind in "SU" else (-1, -1)
-    sane = state[2:5] == (None, None, None) and state[5:7] in ((-1, -1), numbers) if order in ("<", ">", "=", "|") else False
-    if not sane or type(state[7]) is not int:
+    kinds = (int, str, type(None), type(None), type(None), int, int, int)
+    if type(state) is not tuple or tuple(map(type, state)) != kinds or state[0] != 3 or state[1] not in tuple("<>=|"):
         raise _bad("a NumPy dtype's state should be its byte order", state)
+    if state[5:7] not in ((-1, -1), (found.itemsize, found.alignment)):
+        raise _bad(f"a NumPy dtype of {found.itemsize} bytes cannot have this size and alignment", state[5:7])
     found.__setstate__(state)
 
 
@@ -182,7 +182,7 @@ def _np_array_state(found: np.ndarray, state: Any) -> None:
 
 
 def _np_frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
-    if order not in ("C", "F"):
+    if type(order) is not str or order not in ("C", "F"):
         raise _bad("a NumPy array's order should be C or F", order)
     return _np_values(dtype, data, _np_shape(shape)).reshape(shape, order=order).copy(order=order)
 
@@ -243,7 +243,12 @@ _as_given: dict[str, Any] = {}
 
 def _nn(module: str, name: str) -> Any:
     """The few names of `torch.nn` that are known: looked up late, since `nn` lies above this module's tables."""
-    if module == "torch.nn.parameter" and name in ("Parameter", "UninitializedParameter", "UninitializedBuffer", "Buffer"):
+    if module == "torch.nn.parameter" and name in (
+        "Parameter",
+        "UninitializedParameter",
+        "UninitializedBuffer",
+        "Buffer",
+    ):
         from ..nn import parameter
 
         return getattr(parameter, name, None)
@@ -327,7 +332,7 @@ def clear_safe_globals() -> None:
     _as_given.clear()
 
 
-class safe_globals:  # noqa: N801 (torch's name)
+class safe_globals:
     """A context in which these functions and classes are safe globals, as after `add_safe_globals`."""
 
     def __init__(self, safe_globals: Iterable[Callable[..., Any] | tuple[Callable[..., Any], str]]):

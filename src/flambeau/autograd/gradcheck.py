@@ -1,0 +1,153 @@
+"""Gradients against finite differences.
+
+https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradcheck.html
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..core.autograd import grad
+from ..core.tensor import Tensor, wrap
+
+
+class GradcheckError(RuntimeError):
+    """An analytical gradient does not agree with the finite differences."""
+
+
+def _outputs(function: Callable[..., Any], inputs: tuple[Any, ...]) -> list[Tensor]:
+    out = function(*inputs)
+    outs = list(out) if isinstance(out, (tuple, list)) else [out]
+    return [o for o in outs if isinstance(o, Tensor) and (o.dtype.is_floating_point or o.dtype.is_complex)]
+
+
+def _numerical(function: Callable[..., Any], inputs: tuple[Any, ...], which: int, eps: float) -> list[np.ndarray]:
+    """For each output the matrix (input elements, output elements) of d output / d input; complex inputs twice."""
+    base = np.array(inputs[which].detach()._array)
+    flat = base.reshape(-1)
+    columns = []
+    directions: list[Any] = [eps, eps * 1j] if base.dtype.kind == "c" else [eps]
+    for i in range(flat.size):
+        for direction in directions:
+            values = []
+            for sign in (1, -1):
+                moved = flat.copy()
+                moved[i] += sign * direction
+                probe = list(inputs)
+                probe[which] = wrap(jax.device_put(moved.reshape(base.shape))).requires_grad_()
+                values.append([np.asarray(o.detach()._array).reshape(-1) for o in _outputs(function, tuple(probe))])
+            columns.append([(up - down) / (2 * eps) for up, down in zip(*values, strict=True)])
+    count = len(_outputs(function, inputs))
+    return [np.stack([c[k] for c in columns]) if columns else np.zeros((0, 0)) for k in range(count)]
+
+
+def _analytical(output: Tensor, source: Tensor) -> np.ndarray:
+    """The same matrix by the tape, a row of the Jacobian at a time."""
+    size, is_complex = output.numel(), output.dtype.is_complex
+    rows = []
+    for j in range(size):
+        parts = []
+        for weight in (1, 1j) if is_complex else (1,):
+            seed = np.zeros(size, output._np_dtype)
+            seed[j] = weight
+            found = None
+            if output.requires_grad:
+                seeded = wrap(jax.device_put(seed.reshape(output.shape)))
+                (found,) = grad(output, source, seeded, retain_graph=True, allow_unused=True)
+            g = np.zeros(source.numel(), source._np_dtype) if found is None else np.asarray(found._array).reshape(-1)
+            # a real-valued direction t of the input changes Re(conj(weight) * output) by Re(conj(g) * t)
+            parts.append(np.stack([g.real, g.imag], -1).reshape(-1) if source.dtype.is_complex else g)
+        rows.append(parts[0] + 1j * parts[1] if is_complex else parts[0])
+    return np.stack(rows, -1) if rows else np.zeros((0, 0))
+
+
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    fast_mode: bool = False,
+    masked: bool | None = None,
+) -> bool:
+    """Whether the gradients of `func` at `inputs` agree with central differences of step `eps`.
+
+    Inputs that require grad should be double precision. Raises GradcheckError where they do not agree, unless
+    `raise_exception=False`; ValueError if no input requires grad.
+    """
+    given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    checked = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
+    if not checked:
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True.")
+    for i in checked:
+        if given[i].dtype.itemsize not in (8, 16) or given[i]._np_dtype == np.complex64:
+            warnings.warn(
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will likely "
+                "fail if all the inputs are not of double precision floating point or complex.",
+                UserWarning,
+                stacklevel=2,
+            )
+    outs = _outputs(func, given)
+    if not any(o.requires_grad for o in outs):
+        raise ValueError("gradcheck: no output requires grad; the function may detach its result")
+    try:
+        for i in checked:
+            for k, numerical in enumerate(_numerical(func, given, i, eps)):
+                analytical = _analytical(outs[k], given[i])
+                if not np.allclose(analytical, numerical, rtol=rtol, atol=atol, equal_nan=True):
+                    raise GradcheckError(
+                        f"Jacobian mismatch for output {k} with respect to input {i},\nnumerical:{numerical}\nanalytical:{analytical}\n"
+                    )
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    gen_non_contig_grad_outputs: bool = False,
+    **options: Any,
+) -> bool:
+    """`gradcheck` of the gradients themselves, for random (or the given) `grad_outputs`."""
+    given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    live = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
+    outs = [o for o in _outputs(func, given) if o.requires_grad]
+    if grad_outputs is None:
+        draw = np.random.default_rng(0)
+        weights = []
+        for o in outs:
+            values = draw.standard_normal(o.shape)
+            if o.dtype.is_complex:
+                values = values + 1j * draw.standard_normal(o.shape)
+            weights.append(wrap(jax.device_put(np.asarray(values, o._np_dtype))).requires_grad_())
+    else:
+        weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+
+    def gradients(*values: Any) -> Any:
+        xs, ws = values[: len(given)], values[len(given) :]
+        results = [o for o in _outputs(func, xs) if o.requires_grad]
+        found = grad(results, [xs[i] for i in live], list(ws), create_graph=True, allow_unused=True)
+        return tuple(g for g in found if g is not None)
+
+    for name in ("check_fwd_over_rev", "check_rev_over_rev"):
+        options.pop(name, None)
+    return gradcheck(gradients, (*given, *weights), **options)

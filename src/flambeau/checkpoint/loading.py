@@ -1,0 +1,137 @@
+"""`load`: torch's zip and legacy files."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import allowed
+from .archive import MAGIC, Reader, aligned, fill
+from .errors import damaged
+from .legacy import LegacyFile
+from .reader import Storages
+from .storages import restorer
+from .trusted import unpickler
+from .unpickler import Inspector, Unpickler
+
+
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **pickle_load_args: Any,
+) -> Any:
+    """Load what `torch.save` wrote, to a path or a seekable binary file.
+
+    With `weights_only` (the default) nothing in the file is executed: tensors, parameters and plain data are loaded,
+    any other name is refused unless `add_safe_globals` allows it. `map_location` (a device, its name, a dict of names,
+    or a function of storage and location) says where the tensors go. `mmap=True` leaves the values in the file until
+    they are used; the file must not be cut meanwhile.
+
+    Raises pickle.UnpicklingError for a pickle that is damaged or refused, RuntimeError for any other damage, EOFError
+    for an empty file.
+    """
+    if weights_only is None:
+        weights_only = pickle_module is None
+    elif weights_only and pickle_module is not None:
+        raise RuntimeError("a pickle_module cannot be kept from executing code: weights_only=True does without one")
+    if weights_only and pickle_load_args:
+        warnings.warn("pickle_load_args are for weights_only=False and are ignored here", UserWarning, stacklevel=2)
+    pickle_load_args.setdefault("encoding", "utf-8")
+
+    def unpickle(data: Any, position: int, storages: Callable[[Any], Any]) -> Any:
+        if weights_only:
+            return Unpickler(data, storages, position).load()
+        stream = io.BytesIO(memoryview(data)[position:])
+        return unpickler(pickle_module or pickle, stream, storages, **pickle_load_args).load()
+
+    restore = restorer(map_location)
+    if isinstance(f, (str, os.PathLike)):
+        with open(f, "rb") as file:
+            return _load(file, restore, unpickle, mmap)
+    if mmap:
+        raise ValueError(f"mmap=True needs the path of a file, got {type(f).__name__}")
+    for needed in ("read", "seek", "tell"):
+        if not hasattr(f, needed):
+            raise AttributeError(
+                f"torch.load needs a path or a seekable binary file, got {type(f).__name__}, which has no '{needed}'. "
+                "Read the data into an io.BytesIO first"
+            )
+    return _load(f, restore, unpickle, False)
+
+
+def _load(file: Any, restore: Any, unpickle: Any, mmap: bool | None) -> Any:
+    start = file.tell()
+    head = file.read(len(MAGIC))
+    file.seek(start)
+    if head == MAGIC:
+        mapped = np.memmap(file, np.uint8, "r") if mmap else None
+        result = _load_zip(Reader(file, mapped), restore, unpickle, bool(mmap))
+        file.seek(0, 2)
+        return result
+    if mmap:
+        raise RuntimeError("mmap=True is for files in torch's zip format, which this is not: load it without")
+    data = _rest(file)
+    if not len(data):
+        raise EOFError("the file is empty: there is no checkpoint in it")
+    old = LegacyFile(data)
+    result = old.load(restore, unpickle)
+    file.seek(start + old.end)
+    return result
+
+
+def _rest(file: Any) -> Any:
+    """What is left of a file."""
+    start = file.tell()
+    file.seek(0, 2)
+    data = aligned(max(file.tell() - start, 0))
+    file.seek(start)
+    return data[: fill(file, data)].data
+
+
+def _prefix(archive: Reader) -> str:
+    """The folder in the archive that holds the checkpoint."""
+    found = [name for name in archive.records if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(found) != 1:
+        raise damaged(f"it should hold one data.pkl, and holds {len(found)}")
+    prefix = found[0].removesuffix("data.pkl")
+    if prefix + "constants.pkl" in archive.records:
+        raise RuntimeError("this is a TorchScript archive: code for another machine, which torch.load does not read")
+    return prefix
+
+
+def _load_zip(archive: Reader, restore: Any, unpickle: Any, lazily: bool) -> Any:
+    prefix = _prefix(archive)
+    order = "little"
+    if prefix + "byteorder" in archive.records:
+        order = bytes(archive.read(prefix + "byteorder")[:16]).decode("latin1").strip()
+        if order not in ("little", "big"):
+            raise damaged(f"its byte order should be little or big, got {order!r}")
+    storages = Storages(
+        lambda key: archive.read(f"{prefix}data/{key}", lazily),
+        lambda key: archive.size(f"{prefix}data/{key}"),
+        restore,
+        swapped=order != sys.byteorder,
+    )
+    return unpickle(archive.read(prefix + "data.pkl").data, 0, storages)
+
+
+def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:
+    """The names in a file in torch's zip format that `load` would refuse, without loading anything."""
+    if isinstance(f, (str, os.PathLike)):
+        with open(f, "rb") as file:
+            return get_unsafe_globals_in_checkpoint(file)
+    archive = Reader(f)
+    inspector = Inspector(archive.read(_prefix(archive) + "data.pkl").data)
+    inspector.load()
+    return [f"{module}.{name}" for module, name in inspector.globals if allowed.find(module, name) is None]

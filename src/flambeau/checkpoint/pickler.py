@@ -1,0 +1,163 @@
+"""Objects to a pickle with torch's names in it, and the storages that it refers to."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.geometry import contiguous_strides
+from ..core.storage import Storage
+from ..core.tensor import _INTERNAL, Tensor
+from . import names, rebuild
+from .storages import STORAGE_TYPES, UNTYPED, StorageType, TypedStorage, UntypedStorage
+
+_PLAIN = frozenset((int, float, bool, str, bytes, type(None), tuple, list, dict, set, OrderedDict))
+
+
+class _Bare(NamedTuple):
+    """A tensor without its class and attributes."""
+
+    tensor: Tensor
+
+
+class _Reference(NamedTuple):
+    """What stands for a storage in the pickle."""
+
+    key: tuple[Any, ...]
+
+
+class _Held:
+    """A storage that is being saved: `start` to `stop` is what tensors refer to, in elements."""
+
+    def __init__(self, owner: Storage | Tensor, kind: StorageType):
+        self.owner = owner  # held, so that its id stays its own
+        self.kind = kind
+        self.start = self.stop = 0
+        self.number: int | None = None
+
+    def refer(self, start: int, stop: int) -> None:
+        if start < stop:
+            empty = self.start == self.stop
+            self.start = start if empty else min(start, self.start)
+            self.stop = max(stop, self.stop)
+
+    def array(self) -> np.ndarray:
+        """The elements that are referred to."""
+        if isinstance(self.owner, Storage):
+            array = np.asarray(self.owner.value)
+        else:
+            array = np.asarray(self.owner._array)
+        return np.ascontiguousarray(array).reshape(-1)[self.start : self.stop]
+
+
+class Plan:
+    """The storages of one file.
+
+    A first pickling, thrown away, tells it which stretches of them are needed; the second one is written.
+    """
+
+    def __init__(self, legacy: bool = False):
+        self.legacy = legacy
+        self.final = False
+        self.written: list[_Held] = []
+        self._held: dict[int, _Held] = {}
+
+    def held(self, owner: Any, kind: StorageType, start: int, stop: int) -> _Held:
+        """The record of `owner`, which a tensor refers to from `start` to `stop`."""
+        held = self._held.get(id(owner))
+        if held is None:
+            held = self._held[id(owner)] = _Held(owner, kind)
+            if self.final:  # made anew by the second pickling: nothing is known of what else looks into it
+                held.refer(0, stop if not isinstance(owner, Storage) else int(np.prod(owner.shape)))
+        if not self.final:
+            held.refer(start, stop)
+        elif held.number is None:
+            held.number = len(self.written)
+            self.written.append(held)
+        return held
+
+    def reference(self, held: _Held, location: str) -> _Reference:
+        """What goes into the pickle for it."""
+        count = (held.stop - held.start) * (held.owner.dtype.itemsize if held.kind is UNTYPED else 1)
+        key = ("storage", held.kind, str(held.number), location, count)
+        return _Reference((*key, None) if self.legacy else key)
+
+
+def _tensor_parts(plan: Plan, tensor: Tensor) -> tuple[Any, ...]:
+    dtype, shape, strides, offset = tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset()
+    owner: Any = tensor._storage
+    if owner.dtype != dtype.numpy:  # a view that reads other bits: torch cannot share these either
+        owner, strides, offset = tensor, contiguous_strides(shape), 0
+    stop = offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else offset
+    kind = STORAGE_TYPES.get(dtype, UNTYPED)
+    held = plan.held(owner, kind, offset, stop)
+    location = str(tensor.device) if tensor.device.type == "cuda" else "cpu"
+    offset = offset - held.start if stop > offset else 0
+    parts = (plan.reference(held, location), offset, shape, strides, tensor.requires_grad, OrderedDict())
+    if kind is UNTYPED:
+        return rebuild._rebuild_tensor_v3, (*parts, dtype)
+    return rebuild._rebuild_tensor_v2, parts
+
+
+def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
+    from ..nn.parameter import Parameter
+
+    kind = type(tensor)
+    state = {name: value for name, value in tensor.__dict__.items() if name not in _INTERNAL}
+    if kind is Parameter:
+        parts = (_Bare(tensor.detach()), tensor.requires_grad, OrderedDict())
+        if state:
+            return rebuild._rebuild_parameter_with_state, (*parts, state)
+        return rebuild._rebuild_parameter, parts
+    function, parts = _tensor_parts(plan, tensor)
+    if kind is Tensor and not state:
+        return function, parts
+    return rebuild._rebuild_from_type_v2, (function, kind, parts, state)
+
+
+def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan) -> Any:
+    """A pickler that writes torch's names. It has to be one in Python, since the names of globals are changed."""
+    base = pickle._Pickler if pickle_module is pickle else pickle_module.Pickler  # type: ignore[attr-defined]
+    if not hasattr(base, "save_global"):
+        raise TypeError(
+            f"{pickle_module.__name__}.Pickler cannot write torch's names, being written in C: use pickle_module=pickle"
+        )
+
+    class TorchPickler(base):  # type: ignore[misc, valid-type]
+        def persistent_id(self, obj: Any) -> Any:
+            return obj.key if type(obj) is _Reference else None
+
+        def reducer_override(self, obj: Any) -> Any:
+            if type(obj) in _PLAIN:
+                return NotImplemented
+            if isinstance(obj, Tensor) and not hasattr(obj, "materialize"):
+                return _reduce_tensor(plan, obj)
+            if type(obj) is _Bare:
+                return _tensor_parts(plan, obj.tensor)
+            if isinstance(obj, (TypedStorage, UntypedStorage)):
+                raise TypeError("a storage that was loaded by itself cannot be saved again: save a tensor")
+            if isinstance(obj, Storage):
+                raise TypeError("the storage of a tensor cannot be saved by itself: save the tensor")
+            if (name := names.written(obj)) is not None:
+                return name[1]  # so that save_global is called, whatever kind of object this is
+            return NotImplemented
+
+        def save_global(self, obj: Any, name: Any = None) -> None:
+            known = names.written(obj, name)
+            if known is None:
+                super().save_global(obj, name)
+                return
+            if self.proto >= 4:
+                self.save(known[0])
+                self.save(known[1])
+                self.write(pickle.STACK_GLOBAL)
+            elif self.proto == 3 or all(part.isascii() for part in known):
+                self.write(pickle.GLOBAL + known[0].encode() + b"\n" + known[1].encode() + b"\n")
+            else:
+                raise pickle.PicklingError(f"pickle protocol {self.proto} cannot write the name {'.'.join(known)}")
+            self.memoize(obj)
+
+    return TorchPickler(file, protocol)

@@ -1,0 +1,10 @@
+"""The command line: `flambeau run`, `demo`, `summary`, `inspect`."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """The entry point of the `flambeau` command."""
+    from flambeau.cli.app import app
+
+    app()

@@ -1,0 +1,80 @@
+"""The commands and their options. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="PyTorch's module system, on XLA.",
+)
+
+_AS_PYTHON_DOES = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"flambeau {version('flambeau')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(context_settings=_AS_PYTHON_DOES)
+def run(
+    target: Annotated[str, typer.Argument(help="A script, or with -m a module.", metavar="SCRIPT")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="What the script gets as sys.argv.")] = None,
+    module: Annotated[bool, typer.Option("-m", help="SCRIPT is the name of a module.")] = False,
+) -> None:
+    """Run an unmodified PyTorch script, with `import torch` meaning flambeau."""
+    from flambeau.cli.run import run_module, run_script
+
+    (run_module if module else run_script)(target, arguments or [])
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where to leave the results.")] = Path("flambeau-demo"),
+) -> None:
+    """Train a LeNet on scikit-learn's handwritten digits, and leave its weights and pictures in a folder."""
+    from flambeau.cli.demo import run_demo
+
+    run_demo(folder)
+
+
+@app.command()
+def summary(
+    factory: Annotated[
+        str, typer.Argument(help="module:callable, as in torchvision.models:resnet34", metavar="FACTORY")
+    ],
+    input_size: Annotated[list[str], typer.Argument(help="Sizes as 1,3,224,224; several for several inputs.")],
+    dtype: Annotated[str, typer.Option(help="The inputs' dtype.")] = "float32",
+) -> None:
+    """Print a network's layers with their shapes, parameters and multiply-adds, from shapes alone."""
+    from flambeau.cli.look import print_summary
+
+    print_summary(factory, input_size, dtype)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A .pt or .pth file.", exists=True, dir_okay=False)],
+) -> None:
+    """List what a checkpoint holds: keys, shapes, dtypes and bytes. Nothing in it is executed."""
+    from flambeau.cli.look import print_checkpoint
+
+    print_checkpoint(file)

@@ -1,0 +1,29 @@
+"""`flambeau demo`: the LeNet example, run as a user would run it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import flambeau
+from flambeau.cli.run import run_script
+
+_NEEDED = {"sklearn": "scikit-learn", "matplotlib": "matplotlib"}
+
+
+def examples_folder() -> Path:
+    """Where the examples are: inside of an installed package, beside `src/` in a checkout."""
+    package = Path(flambeau.__file__).parent
+    for folder in (package / "examples", package.parent.parent / "examples"):
+        if folder.is_dir():
+            return folder
+    sys.exit(f"flambeau: the examples are not installed (looked in {package / 'examples'})")
+
+
+def run_demo(folder: Path) -> None:
+    """Train the example network and leave the results in `folder`."""
+    missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        sys.exit(f"flambeau demo needs {' and '.join(missing)}: pip install 'flambeau[demo]'")
+    run_script(str(examples_folder() / "lenet_digits.py"), ["--folder", str(folder)])

@@ -1,0 +1,53 @@
+"""`flambeau run`: what `python script.py` and `python -m module` do, with torch's names meaning flambeau."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from flambeau import drop_in
+
+
+def run_script(path: str, arguments: list[str]) -> None:
+    """Run a file (or a folder or zip with a `__main__.py`) as `__main__`."""
+    if not Path(path).exists():
+        sys.exit(f"flambeau: can't open file {os.path.abspath(path)!r}: no such file")
+    sys.argv = [path, *arguments]
+    sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
+    _as_main(lambda: runpy.run_path(path, run_name="__main__"))
+
+
+def run_module(name: str, arguments: list[str]) -> None:
+    """Run a module found on the path as `__main__`."""
+    sys.argv = [name, *arguments]
+    sys.path.insert(0, os.getcwd())
+    _as_main(lambda: runpy.run_module(name, run_name="__main__", alter_sys=True))
+
+
+def _as_main(execute: Callable[[], Any]) -> None:
+    drop_in.install()
+    try:
+        execute()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _report(error)
+
+
+def _report(error: BaseException) -> NoReturn:
+    """Show an uncaught error as Python would, without the frames that are not the script's, and exit as Python does."""
+    sys.excepthook(type(error), error, _scripts_own(error.__traceback__))
+    sys.stdout.flush()
+    sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def _scripts_own(trace: TracebackType | None) -> TracebackType | None:
+    starters = {__file__, runpy.__file__, "<frozen runpy>"}
+    while trace is not None and trace.tb_frame.f_code.co_filename in starters:
+        trace = trace.tb_next
+    return trace

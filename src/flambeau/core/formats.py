@@ -1,0 +1,49 @@
+"""Memory formats and layouts: names that users pass. Which order the values have in memory is XLA's business."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import geometry
+
+
+class memory_format:
+    """A memory format. `order` lists the dimensions from the outermost stride to the innermost, if it prescribes one."""
+
+    def __init__(self, name: str, order: tuple[int, ...] | None = None):
+        self.name = name
+        self.order = order
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+    def is_contiguous(self, tensor: Any) -> bool:
+        """Whether a tensor's strides are dense in this order."""
+        if self.order is None or tensor.ndim != len(self.order):
+            return False
+        g = tensor._geometry
+        shape, strides = tuple(g.shape[i] for i in self.order), tuple(g.strides[i] for i in self.order)
+        return geometry.is_contiguous(shape, strides)
+
+
+class layout:
+    """A layout; flambeau has dense (strided) tensors only."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last", (0, 2, 3, 1))
+channels_last_3d = memory_format("channels_last_3d", (0, 2, 3, 4, 1))
+strided = layout("strided")

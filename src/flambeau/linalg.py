@@ -1,0 +1,7 @@
+"""`torch.linalg`: the operators that declare themselves public here."""
+
+from . import ops  # noqa: F401
+from .core.operator import namespaces
+
+globals().update(namespaces.get("linalg", {}))
+__all__ = sorted(namespaces.get("linalg", {}))  # noqa: PLE0605

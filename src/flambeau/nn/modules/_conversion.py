@@ -1,0 +1,119 @@
+"""Moving and converting the tensors of a module and its descendants."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from ...core import devices
+from ...core.grad_mode import no_grad
+from ...core.tensor import Tensor, wrap
+from ...ops.conversion import parse_to
+from ..parameter import is_lazy
+
+_Convert = Callable[[Tensor], Tensor]
+
+
+class ConversionMethods:
+    """The methods of Module that change where its tensors are and of which dtype."""
+
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
+
+    def _apply(self, fn: _Convert, recurse: bool = True) -> Self:
+        """Replace every parameter's values, its gradient's, and every buffer by `fn` of it. Parameters stay themselves."""
+        if recurse:
+            for child in self.children():  # type: ignore[attr-defined]
+                child._apply(fn)
+        with no_grad():
+            for param in self._parameters.values():
+                if param is None:
+                    continue
+                if is_lazy(param):
+                    param._convert(fn)
+                    continue
+                _replace_values(param, fn)
+                if param.grad is not None:
+                    _replace_values(param.grad, fn)
+            for name, buffer in self._buffers.items():
+                if is_lazy(buffer):
+                    buffer._convert(fn)
+                elif buffer is not None:
+                    self._buffers[name] = fn(buffer)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """`to(device=None, dtype=None)`, `to(dtype)` or `to(tensor)`, in place; returns the module.
+
+        Only floating point and complex tensors are cast. TypeError if the dtype is neither.
+        """
+        if "tensor" in kwargs:
+            kwargs["other"] = kwargs.pop("tensor")
+        where, target, _ = parse_to(*args, **kwargs)
+        if target is not None:
+            if not (target.is_floating_point or target.is_complex):
+                raise TypeError(
+                    f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={target}"
+                )
+            if target.is_complex:
+                warnings.warn(
+                    "Complex modules are new: some layers may not work as expected when their parameters or buffers are "
+                    "complex tensors."
+                )
+
+        def convert(tensor: Tensor) -> Tensor:
+            cast = tensor.dtype.is_floating_point or tensor.dtype.is_complex
+            return tensor.to(where, target if cast else None)  # type: ignore[attr-defined]
+
+        return self._apply(convert)
+
+    def type(self, dst_type: Any) -> Self:
+        """Cast every tensor, integers too."""
+        return self._apply(lambda tensor: tensor.type(dst_type))  # type: ignore[attr-defined]
+
+    def float(self) -> Self:
+        """Cast floating point tensors to float32."""
+        return self._apply(lambda t: t.float() if t.dtype.is_floating_point else t)  # type: ignore[attr-defined]
+
+    def double(self) -> Self:
+        """Cast floating point tensors to float64."""
+        return self._apply(lambda t: t.double() if t.dtype.is_floating_point else t)  # type: ignore[attr-defined]
+
+    def half(self) -> Self:
+        """Cast floating point tensors to float16."""
+        return self._apply(lambda t: t.half() if t.dtype.is_floating_point else t)  # type: ignore[attr-defined]
+
+    def bfloat16(self) -> Self:
+        """Cast floating point tensors to bfloat16."""
+        return self._apply(lambda t: t.bfloat16() if t.dtype.is_floating_point else t)  # type: ignore[attr-defined]
+
+    def cpu(self) -> Self:
+        """Move all tensors to the CPU."""
+        return self._apply(lambda t: t.cpu())  # type: ignore[attr-defined]
+
+    def cuda(self, device: Any = None) -> Self:
+        """Move all tensors to a GPU."""
+        return self._apply(lambda t: t.cuda(device))  # type: ignore[attr-defined]
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give all tensors new memory on `device`, with arbitrary values."""
+        where = devices.resolve(device)
+        return self._apply(
+            lambda t: wrap(jax.device_put(np.zeros(tuple(t.shape), t._np_dtype), where)), recurse=recurse
+        )
+
+    def share_memory(self) -> Self:
+        """`Tensor.share_memory_` of all tensors. RuntimeError if one of them is uninitialized."""
+        for tensor in (*self.parameters(), *self.buffers()):  # type: ignore[attr-defined]
+            tensor.share_memory_()
+        return self
+
+
+def _replace_values(tensor: Any, fn: _Convert) -> None:
+    made = fn(tensor)
+    if made is not tensor:
+        tensor.data = made

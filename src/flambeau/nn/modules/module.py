@@ -1,0 +1,501 @@
+"""`Module`: what it holds, how it is called, how it is walked through."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self
+
+from ...core.tensor import Tensor
+from ..parameter import Buffer, Parameter
+from . import _hooks
+from ._conversion import ConversionMethods
+from ._errors import locate
+from ._hooks import (
+    HookMethods,
+    global_call_hooks,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+    registered,
+)
+from ._printing import tree
+from ._state import StateMethods, _IncompatibleKeys
+
+__all__ = [
+    "Module",
+    "register_module_backward_hook",
+    "register_module_buffer_registration_hook",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
+]
+
+for _shared in (_hooks._WrappedHook, _IncompatibleKeys):
+    _shared.__module__ = __name__  # where PyTorch's pickles look for them
+
+
+def _fresh_state() -> dict[str, Any]:
+    """The attributes that every module has, under PyTorch's names and in its order (pickles are interchangeable)."""
+    return {
+        "training": True,
+        "_parameters": {},
+        "_buffers": {},
+        "_non_persistent_buffers_set": set(),
+        "_backward_pre_hooks": OrderedDict(),
+        "_backward_hooks": OrderedDict(),
+        "_is_full_backward_hook": None,
+        "_forward_hooks": OrderedDict(),
+        "_forward_hooks_with_kwargs": OrderedDict(),
+        "_forward_hooks_always_called": OrderedDict(),
+        "_forward_pre_hooks": OrderedDict(),
+        "_forward_pre_hooks_with_kwargs": OrderedDict(),
+        "_state_dict_hooks": OrderedDict(),
+        "_state_dict_pre_hooks": OrderedDict(),
+        "_load_state_dict_pre_hooks": OrderedDict(),
+        "_load_state_dict_post_hooks": OrderedDict(),
+        "_modules": {},
+    }
+
+
+_STATE_NAMES = frozenset(_fresh_state())
+
+
+def _not_initialised(module: Any, what: str) -> AttributeError:
+    return AttributeError(
+        f"{what} before Module.__init__() call: call super().__init__() first in {type(module).__name__}.__init__"
+    )
+
+
+def _kind(value: Any) -> str:
+    """A value's type, as the messages name it."""
+    if isinstance(value, Tensor):
+        return value.type()  # type: ignore[attr-defined]
+    cls = value if isinstance(value, type) else type(value)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+class Module(HookMethods, StateMethods, ConversionMethods):
+    """The base class of all networks and layers.
+
+    A subclass calls `super().__init__()`, assigns its parameters, buffers and child modules to attributes, and defines
+    `forward`. Instances are called like functions.
+    """
+
+    dump_patches = False
+    training: bool
+    call_super_init = False
+    _compiled_call_impl: Any = None
+    T_destination = dict[str, Any]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        if not self.call_super_init:
+            if kwargs:
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() got an unexpected keyword argument {next(iter(kwargs))!r}"
+                )
+            if args:
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given"
+                )
+        self.__dict__.update(_fresh_state())
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
+
+    # --- the call -----------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        own = self.__dict__
+        try:
+            if (
+                own["_forward_hooks"]
+                or own["_forward_pre_hooks"]
+                or own["_backward_hooks"]
+                or own["_backward_pre_hooks"]
+                or global_call_hooks
+            ):
+                return _hooks.call(self, args, kwargs)
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            if "_forward_hooks" not in own:
+                raise _not_initialised(self, "cannot call a module") from None
+            locate(error, self, args, kwargs)
+            raise
+
+    _call_impl = __call__
+
+    def forward(self, *input: Any) -> Any:
+        """What the module computes; every subclass defines it."""
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Not there yet."""
+        raise NotImplementedError("Module.compile() is not in flambeau yet: call the module as it is")
+
+    # --- attributes ---------------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__
+        if "_modules" in own:
+            for members in (own["_parameters"], own["_buffers"], own["_modules"]):
+                if name in members:
+                    return members[name]
+        elif name in _STATE_NAMES:
+            raise _not_initialised(self, f"'{type(self).__name__}' object has no attribute '{name}'")
+        if hasattr(type(self), name):
+            # it is there: a property's own code raised. Its error says more than that the attribute is missing
+            return object.__getattribute__(self, name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if "_modules" not in own:
+            self._set_before_init(name, value)
+        elif isinstance(value, Tensor):
+            if isinstance(value, Parameter):
+                _forget(own, name, keep="_parameters")
+                self.register_parameter(name, value)
+            elif isinstance(value, Buffer) and name not in own["_buffers"]:
+                _forget(own, name)
+                self.register_buffer(name, value, value.persistent)
+            else:
+                self._set_member(own, name, value)
+        elif isinstance(value, Module):
+            if name in own["_parameters"]:
+                self._set_member(own, name, value)  # refuses
+            _forget(own, name, keep="_modules")
+            own["_modules"][name] = registered(_hooks._global_module_registration_hooks, self, name, value)
+        elif name in own["_parameters"] or name in own["_buffers"] or name in own["_modules"]:
+            self._set_member(own, name, value)
+        else:
+            if type(value) in (list, dict):
+                _warn_of_plain_container(self, name, value)
+            object.__setattr__(self, name, value)
+
+    def _set_before_init(self, name: str, value: Any) -> None:
+        for kind, what in ((Parameter, "parameters"), (Module, "module"), (Buffer, "buffer")):
+            if isinstance(value, kind):
+                raise _not_initialised(self, f"cannot assign {what}")
+        object.__setattr__(self, name, value)
+
+    def _set_member(self, own: dict[str, Any], name: str, value: Any) -> None:
+        """Assign what is neither a Parameter nor a Module to a name that may be registered."""
+        if name in own["_parameters"]:
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{_kind(value)}' as parameter '{name}' (torch.nn.Parameter or None expected)"
+                )
+            own["_parameters"][name] = None
+        elif name in own["_modules"]:
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{_kind(value)}' as child module '{name}' (torch.nn.Module or None expected)"
+                )
+            own["_modules"][name] = registered(_hooks._global_module_registration_hooks, self, name, None)
+        elif name in own["_buffers"]:
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"cannot assign '{_kind(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)"
+                )
+            if isinstance(value, Buffer):
+                self._set_persistence(name, value.persistent)
+            own["_buffers"][name] = registered(_hooks._global_buffer_registration_hooks, self, name, value)
+        else:
+            object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        own = self.__dict__
+        for table in ("_parameters", "_buffers", "_modules"):
+            if name in own[table]:
+                del own[table][name]
+                own["_non_persistent_buffers_set"].discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        own = self.__dict__
+        names = {
+            *dir(type(self)),
+            *own,
+            *own.get("_parameters", ()),
+            *own.get("_buffers", ()),
+            *own.get("_modules", ()),
+        }
+        return sorted(name for name in names if not name[:1].isdigit())
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("_compiled_call_impl", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # what an older version did not save yet gets its default
+        self.__dict__.update({**_fresh_state(), **self.__dict__, **state})
+
+    # --- registration -------------------------------------------------------------------------------------------------
+
+    def _check_name(self, kind: str, name: Any, table: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {_kind(name)}")
+        own = self.__dict__
+        if table not in own:
+            raise _not_initialised(self, f"cannot assign {kind}")
+        if "." in name:
+            raise KeyError(f'{kind} name can\'t contain ".", got: {name}')
+        if name == "":
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+        if name not in own[table]:
+            taken = name in own or name in own["_parameters"] or name in own["_buffers"] or name in own["_modules"]
+            if taken or hasattr(type(self), name):
+                raise KeyError(f"attribute '{name}' already exists")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Make `param` the parameter `name`; None is a parameter that is left out. KeyError if the name is taken."""
+        self._check_name("parameter", name, "_parameters")
+        if param is not None:
+            if not isinstance(param, Parameter):
+                raise TypeError(
+                    f"cannot assign '{_kind(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+                )
+            if param.grad_fn is not None:
+                raise ValueError(
+                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
+                    f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                )
+            param = registered(_hooks._global_parameter_registration_hooks, self, name, param)
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Make `tensor` the buffer `name`: part of the module's state, but no parameter. KeyError if the name is taken.
+
+        With `persistent=False` it stays out of the state dict.
+        """
+        self._check_name("buffer", name, "_buffers")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign '{_kind(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
+            )
+        self._buffers[name] = registered(_hooks._global_buffer_registration_hooks, self, name, tensor)
+        self._set_persistence(name, persistent)
+
+    def _set_persistence(self, name: str, persistent: bool) -> None:
+        change = self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add
+        change(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Make `module` the child `name`. KeyError if the name is taken."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{_kind(module)} is not a Module subclass")
+        self._check_name("module", name, "_modules")
+        self._modules[name] = registered(_hooks._global_module_registration_hooks, self, name, module)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """The same as `add_module`."""
+        self.add_module(name, module)
+
+    # --- by path ------------------------------------------------------------------------------------------------------
+
+    def get_submodule(self, target: str) -> Module:
+        """The descendant at a dotted path; the module itself for "". AttributeError if there is none."""
+        module = self
+        for name in target.split(".") if target else ():
+            if not hasattr(module, name):
+                raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
+            module = getattr(module, name)
+            if not isinstance(module, Module):
+                raise AttributeError(f"`{name}` is not an nn.Module")
+        return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` at a dotted path, whose parent must be there; with `strict`, there must be a module already.
+
+        ValueError if the path is empty or `module` is no Module; AttributeError if the path leads nowhere.
+        """
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
+        if hasattr(parent, name) and not isinstance(getattr(parent, name), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path. AttributeError if there is none."""
+        module, name = self._member(target)
+        param = getattr(module, name)
+        if not isinstance(param, Parameter):
+            raise AttributeError(f"`{name}` is not an nn.Parameter")
+        return param
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path. AttributeError if there is none."""
+        module, name = self._member(target)
+        if name not in module._buffers:
+            raise AttributeError(f"`{name}` is not a buffer")
+        return module._buffers[name]
+
+    def _member(self, target: str) -> tuple[Module, str]:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if not hasattr(module, name):
+            raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
+        return module, name
+
+    # --- walks --------------------------------------------------------------------------------------------------------
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """(path, module) for the module and its descendants; each once, unless `remove_duplicate` is False."""
+        if memo is None:
+            memo = set()
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, child in self._modules.items():
+            if child is not None:
+                yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """The module and its descendants."""
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, child), each child once."""
+        seen = set()
+        for name, child in self._modules.items():
+            if child is not None and child not in seen:
+                seen.add(child)
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly below this one."""
+        for _, child in self.named_children():
+            yield child
+
+    def _named_members(
+        self,
+        get_members_fn: Callable[[Module], Iterable[tuple[str, Any]]],
+        prefix: str = "",
+        recurse: bool = True,
+        remove_duplicate: bool = True,
+    ) -> Iterator[tuple[str, Any]]:
+        """(path, value) for the pairs that `get_members_fn` gives for each module, None left out."""
+        seen = set()
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name, value in get_members_fn(module):
+                if value is None or value in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(value)
+                yield f"{path}.{name}" if path else name, value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(path, parameter) for all parameters, or only the module's own if `recurse` is False."""
+        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once."""
+        for _, param in self.named_parameters(recurse=recurse):
+            yield param
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """(path, buffer) for all buffers, or only the module's own if `recurse` is False."""
+        yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers, each once."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    def apply(self, fn: Callable[[Module], None]) -> Self:
+        """Call `fn` on every descendant, then on the module itself."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    # --- modes --------------------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode of the module and its descendants."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
+        return self
+
+    def eval(self) -> Self:
+        """The same as `train(False)`."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad` of all parameters."""
+        for param in self.parameters():
+            param.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or make them zeros if `set_to_none` is False."""
+        for param in self.parameters():
+            if set_to_none:
+                param.grad = None
+            elif param.grad is not None:
+                param.grad = param.grad.detach()
+                param.grad.zero_()  # type: ignore[union-attr]
+
+    # --- printing -----------------------------------------------------------------------------------------------------
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        """What is printed between the parentheses, besides the children."""
+        return ""
+
+    def __repr__(self) -> str:
+        return tree(self._get_name(), self.extra_repr(), self._modules.items())
+
+
+def _forget(own: dict[str, Any], name: str, keep: str = "") -> None:
+    """Remove what a module has under a name that is about to be registered, except in the table that keeps its place."""
+    own.pop(name, None)
+    for table in ("_parameters", "_buffers", "_modules"):
+        if table != keep and name in own[table]:
+            del own[table][name]
+            own["_non_persistent_buffers_set"].discard(name)
+
+
+def _warn_of_plain_container(module: Module, name: str, value: Any) -> None:
+    values = value.values() if isinstance(value, dict) else value
+    if any(isinstance(v, Module) for v in values):
+        proper = "ModuleDict" if isinstance(value, dict) else "ModuleList"
+        plain = type(value).__name__
+        warnings.warn(
+            f"{type(module).__name__}.{name} is a plain {plain} of modules: their parameters are in neither parameters() nor "
+            f"state_dict(). Write self.{name} = nn.{proper}(...) to register them.",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,237 @@
+"""Tensors that a module owns: parameters, buffers, and those of either kind whose shape is not known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..core import devices, dtypes
+from ..core.storage import Storage
+from ..core.tensor import Tensor, wrap
+
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
+
+
+class _OwnedMeta(type(Tensor)):  # type: ignore[misc]
+    """Lets tensors of another class count as instances of `Parameter` or `Buffer` if they carry its mark."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if super().__instancecheck__(instance):
+            return True
+        mark = cls.__dict__.get("_mark")
+        return mark is not None and isinstance(instance, Tensor) and bool(instance.__dict__.get(mark))
+
+
+def _values(data: Any, what: str) -> Tensor:
+    if data is None:
+        return wrap(jax.device_put(np.zeros(0, dtypes.get_default_dtype().numpy)))
+    if not isinstance(data, Tensor):
+        raise TypeError(f"{what} takes a Tensor, but got {type(data).__name__}: write {what}(torch.tensor(...))")
+    return data
+
+
+class Parameter(Tensor, metaclass=_OwnedMeta):
+    """A tensor that becomes one of a module's parameters when it is assigned to an attribute of the module.
+
+    It shares the memory of `data` and requires grad (also inside `no_grad`) unless `requires_grad` is False.
+    RuntimeError if `data` is neither floating point nor complex and `requires_grad` is True.
+    """
+
+    _mark = "_is_param"
+
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
+        data = _values(data, "Parameter")
+        if type(data) is Tensor or isinstance(data, cls):
+            return Tensor._make_subclass(cls, data, requires_grad)
+        # a user's own subclass of Tensor stays what it is, and is marked
+        made = Tensor._make_subclass(type(data), data, requires_grad)
+        made._is_param = True
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        made = memo.get(id(self))
+        if made is None:
+            made = memo[id(self)] = Tensor._make_subclass(type(self), wrap(self._array), self.requires_grad)
+        return made
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return "Parameter containing:\n" + super().__repr__()
+
+
+class Buffer(Tensor, metaclass=_OwnedMeta):
+    """A tensor that becomes one of a module's buffers when it is assigned to an attribute of the module.
+
+    What comes back is a plain Tensor with the memory of `data` and a mark, for which `isinstance(x, Buffer)` holds.
+    `persistent=False` keeps it out of the module's state dict.
+    """
+
+    _mark = "_is_buffer"
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
+        data = _values(data, "Buffer")
+        kind = Tensor if isinstance(data, Parameter) else type(data)
+        made = Tensor._make_subclass(kind, data, data.requires_grad)
+        made.persistent = persistent
+        made._is_buffer = True
+        return made
+
+
+class _NoValues(Storage):
+    """A cell without values yet: only their dtype and device are known."""
+
+    __slots__ = ("awaited_device", "awaited_dtype", "kind")
+
+    def __init__(self, dtype: np.dtype, device: devices.device, kind: str):
+        self.version = 0
+        self.awaited_dtype = dtype
+        self.awaited_device = device
+        self.kind = kind
+
+    def _refuse(self) -> Any:
+        raise ValueError(
+            f"Attempted to use an uninitialized parameter: this {self.kind} gets its shape and values in the first "
+            "forward of its lazy module. Call the module with a dummy batch before you use its parameters."
+        )
+
+    value = property(_refuse)  # type: ignore[assignment]
+    shape = property(_refuse)  # type: ignore[assignment]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.awaited_dtype
+
+    def read(self, g: Any) -> Any:
+        self._refuse()
+
+    def set(self, value: Any) -> None:
+        self._refuse()
+
+
+class UninitializedTensorMixin:
+    """What uninitialized parameters and buffers have in common: everything that needs values or a shape refuses.
+
+    `materialize` gives them both. They can be moved and converted before that.
+    """
+
+    cls_to_become: type
+    _storage: Storage
+
+    def _wait(self, dtype: np.dtype, device: devices.device) -> None:
+        self._storage = _NoValues(dtype, device, type(self).__name__)
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Take on `shape` with arbitrary values, and become an ordinary parameter or buffer."""
+        target = self._storage.dtype if dtype is None else dtype.numpy
+        where = self.device if device is None else device
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self._storage = Storage(jax.device_put(np.zeros(shape, target), devices.resolve(where)))
+        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+
+    def _convert(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Await the dtype and device that `function` gives to an empty tensor of this one's."""
+        made = function(self._stand_in())
+        self._wait(made._np_dtype, made.device)
+
+    def _stand_in(self) -> Tensor:
+        return wrap(jax.device_put(np.zeros(0, self._storage.dtype), devices.resolve(self.device)))
+
+    @property
+    def device(self) -> devices.device:
+        """Where the values will be."""
+        return self._storage.awaited_device  # type: ignore[attr-defined]
+
+    @property
+    def shape(self) -> Any:
+        """Not known yet: RuntimeError."""
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This usually means that `load_state_dict` "
+            "was to load an uninitialized parameter into an initialized one. Call `forward` to initialize the parameters "
+            "before you look at their attributes."
+        )
+
+    @property
+    def data(self) -> Tensor:
+        """An empty tensor of the right dtype and device."""
+        return self._stand_in()
+
+    def detach(self) -> Tensor:
+        return self._storage.value
+
+    def share_memory_(self) -> Any:
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters "
+            "before calling `module.share_memory()`."
+        )
+
+    def __len__(self) -> int:
+        return self._storage.value
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return type(self), (self.requires_grad,)  # type: ignore[attr-defined]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        made = memo.get(id(self))
+        if made is None:
+            dtype = dtypes.from_numpy(self._storage.dtype)
+            made = memo[id(self)] = type(self)(self.requires_grad, self.device, dtype)  # type: ignore[attr-defined, call-arg]
+        return made
+
+
+def _converting(name: str) -> Callable[..., Any]:
+    def convert(self: Any, *args: Any, **kwargs: Any) -> Any:
+        made = type(self)(self.requires_grad)
+        made._wait(self._storage.dtype, self.device)
+        made._convert(lambda empty: getattr(empty, name)(*args, **kwargs))
+        return made
+
+    convert.__name__ = name
+    convert.__doc__ = f"`Tensor.{name}` of what is still to come."
+    return convert
+
+
+for _name in ("to", "type", "float", "double", "half", "bfloat16", "cpu", "cuda"):
+    setattr(UninitializedTensorMixin, _name, _converting(_name))
+
+
+def _uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> Any:
+    made = object.__new__(cls)
+    target = dtypes.get_default_dtype() if dtype is None else dtype
+    made._wait(target.numpy, devices.get_default_device() if device is None else devices.device(device))
+    if requires_grad:
+        made.requires_grad_()
+    return made
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter whose shape will be known at the first forward of its lazy module."""
+
+    _mark = None  # type: ignore[assignment]
+    cls_to_become = Parameter
+
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+        return _uninitialized(cls, requires_grad, device, dtype)
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+    """A buffer whose shape will be known at the first forward of its lazy module."""
+
+    cls_to_become = Tensor
+
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+    ) -> Any:
+        made = _uninitialized(cls, requires_grad, device, dtype)
+        made.persistent = persistent
+        made._is_buffer = True
+        return made
+
+
+def is_lazy(tensor: Any) -> bool:
+    """Whether it is a parameter or buffer without a shape yet."""
+    return isinstance(tensor, UninitializedTensorMixin)

@@ -1,0 +1,185 @@
+"""What all schedules share."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+import weakref
+from typing import Any, ClassVar
+
+from ...core.tensor import Tensor
+from ..optimizer import Optimizer
+
+EPOCH_DEPRECATION_WARNING = (
+    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
+    "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed "
+    "form is used instead of the new chainable form, where available."
+)
+_ORDER_URL = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
+
+Rate = float | Tensor
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _set(group: dict[str, Any], name: str, value: Any) -> None:
+    """Give a group's option a new value; a tensor stays the same tensor."""
+    if isinstance(group[name], Tensor):
+        group[name].fill_(value)
+    else:
+        group[name] = value
+
+
+def _per_group(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
+    """One value for each group. Raises ValueError for a list of another length."""
+    groups = optimizer.param_groups
+    if not isinstance(value, (list, tuple)):
+        return [value] * len(groups)
+    if len(value) != len(groups):
+        raise ValueError(
+            f"{name} must have the same length as optimizer.param_groups. "
+            f"{name} has {len(value)} values, param_groups has {len(groups)}."
+        )
+    return list(value)
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+
+
+def _note_steps(optimizer: Optimizer) -> None:
+    """Have the optimizer remember (`_opt_called`) that it was stepped."""
+    step = optimizer.step
+    if hasattr(step, "_wrapped_by_lr_sched"):
+        return
+    owner, function = weakref.ref(optimizer), getattr(step, "__func__", None)
+
+    @functools.wraps(function or step)
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        self: Any = owner()
+        self._opt_called = True
+        return step(*args, **kwargs) if function is None else function(self, *args, **kwargs)
+
+    if function is not None:
+        del step  # it would keep the optimizer alive
+    noted._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+    optimizer.step = noted  # type: ignore[method-assign]
+
+
+class LRScheduler:
+    """The base of schedules. A subclass gives `get_lr`, the list of the groups' next rates.
+
+    `last_epoch=-1` starts anew, with the groups' present rates as `initial_lr`; another value resumes, and needs groups
+    that have an `initial_lr` (KeyError otherwise). Call `step()` after the optimizer's.
+    """
+
+    _get_lr_called_within_step = False
+    _is_initial = False
+    _all_groups: ClassVar[bool] = True  # whether the rule also applies to groups added after the schedule was made
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        _check_optimizer(optimizer)
+        self.optimizer = optimizer
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault("initial_lr", _copied(group["lr"]))
+            elif "initial_lr" not in group:
+                raise KeyError(
+                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
+                    "last_epoch >= 0. Load the optimizer's state first, or leave last_epoch=-1 for a fresh training run"
+                )
+        self.base_lrs: list[Rate] = [_copied(group["initial_lr"]) for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        _note_steps(optimizer)
+        self._initial_step()
+
+    def _initial_step(self) -> None:
+        """Apply the first rate; the first call of `step` by the user is the second one."""
+        self._step_count = 0
+        self._is_initial = True
+        try:
+            self.step()
+        finally:
+            self._is_initial = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer."""
+        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.__dict__.update(state_dict)
+
+    def get_last_lr(self) -> list[Rate]:
+        """The rates of the groups as this schedule last set them."""
+        return [_copied(lr) for lr in self._last_lr]
+
+    def get_lr(self) -> list[Rate]:
+        """The rates for the epoch `last_epoch`, from the present ones. `get_last_lr` is the one to look with."""
+        if type(self)._rate is LRScheduler._rate:
+            raise NotImplementedError(f"{type(self).__name__} does not define get_lr()")
+        if not self._get_lr_called_within_step:
+            warnings.warn(
+                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
+                UserWarning,
+                stacklevel=2,
+            )
+        groups = self.optimizer.param_groups
+        if not self._all_groups:
+            groups = groups[: len(self.base_lrs)]
+        return [_copied(self._rate(group["lr"], i)) for i, group in enumerate(groups)]
+
+    def _rate(self, lr: Any, index: int) -> Any:
+        """The rate that follows `lr` in the group `index`."""
+        raise NotImplementedError
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go on by one epoch. With `epoch` (deprecated), go there, by the closed form where there is one."""
+        if self._step_count == 1:
+            if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
+                warnings.warn(
+                    "Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
+                    f"Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. {_ORDER_URL}",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            elif not getattr(self.optimizer, "_opt_called", False):
+                warnings.warn(
+                    "Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in the opposite "
+                    "order, `optimizer.step()` before `lr_scheduler.step()`; otherwise the first value of the learning "
+                    f"rate schedule is skipped. {_ORDER_URL}",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        self._step_count += 1
+        if epoch is not None:
+            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
+        self._update_lr(epoch)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        self._get_lr_called_within_step = True
+        try:
+            self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+            closed = getattr(self, "_get_closed_form_lr", None)
+            rates = self.get_lr() if epoch is None or closed is None else closed()
+        finally:
+            self._get_lr_called_within_step = False
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=False):
+            _set(group, "lr", lr)
+        self._last_lr: list[Rate] = [_copied(group["lr"]) for group in self.optimizer.param_groups]
+
+
+_LRScheduler = LRScheduler
+
+
+class _ClosedForm(LRScheduler):
+    """A schedule whose rate is also known as a function of the epoch, `_at(base)`."""
+
+    def _at(self, base: Any) -> Any:
+        raise NotImplementedError
+
+    def _get_closed_form_lr(self) -> list[Rate]:
+        return [self._at(base) for base in self.base_lrs]

@@ -1,0 +1,7 @@
+"""Handles to registered hooks."""
+
+from ..core.autograd import RemovableHandle
+
+RemovableHandle.__module__ = __name__  # where PyTorch's pickles look for it
+
+__all__ = ["RemovableHandle"]

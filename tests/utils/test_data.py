@@ -1,0 +1,405 @@
+"""Data sets, samplers and the loader: every case is run with PyTorch and with flambeau, and must come out alike."""
+
+import collections
+import gc
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.utils.data
+
+import flambeau as fb
+import flambeau.utils.data
+
+Point = collections.namedtuple("Point", "x y")
+
+
+def plain(value):
+    """Any outcome as comparable plain values: tensors by dtype and content, exceptions by type."""
+    if isinstance(value, torch.Tensor | fb.Tensor):
+        return (str(value.dtype), tuple(value.shape), value.tolist())
+    if isinstance(value, dict):
+        return (type(value).__name__, {k: plain(v) for k, v in value.items()})
+    if isinstance(value, list | tuple):
+        return (type(value).__name__, [plain(v) for v in value])
+    return value
+
+
+def outcome(function, lib):
+    try:
+        return plain(function(lib))
+    except Exception as error:
+        return type(error)
+
+
+def both(function):
+    """Run `function(torch)` and `function(flambeau)` from the same seed; returns flambeau's outcome."""
+    torch.manual_seed(0)
+    expected = outcome(function, torch)
+    fb.manual_seed(0)
+    ours = outcome(function, fb)
+    assert ours == expected
+    assert fb.rand(1).tolist() == torch.rand(1).tolist()  # as much was drawn from the default generator
+    return ours
+
+
+def pairs(lib, n=10):
+    return lib.utils.data.TensorDataset(lib.arange(float(n)), lib.arange(n))
+
+
+def stream(lib, n=7, sized=False):
+    def __iter__(self):
+        info = lib.utils.data.get_worker_info()
+        return iter(range(n) if info is None else range(info.id, n, info.num_workers))
+
+    members = {"__iter__": __iter__, **({"__len__": lambda self: n} if sized else {})}
+    return type("Stream", (lib.utils.data.IterableDataset,), members)()
+
+
+def data(lib):
+    return lib.utils.data
+
+
+CASES = {
+    "tensors": lambda t: [pairs(t)[3], pairs(t)[-1], len(pairs(t))],
+    "tensors that do not match": lambda t: data(t).TensorDataset(t.zeros(2), t.zeros(3)),
+    "stack": lambda t: [data(t).StackDataset([1, 2], [3, 4])[1], data(t).StackDataset(a=[1, 2], b=[3, 4])[0]],
+    "stack, many": lambda t: data(t).StackDataset(a=[1, 2, 5], b=[3, 4, 6]).__getitems__([0, 2]),
+    "stack of unequal": lambda t: data(t).StackDataset([1], [1, 2]),
+    "stack of both kinds": lambda t: data(t).StackDataset([1], x=[1]),
+    "stack of nothing": lambda t: data(t).StackDataset(),
+    "concat": lambda t: [(pairs(t) + pairs(t, 3))[i] for i in (0, 9, 10, 12, -1, -13)],
+    "concat sizes": lambda t: data(t).ConcatDataset([[1], [2, 3]]).cumulative_sizes,
+    "concat of nothing": lambda t: data(t).ConcatDataset([]),
+    "concat of a stream": lambda t: data(t).ConcatDataset([stream(t)]),
+    "concat beyond": lambda t: (pairs(t) + pairs(t))[20],
+    "concat far below": lambda t: (pairs(t) + pairs(t))[-21],
+    "chain": lambda t: list(stream(t) + stream(t)),
+    "chain length": lambda t: len(stream(t, 3, True) + stream(t, 4, True)),
+    "chain without length": lambda t: len(stream(t) + stream(t)),
+    "chain of a map": lambda t: list(data(t).ChainDataset([pairs(t)])),
+    "abstract": lambda t: data(t).Dataset()[0],
+    "abstract stream": lambda t: iter(data(t).IterableDataset()),
+    "abstract sampler": lambda t: iter(data(t).Sampler()),
+    "subset": lambda t: [data(t).Subset(pairs(t), [4, 2])[1], data(t).Subset(pairs(t), [4, 2, 1])[[0, 2]]],
+    "subset, many": lambda t: data(t).Subset(pairs(t), [4, 2, 7]).__getitems__([0, 2]),
+    "split": lambda t: [list(s.indices) for s in data(t).random_split(range(10), [3, 7])],
+    "split by shares": lambda t: [list(s.indices) for s in data(t).random_split(range(11), [0.3, 0.3, 0.4])],
+    "split, own generator": lambda t: [
+        list(s.indices) for s in data(t).random_split(range(9), [4, 5], t.Generator().manual_seed(3))
+    ],
+    "split short": lambda t: data(t).random_split(range(10), [3, 3]),
+    "split over": lambda t: data(t).random_split(range(10), [0.5, 0.6]),
+    "split odd share": lambda t: data(t).random_split(range(10), [1.5, -0.5]),
+    "random": lambda t: list(data(t).RandomSampler(range(10))),
+    "random, more": lambda t: list(data(t).RandomSampler(range(10), num_samples=25)),
+    "random, fewer": lambda t: list(data(t).RandomSampler(range(10), num_samples=4)),
+    "random, replaced": lambda t: list(data(t).RandomSampler(range(10), True, 45)),
+    "random, empty": lambda t: data(t).RandomSampler([]),
+    "random, bad flag": lambda t: data(t).RandomSampler(range(3), replacement=1),
+    "random, bad count": lambda t: data(t).RandomSampler(range(3), num_samples="a"),
+    "subset sampler": lambda t: list(data(t).SubsetRandomSampler([3, 5, 9, 1])),
+    "weighted": lambda t: list(data(t).WeightedRandomSampler([1, 2, 0.0, 3], 9)),
+    "weighted, not replaced": lambda t: list(data(t).WeightedRandomSampler([1, 2, 0.0, 3], 3, replacement=False)),
+    "weighted, too many": lambda t: list(data(t).WeightedRandomSampler([1, 2], 5, replacement=False)),
+    "weighted, two dimensions": lambda t: data(t).WeightedRandomSampler([[1, 2]], 5),
+    "weighted, none": lambda t: data(t).WeightedRandomSampler([1, 2], 0),
+    "weights": lambda t: data(t).WeightedRandomSampler([1, 2], 5).weights,
+    "batches": lambda t: list(data(t).BatchSampler(range(7), 3, False)),
+    "batches, whole": lambda t: list(data(t).BatchSampler(range(7), 3, True)),
+    "batches, counted": lambda t: [len(data(t).BatchSampler(range(n), 3, d)) for n in (6, 7) for d in (True, False)],
+    "batches of 0": lambda t: data(t).BatchSampler(range(7), 0, False),
+    "batches of True": lambda t: data(t).BatchSampler(range(7), True, False),
+    "batches, bad flag": lambda t: data(t).BatchSampler(range(7), 2, 1),
+    "convert": lambda t: data(t).default_convert(
+        [1, np.zeros(2), "a", {"a": np.int64(3)}, Point(np.zeros(1), 2), (np.float32(1),), None]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_as_pytorch(case):
+    both(CASES[case])
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [1, 2],
+        [1, 2.5],
+        [1.5, 2],
+        [True, False],
+        ["a", "b"],
+        [b"a"],
+        [(1, 2.0), (3, 4.0)],
+        [[1, 2], [3, 4]],
+        [{"a": 1, "b": (1, 2)}, {"a": 3, "b": (3, 4)}],
+        [Point(1, 2.0), Point(3, 4.0)],
+        [np.float32(1), np.float32(2)],
+        [np.int64(3)],
+        [np.bool_(True)],
+        [np.zeros(2), np.ones(2)],
+        [np.array(3.0), np.array(2.0)],
+        [collections.OrderedDict(a=1), collections.OrderedDict(a=2)],
+        [range(2), range(2)],
+        [[1], [1, 2]],
+        [np.zeros(2), np.zeros(3)],
+        [np.array("a")],
+        [None],
+        [object()],
+        [{1}],
+        [1 + 2j],
+        [],
+    ],
+    ids=str,
+)
+def test_collate(batch):
+    both(lambda t: data(t).default_collate(batch))
+
+
+def test_collate_tensors():
+    both(lambda t: data(t).default_collate([(t.ones(2), 1), (t.zeros(2), 2)]))
+    both(lambda t: data(t).default_collate([t.zeros(2), t.zeros(3)]))
+
+
+def test_collate_can_be_taught_a_type():
+    class Word(str):
+        pass
+
+    table = data(fb)._utils.collate.default_collate_fn_map
+    table[Word] = lambda batch, *, collate_fn_map: "+".join(batch)
+    try:
+        assert data(fb).default_collate([{"w": Word("a")}, {"w": Word("b")}]) == {"w": "a+b"}
+    finally:
+        del table[Word]
+
+
+LOADERS = [
+    {},
+    {"batch_size": 3},
+    {"batch_size": 3, "drop_last": True},
+    {"batch_size": 4, "shuffle": True},
+    {"batch_size": None},
+    {"batch_size": None, "shuffle": True},
+    {"batch_size": 3, "sampler": [5, 1, 2, 2]},
+    {"batch_sampler": [[1, 2], [5]]},
+    {"batch_size": 4, "collate_fn": len},
+    {"batch_size": 0},
+    {"num_workers": -1},
+    {"timeout": -1},
+    {"prefetch_factor": 2},
+    {"persistent_workers": True},
+    {"shuffle": True, "sampler": [1]},
+    {"batch_sampler": [[1]], "batch_size": 2},
+    {"batch_sampler": [[1]], "shuffle": True},
+    {"batch_size": None, "drop_last": True},
+    {"multiprocessing_context": "fork"},
+]
+
+
+@pytest.mark.parametrize("options", LOADERS, ids=str)
+def test_loader(options):
+    both(lambda t: [list(data(t).DataLoader(pairs(t), **options)), len(data(t).DataLoader(pairs(t), **options))])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"batch_size": 3},
+        {"batch_size": 3, "drop_last": True},
+        {"batch_size": None},
+        {"shuffle": True},
+        {"shuffle": False},
+        {"sampler": [1]},
+        {"batch_sampler": [[1]]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("sized", [True, False])
+def test_loader_of_a_stream(options, sized):
+    both(lambda t: list(data(t).DataLoader(stream(t, 7, sized), **options)))
+    both(lambda t: len(data(t).DataLoader(stream(t, 7, sized), **options)))
+
+
+@pytest.mark.parametrize(
+    "options", [{"shuffle": True}, {"batch_size": 4}, {"batch_size": None, "shuffle": True}], ids=str
+)
+def test_own_generator(options):
+    def run(t):
+        generator = t.Generator().manual_seed(5)
+        loader = data(t).DataLoader(pairs(t), generator=generator, **options)
+        return [list(loader), list(loader), t.rand(2, generator=generator)]
+
+    both(run)
+
+
+def test_two_epochs_differ_and_follow_the_seed():
+    both(lambda t: [list(data(t).DataLoader(pairs(t), 5, shuffle=True)) for _ in range(2)])
+
+
+def test_samples_of_lists_subsets_and_getitems():
+    both(lambda t: list(data(t).DataLoader([(1, 2.0), (3, 4.0), (5, 6.0)], batch_size=2)))
+    both(lambda t: list(data(t).DataLoader(data(t).Subset(data(t).Subset(pairs(t), [7, 8, 9]), [2, 0]), batch_size=2)))
+    both(lambda t: list(data(t).DataLoader(data(t).StackDataset(a=pairs(t), b=range(10)), batch_size=4)))
+    both(lambda t: list(data(t).DataLoader(pairs(t) + pairs(t), batch_size=7)))
+
+
+def test_a_batch_of_tensors_has_the_samples_gradient():
+    def run(t):
+        x = t.arange(4.0, requires_grad=True)
+        (batch,) = next(iter(data(t).DataLoader(data(t).TensorDataset(x), batch_size=2)))
+        (batch * t.tensor([2.0, 3.0])).sum().backward()
+        return x.grad
+
+    both(run)
+
+
+def test_a_subset_that_overrides_half():
+    def run(t):
+        half = type("Half", (data(t).Subset,), {"__getitem__": lambda self, i: 0})
+        return list(data(t).DataLoader(half(pairs(t), [1]), batch_size=1))
+
+    assert outcome(run, fb) is outcome(run, torch) is NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "name", ["batch_size", "dataset", "sampler", "drop_last", "batch_sampler", "persistent_workers"]
+)
+def test_what_is_fixed(name):
+    both(lambda t: setattr(data(t).DataLoader(pairs(t)), name, 3))
+
+
+def test_generic_names():
+    assert data(fb).Dataset[int] and data(fb).Sampler[int] and data(fb).DataLoader[int]
+
+
+# --- workers: PyTorch's are processes, ours are threads; what the loop sees is the same ---
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name.startswith("flambeau-data")]
+
+
+def wait_until_no_threads():
+    deadline = time.monotonic() + 5
+    while threads() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not threads()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 3}, {"batch_size": 3, "shuffle": True}, {"batch_size": None}], ids=str
+)
+def test_workers_give_the_same_batches(workers, options):
+    def run(workers):
+        fb.manual_seed(1)
+        return plain([list(data(fb).DataLoader(pairs(fb), num_workers=workers, **options)), fb.rand(1)])
+
+    assert run(workers) == run(0)
+    wait_until_no_threads()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_share_a_stream(workers):
+    batches = list(data(fb).DataLoader(stream(fb, 10), batch_size=2, num_workers=workers))
+    parts = [list(range(10))[i::workers] for i in range(workers)]
+    expected = []
+    for start in range(0, 10, 2):
+        expected += [part[start : start + 2] for part in parts if part[start : start + 2]]
+    assert [b.tolist() for b in batches] == expected
+    wait_until_no_threads()
+
+
+class Failing:
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        if i == 5:
+            raise KeyError("no sample five")
+        return i
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_in_a_worker_is_raised_in_the_loop(workers):
+    seen = []
+    with pytest.raises(KeyError, match="no sample five"):
+        for batch in data(fb).DataLoader(Failing(), batch_size=2, num_workers=workers):
+            seen.append(batch.tolist())
+    assert seen == [[0, 1], [2, 3]]
+    gc.collect()
+    wait_until_no_threads()
+
+
+def test_an_error_in_worker_init():
+    def init(worker):
+        raise OSError(f"worker {worker}")
+
+    with pytest.raises(OSError, match="worker 0"):
+        next(iter(data(fb).DataLoader(Failing(), num_workers=2, worker_init_fn=init)))
+
+
+def test_early_break_leaves_no_thread():
+    for batch in data(fb).DataLoader(range(1000), num_workers=2, prefetch_factor=4):
+        assert batch.tolist() == [0]
+        break
+    gc.collect()
+    wait_until_no_threads()
+
+
+def test_workers_know_themselves():
+    seen = []
+
+    def init(worker):
+        info = data(fb).get_worker_info()
+        seen.append((worker, info.id, info.num_workers, info.seed, info.dataset))
+
+    dataset = range(4)
+    fb.manual_seed(0)
+    iterator = iter(data(fb).DataLoader(dataset, num_workers=2, worker_init_fn=init))
+    assert len(list(iterator)) == 4
+    base = iterator._base_seed
+    assert sorted(seen) == [(0, 0, 2, base, dataset), (1, 1, 2, base + 1, dataset)]
+    assert data(fb).get_worker_info() is None
+    torch.manual_seed(0)
+    assert base == torch.empty((), dtype=torch.int64).random_().item()
+
+
+def test_batches_are_made_ahead():
+    made = []
+
+    class Slow:
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, i):
+            made.append(i)
+            return i
+
+    iterator = iter(data(fb).DataLoader(Slow(), num_workers=1, prefetch_factor=3))
+    deadline = time.monotonic() + 5
+    while len(made) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert made == [0, 1, 2]
+    assert len(list(iterator)) == 6
+
+
+def test_timeout():
+    gate = threading.Event()
+
+    class Stuck:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            gate.wait(5)
+            return i
+
+    with pytest.raises(RuntimeError, match=r"timed out after 0\.05 seconds"):
+        next(iter(data(fb).DataLoader(Stuck(), num_workers=1, timeout=0.05)))
+    gate.set()
+    wait_until_no_threads()
