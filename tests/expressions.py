@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from oracle import array, same
 
 import flambeau as fb
 import flambeau.nn.init
+from oracle import array, same
 
 
 def evaluate(library: Any, expression: str, **names: Any) -> tuple[Any, list[type[Warning]]]:

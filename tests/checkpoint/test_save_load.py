@@ -11,14 +11,13 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from oracle import same
 
 import flambeau as fb
 from flambeau import checkpoint
+from oracle import same
 
-DTYPES = (
-    "bool uint8 int8 int16 int32 int64 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128".split()
-)
+DTYPES = "bool uint8 int8 int16 int32 int64 uint16 uint32 uint64".split()
+DTYPES += "float16 bfloat16 float32 float64 complex64 complex128".split()
 
 
 def written_by_torch(obj, **kwargs):
@@ -158,7 +157,23 @@ def test_lazy_conjugation_and_negation():
 
 
 PLAIN = {
-    "numbers": [1, -1, 255, 256, 65536, -(2**31), 2**31, 2**100, -(2**100), 1.5, float("inf"), 1 + 2j, True, False, None],
+    "numbers": [
+        1,
+        -1,
+        255,
+        256,
+        65536,
+        -(2**31),
+        2**31,
+        2**100,
+        -(2**100),
+        1.5,
+        float("inf"),
+        1 + 2j,
+        True,
+        False,
+        None,
+    ],
     "text": ["", "a", "é", "x" * 300, "\ud800", "line\nbreak"],
     "bytes": [b"abc", bytes(range(256)), bytearray(b"xy")],
     "containers": [(), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], {}, {1, 2}, {"a": {"b": [1]}}, {1: 2, (1, "x"): 3}],
@@ -177,13 +192,20 @@ def test_plain_data(kind):
 
 
 def test_more_plain_data_than_torch_reads():
-    obj = [b"", frozenset([1]), collections.defaultdict(list, {1: [2]}), collections.deque([1], 3), range(3), slice(1, 2)]
+    obj = [
+        b"",
+        frozenset([1]),
+        collections.defaultdict(list, {1: [2]}),
+        collections.deque([1], 3),
+        range(3),
+        slice(1, 2),
+    ]
     ours = theirs_to_ours(obj)
     assert ours == obj and ours[2].default_factory is list and ours[3].maxlen == 3
     arrays = [np.float64(1.5), np.bool_(True), np.arange(6).reshape(2, 3).T, np.ones(2, ">f4"), np.array(["ab"])]
     for protocol in (2, 4, 5):
         for mine, numpys in zip(theirs_to_ours(arrays, pickle_protocol=protocol), arrays, strict=True):
-            assert type(mine) is type(numpys) and mine.dtype == numpys.dtype
+            assert type(mine) is type(numpys) and mine.dtype.newbyteorder("=") == numpys.dtype.newbyteorder("=")
             np.testing.assert_array_equal(mine, numpys)
 
 
@@ -245,7 +267,9 @@ def test_the_archive_is_as_torch_has_it():
         for info in archive.infolist():
             assert info.compress_type == zipfile.ZIP_STORED
             header = ours.getvalue()[info.header_offset + 26 : info.header_offset + 30]
-            start = info.header_offset + 30 + int.from_bytes(header[:2], "little") + int.from_bytes(header[2:], "little")
+            start = (
+                info.header_offset + 30 + int.from_bytes(header[:2], "little") + int.from_bytes(header[2:], "little")
+            )
             assert start % 64 == 0
         for name in ("byteorder", "version", ".format_version", ".storage_alignment"):
             assert archive.read(f"archive/{name}") == reference.read(f"archive/{name}")
@@ -303,7 +327,7 @@ def test_map_location():
             checkpoint.load(file, map_location=where)
     if not fb.core.devices.jax_devices("cuda"):
         file.seek(0)
-        with pytest.raises(RuntimeError, match="map_location=torch.device"):
+        with pytest.raises(RuntimeError, match="CPU's memory"):
             checkpoint.load(file, map_location="cuda:0")
 
 
@@ -428,5 +452,3 @@ def test_safetensors(tmp_path):
         checkpoint.load_safetensors(tmp_path / "missing.safetensors")
     with pytest.raises(TypeError, match="tensors by name"):
         checkpoint.save_safetensors({"a": 1}, tmp_path / "z.safetensors")
-
-

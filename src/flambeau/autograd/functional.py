@@ -88,7 +88,7 @@ def hessian(
     def gradient(*tensors: Tensor) -> Any:
         out = func(*tensors)
         if not isinstance(out, Tensor) or out.numel() != 1:
-            raise RuntimeError("The Tensor returned by the function given to hessian should contain a single element")
+            raise RuntimeError("hessian: the function must return one Tensor with a single element")
         live = tuple(t if t.requires_grad else t.requires_grad_() for t in tensors)
         found = grad(out, live, create_graph=True, allow_unused=True)
         _strict(found, strict, "hessian")

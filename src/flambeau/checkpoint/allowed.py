@@ -146,7 +146,7 @@ def _np_dtype_state(found: np.dtype[Any], state: Any) -> None:
         raise _bad("a NumPy dtype's state should be its byte order", state)
     if state[5:7] not in ((-1, -1), (found.itemsize, found.alignment)):
         raise _bad(f"a NumPy dtype of {found.itemsize} bytes cannot have this size and alignment", state[5:7])
-    found.__setstate__(state)
+    found.__setstate__(state)  # type: ignore[attr-defined]
 
 
 def _np_values(dtype: Any, data: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -184,7 +184,8 @@ def _np_array_state(found: np.ndarray, state: Any) -> None:
 def _np_frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     if type(order) is not str or order not in ("C", "F"):
         raise _bad("a NumPy array's order should be C or F", order)
-    return _np_values(dtype, data, _np_shape(shape)).reshape(shape, order=order).copy(order=order)
+    values: Any = _np_values(dtype, data, _np_shape(shape))
+    return values.reshape(shape, order=order).copy(order=order)
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------

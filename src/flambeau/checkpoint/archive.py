@@ -38,7 +38,7 @@ def aligned(nbytes: int) -> np.ndarray:
 
 def fill(file: Any, target: np.ndarray) -> int:
     """Read into `target` until it is full or the file ends; returns the number of bytes read."""
-    view, done = memoryview(target), 0
+    view, done = target.data, 0
     while done < len(view):
         if hasattr(file, "readinto"):
             count = file.readinto(view[done:])
@@ -130,7 +130,7 @@ class Reader:
         if record.compressed:
             data = _inflate(data, record.size, name)
         # torch writes 0 where it was told not to compute checksums
-        if record.crc and zlib.crc32(data) != record.crc:
+        if record.crc and zlib.crc32(data.data) != record.crc:
             raise damaged(f"the record {brief(name)} does not have its checksum")
         return data
 
@@ -144,7 +144,7 @@ class Reader:
 def _inflate(data: np.ndarray, size: int, name: str) -> np.ndarray:
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        plain = engine.decompress(data, size + 1)
+        plain = engine.decompress(data.data, size + 1)
     except zlib.error as e:
         raise damaged(f"the record {brief(name)} cannot be decompressed ({e})") from e
     if len(plain) != size:

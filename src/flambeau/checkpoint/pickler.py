@@ -96,7 +96,14 @@ def _tensor_parts(plan: Plan, tensor: Tensor) -> tuple[Any, ...]:
     held = plan.held(owner, kind, offset, stop)
     location = str(tensor.device) if tensor.device.type == "cuda" else "cpu"
     offset = offset - held.start if stop > offset else 0
-    parts = (plan.reference(held, location), offset, shape, strides, tensor.requires_grad, OrderedDict())
+    parts: tuple[Any, ...] = (
+        plan.reference(held, location),
+        offset,
+        shape,
+        strides,
+        tensor.requires_grad,
+        OrderedDict(),
+    )
     if kind is UNTYPED:
         return rebuild._rebuild_tensor_v3, (*parts, dtype)
     return rebuild._rebuild_tensor_v2, parts
@@ -108,7 +115,7 @@ def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
     kind = type(tensor)
     state = {name: value for name, value in tensor.__dict__.items() if name not in _INTERNAL}
     if kind is Parameter:
-        parts = (_Bare(tensor.detach()), tensor.requires_grad, OrderedDict())
+        parts: tuple[Any, ...] = (_Bare(tensor.detach()), tensor.requires_grad, OrderedDict())
         if state:
             return rebuild._rebuild_parameter_with_state, (*parts, state)
         return rebuild._rebuild_parameter, parts
@@ -120,7 +127,7 @@ def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
 
 def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan) -> Any:
     """A pickler that writes torch's names. It has to be one in Python, since the names of globals are changed."""
-    base = pickle._Pickler if pickle_module is pickle else pickle_module.Pickler  # type: ignore[attr-defined]
+    base = pickle._Pickler if pickle_module is pickle else pickle_module.Pickler
     if not hasattr(base, "save_global"):
         raise TypeError(
             f"{pickle_module.__name__}.Pickler cannot write torch's names, being written in C: use pickle_module=pickle"

@@ -11,7 +11,7 @@ from . import names
 def unpickler(pickle_module: Any, file: Any, persistent_load: Callable[[Any], Any], **arguments: Any) -> Any:
     """An unpickler of `pickle_module` that reads torch's files. It runs whatever the file says."""
 
-    class TorchUnpickler(pickle_module.Unpickler):  # type: ignore[misc, name-defined]
+    class TorchUnpickler(pickle_module.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
             found = names.find(module, name)
             return super().find_class(module, name) if found is None else found

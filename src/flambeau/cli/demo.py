@@ -26,4 +26,7 @@ def run_demo(folder: Path) -> None:
     missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         sys.exit(f"flambeau demo needs {' and '.join(missing)}: pip install 'flambeau[demo]'")
-    run_script(str(examples_folder() / "lenet_digits.py"), ["--folder", str(folder)])
+    from flambeau.utils.summary import summary
+
+    example = run_script(str(examples_folder() / "lenet_digits.py"), ["--folder", str(folder)])
+    print(f"\n{summary(example['LeNet'](), (1, 1, 28, 28))}\n\nThe results are in {folder.resolve()}")

@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 from flambeau import drop_in
 
 
-def run_script(path: str, arguments: list[str]) -> None:
-    """Run a file (or a folder or zip with a `__main__.py`) as `__main__`."""
+def run_script(path: str, arguments: list[str]) -> dict[str, Any]:
+    """Run a file (or a folder or zip with a `__main__.py`) as `__main__`; returns the names that it left."""
     if not Path(path).exists():
         sys.exit(f"flambeau: can't open file {os.path.abspath(path)!r}: no such file")
     sys.argv = [path, *arguments]
     sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
-    _as_main(lambda: runpy.run_path(path, run_name="__main__"))
+    return _as_main(lambda: runpy.run_path(path, run_name="__main__"))
 
 
 def run_module(name: str, arguments: list[str]) -> None:
@@ -29,10 +29,10 @@ def run_module(name: str, arguments: list[str]) -> None:
     _as_main(lambda: runpy.run_module(name, run_name="__main__", alter_sys=True))
 
 
-def _as_main(execute: Callable[[], Any]) -> None:
+def _as_main(execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     drop_in.install()
     try:
-        execute()
+        return execute()
     except SystemExit:
         raise
     except BaseException as error:
@@ -41,7 +41,8 @@ def _as_main(execute: Callable[[], Any]) -> None:
 
 def _report(error: BaseException) -> NoReturn:
     """Show an uncaught error as Python would, without the frames that are not the script's, and exit as Python does."""
-    sys.excepthook(type(error), error, _scripts_own(error.__traceback__))
+    error.__traceback__ = _scripts_own(error.__traceback__)
+    sys.excepthook(type(error), error, error.__traceback__)
     sys.stdout.flush()
     sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
 

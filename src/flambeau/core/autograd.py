@@ -112,7 +112,7 @@ def grad(
     if is_grads_batched:
         raise NotImplementedError("grad(is_grads_batched=True) is not there yet; call grad once per row")
     if allow_unused is False and materialize_grads:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True")
+        raise ValueError("materialize_grads=True needs allow_unused=True (or left out), since it gives zeros for unused inputs")
     roots, targets = _sequence(outputs), _sequence(inputs)
     found = _run(
         roots,
@@ -156,7 +156,9 @@ def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if gradient is None:
             if root._storage.value.size != 1 if root._view is None else root._view.numel != 1:
-                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs; output {i} has shape {list(root.shape)}: pass gradient="
+                )
             if root._np_dtype.kind == "c":
                 raise RuntimeError(
                     f"grad can be implicitly created only for real scalar outputs but got {root.dtype}"
@@ -357,7 +359,7 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Rem
     """Call `hook(grad)` when this tensor's gradient is known; what it returns, if anything, takes its place."""
     edge = self._tape_edge()
     if edge is None:
-        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
     return _hooks_of(edge[0], edge[1]).add(hook)
 
 
@@ -371,9 +373,9 @@ def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], N
     """Call `hook(tensor)` each time after this leaf's `.grad` has been added to."""
     edge = self._tape_edge()
     if edge is None:
-        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
     if type(edge[0]) is not AccumulateGrad:
-        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        raise RuntimeError("post accumulate grad hooks are for leaf tensors; use register_hook on computed (non-leaf) ones")
     if edge[0].done_hooks is None:
         edge[0].done_hooks = Hooks()
     return edge[0].done_hooks.add(hook)
@@ -527,7 +529,7 @@ class Function:
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+        raise NotImplementedError("this autograd.Function has no forward; write it as a static method")
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:

@@ -257,8 +257,8 @@ def write(base: Any, g: Geometry, new: Any) -> Any:
         return base
     if overlaps(g):
         raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-            "Please clone() the tensor before performing the operation."
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location, as "
+            "after expand() or with overlapping windows; write to a clone() instead."
         )
     route, where = _plan(base, g)
     if route is None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .devices import CPU, device
+from .devices import CPU, device, jax_devices
 
 # PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
 # 624 words of 32 bits in slots of 64, then 40 bytes in which a double and a flag hold a normal value left over.
@@ -242,7 +242,7 @@ class Generator:
                 if span < 2**64:
                     wide %= np.uint64(span)
                 values = wide.view(np.int64)
-            if low:
+            if low and span < 2**64:
                 values += np.uint64(low % 2**64).view(np.int64)  # wraps as 64-bit integers do
             part[...] = values
         return out
@@ -258,13 +258,12 @@ class Generator:
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers below `n`, shuffled: Fisher and Yates, from the front (int64)."""
+        order = np.arange(n, dtype=np.int64)
         if n < 2:
-            return np.arange(n, dtype=np.int64)
-        steps = self.words(n - 1) % np.arange(n, 1, -1, dtype=np.uint32)
-        order = list(range(n))
-        for i, j in enumerate((steps + np.arange(n - 1, dtype=np.int64)).tolist()):
-            order[i], order[j] = order[j], order[i]
-        return np.asarray(order, np.int64)
+            return order
+        targets = self.words(n - 1) % np.arange(n, 1, -1, dtype=np.uint32) + order[: n - 1]
+        _swap_in_turn(order, targets)
+        return order
 
     def bernoulli(self, n: int, p: float) -> np.ndarray:
         """`n` bools, true with probability `p`."""
@@ -295,6 +294,38 @@ class Generator:
         """`n` values of the Cauchy distribution."""
         with np.errstate(over="ignore"):
             return (median + sigma * np.tan(math.pi * (self._doubles(n) - 0.5))).astype(dtype)
+
+    def poisson(self, rates: np.ndarray) -> np.ndarray:
+        """A count for every rate (float64, in its shape): products of uniforms, from 10 on Hörmann's PTRS (1993)."""
+        flat = rates.astype(np.float64).reshape(-1).tolist()
+        return np.array([self._poisson(rate) for rate in flat]).reshape(rates.shape)
+
+    def _poisson(self, rate: float) -> float:
+        def uniform() -> float:
+            return float(self._doubles(1)[0])
+
+        if rate == 0:
+            return 0.0
+        if rate < 10:
+            count, product, limit = 0, uniform(), math.exp(-rate)
+            while product > limit:
+                count += 1
+                product *= uniform()
+            return float(count)
+        b = 0.931 + 2.53 * math.sqrt(rate)
+        a = -0.059 + 0.02483 * b
+        inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+        while True:
+            u, v = uniform() - 0.5, uniform()
+            us = 0.5 - abs(u)
+            k = math.floor((2 * a / us + b) * u + rate + 0.43)
+            if us >= 0.07 and v <= 0.9277 - 3.6224 / (b - 2):
+                return float(k)
+            if k < 0 or (us < 0.013 and v > us):
+                continue
+            density = k * math.log(rate) - rate - math.lgamma(k + 1)
+            if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= density:
+                return float(k)
 
     def multinomial(self, weights: np.ndarray, n: int, replacement: bool) -> np.ndarray:
         """For every row of `weights`, `n` indices drawn with probabilities in proportion to them (int64)."""
@@ -331,6 +362,33 @@ def largest_exact(dtype: np.dtype) -> int:
 def _chunks(n: int) -> Iterator[slice]:
     for start in range(0, n, _CHUNK):
         yield slice(start, min(start + _CHUNK, n))
+
+
+def _swap_in_turn(order: np.ndarray, targets: np.ndarray) -> None:
+    """Exchange order[i] with order[targets[i]], for one i after the other (targets[i] >= i)."""
+    n, at = len(targets), 0
+    first_use = np.empty(len(order), np.int64)
+    while n - at > 4096:
+        # as many at once as do not touch what one of them has touched
+        count = min(math.isqrt(n - at), n - at)
+        own = np.arange(at, at + count)
+        there = targets[at : at + count]
+        first_use[there[::-1]] = own[::-1]
+        clash = first_use[there] != own  # an earlier one has the same target
+        inside = (there < at + count) & (there != own)
+        end = at + count
+        if clash.any():
+            end = at + int(clash.argmax())
+        if inside.any():
+            end = min(end, int(there[inside].min()))
+        here, there = order[at:end].copy(), targets[at:end]
+        order[at:end] = order[there]
+        order[there] = here
+        at = end
+    rest, base = order[at:].tolist(), at
+    for i, j in enumerate((targets[at:] - base).tolist()):
+        rest[i], rest[j] = rest[j], rest[i]
+    order[base:] = rest
 
 
 def _single_range(low: float, high: float) -> tuple[float, float]:
@@ -380,7 +438,10 @@ def _box_muller(uniforms: np.ndarray, mean: float, std: float) -> np.ndarray:
 
 
 def _as_device(value: Any) -> device:
-    return CPU if value is None else device(value)
+    where = CPU if value is None else device(value)
+    if where.type != "cpu" and not jax_devices(where.type):
+        raise RuntimeError(f"Cannot get a generator for {where}: there is no such device here")
+    return where
 
 
 default_generator = Generator()

@@ -299,12 +299,13 @@ class Tensor:
             raise RuntimeError("can't assign Variable as its own grad")
         if value._np_dtype != self._np_dtype:
             raise RuntimeError(
-                f"assigned grad has data of a different type: the tensor's is {self.dtype}, the gradient's {value.dtype}"
+                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype '{self.dtype}'. The "
+                "gradient must have the tensor's dtype"
             )
         if value.shape != self.shape:
             raise RuntimeError(
-                f"assigned grad has data of a different size: the tensor's is {tuple(self.shape)}, "
-                f"the gradient's {tuple(value.shape)}"
+                f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size '{list(self.shape)}'. "
+                "Please ensure that the gradient and the tensor are the same size"
             )
         self._grad = value
 

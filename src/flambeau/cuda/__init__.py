@@ -85,4 +85,4 @@ def __getattr__(name: str) -> Any:
 
     if name in CUDA_TENSOR_TYPES:
         return CUDA_TENSOR_TYPES[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

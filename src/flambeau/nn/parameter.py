@@ -148,8 +148,8 @@ class UninitializedTensorMixin:
         """Not known yet: RuntimeError."""
         raise RuntimeError(
             "Can't access the shape of an uninitialized parameter or buffer. This usually means that `load_state_dict` "
-            "was to load an uninitialized parameter into an initialized one. Call `forward` to initialize the parameters "
-            "before you look at their attributes."
+            "was to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
+            "parameters before you look at their attributes."
         )
 
     @property
@@ -167,6 +167,9 @@ class UninitializedTensorMixin:
         )
 
     def __len__(self) -> int:
+        return self._storage.value
+
+    def numel(self) -> int:
         return self._storage.value
 
     def __repr__(self) -> str:

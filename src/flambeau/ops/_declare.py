@@ -9,6 +9,7 @@ import jax
 
 from ..core.operator import Array, _attach, _publish, operator
 from ..core.tensor import Tensor
+from ._checks import COMPLEX, refuse
 
 
 def unary(
@@ -18,11 +19,15 @@ def unary(
     *,
     promote: str | None = "float",
     inplace: bool | tuple[str, ...] = True,
+    complex: bool = True,
     **options: Any,
 ) -> Callable[..., Any]:
-    """An elementwise operator of one tensor. By default integers give the default dtype and `name_` works in place."""
+    """An elementwise operator of one tensor. By default integers give the default dtype, complex numbers are taken, and
+    `name_` works in place."""
 
     def function(input: Array) -> Array:
+        if not complex:
+            refuse(f"{name}_cpu", input, COMPLEX)
         return formula(input)
 
     function.__name__ = function.__qualname__ = name

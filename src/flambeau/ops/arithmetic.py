@@ -207,19 +207,19 @@ def _fmod(input: Array, other: Array) -> Array:
     return lax.rem(*jnp.broadcast_arrays(input, other))
 
 
+_CATEGORY = {bool: BOOL, int: INTEGER, float: FLOAT, complex: COMPLEX}
+
+
 def _check_divisor(input: Any, other: Any) -> None:
     """Raise as PyTorch does if integers are about to be divided by 0. Inside a trace nobody can know."""
-    for x in (input, other):
-        if isinstance(x, Tensor):
-            if x.dtype.category > INTEGER:
-                return
-        elif isinstance(x, (float, complex)):
-            return
+    kinds = [x.dtype.category if isinstance(x, Tensor) else _CATEGORY.get(type(x), FLOAT) for x in (input, other)]
+    if max(kinds) != INTEGER:
+        return
     if isinstance(other, Tensor):
         array = other._array
         if isinstance(array, jax.core.Tracer) or bool(np.all(np.asarray(array))):
             return
-    elif not isinstance(other, int) or other:
+    elif other:
         return
     raise RuntimeError("ZeroDivisionError")
 
@@ -288,6 +288,8 @@ def _pow_plain(input: Array, exponent: float, dtype: Any) -> Array:
     x = input.astype(dtype)
     if exponent == 0:
         return jnp.ones_like(x)
+    if exponent == 1:
+        return x
     if exponent == int(exponent):
         return lax.integer_pow(x, int(exponent))
     if exponent == 0.5:
@@ -488,7 +490,14 @@ def _hypot_jvp(primals: Any, tangents: Any) -> Any:
 def logaddexp(input: Array, other: Array) -> Array:
     """`log(exp(input) + exp(other))`, safe from overflow."""
     refuse("logaddexp_cpu", input, BOOL, INTEGER)
-    return jnp.logaddexp(input, other)
+    return complex_logaddexp(input, other) if category(input) == COMPLEX else jnp.logaddexp(input, other)
+
+
+def complex_logaddexp(a: jax.Array, b: jax.Array) -> jax.Array:
+    """log(exp(a) + exp(b)) from the larger of the two, whose imaginary part is kept as it is."""
+    first = a.real >= b.real
+    large, small = jnp.where(first, a, b), jnp.where(first, b, a)
+    return large + jnp.log1p(jnp.exp(small - large))
 
 
 @operator(promote="common")
@@ -518,7 +527,7 @@ def copysign(input: Array, other: Array) -> Array:
 def nextafter(input: Array, other: Array) -> Array:
     """The next number of this dtype after `input` in the direction of `other`."""
     refuse("nextafter_cpu", input, BOOL, INTEGER, COMPLEX)
-    return jnp.nextafter(input, other)
+    return jnp.nextafter(lax.stop_gradient(input), lax.stop_gradient(other))
 
 
 @operator(promote="common", inplace=True)

@@ -7,10 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..core.operator import Array, operator
-from ._checks import COMPLEX, FLOAT, category, refuse
+from ._checks import BOOL, COMPLEX, FLOAT, category, refuse
 from ._declare import unary
 
 # --- bits ------------------------------------------------------------------------------------------------------------
@@ -22,7 +21,7 @@ def _bits(
     """An operator on integers with its Python sign: `__and__`, `__rand__`, `__iand__` for dunder `and`."""
 
     def function(input: Array, other: Array) -> Array:
-        refuse(kernel, input, FLOAT, COMPLEX)
+        refuse(kernel, input, FLOAT, COMPLEX, *((BOOL,) if "shift" in name else ()))
         return formula(input, other)
 
     function.__name__ = function.__qualname__ = name
@@ -37,11 +36,9 @@ def _bits(
 
 
 def _shift(formula: Callable[..., jax.Array], beyond: Callable[[jax.Array], jax.Array]) -> Callable[..., jax.Array]:
-    """Bools are shifted as integers; a shift by more bits than there are, or by fewer than none, empties the number."""
+    """A shift by more bits than there are, or by fewer than none, leaves what lies `beyond` the number."""
 
     def function(x: jax.Array, bits: jax.Array) -> jax.Array:
-        if x.dtype == jnp.bool_:
-            x, bits = x.astype(np.int64), bits.astype(np.int64)
         width = x.dtype.itemsize * 8
         inside = (bits >= 0) & (bits < width)
         return jnp.where(inside, formula(x, jnp.where(inside, bits, jnp.zeros_like(bits))), beyond(x))
@@ -65,13 +62,13 @@ bitwise_right_shift = _bits("bitwise_right_shift", "rshift_cpu", "rshift", _righ
 
 @operator(promote="common", methods=("__rlshift__",), public=())
 def _rlshift(input: Array, other: Array) -> Array:
-    refuse("lshift_cpu", input, FLOAT, COMPLEX)
+    refuse("lshift_cpu", input, BOOL, FLOAT, COMPLEX)
     return _left(other, input)
 
 
 @operator(promote="common", methods=("__rrshift__",), public=())
 def _rrshift(input: Array, other: Array) -> Array:
-    refuse("rshift_cpu", input, FLOAT, COMPLEX)
+    refuse("rshift_cpu", input, BOOL, FLOAT, COMPLEX)
     return _right(other, input)
 
 

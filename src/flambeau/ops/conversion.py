@@ -134,7 +134,7 @@ def _iterate(self: Tensor) -> Any:
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
         return bool((self == element).any())
-    raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
+    raise RuntimeError(f"`in` asks a Tensor for a Tensor or a number, not for a {type(element).__name__}")
 
 
 Tensor.__len__ = _length  # type: ignore[attr-defined]

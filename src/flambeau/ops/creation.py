@@ -243,10 +243,9 @@ _PURE = {bool: 0, int: 1, float: 2, complex: 3}
 
 def host_values(data: Any, dtype: dtypes.dtype | None = None) -> np.ndarray:
     """The values of nested Python data, or of anything that NumPy can read, in a fresh array."""
-    if isinstance(data, Tensor):
-        return np.array(data.detach()._array, dtype=(dtype or data.dtype).numpy)
     if not isinstance(data, (list, tuple)) and hasattr(data, "__array__") and not isinstance(data, np.generic):
-        return _checked(np.asarray(data)).astype((dtype or dtypes.from_numpy(np.asarray(data).dtype)).numpy)
+        array = _checked(np.asarray(data))
+        return array.astype((dtype or dtypes.from_numpy(array.dtype)).numpy)
     if isinstance(data, (str, bytes)):
         raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
     leaves, shape = _levels(data)
@@ -303,18 +302,20 @@ def tensor(
     Python floats take the default dtype, ints int64; NumPy values and 0-dim tensors keep theirs.
     """
     if isinstance(data, Tensor):
-        _warn_copy("torch.tensor")
-    device = _device_like(data, device) if isinstance(data, Tensor) else device
+        return _copied("torch.tensor", data, as_dtype(dtype) or data.dtype, device or data.device, requires_grad)
     return place(host_values(data, as_dtype(dtype)), device, requires_grad)
 
 
-def _warn_copy(name: str) -> None:
+def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, requires_grad: bool) -> Tensor:
     warnings.warn(
         "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
         f"sourceTensor.detach().clone().requires_grad_(True), rather than {name}(sourceTensor).",
         UserWarning,
         stacklevel=4,
     )
+    order = memory_order(source)
+    values = np.asarray(source.detach()._array)
+    return place(np.array(values.transpose(order), dtype.numpy, order="C"), device, requires_grad, order)
 
 
 @composite(methods=False)
@@ -547,9 +548,10 @@ def new_tensor(
     pin_memory: bool = False,
 ) -> Tensor:
     """A tensor with a copy of `data`, in this one's dtype and on its device."""
+    target, where = as_dtype(dtype) or self.dtype, _device_like(self, device)
     if isinstance(data, Tensor):
-        _warn_copy("tensor.new_tensor")
-    return place(host_values(data, as_dtype(dtype) or self.dtype), _device_like(self, device), requires_grad)
+        return _copied("tensor.new_tensor", data, target, where, requires_grad)
+    return place(host_values(data, target), where, requires_grad)
 
 
 @composite(methods=True, public=())

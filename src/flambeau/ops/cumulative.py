@@ -12,6 +12,7 @@ from jax import lax
 from ..core.operator import Array, Scalar, operator
 from ._checks import BOOL, COMPLEX, INTEGER, normalized_dim, refuse, summed_dtype, wide
 from ._declare import alias
+from .arithmetic import complex_logaddexp
 
 # --- running ---------------------------------------------------------------------------------------------------------
 
@@ -36,7 +37,11 @@ def logcumsumexp(input: Array, dim: int) -> Array:
     """The logarithm of the running sum of the exponentials along `dim`."""
     refuse("logcumsumexp_out_cpu", input, BOOL, INTEGER)
     axis = normalized_dim(dim, input.ndim)
-    return lax.cumlogsumexp(wide(input), axis).astype(input.dtype) if input.ndim else input
+    if input.ndim == 0:
+        return input
+    if category(input) == COMPLEX:
+        return lax.associative_scan(complex_logaddexp, input, axis=axis)
+    return lax.cumlogsumexp(wide(input), axis).astype(input.dtype)
 
 
 def _running_best(name: str, better: Callable[..., jax.Array], word: str) -> Callable[..., Any]:

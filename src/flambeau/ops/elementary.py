@@ -74,13 +74,18 @@ arctan2 = alias("arctan2", atan2)
 sinc = unary("sinc", jnp.sinc, "`sin(pi * input) / (pi * input)`, and 1 at 0.", public=BOTH)
 
 
+def _refuse_complex(name: str, x: jax.Array) -> None:
+    if category(x) == COMPLEX:
+        raise RuntimeError(f"{name} is not supported for complex tensors.")
+
+
 def _to_radians(x: jax.Array) -> jax.Array:
-    refuse("deg2rad is not supported for complex tensors", x, COMPLEX)
+    _refuse_complex("deg2rad", x)
     return x * (math.pi / 180)
 
 
 def _to_degrees(x: jax.Array) -> jax.Array:
-    refuse("rad2deg is not supported for complex tensors", x, COMPLEX)
+    _refuse_complex("rad2deg", x)
     return x * (180 / math.pi)
 
 

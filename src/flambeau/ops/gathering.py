@@ -26,7 +26,7 @@ _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 _AT: dict[str, Any] = {"mode": "promise_in_bounds", "wrap_negative_indices": False}
 
 
-# --- declaring ------------------------------------------------------------------------------------------------------
+# --- declaring --------------------------------------------------------------------------------------------------------
 
 
 def refuse_outside(index: Tensor, size: int, text: str, error: type[Exception], negative: bool) -> None:
@@ -92,7 +92,7 @@ def indexed(
     return declare
 
 
-# --- gather and scatter: an index for every element --------------------------------------------------------------------
+# --- gather and scatter: an index for every element -------------------------------------------------------------------
 
 
 def _integers(name: str, index: jax.Array) -> None:
@@ -298,7 +298,7 @@ def _(reduce: str, primals: Any, tangents: Any) -> Any:
     return out, d_out / jnp.where(count == 0, 1, count)
 
 
-# --- index_*: an index for every slice ---------------------------------------------------------------------------------
+# --- index_*: an index for every slice --------------------------------------------------------------------------------
 
 
 def _along(dim: int, index: jax.Array) -> tuple[Any, ...]:
@@ -339,7 +339,8 @@ def _slices(name: str, input: jax.Array, dim: int, index: jax.Array, source: jax
     count = source.shape[axis] if axis < source.ndim else source.size
     if count != index.size and axis < max(source.ndim, 1):
         raise RuntimeError(
-            f"{name}_(): Number of indices ({index.size}) should be equal to source.size(dim): ({count}), for dim: {axis}"
+            f"{name}_(): Number of indices ({index.size}) should be equal to source.size(dim): ({count}), "
+            f"for dim: {axis}"
         )
     others = [s[:axis] + s[axis + 1 :] for s in (input.shape, source.shape)]
     if source.ndim != input.ndim or others[0] != others[1]:
@@ -400,7 +401,8 @@ def index_copy(input: Array, dim: int, index: Array, source: Array) -> Array:
         source = source.reshape((1,) * input.ndim)
     if index.size != source.shape[axis]:
         raise IndexError(
-            f"index_copy_(): Number of indices ({index.size}) should be equal to source.size(dim) ({source.shape[axis]})"
+            f"index_copy_(): Number of indices ({index.size}) should be equal to source.size(dim) "
+            f"({source.shape[axis]})"
         )
     slices = [s[:axis] + s[axis + 1 :] for s in (input.shape, source.shape)]
     if slices[0] != slices[1]:
@@ -432,7 +434,7 @@ def index_fill(input: Array, dim: int, index: Array, value: Array) -> Array:
     return made.reshape(input.shape)
 
 
-# --- index_put, take, put ----------------------------------------------------------------------------------------------
+# --- index_put, take, put ---------------------------------------------------------------------------------------------
 
 
 @operator(methods=False, public=(), grad="IndexPutBackward0")
@@ -448,8 +450,8 @@ def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
     target = jax.eval_shape(lambda a: a[where], input).shape
     if jnp.broadcast_shapes(values.shape, target) != target:
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape "
-            f"{list(target)}"
+            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
+            f"shape {list(target)}"
         )
     return input.at[where].add(values)
 
@@ -516,7 +518,7 @@ def put(input: Array, index: Array, source: Array, accumulate: bool = False) -> 
 
 @composite()
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` with `input` and `indices` broadcast to each other outside `dim`; without `dim`, on flattened tensors."""
+    """`gather` with `input` and `indices` broadcast to each other outside `dim`; without `dim`, on flat tensors."""
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.abbr}")
     if dim is None:

@@ -103,7 +103,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             source += 1
         elif isinstance(item, Tensor) and not _is_number(item):
             if item._np_dtype.kind not in "bui":
-                raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+                raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {item.dtype}")
             advanced.append((dim, item))
             dim += _consumed(item)
             source += _consumed(item)
@@ -111,6 +111,8 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             try:
                 index = python_operator.index(item.item() if isinstance(item, Tensor) else item)
             except TypeError:
+                if isinstance(item, str):
+                    raise TypeError(_INDEX_KINDS.format("str")) from None
                 raise IndexError(_INDEX_KINDS.format(type(item).__name__)) from None
             n = shape[dim]
             if not -n <= index < n:

@@ -94,7 +94,9 @@ def huber_loss(
     require_floating("huber_cpu", input)
     distance = jnp.abs(input - target)
     losses = jnp.where(distance <= delta, jnp.square(distance) / 2, delta * (distance - delta / 2))
-    return _weighted(losses, weight, reduction)
+    if weight is not None:  # unlike mse_loss and l1_loss, whose mean is the weighted one
+        losses = losses * weight
+    return reduced(losses, reduction)
 
 
 @operator(methods=False, promote="common", public=_FUNCTIONAL, grad="MeanBackward0")
@@ -297,10 +299,6 @@ def _mean_over(losses: jax.Array, weights: jax.Array, reduction: str) -> jax.Arr
     return losses.sum() if reduction == "sum" else losses
 
 
-def _same_as_target(result: jax.Array, target: jax.Array, reduction: str) -> jax.Array:
-    return result.reshape(target.shape) if reduction == "none" else result
-
-
 def _nll_name(arrays: list[Any]) -> str:
     return "NllLossBackward0" if arrays[0].ndim <= 2 else "NllLoss2DBackward0"
 
@@ -311,7 +309,7 @@ def _nll_loss(input: Array, target: Array, weight: Array | None, ignore_index: i
     require_floating("nll_loss_out_frame", input)
     _check_weight(weight, input.shape[1 if input.ndim > 1 else 0], input.dtype)
     losses, weights, _ = _chosen_losses(wide(input), target, weight, ignore_index)
-    return _same_as_target(_mean_over(losses, weights, reduction).astype(input.dtype), target, reduction)
+    return _mean_over(losses, weights, reduction).astype(input.dtype)
 
 
 def _check_in_bounds(input: Any, target: Any, ignore_index: int) -> None:
@@ -355,7 +353,7 @@ def _cross_entropy_of_indices(
         even = log_p if weight is None else log_p * _along_axis(wide(weight), log_p.ndim, axis)
         even = jnp.where(kept, -even.sum(axis), jnp.zeros((), log_p.dtype)) / log_p.shape[axis]
         result = (1 - smoothing) * result + smoothing * _mean_over(even, weights, reduction)
-    return _same_as_target(result.astype(input.dtype), target, reduction)
+    return result.astype(input.dtype)
 
 
 def _cross_entropy_of_probabilities(

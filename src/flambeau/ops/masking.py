@@ -24,8 +24,8 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
     array = tensor._array
     if isinstance(array, jax.core.Tracer):
         raise RuntimeError(
-            f"{name}: the shape of the result depends on the values of a tensor, which are not known while a function "
-            "is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or call it outside."
+            f"{name}: the shape of the result depends on the values of a tensor, which are not known while a "
+            "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or call it outside it."
         )
     return np.asarray(array)
 
@@ -40,7 +40,7 @@ def _taped(*values: Any) -> bool:
     return is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values)
 
 
-# --- copies ----------------------------------------------------------------------------------------------------------
+# --- copies -----------------------------------------------------------------------------------------------------------
 
 
 @operator(methods=False, public=(), grad="CloneBackward0")
@@ -107,7 +107,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
 _attach(copy_, ("copy_",))
 
 
-# --- one value -------------------------------------------------------------------------------------------------------
+# --- one value --------------------------------------------------------------------------------------------------------
 
 
 def _number(value: Any, input: Tensor) -> Any:
@@ -158,7 +158,7 @@ _publish("fill_", fill_, ("torch",))
 _publish("zero_", zero_, ("torch",))
 
 
-# --- by mask ---------------------------------------------------------------------------------------------------------
+# --- by mask ----------------------------------------------------------------------------------------------------------
 
 
 @operator(methods=False, public=(), grad="WhereBackward0")
@@ -195,7 +195,7 @@ _attach(_where_method, ("where",))
 
 @composite()
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """The indices of the elements that are not zero: a matrix of one row each, or with `as_tuple` a vector per dimension."""
+    """The indices of the elements that are not zero: a row each, or with `as_tuple` a vector per dimension."""
     values = host_values("nonzero", input)
     if as_tuple:
         return tuple(like_on_device(i, input) for i in np.nonzero(np.atleast_1d(values)))

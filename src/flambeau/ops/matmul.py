@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -52,8 +53,8 @@ def _check_dot(a: jax.Array, b: jax.Array) -> None:
         )
     if a.shape != b.shape:
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor {list(a.shape)} and src {list(b.shape)} to have the same number "
-            f"of elements, but got {a.size} and {b.size} elements respectively"
+            f"inconsistent tensor size, expected tensor {list(a.shape)} and src {list(b.shape)} to have the same "
+            f"number of elements, but got {a.size} and {b.size} elements respectively"
         )
 
 
@@ -74,15 +75,9 @@ def _check_matmul(a: jax.Array, b: jax.Array) -> None:
         if b.ndim == 1:
             rows = math.prod(a.shape[:-1])
             raise _vector_clash((rows, inner), other, rows)
-        if a.ndim == 1 and b.ndim > 2:
-            rows = math.prod(b.shape[:-2]) * b.shape[-1]
-            raise _vector_clash((rows, other), inner, rows)
-        if a.ndim <= 2 or b.ndim == 2:
-            rows = math.prod(a.shape[:-1])
-            if b.ndim > 2:
-                raise _shapes_clash(math.prod(b.shape[:-2]) * b.shape[-1], other, inner, rows)
-            raise _shapes_clash(rows, inner, other, b.shape[1])
-        raise _batches_clash(math.prod(a.shape[:-2]), inner, b)
+        if b.ndim == 2:
+            raise _shapes_clash(math.prod(a.shape[:-1]), inner, other, b.shape[1])
+        raise _batches_clash(math.prod((b if a.ndim < 3 else a).shape[:-2]), inner, b)
     if a.ndim > 2 and b.ndim > 2:
         clash = _broadcast_clash([a.shape[:-2], b.shape[:-2]])
         if clash:
@@ -213,7 +208,7 @@ def outer(input: Array, vec2: Array) -> Array:
 ger = alias("ger", outer)
 
 
-# --- beta * input + alpha * product ----------------------------------------------------------------------------------
+# --- beta * input + alpha * product -----------------------------------------------------------------------------------
 
 
 def _added(input: jax.Array, product: jax.Array, beta: Any, alpha: Any) -> jax.Array:
@@ -224,7 +219,7 @@ def _added(input: jax.Array, product: jax.Array, beta: Any, alpha: Any) -> jax.A
         product = jnp.asarray(alpha).astype(product.dtype) * product
     if not (isinstance(beta, int) and beta == 1):
         beta = jnp.asarray(beta).astype(input.dtype)
-        input = jnp.where(beta == 0, jnp.zeros_like(input), beta * jnp.where(beta == 0, 0, input))
+        input = beta * jnp.where(beta == 0, jnp.zeros_like(input), input)
     return input + product
 
 
@@ -319,7 +314,7 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alp
     return _joint(input, _times(batch1, batch2), beta, alpha)
 
 
-# --- many factors ------------------------------------------------------------------------------------------------------
+# --- many factors -----------------------------------------------------------------------------------------------------
 
 
 @operator(methods=False, public=("linalg",), grad="ViewBackward0")
@@ -336,10 +331,10 @@ def multi_dot(tensors: Arrays) -> Array:
             )
         if array.dtype != tensors[0].dtype:
             raise RuntimeError(
-                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {type_name(tensors[0])} and tensor "
-                f"{position} {type_name(array)}"
+                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {type_name(tensors[0])} "
+                f"and tensor {position} {type_name(array)}"
             )
-    for position, (a, b) in enumerate(zip(tensors, tensors[1:], strict=False)):
+    for position, (a, b) in enumerate(itertools.pairwise(tensors)):
         if a.shape[-1] != b.shape[0]:
             raise RuntimeError(
                 f"multi_dot(): tensors {position} and {position + 1} with shapes {list(a.shape)} and {list(b.shape)} "
@@ -373,7 +368,7 @@ def _tensordot(a: Array, b: Array, axes: tuple[tuple[int, ...], tuple[int, ...]]
 
 @composite(methods=False)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
-    """Sums of products over `dims`: the number of last dimensions of `a` and first of `b`, or two lists of dimensions."""
+    """Sums of products over `dims`: the number of last dimensions of `a` and first of `b`, or two lists of them."""
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if isinstance(dims, int):
@@ -389,7 +384,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     return _tensordot(a, b, pair)
 
 
-# --- einsum ------------------------------------------------------------------------------------------------------------
+# --- einsum -----------------------------------------------------------------------------------------------------------
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _REST = -1  # stands for `...` among the labels
@@ -412,8 +407,8 @@ def _labels(text: str, equation: str, offset: int) -> list[int]:
             raise RuntimeError("einsum(): found '.' that is not part of any ellipsis")
         elif letter != " ":
             raise RuntimeError(
-                f"einsum(): invalid subscript given at index {offset + position} in the equation string, subscripts must "
-                "be in [a-zA-Z]"
+                f"einsum(): invalid subscript given at index {offset + position} in the equation string, subscripts "
+                "must be in [a-zA-Z]"
             )
         position += 1
     return made
@@ -479,12 +474,12 @@ def _resolved(
     if output is None:
         return full, every_rest + tuple(sorted(label for label in set(flat) if flat.count(label) == 1))
     for label in output:
-        if label != _REST and output.count(label) > 1:
-            raise RuntimeError(f"einsum(): output subscript {_letter(label)} appears more than once in the output")
         if label != _REST and label not in flat:
             raise RuntimeError(
                 f"einsum(): output subscript {_letter(label)} does not appear in the equation for any input operand"
             )
+        if label != _REST and output.count(label) > 1:
+            raise RuntimeError(f"einsum(): output subscript {_letter(label)} appears more than once in the output")
     return full, spread(output, widest)
 
 
@@ -496,8 +491,8 @@ def _einsum(operands: Arrays, inputs: tuple[tuple[int, ...], ...], output: tuple
         for label, size in zip(labels, array.shape, strict=True):
             if own.setdefault(label, size) != size:
                 raise RuntimeError(
-                    f"einsum(): subscript {_letter(label)} is repeated for operand {position} but the sizes don't match, "
-                    f"{size} != {own[label]}"
+                    f"einsum(): subscript {_letter(label)} is repeated for operand {position} but the sizes don't "
+                    f"match, {size} != {own[label]}"
                 )
             seen = sizes.get(label, 1)
             if size != seen and 1 not in (size, seen):
@@ -526,9 +521,7 @@ def einsum(*args: Any) -> Tensor:
     Raises RuntimeError if the equation does not fit the operands.
     """
     if not args:
-        raise ValueError(
-            "einsum(): must specify the equation string and at least one operand, or at least one operand and its subscripts list"
-        )
+        raise ValueError("einsum(): give an equation and its operands, or operands each with a list of subscripts")
     if isinstance(args[0], str):
         operands = list(args[1]) if len(args) == 2 and isinstance(args[1], (list, tuple)) else list(args[1:])
         inputs, output = _parsed(args[0])
@@ -543,4 +536,7 @@ def einsum(*args: Any) -> Tensor:
 @operator(promote="common", grad="UnsafeViewBackward0")
 def kron(input: Array, other: Array) -> Array:
     """The Kronecker product: every element of `input` times all of `other`, as blocks."""
-    return jnp.kron(input, other)
+    rank = max(input.ndim, other.ndim)
+    a, b = ((1,) * (rank - x.ndim) + x.shape for x in (input, other))
+    blocks = input.reshape([n for size in a for n in (size, 1)]) * other.reshape([n for size in b for n in (1, size)])
+    return blocks.reshape([m * n for m, n in zip(a, b, strict=True)])

@@ -167,11 +167,7 @@ def _normal(dtype: dtypes.dtype, mean: Any, std: Any, generator: Generator | Non
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     # a complex normal value has the variance in both parts together
     scale = float(std) / math.sqrt(2) if dtype.is_complex else float(std)
-    mean = float(mean)
-    drawn = _parts(lambda n, target, serial: draw("normal", generator, n, target, 0.0, scale, serial))
-    if dtype.is_complex and mean:
-        return lambda n, target, serial: drawn(n, target, serial) + target.type(mean)
-    return _parts(lambda n, target, serial: draw("normal", generator, n, target, mean, scale, serial))
+    return _parts(lambda n, target, serial: draw("normal", generator, n, target, float(mean), scale, serial))
 
 
 @_method
@@ -287,6 +283,7 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **kwar
     if len(args) == 1 and "to" not in kwargs and "from" not in kwargs:
         args = (0, args[0])
     low, high = _arguments("random_", ("from", "to"), (None, None), args, kwargs)
+    low, high = (None if v is None else _whole("random_", n, v) for n, v in (("from", low), ("to", high)))
     dtype, target = self.dtype, self._np_dtype
     if dtype.is_complex or (target.kind == "u" and target.itemsize > 1 and high is None):
         raise _refuse("random_kernel_cpu", dtype)
@@ -294,7 +291,7 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **kwar
         return fill_drawn(self, lambda n, target, serial: draw("any_integers", generator, n, target))
     if high is None:
         high = largest_exact(target) + 1
-    return fill_drawn(self, _integers(dtype, int(low or 0), int(high), generator))
+    return fill_drawn(self, _integers(dtype, low or 0, high, generator))
 
 
 def _span(
@@ -314,13 +311,14 @@ def _span(
         low = rest.pop()
     if rest:
         raise TypeError(f"{name}() received an invalid combination of arguments: {args}")
-    bounds = []
-    for label, value in (("low", 0 if low is None else low), ("high", high)):
-        value = number_of(name, label, value)
-        if isinstance(value, (float, complex)):
-            raise TypeError(f"{name}(): argument '{label}' must be int, not {type(value).__name__}")
-        bounds.append(int(value))
-    return bounds[0], bounds[1], tail
+    return _whole(name, "low", 0 if low is None else low), _whole(name, "high", high), tail
+
+
+def _whole(name: str, argument: str, value: Any) -> int:
+    value = number_of(name, argument, value)
+    if isinstance(value, (float, complex)):
+        raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(value).__name__}")
+    return int(value)
 
 
 @composite(methods=False)
@@ -367,9 +365,7 @@ def randperm(
     pin_memory: bool = False,
 ) -> Tensor:
     """The integers below `n` in random order; int64 unless told otherwise."""
-    n = number_of("randperm", "n", n)
-    if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"randperm(): argument 'n' (position 1) must be int, not {type(n).__name__}")
+    n = _whole("randperm", "n", n)
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
 
@@ -451,6 +447,8 @@ def multinomial(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement: "
             f"{num_samples} > {input.shape[-1]}"
         )
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.abbr}")
     weights = np.asarray(input._array)
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
@@ -460,6 +458,17 @@ def multinomial(
     shape = (*weights.shape[:-1], num_samples)
     fill = lambda d: draw("multinomial", generator, rows, num_samples, replacement).reshape(shape).astype(d)  # noqa: E731
     return deliver(fill, dtypes.int64, None, input.device, out=out)
+
+
+@composite(methods=False)
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Counts drawn from Poisson distributions with the rates in `input`, in its shape and dtype."""
+    if not input.dtype.is_floating_point:
+        raise _refuse("poisson_cpu", input.dtype)
+    rates = np.asarray(input._array)
+    if not (rates >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    return deliver(lambda d: draw("poisson", generator, rates).astype(d), input.dtype, None, input.device)
 
 
 # --- other distributions ---------------------------------------------------------------------------------------------

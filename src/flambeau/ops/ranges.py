@@ -75,9 +75,9 @@ def _steps(low: Any, high: Any, by: Any, target: np.dtype) -> np.ndarray:
     if target.kind == "b":
         raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
     if target.kind in "iu":
-        span = high - low
-        n = -(-span // by) if isinstance(span, int) and isinstance(by, int) else math.ceil(span / by)
-        return _aligned(np.arange(n, dtype=np.int64) * np.int64(int(by)) + np.int64(int(low)), target)
+        low, high, by = int(low), int(high), int(by)
+        _check_range(low, high, by)
+        return _aligned(np.arange(-(-(high - low) // by), dtype=np.int64) * np.int64(by) + np.int64(low), target)
     n = math.ceil((high - low) / by)
     # PyTorch's vectors of 32 bytes: each starts anew from a double, its lanes are one rounding away from there
     lanes = 32 // target.itemsize if target.kind == "f" or target.itemsize == 2 else 1

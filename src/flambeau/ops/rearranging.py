@@ -14,7 +14,7 @@ from ._checks import normalized_dim, summed_dtype, type_name
 from .gathering import index_select
 from .masking import host_values, like_on_device
 
-# --- repeats ---------------------------------------------------------------------------------------------------------
+# --- repeats ----------------------------------------------------------------------------------------------------------
 
 
 @operator(public=())
@@ -102,7 +102,7 @@ def _check_repeats(counts: np.ndarray) -> None:
         raise RuntimeError("repeats can not be negative")
 
 
-# --- flips and rolls -------------------------------------------------------------------------------------------------
+# --- flips and rolls --------------------------------------------------------------------------------------------------
 
 
 def _distinct(dims: tuple[int, ...], ndim: int) -> tuple[int, ...]:
@@ -166,7 +166,7 @@ def rot90(input: Array, k: int = 1, dims: tuple[int, ...] = (0, 1)) -> Array:
     return jnp.rot90(input, k, axes)
 
 
-# --- triangles and diagonals -------------------------------------------------------------------------------------------
+# --- triangles and diagonals ------------------------------------------------------------------------------------------
 
 
 def _matrix(name: str, input: jax.Array) -> None:
@@ -250,7 +250,7 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     return jnp.stack(powers if increasing else powers[::-1], -1)
 
 
-# --- writes into a part of a copy --------------------------------------------------------------------------------------
+# --- writes into a part of a copy -------------------------------------------------------------------------------------
 
 
 def _part(input: jax.Array, src: jax.Array, where: Any) -> jax.Array:

@@ -168,7 +168,8 @@ def _extreme(
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
         f"`{name}(input)` is the {word} element; its gradient is shared evenly by ties.\n"
-        f"`{name}(input, dim, keepdim)` is a named pair of the {word} values and their (first) indices along `dim`; gradients go to these indices.\n"
+        f"`{name}(input, dim, keepdim)` is a named pair of the\n"
+        f"{word} values and their (first) indices along `dim`; gradients go to these indices.\n"
         f"`{name}(input, other)` is `{name}imum(input, other)`. nan is the result wherever it is met."
     )
     return composite()(function)

@@ -21,7 +21,7 @@ SPECIAL = ("special",)
 
 def _only_special(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable[..., Any]:
     """A function that PyTorch has in `torch.special` alone: no method, no in-place form."""
-    return unary(name, formula, doc, methods=False, inplace=False, public=SPECIAL)
+    return unary(name, formula, doc, methods=False, inplace=False, complex=False, public=SPECIAL)
 
 
 def _twin(name: str, target: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,9 +46,9 @@ def _with_slope(function: Callable[..., jax.Array], slope: Callable[..., jax.Arr
 
 # --- error function --------------------------------------------------------------------------------------------------
 
-erf = unary("erf", jsp.erf, "The error function.", public=BOTH)
-erfc = unary("erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", public=BOTH)
-erfinv = unary("erfinv", jsp.erfinv, "The inverse of `erf`.", public=BOTH)
+erf = unary("erf", jsp.erf, "The error function.", complex=False, public=BOTH)
+erfc = unary("erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", complex=False, public=BOTH)
+erfinv = unary("erfinv", jsp.erfinv, "The inverse of `erf`.", complex=False, public=BOTH)
 
 
 def _erfcx_value(x: jax.Array) -> jax.Array:
@@ -70,13 +70,21 @@ erfcx = _only_special("erfcx", _erfcx, "`exp(input ** 2) * erfc(input)`.")
 # --- gamma function --------------------------------------------------------------------------------------------------
 
 
-def _digamma(x: jax.Array) -> jax.Array:
+def _digamma_value(x: jax.Array) -> jax.Array:
     pole = jnp.where(jnp.signbit(x), jnp.asarray(jnp.inf, x.dtype), jnp.asarray(-jnp.inf, x.dtype))
     return jnp.where(x == 0, pole, jsp.digamma(x))
 
 
-lgamma = unary("lgamma", lambda x: lax.lgamma(x), "The logarithm of the absolute value of the gamma function.")
-digamma = unary("digamma", _digamma, "The derivative of `lgamma`.", public=BOTH)
+def _trigamma(x: jax.Array) -> jax.Array:
+    # psi'(x) = zeta(2, x) for positive x; below, psi'(x) = (pi / sin(pi x))^2 - psi'(1 - x)  (A&S 6.4.7)
+    left = x < 0.5
+    right = _zeta_in_q(2, jnp.where(left, 1 - x, x))
+    return jnp.where(left, (math.pi / jnp.sin(math.pi * x)) ** 2 - right, right)
+
+
+_digamma = _with_slope(_digamma_value, lambda x, _: _trigamma(x))
+lgamma = unary("lgamma", lambda x: lax.lgamma(x), "The logarithm of the size of the gamma function.", complex=False)
+digamma = unary("digamma", _digamma, "The derivative of `lgamma`.", complex=False, public=BOTH)
 gammaln = _twin("gammaln", lgamma)
 psi = _twin("psi", digamma)
 
@@ -84,8 +92,8 @@ psi = _twin("psi", digamma)
 def _polygamma(n: int, x: jax.Array) -> jax.Array:
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
-    if n == 0:
-        return _digamma(x)
+    if n < 2:
+        return _trigamma(x) if n else _digamma(x)
     # psi^(n)(x) = (-1)^(n+1) n! zeta(n+1, x)  (Abramowitz & Stegun 6.4.10)
     return (-1) ** (n + 1) * math.factorial(n) * _zeta_in_q(n + 1, x)
 
@@ -140,7 +148,8 @@ gammaincc = _twin("gammaincc", igammac)
 @operator(promote="float", methods=False, public=SPECIAL)
 def zeta(input: Array, other: Array) -> Array:
     """The Hurwitz zeta function: the sum of `(k + other) ** -input` over k = 0, 1, 2 ..."""
-    return lax.zeta(*jnp.broadcast_arrays(input, other))
+    refuse("zeta_cpu", input, COMPLEX)
+    return jnp.where(input < 1, jnp.full_like(input, jnp.nan), lax.zeta(*jnp.broadcast_arrays(input, other)))
 
 
 # --- Bessel functions ------------------------------------------------------------------------------------------------
@@ -159,7 +168,7 @@ _i1 = _with_slope(jsp.i1, lambda x, y: _i0(x) - _over(y, x))
 _i0e = _with_slope(jsp.i0e, lambda x, y: _i1e(x) - jnp.sign(x) * y)
 _i1e = _with_slope(jsp.i1e, lambda x, y: _i0e(x) - _over(y, x) - jnp.sign(x) * y)
 
-i0 = unary("i0", _i0, "The modified Bessel function of the first kind, order 0.", public=BOTH)
+i0 = unary("i0", _i0, "The modified Bessel function of the first kind, order 0.", complex=False, public=BOTH)
 i0e = _only_special("i0e", _i0e, "`exp(-abs(input)) * i0(input)`.")
 i1 = _only_special("i1", _i1, "The modified Bessel function of the first kind, order 1.")
 i1e = _only_special("i1e", _i1e, "`exp(-abs(input)) * i1(input)`.")

@@ -147,9 +147,9 @@ def _as_real(g: Geometry, part: np.dtype) -> Geometry:
 @view(methods=False, public=(), grad="ViewAsComplexBackward0")
 def _as_complex(g: Geometry, whole: np.dtype) -> Geometry:
     if not g.shape or g.shape[-1] != 2:
-        raise RuntimeError("Tensor must have a last dimension of size 2")
+        raise RuntimeError(f"Tensor must have a last dimension of size 2 (real, imaginary), got shape {list(g.shape)}")
     if g.strides[-1] != 1:
-        raise RuntimeError("Tensor must have a last dimension with stride 1")
+        raise RuntimeError(f"Tensor must have a last dimension with stride 1, got {g.strides[-1]}")
     if g.offset % 2 or any(s % 2 for s in g.strides[:-1]):
         raise RuntimeError("Tensor must have a storage_offset divisible by 2, and strides divisible by 2 but for the last")
     return Geometry(g.shape[:-1], tuple(s // 2 for s in g.strides[:-1]), g.offset // 2, whole)
@@ -418,7 +418,7 @@ def slice_view(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Ge
 def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
     """`length` indices of a dimension from `start` on."""
     if not g.shape:
-        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+        raise RuntimeError("narrow() needs a tensor with dimensions, got a 0-dim one")
     at, first, length = normalize_dim(dim, len(g.shape)), operator.index(start), operator.index(length)
     n = g.shape[at]
     if length < 0:
@@ -466,7 +466,7 @@ def unfold_dimension(g: Geometry, dimension: int, size: int, step: int) -> Geome
 def unbind(g: Geometry, dim: int = 0) -> tuple[Geometry, ...]:
     """All indices of a dimension, each as a view without it."""
     if not g.shape:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise RuntimeError(f"unbind: dimension specified as {dim} but tensor has no dimensions")
     at = normalize_dim(dim, len(g.shape))
     return tuple(select.__wrapped__(g, at, i) for i in range(g.shape[at]))
 

@@ -25,7 +25,7 @@ class ConversionMethods:
     _buffers: dict[str, Any]
 
     def _apply(self, fn: _Convert, recurse: bool = True) -> Self:
-        """Replace every parameter's values, its gradient's, and every buffer by `fn` of it. Parameters stay themselves."""
+        """Replace all parameters' values and gradients, and all buffers, by `fn` of them; parameters stay the same."""
         if recurse:
             for child in self.children():  # type: ignore[attr-defined]
                 child._apply(fn)
@@ -61,8 +61,8 @@ class ConversionMethods:
                 )
             if target.is_complex:
                 warnings.warn(
-                    "Complex modules are new: some layers may not work as expected when their parameters or buffers are "
-                    "complex tensors."
+                    "Complex modules are new: some layers may not work as expected when their parameters or buffers "
+                    "are complex tensors."
                 )
 
         def convert(tensor: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def add(table: Table, hook: Any, *options: Table, prepend: bool = False) -> Remo
 
 
 def register_module_buffer_registration_hook(hook: Callable[..., None]) -> RemovableHandle:
-    """Call `hook(module, name, buffer)` whenever a buffer is registered; what it returns, if not None, is registered."""
+    """Call `hook(module, name, buffer)` whenever a buffer is registered; its result, if not None, is registered."""
     return add(_global_buffer_registration_hooks, hook)
 
 

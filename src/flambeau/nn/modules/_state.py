@@ -162,9 +162,9 @@ class StateMethods:
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Copy the values of `state_dict` into the module and its descendants, all of them or none.
 
-        With `assign`, the tensors of `state_dict` take the places of the module's (which keep `requires_grad`). Returns the missing and the
-        unexpected keys. RuntimeError, naming everything that does not fit, if a shape differs or, with `strict`, a key is
-        missing or unexpected; the module is then as it was before.
+        With `assign`, the tensors of `state_dict` take the places of the module's, with the `requires_grad` of those.
+        Returns the missing and the unexpected keys. RuntimeError, naming everything that does not fit, if a shape
+        differs or, with `strict`, a key is missing or unexpected; the module is then as it was before.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -237,8 +237,8 @@ def _load_tensor(module: Any, name: str, old: Any, new: Any, key: str, assign: b
     """Put `new` into `module.name`, whose value is `old`. Returns what is wrong with it, if anything."""
     if not isinstance(new, Tensor):
         return (
-            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint but '
-            f"received {type(new)}"
+            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '
+            f"but received {type(new)}"
         )
     if not is_lazy(old):
         shape = new.shape  # raises if `new` is uninitialized
@@ -246,21 +246,25 @@ def _load_tensor(module: Any, name: str, old: Any, new: Any, key: str, assign: b
             new = new.detach().reshape(())  # type: ignore[attr-defined]
         elif shape != old.shape:
             return (
-                f"size mismatch for {key}: copying a param with shape {shape} from checkpoint, the shape in current model "
-                f"is {old.shape}."
+                f"size mismatch for {key}: copying a param with shape {shape} from checkpoint, the shape in current "
+                f"model is {old.shape}."
             )
     try:
         with no_grad():
             if assign:
                 _assign(module, name, old, new)
-            elif not is_lazy(old):
+            elif not is_lazy(new):
                 _copy(old, new)
     except Exception as error:
         return (
-            f'While copying the parameter named "{key}", whose dimensions in the model are {old.shape} and whose dimensions '
-            f"in the checkpoint are {new.shape}, an exception occurred : {error.args}."
+            f'While copying the parameter named "{key}", whose dimensions in the model are {_dimensions(old)} and '
+            f"whose dimensions in the checkpoint are {_dimensions(new)}, an exception occurred : {error.args}."
         )
     return None
+
+
+def _dimensions(tensor: Any) -> Any:
+    return "not known yet" if is_lazy(tensor) else tensor.shape
 
 
 def _assign(module: Any, name: str, old: Any, new: Tensor) -> None:

@@ -347,7 +347,7 @@ class ParameterDict(Module):
     def _attribute(self, key: Any) -> str:
         if not isinstance(key, str):
             raise TypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{_type_name(key)}')."
+                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{_kind(key)}')."
             )
         return key
 
@@ -355,8 +355,11 @@ class ParameterDict(Module):
         return getattr(self, self._attribute(key))
 
     def __setitem__(self, key: str, value: Any) -> None:
-        setattr(self, self._attribute(key), _owned(value))
-        self._keys[key] = None
+        name = self._attribute(key)
+        if name not in self._keys and name in self.__dict__:
+            raise KeyError(f"attribute '{name}' already exists")
+        setattr(self, name, _owned(value))
+        self._keys[name] = None
 
     def __delitem__(self, key: str) -> None:
         del self._keys[key]
@@ -380,7 +383,7 @@ class ParameterDict(Module):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value at `key`, or `default` if there is none."""
-        return self[key] if key in self else default
+        return self[key] if key in self._keys else default
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value at `key`, which is set to `default` if there is none."""
@@ -455,7 +458,3 @@ class ParameterDict(Module):
     def __ior__(self, other: Any) -> Self:
         self.update(other)
         return self
-
-
-def _type_name(value: object) -> str:
-    return type(value).__name__

@@ -27,7 +27,7 @@ class LazyModuleMixin:
         self._initialize_hook = module.register_forward_pre_hook(self._infer_parameters, with_kwargs=True)
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
-        """Materialize all parameters and buffers, given the arguments of the first call. Every lazy class defines it."""
+        """Materialize all parameters and buffers, given the first call's arguments. Every lazy class defines it."""
         raise NotImplementedError(f"initialize_parameters is not implemented for {type(self).__name__}")
 
     def has_uninitialized_params(self) -> bool:

@@ -14,6 +14,7 @@ from ._conversion import ConversionMethods
 from ._errors import locate
 from ._hooks import (
     HookMethods,
+    _WrappedHook,
     global_call_hooks,
     register_module_backward_hook,
     register_module_buffer_registration_hook,
@@ -40,7 +41,7 @@ __all__ = [
     "register_module_parameter_registration_hook",
 ]
 
-for _shared in (_hooks._WrappedHook, _IncompatibleKeys):
+for _shared in (_WrappedHook, _IncompatibleKeys):
     _shared.__module__ = __name__  # where PyTorch's pickles look for them
 
 
@@ -71,9 +72,7 @@ _STATE_NAMES = frozenset(_fresh_state())
 
 
 def _not_initialised(module: Any, what: str) -> AttributeError:
-    return AttributeError(
-        f"{what} before Module.__init__() call: call super().__init__() first in {type(module).__name__}.__init__"
-    )
+    return AttributeError(f"{what}: call super().__init__() first in {type(module).__name__}.__init__")
 
 
 def _kind(value: Any) -> str:
@@ -127,7 +126,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             return self.forward(*args, **kwargs)
         except Exception as error:
             if "_forward_hooks" not in own:
-                raise _not_initialised(self, "cannot call a module") from None
+                raise _not_initialised(self, "cannot call a module before Module.__init__() call") from None
             locate(error, self, args, kwargs)
             raise
 
@@ -164,7 +163,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             if isinstance(value, Parameter):
                 _forget(own, name, keep="_parameters")
                 self.register_parameter(name, value)
-            elif isinstance(value, Buffer) and name not in own["_buffers"]:
+            elif isinstance(value, Buffer) and not _is_member(own, name):
                 _forget(own, name)
                 self.register_buffer(name, value, value.persistent)
             else:
@@ -174,7 +173,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                 self._set_member(own, name, value)  # refuses
             _forget(own, name, keep="_modules")
             own["_modules"][name] = registered(_hooks._global_module_registration_hooks, self, name, value)
-        elif name in own["_parameters"] or name in own["_buffers"] or name in own["_modules"]:
+        elif _is_member(own, name):
             self._set_member(own, name, value)
         else:
             if type(value) in (list, dict):
@@ -184,7 +183,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
     def _set_before_init(self, name: str, value: Any) -> None:
         for kind, what in ((Parameter, "parameters"), (Module, "module"), (Buffer, "buffer")):
             if isinstance(value, kind):
-                raise _not_initialised(self, f"cannot assign {what}")
+                raise _not_initialised(self, f"cannot assign {what} before Module.__init__() call")
         object.__setattr__(self, name, value)
 
     def _set_member(self, own: dict[str, Any], name: str, value: Any) -> None:
@@ -203,9 +202,8 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             own["_modules"][name] = registered(_hooks._global_module_registration_hooks, self, name, None)
         elif name in own["_buffers"]:
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(
-                    f"cannot assign '{_kind(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)"
-                )
+                expected = "torch.nn.Buffer, torch.Tensor or None expected"
+                raise TypeError(f"cannot assign '{_kind(value)}' as buffer '{name}' ({expected})")
             if isinstance(value, Buffer):
                 self._set_persistence(name, value.persistent)
             own["_buffers"][name] = registered(_hooks._global_buffer_registration_hooks, self, name, value)
@@ -248,15 +246,13 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             raise TypeError(f"{kind} name should be a string. Got {_kind(name)}")
         own = self.__dict__
         if table not in own:
-            raise _not_initialised(self, f"cannot assign {kind}")
+            raise _not_initialised(self, f"cannot assign {kind} before Module.__init__() call")
         if "." in name:
             raise KeyError(f'{kind} name can\'t contain ".", got: {name}')
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
-        if name not in own[table]:
-            taken = name in own or name in own["_parameters"] or name in own["_buffers"] or name in own["_modules"]
-            if taken or hasattr(type(self), name):
-                raise KeyError(f"attribute '{name}' already exists")
+        if name not in own[table] and (name in own or _is_member(own, name) or hasattr(type(self), name)):
+            raise KeyError(f"attribute '{name}' already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make `param` the parameter `name`; None is a parameter that is left out. KeyError if the name is taken."""
@@ -268,8 +264,8 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                 )
             if param.grad_fn is not None:
                 raise ValueError(
-                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
-                    f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                    f"Cannot assign non-leaf Tensor to parameter '{name}': parameters are made explicitly. To express "
+                    f"'{name}' as a function of another Tensor, compute the value in the forward() method."
                 )
             param = registered(_hooks._global_parameter_registration_hooks, self, name, param)
         self._parameters[name] = param
@@ -479,8 +475,12 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         return tree(self._get_name(), self.extra_repr(), self._modules.items())
 
 
+def _is_member(own: dict[str, Any], name: str) -> bool:
+    return name in own["_parameters"] or name in own["_buffers"] or name in own["_modules"]
+
+
 def _forget(own: dict[str, Any], name: str, keep: str = "") -> None:
-    """Remove what a module has under a name that is about to be registered, except in the table that keeps its place."""
+    """Remove what a module has under a name that is about to be registered, except in the table `keep`."""
     own.pop(name, None)
     for table in ("_parameters", "_buffers", "_modules"):
         if table != keep and name in own[table]:
@@ -494,8 +494,8 @@ def _warn_of_plain_container(module: Module, name: str, value: Any) -> None:
         proper = "ModuleDict" if isinstance(value, dict) else "ModuleList"
         plain = type(value).__name__
         warnings.warn(
-            f"{type(module).__name__}.{name} is a plain {plain} of modules: their parameters are in neither parameters() nor "
-            f"state_dict(). Write self.{name} = nn.{proper}(...) to register them.",
+            f"{type(module).__name__}.{name} is a plain {plain} of modules: their parameters are neither in "
+            f"parameters() nor in state_dict(). Write self.{name} = nn.{proper}(...) to register them.",
             UserWarning,
             stacklevel=3,
         )

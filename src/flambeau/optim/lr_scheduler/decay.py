@@ -190,8 +190,6 @@ class PolynomialLR(_ClosedForm):
 class CosineAnnealingLR(_ClosedForm):
     """Down to `eta_min` along half a cosine in `T_max` epochs, then up again (Loshchilov and Hutter, 2017)."""
 
-    _all_groups = False
-
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max = T_max
         self.eta_min = eta_min

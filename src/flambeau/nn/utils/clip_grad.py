@@ -1,0 +1,151 @@
+"""Clipping of gradients: one XLA program for all of them."""
+
+from __future__ import annotations
+
+import functools
+import types
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core import dtypes
+from ...core.tensor import Tensor, wrap
+
+__all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
+
+_Tensors = Tensor | Iterable[Tensor]
+
+
+def _norm(x: Any, p: float) -> Any:
+    """The p-norm of all elements; the sum is made in float32 at least."""
+    size = jnp.abs(x)
+    if size.size == 0:
+        return jnp.zeros((), size.dtype)
+    if p == float("inf"):
+        return size.max()
+    if p == -float("inf"):
+        return size.min()
+    wide = size.astype(jnp.promote_types(size.dtype, np.float32))
+    if p == 0:
+        norm = (wide != 0).sum().astype(wide.dtype)
+    elif p == 2:
+        norm = jnp.sqrt(jnp.square(wide).sum())
+    else:
+        norm = jnp.power(jnp.power(wide, p).sum(), 1 / p)
+    return norm.astype(size.dtype)
+
+
+@functools.partial(jax.jit, static_argnames=("p", "dtype"))
+def _total_norm(arrays: tuple[Any, ...], p: float, dtype: np.dtype) -> Any:
+    return _norm(jnp.stack([_norm(a, p).astype(dtype) for a in arrays]), p)
+
+
+@jax.jit
+def _scaled(arrays: tuple[Any, ...], max_norm: Any, total: Any) -> tuple[Any, ...]:
+    factor = jnp.minimum(max_norm / (total + 1e-6), 1.0)  # a NaN stays one
+    return tuple((a * factor).astype(a.dtype) for a in arrays)
+
+
+@jax.jit
+def _clipped(arrays: tuple[Any, ...], limit: Any) -> tuple[Any, ...]:
+    return tuple(jnp.clip(a, -limit.astype(a.dtype), limit.astype(a.dtype)) for a in arrays)
+
+
+def _listed(tensors: _Tensors, warn: bool = False) -> list[Tensor]:
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    found = list(tensors)
+    if warn and not found and isinstance(tensors, types.GeneratorType):
+        warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=3)
+    return found
+
+
+def _gradients(parameters: _Tensors, warn: bool = False) -> list[Tensor]:
+    return [p.grad for p in _listed(parameters, warn) if p.grad is not None]
+
+
+def _arrays(tensors: list[Tensor]) -> tuple[Any, ...]:
+    return tuple(t._array for t in tensors)
+
+
+def _overwrite(tensors: list[Tensor], arrays: tuple[Any, ...]) -> None:
+    for tensor, array in zip(tensors, arrays, strict=True):
+        tensor._write(array)
+
+
+def get_total_norm(
+    tensors: _Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> Tensor:
+    """The norm of all elements together: the `norm_type`-norm of the tensors' own norms, 0-dim. 0 if there are none.
+
+    RuntimeError for integers, and, with `error_if_nonfinite`, for an infinite or NaN norm. `foreach` has no effect.
+    """
+    tensors = _listed(tensors)
+    if not tensors:
+        return wrap(jnp.zeros((), dtypes.get_default_dtype().numpy))
+    for tensor in tensors:
+        if not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
+            raise RuntimeError(f"Expected a floating point or complex tensor as input. Got {tensor.dtype}")
+    kinds = [np.dtype(f"f{d.itemsize // 2}") if d.kind == "c" else d for d in (t._np_dtype for t in tensors)]
+    common = functools.reduce(dtypes.promote_types, map(dtypes.from_numpy, kinds)).numpy
+    norm = _total_norm(_arrays(tensors), float(norm_type), common)
+    if error_if_nonfinite and not np.isfinite(np.asarray(norm, np.float64)):
+        raise RuntimeError(
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
+            "clipped. To scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
+        )
+    return wrap(norm)
+
+
+def clip_grads_with_norm_(
+    parameters: _Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scale all gradients in place by max_norm / (total_norm + 1e-6), if that is less than 1."""
+    gradients = _gradients(parameters)
+    if gradients:
+        total = total_norm._array
+        _overwrite(gradients, _scaled(_arrays(gradients), np.asarray(float(max_norm), total.dtype), total))
+
+
+def clip_grad_norm_(
+    parameters: _Tensors,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scale all gradients in place so that their total norm is at most `max_norm`; returns the norm they had.
+
+    RuntimeError, with `error_if_nonfinite`, if that norm is infinite or NaN.
+    """
+    found = _listed(parameters, warn=True)
+    total = get_total_norm(_gradients(found), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(found, max_norm, total)
+    return total
+
+
+def clip_grad_norm(
+    parameters: _Tensors,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The old name of `clip_grad_norm_`."""
+    warnings.warn(
+        "`torch.nn.utils.clip_grad_norm` is deprecated: use `torch.nn.utils.clip_grad_norm_`.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
+
+
+def clip_grad_value_(parameters: _Tensors, clip_value: float, foreach: bool | None = None) -> None:
+    """Clamp all elements of all gradients in place to [-clip_value, clip_value]."""
+    gradients = _gradients(parameters)
+    if gradients:
+        _overwrite(gradients, _clipped(_arrays(gradients), np.asarray(float(clip_value))))

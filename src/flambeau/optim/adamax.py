@@ -1,0 +1,60 @@
+"""Adamax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..core.tensor import Tensor
+from .optimizer import ParamsT
+from .rule import RuleOptimizer, check_options, decayed, lerp, scaled
+
+__all__ = ["Adamax"]
+
+
+def adamax(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
+    """One step of Adamax (Kingma and Ba, 2015, section 7.1)."""
+    beta1, beta2 = options.betas
+    state["step"] = step = state["step"] + 1
+    grad = decayed(grad, param, options)
+    state["exp_avg"] = mean = lerp(state["exp_avg"], grad, 1 - beta1)
+    size = jnp.abs(grad) + options.eps.astype(param.dtype)
+    state["exp_inf"] = largest = jnp.maximum(scaled(state["exp_inf"], beta2), size)
+    return param - scaled(mean, options.lr / (1 - beta1 ** step.astype(jnp.float64))) / largest
+
+
+class Adamax(RuleOptimizer):
+    """Adam with the largest gradient, decaying, in place of the mean square. ValueError for options out of range."""
+
+    scalars = ("lr", "betas", "eps", "weight_decay")
+    update = staticmethod(adamax)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+    ) -> None:
+        check_options(lr, betas, eps=eps, weight_decay=weight_decay)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
+        super().__init__(params, defaults)
+
+    def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("exp_avg", "exp_inf")

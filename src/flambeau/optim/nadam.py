@@ -1,0 +1,76 @@
+"""NAdam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..core.tensor import Tensor
+from .optimizer import ParamsT
+from .rule import RuleOptimizer, check_options, decayed, lerp, scaled, shrunk
+
+__all__ = ["NAdam"]
+
+
+def nadam(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
+    """One step of Adam with Nesterov's momentum (Dozat, 2016)."""
+    beta1, beta2 = options.betas
+    state["step"] = step = state["step"] + 1
+    t = step.astype(jnp.float64)
+    grad = decayed(grad, param, options)
+    param = shrunk(param, options)
+    now = beta1 * (1.0 - 0.5 * 0.96 ** (t * options.momentum_decay))
+    then = beta1 * (1.0 - 0.5 * 0.96 ** ((t + 1) * options.momentum_decay))
+    state["mu_product"] = scaled(state["mu_product"], now)
+    product = state["mu_product"].astype(jnp.float64)
+    state["exp_avg"] = mean = lerp(state["exp_avg"], grad, 1 - beta1)
+    state["exp_avg_sq"] = square = scaled(state["exp_avg_sq"], beta2) + scaled(grad * grad, 1 - beta2)
+    root = jnp.sqrt(square / (1 - beta2**t).astype(param.dtype)) + options.eps.astype(param.dtype)
+    param = param + scaled(grad, -options.lr * (1.0 - now) / (1.0 - product)) / root
+    return param + scaled(mean, -options.lr * then / (1.0 - product * then)) / root
+
+
+class NAdam(RuleOptimizer):
+    """Adam with Nesterov's momentum, whose factor grows as `momentum_decay` says. ValueError for bad options."""
+
+    scalars = ("lr", "betas", "eps", "weight_decay", "momentum_decay")
+    flags = ("maximize", "decoupled_weight_decay")
+    shared = ("step", "mu_product")
+    update = staticmethod(nadam)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        check_options(lr, betas, eps=eps, weight_decay=weight_decay, momentum_decay=momentum_decay)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults)
+
+    def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+    def initial(self, name: str, group: dict[str, Any]) -> float:
+        return 1.0 if name == "mu_product" else 0.0

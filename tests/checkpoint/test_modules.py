@@ -1,0 +1,184 @@
+"""Whole modules, both ways with real torch (`weights_only=False`)."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+
+import pytest
+import torch
+from oracle import same
+
+import flambeau as fb
+import flambeau.nn
+from flambeau import checkpoint
+
+
+def to_ours(obj, **kwargs):
+    file = io.BytesIO()
+    torch.save(obj, file, **kwargs)
+    file.seek(0)
+    return checkpoint.load(file, weights_only=False)
+
+
+def to_theirs(obj, **kwargs):
+    file = io.BytesIO()
+    checkpoint.save(obj, file, **kwargs)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+def layers(nn):
+    """A network of layers of many families."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding="same"),
+        nn.BatchNorm2d(4),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.ModuleDict({"a": nn.Linear(4 * 4 * 4, 8), "b": nn.Identity()})["a"],
+        nn.GELU(),
+        nn.LayerNorm(8),
+        nn.Linear(8, 3, bias=False),
+    ).eval()
+
+
+class Tied:
+    """A mixin for both libraries: a network with shared weights, a buffer and a function in an attribute."""
+
+    def build(self, nn, activation):
+        self.first = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+        self.activation = activation
+        self.steps = nn.ModuleList([nn.Linear(4, 2), nn.Tanh()])
+        self.note = {"size": 4}
+        return self
+
+    def forward(self, x):
+        x = self.activation(self.second(self.activation(self.first(x))))
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+class TheirNet(Tied, torch.nn.Module):
+    pass
+
+
+class OurNet(Tied, fb.nn.Module):
+    pass
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"_use_new_zipfile_serialization": False}, {"pickle_protocol": 4}])
+def test_layers(kwargs):
+    torch.manual_seed(0)
+    theirs = layers(torch.nn)
+    ours = to_ours(theirs, **kwargs)
+    assert repr(ours) == repr(theirs) and type(ours) is fb.nn.Sequential
+    assert all(isinstance(p, fb.nn.Parameter) for p in ours.parameters())
+    same(dict(ours.state_dict()), dict(theirs.state_dict()))
+    x = torch.randn(2, 1, 8, 8)
+    expected = theirs(x)
+    same(ours(fb.from_numpy(x.numpy())), expected, rtol=1e-4, atol=1e-5)
+    again = to_theirs(ours, **kwargs)
+    assert repr(again) == repr(theirs) and type(again) is torch.nn.Sequential
+    assert torch.equal(again(x), expected)
+    again.train()
+    again(x).sum().backward()
+
+
+def test_a_network_of_the_user(monkeypatch):
+    theirs = TheirNet().build(torch.nn, torch.nn.functional.relu)
+    file = io.BytesIO()
+    torch.save(theirs, file)
+    file.seek(0)
+    monkeypatch.setattr(sys.modules[__name__], "TheirNet", OurNet)
+    ours = checkpoint.load(file, weights_only=False)
+    assert type(ours) is OurNet and ours.second.weight is ours.first.weight and ours.note == {"size": 4}
+    assert ours.activation is fb.nn.functional.relu
+    x = torch.randn(3, 4)
+    same(ours(fb.from_numpy(x.numpy())), theirs(x), rtol=1e-4)
+    again = to_theirs(ours.steps)
+    assert type(again) is torch.nn.ModuleList and torch.equal(again[0].weight, theirs.steps[0].weight)
+    file = io.BytesIO()
+    checkpoint.save(ours, file)
+    file.seek(0)
+    back = checkpoint.load(file, weights_only=False)
+    assert back.second.weight is back.first.weight and back.activation is fb.nn.functional.relu
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "linear", "softmax", "tanh", "conv2d"])
+def test_functions(name):
+    theirs, ours = getattr(torch.nn.functional, name), getattr(fb.nn.functional, name)
+    assert to_ours(theirs) is ours
+    assert to_theirs(ours) is theirs
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "matmul"])
+def test_functions_of_the_root(name):
+    assert to_ours(getattr(torch, name)) is getattr(fb, name)
+    found = to_theirs(getattr(fb, name))
+    assert found in (getattr(torch, name), getattr(torch.nn.functional, name, None))
+
+
+def test_classes():
+    for name in ("Linear", "Module", "Sequential", "CrossEntropyLoss"):
+        assert to_ours(getattr(torch.nn, name)) is getattr(fb.nn, name)
+        assert to_theirs(getattr(fb.nn, name)) is getattr(torch.nn, name)
+    assert to_theirs([fb.Tensor, fb.nn.Parameter, fb.Size, fb.device]) == [
+        torch.Tensor,
+        torch.nn.Parameter,
+        torch.Size,
+        torch.device,
+    ]
+
+
+def test_modules_need_trust():
+    file = io.BytesIO()
+    torch.save(torch.nn.Linear(2, 3), file)
+    file.seek(0)
+    with pytest.raises(pickle.UnpicklingError, match=r"torch\.nn\.modules\.linear\.Linear.*state_dict"):
+        checkpoint.load(file)
+    file.seek(0)
+    with checkpoint.safe_globals([fb.nn.Linear]):
+        ours = checkpoint.load(file)
+    assert type(ours) is fb.nn.Linear and ours.weight.shape == (3, 2)
+
+
+def test_what_is_missing_is_named():
+    file = io.BytesIO()
+    torch.save(torch.nn.TransformerEncoderLayer, file)
+    data = file.getvalue().replace(b"TransformerEncoderLayer", b"TransformerEncoderLaser")
+    with pytest.raises((AttributeError, RuntimeError), match="TransformerEncoderLaser|checksum"):
+        checkpoint.load(io.BytesIO(data), weights_only=False)
+    old = io.BytesIO()
+    torch.save(torch.nn.TransformerEncoderLayer, old, _use_new_zipfile_serialization=False)
+    data = old.getvalue().replace(b"TransformerEncoderLayer", b"TransformerEncoderLaser")
+    with pytest.raises(AttributeError, match=r"torch\.nn\.modules\.transformer\.TransformerEncoderLaser"):
+        checkpoint.load(io.BytesIO(data), weights_only=False)
+
+
+def test_optimizers():
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.5)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    ours_model, state = to_ours([model, optimizer.state_dict()])
+    ours = fb.optim.Adam(ours_model.parameters())
+    ours.load_state_dict(state)
+    assert ours.param_groups[0]["lr"] == 0.5
+    again = torch.optim.Adam(model.parameters())
+    again.load_state_dict(to_theirs(ours.state_dict()))
+    for key, value in optimizer.state_dict()["state"][0].items():
+        assert torch.equal(again.state_dict()["state"][0][key], value)
+
+
+def test_lazy_modules():
+    ours = to_ours(torch.nn.LazyLinear(3))
+    assert type(ours) is fb.nn.LazyLinear
+    again = to_theirs(ours)
+    assert type(again) is torch.nn.LazyLinear and again(torch.ones(2, 5)).shape == (2, 3)
+    assert ours(fb.ones(2, 5)).shape == (2, 3)

@@ -1,0 +1,127 @@
+"""The command line, in processes of its own."""
+
+import pytest
+import torch
+
+from process import cli, run
+
+SCRIPT = """
+import pickle
+import sys
+import torch
+from helper import double
+
+class Thing:
+    pass
+
+print(__name__, sys.argv, sys.path[0])
+print(type(pickle.loads(pickle.dumps(Thing()))) is Thing)
+print(double(torch.arange(3)))
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    (folder / "helper.py").write_text("def double(x):\n    return 2 * x\n")
+    (folder / "script.py").write_text(SCRIPT)
+    return folder
+
+
+def test_run_a_script(scripts, tmp_path):
+    arguments = ["scripts/script.py", "-x", "--flag", "1", "--help"]
+    done = cli("run", *arguments, folder=tmp_path)
+    expected = run(*arguments, folder=tmp_path)  # with real torch
+    assert done.stdout == expected.stdout
+    assert "['scripts/script.py', '-x', '--flag', '1', '--help']" in done.stdout
+
+
+def test_run_a_module(scripts):
+    done = cli("run", "-m", "script", "-x", "--help", folder=scripts)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"__main__ {[str(scripts / 'script.py'), '-x', '--help']} {scripts}"
+    assert lines[1:] == ["True", "tensor([0, 2, 4])"]
+
+
+def test_exit_codes_and_tracebacks(tmp_path):
+    def run_text(text):
+        (tmp_path / "s.py").write_text(text)
+        return cli("run", "s.py", folder=tmp_path, check=False)
+
+    assert run_text("import sys; sys.exit(3)").returncode == 3
+    done = run_text("def f():\n    raise KeyError('gone')\n\nf()\n")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[:2] == [
+        "Traceback (most recent call last):",
+        f'  File "{tmp_path / "s.py"}", line 4, in <module>'
+        if '"/' in done.stderr
+        else '  File "s.py", line 4, in <module>',
+    ]
+    assert done.stderr.rstrip().endswith("KeyError: 'gone'")
+    assert "runpy" not in done.stderr and "typer" not in done.stderr
+    done = run_text("def f(:\n")
+    assert done.returncode == 1 and "SyntaxError" in done.stderr and "Traceback" not in done.stderr
+    assert cli("run", "no_such.py", folder=tmp_path, check=False).returncode != 0
+
+
+def test_inspect(tmp_path):
+    model = torch.nn.Linear(3, 2)
+    torch.save(
+        {"model": model.state_dict(), "epoch": 7, "half": torch.zeros(4, dtype=torch.bfloat16)}, tmp_path / "m.pth"
+    )
+    lines = cli("inspect", tmp_path / "m.pth").stdout.splitlines()
+
+    def row(key):
+        return next(line for line in lines if key in line).replace("│", " ").split()
+
+    assert row("model.weight") == ["model.weight", "2x3", "torch.float32", "24"]
+    assert row("model.bias") == ["model.bias", "2", "torch.float32", "8"]
+    assert row("half") == ["half", "4", "torch.bfloat16", "8"]
+    assert row("epoch") == ["epoch", "7", "int"]
+    assert lines[-1] == "3 tensors, 40 bytes"
+
+
+def test_inspect_executes_nothing(tmp_path):
+    import os
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "made"),))
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save(Evil(), tmp_path / "evil2.pth")
+    for name in ("evil.pth", "evil2.pth"):
+        done = cli("inspect", tmp_path / name, check=False)
+        assert done.returncode == 1 and "Traceback" not in done.stderr and name in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+def test_summary():
+    done = cli("summary", "torchvision.models:alexnet", "1,3,224,224")
+    assert "classifier.6  Linear" in done.stdout and "61,100,840" in done.stdout and "714,188,480" in done.stdout
+
+
+def test_summary_says_what_is_wrong():
+    for arguments in (["torchvision.models:no", "1,3,8,8"], ["torchvision.models", "1"], ["torch.nn:ReLU", "a"]):
+        done = cli("summary", *arguments, check=False)
+        assert done.returncode == 1 and done.stderr.startswith("flambeau: ") and "Traceback" not in done.stderr
+
+
+def test_help_and_version():
+    assert {"run", "demo", "summary", "inspect"} <= set(cli("--help").stdout.split())
+    assert cli("run", "--help").returncode == 0
+
+
+@pytest.mark.slow
+def test_demo(tmp_path):
+    done = cli("demo", "--folder", "out", folder=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    accuracy = float(done.stdout.split("test accuracy: ")[1].split("%")[0])
+    assert accuracy >= 97
+    assert "61,706" in done.stdout  # the summary's total
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names == {"lenet.pth", "learning-curves.png", "misclassified.png", "kernels.png"}
+    state = torch.load(tmp_path / "out" / "lenet.pth", weights_only=True)
+    assert state["features.0.weight"].shape == (6, 1, 5, 5)

@@ -1,0 +1,311 @@
+"""The tape against torch: one piece of code run by both libraries."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from oracle import same
+
+import flambeau as fb
+
+
+def both(code):
+    ours, theirs = code(fb), code(torch)
+    same(ours, theirs)
+
+
+def leaf(lib, *values):
+    return lib.tensor(list(values), requires_grad=True)
+
+
+def test_gradients_accumulate_and_several_roots_add_up():
+    def code(lib):
+        x = leaf(lib, 1.0, 2.0, 3.0)
+        y = x * x
+        lib.autograd.backward([y.sum(), (y * 2).sum()])
+        first = x.grad.clone()
+        (x * 3).sum().backward()
+        return first, x.grad
+
+    both(code)
+
+
+def test_higher_orders():
+    def code(lib):
+        x = leaf(lib, 0.3, 1.2, -0.7)
+        s = (x.sin() * x**4).sum()
+        made = []
+        for _ in range(4):
+            (g,) = lib.autograd.grad(s, x, create_graph=True)
+            made.append(g)
+            s = g.sum()
+        return made
+
+    both(code)
+
+
+def test_grad_of_unused_inputs():
+    def code(lib):
+        x, y = leaf(lib, 1.0), leaf(lib, 2.0)
+        made = list(lib.autograd.grad((x * 2).sum(), [x, y], allow_unused=True))
+        made += list(lib.autograd.grad((x * 2).sum(), [x, y], materialize_grads=True))
+        with pytest.raises(RuntimeError, match="appears to not have been used"):
+            lib.autograd.grad((x * 2).sum(), [x, y])
+        return made
+
+    both(code)
+
+
+def test_graph_is_freed_unless_retained():
+    for lib in (fb, torch):
+        x = leaf(lib, 1.0, 2.0)
+        y = (x * x).sum()
+        y.backward(retain_graph=True)
+        y.backward()
+        with pytest.raises(RuntimeError, match="second time"):
+            y.backward()
+        assert x.grad.tolist() == [4.0, 8.0]
+
+
+def test_modes_as_context_and_decorator():
+    def code(lib):
+        x = leaf(lib, 1.0)
+
+        @lib.no_grad()
+        def f():
+            return x * 2
+
+        @lib.enable_grad()
+        def g():
+            return x * 2
+
+        @lib.no_grad
+        def plain():
+            return x * 2
+
+        @lib.no_grad()
+        def generator():
+            yield (x * 2).requires_grad
+            yield (x * 3).requires_grad
+
+        made = [f().requires_grad, plain().requires_grad]
+        with lib.no_grad():
+            made += [g().requires_grad, (x * 2).requires_grad, lib.is_grad_enabled()]
+            with lib.set_grad_enabled(True):
+                made.append((x * 2).requires_grad)
+        for item in generator():
+            made += [item, lib.is_grad_enabled()]
+        lib.set_grad_enabled(False)
+        made.append((x * 2).requires_grad)
+        lib.set_grad_enabled(True)
+        with lib.inference_mode():
+            made.append((x * 2).requires_grad)
+        return made
+
+    both(code)
+
+
+def test_hooks_on_tensors():
+    def code(lib):
+        x = leaf(lib, 1.0, 2.0)
+        seen = []
+        y = x * 3
+        y.retain_grad()
+        handle = y.register_hook(lambda g: g * 10)
+        x.register_hook(lambda g: seen.append(g.clone()))
+        x.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.clone()))
+        (y * y).sum().backward()
+        handle.remove()
+        (x * 3).sum().backward()
+        return [*seen, y.grad, x.grad]
+
+    both(code)
+
+
+def test_hooks_on_nodes():
+    def code(lib):
+        x = leaf(lib, 1.0, 2.0)
+        seen = []
+        y = x * 3
+        y.grad_fn.register_prehook(lambda grads: (grads[0] * 2,))
+        y.grad_fn.register_hook(lambda into, outof: seen.extend([into[0].clone(), outof[0].clone()]))
+        y.sum().backward()
+        return [*seen, x.grad, y.grad_fn.next_functions[0][0].variable is x]
+
+    both(code)
+
+
+def test_function_with_saved_tensors_and_double_backward():
+    def code(lib):
+        class Cube(lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, scale):
+                ctx.save_for_backward(x)
+                ctx.scale = scale
+                return x * x * x * scale
+
+            @staticmethod
+            def backward(ctx, g):
+                (x,) = ctx.saved_tensors
+                return g * 3 * x * x * ctx.scale, None
+
+        x = leaf(lib, 1.0, 2.0)
+        y = Cube.apply(x, 2.0)
+        (g,) = lib.autograd.grad(y.sum(), x, create_graph=True)
+        (h,) = lib.autograd.grad(g.sum(), x)
+        return [y, g, h, type(y.grad_fn).__name__ if lib is torch else y.grad_fn.name]
+
+    both(code)
+
+
+def test_function_with_setup_context_and_several_outputs():
+    def code(lib):
+        class Both(lib.autograd.Function):
+            @staticmethod
+            def forward(x, y):
+                return x * y, x + y, (x > y)
+
+            @staticmethod
+            def setup_context(ctx, inputs, output):
+                ctx.save_for_backward(*inputs)
+                ctx.mark_non_differentiable(output[2])
+
+            @staticmethod
+            def backward(ctx, a, b, _):
+                x, y = ctx.saved_tensors
+                return a * y + b, a * x + b
+
+        x, y = leaf(lib, 1.0, 5.0), leaf(lib, 3.0, 4.0)
+        p, s, c = Both.apply(x, y)
+        p.sum().backward()
+        return [p, s, c, c.requires_grad, x.grad, y.grad]
+
+    both(code)
+
+
+def test_inplace_on_leaf_is_refused_in_torchs_words():
+    for lib in (fb, torch):
+        x = leaf(lib, 1.0, 2.0)
+        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+            x.add_(1)
+        with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place"):
+            x[0] = 1
+        with lib.no_grad():
+            x.add_(1)
+        x.data.fill_(7)
+        assert x.tolist() == [7.0, 7.0] and x.requires_grad
+
+
+def test_inplace_is_seen_by_the_tape():
+    def code(lib):
+        x, w = leaf(lib, 1.0, 2.0, 3.0), leaf(lib, 5.0)
+        y = x * 2
+        y[1:] *= w
+        z = lib.zeros(4)
+        z[:3] = y
+        z[3] = w.sum()
+        (z * z).sum().backward()
+        return [z, x.grad, w.grad]
+
+    both(code)
+
+
+def test_an_inplace_write_does_not_corrupt_what_was_saved():
+    x = leaf(fb, 1.0, 2.0)
+    y = x * 1
+    z = y * y
+    y.zero_()
+    z.sum().backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_detached_aliases_share_memory_but_not_the_tape():
+    def code(lib):
+        x = leaf(lib, 1.0, 2.0)
+        y = x * 2
+        d = y.detach()
+        d[0] = 50
+        y.sum().backward()
+        other = x.detach().requires_grad_()
+        (other * 3).sum().backward()
+        return [y, x.grad, other.grad]
+
+    both(code)
+
+
+def test_a_frozen_input_costs_no_gradient_work():
+    x, w = leaf(fb, 1.0), fb.tensor([2.0])
+    y = x * w
+    assert y.grad_fn.wanted == (0,)
+
+
+def test_backward_arguments():
+    for lib in (fb, torch):
+        x = leaf(lib, 1.0, 2.0)
+        with pytest.raises(RuntimeError, match="grad can be implicitly created only for scalar outputs"):
+            (x * 2).backward()
+        with pytest.raises(RuntimeError, match="does not require grad"):
+            lib.tensor(1.0).backward()
+        with pytest.raises(RuntimeError, match="Mismatch in shape"):
+            (x * 2).backward(lib.ones(3))
+        y = leaf(lib, 3.0, 4.0)
+        (x * y).sum().backward(inputs=[x])
+        assert y.grad is None and x.grad.tolist() == [3.0, 4.0]
+
+
+def test_grad_attribute_is_checked():
+    for lib in (fb, torch):
+        x = leaf(lib, 1.0, 2.0)
+        with pytest.raises(RuntimeError, match="attempting to assign a gradient of size"):
+            x.grad = lib.ones(3)
+        with pytest.raises(RuntimeError, match="attempting to assign a gradient with dtype"):
+            x.grad = lib.ones(2, dtype=lib.float64)
+        with pytest.raises(RuntimeError, match="only Tensors of floating point"):
+            lib.tensor([1]).requires_grad_()
+        with pytest.raises(RuntimeError, match="you can only change requires_grad flags of leaf"):
+            (x * 2).requires_grad_(False)
+        with pytest.warns(UserWarning, match="not a leaf"):
+            assert (x * 2).grad is None
+
+
+def test_gradcheck_accepts_right_and_refuses_wrong_gradients():
+    class Wrong(fb.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 3
+
+    x = fb.tensor([[0.5, 1.5], [0.2, -0.3]], dtype=fb.float64, requires_grad=True)
+    assert fb.autograd.gradcheck(lambda x: (x @ x).sin(), (x,))
+    assert fb.autograd.gradgradcheck(lambda x: (x @ x).sin(), (x,))
+    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
+        fb.autograd.gradcheck(Wrong.apply, (x,))
+    assert not fb.autograd.gradcheck(Wrong.apply, (x,), raise_exception=False)
+
+
+def test_functional_jacobian_and_hessian():
+    def code(lib):
+        x = lib.tensor([1.0, 2.0])
+        af = lib.autograd.functional
+        made = [af.jacobian(lambda x: x * x.sum(), x), af.hessian(lambda x: (x**3).sum() * x[0], x)]
+        made += list(af.vjp(lambda x: x * x, x, lib.tensor([1.0, 10.0])))
+        made += list(af.jvp(lambda x: x * x, x, lib.tensor([1.0, 10.0])))
+        made += list(af.hvp(lambda x: (x**3).sum(), x, lib.tensor([1.0, 10.0])))
+        return made
+
+    both(code)
+
+
+def test_complex_gradients_follow_torchs_convention():
+    def code(lib):
+        z = lib.tensor([1 + 2j, -0.5 + 0.3j], requires_grad=True)
+        ((z * z * (1 - 1j)).abs() ** 2).sum().backward()
+        first = z.grad.clone()
+        z.grad = None
+        (lib.view_as_real(z * z)[..., 1]).sum().backward()
+        return [first, z.grad]
+
+    both(code)
