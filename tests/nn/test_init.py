@@ -138,8 +138,8 @@ def test_init_compiles_nothing() -> None:
     fb.manual_seed(0)
     weight = fb.empty(7, 5, 3, requires_grad=True)  # a shape that no other test has
     for fill in (
-        init.uniform_, init.normal_, init.trunc_normal_, init.ones_, init.zeros_, init.xavier_uniform_, init.xavier_normal_,
-        init.kaiming_uniform_, init.kaiming_normal_, init.orthogonal_, init.dirac_,
+        init.uniform_, init.normal_, init.trunc_normal_, init.ones_, init.zeros_, init.xavier_uniform_,
+        init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_, init.orthogonal_, init.dirac_,
     ):  # fmt: skip
         fill(weight)
     init.eye_(fb.empty(7, 11))

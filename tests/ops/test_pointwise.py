@@ -88,6 +88,7 @@ EXCEPTIONS = {
     # torch looks at each argument's dtype, flambeau at the common one
     *((a, b, name) for name in ("sub", "subtract", "rsub") for a, b in (("float", "bool"), ("int", "bool"))),
     *((a, b, name) for name in ("sub", "subtract", "rsub") for a, b in (("bool", "float"), ("bool", "int"))),
+    ("float", "bool", "ldexp"),
     ("float", "int", "heaviside"), ("int", "float", "heaviside"), ("float", "bool", "heaviside"),
     ("bool", "float", "heaviside"), ("int", "bool", "heaviside"), ("bool", "int", "heaviside"),
 }  # fmt: skip
@@ -304,7 +305,6 @@ torch.special.xlog1py(x, y)
 torch.sinc(x)
 torch.fmod(x, z)
 torch.remainder(x, z)
-x // z
 torch.div(x, z, rounding_mode='trunc')
 torch.round(x) + x
 torch.logit(x, eps=0.1)

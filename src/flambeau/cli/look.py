@@ -43,7 +43,6 @@ def print_checkpoint(file: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    drop_in.install()
     try:
         content = flambeau.load(file, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -12,8 +12,9 @@ from jax import lax
 from ..core import dtypes
 from ..core.operator import Array, Scalar, composite, operator, write_result
 from ..core.tensor import Tensor
-from ._checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse, type_name
+from ._checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse
 from ._declare import alias, unary
+from .layer_support import scalar_name
 
 _NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 
@@ -95,28 +96,27 @@ def positive(input: Tensor) -> Tensor:
 
 def _abs(x: jax.Array) -> jax.Array:
     refuse("abs_cpu", x, BOOL)
-    if category(x) == COMPLEX:
-        return _complex_abs(x)
-    return jnp.abs(x)
+    return modulus(x)
 
 
 @jax.custom_jvp
-def _complex_abs(x: jax.Array) -> jax.Array:
+def modulus(x: jax.Array) -> jax.Array:
+    """The absolute value of real or complex numbers, with the gradient 0 at 0."""
     return jnp.abs(x)
 
 
-@_complex_abs.defjvp
-def _complex_abs_jvp(primals: Any, tangents: Any) -> Any:
-    # The direction of 0 is 0, so that the gradient there is 0 and not nan.
+@modulus.defjvp
+def _modulus_jvp(primals: Any, tangents: Any) -> Any:
     (x,), (t,) = primals, tangents
     direction = _sgn(x)
-    return _complex_abs(x), direction.real * t.real + direction.imag * t.imag
+    slope = direction * t if category(x) != COMPLEX else direction.real * t.real + direction.imag * t.imag
+    return modulus(x), slope
 
 
 def _sgn(x: jax.Array) -> jax.Array:
     if category(x) != COMPLEX:
         return _sign(x)
-    size = _complex_abs(x)
+    size = modulus(x)
     zero = size == 0
     return jnp.where(zero, jnp.zeros_like(x), x / jnp.where(zero, jnp.ones_like(size), size))
 
@@ -461,7 +461,7 @@ def lerp(input: Array, end: Array, weight: Array) -> Array:
     for name, other in (("end", end), ("weight", weight)):
         strict = name == "end" or category(other) != FLOAT or other.ndim > 0
         if other.dtype != input.dtype and strict:
-            raise RuntimeError(f"expected dtype {type_name(input)} for `{name}` but got dtype {type_name(other)}")
+            raise RuntimeError(f"expected dtype {scalar_name(input)} for `{name}` but got dtype {scalar_name(other)}")
     w = weight.astype(input.dtype)
     step = end - input
     return jnp.where(jnp.abs(w) < 0.5, input + w * step, end - step * (1 - w))
@@ -520,7 +520,7 @@ def copysign(input: Array, other: Array) -> Array:
     """The size of `input` with the sign of `other` (the sign of -0.0 counts)."""
     refuse("copysign_cpu", input, COMPLEX)
     one = jnp.ones_like(input)
-    return jnp.abs(input) * jnp.where(jnp.signbit(other), -one, one)
+    return modulus(input) * jnp.where(jnp.signbit(other), -one, one)
 
 
 @operator(promote="common", inplace=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..core.operator import Array, Scalar, operator
-from ._checks import BOOL, COMPLEX, INTEGER, normalized_dim, refuse, summed_dtype, wide
+from ._checks import BOOL, COMPLEX, INTEGER, category, normalized_dim, refuse, summed_dtype, wide
 from ._declare import alias
 from .arithmetic import complex_logaddexp
 

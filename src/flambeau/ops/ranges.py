@@ -157,16 +157,15 @@ def _evenly(a: Any, b: Any, n: int, target: np.dtype) -> np.ndarray:
         step = (b - a) / gaps
         return _aligned(np.where(first, a + step * at, b - step * back), target)
     if target.kind in "iu":
-        a, b = int(a), int(b)
-        step = np.float32((b - a) / gaps)
-        return _aligned(np.trunc(np.where(first, a + step * at, b - step * back)), target)
+        return _aligned(np.trunc(_evenly(int(a), int(b), n, np.dtype(float))), target)
     low, high = (np.asarray(v, np.float64).astype(target)[()] for v in (a, b))
     step = ((high - low) / target.type(gaps)).astype(target)
     if target.itemsize == 2:  # every operation on 16-bit floats is rounded
         at, back = at.astype(target), back.astype(target)
         return _aligned(np.where(first, low + step * at, high - step * back), target)
     wide = np.float64(step)
-    return _aligned(np.where(first, fused(at, wide, np.float64(low)), fused(back, -wide, np.float64(high))), target)
+    values = np.where(first, fused(at, wide, np.float64(low)), fused(back, -wide, np.float64(high)))
+    return _aligned(values, target)
 
 
 def _number_default(*values: Any) -> dtypes.dtype:

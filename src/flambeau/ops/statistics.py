@@ -30,6 +30,7 @@ from ._checks import (
     type_name,
     wide,
 )
+from .arithmetic import modulus
 from .reduction import Dim, take_along
 from .sorting import ascending
 
@@ -275,7 +276,7 @@ def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
 
 def vector_norm(x: jax.Array, p: float, axes: tuple[int, ...], keepdim: bool) -> jax.Array:
     """The p-norm `sum(abs(x) ** p) ** (1 / p)` over `axes`, its limits at 0 and +-inf, and gradient 0 where it is 0."""
-    size = jnp.abs(x) if category(x) != COMPLEX else _root((x * jnp.conj(x)).real)
+    size = modulus(x)
     made, size = size.dtype, wide(size)
     if (math.isinf(p) or p < 0) and builtins.any(x.shape[a] == 0 for a in axes):
         raise RuntimeError(

@@ -145,9 +145,13 @@ class Module(HookMethods, StateMethods, ConversionMethods):
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         if "_modules" in own:
-            for members in (own["_parameters"], own["_buffers"], own["_modules"]):
-                if name in members:
-                    return members[name]
+            # written out, since every layer's forward comes here
+            if name in own["_parameters"]:
+                return own["_parameters"][name]
+            if name in own["_modules"]:
+                return own["_modules"][name]
+            if name in own["_buffers"]:
+                return own["_buffers"][name]
         elif name in _STATE_NAMES:
             raise _not_initialised(self, f"'{type(self).__name__}' object has no attribute '{name}'")
         if hasattr(type(self), name):

@@ -51,20 +51,9 @@ class DataLoader(Generic[_T_co]):
         in_order: bool = True,
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context)
-        streamed = isinstance(dataset, IterableDataset)
-        if streamed:
-            _check_streamed(shuffle, sampler, batch_sampler)
-        if sampler is not None and shuffle:
-            raise ValueError("sampler option is mutually exclusive with shuffle")
+        _check_order(dataset, batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:
-            if batch_size != 1 or shuffle or sampler is not None or drop_last:
-                raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
-                )
             batch_size = None
-        elif batch_size is None and drop_last:
-            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
-
         self.dataset = dataset
         self.num_workers = num_workers
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
@@ -77,12 +66,7 @@ class DataLoader(Generic[_T_co]):
         self.in_order = in_order
         self.persistent_workers = persistent_workers
         if sampler is None:
-            if streamed:
-                sampler = _Endless()
-            elif shuffle:
-                sampler = RandomSampler(dataset, generator=generator)  # type: ignore[arg-type]
-            else:
-                sampler = SequentialSampler(dataset)  # type: ignore[arg-type]
+            sampler = _default_sampler(dataset, shuffle, generator)
         if batch_sampler is None and batch_size is not None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.batch_size = batch_size
@@ -96,9 +80,7 @@ class DataLoader(Generic[_T_co]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and "_initialized" in self.__dict__:
-            raise ValueError(
-                f"{name} attribute should not be set after {type(self).__name__} is initialized: make a new one instead"
-            )
+            raise ValueError(f"{name} of a {type(self).__name__} can't be changed: make a new one")
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:
@@ -132,13 +114,33 @@ def _check_workers(num_workers: int, timeout: float, prefetch_factor: Any, persi
         raise ValueError(f"prefetch_factor option should be non-negative, got {prefetch_factor}")
 
 
-def _check_streamed(shuffle: Any, sampler: Any, batch_sampler: Any) -> None:
-    unwanted = {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batch_sampler}
-    for name, value in unwanted.items():
-        if value is not None:
-            raise ValueError(
-                f"DataLoader with IterableDataset: expected unspecified {name} option, but got {name}={value}"
-            )
+def _check_order(
+    dataset: Any, batch_size: int | None, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool
+) -> None:
+    """Each question (which samples, in which order, how many at a time) may be answered by one argument only."""
+    if isinstance(dataset, IterableDataset):
+        for name, value in {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batch_sampler}.items():
+            if value is not None:
+                raise ValueError(f"an IterableDataset has an order of its own: leave {name} out, got {name}={value}")
+    if batch_sampler is not None:
+        others = {
+            "batch_size": batch_size != 1,
+            "shuffle": shuffle,
+            "sampler": sampler is not None,
+            "drop_last": drop_last,
+        }
+        if given := [name for name, is_given in others.items() if is_given]:
+            raise ValueError(f"batch_sampler says which batches there are: leave out {', '.join(given)}")
+    elif batch_size is None and drop_last:
+        raise ValueError("batch_size=None turns batching off, so there is no last batch to drop: leave drop_last out")
+    if shuffle and sampler is not None:
+        raise ValueError("sampler says the order: leave shuffle out")
+
+
+def _default_sampler(dataset: Any, shuffle: bool | None, generator: Generator | None) -> Sampler[Any]:
+    if isinstance(dataset, IterableDataset):
+        return _Endless()
+    return RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
 
 
 class _Endless(Sampler[None]):
@@ -156,30 +158,30 @@ def _make_fetch(loader: DataLoader[Any]) -> Callable[[Any], Any]:
 
     It does not hold on to the loader. It raises StopIteration when a stream has ended.
     """
-    dataset, collate = loader.dataset, loader.collate_fn
+    dataset: Any = loader.dataset
+    collate: Callable[[Any], Any] = loader.collate_fn
     batched = loader.batch_sampler is not None
     if isinstance(dataset, IterableDataset):
         stream = iter(dataset)
         if not batched:
-            return lambda _: collate(next(stream))  # type: ignore[arg-type]
-        least = loader.batch_size if loader.drop_last else 1
+            return lambda _: collate(next(stream))
+        least = (loader.drop_last and loader.batch_size) or 1
 
         def fetch_from_stream(request: list[None]) -> Any:
             samples = list(itertools.islice(stream, len(request)))
-            if len(samples) < least:  # type: ignore[operator]
+            if len(samples) < least:
                 raise StopIteration
             return collate(samples)
 
         return fetch_from_stream
     if not batched:
-        return lambda index: collate(dataset[index])  # type: ignore[arg-type]
-    whole = collate is default_collate
+        return lambda index: collate(dataset[index])
 
     def fetch(indices: list[Any]) -> Any:
-        if whole and (batch := _gather(dataset, indices)) is not None:
+        if collate is default_collate and (batch := _gather(dataset, indices)) is not None:
             return batch
         if callable(getattr(dataset, "__getitems__", None)):
-            return collate(dataset.__getitems__(indices))  # type: ignore[attr-defined]
+            return collate(dataset.__getitems__(indices))
         return collate([dataset[i] for i in indices])
 
     return fetch

@@ -204,8 +204,7 @@ def random_split(
         lengths = _whole_lengths(lengths, total)
     if sum(lengths) != total:
         raise ValueError(
-            "Sum of input lengths does not equal the length of the input dataset! "
-            f"{list(lengths)} sum to {sum(lengths)}, the dataset has {total} samples"
+            f"random_split: the parts {list(lengths)} sum to {sum(lengths)}, but the dataset has {total} samples"
         )
     if not all(isinstance(length, int) for length in lengths):
         raise TypeError(f"random_split: lengths must be integers, or fractions that sum to 1, got {list(lengths)}")
@@ -217,11 +216,11 @@ def random_split(
 def _whole_lengths(fractions: Sequence[float], total: int) -> list[int]:
     for i, fraction in enumerate(fractions):
         if not 0 <= fraction <= 1:
-            raise ValueError(f"Fraction at index {i} is not between 0 and 1: {fraction}")
+            raise ValueError(f"random_split: share {i} is {fraction}; shares lie between 0 and 1")
     counts = [math.floor(total * fraction) for fraction in fractions]
     for i in range(total - sum(counts)):
         counts[i % len(counts)] += 1
     for i, count in enumerate(counts):
         if count == 0:
-            warnings.warn(f"Length of split at index {i} is 0. This might result in an empty dataset.")
+            warnings.warn(f"random_split: part {i} gets no samples, {total} are too few for its share")
     return counts

@@ -1,0 +1,42 @@
+"""Interleaved rounds: every candidate is timed in turn, many times over, and the medians are compared.
+
+A slow moment of the machine then falls on all candidates alike.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+
+
+def interleaved(candidates: dict[str, Callable[[], object]], *, rounds: int = 15, seconds: float = 0.05) -> dict[str, float]:
+    """Median seconds a call for each candidate. Each round runs each candidate for about `seconds`."""
+    counts = {}
+    for name, call in candidates.items():
+        for _ in range(3):
+            call()
+        start = time.perf_counter()
+        call()
+        counts[name] = max(1, int(seconds / max(time.perf_counter() - start, 1e-7)))
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for name, call in candidates.items():
+                start = time.perf_counter()
+                for _ in range(counts[name]):
+                    call()
+                taken[name].append((time.perf_counter() - start) / counts[name])
+    finally:
+        gc.enable()
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def row(what: str, figures: dict[str, float], unit: float = 1e6, digits: int = 1) -> str:
+    """A table row: the figures in 1/unit seconds and flambeau's ratio to torch's."""
+    cells = " | ".join(f"{v * unit:.{digits}f}" for v in figures.values())
+    ratio = figures["flambeau"] / figures["torch"] if "torch" in figures else float("nan")
+    return f"| {what} | {cells} | {ratio:.2f} |"
