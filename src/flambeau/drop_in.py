@@ -12,7 +12,7 @@ import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -60,13 +60,28 @@ class _AliasLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec
-        _dress()
+
+
+def _dressed_when_loaded(spec: ModuleSpec | None) -> ModuleSpec | None:
+    """The spec of a flambeau module that is imported late, whose classes shall have torch's names too."""
+    if spec is not None and spec.loader is not None:
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            if is_installed():
+                _dress()
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+    return spec
 
 
 class _Aliases(MetaPathFinder):
     """Finds torch's modules, in front of all other finders, so that an installed torch is never met."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        if name.startswith("flambeau."):
+            return _dressed_when_loaded(PathFinder.find_spec(name, path, target))
         ours = _ours(name)
         if ours is None:
             return None
@@ -136,7 +151,7 @@ def _dress() -> None:
 
 
 def _dress_module(module: ModuleType) -> None:
-    before = {name: vars(module)[name] for name in ("__getattr__", "__path__") if name in vars(module)}
+    before: dict[str, Any] = {name: vars(module)[name] for name in ("__getattr__", "__path__") if name in vars(module)}
     own = before.get("__getattr__")
 
     def __getattr__(name: str) -> Any:

@@ -257,6 +257,11 @@ def test_claims_are_checked(claim):
     refuse(archive(CLAIMS[claim], FOUR))
 
 
+def test_huge_views_of_little_cost_nothing():
+    pickled = b"ctorch._utils\n_rebuild_parameter\n(" + tensor(size=(2**40,), stride=(0,))[2:-1] + b"\x88NtR."
+    assert checkpoint.load(io.BytesIO(archive(pickled, FOUR))).shape == (2**40,)
+
+
 def test_attributes_cannot_hide_what_a_tensor_has():
     for name in ("_storage", "_view", "data", "shape", "grad", "__class__", "backward", "__dict__"):
         attributes = b"}X" + struct.pack("<I", len(name)) + name.encode() + b"K\x01s"

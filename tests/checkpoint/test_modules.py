@@ -8,11 +8,11 @@ import sys
 
 import pytest
 import torch
-from oracle import same
 
 import flambeau as fb
 import flambeau.nn
 from flambeau import checkpoint
+from oracle import same
 
 
 def to_ours(obj, **kwargs):
@@ -149,11 +149,6 @@ def test_modules_need_trust():
 
 
 def test_what_is_missing_is_named():
-    file = io.BytesIO()
-    torch.save(torch.nn.TransformerEncoderLayer, file)
-    data = file.getvalue().replace(b"TransformerEncoderLayer", b"TransformerEncoderLaser")
-    with pytest.raises((AttributeError, RuntimeError), match="TransformerEncoderLaser|checksum"):
-        checkpoint.load(io.BytesIO(data), weights_only=False)
     old = io.BytesIO()
     torch.save(torch.nn.TransformerEncoderLayer, old, _use_new_zipfile_serialization=False)
     data = old.getvalue().replace(b"TransformerEncoderLayer", b"TransformerEncoderLaser")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import io
 import pathlib
+import pickle
 import warnings
 import zipfile
 
@@ -400,10 +401,12 @@ def test_errors_of_load(tmp_path):
         checkpoint.load(tmp_path / "missing.pt")
     with pytest.raises(IsADirectoryError):
         checkpoint.load(tmp_path)
+    with pytest.raises(TypeError, match="rb"):
+        checkpoint.load(io.StringIO("text"))
     with pytest.raises(AttributeError, match="seekable"):
         checkpoint.load(5)
     with pytest.raises(RuntimeError, match="pickle_module"):
-        checkpoint.load(written_by_torch(1), pickle_module=__import__("pickle"), weights_only=True)
+        checkpoint.load(written_by_torch(1), pickle_module=pickle, weights_only=True)
     with pytest.warns(UserWarning, match="weights_only=False"):
         checkpoint.load(written_by_torch(1), weights_only=True, encoding="latin1")
 
@@ -429,6 +432,37 @@ def test_what_flambeau_does_not_have(make, text):
 def test_a_saved_storage():
     ours = theirs_to_ours(torch.arange(3, dtype=torch.int16).untyped_storage())
     assert ours.tolist() == [0, 0, 1, 0, 2, 0] and ours.nbytes() == 6
+
+
+class Marked(fb.Tensor):
+    """A user's subclass."""
+
+
+def test_subclasses():
+    made = fb.Tensor._make_subclass(Marked, fb.ones(3))
+    made.note = 1
+    ours = checkpoint.load(written_by_us(made), weights_only=False)
+    assert type(ours) is Marked and ours.note == 1 and ours.tolist() == [1, 1, 1]
+    with pytest.raises(pickle.UnpicklingError, match="Marked"):
+        checkpoint.load(written_by_us(made))
+    with checkpoint.safe_globals([Marked]):
+        assert type(checkpoint.load(written_by_us(made))) is Marked
+
+
+def test_uninitialized():
+    for kind in ("UninitializedParameter", "UninitializedBuffer"):
+        ours = theirs_to_ours(getattr(torch.nn.parameter, kind)())
+        assert type(ours).__name__ == kind
+        assert type(torch.load(written_by_us(ours), weights_only=False)).__name__ == kind
+
+
+def test_memory_shared_with_numpy():
+    array = np.arange(6.0).reshape(2, 3)
+    tensor = fb.from_numpy(array)
+    file = written_by_us([tensor, tensor[1]])
+    array[1, 0] = 9
+    assert tensor[1, 0].item() == 9
+    assert [t.tolist() for t in torch.load(file)] == [[[0, 1, 2], [3, 4, 5]], [3, 4, 5]]
 
 
 def test_safetensors(tmp_path):

@@ -409,8 +409,9 @@ def test_any_nesting(data: Any, dtype: str | None) -> None:
     ours, theirs = attempt(fb), attempt(torch)
     if isinstance(theirs, Exception):
         assert isinstance(ours, Exception)
+    elif isinstance(ours, Exception):
+        assert theirs.numel() == 0, ours  # PyTorch does not look further into data of which nothing is left
     else:
-        assert not isinstance(ours, Exception), ours
         same(ours, theirs, rtol=0, atol=0)
 
 
@@ -451,7 +452,7 @@ def test_ragged_data_says_where() -> None:
         fb.tensor([[1], [2, 3]])
     with pytest.raises(TypeError, match="not a sequence"):
         fb.tensor([[1, 2], 3])
-    with pytest.raises(ValueError, match="only one element tensors can be converted to Python scalars"):
+    with pytest.raises(ValueError, match="only one-element tensors can be converted to Python scalars"):
         fb.tensor([fb.ones(2), fb.ones(2)])
 
 

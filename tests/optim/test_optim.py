@@ -2,9 +2,7 @@
 
 import copy
 import pickle
-import warnings
 
-import jax
 import pytest
 import torch
 from torch.testing._internal.common_optimizers import optim_db
@@ -37,7 +35,6 @@ SAMPLES = MORE + [
     if info.optim_cls.__name__ in NAMES
     for sample in info.optim_inputs_func(device="cpu")
 ]
-DTYPES = (torch.float32, torch.float64, torch.complex64)
 
 
 def identify(case):
@@ -68,9 +65,11 @@ def compare(mine, its, **tolerances):
 
 @pytest.mark.parametrize("name, options", SAMPLES, ids=identify)
 def test_steps(name, options):
-    """Twenty steps on parameters of several dtypes and shapes."""
-    ours, theirs = parameters(*DTYPES)
-    ours, theirs = [*ours, fb.zeros(0).requires_grad_()], [*theirs, torch.zeros(0).requires_grad_()]
+    """Twenty steps on parameters of several dtypes and shapes in one group."""
+    theirs = parameters(torch.float32)[1][::2] + [
+        parameters(dtype, shapes=[shape])[1][0] for dtype, shape in ((torch.float64, (5,)), (torch.float32, (2, 0)))
+    ]
+    ours = to_flambeau(theirs)
     mine = getattr(optim, name)(ours, **to_flambeau(options))
     its = getattr(torch.optim, name)(theirs, **options)
     for step in range(20):
@@ -81,7 +80,7 @@ def test_steps(name, options):
             compare(mine, its)
     # in float32 closer than the general tolerance (a centred variance is a small difference of large numbers)
     if not options.get("centered"):
-        same(ours[:3], theirs[:3], rtol=2e-6, atol=2e-7)
+        same(ours[:2], theirs[:2], rtol=2e-6, atol=2e-7)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -223,6 +222,19 @@ def test_missing_gradients():
         same(mine.state_dict(), its.state_dict())
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_complex(name):
+    """Real and imaginary parts are parameters of their own."""
+    ours, theirs = parameters(torch.complex64, shapes=[(3,)])
+    options = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
+    mine, its = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+    for step in range(4):
+        set_gradients(ours, theirs, step)
+        mine.step()
+        its.step()
+    compare(mine, its)
+
+
 def test_first_gradient_is_not_damped():
     """Also for a parameter that gets its first gradient later than the others."""
     ours, theirs = parameters(torch.float32)
@@ -353,7 +365,6 @@ ERRORS = [
     lambda o, t: o.Optimizer([t.ones(1)], {}).step(),
     lambda o, t: o.SGD([t.ones(1)], lr=t.tensor(-1.0)),
     lambda o, t: o.SGD([t.ones(1)], lr=t.tensor([0.1, 0.2])),
-    lambda o, t: o.SGD([t.ones(1)], lr="a"),
     lambda o, t: o.SGD([t.ones(1)], momentum=-1),
     lambda o, t: o.SGD([t.ones(1)], nesterov=True),
     lambda o, t: o.SGD([t.ones(1)], fused=True, foreach=True),
@@ -507,7 +518,10 @@ def test_hooks():
     histories = []
     for library, tensors in ((optim, fb), (torch.optim, torch)):
         log = []
-        note = lambda what, log=log: lambda *args: log.append((what, len(args), args[1] if "step" in what else None))  # noqa: E731
+
+        def note(what, log=log):
+            return lambda *args: log.append((what, len(args)))
+
         module = __import__(library.__name__ + ".optimizer", fromlist=["x"])
         weight = tensors.ones(2)
         optimizer = library.SGD([weight])
@@ -525,7 +539,7 @@ def test_hooks():
             optimizer.register_state_dict_post_hook(lambda o, state: dict(state, extra=1), prepend=True),
             optimizer.register_load_state_dict_pre_hook(note("load")),
             optimizer.register_load_state_dict_pre_hook(
-                lambda o, state, log=log: log.append(("first", state["extra"], None)), prepend=True
+                lambda o, state, log=log: log.append(("first", state["extra"])), prepend=True
             ),
             optimizer.register_load_state_dict_post_hook(note("loaded")),
         ]
@@ -575,20 +589,3 @@ def test_own_optimizers():
         assert optimizer.state_dict()["state"] == {0: {"calls": 1}}
         Twice([weight], lr=0.5).step()
         assert weight.tolist() == pytest.approx([-0.1, 3.1])
-
-
-def test_nothing_is_compiled_for_a_new_state():
-    """A first step costs one program; the state starts from host memory."""
-    ours, theirs = parameters(torch.float32, shapes=((7, 3), (11,), (13, 1, 2)))
-    set_gradients(ours, theirs, 0)
-    optimizer = optim.Adam(ours, lr=0.2)
-    optimizer._prepare(0, optimizer.param_groups[0])
-    compiled = []
-    with warnings.catch_warnings(), jax.log_compiles(False):
-        original = jax.stages.Lowered.compile
-        try:
-            optimizer._complete(ours, optimizer.param_groups[0], ("exp_avg", "exp_avg_sq"))
-        finally:
-            jax.stages.Lowered.compile = original
-    assert not compiled
-    assert all(not bool(value.any()) for state in optimizer.state.values() for value in state.values())

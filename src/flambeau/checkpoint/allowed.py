@@ -32,9 +32,9 @@ def check_key(key: Any) -> None:
         one = left.pop()
         nodes += 1
         if isinstance(one, (tuple, frozenset)):
-            left.extend(one)
-            if len(left) + nodes > _KEY_NODES:
+            if len(left) + len(one) + nodes > _KEY_NODES:
                 raise RuntimeError(f"the checkpoint has a dict key or set member of more than {_KEY_NODES} parts")
+            left.extend(one)
         elif not isinstance(one, _HASHABLE) and not is_added(type(one)):
             raise RuntimeError(f"the checkpoint has a dict key or set member of the type {type(one).__name__}")
 

@@ -73,6 +73,8 @@ def load(
 def _load(file: Any, restore: Any, unpickle: Any, mmap: bool | None) -> Any:
     start = file.tell()
     head = file.read(len(MAGIC))
+    if not isinstance(head, bytes):
+        raise TypeError("torch.load needs a binary file, and this one gives text: open it with mode 'rb'")
     file.seek(start)
     if head == MAGIC:
         mapped = np.memmap(file, np.uint8, "r") if mmap else None

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ..core import dtypes
+from ..core.autograd import Function, RemovableHandle
 from ..core.devices import device
 from ..core.size import Size
 from ..core.tensor import Tensor
@@ -73,8 +74,13 @@ TORCH: dict[tuple[str, str], Any] = {
     ("torch.storage", "UntypedStorage"): UNTYPED,
     ("torch", "UntypedStorage"): UNTYPED,
 }
+# the same for what only trusted files may name
+TRUSTED: dict[tuple[str, str], Any] = {
+    ("torch.utils.hooks", "RemovableHandle"): RemovableHandle,
+    ("torch.autograd.function", "Function"): Function,
+}
 _WRITTEN: dict[int, tuple[str, str]] = {}
-for _name, _object in TORCH.items():
+for _name, _object in (TORCH | TRUSTED).items():
     _WRITTEN.setdefault(id(_object), _name)
 
 _FOREIGN_DTYPES = (
@@ -128,9 +134,10 @@ def written(thing: Any, name: str | None = None) -> tuple[str, str] | None:
     """Under which (module, name) something of flambeau's is written, so that torch finds its own; None for all else."""
     if (known := _WRITTEN.get(id(thing))) is not None:
         return known
-    module = getattr(thing, "__module__", None)
-    name = name or getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or there(module) == module:
+    if not isinstance(thing, (type, FunctionType)):
+        return None
+    module, name = thing.__module__, name or thing.__qualname__
+    if there(module) == module or "<locals>" in name:
         return None
     for namespace in _NAMESPACES if module.startswith(("flambeau.core.", "flambeau.ops.")) else ():
         found = sys.modules.get(here(namespace))
@@ -144,7 +151,8 @@ def find(module: str, name: str) -> Any:
 
     Raises RuntimeError for what flambeau cannot have, AttributeError for what it does not have yet.
     """
-    if (known := TORCH.get((module, name))) is not None:
+    known = TORCH.get((module, name)) or TRUSTED.get((module, name))
+    if known is not None:
         return known
     if (reason := unsupported(module, name)) is not None:
         raise RuntimeError(reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -156,6 +157,13 @@ def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan) -> Any:
             known = names.written(obj, name)
             if known is None:
                 super().save_global(obj, name)
+                return
+            path, _, last = known[1].rpartition(".")
+            if path and self.proto < 4:  # such a pickle has no names with dots
+                owner: Any = sys.modules[obj.__module__]
+                for part in path.split("."):
+                    owner = getattr(owner, part)
+                self.save_reduce(getattr, (owner, last), obj=obj)
                 return
             if self.proto >= 4:
                 self.save(known[0])

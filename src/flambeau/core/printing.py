@@ -47,7 +47,12 @@ def set_printoptions(
     stays as it is, but for `sci_mode`, which every call sets: None lets the values decide.
     """
     global _options
-    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    given: dict[str, Any] = {
+        "precision": precision,
+        "threshold": threshold,
+        "edgeitems": edgeitems,
+        "linewidth": linewidth,
+    }
     base = PROFILES.get(profile, _options) if profile is not None else _options
     _options = replace(base, sci_mode=sci_mode, **{k: v for k, v in given.items() if v is not None})
 

@@ -161,14 +161,15 @@ class Generator:
         out = empty_on_host((n,), dtype)
         scale, shift = (high - low, low) if out.dtype == np.float64 else _single_range(low, high)
         edge, start = out.dtype.type(high), out.dtype.type(low)
+        # rounding can reach the end that is left out, but for a product of the 24 or 53 bits with one factor
+        rounds = out.itemsize < 4 or scale < 1e-25 or shift not in (0.0, -scale / 2)
         for chunk in _chunks(n):
             part = out[chunk]
             if out.dtype == np.float64:
                 part[...] = fused(self._doubles(part.size), scale, shift)
             else:
                 self._single(part, scale, shift)
-            # rounding can reach the end that is left out
-            if (low != 0.0 or high != 1.0 or out.itemsize < 4) and (reached := part == edge).any():
+            if rounds and (reached := part == edge).any():
                 part[reached] = start
         return out
 
@@ -177,7 +178,7 @@ class Generator:
         words = self.words(out.size)
         words &= np.uint32(0xFFFFFF)
         values = words.view(np.int32)
-        if shift == 0.0 or scale == -2.0 * shift:
+        if (shift == 0.0 or scale == -2.0 * shift) and scale > 1e-25:
             # around 0 the shift can be done in integers, which leaves one product and its rounding
             if shift:
                 values -= np.int32(1 << 23)
@@ -341,11 +342,11 @@ class Generator:
         return np.stack(rows) if rows else np.empty((0, n), np.int64)
 
 
-def empty_on_host(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def empty_on_host(shape: tuple[int, ...], dtype: Any, zeros: bool = False) -> np.ndarray:
     """Memory for values that go to a device, aligned so that JAX on the CPU can keep it without a copy."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + 64, np.uint8)
+    memory = (np.zeros if zeros else np.empty)(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].view(dtype).reshape(shape)
 

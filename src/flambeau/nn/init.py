@@ -19,6 +19,7 @@ from ..core import devices
 from ..core.grad_mode import no_grad
 from ..core.random import Generator
 from ..core.tensor import Tensor
+from ..ops import random as draws
 from ..ops.creation import filled, number_of
 from ..ops.random import draw, fill_drawn
 
@@ -114,13 +115,13 @@ def _need_dimensions(tensor: Tensor, text: str, low: int, high: int) -> tuple[in
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Values from [a, b)."""
     with no_grad():
-        return tensor.uniform_(a, b, generator=generator)
+        return draws.uniform_(tensor, a, b, generator=generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal values."""
     with no_grad():
-        return tensor.normal_(mean, std, generator=generator)
+        return draws.normal_(tensor, mean, std, generator=generator)
 
 
 def trunc_normal_(
@@ -134,7 +135,7 @@ def trunc_normal_(
     """Normal values, those outside [a, b] drawn anew."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
+            f"trunc_normal_: the mean {mean:g} lies more than 2 std (std is {std:g}) outside [a, b] = [{a:g}, {b:g}]. "
             "The distribution of values may be incorrect.",
             UserWarning,
             stacklevel=2,

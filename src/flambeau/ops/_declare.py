@@ -36,6 +36,16 @@ def unary(
     return operator(promote=promote, inplace=inplace, **options)(function)
 
 
+def named_by_numbers(name: str, without: int, among: int) -> Callable[[list[Any]], str]:
+    """The printed name of a tape node, whose ending says whether a Python number was among the arguments."""
+
+    def label(arguments: list[Any]) -> str:
+        ending = without if all(hasattr(a, "ndim") for a in arguments) else among
+        return f"{name}Backward{ending}"
+
+    return label
+
+
 def alias(
     name: str, target: Callable[..., Any], *, methods: bool = True, public: tuple[str, ...] = ("torch",)
 ) -> Callable[..., Any]:

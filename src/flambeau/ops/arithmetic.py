@@ -13,7 +13,7 @@ from ..core import dtypes
 from ..core.operator import Array, Scalar, composite, operator, write_result
 from ..core.tensor import Tensor
 from ._checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse
-from ._declare import alias, unary
+from ._declare import alias, named_by_numbers, unary
 from .layer_support import scalar_name
 
 _NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
@@ -192,7 +192,7 @@ def _div_rounded(input: Array, other: Array, *, rounding_mode: str) -> Array:
     return (_floor_quotient if rounding_mode == "floor" else _trunc_quotient)(input, other)
 
 
-@operator(promote="common", public=(), methods=False)
+@operator(promote="common", public=(), methods=False, grad=named_by_numbers("Remainder", 1, 0))
 def _remainder(input: Array, other: Array) -> Array:
     _real_only("remainder_cpu", input)
     if category(input) == INTEGER:
@@ -201,7 +201,7 @@ def _remainder(input: Array, other: Array) -> Array:
     return jnp.where((left != 0) & ((other < 0) != (left < 0)), left + other, left)
 
 
-@operator(promote="common", public=(), methods=False)
+@operator(promote="common", public=(), methods=False, grad=named_by_numbers("Fmod", 1, 0))
 def _fmod(input: Array, other: Array) -> Array:
     _real_only("fmod_cpu", input)
     return lax.rem(*jnp.broadcast_arrays(input, other))
@@ -328,7 +328,12 @@ def _float_power_jvp(primals: Any, tangents: Any) -> Any:
     return result, by_base * tx + by_exponent * ty
 
 
-@operator(promote="common", public=(), methods=False, grad="PowBackward1")
+def _power_name(arguments: list[Any]) -> str:
+    base, exponent = (hasattr(a, "ndim") for a in arguments)
+    return f"PowBackward{2 if not base else 1 if exponent else 0}"
+
+
+@operator(promote="common", public=(), methods=False, grad=_power_name)
 def _pow_tensor(input: Array, exponent: Array) -> Array:
     return _power(input, exponent)
 
@@ -392,7 +397,7 @@ def _cut_to(x: jax.Array, high: jax.Array) -> jax.Array:
     return jnp.where((x > high) | _is_nan(high), high, x)
 
 
-@operator(promote="common", inplace=True, grad="ClampBackward1")
+@operator(promote="common", inplace=True, grad=named_by_numbers("Clamp", 0, 1))
 def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """`input`, cut to lie between `min` and `max` (numbers or tensors, or one None). `max` wins if below `min`."""
     if min is None and max is None:
@@ -454,7 +459,7 @@ def fmin(input: Array, other: Array) -> Array:
 # --- of two or three tensors -----------------------------------------------------------------------------------------
 
 
-@operator(inplace=True)
+@operator(inplace=True, grad=named_by_numbers("Lerp", 1, 0))
 def lerp(input: Array, end: Array, weight: Array) -> Array:
     """`input + weight * (end - input)`; `weight` is a number or a tensor. All must have one floating dtype."""
     refuse("lerp_kernel_scalar", input, BOOL, INTEGER)

@@ -96,8 +96,9 @@ def filled(shape: tuple[int, ...], value: Any) -> Callable[[np.dtype], np.ndarra
     """A maker of arrays that hold one value."""
 
     def fill(dtype: np.dtype) -> np.ndarray:
-        made = empty_on_host(shape, dtype)
-        made.fill(cast_number(value, dtype) if value else dtype.type(0))
+        made = empty_on_host(shape, dtype, zeros=not value)
+        if value:
+            made.fill(cast_number(value, dtype))
         return made
 
     return fill
@@ -233,7 +234,10 @@ def _leaf_dtype(leaf: Any) -> dtypes.dtype:
 def _leaf_value(leaf: Any) -> Any:
     if isinstance(leaf, Tensor):
         if leaf._array.size != 1:
-            raise ValueError("only one element tensors can be converted to Python scalars")
+            raise ValueError(
+                f"only one-element tensors can be converted to Python scalars, got one of shape {list(leaf.shape)}; "
+                "torch.stack makes one tensor of several"
+            )
         return leaf._array.item()
     return leaf.item() if isinstance(leaf, (np.generic, np.ndarray)) else leaf
 
@@ -328,7 +332,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(data, dtype=dtype, device=device)
 
 
-def _converted(source: Tensor, dtype: Any, device: Any) -> Tensor:
+def _converted(source: Any, dtype: Any, device: Any) -> Any:
     target = as_dtype(dtype) or source.dtype
     where = source.device if device is None else devices.device(device)
     if target is source.dtype and devices.to_jax(where) is devices.to_jax(source.device):
@@ -350,7 +354,7 @@ def asarray(
         else:
             made = tensor(obj, dtype=dtype, device=device)
     else:
-        source = obj if isinstance(obj, Tensor) else from_numpy(obj)
+        source: Any = obj if isinstance(obj, Tensor) else from_numpy(obj)
         made = _converted(source, dtype, device)
         if copy is False and made is not source:
             raise ValueError(f"can't alias tensor with dtype '{source.dtype}' into dtype '{made.dtype}'.")

@@ -118,11 +118,11 @@ def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -
     Raises RuntimeError for an index out of range, of another rank or larger than the input in another dimension.
     """
     axis = normalized_dim(dim, input.ndim)
-    _integers("gather", index)
     shape = index.shape
-    input, index = _raised(input), _raised(index)
     if index.size == 0:
         return jnp.zeros(shape, input.dtype)
+    _integers("gather", index)
+    input, index = _raised(input), _raised(index)
     if input.ndim != index.ndim:
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     for i, (n, limit) in enumerate(zip(index.shape, input.shape, strict=True)):
@@ -182,14 +182,13 @@ def _scattered(input: jax.Array, dim: int, index: jax.Array, src: Any, reduce: s
     value = _number_for(input, src) if number else src
     input, where, picked = _scatter_places("scatter", input, dim, index, None if number else value)
     value = value if picked is None else picked
-    target = input.at[where]
     if reduce == "add":
-        made = target.add(value, **_AT)
+        made = _add_at(input, where, value, **_AT)
     elif reduce == "multiply":
         made = _reduce_at(input, jnp.broadcast_to(value, where[0].shape), where, "prod", True)
     else:
         # of equal places, the last one wins; the gradient goes to all of them, as in PyTorch
-        made = target.set(value, **_AT, unique_indices=True)
+        made = input.at[where].set(value, **_AT, unique_indices=True)
     return made.reshape(shape)
 
 
@@ -218,7 +217,7 @@ def scatter_add(input: Array, dim: int, index: Array, src: Array) -> Array:
     if src.aval.weak_type:
         raise TypeError("scatter_add(): argument 'src' (position 4) must be Tensor, not a number")
     made, where, values = _scatter_places("scatter_add", input, dim, index, src)
-    return made.at[where].add(values, **_AT).reshape(input.shape)
+    return _add_at(made, where, values, **_AT).reshape(input.shape)
 
 
 @indexed()
@@ -234,6 +233,11 @@ def scatter_reduce(
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}.")
     made, where, values = _scatter_places("scatter_reduce", input, dim, index, src)
     return _reduce_at(made, values, where, reduce, include_self).reshape(input.shape)
+
+
+def _add_at(input: jax.Array, where: Any, values: Any, **how: Any) -> jax.Array:
+    target = input.at[where]
+    return target.max(values, **how) if input.dtype == np.bool_ else target.add(values, **how)
 
 
 def _neutral(reduce: str, dtype: Any) -> Any:
@@ -254,7 +258,7 @@ def _reduce_at(input: jax.Array, values: jax.Array, where: Any, reduce: str, inc
         neutral = jnp.asarray(_neutral(reduce, input.dtype), input.dtype)
         input = input.at[where].set(neutral, **_AT, unique_indices=True)
     if reduce == "sum":
-        return input.at[where].add(values, **_AT)
+        return _add_at(input, where, values, **_AT)
     if reduce == "mean":
         ones = jnp.full(input.shape, int(include_self), np.int64)
         count = jnp.maximum(ones.at[where].add(1, **_AT), 1)
@@ -268,7 +272,7 @@ def _reduce_at(input: jax.Array, values: jax.Array, where: Any, reduce: str, inc
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _extreme_or_product(input: jax.Array, values: jax.Array, where: Any, reduce: str) -> jax.Array:
     target = input.at[where]
-    if reduce == "prod":
+    if reduce == "prod" and input.dtype != np.bool_:
         return target.multiply(values, **_AT)
     return target.max(values, **_AT) if reduce == "amax" else target.min(values, **_AT)
 
@@ -357,7 +361,7 @@ def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: Sca
     axis, source = _slices("index_add", input, dim, index, source)
     if not (isinstance(alpha, int) and alpha == 1):
         source = source * jnp.asarray(alpha).astype(source.dtype)
-    made = _raised(input).at[_along(axis, index)].add(source, **_AT)
+    made = _add_at(_raised(input), _along(axis, index), source, **_AT)
     return made.reshape(input.shape)
 
 
@@ -430,8 +434,10 @@ def index_fill(input: Array, dim: int, index: Array, value: Array) -> Array:
         raise RuntimeError(
             f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
         )
-    made = _raised(input).at[_along(axis, index)].set(value.astype(input.dtype), unique_indices=True)
-    return made.reshape(input.shape)
+    made = _raised(input)
+    chosen = jnp.zeros(made.shape[axis], np.bool_).at[index.reshape(-1)].set(True)
+    chosen = chosen.reshape([-1 if i == axis else 1 for i in range(made.ndim)])
+    return jnp.where(chosen, value.astype(input.dtype), made).reshape(input.shape)
 
 
 # --- index_put, take, put ---------------------------------------------------------------------------------------------
@@ -453,7 +459,7 @@ def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
             f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
             f"shape {list(target)}"
         )
-    return input.at[where].add(values)
+    return _add_at(input, where, values)
 
 
 @composite(inplace=True)
@@ -510,9 +516,8 @@ def put(input: Array, index: Array, source: Array, accumulate: bool = False) -> 
         )
     if input.size == 0 and index.size:
         raise IndexError("put_(): tried to put elements into an empty tensor")
-    target = input.reshape(-1).at[index.reshape(-1)]
-    values = source.reshape(-1)
-    made = target.add(values) if accumulate else target.set(values, unique_indices=True)
+    flat, where, values = input.reshape(-1), index.reshape(-1), source.reshape(-1)
+    made = _add_at(flat, where, values) if accumulate else flat.at[where].set(values, unique_indices=True)
     return made.reshape(input.shape)
 
 

@@ -25,7 +25,8 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
     if isinstance(array, jax.core.Tracer):
         raise RuntimeError(
             f"{name}: the shape of the result depends on the values of a tensor, which are not known while a "
-            "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or call it outside it."
+            "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or call this "
+            "outside of it."
         )
     return np.asarray(array)
 
@@ -113,6 +114,8 @@ _attach(copy_, ("copy_",))
 def _number(value: Any, input: Tensor) -> Any:
     """A Python number as an element of `input`; RuntimeError if it does not fit. Tensors stay."""
     if isinstance(value, Tensor):
+        if value.dtype.is_complex and not input.dtype.is_complex:
+            raise RuntimeError(f"value cannot be converted to type {input.dtype.name} without overflow")
         return value
     cast = cast_number(value, input._np_dtype)
     return cast.item() if input._np_dtype.kind in "iub" else value

@@ -281,7 +281,7 @@ def triu_indices(
 # --- grids -----------------------------------------------------------------------------------------------------------
 
 
-def _members(tensors: tuple[Any, ...]) -> list[Tensor]:
+def _members(tensors: tuple[Any, ...]) -> list[Any]:
     members = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
     for position, member in enumerate(members):
         if not isinstance(member, Tensor):
@@ -334,7 +334,7 @@ def cartesian_prod(*tensors: Any) -> Tensor:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(member.shape)}")
     if len(members) == 1:
         return members[0]
-    grids = meshgrid(*members)
+    grids: Any = meshgrid(*members)
     return namespaces["torch"]["stack"]([g.reshape(-1) for g in grids], 1)
 
 

@@ -149,8 +149,9 @@ def roll(input: Array, shifts: int | tuple[int, ...], dims: int | tuple[int, ...
         return jnp.roll(input, shifts[0])
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
-    axes = tuple(normalized_dim(d, input.ndim) for d in dims)
-    return jnp.roll(input, shifts, axes) if input.ndim else input
+    if input.ndim == 0:
+        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
+    return jnp.roll(input, shifts, tuple(normalized_dim(d, input.ndim) for d in dims))
 
 
 @operator()

@@ -35,14 +35,19 @@ Dim = int | tuple[int, ...] | None
 @operator(grad="SumBackward0")
 def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`. Integers and bools are summed as int64, or in `dtype`."""
-    return jnp.sum(input.astype(summed_dtype(input, dtype)), axes_of(dim, input.ndim), keepdims=keepdim)
+    x = input.astype(summed_dtype(input, dtype))
+    return jnp.sum(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
+
+
+def _no_complex(x: jax.Array) -> None:
+    if category(x) == COMPLEX:
+        raise RuntimeError("nansum on CPU does not support complex inputs")
 
 
 @operator()
 def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`, with nan counted as 0."""
-    if category(input) == COMPLEX:
-        raise RuntimeError("nansum on CPU does not support complex inputs")
+    _no_complex(input)
     x = input.astype(summed_dtype(input, dtype))
     return jnp.sum(jnp.where(x != x, jnp.zeros_like(x), x), axes_of(dim, x.ndim), keepdims=keepdim)
 
@@ -71,6 +76,7 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
         raise RuntimeError(
             f"nanmean(): expected input to have floating point or complex dtype but got {type_name(input)}"
         )
+    _no_complex(input)
     x, axes = input.astype(_mean_dtype(input, dtype)), axes_of(dim, input.ndim)
     missing = x != x
     kept = jnp.sum(jnp.where(missing, jnp.zeros_like(x), x), axes, keepdims=keepdim)
@@ -80,7 +86,8 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
 @operator()
 def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The product over `dim` (one dimension or all). Integers and bools give int64, or `dtype`."""
-    return jnp.prod(input.astype(summed_dtype(input, dtype)), axes_of(dim, input.ndim), keepdims=keepdim)
+    x = input.astype(summed_dtype(input, dtype))
+    return jnp.prod(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
 
 
 @operator()
@@ -181,7 +188,7 @@ min = _extreme("min", jnp.min, jnp.argmin, minimum, "smallest")
 
 def _shared_extreme(name: str, best: Callable[..., jax.Array], word: str) -> Callable[..., Any]:
     def function(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
-        refuse(name, input, COMPLEX)
+        refuse(f"{name[1:]}_values_cpu", input, COMPLEX)
         if dim is None or dim == ():
             _whole(name, input)
         axes = axes_of(dim, input.ndim)
@@ -212,9 +219,8 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> t
 
 def _position(name: str, arg: Callable[..., jax.Array], word: str) -> Callable[..., Any]:
     def function(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
-        if category(input) == BOOL:
-            raise RuntimeError(f"{name}(): does not support bool input")
-        refuse(f"{name}_cpu", input, COMPLEX)
+        if category(input) in (BOOL, COMPLEX):
+            raise RuntimeError(f"{name}(): does not support {str(input.dtype).rstrip('0123456789')} input")
         if dim is None and input.size == 0:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
         axes = axes_of(dim, input.ndim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -212,7 +213,7 @@ def unique_consecutive(
     """The first of each run of equal elements; with `dim`, of equal slices along it. See `unique`."""
     x = _host(input, "unique_consecutive")
     lines = x.reshape(-1) if dim is None else np.moveaxis(x, normalized_dim(dim, x.ndim), 0)
-    flat = lines.reshape(lines.shape[0], -1)
+    flat = lines.reshape(lines.shape[0], math.prod(lines.shape[1:]))
     starts = np.ones(lines.shape[0], bool)
     starts[1:] = (flat[1:] != flat[:-1]).any(axis=1)
     inverse = np.cumsum(starts) - 1

@@ -138,7 +138,7 @@ def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
     title = name.capitalize()
 
     def along(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
-        refuse(f"{name}_cpu", input, BOOL, COMPLEX)
+        refuse("median_cpu", input, BOOL, COMPLEX)
         axes = axes_of(dim, input.ndim)
         need_elements(name, input, axes)
         axis = axes[0] if axes else 0
@@ -146,7 +146,7 @@ def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
         return take_along(input, index, axis, keepdim)
 
     def whole(input: Array) -> Array:
-        refuse(f"{name}_cpu", input, BOOL, COMPLEX)
+        refuse("median_cpu", input, BOOL, COMPLEX)
         if input.size == 0:
             return jnp.full((), jnp.nan if category(input) == FLOAT else jnp.iinfo(input.dtype).min, input.dtype)
         flat = input.reshape(-1)
@@ -318,6 +318,8 @@ def norm(
         if p != "nuc":
             raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
         return _nuclear(x, axes, keepdim)
+    if p == "fro" and dim is not None and len(axes) > 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, axes))}")
     return vector_norm(x, 2.0 if p is None or p == "fro" else float(p), axes, keepdim)
 
 

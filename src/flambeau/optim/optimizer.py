@@ -47,14 +47,11 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
 
 def full_like(array: Any, value: float) -> Any:
     """A constant array of `array`'s shape, dtype and place. Made on the host, so that no program is compiled for it."""
-    filled: Any
     if isinstance(array, jax.core.Tracer):
-        filled = jax.numpy.full(array.shape, value, array.dtype)
-    elif value:
-        filled = jax.device_put(np.full(array.shape, value, array.dtype), array.sharding)
-    else:
-        filled = jax.device_put(np.zeros(array.shape, array.dtype), array.sharding)
-    return filled
+        return jax.numpy.full(array.shape, value, array.dtype)
+    filled = np.full(array.shape, value, array.dtype) if value else np.zeros(array.shape, array.dtype)
+    # bound to a device only if `array` is, since programs are compiled for one or the other
+    return jax.device_put(filled, array.sharding if array.committed else None)
 
 
 class Optimizer:

@@ -168,7 +168,6 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                 _forget(own, name, keep="_parameters")
                 self.register_parameter(name, value)
             elif isinstance(value, Buffer) and not _is_member(own, name):
-                _forget(own, name)
                 self.register_buffer(name, value, value.persistent)
             else:
                 self._set_member(own, name, value)

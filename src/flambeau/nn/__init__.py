@@ -1,0 +1,9 @@
+"""Neural networks: modules, parameters, functions, initialisations, utilities."""
+
+from __future__ import annotations
+
+from . import functional, init
+from .modules import *
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+
+from . import modules, parameter, utils  # isort: skip

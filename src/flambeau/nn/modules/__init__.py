@@ -1,0 +1,26 @@
+"""The module core and the layers, a file per family under PyTorch's file names."""
+
+from __future__ import annotations
+
+from . import container, module
+from .activation import *
+from .batchnorm import *
+from .channelshuffle import *
+from .container import *
+from .conv import *
+from .distance import *
+from .dropout import *
+from .flatten import *
+from .fold import *
+from .instancenorm import *
+from .linear import *
+from .loss import *
+from .module import *
+from .normalization import *
+from .padding import *
+from .pixelshuffle import *
+from .pooling import *
+from .sparse import *
+from .upsampling import *
+
+__all__ = [name for name, value in globals().items() if isinstance(value, type) and issubclass(value, module.Module)]

@@ -1,0 +1,68 @@
+"""Padding layers. `padding` is one number for every side, or (before, after) pairs from the last dimension on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.tensor import Tensor
+from .. import functional as F
+from .module import Module
+from .utils import _ntuple
+
+__all__ = [
+    f"{kind}Pad{n}d" for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero") for n in (1, 2, 3)
+]  # fmt: skip
+
+
+class _PadNd(Module):
+    """Pads the last `_dims` dimensions in the way that `_mode` names."""
+
+    _dims: int
+    _mode: str
+
+    def __init__(self, padding: int | tuple[int, ...]) -> None:
+        super().__init__()
+        self.padding = _ntuple(2 * self._dims)(padding)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pad(input, self.padding, self._mode)
+
+    def extra_repr(self) -> str:
+        return str(self.padding)
+
+
+class _ConstantPadNd(_PadNd):
+    def __init__(self, padding: int | tuple[int, ...], value: float) -> None:
+        Module.__init__(self)
+        self.value = value
+        self.padding = _ntuple(2 * self._dims)(padding)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pad(input, self.padding, "constant", self.value)
+
+    def extra_repr(self) -> str:
+        return f"padding={self.padding}, value={self.value}"
+
+
+class _ZeroPadNd(_ConstantPadNd):
+    def __init__(self, padding: int | tuple[int, ...]) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        return str(self.padding)
+
+
+def _declare(base: type, kind: str, mode: str, doc: str) -> None:
+    """The three classes of a kind: they differ only in how many dimensions they pad."""
+    for n in (1, 2, 3):
+        name = f"{kind}Pad{n}d"
+        text = f"Pads the last {n} dimension{'s' * (n > 1)} {doc}."
+        members: dict[str, Any] = {"_dims": n, "_mode": mode, "__doc__": text, "__module__": __name__}
+        globals()[name] = type(name, (base,), members)
+
+
+_declare(_PadNd, "Reflection", "reflect", "with the input's reflection at its border")
+_declare(_PadNd, "Replication", "replicate", "with the values at the input's border")
+_declare(_PadNd, "Circular", "circular", "with the input's other end")
+_declare(_ConstantPadNd, "Constant", "constant", "with `value`")
+_declare(_ZeroPadNd, "Zero", "constant", "with zeros")
