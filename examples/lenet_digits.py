@@ -46,15 +46,23 @@ class LeNet(nn.Module):
         return self.classifier(self.features(x))
 
 
+MARGIN = 4
+
+
 def digits():
-    """(training set, test set): the 8x8 images enlarged to 24x24 with a margin, as MNIST has it."""
+    """(training set, test set): the 8x8 images enlarged to 24x24, with a margin that a crop to 28x28 may shift in."""
     data = load_digits()
     images = torch.tensor(data.images / 16, dtype=torch.float32).unsqueeze(1)
     images = images.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3)
-    images = F.pad(images, (2, 2, 2, 2))
+    images = F.pad(images, (MARGIN, MARGIN, MARGIN, MARGIN))
     labels = torch.tensor(data.target)
     train, test = train_test_split(range(len(labels)), test_size=0.2, stratify=data.target, random_state=0)
     return TensorDataset(images[train], labels[train]), TensorDataset(images[test], labels[test])
+
+
+def crop(images, top=MARGIN // 2, left=MARGIN // 2):
+    """The 28x28 window at a place; in the middle unless one is given."""
+    return images[..., top : top + 28, left : left + 28]
 
 
 def evaluate(model, dataset):
@@ -62,12 +70,12 @@ def evaluate(model, dataset):
     images, labels = dataset.tensors
     model.eval()
     with torch.no_grad():
-        predicted = torch.cat([model(part).argmax(dim=1) for part in images.split(150)])
+        predicted = torch.cat([model(crop(part)).argmax(dim=1) for part in images.split(120)])
     return predicted, (predicted == labels).float().mean().item()
 
 
 def train(model, training_set, test_set, epochs):
-    """Adam on the cross entropy; returns the loss and the test accuracy of every epoch."""
+    """Adam on the cross entropy of shifted images; returns the loss and the test accuracy of every epoch."""
     loader = DataLoader(training_set, batch_size=32, shuffle=True, drop_last=True)
     optimizer = optim.Adam(model.parameters(), lr=5e-3)
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
@@ -78,8 +86,9 @@ def train(model, training_set, test_set, epochs):
             model.train()
             total = 0.0
             for images, labels in loader:
+                top, left = torch.randint(0, MARGIN + 1, (2,)).tolist()
                 optimizer.zero_grad()
-                loss = F.cross_entropy(model(images), labels)
+                loss = F.cross_entropy(model(crop(images, top, left)), labels)
                 loss.backward()
                 optimizer.step()
                 total += loss.item()

@@ -171,6 +171,40 @@ def test_optimizers():
         assert torch.equal(again.state_dict()["state"][0][key], value)
 
 
+LAYERS = (
+    "Bilinear(2,2,2) Unflatten(1,(2,2)) Conv1d(2,2,1) ConvTranspose2d(2,2,1) AvgPool2d(2) InstanceNorm2d(2) "
+    "GroupNorm(1,2) Softmax(1) CrossEntropyLoss() BCEWithLogitsLoss() Embedding(3,2) PReLU() ModuleList([nn.ReLU()]) "
+    "LazyBatchNorm2d() ParameterList([nn.Parameter(t.ones(2))]) ParameterDict({'a':nn.Parameter(t.ones(2))})"
+)
+
+
+def test_each_layer_has_the_state_that_torch_gives_it():
+    for text in LAYERS.replace(") ", ")|").split("|"):
+        theirs, ours = eval("nn." + text, {"nn": torch.nn, "t": torch}), eval("nn." + text, {"nn": fb.nn, "t": fb})
+        again = to_theirs(ours)
+        assert type(again) is type(theirs) and repr(again) == repr(theirs)
+        assert again.__dict__.keys() == theirs.__dict__.keys(), text
+        back = to_ours(theirs)
+        assert type(back) is type(ours) and repr(back) == repr(ours)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_optimizer_objects(name):
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = getattr(torch.optim, name)([weight], lr=0.1)
+    weight.sum().backward()
+    optimizer.step()
+    ours, ours_optimizer = to_ours([weight, optimizer])
+    assert ours_optimizer.param_groups[0]["params"][0] is ours
+    again, again_optimizer = to_theirs([ours, ours_optimizer])
+    for parameter, holder in ((weight, optimizer), (ours, ours_optimizer), (again, again_optimizer)):
+        parameter.grad = None
+        (parameter * 1).sum().backward()
+        holder.step()
+    same(ours, weight)
+    assert torch.allclose(again, weight)
+
+
 def test_lazy_modules():
     ours = to_ours(torch.nn.LazyLinear(3))
     assert type(ours) is fb.nn.LazyLinear

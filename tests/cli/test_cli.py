@@ -74,7 +74,7 @@ def test_exit_codes_and_tracebacks(tmp_path):
 def here(*arguments):
     """`flambeau *arguments` within this process; returns its exit code and what it printed."""
     done = CliRunner().invoke(app, list(map(str, arguments)))
-    return done.exit_code, done.stdout, done.stderr
+    return done.exit_code, done.output
 
 
 def test_inspect(tmp_path):
@@ -82,7 +82,7 @@ def test_inspect(tmp_path):
     torch.save(
         {"model": model.state_dict(), "epoch": 7, "half": torch.zeros(4, dtype=torch.bfloat16)}, tmp_path / "m.pth"
     )
-    code, stdout, _ = here("inspect", tmp_path / "m.pth")
+    code, stdout = here("inspect", tmp_path / "m.pth")
     lines = stdout.splitlines()
 
     def row(key):
@@ -109,8 +109,8 @@ def test_inspect_executes_nothing(tmp_path):
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(evil))
     torch.save(evil, tmp_path / "evil2.pth")
     for name in ("evil.pth", "evil2.pth"):
-        code, _, stderr = here("inspect", tmp_path / name)
-        assert code == 1 and stderr.startswith("flambeau: ") and name in stderr
+        code, output = here("inspect", tmp_path / name)
+        assert code == 1 and output.startswith("flambeau: ") and name in output
     assert not (tmp_path / "made").exists()
 
 
@@ -123,12 +123,12 @@ def test_summary_says_what_is_wrong(monkeypatch):
     monkeypatch.setattr(drop_in, "install", lambda: None)  # the real torch is here
     models = "flambeau.vision.models"
     for arguments in ([f"{models}:no", "1,3,8,8"], [models, "1"], [f"{models}:lenet", "a"], ["no.such:f", "1"]):
-        code, _, stderr = here("summary", *arguments)
-        assert code == 1 and stderr.startswith("flambeau: "), (arguments, stderr)
+        code, output = here("summary", *arguments)
+        assert code == 1 and output.startswith("flambeau: "), (arguments, output)
 
 
 def test_help():
-    code, stdout, _ = here("--help")
+    code, stdout = here("--help")
     assert code == 0 and {"run", "demo", "summary", "inspect"} <= set(stdout.split())
 
 

@@ -27,7 +27,8 @@ def test_names_are_flambeaus_own():
         from torchvision.models import resnet18
 
         assert torch is flambeau and nn is again is flambeau.nn and F is flambeau.nn.functional
-        assert sys.modules["torch.nn.functional"] is sys.modules["flambeau.nn.functional"]
+        import torch.nn.functional
+        assert sys.modules["torch.nn.functional"] is sys.modules["flambeau.nn.functional"] is F
         assert _pair(3) == (3, 3)
         assert torchvision is flambeau.vision and T is flambeau.vision.transforms
         assert torch.__spec__.name == "flambeau" and nn.__spec__.name == "flambeau.nn"

@@ -233,7 +233,9 @@ TO = {
 
 def summary(m):
     m.count = getattr(m, "count", None)
-    return [(k, str(v.dtype), type(v).__name__, v.requires_grad) for k, v in [*m.named_parameters(), *m.named_buffers()]]
+    return [
+        (k, str(v.dtype), type(v).__name__, v.requires_grad) for k, v in [*m.named_parameters(), *m.named_buffers()]
+    ]
 
 
 def counted(t):

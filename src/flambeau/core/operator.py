@@ -311,6 +311,8 @@ class Operator:
         """The error to raise for one that came out of tracing or XLA."""
         if type(error) in (RuntimeError, IndexError, NotImplementedError) or getattr(error, "_flambeau", False):
             return error
+        if type(error) in (ValueError, TypeError) and not _from_jax(error):
+            return error
         text = str(error)
         if "incompatible devices" in text:
             places = sorted({str(wrap(a).device) for a in arrays if hasattr(a, "devices")})
@@ -324,8 +326,6 @@ class Operator:
             clash = _broadcast_clash([a.shape for a in arrays if hasattr(a, "shape")])
             if clash:
                 return RuntimeError(clash)
-        if type(error) in (ValueError, TypeError) and not _from_jax(error):
-            return error
         shapes = ", ".join(f"{list(a.shape)} {a.dtype}" if hasattr(a, "shape") else repr(a) for a in arrays)
         return RuntimeError(f"{self.name}: {text.splitlines()[0] if text else type(error).__name__} (inputs: {shapes})")
 

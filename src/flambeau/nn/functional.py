@@ -8,4 +8,4 @@ from ..ops.elementary import sigmoid, tanh
 
 globals().update(_namespaces["nn.functional"])
 
-__all__ = ["sigmoid", "tanh", *_namespaces["nn.functional"]]  # noqa: PLE0604
+__all__ = ["sigmoid", "tanh", *_namespaces["nn.functional"]]

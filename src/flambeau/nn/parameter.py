@@ -60,6 +60,8 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
     def __repr__(self) -> str:  # type: ignore[override]
         return "Parameter containing:\n" + super().__repr__()
 
+    __str__ = __repr__
+
 
 class Buffer(Tensor, metaclass=_OwnedMeta):
     """A tensor that becomes one of a module's buffers when it is assigned to an attribute of the module.
@@ -174,6 +176,8 @@ class UninitializedTensorMixin:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return type(self), (self.requires_grad,)  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def functional_form(elementwise: Any, write: Callable) -> Callable:
 
 
 def _register_form(elementwise: Any, underscored: tuple[str, ...] = ()) -> Any:
-    """Publish `elementwise(..., inplace=False)` in nn.functional, and `elementwise_` in the namespaces `underscored`."""
+    """Publish `function(..., inplace=False)` in nn.functional, and `function_` in the namespaces `underscored`."""
     write = in_place(elementwise)
     composite(methods=False, public=underscored)(write)
     return composite(methods=False, public=("nn.functional",))(functional_form(elementwise, write))
@@ -101,7 +101,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
 def prelu(input: Array, weight: Array) -> Array:
     """x where x > 0, else `weight * x`, with one weight or one for each channel (dimension 1)"""
     if weight.ndim > 1:
-        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
+        raise RuntimeError(f"prelu: the weight must be a scalar or 1-D, but got {list(weight.shape)}")
     if weight.dtype != input.dtype:
         raise RuntimeError(
             f"prelu: Type promoting not supported. Got {type_name(input)} and {type_name(weight)} for input and weight"
@@ -317,8 +317,7 @@ mish = _register_form(mish)
 def _implicit_dim(name: str, ndim: int) -> int:
     dim = 0 if ndim in (0, 1, 3) else 1
     warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. "
-        f"Change the call to include dim={dim} as an argument.",
+        f"Implicit dimension choice for {name} is deprecated: write dim={dim} in the call, which is what is meant now.",
         stacklevel=3,
     )
     return dim

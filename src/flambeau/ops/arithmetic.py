@@ -532,7 +532,18 @@ def copysign(input: Array, other: Array) -> Array:
 def nextafter(input: Array, other: Array) -> Array:
     """The next number of this dtype after `input` in the direction of `other`."""
     refuse("nextafter_cpu", input, BOOL, INTEGER, COMPLEX)
-    return jnp.nextafter(lax.stop_gradient(input), lax.stop_gradient(other))
+    return _nextafter(input, other)
+
+
+@jax.custom_jvp
+def _nextafter(x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.nextafter(x, y)
+
+
+@_nextafter.defjvp
+def _nextafter_jvp(primals: Any, tangents: Any) -> Any:
+    result = _nextafter(*primals)
+    return result, jnp.broadcast_to(tangents[0], result.shape)
 
 
 @operator(promote="common", inplace=True)

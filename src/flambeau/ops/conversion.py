@@ -415,7 +415,6 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
 
 
 Tensor.__repr__ = _repr  # type: ignore[assignment]
-Tensor.__str__ = _repr  # type: ignore[assignment]
 
 
 def _format(self: Tensor, spec: str) -> str:

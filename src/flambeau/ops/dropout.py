@@ -57,7 +57,7 @@ def _feature_shape(input: jax.Array) -> tuple[int, ...]:
 
 def _applied(function: Callable, input: Any, p: float, training: bool, inplace: bool) -> Any:
     if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        raise ValueError(f"the dropout probability p has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
     return (in_place(function) if inplace else function)(input, next_key(), float(p))
@@ -86,7 +86,7 @@ def _channel_dropout(n: int) -> Callable:
 
     def form(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
         if not 0.0 <= p <= 1.0:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+            raise ValueError(f"the dropout probability p has to be between 0 and 1, but got {p}")
         ndim = input.ndim
         if ndim not in (n + 1, n + 2):
             text = (

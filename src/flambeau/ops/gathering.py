@@ -521,13 +521,21 @@ def put(input: Array, index: Array, source: Array, accumulate: bool = False) -> 
     return made.reshape(input.shape)
 
 
+@operator(methods=False, public=())
+def _wrapped(index: Array, size: int) -> Array:
+    return jnp.remainder(index, jnp.asarray(max(size, 1), index.dtype))
+
+
 @composite()
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` with `input` and `indices` broadcast to each other outside `dim`; without `dim`, on flat tensors."""
+    """`gather` with `input` and `indices` broadcast to each other outside `dim`; without `dim`, on flat tensors.
+
+    Indices count modulo the size.
+    """
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.abbr}")
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
+        return gather(input.reshape(-1), 0, _wrapped(indices.reshape(-1), input.numel()))
     if input.ndim != indices.ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, "
@@ -538,6 +546,6 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     sizes = [s.pop(axis) for s in shapes] if input.ndim else []
     common = list(np.broadcast_shapes(*map(tuple, shapes)))
     if not sizes:
-        return gather(input, dim, indices)
+        return gather(input, dim, _wrapped(indices, 1))
     wide = [(*common[:axis], n, *common[axis:]) for n in sizes]
-    return gather(input.expand(wide[0]), axis, indices.expand(wide[1]))
+    return gather(input.expand(wide[0]), axis, _wrapped(indices.expand(wide[1]), sizes[0]))

@@ -25,8 +25,8 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
     if isinstance(array, jax.core.Tracer):
         raise RuntimeError(
             f"{name}: the shape of the result depends on the values of a tensor, which are not known while a "
-            "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or call this "
-            "outside of it."
+            "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or "
+            "call this outside of it."
         )
     return np.asarray(array)
 

@@ -62,8 +62,7 @@ def _batch_norm(
     count = x.size // max(channels, 1)
     unbiased = batch_variance * (count / max(count - 1, 1))
     news = [
-        None if old is None else _moved(old, new, momentum)
-        for old, new in ((mean, batch_mean), (variance, unbiased))
+        None if old is None else _moved(old, new, momentum) for old, new in ((mean, batch_mean), (variance, unbiased))
     ]
     return (out, *(n for n in news if n is not None))
 

@@ -198,9 +198,7 @@ def _regular_windows(
                 f"but got pad={p}, kernel_size={k} and dilation={d}"
             )
     sizes = input.shape[-n:]
-    counts = [
-        _pooled_size(*each, ceil_mode) for each in zip(sizes, kernel, stride, padding, dilation, strict=True)
-    ]
+    counts = [_pooled_size(*each, ceil_mode) for each in zip(sizes, kernel, stride, padding, dilation, strict=True)]
     if any(c <= 0 for c in counts):
         planes = input.shape[-n - 1]
         raise RuntimeError(
@@ -333,9 +331,7 @@ def _lp_pool(n: int) -> Callable:
 
     def pool(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
         if input.ndim not in (n + 1, n + 2):
-            raise RuntimeError(
-                f"lp_pool{n}d: Expected {n + 1}D or {n + 2}D input, but got {list(input.shape)}"
-            )
+            raise RuntimeError(f"lp_pool{n}d: Expected {n + 1}D or {n + 2}D input, but got {list(input.shape)}")
         mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
         size = math.prod(_per_dim(kernel_size, n, "kernel_size"))
         return (mean.sign() * mean.abs().relu() * size).pow(1.0 / norm_type)
@@ -385,7 +381,7 @@ def _unpooled_sizes(
     for d, (w, size, st) in enumerate(zip(wanted, natural, stride, strict=True)):
         if not size - st < w < size + st:
             raise ValueError(
-                f"invalid output_size \"{wanted}\" (dim {d} must be between {size - st} and {size + st}, exclusive)"
+                f'invalid output_size "{wanted}" (dim {d} must be between {size - st} and {size + st}, exclusive)'
             )
     return wanted
 

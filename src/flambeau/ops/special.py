@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.scipy import special as jsp
 
@@ -75,34 +77,35 @@ def _digamma_value(x: jax.Array) -> jax.Array:
     return jnp.where(x == 0, pole, jsp.digamma(x))
 
 
-def _trigamma(x: jax.Array) -> jax.Array:
-    # psi'(x) = zeta(2, x) for positive x; below, psi'(x) = (pi / sin(pi x))^2 - psi'(1 - x)  (A&S 6.4.7)
+def _polygamma(n: int, x: jax.Array) -> jax.Array:
+    """The n-th derivative of digamma, by which it is derived in turn."""
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    value = _digamma_value if n == 0 else functools.partial(_polygamma_value, n)
+    return _with_slope(value, lambda x, _: _polygamma(n + 1, x))(x)
+
+
+def _polygamma_value(n: int, x: jax.Array) -> jax.Array:
+    # psi^(n)(x) = (-1)^(n+1) n! zeta(n+1, x) on the right (Abramowitz & Stegun 6.4.10); on the left it is
+    # (-1)^n psi^(n)(1-x) - pi (d/dx)^n cot(pi x) (6.4.7), where the derivatives of cot are polynomials in it.
     left = x < 0.5
-    right = _zeta_in_q(2, jnp.where(left, 1 - x, x))
-    return jnp.where(left, (math.pi / jnp.sin(math.pi * x)) ** 2 - right, right)
+    right = (-1) ** (n + 1) * math.factorial(n) * lax.zeta(jnp.full_like(x, n + 1), jnp.where(left, 1 - x, x))
+    cotangent = 1 / jnp.tan(math.pi * jnp.where(left, x - jnp.floor(x), 0.25))
+    slope = np.polynomial.Polynomial([0, 1])
+    for _ in range(n):
+        slope = -slope.deriv() * np.polynomial.Polynomial([1, 0, 1])
+    reflected = sum(c * cotangent**k for k, c in enumerate(slope.coef.tolist()) if c)
+    return jnp.where(left, (-1) ** n * right - math.pi ** (n + 1) * reflected, right)
 
 
-_digamma = _with_slope(_digamma_value, lambda x, _: _trigamma(x))
+def _digamma(x: jax.Array) -> jax.Array:
+    return _polygamma(0, x)
+
+
 lgamma = unary("lgamma", lambda x: lax.lgamma(x), "The logarithm of the size of the gamma function.", complex=False)
 digamma = unary("digamma", _digamma, "The derivative of `lgamma`.", complex=False, public=BOTH)
 gammaln = _twin("gammaln", lgamma)
 psi = _twin("psi", digamma)
-
-
-def _polygamma(n: int, x: jax.Array) -> jax.Array:
-    if n < 0:
-        raise RuntimeError("polygamma(n, x) does not support negative n.")
-    if n < 2:
-        return _trigamma(x) if n else _digamma(x)
-    # psi^(n)(x) = (-1)^(n+1) n! zeta(n+1, x)  (Abramowitz & Stegun 6.4.10)
-    return (-1) ** (n + 1) * math.factorial(n) * _zeta_in_q(n + 1, x)
-
-
-def _zeta_in_q(s: int, x: jax.Array) -> jax.Array:
-    """zeta(s, x) with its derivative with respect to x, -s zeta(s + 1, x)."""
-
-    value = _with_slope(lambda x: lax.zeta(jnp.full_like(x, s), x), lambda x, _: -s * _zeta_in_q(s + 1, x))
-    return value(x)
 
 
 @operator(methods=False, public=BOTH)
@@ -149,7 +152,10 @@ gammaincc = _twin("gammaincc", igammac)
 def zeta(input: Array, other: Array) -> Array:
     """The Hurwitz zeta function: the sum of `(k + other) ** -input` over k = 0, 1, 2 ..."""
     refuse("zeta_cpu", input, COMPLEX)
-    return jnp.where(input < 1, jnp.full_like(input, jnp.nan), lax.zeta(*jnp.broadcast_arrays(input, other)))
+    s, q = jnp.broadcast_arrays(input, other)
+    pole = (s == 1) | ((q <= 0) & (q == jnp.floor(q)))
+    at_pole = jnp.where(s < 1, jnp.full_like(s, jnp.nan), jnp.full_like(s, jnp.inf))
+    return jnp.where(pole | (s < 1), at_pole, lax.zeta(s, q))
 
 
 # --- Bessel functions ------------------------------------------------------------------------------------------------

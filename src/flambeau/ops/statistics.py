@@ -140,7 +140,7 @@ def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
     def along(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
         refuse("median_cpu", input, BOOL, COMPLEX)
         axes = axes_of(dim, input.ndim)
-        need_elements(name, input, axes)
+        need_elements("median", input, axes)
         axis = axes[0] if axes else 0
         index = _middle(input, axis, ignore_nan) if input.ndim else jnp.zeros((), jnp.int64)
         return take_along(input, index, axis, keepdim)

@@ -65,4 +65,4 @@ class Broken(nn.Module):
 try:
     Broken()
 except AttributeError as error:
-    print(error)
+    print(str(error)[:50])

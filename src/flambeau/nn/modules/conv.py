@@ -20,20 +20,7 @@ from .linear import uniform_by_fan_in
 from .module import Module
 from .utils import _ntuple, _reverse_repeat_tuple
 
-__all__ = [
-    "Conv1d",
-    "Conv2d",
-    "Conv3d",
-    "ConvTranspose1d",
-    "ConvTranspose2d",
-    "ConvTranspose3d",
-    "LazyConv1d",
-    "LazyConv2d",
-    "LazyConv3d",
-    "LazyConvTranspose1d",
-    "LazyConvTranspose2d",
-    "LazyConvTranspose3d",
-]
+__all__ = [f"{kind}{n}d" for kind in ("Conv", "ConvTranspose", "LazyConv", "LazyConvTranspose") for n in (1, 2, 3)]
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 

@@ -21,9 +21,7 @@ class _Patches(Module):
         self.stride = stride
 
     def extra_repr(self) -> str:
-        return _shown(
-            kernel_size=self.kernel_size, dilation=self.dilation, padding=self.padding, stride=self.stride
-        )
+        return _shown(kernel_size=self.kernel_size, dilation=self.dilation, padding=self.padding, stride=self.stride)
 
 
 class Unfold(_Patches):

@@ -9,14 +9,7 @@ from ...core.tensor import Tensor
 from .. import functional as F
 from .batchnorm import _LazyNormBase, _NormBase
 
-__all__ = [
-    "InstanceNorm1d",
-    "InstanceNorm2d",
-    "InstanceNorm3d",
-    "LazyInstanceNorm1d",
-    "LazyInstanceNorm2d",
-    "LazyInstanceNorm3d",
-]
+__all__ = [f"{lazy}InstanceNorm{n}d" for lazy in ("", "Lazy") for n in (1, 2, 3)]
 
 
 class _InstanceNorm(_NormBase):
@@ -50,8 +43,8 @@ class _InstanceNorm(_NormBase):
             if stray:
                 error_msgs.append(
                     f"Unexpected running stats buffer(s) {' and '.join(map(repr, stray))} for "
-                    f"{type(self).__name__} with track_running_stats=False. Old checkpoints may hold them: remove these "
-                    "keys from the state dict, or build the layer with track_running_stats=True."
+                    f"{type(self).__name__} with track_running_stats=False. Old checkpoints may hold them: remove "
+                    "these keys from the state dict, or build the layer with track_running_stats=True."
                 )
                 for key in stray:
                     state_dict.pop(key)

@@ -12,6 +12,7 @@ from .. import init
 from ..parameter import Parameter, UninitializedParameter
 from .lazy import LazyModuleMixin
 from .module import Module
+from .utils import _shown
 
 __all__ = ["Bilinear", "Identity", "LazyLinear", "Linear"]
 
@@ -63,7 +64,7 @@ class Linear(Module):
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return _shown(in_features=self.in_features, out_features=self.out_features, bias=self.bias is not None)
 
 
 class NonDynamicallyQuantizableLinear(Linear):
@@ -130,7 +131,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         if not self.has_uninitialized_params():
             return
         self.in_features = input.shape[-1]
-        self.weight.materialize((self.out_features, self.in_features))  # type: ignore[attr-defined]
-        if self.bias is not None:
-            self.bias.materialize((self.out_features,))
+        shapes = {"weight": (self.out_features, self.in_features), "bias": (self.out_features,)}
+        for name, parameter in self.named_parameters():
+            parameter.materialize(shapes[name])  # type: ignore[attr-defined]
         self.reset_parameters()

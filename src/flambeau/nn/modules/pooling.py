@@ -46,15 +46,8 @@ class _MaxPoolNd(Module):
         self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Any:
-        return type(self)._function(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            ceil_mode=self.ceil_mode,
-            return_indices=self.return_indices,
-        )
+        size, stride, padding, dilation = self.kernel_size, self.stride, self.padding, self.dilation
+        return type(self)._function(input, size, stride, padding, dilation, self.ceil_mode, self.return_indices)
 
     def extra_repr(self) -> str:
         return _shown(
@@ -145,9 +138,7 @@ class AvgPool1d(Module):
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool1d(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
-        )
+        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return _shown(kernel_size=self.kernel_size, stride=self.stride, padding=self.padding)
@@ -174,14 +165,9 @@ class _AvgPoolNd(Module):
         self.divisor_override = divisor_override
 
     def forward(self, input: Tensor) -> Tensor:
+        counted, divisor = self.count_include_pad, self.divisor_override
         return type(self)._function(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
+            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, counted, divisor
         )
 
     def extra_repr(self) -> str:
@@ -334,17 +320,11 @@ class _FractionalMaxPoolNd(Module):
         self.output_size = None if output_size is None else spread(output_size)
         self.output_ratio = None if output_ratio is None else spread(output_ratio)
         if self.output_ratio is not None and not all(0 < ratio < 1 for ratio in self.output_ratio):
-            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+            raise ValueError(f"output_ratio must lie between 0 and 1, but got {output_ratio}")
 
     def forward(self, input: Tensor) -> Any:
-        return type(self)._function(
-            input,
-            self.kernel_size,
-            self.output_size,
-            self.output_ratio,
-            self.return_indices,
-            _random_samples=self._random_samples,
-        )
+        sizes = (self.kernel_size, self.output_size, self.output_ratio)
+        return type(self)._function(input, *sizes, self.return_indices, _random_samples=self._random_samples)
 
 
 class FractionalMaxPool2d(_FractionalMaxPoolNd):

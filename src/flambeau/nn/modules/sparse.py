@@ -124,15 +124,8 @@ class Embedding(_Table):
         return cls._pretrained(embeddings, freeze, settings)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(
-            input,
-            self.weight,
-            self.padding_idx,
-            self.max_norm,
-            self.norm_type,
-            self.scale_grad_by_freq,
-            self.sparse,
-        )
+        norm = (self.max_norm, self.norm_type)
+        return F.embedding(input, self.weight, self.padding_idx, *norm, self.scale_grad_by_freq, self.sparse)
 
     def extra_repr(self) -> str:
         return self._shown_settings("padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse")
@@ -193,22 +186,10 @@ class EmbeddingBag(_Table):
         }
         return cls._pretrained(embeddings, freeze, settings)
 
-    def forward(
-        self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None
-    ) -> Tensor:
-        return F.embedding_bag(
-            input,
-            self.weight,
-            offsets,
-            self.max_norm,
-            self.norm_type,
-            self.scale_grad_by_freq,
-            self.mode,
-            self.sparse,
-            per_sample_weights,
-            self.include_last_offset,
-            self.padding_idx,
-        )
+    def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
+        norm = (self.max_norm, self.norm_type, self.scale_grad_by_freq)
+        ends = (self.include_last_offset, self.padding_idx)
+        return F.embedding_bag(input, self.weight, offsets, *norm, self.mode, self.sparse, per_sample_weights, *ends)
 
     def extra_repr(self) -> str:
         return self._shown_settings("max_norm", "norm_type", "scale_grad_by_freq", "mode", "padding_idx")

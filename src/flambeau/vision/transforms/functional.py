@@ -39,13 +39,16 @@ def get_dimensions(img: Any) -> list[int]:
     return [len(img.getbands()), img.height, img.width]
 
 
+def _channels_first(array: np.ndarray) -> np.ndarray:
+    array = array[..., None] if array.ndim == 2 else array
+    return np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
 def pil_to_tensor(pic: Any) -> Tensor:
     """The pixels of a PIL image as a tensor (C, H, W), in the image's own type."""
     if not hasattr(pic, "getbands"):
         raise TypeError(f"pic should be PIL Image. Got {type(pic)}")
-    array = np.array(pic)
-    array = array[..., None] if array.ndim == 2 else array
-    return flambeau.as_tensor(np.ascontiguousarray(array.transpose(2, 0, 1)))
+    return flambeau.as_tensor(_channels_first(np.array(pic)))
 
 
 def to_tensor(pic: Any) -> Tensor:
@@ -53,17 +56,18 @@ def to_tensor(pic: Any) -> Tensor:
     if isinstance(pic, np.ndarray):
         if pic.ndim not in (2, 3):
             raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-        array = pic[..., None] if pic.ndim == 2 else pic
-        made = flambeau.as_tensor(np.ascontiguousarray(array.transpose(2, 0, 1)))
-        scaled = array.dtype == np.uint8
+        array = pic
     elif hasattr(pic, "getbands"):
-        made = pil_to_tensor(pic)
-        scaled = made.dtype is flambeau.uint8
-        if pic.mode == "1":
-            made, scaled = made.to(flambeau.uint8) * 255, True
+        array = np.array(pic)
     else:
         raise TypeError(f"pic should be PIL Image or ndarray. Got {type(pic)}")
-    return made.to(flambeau.get_default_dtype()).div(255) if scaled else made
+    array = _channels_first(array)
+    dtype = flambeau.get_default_dtype().numpy
+    if array.dtype == np.uint8:
+        array = array.astype(dtype) / dtype.type(255)  # on the host, where a quotient is rounded as PyTorch's is
+    elif array.dtype == np.bool_:
+        array = array.astype(dtype)
+    return flambeau.as_tensor(array)
 
 
 def normalize(tensor: Tensor, mean: Any, std: Any, inplace: bool = False) -> Tensor:

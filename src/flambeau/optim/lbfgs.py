@@ -1,0 +1,300 @@
+"""L-BFGS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ..core.grad_mode import enable_grad
+from ..core.tensor import Tensor, wrap
+from .optimizer import Optimizer, ParamsT
+from .rule import check_options
+
+__all__ = ["LBFGS"]
+
+
+@jax.jit
+def _towards(q: Any, y: Any, s: Any, ro: Any) -> tuple[Any, Any]:
+    """One turn of the first loop of the two-loop recursion (Nocedal and Wright, 2006, algorithm 7.4)."""
+    alpha = jnp.vdot(s, q) * ro
+    return alpha, q - alpha * y
+
+
+@jax.jit
+def _back(r: Any, y: Any, s: Any, ro: Any, alpha: Any) -> Any:
+    """One turn of the second loop."""
+    return r + s * (alpha - jnp.vdot(y, r) * ro)
+
+
+@jax.jit
+def _pair(gradient: Any, before: Any, direction: Any, t: Any) -> tuple[Any, ...]:
+    """What the last step tells of the curvature: y, s, y's, and y's / y'y."""
+    y, s = gradient - before, direction * t.astype(direction.dtype)
+    ys = jnp.vdot(y, s)
+    return y, s, ys, ys / jnp.vdot(y, y)
+
+
+@jax.jit
+def _dot(a: Any, b: Any) -> Any:
+    return jnp.vdot(a, b)
+
+
+@jax.jit
+def _largest(a: Any) -> Any:
+    return jnp.max(jnp.abs(a), initial=0)
+
+
+@jax.jit
+def _moved(x: Any, direction: Any, t: Any) -> Any:
+    return x + direction * t.astype(direction.dtype)
+
+
+def _flat(arrays: list[Any]) -> Any:
+    """One real vector of all elements; a complex one counts as two."""
+    pieces = [jnp.stack([a.real, a.imag], -1) if jnp.iscomplexobj(a) else a for a in arrays]
+    return jnp.concatenate([piece.reshape(-1) for piece in pieces])
+
+
+class _Point(NamedTuple):
+    """A place on the search line: the step length, the loss, the gradient, and the slope along the line."""
+
+    t: float
+    loss: float
+    gradient: Any
+    slope: float
+
+
+def _interpolated(a: _Point, b: _Point, low: float | None = None, high: float | None = None) -> float:
+    """The minimum of the cubic through two points with these slopes, kept within bounds (by default the points)."""
+    if a.t > b.t:
+        a, b = b, a
+    low, high = a.t if low is None else low, b.t if high is None else high
+    bend = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
+    square = bend**2 - a.slope * b.slope
+    if not square >= 0:
+        return (low + high) / 2.0
+    root = math.sqrt(square)
+    divisor = b.slope - a.slope + 2 * root
+    if divisor == 0:
+        return (low + high) / 2.0
+    return min(max(b.t - (b.t - a.t) * ((b.slope + root - bend) / divisor), low), high)
+
+
+def _strong_wolfe(
+    evaluate: Callable[[float], _Point],
+    start: _Point,
+    t: float,
+    scale: float,
+    tolerance_change: float,
+    c1: float = 1e-4,
+    c2: float = 0.9,
+    max_ls: int = 25,
+) -> tuple[_Point, int]:
+    """A point that satisfies the strong Wolfe conditions, and the number of evaluations.
+
+    Nocedal and Wright (2006), algorithms 3.5 and 3.6, with cubic interpolation as in Schmidt's minFunc. `scale` is the
+    largest element of the direction.
+    """
+
+    def rises(point: _Point) -> bool:
+        return point.loss > start.loss + c1 * point.t * start.slope
+
+    def flat(point: _Point) -> bool:
+        return abs(point.slope) <= -c2 * start.slope
+
+    before, point = start, evaluate(t)
+    turns, done = 0, False
+    bracket = [start, point]
+    while turns < max_ls:
+        bracket = [before, point]
+        if rises(point) or (turns > 1 and point.loss >= before.loss):
+            break
+        if flat(point):
+            bracket, done = [point, point], True
+            break
+        if point.slope >= 0:
+            break
+        t = _interpolated(before, point, point.t + 0.01 * (point.t - before.t), point.t * 10)
+        before, point = point, evaluate(t)
+        turns += 1
+    else:
+        bracket = [start, point]
+
+    stuck = False
+    low = 0 if bracket[0].loss <= bracket[1].loss else 1
+    while not done and turns < max_ls:
+        left, right = sorted(end.t for end in bracket)
+        if (right - left) * scale < tolerance_change:
+            break
+        t = _interpolated(*bracket)
+        margin = 0.1 * (right - left)
+        if min(right - t, t - left) >= margin:
+            stuck = False
+        elif stuck or t >= right or t <= left:  # too near an end for the second time: step away from it
+            t = right - margin if abs(t - right) < abs(t - left) else left + margin
+            stuck = False
+        else:
+            stuck = True
+        point = evaluate(t)
+        turns += 1
+        if rises(point) or point.loss >= bracket[low].loss:
+            bracket[1 - low] = point
+            low = 0 if bracket[0].loss <= bracket[1].loss else 1
+            continue
+        if flat(point):
+            done = True
+        elif point.slope * (bracket[1 - low].t - bracket[low].t) >= 0:
+            bracket[1 - low] = bracket[low]
+        bracket[low] = point
+    return bracket[low], turns + 1
+
+
+class LBFGS(Optimizer):
+    """Limited-memory BFGS over all parameters together; each `step` makes up to `max_iter` iterations.
+
+    `step` needs a closure that computes the loss and the gradients anew. An iteration goes by `lr`, or as far as
+    `line_search_fn="strong_wolfe"` finds good. It ends when the gradient is below `tolerance_grad`, or the step or the
+    change of the loss below `tolerance_change`, or after `max_eval` evaluations (default: 1.25 `max_iter`). There can
+    be only one group (ValueError). The last `history_size` steps are remembered.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1,
+        max_iter: int = 20,
+        max_eval: int | None = None,
+        tolerance_grad: float = 1e-7,
+        tolerance_change: float = 1e-9,
+        history_size: int = 100,
+        line_search_fn: str | None = None,
+    ) -> None:
+        check_options(lr)
+        defaults = {
+            "lr": lr,
+            "max_iter": max_iter,
+            "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
+            "tolerance_grad": tolerance_grad,
+            "tolerance_change": tolerance_change,
+            "history_size": history_size,
+            "line_search_fn": line_search_fn,
+        }
+        super().__init__(params, defaults)
+        if len(self.param_groups) != 1:
+            raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
+
+    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
+        """Minimize for some iterations. Returns the loss of the first evaluation."""
+        group = self.param_groups[0]
+        params: list[Tensor] = group["params"]
+        lr, max_iter, max_eval = float(group["lr"]), group["max_iter"], group["max_eval"]
+        search = group["line_search_fn"]
+        if search not in (None, "strong_wolfe"):
+            raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, but got {search!r}")
+        state = self.state[params[0]]  # one for all of them
+        state.setdefault("func_evals", 0)
+        state.setdefault("n_iter", 0)
+
+        def evaluate() -> tuple[Any, Any]:
+            with enable_grad():
+                loss = closure()
+            return loss, self._gather_flat_grad()
+
+        first_loss, gradient = evaluate()
+        loss = float(first_loss)
+        evaluations = 1
+        state["func_evals"] += 1
+        if float(_largest(gradient)) <= group["tolerance_grad"]:
+            return first_loss
+
+        iterations = 0
+        while iterations < max_iter:
+            iterations += 1
+            state["n_iter"] += 1
+            direction = self._direction(state, gradient, group["history_size"])
+            state["prev_flat_grad"], state["prev_loss"] = wrap(gradient), loss
+            first = state["n_iter"] == 1
+            t = min(1.0, 1.0 / float(jnp.sum(jnp.abs(gradient)))) * lr if first else lr
+            slope = float(_dot(gradient, direction))
+            state["d"], state["t"] = wrap(direction), t
+            if slope > -group["tolerance_change"]:
+                break
+
+            before, made = loss, 0
+            start = [param._array for param in params]
+            if search is None:
+                self._place(start, direction, t)
+                if iterations != max_iter:
+                    value, gradient = evaluate()
+                    loss, made = float(value), 1
+            else:
+
+                def at(t: float, start: Any = start, direction: Any = direction) -> _Point:
+                    self._place(start, direction, t)
+                    value, new = evaluate()
+                    return _Point(t, float(value), new, float(_dot(new, direction)))
+
+                here = _Point(0.0, loss, gradient, slope)
+                scale = float(_largest(direction))
+                turns = min(25, max_eval - evaluations)
+                best, made = _strong_wolfe(at, here, t, scale, group["tolerance_change"], max_ls=turns)
+                t, loss, gradient = best.t, best.loss, best.gradient
+                self._place(start, direction, t)
+                state["t"] = t
+            evaluations += made
+            state["func_evals"] += made
+            if (
+                evaluations >= max_eval
+                or (made and float(_largest(gradient)) <= group["tolerance_grad"])
+                or float(_largest(direction)) * abs(t) <= group["tolerance_change"]
+                or abs(loss - before) < group["tolerance_change"]
+            ):
+                break
+        return first_loss
+
+    def _direction(self, state: dict[str, Any], gradient: Any, history_size: int) -> Any:
+        """Minus the gradient, times the inverse Hessian as the remembered steps show it."""
+        if state["n_iter"] == 1:
+            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
+            return -gradient
+        ys, steps, ros = state["old_dirs"], state["old_stps"], state["ro"]
+        before, last = state["prev_flat_grad"]._array, state["d"]._array
+        y, s, curvature, scale = _pair(gradient, before, last, jnp.float64(state["t"]))
+        if curvature > 1e-10:
+            if len(ys) == history_size:
+                for remembered in (ys, steps, ros):
+                    remembered.pop(0)
+            ys.append(wrap(y))
+            steps.append(wrap(s))
+            ros.append(wrap(1.0 / curvature))
+            state["H_diag"] = wrap(scale)
+        alphas = state.setdefault("al", [None] * history_size)
+        direction = -gradient
+        for i in reversed(range(len(ys))):
+            alpha, direction = _towards(direction, ys[i]._array, steps[i]._array, ros[i]._array)
+            alphas[i] = wrap(alpha)
+        diagonal = state["H_diag"]
+        direction = direction * (diagonal._array if isinstance(diagonal, Tensor) else diagonal)
+        for i in range(len(ys)):
+            direction = _back(direction, ys[i]._array, steps[i]._array, ros[i]._array, alphas[i]._array)
+        return direction
+
+    def _gather_flat_grad(self) -> Any:
+        params = self.param_groups[0]["params"]
+        return _flat([jnp.zeros_like(p._array) if p.grad is None else p.grad._array for p in params])
+
+    def _place(self, start: list[Any], direction: Any, t: float) -> None:
+        """Put the parameters at start + t * direction."""
+        offset, t = 0, jnp.float64(t)
+        for param, array in zip(self.param_groups[0]["params"], start, strict=True):
+            flat = _flat([array])
+            moved = _moved(flat, direction[offset : offset + flat.size], t).astype(flat.dtype)
+            offset += flat.size
+            if jnp.iscomplexobj(array):
+                pairs = moved.reshape((*array.shape, 2))
+                moved = jax.lax.complex(pairs[..., 0], pairs[..., 1])
+            param._write(moved.reshape(array.shape))

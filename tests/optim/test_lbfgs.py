@@ -1,0 +1,85 @@
+"""L-BFGS: PyTorch's path."""
+
+import copy
+
+import pytest
+import torch
+from oracle import same, to_flambeau
+
+import flambeau as fb
+import flambeau.optim as optim
+
+OPTIONS = [
+    {},
+    {"lr": 0.3, "max_iter": 5},
+    {"history_size": 3, "lr": 0.5},
+    {"line_search_fn": "strong_wolfe"},
+    {"line_search_fn": "strong_wolfe", "max_iter": 4, "history_size": 2, "lr": 5.0},
+    {"tolerance_grad": 0.1},
+    {"max_eval": 3},
+    {"tolerance_change": 0.05, "lr": 0.1},
+]
+
+
+def closure_for(optimizer, params):
+    """A quadratic, and a narrow valley."""
+
+    def closure():
+        optimizer.zero_grad()
+        x, y = params
+        loss = ((1 - x) ** 2).sum() + 2 * ((y - x**2) ** 2).sum() + 0.1 * (x * y).sum()
+        loss.backward()
+        return loss
+
+    return closure
+
+
+def paths(options, steps, start=(0.5, -1.0), dtype=torch.float64):
+    results = []
+    for library in (optim, torch.optim):
+        params = [torch.tensor([[v, v / 2]], dtype=dtype).requires_grad_() for v in start]
+        if library is optim:
+            params = to_flambeau(params)
+        optimizer = library.LBFGS(params, **options)
+        closure = closure_for(optimizer, params)
+        losses = [optimizer.step(closure).item() for _ in range(steps)]
+        results.append((params, losses, optimizer))
+    return results
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: ",".join(options))
+def test_path(options):
+    ours, theirs = paths(options, 4)
+    same(ours[0], theirs[0], rtol=1e-6, atol=1e-9)
+    same(ours[1], theirs[1], rtol=1e-6)
+    mine, its = ours[2].state_dict(), theirs[2].state_dict()
+    assert mine["param_groups"] == its["param_groups"]
+    mine, its = mine["state"][0], its["state"][0]
+    assert set(mine) == set(its)
+    assert {k: mine[k] for k in ("func_evals", "n_iter")} == {k: its[k] for k in ("func_evals", "n_iter")}
+    for name in ("old_dirs", "old_stps", "ro", "prev_flat_grad", "d"):
+        if name in mine:
+            same(mine[name], its[name], rtol=1e-4, atol=1e-7)
+
+
+def test_float32_and_state_dict():
+    ours, theirs = paths({"max_iter": 6, "lr": 0.2}, 2, dtype=torch.float32)
+    same(ours[0], theirs[0], rtol=1e-4, atol=1e-5)
+    params = copy.deepcopy(ours[0])
+    optimizer = optim.LBFGS(params, max_iter=6, lr=0.2)
+    optimizer.load_state_dict(to_flambeau(copy.deepcopy(theirs[2].state_dict())))
+    optimizer.step(closure_for(optimizer, params))
+    theirs[2].step(closure_for(theirs[2], theirs[0]))
+    same(params, theirs[0], rtol=1e-3, atol=1e-4)
+
+
+def test_errors():
+    for library, tensors in ((optim, fb), (torch.optim, torch)):
+        with pytest.raises(ValueError, match="doesn't support per-parameter options"):
+            library.LBFGS([{"params": [tensors.ones(1)]}, {"params": [tensors.ones(1)]}])
+        with pytest.raises(TypeError, match="closure"):
+            library.LBFGS([tensors.ones(1)]).step()
+        weight = tensors.ones(1, requires_grad=True)
+        weight.grad = tensors.ones(1)
+        with pytest.raises(RuntimeError, match="only 'strong_wolfe' is supported"):
+            library.LBFGS([weight], line_search_fn="x").step(lambda weight=weight: (weight * 2).sum())
