@@ -46,7 +46,7 @@ def outcome(library: Any, code: Callable[[Any], Any]) -> tuple[Any, list[str]]:
 
 
 def agree(code: Callable[[Any], Any], words: int = 6) -> Any:
-    """Run `code(library)` in both and compare; of an error's text, the first `words` words. Returns flambeau's result."""
+    """Compare what `code(library)` gives; of an error's text, the first `words` words. Returns flambeau's result."""
     expected, expected_warnings = outcome(torch, code)
     found, found_warnings = outcome(fb, code)
     if isinstance(expected, Exception):

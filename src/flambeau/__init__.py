@@ -52,7 +52,7 @@ _PACKAGES = (
 _HOMES = {
     "save": "serialization",
     "load": "serialization",
-    "summary": "summary",
+    "summary": "utils.summary",
 }
 
 

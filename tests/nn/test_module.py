@@ -341,7 +341,7 @@ def _nothing(*args):
 def test_setstate_fills_what_an_older_pickle_lacks():
     m = Module.__new__(Module)
     m.__setstate__({"training": False, "_parameters": {}, "_buffers": {}, "_modules": {}, "_forward_hooks": {}})
-    assert list(sorted(m.__dict__)) == list(sorted(torch.nn.Module().__dict__))
+    assert sorted(m.__dict__) == sorted(torch.nn.Module().__dict__)
     assert not m.training
 
 

@@ -43,8 +43,8 @@ TOLERANCES = {  # relative, absolute
 class Difference:
     """A known difference, for these dtypes (None: all) and samples. `what` it touches:
 
-    "forward", "gradient", "errors" or "all": nothing agrees there; "values": only shapes and dtypes do, and gradients are
-    not compared; "second": of several results the first agrees, of the others shapes and dtypes.
+    "forward", "gradient", "errors" or "all": nothing agrees there; "values": only shapes and dtypes do, and gradients
+    are not compared; "second": of several results the first agrees, of the others shapes and dtypes.
     """
 
     what: str
@@ -86,11 +86,11 @@ TIES = "which of several equal elements is named is left open by torch"
 for _name in ("topk", "kthvalue", "sort"):
     DIFFERENCES[_name] = (Difference("second", TIES, WHOLE_NUMBERS),)
 DIFFERENCES["argsort"] = (Difference("values", TIES, WHOLE_NUMBERS),)
-OUT_TAKES_CASTS = "`out=` may have any dtype to which the result can be cast, and outputs are never checked for overlap"
+OUT = "`out=` may have any dtype to which the result can be cast, and outputs are not checked for overlap"
 for _name in ("aminmax", "kthvalue"):
     DIFFERENCES[_name] = (
         *DIFFERENCES.get(_name, ()),
-        Difference("errors", OUT_TAKES_CASTS, when=lambda s: "out" in s.kwargs),
+        Difference("errors", OUT, when=lambda s: "out" in s.kwargs),
     )
 
 LOOSER: dict[str, tuple[float, str]] = {}  # relative and absolute tolerance in float64, and why

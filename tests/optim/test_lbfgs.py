@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from oracle import same, to_flambeau
 
 import flambeau as fb
 import flambeau.optim as optim
+from oracle import same, to_flambeau
 
 OPTIONS = [
     {},
@@ -60,6 +60,28 @@ def test_path(options):
     for name in ("old_dirs", "old_stps", "ro", "prev_flat_grad", "d"):
         if name in mine:
             same(mine[name], its[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("max_eval", [1, 2, 4, 5, 7, 40])
+def test_line_search(max_eval):
+    """Every point that is tried, on a function with several valleys."""
+    tried = []
+    for library, optimizers in ((fb, optim), (torch, torch.optim)):
+        weight = library.tensor([3.7], dtype=library.float64, requires_grad=True)
+        options = {"line_search_fn": "strong_wolfe", "lr": 20.0, "max_iter": 3, "max_eval": max_eval}
+        optimizer = optimizers.LBFGS([weight], **options)
+        points = []
+
+        def closure(library=library, weight=weight, optimizer=optimizer, points=points):
+            optimizer.zero_grad()
+            loss = (library.sin(3 * weight) * 5 + weight**4).sum() + library.exp(weight * 2).sum()
+            loss.backward()
+            points.append(weight.item())
+            return loss
+
+        optimizer.step(closure)
+        tried.append([*points, weight.item()])
+    assert tried[0] == pytest.approx(tried[1], rel=1e-8)
 
 
 def test_float32_and_state_dict():

@@ -34,8 +34,8 @@ def add(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
 def _sub(input: jax.Array, other: jax.Array, alpha: Any) -> jax.Array:
     if input.dtype == jnp.bool_:
         raise RuntimeError(
-            "Subtraction, the `-` operator, with two bool tensors is not supported. "
-            "Use the `^` or `logical_xor()` operator instead."
+            "Subtraction, the `-` operator, has no meaning for bool tensors: "
+            "write `a ^ b` or `logical_xor(a, b)` for where they differ"
         )
     return input - _times(alpha, other)
 
@@ -248,7 +248,7 @@ def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = Non
 @composite(methods=("div_",), public=())
 def _div_(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode is None:
-        return input.true_divide_(other)
+        return input.true_divide_(other)  # type: ignore[attr-defined]
     input._check_inplace()
     return write_result(input, _rounded(input, other, rounding_mode))
 

@@ -97,7 +97,7 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
             stacklevel=2,
         )
     if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
+        raise ValueError(f"{reduction} is not a valid value for reduction, which is 'none', 'mean' or 'sum'")
     return reduction
 
 

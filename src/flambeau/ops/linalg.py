@@ -24,7 +24,7 @@ class LinAlgError(RuntimeError):
 
 _publish("LinAlgError", LinAlgError, LINALG)
 
-# --- checks ----------------------------------------------------------------------------------------------------------
+# --- checks -----------------------------------------------------------------------------------------------------------
 
 
 def floating(name: str, *arrays: jax.Array) -> None:
@@ -40,7 +40,8 @@ def matrices(name: str, array: jax.Array, square: bool = True) -> None:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
     if square and array.shape[-1] != array.shape[-2]:
         raise RuntimeError(
-            f"{name}: A must be batches of square matrices, but they are {array.shape[-2]} by {array.shape[-1]} matrices"
+            f"{name}: A must be batches of square matrices, "
+            f"but they are {array.shape[-2]} by {array.shape[-1]} matrices"
         )
     floating(name, array)
 
@@ -54,7 +55,7 @@ def _times(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _first_failure(info: Tensor) -> tuple[str, int] | None:
-    """The batch element, in words, and the code of the first one that is not 0; None if all are, or nobody knows yet."""
+    """The batch element, in words, and the code of the first that is not 0; None if all are, or nobody knows yet."""
     codes = on_host(info)
     if codes is None or not codes.any():
         return None
@@ -62,7 +63,7 @@ def _first_failure(info: Tensor) -> tuple[str, int] | None:
     return (f"(Batch element {place}): " if codes.ndim else ""), int(codes.reshape(-1)[place])
 
 
-# --- determinants ----------------------------------------------------------------------------------------------------
+# --- determinants -----------------------------------------------------------------------------------------------------
 
 
 @operator(public=("torch", "linalg"), grad="LinalgDetBackward0")
@@ -90,7 +91,7 @@ def logdet(input: Array) -> Array:
     return jnp.where(sign == -1, jnp.full_like(logabsdet, jnp.nan), logabsdet)
 
 
-# --- inverses and solutions --------------------------------------------------------------------------------------------
+# --- inverses and solutions -------------------------------------------------------------------------------------------
 
 
 def _singular_at(a: jax.Array) -> jax.Array:
@@ -179,8 +180,8 @@ def solve_triangular(
     matrices("linalg.solve_triangular", B, square=False)
     if B.shape[-2 if left else -1] != A.shape[-1]:
         raise RuntimeError(
-            f"linalg.solve_triangular: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
-            f"({A.shape[-2]}x{A.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})"
+            "linalg.solve_triangular: Incompatible shapes of A and B for the equation "
+            f"{'AX = B' if left else 'XA = B'} ({A.shape[-2]}x{A.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})"
         )
     batch = jnp.broadcast_shapes(A.shape[:-2], B.shape[:-2])
     a, b = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (A, B))
@@ -237,7 +238,7 @@ def lstsq(A: Array, B: Array, rcond: float | None = None, *, driver: str | None 
     return solution[..., 0] if vector else solution, residuals, rank, kept
 
 
-# --- factorizations ----------------------------------------------------------------------------------------------------
+# --- factorizations ---------------------------------------------------------------------------------------------------
 
 
 @jax.custom_jvp
@@ -349,7 +350,7 @@ def svdvals(A: Array, *, driver: str | None = None) -> Array:
 
 @operator(methods=False, public=LINALG, returns=("P", "L", "U"), grad="LinalgLuBackward0")
 def lu(A: Array, *, pivot: bool = True) -> Array:
-    """`A = P L U` with a permutation `P`, a lower triangular `L` with ones on its diagonal and an upper triangular `U`."""
+    """`A = P L U`: a permutation, a lower triangular matrix with ones on its diagonal and an upper triangular one."""
     matrices("linalg.lu", A, square=False)
     if not pivot:
         raise NotImplementedError("linalg.lu: LU without pivoting is not implemented on the CPU")
@@ -376,7 +377,7 @@ def lu_solve(
     left: bool = True,
     adjoint: bool = False,
 ) -> Array:
-    """The solution `X` of `A X = B` (`X A = B` if not `left`; `adjoint`: for the adjoint of `A`) from `lu_factor(A)`."""
+    """The solution `X` of `A X = B` (`X A = B` if not `left`; `adjoint`: with `A`'s adjoint) from `lu_factor(A)`."""
     matrices("linalg.lu_solve", LU)
     n = LU.shape[-1]
     order = jax.lax.linalg.lu_pivots_to_permutation(pivots.astype(np.int32) - 1, n)
@@ -399,7 +400,7 @@ def lu_solve(
     return x if left else jnp.swapaxes(x, -1, -2)
 
 
-# --- eigenvalues -------------------------------------------------------------------------------------------------------
+# --- eigenvalues ------------------------------------------------------------------------------------------------------
 
 
 def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
@@ -412,7 +413,7 @@ def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array
 
 @operator(methods=False, public=LINALG, returns=("eigenvalues", "eigenvectors"), grad="LinalgEighBackward0")
 def eigh(A: Array, UPLO: str = "L") -> Array:
-    """Eigenvalues, rising, and orthonormal eigenvectors (columns) of a Hermitian matrix, of which one triangle is read."""
+    """Rising eigenvalues and orthonormal eigenvectors (columns) of a Hermitian matrix; one triangle of it is read."""
     return _hermitian("linalg.eigh", A, UPLO)
 
 
@@ -456,7 +457,7 @@ def eigvals(A: Array) -> Array:
     return _eigen(A)[0]
 
 
-# --- functions of matrices ---------------------------------------------------------------------------------------------
+# --- functions of matrices --------------------------------------------------------------------------------------------
 
 
 @operator(methods=False, public=(), grad="MmBackward0")

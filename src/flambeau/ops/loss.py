@@ -21,7 +21,7 @@ def _warn_of_sizes(input: jax.Array, target: jax.Array) -> None:
     if input.shape != target.shape:
         warnings.warn(
             f"Using a target size (torch.Size({list(target.shape)})) that is different to the input size "
-            f"(torch.Size({list(input.shape)})). This will likely lead to incorrect results due to broadcasting. "
+            f"(torch.Size({list(input.shape)})). They are broadcast, which is seldom what is meant. "
             "Please ensure they have the same size.",
             stacklevel=2,
         )
@@ -229,19 +229,17 @@ def kl_div(
 
     `reduction="batchmean"` divides the sum by the first dimension, and is the divergence's definition.
     """
-    per_batch = reduction == "batchmean" and size_average is None and reduce is None
-    if not per_batch:
-        reduction = chosen_reduction(size_average, reduce, reduction)
-        if reduction == "mean":
-            warnings.warn(
-                "reduction: 'mean' divides the total loss by both the batch size and the support size."
-                "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
-                "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
-                stacklevel=3,
-            )
-        return _kl_div(input, target, reduction, log_target)
-    total = _kl_div(input, target, "sum", log_target)
-    return total / input.shape[0] if input.ndim else total
+    if reduction == "batchmean" and size_average is None and reduce is None:
+        total = _kl_div(input, target, "sum", log_target)
+        return total / input.shape[0] if input.ndim else total
+    chosen = chosen_reduction(size_average, reduce, reduction)
+    if chosen == "mean":
+        warnings.warn(
+            "kl_div: reduction 'mean' divides by the number of elements. The divergence's definition divides by the "
+            "batch size alone, which is reduction='batchmean' (and what 'mean' is to become in PyTorch).",
+            stacklevel=3,
+        )
+    return _kl_div(input, target, chosen, log_target)
 
 
 # ---------------------------------------------------------------- classification

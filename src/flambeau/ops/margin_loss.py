@@ -77,7 +77,7 @@ def margin_ranking_loss(
     """max(0, -y (x1 - x2) + margin)"""
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(
-            "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+            "margin_ranking_loss: the tensors should have the same number of dimensions, but got "
             f"input1: {list(input1.shape)}, input2: {list(input2.shape)}, target: {list(target.shape)} "
         )
     losses = _positive_part(-target * (input1 - input2) + margin)
@@ -113,7 +113,7 @@ def triplet_margin_loss(
 ) -> Array:  # fmt: skip
     """max(0, |a - p| - |a - n| + margin); with `swap`, |p - n| in place of |a - n| where it is smaller"""
     if margin <= 0:
-        raise ValueError(f"margin must be greater than 0, got {margin}")
+        raise ValueError(f"the triplet's margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
         raise RuntimeError(
             "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
@@ -141,7 +141,7 @@ def triplet_margin_with_distance_loss(
     distance = pairwise_distance if distance_function is None else distance_function
     reduction = chosen_reduction(None, None, reduction)
     if margin <= 0:
-        raise ValueError(f"margin must be greater than 0, got {margin}")
+        raise ValueError(f"the triplet's margin must be greater than 0, got {margin}")
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = far.minimum(distance(positive, negative))

@@ -219,7 +219,7 @@ def group_norm(
 ) -> Array:
     """Normalize each of `num_groups` groups of channels of each sample (Wu and He, 2018)."""
     if input.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+        raise RuntimeError(f"group_norm: expected an input with at least 2 dimensions, but got {list(input.shape)}")
     require_floating("GroupNormKernelImpl", input)
     samples, channels = input.shape[:2]
     if num_groups <= 0:

@@ -350,7 +350,7 @@ lp_pool1d, lp_pool2d, lp_pool3d = map(_lp_pool, (1, 2, 3))
 @operator(methods=False, public=(), grad=lambda arrays: f"MaxUnpool{arrays[0].ndim - 2}DBackward0")
 def _max_unpool(input: Array, indices: Array, sizes: Any) -> Array:
     if indices.dtype != jnp.int64:
-        raise RuntimeError(f"elements in indices should be type int64 but got: {type_name(indices)}")
+        raise RuntimeError(f"max_unpool: indices should be of type int64, but got {type_name(indices)}")
     if input.shape != indices.shape:
         raise RuntimeError(
             f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) "

@@ -64,12 +64,10 @@ def channel_shuffle(input: Array, groups: int) -> Array:
     if input.ndim < 3:
         raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(input.shape)}")
     if groups <= 0:
-        raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
+        raise RuntimeError(f"channel_shuffle: the number of groups must be positive, but got {groups}")
     n, channels, *rest = input.shape
     if channels % groups:
-        raise RuntimeError(
-            f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups."
-        )
+        raise RuntimeError(f"channel_shuffle: {channels} channels are not divisible by {groups} groups")
     return input.reshape(n, groups, channels // groups, *rest).swapaxes(1, 2).reshape(input.shape)
 
 
@@ -203,8 +201,8 @@ def _wanted_sizes(
     """The output's spatial sizes, and the factors that source positions are computed with (None: from the sizes)."""
     n = len(sizes)
     if (size is None) == (scale_factor is None):
-        both = "only one of size or scale_factor should be defined"
-        raise ValueError(both if size is not None else "either size or scale_factor should be defined")
+        both = "only one of size and scale_factor may be given, but got both"
+        raise ValueError(both if size is not None else "one of size and scale_factor must be given")
     name, given = ("size", size) if size is not None else ("scale_factor", scale_factor)
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,) * n
     if len(values) != n:

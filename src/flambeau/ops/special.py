@@ -18,6 +18,7 @@ from ._checks import COMPLEX, inexact, refuse
 from ._declare import alias, unary
 from .elementary import BOTH
 
+_Formula = Callable[[jax.Array], jax.Array]
 SPECIAL = ("special",)
 
 
@@ -90,7 +91,7 @@ def _polygamma_value(n: int, x: jax.Array) -> jax.Array:
     # (-1)^n psi^(n)(1-x) - pi (d/dx)^n cot(pi x) (6.4.7), where the derivatives of cot are polynomials in it.
     left = x < 0.5
     right = (-1) ** (n + 1) * math.factorial(n) * lax.zeta(jnp.full_like(x, n + 1), jnp.where(left, 1 - x, x))
-    cotangent = 1 / jnp.tan(math.pi * jnp.where(left, x - jnp.floor(x), 0.25))
+    cotangent = 1 / jnp.tan(math.pi * jnp.where(left, x - jnp.round(x), 0.25))
     slope = np.polynomial.Polynomial([0, 1])
     for _ in range(n):
         slope = -slope.deriv() * np.polynomial.Polynomial([1, 0, 1])
@@ -169,10 +170,10 @@ def _over(y: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.where(zero, jnp.full_like(x, 0.5), y / jnp.where(zero, jnp.ones_like(x), x))
 
 
-_i0 = _with_slope(jsp.i0, lambda x, _: _i1(x))
-_i1 = _with_slope(jsp.i1, lambda x, y: _i0(x) - _over(y, x))
-_i0e = _with_slope(jsp.i0e, lambda x, y: _i1e(x) - jnp.sign(x) * y)
-_i1e = _with_slope(jsp.i1e, lambda x, y: _i0e(x) - _over(y, x) - jnp.sign(x) * y)
+_i0: _Formula = _with_slope(jsp.i0, lambda x, _: _i1(x))
+_i1: _Formula = _with_slope(jsp.i1, lambda x, y: _i0(x) - _over(y, x))
+_i0e: _Formula = _with_slope(jsp.i0e, lambda x, y: _i1e(x) - jnp.sign(x) * y)
+_i1e: _Formula = _with_slope(jsp.i1e, lambda x, y: _i0e(x) - _over(y, x) - jnp.sign(x) * y)
 
 i0 = unary("i0", _i0, "The modified Bessel function of the first kind, order 0.", complex=False, public=BOTH)
 i0e = _only_special("i0e", _i0e, "`exp(-abs(input)) * i0(input)`.")

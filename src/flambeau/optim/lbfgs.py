@@ -130,7 +130,7 @@ def _strong_wolfe(
         left, right = sorted(end.t for end in bracket)
         if (right - left) * scale < tolerance_change:
             break
-        t = _interpolated(*bracket)
+        t = _interpolated(bracket[0], bracket[1])
         margin = 0.1 * (right - left)
         if min(right - t, t - left) >= margin:
             stuck = False

@@ -45,7 +45,7 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
     return _global_optimizer_post_hooks.add(hook)
 
 
-def full_like(array: Any, value: float) -> Any:
+def full_like(array: Any, value: complex) -> Any:
     """A constant array of `array`'s shape, dtype and place. Made on the host, so that no program is compiled for it."""
     if isinstance(array, jax.core.Tracer):
         return jax.numpy.full(array.shape, value, array.dtype)

@@ -47,7 +47,7 @@ class RuleOptimizer(Optimizer):
     shared: ClassVar[tuple[str, ...]] = ("step",)  # 0-dim state, kept per parameter but as a rule equal in all of them
     update: ClassVar[Callable[..., Any]]
 
-    _pick: ClassVar[Callable[[dict[str, Any]], tuple[Any, ...]]]
+    _pick: ClassVar[itemgetter[Any]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -215,7 +215,9 @@ def _program(
                 value = tuple(next(numbers) for _ in range(size)) if size else next(numbers)
             setattr(options, name, value)
         n, width = len(names), len(shared)
-        new_params, new_own, new_common = [], [], []
+        new_params: list[Any] = []
+        new_own: list[Any] = []
+        new_common: list[Any] = []
         for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
             mine = own[i * n : (i + 1) * n]
             ours = common[i * width : (i + 1) * width] or common[:width]

@@ -2,14 +2,174 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable, Iterable
+from copy import deepcopy
 from typing import Any, Literal
 
+import jax
+import numpy as np
+
+from ..core.grad_mode import no_grad
+from ..core.tensor import Tensor, wrap
+from ..nn.modules.batchnorm import _BatchNorm
+from ..nn.modules.module import Module
 from .lr_scheduler import LRScheduler
 from .lr_scheduler.base import _per_group
 from .optimizer import Optimizer
 
-__all__ = ["SWALR"]
+__all__ = [
+    "SWALR",
+    "AveragedModel",
+    "get_ema_avg_fn",
+    "get_ema_multi_avg_fn",
+    "get_swa_avg_fn",
+    "get_swa_multi_avg_fn",
+    "update_bn",
+]
+
+
+@jax.jit
+def _blended(averages: list[Any], currents: list[Any], weight: Any) -> list[Any]:
+    """Each average moved towards the current value; whole numbers are rounded towards 0, as PyTorch does."""
+    result = []
+    for average, current in zip(averages, currents, strict=True):
+        wide = average if jax.numpy.issubdtype(average.dtype, jax.numpy.inexact) else average.astype(weight.dtype)
+        moved = wide + (current.astype(wide.dtype) - wide) * weight.astype(wide.dtype)
+        result.append(moved.astype(average.dtype))
+    return result
+
+
+def _blend(averages: Iterable[Tensor], currents: Iterable[Tensor], weight: float) -> None:
+    averages = list(averages)
+    values = _blended([a._array for a in averages], [c._array for c in currents], jax.numpy.float64(weight))
+    for average, value in zip(averages, values, strict=True):
+        average._write(value)
+
+
+def _check_decay(decay: float) -> None:
+    if decay < 0.0 or decay > 1.0:
+        raise ValueError(f"Invalid decay value {decay} provided. Please provide a value in [0,1] range.")
+
+
+def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable[..., None]:
+    """A function of two lists of tensors that moves the first ones, in place, to their exponential moving average."""
+    _check_decay(decay)
+
+    def ema_update(ema_param_list: Any, current_param_list: Any, _: Any = None) -> None:
+        _blend(ema_param_list, current_param_list, 1 - decay)
+
+    return ema_update
+
+
+def get_swa_multi_avg_fn() -> Callable[..., None]:
+    """A function of two lists of tensors that takes the second ones, in place, into the first ones' plain average."""
+
+    def swa_update(averaged_param_list: Any, current_param_list: Any, num_averaged: Any) -> None:
+        _blend(averaged_param_list, current_param_list, 1 / (float(num_averaged) + 1))
+
+    return swa_update
+
+
+def get_ema_avg_fn(decay: float = 0.999) -> Callable[..., Tensor]:
+    """A function of two tensors that gives the exponential moving average of the first with the second."""
+    _check_decay(decay)
+
+    @no_grad()
+    def ema_update(ema_param: Any, current_param: Any, num_averaged: Any = None) -> Tensor:
+        return decay * ema_param + (1 - decay) * current_param
+
+    return ema_update
+
+
+def get_swa_avg_fn() -> Callable[..., Tensor]:
+    """A function of two tensors that gives the plain average of the first, a mean of `num_averaged`, and the second."""
+
+    @no_grad()
+    def swa_update(averaged_param: Any, current_param: Any, num_averaged: Any) -> Tensor:
+        return averaged_param + (current_param - averaged_param) / (num_averaged + 1)
+
+    return swa_update
+
+
+class AveragedModel(Module):
+    """A copy of a model, `module`, whose parameters are averages of those that `update_parameters` was given.
+
+    The average is the plain one (Izmailov et al., 2018), or that of `avg_fn(average, current, n)` for each tensor, or
+    of `multi_avg_fn(averages, currents, n)`, which changes the list in place. Buffers are copied, or averaged as well
+    with `use_buffers`. The count `n_averaged` is a buffer.
+    """
+
+    n_averaged: Tensor
+
+    def __init__(
+        self,
+        model: Module,
+        device: Any = None,
+        avg_fn: Callable[..., Tensor] | None = None,
+        multi_avg_fn: Callable[..., None] | None = None,
+        use_buffers: bool = False,
+    ) -> None:
+        super().__init__()
+        if avg_fn is not None and multi_avg_fn is not None:
+            raise AssertionError("Only one of avg_fn and multi_avg_fn should be provided")
+        self.module = deepcopy(model)
+        count = wrap(jax.device_put(np.zeros((), np.int64)))
+        if device is not None:
+            self.module = self.module.to(device)
+            count = count.to(device)
+        self.register_buffer("n_averaged", count)
+        self.avg_fn = avg_fn
+        self.multi_avg_fn = multi_avg_fn
+        self.use_buffers = use_buffers
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The averaged model's result."""
+        return self.module(*args, **kwargs)
+
+    def _averaged(self, model: Module) -> list[Tensor]:
+        tensors = itertools.chain(model.parameters(), model.buffers()) if self.use_buffers else model.parameters()
+        return [tensor.detach() for tensor in tensors]
+
+    def update_parameters(self, model: Module) -> None:
+        """Take the model's present values into the averages."""
+        averages = self._averaged(self.module)
+        currents = [c.to(a.device) for a, c in zip(averages, self._averaged(model), strict=False)]
+        if self.n_averaged == 0:
+            for average, current in zip(averages, currents, strict=True):
+                average.copy_(current)
+        elif self.avg_fn is not None:
+            for average, current in zip(averages, currents, strict=True):
+                average.copy_(self.avg_fn(average, current, self.n_averaged))
+        else:
+            (self.multi_avg_fn or get_swa_multi_avg_fn())(averages, currents, self.n_averaged)
+        if not self.use_buffers:
+            for average, current in zip(self.module.buffers(), model.buffers(), strict=False):
+                average.detach().copy_(current.detach())
+        self.n_averaged += 1
+
+
+def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
+    """Measure the running statistics of the model's batch norms anew, in one pass over the batches of `loader`.
+
+    A batch is the input, or a list or tuple that begins with it.
+    """
+    norms = {module: module.momentum for module in model.modules() if isinstance(module, _BatchNorm)}
+    if not norms:
+        return
+    was_training = model.training
+    model.train()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the batches
+    with no_grad():
+        for batch in loader:
+            x = batch[0] if isinstance(batch, (list, tuple)) else batch
+            model(x if device is None else x.to(device))
+    for norm, momentum in norms.items():
+        norm.momentum = momentum
+    model.train(was_training)
 
 
 class SWALR(LRScheduler):

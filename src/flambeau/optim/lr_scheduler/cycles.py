@@ -39,7 +39,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         low = self.eta_min
         return low + (self.base_lrs[index] - low) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
 
-    def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
+    def step(self, epoch: float | None = None) -> None:
         """Go on by one epoch, or to `epoch`, which may be a fraction. Raises ValueError for a negative one."""
         if epoch is None and self.last_epoch < 0:
             epoch = 0
@@ -179,7 +179,7 @@ class CyclicLR(_Cycle):
         attributes = rest.pop("_scale_fn_custom", None)
         super().load_state_dict(rest)
         if attributes is not None:
-            self._scale_fn_custom.__dict__.update(attributes)  # type: ignore[union-attr]
+            self._scale_fn_custom.__dict__.update(attributes)
 
 
 class OneCycleLR(_Cycle):

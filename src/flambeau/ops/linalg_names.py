@@ -1,0 +1,140 @@
+"""The older names of linear algebra: functions of the top namespace and methods that differ from `linalg`'s."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.operator import Array, _attach, _publish, operator
+from ..core.tensor import Tensor
+from . import linalg
+from .linalg import matrices
+
+
+def _old(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Publish under its name, less the underscore, at the top and as a method."""
+    name = function.__name__ = function.__name__.lstrip("_")
+    _publish(name, function, ("torch",))
+    _attach(function, (name,))
+    return function
+
+
+@_old
+def _cholesky(input: Tensor, upper: bool = False) -> Tensor:
+    """`linalg.cholesky`."""
+    return linalg.cholesky(input, upper=upper)
+
+
+@operator()
+def cholesky_solve(input: Array, input2: Array, upper: bool = False) -> Array:
+    """The solution of `A X = input`, given the Cholesky factor `input2` of `A`."""
+    matrices("cholesky_solve", input2)
+    matrices("cholesky_solve", input, square=False)
+    if input.shape[-2] != input2.shape[-1]:
+        raise RuntimeError(
+            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {input2.shape[-1]} by {input2.shape[-1]} "
+            f"but each b matrix is {input.shape[-2]} by {input.shape[-1]}"
+        )
+    batch = jnp.broadcast_shapes(input.shape[:-2], input2.shape[:-2])
+    b = jnp.broadcast_to(input, batch + input.shape[-2:])
+    factor = jnp.broadcast_to(input2, batch + input2.shape[-2:])
+    return _from_factor(factor, b, upper)
+
+
+def _from_factor(factor: jax.Array, b: jax.Array, upper: bool) -> jax.Array:
+    low = jnp.conj(jnp.swapaxes(jnp.triu(factor), -1, -2)) if upper else jnp.tril(factor)
+    solve = jax.lax.linalg.triangular_solve
+    halfway = solve(low, b, left_side=True, lower=True)
+    return solve(low, halfway, left_side=True, lower=True, transpose_a=True, conjugate_a=True)
+
+
+@operator()
+def cholesky_inverse(L: Array, upper: bool = False) -> Array:
+    """The inverse of the matrix of which `L` is the Cholesky factor."""
+    matrices("cholesky_inverse", L)
+    return _from_factor(L, jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape), upper)
+
+
+@_old
+def _qr(input: Tensor, some: bool = True) -> Any:
+    """`linalg.qr`, complete if not `some`."""
+    return linalg.qr(input, "reduced" if some else "complete")
+
+
+_Svd = namedtuple("svd", ("U", "S", "V"))  # type: ignore[name-match]
+
+
+@_old
+def _svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+    """`linalg.svd`, thin if `some`, with `V` in place of `Vh`; zeros for `U` and `V` if not `compute_uv`."""
+    if not compute_uv:
+        s = linalg.svdvals(input)
+        m, n = input.shape[-2:]
+        batch = tuple(input.shape[:-2])
+        return _Svd(input.new_zeros((*batch, m, m)), s, input.new_zeros((*batch, n, n)))
+    u, s, vh = linalg.svd(input, full_matrices=not some)
+    return _Svd(u, s, vh.mH)
+
+
+@_old
+def _pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
+    """`linalg.pinv` with `rtol=rcond`."""
+    return linalg.pinv(input, rcond)
+
+
+@operator(returns=("solution", "cloned_coefficient"))
+def triangular_solve(
+    b: Array, A: Array, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> Array:
+    """The solution of `A X = b` (`transpose`: with `A` transposed) for a triangular `A`; and `A` again."""
+    matrices("triangular_solve", A)
+    matrices("triangular_solve", b, square=False)
+    batch = jnp.broadcast_shapes(A.shape[:-2], b.shape[:-2])
+    full, sides = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (A, b))
+    triangle = jnp.triu(full) if upper else jnp.tril(full)
+    solution = jax.lax.linalg.triangular_solve(
+        triangle, sides, left_side=True, lower=not upper, transpose_a=transpose, unit_diagonal=unitriangular
+    )
+    return solution, full
+
+
+_LU = namedtuple("lu", ("LU", "pivots", "infos"))  # type: ignore[name-match]
+
+
+@_old
+def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
+    """`linalg.lu_factor`; with `get_infos` also zeros, or the positions of zero pivots."""
+    both, pivots = linalg.lu_factor(A, pivot=pivot)
+    return _LU(both, pivots, _infos(A)) if get_infos else (both, pivots)
+
+
+@operator(methods=False, public=())
+def _infos(A: Array) -> Array:
+    return linalg._singular_at(A)
+
+
+@_old
+def _lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+    """`linalg.lu_solve` with the factors last."""
+    return linalg.lu_solve(LU_data, LU_pivots, b)
+
+
+@operator(methods=False, returns=("P", "L", "U"))
+def lu_unpack(LU_data: Array, LU_pivots: Array, unpack_data: bool = True, unpack_pivots: bool = True) -> Array:
+    """The permutation and both triangular factors from `linalg.lu_factor`'s results."""
+    m, n = LU_data.shape[-2:]
+    k = min(m, n)
+    empty = jnp.zeros((0,), LU_data.dtype)
+    p = low = up = empty
+    if unpack_data:
+        low = jnp.tril(LU_data[..., :, :k], -1) + jnp.eye(m, k, dtype=LU_data.dtype)
+        up = jnp.triu(LU_data[..., :k, :])
+    if unpack_pivots:
+        rows = jax.lax.linalg.lu_pivots_to_permutation(LU_pivots.astype(np.int32) - 1, m)
+        p = (jnp.arange(m)[:, None] == rows[..., None, :]).astype(LU_data.dtype)
+    return p, low, up
