@@ -1,6 +1,7 @@
 """Module: attributes, walks, modes, conversions, printing, copies; Parameter and Buffer."""
 
 import copy
+import io
 import pickle
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 import flambeau as fb
 import flambeau.nn
-from both import agree
+from both import agree, described
 from flambeau.nn.modules.module import Module
 
 
@@ -338,6 +339,26 @@ def _nothing(*args):
     return None
 
 
+@pytest.mark.parametrize(("source", "target"), [(fb, torch), (torch, fb), (fb, fb)], ids=["out", "in", "round"])
+def test_whole_modules_go_through_files_both_ways(source, target):
+    t = source
+    lists = t.nn.ModuleList([t.nn.ParameterDict({"a": t.ones(2)}), t.nn.ParameterList([t.ones(1), 3])])
+    m = t.nn.Sequential(t.nn.Linear(2, 3), t.nn.BatchNorm1d(3), lists, t.nn.LazyLinear(3))
+    m[0].tied = m[0].weight
+    m[0].register_load_state_dict_pre_hook(_nothing)
+    file = io.BytesIO()
+    source.save(m, file)
+    file.seek(0)
+    made = target.load(file, weights_only=False)
+    assert repr(made) == repr(m)
+    assert all(isinstance(p, target.nn.Parameter) for p in made.parameters())
+    assert made.__dict__.keys() == m.__dict__.keys()
+    assert made[0].tied is made[0].weight
+    assert next(iter(made[0]._load_state_dict_pre_hooks.values())).module() is made[0]
+    assert described(made[:3].state_dict()) == described(m[:3].state_dict())
+    assert tuple(made[3](target.ones(1, 7)).shape) == (1, 3)
+
+
 def test_setstate_fills_what_an_older_pickle_lacks():
     m = Module.__new__(Module)
     m.__setstate__({"training": False, "_parameters": {}, "_buffers": {}, "_modules": {}, "_forward_hooks": {}})
@@ -416,6 +437,13 @@ def test_other_errors_keep_their_arguments():
             failing(error)(fb.ones(1))
         assert error.args == arguments
         assert error.__notes__ == ["in features.0.1 (Fails): input 1"]
+
+
+def test_a_located_error_can_be_pickled():
+    with pytest.raises(ValueError) as caught:
+        failing(ValueError("boom"))(fb.ones(1))
+    back = pickle.loads(pickle.dumps(caught.value))
+    assert (str(back), back.__notes__) == (str(caught.value), caught.value.__notes__)
 
 
 def test_a_module_outside_the_tree_is_named_by_its_class():

@@ -263,6 +263,11 @@ f.eq_(0.)
 b.logical_not_()
 f.sqrt_()
 f.copysign_(-1.)
+torch.exp_(f)
+torch.clamp_(f, 0, 1)
+torch.is_nonzero(f)
+torch.is_nonzero(torch.tensor(0.))
+torch.is_nonzero(torch.zeros(0))
 """.strip().splitlines()
 
 

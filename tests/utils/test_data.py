@@ -247,6 +247,38 @@ def test_samples_of_lists_subsets_and_getitems():
     both(lambda t: list(data(t).DataLoader(pairs(t) + pairs(t), batch_size=7)))
 
 
+def views(t, x):
+    """Tensors of one shape (but for the last) that look at other ones' memory in many ways."""
+    columns = t.arange(6.0).view(2, 3).T
+    shared = t.from_numpy(np.arange(6.0, dtype="f4").reshape(3, 2))
+    made = [columns, columns.flip(0), x[1], x[:, 1], x[:3, 2], x[2].expand(3, 2), shared, shared + 1, x[::2, 0]]
+    shared[0] = 7
+    columns.mul_(2)
+    return [*made, x[0].to(t.bfloat16)]
+
+
+@pytest.mark.parametrize("i", range(10))
+def test_collating_views(i):
+    def run(t):
+        some = views(t, t.arange(72.0).view(12, 3, 2).transpose(0, 1)[:, :3])
+        return data(t).default_collate([some[i], some[i]])
+
+    both(run)
+
+
+def test_batches_are_copies():
+    def run(t):
+        x = t.arange(6.0)
+        (batch,) = next(iter(data(t).DataLoader(data(t).TensorDataset(x), batch_size=3)))
+        first = data(t).default_collate([x[:2], x[2:4]])
+        batch.zero_()
+        first.zero_()
+        x.add_(1)
+        return [x, batch, first]
+
+    both(run)
+
+
 def test_a_batch_of_tensors_has_the_samples_gradient():
     def run(t):
         x = t.arange(4.0, requires_grad=True)

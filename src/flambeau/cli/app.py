@@ -19,9 +19,9 @@ _AS_PYTHON_DOES = {"ignore_unknown_options": True, "allow_interspersed_args": Fa
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from flambeau import __version__
 
-        typer.echo(f"flambeau {version('flambeau')}")
+        typer.echo(f"flambeau {__version__}")
         raise typer.Exit
 
 

@@ -57,7 +57,7 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
             made = memo[id(self)] = Tensor._make_subclass(type(self), wrap(self._array), self.requires_grad)
         return made
 
-    def __repr__(self) -> str:  # type: ignore[override]
+    def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
     __str__ = __repr__
@@ -71,6 +71,7 @@ class Buffer(Tensor, metaclass=_OwnedMeta):
     """
 
     _mark = "_is_buffer"
+    persistent: bool
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         data = _values(data, "Buffer")
@@ -98,7 +99,7 @@ class _NoValues(Storage):
             "forward of its lazy module. Call the module with a dummy batch before you use its parameters."
         )
 
-    value = property(_refuse)  # type: ignore[assignment]
+    value = property(_refuse)
     shape = property(_refuse)  # type: ignore[assignment]
 
     @property
@@ -149,7 +150,7 @@ class UninitializedTensorMixin:
     def shape(self) -> Any:
         """Not known yet: RuntimeError."""
         raise RuntimeError(
-            "Can't access the shape of an uninitialized parameter or buffer. This usually means that `load_state_dict` "
+            "Can't access the shape of an uninitialized parameter. This usually means that `load_state_dict` "
             "was to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
             "parameters before you look at their attributes."
         )
@@ -164,7 +165,7 @@ class UninitializedTensorMixin:
 
     def share_memory_(self) -> Any:
         raise RuntimeError(
-            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters "
+            "Can't share memory on an uninitialized parameter. Call `forward` to initialize the parameters "
             "before calling `module.share_memory()`."
         )
 
@@ -207,7 +208,7 @@ for _name in ("to", "type", "float", "double", "half", "bfloat16", "cpu", "cuda"
 
 
 def _uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> Any:
-    made = object.__new__(cls)
+    made: Any = object.__new__(cls)
     target = dtypes.get_default_dtype() if dtype is None else dtype
     made._wait(target.numpy, devices.get_default_device() if device is None else devices.device(device))
     if requires_grad:
@@ -215,7 +216,7 @@ def _uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> A
     return made
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[override]
     """A parameter whose shape will be known at the first forward of its lazy module."""
 
     _mark = None  # type: ignore[assignment]
@@ -225,7 +226,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         return _uninitialized(cls, requires_grad, device, dtype)
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[override]
     """A buffer whose shape will be known at the first forward of its lazy module."""
 
     cls_to_become = Tensor

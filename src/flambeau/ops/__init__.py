@@ -4,7 +4,4 @@ import importlib
 import pkgutil
 
 for _module in pkgutil.iter_modules(__path__):
-    try:  # TEMPORARY while the families land
-        importlib.import_module(f"{__name__}.{_module.name}")
-    except (ImportError, AttributeError) as error:
-        print("NOT YET:", _module.name, error)
+    importlib.import_module(f"{__name__}.{_module.name}")

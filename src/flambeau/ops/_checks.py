@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..core.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, from_numpy, get_default_dtype
+from ..core.tensor import Tensor
 from .layer_support import normalized_dim, on_host, type_name, wide
 
 __all__ = ["BOOL", "COMPLEX", "FLOAT", "INTEGER", "normalized_dim", "on_host", "type_name", "wide"]
@@ -54,3 +56,13 @@ def need_elements(name: str, x: jax.Array, axes: tuple[int, ...]) -> None:
     for axis in axes:
         if x.ndim and x.shape[axis] == 0:
             raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
+
+
+def host_values(x: Tensor, name: str) -> np.ndarray:
+    """The values, for an operator whose result's size depends on them; RuntimeError inside a compiled function."""
+    if isinstance(x._array, jax.core.Tracer):
+        raise RuntimeError(
+            f"{name}: the size of the result depends on the data, which is not known inside a compiled function. "
+            f"Call {name} outside of it."
+        )
+    return np.asarray(x._array)

@@ -179,7 +179,7 @@ def _transposed(
         (i - 1) * s + 1 + lo + hi - (e - 1)
         for i, s, (lo, hi), e in zip(input.shape[2:], stride, padding, extents, strict=True)
     ]
-    if any(s <= 0 for s in sizes):
+    if any(s < 0 for s in sizes):
         raise RuntimeError(
             f"Given input size per channel: {_sizes(input.shape[2:])}. Calculated output size per channel: "
             f"{_sizes(sizes)}. Output size is too small"

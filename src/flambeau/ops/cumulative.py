@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..core.operator import Array, Scalar, operator
-from ._checks import BOOL, COMPLEX, INTEGER, category, normalized_dim, refuse, summed_dtype, wide
+from ..core.operator import Array, Arrays, Scalar, composite, operator
+from ..core.tensor import Tensor
+from ._checks import BOOL, COMPLEX, INTEGER, axes_of, category, inexact, normalized_dim, refuse, summed_dtype, wide
 from ._declare import alias
 from .arithmetic import complex_logaddexp
 
@@ -139,3 +140,58 @@ def cumulative_trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, di
 
 
 trapz = alias("trapz", trapezoid, methods=False)
+
+
+def _slopes(y: jax.Array, x: jax.Array, axis: int, edge_order: int) -> jax.Array:
+    """dy/dx along an axis from the parabolas through neighbouring points; at the ends from `edge_order` + 1 of them."""
+    y, gaps = jnp.moveaxis(y, axis, -1), jnp.diff(x)
+
+    def through_three(first: jax.Array, a: jax.Array, b: jax.Array, at: jax.Array) -> jax.Array:
+        """The slope, `at` behind the first point, of the parabola through three points with gaps a and b."""
+        one, two = (first[1] - first[0]) / a, (first[2] - first[1]) / b
+        return one + (2 * at - a) * (two - one) / (a + b)
+
+    a, b = gaps[:-1], gaps[1:]
+    parts = [through_three((y[..., :-2], y[..., 1:-1], y[..., 2:]), a, b, a)]
+    if edge_order == 1:
+        ends = [(y[..., 1] - y[..., 0]) / gaps[0], (y[..., -1] - y[..., -2]) / gaps[-1]]
+    else:
+        start, end = (tuple(y[..., k + i] for i in range(3)) for k in (0, y.shape[-1] - 3))
+        ends = [through_three(start, a[0], b[0], jnp.zeros_like(a[0])), through_three(end, a[-1], b[-1], a[-1] + b[-1])]
+    return jnp.moveaxis(jnp.concatenate([ends[0][..., None], *parts, ends[1][..., None]], -1), -1, axis)
+
+
+@operator(methods=False, public=())
+def _gradient(
+    input: Array, points: Arrays | None, spacing: tuple[float, ...], dims: tuple[int, ...], edge_order: int
+) -> tuple[Array, ...]:
+    y, found = inexact(input), []
+    for k, axis in enumerate(dims):
+        if y.shape[axis] < edge_order + 1:
+            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+        x = jnp.arange(y.shape[axis], dtype=y.dtype) * spacing[k] if points is None else points[k].astype(y.dtype)
+        found.append(_slopes(y, x, axis, edge_order))
+    return tuple(found)
+
+
+@composite(methods=False)
+def gradient(
+    input: Tensor, *, spacing: Any = 1, dim: int | tuple[int, ...] | None = None, edge_order: int = 1
+) -> tuple[Tensor, ...]:
+    """The partial derivatives of sampled values along `dim` (one, several, all), by differences of second order.
+
+    `spacing` is the distance of the samples, or a list of one for each dimension, or of tensors with their places.
+    At the ends the differences are of order `edge_order`, 1 or 2.
+    """
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    dims = axes_of(tuple(dim) if isinstance(dim, list) else dim, input.ndim)
+    given = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
+    if len(given) != len(dims):
+        raise RuntimeError(
+            f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to "
+            f"'self.dim() = {len(dims)}', since dim argument was {'not ' if dim is None else ''}given, "
+            f"but got a list of length {len(given)}"
+        )
+    places = given if given and isinstance(given[0], Tensor) and given[0].ndim else None
+    return _gradient(input, places, () if places else tuple(given), dims, edge_order)

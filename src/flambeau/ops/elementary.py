@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..core.operator import Array, operator
+from ..core.operator import Array, composite, operator
+from ..core.tensor import Tensor
 from ._checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse
 from ._declare import alias, unary
 
@@ -212,3 +213,36 @@ isposinf = _classify("isposinf", _sign_of_infinity("isposinf", math.inf), "is po
 isneginf = _classify("isneginf", _sign_of_infinity("isneginf", -math.inf), "is negative infinity")
 isreal = _classify("isreal", _isreal, "has no imaginary part")
 signbit = _classify("signbit", _signbit, "has its sign bit set (-0.0 has)")
+
+
+# --- bits that tensors have in torch and never here: conjugates and negatives are computed at once --------------------
+
+
+@composite()
+def is_conj(input: Tensor) -> bool:
+    """False: no tensor is a conjugate that is still to be computed."""
+    return False
+
+
+@composite()
+def is_neg(input: Tensor) -> bool:
+    """False: no tensor is a negative that is still to be computed."""
+    return False
+
+
+@composite()
+def resolve_conj(input: Tensor) -> Tensor:
+    """`input` itself."""
+    return input
+
+
+@composite()
+def resolve_neg(input: Tensor) -> Tensor:
+    """`input` itself."""
+    return input
+
+
+@composite()
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the one element of `input` is not 0. RuntimeError if it has none or several."""
+    return bool(input)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import dtypes
-from ..core.operator import _lift_inplace
+from ..core.operator import _lift_inplace, composite, operator
 from ..core.random import default_generator
 
 HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
@@ -101,9 +103,46 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     return reduction
 
 
+def loss(*, promote: str | None = "common", grad: str | None = None, same_sizes: bool = False) -> Callable:
+    """Declare a loss's array function as an operator of nn.functional.
+
+    It gets the reduction as a word: the switches `size_average` and `reduce` have become None before it is called.
+    `same_sizes` warns if input and target would be broadcast. (Both here, since array functions are traced more than
+    once and would repeat their warnings.)
+    """
+
+    def declare(function: Callable) -> Callable:
+        operation = operator(methods=False, promote=promote, public=(), grad=grad)(function)
+        signature = inspect.signature(function)
+        names = list(signature.parameters)
+        first_switch = names.index("size_average") if "size_average" in names else len(names)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if same_sizes and len(args) >= 2 and args[0].shape != args[1].shape:
+                warnings.warn(
+                    f"Using a target size ({args[1].shape}) that is different to the input size ({args[0].shape}). "
+                    "They are broadcast, which is seldom what is meant. Please ensure they have the same size.",
+                    stacklevel=3,
+                )
+            if len(args) > first_switch or "size_average" in kwargs or "reduce" in kwargs:
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                given = bound.arguments
+                given["reduction"] = chosen_reduction(given["size_average"], given["reduce"], given["reduction"])
+                given["size_average"] = given["reduce"] = None
+                args, kwargs = bound.args, bound.kwargs
+            return operation(*args, **kwargs)
+
+        return composite(methods=False, public=("nn.functional",))(call)
+
+    return declare
+
+
 def reduced(losses: jax.Array, reduction: str, dtype: Any = None) -> jax.Array:
     """The elementwise losses themselves, their mean or their sum, in `dtype` (their own by default)."""
     dtype = losses.dtype if dtype is None else dtype
+    chosen_reduction(None, None, reduction)
     if reduction == "mean":
         losses = jnp.mean(wide(losses)) if losses.size else jnp.full((), jnp.nan, losses.dtype)
     elif reduction == "sum":

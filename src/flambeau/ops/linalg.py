@@ -70,7 +70,7 @@ def _first_failure(info: Tensor) -> tuple[str, int] | None:
 def det(A: Array) -> Array:
     """The determinant of the matrix or matrices."""
     matrices("linalg.det", A)
-    return jnp.linalg.det(A)
+    return jnp.linalg.det(A) if A.shape[-1] else jnp.ones(A.shape[:-2], A.dtype)
 
 
 @operator(public=("torch", "linalg"), returns=("sign", "logabsdet"), grad="LinalgSlogdetBackward0")
@@ -204,6 +204,9 @@ def pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, herm
     matrices("linalg.pinv", A, square=hermitian)
     if 0 in A.shape:
         return jnp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)
+    if hermitian:  # one triangle is read, yet the gradient goes to the whole
+        low = jnp.tril(A)
+        A = A + jax.lax.stop_gradient(low + _adjoint(jnp.tril(A, -1)) - A)
     s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
     largest = s[..., 0]
     share = _relative_tolerance(A, s, atol, rtol) / jnp.where(largest == 0, 1, largest)
@@ -230,7 +233,11 @@ def lstsq(A: Array, B: Array, rcond: float | None = None, *, driver: str | None 
     s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
     share = float(jnp.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond
     solution = _times(jnp.linalg.pinv(A, rtol=share), sides)
-    rank = jnp.sum(s > share * jnp.max(s, -1, keepdims=True, initial=0), -1)
+    rank = (
+        jnp.zeros((0,), np.int64)
+        if driver == "gels"
+        else jnp.sum(s > share * jnp.max(s, -1, keepdims=True, initial=0), -1)
+    )
     residuals = jnp.zeros((0,), s.dtype)
     if m > n and driver != "gelsy":
         residuals = jnp.sum(jnp.abs(_times(A, solution) - sides) ** 2, -2)
@@ -354,8 +361,20 @@ def lu(A: Array, *, pivot: bool = True) -> Array:
     matrices("linalg.lu", A, square=False)
     if not pivot:
         raise NotImplementedError("linalg.lu: LU without pivoting is not implemented on the CPU")
-    p, low, up = jsl.lu(A)
-    return p.astype(A.dtype), low, up
+    both, _, rows = jax.lax.linalg.lu(A)
+    return row_exchanges(rows, A.dtype), *triangles(both)
+
+
+def row_exchanges(rows: jax.Array, dtype: Any) -> jax.Array:
+    """The matrix `P` with `x = P x[rows]`."""
+    return (np.arange(rows.shape[-1])[:, None] == rows[..., None, :]).astype(dtype)
+
+
+def triangles(both: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The two factors that LU keeps in one matrix."""
+    m, n = both.shape[-2:]
+    k = min(m, n)
+    return jnp.tril(both[..., :, :k], -1) + jnp.eye(m, k, dtype=both.dtype), jnp.triu(both[..., :k, :])
 
 
 @operator(methods=False, public=LINALG, returns=("LU", "pivots"), grad="LinalgLuFactorExBackward0")

@@ -127,14 +127,10 @@ def _lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
 @operator(methods=False, returns=("P", "L", "U"))
 def lu_unpack(LU_data: Array, LU_pivots: Array, unpack_data: bool = True, unpack_pivots: bool = True) -> Array:
     """The permutation and both triangular factors from `linalg.lu_factor`'s results."""
-    m, n = LU_data.shape[-2:]
-    k = min(m, n)
-    empty = jnp.zeros((0,), LU_data.dtype)
-    p = low = up = empty
+    p = low = up = jnp.zeros((0,), LU_data.dtype)
     if unpack_data:
-        low = jnp.tril(LU_data[..., :, :k], -1) + jnp.eye(m, k, dtype=LU_data.dtype)
-        up = jnp.triu(LU_data[..., :k, :])
+        low, up = linalg.triangles(LU_data)
     if unpack_pivots:
-        rows = jax.lax.linalg.lu_pivots_to_permutation(LU_pivots.astype(np.int32) - 1, m)
-        p = (jnp.arange(m)[:, None] == rows[..., None, :]).astype(LU_data.dtype)
+        rows = jax.lax.linalg.lu_pivots_to_permutation(LU_pivots.astype(np.int32) - 1, LU_data.shape[-2])
+        p = linalg.row_exchanges(rows, LU_data.dtype)
     return p, low, up

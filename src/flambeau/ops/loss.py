@@ -1,4 +1,7 @@
-"""Losses: each is one array function that gives elementwise losses and then reduces them."""
+"""Losses: each is one array function that gives elementwise losses and then reduces them.
+
+Those under `@loss` keep PyTorch's old switches `size_average` and `reduce` in their signatures; they are None there.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,9 @@ from jax import lax
 from jax.scipy.special import xlogy
 
 from ..core.operator import Array, composite, operator
-from .layer_support import chosen_reduction, on_host, reduced, require_floating, type_name, wide
+from .layer_support import chosen_reduction, loss, on_host, reduced, require_floating, type_name, wide
 
 _FUNCTIONAL = ("nn.functional",)
-
-
-def _warn_of_sizes(input: jax.Array, target: jax.Array) -> None:
-    if input.shape != target.shape:
-        warnings.warn(
-            f"Using a target size (torch.Size({list(target.shape)})) that is different to the input size "
-            f"(torch.Size({list(input.shape)})). They are broadcast, which is seldom what is meant. "
-            "Please ensure they have the same size.",
-            stacklevel=2,
-        )
 
 
 def _weighted(losses: jax.Array, weight: jax.Array | None, reduction: str) -> jax.Array:
@@ -41,38 +34,33 @@ def _weighted(losses: jax.Array, weight: jax.Array | None, reduction: str) -> ja
 # ---------------------------------------------------------------- regression
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL)
+@loss(same_sizes=True)
 def mse_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Array | None = None,
 ) -> Array:  # fmt: skip
     """(x - y)^2"""
-    _warn_of_sizes(input, target)
     require_floating("mse_cpu", input)
-    return _weighted(jnp.square(input - target), weight, chosen_reduction(size_average, reduce, reduction))
+    return _weighted(jnp.square(input - target), weight, reduction)
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL, grad="MeanBackward0")
+@loss(grad="MeanBackward0", same_sizes=True)
 def l1_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Array | None = None,
 ) -> Array:  # fmt: skip
     """|x - y|"""
-    _warn_of_sizes(input, target)
-    reduction = chosen_reduction(size_average, reduce, reduction)
     if reduction == "mean":
         require_floating("mean", input)
     return _weighted(jnp.abs(input - target), weight, reduction)
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL, grad="SmoothL1LossBackward0")
+@loss(grad="SmoothL1LossBackward0", same_sizes=True)
 def smooth_l1_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
 ) -> Array:  # fmt: skip
     """(x - y)^2 / (2 beta) where |x - y| < beta, else |x - y| - beta / 2"""
-    _warn_of_sizes(input, target)
-    reduction = chosen_reduction(size_average, reduce, reduction)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}.")
     require_floating("smooth_l1_cpu", input)
@@ -82,13 +70,11 @@ def smooth_l1_loss(
     return reduced(distance, reduction)
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL)
+@loss(same_sizes=True)
 def huber_loss(
     input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
 ) -> Array:
     """(x - y)^2 / 2 where |x - y| <= delta, else delta (|x - y| - delta / 2)"""
-    _warn_of_sizes(input, target)
-    reduction = chosen_reduction(None, None, reduction)
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}.")
     require_floating("huber_cpu", input)
@@ -99,7 +85,7 @@ def huber_loss(
     return reduced(losses, reduction)
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL, grad="MeanBackward0")
+@loss(grad="MeanBackward0")
 def poisson_nll_loss(
     input: Array, target: Array, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
@@ -108,7 +94,6 @@ def poisson_nll_loss(
 
     With `full`, Stirling's formula stands for that term.
     """
-    reduction = chosen_reduction(size_average, reduce, reduction)
     losses = jnp.exp(input) - target * input if log_input else input - target * jnp.log(input + eps)
     if full:
         safe = jnp.where(target > 1, target, jnp.ones((), target.dtype))
@@ -196,7 +181,7 @@ def binary_cross_entropy(
     return _binary_cross_entropy(input, target, weight, reduction)
 
 
-@operator(methods=False, public=_FUNCTIONAL, promote="common")
+@loss()
 def binary_cross_entropy_with_logits(
     input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Array | None = None,
@@ -211,7 +196,7 @@ def binary_cross_entropy_with_logits(
     factor = 1 if pos_weight is None else 1 + (wide(pos_weight) - 1) * y
     losses = (1 - y) * x + factor * jax.nn.softplus(-x)
     losses = losses if weight is None else losses * weight
-    return reduced(losses, chosen_reduction(size_average, reduce, reduction), input.dtype)
+    return reduced(losses, reduction, input.dtype)
 
 
 @operator(methods=False, promote="common", public=(), grad="MeanBackward0")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.operator import Array, composite, operator
-from .layer_support import chosen_reduction, normalized_dim, reduced, require_floating, type_name, wide
+from .layer_support import chosen_reduction, loss, normalized_dim, reduced, require_floating, type_name, wide
 from .normalization import vector_norm
 
 _FUNCTIONAL = ("nn.functional",)
@@ -58,7 +58,7 @@ def pdist(input: Array, p: float = 2.0) -> Array:
 # ---------------------------------------------------------------- losses
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL, grad="MeanBackward0")
+@loss(grad="MeanBackward0")
 def hinge_embedding_loss(
     input: Array, target: Array, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -66,10 +66,10 @@ def hinge_embedding_loss(
     """x where y = 1, max(0, margin - x) where y = -1"""
     near = jnp.where(target != -1, input, jnp.zeros((), input.dtype))
     far = jnp.where(target != 1, _positive_part(margin - input), jnp.zeros((), input.dtype))
-    return reduced(near + far, chosen_reduction(size_average, reduce, reduction))
+    return reduced(near + far, reduction)
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL, grad="MeanBackward0")
+@loss(grad="MeanBackward0")
 def margin_ranking_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -81,10 +81,10 @@ def margin_ranking_loss(
             f"input1: {list(input1.shape)}, input2: {list(input2.shape)}, target: {list(target.shape)} "
         )
     losses = _positive_part(-target * (input1 - input2) + margin)
-    return reduced(losses, chosen_reduction(size_average, reduce, reduction))
+    return reduced(losses, reduction)
 
 
-@operator(methods=False, public=_FUNCTIONAL, grad="MeanBackward0")
+@loss(promote=None, grad="MeanBackward0")
 def cosine_embedding_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -103,10 +103,10 @@ def cosine_embedding_loss(
     cosine = (a * b).sum(-1) / jnp.sqrt(squares)
     zero = jnp.zeros((), cosine.dtype)
     losses = jnp.where(target == 1, 1 - cosine, zero) + jnp.where(target == -1, _positive_part(cosine - margin), zero)
-    return reduced(losses, chosen_reduction(size_average, reduce, reduction), jnp.result_type(input1, input2))
+    return reduced(losses, reduction, jnp.result_type(input1, input2))
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL, grad="MeanBackward0")
+@loss(grad="MeanBackward0")
 def triplet_margin_loss(
     anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -123,7 +123,7 @@ def triplet_margin_loss(
     if swap:
         far = jnp.minimum(far, _distance(positive, negative, p, eps))
     losses = _positive_part(near - far + margin)
-    return reduced(losses, chosen_reduction(size_average, reduce, reduction), anchor.dtype)
+    return reduced(losses, reduction, anchor.dtype)
 
 
 @composite(methods=False, public=_FUNCTIONAL)
@@ -149,16 +149,16 @@ def triplet_margin_with_distance_loss(
     return losses if reduction == "none" else getattr(losses, reduction)()
 
 
-@operator(methods=False, public=_FUNCTIONAL)
+@loss(promote=None)
 def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """log(1 + exp(-y x))"""
     losses = jax.nn.softplus(-target.astype(input.dtype) * input)
-    return reduced(losses, chosen_reduction(size_average, reduce, reduction))
+    return reduced(losses, reduction)
 
 
-@operator(methods=False, promote="common", public=_FUNCTIONAL, grad="MeanBackward0")
+@loss(grad="MeanBackward0")
 def multilabel_soft_margin_loss(
     input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -166,10 +166,10 @@ def multilabel_soft_margin_loss(
     """The mean over the classes (last dimension) of -(y log(sigmoid(x)) + (1 - y) log(sigmoid(-x)))"""
     losses = -(target * jax.nn.log_sigmoid(input) + (1 - target) * jax.nn.log_sigmoid(-input))
     losses = losses if weight is None else losses * weight
-    return reduced(losses.mean(-1), chosen_reduction(size_average, reduce, reduction))
+    return reduced(losses.mean(-1), reduction)
 
 
-@operator(methods=False, public=_FUNCTIONAL, grad="MultilabelMarginLossBackward0")
+@loss(promote=None, grad="MultilabelMarginLossBackward0")
 def multilabel_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
@@ -192,16 +192,15 @@ def multilabel_margin_loss(
     slack = 1 - at_target[..., :, None] + x[..., None, :]
     counted = listed[..., :, None] & ~named[..., None, :] & (slack > 0)
     losses = jnp.where(counted, slack, jnp.zeros((), x.dtype)).sum((-1, -2)) / classes
-    return reduced(losses, chosen_reduction(size_average, reduce, reduction))
+    return reduced(losses, reduction)
 
 
-@operator(methods=False, public=_FUNCTIONAL)
+@loss(promote=None)
 def multi_margin_loss(
     input: Array, target: Array, p: int = 1, margin: float = 1.0, weight: Array | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Array:  # fmt: skip
     """The mean over classes i other than y of weight[y] max(0, margin - x[y] + x[i])^p"""
-    reduction = chosen_reduction(size_average, reduce, reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.ndim != 1:

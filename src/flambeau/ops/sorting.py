@@ -12,7 +12,7 @@ from jax import lax
 
 from ..core.operator import Array, composite, operator
 from ..core.tensor import Tensor, wrap
-from ._checks import BOOL, COMPLEX, category, normalized_dim, on_host, refuse
+from ._checks import BOOL, COMPLEX, category, host_values, normalized_dim, refuse
 
 
 def ascending(x: jax.Array, axis: int) -> jax.Array:
@@ -164,16 +164,6 @@ def bucketize(input: Tensor | float, boundaries: Tensor, *, out_int32: bool = Fa
 # How many there are depends on the data, so these run on the host.
 
 
-def _host(x: Tensor, name: str) -> np.ndarray:
-    if isinstance(x._array, jax.core.Tracer):
-        raise RuntimeError(
-            f"{name}: the size of the result depends on the data, which is not known inside a compiled function. "
-            f"Call {name} outside of it."
-        )
-    found = on_host(x)
-    return np.asarray(x._array) if found is None else found
-
-
 def _tensor(x: np.ndarray) -> Tensor:
     return wrap(jnp.asarray(x))
 
@@ -200,7 +190,7 @@ def unique(
 
     `return_inverse` adds where each element of `input` is found in the result, `return_counts` how often it occurs.
     """
-    x = _host(input, "unique")
+    x = host_values(input, "unique")
     axis = None if dim is None else normalized_dim(dim, x.ndim)
     found, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
     return _answer((found, inverse.reshape(x.shape if dim is None else -1), counts), return_inverse, return_counts)
@@ -211,7 +201,7 @@ def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The first of each run of equal elements; with `dim`, of equal slices along it. See `unique`."""
-    x = _host(input, "unique_consecutive")
+    x = host_values(input, "unique_consecutive")
     lines = x.reshape(-1) if dim is None else np.moveaxis(x, normalized_dim(dim, x.ndim), 0)
     flat = lines.reshape(lines.shape[0], math.prod(lines.shape[1:]))
     starts = np.ones(lines.shape[0], bool)

@@ -1,4 +1,4 @@
-"""Reductions that describe a distribution: variance, median, quantiles, norms, histograms."""
+"""Reductions that describe a distribution: variance, median, quantiles, norms."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.scipy import special as jsp
 
 from ..core.operator import Array, composite, operator
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor
 from ._checks import (
     BOOL,
     COMPLEX,
     FLOAT,
-    INTEGER,
     axes_of,
     category,
     inexact,
@@ -340,93 +338,3 @@ def dist(input: Array, other: Array, p: float = 2) -> Array:
         )
     apart = input - other
     return vector_norm(apart, float(p), tuple(range(apart.ndim)), False)
-
-
-# --- counting --------------------------------------------------------------------------------------------------------
-
-
-@composite()
-def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each number from 0 to the largest occurs in a 1-D integer tensor, or the sum of its weights."""
-    kind = input.dtype
-    if kind.category != INTEGER:
-        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{kind.abbr}'")
-    if minlength < 0:
-        raise RuntimeError(f"minlength should be >= 0, but got {minlength}")
-    numbers = np.asarray(input._array)
-    if numbers.ndim != 1 or (numbers.size and numbers.min() < 0):
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    if weights is None:
-        return wrap(jnp.asarray(np.bincount(numbers, minlength=minlength).astype(np.int64)))
-    if tuple(weights.shape) != tuple(input.shape):
-        raise RuntimeError("weights should be 1-d and have the same length as input")
-    held = np.asarray(weights._array)
-    made = held.dtype if held.dtype == np.float32 else np.dtype(np.float64)
-    return wrap(jnp.asarray(np.bincount(numbers, held.astype(np.float64), minlength).astype(made)))
-
-
-def _counts(x: jax.Array, edges: jax.Array, weight: jax.Array) -> jax.Array:
-    """The sums of the weights of what falls between neighbouring edges; the last edge belongs to the last bin."""
-    bins = edges.shape[0] - 1
-    place = jnp.searchsorted(edges, x, side="right") - 1
-    place = jnp.where(x == edges[-1], bins - 1, place)
-    outside = (x < edges[0]) | (x > edges[-1]) | (x != x)
-    return jnp.zeros(bins, x.dtype).at[jnp.where(outside, bins, place)].add(weight, mode="drop")
-
-
-def _edges(x: jax.Array, bins: int, low: Any, high: Any, by_data: bool) -> jax.Array:
-    if bins <= 0:
-        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
-    low, high = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
-    if by_data and x.size:
-        low, high = x.min(), x.max()
-    same = low == high
-    low, high = jnp.where(same, low - 0.5, low).astype(x.dtype), jnp.where(same, high + 0.5, high).astype(x.dtype)
-    return low + jnp.arange(bins + 1, dtype=x.dtype) * ((high - low) / bins)
-
-
-def _histogram_input(x: jax.Array) -> jax.Array:
-    refuse("histogram_cpu", x, BOOL, INTEGER, COMPLEX)
-    return lax.stop_gradient(x.reshape(-1))
-
-
-@operator()
-def histc(input: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:
-    """How many elements fall into each of `bins` equal intervals from `min` to `max` (if equal: the data's limits)."""
-    x = _histogram_input(input)
-    if max < min:
-        raise RuntimeError("torch.histc: max must be larger than min")
-    edges = _edges(x, bins, min, max, by_data=min == max)
-    place = jnp.floor((x - edges[0]) / (edges[-1] - edges[0]) * bins).astype(jnp.int64)
-    place = jnp.where(x == edges[-1], bins - 1, place)
-    outside = (x < edges[0]) | (x > edges[-1]) | (x != x)
-    return jnp.zeros(bins, x.dtype).at[jnp.where(outside, bins, place)].add(jnp.ones_like(x), mode="drop")
-
-
-@operator(methods=False, public=(), returns=("hist", "bin_edges"))
-def _histogram(
-    input: Array, edges: Array | None, weight: Array | None, bins: int, range: tuple[float, float] | None, density: bool
-) -> tuple[Array, Array]:
-    x = _histogram_input(input)
-    if edges is None:
-        low, high = (0.0, 0.0) if range is None else range
-        edges = _edges(x, bins, low, high, by_data=range is None)
-    hist = _counts(x, edges, jnp.ones_like(x) if weight is None else weight.reshape(-1))
-    if density:
-        hist = hist / jnp.sum(hist) / jnp.diff(edges)
-    return hist, edges
-
-
-@composite()
-def histogram(
-    input: Tensor,
-    bins: int | Tensor,
-    *,
-    range: tuple[float, float] | None = None,
-    weight: Tensor | None = None,
-    density: bool = False,
-) -> Any:
-    """The histogram of all elements and the edges of its bins: `bins` equal ones over `range`, or those given by a
-    1-D tensor of increasing edges. Elements may be weighted; a density has the integral 1."""
-    edges = bins if isinstance(bins, Tensor) else None
-    return _histogram(input, edges, weight, 0 if edges is not None else bins, range, density)

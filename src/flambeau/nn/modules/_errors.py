@@ -21,6 +21,9 @@ class _Place:
         self.text = error.args[0] if len(error.args) == 1 and type(error) in _REWORDED else None
         self.note = ""
 
+    def __reduce__(self) -> Any:
+        return type(None), ()  # an error that goes to another process takes its texts along, and no module
+
 
 def locate(error: BaseException, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Name the module in `error`, which is just leaving a call of it. A call further out puts its part in front.

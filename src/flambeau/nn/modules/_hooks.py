@@ -205,7 +205,7 @@ class _WrappedHook:
             return self.hook(*args, **kwargs)
         module = self.module()
         if module is None:
-            raise RuntimeError("You are trying to call the hook of a dead Module!")
+            raise RuntimeError("this hook belongs to a module that is gone")
         return self.hook(module, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -217,7 +217,7 @@ class _WrappedHook:
     def __setstate__(self, state: dict[str, Any]) -> None:
         module = state["module"] if state["with_module"] else None
         if state["with_module"] and module is None:
-            raise RuntimeError("You are trying to revive the hook of a dead Module!")
+            raise RuntimeError("this hook was saved after its module was gone")
         self.__init__(state["hook"], module)  # type: ignore[misc]
 
 
@@ -301,7 +301,7 @@ class BackwardHookFunction(Function):
     """The identity; what comes back through it is given to a function first."""
 
     @staticmethod
-    def forward(ctx: Any, returning: Callable[..., Any], *tensors: Tensor) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, returning: Callable[..., Any], *tensors: Tensor) -> Any:
         ctx.set_materialize_grads(False)
         ctx.returning = returning
         return tensors

@@ -120,7 +120,8 @@ class StateMethods:
                 FutureWarning,
                 stacklevel=2,
             )
-            destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            given: Any = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            destination, prefix, keep_vars = given
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()
@@ -167,7 +168,7 @@ class StateMethods:
         differs or, with `strict`, a key is missing or unexpected; the module is then as it was before.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+            raise TypeError(f"Expected state_dict to be dict-like, got an instance of {type(state_dict)}")
         missing: list[str] = []
         unexpected: list[str] = []
         problems: list[str] = []

@@ -170,8 +170,7 @@ class ModuleList(_Row):
 
     def __init__(self, modules: Iterable[Module] | None = None):
         super().__init__()
-        if modules is not None:
-            self.extend(modules)
+        self.extend(() if modules is None else modules)
 
     def _slice(self, index: slice) -> Self:
         return type(self)(list(self)[index])
@@ -221,26 +220,25 @@ class ModuleDict(Module):
 
     def __init__(self, modules: Mapping[str, Module] | None = None):
         super().__init__()
-        if modules is not None:
-            self.update(modules)
+        self.update(() if modules is None else modules)
 
-    def __getitem__(self, key: str) -> Any:
-        return self._modules[key]
-
-    def __setitem__(self, key: str, module: Module) -> None:
-        self.add_module(key, module)
-
-    def __delitem__(self, key: str) -> None:
-        del self._modules[key]
-
-    def __len__(self) -> int:
-        return len(self._modules)
+    def __contains__(self, key: object) -> bool:
+        return key in self._modules
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._modules)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._modules
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[key]
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
 
     def clear(self) -> None:
         """Take all modules out."""
@@ -290,8 +288,7 @@ class ParameterList(Module):
     def __init__(self, values: Iterable[Any] | None = None):
         super().__init__()
         self._size = 0
-        if values is not None:
-            self.extend(values)
+        self.extend(() if values is None else values)
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
@@ -341,8 +338,7 @@ class ParameterDict(Module):
     def __init__(self, parameters: Any = None):
         super().__init__()
         self._keys: dict[str, None] = {}
-        if parameters is not None:
-            self.update(parameters)
+        self.update(() if parameters is None else parameters)
 
     def _attribute(self, key: Any) -> str:
         if not isinstance(key, str):

@@ -134,7 +134,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     def forward(self, *input: Any) -> Any:
         """What the module computes; every subclass defines it."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" method')
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Not there yet."""
@@ -144,6 +144,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
+        cls = type(self)
         if "_modules" in own:
             # written out, since every layer's forward comes here
             if name in own["_parameters"]:
@@ -153,11 +154,11 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             if name in own["_buffers"]:
                 return own["_buffers"][name]
         elif name in _STATE_NAMES:
-            raise _not_initialised(self, f"'{type(self).__name__}' object has no attribute '{name}'")
-        if hasattr(type(self), name):
+            raise _not_initialised(self, f"'{cls.__name__}' object has no attribute '{name}'")
+        if hasattr(cls, name):
             # it is there: a property's own code raised. Its error says more than that the attribute is missing
             return object.__getattribute__(self, name)
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        raise AttributeError(f"'{cls.__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
@@ -267,8 +268,8 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                 )
             if param.grad_fn is not None:
                 raise ValueError(
-                    f"Cannot assign non-leaf Tensor to parameter '{name}': parameters are made explicitly. To express "
-                    f"'{name}' as a function of another Tensor, compute the value in the forward() method."
+                    f"Cannot assign a non-leaf Tensor to parameter '{name}': parameters are made explicitly. To have "
+                    f"'{name}' computed from another Tensor, compute the value in the forward() method."
                 )
             param = registered(_hooks._global_parameter_registration_hooks, self, name, param)
         self._parameters[name] = param
@@ -462,8 +463,8 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             if set_to_none:
                 param.grad = None
             elif param.grad is not None:
-                param.grad = param.grad.detach()
-                param.grad.zero_()  # type: ignore[union-attr]
+                zeroed: Any = param.grad.detach()
+                param.grad = zeroed.zero_()
 
     # --- printing -----------------------------------------------------------------------------------------------------
 

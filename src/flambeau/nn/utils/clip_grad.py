@@ -60,7 +60,7 @@ def _listed(tensors: _Tensors, warn: bool = False) -> list[Tensor]:
         return [tensors]
     found = list(tensors)
     if warn and not found and isinstance(tensors, types.GeneratorType):
-        warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=3)
+        warnings.warn("`parameters` is an empty generator: nothing is clipped.", stacklevel=3)
     return found
 
 

@@ -18,10 +18,11 @@ def skip_init(module_cls: type[Module], *args: Any, **kwargs: Any) -> Module:
     if not (isinstance(module_cls, type) and issubclass(module_cls, Module)):
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls).parameters:
-        raise RuntimeError("Module must support a 'device' arg to skip initialization")
+        raise RuntimeError(f"Module must support a 'device' arg for skip_init, but {module_cls.__name__} does not")
     from ...core.random import default_generator
 
-    state = default_generator.get_state()
+    generator: Any = default_generator
+    state = generator.get_state()
     made = module_cls(*args, **kwargs)
-    default_generator.set_state(state)
+    generator.set_state(state)
     return made

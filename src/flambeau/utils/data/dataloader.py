@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from flambeau.core.random import Generator
 from flambeau.utils.data._utils.collate import default_collate, default_convert
+from flambeau.utils.data._utils.host import from_host, on_host
 from flambeau.utils.data._utils.worker import Failure, Worker, WorkerInfo, get_worker_info
 from flambeau.utils.data.dataset import Dataset, IterableDataset, Subset, TensorDataset
 from flambeau.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
@@ -194,7 +195,9 @@ def _gather(dataset: Any, indices: list[int]) -> list[Any] | None:
         dataset = dataset.dataset
     if type(dataset) is not TensorDataset or not all(isinstance(i, int) for i in indices):
         return None
-    return [tensor[indices] for tensor in dataset.tensors]
+    looks = [on_host(tensor) for tensor in dataset.tensors]
+    pairs = zip(dataset.tensors, looks, strict=True)
+    return [tensor[indices] if look is None else from_host(look[indices]) for tensor, look in pairs]
 
 
 # --- iterating -------------------------------------------------------------------------------------------------------

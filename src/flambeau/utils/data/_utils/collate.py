@@ -10,6 +10,7 @@ import numpy as np
 
 import flambeau
 from flambeau.core.tensor import Tensor
+from flambeau.utils.data._utils.host import from_host, stacked
 
 default_collate_err_msg_format = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
@@ -83,7 +84,8 @@ def collate(batch: Any, *, collate_fn_map: Mapping[Any, Callable[..., Any]] | No
 
 def collate_tensor_fn(batch: Any, *, collate_fn_map: Any = None) -> Tensor:
     """Tensors: stacked along a new first dimension."""
-    return flambeau.stack(list(batch), 0)
+    made = stacked(batch)
+    return flambeau.stack(list(batch), 0) if made is None else made
 
 
 def collate_numpy_array_fn(batch: Any, *, collate_fn_map: Any = None) -> Tensor:
@@ -92,13 +94,13 @@ def collate_numpy_array_fn(batch: Any, *, collate_fn_map: Any = None) -> Tensor:
     if first.dtype.kind in "SUO":
         raise TypeError(default_collate_err_msg_format.format(first.dtype))
     if all(isinstance(a, np.ndarray) and a.dtype == first.dtype and a.shape == first.shape for a in batch):
-        return flambeau.as_tensor(np.stack(batch))
+        return from_host(np.stack(batch))
     return collate([flambeau.as_tensor(a) for a in batch], collate_fn_map=collate_fn_map)
 
 
 def collate_numpy_scalar_fn(batch: Any, *, collate_fn_map: Any = None) -> Tensor:
     """NumPy scalars: a vector of their type."""
-    return flambeau.as_tensor(np.asarray(batch))
+    return from_host(np.asarray(batch))
 
 
 def collate_float_fn(batch: Any, *, collate_fn_map: Any = None) -> Tensor:

@@ -1,0 +1,120 @@
+"""Every layer against the sample inputs that torch's own module tests use.
+
+The ordinary run takes one sample per layer at random (the seed is in the message of a failure; set FLAMBEAU_SEED to
+repeat it); `-m slow` takes them all, in two dtypes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+import flambeau as fb
+import flambeau.nn
+from oracle import same, to_flambeau
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from torch.testing._internal.common_modules import module_db
+
+SEED = int(os.environ.get("FLAMBEAU_SEED", random.SystemRandom().randrange(10**6)))
+
+NOT_YET = {  # recurrent networks, attention and their losses come later
+    "CTCLoss", "GRU", "GRUCell", "LSTM", "LSTMCell", "LinearCrossEntropyLoss", "MultiheadAttention", "RNN", "RNNCell",
+    "Transformer", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
+}  # fmt: skip
+
+DIFFERENT: dict[str, str] = {}  # layer -> why its samples are not compared
+
+INFOS = {info.name.removeprefix("nn."): info for info in module_db}
+LAYERS = sorted(set(INFOS) - NOT_YET)
+
+
+def samples(name: str, dtype: torch.dtype) -> list[tuple[bool, Any]]:
+    """(training, sample) pairs."""
+    info = INFOS[name]
+    found = []
+    for training in (True, False):
+        torch.manual_seed(SEED)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=True, training=training)
+        found += [(training, sample) for sample in made]
+    return found
+
+
+def tensors_in(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return [t for v in value for t in tensors_in(v)]
+    if isinstance(value, dict):
+        return tensors_in(list(value.values()))
+    return [value] if isinstance(value, (torch.Tensor, fb.Tensor)) else []
+
+
+def compare(name: str, dtype: torch.dtype, training: bool, sample: Any) -> None:
+    build, call = sample.constructor_input, sample.forward_input
+    if call is None:
+        return
+    settings = {"dtype": dtype} if "dtype" in INFOS[name].module_cls.__init__.__code__.co_varnames else {}
+    torch.manual_seed(SEED)
+    theirs = getattr(torch.nn, name)(*build.args, **build.kwargs, **settings).train(training)
+    fb.manual_seed(SEED)
+    arguments = to_flambeau([build.args, {**build.kwargs, **settings}])
+    ours = getattr(fb.nn, name)(*arguments[0], **arguments[1]).train(training)
+    assert repr(ours) == repr(theirs)
+    their_call = [call.args, call.kwargs]
+    our_call = to_flambeau(their_call)
+    torch.manual_seed(SEED)
+    fb.manual_seed(SEED)
+    expected, got = theirs(*their_call[0], **their_call[1]), ours(*our_call[0], **our_call[1])
+    loose = {"rtol": 1e-5, "atol": 1e-5} if dtype is torch.float32 else {"rtol": 1e-9, "atol": 1e-9}
+    same(got, expected, **loose)
+    same(dict(ours.state_dict()), dict(theirs.state_dict()), **loose)
+    outputs = [(a, b) for a, b in zip(tensors_in(got), tensors_in(expected), strict=True) if b.requires_grad]
+    for a, b in outputs:
+        a.sum().backward(retain_graph=True)
+        b.sum().backward(retain_graph=True)
+    mine = [*ours.parameters(), *tensors_in(our_call)]
+    others = [*theirs.parameters(), *tensors_in(their_call)]
+    for a, b in zip(mine, others, strict=True):
+        if b.is_leaf and b.grad is not None:
+            same(a.grad, b.grad, rtol=loose["rtol"] * 10, atol=loose["atol"] * 10)
+
+
+def check(name: str, dtype: torch.dtype, cases: list[tuple[bool, Any]]) -> None:
+    if name in DIFFERENT:
+        pytest.skip(DIFFERENT[name])
+    for training, sample in cases:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                compare(name, dtype, training, sample)
+        except Exception as error:
+            arguments = sample.constructor_input
+            raise AssertionError(
+                f"nn.{name}{arguments.args} {arguments.kwargs} ({sample.desc}, training={training}, {dtype}, "
+                f"FLAMBEAU_SEED={SEED}): {error}"
+            ) from error
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_one_sample(name: str) -> None:
+    cases = samples(name, torch.float32)
+    check(name, torch.float32, random.Random(f"{SEED} {name}").sample(cases, min(1, len(cases))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", LAYERS)
+def test_all_samples(name: str, dtype: torch.dtype) -> None:
+    check(name, dtype, samples(name, dtype))
+
+
+def test_what_is_missing_is_listed() -> None:
+    """A layer that has come is to be tested: it must leave the list of those that have not."""
+    assert {name for name in INFOS if not hasattr(fb.nn, name)} == NOT_YET
