@@ -84,7 +84,7 @@ DIFFERENCES: dict[str, tuple[Difference, ...]] = {
 
 WHOLE_NUMBERS = (torch.int64, torch.bool)
 TIES = "which of several equal elements is named is left open by torch"
-for _name in ("topk", "kthvalue", "sort"):
+for _name in ("topk", "kthvalue", "sort", "mode"):
     DIFFERENCES[_name] = (Difference("second", TIES, WHOLE_NUMBERS),)
 DIFFERENCES["argsort"] = (Difference("values", TIES, WHOLE_NUMBERS),)
 OUT = "`out=` may have any dtype to which the result can be cast, and outputs are not checked for overlap"

@@ -336,6 +336,8 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
 
 
 def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
+    if grad_state.trace is not None:
+        grad_state.trace.read_grad(leaf)
     held = leaf._grad
     if held is None:
         leaf._grad = _tensor(value)

@@ -12,6 +12,7 @@ from typing import Any
 class _State(threading.local):
     grad = True
     inference = False
+    trace: Any = None  # the recorder of a trace (see tracing.py); here so that one look-up finds both
 
 
 state = _State()

@@ -381,9 +381,10 @@ def _arrays(name: str, dynamic: Iterable[Any]) -> tuple[list[Any], bool]:
     """The arrays of the dynamic arguments, and whether any of them may be on the tape."""
     arrays = []
     taped = False
+    traced = grad_state.trace is not None
     for value in dynamic:
         if isinstance(value, Tensor):
-            if value._view is None:
+            if value._view is None and not traced:
                 arrays.append(value._storage.value)
             else:
                 arrays.append(value._array)

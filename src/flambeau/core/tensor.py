@@ -16,6 +16,7 @@ from .grad_mode import state as grad_state
 from .size import Size
 from .storage import Storage
 from .tape import AccumulateGrad, CopySlices, Edge, ViewNode, is_differentiable
+from .tracing import structure
 
 _new = object.__new__
 
@@ -58,6 +59,10 @@ class Tensor:
     @property
     def _array(self) -> Any:
         """The current values as an immutable jax.Array."""
+        trace = grad_state.trace
+        if trace is not None:
+            whole = trace.read(self)
+            return whole if self._view is None else geometry.read(whole, self._view)
         storage = self._storage
         if self._view is None:
             return storage.value
@@ -77,7 +82,11 @@ class Tensor:
 
     def _write(self, array: Any) -> None:
         """Replace the values in place (same shape and dtype); the tape is not told."""
-        if self._view is None:
+        trace = grad_state.trace
+        if trace is not None:
+            whole = array if self._view is None else geometry.write(trace.read(self), self._view, array)
+            trace.write(self._storage, whole, self)
+        elif self._view is None:
             self._storage.set(array)
         else:
             self._storage.set_part(self._view, array)
@@ -90,6 +99,10 @@ class Tensor:
 
     def _set_edge(self, edge: Edge | None) -> None:
         base = self._base
+        if grad_state.trace is not None:
+            grad_state.trace.keep_edge(self)
+            if base is not None:
+                grad_state.trace.keep_edge(base)
         if base is None:
             if edge is not None or self._edge is not None:
                 self._edge = edge
@@ -156,6 +169,7 @@ class Tensor:
         self._repoint(other)
 
     def _repoint(self, other: Tensor) -> None:
+        structure.version += 1
         self._storage = other._storage
         self._view = other._view
         self._cache = None
@@ -220,6 +234,8 @@ class Tensor:
         """The edge on the tape, brought up to date with the base's."""
         base = self._base
         if base is not None and self._edge_version != base._edge_version:
+            if grad_state.trace is not None:
+                grad_state.trace.keep_edge(self)
             self._edge_version = base._edge_version
             if base._edge is None:
                 self._edge = None
@@ -240,6 +256,7 @@ class Tensor:
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Make this leaf collect gradients in `.grad`, or stop it."""
         edge = self._tape_edge()
+        structure.version += 1
         if requires_grad:
             if edge is None:
                 if not is_differentiable(self._np_dtype):
@@ -278,6 +295,8 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient collected by `backward()`, or None."""
+        if grad_state.trace is not None:
+            grad_state.trace.read_grad(self)
         if self._grad is None and not self.is_leaf and not self._retains_grad:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
@@ -290,6 +309,8 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if grad_state.trace is not None:
+            grad_state.trace.write_grad(self)
         if value is None:
             self._grad = None
             return
@@ -311,7 +332,7 @@ class Tensor:
 
     @grad.deleter
     def grad(self) -> None:
-        self._grad = None
+        self.grad = None
 
     @property
     def retains_grad(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ def unary(
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc} Elementwise."
-    function.__module__ = formula.__module__ if formula.__module__.startswith("flambeau") else __name__
+    function.__module__ = sys._getframe(1).f_globals["__name__"]  # where the row stands
     return operator(promote=promote, inplace=inplace, **options)(function)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.dtypes import BOOL, FLOAT, INTEGER
 from ..core.operator import Array, Scalar, _attach, _publish, composite, operator
 from ..core.tensor import Tensor
-from ._checks import category, inexact, normalized_dim, refuse, type_name
+from ._checks import category, inexact, normalized_dim, on_host, refuse, type_name
 from .layer_support import scalar_name
 from .linalg import LINALG
 from .statistics import vector_norm
@@ -54,8 +54,7 @@ def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
 @operator(methods=False, public=LINALG, grad="CumprodBackward0")
 def vander(x: Array, *, N: int | None = None) -> Array:
     """Vandermonde matrices: rows hold the powers, from 0 up to `N - 1`, of the elements of the last dimension."""
-    if x.ndim == 0:
-        raise RuntimeError("linalg.vander: the input needs at least one dimension")
+    x = jnp.atleast_1d(x)
     count = x.shape[-1] if N is None else N
     if count <= 1:
         raise RuntimeError(f"N must be greater than 1, but got {count}.")
@@ -157,13 +156,24 @@ def _covariance(x: jax.Array, correction: int, fweights: jax.Array | None, aweig
     return made.reshape(()) if made.size == 1 else made
 
 
-@operator(grad="SqueezeBackward0")
-def cov(input: Array, *, correction: int = 1, fweights: Array | None = None, aweights: Array | None = None) -> Array:
+@operator(methods=False, public=(), grad="SqueezeBackward0")
+def _cov(input: Array, correction: int, fweights: Array | None, aweights: Array | None) -> Array:
+    return _covariance(input, correction, fweights, aweights)
+
+
+@composite()
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
+) -> Tensor:
     """The covariances of the rows (variables; columns are observations), divided by their number less `correction`.
 
     `fweights` counts how often an observation was made, `aweights` weighs it.
     """
-    return _covariance(input, correction, fweights, aweights)
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        values = None if weights is None else on_host(weights)
+        if values is not None and (values < 0).any():
+            raise RuntimeError(f"cov(): {name} cannot be negative")
+    return _cov(input, correction, fweights, aweights)
 
 
 @operator(grad="ClampBackward1")

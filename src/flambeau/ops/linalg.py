@@ -54,6 +54,13 @@ def _times(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
+def _from_triangle(a: jax.Array, lower: bool = True) -> jax.Array:
+    """The Hermitian matrix of which `a` holds one triangle; the gradient goes to all of `a`, as PyTorch has it."""
+    part = jnp.tril(a, -1) if lower else jnp.triu(a, 1)
+    middle = jnp.eye(a.shape[-1], dtype=a.dtype) * a.real
+    return a + jax.lax.stop_gradient(part + _adjoint(part) + middle - a)
+
+
 def _first_failure(info: Tensor) -> tuple[str, int] | None:
     """The batch element, in words, and the code of the first that is not 0; None if all are, or nobody knows yet."""
     codes = on_host(info)
@@ -204,9 +211,7 @@ def pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, herm
     matrices("linalg.pinv", A, square=hermitian)
     if 0 in A.shape:
         return jnp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)
-    if hermitian:  # one triangle is read, yet the gradient goes to the whole
-        low = jnp.tril(A)
-        A = A + jax.lax.stop_gradient(low + _adjoint(jnp.tril(A, -1)) - A)
+    A = _from_triangle(A) if hermitian else A
     s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
     largest = s[..., 0]
     share = _relative_tolerance(A, s, atol, rtol) / jnp.where(largest == 0, 1, largest)
@@ -426,7 +431,7 @@ def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array
     matrices(name, a)
     if uplo.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {uplo}")
-    vectors, values = jax.lax.linalg.eigh(a, lower=uplo.upper() == "L", symmetrize_input=False)
+    vectors, values = jax.lax.linalg.eigh(_from_triangle(a, uplo.upper() == "L"), symmetrize_input=False)
     return values, vectors
 
 

@@ -47,10 +47,20 @@ def cholesky_solve(input: Array, input2: Array, upper: bool = False) -> Array:
 
 
 def _from_factor(factor: jax.Array, b: jax.Array, upper: bool) -> jax.Array:
-    low = jnp.conj(jnp.swapaxes(jnp.triu(factor), -1, -2)) if upper else jnp.tril(factor)
-    solve = jax.lax.linalg.triangular_solve
-    halfway = solve(low, b, left_side=True, lower=True)
-    return solve(low, halfway, left_side=True, lower=True, transpose_a=True, conjugate_a=True)
+    # only a triangle is read, yet the gradient goes to the whole factor, as PyTorch has it
+    factor = factor + jax.lax.stop_gradient((jnp.triu(factor) if upper else jnp.tril(factor)) - factor)
+    low = jnp.conj(jnp.swapaxes(factor, -1, -2)) if upper else factor
+
+    def product(x: jax.Array) -> jax.Array:
+        return low @ (jnp.conj(jnp.swapaxes(low, -1, -2)) @ x)
+
+    def solve(_: Any, b: jax.Array) -> jax.Array:
+        halfway = jax.lax.linalg.triangular_solve(low, b, left_side=True, lower=True)
+        return jax.lax.linalg.triangular_solve(
+            low, halfway, left_side=True, lower=True, transpose_a=True, conjugate_a=True
+        )
+
+    return jax.lax.custom_linear_solve(product, b, solve, lambda _, b: jnp.conj(solve(_, jnp.conj(b))))
 
 
 @operator()
