@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from oracle import same, to_flambeau
 
 import flambeau as fb
+from oracle import same, to_flambeau
 
 
 class World:

@@ -46,13 +46,15 @@ globals().update(_namespaces["torch"])
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
 _PACKAGES = (
-    "autograd", "backends", "checkpoint", "cuda", "fft", "func", "linalg", "nn", "optim", "random", "serialization", "special",
+    "autograd", "backends", "checkpoint", "compiler", "cuda", "fft", "func", "linalg", "nn", "optim", "random", "serialization", "special",
     "testing", "utils", "vision", "version", "drop_in",
 )  # fmt: skip
 _HOMES = {
     "save": "serialization",
     "load": "serialization",
     "summary": "utils.summary",
+    "compile": "compiler",
+    "show_config": "core.config",
 }
 
 

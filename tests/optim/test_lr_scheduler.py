@@ -363,7 +363,7 @@ def test_errors(make):
         caught.append(error)
     ours, theirs = caught
     assert ours.type is theirs.type
-    assert str(ours.value)[:40] == str(theirs.value)[:40] or not str(theirs.value)
+    assert str(ours.value)[:20] == str(theirs.value)[:20] or not str(theirs.value)
 
 
 def test_warnings():

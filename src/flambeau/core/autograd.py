@@ -17,6 +17,7 @@ from .grad_mode import state as grad_state
 from .operator import Array, operator
 from .tape import AccumulateGrad, Edge, Node, Taped, add_arrays, add_taped, is_differentiable
 from .tensor import Tensor, wrap
+from .tracing import structure
 
 _new = object.__new__
 
@@ -35,6 +36,7 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Take the hook out; a second time does nothing."""
+        structure.version += 1
         for ref in (self.hooks_dict_ref, *self.extra_dict_ref):
             hooks = ref()
             if hooks is not None:
@@ -62,6 +64,7 @@ class Hooks(OrderedDict):
     def add(self, hook: Any) -> RemovableHandle:
         handle = RemovableHandle(self)
         self[handle.id] = hook
+        structure.version += 1
         return handle
 
 

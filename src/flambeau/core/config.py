@@ -37,4 +37,16 @@ def configure() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
+def show_config() -> str:
+    """What computes: JAX, its devices, the compilation cache."""
+    folder = jax.config.jax_compilation_cache_dir
+    return "\n".join(
+        [
+            f"jax {jax.__version__}, devices: {', '.join(map(str, jax.devices()))}",
+            f"compilation cache: {folder or 'off'}",
+            "convolutions on the CPU: XLA's",
+        ]
+    )
+
+
 configure()

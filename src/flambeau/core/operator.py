@@ -39,7 +39,9 @@ dtypes._on_default_change.append(lambda: [p.clear() for p in _programs])
 
 def _kind(parameter: inspect.Parameter) -> int:
     if not isinstance(parameter.annotation, str):
-        raise TypeError(f"{parameter}: files with operators need `from __future__ import annotations` and full annotations")
+        raise TypeError(
+            f"{parameter}: files with operators need `from __future__ import annotations` and full annotations"
+        )
     note = parameter.annotation.replace(" ", "")
     if parameter.kind is parameter.VAR_POSITIONAL:
         return _VARARGS
@@ -72,7 +74,9 @@ def _static(value: Any) -> Any:
     if isinstance(value, (list, Size)):
         return tuple(_static(v) for v in value)
     if isinstance(value, tuple):
-        return tuple(_static(v) for v in value) if any(isinstance(v, (list, Tensor, np.generic)) for v in value) else value
+        return (
+            tuple(_static(v) for v in value) if any(isinstance(v, (list, Tensor, np.generic)) for v in value) else value
+        )
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Tensor):
@@ -170,9 +174,7 @@ class Signature:
                 key_parts.append(_static_key(value))
             else:
                 if not isinstance(value, (numbers.Number, Tensor, np.generic)):
-                    raise TypeError(
-                        f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}"
-                    )
+                    raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
                 dynamic.append(value)
                 key_parts.append(_SCALAR)
         return dynamic, tuple(key_parts)
@@ -185,7 +187,9 @@ def _same(value: Any, default: Any) -> bool:
 _SYNONYMS = {"axis": "dim", "x": "input", "x1": "input", "x2": "other", "keepdims": "keepdim"}
 
 
-def _unpack(signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]) -> tuple[list[Any], list[int], list[int]]:
+def _unpack(
+    signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]
+) -> tuple[list[Any], list[int], list[int]]:
     """Full argument values; which of the flat ones are tensors' (for promotion), which scalars'."""
     values: list[Any] = []
     arrays: list[int] = []
@@ -220,6 +224,9 @@ def _promoted(flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode
     if mode == "float" and common.category <= dtypes.INTEGER:
         common = dtypes.get_default_dtype()
     made = list(flat)
+    for i in scalars:
+        if common.category <= dtypes.INTEGER < _rank(flat[i])[0].category:
+            raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     for i in (*arrays, *scalars):
         made[i] = _cast(flat[i], common.numpy)
     return tuple(made)
@@ -228,7 +235,9 @@ def _promoted(flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode
 def result_type(*values: Any) -> dtypes.dtype:
     """The dtype that a promoting operator on these tensors and Python numbers has."""
     kinds = {bool: dtypes.bool, int: dtypes.int64, float: dtypes.float64, complex: dtypes.complex128}
-    return dtypes.promote([(v.dtype, 1 - bool(v.ndim)) if isinstance(v, Tensor) else (kinds[type(v)], 2) for v in values])
+    return dtypes.promote(
+        [(v.dtype, 1 - bool(v.ndim)) if isinstance(v, Tensor) else (kinds[type(v)], 2) for v in values]
+    )
 
 
 def _cast(value: Any, target: np.dtype) -> Any:
@@ -357,18 +366,14 @@ def _broadcast_clash(shapes: list[tuple[int, ...]]) -> str | None:
                 x = a[dim - span + len(a)] if dim - span + len(a) >= 0 else 1
                 y = b[dim - span + len(b)] if dim - span + len(b) >= 0 else 1
                 if x != y and 1 not in (x, y):
-                    return (
-                        f"The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {dim}"
-                    )
+                    return f"The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {dim}"
     return None
 
 
 def fit(out: Any, shape: tuple[int, ...], target: np.dtype) -> Any:
     """A result as it may be stored into a tensor of this shape and dtype; RuntimeError if it may not."""
     if out.shape != shape:
-        raise RuntimeError(
-            f"output with shape {list(shape)} doesn't match the broadcast shape {list(out.shape)}"
-        )
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(out.shape)}")
     if out.dtype == target:
         return out
     have, want = dtypes.from_numpy(out.dtype), dtypes.from_numpy(target)

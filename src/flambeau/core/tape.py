@@ -39,13 +39,27 @@ def is_differentiable(np_dtype: np.dtype) -> bool:
 class Program:
     """A pure array function under `jax.jit`, with its derivatives, each compiled once."""
 
-    __slots__ = ("function", "name", "run", "_derivatives", "__weakref__")
+    __slots__ = ("function", "name", "run", "_derivatives", "_uses", "__weakref__")
 
     def __init__(self, function: Callable[..., Any], name: str):
         self.function = function
         self.name = name
         self.run = jax.jit(function, inline=True)
         self._derivatives: dict[Any, Program] = {}
+        self._uses: dict[Any, frozenset[int]] = {}
+
+    def uses(self, arguments: Sequence[Any]) -> frozenset[int]:
+        """Which arguments' values matter for the result (the gradient of a sum does not depend on what was summed)."""
+        key = tuple((getattr(a, "shape", ()), getattr(a, "dtype", type(a))) for a in arguments)
+        found = self._uses.get(key)
+        if found is None:
+            jaxpr = jax.make_jaxpr(self.function)(*arguments).jaxpr
+            live = {v for v in jaxpr.outvars if not hasattr(v, "val")}
+            for equation in reversed(jaxpr.eqns):
+                if not live.isdisjoint(equation.outvars):
+                    live.update(v for v in equation.invars if not hasattr(v, "val"))
+            found = self._uses[key] = frozenset(i for i, v in enumerate(jaxpr.invars) if v in live)
+        return found
 
     def derivative(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Program:
         """The program from (arguments, cotangents of the outputs `given`) to the gradients of the arguments `wanted`."""
@@ -155,6 +169,9 @@ def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge
     made = program.run(*arguments)
     made = made if isinstance(made, tuple) else (made,)
     live = {i: e for i, e in sorted(edges.items()) if e is not None}
+    if live:
+        used = program.uses(arguments)
+        live = {i: e for i, e in live.items() if i in used}
     if not live:
         return [(m, None) for m in made]
     node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), camel(program.name) + "0")

@@ -17,11 +17,27 @@ import numpy as np
 from .grad_mode import state
 
 
+class HostValue:
+    """A program's input that the host computes anew at each call; the first call takes what the trace was given."""
+
+    __slots__ = ("draw", "pending")
+
+    def __init__(self, draw: Callable[[], Any], pending: Any):
+        self.draw = draw
+        self.pending = pending
+
+    def __call__(self) -> Any:
+        if self.pending is not None:
+            value, self.pending = self.pending, None
+            return value
+        return self.draw()
+
+
 class Recorder:
     """The overlay of one trace.
 
     `sources` are the inputs that were found, by the identity of the array that stood for them during the trace: a
-    tensor whose storage is read at each call, or a function of no arguments that gives a host value.
+    tensor whose storage is read at each call, or a `HostValue`.
     """
 
     def __init__(self) -> None:
@@ -70,7 +86,7 @@ class Recorder:
         """A value that is computed on the host at every call (a random key, a learning rate), as an input."""
         with jax.ensure_compile_time_eval():
             value = jax.device_put(np.asarray(draw()))
-        self.sources[id(value)] = (value, draw)
+        self.sources[id(value)] = (value, HostValue(draw, value))
         return jnp.array(value, copy=True)
 
     # --- gradients and tape ---------------------------------------------------------------------------------------

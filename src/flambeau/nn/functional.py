@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .. import ops  # noqa: F401  (declares them)
 from ..core.operator import namespaces as _namespaces
 from ..ops.elementary import sigmoid, tanh
@@ -9,3 +11,7 @@ from ..ops.elementary import sigmoid, tanh
 globals().update(_namespaces["nn.functional"])
 
 __all__ = ["sigmoid", "tanh", *_namespaces["nn.functional"]]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...  # a type checker cannot see what `ops/` declares

@@ -344,6 +344,8 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
         if input.dtype.category <= INTEGER and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
+        if exponent == 2 and (input.dtype.category >= FLOAT or type(exponent) is int):
+            return square(input)
         if exponent in _PLAIN_EXPONENTS:
             number = dtypes.as_dtype(type(exponent))
             return _pow_plain(input, exponent, dtypes.promote([(input.dtype, 0 if input.ndim else 1), (number, 2)]))

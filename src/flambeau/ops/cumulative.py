@@ -176,7 +176,7 @@ def _gradient(
 
 @composite(methods=False)
 def gradient(
-    input: Tensor, *, spacing: Any = 1, dim: int | tuple[int, ...] | None = None, edge_order: int = 1
+    input: Tensor, *, spacing: Any = None, dim: int | tuple[int, ...] | None = None, edge_order: int = 1
 ) -> tuple[Tensor, ...]:
     """The partial derivatives of sampled values along `dim` (one, several, all), by differences of second order.
 
@@ -186,6 +186,7 @@ def gradient(
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     dims = axes_of(tuple(dim) if isinstance(dim, list) else dim, input.ndim)
+    spacing = 1 if spacing is None else spacing
     given = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
     if len(given) != len(dims):
         raise RuntimeError(

@@ -83,7 +83,7 @@ def cdist(
         if x.ndim < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.ndim}D")
     if x1.shape[-1] != x2.shape[-1]:
-        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
+        raise RuntimeError(f"cdist: X1 has {x1.shape[-1]} columns but X2 {x2.shape[-1]}; they need equally many")
     if x1.dtype != x2.dtype:
         raise RuntimeError(f"expected scalar type {scalar_name(x1).title()} but found {scalar_name(x2).title()}")
     if p < 0:
@@ -169,11 +169,12 @@ def cov(
 
     `fweights` counts how often an observation was made, `aweights` weighs it.
     """
+    made = _cov(input, correction, fweights, aweights)
     for name, weights in (("fweights", fweights), ("aweights", aweights)):
         values = None if weights is None else on_host(weights)
         if values is not None and (values < 0).any():
             raise RuntimeError(f"cov(): {name} cannot be negative")
-    return _cov(input, correction, fweights, aweights)
+    return made
 
 
 @operator(grad="ClampBackward1")

@@ -124,7 +124,7 @@ def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -
     _integers("gather", index)
     input, index = _raised(input), _raised(index)
     if input.ndim != index.ndim:
-        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+        raise RuntimeError(f"gather(): index has {index.ndim} dimensions but input has {input.ndim}; make them equal")
     for i, (n, limit) in enumerate(zip(index.shape, input.shape, strict=True)):
         if i != axis and n > limit:
             raise RuntimeError(
@@ -142,18 +142,18 @@ def _scatter_places(
     axis = normalized_dim(dim, input.ndim)
     _integers("scatter", index)
     if src is not None and src.dtype != input.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+        raise RuntimeError(f"scatter(): src is {type_name(src)} but self is {type_name(input)}; cast src first")
     input, index = _raised(input), _raised(index)
     if index.size == 0:
         index = index[tuple(slice(0, 0) for _ in index.shape)].reshape((0,) * input.ndim)
     if index.ndim != input.ndim:
-        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+        raise RuntimeError(f"scatter(): index has {index.ndim} dimensions but self has {input.ndim}; make them equal")
     tail = ""
     fits = all(n <= limit for i, (n, limit) in enumerate(zip(index.shape, input.shape, strict=True)) if i != axis)
     if src is not None:
         src = _raised(src)
         if src.ndim != index.ndim:
-            raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+            raise RuntimeError(f"scatter(): index has {index.ndim} dimensions but src has {src.ndim}; make them equal")
         tail = f" and to be no larger size than src {list(src.shape)}"
         fits = fits and all(n <= limit for n, limit in zip(index.shape, src.shape, strict=True))
     if not fits:
@@ -176,7 +176,7 @@ def _scattered(input: jax.Array, dim: int, index: jax.Array, src: Any, reduce: s
     shape = input.shape
     number = src.ndim == 0 and (index.ndim or src.aval.weak_type)
     if number and not src.aval.weak_type:
-        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+        raise RuntimeError(f"scatter(): index has {index.ndim} dimensions but src has {src.ndim}; make them equal")
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     value = _number_for(input, src) if number else src
@@ -454,7 +454,8 @@ def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
         return _put_index(input, values, indices, dims)
     where = _subscript(indices, dims)
     target = jax.eval_shape(lambda a: a[where], input).shape
-    if jnp.broadcast_shapes(values.shape, target) != target:
+    offset = len(target) - values.ndim
+    if offset < 0 or any(n not in (1, target[offset + d]) for d, n in enumerate(values.shape)):
         raise RuntimeError(
             f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
             f"shape {list(target)}"
@@ -462,9 +463,11 @@ def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
     return _add_at(input, where, values)
 
 
-@composite(inplace=True)
-def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-    """`input` with `out[indices] = values`; with `accumulate`, `out[indices] += values`, where repeats add up."""
+_index_put_inplace = _lift_inplace(_index_put.operator, "index_put_")
+
+
+def _parted(input: Tensor, indices: Sequence[Tensor]) -> tuple[list[Tensor], tuple[bool, ...]]:
+    """The index tensors, with masks turned into indices, and which dimensions they are for."""
     if isinstance(indices, Tensor):
         raise TypeError("index_put(): argument 'indices' (position 2) must be tuple of Tensors, not Tensor")
     if not indices:
@@ -474,16 +477,29 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
     for position, item in enumerate(indices):
         if not isinstance(item, Tensor):
             raise TypeError(f"expected Tensor as element {position} in argument 1, but got {type(item).__name__}")
-        if (item.dtype.category == dtypes.INTEGER and item.dtype not in (dtypes.uint8, dtypes.int32, dtypes.int64)) or (
-            item.dtype.category > dtypes.INTEGER
-        ):
-            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        if item.dtype not in (dtypes.int64, dtypes.int32, dtypes.uint8, dtypes.bool):
+            raise IndexError(
+                f"index_put(): index {position} is {item.dtype.abbr}; indices are long or int tensors, or byte or bool masks"
+            )
         places.append((dim, item))
         dim += item.ndim if item.dtype in (dtypes.bool, dtypes.uint8) else 1
     if dim > input.ndim:
         raise IndexError(f"too many indices for tensor of dimension {input.ndim} (got {dim})")
-    tensors, dims = _spread(input, places)
-    return _index_put(input, values, tensors, dims, accumulate)
+    return _spread(input, places)
+
+
+@composite()
+def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """`input` with `out[indices] = values`; with `accumulate`, `out[indices] += values`, where repeats add up."""
+    return _index_put(input, values, *_parted(input, indices), accumulate)
+
+
+def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """In-place form of `index_put`."""
+    return _index_put_inplace(self, values, *_parted(self, indices), accumulate)
+
+
+_attach(index_put_, ("index_put_",))
 
 
 @indexed("out of range: tried to access index {} on a tensor of {size} elements.", IndexError, negative=True, flat=True,

@@ -15,6 +15,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.operator import _lift_inplace, composite, operator
 from ..core.random import default_generator
+from ..core.tracing import host_value
 
 HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
 
@@ -31,7 +32,7 @@ def type_name(array: jax.Array) -> str:
 
 def next_key() -> jax.Array:
     """A fresh key for `jax.random`, taken from the default generator."""
-    return jnp.asarray(default_generator.next_key())
+    return jnp.asarray(host_value(default_generator.next_key))
 
 
 def in_place(function: Any) -> Callable:

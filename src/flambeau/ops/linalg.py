@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import namedtuple
 from typing import Any
 
 import jax
@@ -31,7 +32,9 @@ def floating(name: str, *arrays: jax.Array) -> None:
     """Raise RuntimeError for integers and bools."""
     for array in arrays:
         if category(array) < FLOAT:
-            raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {type_name(array)}")
+            raise RuntimeError(
+                f"{name}: needs floating point or complex numbers, but got {type_name(array)}; cast it first"
+            )
 
 
 def matrices(name: str, array: jax.Array, square: bool = True) -> None:
@@ -138,10 +141,7 @@ def solve_ex(A: Array, B: Array, *, left: bool = True, check_errors: bool = Fals
     """The solution `X` of `A X = B` (`X A = B` if not `left`), and 0 or where `A` is singular."""
     matrices("linalg.solve", A)
     if A.dtype != B.dtype:
-        raise RuntimeError(
-            "linalg.solve: Expected A and B to have the same dtype, but found A of type "
-            f"{type_name(A)} and B of type {type_name(B)} instead"
-        )
+        raise RuntimeError(f"linalg.solve: A is {type_name(A)} but B is {type_name(B)}; cast one to the other's dtype")
     vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1])
     sides = B[..., None] if vector else B
     rows = sides.shape[-2] if left or vector else sides.shape[-1]
@@ -152,7 +152,7 @@ def solve_ex(A: Array, B: Array, *, left: bool = True, check_errors: bool = Fals
             f"({A.shape[-2]}x{A.shape[-1]} and {sides.shape[-2]}x{sides.shape[-1]})"
         )
     if vector and not left:
-        raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
+        raise RuntimeError("linalg.solve: with left=False, B cannot be a vector; make it a matrix of one row")
     batch = jnp.broadcast_shapes(A.shape[:-2], sides.shape[:-2])
     a = jnp.broadcast_to(A, batch + A.shape[-2:])
     b = jnp.broadcast_to(sides, batch + sides.shape[-2:])
@@ -187,8 +187,7 @@ def solve_triangular(
     matrices("linalg.solve_triangular", B, square=False)
     if B.shape[-2 if left else -1] != A.shape[-1]:
         raise RuntimeError(
-            "linalg.solve_triangular: Incompatible shapes of A and B for the equation "
-            f"{'AX = B' if left else 'XA = B'} ({A.shape[-2]}x{A.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})"
+            f"linalg.solve_triangular: {'AX = B' if left else 'XA = B'} has no sense for shapes {list(A.shape)} and {list(B.shape)}"
         )
     batch = jnp.broadcast_shapes(A.shape[:-2], B.shape[:-2])
     a, b = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (A, B))
@@ -360,14 +359,28 @@ def svdvals(A: Array, *, driver: str | None = None) -> Array:
     return jnp.linalg.svd(A, compute_uv=False)
 
 
-@operator(methods=False, public=LINALG, returns=("P", "L", "U"), grad="LinalgLuBackward0")
-def lu(A: Array, *, pivot: bool = True) -> Array:
-    """`A = P L U`: a permutation, a lower triangular matrix with ones on its diagonal and an upper triangular one."""
+@operator(methods=False, public=(), grad="LinalgLuBackward0")
+def _lu_factors(A: Array) -> Array:
     matrices("linalg.lu", A, square=False)
+    both, _, rows = jax.lax.linalg.lu(A)
+    return rows, *triangles(both)
+
+
+@operator(methods=False, public=())
+def _row_exchanges(rows: Array, like: Array) -> Array:
+    return row_exchanges(rows, like.dtype)
+
+
+_LU = namedtuple("lu", ("P", "L", "U"))  # type: ignore[name-match]
+
+
+@composite(methods=False, public=LINALG)
+def lu(A: Tensor, *, pivot: bool = True) -> Any:
+    """`A = P L U`: a permutation, a lower triangular matrix with ones on its diagonal and an upper triangular one."""
     if not pivot:
         raise NotImplementedError("linalg.lu: LU without pivoting is not implemented on the CPU")
-    both, _, rows = jax.lax.linalg.lu(A)
-    return row_exchanges(rows, A.dtype), *triangles(both)
+    rows, low, up = _lu_factors(A)
+    return _LU(_row_exchanges(rows, A.detach()), low, up)
 
 
 def row_exchanges(rows: jax.Array, dtype: Any) -> jax.Array:
@@ -430,8 +443,11 @@ def lu_solve(
 def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
     matrices(name, a)
     if uplo.upper() not in ("L", "U"):
-        raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {uplo}")
-    vectors, values = jax.lax.linalg.eigh(_from_triangle(a, uplo.upper() == "L"), symmetrize_input=False)
+        raise RuntimeError(f"UPLO must be 'L' or 'U', got {uplo}")
+    whole = _from_triangle(a, uplo.upper() == "L")
+    # both triangles share the gradient
+    shared = (whole + _adjoint(whole)) / 2
+    vectors, values = jax.lax.linalg.eigh(shared, symmetrize_input=False)
     return values, vectors
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.operator import Array, _attach, _publish, operator
+from ..core.operator import Array, _attach, _publish, composite, operator
 from ..core.tensor import Tensor
 from . import linalg
 from .linalg import matrices
@@ -134,13 +134,26 @@ def _lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     return linalg.lu_solve(LU_data, LU_pivots, b)
 
 
-@operator(methods=False, returns=("P", "L", "U"))
-def lu_unpack(LU_data: Array, LU_pivots: Array, unpack_data: bool = True, unpack_pivots: bool = True) -> Array:
-    """The permutation and both triangular factors from `linalg.lu_factor`'s results."""
-    p = low = up = jnp.zeros((0,), LU_data.dtype)
+@operator(methods=False, public=(), grad="LuUnpackBackward0")
+def _unpacked(LU_data: Array) -> Array:
+    return linalg.triangles(LU_data)
+
+
+@operator(methods=False, public=())
+def _exchanges(LU_data: Array, LU_pivots: Array) -> Array:
+    rows = jax.lax.linalg.lu_pivots_to_permutation(LU_pivots.astype(np.int32) - 1, LU_data.shape[-2])
+    return linalg.row_exchanges(rows, LU_data.dtype)
+
+
+_Unpacked = namedtuple("lu_unpack", ("P", "L", "U"))  # type: ignore[name-match]
+
+
+@composite(methods=False)
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+    """The permutation and both triangular factors from `linalg.lu_factor`'s results; empty what is not asked for."""
+    p = low = up = LU_data.new_zeros((0,))
     if unpack_data:
-        low, up = linalg.triangles(LU_data)
+        low, up = _unpacked(LU_data)
     if unpack_pivots:
-        rows = jax.lax.linalg.lu_pivots_to_permutation(LU_pivots.astype(np.int32) - 1, LU_data.shape[-2])
-        p = linalg.row_exchanges(rows, LU_data.dtype)
-    return p, low, up
+        p = _exchanges(LU_data.detach(), LU_pivots)
+    return _Unpacked(p, low, up)

@@ -12,7 +12,7 @@ from ..core.dtypes import bool as bool_
 from ..core.dtypes import promote, uint8
 from ..core.geometry import contiguous_strides
 from ..core.grad_mode import is_grad_enabled
-from ..core.operator import Array, _attach, _cast, _lift_inplace, _publish, _rank, composite, operator
+from ..core.operator import Array, _attach, _broadcast_clash, _cast, _lift_inplace, _publish, _rank, composite, operator
 from ..core.storage import Storage
 from ..core.tensor import Tensor, from_storage, wrap
 from ._checks import on_host, type_name
@@ -35,6 +35,14 @@ def like_on_device(values: np.ndarray, tensor: Tensor) -> Tensor:
     """A tensor of host values where `tensor` lives."""
     array = tensor._array
     return wrap(jax.device_put(values, None if isinstance(array, jax.core.Tracer) else array.sharding))
+
+
+def _together(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape to which all broadcast; RuntimeError if they do not."""
+    clash = _broadcast_clash(list(shapes))
+    if clash:
+        raise RuntimeError(clash)
+    return np.broadcast_shapes(*shapes)
 
 
 def _taped(*values: Any) -> bool:
@@ -75,7 +83,7 @@ _attach(contiguous, ("contiguous",))
 
 @operator(methods=False, public=(), grad="CopyBackwards")
 def _overwrite(input: Array, src: Array) -> Array:
-    shape = jnp.broadcast_shapes(input.shape, src.shape)
+    shape = _together(input.shape, src.shape)
     if shape != input.shape:
         raise RuntimeError(f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(shape)}")
     return _cast(jnp.broadcast_to(src, shape), input.dtype)
@@ -170,6 +178,7 @@ def _where(condition: Array, input: Array, other: Array) -> Array:
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {type_name(condition)}"
         )
+    _together(condition.shape, input.shape, other.shape)
     common = promote([_rank(input), _rank(other)]).numpy
     return jnp.where(condition.astype(np.bool_), _cast(input, common), _cast(other, common))
 
@@ -219,6 +228,7 @@ def _masked_fill(input: Array, mask: Array, value: Array) -> Array:
         raise RuntimeError(
             f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
         )
+    _together(mask.shape, input.shape)
     return jnp.where(mask, _cast(value, input.dtype), input)
 
 
@@ -250,21 +260,12 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     if mask.dtype not in (bool_, uint8):
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     chosen = host_values("masked_select", mask)
-    shape = _common_shape(tuple(input.shape), chosen.shape)
+    shape = _together(chosen.shape, tuple(input.shape))
     places = np.flatnonzero(np.broadcast_to(chosen, shape))
     values = None if _taped(input) else on_host(input)
     if values is not None:
         return like_on_device(np.broadcast_to(values, shape).reshape(-1)[places], input)
     return _masked_select(input, like_on_device(places, input), shape)
-
-
-def _common_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(a, b)
-    except ValueError:
-        from ..core.operator import _broadcast_clash
-
-        raise RuntimeError(_broadcast_clash([b, a])) from None
 
 
 @operator(methods=False, public=())
@@ -276,7 +277,7 @@ def _masked_scatter(input: Array, mask: Array, source: Array) -> Array:
             "masked_scatter: expected self and source to have same dtypes but got "
             f"{type_name(input)} and {type_name(source)}"
         )
-    shape = jnp.broadcast_shapes(input.shape, mask.shape)
+    shape = _together(input.shape, mask.shape)
     mask = jnp.broadcast_to(mask, shape)
     if source.size == 0:
         return jnp.broadcast_to(input, shape)
@@ -293,7 +294,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """
     chosen = on_host(mask)
     if chosen is not None and chosen.dtype == np.bool_:
-        shape = _common_shape(tuple(input.shape), chosen.shape)
+        shape = _together(chosen.shape, tuple(input.shape))
         if int(np.broadcast_to(chosen, shape).sum()) > source.numel():
             raise RuntimeError("Number of elements of source < number of ones in mask")
     return _masked_scatter(input, mask, source)

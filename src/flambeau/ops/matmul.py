@@ -60,8 +60,8 @@ def _check_dot(a: jax.Array, b: jax.Array) -> None:
 
 def _batches_clash(batch: int, inner: int, b: jax.Array) -> RuntimeError:
     return RuntimeError(
-        f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {inner}] but got: "
-        f"[{math.prod(b.shape[:-2])}, {b.shape[-2]}]."
+        f"bmm: batch2 should be {batch} matrices with {inner} rows, to go with batch1, "
+        f"but is {math.prod(b.shape[:-2])} with {b.shape[-2]}"
     )
 
 
@@ -373,9 +373,11 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         dims = dims.tolist()
     if isinstance(dims, int):
         if dims < 0:
-            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+            raise RuntimeError(f"tensordot: dims cannot be negative, got {dims}")
         if dims > min(a.ndim, b.ndim):
-            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+            raise RuntimeError(
+                f"tensordot: cannot sum over {dims} dimensions of tensors that have {a.ndim} and {b.ndim}"
+            )
         pair = tuple(range(a.ndim - dims, a.ndim)), tuple(range(dims))
     else:
         pair = tuple((d,) if isinstance(d, int) else tuple(d) for d in dims)  # type: ignore[assignment]

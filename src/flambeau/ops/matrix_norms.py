@@ -73,13 +73,13 @@ def norm(
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else dim
         if len(dims) not in (1, 2):
-            raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
+            raise RuntimeError(f"linalg.norm: dim must name one or two dimensions, got {list(dims)}")
     elif ord is None:
         dims = tuple(range(x.ndim))
     else:
         if x.ndim not in (1, 2):
             raise RuntimeError(
-                f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {x.ndim}D."
+                f"linalg.norm: ord={ord} is for a vector or matrix, got {x.ndim} dimensions; say which with dim"
             )
         dims = tuple(range(x.ndim))
     if ord is None:

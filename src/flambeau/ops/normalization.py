@@ -57,8 +57,8 @@ def _batch_norm(
     normal = (x - _per_channel(batch_mean, x.ndim)) * _per_channel(scale, x.ndim)
     shaped = [None if p is None else _per_channel(p, x.ndim) for p in (weight, bias)]
     out = _affine(normal, *shaped).astype(input.dtype)
-    if not training or (mean is None and variance is None):
-        return out
+    if not training or x.size == 0 or (mean is None and variance is None):
+        return out  # an empty batch leaves the running statistics as they were
     count = x.size // max(channels, 1)
     unbiased = batch_variance * (count / max(count - 1, 1))
     news = [

@@ -422,7 +422,7 @@ def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any,
     batched = input if input.ndim == n + 2 else input[None]
     rows = math.prod(batched.shape[:2])
     planes = batched.reshape(rows, *batched.shape[2:])
-    samples = jnp.broadcast_to(samples, (*batched.shape[:2], n)).reshape(rows, n)
+    samples = samples[: batched.shape[0]].reshape(rows, n)
     places = jnp.zeros((rows,) + (1,) * 2 * n, jnp.int64)  # row, then windows, then positions within a window
     for d, (size, k, out) in enumerate(zip(planes.shape[1:], kernel, output, strict=True)):
         u = samples[:, 1 - d if n == 2 else d, None]  # in 2d, PyTorch's samples name the last dimension first

@@ -21,7 +21,7 @@ from .masking import host_values, like_on_device
 def repeat(input: Array, *repeats: int) -> Array:
     """The tensor laid out `repeats` times along each dimension; more repeats than dimensions add some in front."""
     if len(repeats) < input.ndim:
-        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
+        raise RuntimeError(f"repeat: {len(repeats)} repeats for {input.ndim} dimensions; give at least one for each")
     shape = (1,) * (len(repeats) - input.ndim) + input.shape
     made = [n * r for n, r in zip(shape, repeats, strict=True)]
     if any(r < 0 for r in repeats):
@@ -150,7 +150,7 @@ def roll(input: Array, shifts: int | tuple[int, ...], dims: int | tuple[int, ...
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
     if input.ndim == 0:
-        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
+        raise IndexError(f"roll: a 0-dim tensor has no dimension {dims[0]}")
     return jnp.roll(input, shifts, tuple(normalized_dim(d, input.ndim) for d in dims))
 
 
@@ -158,12 +158,12 @@ def roll(input: Array, shifts: int | tuple[int, ...], dims: int | tuple[int, ...
 def rot90(input: Array, k: int = 1, dims: tuple[int, ...] = (0, 1)) -> Array:
     """Turned by 90 degrees `k` times, from the first of the two `dims` to the second."""
     if len(dims) != 2:
-        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+        raise RuntimeError(f"rot90: turns within two dims, got {len(dims)}")
     if input.ndim < 2:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     axes = tuple(normalized_dim(d, input.ndim) for d in dims)
     if axes[0] == axes[1]:
-        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+        raise RuntimeError(f"rot90: the two dims must differ, got {dims[0]} and {dims[1]}")
     return jnp.rot90(input, k, axes)
 
 

@@ -119,8 +119,8 @@ any = _truth("any", jnp.any, "any element is")
 def _whole(name: str, input: jax.Array) -> None:
     if input.size == 0:
         raise RuntimeError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
-            "Specify the reduction dim with the 'dim' argument."
+            f"{name}(): Expected reduction dim for an input without elements: "
+            "pass as 'dim' a dimension whose size is not 0"
         )
 
 
@@ -222,7 +222,7 @@ def _position(name: str, arg: Callable[..., jax.Array], word: str) -> Callable[.
         if category(input) in (BOOL, COMPLEX):
             raise RuntimeError(f"{name}(): does not support {str(input.dtype).rstrip('0123456789')} input")
         if dim is None and input.size == 0:
-            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
+            raise IndexError(f"{name}(): Expected reduction dim for an input without elements")
         axes = axes_of(dim, input.ndim)
         need_elements(name, input, axes if dim is not None else ())
         if not axes:

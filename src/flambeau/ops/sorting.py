@@ -12,7 +12,7 @@ from jax import lax
 
 from ..core.operator import Array, composite, operator
 from ..core.tensor import Tensor, wrap
-from ._checks import BOOL, COMPLEX, category, host_values, normalized_dim, refuse
+from ._checks import BOOL, COMPLEX, FLOAT, category, host_values, normalized_dim, refuse
 
 
 def ascending(x: jax.Array, axis: int) -> jax.Array:
@@ -59,6 +59,15 @@ def msort(input: Array) -> Array:
     return _sorted(input, 0, False)[0]
 
 
+def _top(x: jax.Array, k: int, axis: int, largest: bool) -> jax.Array:
+    """The indices of the k largest or smallest elements: for float32, XLA has a selection far quicker than sorting."""
+    x = lax.stop_gradient(jnp.moveaxis(x, axis, -1)).astype(jnp.float32) + 0.0  # -0.0 becomes 0.0, its equal
+    # XLA orders nans by their sign bit: a positive one is above infinity, a negative one below minus infinity.
+    first, last = (lax.bitcast_convert_type(np.uint32(bits), np.float32) for bits in (0x7FC00000, 0xFFC00000))
+    keys = jnp.where(x != x, first, x) if largest else jnp.where(x != x, last, -x)
+    return jnp.moveaxis(lax.top_k(keys, k)[1].astype(jnp.int64), -1, axis)
+
+
 @operator(returns=("values", "indices"))
 def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Array, Array]:
     """The `k` largest (or smallest) elements along `dim`, in order, and their indices, as a named pair."""
@@ -69,7 +78,10 @@ def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool
         raise RuntimeError("selected index k out of range")
     if input.ndim == 0:
         return (input, jnp.zeros((), jnp.int64)) if k else (jnp.zeros(0, input.dtype), jnp.zeros(0, jnp.int64))
-    order = lax.slice_in_dim(_order(input, axis, largest), 0, k, axis=axis)
+    if category(input) == FLOAT and input.dtype.itemsize <= 4:
+        order = _top(input, k, axis, largest)
+    else:
+        order = lax.slice_in_dim(_order(input, axis, largest), 0, k, axis=axis)
     return jnp.take_along_axis(input, order, axis), order
 
 

@@ -307,9 +307,7 @@ def norm(
 ) -> Array:
     """The `p`-norm over `dim`: "fro" or None is the 2-norm, "nuc" the sum of the singular values of matrices."""
     if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
-        raise RuntimeError(
-            f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {type_name(input)}"
-        )
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating or complex dtype, got {type_name(input)}")
     x = input if dtype is None else input.astype(dtype)
     axes = axes_of(dim, x.ndim)
     if isinstance(p, str) and p != "fro":

@@ -6,9 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..core.tensor import Tensor
-from .optimizer import ParamsT
-from .rule import RuleOptimizer, check_options, decayed, scaled
+from .optimizer import Number, ParamsT
+from .rule import RuleOptimizer, check_options, decayed, picked, scaled
 
 __all__ = ["Adadelta"]
 
@@ -33,7 +32,7 @@ class Adadelta(RuleOptimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 1.0,
+        lr: Number = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0,
@@ -46,17 +45,8 @@ class Adadelta(RuleOptimizer):
         check_options(lr, rho=rho, eps=eps, weight_decay=weight_decay)
         if rho > 1.0:
             raise ValueError(f"Invalid rho value: {rho}")
-        defaults = {
-            "lr": lr,
-            "rho": rho,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-            "capturable": capturable,
-            "foreach": foreach,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults)
+        names = "lr rho eps weight_decay maximize capturable foreach differentiable"
+        super().__init__(params, picked(locals(), names))
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")

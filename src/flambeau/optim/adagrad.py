@@ -6,9 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..core.tensor import Tensor
-from .optimizer import ParamsT
-from .rule import RuleOptimizer, check_options, decayed, scaled
+from .optimizer import Number, ParamsT
+from .rule import RuleOptimizer, check_options, decayed, picked, scaled
 
 __all__ = ["Adagrad"]
 
@@ -31,7 +30,7 @@ class Adagrad(RuleOptimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 1e-2,
+        lr: Number = 1e-2,
         lr_decay: float = 0,
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
@@ -49,18 +48,8 @@ class Adagrad(RuleOptimizer):
             initial_accumulator_value=initial_accumulator_value,
             eps=eps,
         )
-        defaults = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-            "fused": fused,
-        }
-        super().__init__(params, defaults)
+        names = "lr lr_decay eps weight_decay initial_accumulator_value foreach maximize differentiable fused"
+        super().__init__(params, picked(locals(), names))
         for group in self.param_groups:  # Adagrad's state is there from the start
             self._complete(group["params"], group, self.state_names(group))
 

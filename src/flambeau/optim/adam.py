@@ -6,9 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..core.tensor import Tensor
-from .optimizer import ParamsT
-from .rule import RuleOptimizer, check_options, decayed, lerp, scaled, shrunk
+from .optimizer import Number, ParamsT
+from .rule import RuleOptimizer, check_options, decayed, lerp, picked, scaled, shrunk
 
 __all__ = ["Adam"]
 
@@ -42,8 +41,8 @@ class Adam(RuleOptimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 1e-3,
-        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        lr: Number = 1e-3,
+        betas: tuple[Number, Number] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         amsgrad: bool = False,
@@ -56,20 +55,8 @@ class Adam(RuleOptimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         check_options(lr, betas, eps=eps, weight_decay=weight_decay)
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "fused": fused,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, defaults)
+        names = "lr betas eps weight_decay amsgrad maximize foreach capturable differentiable fused"
+        super().__init__(params, picked(locals(), names + " decoupled_weight_decay"))
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         names = ("exp_avg", "exp_avg_sq")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.tensor import Tensor
 from .adam import Adam
-from .optimizer import ParamsT
+from .optimizer import Number, ParamsT
 
 __all__ = ["AdamW"]
 
@@ -15,8 +14,8 @@ class AdamW(Adam):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 1e-3,
-        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        lr: Number = 1e-3,
+        betas: tuple[Number, Number] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,

@@ -6,9 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..core.tensor import Tensor
-from .optimizer import ParamsT
-from .rule import RuleOptimizer, check_options, decayed, scaled
+from .optimizer import Number, ParamsT
+from .rule import RuleOptimizer, check_options, decayed, picked, scaled
 
 __all__ = ["ASGD"]
 
@@ -37,7 +36,7 @@ class ASGD(RuleOptimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 1e-2,
+        lr: Number = 1e-2,
         lambd: float = 1e-4,
         alpha: float = 0.75,
         t0: float = 1e6,
@@ -48,18 +47,8 @@ class ASGD(RuleOptimizer):
         capturable: bool = False,
     ) -> None:
         check_options(lr, weight_decay=weight_decay)
-        defaults = {
-            "lr": lr,
-            "lambd": lambd,
-            "alpha": alpha,
-            "t0": t0,
-            "weight_decay": weight_decay,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-            "capturable": capturable,
-        }
-        super().__init__(params, defaults)
+        names = "lr lambd alpha t0 weight_decay foreach maximize differentiable capturable"
+        super().__init__(params, picked(locals(), names))
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("ax",)

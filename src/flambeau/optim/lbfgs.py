@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from ..core.grad_mode import enable_grad
 from ..core.tensor import Tensor, wrap
-from .optimizer import Optimizer, ParamsT
-from .rule import check_options
+from .optimizer import Number, Optimizer, ParamsT
+from .rule import check_options, picked
 
 __all__ = ["LBFGS"]
 
@@ -165,7 +165,7 @@ class LBFGS(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 1,
+        lr: Number = 1,
         max_iter: int = 20,
         max_eval: int | None = None,
         tolerance_grad: float = 1e-7,
@@ -174,18 +174,11 @@ class LBFGS(Optimizer):
         line_search_fn: str | None = None,
     ) -> None:
         check_options(lr)
-        defaults = {
-            "lr": lr,
-            "max_iter": max_iter,
-            "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
-            "tolerance_grad": tolerance_grad,
-            "tolerance_change": tolerance_change,
-            "history_size": history_size,
-            "line_search_fn": line_search_fn,
-        }
-        super().__init__(params, defaults)
+        max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
+        names = "lr max_iter max_eval tolerance_grad tolerance_change history_size line_search_fn"
+        super().__init__(params, picked(locals(), names))
         if len(self.param_groups) != 1:
-            raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
+            raise ValueError("LBFGS doesn't support per-parameter options: give it one list of parameters")
 
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Minimize for some iterations. Returns the loss of the first evaluation."""

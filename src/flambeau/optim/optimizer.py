@@ -17,6 +17,7 @@ from ..core.tensor import Tensor
 
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 StateDict: TypeAlias = dict[str, Any]
+Number: TypeAlias = float | Tensor
 
 
 class _Required:
@@ -47,9 +48,10 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
 
 def full_like(array: Any, value: complex) -> Any:
     """A constant array of `array`'s shape, dtype and place. Made on the host, so that no program is compiled for it."""
-    if isinstance(array, jax.core.Tracer):
-        return jax.numpy.full(array.shape, value, array.dtype)
     filled = np.full(array.shape, value, array.dtype) if value else np.zeros(array.shape, array.dtype)
+    if isinstance(array, jax.core.Tracer):
+        with jax.ensure_compile_time_eval():  # state outlives the trace that first needs it
+            return jax.device_put(filled)
     # bound to a device only if `array` is, since programs are compiled for one or the other
     return jax.device_put(filled, array.sharding if array.committed else None)
 
@@ -194,7 +196,7 @@ class Optimizer:
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take up further parameters, `{"params": ..., option: value, ...}`."""
         if not isinstance(param_group, dict):
-            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+            raise TypeError(f"param_group must be a dict, not a {type(param_group).__name__}")
         given = param_group["params"]
         if isinstance(given, Tensor):
             given = [given]
@@ -219,23 +221,23 @@ class Optimizer:
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ValueError(f"parameter group didn't specify a value of {name}, which has no default here")
             param_group.setdefault(name, default)
         if len(set(params)) != len(params):
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; "
-                "see github.com/pytorch/pytorch/issues/40967 for more information",
+                "optimizer contains a parameter group with duplicate parameters: "
+                "each is updated as often as it is named",
                 stacklevel=3,
             )
         if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):
             without = "with" if "param_names" in param_group else "without"
             raise ValueError(
-                "all optimizer param groups should be with/without names. "
-                f"cannot add param group {without} names to the optimizer"
+                "all optimizer param groups should be with names, or all without; "
+                f"this one is {without} names, unlike the first"
             )
         known = {param for group in self.param_groups for param in group["params"]}
         if not known.isdisjoint(params):
-            raise ValueError("some parameters appear in more than one parameter group")
+            raise ValueError("some parameters appear in more than one group of the optimizer")
         self.param_groups.append(param_group)
 
     # --- the dictionary form --------------------------------------------------------------------------------------
@@ -277,7 +279,10 @@ class Optimizer:
                 state_dict = changed
         groups, saved_groups = self.param_groups, deepcopy(state_dict["param_groups"])
         if len(groups) != len(saved_groups):
-            raise ValueError("loaded state dict has a different number of parameter groups")
+            raise ValueError(
+                f"loaded state dict has a different number of groups: {len(saved_groups)}, "
+                f"the optimizer has {len(groups)}"
+            )
         by_index: dict[Any, Tensor] = {}
         for group, saved in zip(groups, saved_groups, strict=True):
             if len(group["params"]) != len(saved["params"]):

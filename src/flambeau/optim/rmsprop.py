@@ -6,9 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..core.tensor import Tensor
-from .optimizer import ParamsT
-from .rule import RuleOptimizer, check_options, decayed, lerp, scaled
+from .optimizer import Number, ParamsT
+from .rule import RuleOptimizer, check_options, decayed, lerp, picked, scaled
 
 __all__ = ["RMSprop"]
 
@@ -42,7 +41,7 @@ class RMSprop(RuleOptimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 1e-2,
+        lr: Number = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0,
@@ -54,19 +53,8 @@ class RMSprop(RuleOptimizer):
         differentiable: bool = False,
     ) -> None:
         check_options(lr, eps=eps, momentum=momentum, weight_decay=weight_decay, alpha=alpha)
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "alpha": alpha,
-            "eps": eps,
-            "centered": centered,
-            "weight_decay": weight_decay,
-            "capturable": capturable,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults)
+        names = "lr momentum alpha eps centered weight_decay capturable foreach maximize differentiable"
+        super().__init__(params, picked(locals(), names))
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         names = ["square_avg"]

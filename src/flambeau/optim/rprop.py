@@ -6,9 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..core.tensor import Tensor
-from .optimizer import ParamsT
-from .rule import RuleOptimizer, check_options
+from .optimizer import Number, ParamsT
+from .rule import RuleOptimizer, check_options, picked
 
 __all__ = ["Rprop"]
 
@@ -37,7 +36,7 @@ class Rprop(RuleOptimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 1e-2,
+        lr: Number = 1e-2,
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50),
         *,
@@ -49,16 +48,7 @@ class Rprop(RuleOptimizer):
         check_options(lr)
         if not 0.0 < etas[0] < 1.0 < etas[1]:
             raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
-        defaults = {
-            "lr": lr,
-            "etas": etas,
-            "step_sizes": step_sizes,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-            "capturable": capturable,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, picked(locals(), "lr etas step_sizes foreach maximize differentiable capturable"))
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("prev", "step_size")

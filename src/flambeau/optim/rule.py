@@ -15,6 +15,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.grad_mode import enable_grad
 from ..core.tensor import Tensor, wrap
+from ..core.tracing import recorder
 from .optimizer import Optimizer, ParamsT, full_like
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
@@ -131,6 +132,11 @@ class RuleOptimizer(Optimizer):
 
     def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         names, program, scalars = self._prepare(index, group)
+        trace = recorder()
+        if trace is not None:
+            # a compiled step takes the options as inputs, and holds while they ask for the same program
+            trace.guard(lambda: self._prepare(index, group)[1], "an optimizer's options have changed")
+            scalars = trace.host(lambda: self._prepare(index, group)[2])
         own, common = [], []
         if names or self.shared:
             states = [self.state[param] for param in params]
@@ -309,6 +315,11 @@ def shrunk(param: Any, options: Any) -> Any:
     return scaled(param, 1 - options.lr * options.weight_decay)
 
 
+def picked(given: dict[str, Any], names: str) -> dict[str, Any]:
+    """Those arguments of a constructor that are options of the groups, in PyTorch's order."""
+    return {name: given[name] for name in names.split()}
+
+
 # --- checks of options --------------------------------------------------------------------------------------------
 
 
@@ -321,7 +332,7 @@ def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
             what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")
             raise ValueError(f"Invalid {what}: {value}")
     if len({isinstance(beta, Tensor) for beta in betas}) > 1:
-        raise ValueError("betas must be either both floats or both Tensors")
+        raise ValueError("betas must be either both numbers or both tensors")
     for i, beta in enumerate(betas):
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

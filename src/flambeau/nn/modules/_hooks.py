@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from ...core.autograd import Function, RemovableHandle
 from ...core.grad_mode import is_grad_enabled
+from ...core.grad_mode import state as grad_state
 from ...core.tensor import Tensor, wrap
 
 Table = OrderedDict[int, Any]
@@ -227,6 +228,8 @@ class _WrappedHook:
 def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`module.forward(*args, **kwargs)` with all hooks around it, the global ones first."""
     own = module.__dict__
+    if grad_state.trace is not None:
+        grad_state.trace.modules[module] = None
     done: set[int] = set()  # numbers of the always-called hooks that had their turn; numbers are unique over all tables
     result = None
     try:

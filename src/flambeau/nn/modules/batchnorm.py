@@ -11,7 +11,7 @@ from typing import Any
 
 from ...core.dtypes import int64
 from ...core.tensor import Tensor
-from ...ops.creation import empty, ones, tensor, zeros
+from ...ops.creation import ones, tensor, zeros
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
@@ -45,9 +45,8 @@ class _NormBase(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        for name, wanted in (("weight", affine), ("bias", affine and bias)):
-            made = Parameter(empty(num_features, device=device, dtype=dtype)) if wanted else None
-            self.register_parameter(name, made)
+        for name, wanted, make in (("weight", affine, ones), ("bias", affine and bias, zeros)):
+            self.register_parameter(name, Parameter(make(num_features, device=device, dtype=dtype)) if wanted else None)
         statistics: dict[str, Any] = dict.fromkeys(("running_mean", "running_var", "num_batches_tracked"))
         if track_running_stats:
             statistics["running_mean"] = zeros(num_features, device=device, dtype=dtype)
@@ -55,7 +54,8 @@ class _NormBase(Module):
             statistics["num_batches_tracked"] = tensor(0, dtype=int64, device=device)
         for name, value in statistics.items():
             self.register_buffer(name, value)
-        self.reset_parameters()
+        if type(self).reset_parameters is not _NormBase.reset_parameters:  # else all is as that would make it
+            self.reset_parameters()
 
     def reset_running_stats(self) -> None:
         """Forget the batches that were seen."""

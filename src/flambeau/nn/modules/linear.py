@@ -23,7 +23,7 @@ def uniform_by_fan_in(weight: Tensor, bias: Tensor | None) -> None:
     fan_in = 0 if bias is None else init._calculate_fan_in_and_fan_out(weight)[0]
     if fan_in:
         bound = 1 / math.sqrt(fan_in)
-        init.uniform_(bias, -bound, bound)
+        init.uniform_(bias, -bound, bound)  # type: ignore[arg-type]
 
 
 class Identity(Module):

@@ -7,7 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
+from ...core.grad_mode import state as grad_state
 from ...core.tensor import Tensor
+from ...core.tracing import structure
 from ..parameter import Buffer, Parameter
 from . import _hooks
 from ._conversion import ConversionMethods
@@ -121,6 +123,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                 or own["_backward_hooks"]
                 or own["_backward_pre_hooks"]
                 or global_call_hooks
+                or grad_state.trace is not None
             ):
                 return _hooks.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
@@ -162,6 +165,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
+        structure.version += 1
         if "_modules" not in own:
             self._set_before_init(name, value)
         elif isinstance(value, Tensor):
@@ -216,6 +220,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     def __delattr__(self, name: str) -> None:
         own = self.__dict__
+        structure.version += 1
         for table in ("_parameters", "_buffers", "_modules"):
             if name in own[table]:
                 del own[table][name]

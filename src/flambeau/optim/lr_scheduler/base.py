@@ -39,8 +39,8 @@ def _per_group(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
         return [value] * len(groups)
     if len(value) != len(groups):
         raise ValueError(
-            f"{name} must have the same length as optimizer.param_groups. "
-            f"{name} has {len(value)} values, param_groups has {len(groups)}."
+            f"{name} must have the same length as the optimizer's param_groups: it has {len(value)} values, and there "
+            f"are {len(groups)} groups"
         )
     return list(value)
 

@@ -22,12 +22,11 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        if T_0 <= 0 or not isinstance(T_0, int):
-            raise ValueError(f"Expected positive integer T_0, but got {T_0}")
+        _check_positive("T_0", T_0)
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}")
+            raise ValueError(f"Expected float or int eta_min, but got {eta_min!r}")
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult = T_mult
@@ -41,26 +40,31 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def step(self, epoch: float | None = None) -> None:
         """Go on by one epoch, or to `epoch`, which may be a fraction. Raises ValueError for a negative one."""
-        if epoch is None and self.last_epoch < 0:
-            epoch = 0
-        if epoch is None:
+        if epoch is None and self.last_epoch >= 0:
             epoch = self.last_epoch + 1
-            self.T_cur = self.T_cur + 1
-            if self.T_cur >= self.T_i:
-                self.T_cur = self.T_cur % self.T_i
-                self.T_i = self.T_i * self.T_mult
-        elif epoch < 0:
-            raise ValueError(f"Expected non-negative epoch, but got {epoch}")
-        elif epoch < self.T_0:
-            self.T_i, self.T_cur = self.T_0, epoch
-        elif self.T_mult == 1:
-            self.T_cur = epoch % self.T_0
+            self.T_cur += 1
+            if self.T_cur >= self.T_i:  # the next period
+                self.T_cur %= self.T_i
+                self.T_i *= self.T_mult
         else:
-            n = int(math.log(epoch / self.T_0 * (self.T_mult - 1) + 1, self.T_mult))
-            self.T_cur = epoch - self.T_0 * (self.T_mult**n - 1) / (self.T_mult - 1)
-            self.T_i = self.T_0 * self.T_mult**n
+            epoch = 0 if epoch is None else epoch
+            if epoch < 0:
+                raise ValueError(f"Expected non-negative epoch, but got {epoch}")
+            self._go_to(epoch)
         self.last_epoch = math.floor(epoch) - 1
         self._update_lr()
+
+    def _go_to(self, epoch: float) -> None:
+        """Find the period that `epoch` lies in, and how far."""
+        first, growth = self.T_0, self.T_mult
+        if epoch < first:
+            self.T_i, self.T_cur = first, epoch
+        elif growth == 1:
+            self.T_cur = epoch % first
+        else:
+            n = int(math.log(epoch / first * (growth - 1) + 1, growth))
+            self.T_i = first * growth**n
+            self.T_cur = epoch - first * (growth**n - 1) / (growth - 1)
 
 
 class _Cycle(LRScheduler):
@@ -72,7 +76,9 @@ class _Cycle(LRScheduler):
     def _start_momentum(self, base_momentum: Any, max_momentum: Any, begin: bool) -> tuple[list[Any], list[Any]]:
         optimizer = self.optimizer
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+            raise ValueError(
+                "optimizer must support momentum or beta1; this one has neither: pass cycle_momentum=False"
+            )
         self.use_beta1 = "betas" in optimizer.defaults
         lows = _per_group("base_momentum", base_momentum, optimizer)
         highs = _per_group("max_momentum", max_momentum, optimizer)
@@ -217,7 +223,7 @@ class OneCycleLR(_Cycle):
             _check_positive("steps_per_epoch", steps_per_epoch)
             self.total_steps = epochs * steps_per_epoch
         else:
-            raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
+            raise ValueError("You must define either total_steps, or both epochs and steps_per_epoch")
         first, last = float(pct_start * self.total_steps) - 1, self.total_steps - 1
         phases: list[tuple[float, str, str, str, str]]
         if three_phase:
@@ -234,9 +240,9 @@ class OneCycleLR(_Cycle):
         fields = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
         self._schedule_phases: list[dict[str, Any]] = [dict(zip(fields, phase, strict=True)) for phase in phases]
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
-            raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
+            raise ValueError(f"Expected float between 0 and 1 as pct_start, not {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
+            raise ValueError(f"anneal_strategy must be 'cos' or 'linear', not {anneal_strategy!r}")
         self._anneal_func_type = anneal_strategy
         highs = _per_group("max_lr", max_lr, optimizer)
         if last_epoch == -1:
@@ -257,7 +263,7 @@ class OneCycleLR(_Cycle):
     def _rate(self, lr: Any, index: int) -> Any:
         step = self.last_epoch
         if step > self.total_steps:
-            raise ValueError(f"Tried to step {step} times. The specified number of total steps is {self.total_steps}")
+            raise ValueError(f"Tried to step {step} times. The cycle has {self.total_steps} (total_steps)")
         start = 0.0
         for phase in self._schedule_phases:
             end = phase["end_step"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Literal, SupportsFloat
+from typing import Literal, SupportsFloat, TypeAlias
 
 from ..optimizer import Optimizer
 from .base import EPOCH_DEPRECATION_WARNING, LRScheduler, _check_optimizer, _copied, _set
+
+Mode: TypeAlias = Literal["min", "max"]
+ThresholdMode: TypeAlias = Literal["rel", "abs"]
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -21,11 +24,11 @@ class ReduceLROnPlateau(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        mode: Literal["min", "max"] = "min",
+        mode: Mode = "min",
         factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
-        threshold_mode: Literal["rel", "abs"] = "rel",
+        threshold_mode: ThresholdMode = "rel",
         cooldown: int = 0,
         min_lr: list[float] | float = 0,
         eps: float = 1e-8,
@@ -66,24 +69,17 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take notice of an epoch's value."""
-        current = float(metrics)
-        if epoch is None:
-            epoch = self.last_epoch + 1
-        else:
+        value = float(metrics)
+        if epoch is not None:
             warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
-        self.last_epoch = epoch
-        if self._is_better(current, self.best):
-            self.best = current
-            self.num_bad_epochs = 0
-        else:
-            self.num_bad_epochs += 1
-        if self.in_cooldown:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        better, cooling = self._is_better(value, self.best), self.in_cooldown
+        self.best = value if better else self.best
+        self.cooldown_counter -= cooling
+        self.num_bad_epochs = 0 if better or cooling else self.num_bad_epochs + 1
         if self.num_bad_epochs > self.patience:
-            self._reduce_lr(epoch)
-            self.cooldown_counter = self.cooldown
-            self.num_bad_epochs = 0
+            self._reduce_lr(self.last_epoch)
+            self.num_bad_epochs, self.cooldown_counter = 0, self.cooldown
         self._last_lr = [_copied(group["lr"]) for group in self.optimizer.param_groups]
 
     def _reduce_lr(self, epoch: int) -> None:

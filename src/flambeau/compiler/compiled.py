@@ -1,0 +1,217 @@
+"""The public side of compilation: `compile`, `explain`, and the errors of a trace."""
+
+from __future__ import annotations
+
+import functools
+import os
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ..core import dtypes
+from ..core.grad_mode import state as grad_state
+from ..core.tensor import Tensor
+from .program import TracedProgram
+
+_PACKAGES = tuple(
+    os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__)
+)
+_everything: weakref.WeakSet[Compiled] = weakref.WeakSet()
+
+
+class CompileError(RuntimeError):
+    """Something in a compiled function needs values that are only known when the program runs."""
+
+
+_NEEDS_VALUES = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerBoolConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
+
+def _user_line(error: BaseException) -> str:
+    """The innermost line of the traceback that is neither flambeau's nor JAX's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if not frame.filename.startswith(_PACKAGES) and not frame.filename.startswith("<"):
+            return f'{frame.filename}, line {frame.lineno}, in {frame.name}: "{frame.line}"'
+    return "an unknown line"
+
+
+def _explained(error: Exception, name: str) -> CompileError:
+    return CompileError(
+        f"{_user_line(error)} needs a value while {name} is being compiled, when only shapes and dtypes are known.\n"
+        "  Instead of `if x.sum() > 0: y = a` write `y = torch.where(x.sum() > 0, a, b)`;\n"
+        "  return the tensor and call .item(), .numpy() or bool() on it outside;\n"
+        "  or compile with fullgraph=False, which runs such a call eagerly."
+    )
+
+
+class Compiled:
+    """A function that runs as XLA programs, one for each signature of its arguments and state."""
+
+    def __init__(self, function: Callable[..., Any], fullgraph: bool = True):
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = getattr(function, "__qualname__", type(function).__name__)
+        self.fullgraph = fullgraph
+        self.programs: dict[Any, list[TracedProgram]] = {}
+        self.eager: set[Any] = set()
+        self.warned = False
+        _everything.add(self)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if grad_state.trace is not None:
+            return self.function(*args, **kwargs)  # a part of the program that is being traced
+        leaves, treedef = jax.tree_util.tree_flatten((args, kwargs))
+        tensors: list[Tensor] = []
+        parts: list[Any] = []
+        for leaf in leaves:
+            if isinstance(leaf, Tensor):
+                tensors.append(leaf)
+                parts.append((leaf.shape, leaf._np_dtype, leaf._edge is not None or leaf.requires_grad, type(leaf)))
+            else:
+                parts.append((leaf, type(leaf)))
+        key = (treedef, tuple(parts), grad_state.grad, dtypes._default)
+        reason = "first call"
+        for program in self.programs.get(key, ()):
+            reason = program.broken_by() or ""
+            if not reason:
+                return program(tensors)
+        if key in self.eager:
+            return self.function(*args, **kwargs)
+        if reason == "first call" and self.programs:
+            reason = self._difference(key)
+        program = self._trace(key, leaves, treedef, reason)
+        if program is None:
+            return self.function(*args, **kwargs)
+        return program(tensors)
+
+    def _trace(self, key: Any, leaves: list[Any], treedef: Any, reason: str) -> TracedProgram | None:
+        try:
+            program = TracedProgram(self.function, leaves, treedef, reason)
+        except _NEEDS_VALUES as error:
+            better = _explained(error, self.name)
+            if self.fullgraph:
+                raise better from error
+            warnings.warn(f"{better}\nThis call runs eagerly.", UserWarning, stacklevel=3)
+            self.eager.add(key)
+            return None
+        self.programs.setdefault(key, []).insert(0, program)
+        return program
+
+    def _difference(self, key: Any) -> str:
+        """In what a new signature differs from the last one."""
+        last = next(reversed(self.programs))
+        if last[2] != key[2]:
+            return f"grad mode is {'on' if key[2] else 'off'} now"
+        if last[0] != key[0]:
+            return "the arguments have another structure"
+        changed = []
+        for i, (a, b) in enumerate(zip(last[1], key[1], strict=True)):
+            if a != b:
+                changed.append(f"argument {i}: {_shown(a)} -> {_shown(b)}")
+        self._advise(last, key)
+        return "; ".join(changed) or "the default dtype has changed"
+
+    def _advise(self, last: Any, key: Any) -> None:
+        """Tell once about `drop_last` when it looks like a DataLoader's smaller last batch."""
+        shapes = [(a[0], b[0]) for a, b in zip(last[1], key[1], strict=True) if len(a) == 4 and len(b) == 4 and a != b]
+        if self.warned or not shapes or not all(a and b and a[1:] == b[1:] and b[0] < a[0] for a, b in shapes):
+            return
+        self.warned = True
+        warnings.warn(
+            f"{self.name} is compiled a second time for a smaller batch ({shapes[0][0][0]} -> {shapes[0][1][0]}). If it is the "
+            "last batch of a DataLoader, drop_last=True saves this program.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def _shown(part: Any) -> str:
+    if len(part) == 4:
+        return f"tensor {list(part[0])} {part[1]}{' requiring grad' if part[2] else ''}"
+    return repr(part[0])
+
+
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = True,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
+    """A function, or a module, that runs as one XLA program for each signature.
+
+    Whatever it reads and writes (parameters, buffers, gradients, optimizer state, random numbers) is found while it is
+    traced and left as eager code would leave it. Python side effects happen only while tracing. CompileError says where
+    values are needed that only the running program has; with `fullgraph=False` such a call runs eagerly, with a warning.
+    `dynamic`, `backend`, `mode` and `options` are accepted and mean nothing here.
+    """
+    if model is None:
+        return lambda function: compile(function, fullgraph=fullgraph, disable=disable)
+    if disable:
+        return model
+    if hasattr(model, "_parameters") and hasattr(model, "forward"):
+        from .module import OptimizedModule
+
+        return OptimizedModule(model, fullgraph)
+    if not callable(model):
+        raise RuntimeError(f"compile expects a function or a module, got {type(model).__name__}")
+    return Compiled(model, fullgraph)
+
+
+class Explanation:
+    """The programs of a compiled function: why each was traced, how often it ran, what state it reads and writes."""
+
+    def __init__(self, compiled: Compiled):
+        self.name = compiled.name
+        self.programs = [p for programs in compiled.programs.values() for p in reversed(programs)]
+
+    def __len__(self) -> int:
+        return len(self.programs)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {len(self.programs)} program{'s' if len(self.programs) != 1 else ''}"]
+        for i, program in enumerate(self.programs):
+            counts = ", ".join(f"{count} {what}" for what, count in program.recorder_summary.items())
+            lines.append(f"  {i}: traced because: {program.reason}; called {program.calls} times; {counts}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def explain(compiled: Any) -> Explanation:
+    """What a compiled function or module has been compiled to. Raises TypeError for anything else."""
+    found = getattr(compiled, "_compiled", compiled)
+    if not isinstance(found, Compiled):
+        raise TypeError(f"explain expects what compile() returned, got {type(compiled).__name__}")
+    return Explanation(found)
+
+
+def is_compiling() -> bool:
+    """Whether the code that asks is being traced."""
+    return grad_state.trace is not None
+
+
+def reset() -> None:
+    """Forget all programs of all compiled functions."""
+    for compiled in list(_everything):
+        compiled.programs.clear()
+        compiled.eager.clear()
+
+
+compile.explain = explain  # type: ignore[attr-defined]

@@ -1,0 +1,144 @@
+"""Reading and writing at tensors of indices, against torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import flambeau as fb
+from ops_rows import agree, refuse
+
+J = "j = i([[0, 1, 2], [2, 0, 0]]); "
+K = "k = i([0, 2, 0]); "
+
+ROWS = """
+J t.gather(f(3, 3), 0, j)
+J t.gather(f(2, 3), 1, j)
+J f(3, 3).gather(-2, j.to(t.int32))
+t.gather(f(), 0, i(0))
+t.gather(f(2, 2), 0, i([]))
+J t.scatter(f(3, 3), 0, j, f(2, 3))
+J t.scatter(f(3, 3), 0, j, 3)
+J t.scatter(f(3, 3), 1, j, value=2.5)
+J t.scatter_add(f(3, 3), 0, j, f(2, 3))
+J t.scatter_add(f(2, 4), 1, j, f(2, 3))
+J t.scatter_reduce(f(3, 3), 0, j, f(2, 3), "sum")
+J t.scatter_reduce(f(3, 3), 0, j, f(2, 3), "mean")
+J t.scatter_reduce(f(3, 3), 0, j, f(2, 3), "prod")
+J t.scatter_reduce(f(3, 3), 0, j, f(2, 3), "amax")
+J t.scatter_reduce(f(3, 3), 0, j, f(2, 3), "amin")
+J t.scatter_reduce(f(3, 3), 1, j, f(2, 3), "sum", include_self=False)
+J t.scatter_reduce(f(3, 3), 1, j, f(2, 3), "mean", include_self=False)
+J t.scatter_reduce(f(3, 3), 1, j, f(2, 3), "prod", include_self=False)
+J t.scatter_reduce(f(3, 3), 1, j, f(2, 3), "amax", include_self=False)
+t.scatter_reduce(v([1.0, 2, 2]), 0, i([1, 1, 2]), v([2.0, 2, 1]), "amax")
+t.scatter_reduce(v([1.0, 2, 0]), 0, i([1, 1, 2]), v([0.0, 3, 4]), "prod")
+t.scatter_reduce(v([1.0, 2, 0]), 0, i([1, 1, 2]), v([0.0, 0, 0]), "prod")
+x = f(3, 3) * 2; J x.scatter_(0, j, f(2, 3)); x
+x = f(3, 3) * 2; J x.scatter_add_(0, j, f(2, 3)); x
+K t.index_select(f(3, 2), 0, k)
+K f(2, 3).index_select(-1, k)
+t.index_select(f(3, 2), 0, i([]))
+K t.index_add(f(3, 2), 0, k, f(3, 2))
+K t.index_add(f(2, 3), 1, k, f(2, 3), alpha=2)
+t.index_copy(f(3, 2), 0, i([0, 2]), f(2, 2))
+K t.index_fill(f(3, 2), 0, k, 2.5)
+K t.index_fill(f(3, 2), 0, k, f())
+t.index_fill(f(3, 2), 0, i([-1]), 2.5)
+K t.index_reduce(f(3, 2), 0, k, f(3, 2), "prod")
+K t.index_reduce(f(3, 2), 0, k, f(3, 2), "mean")
+K t.index_reduce(f(3, 2), 0, k, f(3, 2), "amax")
+K t.index_reduce(f(3, 2), 0, k, f(3, 2), "amin", include_self=False)
+x = f(3, 2) * 2; K x.index_add_(0, k, f(3, 2)); x
+t.index_put(f(3, 2), (i([0, 2]),), f(2, 2))
+t.index_put(f(3, 2), (i([0, 0]), i([1, 1])), f(2), True)
+t.index_put(f(3, 2), (b([True, False, True]),), f(2))
+x = f(3, 2) * 2; x.index_put_((i([0, -1]),), f(2)); x
+t.take(f(2, 3), i([[0, 5], [-1, 2]]))
+t.put(f(2, 3), i([0, -1]), f(2))
+t.put(f(2, 3), i([0, 0]), f(2), accumulate=True)
+t.take_along_dim(f(2, 3), i([[0], [2]]), 1)
+t.take_along_dim(f(2, 3), i([[1, 0, 1]]), 0)
+t.take_along_dim(f(2, 3), i([5, 0]))
+"""
+
+UNNAMED = """
+J t.scatter(h(3, 3), 0, j, 3.0, reduce="add")
+J t.scatter(h(3, 3), 0, j, h(2, 3), reduce="multiply")
+J t.scatter_add(b([[True] * 3] * 3), 0, j, b([[True] * 3] * 3))
+J t.scatter_reduce(i([[1, 2, 3]] * 3), 0, j, i([[3, 4, 5]] * 2), "mean")
+J t.scatter_reduce(i([[1, 2, 3]] * 3), 0, j, i([[3, 4, 5]] * 2), "amax", include_self=False)
+"""
+
+ERRORS = """
+t.gather(h(2, 2), 0, i([[0, 5]]))
+t.gather(h(2, 2), 0, i([[0, -1]]))
+t.gather(h(2, 2), 0, h(2, 2))
+t.gather(h(2, 2), 0, i([0, 1]))
+t.gather(h(2, 2), 1, i([[0, 0]] * 3))
+t.gather(h(2, 2), 2, i([[0, 0]]))
+t.scatter(h(2, 2), 0, i([[0, 1]] * 2), h(1, 2))
+t.scatter(h(2, 2), 0, i([[0, 1]]), i([[0, 1]]))
+t.scatter(h(2, 2), 0, i([[0, 2]]), h(1, 2))
+t.scatter(h(2, 2), 0, i([[0, 1]]), h(1, 2), reduce="prod")
+t.scatter_add(h(2, 2), 0, i([[0, -2]]), h(1, 2))
+t.index_select(h(2, 2), 0, i([0, 2]))
+t.index_select(h(2, 2), 0, i([-1]))
+t.index_select(h(2, 2), 0, i([[0]]))
+t.index_select(h(2, 2), 0, h(2))
+t.index_add(h(2, 2), 0, i([0, 1]), h(3, 2))
+t.index_add(h(2, 2), 0, i([0, 1]), h(2, 3))
+t.index_add(h(2, 2), 0, i([[0, 1]]), h(2, 2))
+t.index_add(h(2, 2), 0, i([0, 2]), h(2, 2))
+t.index_add(h(2, 2), 0, i([0, 1]), f(2, 2))
+t.index_copy(h(2, 2), 0, i([0, 1]), h(3, 2))
+t.index_copy(h(2, 2), 0, i([0, 2]), h(2, 2))
+t.index_fill(h(2, 2), 0, i([2]), 3)
+t.index_fill(h(2, 2), 0, i([0]), h(1))
+t.index_reduce(h(2, 2), 0, i([0, 1]), h(2, 2), "sum")
+t.index_put(h(2, 2), (i([0]), i([0]), i([0])), h(1))
+t.index_put(h(2, 2), (i([2]),), h(2))
+t.index_put(h(2, 2), (i([0, 1]),), h(3), True)
+t.take(h(2, 2), i([4]))
+t.take(h(2, 2), h(1))
+t.put(h(2, 2), i([0, 1]), h(3))
+t.put(h(2, 2), i([0, 9]), h(2))
+t.take_along_dim(h(2, 2), i([0, 1]), 0)
+"""
+
+
+def _rows(text: str) -> list[str]:
+    rows = []
+    for row in text.strip().splitlines():
+        for short, full in (("J ", J), ("K ", K)):
+            if row.startswith(short):
+                row = full + row[2:]
+            row = row.replace("; " + short, "; " + full)
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("row", _rows(ROWS))
+def test_gathering(row: str) -> None:
+    agree(row)
+
+
+@pytest.mark.parametrize("row", _rows(UNNAMED))
+def test_without_gradients(row: str) -> None:
+    agree(row, names=False)
+
+
+@pytest.mark.parametrize("row", _rows(ERRORS))
+def test_errors(row: str) -> None:
+    refuse(row)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.permutations(range(5)))
+def test_scatter_undoes_gather(order: list[int]) -> None:
+    x = fb.arange(5.0)
+    index = fb.tensor(list(order))
+    again = fb.zeros(5).scatter_(0, index, x.gather(0, index))
+    assert np.array_equal(again.numpy(), x.numpy())

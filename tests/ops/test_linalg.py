@@ -1,0 +1,106 @@
+"""Linear algebra, against torch. Vectors that are defined up to a sign are compared through products."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops_rows import agree, refuse
+
+ROWS = """
+t.det(f(3, 3))
+t.linalg.det(f(2, 3, 3))
+t.linalg.slogdet(f(3, 3))
+t.logdet(s(3))
+t.inverse(f(3, 3))
+t.linalg.inv(f(2, 3, 3))
+t.linalg.inv(c(3, 3))
+t.linalg.solve(f(3, 3), f(3, 2))
+t.linalg.solve(f(3, 3), f(3))
+t.linalg.solve(f(2, 3, 3), f(2, 3))
+t.linalg.solve(f(3, 3), f(2, 3), left=False)
+t.linalg.solve_triangular(f(3, 3), f(3, 2), upper=True)
+t.linalg.solve_triangular(f(3, 3), f(2, 3), upper=False, left=False, unitriangular=True)
+t.linalg.cholesky(s(3))
+t.linalg.cholesky(s(3), upper=True)
+t.cholesky_solve(f(3, 2), t.linalg.cholesky(s(3)))
+t.cholesky_inverse(t.linalg.cholesky(s(3), upper=True), upper=True)
+t.linalg.qr(f(4, 3))
+t.linalg.qr(f(3, 4))
+t.linalg.svdvals(f(4, 3))
+t.linalg.eigvalsh(s(3))
+t.linalg.pinv(f(4, 3))
+t.linalg.lu(f(3, 3))
+t.linalg.lu_factor(f(3, 3))
+t.triangular_solve(f(3, 2), f(3, 3))
+t.linalg.matrix_exp(f(3, 3))
+t.matrix_exp(f(2, 3, 3))
+t.linalg.vector_norm(f(3, 4), 3)
+t.linalg.matrix_norm(f(3, 4))
+t.linalg.cross(f(2, 3), f(2, 3))
+"""
+
+UNNAMED = """
+t.cholesky(s(3))
+t.linalg.lstsq(f(4, 3), f(4, 2)).solution
+t.linalg.norm(f(3, 4))
+t.linalg.norm(f(3, 4), "nuc")
+t.linalg.norm(f(3, 4), 2)
+t.linalg.norm(f(3, 4), 1)
+t.linalg.norm(f(3, 4), -inf)
+t.linalg.norm(f(3, 4), 3, dim=1, keepdim=True)
+t.linalg.matrix_norm(f(2, 3, 4), -2)
+t.linalg.cond(f(3, 3))
+t.linalg.cond(h(3, 3).double(), 1)
+t.linalg.matrix_rank(v([[1.0, 2], [2, 4]]))
+t.linalg.matrix_rank(s(3), hermitian=True)
+t.linalg.matrix_power(f(3, 3), 3)
+t.linalg.matrix_power(f(3, 3), -2)
+t.matrix_power(f(3, 3), 0)
+t.linalg.tensorinv(f(2, 3, 6))
+t.linalg.tensorsolve(f(2, 3, 6), f(2, 3))
+t.linalg.vecdot(c(2, 3), c(2, 3))
+t.linalg.vander(h(3))
+t.linalg.diagonal(f(3, 3))
+u, x, y = t.linalg.svd(f(4, 3), full_matrices=False); (u * x) @ y, u @ u.mH
+u, x, y = t.linalg.svd(f(3, 4)); (u * x) @ y[:3]
+u, x, y = t.svd(f(4, 3)); (u * x.cos()) @ y.mH
+x, y = t.linalg.eigh(s(3)); (y * x.sin()) @ y.mH
+x, y = t.linalg.eig(f(3, 3)); t.view_as_real((y * (x * x)) @ t.linalg.inv(y))
+x, y = t.linalg.eig(f(3, 3)); y.abs()
+a = f(3, 3); x, y = t.linalg.lu_factor(a); t.linalg.lu_solve(x, y, f(3, 2))
+a = f(3, 3); x, y = t.linalg.lu_factor(a); t.linalg.lu_solve(x, y, f(2, 3), left=False)
+a = c(3, 3); x, y = t.linalg.lu_factor(a); t.linalg.lu_solve(x, y, c(3, 2), adjoint=True)
+x, y = t.lu(f(3, 3)); t.lu_unpack(x, y)
+"""
+
+ERRORS = """
+t.linalg.det(h(2, 3))
+t.linalg.det(i([[1, 2], [3, 4]]))
+t.linalg.inv(t.zeros(2, 2))
+t.linalg.inv(h(2, 3))
+t.linalg.inv(h(2))
+t.linalg.solve(h(2, 2), h(3, 2))
+t.linalg.solve(t.zeros(2, 2), h(2))
+t.linalg.cholesky(-t.eye(2))
+t.linalg.cholesky(t.tensor([[1.0, 2.0], [2.0, 1.0]]))
+t.linalg.cholesky(h(2, 3))
+t.linalg.eigh(h(2, 3))
+t.linalg.norm(h(2, 2, 2), 2)
+t.linalg.matrix_norm(h(2))
+t.linalg.vector_norm(i([1, 2]))
+"""
+
+
+@pytest.mark.parametrize("row", ROWS.strip().splitlines())
+def test_linalg(row: str) -> None:
+    agree(row, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("row", UNNAMED.strip().splitlines())
+def test_up_to_names(row: str) -> None:
+    agree(row, names=False, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("row", ERRORS.strip().splitlines())
+def test_errors(row: str) -> None:
+    refuse(row)
