@@ -108,8 +108,10 @@ def agree(row: str, *, names: bool = True, **tolerance: float) -> None:
             same(mine, other, **tolerance)
 
 
-def refuse(row: str, *, text: bool = True) -> None:
-    """Assert that both raise the same type of error, with the same text."""
+def refuse(row: str) -> None:
+    """Assert that both raise the same type of error, with the same text (a row with `~` in front: any text)."""
+    text = not row.startswith("~ ")
+    row = row.removeprefix("~ ")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

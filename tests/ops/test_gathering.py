@@ -65,6 +65,7 @@ t.take_along_dim(f(2, 3), i([5, 0]))
 """
 
 UNNAMED = """
+t.unravel_index(i([3, 5]), (2, 3))
 J t.scatter(h(3, 3), 0, j, 3.0, reduce="add")
 J t.scatter(h(3, 3), 0, j, h(2, 3), reduce="multiply")
 J t.scatter_add(b([[True] * 3] * 3), 0, j, b([[True] * 3] * 3))
@@ -76,11 +77,11 @@ ERRORS = """
 t.gather(h(2, 2), 0, i([[0, 5]]))
 t.gather(h(2, 2), 0, i([[0, -1]]))
 t.gather(h(2, 2), 0, h(2, 2))
-t.gather(h(2, 2), 0, i([0, 1]))
+~ t.gather(h(2, 2), 0, i([0, 1]))
 t.gather(h(2, 2), 1, i([[0, 0]] * 3))
 t.gather(h(2, 2), 2, i([[0, 0]]))
 t.scatter(h(2, 2), 0, i([[0, 1]] * 2), h(1, 2))
-t.scatter(h(2, 2), 0, i([[0, 1]]), i([[0, 1]]))
+~ t.scatter(h(2, 2), 0, i([[0, 1]]), i([[0, 1]]))
 t.scatter(h(2, 2), 0, i([[0, 2]]), h(1, 2))
 t.scatter(h(2, 2), 0, i([[0, 1]]), h(1, 2), reduce="prod")
 t.scatter_add(h(2, 2), 0, i([[0, -2]]), h(1, 2))

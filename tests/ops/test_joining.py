@@ -41,6 +41,7 @@ t.combinations(i([1, 2, 3]), 5)
 """
 
 ERRORS = """
+~ t.cat(h(2, 3))
 t.cat([h(2, 3), h(2, 4)])
 t.cat([h(2, 3), h(2)])
 t.cat([])
@@ -72,10 +73,6 @@ def test_combinations(row: str) -> None:
 @pytest.mark.parametrize("row", ERRORS.strip().splitlines())
 def test_errors(row: str) -> None:
     refuse(row)
-
-
-def test_errors_in_other_words() -> None:
-    refuse("t.cat(h(2, 3))", text=False)
 
 
 def test_out() -> None:

@@ -75,7 +75,7 @@ x, y = t.lu(f(3, 3)); t.lu_unpack(x, y)
 
 ERRORS = """
 t.linalg.det(h(2, 3))
-t.linalg.det(i([[1, 2], [3, 4]]))
+~ t.linalg.det(i([[1, 2], [3, 4]]))
 t.linalg.inv(t.zeros(2, 2))
 t.linalg.inv(h(2, 3))
 t.linalg.inv(h(2))
@@ -85,9 +85,9 @@ t.linalg.cholesky(-t.eye(2))
 t.linalg.cholesky(t.tensor([[1.0, 2.0], [2.0, 1.0]]))
 t.linalg.cholesky(h(2, 3))
 t.linalg.eigh(h(2, 3))
-t.linalg.norm(h(2, 2, 2), 2)
+~ t.linalg.norm(h(2, 2, 2), 2)
 t.linalg.matrix_norm(h(2))
-t.linalg.vector_norm(i([1, 2]))
+~ t.linalg.vector_norm(i([1, 2]))
 """
 
 

@@ -81,7 +81,11 @@ def _taped(tensor: Tensor | None) -> Taped | None:
 
 
 def backward(
-    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
 ) -> None:
     """Add the gradients of `tensors` to the `.grad` of the leaves (or of `inputs` only).
 
@@ -115,7 +119,9 @@ def grad(
     if is_grads_batched:
         raise NotImplementedError("grad(is_grads_batched=True) is not there yet; call grad once per row")
     if allow_unused is False and materialize_grads:
-        raise ValueError("materialize_grads=True needs allow_unused=True (or left out), since it gives zeros for unused inputs")
+        raise ValueError(
+            "materialize_grads=True needs allow_unused=True (or left out), since it gives zeros for unused inputs"
+        )
     roots, targets = _sequence(outputs), _sequence(inputs)
     found = _run(
         roots,
@@ -163,9 +169,7 @@ def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
                     f"grad can be implicitly created only for scalar outputs; output {i} has shape {list(root.shape)}: pass gradient="
                 )
             if root._np_dtype.kind == "c":
-                raise RuntimeError(
-                    f"grad can be implicitly created only for real scalar outputs but got {root.dtype}"
-                )
+                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
             made.append((_one(tuple(root.shape), root._np_dtype), None))
             continue
         if not isinstance(gradient, Tensor):
@@ -267,7 +271,8 @@ def _run(
                 results = list(node.backward_taped(slots))
             else:
                 results = [
-                    None if r is None else (r, None) for r in node.backward([None if s is None else s[0] for s in slots])
+                    None if r is None else (r, None)
+                    for r in node.backward([None if s is None else s[0] for s in slots])
                 ]
             if node.post_hooks:
                 results = _post_hooks(node, results, slots)
@@ -283,7 +288,10 @@ def _run(
     return [_tensor(arrived.get(e)) for e in wanted or ()]
 
 
-_ALL, _RETAINED = -1, -2  # keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
+_ALL, _RETAINED = (
+    -1,
+    -2,
+)  # keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
 
 
 def _pre_hooks(node: Node, slots: list[Taped | None]) -> list[Taped | None]:
@@ -380,7 +388,9 @@ def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], N
     if edge is None:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
     if type(edge[0]) is not AccumulateGrad:
-        raise RuntimeError("post accumulate grad hooks are for leaf tensors; use register_hook on computed (non-leaf) ones")
+        raise RuntimeError(
+            "post accumulate grad hooks are for leaf tensors; use register_hook on computed (non-leaf) ones"
+        )
     if edge[0].done_hooks is None:
         edge[0].done_hooks = Hooks()
     return edge[0].done_hooks.add(hook)

@@ -25,6 +25,7 @@ def cache_folder() -> Path | None:
 def configure() -> None:
     """64-bit types on, and JAX's persistent compilation cache in the user's cache folder unless one is set already."""
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_traceback_filtering", "off")  # else JAX adds notes about itself to users' errors
     folder = cache_folder()
     if folder is None or jax.config.jax_compilation_cache_dir:
         return

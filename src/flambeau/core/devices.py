@@ -32,7 +32,9 @@ class device:
                 raise RuntimeError(f"Invalid device string: '{type}'")
             if match[2] is not None:
                 if index is not None:
-                    raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {type}")
+                    raise RuntimeError(
+                        f"type (string) must not include an index because index was passed explicitly: {type}"
+                    )
                 index = int(match[2])
             type = match[1]
         else:
@@ -43,7 +45,9 @@ class device:
         self.index: int | None = index
 
     def __repr__(self) -> str:
-        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+        return (
+            f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+        )
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -94,8 +98,12 @@ def to_jax(d: device) -> Any:
     found = jax_devices(d.type)
     if not found:
         if d.type == "cuda":
-            raise AssertionError("Torch not compiled with CUDA enabled: JAX finds no GPU here (is jax[cuda12] installed?)")
-        raise RuntimeError(f"no {d.type} device is available here; JAX has {sorted({x.platform for x in jax.devices()})}")
+            raise AssertionError(
+                "Torch not compiled with CUDA enabled: JAX finds no GPU here (is jax[cuda12] installed?)"
+            )
+        raise RuntimeError(
+            f"no {d.type} device is available here; JAX has {sorted({x.platform for x in jax.devices()})}"
+        )
     index = d.index or 0
     if index >= len(found):
         raise RuntimeError(f"{d}: invalid device ordinal, there are {len(found)} devices of this type")

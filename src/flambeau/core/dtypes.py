@@ -140,7 +140,9 @@ def _promote_integers(a: dtype, b: dtype) -> dtype:
     signed, unsigned = (a, b) if a.is_signed else (b, a)
     if unsigned is not uint8:
         # PyTorch refuses to mix the wide unsigned types with signed ones, but for a signed type that is wider.
-        raise RuntimeError(f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a} and {b}")
+        raise RuntimeError(
+            f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a} and {b}"
+        )
     return int16 if signed is int8 else signed
 
 

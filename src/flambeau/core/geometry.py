@@ -188,7 +188,9 @@ def _read_route(base: jax.Array, starts: Any, route: _Route, shape: tuple[int, .
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
-def _read_gather(base: jax.Array, offset: Any, shape: tuple[int, ...], strides: tuple[int, ...], bits: Any) -> jax.Array:
+def _read_gather(
+    base: jax.Array, offset: Any, shape: tuple[int, ...], strides: tuple[int, ...], bits: Any
+) -> jax.Array:
     return _flat(base, bits)[_indices(shape, strides, offset)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import geometry
+from . import devices, geometry
 
 
 class Storage:
@@ -19,6 +19,7 @@ class Storage:
 
     __slots__ = ("value", "version", "host", "__weakref__")
     volatile = False  # whether the values can change without a new version
+    on_host = False  # whether the values are in NumPy memory
 
     def __init__(self, value: Any):
         self.value = value
@@ -43,6 +44,12 @@ class Storage:
     def set_part(self, g: geometry.Geometry, value: Any) -> None:
         self.set(geometry.write(self.value, g, value))
 
+    def set_host(self, values: np.ndarray) -> None:
+        """Replace the whole value by NumPy values that nobody else holds. They go to the device when first read."""
+        self.__class__ = HostStorage  # type: ignore[assignment]
+        self.host = values
+        self.version += 1
+
     def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
         """From now on, hold the values in NumPy memory (`array`, or a copy of the value) and return it.
 
@@ -56,11 +63,50 @@ class Storage:
         return array
 
 
+class HostStorage(Storage):
+    """A CPU storage whose values are still NumPy's. The first read makes it an ordinary one.
+
+    Layers are made of values that are filled two or three times before anything is computed with them; this saves the
+    trips to the device.
+    """
+
+    __slots__ = ()
+    on_host = True
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        host = self.host
+        if host is None:  # another thread was here first
+            return Storage.value.__get__(self)  # type: ignore[attr-defined]
+        value = jax.device_put(host, devices.to_jax(devices.CPU))
+        _settle(self, value)
+        return value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.host.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.host.dtype
+
+    def set(self, value: Any) -> None:
+        _settle(self, value)
+        self.version += 1
+
+
+def _settle(storage: Storage, value: Any) -> None:
+    storage.__class__ = Storage
+    storage.value = value
+    storage.host = None
+
+
 class SharedStorage(Storage):
     """A storage whose values lie in NumPy memory that others hold too. Every read is a fresh copy."""
 
     __slots__ = ()
     volatile = True
+    on_host = True
 
     @property
     def value(self) -> Any:  # type: ignore[override]
@@ -94,6 +140,8 @@ class SharedStorage(Storage):
     def set(self, value: Any) -> None:
         self.host[...] = np.asarray(value)
         self.version += 1
+
+    set_host = set
 
 
 def _owner(array: np.ndarray) -> Any:

@@ -297,7 +297,10 @@ class CopySlices(Node):
         kept, new = self.backward([array])
         if edge is None:
             return (kept, None), (new, None)
-        return (kept, (ZeroSlice(edge, self.g), 0)), (new, (ViewNode("AsStridedBackward0", edge, self.shape, self.g), 0))
+        return (kept, (ZeroSlice(edge, self.g), 0)), (
+            new,
+            (ViewNode("AsStridedBackward0", edge, self.shape, self.g), 0),
+        )
 
 
 class ZeroSlice(Node):

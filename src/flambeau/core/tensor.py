@@ -14,7 +14,7 @@ from .dtypes import dtype
 from .geometry import Geometry
 from .grad_mode import state as grad_state
 from .size import Size
-from .storage import Storage
+from .storage import HostStorage, Storage
 from .tape import AccumulateGrad, CopySlices, Edge, ViewNode, is_differentiable
 from .tracing import structure
 
@@ -90,6 +90,15 @@ class Tensor:
             self._storage.set(array)
         else:
             self._storage.set_part(self._view, array)
+
+    def _fill_host(self, values: np.ndarray) -> None:
+        """Replace the values in place by NumPy values that nobody else holds, off the tape."""
+        if self._view is None and grad_state.trace is None and self.device.type == "cpu":
+            self._storage.set_host(values)
+            if grad_state.grad:
+                self._set_edge(None)
+        else:
+            self._assign(jax.device_put(values, devices.to_jax(self.device)), None)
 
     def _assign(self, array: Any, edge: Edge | None) -> None:
         """Replace the values in place; under autograd, what now has the values' gradient is `edge`."""
@@ -200,7 +209,7 @@ class Tensor:
     @property
     def device(self) -> device:
         """Where the values are."""
-        if self._storage.volatile:
+        if self._storage.on_host:
             return devices.CPU
         value = self._storage.value
         if isinstance(value, jax.core.Tracer):
@@ -315,7 +324,9 @@ class Tensor:
             self._grad = None
             return
         if not isinstance(value, Tensor):
-            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+            )
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
         if value._np_dtype != self._np_dtype:
@@ -385,7 +396,7 @@ _INTERNAL = frozenset(
 
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, state: dict[str, Any]) -> Any:
     made = _new(cls)
-    made._storage = Storage(jax.device_put(array.copy()))
+    made._repoint(from_host(array.copy(), devices.CPU))
     if requires_grad:
         made.requires_grad_()
     made.__dict__.update(state)
@@ -399,6 +410,18 @@ def wrap(array: Any) -> Tensor:
     storage.value = array
     storage.version = 0
     made._storage = storage
+    return made
+
+
+def from_host(values: np.ndarray, device: Any = None) -> Tensor:
+    """A new tensor of NumPy values that nobody else holds (JAX may keep the very buffer), on a device or the default one."""
+    where = devices.get_default_device() if device is None else devices.device(device)
+    if where.type != "cpu" or grad_state.trace is not None:
+        return wrap(jax.device_put(values, devices.to_jax(where)))
+    made = _new(Tensor)
+    made._storage = storage = _new(HostStorage)
+    storage.host = values
+    storage.version = 0
     return made
 
 
@@ -461,5 +484,5 @@ def _legacy(cls: type, args: Any, where: Any) -> Any:
         values = np.zeros(args[0], target) if isinstance(args[0], Size) else np.array(args[0], dtype=target)
     else:
         values = np.zeros(args or (0,), target)
-    made._storage = Storage(jax.device_put(values, devices.resolve(where)))
+    made._repoint(from_host(values, where))
     return made

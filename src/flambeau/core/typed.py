@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 
-from . import devices, dtypes
+from . import dtypes
 from .size import Size
-from .tensor import Tensor, wrap
+from .tensor import Tensor, from_host
 
 
 class _TensorType(type):
@@ -26,7 +25,7 @@ class _TensorType(type):
             values = np.array(args[0], cls.dtype.numpy)
         else:
             values = np.zeros(args[0] if args and isinstance(args[0], Size) else args or (0,), cls.dtype.numpy)
-        return wrap(jax.device_put(values, devices.to_jax(devices.device(cls.device_type))))
+        return from_host(values, cls.device_type)
 
 
 def _make(d: dtypes.dtype, device_type: str) -> _TensorType:

@@ -12,10 +12,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from ..core import devices
 from ..core.grad_mode import no_grad
 from ..core.random import Generator
 from ..core.tensor import Tensor
@@ -98,7 +96,7 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
 
 def _write(tensor: Tensor, values: np.ndarray) -> Tensor:
     with no_grad():
-        tensor._assign(jax.device_put(values, devices.to_jax(tensor.device)), None)
+        tensor._fill_host(values)
     return tensor
 
 

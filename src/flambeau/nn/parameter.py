@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..core import devices, dtypes
 from ..core.storage import Storage
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor, from_host, wrap
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
@@ -27,7 +26,7 @@ class _OwnedMeta(type(Tensor)):  # type: ignore[misc]
 
 def _values(data: Any, what: str) -> Tensor:
     if data is None:
-        return wrap(jax.device_put(np.zeros(0, dtypes.get_default_dtype().numpy)))
+        return from_host(np.zeros(0, dtypes.get_default_dtype().numpy))
     if not isinstance(data, Tensor):
         raise TypeError(f"{what} takes a Tensor, but got {type(data).__name__}: write {what}(torch.tensor(...))")
     return data
@@ -130,7 +129,7 @@ class UninitializedTensorMixin:
         target = self._storage.dtype if dtype is None else dtype.numpy
         where = self.device if device is None else device
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        self._storage = Storage(jax.device_put(np.zeros(shape, target), devices.resolve(where)))
+        self._repoint(from_host(np.zeros(shape, target), where))
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
 
     def _convert(self, function: Callable[[Tensor], Tensor]) -> None:
@@ -139,7 +138,7 @@ class UninitializedTensorMixin:
         self._wait(made._np_dtype, made.device)
 
     def _stand_in(self) -> Tensor:
-        return wrap(jax.device_put(np.zeros(0, self._storage.dtype), devices.resolve(self.device)))
+        return from_host(np.zeros(0, self._storage.dtype), self.device)
 
     @property
     def device(self) -> devices.device:

@@ -10,16 +10,14 @@ import operator as python_operator
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from ..core import devices, dtypes
+from ..core import dtypes
 from ..core.dtypes import as_dtype, get_default_dtype
 from ..core.geometry import contiguous_strides
 from ..core.operator import _attach, composite, store
 from ..core.random import empty_on_host
-from ..core.storage import Storage
-from ..core.tensor import Tensor, from_storage, wrap
+from ..core.tensor import Tensor, from_host, from_storage
 
 # --- helpers that all creation shares --------------------------------------------------------------------------------
 
@@ -32,14 +30,12 @@ def place(
     `order` names the dimensions from the one with the largest stride to the one with the smallest; `values` are then
     given with their dimensions in that order.
     """
-    array = jax.device_put(values, devices.resolve(device))
-    if order is None:
-        made = wrap(array)
-    else:
+    made = from_host(values, device)
+    if order is not None:
         shape, strides = [0] * len(order), [0] * len(order)
         for dim, n, step in zip(order, values.shape, contiguous_strides(values.shape), strict=True):
             shape[dim], strides[dim] = n, step
-        made = from_storage(Storage(array), tuple(shape), tuple(strides))
+        made = from_storage(made._storage, tuple(shape), tuple(strides))
     return made.requires_grad_() if requires_grad else made
 
 

@@ -13,7 +13,6 @@ from ..core.dtypes import dtype
 from ..core.formats import strided
 from ..core.operator import Array, composite, operator
 from ..core.printing import format_tensor
-from ..core.storage import Storage
 from ..core.tape import ViewNode
 from ..core.tensor import Tensor, normalize_dim, wrap
 

@@ -479,7 +479,7 @@ def _parted(input: Tensor, indices: Sequence[Tensor]) -> tuple[list[Tensor], tup
             raise TypeError(f"expected Tensor as element {position} in argument 1, but got {type(item).__name__}")
         if item.dtype not in (dtypes.int64, dtypes.int32, dtypes.uint8, dtypes.bool):
             raise IndexError(
-                f"index_put(): index {position} is {item.dtype.abbr}; indices are long or int tensors, or byte or bool masks"
+                f"index_put(): index {position} is {item.dtype.abbr}; give long or int tensors, or byte or bool masks"
             )
         places.append((dim, item))
         dim += item.ndim if item.dtype in (dtypes.bool, dtypes.uint8) else 1
@@ -565,3 +565,16 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return gather(input, dim, _wrapped(indices, 1))
     wide = [(*common[:axis], n, *common[axis:]) for n in sizes]
     return gather(input.expand(wide[0]), axis, _wrapped(indices.expand(wide[1]), sizes[0]))
+
+
+@operator(methods=False, public=())
+def _unraveled(indices: Array, shape: tuple[int, ...]) -> Array:
+    return tuple(jnp.unravel_index(indices, shape))
+
+
+@composite(methods=False)
+def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """The coordinates, one tensor for each dimension of `shape`, of indices counted in row-major order."""
+    if indices.dtype.category != dtypes.INTEGER:
+        raise ValueError(f"unravel_index() takes integers, got indices of dtype {indices.dtype}")
+    return _unraveled(indices, (shape,) if isinstance(shape, int) else tuple(shape))

@@ -17,7 +17,7 @@ import numpy as np
 from ..core import geometry
 from ..core.geometry import Geometry
 from ..core.operator import Array, Arrays, Operator, _lift_inplace, operator
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor, from_host
 from .views import sliced
 
 _INDEX_KINDS = "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
@@ -33,7 +33,7 @@ def _as_index(item: Any) -> Any:
         array = array.astype(np.int64)
     if array.dtype.kind not in "bui":
         raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors (got {array.dtype})")
-    return wrap(jax.device_put(array))
+    return from_host(array)
 
 
 def _nested(item: Any) -> Any:
@@ -87,7 +87,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
         elif isinstance(item, (bool, np.bool_)):
             shape.insert(dim, 1)
             strides.insert(dim, 1)
-            advanced.append((dim, wrap(jax.device_put(np.asarray([bool(item)])))))
+            advanced.append((dim, from_host(np.asarray([bool(item)]))))
             dim += 1
         elif isinstance(item, slice):
             step = 1 if item.step is None else python_operator.index(item.step)
@@ -167,7 +167,7 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
             if item.ndim == 0:
                 raise IndexError("a 0-dim mask can't index together with other tensors")
             for k, where in enumerate(np.nonzero(np.asarray(item._array))):
-                tensors[dim + k] = wrap(jax.device_put(where))
+                tensors[dim + k] = from_host(where)
         else:
             _check_bounds(item._array, x.shape[dim], dim)
             tensors[dim] = item
@@ -250,7 +250,7 @@ def _value(x: Tensor, value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         if isinstance(value, (list, tuple)):
             raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype} tensor; make it a tensor first")
-        return wrap(jax.device_put(np.array(value)))
+        return from_host(np.array(value))
     raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype} tensor")
 
 

@@ -32,9 +32,7 @@ def floating(name: str, *arrays: jax.Array) -> None:
     """Raise RuntimeError for integers and bools."""
     for array in arrays:
         if category(array) < FLOAT:
-            raise RuntimeError(
-                f"{name}: needs floating point or complex numbers, but got {type_name(array)}; cast it first"
-            )
+            raise RuntimeError(f"{name}: needs floating point or complex numbers, got {type_name(array)}; cast it")
 
 
 def matrices(name: str, array: jax.Array, square: bool = True) -> None:
@@ -187,7 +185,8 @@ def solve_triangular(
     matrices("linalg.solve_triangular", B, square=False)
     if B.shape[-2 if left else -1] != A.shape[-1]:
         raise RuntimeError(
-            f"linalg.solve_triangular: {'AX = B' if left else 'XA = B'} has no sense for shapes {list(A.shape)} and {list(B.shape)}"
+            f"linalg.solve_triangular: {'AX = B' if left else 'XA = B'} has no sense "
+            f"for shapes {list(A.shape)} and {list(B.shape)}"
         )
     batch = jnp.broadcast_shapes(A.shape[:-2], B.shape[:-2])
     a, b = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (A, B))

@@ -375,9 +375,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         if dims < 0:
             raise RuntimeError(f"tensordot: dims cannot be negative, got {dims}")
         if dims > min(a.ndim, b.ndim):
-            raise RuntimeError(
-                f"tensordot: cannot sum over {dims} dimensions of tensors that have {a.ndim} and {b.ndim}"
-            )
+            raise RuntimeError(f"tensordot: cannot sum over {dims} dimensions of tensors with {a.ndim} and {b.ndim}")
         pair = tuple(range(a.ndim - dims, a.ndim)), tuple(range(dims))
     else:
         pair = tuple((d,) if isinstance(d, int) else tuple(d) for d in dims)  # type: ignore[assignment]

@@ -78,9 +78,7 @@ def norm(
         dims = tuple(range(x.ndim))
     else:
         if x.ndim not in (1, 2):
-            raise RuntimeError(
-                f"linalg.norm: ord={ord} is for a vector or matrix, got {x.ndim} dimensions; say which with dim"
-            )
+            raise RuntimeError(f"linalg.norm: ord={ord} is for a vector or matrix, got {x.ndim} dimensions; give dim")
         dims = tuple(range(x.ndim))
     if ord is None:
         return _vector_norm(x, 2.0, axes_of(dims, x.ndim), keepdim)

@@ -10,10 +10,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
-from ..core import devices, dtypes
+from ..core import dtypes
 from ..core.operator import _attach, _publish, composite
 from ..core.random import Generator, default_generator, largest_exact
 from ..core.tensor import Tensor
@@ -60,7 +59,7 @@ def fill_drawn(self: Tensor, make: Draw) -> Tensor:
         order = sorted(range(len(shape)), key=lambda d: (-strides[d], -shape[d]))
         values = values.reshape([shape[d] for d in order]).transpose(np.argsort(order))
         values = np.ascontiguousarray(values).reshape(shape)
-    self._assign(jax.device_put(values, devices.to_jax(self.device)), None)
+    self._fill_host(values)
     return self
 
 

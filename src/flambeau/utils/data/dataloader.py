@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from flambeau.core.random import Generator
+from flambeau.core.tensor import from_host
 from flambeau.utils.data._utils.collate import default_collate, default_convert
-from flambeau.utils.data._utils.host import from_host, on_host
+from flambeau.utils.data._utils.host import on_host
 from flambeau.utils.data._utils.worker import Failure, Worker, WorkerInfo, get_worker_info
 from flambeau.utils.data.dataset import Dataset, IterableDataset, Subset, TensorDataset
 from flambeau.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import flambeau
-from flambeau.core.tensor import Tensor
-from flambeau.utils.data._utils.host import from_host, stacked
+from flambeau.core.tensor import Tensor, from_host
+from flambeau.utils.data._utils.host import stacked
 
 default_collate_err_msg_format = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"

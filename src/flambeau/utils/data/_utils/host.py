@@ -7,8 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from flambeau.core import devices
-from flambeau.core.tensor import Tensor, wrap
+from flambeau.core.tensor import Tensor, from_host
 
 
 def on_host(tensor: Any) -> np.ndarray | None:
@@ -29,11 +28,6 @@ def on_host(tensor: Any) -> np.ndarray | None:
     size = values.itemsize
     memory = values.reshape(-1).view(np.uint8)
     return np.ndarray(view.shape, values.dtype, memory, view.offset * size, [step * size for step in view.strides])
-
-
-def from_host(array: np.ndarray) -> Tensor:
-    """A CPU tensor that takes over an array which nobody else will write to."""
-    return wrap(jax.device_put(array, devices.to_jax(devices.CPU)))
 
 
 def stacked(tensors: Any) -> Tensor | None:
