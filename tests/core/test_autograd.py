@@ -153,7 +153,7 @@ def test_function_with_saved_tensors_and_double_backward():
         y = Cube.apply(x, 2.0)
         (g,) = lib.autograd.grad(y.sum(), x, create_graph=True)
         (h,) = lib.autograd.grad(g.sum(), x)
-        return [y, g, h, type(y.grad_fn).__name__ if lib is torch else y.grad_fn.name]
+        return [y, g, h, type(y.grad_fn).__name__ if lib is torch else y.grad_fn.name()]
 
     both(code)
 

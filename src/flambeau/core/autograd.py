@@ -440,7 +440,7 @@ def _node_call(self: Node, *gradients: Tensor) -> Any:
 
 
 def _node_repr(self: Node) -> str:
-    return f"<{self.name} object at {id(self):#x}>"
+    return f"<{self.label} object at {id(self):#x}>"
 
 
 Node.register_hook = _node_hook  # type: ignore[attr-defined]
@@ -519,7 +519,7 @@ class FunctionNode(Node):
         extra = results[len(self.edges) :]
         if len(results) < len(self.edges) or any(r is not None for r in extra):
             raise RuntimeError(
-                f"function {self.name} returned an incorrect number of gradients (expected {len(self.edges)}, got {len(results)})"
+                f"function {self.label} returned an incorrect number of gradients (expected {len(self.edges)}, got {len(results)})"
             )
         return results[: len(self.edges)]
 

@@ -96,15 +96,19 @@ def _conj(x: Any) -> Any:
 class Node:
     """One recorded computation. `edges[i]` says where the gradient of its i-th input goes."""
 
-    __slots__ = ("name", "edges", "order", "outputs", "pre_hooks", "post_hooks", "metadata_", "__weakref__")
+    __slots__ = ("label", "edges", "order", "outputs", "pre_hooks", "post_hooks", "metadata_", "__weakref__")
 
     def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int = 1):
-        self.name = name
+        self.label = name
         self.edges = edges
         self.order = next(_count)
         self.outputs = outputs
         self.pre_hooks: dict[int, Any] | None = None
         self.post_hooks: dict[int, Any] | None = None
+
+    def name(self) -> str:
+        """What the node is called: `AddBackward0`."""
+        return self.label
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         """Arrays (or None) for the outputs -> arrays (or None) for the inputs."""
@@ -135,7 +139,7 @@ class OperatorNode(Node):
         self.program = program
         self.saved = saved
         self.wanted = wanted
-        self.name = name
+        self.label = name
         self.edges = edges
         self.order = next(_count)
         self.outputs = outputs
@@ -209,7 +213,7 @@ class ViewNode(Node):
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         array, edge = cotangents[0]  # type: ignore[misc]
         out = put(array, self.shape, self.g)
-        return [(out, edge and (PutNode(self.name + "Backward", edge, self.shape, self.g), 0))]
+        return [(out, edge and (PutNode(self.label + "Backward", edge, self.shape, self.g), 0))]
 
 
 class PutNode(ViewNode):
@@ -223,7 +227,7 @@ class PutNode(ViewNode):
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         array, edge = cotangents[0]  # type: ignore[misc]
         out = geometry.read(array, self.g)
-        return [(out, edge and (ViewNode(self.name + "Backward", edge, self.shape, self.g), 0))]
+        return [(out, edge and (ViewNode(self.label + "Backward", edge, self.shape, self.g), 0))]
 
 
 def put(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:

@@ -403,7 +403,7 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     edge = self._tape_edge()
     node = self.grad_fn
     if node is not None:
-        name = node.name
+        name = node.label
     if isinstance(array, jax.core.Tracer):
         return f"tensor(<traced>, shape={list(self.shape)}, dtype={self.dtype})"
     where = self.device
