@@ -275,8 +275,17 @@ class Operator:
             bad = next((p[1] for p in key if not isinstance(p, int) and not _hashable(p[1])), None)
             raise TypeError(f"{self.name}(): unexpected argument of type {type(bad).__name__}") from None
         if found is None:
-            found = self.programs[key] = Program(self._flat(key), self.name)
+            found = self.programs[key] = Program(self._flat(key), self.name, self._label(key))
         return found
+
+    def _label(self, key: tuple[Any, ...]) -> str | Callable[[list[Any]], str]:
+        """The node's name for these static arguments: a text, or a function of the arrays."""
+        grad = self.grad
+        if isinstance(grad, str) or len(inspect.signature(grad).parameters) == 1:
+            return grad
+        names = self.signature.names
+        statics = {name: part[1] for name, part in zip(names, key, strict=True) if isinstance(part, tuple)}
+        return lambda arrays: grad(arrays, statics)
 
     def write_program(self, key: tuple[Any, ...]) -> Program:
         """The same with the result cast to the first argument's dtype, for the in-place form."""
@@ -289,7 +298,7 @@ class Operator:
                 out = out[0] if isinstance(out, tuple) else out
                 return fit(out, flat[0].shape, flat[0].dtype)
 
-            found = self.written[key] = Program(inplace, self.name + "_")
+            found = self.written[key] = Program(inplace, self.name + "_", self._label(key))
         return found
 
     def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
@@ -421,7 +430,8 @@ def _record(op: Operator, program: Program, arrays: list[Any], dynamic: Any, out
     wanted, edges = _edges(dynamic)
     if not wanted:
         return _wrap_all(op, out)
-    name = op.grad if isinstance(op.grad, str) else op.grad(arrays)
+    label = program.label
+    name = label if isinstance(label, str) else label(arrays)
     if isinstance(out, tuple):
         node = OperatorNode(program, arrays, wanted, edges, len(out), name)
         made = []
@@ -502,7 +512,7 @@ def _lift_inplace(op: Operator, name: str) -> Callable[..., Any]:
         if taped and grad_state.grad:
             wanted, edges = _edges(dynamic)
             if wanted and is_differentiable(out.dtype):
-                label = op.grad if isinstance(op.grad, str) else op.grad(arrays)
+                label = program.label if isinstance(program.label, str) else program.label(arrays)
                 edge = (OperatorNode(program, arrays, wanted, edges, 1, label), 0)
         self._assign(out, edge)
         return self
@@ -593,7 +603,7 @@ def operator(
     inplace: bool | tuple[str, ...] = False,
     public: tuple[str, ...] = ("torch",),
     returns: tuple[str, ...] | None = None,
-    grad: str | Callable[[list[Any]], str] | None = None,
+    grad: str | Callable[..., str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean."""
 

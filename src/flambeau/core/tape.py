@@ -39,11 +39,12 @@ def is_differentiable(np_dtype: np.dtype) -> bool:
 class Program:
     """A pure array function under `jax.jit`, with its derivatives, each compiled once."""
 
-    __slots__ = ("function", "name", "run", "_derivatives", "_uses", "__weakref__")
+    __slots__ = ("function", "name", "label", "run", "_derivatives", "_uses", "__weakref__")
 
-    def __init__(self, function: Callable[..., Any], name: str):
+    def __init__(self, function: Callable[..., Any], name: str, label: Any = None):
         self.function = function
         self.name = name
+        self.label = label  # what the nodes of its calls are called: a text, or a function of the arrays
         self.run = jax.jit(function, inline=True)
         self._derivatives: dict[Any, Program] = {}
         self._uses: dict[Any, frozenset[int]] = {}

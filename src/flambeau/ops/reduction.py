@@ -29,10 +29,16 @@ from .arithmetic import maximum, minimum
 
 Dim = int | tuple[int, ...] | None
 
+
+def numbered(name: str) -> Callable[..., str]:
+    """PyTorch numbers the nodes of a reduction: 0 over everything, 1 over dimensions."""
+    return lambda arrays, statics: f"{name}Backward{int(statics['dim'] is not None)}"
+
+
 # --- sums and products -----------------------------------------------------------------------------------------------
 
 
-@operator(grad="SumBackward0")
+@operator(grad=numbered("Sum"))
 def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`. Integers and bools are summed as int64, or in `dtype`."""
     x = input.astype(summed_dtype(input, dtype))
@@ -62,7 +68,7 @@ def _mean_dtype(input: jax.Array, dtype: Any) -> Any:
     return wanted
 
 
-@operator()
+@operator(grad=numbered("Mean"))
 def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The mean over `dim`. Integers raise RuntimeError unless a floating `dtype` is given; nan if nothing is there."""
     made = _mean_dtype(input, dtype)
@@ -83,7 +89,7 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
     return kept / jnp.sum(~missing, axes, keepdims=keepdim).astype(x.dtype)
 
 
-@operator()
+@operator(grad=numbered("Prod"))
 def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The product over `dim` (one dimension or all). Integers and bools give int64, or `dtype`."""
     x = input.astype(summed_dtype(input, dtype))

@@ -242,7 +242,7 @@ def adjoint(input: Tensor) -> Tensor:
     return _adjoint(input)
 
 
-Tensor.T = property(lambda self: t(self) if self.ndim == 2 else _reversed(self))  # type: ignore[attr-defined]
+Tensor.T = property(_reversed)  # type: ignore[attr-defined]
 Tensor.mT = property(_matrix_transpose)  # type: ignore[attr-defined]
 Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
 Tensor.H = property(lambda self: _adjoint(self) if self.ndim == 2 else self)  # type: ignore[attr-defined]
