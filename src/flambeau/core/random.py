@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import operator
 import secrets
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,7 @@ _STATE = np.dtype(
     }
 )
 _DEFAULT_SEED = 67280421310721
-_CHUNK = 1 << 15  # draws turned to values at a time: what a core keeps in its cache
+_CHUNK = 1 << 17  # draws at a time: enough to keep two threads busy, few enough for the cache
 _WIDE = 1 << 28  # integer ranges from here on take two draws
 
 
@@ -136,13 +138,19 @@ class Generator:
             self._untouched = False
         return self._words.integers(0, 2**32, size=n, dtype=np.uint32)
 
+    def words_ahead(self, counts: list[int]) -> Iterator[np.ndarray]:
+        """The next words in pieces. While the caller works on one piece, a thread draws the others."""
+        if len(counts) < 2:
+            yield from map(self.words, counts)
+            return
+        with ThreadPoolExecutor(1) as pool:
+            waiting = deque(pool.submit(self.words, count) for count in counts)
+            while waiting:
+                yield waiting.popleft().result()
+
     def double_words(self, n: int) -> np.ndarray:
         """The next `n` words of 64 bits, each of two draws, the high half first."""
-        words = self.words(2 * n)
-        high = words[0::2].astype(np.uint64)
-        high <<= np.uint64(32)
-        high |= words[1::2]
-        return high
+        return _joined(self.words(2 * n))
 
     def next_key(self) -> np.ndarray:
         """A key for `jax.random` (threefry: uint32[2]), taken from the stream."""
@@ -150,9 +158,7 @@ class Generator:
 
     def _doubles(self, n: int) -> np.ndarray:
         """Uniforms in [0, 1) of 53 bits."""
-        words = self.double_words(n)
-        words &= np.uint64(2**53 - 1)
-        return words * 2.0**-53
+        return _doubles(self.words(2 * n))
 
     # --- distributions ---
 
@@ -163,30 +169,17 @@ class Generator:
         edge, start = out.dtype.type(high), out.dtype.type(low)
         # rounding can reach the end that is left out, but for a product of the 24 or 53 bits with one factor
         rounds = out.itemsize < 4 or scale < 1e-25 or shift not in (0.0, -scale / 2)
-        for chunk in _chunks(n):
+        chunks = list(_chunks(n))
+        draws = 2 if out.dtype == np.float64 else 1
+        for chunk, words in zip(chunks, self.words_ahead([draws * (c.stop - c.start) for c in chunks]), strict=True):
             part = out[chunk]
             if out.dtype == np.float64:
-                part[...] = fused(self._doubles(part.size), scale, shift)
+                part[...] = fused(_doubles(words), scale, shift)
             else:
-                self._single(part, scale, shift)
+                _single(words, part, scale, shift)
             if rounds and (reached := part == edge).any():
                 part[reached] = start
         return out
-
-    def _single(self, out: np.ndarray, scale: float, shift: float) -> None:
-        """Fill `out` with u * scale + shift, u of 24 bits, rounded once to float32 (as a fused multiply-add does)."""
-        words = self.words(out.size)
-        words &= np.uint32(0xFFFFFF)
-        values = words.view(np.int32)
-        if (shift == 0.0 or scale == -2.0 * shift) and scale > 1e-25:
-            # around 0 the shift can be done in integers, which leaves one product and its rounding
-            if shift:
-                values -= np.int32(1 << 23)
-            np.multiply(values, np.float32(scale * 2.0**-24), out=out, dtype=np.float32, casting="unsafe")
-        else:
-            wide = values * (scale * 2.0**-24)
-            wide += shift
-            out[...] = wide.astype(np.float32)
 
     def normal(self, n: int, dtype: Any, mean: float = 0.0, std: float = 1.0, serial: bool = False) -> np.ndarray:
         """`n` normal values, by Box and Muller (1958).
@@ -201,9 +194,16 @@ class Generator:
         double = dtype == np.float64
         out = empty_on_host((n,), dtype)
         whole = n - n % 16
-        for chunk in _chunks(whole):
-            part = out[chunk]
-            part[...] = _box_muller(self.uniform(part.size, np.float64 if double else np.float32), mean, std)
+        chunks = list(_chunks(whole))
+        for chunk, words in zip(
+            chunks, self.words_ahead([(1 + double) * (c.stop - c.start) for c in chunks]), strict=True
+        ):
+            if double:
+                uniforms = _doubles(words)
+            else:
+                uniforms = np.empty(words.size, np.float32)
+                _single(words, uniforms, 1.0, 0.0)
+            out[chunk] = _box_muller(uniforms, mean, std)
         if n % 16:
             work = np.float64 if double else np.float32
             if dtype.itemsize >= 4:
@@ -342,11 +342,41 @@ class Generator:
         return np.stack(rows) if rows else np.empty((0, n), np.int64)
 
 
-def empty_on_host(shape: tuple[int, ...], dtype: Any, zeros: bool = False) -> np.ndarray:
+def _joined(words: np.ndarray) -> np.ndarray:
+    """Pairs of 32-bit words as words of 64 bits, the high half first."""
+    high = words[0::2].astype(np.uint64)
+    high <<= np.uint64(32)
+    high |= words[1::2]
+    return high
+
+
+def _doubles(words: np.ndarray) -> np.ndarray:
+    """Uniforms in [0, 1) of 53 bits, each from two words."""
+    wide = _joined(words)
+    wide &= np.uint64(2**53 - 1)
+    return wide * 2.0**-53
+
+
+def _single(words: np.ndarray, out: np.ndarray, scale: float, shift: float) -> None:
+    """Fill `out` with u * scale + shift, u of 24 bits, rounded once to float32 (as a fused multiply-add does)."""
+    words &= np.uint32(0xFFFFFF)
+    values = words.view(np.int32)
+    if (shift == 0.0 or scale == -2.0 * shift) and scale > 1e-25:
+        # around 0 the shift can be done in integers, which leaves one product and its rounding
+        if shift:
+            values -= np.int32(1 << 23)
+        np.multiply(values, np.float32(scale * 2.0**-24), out=out, dtype=np.float32, casting="unsafe")
+    else:
+        wide = values * (scale * 2.0**-24)
+        wide += shift
+        out[...] = wide.astype(np.float32)
+
+
+def empty_on_host(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Memory for values that go to a device, aligned so that JAX on the CPU can keep it without a copy."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    memory = (np.zeros if zeros else np.empty)(size + 64, np.uint8)
+    memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].view(dtype).reshape(shape)
 

@@ -87,13 +87,10 @@ def deliver(
 
 
 def filled(shape: tuple[int, ...], value: Any) -> Callable[[np.dtype], np.ndarray]:
-    """A maker of arrays that hold one value."""
+    """A maker of arrays that hold one value, once: the memory is taken when they go to a device."""
 
     def fill(dtype: np.dtype) -> np.ndarray:
-        made = empty_on_host(shape, dtype, zeros=not value)
-        if value:
-            made.fill(cast_number(value, dtype))
-        return made
+        return np.broadcast_to(cast_number(value, dtype) if value else np.zeros((), dtype), shape)
 
     return fill
 
