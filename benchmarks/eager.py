@@ -59,8 +59,6 @@ def forward_mlp(lib):
     return forward
 
 
-
-
 def _document_resnet(lib):
     """The ResNet34 of the documents, built by either library."""
     nn = lib.nn
@@ -93,8 +91,6 @@ def _alexnet(lib):
     return build
 
 
-
-
 def import_time(module: str, rounds: int = 7) -> float:
     times = []
     for _ in range(rounds):
@@ -123,7 +119,11 @@ def first_forward() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "FLAMBEAU_CACHE": folder}
         times = [
-            float(subprocess.run([sys.executable, "-c", FIRST], env=environment, check=True, capture_output=True, text=True).stdout)
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", FIRST], env=environment, check=True, capture_output=True, text=True
+                ).stdout
+            )
             for _ in range(2)
         ]
     return times[0], times[1]
@@ -149,7 +149,9 @@ def main() -> None:
     ours, theirs = import_time("flambeau"), import_time("torch")
     print(f"| `import` in a new process (s) | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |")
     cold, warm = first_forward()
-    print(f"\nFirst forward of ResNet18 at 224x224 in a new process: {cold:.1f} s with an empty compilation cache, {warm:.1f} s with a filled one.")
+    print(
+        f"\nFirst forward of ResNet18 at 224x224 in a new process: {cold:.1f} s with an empty compilation cache, {warm:.1f} s with a filled one."
+    )
 
 
 if __name__ == "__main__":

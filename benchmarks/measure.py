@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 
 
-def interleaved(candidates: dict[str, Callable[[], object]], *, rounds: int = 15, seconds: float = 0.05) -> dict[str, float]:
+def interleaved(
+    candidates: dict[str, Callable[[], object]], *, rounds: int = 15, seconds: float = 0.05
+) -> dict[str, float]:
     """Median seconds a call for each candidate. Each round runs each candidate for about `seconds`."""
     counts = {}
     for name, call in candidates.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from . import core, ops  # noqa: F401  (attaches the operators to Tensor)
+from . import core, ops
 from .core.devices import device, get_default_device, set_default_device
 from .core.dtypes import ALIASES as _ALIASES
 from .core.dtypes import DTYPES as _DTYPES

@@ -4,4 +4,4 @@ from . import ops  # noqa: F401
 from .core.operator import namespaces
 
 globals().update(namespaces.get("fft", {}))
-__all__ = sorted(namespaces.get("fft", {}))  # noqa: PLE0605
+__all__ = sorted(namespaces.get("fft", {}))

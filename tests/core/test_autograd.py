@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracle import same
 
 import flambeau as fb
+from oracle import same
 
 
 def both(code):
@@ -186,9 +186,13 @@ def test_function_with_setup_context_and_several_outputs():
 def test_inplace_on_leaf_is_refused_in_torchs_words():
     for lib in (fb, torch):
         x = leaf(lib, 1.0, 2.0)
-        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+        with pytest.raises(
+            RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"
+        ):
             x.add_(1)
-        with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place"):
+        with pytest.raises(
+            RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place"
+        ):
             x[0] = 1
         with lib.no_grad():
             x.add_(1)

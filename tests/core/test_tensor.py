@@ -12,9 +12,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import same, to_flambeau
 
 import flambeau as fb
+from oracle import same, to_flambeau
 
 
 def test_import_does_not_import_torch():
@@ -113,7 +113,13 @@ def index_expressions(draw):
             if kind == "int":
                 items.append(draw(st.integers(-n, n - 1)))
             elif kind == "slice":
-                items.append(slice(draw(st.none() | st.integers(-4, 4)), draw(st.none() | st.integers(-4, 6)), draw(st.integers(1, 2))))
+                items.append(
+                    slice(
+                        draw(st.none() | st.integers(-4, 4)),
+                        draw(st.none() | st.integers(-4, 6)),
+                        draw(st.integers(1, 2)),
+                    )
+                )
             elif kind == "mask":
                 items.append(torch.tensor(draw(st.lists(st.booleans(), min_size=n, max_size=n))))
             elif kind == "list":
@@ -139,7 +145,9 @@ def test_indexing_reads_and_writes_as_torch_does(case, number):
         return
     same(ours[our_key], expected)
     indices = [k for k in key if isinstance(k, (torch.Tensor, list))]
-    if len(indices) > 1 or (indices and len(set(map(int, torch.as_tensor(indices[0]).flatten() % 2))) > 0 and not number):
+    if len(indices) > 1 or (
+        indices and len(set(map(int, torch.as_tensor(indices[0]).flatten() % 2))) > 0 and not number
+    ):
         return  # with indices that repeat, which value stays is not defined
     value = torch.tensor(-1.0) if number else torch.full_like(expected, -2.0)
     theirs[key] = value
@@ -168,7 +176,10 @@ def test_index_errors_have_torchs_types():
 
 def test_broadcast_error_is_torchs():
     for lib in (fb, torch):
-        with pytest.raises(RuntimeError, match=r"The size of tensor a \(3\) must match the size of tensor b \(4\) at non-singleton dimension 1"):
+        with pytest.raises(
+            RuntimeError,
+            match=r"The size of tensor a \(3\) must match the size of tensor b \(4\) at non-singleton dimension 1",
+        ):
             lib.ones(2, 3) + lib.ones(2, 4)
 
 
@@ -196,7 +207,15 @@ def test_out_argument():
 def test_python_protocols():
     def code(lib):
         x = lib.tensor([1, 2, 3])
-        return [len(x), [int(v) for v in x], 2 in x, float(lib.tensor(2.5)), bool(lib.tensor(0)), list(range(lib.tensor(3))), f"{lib.tensor(1.5):.2f}"]
+        return [
+            len(x),
+            [int(v) for v in x],
+            2 in x,
+            float(lib.tensor(2.5)),
+            bool(lib.tensor(0)),
+            list(range(lib.tensor(3))),
+            f"{lib.tensor(1.5):.2f}",
+        ]
 
     same(code(fb), code(torch))
     for lib in (fb, torch):

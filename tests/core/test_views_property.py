@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import to_flambeau
 
 from flambeau.core.geometry import overlaps
+from oracle import to_flambeau
 
 SHAPES = st.sampled_from([(), (1,), (5,), (2, 3), (3, 4), (1, 3), (2, 3, 4), (4, 1, 2), (2, 2, 3, 2), (0, 3), (6, 6)])
 
@@ -37,7 +37,9 @@ def view_step(draw, shape):
             if item == "int" and size:
                 keys.append(draw(st.integers(-size, size - 1)))
             elif item == "slice":
-                keys.append(slice(draw(st.integers(-3, 3)), draw(st.none() | st.integers(-3, 6)), draw(st.integers(1, 3))))
+                keys.append(
+                    slice(draw(st.integers(-3, 3)), draw(st.none() | st.integers(-3, 6)), draw(st.integers(1, 3)))
+                )
             elif item == "none":
                 keys.append(None)
                 keys.append(slice(None))

@@ -153,7 +153,7 @@ def test_as_pytorch(case):
         [1 + 2j],
         [],
     ],
-    ids=str,
+    ids=lambda batch: str(batch).split(" at 0x")[0],
 )
 def test_collate(batch):
     both(lambda t: data(t).default_collate(batch))

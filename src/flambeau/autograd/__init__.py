@@ -13,7 +13,7 @@ def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) 
     return made.requires_grad_() if requires_grad else made
 
 
-class set_detect_anomaly:  # noqa: N801
+class set_detect_anomaly:
     """Accepted for compatibility: errors in backward already name the operator; NaNs are not searched for."""
 
     def __init__(self, mode: bool = True, check_nan: bool = True):
@@ -26,7 +26,7 @@ class set_detect_anomaly:  # noqa: N801
         return None
 
 
-class detect_anomaly(set_detect_anomaly):  # noqa: N801
+class detect_anomaly(set_detect_anomaly):
     """As `set_detect_anomaly(True)`."""
 
     def __init__(self, check_nan: bool = True):

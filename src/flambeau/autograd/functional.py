@@ -105,7 +105,9 @@ def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
         outs, single_out = _call(func, tensors)
         weights = None if v is None else ((v,) if isinstance(v, Tensor) else tuple(v))
         if weights is None and (len(outs) != 1 or outs[0].numel() != 1):
-            raise RuntimeError("The vector v can only be None if the user-provided function returns a single Tensor with one element.")
+            raise RuntimeError(
+                "The vector v can only be None if the user-provided function returns a single Tensor with one element."
+            )
         found = grad(outs, tensors, weights, create_graph=create_graph, allow_unused=True)
         _strict(found, strict, "vjp")
     full = tuple(_zeros_like(x) if g is None else g for g, x in zip(found, tensors, strict=True))
@@ -125,7 +127,9 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
         _strict(pulled, strict, "jvp")
         live = [(p, d) for p, d in zip(pulled, directions, strict=True) if p is not None and p.requires_grad]
         if live:
-            found = grad([p for p, _ in live], weights, [d for _, d in live], create_graph=create_graph, allow_unused=True)
+            found = grad(
+                [p for p, _ in live], weights, [d for _, d in live], create_graph=create_graph, allow_unused=True
+            )
         else:
             found = (None,) * len(outs)
     full = tuple(_zeros_like(o) if g is None else g for g, o in zip(found, outs, strict=True))
@@ -140,7 +144,11 @@ def hvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
         out = func(*tensors)
         first = grad(out, tensors, create_graph=True, allow_unused=True)
         weights = None if v is None else ((v,) if isinstance(v, Tensor) else tuple(v))
-        live = [(g, w) for g, w in zip(first, weights or (None,) * len(first), strict=True) if g is not None and g.requires_grad]
+        live = [
+            (g, w)
+            for g, w in zip(first, weights or (None,) * len(first), strict=True)
+            if g is not None and g.requires_grad
+        ]
         found: Any = (None,) * len(tensors)
         if live:
             found = grad([g for g, _ in live], tensors, None if v is None else [w for _, w in live],

@@ -3,7 +3,12 @@
 from types import SimpleNamespace
 
 cudnn = SimpleNamespace(
-    enabled=False, benchmark=False, deterministic=True, allow_tf32=False, is_available=lambda: False, version=lambda: None
+    enabled=False,
+    benchmark=False,
+    deterministic=True,
+    allow_tf32=False,
+    is_available=lambda: False,
+    version=lambda: None,
 )
 mkldnn = SimpleNamespace(enabled=False, is_available=lambda: False)
 openmp = SimpleNamespace(is_available=lambda: False)

@@ -17,9 +17,7 @@ from ..core.grad_mode import state as grad_state
 from ..core.tensor import Tensor
 from .program import TracedProgram
 
-_PACKAGES = tuple(
-    os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__)
-)
+_PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
 _everything: weakref.WeakSet[Compiled] = weakref.WeakSet()
 
 

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from ..core import geometry
-from ..core.grad_mode import state as grad_state
 from ..core.autograd import grad as tape_grad
+from ..core.grad_mode import state as grad_state
 from ..core.tape import Node, OperatorNode, Taped, taped_call
 from ..core.tape import Program as ArrayProgram
 from ..core.tensor import Tensor, wrap
@@ -66,7 +66,9 @@ class TracedProgram:
 
     # --- making it ----------------------------------------------------------------------------------------------
 
-    def _collect(self, recorder: Recorder, result: Any, stand_ins: list[Tensor], arrays: list[Any], found: Any) -> list[Any]:
+    def _collect(
+        self, recorder: Recorder, result: Any, stand_ins: list[Tensor], arrays: list[Any], found: Any
+    ) -> list[Any]:
         """Within the trace: everything that the program has to give, as a flat list of arrays."""
         outputs: list[Any] = []
 
@@ -95,7 +97,9 @@ class TracedProgram:
                 elif edge is not None:
                     live.append((number, leaf))
         self.argument_writes = [
-            (i, emit(s._array)) for i, (s, a) in enumerate(zip(stand_ins, arrays, strict=True)) if s._storage.value is not a
+            (i, emit(s._array))
+            for i, (s, a) in enumerate(zip(stand_ins, arrays, strict=True))
+            if s._storage.value is not a
         ]
         self.writes = [(recorder.owners[s], emit(recorder.values[s])) for s in recorder.written]
         self.grads: list[tuple[Any, Any]] = []
@@ -114,7 +118,12 @@ class TracedProgram:
         return outputs
 
     def _collect_gradients(
-        self, recorder: Recorder, live: list[tuple[int, Tensor]], stand_ins: list[Tensor], outputs: list[Any], found: Any
+        self,
+        recorder: Recorder,
+        live: list[tuple[int, Tensor]],
+        stand_ins: list[Tensor],
+        outputs: list[Any],
+        found: Any,
     ) -> None:
         """Gradients of the live outputs by all that requires grad, for cotangents that come as further inputs."""
         sources = [t for _, t in recorder.sources.values() if isinstance(t, Tensor)]
@@ -139,7 +148,9 @@ class TracedProgram:
         seeds = {id(s): i for i, s in enumerate(found.get("seeds", []))}
         grad_of = {id(g): t for t, g in recorder.grads.items() if g is not None}
         self.state: list[Any] = []
-        slots: list[Any] = []  # for each constant: the number of the state input, a seed's number, or the constant itself
+        slots: list[
+            Any
+        ] = []  # for each constant: the number of the state input, a seed's number, or the constant itself
         for constant in constants:
             source = recorder.sources.get(id(constant))
             if id(constant) in seeds:
@@ -161,7 +172,9 @@ class TracedProgram:
         zeros = tuple(found.get("seeds", ()))
         self.arguments = arguments
         written = {id(t) for t, _ in self.writes}
-        donated = [arguments + i for i, source in enumerate(self.state) if id(source) in written or _in(source, self.writes)]
+        donated = [
+            arguments + i for i, source in enumerate(self.state) if id(source) in written or _in(source, self.writes)
+        ]
         self.donated = () if self.live else tuple(donated)
         forward = lambda *flat: run(flat, zeros, slice(0, plain))  # noqa: E731
         self.run = jax.jit(forward, donate_argnums=self.donated)
@@ -290,7 +303,9 @@ class CompiledNode(Node):
 
     __slots__ = ("program", "saved", "positions", "metas")
 
-    def __init__(self, program: TracedProgram, inputs: list[Any], positions: list[int], edges: list[Any], live: list[Any]):
+    def __init__(
+        self, program: TracedProgram, inputs: list[Any], positions: list[int], edges: list[Any], live: list[Any]
+    ):
         super().__init__("CompiledFunctionBackward", edges, len(live))
         self.program = program
         self.saved: list[Any] | None = inputs

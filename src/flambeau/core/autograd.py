@@ -250,7 +250,7 @@ def _run(
 
     for edge, gradient in zip(edges, gradients, strict=True):
         send(edge, gradient)
-    targets = {} if wanted is None else {e: None for e in wanted}
+    targets = {} if wanted is None else dict.fromkeys(wanted)
     with set_grad_enabled(taped):
         while heap:
             node = heapq.heappop(heap)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import jax  # noqa: F401  (registers bfloat16 with NumPy)
@@ -58,9 +59,8 @@ complex64 = dtype("complex64", np.complex64, COMPLEX, "ComplexFloat")
 complex128 = dtype("complex128", np.complex128, COMPLEX, "ComplexDouble")
 
 DTYPES: tuple[dtype, ...] = (
-    (bool, uint8, int8, int16, int32, int64, uint16, uint32, uint64)
-    + (float16, bfloat16, float32, float64)
-    + (complex64, complex128)
+    bool, uint8, int8, int16, int32, int64, uint16, uint32, uint64,
+    float16, bfloat16, float32, float64, complex64, complex128,
 )  # fmt: skip
 
 ALIASES: dict[str, dtype] = {
@@ -101,7 +101,7 @@ def as_dtype(value: Any) -> dtype | None:
     raise TypeError(f"expected a torch.dtype, got {value!r} ({type(value).__name__})")
 
 
-_python_bool = type(True)
+_python_bool = builtins.bool
 _default: dtype = float32
 _on_default_change: list[Any] = []  # called when the default dtype changes: it is baked into compiled operators
 

@@ -148,8 +148,8 @@ def _flat(base: jax.Array, bits: Any) -> jax.Array:
         return flat
     source = flat.dtype.itemsize
     if np.dtype(bool) in (flat.dtype, bits):
-        flat = flat.astype(np.uint8) if flat.dtype == bool else flat
-        return flat.astype(bool) if bits == bool else lax.bitcast_convert_type(flat, bits).reshape(-1)
+        flat = flat.astype(np.uint8) if flat.dtype.kind == "b" else flat
+        return flat.astype(bool) if bits.kind == "b" else lax.bitcast_convert_type(flat, bits).reshape(-1)
     if bits.itemsize > source:
         flat = flat.reshape(-1, bits.itemsize // source)
     return lax.bitcast_convert_type(flat, bits).reshape(-1)

@@ -152,7 +152,7 @@ class Signature:
                 else:
                     dynamic.append(value)
                     key_parts.append(_ARRAY)
-            elif kind == _STATIC or kind == _VARARGS:
+            elif kind in (_STATIC, _VARARGS):
                 key_parts.append(_static_key(_static(value)))
             elif kind == _ARRAYS:
                 if value is None:

@@ -129,7 +129,7 @@ class UninitializedTensorMixin:
         target = self._storage.dtype if dtype is None else dtype.numpy
         where = self.device if device is None else device
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        self._repoint(from_host(np.zeros(shape, target), where))
+        self._repoint(from_host(np.zeros(shape, target), where))  # type: ignore[attr-defined]
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
 
     def _convert(self, function: Callable[[Tensor], Tensor]) -> None:

@@ -16,7 +16,6 @@ from ..core import dtypes
 from ..core.dtypes import as_dtype, get_default_dtype
 from ..core.geometry import contiguous_strides
 from ..core.operator import _attach, composite, store
-from ..core.random import empty_on_host
 from ..core.tensor import Tensor, from_host, from_storage
 
 # --- helpers that all creation shares --------------------------------------------------------------------------------

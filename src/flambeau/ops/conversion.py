@@ -269,7 +269,7 @@ for _name, _target in {
 
 
 @_method
-def type(self: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:  # noqa: A001
+def type(self: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
     """The name of the tensor type (`'torch.FloatTensor'`), or the tensor in another dtype or tensor type."""
     if dtype is None:
         module = "torch." if self.device.type == "cpu" else f"torch.{self.device.type}."
@@ -384,14 +384,14 @@ def is_tensor(obj: Any) -> bool:
 composite(methods=False)(is_tensor)
 
 
-for _query, _category in {"is_floating_point": "is_floating_point", "is_complex": "is_complex", "is_signed": "is_signed"}.items():
+for _query in ("is_floating_point", "is_complex", "is_signed"):
 
-    def _ask(input: Tensor, _category: str = _category) -> bool:
-        return getattr(input.dtype, _category)
+    def _ask(input: Tensor, _query: str = _query) -> bool:
+        return getattr(input.dtype, _query)
 
     _ask.__name__ = _query
     _ask.__doc__ = f"Whether the dtype {_query.replace('_', ' ')}."
-    composite(methods=(_query,), public=("torch",) if _query != "is_signed" else ("torch",))(_ask)
+    composite(methods=(_query,))(_ask)
 
 
 # --- as text ---------------------------------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ Tensor.__repr__ = _repr  # type: ignore[assignment]
 
 def _format(self: Tensor, spec: str) -> str:
     if self.ndim == 0:
-        return format(self.item(), spec) if spec or not self.requires_grad else format(self.item(), spec)
+        return format(self.item(), spec)
     if spec:
         raise TypeError("unsupported format string passed to Tensor.__format__")
     return repr(self)

@@ -20,7 +20,9 @@ from ..core.operator import Array, Arrays, Operator, _lift_inplace, operator
 from ..core.tensor import Tensor, from_host
 from .views import sliced
 
-_INDEX_KINDS = "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
+_INDEX_KINDS = (
+    "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
+)
 
 
 def _as_index(item: Any) -> Any:
@@ -126,7 +128,9 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
 
 def _is_number(item: Tensor) -> bool:
     """Whether a tensor index is a plain integer: 0-dim, not a mask, and known now."""
-    return item.ndim == 0 and item._np_dtype not in (np.bool_, np.uint8) and not isinstance(item._array, jax.core.Tracer)
+    return (
+        item.ndim == 0 and item._np_dtype not in (np.bool_, np.uint8) and not isinstance(item._array, jax.core.Tracer)
+    )
 
 
 def _seen(x: Tensor, g: Geometry, name: str, key: Any) -> Tensor:
@@ -197,7 +201,9 @@ def index(input: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
         return input[_subscript(indices, dims)]
     except (ValueError, TypeError):
         shapes = ", ".join(str(list(i.shape)) for i in indices)
-        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}") from None
+        raise IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+        ) from None
 
 
 def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from typing import Any
@@ -112,7 +113,9 @@ def _view_dtype(g: Geometry, held: np.dtype, target: np.dtype) -> Geometry:
     if not g.shape:
         raise RuntimeError(f"self.dim() cannot be 0 to view {held} as {target} (different element sizes)")
     if g.strides[-1] != 1:
-        raise RuntimeError(f"self.stride(-1) must be 1 to view {held} as {target} (different element sizes), but got {g.strides[-1]}")
+        raise RuntimeError(
+            f"self.stride(-1) must be 1 to view {held} as {target} (different element sizes), but got {g.strides[-1]}"
+        )
     if old > new:
         ratio = old // new
         shape = (*g.shape[:-1], g.shape[-1] * ratio)
@@ -151,7 +154,9 @@ def _as_complex(g: Geometry, whole: np.dtype) -> Geometry:
     if g.strides[-1] != 1:
         raise RuntimeError(f"Tensor must have a last dimension with stride 1, got {g.strides[-1]}")
     if g.offset % 2 or any(s % 2 for s in g.strides[:-1]):
-        raise RuntimeError("Tensor must have a storage_offset divisible by 2, and strides divisible by 2 but for the last")
+        raise RuntimeError(
+            "Tensor must have a storage_offset divisible by 2, and strides divisible by 2 but for the last"
+        )
     return Geometry(g.shape[:-1], tuple(s // 2 for s in g.strides[:-1]), g.offset // 2, whole)
 
 
@@ -227,7 +232,9 @@ def _reversed(g: Geometry) -> Geometry:
 @view(methods=False, public=(), grad="TransposeBackward0")
 def _matrix_transpose(g: Geometry) -> Geometry:
     if len(g.shape) < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {len(g.shape)}-D tensor.")
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {len(g.shape)}-D tensor."
+        )
     return transpose.__wrapped__(g, -2, -1)
 
 
@@ -441,9 +448,7 @@ def diagonal(g: Geometry, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Geom
     count = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
     start = (offset * g.strides[b] if offset >= 0 else -offset * g.strides[a]) if count else 0
     rest = _permuted(g, [i for i in range(len(g.shape)) if i not in (a, b)])
-    return Geometry(
-        (*rest.shape, count), (*rest.strides, g.strides[a] + g.strides[b]), g.offset + start, g.bits
-    )
+    return Geometry((*rest.shape, count), (*rest.strides, g.strides[a] + g.strides[b]), g.offset + start, g.bits)
 
 
 @view(methods=("unfold",), public=(), grad="UnfoldBackward0")
@@ -480,7 +485,9 @@ def _pieces(g: Geometry, dim: int, sizes: Any) -> tuple[Geometry, ...]:
 
 
 @view()
-def split(g: Geometry, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None) -> tuple[Geometry, ...]:
+def split(
+    g: Geometry, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
+) -> tuple[Geometry, ...]:
     """Pieces of a dimension: of one size (the last may be smaller), or of the sizes given."""
     sizes = split_size_or_sections if split_size_or_sections is not None else split_size
     if not g.shape:
@@ -524,7 +531,9 @@ def chunk(g: Geometry, chunks: int, dim: int = 0) -> tuple[Geometry, ...]:
 
 
 @view(grad="SliceBackward0")
-def tensor_split(g: Geometry, indices_or_sections: Any, dim: int = 0, *, indices: Any = None, sections: Any = None) -> tuple[Geometry, ...]:
+def tensor_split(
+    g: Geometry, indices_or_sections: Any, dim: int = 0, *, indices: Any = None, sections: Any = None
+) -> tuple[Geometry, ...]:
     """Pieces of a dimension: a number of nearly equal ones, or cut at the indices given."""
     if not g.shape:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
@@ -535,7 +544,7 @@ def tensor_split(g: Geometry, indices_or_sections: Any, dim: int = 0, *, indices
     n = g.shape[at]
     if isinstance(where, (tuple, list)):
         cuts = [0, *_ints((where,), "tensor_split"), None]
-        return tuple(sliced(g, at, a, b) for a, b in zip(cuts, cuts[1:], strict=False))
+        return tuple(sliced(g, at, a, b) for a, b in itertools.pairwise(cuts))
     count = operator.index(where)
     if count <= 0:
         raise RuntimeError(f"number of sections must be larger than 0, got {count}")

@@ -82,7 +82,7 @@ def assert_close(
             _fail(f"The values for attribute 'dtype' do not match: {a.dtype} != {e.dtype}.", where, msg)
         if check_stride and a.stride() != e.stride():
             _fail(f"The values for attribute 'stride()' do not match: {a.stride()} != {e.stride()}.", where, msg)
-        relative, absolute = _tolerances(a, e) if rtol is None else (rtol, atol)
+        relative, absolute = _tolerances(a, e) if rtol is None or atol is None else (rtol, atol)
         wide = np.complex128 if a.dtype.is_complex or e.dtype.is_complex else np.float64
         if a.dtype.category <= dtypes.INTEGER and e.dtype.category <= dtypes.INTEGER:
             wide = np.int64  # type: ignore[assignment]
@@ -108,7 +108,9 @@ def assert_close(
     compare(actual, expected, "")
 
 
-def assert_allclose(actual: Any, expected: Any, rtol: float | None = None, atol: float | None = None, **options: Any) -> None:
+def assert_allclose(
+    actual: Any, expected: Any, rtol: float | None = None, atol: float | None = None, **options: Any
+) -> None:
     """The old name of `assert_close`, without its check of dtypes."""
     options = {"equal_nan": True, "check_dtype": False, **options}
     assert_close(_as_tensor(actual), _as_tensor(expected), rtol=rtol, atol=atol, **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from . import container, module
 from .activation import *
 from .batchnorm import *
@@ -23,4 +25,7 @@ from .pooling import *
 from .sparse import *
 from .upsampling import *
 
-__all__ = [name for name, value in globals().items() if isinstance(value, type) and issubclass(value, module.Module)]
+if not TYPE_CHECKING:  # type checkers take every name above
+    __all__ = [
+        name for name, value in globals().items() if isinstance(value, type) and issubclass(value, module.Module)
+    ]

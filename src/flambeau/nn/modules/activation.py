@@ -13,11 +13,36 @@ from ..parameter import Parameter
 from .module import Module
 from .utils import _with_inplace
 
-__all__ = (
-    "ReLU ReLU6 LeakyReLU PReLU RReLU Hardtanh Hardshrink Hardsigmoid Hardswish Threshold Softshrink "
-    "ELU CELU SELU GELU SiLU Mish GLU Sigmoid LogSigmoid Tanh Tanhshrink Softplus Softsign "
-    "Softmin Softmax Softmax2d LogSoftmax"
-).split()
+__all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "PReLU",
+    "RReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+    "Threshold",
+]
 
 
 class _InPlace(Module):
