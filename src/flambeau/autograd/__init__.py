@@ -1,6 +1,7 @@
 """Gradients: `backward`, `grad`, user-defined `Function`s, grad modes and `gradcheck`."""
 
-from ..core.autograd import Function, backward, grad
+from ..core.autograd import backward, grad
+from ..core.function import Function
 from ..core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ..core.tensor import Tensor
 from . import function, functional, grad_mode, graph

@@ -11,8 +11,9 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ..core import dtypes
-from ..core.autograd import Function, RemovableHandle
+from ..core.autograd import RemovableHandle
 from ..core.devices import device
+from ..core.function import Function
 from ..core.size import Size
 from ..core.tensor import Tensor
 from . import rebuild

@@ -20,7 +20,7 @@ import numpy as np
 from . import dtypes
 from .grad_mode import no_grad
 from .grad_mode import state as grad_state
-from .size import Size
+from .signature import PYTHON_NUMBERS, SYNONYMS, OperandError, Signature, unpack
 from .storage import Storage
 from .tape import OperatorNode, Program, camel, is_differentiable
 from .tensor import Tensor, wrap
@@ -32,185 +32,8 @@ Scalar = Any
 
 namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
 
-_ARRAY, _ARRAYS, _SCALAR, _STATIC, _VARARGS = range(5)
 _programs: list[dict[Any, Any]] = []
 dtypes._on_default_change.append(lambda: [p.clear() for p in _programs])
-
-
-def _kind(parameter: inspect.Parameter) -> int:
-    if not isinstance(parameter.annotation, str):
-        raise TypeError(
-            f"{parameter}: files with operators need `from __future__ import annotations` and full annotations"
-        )
-    note = parameter.annotation.replace(" ", "")
-    if parameter.kind is parameter.VAR_POSITIONAL:
-        return _VARARGS
-    if note in ("Array", "Array|None"):
-        return _ARRAY
-    if note in ("Arrays", "Arrays|None"):
-        return _ARRAYS
-    if note in ("Scalar", "Scalar|None"):
-        return _SCALAR
-    return _STATIC
-
-
-class OperandError(TypeError):
-    """A call with something that is neither tensor nor number: as an operand it may know itself what to do."""
-
-
-class _Missing:
-    def __repr__(self) -> str:
-        return "<missing>"
-
-
-_MISSING = _Missing()
-_PYTHON_NUMBERS = frozenset((bool, int, float, complex))
-
-
-def _static(value: Any) -> Any:
-    """A hashable stand-in for a static argument."""
-    if isinstance(value, dtypes.dtype):
-        return value.numpy
-    if isinstance(value, (list, Size)):
-        return tuple(_static(v) for v in value)
-    if isinstance(value, tuple):
-        return (
-            tuple(_static(v) for v in value) if any(isinstance(v, (list, Tensor, np.generic)) for v in value) else value
-        )
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Tensor):
-        if value._array.size != 1:
-            raise TypeError(f"expected a Python value here, got a tensor of shape {list(value.shape)}")
-        return value._array.item()
-    return value
-
-
-def _static_key(value: Any) -> Any:
-    """A key part. Numbers come with their type, since 2 == 2.0 == True but they do not compute the same."""
-    return (_STATIC, value, type(value)) if type(value) in _PYTHON_NUMBERS else (_STATIC, value)
-
-
-class Signature:
-    """How a call's arguments map to the array function's parameters."""
-
-    def __init__(self, function: Callable[..., Any]):
-        self.signature = inspect.signature(function)
-        self.parameters = list(self.signature.parameters.values())
-        self.kinds = [_kind(p) for p in self.parameters]
-        self.names = [p.name for p in self.parameters]
-        self.index = {p.name: i for i, p in enumerate(self.parameters)}
-        self.takes_none = ["None" in str(p.annotation) for p in self.parameters]
-        self.defaults = [_MISSING if p.default is p.empty else p.default for p in self.parameters]
-        keyword_only = [p.kind is p.KEYWORD_ONLY for p in self.parameters]
-        self.positional = keyword_only.index(True) if True in keyword_only else len(self.parameters)
-        self.varargs = self.kinds.index(_VARARGS) if _VARARGS in self.kinds else None
-        if self.varargs is not None:
-            self.positional = self.varargs
-        # calls with nothing but positional tensors need no binding: their keys, by the number of arguments
-        self.quick: dict[int, Any] = {}
-        self.optional = any(p.annotation == "Array | None" for p in self.parameters)
-        for count in range(1, len(self.kinds) + 1 if self.varargs is None else 1):
-            if count > self.positional or self.kinds[count - 1] != _ARRAY:
-                break
-            if _MISSING not in self.defaults[count:]:
-                self.quick[count] = (_ARRAY,) * count + tuple(_static_key(d) for d in self.defaults[count:])
-
-    def bind(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], tuple[Any, ...]]:
-        """The dynamic values, and the key that says where they go and what the static ones are."""
-        values = list(self.defaults)
-        if len(args) > self.positional:
-            if self.varargs is None:
-                raise TypeError(f"{name}() takes {self.positional} positional arguments but {len(args)} were given")
-            extra = args[self.positional :]
-            values[self.varargs] = extra[0] if len(extra) == 1 and isinstance(extra[0], (tuple, list)) else extra
-            args = args[: self.positional]
-        elif self.varargs is not None:
-            values[self.varargs] = ()
-        values[: len(args)] = args
-        for key, value in kwargs.items():
-            i = self.index.get(key)
-            if i is None:
-                i = self.index.get(_SYNONYMS.get(key, key))
-            if i is None:
-                raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
-            if i < len(args):
-                raise TypeError(f"{name}() got multiple values for argument '{key}'")
-            values[i] = value
-        dynamic: list[Any] = []
-        key_parts: list[Any] = []
-        for i, (kind, value) in enumerate(zip(self.kinds, values, strict=True)):
-            if value is _MISSING:
-                raise TypeError(f"{name}() missing 1 required positional argument: '{self.names[i]}'")
-            if kind == _ARRAY:
-                if value is None:
-                    if not self.takes_none[i]:
-                        raise OperandError(
-                            f"{name}(): argument '{self.names[i]}' (position {i + 1}) must be Tensor, not NoneType"
-                        )
-                    key_parts.append((_STATIC, None))
-                else:
-                    dynamic.append(value)
-                    key_parts.append(_ARRAY)
-            elif kind in (_STATIC, _VARARGS):
-                key_parts.append(_static_key(_static(value)))
-            elif kind == _ARRAYS:
-                if value is None:
-                    key_parts.append((_STATIC, None))
-                    continue
-                if isinstance(value, Tensor) or not isinstance(value, Iterable):
-                    raise TypeError(
-                        f"{name}(): argument '{self.names[i]}' must be tuple of Tensors, not {type(value).__name__}"
-                    )
-                members = list(value)
-                for position, member in enumerate(members):
-                    if not isinstance(member, Tensor):
-                        raise TypeError(
-                            f"expected Tensor as element {position} in argument {i}, but got {type(member).__name__}"
-                        )
-                dynamic.extend(members)
-                key_parts.append((_ARRAYS, len(members)))
-            elif value is None or (value is self.defaults[i]) or _same(value, self.defaults[i]):
-                key_parts.append(_static_key(value))
-            else:
-                if not isinstance(value, (numbers.Number, Tensor, np.generic)):
-                    raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
-                dynamic.append(value)
-                key_parts.append(_SCALAR)
-        return dynamic, tuple(key_parts)
-
-
-def _same(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and value == default
-
-
-_SYNONYMS = {"axis": "dim", "x": "input", "x1": "input", "x2": "other", "keepdims": "keepdim"}
-
-
-def _unpack(
-    signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]
-) -> tuple[list[Any], list[int], list[int]]:
-    """Full argument values; which of the flat ones are tensors' (for promotion), which scalars'."""
-    values: list[Any] = []
-    arrays: list[int] = []
-    scalars: list[int] = []
-    position = 0
-    for part in key:
-        if part == _ARRAY:
-            arrays.append(position)
-            values.append(flat[position])
-            position += 1
-        elif part == _SCALAR:
-            scalars.append(position)
-            values.append(flat[position])
-            position += 1
-        elif part[0] == _ARRAYS:
-            arrays.extend(range(position, position + part[1]))
-            values.append(tuple(flat[position : position + part[1]]))
-            position += part[1]
-        else:
-            values.append(part[1])
-    return values, arrays, scalars
 
 
 def _rank(value: Any) -> tuple[dtypes.dtype, int]:
@@ -306,11 +129,11 @@ class Operator:
         parameters = signature.parameters
 
         def flat_function(*flat: Any) -> Any:
-            values, arrays, scalars = _unpack(signature, key, flat)
+            values, arrays, scalars = unpack(signature, key, flat)
             if promote is not None and arrays:
-                values, _, _ = _unpack(signature, key, _promoted(flat, arrays, scalars, promote))
+                values, _, _ = unpack(signature, key, _promoted(flat, arrays, scalars, promote))
             else:
-                values, _, _ = _unpack(signature, key, tuple(jnp.asarray(f) for f in flat))
+                values, _, _ = unpack(signature, key, tuple(jnp.asarray(f) for f in flat))
             args: list[Any] = []
             kwargs: dict[str, Any] = {}
             for parameter, value in zip(parameters, values, strict=True):
@@ -404,7 +227,7 @@ def _arrays(name: str, dynamic: Iterable[Any]) -> tuple[list[Any], bool]:
                 arrays.append(value._array)
             if value._edge is not None or value._base is not None:
                 taped = True
-        elif type(value) in _PYTHON_NUMBERS:
+        elif type(value) in PYTHON_NUMBERS:
             arrays.append(value)
         elif isinstance(value, jax.Array):
             arrays.append(value)  # private operators take keys and the like as they are
@@ -638,7 +461,7 @@ def composite(
                 if "out" in kwargs:
                     return _into_out(call, args, kwargs)
                 if not open_ended:
-                    kwargs = {k if k in parameters else _SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+                    kwargs = {k if k in parameters else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
             return function(*args, **kwargs)
 
         takes_out = "out" in parameters

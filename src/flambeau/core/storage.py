@@ -78,7 +78,8 @@ class HostStorage(Storage):
         host = self.host
         if host is None:  # another thread was here first
             return Storage.value.__get__(self)  # type: ignore[attr-defined]
-        value = jax.device_put(host, devices.to_jax(devices.CPU))
+        with jax.ensure_compile_time_eval():  # a value also where a function is being traced
+            value = jax.device_put(host, devices.to_jax(devices.CPU))
         _settle(self, value)
         return value
 
@@ -110,7 +111,8 @@ class SharedStorage(Storage):
 
     @property
     def value(self) -> Any:  # type: ignore[override]
-        value = jax.device_put(self.host.copy())
+        with jax.ensure_compile_time_eval():
+            value = jax.device_put(self.host.copy(), devices.to_jax(devices.CPU))
         if _holders(self.host) <= _HOLDERS_ALONE:
             self.host = None
             self.__class__ = Storage  # type: ignore[assignment]

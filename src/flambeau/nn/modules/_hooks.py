@@ -15,7 +15,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ...core.autograd import Function, RemovableHandle
+from ...core.autograd import RemovableHandle
+from ...core.function import Function
 from ...core.grad_mode import is_grad_enabled
 from ...core.grad_mode import state as grad_state
 from ...core.tensor import Tensor, wrap

@@ -1,0 +1,176 @@
+"""Differentiable operations written by the user: `Function`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .autograd import _taped, _tensor
+from .grad_mode import set_grad_enabled
+from .grad_mode import state as grad_state
+from .tape import FREED, Node, Taped, is_differentiable
+from .tensor import Tensor, wrap
+
+
+class FunctionCtx:
+    """What a `Function`'s forward leaves for its backward."""
+
+    def __init__(self) -> None:
+        self._saved: tuple[Any, ...] | None = ()
+        self._dirty: tuple[Any, ...] = ()
+        self._constant: tuple[Any, ...] = ()
+        self._materialize = True
+        self.needs_input_grad: tuple[bool, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for the backward pass."""
+        self._saved = tensors
+
+    save_for_forward = save_for_backward
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The tensors kept by `save_for_backward`."""
+        if self._saved is None:
+            raise RuntimeError(FREED)
+        return self._saved
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Name the inputs that forward wrote to in place; they must be returned."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Name the outputs that have no gradient."""
+        self._constant = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether backward gets zeros (the default) or None for outputs that nothing depends on."""
+        self._materialize = value
+
+
+class FunctionNode(Node):
+    """A call of a user's Function; calls its backward on Tensors."""
+
+    __slots__ = ("ctx", "function", "metas")
+
+    def __init__(self, function: type[Function], ctx: Any, edges: Any, metas: Any):
+        super().__init__(function.__name__ + "Backward", edges, len(metas))
+        self.ctx = ctx
+        self.function = function
+        self.metas = metas
+
+    @property
+    def saved_tensors(self) -> Any:
+        return self.ctx.saved_tensors
+
+    def _call(self, gradients: list[Tensor | None]) -> list[Any]:
+        if self.ctx._materialize:
+            gradients = [
+                wrap(jnp.zeros(shape, dtype)) if g is None and is_differentiable(dtype) else g
+                for g, (shape, dtype) in zip(gradients, self.metas, strict=True)
+            ]
+        results = self.function.backward(self.ctx, *gradients)
+        results = list(results) if isinstance(results, (tuple, list)) else [results]
+        extra = results[len(self.edges) :]
+        if len(results) < len(self.edges) or any(r is not None for r in extra):
+            raise RuntimeError(
+                f"function {self.label} returned an incorrect number of gradients (expected {len(self.edges)}, got {len(results)})"
+            )
+        return results[: len(self.edges)]
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        results = self._call([None if c is None else wrap(c) for c in cotangents])
+        return [None if r is None else r._array for r in results]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return [_taped(r) for r in self._call([_tensor(c) for c in cotangents])]
+
+    def release(self) -> None:
+        self.ctx._saved = None
+
+
+class Function:
+    """A differentiable operation written by the user: static methods `forward(ctx, ...)` and `backward(ctx, ...)`.
+
+    With `setup_context(ctx, inputs, output)`, forward takes no ctx. Use it with `apply`.
+    """
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("this autograd.Function has no forward; write it as a static method")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
+        )
+
+    vjp = backward
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run forward and put the call on the tape."""
+        ctx = type(cls.__name__ + "Backward", (FunctionCtx,), {})()
+        edges = tuple(a._tape_edge() if isinstance(a, Tensor) else None for a in args)
+        record = grad_state.grad and any(e is not None for e in edges)
+        ctx.needs_input_grad = tuple(e is not None and grad_state.grad for e in edges)
+        separate = cls.setup_context is not Function.setup_context
+        with set_grad_enabled(False):
+            if separate:
+                output = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, output)
+            else:
+                output = cls.forward(ctx, *args, **kwargs)
+        if not record:
+            return output
+        single = not isinstance(output, (tuple, list))
+        outputs = [output] if single else list(output)
+        metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), np.dtype(bool)) for o in outputs]
+        node = FunctionNode(cls, ctx, edges, metas)
+        constant = {id(t) for t in ctx._constant}
+        dirty = {id(t) for t in ctx._dirty}
+        made = []
+        for i, o in enumerate(outputs):
+            if not isinstance(o, Tensor) or id(o) in constant or not is_differentiable(o._np_dtype):
+                made.append(o)
+            elif id(o) in dirty:
+                o._set_edge((node, i))
+                made.append(o)
+            else:
+                # an input that is returned as it is becomes an output of its own, on the same memory
+                tensor = o.detach()
+                tensor._edge = (node, i)
+                made.append(tensor)
+        ctx._saved = tuple(_resaved(s, outputs, made) for s in ctx._saved) if ctx._saved is not None else None
+        return made[0] if single else tuple(made)
+
+
+def _resaved(saved: Any, outputs: list[Any], made: list[Any]) -> Any:
+    """A saved output is the one with the edge, so that a second derivative finds its way."""
+    for o, m in zip(outputs, made, strict=True):
+        if saved is o and m is not o:
+            return m
+    return saved
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a `Function.backward` that can't be differentiated itself."""
+
+    def wrapped(ctx: Any, *args: Any) -> Any:
+        with set_grad_enabled(False):
+            return function(ctx, *args)
+
+    return wrapped
+
+
+__all__ = ["Function", "FunctionCtx", "once_differentiable"]
