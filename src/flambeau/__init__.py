@@ -46,8 +46,8 @@ globals().update(_namespaces["torch"])
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
 _PACKAGES = (
-    "autograd", "backends", "checkpoint", "compiler", "cuda", "fft", "func", "linalg", "nn", "optim", "random", "serialization", "special",
-    "testing", "utils", "vision", "version", "drop_in",
+    "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "linalg", "nn", "optim", "random",
+    "return_types", "serialization", "special", "testing", "utils", "version", "vision",
 )  # fmt: skip
 _HOMES = {
     "save": "serialization",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import numbers
-from collections import namedtuple
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from . import dtypes
 from .grad_mode import no_grad
 from .grad_mode import state as grad_state
+from .return_types import return_type
 from .signature import PYTHON_NUMBERS, SYNONYMS, OperandError, Signature, unpack
 from .storage import Storage
 from .tape import OperatorNode, Program, camel, is_differentiable
@@ -79,12 +79,13 @@ def _strong(value: Any) -> Any:
 class Operator:
     """What `@operator` keeps of a declaration: the array function, and its compiled programs by static arguments."""
 
-    def __init__(self, function: Callable[..., Any], promote: str | None, returns: Any, grad: Any):
+    def __init__(self, function: Callable[..., Any], promote: str | None, returns: Any, grad: Any, space: str = ""):
         self.function = function
         self.name = function.__name__.lstrip("_")
+        named = space + self.name
         self.promote = promote
         self.signature = Signature(function)
-        self.returns = namedtuple(self.name, returns) if returns else None
+        self.returns = return_type(named, returns) if returns else None
         self.grad = grad or camel(self.name) + "Backward0"
         self.programs: dict[Any, Program] = {}
         self.written: dict[Any, Program] = {}
@@ -431,7 +432,7 @@ def operator(
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean."""
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        op = Operator(function, promote, returns, grad)
+        op = Operator(function, promote, returns, grad, "linalg_" if public == ("linalg",) else "")
         call = _lift(op)
         name = function.__name__
         _publish(name, call, public)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from ..core.operator import Array, Arrays, composite, operator
+from ..core.return_types import return_type
 from ..core.tensor import Tensor, wrap
 from ._checks import BOOL, COMPLEX, INTEGER, host_values, refuse
 
@@ -103,8 +103,8 @@ def _histogram(
     return hist, *made
 
 
-_Histogram = namedtuple("histogram", ("hist", "bin_edges"))
-_HistogramDD = namedtuple("histogramdd", ("hist", "bin_edges"))
+_Histogram = return_type("histogram", ("hist", "bin_edges"))
+_HistogramDD = return_type("histogramdd", ("hist", "bin_edges"))
 
 
 @composite()

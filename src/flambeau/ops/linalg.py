@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import namedtuple
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ import numpy as np
 
 from ..core.dtypes import FLOAT
 from ..core.operator import Array, _attach, _publish, composite, operator
+from ..core.return_types import return_type
 from ..core.tensor import Tensor
 from ._checks import category, on_host, type_name
 
@@ -370,7 +370,7 @@ def _row_exchanges(rows: Array, like: Array) -> Array:
     return row_exchanges(rows, like.dtype)
 
 
-_LU = namedtuple("lu", ("P", "L", "U"))  # type: ignore[name-match]
+_LU = return_type("linalg_lu", ("P", "L", "U"))
 
 
 @composite(methods=False, public=LINALG)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.operator import Array, _attach, _publish, composite, operator
+from ..core.return_types import return_type
 from ..core.tensor import Tensor
 from . import linalg
 from .linalg import matrices
@@ -76,7 +76,7 @@ def _qr(input: Tensor, some: bool = True) -> Any:
     return linalg.qr(input, "reduced" if some else "complete")
 
 
-_Svd = namedtuple("svd", ("U", "S", "V"))  # type: ignore[name-match]
+_Svd = return_type("svd", ("U", "S", "V"))
 
 
 @_old
@@ -113,7 +113,7 @@ def triangular_solve(
     return solution, full
 
 
-_LU = namedtuple("lu", ("LU", "pivots", "infos"))  # type: ignore[name-match]
+_LU = return_type("lu", ("LU", "pivots", "infos"))
 
 
 @_old
@@ -145,7 +145,7 @@ def _exchanges(LU_data: Array, LU_pivots: Array) -> Array:
     return linalg.row_exchanges(rows, LU_data.dtype)
 
 
-_Unpacked = namedtuple("lu_unpack", ("P", "L", "U"))  # type: ignore[name-match]
+_Unpacked = return_type("lu_unpack", ("P", "L", "U"))
 
 
 @composite(methods=False)
