@@ -157,6 +157,9 @@ rsqrt = unary("rsqrt", lambda x: lax.rsqrt(x), "`1 / sqrt(input)`.")
 )
 def true_divide(input: Array, other: Array) -> Array:
     """`input / other`; integers give the default dtype."""
+    if other.ndim == 0 and input.ndim:
+        # else XLA multiplies by the reciprocal, which is off by a bit for half of all values
+        other = lax.optimization_barrier(jnp.broadcast_to(other, input.shape))
     return input / other
 
 
