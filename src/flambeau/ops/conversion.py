@@ -410,7 +410,7 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     return format_tensor(
         np.asarray(array), self.dtype, requires_grad=edge is not None, grad_fn_name=name,
         device=None if where.type == "cpu" else where,
-        name="tensor" if self.__class__ is Tensor or hasattr(self, "_is_param") else self.__class__.__name__,
+        name="tensor" if self.__class__ is Tensor or hasattr(self, "_mark") else self.__class__.__name__,
     )  # fmt: skip
 
 
