@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -107,6 +108,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -116,6 +118,12 @@ def grad(
     An input that the outputs do not depend on gives RuntimeError, or None with `allow_unused`, or zeros with
     `materialize_grads`.
     """
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs=False has no effect: gradients are only found for inputs; use autograd.backward to accumulate them",
+            FutureWarning,
+            stacklevel=2,
+        )
     if is_grads_batched:
         raise NotImplementedError("grad(is_grads_batched=True) is not there yet; call grad once per row")
     if allow_unused is False and materialize_grads:

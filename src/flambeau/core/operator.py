@@ -51,7 +51,7 @@ def _promoted(flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode
         if common.category <= dtypes.INTEGER < _rank(flat[i])[0].category:
             raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     for i in (*arrays, *scalars):
-        made[i] = _cast(flat[i], common.numpy)
+        made[i] = convert(flat[i], common.numpy)
     return tuple(made)
 
 
@@ -63,12 +63,16 @@ def result_type(*values: Any) -> dtypes.dtype:
     )
 
 
-def _cast(value: Any, target: np.dtype) -> Any:
+def convert(value: Any, target: np.dtype) -> Any:
+    """The value as a (strongly typed) array of this dtype; of complex numbers only the real parts become real."""
     value = jnp.asarray(value)
     if value.dtype == target:
         return jax.lax.convert_element_type(value, target) if value.aval.weak_type else value
     if value.dtype.kind == "c" and target.kind != "c":
         value = value.real
+    if value.dtype == np.bool_ and target.kind not in "biu":
+        # XLA turns a product with a converted bool into a choice, which would lose 0 * nan, 0 * inf and -0.0
+        return jnp.where(value, np.ones((), target), np.zeros((), target))
     return jax.lax.convert_element_type(value, target)
 
 

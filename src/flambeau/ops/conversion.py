@@ -11,7 +11,7 @@ from ..core import devices, dtypes, geometry
 from ..core.autograd import _identity
 from ..core.dtypes import dtype
 from ..core.formats import strided
-from ..core.operator import Array, composite, operator
+from ..core.operator import Array, composite, convert, operator
 from ..core.printing import format_tensor
 from ..core.tape import ViewNode
 from ..core.tensor import Tensor, normalize_dim, wrap
@@ -146,11 +146,9 @@ Tensor.__contains__ = _contains  # type: ignore[attr-defined]
 
 @operator(methods=False, public=(), grad="ToCopyBackward0")
 def _cast(input: Array, target: Any) -> Array:
-    if input.dtype.kind == "c" and target.kind != "c":
-        input = input.real
     if input.dtype.kind in "fV" and target.kind in "iu":
         return _float_to_int(input, target)
-    return input.astype(target)
+    return convert(input, target)
 
 
 def _float_to_int(x: jax.Array, target: np.dtype) -> jax.Array:

@@ -88,6 +88,8 @@ def embedding(
     `scale_grad_by_freq` divides a row's gradient by how often it is used. `sparse` makes no difference: gradients
     are dense. Raises IndexError for a row that is not there.
     """
+    if weight.ndim != 2:
+        raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {list(weight.shape)}")
     padding_idx = _padding_row(padding_idx, weight.shape[0])
     _check_indices(input, weight, "embedding")
     if max_norm is not None:

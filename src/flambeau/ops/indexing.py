@@ -75,7 +75,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
     dim = 0  # in the view
     source = 0  # in the tensor
     advanced: list[tuple[int, Any]] = []
-    name = "AliasBackward0"
+    name = "SliceBackward0" if isinstance(key, slice) else "AliasBackward0"
     for item in items:
         if item is None:
             shape.insert(dim, 1)

@@ -126,6 +126,8 @@ def loss(*, promote: str | None = "common", grad: str | None = None, same_sizes:
                     "They are broadcast, which is seldom what is meant. Please ensure they have the same size.",
                     stacklevel=3,
                 )
+            if "reduction" in kwargs:
+                chosen_reduction(None, None, kwargs["reduction"])
             if len(args) > first_switch or "size_average" in kwargs or "reduce" in kwargs:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()

@@ -85,7 +85,7 @@ def huber_loss(
     return reduced(losses, reduction)
 
 
-@loss(grad="MeanBackward0")
+@loss(promote="float", grad="MeanBackward0")
 def poisson_nll_loss(
     input: Array, target: Array, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",

@@ -38,10 +38,10 @@ def _distance(x1: jax.Array, x2: jax.Array, p: float, eps: float, keepdim: bool 
     return vector_norm(wide(x1) - wide(x2) + eps, p, (-1,), keepdim)
 
 
-@operator(methods=False, promote="common", public=("torch", "nn.functional"), grad="NormBackward1")
+@operator(methods=False, promote="float", public=("torch", "nn.functional"), grad="NormBackward1")
 def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
     """The p-norm of x1 - x2 + eps along the last dimension"""
-    return _distance(x1, x2, p, eps, keepdim).astype(x1.dtype)
+    return _distance(x1, x2, p, eps, keepdim).astype(x1.real.dtype)
 
 
 @operator(methods=False, public=("torch", "nn.functional"))
@@ -69,7 +69,7 @@ def hinge_embedding_loss(
     return reduced(near + far, reduction)
 
 
-@loss(grad="MeanBackward0")
+@loss(promote="float", grad="MeanBackward0")
 def margin_ranking_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -84,7 +84,7 @@ def margin_ranking_loss(
     return reduced(losses, reduction)
 
 
-@loss(promote=None, grad="MeanBackward0")
+@loss(promote="float", grad="MeanBackward0")
 def cosine_embedding_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -106,7 +106,7 @@ def cosine_embedding_loss(
     return reduced(losses, reduction, jnp.result_type(input1, input2))
 
 
-@loss(grad="MeanBackward0")
+@loss(promote="float", grad="MeanBackward0")
 def triplet_margin_loss(
     anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -123,7 +123,7 @@ def triplet_margin_loss(
     if swap:
         far = jnp.minimum(far, _distance(positive, negative, p, eps))
     losses = _positive_part(near - far + margin)
-    return reduced(losses, reduction, anchor.dtype)
+    return reduced(losses, reduction, anchor.real.dtype)
 
 
 @composite(methods=False, public=_FUNCTIONAL)

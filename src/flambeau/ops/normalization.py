@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..core.operator import Array, composite, operator
-from .layer_support import require_floating, wide
+from .layer_support import normalized_dim, require_floating, wide
 
 
 def _per_channel(values: jax.Array, ndim: int) -> jax.Array:
@@ -244,7 +244,7 @@ def group_norm(
     return _affine(normal, *shaped).astype(input.dtype)
 
 
-@operator(methods=False, public=("nn.functional",), grad="DivBackward0")
+@operator(methods=False, promote="float", public=("nn.functional",), grad="DivBackward0")
 def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Array:
     """Divide by a power of the mean square over `size` neighbouring channels (Krizhevsky et al., 2012)."""
     if input.ndim < 3:
@@ -261,7 +261,7 @@ def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: floa
 def normalize(input: Array, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Array:
     """Divide by the p-norm along `dim`, or by `eps` where that is larger."""
     x = wide(input)
-    dim = dim if isinstance(dim, tuple) else (dim,)
+    dim = tuple(normalized_dim(d, x.ndim) for d in (dim if isinstance(dim, tuple) else (dim,))) if x.ndim else ()
     return (x / jnp.maximum(vector_norm(x, p, dim, True), eps)).astype(input.dtype)
 
 

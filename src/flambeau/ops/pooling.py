@@ -209,6 +209,10 @@ def _regular_windows(
 
 
 def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> list[_Windows]:
+    if isinstance(output_size, tuple) and 1 < len(output_size) >= input.ndim:
+        raise ValueError(
+            f"{name}: the input should have at least {len(output_size) + 1} dimensions, got {list(input.shape)}"
+        )
     _require_planes(name, input, n)
     wanted = (output_size,) * n if output_size is None else _per_dim(output_size, n, f"{name}: output_size")
     sizes = input.shape[-n:]

@@ -425,6 +425,10 @@ def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
     """`length` indices of a dimension from `start` on."""
     if not g.shape:
         raise RuntimeError("narrow() needs a tensor with dimensions, got a 0-dim one")
+    if isinstance(start, Tensor) and (start.ndim or start.dtype.category != dtypes.INTEGER):
+        raise RuntimeError(
+            f"narrow(): start must be an int or a 0-dim integer tensor, got {start.dtype} {list(start.shape)}"
+        )
     at, first, length = normalize_dim(dim, len(g.shape)), operator.index(start), operator.index(length)
     n = g.shape[at]
     if length < 0:
