@@ -62,6 +62,9 @@ class FunctionNode(Node):
         self.function = function
         self.metas = metas
 
+    def __repr__(self) -> str:
+        return f"<torch.autograd.function.{self.label} object at {id(self):#x}>"
+
     @property
     def saved_tensors(self) -> Any:
         return self.ctx.saved_tensors

@@ -12,7 +12,17 @@ from ..core.dtypes import bool as bool_
 from ..core.dtypes import promote, uint8
 from ..core.geometry import contiguous_strides
 from ..core.grad_mode import is_grad_enabled
-from ..core.operator import Array, _attach, _broadcast_clash, _cast, _lift_inplace, _publish, _rank, composite, operator
+from ..core.operator import (
+    Array,
+    _attach,
+    _broadcast_clash,
+    _lift_inplace,
+    _publish,
+    _rank,
+    composite,
+    convert,
+    operator,
+)
 from ..core.storage import Storage
 from ..core.tensor import Tensor, from_storage, wrap
 from ._checks import on_host, type_name
@@ -86,7 +96,7 @@ def _overwrite(input: Array, src: Array) -> Array:
     shape = _together(input.shape, src.shape)
     if shape != input.shape:
         raise RuntimeError(f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(shape)}")
-    return _cast(jnp.broadcast_to(src, shape), input.dtype)
+    return convert(jnp.broadcast_to(src, shape), input.dtype)
 
 
 _overwrite_taped = _lift_inplace(_overwrite.operator, "copy_")
@@ -133,7 +143,7 @@ def _number(value: Any, input: Tensor) -> Any:
 def _fill(input: Array, value: Array) -> Array:
     if value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
-    return jnp.broadcast_to(_cast(value, input.dtype), input.shape)
+    return jnp.broadcast_to(convert(value, input.dtype), input.shape)
 
 
 _fill_taped = _lift_inplace(_fill.operator, "fill_")
@@ -180,7 +190,7 @@ def _where(condition: Array, input: Array, other: Array) -> Array:
         )
     _together(condition.shape, input.shape, other.shape)
     common = promote([_rank(input), _rank(other)]).numpy
-    return jnp.where(condition.astype(np.bool_), _cast(input, common), _cast(other, common))
+    return jnp.where(condition.astype(np.bool_), convert(input, common), convert(other, common))
 
 
 @composite(methods=False)
@@ -229,7 +239,7 @@ def _masked_fill(input: Array, mask: Array, value: Array) -> Array:
             f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
         )
     _together(mask.shape, input.shape)
-    return jnp.where(mask, _cast(value, input.dtype), input)
+    return jnp.where(mask, convert(value, input.dtype), input)
 
 
 _masked_fill_taped = _lift_inplace(_masked_fill.operator, "masked_fill_")
