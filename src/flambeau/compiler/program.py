@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,9 +73,14 @@ class TracedProgram:
         """Within the trace: everything that the program has to give, as a flat list of arrays."""
         outputs: list[Any] = []
 
+        numbers: dict[int, int] = {}
+
         def emit(array: Any) -> int:
-            outputs.append(array)
-            return len(outputs) - 1
+            # one value that several tensors hold (the step count of an optimizer's parameters) stays one array
+            if id(array) not in numbers:
+                numbers[id(array)] = len(outputs)
+                outputs.append(array)
+            return numbers[id(array)]
 
         position = {id(s): i for i, s in enumerate(stand_ins)}
         results, self.result_tree = jax.tree_util.tree_flatten(result)
@@ -172,8 +178,11 @@ class TracedProgram:
         zeros = tuple(found.get("seeds", ()))
         self.arguments = arguments
         written = {id(t) for t, _ in self.writes}
+        shared = {id(t) for pair in recorder.aliases for t in pair}
         donated = [
-            arguments + i for i, source in enumerate(self.state) if id(source) in written or _in(source, self.writes)
+            arguments + i
+            for i, source in enumerate(self.state)
+            if (id(source) in written and id(source) not in shared) or _in(source, self.writes)
         ]
         self.donated = () if self.live else tuple(donated)
         forward = lambda *flat: run(flat, zeros, slice(0, plain))  # noqa: E731
@@ -245,14 +254,10 @@ class TracedProgram:
         return self._results(tensors, inputs, outputs)
 
     def _owned(self, inputs: list[Any]) -> list[Any]:
-        """The inputs, with copies of those donated arrays that come twice (XLA refuses to donate one array two times)."""
-        if not self.donated:
-            return inputs
-        seen: set[int] = set()
+        """The inputs, with copies of those to be donated that anyone but their storage holds: a clone, a checkpoint, the tape."""
         for i in self.donated:
-            if id(inputs[i]) in seen:
+            if sys.getrefcount(inputs[i]) > _ALONE:
                 inputs[i] = jax.numpy.array(inputs[i], copy=True)
-            seen.add(id(inputs[i]))
         return inputs
 
     def _results(self, tensors: list[Tensor], inputs: list[Any], outputs: Any) -> Any:
@@ -278,6 +283,13 @@ class TracedProgram:
             else:
                 made.append(tensors[value] if kind == _ARGUMENT else value)
         return jax.tree_util.tree_unflatten(self.result_tree, made)
+
+
+def _references(inputs: list[Any]) -> int:
+    return sys.getrefcount(inputs[0])
+
+
+_ALONE = _references([object()]) + 1  # what `sys.getrefcount` says of an array that a storage and a list hold
 
 
 def _in(source: Any, writes: list[Any]) -> bool:

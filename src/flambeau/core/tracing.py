@@ -42,6 +42,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sources: dict[int, tuple[Any, Any]] = {}  # id(array) -> (array, Tensor or callable)
+        self.lifted: dict[int, Any] = {}  # id(array) -> the traced value that stands for it
         self.values: dict[Any, Any] = {}  # storage -> its value at this point of the trace
         self.owners: dict[Any, Any] = {}  # storage -> the tensor through which it was found
         self.written: dict[Any, None] = {}  # storages, in the order of their first write
@@ -68,7 +69,10 @@ class Recorder:
         elif known is None:
             self.sources[id(value)] = (value, tensor)
         self.owners[storage] = tensor
-        lifted = self.values[storage] = jnp.array(value, copy=True)  # a traced value, as all inside the trace are
+        lifted = self.lifted.get(id(value))
+        if lifted is None:  # a traced value, as all inside the trace are
+            lifted = self.lifted[id(value)] = jnp.array(value, copy=True)
+        self.values[storage] = lifted
         return lifted
 
     def write(self, storage: Any, value: Any, tensor: Any) -> None:
