@@ -90,10 +90,8 @@ class Compiled:
             return self.function(*args, **kwargs)
         if reason == "first call" and self.programs:
             reason = self._difference(key)
-        program = self._trace(key, leaves, treedef, reason)
-        if program is None:
-            return self.function(*args, **kwargs)
-        return program(tensors)
+        made = self._trace(key, leaves, treedef, reason)
+        return self.function(*args, **kwargs) if made is None else made(tensors)
 
     def _trace(self, key: Any, leaves: list[Any], treedef: Any, reason: str) -> TracedProgram | None:
         try:

@@ -245,7 +245,7 @@ class TracedProgram:
         for number, output in self.argument_writes:
             tensors[number]._write(outputs[output])
         for target, output in self.writes:
-            tensor = target.tensor._grad if type(target) is _GradOf else target
+            tensor: Any = target.tensor._grad if type(target) is _GradOf else target
             tensor._storage.set(outputs[output])
         for tensor, made in self.grads:
             tensor._grad = None if made is None else wrap(outputs[made]) if type(made) is int else made

@@ -16,7 +16,7 @@ import numpy as np
 from .grad_mode import set_grad_enabled
 from .grad_mode import state as grad_state
 from .operator import Array, operator
-from .tape import AccumulateGrad, Edge, Node, Taped, add_arrays, add_taped
+from .tape import AccumulateGrad, Edge, Node, Taped, add_arrays, add_taped, is_differentiable
 from .tensor import Tensor, wrap
 from .tracing import structure
 
@@ -30,6 +30,7 @@ class RemovableHandle:
 
     def __init__(self, hooks: Any, *, extra_dict: Any = None):
         self.hooks_dict_ref = weakref.ref(hooks)
+        structure.version += 1
         self.id = RemovableHandle.next_id
         RemovableHandle.next_id += 1
         extras = extra_dict if isinstance(extra_dict, (list, tuple)) else [] if extra_dict is None else [extra_dict]
@@ -65,7 +66,6 @@ class Hooks(OrderedDict):
     def add(self, hook: Any) -> RemovableHandle:
         handle = RemovableHandle(self)
         self[handle.id] = hook
-        structure.version += 1
         return handle
 
 
@@ -447,6 +447,17 @@ def _node_call(self: Node, *gradients: Tensor) -> Any:
     return made[0] if len(made) == 1 else made
 
 
+def _next_functions(self: Any) -> tuple[tuple[Any, int], ...]:
+    """A pair for each tensor that could have a gradient: the node it comes from (None if it has none), output number."""
+    edges = self.edges
+    if getattr(self, "saved", None) is not None:
+        taped = dict(zip(self.wanted, edges, strict=True))
+        edges = [
+            taped.get(i) for i, x in enumerate(self.saved) if i in taped or (hasattr(x, "ndim") and is_differentiable(x.dtype))
+        ]
+    return tuple((e[0], e[1]) if e else (None, 0) for e in edges)
+
+
 def _node_repr(self: Node) -> str:
     return f"<{self.label} object at {id(self):#x}>"
 
@@ -454,7 +465,7 @@ def _node_repr(self: Node) -> str:
 Node.register_hook = _node_hook  # type: ignore[attr-defined]
 Node.register_prehook = lambda self, hook: _hooks_of(self, _ALL).add(hook)  # type: ignore[attr-defined]
 Node.metadata = property(_node_metadata)  # type: ignore[attr-defined]
-Node.next_functions = property(lambda self: tuple((e[0], e[1]) if e else (None, 0) for e in self.edges))  # type: ignore[attr-defined]
+Node.next_functions = property(_next_functions)  # type: ignore[attr-defined]
 Node.__call__ = _node_call  # type: ignore[attr-defined]
 Node.__repr__ = _node_repr  # type: ignore[assignment]
 Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[attr-defined]

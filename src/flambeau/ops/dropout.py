@@ -16,7 +16,7 @@ from .layer_support import in_place, next_key
 _SATURATION = -1.7580993408473766  # the value that SELU falls to: -scale * alpha
 
 
-def _dropped(input: jax.Array, key: jax.Array, p: float, shape: tuple[int, ...], alpha: bool) -> jax.Array:
+def dropped(input: jax.Array, key: jax.Array, p: float, shape: tuple[int, ...], alpha: bool) -> jax.Array:
     keep = jax.random.bernoulli(key, 1.0 - p, shape)
     if not alpha:
         scale = 0.0 if p == 1 else 1.0 / (1.0 - p)
@@ -31,22 +31,22 @@ def _dropped(input: jax.Array, key: jax.Array, p: float, shape: tuple[int, ...],
 
 @operator(methods=False, public=(), grad="MulBackward0")
 def _dropout(input: Array, key: Array, p: float) -> Array:
-    return _dropped(input, key, p, input.shape, False)
+    return dropped(input, key, p, input.shape, False)
 
 
 @operator(methods=False, public=(), grad="MulBackward0")
 def _feature_dropout(input: Array, key: Array, p: float) -> Array:
-    return _dropped(input, key, p, _feature_shape(input), False)
+    return dropped(input, key, p, _feature_shape(input), False)
 
 
 @operator(methods=False, public=(), grad="AddBackward0")
 def _alpha_dropout(input: Array, key: Array, p: float) -> Array:
-    return _dropped(input, key, p, input.shape, True)
+    return dropped(input, key, p, input.shape, True)
 
 
 @operator(methods=False, public=(), grad="AddBackward0")
 def _feature_alpha_dropout(input: Array, key: Array, p: float) -> Array:
-    return _dropped(input, key, p, _feature_shape(input), True)
+    return dropped(input, key, p, _feature_shape(input), True)
 
 
 def _feature_shape(input: jax.Array) -> tuple[int, ...]:

@@ -16,7 +16,9 @@ from ..core import dtypes
 from ..core.operator import _attach, _publish, composite
 from ..core.random import Generator, default_generator, largest_exact
 from ..core.tensor import Tensor
-from .creation import deliver, like, number_of, place, size_of
+from ..core.tracing import host_value
+from . import constants
+from .creation import like, number_of, place, size_of
 
 
 def draw(distribution: str, generator: Generator | None, *args: Any, **kwargs: Any) -> np.ndarray:
@@ -52,15 +54,22 @@ def fill_drawn(self: Tensor, make: Draw) -> Tensor:
             "Please clone() the tensor before performing the operation."
         )
     contiguous = self.is_contiguous()
-    values = make(math.prod(shape), self._np_dtype, not contiguous)
-    if contiguous:
-        values = values.reshape(shape)
-    else:
+
+    def drawn() -> np.ndarray:
+        values = make(math.prod(shape), self._np_dtype, not contiguous)
+        if contiguous:
+            return values.reshape(shape)
         order = sorted(range(len(shape)), key=lambda d: (-strides[d], -shape[d]))
         values = values.reshape([shape[d] for d in order]).transpose(np.argsort(order))
-        values = np.ascontiguousarray(values).reshape(shape)
-    self._fill_host(values)
+        return np.ascontiguousarray(values).reshape(shape)
+
+    self._fill_host(host_value(drawn))
     return self
+
+
+def deliver(fill: Callable[[np.dtype], np.ndarray], *options: Any, **keywords: Any) -> Tensor:
+    """A tensor of drawn values; in a compiled function they are drawn anew at each call."""
+    return constants.deliver(lambda dtype: host_value(lambda: fill(dtype)), *options, **keywords)
 
 
 def _arguments(name: str, names: tuple[str, ...], defaults: tuple[Any, ...], args: Any, kwargs: Any) -> list[Any]:
