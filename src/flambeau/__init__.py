@@ -6,6 +6,7 @@ Operators come from their declarations in `ops/`; the packages below (`nn`, `opt
 from __future__ import annotations
 
 import importlib
+from math import e, inf, nan, pi
 from typing import Any
 
 from . import core, ops
@@ -43,11 +44,12 @@ globals().update({t.name: t for t in _DTYPES})
 globals().update(_ALIASES)
 globals().update(_TENSOR_TYPES)
 globals().update(_namespaces["torch"])
+newaxis = None
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
 _PACKAGES = (
-    "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "linalg", "nn", "optim", "random",
-    "return_types", "serialization", "special", "testing", "utils", "version", "vision",
+    "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "linalg", "nn", "optim",
+    "random", "return_types", "serialization", "special", "testing", "types", "utils", "version", "vision",
 )  # fmt: skip
 _HOMES = {
     "save": "serialization",
@@ -55,6 +57,9 @@ _HOMES = {
     "summary": "utils.summary",
     "compile": "compiler",
     "show_config": "core.config",
+    "autocast": "amp",
+    "is_autocast_enabled": "amp.autocast_mode",
+    "GradScaler": "amp",
 }
 
 
@@ -87,6 +92,22 @@ def result_type(tensor1: Any, tensor2: Any) -> dtype:
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Accepted: XLA's CPU programs are deterministic."""
+    global _deterministic
+    _deterministic = mode
+
+
+_deterministic = False
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """Whether `use_deterministic_algorithms` asked for it."""
+    return _deterministic
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """The old way to set the default dtype and device: by a tensor type such as `FloatTensor` or its name."""
+    kind = t if not isinstance(t, str) else _TENSOR_TYPES[t.rpartition(".")[2]]
+    set_default_dtype(kind.dtype)
 
 
 def set_float32_matmul_precision(precision: str) -> None:
@@ -116,6 +137,7 @@ __all__ = [
     "contiguous_format",
     "device",
     "dtype",
+    "e",
     "enable_grad",
     "finfo",
     "get_default_device",
@@ -124,12 +146,16 @@ __all__ = [
     "get_num_threads",
     "get_printoptions",
     "iinfo",
+    "inf",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "layout",
     "memory_format",
+    "nan",
+    "newaxis",
     "no_grad",
+    "pi",
     "preserve_format",
     "promote_types",
     "set_default_device",

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from ..core.autograd import grad
+from ..core.operator import namespaces
 from ..core.tensor import Tensor, wrap
 
 
@@ -131,16 +132,15 @@ def gradgradcheck(
 ) -> bool:
     """`gradcheck` of the gradients themselves, for random (or the given) `grad_outputs`."""
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    empty_like, view_as_real = namespaces["torch"]["empty_like"], namespaces["torch"]["view_as_real"]
     live = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
     outs = [o for o in _outputs(func, given) if o.requires_grad]
     if grad_outputs is None:
-        draw = np.random.default_rng(0)
         weights = []
         for o in outs:
-            values = draw.standard_normal(o.shape)
-            if o.dtype.is_complex:
-                values = values + 1j * draw.standard_normal(o.shape)
-            weights.append(wrap(jax.device_put(np.asarray(values, o._np_dtype))).requires_grad_())
+            values = empty_like(o).detach()
+            (view_as_real(values) if o.dtype.is_complex else values).uniform_(-1, 1)
+            weights.append(values.requires_grad_())
     else:
         weights = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
 

@@ -453,7 +453,9 @@ def _next_functions(self: Any) -> tuple[tuple[Any, int], ...]:
     if getattr(self, "saved", None) is not None:
         taped = dict(zip(self.wanted, edges, strict=True))
         edges = [
-            taped.get(i) for i, x in enumerate(self.saved) if i in taped or (hasattr(x, "ndim") and is_differentiable(x.dtype))
+            taped.get(i)
+            for i, x in enumerate(self.saved)
+            if i in taped or (hasattr(x, "ndim") and is_differentiable(x.dtype))
         ]
     return tuple((e[0], e[1]) if e else (None, 0) for e in edges)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from ..core.devices import device as _device
@@ -71,6 +72,21 @@ def max_memory_allocated(device: Any = None) -> int:
     return int((to_jax(_device("cuda", _index(device))).memory_stats() or {}).get("peak_bytes_in_use", 0))
 
 
+memory_reserved, max_memory_reserved = memory_allocated, max_memory_allocated  # XLA's allocator tells no more
+
+
+def set_device(device: Any) -> None:
+    """Make a GPU the one that `cuda()` without an index means; so far only the first can be. AssertionError without one."""
+    to_jax(_device("cuda", _index(device)))
+    if _index(device):
+        raise NotImplementedError("cuda.set_device() is not there yet for another GPU than 0: say .to('cuda:1')")
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """Whether there is a GPU (XLA has bfloat16 on all)."""
+    return is_available()
+
+
 def is_initialized() -> bool:
     """Whether there is a GPU to use; JAX needs no further start."""
     return is_available()
@@ -83,6 +99,8 @@ def init() -> None:
 def __getattr__(name: str) -> Any:
     from ..core.typed import CUDA_TENSOR_TYPES
 
+    if name == "amp":
+        return importlib.import_module(f"{__name__}.amp")
     if name in CUDA_TENSOR_TYPES:
         return CUDA_TENSOR_TYPES[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

@@ -6,4 +6,5 @@ from . import functional, init
 from .modules import *
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
-from . import modules, parameter, utils  # isort: skip
+from . import common_types, modules, parallel, parameter, utils  # isort: skip
+from .parallel import DataParallel  # isort: skip

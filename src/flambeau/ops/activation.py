@@ -291,14 +291,6 @@ def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     return _along(jax.nn.log_softmax, "log_softmax_lastdim_kernel_impl", input, dim, dtype)
 
 
-@operator(methods=False, public=(), grad="SoftmaxBackward0")
-def _gumbel_softmax(logits: Array, key: Array, tau: float, dim: int) -> Array:
-    require_floating("exponential", logits)
-    x = wide(logits)
-    noise = jax.random.gumbel(key, logits.shape, x.dtype)
-    return _along(jax.nn.softmax, "softmax", (x + noise) / tau, dim, None).astype(logits.dtype)
-
-
 _relu, _softmax, _log_softmax = relu, softmax, log_softmax
 relu = _register_form(relu, ("torch", "nn.functional"))
 relu6 = _register_form(relu6)
@@ -349,7 +341,8 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float =
     """
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
-    soft = _gumbel_softmax(logits, next_key(), tau, dim)
+    noise = -logits.detach().clone().exponential_().log()
+    soft = _softmax((logits + noise) / tau, dim)
     if not hard:
         return soft
     one_hot = soft.detach() == soft.detach().amax(dim, keepdim=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,19 +9,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core.operator import Array, composite, operator
+from ..core.operator import Array, Scalar, composite, operator
 from .layer_support import in_place, next_key
 
 _SATURATION = -1.7580993408473766  # the value that SELU falls to: -scale * alpha
 
 
-def dropped(input: jax.Array, key: jax.Array, p: float, shape: tuple[int, ...], alpha: bool) -> jax.Array:
+def dropped(input: jax.Array, key: jax.Array, p: jax.Array, shape: tuple[int, ...], alpha: bool) -> jax.Array:
+    """The input with elements left out at random; `p` is no static value, so that a new one needs no new program."""
+    p = jnp.asarray(p).astype(jnp.float32)
     keep = jax.random.bernoulli(key, 1.0 - p, shape)
+    everything = p == 1.0
     if not alpha:
-        scale = 0.0 if p == 1 else 1.0 / (1.0 - p)
+        scale = jnp.where(everything, 0.0, 1.0 / jnp.where(everything, 1.0, 1.0 - p))
         return input * jnp.where(keep, scale, 0.0).astype(input.dtype)
     # what keeps the mean 0 and the variance 1 of a SELU network (Klambauer et al., 2017)
-    a = 0.0 if p == 1 else 1.0 / math.sqrt((1.0 - p) * (1.0 + p * _SATURATION**2))
+    variance = (1.0 - p) * (1.0 + p * _SATURATION**2)
+    a = jnp.where(everything, 0.0, jax.lax.rsqrt(jnp.where(everything, 1.0, variance)))
     b = -a * _SATURATION * p
     kept = jnp.where(keep, a, 0.0).astype(input.dtype)
     filled = jnp.where(keep, b, a * _SATURATION + b).astype(input.dtype)
@@ -30,22 +33,22 @@ def dropped(input: jax.Array, key: jax.Array, p: float, shape: tuple[int, ...], 
 
 
 @operator(methods=False, public=(), grad="MulBackward0")
-def _dropout(input: Array, key: Array, p: float) -> Array:
+def _dropout(input: Array, key: Array, p: Scalar) -> Array:
     return dropped(input, key, p, input.shape, False)
 
 
 @operator(methods=False, public=(), grad="MulBackward0")
-def _feature_dropout(input: Array, key: Array, p: float) -> Array:
+def _feature_dropout(input: Array, key: Array, p: Scalar) -> Array:
     return dropped(input, key, p, _feature_shape(input), False)
 
 
 @operator(methods=False, public=(), grad="AddBackward0")
-def _alpha_dropout(input: Array, key: Array, p: float) -> Array:
+def _alpha_dropout(input: Array, key: Array, p: Scalar) -> Array:
     return dropped(input, key, p, input.shape, True)
 
 
 @operator(methods=False, public=(), grad="AddBackward0")
-def _feature_alpha_dropout(input: Array, key: Array, p: float) -> Array:
+def _feature_alpha_dropout(input: Array, key: Array, p: Scalar) -> Array:
     return dropped(input, key, p, _feature_shape(input), True)
 
 

@@ -1,6 +1,6 @@
 """Helpers for parameters and their gradients."""
 
-from . import clip_grad, convert_parameters, init, stateless
+from . import clip_grad, convert_parameters, init, rnn, stateless
 from .clip_grad import clip_grad_norm, clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
 from .init import skip_init

@@ -1,0 +1,83 @@
+"""Computing a part of a network again in the backward pass instead of keeping what it computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..autograd import backward as run_backward
+from ..core.function import Function
+from ..core.grad_mode import enable_grad
+from ..core.operator import namespaces
+from ..core.tensor import Tensor
+from ..nn.modules.container import Sequential
+
+__all__ = ["checkpoint", "checkpoint_sequential"]
+
+
+class _Checkpoint(Function):
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Any], keep_random: bool, anchor: Tensor, *args: Any) -> Any:
+        ctx.function, ctx.args = function, args
+        ctx.random = namespaces["torch"]["get_rng_state"]() if keep_random else None
+        return function(*args)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        inputs = [
+            a.detach().requires_grad_(a.requires_grad) if isinstance(a, Tensor) and a.is_floating_point() else a
+            for a in ctx.args
+        ]
+        with namespaces["torch"]["fork_rng"](enabled=ctx.random is not None), enable_grad():
+            if ctx.random is not None:
+                namespaces["torch"]["set_rng_state"](ctx.random)
+            outputs = ctx.function(*inputs)
+        outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+        pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if isinstance(o, Tensor) and o.requires_grad]
+        if pairs:
+            run_backward([o for o, _ in pairs], [g for _, g in pairs])
+        return (None, None, None, *(a.grad if isinstance(a, Tensor) else None for a in inputs))
+
+
+def checkpoint(
+    function: Callable[..., Any],
+    *args: Any,
+    use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
+    **kwargs: Any,
+) -> Any:
+    """`function(*args, **kwargs)`, of which nothing is kept but the arguments: its backward computes it again.
+
+    Gradients go to the tensors among `args` and, with `use_reentrant=False`, also to what `function` closes over even if
+    no argument requires grad. Random draws are repeated with `preserve_rng_state`. First derivatives only.
+    """
+
+    def call(*given: Any) -> Any:
+        return function(*given, **kwargs)
+
+    # Parameters inside `function` are no arguments: this one puts the call on the tape for them.
+    anchor = namespaces["torch"]["zeros"](0, requires_grad=not use_reentrant)
+    return _Checkpoint.apply(call, preserve_rng_state, anchor, *args)
+
+
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
+) -> Any:
+    """A chain of modules cut into `segments` parts, of which all but the last are checkpointed."""
+    chain: Sequence[Any] = list(functions.children()) if isinstance(functions, Sequential) else list(functions)
+    size = len(chain) // segments
+
+    def part(start: int, stop: int) -> Callable[[Any], Any]:
+        def run(value: Any) -> Any:
+            for function in chain[start:stop]:
+                value = function(value)
+            return value
+
+        return run
+
+    for start in range(0, size * (segments - 1), size):
+        input = checkpoint(part(start, start + size), input, use_reentrant=use_reentrant, **kwargs)
+    return part(size * (segments - 1), len(chain))(input)
