@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import flambeau
 
@@ -19,7 +22,7 @@ def run(*arguments: Any, folder: Any = None, check: bool = True) -> subprocess.C
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "100"}
     environment["PYTHONPATH"] = os.pathsep.join([SOURCE, environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     command = [sys.executable, *(["-W", "error"] if check else []), *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     if check:
         assert done.returncode == 0, done.stderr + done.stdout
     return done
@@ -33,3 +36,23 @@ def run_code(code: str, **options: Any) -> subprocess.CompletedProcess[str]:
 def cli(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
     """`flambeau *arguments`."""
     return run("-m", "flambeau", *arguments, **options)
+
+
+NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+)(?:e[-+]?\d+)?")
+
+
+def assert_same_output(script: Path, folder: Path, *, theirs: tuple[str, ...] = (), tolerance: float = 2e-5) -> None:
+    """Assert that a script prints under `flambeau run` what it prints under real torch (or as `python *theirs` there).
+
+    The words must be the same; the numbers within what float32 allows, spaces as the columns need.
+    """
+    printed = []
+    for name, arguments in (("ours", ("-m", "flambeau", "run", script)), ("theirs", (*theirs, script))):
+        (folder / name).mkdir()
+        done = run(*arguments, folder=folder / name, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        printed.append(done.stdout)
+    words = ["".join(NUMBER.sub("#", text).split()) for text in printed]
+    assert words[0] == words[1]
+    for a, b in zip(*map(NUMBER.findall, printed), strict=True):
+        assert float(a) == pytest.approx(float(b), rel=tolerance, abs=tolerance + 1e-4), (a, b)

@@ -3,4 +3,5 @@
 from .core.operator import namespaces
 
 _NAMES = ("manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng", "default_generator")
-globals().update({name: namespaces["torch"][name] for name in _NAMES if name in namespaces["torch"]})
+_public = {**namespaces["torch"], **namespaces["random"]}
+globals().update({name: _public[name] for name in _NAMES})

@@ -69,7 +69,7 @@ class GradScaler:
         if isinstance(outputs, (list, tuple)):
             made = [self.scale(o) for o in outputs]
             return type(outputs)(*made) if hasattr(outputs, "_fields") else type(outputs)(made)
-        raise ValueError("outputs must be a Tensor or an iterable of Tensors")
+        raise ValueError(f"scale() takes a Tensor, or an iterable of them, not {type(outputs).__name__}")
 
     def unscale_(self, optimizer: Any) -> None:
         """Divide the gradients of the optimizer's parameters by the scale, say to clip them. Once before each step."""
@@ -78,7 +78,9 @@ class GradScaler:
         self._used("unscale_")
         stage = self._stages.get(id(optimizer))
         if stage == "unscaled":
-            raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
+            raise RuntimeError(
+                "unscale_() has already been called on this optimizer; call update() before the next one"
+            )
         if stage == "stepped":
             raise RuntimeError("unscale_() is being called after step().")
         gradients = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
@@ -96,11 +98,13 @@ class GradScaler:
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs:
-            raise RuntimeError("Closure use is not currently supported if GradScaler is enabled.")
+            raise RuntimeError(
+                "a GradScaler can't step an optimizer with a closure: the closure's gradients would not be unscaled"
+            )
         self._used("step")
         stage = self._stages.get(id(optimizer))
         if stage == "stepped":
-            raise RuntimeError("step() has already been called since the last update().")
+            raise RuntimeError("step() has already been called on this optimizer; call update() before the next one")
         if stage is None:
             self.unscale_(optimizer)
         self._stages[id(optimizer)] = "stepped"

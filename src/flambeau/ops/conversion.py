@@ -139,6 +139,7 @@ def _contains(self: Tensor, element: Any) -> bool:
 Tensor.__len__ = _length  # type: ignore[attr-defined]
 Tensor.__iter__ = _iterate  # type: ignore[attr-defined]
 Tensor.__contains__ = _contains  # type: ignore[attr-defined]
+Tensor.__reversed__ = lambda self: self.flip(0) if self.ndim else self  # type: ignore[attr-defined]
 
 
 # --- other dtypes and devices ----------------------------------------------------------------------------------------

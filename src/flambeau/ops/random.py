@@ -50,8 +50,8 @@ def fill_drawn(self: Tensor, make: Draw) -> Tensor:
     shape, strides = tuple(self.shape), self.stride()
     if any(step == 0 and n > 1 for n, step in zip(shape, strides, strict=True)):
         raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-            "Please clone() the tensor before performing the operation."
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location, as "
+            "after expand(); draw into a clone() instead."
         )
     contiguous = self.is_contiguous()
 
@@ -270,7 +270,7 @@ def _integers(dtype: dtypes.dtype, low: int, high: int, generator: Generator | N
     if dtype.is_complex:
         raise RuntimeError("check_random_bounds handles only integral, floating-point and boolean types")
     if low >= high:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+        raise RuntimeError(f"random_: 'from' must be less than 'to', got from={low} and to={high}")
     target = dtype.numpy
     if dtype.is_floating_point:
         least, most = -dtypes.finfo(dtype).max, dtypes.finfo(dtype).max

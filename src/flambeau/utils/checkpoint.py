@@ -15,7 +15,7 @@ from ..nn.modules.container import Sequential
 __all__ = ["checkpoint", "checkpoint_sequential"]
 
 
-class _Checkpoint(Function):
+class CheckpointFunction(Function):
     @staticmethod
     def forward(ctx: Any, function: Callable[..., Any], keep_random: bool, anchor: Tensor, *args: Any) -> Any:
         ctx.function, ctx.args = function, args
@@ -28,7 +28,7 @@ class _Checkpoint(Function):
             a.detach().requires_grad_(a.requires_grad) if isinstance(a, Tensor) and a.is_floating_point() else a
             for a in ctx.args
         ]
-        with namespaces["torch"]["fork_rng"](enabled=ctx.random is not None), enable_grad():
+        with namespaces["random"]["fork_rng"](enabled=ctx.random is not None), enable_grad():
             if ctx.random is not None:
                 namespaces["torch"]["set_rng_state"](ctx.random)
             outputs = ctx.function(*inputs)
@@ -60,7 +60,7 @@ def checkpoint(
 
     # Parameters inside `function` are no arguments: this one puts the call on the tape for them.
     anchor = namespaces["torch"]["zeros"](0, requires_grad=not use_reentrant)
-    return _Checkpoint.apply(call, preserve_rng_state, anchor, *args)
+    return CheckpointFunction.apply(call, preserve_rng_state, anchor, *args)
 
 
 def checkpoint_sequential(

@@ -19,9 +19,7 @@ def pad_sequence(
     RuntimeError if there are none, if their other dimensions differ, or for a `padding_side` but 'left' and 'right'.
     """
     if not isinstance(sequences, (Iterable, Tensor)):
-        raise RuntimeError(
-            f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}"
-        )
+        raise RuntimeError(f"pad_sequence expects an iterable of sequences, but got {type(sequences).__name__}")
     rows = sequences.unbind(0) if isinstance(sequences, Tensor) else list(sequences)
     for row in rows:
         if not isinstance(row, Tensor):
@@ -29,7 +27,7 @@ def pad_sequence(
     if not rows:
         raise RuntimeError("pad_sequence: received an empty list of sequences")
     if padding_side not in ("left", "right"):
-        raise RuntimeError(f"Expected padding_side to be one of left or right, but got {padding_side}.")
+        raise RuntimeError(f"pad_sequence: padding_side is 'left' or 'right', not {padding_side!r}")
     tail = rows[0].shape[1:]
     for row in rows:
         if row.shape[1:] != tail:

@@ -1,0 +1,72 @@
+"""GradScaler's arithmetic against PyTorch's; autocast where it is off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import flambeau as fb
+from oracle import same
+
+
+def scaled_steps(library: Any) -> list[Any]:
+    p = library.nn.Parameter(library.ones(2))
+    optimizer = library.optim.SGD([p], lr=0.1)
+    scaler = library.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
+    seen: list[Any] = [scaler.state_dict()]
+    for factor in (2.0, float("inf"), 2.0, 3.0, 1.0):
+        optimizer.zero_grad()
+        loss, pair = scaler.scale(((p * factor).sum(), [p.sum()]))
+        loss.backward()
+        if factor == 3.0:
+            scaler.unscale_(optimizer)
+            seen.append(p.grad.clone())
+        scaler.step(optimizer)
+        scaler.update(8.0 if factor == 1.0 else None)
+        seen += [p.detach().clone(), scaler.get_scale(), scaler.state_dict(), pair[0].detach()]
+    other = library.amp.GradScaler("cpu")
+    other.load_state_dict(scaler.state_dict())
+    return [*seen, other.state_dict(), other.is_enabled()]
+
+
+def test_scaler() -> None:
+    same(scaled_steps(fb), scaled_steps(torch))
+
+
+def misuse(library: Any, which: str) -> None:
+    p = library.nn.Parameter(library.ones(2))
+    optimizer = library.optim.SGD([p], lr=0.1)
+    scaler = library.amp.GradScaler("cpu")
+    if which in ("step", "unscale_"):
+        getattr(scaler, which)(optimizer)
+    elif which == "update":
+        scaler.update()
+    elif which == "empty":
+        scaler.load_state_dict({})
+    scaler.scale(p.sum()).backward()
+    for _ in range(2):
+        getattr(scaler, "step" if which == "step twice" else "unscale_")(optimizer)
+
+
+@pytest.mark.parametrize("which", ["step", "unscale_", "update", "empty", "step twice", "unscale_ twice"])
+def test_misuse(which: str) -> None:
+    with pytest.raises((RuntimeError, AssertionError)) as theirs:
+        misuse(torch, which)
+    with pytest.raises(theirs.type) as ours:
+        misuse(fb, which)
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_disabled() -> None:
+    scaler = fb.amp.GradScaler("cpu", enabled=False)
+    assert (scaler.scale(3), scaler.get_scale(), scaler.state_dict(), scaler.is_enabled()) == (3, 1.0, {}, False)
+    with pytest.warns(UserWarning, match="not available"):
+        assert not fb.amp.GradScaler().is_enabled()
+    with fb.autocast("cpu", enabled=False):
+        assert (fb.ones(2, 2) @ fb.ones(2, 2)).dtype is fb.float32
+    with pytest.warns(UserWarning, match="not available"), fb.autocast("cuda"):
+        assert not fb.is_autocast_enabled()
+    with pytest.raises(NotImplementedError):
+        fb.autocast("cpu")
