@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import re
 
 import numpy as np
@@ -272,3 +273,21 @@ def test_a_smaller_last_batch_is_a_second_program_and_told_once():
         compiled(fb.ones(5, 2))
     compiled(fb.ones(3, 2))
     assert len(fb.compile.explain(compiled)) == 3 and "->" in str(fb.compile.explain(compiled))
+
+
+def test_module_compile() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    calls = []
+    model.register_forward_hook(lambda module, args, output: calls.append(type(module).__name__))
+    x = fb.randn(2, 4)
+    eager = model(x)
+    model.compile()
+    for _ in range(3):
+        close({"out": model(x).detach().numpy()}, {"out": eager.detach().numpy()})
+    assert len(calls) == 2  # once eagerly, once while it was traced
+    plain = nn.Linear(4, 3)
+    plain.compile()
+    for other in (copy.deepcopy(plain), pickle.loads(pickle.dumps(plain))):
+        close({"out": other(x).detach().numpy()}, {"out": plain(x).detach().numpy()})
+    model(x).sum().backward()
+    assert model[0].weight.grad is not None and list(model.state_dict()) == ["0.weight", "0.bias"]

@@ -11,13 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from ..core import dtypes
 from ..core.grad_mode import state as grad_state
 from ..core.tensor import Tensor
+from ..core.tracing import Untraceable
+from .capture import Capture, Conflict
 from .program import TracedProgram
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
+_MOST = 8  # programs that are kept for one signature
 _everything: weakref.WeakSet[Compiled] = weakref.WeakSet()
 
 
@@ -26,6 +30,7 @@ class CompileError(RuntimeError):
 
 
 _NEEDS_VALUES = (
+    Untraceable,
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerBoolConversionError,
@@ -44,6 +49,8 @@ def _user_line(error: BaseException) -> str:
 
 
 def _explained(error: Exception, name: str) -> CompileError:
+    if isinstance(error, Untraceable):
+        return CompileError(f"{_user_line(error)}: {error}")
     return CompileError(
         f"{_user_line(error)} needs a value while {name} is being compiled, when only shapes and dtypes are known.\n"
         "  Instead of `if x.sum() > 0: y = a` write `y = torch.where(x.sum() > 0, a, b)`;\n"
@@ -63,39 +70,51 @@ class Compiled:
         self.programs: dict[Any, list[TracedProgram]] = {}
         self.eager: set[Any] = set()
         self.warned = False
+        self.warned_of_retracing = False
         _everything.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if grad_state.trace is not None:
+        if grad_state.trace is not None or grad_state.transforms:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
-        leaves, treedef = jax.tree_util.tree_flatten((args, kwargs))
+        leaves, treedef = (list(args), len(args)) if not kwargs and _are_tensors(args) else _flatten((args, kwargs))
         tensors: list[Tensor] = []
         parts: list[Any] = []
         for leaf in leaves:
             if isinstance(leaf, Tensor):
                 tensors.append(leaf)
-                parts.append((leaf.shape, leaf._np_dtype, leaf._edge is not None or leaf.requires_grad, type(leaf)))
+                parts.append((leaf.shape, leaf._np_dtype, leaf._tape_edge() is not None, type(leaf)))
             else:
-                parts.append((leaf, type(leaf)))
+                parts.append((_static(leaf), type(leaf)))
+        if len({t._storage for t in tensors}) < len(tensors):
+            parts.append(_sharing(tensors))
         key = (treedef, tuple(parts), grad_state.grad, dtypes._default)
-        reason = "first call"
-        for program in self.programs.get(key, ()):
-            reason = program.broken_by() or ""
-            if not reason:
+        known = self.programs.get(key, ())
+        reason = ""
+        for program in known:
+            broken = program.broken_by(tensors)
+            if broken is None:
                 return program(tensors)
+            reason = reason or broken
         if key in self.eager:
             return self.function(*args, **kwargs)
-        if reason == "first call" and self.programs:
-            reason = self._difference(key)
-        made = self._trace(key, leaves, treedef, reason)
+        if not reason:
+            reason = self._difference(key) if self.programs else "first call"
+        made = self._trace(key, (args, kwargs), reason)
         return self.function(*args, **kwargs) if made is None else made(tensors)
 
-    def _trace(self, key: Any, leaves: list[Any], treedef: Any, reason: str) -> TracedProgram | None:
+    def _trace(self, key: Any, call: Any, reason: str) -> TracedProgram | None:
+        leaves, treedef = _flatten(call)
+        bound: frozenset[int] = frozenset()
         try:
-            program = TracedProgram(self.function, leaves, treedef, reason)
+            while True:
+                try:
+                    capture = Capture(self.function, leaves, treedef, bound)
+                    break
+                except Conflict as conflict:
+                    bound = conflict.arguments
         except _NEEDS_VALUES as error:
             better = _explained(error, self.name)
             if self.fullgraph:
@@ -103,8 +122,23 @@ class Compiled:
             warnings.warn(f"{better}\nThis call runs eagerly.", UserWarning, stacklevel=3)
             self.eager.add(key)
             return None
-        self.programs.setdefault(key, []).insert(0, program)
+        program = TracedProgram(capture, bound, reason, self.name)
+        held = self.programs.setdefault(key, [])
+        held.insert(0, program)
+        if len(held) > _MOST:
+            held.pop()
+            self._warn_of_retracing(reason)
         return program
+
+    def _warn_of_retracing(self, reason: str) -> None:
+        if not self.warned_of_retracing:
+            self.warned_of_retracing = True
+            warnings.warn(
+                f"{self.name} has been compiled {_MOST + 1} times for the same arguments. The last time because: {reason}. "
+                "If that happens at every call, it is quicker uncompiled.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _difference(self, key: Any) -> str:
         """In what a new signature differs from the last one."""
@@ -114,7 +148,7 @@ class Compiled:
         if last[0] != key[0]:
             return "the arguments have another structure"
         changed = []
-        for i, (a, b) in enumerate(zip(last[1], key[1], strict=True)):
+        for i, (a, b) in enumerate(zip(last[1], key[1], strict=False)):
             if a != b:
                 changed.append(f"argument {i}: {_shown(a)} -> {_shown(b)}")
         self._advise(last, key)
@@ -122,7 +156,7 @@ class Compiled:
 
     def _advise(self, last: Any, key: Any) -> None:
         """Tell once about `drop_last` when it looks like a DataLoader's smaller last batch."""
-        shapes = [(a[0], b[0]) for a, b in zip(last[1], key[1], strict=True) if len(a) == 4 and len(b) == 4 and a != b]
+        shapes = [(a[0], b[0]) for a, b in zip(last[1], key[1], strict=False) if len(a) == 4 and len(b) == 4 and a != b]
         if self.warned or not shapes or not all(a and b and a[1:] == b[1:] and b[0] < a[0] for a, b in shapes):
             return
         self.warned = True
@@ -132,6 +166,36 @@ class Compiled:
             UserWarning,
             stacklevel=5,
         )
+
+
+def _flatten(call: Any) -> tuple[list[Any], Any]:
+    leaves, treedef = jax.tree_util.tree_flatten(call)
+    return leaves, treedef
+
+
+def _are_tensors(values: Any) -> bool:
+    return all(type(value) is Tensor for value in values)
+
+
+def _static(leaf: Any) -> Any:
+    """A value that the program is compiled for, as part of a key."""
+    if isinstance(leaf, np.ndarray):
+        return leaf.shape, leaf.dtype, leaf.tobytes()
+    try:
+        hash(leaf)
+    except TypeError:
+        return id(leaf)
+    return leaf
+
+
+def _sharing(tensors: list[Tensor]) -> Any:
+    """Which arguments share memory, and how they look into it."""
+    first: dict[Any, int] = {}
+    objects: dict[int, int] = {}
+    return tuple(
+        (first.setdefault(t._storage, i), objects.setdefault(id(t), i), t._storage.shape, t._view)
+        for i, t in enumerate(tensors)
+    )
 
 
 def _shown(part: Any) -> str:

@@ -1,33 +1,58 @@
-"""One traced program of a compiled function: how it is made, when it holds, how it is called."""
+"""One traced program of a compiled function: when it holds, and how it is called."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from ..core import geometry
-from ..core.autograd import grad as tape_grad
+from ..core.autograd import backward as tape_backward
 from ..core.grad_mode import state as grad_state
-from ..core.tape import Node, OperatorNode, Taped, taped_call
+from ..core.tape import AccumulateGrad
 from ..core.tape import Program as ArrayProgram
 from ..core.tensor import Tensor, wrap
-from ..core.tracing import Recorder, structure
+from ..core.tracing import MISSING, HostValue, structure
+from .capture import ARGUMENT, LEAF, MADE, OFF, SAME, USED_UP, Attribute, Capture, Recipe, spent
 from .fingerprint import fingerprint
+from .node import CompiledNode
 
-_SAME, _OUTPUT, _ARGUMENT, _STATIC = range(4)
+_new = object.__new__
 
 
-class _GradOf:
+class GradOf:
     """The gradient of a tensor, whichever tensor it is at the time of the call."""
 
     __slots__ = ("tensor",)
 
     def __init__(self, tensor: Tensor):
         self.tensor = tensor
+
+    def find(self) -> Any:
+        return self.tensor._grad
+
+    def __call__(self) -> Any:
+        return self.tensor._grad._storage.value  # type: ignore[union-attr]
+
+
+class AttributeOf:
+    """The tensor that a module has under a name at the time of the call (in a place of a tuple, perhaps)."""
+
+    __slots__ = ("table", "name", "number")
+
+    def __init__(self, table: dict[str, Any], name: str, number: int):
+        self.table = table
+        self.name = name
+        self.number = number
+
+    def find(self) -> Any:
+        value = self.table[self.name]
+        return value if isinstance(value, Tensor) else jax.tree_util.tree_flatten(value)[0][self.number]
+
+    def __call__(self) -> Any:
+        return self.find()._storage.value
 
 
 class TracedProgram:
@@ -37,313 +62,332 @@ class TracedProgram:
     the host), and gives the results, the new values of what was written, and the new gradients.
     """
 
-    def __init__(self, function: Callable[..., Any], leaves: list[Any], treedef: Any, reason: str):
+    def __init__(self, capture: Capture, bound: frozenset[int], reason: str, name: str):
         self.reason = reason
+        self.name = name
         self.calls = 0
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        stand_ins: list[Tensor] = []
-        recorder = Recorder()
-        found: dict[str, Any] = {}
+        self.once = capture.once
+        self.recipes = capture.recipes
+        self.results = capture.results
+        self.result_tree = capture.result_tree
+        self.attributes = capture.attributes
+        self.argument_inputs = capture.inputs
+        self.argument_writes = capture.argument_writes
+        self.argument_grads = capture.argument_grads
+        self.edges = capture.edges
+        self.left = capture.left
+        self.count = len(capture.live)
+        self.wanted = capture.wanted
+        self.metas = [(tuple(t.shape), t._np_dtype) for t in capture.live]
+        self.bound = [(i, capture.tensors[i]) for i in sorted(bound)]
+        self.grads = capture.grads
+        self.failed: Callable[[], None] | None = capture.recorder.give_up
+        self._name_state(capture)
+        self._build(capture)
+        self._note_dependencies(capture)
 
-        def traced(*arrays: Any) -> list[Any]:
-            grad_state.trace = recorder
-            given = iter(arrays)
-            stood = [_stand_in(leaf, next(given)) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-            stand_ins.extend(s for s in stood if isinstance(s, Tensor))
-            args, kwargs = jax.tree_util.tree_unflatten(treedef, stood)
-            result = function(*args, **kwargs)
-            return self._collect(recorder, result, stand_ins, list(arrays), found)
+    # --- making it ------------------------------------------------------------------------------------------------
 
-        previous = grad_state.trace
-        before = (grad_state.grad, grad_state.inference)
-        try:
-            closed = jax.make_jaxpr(traced)(*(t._array for t in tensors))
-        finally:
-            grad_state.trace = previous
-            grad_state.grad, grad_state.inference = before
-            final_grads = recorder.restore()
-        del final_grads
-        self._finish(recorder, closed, found, len(tensors))
-
-    # --- making it ----------------------------------------------------------------------------------------------
-
-    def _collect(
-        self, recorder: Recorder, result: Any, stand_ins: list[Tensor], arrays: list[Any], found: Any
-    ) -> list[Any]:
-        """Within the trace: everything that the program has to give, as a flat list of arrays."""
-        outputs: list[Any] = []
-
-        numbers: dict[int, int] = {}
-
-        def emit(array: Any) -> int:
-            # one value that several tensors hold (the step count of an optimizer's parameters) stays one array
-            if id(array) not in numbers:
-                numbers[id(array)] = len(outputs)
-                outputs.append(array)
-            return numbers[id(array)]
-
-        position = {id(s): i for i, s in enumerate(stand_ins)}
-        results, self.result_tree = jax.tree_util.tree_flatten(result)
-        self.results: list[tuple[int, Any]] = []
-        live: list[tuple[int, Tensor]] = []  # outputs that the caller may differentiate
-        self.dead: set[int] = set()  # outputs whose graph was used up inside
-        for leaf in results:
-            if not isinstance(leaf, Tensor):
-                self.results.append((_STATIC, leaf))
-            elif id(leaf) in position:
-                self.results.append((_ARGUMENT, position[id(leaf)]))
-            elif leaf._storage in recorder.values and leaf in recorder.owners.values():
-                self.results.append((_SAME, leaf))
+    def _name_state(self, capture: Capture) -> None:
+        """How to find each piece of state at a call. Gradients and attributes may be other tensors by then."""
+        recorder = capture.recorder
+        moving: dict[int, Any] = {id(g): GradOf(t) for t, g in recorder.grads.items() if g is not None}
+        for table, name, before in recorder.entries.values():
+            for number, leaf in enumerate(jax.tree_util.tree_leaves(before)):
+                if isinstance(leaf, Tensor):
+                    moving[id(leaf)] = AttributeOf(table, name, number)
+        self.tensors: list[Tensor] = []
+        self.others: list[Any] = []
+        self.where: dict[int, int] = {}  # id of the array that stood for a source -> its number among the state
+        late = []
+        for key, (_, source) in recorder.sources.items():
+            source = moving.get(id(source), source)
+            if isinstance(source, Tensor):
+                self.where[key] = len(self.tensors)
+                self.tensors.append(source)
             else:
-                number = emit(leaf._array)
-                self.results.append((_OUTPUT, number))
-                edge = leaf._tape_edge()
-                if edge is not None and type(edge[0]) is OperatorNode and edge[0].saved is None:
-                    self.dead.add(number)
-                elif edge is not None:
-                    live.append((number, leaf))
-        self.argument_writes = [
-            (i, emit(s._array))
-            for i, (s, a) in enumerate(zip(stand_ins, arrays, strict=True))
-            if s._storage.value is not a
-        ]
-        self.writes = [(recorder.owners[s], emit(recorder.values[s])) for s in recorder.written]
-        self.grads: list[tuple[Any, Any]] = []
-        for tensor, before in recorder.grads.items():
-            after = tensor._grad
-            if after is before:
-                continue
-            made = None if after is None else emit(after._array) if after._storage not in recorder.values else after
-            self.grads.append((tensor, made))
-        self.argument_grads = [(i, emit(s._grad._array)) for i, s in enumerate(stand_ins) if s._grad is not None]
-        self.live = [number for number, _ in live]
-        self.plain = len(outputs)
-        found["outputs"] = self.plain
-        if live:
-            self._collect_gradients(recorder, live, stand_ins, outputs, found)
-        return outputs
+                late.append((key, source))
+        for key, source in late:
+            self.where[key] = len(self.tensors) + len(self.others)
+            self.others.append(source)
+        self.storages = [t._storage for t in self.tensors]
+        self.writes = []
+        self.other_writes = []
+        for tensor, number in capture.writes:
+            if id(tensor) in moving:
+                self.other_writes.append((moving[id(tensor)], number))
+            else:
+                self.writes.append((tensor._storage, number))
+        self.writes += self.left
 
-    def _collect_gradients(
-        self,
-        recorder: Recorder,
-        live: list[tuple[int, Tensor]],
-        stand_ins: list[Tensor],
-        outputs: list[Any],
-        found: Any,
-    ) -> None:
-        """Gradients of the live outputs by all that requires grad, for cotangents that come as further inputs."""
-        sources = [t for _, t in recorder.sources.values() if isinstance(t, Tensor)]
-        wanted = [t for t in (*stand_ins, *sources) if t.requires_grad and t.is_leaf]
-        with jax.ensure_compile_time_eval():
-            seeds = [jax.device_put(np.zeros(t.shape, t._np_dtype)) for _, t in live]
-        found["seeds"] = seeds
-        weights = [wrap(jax.numpy.array(s, copy=True)) for s in seeds]
-        gradients = tape_grad([t for _, t in live], wanted, weights, retain_graph=True, allow_unused=True)
-        self.wanted: list[Tensor] = []
-        numbers = {id(s): i for i, s in enumerate(stand_ins)}
-        self.wanted_arguments: list[int | None] = []
-        for tensor, gradient in zip(wanted, gradients, strict=True):
-            if gradient is not None:
-                outputs.append(gradient._array)
-                self.wanted.append(tensor)
-                self.wanted_arguments.append(numbers.get(id(tensor)))
-
-    def _finish(self, recorder: Recorder, closed: Any, found: dict[str, Any], arguments: int) -> None:
-        """Turn the constants that stand for state into inputs, and note what the program depends on."""
-        jaxpr, constants = closed.jaxpr, list(closed.consts)
-        seeds = {id(s): i for i, s in enumerate(found.get("seeds", []))}
-        grad_of = {id(g): t for t, g in recorder.grads.items() if g is not None}
-        self.state: list[Any] = []
-        slots: list[
-            Any
-        ] = []  # for each constant: the number of the state input, a seed's number, or the constant itself
-        for constant in constants:
-            source = recorder.sources.get(id(constant))
+    def _build(self, capture: Capture) -> None:
+        jaxpr, arguments, plain = capture.jaxpr.jaxpr, len(capture.inputs), capture.plain
+        seeds = {id(s): i for i, s in enumerate(capture.seeds)}
+        slots: list[tuple[str, Any]] = []
+        for constant in capture.jaxpr.consts:
             if id(constant) in seeds:
                 slots.append(("seed", seeds[id(constant)]))
-            elif source is not None:
-                slots.append(("state", len(self.state)))
-                tensor = source[1]
-                self.state.append(_GradOf(grad_of[id(tensor)]) if id(tensor) in grad_of else tensor)
+            elif id(constant) in self.where:
+                slots.append(("state", self.where[id(constant)]))
             else:
                 slots.append(("constant", constant))
-        self.writes = [(_GradOf(grad_of[id(t)]) if id(t) in grad_of else t, n) for t, n in self.writes]
-        plain = self.plain
+        zeros = tuple(capture.seeds)
 
         def run(flat: Sequence[Any], seeds: Sequence[Any], which: slice) -> Any:
             state = flat[arguments:]
             consts = [state[n] if kind == "state" else seeds[n] if kind == "seed" else n for kind, n in slots]
             return tuple(jax.core.eval_jaxpr(jaxpr, consts, *flat[:arguments]))[which]
 
-        zeros = tuple(found.get("seeds", ()))
-        self.arguments = arguments
-        written = {id(t) for t, _ in self.writes}
-        shared = {id(t) for pair in recorder.aliases for t in pair}
-        donated = [
-            arguments + i
-            for i, source in enumerate(self.state)
-            if (id(source) in written and id(source) not in shared) or _in(source, self.writes)
-        ]
-        self.donated = () if self.live else tuple(donated)
-        forward = lambda *flat: run(flat, zeros, slice(0, plain))  # noqa: E731
-        self.run = jax.jit(forward, donate_argnums=self.donated)
-        count = len(self.live)
-        backward = lambda *flat: run(flat[:-count], flat[-count:], slice(plain, None))  # noqa: E731
-        self.backward = ArrayProgram(backward, "CompiledFunctionBackward") if self.live else None
+        def forward(*flat: Any) -> Any:
+            return run(flat, zeros, slice(0, plain))
 
-        self.aliases = recorder.aliases
+        def backward(*flat: Any) -> Any:
+            return run(flat[: -self.count], flat[-self.count :], slice(plain, None))
+
+        places = {i: n for n, (i, dense) in enumerate(capture.inputs) if dense}
+        states = {id(t): arguments + n for n, t in enumerate(self.tensors) if t._view is None}
+        self.wanted_inputs = [states.get(id(t)) if a is None else places.get(a) for t, a in capture.wanted]
+        self.donated = () if self.count else self._donatable(arguments)
+        forward.__name__ = self.name.rpartition(".")[2] or "compiled"
+        self.run = jax.jit(forward, donate_argnums=self.donated)
+        self.backward = ArrayProgram(backward, "CompiledFunctionBackward") if self.count else None
+
+    def _donatable(self, arguments: int) -> tuple[int, ...]:
+        """The inputs whose memory an output may take over: state that is written, one input for each output."""
+        outputs: dict[int, int] = {}
+        for storage, number in self.writes:
+            if number not in outputs and storage in self.storages:
+                outputs[number] = arguments + self.storages.index(storage)
+        for source, number in self.other_writes:
+            for i, other in enumerate(self.others):
+                if number not in outputs and _same_place(source, other):
+                    outputs[number] = arguments + len(self.storages) + i
+        return tuple(sorted(outputs.values()))
+
+    def _note_dependencies(self, capture: Capture) -> None:
+        recorder = capture.recorder
+        self.together = [[t._storage for t in group] for group in recorder.together]
         self.guards = recorder.guards
         self.grads_read = list(recorder.grads_read.items())
+        attributes = {a.name: a for a in self.attributes}
         self.modules = list(recorder.modules)
+        self.ignored = frozenset((id(a.table), a.name) for a in attributes.values())
+        self.moving = [s for s in self.others if not isinstance(s, HostValue)]
+        self.looks = [_look(s.find()) for s in self.moving]
+        self.befores = [(a, _kinds(*a.before)) for a in self.attributes]
+        written = {s for s, _ in self.writes}
+        # what an argument must not share memory with
+        risky = self.storages if self.argument_writes else [
+            t._storage for t in self.tensors if t._storage in written or t._edge is not None
+        ]  # fmt: skip
+        self.risky = frozenset(map(id, risky))
         self.version = structure.version
         self.prints = self._prints()
         self.recorder_summary = {
-            "arguments": arguments,
-            "state read": sum(not callable(s) or isinstance(s, (Tensor, _GradOf)) for s in self.state),
-            "state written": len(self.writes),
+            "arguments": len(capture.tensors),
+            "state read": len(self.tensors) + len(self.moving),
+            "state written": len(self.writes) + len(self.other_writes),
             "gradients set": len(self.grads),
-            "host values": sum(not isinstance(s, (Tensor, _GradOf)) for s in self.state),
+            "host values": len(self.others) - len(self.moving),
         }
 
     def _prints(self) -> Any:
-        flags = tuple(s.requires_grad for s in self.state if isinstance(s, Tensor))
-        views = tuple(id(s._view) for s in self.state if isinstance(s, Tensor))
-        return [fingerprint(m) for m in self.modules], flags, views
+        modules = [fingerprint(m, self.ignored) for m in self.modules]
+        places = [(id(t._storage), t._view, t._tape_edge() is not None) for t in self.tensors]
+        return modules, places
 
-    # --- when it holds ------------------------------------------------------------------------------------------
+    # --- when it holds --------------------------------------------------------------------------------------------
 
-    def broken_by(self) -> str | None:
-        """What has changed since the trace so that the program does not hold any more; None if it holds."""
+    def broken_by(self, tensors: list[Tensor]) -> str | None:
+        """What has changed since the trace so that the program does not hold (any more, or here); None if it holds."""
+        if self.once and self.calls:
+            return "an optimizer has begun its state"
+        if self.risky:
+            for tensor in tensors:
+                if id(tensor._storage) in self.risky and not any(t is tensor for _, t in self.bound):
+                    return "an argument shares memory with state of the function"
+        for i, tensor in self.bound:
+            if tensors[i] is not tensor:
+                return f"argument {i} was state of the function, too, and is another tensor now"
         for tensor, was_none in self.grads_read:
             if (tensor._grad is None) is not was_none:
                 return "a gradient that was None is there now, or the other way round"
-        for a, b in self.aliases:
-            if a._storage.value is not b._storage.value:
+        for storages in self.together:
+            values = [s.value for s in storages]
+            first = values[0]
+            if any(v is not first for v in values):
                 return "tensors that held one array hold different ones now"
         for look, seen, what in self.guards:
             if look() != seen:
                 return what
+        for attribute, kinds in self.befores:
+            if _kinds(*_flat(attribute)) != kinds:
+                return f"the attribute {attribute.name!r} of a module is of another kind now"
+        for source, look in zip(self.moving, self.looks, strict=True):
+            if _look(source.find()) != look:
+                return "a gradient or an attribute of a module has another layout now"
         if self.version != structure.version:
             if self.prints != self._prints():
-                return "a module's attributes, mode, parameters or hooks have changed"
+                return "a module's attributes, mode, parameters or hooks have changed, or the state of an optimizer"
             self.version = structure.version
         return None
 
     # --- calling it -----------------------------------------------------------------------------------------------
 
     def __call__(self, tensors: list[Tensor]) -> Any:
-        self.calls += 1
-        inputs = [t._array for t in tensors]
-        for source in self.state:
-            if type(source) is _GradOf:
-                inputs.append(source.tensor._grad._storage.value)  # type: ignore[union-attr]
-            elif isinstance(source, Tensor):
-                inputs.append(source._storage.value)
-            else:
-                inputs.append(source())
-        outputs = self.run(*self._owned(inputs))
-        for number, output in self.argument_writes:
-            tensors[number]._write(outputs[output])
-        for target, output in self.writes:
-            tensor: Any = target.tensor._grad if type(target) is _GradOf else target
-            tensor._storage.set(outputs[output])
-        for tensor, made in self.grads:
-            tensor._grad = None if made is None else wrap(outputs[made]) if type(made) is int else made
-        for number, output in self.argument_grads:
-            _add_argument_grad(tensors[number], outputs[output])
-        return self._results(tensors, inputs, outputs)
-
-    def _owned(self, inputs: list[Any]) -> list[Any]:
-        """The inputs, with copies of those to be donated that anyone but their storage holds: a clone, a checkpoint, the tape."""
+        inputs = []
+        for i, dense in self.argument_inputs:
+            tensor = tensors[i]
+            inputs.append(tensor._storage.value if tensor._view is None or not dense else tensor._array)
+        inputs += [storage.value for storage in self.storages]
+        if self.others:
+            inputs += [source() for source in self.others]
         for i in self.donated:
-            if sys.getrefcount(inputs[i]) > _ALONE:
+            # not what anybody else holds: a clone, a checkpoint, the tape
+            if _references(inputs[i]) > _ALONE:
                 inputs[i] = jax.numpy.array(inputs[i], copy=True)
-        return inputs
+        outputs = self.run(*inputs) if self.calls else self._first(inputs)
+        self.calls += 1
+        for storage, number in self.writes:
+            storage.set(outputs[number])
+        if self.other_writes:
+            for source, number in self.other_writes:
+                source.find()._storage.set(outputs[number])
+        if self.argument_writes:
+            for (i, whole), number in self.argument_writes:
+                if whole:
+                    tensors[i]._storage.set(outputs[number])
+                else:
+                    tensors[i]._write(outputs[number])
+        node = self._node(tensors, inputs) if self.count and grad_state.grad else None
+        made: list[Tensor] = []
+        for recipe in self.recipes:
+            made.append(self._make(recipe, made, tensors, outputs, node))
+        for tensor, recipe_number in self.grads:
+            tensor._grad = None if recipe_number is None else made[recipe_number]
+        if self.argument_grads:
+            for i, number in self.argument_grads:
+                _add_grad(tensors[i], outputs[number])
+        if self.attributes:
+            for attribute in self.attributes:
+                leaves = [made[n] if is_made else n for is_made, n in attribute.leaves]
+                attribute.table[attribute.name] = jax.tree_util.tree_unflatten(attribute.tree, leaves)
+        if self.edges:
+            self._set_edges(tensors, node)
+        return jax.tree_util.tree_unflatten(
+            self.result_tree, [made[n] if is_made else n for is_made, n in self.results]
+        )
 
-    def _results(self, tensors: list[Tensor], inputs: list[Any], outputs: Any) -> Any:
-        node = None
-        if self.live and grad_state.grad:
-            edges, positions = [], []
-            for i, (tensor, argument) in enumerate(zip(self.wanted, self.wanted_arguments, strict=True)):
-                edge = (tensor if argument is None else tensors[argument])._tape_edge()
-                if edge is not None:
-                    edges.append(edge)
-                    positions.append(i)
-            if edges:
-                node = CompiledNode(self, inputs, positions, edges, [outputs[n] for n in self.live])
-        made = []
-        for kind, value in self.results:
-            if kind == _OUTPUT:
-                tensor = wrap(outputs[value])
-                if node is not None and value in self.live:
-                    tensor._edge = (node, self.live.index(value))
-                elif value in self.dead:
-                    tensor._edge = (OperatorNode(None, None, (), (), 1, "CompiledFunctionBackward"), 0)  # type: ignore[arg-type]
-                made.append(tensor)
-            else:
-                made.append(tensors[value] if kind == _ARGUMENT else value)
-        return jax.tree_util.tree_unflatten(self.result_tree, made)
+    def _first(self, inputs: list[Any]) -> Any:
+        """The first run, which compiles. If it fails, what the trace has begun is taken back."""
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
+                return self.run(*inputs)
+        except BaseException:
+            if self.failed is not None:
+                self.failed()
+            raise
+        finally:
+            self.failed = None
+
+    def _make(self, recipe: Recipe, made: list[Tensor], tensors: list[Tensor], outputs: Any, node: Any) -> Tensor:
+        kind = recipe.kind
+        if kind is SAME:
+            return recipe.what
+        if kind is ARGUMENT:
+            return tensors[recipe.what]
+        if kind is MADE:
+            tensor = wrap(outputs[recipe.what])
+        else:
+            tensor = _new(Tensor)
+            root_kind, root = recipe.what
+            root = root if root_kind is SAME else tensors[root] if root_kind is ARGUMENT else made[root]
+            tensor._storage = root._storage
+            tensor._view = recipe.view
+        if recipe.cls is not Tensor:
+            tensor.__class__ = recipe.cls
+        if recipe.dead:
+            tensor._edge = spent()
+        elif recipe.live >= 0:
+            tensor._edge = None if node is None else (node, recipe.live)
+        elif recipe.leaf:
+            tensor.requires_grad_()
+        return tensor
+
+    def _node(self, tensors: list[Tensor], inputs: list[Any]) -> CompiledNode | None:
+        edges, positions = [], []
+        for i, (tensor, argument) in enumerate(self.wanted):
+            edge = (tensor if argument is None else tensors[argument])._tape_edge()
+            if edge is not None:
+                edges.append(edge)
+                positions.append(i)
+        numbers = [self.wanted_inputs[i] for i in positions]
+        return CompiledNode(self.backward, inputs, positions, numbers, edges, self.metas) if edges else None
+
+    def _set_edges(self, tensors: list[Tensor], node: Any) -> None:
+        for tensor, argument, what in self.edges:
+            tensor = tensor if argument is None else tensors[argument]
+            if what == OFF:
+                tensor._set_edge(None)
+            elif what == LEAF:
+                tensor.requires_grad_()
+            elif what == USED_UP:
+                tensor._set_edge(spent())
+            elif node is not None:
+                tensor._set_edge((node, what))
 
 
-def _references(inputs: list[Any]) -> int:
-    return sys.getrefcount(inputs[0])
+def _references(array: Any) -> int:
+    return sys.getrefcount(array)
 
 
-_ALONE = _references([object()]) + 1  # what `sys.getrefcount` says of an array that a storage and a list hold
+class _Cell:
+    value: Any
 
 
-def _in(source: Any, writes: list[Any]) -> bool:
-    return type(source) is _GradOf and any(type(t) is _GradOf and t.tensor is source.tensor for t, _ in writes)
+def _baseline() -> int:
+    """What `_references` says of an array that only its storage and the list of inputs hold."""
+    cell = _Cell()
+    cell.value = object()
+    inputs = [cell.value]
+    return max(_references(inputs[i]) for i in (0,))
 
 
-def _stand_in(tensor: Tensor, array: Any) -> Tensor:
-    made = wrap(array)
-    if type(tensor) is not Tensor:
-        made.__class__ = type(tensor)
-    if tensor.requires_grad:
-        made.requires_grad_()
-    return made
+_ALONE = _baseline()
 
 
-def _add_argument_grad(tensor: Tensor, array: Any) -> None:
+def _same_place(a: Any, b: Any) -> bool:
+    if type(a) is not type(b):
+        return False
+    if type(a) is GradOf:
+        return a.tensor is b.tensor
+    return type(a) is AttributeOf and a.table is b.table and a.name == b.name and a.number == b.number
+
+
+def _look(tensor: Any) -> Any:
+    """What a program that reads a moving tensor depends on."""
+    return tensor._view, tensor._storage.shape, tensor._storage.dtype
+
+
+def _flat(attribute: Attribute) -> tuple[Any, list[Any]]:
+    leaves, tree = jax.tree_util.tree_flatten(attribute.table.get(attribute.name, MISSING))
+    return tree, leaves
+
+
+def _kinds(tree: Any, leaves: list[Any]) -> Any:
+    kinds = [(v.shape, v._np_dtype, v._tape_edge() is not None) if isinstance(v, Tensor) else type(v) for v in leaves]
+    return tree, kinds
+
+
+def _add_grad(tensor: Tensor, array: Any) -> None:
+    """Hand a gradient to an argument: to its `.grad`, or down the tape that it comes from."""
+    edge = tensor._tape_edge()
+    if edge is not None and type(edge[0]) is not AccumulateGrad:
+        tape_backward([tensor], [wrap(array)])
+        return
     held = tensor._grad
     tensor._grad = wrap(array if held is None else held._array + array)
 
 
-class CompiledNode(Node):
-    """A compiled function's call on the tape: its backward is a program of its own, from the same trace."""
-
-    __slots__ = ("program", "saved", "positions", "metas")
-
-    def __init__(
-        self, program: TracedProgram, inputs: list[Any], positions: list[int], edges: list[Any], live: list[Any]
-    ):
-        super().__init__("CompiledFunctionBackward", edges, len(live))
-        self.program = program
-        self.saved: list[Any] | None = inputs
-        self.positions = positions
-        self.metas = [(o.shape, o.dtype) for o in live]
-
-    def _arguments(self, cotangents: list[Any]) -> list[Any]:
-        if self.saved is None:
-            from ..core.tape import FREED
-
-            raise RuntimeError(FREED)
-        filled = [np.zeros(*m) if c is None else c for c, m in zip(cotangents, self.metas, strict=True)]
-        return [*self.saved, *filled]
-
-    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        made = self.program.backward.run(*self._arguments(cotangents))  # type: ignore[union-attr]
-        return [made[i] for i in self.positions]
-
-    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        arguments = self._arguments([None if c is None else c[0] for c in cotangents])
-        edges = {len(self.saved or ()) + i: c[1] for i, c in enumerate(cotangents) if c is not None}
-        made = taped_call(self.program.backward, arguments, edges)  # type: ignore[arg-type]
-        return [made[i] for i in self.positions]
-
-    def release(self) -> None:
-        self.saved = None
-
-
-__all__ = ["CompiledNode", "TracedProgram", "geometry"]
+__all__ = ["AttributeOf", "GradOf", "TracedProgram"]

@@ -197,7 +197,8 @@ _ones: dict[Any, Any] = {}
 def _one(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     found = _ones.get((shape, dtype))
     if found is None:
-        found = _ones[shape, dtype] = jax.device_put(np.ones(shape, dtype))
+        with jax.ensure_compile_time_eval():  # it is kept beyond a trace
+            found = _ones[shape, dtype] = jax.device_put(np.ones(shape, dtype))
     return found
 
 
@@ -259,10 +260,13 @@ def _run(
     for edge, gradient in zip(edges, gradients, strict=True):
         send(edge, gradient)
     targets = {} if wanted is None else dict.fromkeys(wanted)
+    trace = grad_state.trace
     with set_grad_enabled(taped):
         while heap:
             node = heapq.heappop(heap)[1]
             slots = waiting.pop(node)
+            if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
+                raise RuntimeError(_OLDER)
             if node.pre_hooks:
                 slots = _pre_hooks(node, slots)
             if targets:
@@ -296,6 +300,10 @@ def _run(
     return [_tensor(arrived.get(e)) for e in wanted or ()]
 
 
+_OLDER = (
+    "backward() in a compiled function reaches a graph that was recorded before its call. Compute the loss inside of the "
+    "function too, or return it and call backward() outside"
+)
 _ALL, _RETAINED = (
     -1,
     -2,

@@ -12,6 +12,7 @@ from typing import Any
 class _State(threading.local):
     grad = True
     inference = False
+    transforms = 0  # how many of JAX's transforms (see func/) this thread is in
     trace: Any = None  # the recorder of a trace (see tracing.py); here so that one look-up finds both
 
 

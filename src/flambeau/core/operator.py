@@ -321,7 +321,7 @@ def _lift(op: Operator) -> Callable[..., Any]:
     return call
 
 
-def _lift_inplace(op: Operator, name: str) -> Callable[..., Any]:
+def inplace_form(op: Operator, name: str) -> Callable[..., Any]:
     """The method that writes the result into its tensor."""
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -442,7 +442,7 @@ def operator(
         _publish(name, call, public)
         _attach(call, _names(methods, name))
         for written in _names(inplace, name + "_"):
-            _attach(_lift_inplace(op, written), (written,))
+            _attach(inplace_form(op, written), (written,))
         return call
 
     return declare
@@ -503,4 +503,4 @@ def _fitted(result: Array, *, shape: tuple[int, ...], dtype: Any) -> Array:
     return fit(result, shape, dtype)
 
 
-__all__ = ["Array", "Arrays", "Scalar", "composite", "namespaces", "operator", "write_result"]
+__all__ = ["Array", "Arrays", "Scalar", "composite", "inplace_form", "namespaces", "operator", "write_result"]

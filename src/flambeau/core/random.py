@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .devices import CPU, device, jax_devices
+from .tracing import recorder
 
 # PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
 # 624 words of 32 bits in slots of 64, then 40 bytes in which a double and a flag hold a normal value left over.
@@ -272,9 +273,13 @@ class Generator:
 
     def bernoulli_each(self, p: np.ndarray) -> np.ndarray:
         """A bool for every probability in `p` (in its shape)."""
-        if p.dtype == np.float64:
-            return self._doubles(p.size).reshape(p.shape) < p
-        return self.uniform(p.size, np.float32).reshape(p.shape) < p.astype(np.float32)
+        thresholds = self.thresholds(p.shape, p.dtype)
+        return thresholds < p.astype(thresholds.dtype)
+
+    def thresholds(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """What probabilities of a dtype are compared with: an event happens where its threshold is below them."""
+        n = math.prod(shape)
+        return (self._doubles(n) if dtype == np.float64 else self.uniform(n, np.float32)).reshape(shape)
 
     def exponential(self, n: int, dtype: Any, rate: float = 1.0) -> np.ndarray:
         """`n` values with density rate * exp(-rate x)."""
@@ -476,3 +481,14 @@ def _as_device(value: Any) -> device:
 
 
 default_generator = Generator()
+
+
+def draw(distribution: str, generator: Generator | None, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of a generator, by default the default one. Raises TypeError if `generator` is none."""
+    if generator is None:
+        generator = default_generator
+    elif not isinstance(generator, Generator):
+        raise TypeError(f"argument 'generator' must be torch.Generator, not {type(generator).__name__}")
+    if (trace := recorder()) is not None:
+        trace.keep_generator(generator, distribution)
+    return getattr(generator, distribution)(*args, **kwargs)

@@ -301,6 +301,8 @@ class Tensor:
         """Make this leaf collect gradients in `.grad`, or stop it."""
         edge = self._tape_edge()
         structure.version += 1
+        if grad_state.trace is not None:
+            grad_state.trace.keep_edge(self)
         if requires_grad:
             if edge is None:
                 if not is_differentiable(self._np_dtype):

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..core.grad_mode import no_grad
-from ..core.random import Generator
+from ..core.random import Generator, draw
 from ..core.tensor import Tensor
 from ..ops import random as draws
 from ..ops.creation import filled, number_of
-from ..ops.random import draw, fill_drawn
+from ..ops.random import fill_drawn
 
 __all__ = [
     "calculate_gain",

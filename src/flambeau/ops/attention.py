@@ -12,6 +12,7 @@ from ..core import dtypes
 from ..core.operator import Array, Scalar, composite, operator
 from .dropout import dropped
 from .layer_support import next_key, scalar_name, wide
+from .matmul import times
 
 
 def _attention_name(arrays: list[Any]) -> str:
@@ -73,7 +74,8 @@ def _attention(
         )
     jnp.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     q, k, v = wide(query), wide(key), wide(value)
-    scores = jnp.matmul(q, jnp.swapaxes(k, -1, -2)) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    scores = times(q, jnp.swapaxes(k, -1, -2))
+    scores = scores * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     if is_causal:
         attn_mask = jnp.tril(jnp.ones(scores.shape[-2:], jnp.bool_))
     if attn_mask is not None:
@@ -84,7 +86,7 @@ def _attention(
     weights = jnp.where(blind, 0.0, jax.nn.softmax(jnp.where(blind, 0.0, scores), -1))
     if random is not None:
         weights = dropped(weights, random, dropout_p, weights.shape, False)
-    return jnp.matmul(weights, v).astype(query.dtype)
+    return times(weights, v).astype(query.dtype)
 
 
 @composite(methods=False, public=("nn.functional",))

@@ -12,6 +12,7 @@ from ..core.tensor import Tensor
 from ._checks import category, inexact, normalized_dim, on_host, refuse, type_name
 from .layer_support import scalar_name
 from .linalg import LINALG
+from .matmul import times
 from .statistics import vector_norm
 
 
@@ -151,7 +152,7 @@ def _covariance(x: jax.Array, correction: int, fweights: jax.Array | None, aweig
         freedom = total - correction
     else:
         freedom = total - correction * jnp.sum(weights * aweights.reshape(-1).astype(real)) / total
-    product = jnp.matmul(weighted, jnp.conj(centred.T), precision=jax.lax.Precision.HIGHEST)
+    product = times(weighted, jnp.conj(centred.T))
     made = product / jnp.maximum(freedom, 0)
     return made.reshape(()) if made.size == 1 else made
 

@@ -17,8 +17,10 @@ _SATURATION = -1.7580993408473766  # the value that SELU falls to: -scale * alph
 
 def dropped(input: jax.Array, key: jax.Array, p: jax.Array, shape: tuple[int, ...], alpha: bool) -> jax.Array:
     """The input with elements left out at random; `p` is no static value, so that a new one needs no new program."""
-    p = jnp.asarray(p).astype(jnp.float32)
-    keep = jax.random.bernoulli(key, 1.0 - p, shape)
+    p = jnp.asarray(p, jnp.float64)
+    # a comparison of random words spares the way through floating point numbers that `bernoulli` takes
+    share = jnp.minimum(jnp.round((1.0 - p) * 2.0**32), 2.0**32 - 1)
+    keep = jax.random.bits(key, shape, jnp.uint32) < share.astype(jnp.uint32)
     everything = p == 1.0
     if not alpha:
         scale = jnp.where(everything, 0.0, 1.0 / jnp.where(everything, 1.0, 1.0 - p))

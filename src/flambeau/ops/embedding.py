@@ -11,6 +11,7 @@ from jax import lax
 
 from ..core.grad_mode import no_grad
 from ..core.operator import Array, composite, operator
+from ._checks import refuse_outside
 from .layer_support import on_host, type_name
 from .normalization import vector_norm
 
@@ -49,14 +50,8 @@ def _check_indices(indices: Any, weight: Any, name: str) -> None:
         )
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, but got {list(weight.shape)}")
-    values = on_host(indices)
-    if values is not None and values.size:
-        low, high = values.min(), values.max()
-        if low < 0 or high >= weight.shape[0]:
-            raise IndexError(
-                f"index out of range in self: got {int(low if low < 0 else high)}, "
-                f"but the table has {weight.shape[0]} rows"
-            )
+    text = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
+    refuse_outside(indices, weight.shape[0], text, IndexError)
 
 
 def _padding_row(padding_idx: int | None, rows: int) -> int | None:

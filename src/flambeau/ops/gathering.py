@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import dtypes
-from ..core.operator import Array, Arrays, Scalar, _attach, _lift_inplace, _publish, composite, operator
+from ..core.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ..core.tensor import Tensor
-from ._checks import category, normalized_dim, on_host, type_name
+from ._checks import category, normalized_dim, refuse_outside, type_name
 from .indexing import _put_index, _spread, _subscript
 
 _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
@@ -27,17 +27,6 @@ _AT: dict[str, Any] = {"mode": "promise_in_bounds", "wrap_negative_indices": Fal
 
 
 # --- declaring --------------------------------------------------------------------------------------------------------
-
-
-def refuse_outside(index: Tensor, size: int, text: str, error: type[Exception], negative: bool) -> None:
-    """Raise `error` if a known value of `index` is not in `[0, size)` (with `negative`: `[-size, size)`)."""
-    values = on_host(index)
-    if values is None or values.size == 0 or values.dtype.kind not in "iu":
-        return
-    low, high = int(values.min()), int(values.max())
-    lowest = -size if negative else 0
-    if low < lowest or high >= size:
-        raise error(text.format(low if low < lowest else high))
 
 
 def indexed(
@@ -86,7 +75,7 @@ def indexed(
         _publish(name, made, ("torch",))
         _attach(made, (name,))
         if inplace:
-            _attach(checked(_lift_inplace(call.operator, name + "_")), (name + "_",))
+            _attach(checked(inplace_form(call.operator, name + "_")), (name + "_",))
         return made
 
     return declare
@@ -463,7 +452,7 @@ def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
     return _add_at(input, where, values)
 
 
-_index_put_inplace = _lift_inplace(_index_put.operator, "index_put_")
+_index_put_inplace = inplace_form(_index_put.operator, "index_put_")
 
 
 def _parted(input: Tensor, indices: Sequence[Tensor]) -> tuple[list[Tensor], tuple[bool, ...]]:

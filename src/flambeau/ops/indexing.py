@@ -16,8 +16,9 @@ import numpy as np
 
 from ..core import geometry
 from ..core.geometry import Geometry
-from ..core.operator import Array, Arrays, Operator, _lift_inplace, operator
+from ..core.operator import Array, Arrays, Operator, inplace_form, operator
 from ..core.tensor import Tensor, from_host
+from ._checks import refuse_outside
 from .views import sliced
 
 _INDEX_KINDS = (
@@ -173,20 +174,12 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
             for k, where in enumerate(np.nonzero(np.asarray(item._array))):
                 tensors[dim + k] = from_host(where)
         else:
-            _check_bounds(item._array, x.shape[dim], dim)
+            size = x.shape[dim]
+            text = f"index {{}} is out of bounds for dimension {dim} with size {size}"
+            refuse_outside(item, size, text, IndexError, negative=True)
             tensors[dim] = item
     dims = tuple(d in tensors for d in range(max(tensors) + 1))
     return [tensors[d] for d in sorted(tensors)], dims
-
-
-def _check_bounds(index: Any, size: int, dim: int) -> None:
-    """XLA clamps indices in silence, so they are looked at here while they are known."""
-    if isinstance(index, jax.core.Tracer) or index.size == 0:
-        return
-    values = np.asarray(index)
-    low, high = values.min(), values.max()
-    if low < -size or high >= size:
-        raise IndexError(f"index {low if low < -size else high} is out of bounds for dimension {dim} with size {size}")
 
 
 def _subscript(indices: Any, dims: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -237,8 +230,8 @@ def _overwrite(input: Array, values: Array) -> Array:
         ) from None
 
 
-put_index_ = _lift_inplace(Operator(_put_index, None, None, "IndexPutBackward0"), "__setitem__")
-overwrite_ = _lift_inplace(Operator(_overwrite, None, None, "CopyBackwards"), "copy_")
+put_index_ = inplace_form(Operator(_put_index, None, None, "IndexPutBackward0"), "__setitem__")
+overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards"), "copy_")
 
 
 def _getitem(self: Tensor, key: Any) -> Tensor:

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import dtypes
-from ..core.operator import _lift_inplace, composite, operator
-from ..core.random import default_generator
+from ..core.operator import composite, inplace_form, operator
+from ..core.random import draw
 from ..core.tracing import host_value
 
 HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
@@ -32,12 +32,12 @@ def type_name(array: jax.Array) -> str:
 
 def next_key() -> jax.Array:
     """A fresh key for `jax.random`, taken from the default generator."""
-    return jnp.asarray(host_value(default_generator.next_key))
+    return jnp.asarray(host_value(lambda: draw("next_key", None)))
 
 
 def in_place(function: Any) -> Callable:
     """The form of an operator that writes its result into its first argument."""
-    return _lift_inplace(function.operator, function.__name__ + "_")
+    return inplace_form(function.operator, function.__name__ + "_")
 
 
 def scalar_name(array: jax.Array) -> str:

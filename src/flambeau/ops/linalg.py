@@ -15,6 +15,7 @@ from ..core.operator import Array, _attach, _publish, composite, operator
 from ..core.return_types import return_type
 from ..core.tensor import Tensor
 from ._checks import category, on_host, type_name
+from .matmul import times
 
 LINALG = ("linalg",)
 
@@ -49,10 +50,6 @@ def matrices(name: str, array: jax.Array, square: bool = True) -> None:
 
 def _adjoint(a: jax.Array) -> jax.Array:
     return jnp.conj(jnp.swapaxes(a, -1, -2))
-
-
-def _times(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def _from_triangle(a: jax.Array, lower: bool = True) -> jax.Array:
@@ -235,7 +232,7 @@ def lstsq(A: Array, B: Array, rcond: float | None = None, *, driver: str | None 
     m, n = A.shape[-2:]
     s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
     share = float(jnp.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond
-    solution = _times(jnp.linalg.pinv(A, rtol=share), sides)
+    solution = times(jnp.linalg.pinv(A, rtol=share), sides)
     rank = (
         jnp.zeros((0,), np.int64)
         if driver == "gels"
@@ -243,7 +240,7 @@ def lstsq(A: Array, B: Array, rcond: float | None = None, *, driver: str | None 
     )
     residuals = jnp.zeros((0,), s.dtype)
     if m > n and driver != "gelsy":
-        residuals = jnp.sum(jnp.abs(_times(A, solution) - sides) ** 2, -2)
+        residuals = jnp.sum(jnp.abs(times(A, solution) - sides) ** 2, -2)
     kept = s if driver in ("gelsd", "gelss") else jnp.zeros((0,), s.dtype)
     return solution[..., 0] if vector else solution, residuals, rank, kept
 
@@ -266,7 +263,7 @@ def _(primals: Any, tangents: Any) -> Any:
     solve = functools.partial(jax.lax.linalg.triangular_solve, factor, lower=True)
     inner = solve(solve(da, left_side=True), left_side=False, transpose_a=True, conjugate_a=True)
     half = jnp.tril(inner) * (1 - jnp.eye(a.shape[-1], dtype=a.dtype) / 2)
-    return factor, _times(factor, half)
+    return factor, times(factor, half)
 
 
 @operator(methods=False, public=LINALG, returns=("L", "info"), grad="LinalgCholeskyExBackward0")
@@ -326,7 +323,7 @@ def qr(A: Array, mode: str = "reduced") -> Array:
         q, r = jnp.linalg.qr(A, "complete" if mode == "complete" else "reduced")
     else:
         q, left = jnp.linalg.qr(A[..., :m], "reduced")
-        r = jnp.concatenate([left, _times(_adjoint(q), A[..., m:])], -1)
+        r = jnp.concatenate([left, times(_adjoint(q), A[..., m:])], -1)
     return (jnp.zeros((0,), A.dtype), r) if mode == "r" else (q, r)
 
 
@@ -473,11 +470,11 @@ def _(primals: Any, tangents: Any) -> Any:
     (a,), (da,) = primals, tangents
     values, vectors = _eigen(a)
     # Magnus, "On differentiating eigenvalues and eigenvectors" (1985), with eigenvectors of norm 1
-    turned = jnp.linalg.solve(vectors, _times(da.astype(vectors.dtype), vectors))
+    turned = jnp.linalg.solve(vectors, times(da.astype(vectors.dtype), vectors))
     gaps = values[..., None, :] - values[..., :, None]
     same = jnp.eye(a.shape[-1], dtype=np.bool_)
     mixed = jnp.where(same, 0, turned / jnp.where(same, 1, gaps))
-    moved = _times(vectors, mixed)
+    moved = times(vectors, mixed)
     along = jnp.sum(jnp.conj(vectors) * moved, -2, keepdims=True).real.astype(vectors.dtype)
     return (values, vectors), (jnp.diagonal(turned, axis1=-2, axis2=-1), moved - vectors * along)
 

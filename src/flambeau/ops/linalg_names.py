@@ -14,6 +14,7 @@ from ..core.return_types import return_type
 from ..core.tensor import Tensor
 from . import linalg
 from .linalg import matrices
+from .matmul import times
 
 
 def _old(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +53,7 @@ def _from_factor(factor: jax.Array, b: jax.Array, upper: bool) -> jax.Array:
     low = jnp.conj(jnp.swapaxes(factor, -1, -2)) if upper else factor
 
     def product(x: jax.Array) -> jax.Array:
-        return low @ (jnp.conj(jnp.swapaxes(low, -1, -2)) @ x)
+        return times(low, times(jnp.conj(jnp.swapaxes(low, -1, -2)), x))
 
     def solve(_: Any, b: jax.Array) -> jax.Array:
         halfway = jax.lax.linalg.triangular_solve(low, b, left_side=True, lower=True)

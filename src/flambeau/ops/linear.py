@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ..core.operator import Array, operator
 from .layer_support import scalar_name
+from .matmul import PRECISION, times
 
 
 def _linear_name(arrays: list[Any]) -> str:
@@ -46,7 +47,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {weight.shape[-1]}x{columns})"
         )
-    result = jnp.matmul(input, weight.T)
+    result = times(input, weight.T)
     if bias is None:
         return result
     if bias.ndim and bias.shape[-1] not in (1, result.shape[-1] if weight.ndim == 2 else 1):
@@ -79,5 +80,5 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
         raise RuntimeError(
             f"bilinear(): bias size does not match weight size: got {list(bias.shape)} but expected {weight.shape[0]}"
         )
-    result = jnp.einsum("...i,oij,...j->...o", input1, weight, input2)
+    result = jnp.einsum("...i,oij,...j->...o", input1, weight, input2, precision=PRECISION)
     return result if bias is None else result + bias

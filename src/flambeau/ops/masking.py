@@ -16,11 +16,11 @@ from ..core.operator import (
     Array,
     _attach,
     _broadcast_clash,
-    _lift_inplace,
     _publish,
     _rank,
     composite,
     convert,
+    inplace_form,
     operator,
 )
 from ..core.storage import Storage
@@ -99,7 +99,7 @@ def _overwrite(input: Array, src: Array) -> Array:
     return convert(jnp.broadcast_to(src, shape), input.dtype)
 
 
-_overwrite_taped = _lift_inplace(_overwrite.operator, "copy_")
+_overwrite_taped = inplace_form(_overwrite.operator, "copy_")
 
 
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
@@ -146,7 +146,7 @@ def _fill(input: Array, value: Array) -> Array:
     return jnp.broadcast_to(convert(value, input.dtype), input.shape)
 
 
-_fill_taped = _lift_inplace(_fill.operator, "fill_")
+_fill_taped = inplace_form(_fill.operator, "fill_")
 
 
 @composite(methods=False)
@@ -242,7 +242,7 @@ def _masked_fill(input: Array, mask: Array, value: Array) -> Array:
     return jnp.where(mask, convert(value, input.dtype), input)
 
 
-_masked_fill_taped = _lift_inplace(_masked_fill.operator, "masked_fill_")
+_masked_fill_taped = inplace_form(_masked_fill.operator, "masked_fill_")
 
 
 @composite()

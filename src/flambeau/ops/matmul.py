@@ -34,7 +34,8 @@ def _same_dtype(
         raise RuntimeError(text.format(scalar_name(a), scalar_name(b)))
 
 
-def _times(a: jax.Array, b: jax.Array) -> jax.Array:
+def times(a: jax.Array, b: jax.Array) -> jax.Array:
+    """`a @ b` with all of the dtype's digits."""
     return jnp.matmul(a, b, precision=PRECISION)
 
 
@@ -101,7 +102,7 @@ def matmul(input: Array, other: Array) -> Array:
     """
     _tensors("matmul", input=input, other=other)
     _check_matmul(input, other)
-    return _times(input, other)
+    return times(input, other)
 
 
 def _infix(self: Tensor, other: Any) -> Any:
@@ -126,7 +127,7 @@ def mm(input: Array, mat2: Array) -> Array:
         if array.ndim != 2:
             raise RuntimeError(f"{argument} must be a matrix")
     _check_matmul(input, mat2)
-    return _times(input, mat2)
+    return times(input, mat2)
 
 
 def _check_bmm(a: jax.Array, b: jax.Array) -> None:
@@ -143,7 +144,7 @@ def bmm(input: Array, mat2: Array) -> Array:
     """Products of two batches of matrices: `(b, n, m), (b, m, p) -> (b, n, p)`."""
     _tensors("bmm", input=input, mat2=mat2)
     _check_bmm(input, mat2)
-    return _times(input, mat2)
+    return times(input, mat2)
 
 
 @operator()
@@ -153,7 +154,7 @@ def mv(input: Array, vec: Array) -> Array:
     if input.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     _check_matmul(input, vec)
-    return _times(input, vec)
+    return times(input, vec)
 
 
 def _check_vectors(input: jax.Array, other: jax.Array) -> None:
@@ -167,7 +168,7 @@ def dot(input: Array, tensor: Array) -> Array:
     """Sum of the products of two vectors' elements."""
     _tensors("dot", input=input, tensor=tensor)
     _check_vectors(input, tensor)
-    return _times(input, tensor)
+    return times(input, tensor)
 
 
 @operator()
@@ -175,7 +176,7 @@ def vdot(input: Array, other: Array) -> Array:
     """`dot` with the first vector conjugated."""
     _tensors("vdot", input=input, other=other)
     _check_vectors(input, other)
-    return _times(jnp.conj(input), other)
+    return times(jnp.conj(input), other)
 
 
 @operator(grad=lambda arrays: "ViewBackward0" if all(a.ndim for a in arrays) else "MulBackward0")
@@ -259,7 +260,7 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Scalar = 1, alpha: Sc
         raise _shapes_clash(*mat1.shape, *mat2.shape)
     _same_as_self(mat1, mat2)
     _same_as_self(input, mat2)
-    return _joint(input, _times(mat1, mat2), beta, alpha)
+    return _joint(input, times(mat1, mat2), beta, alpha)
 
 
 @operator(inplace=True)
@@ -272,7 +273,7 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scal
         raise _vector_clash(mat.shape, vec.shape[0], input.size)
     _same_as_self(mat, vec)
     _same_as_self(input, vec)
-    return _joint(input, _times(mat, vec), beta, alpha)
+    return _joint(input, times(mat, vec), beta, alpha)
 
 
 @operator(inplace=True, promote="common")
@@ -311,7 +312,7 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alp
     _tensors("baddbmm", input=input, batch1=batch1, batch2=batch2)
     _check_bmm(batch1, batch2)
     _same_as_self(input, batch2)
-    return _joint(input, _times(batch1, batch2), beta, alpha)
+    return _joint(input, times(batch1, batch2), beta, alpha)
 
 
 # --- many factors -----------------------------------------------------------------------------------------------------

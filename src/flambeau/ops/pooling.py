@@ -20,8 +20,9 @@ import numpy as np
 from jax import lax
 
 from ..core.operator import Array, composite, operator
-from ..core.random import default_generator
+from ..core.random import draw
 from ..core.tensor import wrap
+from ..core.tracing import host_value
 from .layer_support import on_host, require_floating, type_name, wide
 
 _UNROLLED = 32  # longer windows are gathered instead of sliced column by column
@@ -470,8 +471,8 @@ def _fractional(n: int) -> Callable:
                 raise RuntimeError(f"{name}: pool size {k} and output {out} are too large for input of size {size}")
         if _random_samples is None:
             lead = (1, input.shape[0]) if input.ndim == n + 1 else tuple(input.shape[:2])
-            drawn = default_generator.uniform(math.prod(lead) * n, input.dtype.numpy)
-            _random_samples = wrap(jnp.asarray(drawn.reshape(*lead, n)))
+            places = host_value(lambda: draw("uniform", None, math.prod(lead) * n, input._np_dtype).reshape(*lead, n))
+            _random_samples = wrap(jnp.asarray(places))
         return _fractional_max_pool(input, _random_samples, kernel, output, return_indices)
 
     pool.__name__ = pool.__qualname__ = name

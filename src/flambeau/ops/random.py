@@ -14,21 +14,11 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.operator import _attach, _publish, composite
-from ..core.random import Generator, default_generator, largest_exact
+from ..core.random import Generator, default_generator, draw, largest_exact
 from ..core.tensor import Tensor
-from ..core.tracing import host_value
+from ..core.tracing import host_value, recorder
 from . import constants
 from .creation import like, number_of, place, size_of
-
-
-def draw(distribution: str, generator: Generator | None, *args: Any, **kwargs: Any) -> np.ndarray:
-    """The next values of a distribution: a method of `core.random.Generator`, called on the one that is meant."""
-    if generator is None:
-        generator = default_generator
-    elif not isinstance(generator, Generator):
-        raise TypeError(f"argument 'generator' must be torch.Generator, not {type(generator).__name__}")
-    return getattr(generator, distribution)(*args, **kwargs)
-
 
 Draw = Callable[[int, np.dtype, bool], np.ndarray]  # how many, of which dtype, whether one by one
 
@@ -69,7 +59,11 @@ def fill_drawn(self: Tensor, make: Draw) -> Tensor:
 
 def deliver(fill: Callable[[np.dtype], np.ndarray], *options: Any, **keywords: Any) -> Tensor:
     """A tensor of drawn values; in a compiled function they are drawn anew at each call."""
-    return constants.deliver(lambda dtype: host_value(lambda: fill(dtype)), *options, **keywords)
+    return constants.deliver(_anew(fill), *options, **keywords)
+
+
+def _anew(fill: Callable[[np.dtype], np.ndarray]) -> Callable[[np.dtype], np.ndarray]:
+    return lambda dtype: host_value(lambda: fill(dtype))
 
 
 def _arguments(name: str, names: tuple[str, ...], defaults: tuple[Any, ...], args: Any, kwargs: Any) -> list[Any]:
@@ -155,7 +149,7 @@ def _like(input: Tensor, make: Callable[[dtypes.dtype], Draw], options: dict[str
     if options:
         raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
     rows_first = isinstance(input, Tensor) and input.is_contiguous()
-    fill = lambda shape: _maker(make, shape, serial=not rows_first and memory_format is None)  # noqa: E731
+    fill = lambda shape: _anew(_maker(make, shape, serial=not rows_first and memory_format is None))  # noqa: E731
     return like(input, fill, dtype, device, requires_grad, memory_format)
 
 
@@ -241,6 +235,12 @@ def normal(
         if tensor.dtype.category < dtypes.FLOAT:
             raise _refuse("normal_kernel_cpu", tensor.dtype)
     where = tensors[0].device
+    if recorder() is not None and all(dtype in (None, t.dtype) for t in tensors):
+        means, deviations = ((t._array if isinstance(t, Tensor) else t) for t in (mean, std))
+        shape = np.broadcast_shapes(np.shape(means), np.shape(deviations))
+        noise = host_value(lambda: draw("normal", generator, math.prod(shape), tensors[0]._np_dtype).reshape(shape))
+        made = noise * deviations + means
+        return constants.deliver(lambda d: made.astype(d), tensors[0].dtype, None, where, requires_grad, out)
     values = [np.asarray(t._array) if isinstance(t, Tensor) else t for t in (mean, std)]
     if np.size(values[1]) and np.min(values[1]) < 0:
         raise RuntimeError(
@@ -398,9 +398,12 @@ def _check_chance(name: str, p: float) -> float:
     return p
 
 
-def _chances(p: Tensor, generator: Generator | None, shape: tuple[int, ...]) -> np.ndarray:
+def _check_chances(p: Tensor) -> None:
     if not p.dtype.is_floating_point:
         raise _refuse("bernoulli_tensor_cpu_p_", p.dtype)
+
+
+def _chances(p: Tensor, generator: Generator | None, shape: tuple[int, ...]) -> np.ndarray:
     values = np.asarray(p._array)
     if not np.all((values >= 0) & (values <= 1)):
         raise RuntimeError("bernoulli: expected all probabilities to be in [0, 1]")
@@ -412,6 +415,10 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """Fill with ones and zeros; ones come with probability `p`, a number or a tensor that broadcasts to this one."""
     if self.dtype.is_complex:
         raise _refuse("bernoulli_scalar_cpu_", self.dtype)
+    if isinstance(p, Tensor):
+        _check_chances(p)
+        if recorder() is not None and self.is_contiguous():
+            return self.copy_(bernoulli(p.expand(self.shape), generator=generator))
     if isinstance(p, Tensor) and p.ndim:
         return fill_drawn(self, lambda n, d, serial: _chances(p, generator, tuple(self.shape)).reshape(-1).astype(d))
     if isinstance(p, Tensor):
@@ -427,6 +434,12 @@ def bernoulli(
     """Ones and zeros in `input`'s shape and dtype; ones come with the probabilities in `input`, or all with `p`."""
     shape = tuple(input.shape)
     if p is None:
+        _check_chances(input)
+        if (
+            recorder() is not None
+        ):  # what is compared comes from the host at each call, the probabilities are the program's
+            events = host_value(lambda: draw("thresholds", generator, shape, input._np_dtype)) < input._array
+            return constants.deliver(lambda d: events.astype(d), input.dtype, None, input.device, out=out)
         fill = lambda d: _chances(input, generator, shape).astype(d)  # noqa: E731
     else:
         chance = _check_chance("bernoulli_", p)

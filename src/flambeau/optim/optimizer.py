@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.autograd import Hooks, RemovableHandle
 from ..core.tensor import Tensor
+from ..core.tracing import recorder, structure
 
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 StateDict: TypeAlias = dict[str, Any]
@@ -102,6 +103,7 @@ class Optimizer:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        structure.version += 1
         self.__dict__.update(state)
         if "_optimizer_step_pre_hooks" not in self.__dict__:
             self._start()
@@ -125,6 +127,8 @@ class Optimizer:
 
         @functools.wraps(func)
         def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+            if (trace := recorder()) is not None:
+                trace.keep_optimizer(self)
             before, after = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
             if not (before or after or _global_optimizer_pre_hooks or _global_optimizer_post_hooks):
                 return func(self, *args, **kwargs)
@@ -238,6 +242,7 @@ class Optimizer:
         known = {param for group in self.param_groups for param in group["params"]}
         if not known.isdisjoint(params):
             raise ValueError("some parameters appear in more than one group of the optimizer")
+        structure.version += 1
         self.param_groups.append(param_group)
 
     # --- the dictionary form --------------------------------------------------------------------------------------

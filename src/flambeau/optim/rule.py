@@ -134,8 +134,7 @@ class RuleOptimizer(Optimizer):
         names, program, scalars = self._prepare(index, group)
         trace = recorder()
         if trace is not None:
-            # a compiled step takes the options as inputs, and holds while they ask for the same program
-            trace.guard(lambda: self._prepare(index, group)[1], "an optimizer's options have changed")
+            # a compiled step takes the options as inputs
             scalars = trace.host(lambda: self._prepare(index, group)[2])
         own, common = [], []
         if names or self.shared:
@@ -147,8 +146,16 @@ class RuleOptimizer(Optimizer):
                 self._complete(params, group, names)
                 own = [state[name] for state in states for name in names]
                 common = [state[name] for state in states for name in self.shared]
-        common_arrays = [tensor._array for tensor in common]
         width = len(self.shared)
+        if trace is not None:
+            # and it holds while they ask for the same program, and parameters and state are these
+            def depends() -> Any:
+                return self._prepare(index, group)[1], id(self.state), len(self.state), len(group["params"])
+
+            trace.guard(depends, "an optimizer's options, parameters or state have changed")
+            for i in range(width):
+                trace.hold_one(common[i::width])
+        common_arrays = [tensor._array for tensor in common]
         if all(array is common_arrays[i % width] for i, array in enumerate(common_arrays)):
             common_arrays = common_arrays[:width]  # one step count for all of them
 

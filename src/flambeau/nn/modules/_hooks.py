@@ -226,11 +226,16 @@ class _WrappedHook:
 # --- the call of a module with hooks ----------------------------------------------------------------------------------
 
 
-def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """`module.forward(*args, **kwargs)` with all hooks around it, the global ones first."""
+def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bool = False) -> Any:
+    """`module.forward(*args, **kwargs)` with all hooks around it, the global ones first.
+
+    A module that was compiled with `Module.compile` runs its program instead, unless this is `plainly` the call for it.
+    """
     own = module.__dict__
     if grad_state.trace is not None:
         grad_state.trace.modules[module] = None
+    elif "_compiled_call_impl" in own and not plainly:
+        return own["_compiled_call_impl"](*args, **kwargs)
     done: set[int] = set()  # numbers of the always-called hooks that had their turn; numbers are unique over all tables
     result = None
     try:

@@ -124,6 +124,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                 or own["_backward_pre_hooks"]
                 or global_call_hooks
                 or grad_state.trace is not None
+                or "_compiled_call_impl" in own
             ):
                 return _hooks.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
@@ -140,8 +141,13 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" method')
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Not there yet."""
-        raise NotImplementedError("Module.compile() is not in flambeau yet: call the module as it is")
+        """From now on, run the module's calls as compiled programs; the arguments are those of `torch.compile`."""
+        from ...compiler import compile  # a floor above this one, and needed only here
+
+        self.__dict__["_compiled_call_impl"] = compile(self._call_plainly, *args, **kwargs)
+
+    def _call_plainly(self, *args: Any, **kwargs: Any) -> Any:
+        return _hooks.call(self, args, kwargs, plainly=True)
 
     # --- attributes ---------------------------------------------------------------------------------------------------
 
@@ -166,6 +172,8 @@ class Module(HookMethods, StateMethods, ConversionMethods):
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
         structure.version += 1
+        if grad_state.trace is not None and "_buffers" in own:
+            grad_state.trace.keep_entry(own["_buffers"] if name in own["_buffers"] else own, name)
         if "_modules" not in own:
             self._set_before_init(name, value)
         elif isinstance(value, Tensor):

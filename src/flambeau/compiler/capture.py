@@ -1,0 +1,382 @@
+"""Tracing: a Python function runs once, and what it computed, read and changed is written down."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..core.autograd import grad as tape_grad
+from ..core.grad_mode import state as grad_state
+from ..core.storage import Storage
+from ..core.tape import AccumulateGrad, OperatorNode
+from ..core.tensor import Tensor, wrap
+from ..core.tracing import MISSING, Recorder, plain_options
+
+SAME, ARGUMENT, MADE, LOOK = "same", "argument", "made", "look"
+OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape, beside a number of a gradient
+
+
+class Recipe(NamedTuple):
+    """How a call finds or makes one of the tensors that it hands out or stores somewhere."""
+
+    kind: str  # SAME: an object; ARGUMENT: an argument; MADE: a new tensor; LOOK: a new view of another recipe's tensor
+    what: Any  # the object, or the number of the argument, output or recipe
+    view: Any = None  # the geometry of a LOOK
+    cls: type = Tensor
+    live: int = -1  # the number of the gradient that it has, if any
+    dead: bool = False  # whether its graph was used up inside
+    leaf: bool = False  # whether it is a new leaf that requires grad
+
+
+class Attribute(NamedTuple):
+    """A module's attribute (or buffer) that the function replaces."""
+
+    table: dict[str, Any]
+    name: str
+    tree: Any  # its structure afterwards
+    leaves: list[Any]  # (whether it is a recipe's number, number or plain value)
+    before: Any  # (structure, leaves) before
+
+
+class Conflict(Exception):
+    """Arguments that have to be taken by identity, since the function reaches them on another way too."""
+
+    def __init__(self, arguments: frozenset[int]):
+        super().__init__(arguments)
+        self.arguments = arguments
+
+
+class Capture:
+    """One trace of a function, for one signature.
+
+    `bound` are the numbers of the arguments that enter the trace as themselves rather than as stand-ins: they are then
+    state like everything else that the function finds.
+    """
+
+    def __init__(self, function: Callable[..., Any], leaves: list[Any], treedef: Any, bound: frozenset[int]):
+        self.recorder = Recorder()
+        self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        self.stand_ins: list[Tensor] = []
+        self.inputs = self._choose_inputs(bound)
+        self.outputs: list[Any] = []
+        self.output_numbers: dict[int, int] = {}
+        self.recipes: list[Recipe] = []
+        self.recipe_numbers: dict[int, int] = {}
+        self.live: list[Tensor] = []
+        self.wanted: list[tuple[Any, int | None]] = []
+        self.seeds: list[Any] = []
+        self.kept: list[Any] = []  # objects whose ids are in use
+
+        def traced(*arrays: Any) -> list[Any]:
+            stood = iter(self._stand_in(arrays, bound))
+            grad_state.trace = self.recorder
+            full = [next(stood) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+            args, kwargs = jax.tree_util.tree_unflatten(treedef, full)
+            result = function(*args, **kwargs)
+            self._collect(result, bound)
+            return self.outputs
+
+        previous, before = grad_state.trace, (grad_state.grad, grad_state.inference)
+        try:
+            self.jaxpr = jax.make_jaxpr(traced)(*[self.tensors[i]._array if dense else self.tensors[i]._storage.value
+                                                  for i, dense in self.inputs])  # fmt: skip
+        except BaseException:
+            self._end(previous, before)
+            self.recorder.give_up()
+            raise
+        self._end(previous, before)
+
+    def _end(self, trace: Any, modes: Any) -> None:
+        grad_state.trace = trace
+        grad_state.grad, grad_state.inference = modes
+        self.recorder.restore()
+
+    # --- arguments ------------------------------------------------------------------------------------------------
+
+    def _choose_inputs(self, bound: frozenset[int]) -> list[tuple[int, bool]]:
+        """Which arguments' values are inputs (number, whether as the tensor shows them or its whole storage)."""
+        tensors = self.tensors
+        objects: dict[Any, set[int]] = {}
+        for tensor in tensors:
+            objects.setdefault(tensor._storage, set()).add(id(tensor))
+        chosen: dict[Any, tuple[int, bool]] = {}
+        for i, tensor in enumerate(tensors):
+            if i not in bound:
+                chosen.setdefault(tensor._storage, (i, len(objects[tensor._storage]) == 1))
+        return list(chosen.values())
+
+    def _stand_in(self, arrays: Sequence[Any], bound: frozenset[int]) -> list[Tensor]:
+        """What the function gets for its tensors: others of the same kind, on storages of their own."""
+        storages: dict[Any, tuple[Storage, bool]] = {}
+        for (i, dense), array in zip(self.inputs, arrays, strict=True):
+            storages[self.tensors[i]._storage] = Storage(array), dense
+        known: dict[int, Tensor] = {}
+        for i, tensor in enumerate(self.tensors):
+            if i in bound:
+                self.stand_ins.append(tensor)
+                continue
+            made = known.get(id(tensor))
+            if made is None:
+                storage, dense = storages[tensor._storage]
+                made = known[id(tensor)] = object.__new__(type(tensor))
+                made._storage = storage
+                if not dense:
+                    made._view = tensor._view
+                if tensor.requires_grad:
+                    made.requires_grad_()
+            self.stand_ins.append(made)
+        self.arrays_before = [(s, s.value) for s, _ in storages.values()]
+        return self.stand_ins
+
+    # --- what the trace has made ----------------------------------------------------------------------------------
+
+    def _emit(self, array: Any) -> int:
+        # one value that several tensors hold (the step count of an optimizer's parameters) stays one array
+        number = self.output_numbers.get(id(array))
+        if number is None:
+            number = self.output_numbers[id(array)] = len(self.outputs)
+            self.outputs.append(array)
+        return number
+
+    def _collect(self, result: Any, bound: frozenset[int]) -> None:
+        """Within the trace: all that the program has to give, as a flat list of arrays and how to make tensors of them."""
+        recorder = self.recorder
+        self.place = {id(s): i for i, s in reversed(list(enumerate(self.stand_ins))) if i not in bound}
+        self.homes: dict[Any, int] = {}  # storages of stand-ins that are whole tensors
+        for i, stand_in in enumerate(self.stand_ins):
+            if i not in bound and self.tensors[i]._view is None and stand_in._view is None:
+                self.homes.setdefault(stand_in._storage, i)
+        results, self.result_tree = jax.tree_util.tree_flatten(result)
+        self.results = [self._leaf(leaf) for leaf in results]
+        self.grads = [
+            (tensor, None if tensor._grad is None else self._recipe(tensor._grad))
+            for tensor, before in recorder.grads.items()
+            if tensor._grad is not before and self._is_outside(tensor)
+        ]
+        self.attributes = [a for a in map(self._attribute, list(recorder.entries.values())) if a is not None]
+        self.argument_grads = [
+            (i, self._emit(s._grad._array))
+            for i, s in enumerate(self.stand_ins)
+            if id(s) in self.place and s._grad is not None
+        ]
+        self.edges = self._changed_edges()
+        self.argument_writes = [
+            (self._argument_of(storage), self._emit(storage.value))
+            for storage, before in self.arrays_before
+            if storage.value is not before
+        ]
+        self.writes = [(recorder.owners[s], self._emit(recorder.values[s])) for s in recorder.written]
+        self._check_optimizers()
+        self.left = [(t._storage, self._emit(t._storage.value)) for t in self._left_behind()]
+        self.plain = len(self.outputs)
+        if self.live:
+            self._collect_gradients()
+        self._check_conflicts(bound)
+
+    def _argument_of(self, storage: Storage) -> tuple[int, bool]:
+        """The argument through which a stand-in's storage is written back, and whether the whole storage is written."""
+        for i, dense in self.inputs:
+            if self.stand_ins[i]._storage is storage:
+                return i, not dense
+        raise AssertionError("a stand-in's storage belongs to no argument")
+
+    def _is_outside(self, tensor: Tensor) -> bool:
+        """Whether a tensor was there before the trace (or was made outside of it, as new state)."""
+        storage = tensor._storage
+        return storage in self.recorder.values or not isinstance(storage.value, jax.core.Tracer)
+
+    def _leaf(self, leaf: Any) -> tuple[bool, Any]:
+        return (True, self._recipe(leaf)) if isinstance(leaf, Tensor) else (False, leaf)
+
+    def _recipe(self, tensor: Tensor) -> int:
+        number = self.recipe_numbers.get(id(tensor))
+        if number is None:
+            recipe = self._describe(tensor)
+            number = self.recipe_numbers[id(tensor)] = len(self.recipes)
+            self.recipes.append(recipe)
+            self.kept.append(tensor)
+        return number
+
+    def _describe(self, tensor: Tensor) -> Recipe:
+        if id(tensor) in self.place:
+            return Recipe(ARGUMENT, self.place[id(tensor)])
+        storage, view = tensor._storage, tensor._view
+        edge: Any = tensor._tape_edge()
+        is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
+        computed = edge is not None and not is_leaf
+        owner = self.recorder.owners.get(storage, tensor)
+        if self._is_outside(tensor) and (not computed or edge[0].order < self.recorder.start or owner is tensor):
+            return (
+                Recipe(SAME, tensor) if owner is tensor or is_leaf else Recipe(LOOK, (SAME, owner), view, type(tensor))
+            )
+        live, dead = -1, False
+        if computed:
+            dead = _used_up(edge[0])
+            if not dead:
+                live = len(self.live)
+                self.live.append(tensor)
+            return Recipe(MADE, self._emit(tensor._array), None, type(tensor), live, dead)
+        if storage in self.homes:
+            return Recipe(LOOK, (ARGUMENT, self.homes[storage]), view, type(tensor))
+        if view is None:
+            return Recipe(MADE, self._emit(storage.value), None, type(tensor), leaf=is_leaf)
+        # tensors that share memory share it at each call, too
+        root = self.recipe_numbers.get(id(storage))
+        if root is None:
+            root = self.recipe_numbers[id(storage)] = len(self.recipes)
+            self.recipes.append(Recipe(MADE, self._emit(storage.value)))
+            self.kept.append(storage)
+        return Recipe(LOOK, (MADE, root), view, type(tensor), leaf=is_leaf)
+
+    def _attribute(self, entry: tuple[dict[str, Any], str, Any]) -> Attribute | None:
+        table, name, before = entry
+        after = table.get(name, MISSING)
+        old, new = jax.tree_util.tree_flatten(before), jax.tree_util.tree_flatten(after)
+        if not any(isinstance(leaf, Tensor) for leaf in (*old[0], *new[0])):
+            del self.recorder.entries[id(table), name]  # plain values stay as the trace left them
+            return None
+        return Attribute(table, name, new[1], [self._leaf(leaf) for leaf in new[0]], (old[1], old[0]))
+
+    def _changed_edges(self) -> list[tuple[Any, int | None, Any]]:
+        """Tensors from outside whose place on the tape the function changes: (tensor, argument, what becomes of it)."""
+        changed: list[tuple[Any, int | None, Any]] = []
+        for tensor, (before, _, _) in list(self.recorder.edges.items()):
+            argument, edge = self.place.get(id(tensor)), tensor._edge
+            if edge is before or tensor._base is not None or (argument is None and not self._is_outside(tensor)):
+                continue
+            if edge is None:
+                changed.append((tensor, argument, OFF))
+            elif type(edge[0]) is AccumulateGrad:
+                if before is None or type(before[0]) is not AccumulateGrad:
+                    changed.append((tensor, argument, LEAF))
+            elif _used_up(edge[0]):
+                changed.append((tensor, argument, USED_UP))
+            else:
+                changed.append((tensor, argument, len(self.live)))
+                self.live.append(tensor)
+        return changed
+
+    def _collect_gradients(self) -> None:
+        """Gradients of the live outputs by all that requires grad, for cotangents that come as further inputs."""
+        sources = [t for _, t in self.recorder.sources.values() if isinstance(t, Tensor)]
+        candidates: list[tuple[Tensor, int | None]] = [
+            (s, i) for i, s in enumerate(self.stand_ins) if self.place.get(id(s)) == i
+        ]
+        candidates += [(t, None) for t in sources]
+        wanted = []
+        for tensor, argument in candidates:
+            edge = tensor._tape_edge()
+            if edge is not None and (type(edge[0]) is AccumulateGrad or edge[0].order < self.recorder.start):
+                wanted.append((tensor, argument))
+        with jax.ensure_compile_time_eval():
+            self.seeds = [jax.device_put(np.zeros(t.shape, t._np_dtype)) for t in self.live]
+        weights = [wrap(jax.numpy.array(s, copy=True)) for s in self.seeds]
+        found = tape_grad(self.live, [t for t, _ in wanted], weights, retain_graph=True, allow_unused=True)
+        for (tensor, argument), gradient in zip(wanted, found, strict=True):
+            if gradient is not None:
+                self.outputs.append(gradient._array)
+                self.wanted.append((tensor, argument))
+
+    # --- what cannot be -------------------------------------------------------------------------------------------
+
+    def _check_conflicts(self, bound: frozenset[int]) -> None:
+        recorder = self.recorder
+        written = {self.tensors[argument]._storage for (argument, _), _ in self.argument_writes}
+        found = set()
+        for i, tensor in enumerate(self.tensors):
+            if i in bound:
+                continue
+            storage = tensor._storage
+            shared = storage in recorder.values and (
+                storage in recorder.written or storage in written or tensor.requires_grad
+            )
+            if shared or tensor in recorder.grads or (tensor._grad is not None and self.stand_ins[i] in recorder.grads):
+                found.add(i)
+        if found:
+            raise Conflict(frozenset(found | bound))
+
+    def _check_optimizers(self) -> None:
+        """Whether optimizers have begun state in the trace, which makes this the program of a single call."""
+        self.once = False
+        for optimizer, (before, options) in self.recorder.optimizers.items():
+            name = type(optimizer).__name__
+            if options != plain_options(optimizer):
+                raise RuntimeError(
+                    f"an option of {name} is changed inside the compiled function, where it would happen only once: call "
+                    "scheduler.step() (or whatever changes it) outside"
+                )
+            for key, state in optimizer.state.items():
+                for item, value in state.items() if isinstance(state, dict) else ():
+                    old = before.get(key, {}).get(item, MISSING)
+                    if isinstance(value, Tensor):
+                        self.once = self.once or not self._is_outside(value)
+                    elif isinstance(value, (int, float)) and old is not MISSING and old != value:
+                        raise RuntimeError(
+                            f"{name} counts in a Python number, state[{item!r}], which a compiled step would change only "
+                            "once: make it a 0-dim tensor, or leave the optimizer's step outside"
+                        )
+
+    def _left_behind(self) -> list[Tensor]:
+        """The tensors made in the trace that somebody has kept (a hook in a dict, an optimizer as its state).
+
+        Every call gives them its values.
+        """
+        known = {id(t) for t in (*self.kept, *self.stand_ins, *self.recorder.owners.values())}
+        known |= {id(t) for t in _saved_on_tape(self.live)}
+        storages = {t._storage for t in self.kept if isinstance(t, Tensor)} | {s for s, _ in self.arrays_before}
+
+        def scan() -> list[Tensor]:
+            return [
+                o
+                for o in gc.get_objects()
+                if issubclass(type(o), Tensor)
+                and id(o) not in known
+                and isinstance(getattr(o, "_storage", None), Storage)
+                and o._storage not in storages
+                and not self._is_outside(o)
+            ]
+
+        if scan():
+            gc.collect()
+        found = scan()
+        for tensor in found:
+            if tensor._edge is not None and type(tensor._edge[0]) is not AccumulateGrad:
+                tensor._edge = spent()
+        return list({id(t._storage): t for t in found}.values())
+
+
+def spent() -> Any:
+    """A place on the tape whose graph has been used up."""
+    return OperatorNode(None, None, (), (), 1, "CompiledFunctionBackward"), 0  # type: ignore[arg-type]
+
+
+def _saved_on_tape(roots: list[Tensor]) -> list[Tensor]:
+    found: list[Tensor] = []
+    for node in _graph([t._tape_edge()[0] for t in roots]):  # type: ignore[index]
+        ctx = getattr(node, "ctx", None)
+        if ctx is not None:
+            held = [*vars(ctx).values(), *(ctx._saved or ())]
+            found += [t for t in held if isinstance(t, Tensor)]
+    return found
+
+
+def _graph(roots: list[Any]) -> Iterator[Any]:
+    stack, seen = list(roots), set()
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            yield node
+            stack += [e[0] for e in node.edges if e is not None]
+
+
+def _used_up(root: Any) -> bool:
+    """Whether a part of the graph under a node has been freed by a backward pass."""
+    return any(
+        getattr(node, "saved", ()) is None or getattr(getattr(node, "ctx", None), "_saved", ()) is None
+        for node in _graph([root])
+    )

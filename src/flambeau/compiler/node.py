@@ -1,0 +1,53 @@
+"""A compiled function's call on the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.tape import FREED, Node, Taped, taped_call
+
+
+class CompiledNode(Node):
+    """The backward of a call: a program of its own, from the same trace, on the call's inputs and the cotangents."""
+
+    __slots__ = ("program", "saved", "positions", "numbers", "metas", "wanted")
+
+    def __init__(
+        self,
+        program: Any,
+        inputs: list[Any],
+        positions: list[int],
+        numbers: list[int | None],
+        edges: list[Any],
+        metas: list[Any],
+    ):
+        super().__init__("CompiledFunctionBackward", edges, len(metas))
+        self.program = program
+        self.saved: list[Any] | None = inputs
+        self.positions = positions  # which of the program's gradients go down the edges
+        self.numbers = numbers  # and which of its inputs these are the gradients of
+        self.metas = metas
+        self.wanted = tuple(range(len(edges)))  # for `next_functions`
+
+    def _arguments(self, cotangents: list[Any]) -> list[Any]:
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        filled = [np.zeros(*m) if c is None else c for c, m in zip(cotangents, self.metas, strict=True)]
+        return [*self.saved, *filled]
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        made = self.program.run(*self._arguments(cotangents))
+        return [made[i] for i in self.positions]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        arguments = self._arguments([None if c is None else c[0] for c in cotangents])
+        edges = {n: e for n, e in zip(self.numbers, self.edges, strict=True) if n is not None}
+        edges.update((len(self.saved or ()) + i, c[1]) for i, c in enumerate(cotangents) if c is not None)
+        made = taped_call(self.program, arguments, edges)
+        return [made[i] for i in self.positions]
+
+    def release(self) -> None:
+        self.saved = None

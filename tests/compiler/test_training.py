@@ -1,0 +1,60 @@
+"""Compiled steps against eager ones: results and all state, step for step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flambeau as fb
+from training_steps import scenarios
+
+
+def leaves(value: Any) -> list[Any]:
+    return [value] if isinstance(value, fb.Tensor) else [leaf for v in value for leaf in leaves(v)]
+
+
+def close(ours: Any, eager: Any, what: str = "") -> None:
+    if eager is None or ours is None:
+        assert ours is eager, what
+        return
+    assert ours.shape == eager.shape and ours.dtype == eager.dtype, what
+    np.testing.assert_allclose(
+        ours.detach().numpy(), eager.detach().numpy(), rtol=2e-4, atol=2e-6, err_msg=what, equal_nan=True
+    )
+
+
+def run(name: str, compiled: Any, steps: int = 5) -> tuple[list[Any], list[Any], int, Any]:
+    """The results and states of some steps; `compiled(i)` says whether step i is to run compiled."""
+    fb.manual_seed(0)
+    step, look, batch = scenarios[name]()
+    calls = 0
+
+    def counted(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return step(*args)
+
+    quick = fb.compile(counted)
+    results, states = [], []
+    for i in range(steps):
+        fb.manual_seed(i)
+        results.append([t.detach().clone() for t in leaves((quick if compiled(i) else step)(*batch(i)))])
+        states.append(look())
+    return results, states, calls, quick
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["compiled", "mixed"])
+@pytest.mark.parametrize("name", sorted(scenarios))
+def test_a_compiled_step_is_the_eager_step(name: str, mixed: bool) -> None:
+    eager_results, eager_states, _, _ = run(name, lambda i: False)
+    results, states, calls, quick = run(name, (lambda i: i != 2) if mixed else (lambda i: True))
+    for i, (a, b) in enumerate(zip(results, eager_results, strict=True)):
+        for ours, theirs in zip(a, b, strict=True):
+            close(ours, theirs, f"result of step {i}")
+    for i, (a, b) in enumerate(zip(states, eager_states, strict=True)):
+        assert a.keys() == b.keys()
+        for key in a:
+            close(a[key], b[key], f"{key} after step {i}")
+    assert calls == 1, fb.compile.explain(quick)
