@@ -48,7 +48,7 @@ newaxis = None
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
 _PACKAGES = (
-    "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "jit", "linalg", "nn", "optim",
+    "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "jit", "linalg", "nn", "optim",
     "random", "return_types", "serialization", "special", "testing", "types", "utils", "version", "vision",
 )  # fmt: skip
 _HOMES = {
@@ -57,6 +57,7 @@ _HOMES = {
     "summary": "utils.summary",
     "compile": "compiler",
     "show_config": "core.config",
+    "vmap": "func",
     "autocast": "amp",
     "is_autocast_enabled": "amp.autocast_mode",
     "GradScaler": "amp",

@@ -1,11 +1,11 @@
-"""Jacobians, Hessians and products with them, of functions of Tensors.
+"""Jacobians, Hessians and products with them, of functions of Tensors, by the tape.
 
 https://docs.pytorch.org/docs/stable/autograd.html#functional-higher-level-api
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.autograd import grad
@@ -13,31 +13,109 @@ from ..core.grad_mode import enable_grad
 from ..core.operator import namespaces
 from ..core.tensor import Tensor
 
+Found = Sequence[Tensor | None]
 
-def _inputs(given: Any, create_graph: bool) -> tuple[tuple[Tensor, ...], bool]:
+
+def _tensors(given: Any, what: str) -> tuple[tuple[Tensor, ...], bool]:
+    """A tensor or a tuple of them as a tuple, and whether it was one tensor. TypeError for anything else."""
     single = isinstance(given, Tensor)
-    tensors = (given,) if single else tuple(given)
+    tensors = (given,) if single else given
+    if not isinstance(tensors, tuple) or not all(isinstance(t, Tensor) for t in tensors):
+        kind = type(given) if not isinstance(given, tuple) else [type(t) for t in given]
+        raise TypeError(f"The {what} must be either a Tensor or a tuple of Tensors but has type {kind}.")
+    return tensors, single
+
+
+def _inputs(given: Any, create_graph: bool, name: str) -> tuple[tuple[Tensor, ...], bool]:
+    tensors, single = _tensors(given, f"inputs given to {name}")
     if create_graph:
         return tuple(t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors), single
     return tuple(t.detach().requires_grad_() for t in tensors), single
 
 
-def _call(func: Callable[..., Any], inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], bool]:
-    out = func(*inputs)
-    single = isinstance(out, Tensor)
-    outs = (out,) if single else tuple(out)
-    if not all(isinstance(o, Tensor) for o in outs):
-        raise TypeError("the function must return a Tensor or a tuple of Tensors")
+def _call(
+    func: Callable[..., Any], inputs: tuple[Tensor, ...], name: str, strict: bool
+) -> tuple[tuple[Tensor, ...], bool]:
+    outs, single = _tensors(func(*inputs), f"outputs of the user-provided function given to {name}")
+    for i, out in enumerate(outs):
+        if strict and not out.requires_grad:
+            raise RuntimeError(
+                f"Output {i} of the user-provided function is off the tape (it has no grad_fn), which strict=True forbids: "
+                "compute it from the inputs by differentiable operations"
+            )
     return outs, single
 
 
-def _zeros_like(x: Tensor) -> Tensor:
-    return namespaces["torch"]["zeros_like"](x)
+def _scalar(func: Callable[..., Any], inputs: tuple[Tensor, ...], name: str, strict: bool) -> Tensor:
+    outs, single = _call(func, inputs, name, strict)
+    if not single:
+        raise RuntimeError(f"The function given to {name} should return a single Tensor")
+    if outs[0].numel() != 1:
+        raise RuntimeError(f"The Tensor returned by the function given to {name} should contain a single element")
+    return outs[0]
 
 
-def _strict(found: Any, strict: bool, what: str) -> None:
-    if strict and any(g is None for g in found):
-        raise RuntimeError(f"{what}: an output is independent of an input, which strict=True forbids")
+def _vector(v: Any, like: tuple[Tensor, ...], what: str) -> tuple[Tensor, ...]:
+    """The given weights; ones if there is just one element to weigh."""
+    if v is None:
+        if len(like) != 1 or like[0].numel() != 1:
+            raise RuntimeError(
+                f"The vector v can only be None if {what} a single Tensor with a single element; pass one of its shape"
+            )
+        return (namespaces["torch"]["ones_like"](like[0]),)
+    vectors, _ = _tensors(v, "vector v")
+    if len(vectors) != len(like):
+        raise RuntimeError(f"v has {len(vectors)} tensors; it should have {len(like)}, one for each")
+    for vector, tensor in zip(vectors, like, strict=True):
+        if vector.shape != tensor.shape:
+            raise RuntimeError(f"v has invalid size: should be {tensor.shape} but got {vector.shape}.")
+    return vectors
+
+
+def _pull(outs: Found, inputs: tuple[Tensor, ...], weights: Found, create_graph: bool) -> Found:
+    """The weighted sum of the derivatives; None where there is none."""
+    live = [(o, w) for o, w in zip(outs, weights, strict=True) if o is not None and o.requires_grad]
+    if not live:
+        return (None,) * len(inputs)
+    return grad([o for o, _ in live], inputs, [w for _, w in live],  # type: ignore[list-item]
+                retain_graph=True, create_graph=create_graph, allow_unused=True)  # fmt: skip
+
+
+def _check(found: Found, strict: bool, what: str) -> None:
+    for i, gradient in enumerate(found):
+        if strict and gradient is None:
+            raise RuntimeError(f"{what} is independent of input {i}. This is not allowed in strict mode.")
+
+
+def _check_slope(found: Found, strict: bool) -> None:
+    for i, gradient in enumerate(found):
+        if strict and (gradient is None or not gradient.requires_grad):
+            raise RuntimeError(
+                "While computing the hessian, found that the jacobian of the user-provided function with respect to input "
+                f"{i} is independent of the input. This is not allowed in strict mode."
+            )
+
+
+def _full(found: Found, like: tuple[Tensor, ...], single: bool) -> Any:
+    zeros = namespaces["torch"]["zeros_like"]
+    made = tuple(zeros(t) if g is None else g for g, t in zip(found, like, strict=True))
+    return made[0] if single else made
+
+
+def _results(outs: tuple[Tensor, ...], create_graph: bool, single: bool) -> Any:
+    made = outs if create_graph else tuple(o.detach() for o in outs)
+    return made[0] if single else made
+
+
+def _check_strategy(strategy: str, vectorize: bool, strict: bool) -> bool:
+    """Whether derivatives go forward."""
+    if strategy not in ("forward-mode", "reverse-mode"):
+        raise AssertionError(f'Expected strategy to be either "forward-mode" or "reverse-mode", got "{strategy}"')
+    if strict and vectorize:
+        raise RuntimeError("strict=True and vectorize=True are not supported together: set one of them to False")
+    if strategy == "forward-mode" and not vectorize:
+        raise NotImplementedError("strategy='forward-mode' is only implemented for vectorize=True")
+    return strategy == "forward-mode"
 
 
 def jacobian(
@@ -48,30 +126,52 @@ def jacobian(
     vectorize: bool = False,
     strategy: str = "reverse-mode",
 ) -> Any:
-    """d output / d input with shape `output.shape + input.shape`, nested as tuples of outputs, then inputs."""
+    """d output / d input with shape `output.shape + input.shape`, nested as tuples of outputs, then inputs.
+
+    With `vectorize`, all rows (or columns, for `strategy="forward-mode"`) are computed at once by `torch.func`.
+    RuntimeError with `strict` if an output does not depend on an input.
+    """
+    forward = _check_strategy(strategy, vectorize, strict)
     with enable_grad():
-        tensors, single_in = _inputs(inputs, create_graph)
-        outs, single_out = _call(func, tensors)
+        tensors, single_in = _inputs(inputs, create_graph, "jacobian")
+        if vectorize:
+            return _vectorized(func, tensors, single_in, forward, create_graph)
+        outs, single_out = _call(func, tensors, "jacobian", strict)
         rows = []
-        for out in outs:
+        for number, out in enumerate(outs):
             columns: list[list[Tensor]] = [[] for _ in tensors]
             for element in out.reshape(-1).unbind(0) if out.numel() else ():
-                if element.requires_grad:
-                    found = grad(element, tensors, retain_graph=True, create_graph=create_graph, allow_unused=True)
-                else:
-                    found = (None,) * len(tensors)
-                _strict(found, strict, "jacobian")
-                for column, value, x in zip(columns, found, tensors, strict=True):
-                    column.append(_zeros_like(x) if value is None else value)
-            stack = namespaces["torch"]["stack"]
+                found = _pull((element,), tensors, (None,), create_graph)
+                _check(found, strict, f"Output {number} of the user-provided function")
+                for column, value in zip(columns, _full(found, tensors, False), strict=True):
+                    column.append(value)
             rows.append(
                 tuple(
-                    stack(c).reshape(*out.shape, *x.shape) if c else x.new_zeros((*out.shape, *x.shape))
+                    namespaces["torch"]["stack"](c).reshape(*out.shape, *x.shape)
+                    if c
+                    else x.new_zeros((*out.shape, *x.shape))
                     for c, x in zip(columns, tensors, strict=True)
                 )
             )
     made = tuple(r[0] for r in rows) if single_in else tuple(rows)
     return made[0] if single_out else made
+
+
+def _vectorized(func: Any, tensors: tuple[Tensor, ...], single_in: bool, forward: bool, create_graph: bool) -> Any:
+    from ..func import jacfwd, jacrev
+
+    single: list[bool] = []
+
+    def checked(*given: Tensor) -> Any:
+        outs, is_single = _tensors(func(*given), "outputs of the user-provided function given to jacobian")
+        single.append(is_single)
+        return outs
+
+    argnums: Any = 0 if single_in else tuple(range(len(tensors)))
+    made = (jacfwd if forward else jacrev)(checked, argnums)(*tensors)
+    if not create_graph:
+        made = tuple(m.detach() if single_in else tuple(b.detach() for b in m) for m in made)
+    return made[0] if single[-1] else made
 
 
 def hessian(
@@ -82,81 +182,65 @@ def hessian(
     vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
-    """Second derivatives of a function with one scalar output."""
-    single = isinstance(inputs, Tensor)
+    """Second derivatives of a function with one scalar output; see `jacobian`."""
+    _, single = _tensors(inputs, "inputs given to hessian")
 
     def gradient(*tensors: Tensor) -> Any:
-        out = func(*tensors)
-        if not isinstance(out, Tensor) or out.numel() != 1:
-            raise RuntimeError("hessian: the function must return one Tensor with a single element")
         live = tuple(t if t.requires_grad else t.requires_grad_() for t in tensors)
-        found = grad(out, live, create_graph=True, allow_unused=True)
-        _strict(found, strict, "hessian")
-        full = tuple(_zeros_like(t) if g is None else g for g, t in zip(found, live, strict=True))
-        return full[0] if single else full
+        out = _scalar(func, live, "hessian", strict)
+        found = _pull((out,), live, (None,), True)
+        _check(found, strict, "Output 0 of the user-provided function")
+        _check_slope(found, strict)
+        return _full(found, live, single)
 
-    return jacobian(gradient, inputs, create_graph=create_graph, strict=False)
+    if outer_jacobian_strategy == "forward-mode":
+        from ..func import grad as gradient_of
+
+        _check_strategy(outer_jacobian_strategy, vectorize, strict)
+        argnums: Any = 0 if single else tuple(range(len(inputs)))
+        gradient = gradient_of(lambda *t: _scalar(func, t, "hessian", strict).reshape(()), argnums)
+    return jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
 
 
 def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(outputs, v-weighted sum of the Jacobian's rows)."""
     with enable_grad():
-        tensors, single_in = _inputs(inputs, create_graph)
-        outs, single_out = _call(func, tensors)
-        weights = None if v is None else ((v,) if isinstance(v, Tensor) else tuple(v))
-        if weights is None and (len(outs) != 1 or outs[0].numel() != 1):
-            raise RuntimeError(
-                "The vector v can only be None if the user-provided function returns a single Tensor with one element."
-            )
-        found = grad(outs, tensors, weights, create_graph=create_graph, allow_unused=True)
-        _strict(found, strict, "vjp")
-    full = tuple(_zeros_like(x) if g is None else g for g, x in zip(found, tensors, strict=True))
-    results = outs if create_graph else tuple(o.detach() for o in outs)
-    return (results[0] if single_out else results), (full[0] if single_in else full)
+        tensors, single_in = _inputs(inputs, create_graph, "vjp")
+        outs, single_out = _call(func, tensors, "vjp", strict)
+        found = _pull(outs, tensors, _vector(v, outs, "the user-provided function returns"), create_graph)
+        _check(found, strict, "The output of the user-provided function")
+    return _results(outs, create_graph, single_out), _full(found, tensors, single_in)
 
 
 def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(outputs, the Jacobian times v), by differentiating the vector-Jacobian product by its vector."""
     with enable_grad():
-        tensors, _ = _inputs(inputs, create_graph)
-        outs, single_out = _call(func, tensors)
-        ones = namespaces["torch"]["ones_like"]
-        directions = tuple(map(ones, tensors)) if v is None else ((v,) if isinstance(v, Tensor) else tuple(v))
-        weights = tuple(_zeros_like(o).requires_grad_() for o in outs)
-        pulled = grad(outs, tensors, weights, create_graph=True, allow_unused=True)
-        _strict(pulled, strict, "jvp")
-        live = [(p, d) for p, d in zip(pulled, directions, strict=True) if p is not None and p.requires_grad]
-        if live:
-            found = grad(
-                [p for p, _ in live], weights, [d for _, d in live], create_graph=create_graph, allow_unused=True
-            )
-        else:
-            found = (None,) * len(outs)
-    full = tuple(_zeros_like(o) if g is None else g for g, o in zip(found, outs, strict=True))
-    results = outs if create_graph else tuple(o.detach() for o in outs)
-    return (results[0], full[0]) if single_out else (results, full)
+        tensors, _ = _inputs(inputs, create_graph, "jvp")
+        directions = _vector(v, tensors, "the input to the user-provided function is")
+        outs, single_out = _call(func, tensors, "jvp", strict)
+        weights = tuple(namespaces["torch"]["zeros_like"](o).requires_grad_() for o in outs)
+        pulled = _pull(outs, tensors, weights, True)
+        _check(pulled, strict, "The output of the user-provided function")
+        found = _pull(pulled, weights, directions, create_graph)
+    return _results(outs, create_graph, single_out), _full(found, outs, single_out)
 
 
 def hvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(output, the Hessian times v)."""
     with enable_grad():
-        tensors, single_in = _inputs(inputs, create_graph)
-        out = func(*tensors)
-        first = grad(out, tensors, create_graph=True, allow_unused=True)
-        weights = None if v is None else ((v,) if isinstance(v, Tensor) else tuple(v))
-        live = [
-            (g, w)
-            for g, w in zip(first, weights or (None,) * len(first), strict=True)
-            if g is not None and g.requires_grad
-        ]
-        found: Any = (None,) * len(tensors)
-        if live:
-            found = grad([g for g, _ in live], tensors, None if v is None else [w for _, w in live],
-                         create_graph=create_graph, allow_unused=True)  # fmt: skip
-    full = tuple(_zeros_like(x) if g is None else g for g, x in zip(found, tensors, strict=True))
-    return (out if create_graph else out.detach()), (full[0] if single_in else full)
+        tensors, single_in = _inputs(inputs, create_graph, "hvp")
+        vectors = _vector(v, tensors, "the input to the user-provided function is")
+        out = _scalar(func, tensors, "hvp", strict)
+        first = _pull((out,), tensors, (None,), True)
+        _check(first, strict, "The output of the user-provided function")
+        _check_slope(first, strict)
+        found = _pull(first, tensors, vectors, create_graph)
+    return _results((out,), create_graph, True), _full(found, tensors, single_in)
 
 
 def vhp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(output, v times the Hessian); the Hessian is symmetric."""
     return hvp(func, inputs, v, create_graph, strict)
+
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]

@@ -71,12 +71,16 @@ class Compiled:
         self.eager: set[Any] = set()
         self.warned = False
         self.warned_of_retracing = False
+        self._quick: Any = None  # the last program, and what it asks of arguments that are all plain tensors
         _everything.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        quick = self._quick
+        if quick is not None and not kwargs and quick.fits(args):
+            return quick.program(args)
         if grad_state.trace is not None or grad_state.transforms:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
         leaves, treedef = (list(args), len(args)) if not kwargs and _are_tensors(args) else _flatten((args, kwargs))
@@ -96,6 +100,7 @@ class Compiled:
         for program in known:
             broken = program.broken_by(tensors)
             if broken is None:
+                self._quick = _Quick.of(program, args, key) if not kwargs else None
                 return program(tensors)
             reason = reason or broken
         if key in self.eager:
@@ -166,6 +171,44 @@ class Compiled:
             UserWarning,
             stacklevel=5,
         )
+
+
+class _Quick:
+    """A shorter way to the last program, for calls whose arguments are whole tensors off the tape, each with its own memory."""
+
+    __slots__ = ("default", "grad", "program", "specs")
+
+    def __init__(self, program: TracedProgram, specs: list[Any], grad: bool, default: Any):
+        self.program, self.specs, self.grad, self.default = program, specs, grad, default
+
+    @classmethod
+    def of(cls, program: TracedProgram, args: Any, key: Any) -> _Quick | None:
+        plain = all(type(a) is Tensor and a._view is None and a._edge is None and a._base is None for a in args)
+        if not plain or len({a._storage for a in args}) < len(args):
+            return None
+        return cls(program, [(a._storage.shape, a._storage.dtype) for a in args], key[2], key[3])
+
+    def fits(self, args: Any) -> bool:
+        state, specs = grad_state, self.specs
+        if (
+            len(args) != len(specs)
+            or state.trace is not None
+            or state.transforms
+            or state.grad is not self.grad
+            or dtypes._default is not self.default
+        ):
+            return False
+        last = None
+        for arg, (shape, dtype) in zip(args, specs, strict=False):
+            if type(arg) is not Tensor or arg._view is not None or arg._edge is not None or arg._base is not None:
+                return False
+            storage = arg._storage
+            if storage is last or storage.shape != shape or storage.dtype != dtype:
+                return False
+            last = storage
+        if len(specs) > 2 and len({arg._storage for arg in args}) < len(specs):
+            return False
+        return self.program.broken_by(args) is None
 
 
 def _flatten(call: Any) -> tuple[list[Any], Any]:
@@ -271,6 +314,7 @@ def reset() -> None:
     """Forget all programs of all compiled functions."""
     for compiled in list(_everything):
         compiled.programs.clear()
+        compiled._quick = None
         compiled.eager.clear()
 
 

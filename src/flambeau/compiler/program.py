@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
+from sys import getrefcount
 from typing import Any
 
 import jax
 
+from .. import native
+from ..core import channels_last
 from ..core.autograd import backward as tape_backward
 from ..core.grad_mode import state as grad_state
+from ..core.storage import Storage
 from ..core.tape import AccumulateGrad
 from ..core.tape import Program as ArrayProgram
 from ..core.tensor import Tensor, wrap
 from ..core.tracing import MISSING, HostValue, structure
-from .capture import ARGUMENT, LEAF, MADE, OFF, SAME, USED_UP, Attribute, Capture, Recipe, spent
+from .capture import ARGUMENT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Attribute, Capture, Recipe, spent
 from .fingerprint import fingerprint
 from .node import CompiledNode
+from .packing import Packing, packed
+
+PACKED = "packed"  # the recipe of a gradient that lies in a pack
 
 _new = object.__new__
 
@@ -70,13 +77,17 @@ class TracedProgram:
         self.recipes = capture.recipes
         self.results = capture.results
         self.result_tree = capture.result_tree
+        lone = jax.tree_util.treedef_is_leaf(capture.result_tree) and capture.results and capture.results[0][0]
+        self.single = capture.results[0][1] if lone else None
         self.attributes = capture.attributes
         self.argument_inputs = capture.inputs
-        self.argument_writes = capture.argument_writes
-        self.argument_grads = capture.argument_grads
+        self.all_argument_writes = capture.argument_writes
+        self.all_argument_grads = capture.argument_grads
+        self.together = [[t._storage for t in group] for group in capture.recorder.together]
+        self.shapes = [(o.aval.shape, o.aval.dtype) for o in capture.jaxpr.jaxpr.outvars]
         self.edges = capture.edges
-        self.left = capture.left
         self.count = len(capture.live)
+        self.spent = spent()
         self.wanted = capture.wanted
         self.metas = [(tuple(t.shape), t._np_dtype) for t in capture.live]
         self.bound = [(i, capture.tensors[i]) for i in sorted(bound)]
@@ -111,14 +122,14 @@ class TracedProgram:
             self.where[key] = len(self.tensors) + len(self.others)
             self.others.append(source)
         self.storages = [t._storage for t in self.tensors]
-        self.writes = []
-        self.other_writes = []
+        self.all_writes = []
+        self.all_other_writes = []
         for tensor, number in capture.writes:
             if id(tensor) in moving:
-                self.other_writes.append((moving[id(tensor)], number))
+                self.all_other_writes.append((moving[id(tensor)], number))
             else:
-                self.writes.append((tensor._storage, number))
-        self.writes += self.left
+                self.all_writes.append((tensor._storage, number))
+        self.all_writes += capture.left
 
     def _build(self, capture: Capture) -> None:
         jaxpr, arguments, plain = capture.jaxpr.jaxpr, len(capture.inputs), capture.plain
@@ -132,11 +143,16 @@ class TracedProgram:
             else:
                 slots.append(("constant", constant))
         zeros = tuple(capture.seeds)
+        evaluate = (
+            channels_last.evaluate
+            if self._on_cpu() and channels_last.applies(jaxpr, native.serves)
+            else jax.core.eval_jaxpr
+        )
 
         def run(flat: Sequence[Any], seeds: Sequence[Any], which: slice) -> Any:
             state = flat[arguments:]
             consts = [state[n] if kind == "state" else seeds[n] if kind == "seed" else n for kind, n in slots]
-            return tuple(jax.core.eval_jaxpr(jaxpr, consts, *flat[:arguments]))[which]
+            return tuple(evaluate(jaxpr, consts, *flat[:arguments]))[which]
 
         def forward(*flat: Any) -> Any:
             return run(flat, zeros, slice(0, plain))
@@ -147,26 +163,78 @@ class TracedProgram:
         places = {i: n for n, (i, dense) in enumerate(capture.inputs) if dense}
         states = {id(t): arguments + n for n, t in enumerate(self.tensors) if t._view is None}
         self.wanted_inputs = [states.get(id(t)) if a is None else places.get(a) for t, a in capture.wanted]
-        self.donated = () if self.count else self._donatable(arguments)
-        forward.__name__ = self.name.rpartition(".")[2] or "compiled"
-        self.run = jax.jit(forward, donate_argnums=self.donated)
         self.backward = ArrayProgram(backward, "CompiledFunctionBackward") if self.count else None
+        self.forward, self.arguments, self.plain = forward, arguments, plain
+        self._link(packed=not (self.count or self.once))
 
-    def _donatable(self, arguments: int) -> tuple[int, ...]:
+    def _on_cpu(self) -> bool:
+        return all(
+            storage.on_host or next(iter(storage.value.devices())).platform == "cpu" for storage in self.storages
+        )
+
+    def _link(self, packed: bool) -> None:
+        """Make the XLA program of the traced function; `packed`: with small state and small gradients in flat arrays."""
+        packing = self._packing() if packed else None
+        if packing is not None and not packing.gone:
+            packing = None
+        self.packing = packing
+        gone, inside = (packing.gone, packing.state) if packing else ((), ())
+        self.loose = [s for i, s in enumerate(self.storages) if i not in inside]
+        kept = [number for number in range(self.plain) if number not in gone]
+        new = {number: i for i, number in enumerate(kept)}
+        self.writes = [(s, new[n]) for s, n in self.all_writes if n in new]
+        self.other_writes = [(s, new[n]) for s, n in self.all_other_writes]
+        self.argument_writes = [(a, new[n]) for a, n in self.all_argument_writes]
+        self.argument_grads = [(a, new[n]) for a, n in self.all_argument_grads]
+        self.steps: list[tuple[Recipe, str | None]] = []
+        for i, recipe in enumerate(self.recipes):
+            if packing and i in packing.recipes:
+                self.steps.append((Recipe(PACKED, packing.recipes[i]), PACKED))
+            else:
+                made = recipe._replace(what=new[recipe.what]) if recipe.kind == MADE else recipe
+                self.steps.append((made, MADE if _is_plain(recipe) else None))
+        self.donated = () if self.count else self._donatable()
+        run = packing.around(self.forward, self.arguments, len(self.storages)) if packing else self.forward
+        run.__name__ = self.name.rpartition(".")[2] or "compiled"
+        self.run = jax.jit(run, donate_argnums=self.donated)
+
+    def _packing(self) -> Packing:
+        """What may be packed: outputs that are one storage's new value, or one `.grad` and nothing else."""
+        uses = [
+            n
+            for _, n in (*self.all_writes, *self.all_other_writes, *self.all_argument_writes, *self.all_argument_grads)
+        ]
+        uses += [recipe.what for recipe in self.recipes if recipe.kind == MADE]
+        once = {n for n, count in Counter(uses).items() if count == 1}
+        together = {storage for group in self.together for storage in group}
+        writes = [(s, n) for s, n in self.all_writes if n in once and s not in together]
+        needed = {r for is_made, r in self.results if is_made}
+        needed |= {r for a in self.attributes for is_made, r in a.leaves if is_made}
+        needed |= {r.what[1] for r in self.recipes if r.kind == LOOK and r.what[0] == MADE}
+        read = {source.tensor for source in self.others if isinstance(source, GradOf)}
+        gradients = []
+        for tensor, r in self.grads:
+            if r is None or r in needed or tensor in read or not _is_plain(self.recipes[r]):
+                continue
+            number = self.recipes[r].what
+            if number in once:
+                gradients.append((r, number, *self.shapes[number]))
+        return Packing(self.storages, writes, gradients)
+
+    def _donatable(self) -> tuple[int, ...]:
         """The inputs whose memory an output may take over: state that is written, one input for each output."""
         outputs: dict[int, int] = {}
         for storage, number in self.writes:
-            if number not in outputs and storage in self.storages:
-                outputs[number] = arguments + self.storages.index(storage)
+            if number not in outputs and storage in self.loose:
+                outputs[number] = self.arguments + self.loose.index(storage)
         for source, number in self.other_writes:
             for i, other in enumerate(self.others):
                 if number not in outputs and _same_place(source, other):
-                    outputs[number] = arguments + len(self.storages) + i
+                    outputs[number] = self.arguments + len(self.loose) + i
         return tuple(sorted(outputs.values()))
 
     def _note_dependencies(self, capture: Capture) -> None:
         recorder = capture.recorder
-        self.together = [[t._storage for t in group] for group in recorder.together]
         self.guards = recorder.guards
         self.grads_read = list(recorder.grads_read.items())
         attributes = {a.name: a for a in self.attributes}
@@ -175,9 +243,9 @@ class TracedProgram:
         self.moving = [s for s in self.others if not isinstance(s, HostValue)]
         self.looks = [_look(s.find()) for s in self.moving]
         self.befores = [(a, _kinds(*a.before)) for a in self.attributes]
-        written = {s for s, _ in self.writes}
+        written = {s for s, _ in self.all_writes}
         # what an argument must not share memory with
-        risky = self.storages if self.argument_writes else [
+        risky = self.storages if self.all_argument_writes else [
             t._storage for t in self.tensors if t._storage in written or t._edge is not None
         ]  # fmt: skip
         self.risky = frozenset(map(id, risky))
@@ -186,7 +254,7 @@ class TracedProgram:
         self.recorder_summary = {
             "arguments": len(capture.tensors),
             "state read": len(self.tensors) + len(self.moving),
-            "state written": len(self.writes) + len(self.other_writes),
+            "state written": len(self.all_writes) + len(self.all_other_writes),
             "gradients set": len(self.grads),
             "host values": len(self.others) - len(self.moving),
         }
@@ -235,19 +303,32 @@ class TracedProgram:
     # --- calling it -----------------------------------------------------------------------------------------------
 
     def __call__(self, tensors: list[Tensor]) -> Any:
+        packing = self.packing
+        packs: Any = ()
+        if packing is not None:
+            flats = packing.gather()
+            if packing.hopeless:
+                del flats
+                self._link(packed=False)
+                packing = None
         inputs = []
         for i, dense in self.argument_inputs:
             tensor = tensors[i]
             inputs.append(tensor._storage.value if tensor._view is None or not dense else tensor._array)
-        inputs += [storage.value for storage in self.storages]
+        inputs += [storage.value for storage in self.loose]
         if self.others:
             inputs += [source() for source in self.others]
         for i in self.donated:
             # not what anybody else holds: a clone, a checkpoint, the tape
-            if _references(inputs[i]) > _ALONE:
+            if getrefcount(inputs[i]) > _ALONE:
                 inputs[i] = jax.numpy.array(inputs[i], copy=True)
+        if packing is not None:
+            inputs += flats
+            del flats
         outputs = self.run(*inputs) if self.calls else self._first(inputs)
         self.calls += 1
+        if packing is not None:
+            packs = packing.accept(outputs)
         for storage, number in self.writes:
             storage.set(outputs[number])
         if self.other_writes:
@@ -261,8 +342,19 @@ class TracedProgram:
                     tensors[i]._write(outputs[number])
         node = self._node(tensors, inputs) if self.count and grad_state.grad else None
         made: list[Tensor] = []
-        for recipe in self.recipes:
-            made.append(self._make(recipe, made, tensors, outputs, node))
+        for recipe, kind in self.steps:
+            if kind is MADE:
+                tensor = _new(Tensor)
+                tensor._storage = storage = _new(Storage)
+                storage.value = outputs[recipe.what]
+                storage.version = 0
+                made.append(tensor)
+            elif kind is PACKED:
+                tensor = _new(Tensor)
+                tensor._storage = packed(packs[recipe.what[0]], recipe.what[1])
+                made.append(tensor)
+            else:
+                made.append(self._make(recipe, made, tensors, outputs, node))
         for tensor, recipe_number in self.grads:
             tensor._grad = None if recipe_number is None else made[recipe_number]
         if self.argument_grads:
@@ -274,6 +366,8 @@ class TracedProgram:
                 attribute.table[attribute.name] = jax.tree_util.tree_unflatten(attribute.tree, leaves)
         if self.edges:
             self._set_edges(tensors, node)
+        if self.single is not None:
+            return made[self.single]
         return jax.tree_util.tree_unflatten(
             self.result_tree, [made[n] if is_made else n for is_made, n in self.results]
         )
@@ -308,7 +402,7 @@ class TracedProgram:
         if recipe.cls is not Tensor:
             tensor.__class__ = recipe.cls
         if recipe.dead:
-            tensor._edge = spent()
+            tensor._edge = self.spent
         elif recipe.live >= 0:
             tensor._edge = None if node is None else (node, recipe.live)
         elif recipe.leaf:
@@ -333,13 +427,14 @@ class TracedProgram:
             elif what == LEAF:
                 tensor.requires_grad_()
             elif what == USED_UP:
-                tensor._set_edge(spent())
+                tensor._set_edge(self.spent)
             elif node is not None:
                 tensor._set_edge((node, what))
 
 
-def _references(array: Any) -> int:
-    return sys.getrefcount(array)
+def _is_plain(recipe: Recipe) -> bool:
+    """Whether a recipe makes a new whole tensor off the tape."""
+    return recipe.kind == MADE and recipe[2:] == Recipe(MADE, 0)[2:]
 
 
 class _Cell:
@@ -347,11 +442,11 @@ class _Cell:
 
 
 def _baseline() -> int:
-    """What `_references` says of an array that only its storage and the list of inputs hold."""
+    """What `getrefcount` says of an array that only its storage and the list of inputs hold."""
     cell = _Cell()
     cell.value = object()
     inputs = [cell.value]
-    return max(_references(inputs[i]) for i in (0,))
+    return max([getrefcount(inputs[i]) for i in (0,)])
 
 
 _ALONE = _baseline()

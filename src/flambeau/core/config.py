@@ -25,6 +25,8 @@ def cache_folder() -> Path | None:
 def configure() -> None:
     """64-bit types on, and JAX's persistent compilation cache in the user's cache folder unless one is set already."""
     jax.config.update("jax_enable_x64", True)
+    # On the CPU, handing a program to another thread costs more than what it lets Python do meanwhile.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_traceback_filtering", "off")  # else JAX adds notes about itself to users' errors
     folder = cache_folder()
     if folder is None or jax.config.jax_compilation_cache_dir:

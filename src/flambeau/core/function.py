@@ -94,6 +94,22 @@ class FunctionNode(Node):
     def release(self) -> None:
         self.ctx._saved = None
 
+    def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
+        super().exchange(array, edge)
+
+        def other(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                made = wrap(array(value._array))
+                made._edge = edge(value._tape_edge())
+                return made
+            if type(value) in (tuple, list):
+                return type(value)(map(other, value))
+            return value
+
+        ctx = type(self.ctx).__new__(type(self.ctx))
+        ctx.__dict__.update((name, other(value)) for name, value in vars(self.ctx).items())
+        self.ctx = ctx
+
 
 class Function:
     """A differentiable operation written by the user: static methods `forward(ctx, ...)` and `backward(ctx, ...)`.
@@ -120,20 +136,42 @@ class Function:
 
     vjp = backward
 
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        raise NotImplementedError("this autograd.Function has no vmap; it is mapped like any other function")
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and put the call on the tape."""
+        transform = grad_state.transforms
+        return transform.apply(cls, args, kwargs) if transform else cls._apply(args, kwargs)
+
+    @classmethod
+    def _forward(cls, args: Any, kwargs: Any, wanted: tuple[bool, ...], output: Any = None) -> tuple[Any, Any]:
+        """The context and the output of a call, off the tape. An `output` that is given was computed in another way."""
         ctx = type(cls.__name__ + "Backward", (FunctionCtx,), {})()
+        ctx.needs_input_grad = wanted
+        with set_grad_enabled(False):
+            if cls.setup_context is Function.setup_context:
+                return ctx, cls.forward(ctx, *args, **kwargs)
+            if output is None:
+                output = cls.forward(*args, **kwargs)
+            cls.setup_context(ctx, args, output)
+        return ctx, output
+
+    @classmethod
+    def _apply(cls, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any = None) -> Any:
         edges = tuple(a._tape_edge() if isinstance(a, Tensor) else None for a in args)
         record = grad_state.grad and any(e is not None for e in edges)
-        ctx.needs_input_grad = tuple(e is not None and grad_state.grad for e in edges)
-        separate = cls.setup_context is not Function.setup_context
-        with set_grad_enabled(False):
-            if separate:
-                output = cls.forward(*args, **kwargs)
-                cls.setup_context(ctx, args, output)
-            else:
-                output = cls.forward(ctx, *args, **kwargs)
+        if output is not None and not record:
+            return output
+        ctx, output = cls._forward(args, kwargs, tuple(e is not None and grad_state.grad for e in edges), output)
         if not record:
             return output
         single = not isinstance(output, (tuple, list))

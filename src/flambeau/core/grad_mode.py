@@ -12,7 +12,8 @@ from typing import Any
 class _State(threading.local):
     grad = True
     inference = False
-    transforms = 0  # how many of JAX's transforms (see func/) this thread is in
+    transforms: Any = None  # the innermost of JAX's transforms (a Region, see func/) that this thread is in
+    scope: Any = None  # the innermost of func.grad, func.vjp and their like that this thread is in
     trace: Any = None  # the recorder of a trace (see tracing.py); here so that one look-up finds both
 
 

@@ -122,6 +122,10 @@ class Node:
     def release(self) -> None:
         """Forget what was saved for the backward pass."""
 
+    def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
+        """Put other arrays and edges in the places of those that it has (of a copy; see func/recording.py)."""
+        self.edges = tuple(map(edge, self.edges))
+
 
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
@@ -164,6 +168,10 @@ class OperatorNode(Node):
         edges = dict(zip(self.wanted, self.edges, strict=True))
         edges.update((len(self.saved) + i, c[1]) for i, c in enumerate(given))
         return taped_call(program, arguments, edges)
+
+    def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
+        super().exchange(array, edge)
+        self.saved = tuple(map(array, self.saved))
 
     def release(self) -> None:
         self.saved = None

@@ -117,6 +117,8 @@ class Tensor:
 
     def _write(self, array: Any) -> None:
         """Replace the values in place (same shape and dtype); the tape is not told."""
+        if grad_state.transforms:
+            grad_state.transforms.before_write(self)
         trace = grad_state.trace
         if trace is not None:
             whole = array if self._view is None else geometry.write(trace.read(self), self._view, array)
@@ -128,7 +130,8 @@ class Tensor:
 
     def _fill_host(self, values: np.ndarray) -> None:
         """Replace the values in place by NumPy values that nobody else holds, off the tape."""
-        if self._view is None and grad_state.trace is None and self.device.type == "cpu":
+        plain = grad_state.trace is None and not grad_state.transforms
+        if self._view is None and plain and self.device.type == "cpu":
             self._storage.set_host(values)
             if grad_state.grad:
                 self._set_edge(None)
@@ -143,6 +146,8 @@ class Tensor:
 
     def _set_edge(self, edge: Edge | None) -> None:
         base = self._base
+        if grad_state.scope is not None:
+            grad_state.scope.before_edge(self if base is None else base)
         if grad_state.trace is not None:
             grad_state.trace.keep_edge(self)
             if base is not None:
@@ -453,7 +458,7 @@ def wrap(array: Any) -> Tensor:
 def from_host(values: np.ndarray, device: Any = None) -> Tensor:
     """A new tensor of NumPy values that nobody else holds (JAX may keep the very buffer), on a device or the default one."""
     where = devices.get_default_device() if device is None else devices.device(device)
-    if where.type != "cpu" or grad_state.trace is not None:
+    if where.type != "cpu" or grad_state.trace is not None or grad_state.transforms:
         return wrap(jax.device_put(values, devices.to_jax(where)))
     made = _new(Tensor)
     made._storage = storage = _new(HostStorage)

@@ -19,19 +19,30 @@ from .tape import _count
 
 
 class HostValue:
-    """A program's input that the host computes anew at each call; the first call takes what the trace was given."""
+    """A program's input that the host computes anew at each call; the first call takes what the trace was given.
 
-    __slots__ = ("draw", "pending")
+    An array that comes again (the options of an optimizer that nobody has changed) is put on the device once.
+    """
+
+    __slots__ = ("draw", "last", "pending", "placed")
 
     def __init__(self, draw: Callable[[], Any], pending: Any):
         self.draw = draw
         self.pending = pending
+        self.last: Any = None
+        self.placed: Any = None
 
     def __call__(self) -> Any:
         if self.pending is not None:
             value, self.pending = self.pending, None
             return value
-        return self.draw()
+        value = self.draw()
+        if value is not self.last:
+            self.last, self.placed = value, None
+            return value
+        if self.placed is None:
+            self.placed = jax.device_put(value)
+        return self.placed
 
 
 MISSING: Any = object()
@@ -209,8 +220,19 @@ def recorder() -> Recorder | None:
     return state.trace
 
 
+def is_traced() -> bool:
+    """Whether this thread is in a trace or a transform, where values may not be there to look at."""
+    return state.trace is not None or bool(state.transforms)
+
+
 def host_value(draw: Callable[[], Any]) -> Any:
     """A host value for a program: `draw()` now, or within a trace an input that is drawn anew at each call."""
+    transform = state.transforms
+    return recorded_value(draw) if not transform else transform.host_value(draw)
+
+
+def recorded_value(draw: Callable[[], Any]) -> Any:
+    """The same for all samples, where a function is mapped over them."""
     trace = state.trace
     return draw() if trace is None else trace.host(draw)
 

@@ -11,6 +11,7 @@ from ..core import devices, dtypes, geometry
 from ..core.autograd import _identity
 from ..core.dtypes import dtype
 from ..core.formats import strided
+from ..core.grad_mode import state as grad_state
 from ..core.operator import Array, composite, convert, operator
 from ..core.printing import format_tensor
 from ..core.tape import ViewNode
@@ -24,13 +25,18 @@ def _method(function: Any) -> Any:
 
 def _host(self: Tensor) -> np.ndarray:
     """The values as a read-only NumPy array, without a copy where the values are on the CPU."""
-    return np.asarray(self._array)
+    return np.asarray(_concrete(self._array))
+
+
+def _concrete(array: Any) -> Any:
+    transform = grad_state.transforms
+    return transform.concrete(array) if transform else array
 
 
 @_method
 def item(self: Tensor) -> Any:
     """The one element as a Python number. Raises RuntimeError if there are more, or none."""
-    array = self._array
+    array = _concrete(self._array)
     if array.size != 1:
         raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
     return array.item()

@@ -8,12 +8,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from ..core.operator import Array, operator
+from ..native.convolution import convolution, convolution_input
 from .layer_support import per_dim, scalar_name
-
-_SPATIAL = "DHW"
 
 
 def _sizes(values: Sequence[int]) -> str:
@@ -126,11 +124,6 @@ def convolved(
     return result if batched else result[0]
 
 
-def _dimension_numbers(n: int) -> tuple[str, str, str]:
-    spatial = _SPATIAL[-n:] if n <= 3 else "".join(map(str, range(n)))
-    return "NC" + spatial, "OI" + spatial, "NC" + spatial
-
-
 def _plain(
     input: jax.Array,
     weight: jax.Array,
@@ -146,15 +139,8 @@ def _plain(
             f"Calculated padded input size per channel: {_sizes(padded)}. Kernel size: {_sizes(extents)}. "
             "Kernel size can't be greater than actual input size"
         )
-    return lax.conv_general_dilated(
-        input,
-        weight,
-        window_strides=stride,
-        padding=pairs,
-        rhs_dilation=dilation,
-        dimension_numbers=_dimension_numbers(len(stride)),
-        feature_group_count=groups,
-    )
+    low, high = zip(*pairs, strict=True)
+    return convolution(input, weight, stride, low, high, dilation, groups)
 
 
 def _transposed(
@@ -173,31 +159,19 @@ def _transposed(
                 "output padding must be smaller than either stride or dilation, but got "
                 f"output_padding={list(extra)}, stride={list(stride)}, dilation={list(dilation)}"
             )
-    n = len(stride)
-    padding = [(e - 1 - lo, e - 1 - hi + o) for e, (lo, hi), o in zip(extents, pairs, extra, strict=True)]
     sizes = [
-        (i - 1) * s + 1 + lo + hi - (e - 1)
-        for i, s, (lo, hi), e in zip(input.shape[2:], stride, padding, extents, strict=True)
+        (i - 1) * s + e + o - lo - hi
+        for i, s, e, o, (lo, hi) in zip(input.shape[2:], stride, extents, extra, pairs, strict=True)
     ]
     if any(s < 0 for s in sizes):
         raise RuntimeError(
             f"Given input size per channel: {_sizes(input.shape[2:])}. Calculated output size per channel: "
             f"{_sizes(sizes)}. Output size is too small"
         )
-    c_in, c_out, *kernel = weight.shape
-    # (C_in, C_out / groups, ...) -> (C_out, C_in / groups, ...), and the kernel turned round
-    swapped = weight.reshape(groups, c_in // groups, c_out, *kernel).swapaxes(1, 2)
-    swapped = jnp.flip(swapped.reshape(groups * c_out, c_in // groups, *kernel), range(2, n + 2))
-    return lax.conv_general_dilated(
-        input,
-        swapped,
-        window_strides=(1,) * n,
-        padding=padding,
-        lhs_dilation=stride,
-        rhs_dilation=dilation,
-        dimension_numbers=_dimension_numbers(n),
-        feature_group_count=groups,
-    )
+    low, high = zip(*pairs, strict=True)
+    # input of the plain convolution that no window of its reaches: less than a stride is none of its affair
+    high = tuple(h - (o if o >= s else 0) for h, o, s in zip(high, extra, stride, strict=True))
+    return convolution_input(input, weight, sizes, stride, low, high, dilation, groups)
 
 
 def _grad_name(arrays: list[Any]) -> str:

@@ -16,7 +16,7 @@ from ..core import dtypes
 from ..core.operator import _attach, _publish, composite
 from ..core.random import Generator, default_generator, draw, largest_exact
 from ..core.tensor import Tensor
-from ..core.tracing import host_value, recorder
+from ..core.tracing import host_value, is_traced
 from . import constants
 from .creation import like, number_of, place, size_of
 
@@ -235,7 +235,7 @@ def normal(
         if tensor.dtype.category < dtypes.FLOAT:
             raise _refuse("normal_kernel_cpu", tensor.dtype)
     where = tensors[0].device
-    if recorder() is not None and all(dtype in (None, t.dtype) for t in tensors):
+    if is_traced() and all(dtype in (None, t.dtype) for t in tensors):
         means, deviations = ((t._array if isinstance(t, Tensor) else t) for t in (mean, std))
         shape = np.broadcast_shapes(np.shape(means), np.shape(deviations))
         noise = host_value(lambda: draw("normal", generator, math.prod(shape), tensors[0]._np_dtype).reshape(shape))
@@ -417,7 +417,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         raise _refuse("bernoulli_scalar_cpu_", self.dtype)
     if isinstance(p, Tensor):
         _check_chances(p)
-        if recorder() is not None and self.is_contiguous():
+        if is_traced() and self.is_contiguous():
             return self.copy_(bernoulli(p.expand(self.shape), generator=generator))
     if isinstance(p, Tensor) and p.ndim:
         return fill_drawn(self, lambda n, d, serial: _chances(p, generator, tuple(self.shape)).reshape(-1).astype(d))
@@ -435,9 +435,7 @@ def bernoulli(
     shape = tuple(input.shape)
     if p is None:
         _check_chances(input)
-        if (
-            recorder() is not None
-        ):  # what is compared comes from the host at each call, the probabilities are the program's
+        if is_traced():  # what is compared comes from the host at each call, the probabilities are the program's
             events = host_value(lambda: draw("thresholds", generator, shape, input._np_dtype)) < input._array
             return constants.deliver(lambda d: events.astype(d), input.dtype, None, input.device, out=out)
         fill = lambda d: _chances(input, generator, shape).astype(d)  # noqa: E731

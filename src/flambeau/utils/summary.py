@@ -202,12 +202,11 @@ def _count_products(jaxpr: Any, outer: str, times: int, found: Counter[str]) -> 
             (contracted, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
             found[scope] += times * equation.outvars[0].aval.size * math.prod(left[d] for d in contracted)
-        elif kind == "conv_general_dilated":
+        elif kind in ("flambeau_convolution", "flambeau_convolution_input"):
+            # every element of the output of a plain convolution, or of the input of a transposed one, meets one filter
+            image = equation.outvars[0].aval if kind == "flambeau_convolution" else equation.invars[0].aval
             weight = equation.invars[1].aval
-            filters = weight.shape[equation.params["dimension_numbers"].rhs_spec[0]]
-            # zeros between the elements of a transposed convolution's input are not multiplied
-            spread = math.prod(equation.params["lhs_dilation"])
-            found[scope] += times * equation.outvars[0].aval.size * weight.size // filters // spread
+            found[scope] += times * image.size * weight.size // weight.shape[0]
         repeats = equation.params.get("length", 1) if kind == "scan" else 1
         for value in equation.params.values():
             for inner in value if isinstance(value, list | tuple) else [value]:

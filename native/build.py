@@ -1,0 +1,76 @@
+"""Compile the native kernels: `python native/build.py` puts them into the source tree, where flambeau finds them.
+
+Needs a C++17 compiler (CXX, else c++), jaxlib (the headers of XLA's FFI) and oneDNN with its headers
+(`pip install onednn-devel-cpu-gomp==2023.2.0`). The wheel's build hook calls `compile_native` too.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+SOURCES = ("threads.cc", "convolution.cc")
+LIBRARY = "libflambeau_native.so"
+HERE = Path(__file__).resolve().parent
+
+
+class CannotBuild(Exception):
+    """Something that the native kernels need is not there; the text says what."""
+
+
+def _file_of(distribution: str, ending: str) -> Path:
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise CannotBuild(f"{distribution} is not installed") from None
+    for file in files:
+        if str(file).endswith(ending):
+            return Path(str(file.locate())).resolve()
+    raise CannotBuild(f"{distribution} holds no {ending}")
+
+
+def compile_native(target: Path) -> None:
+    """Compile the kernels into the shared library `target`; raises `CannotBuild` with the reason."""
+    if sys.platform != "linux" or sysconfig.get_platform().rpartition("-")[2] != "x86_64":
+        raise CannotBuild(f"they are written for Linux on x86-64, and this is {sysconfig.get_platform()}")
+    named = os.environ.get("CXX")
+    compiler = next((c for c in ([named] if named else ("c++", "g++", "clang++")) if shutil.which(c.split()[0])), None)
+    if compiler is None:
+        raise CannotBuild(f"no C++ compiler was found ({f'CXX={named}' if named else 'c++, g++, clang++; or set CXX'})")
+    jaxlib = importlib.util.find_spec("jaxlib")
+    if jaxlib is None or not jaxlib.submodule_search_locations:
+        raise CannotBuild("jaxlib, whose headers they include, is not installed")
+    headers = [Path(jaxlib.submodule_search_locations[0]) / "include"]
+    headers.append(_file_of("onednn-devel-cpu-gomp", "include/oneapi/dnnl/dnnl.hpp").parents[2])
+    onednn = _file_of("onednn-cpu-gomp", "libdnnl.so.3")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        *compiler.split(),
+        *("-std=c++17", "-O2", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
+        *("-Wno-unused-parameter", "-Wno-missing-field-initializers"),
+        *(argument for path in headers for argument in ("-isystem", str(path))),
+        *(str(HERE / source) for source in SOURCES),
+        str(onednn),
+        *("-Wl,-rpath,$ORIGIN", "-Wl,--no-undefined", "-o", str(target)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
+        raise CannotBuild(f"{compiler} failed: {' '.join(lines[:1])}")
+    if done.stderr.strip():
+        print(done.stderr, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    destination = HERE.parent / "src" / "flambeau" / "native" / LIBRARY
+    try:
+        compile_native(destination)
+    except CannotBuild as reason:
+        sys.exit(f"the native kernels cannot be compiled here: {reason}")
+    print(f"compiled {destination.relative_to(HERE.parent)}")

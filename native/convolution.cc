@@ -1,0 +1,375 @@
+// Convolution, its gradient by the input and its gradient by the weight, as XLA custom calls on oneDNN.
+//
+// The arrays are row-major: x (N, spatial..., C) and y (N, spatial..., O) with the channels last, w as PyTorch has it
+// (O, C / groups, spatial...). w is put into the order that oneDNN likes best inside of the call.
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "oneapi/dnnl/dnnl.hpp"
+#include "threads.h"
+#include "xla/ffi/api/ffi.h"
+
+#define PUBLIC extern "C" __attribute__((visibility("default")))
+
+namespace ffi = xla::ffi;
+using dnnl::memory;
+
+namespace flambeau {
+namespace {
+
+enum Pass : int64_t { FORWARD, BY_INPUT, BY_WEIGHT };
+using Sizes = ffi::Span<const int64_t>;
+using Key = std::vector<int64_t>;
+
+struct KeyHash {
+  size_t operator()(const Key& key) const {
+    uint64_t hash = 1469598103934665603ull;
+    for (int64_t value : key) hash = (hash ^ static_cast<uint64_t>(value)) * 1099511628211ull;
+    return hash ^ (hash >> 29);
+  }
+};
+
+// What one call computes, with shapes in oneDNN's own (and PyTorch's) order: (N, C, spatial...).
+struct Problem {
+  Pass pass;
+  memory::data_type type;
+  memory::dims x, w, y, stride, low, high, dilation;
+  int64_t groups;
+  int threads;
+
+  Key key() const {
+    Key key{pass, static_cast<int64_t>(type), groups, threads, static_cast<int64_t>(x.size())};
+    key.reserve(48);
+    for (auto* part : {&x, &w, &y, &stride, &low, &high, &dilation}) key.insert(key.end(), part->begin(), part->end());
+    return key;
+  }
+};
+
+dnnl::engine& engine() {
+  static auto* instance = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *instance;
+}
+
+dnnl::stream& stream() {
+  static auto* instance = new dnnl::stream(engine());
+  return *instance;
+}
+
+size_t padded(size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
+
+// Whether some element of the kernel meets nothing but padding.
+bool has_idle_taps(const Problem& p) {
+  for (size_t i = 0; i < p.stride.size(); ++i) {
+    for (int64_t tap = 0; tap < p.w[i + 2]; ++tap) {
+      int64_t first = tap * p.dilation[i] - p.low[i];  // in the input, for the first output
+      if (first < 0) first += (-first + p.stride[i] - 1) / p.stride[i] * p.stride[i];
+      const int64_t last = tap * p.dilation[i] - p.low[i] + (p.y[i + 2] - 1) * p.stride[i];
+      if (first >= p.x[i + 2] || first > last) return true;
+    }
+  }
+  return false;
+}
+
+// A problem made ready to run. Immutable, so any number of threads may run it at once.
+class Plan {
+ public:
+  explicit Plan(const Problem& p)
+      : pass_(p.pass), threads_(p.threads), clears_(p.pass == BY_WEIGHT && has_idle_taps(p)) {
+    const bool flat = p.x.size() == 3;
+    const bool deep = p.x.size() == 5;
+    const auto channels_last = flat ? memory::format_tag::nwc : deep ? memory::format_tag::ndhwc : memory::format_tag::nhwc;
+    memory::dims w = p.w;
+    auto row_major = flat ? memory::format_tag::oiw : deep ? memory::format_tag::oidhw : memory::format_tag::oihw;
+    if (p.groups > 1) {
+      w[0] /= p.groups;
+      w.insert(w.begin(), p.groups);
+      row_major = flat ? memory::format_tag::goiw : deep ? memory::format_tag::goidhw : memory::format_tag::goihw;
+    }
+    x_ = memory::desc(p.x, p.type, channels_last);
+    y_ = memory::desc(p.y, p.type, channels_last);
+    given_ = memory::desc(w, p.type, row_major);
+    const memory::desc any(w, p.type, memory::format_tag::any);
+    memory::dims dilation = p.dilation;
+    for (auto& d : dilation) d -= 1;  // oneDNN counts the holes
+
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    const auto direct = dnnl::algorithm::convolution_direct;
+    const dnnl::convolution_forward::primitive_desc forward(
+        engine(),
+        p.pass == FORWARD ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training, direct, x_, any, y_,
+        p.stride, dilation, p.low, p.high, attributes);
+    if (p.pass == FORWARD) {
+      adopt<dnnl::convolution_forward>(forward, forward.weights_desc());
+    } else if (p.pass == BY_INPUT) {
+      const dnnl::convolution_backward_data::primitive_desc backward(
+          engine(), direct, x_, any, y_, p.stride, dilation, p.low, p.high, forward, attributes);
+      adopt<dnnl::convolution_backward_data>(backward, backward.weights_desc());
+    } else {
+      const dnnl::convolution_backward_weights::primitive_desc backward(
+          engine(), direct, x_, any, y_, p.stride, dilation, p.low, p.high, forward, attributes);
+      adopt<dnnl::convolution_backward_weights>(backward, backward.diff_weights_desc());
+    }
+  }
+
+  // Bytes of memory that a run needs beside its arguments.
+  size_t workspace() const { return padded(weight_bytes_) + padded(scratch_bytes_) + padded(reorder_scratch_bytes_); }
+  const std::string& implementation() const { return implementation_; }
+
+  void run(void* x, void* w, void* y, char* space) const {
+    Allowance allowance(threads_);
+    const bool reorders = static_cast<bool>(reorder_);
+    if (clears_) {  // some of oneDNN's kernels leave what meets only padding as it was
+      if (workspace()) std::memset(space, 0, workspace());
+      std::memset(w, 0, given_.get_size());
+    }
+    memory given(given_, engine(), w);
+    memory chosen = reorders ? memory(chosen_, engine(), space) : given;
+    memory scratch(scratch_, engine(), space + padded(weight_bytes_));
+    memory reorder_scratch(reorder_scratch_, engine(), space + padded(weight_bytes_) + padded(scratch_bytes_));
+    memory input(x_, engine(), x), output(y_, engine(), y);
+    if (reorders && pass_ != BY_WEIGHT) {
+      reorder_.execute(stream(), {{DNNL_ARG_FROM, given}, {DNNL_ARG_TO, chosen}, {DNNL_ARG_SCRATCHPAD, reorder_scratch}});
+    }
+    const bool by_input = pass_ == BY_INPUT, forward = pass_ == FORWARD;
+    primitive_.execute(stream(), {{by_input ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, input},
+                                  {pass_ == BY_WEIGHT ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, chosen},
+                                  {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, output},
+                                  {DNNL_ARG_SCRATCHPAD, scratch}});
+    if (reorders && pass_ == BY_WEIGHT) {
+      reorder_.execute(stream(), {{DNNL_ARG_FROM, chosen}, {DNNL_ARG_TO, given}, {DNNL_ARG_SCRATCHPAD, reorder_scratch}});
+    }
+  }
+
+ private:
+  template <typename Primitive, typename Description>
+  void adopt(const Description& description, const memory::desc& chosen) {
+    primitive_ = Primitive(description);
+    implementation_ = description.impl_info_str();
+    scratch_ = description.scratchpad_desc();
+    scratch_bytes_ = scratch_.get_size();
+    if (chosen == given_) return;
+    chosen_ = chosen;
+    weight_bytes_ = chosen.get_size();
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    const bool out = pass_ == BY_WEIGHT;
+    const dnnl::reorder::primitive_desc reorder(engine(), out ? chosen : given_, engine(), out ? given_ : chosen, attributes);
+    reorder_ = dnnl::reorder(reorder);
+    reorder_scratch_ = reorder.scratchpad_desc();
+    reorder_scratch_bytes_ = reorder_scratch_.get_size();
+  }
+
+  Pass pass_;
+  int threads_;
+  bool clears_;
+  dnnl::primitive primitive_, reorder_;
+  memory::desc x_, y_, given_, chosen_, scratch_, reorder_scratch_;
+  size_t weight_bytes_ = 0, scratch_bytes_ = 0, reorder_scratch_bytes_ = 0;
+  std::string implementation_;
+};
+
+// The plans used last. Plans are made under the lock too: oneDNN's own global state is then at rest when a process forks.
+class Cache {
+ public:
+  std::shared_ptr<const Plan> find(const Problem& problem) {
+    Key key = problem.key();
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto found = entries_.find(key);
+    if (found != entries_.end()) {
+      order_.splice(order_.begin(), order_, found->second);
+      return found->second->second;
+    }
+    static const bool alone = (dnnl::set_primitive_cache_capacity(0), true);  // this is the cache
+    (void)alone;
+    Allowance allowance(problem.threads);
+    auto plan = std::make_shared<const Plan>(problem);
+    order_.emplace_front(key, plan);
+    entries_.emplace(std::move(key), order_.begin());
+    if (entries_.size() > capacity) {
+      entries_.erase(order_.back().first);
+      order_.pop_back();
+    }
+    return plan;
+  }
+
+  std::mutex mutex_;
+
+ private:
+  static constexpr size_t capacity = 1024;
+  std::list<std::pair<Key, std::shared_ptr<const Plan>>> order_;
+  std::unordered_map<Key, decltype(order_)::iterator, KeyHash> entries_;
+};
+
+// Blocks of memory that are kept between calls: fresh pages would cost more than many a convolution.
+class Workspaces {
+ public:
+  struct Block {
+    char* data = nullptr;
+    size_t size = 0;
+  };
+
+  Block take(size_t size) {
+    if (!size) return {};
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      size_t best = free_.size();
+      for (size_t i = 0; i < free_.size(); ++i) {
+        if (free_[i].size >= size && (best == free_.size() || free_[i].size < free_[best].size)) best = i;
+      }
+      if (best < free_.size()) {
+        Block block = free_[best];
+        free_.erase(free_.begin() + best);
+        return block;
+      }
+    }
+    Block block{static_cast<char*>(std::aligned_alloc(4096, padded(size))), padded(size)};
+    if (!block.data) throw std::bad_alloc();
+    return block;
+  }
+
+  void give_back(Block block) {
+    if (!block.data) return;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      free_.push_back(block);
+      if (free_.size() <= kept) return;
+      auto smallest = std::min_element(free_.begin(), free_.end(), [](auto& a, auto& b) { return a.size < b.size; });
+      block = *smallest;
+      free_.erase(smallest);
+    }
+    std::free(block.data);
+  }
+
+  std::mutex mutex_;
+
+ private:
+  static constexpr size_t kept = 4;
+  std::vector<Block> free_;
+};
+
+Cache* cache = new Cache;
+Workspaces* workspaces = new Workspaces;
+
+__attribute__((constructor)) void guard_forks() {
+  at_fork([] { cache->mutex_.lock(); workspaces->mutex_.lock(); },
+          [] { workspaces->mutex_.unlock(); cache->mutex_.unlock(); });
+}
+
+memory::dims dims(Sizes sizes) { return memory::dims(sizes.begin(), sizes.end()); }
+
+memory::dims channels_second(Sizes sizes) {
+  memory::dims result = dims(sizes);
+  if (result.size() > 2) std::rotate(result.begin() + 1, result.end() - 1, result.end());
+  return result;
+}
+
+int64_t count(const memory::dims& sizes) { return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>()); }
+
+std::string listed(const memory::dims& sizes) {
+  std::string text = "(";
+  for (size_t i = 0; i < sizes.size(); ++i) text += (i ? ", " : "") + std::to_string(sizes[i]);
+  return text + ")";
+}
+
+// Below this many multiplications waking other threads costs more than they save. The gradient by the weight is added up
+// over the threads, and in oneDNN they spin there for each other: beside a busy process that costs small problems dearly.
+double small_problem(Pass pass) { return pass == BY_WEIGHT ? 3e7 : 4e6; }
+
+ffi::Error run(Pass pass, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer y, void* result, size_t result_bytes,
+               Sizes stride, Sizes low, Sizes high, Sizes dilation, int64_t groups) {
+  Problem p{pass, memory::data_type::f32, channels_second(x.dimensions()), dims(w.dimensions()),
+            channels_second(y.dimensions()), dims(stride), dims(low), dims(high), dims(dilation), groups, 1};
+  const size_t spatial = stride.size();
+  if (x.element_type() == ffi::DataType::BF16) {
+    p.type = memory::data_type::bf16;
+  } else if (x.element_type() != ffi::DataType::F32) {
+    return ffi::Error::InvalidArgument("convolution: the native kernel takes float32 and bfloat16");
+  }
+  if (w.element_type() != x.element_type() || y.element_type() != x.element_type()) {
+    return ffi::Error::InvalidArgument("convolution: input, weight and output differ in dtype");
+  }
+  if (spatial < 1 || spatial > 3 || p.x.size() != spatial + 2 || p.w.size() != spatial + 2 || p.y.size() != spatial + 2 ||
+      low.size() != spatial || high.size() != spatial || dilation.size() != spatial || groups < 1) {
+    return ffi::Error::InvalidArgument("convolution: the shapes and settings do not agree in their number of dimensions");
+  }
+  if (result_bytes == 0) return ffi::Error::Success();
+  if (!count(p.x) || !count(p.w) || !count(p.y)) {
+    std::memset(result, 0, result_bytes);  // a sum over nothing
+    return ffi::Error::Success();
+  }
+  const double work = double(count(p.y)) * double(count(p.w)) / double(p.w[0]);
+  p.threads = work < small_problem(pass) ? 1 : num_threads();
+  try {
+    const auto plan = cache->find(p);
+    struct Lease {
+      Workspaces::Block block;
+      ~Lease() { workspaces->give_back(block); }
+    } lease{workspaces->take(plan->workspace())};
+    plan->run(x.untyped_data(), w.untyped_data(), y.untyped_data(), lease.block.data);
+  } catch (const std::exception& error) {
+    const char* names[] = {"", "_input", "_weight"};
+    return ffi::Error::Internal("oneDNN cannot run convolution" + std::string(names[pass]) + " with input " + listed(p.x) +
+                                ", weight " + listed(p.w) + ", output " + listed(p.y) + ", stride " + listed(p.stride) +
+                                ", padding " + listed(p.low) + " and " + listed(p.high) + ", dilation " + listed(p.dilation) +
+                                ", groups " + std::to_string(groups) + ": " + error.what() +
+                                ". FLAMBEAU_NATIVE=0 in the environment turns the native kernels off.");
+  }
+  return ffi::Error::Success();
+}
+
+ffi::Error forward(ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::Result<ffi::AnyBuffer> y, Sizes stride, Sizes low, Sizes high,
+                   Sizes dilation, int64_t groups) {
+  return run(FORWARD, x, w, *y, y->untyped_data(), y->size_bytes(), stride, low, high, dilation, groups);
+}
+
+ffi::Error by_input(ffi::AnyBuffer g, ffi::AnyBuffer w, ffi::Result<ffi::AnyBuffer> x, Sizes stride, Sizes low, Sizes high,
+                    Sizes dilation, int64_t groups) {
+  return run(BY_INPUT, *x, w, g, x->untyped_data(), x->size_bytes(), stride, low, high, dilation, groups);
+}
+
+ffi::Error by_weight(ffi::AnyBuffer x, ffi::AnyBuffer g, ffi::Result<ffi::AnyBuffer> w, Sizes stride, Sizes low, Sizes high,
+                     Sizes dilation, int64_t groups) {
+  return run(BY_WEIGHT, x, *w, g, w->untyped_data(), w->size_bytes(), stride, low, high, dilation, groups);
+}
+
+auto binding() {
+  return ffi::Ffi::Bind().Arg<ffi::AnyBuffer>().Arg<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
+      .Attr<Sizes>("stride").Attr<Sizes>("padding_low").Attr<Sizes>("padding_high").Attr<Sizes>("dilation")
+      .Attr<int64_t>("groups");
+}
+
+}  // namespace
+}  // namespace flambeau
+
+#define TARGET(name, function)                                                      \
+  PUBLIC XLA_FFI_Error* name(XLA_FFI_CallFrame* frame) {                            \
+    static auto* handler = flambeau::binding().To(flambeau::function).release();    \
+    return handler->Call(frame);                                                    \
+  }
+
+TARGET(flambeau_convolution, forward)
+TARGET(flambeau_convolution_input, by_input)
+TARGET(flambeau_convolution_weight, by_weight)
+
+PUBLIC const char* flambeau_onednn_version() {
+  static const std::string version = [] {
+    const dnnl_version_t* v = dnnl_version();
+    return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+  }();
+  return version.c_str();
+}
+
+// Whether this processor has what oneDNN's bfloat16 kernels need.
+PUBLIC int flambeau_has_bfloat16() {
+  return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core;
+}

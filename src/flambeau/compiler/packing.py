@@ -1,0 +1,257 @@
+"""Small arrays in one: what goes into an XLA program and comes out of it costs by the array, not by the byte.
+
+A program keeps the small pieces of state that it replaces (biases, the optimizer's averages of them) in one flat array,
+and passes it on to its next call as it is. The storages only know their places in it. The first
+that is read by anybody else takes them all apart again; the next call joins them anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.storage import Storage
+
+LIMIT = 32 * 1024  # bytes: greater arrays are moved, not only counted, when they are packed
+PATIENCE = 4  # calls in a row that found their state taken apart, before a program gives packing up
+
+
+class Layout:
+    """Where arrays of one dtype lie in a flat one."""
+
+    def __init__(self, shapes: tuple[tuple[int, ...], ...], dtype: np.dtype):
+        self.shapes = shapes
+        self.dtype = dtype
+        sizes = [math.prod(shape) for shape in shapes]
+        self.starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        self.size = sum(sizes)
+        self.join = jax.jit(self.joined)
+        self.split = jax.jit(lambda flat: [self.take(flat, i) for i in range(len(shapes))])
+
+    def take(self, flat: Any, i: int) -> Any:
+        """The array at place `i`."""
+        shape, start = self.shapes[i], self.starts[i]
+        return jax.lax.slice(flat, (start,), (start + math.prod(shape),)).reshape(shape)
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """The flat array of these parts."""
+        return jnp.concatenate([part.reshape(-1) for part in parts])
+
+
+@functools.lru_cache(maxsize=256)
+def layout_of(shapes: tuple[tuple[int, ...], ...], dtype: np.dtype) -> Layout:
+    return Layout(shapes, dtype)
+
+
+class Pack:
+    """A flat array that storages look into."""
+
+    __slots__ = ("broken", "flat", "layout", "parts", "written")
+
+    def __init__(self, layout: Layout, flat: Any):
+        self.layout = layout
+        self.flat = flat
+        self.parts: Any = None
+        self.written = 0  # how often all of it has been replaced
+        self.broken = False  # whether a storage has left
+
+    def part(self, i: int) -> Any:
+        if self.parts is None:
+            with jax.ensure_compile_time_eval():
+                self.parts = self.layout.split(self.flat)
+        return self.parts[i]
+
+    def replace(self, flat: Any) -> None:
+        self.flat = flat
+        self.parts = None
+        self.written += 1
+
+
+class PackedStorage(Storage):
+    """A storage whose values lie in a pack. The first read or write from outside makes it an ordinary one.
+
+    `host` is (the pack, the place in it, the version that counts from there).
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        held = self.host
+        if held is None:  # another thread was here first
+            return Storage.value.__get__(self)  # type: ignore[attr-defined]
+        value = held[0].part(held[1])
+        self._leave(value, 0)
+        return value
+
+    @property
+    def version(self) -> int:  # type: ignore[override]
+        pack, _, base = self.host
+        return base + pack.written
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.host[0].layout.shapes[self.host[1]]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.host[0].layout.dtype
+
+    def set(self, value: Any) -> None:
+        self._leave(value, 1)
+
+    def set_host(self, values: np.ndarray) -> None:
+        self._leave(None, 0)
+        self.set_host(values)
+
+    def _leave(self, value: Any, writes: int) -> None:
+        version = self.version + writes
+        self.host[0].broken = True
+        self.__class__ = Storage  # type: ignore[assignment]
+        self.value = value  # type: ignore[misc]
+        self.version = version  # type: ignore[misc]
+        self.host = None  # type: ignore[assignment]
+
+
+def packed(pack: Pack, i: int) -> Storage:
+    """A new storage at a place of a pack."""
+    storage = object.__new__(PackedStorage)
+    storage.host = (pack, i, 0)  # type: ignore[assignment]
+    return storage
+
+
+class Family:
+    """Storages that a program keeps in one pack from call to call."""
+
+    def __init__(self, storages: Sequence[Storage], layout: Layout):
+        self.storages = storages
+        self.layout = layout
+        self.pack: Pack | None = None
+        self.disturbed = 0  # calls in a row that had to join the parts anew
+        self.joined = False
+
+    @property
+    def together(self) -> bool:
+        return self.pack is not None and not self.pack.broken
+
+    def gather(self) -> Any:
+        """The flat array for a call."""
+        pack = self.pack
+        if pack is not None and not pack.broken:
+            self.disturbed = 0
+            self.joined = False
+            return pack.flat
+        self.disturbed += pack is not None
+        self.joined = True
+        return self.layout.join([storage.value for storage in self.storages])
+
+    def accept(self, flat: Any) -> None:
+        """Take the flat array that a call has made of it."""
+        if not self.joined:
+            self.pack.replace(flat)  # type: ignore[union-attr]
+            return
+        pack = self.pack = Pack(self.layout, flat)
+        for i, storage in enumerate(self.storages):
+            if storage.volatile:  # NumPy shares this memory
+                storage.set(pack.part(i))
+                pack.broken = True
+                continue
+            version = storage.version + 1
+            storage.value = None
+            storage.host = (pack, i, version)  # type: ignore[assignment]
+            storage.__class__ = PackedStorage  # type: ignore[assignment]
+
+
+_families: weakref.WeakValueDictionary[Any, Family] = weakref.WeakValueDictionary()
+
+
+def family_of(storages: Sequence[Storage]) -> Family:
+    """The family of these storages: programs that replace the same ones share it."""
+    layout = layout_of(tuple(tuple(s.shape) for s in storages), np.dtype(storages[0].dtype))
+    key = tuple(map(id, storages))
+    family = _families.get(key)
+    if family is None:
+        family = _families[key] = Family(storages, layout)
+    return family
+
+
+class Packing:
+    """Which state and which gradients of a program are packed.
+
+    `writes` are the program's (storage, number of the output) and `gradients` (number of the recipe, of the output, shape,
+    dtype); both only where nothing else uses the output.
+    """
+
+    def __init__(self, storages: Sequence[Storage], writes: Any, gradients: Any):
+        places = {id(storage): i for i, storage in reversed(list(enumerate(storages)))}
+        groups: dict[Any, list[tuple[int, int]]] = {}
+        for storage, number in writes:
+            i = places.get(id(storage))
+            if i is not None and _small(storage.shape, storage.dtype) and not storage.volatile:
+                groups.setdefault((np.dtype(storage.dtype), storage.value.sharding), []).append((i, number))
+        chosen = [sorted(group) for group in groups.values() if len(group) > 1]
+        self.families = [family_of([storages[i] for i, _ in group]) for group in chosen]
+        self.numbers = [[number for _, number in group] for group in chosen]
+        self.state = {i: (k, place) for k, group in enumerate(chosen) for place, (i, _) in enumerate(group)}
+        made: dict[Any, list[Any]] = {}
+        for gradient in gradients:
+            if _small(*gradient[2:]):
+                made.setdefault(np.dtype(gradient[3]), []).append(gradient)
+        fresh = [group for group in made.values() if len(group) > 1]
+        self.layouts = [
+            layout_of(tuple(tuple(g[2]) for g in group), dtype) for dtype, group in made.items() if group in fresh
+        ]
+        self.numbers += [[g[1] for g in group] for group in fresh]
+        self.recipes = {g[0]: (k, place) for k, group in enumerate(fresh) for place, g in enumerate(group)}
+        self.gone = frozenset(number for numbers in self.numbers for number in numbers)
+
+    def around(self, forward: Any, arguments: int, states: int) -> Any:
+        """The program with its state in flat arrays, which come last; the outputs' flat arrays come last as well."""
+        families, loose = len(self.families), states - len(self.state)
+
+        def run(*given: Any) -> Any:
+            flats = given[len(given) - families :]
+            singles = iter(given[arguments : arguments + loose])
+            state = [
+                self.families[self.state[i][0]].layout.take(flats[self.state[i][0]], self.state[i][1])
+                if i in self.state
+                else next(singles)
+                for i in range(states)
+            ]
+            outputs = forward(*given[:arguments], *state, *given[arguments + loose : len(given) - families])
+            kept = [output for number, output in enumerate(outputs) if number not in self.gone]
+            layouts = [*(family.layout for family in self.families), *self.layouts]
+            flat = [
+                layout.joined([outputs[n] for n in numbers])
+                for layout, numbers in zip(layouts, self.numbers, strict=True)
+            ]
+            return (*kept, *flat)
+
+        return run
+
+    def gather(self) -> list[Any]:
+        return [family.gather() for family in self.families]
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the state is taken apart between all calls."""
+        return any(family.disturbed >= PATIENCE for family in self.families)
+
+    def accept(self, outputs: Sequence[Any]) -> list[Pack]:
+        """Take the flat outputs of a call; the packs of the gradients are returned."""
+        count = len(self.families)
+        first = len(outputs) - count - len(self.layouts)
+        for i, family in enumerate(self.families):
+            family.accept(outputs[first + i])
+        return [Pack(layout, outputs[first + count + i]) for i, layout in enumerate(self.layouts)]
+
+
+def _small(shape: Sequence[int], dtype: Any) -> bool:
+    return 0 < math.prod(shape) * np.dtype(dtype).itemsize <= LIMIT

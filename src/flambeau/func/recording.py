@@ -1,0 +1,193 @@
+"""The tape of a region, taken down so that it can be played later, and the node that plays it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from ..core.autograd import _taped, _tensor
+from ..core.autograd import grad as tape_grad
+from ..core.grad_mode import state
+from ..core.tape import FREED, AccumulateGrad, Edge, Node, Taped, _count
+from ..core.tensor import Tensor, wrap
+from .region import Exit, Region, Root, Transform, run
+
+
+class Slot:
+    """The place of a saved array in a recording."""
+
+    __slots__ = ("own", "number")
+
+    def __init__(self, own: bool, number: int):
+        self.own = own
+        self.number = number
+
+
+class Recording:
+    """The nodes between a region's results and its exits, with slots in place of arrays and numbers in place of nodes.
+
+    `own` are the arrays of the transform, which it has to hand out; `others` mean the same outside.
+    """
+
+    def __init__(self, region: Region, results: list[Tensor]):
+        self.own: list[Any] = []
+        self.others: list[Any] = []
+        self.exits: list[Exit] = []
+        self._region = region
+        self._numbers: dict[Any, Any] = {}  # edge or node -> how it is told in the recording
+        self._slots: dict[int, Slot] = {}
+        edges = [r._tape_edge() for r in results]
+        nodes = _nodes_of(region, [e for e in edges if e is not None])
+        for number, node in enumerate(nodes):
+            self._numbers[node] = number
+        self.nodes = [_exchanged(node, self._array, self._edge) for node in nodes]
+        self.outputs = [self._edge(e) for e in edges]
+        del self._region, self._numbers, self._slots
+
+    def _array(self, array: Any) -> Any:
+        if not isinstance(array, jax.Array):
+            return array
+        slot = self._slots.get(id(array))
+        if slot is None:
+            own = self._region.owns(array)
+            held = self.own if own else self.others
+            slot = self._slots[id(array)] = Slot(own, len(held))
+            held.append(array)
+        return slot
+
+    def _edge(self, edge: Edge | None) -> Any:
+        """(number of a node, output number), or (-1, number of an exit)."""
+        if edge is None:
+            return None
+        node, number = edge
+        if node in self._numbers:
+            found = self._numbers[node]
+            return found if isinstance(found, tuple) else (found, number)
+        if node in self._region.roots:
+            key, exit = node, self._region.roots[node]
+        elif node.order < self._region.start:
+            key, exit = edge, Exit((edge,), False)
+        else:
+            return None  # a leaf that was made inside
+        found = self._numbers.get(key)
+        if found is None:
+            found = self._numbers[key] = (-1, len(self.exits))
+            self.exits.append(exit)
+        return found
+
+    def play(self, own: list[Any], others: list[Any]) -> tuple[list[Edge | None], list[Edge]]:
+        """Put nodes for these arrays onto the tape; gives the edges of the outputs and of the exits."""
+        exits: list[Edge] = [(Root(), 0) for _ in self.exits]
+        nodes: list[Node] = []
+
+        def array(slot: Any) -> Any:
+            return (own if slot.own else others)[slot.number] if type(slot) is Slot else slot
+
+        def edge(told: Any) -> Edge | None:
+            if told is None:
+                return None
+            number, output = told
+            return exits[output] if number < 0 else (nodes[number], output)
+
+        for node in self.nodes:
+            made = copy.copy(node)
+            made.order = next(_count)
+            nodes.append(made)
+            made.exchange(array, edge)
+        return [edge(o) for o in self.outputs], exits
+
+
+def _exchanged(node: Node, array: Any, edge: Any) -> Node:
+    made = copy.copy(node)
+    made.exchange(array, edge)
+    return made
+
+
+def _nodes_of(region: Region, edges: list[Edge]) -> list[Node]:
+    """The nodes that were made in the region, in that order."""
+    seen: set[Node] = set()
+    stack = [e[0] for e in edges]
+    while stack:
+        node = stack.pop()
+        if node in seen or node.order < region.start or node in region.roots or type(node) is AccumulateGrad:
+            continue
+        seen.add(node)
+        stack.extend(e[0] for e in node.edges if e is not None)
+    return sorted(seen, key=lambda n: n.order)
+
+
+class RegionNode(Node):
+    """A region's run on the tape outside. Its backward plays the recording in a region of the same transform."""
+
+    __slots__ = ("transform", "recording", "own", "others", "metas")
+
+    def __init__(
+        self, transform: Transform, recording: Recording, own: list[tuple[Any, ...]], results: list[tuple[Tensor, ...]]
+    ):
+        width = transform.width
+        edges = [e for exit in recording.exits for e in (*exit.edges, *(None,) * (width - len(exit.edges)))]
+        super().__init__(f"{type(transform).__name__}Backward", edges, len(results) * width)
+        self.transform = transform
+        self.recording = recording
+        self.own: list[tuple[Any, ...]] | None = own
+        self.others = recording.others
+        self.metas = [[(tuple(t.shape), t._np_dtype) for t in logical] for logical in results]
+        recording.own, recording.others = [], []
+
+    def exchange(self, array: Any, edge: Any) -> None:
+        super().exchange(array, edge)
+        if self.own is not None:
+            self.own = [tuple(map(array, parts)) for parts in self.own]
+            self.others = [array(a) for a in self.others]
+
+    def _pull(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+        if self.own is None:
+            raise RuntimeError(FREED)
+        transform, recording, width = self.transform, self.recording, self.transform.width
+        grouped = [gradients[i : i + width] for i in range(0, len(gradients), width)]
+        live = [i for i, group in enumerate(grouped) if any(g is not None for g in group)]
+        inputs = [tuple(map(wrap, parts)) for parts in self.own]
+        saved = len(inputs)
+        inputs += [transform.seed(grouped[i], self.metas[i]) for i in live]
+        reached: list[int] = []
+
+        def body(tensors: list[Tensor]) -> list[Tensor]:
+            region = state.transforms
+            outputs, exits = recording.play([t._array for t in tensors[:saved]], self.others)
+            for number, (root, _) in enumerate(exits):
+                outer = tuple(self.edges[number * width : (number + 1) * width])
+                region.roots[root] = Exit(outer, recording.exits[number].own)
+            weights = tensors[saved:]
+            ends = [_at(w, outputs[i]) for i, w in zip(live, weights, strict=True)]
+            targets = [_at(ends[0], e) for e in exits]
+            found = tape_grad(ends, targets, weights, retain_graph=True, create_graph=state.grad, allow_unused=True)
+            reached.extend(i for i, g in enumerate(found) if g is not None)
+            return [g for g in found if g is not None]
+
+        came = run(transform, body, inputs)
+        arrived = dict(zip(reached, came, strict=True))
+        results: list[Tensor | None] = []
+        for number, exit in enumerate(recording.exits):
+            results += transform.leave(arrived.get(number), exit)
+        return results
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        found = self._pull([None if c is None else wrap(c) for c in cotangents])
+        return [None if g is None else g._array for g in found]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return [_taped(g) for g in self._pull([_tensor(c) for c in cotangents])]
+
+    def release(self) -> None:
+        self.own = None
+        self.others = []
+
+
+def _at(values: Tensor, edge: Edge | None) -> Tensor:
+    """A tensor with these values at a place on the tape."""
+    made = wrap(values._array)
+    made._edge = edge
+    return made

@@ -1,0 +1,279 @@
+"""A run of a function of Tensors under one of JAX's transforms (`jax.vmap`, `jax.jvp`), and its place on the tape.
+
+Inside, tensors wrap JAX's tracers. The tape is kept there as everywhere, but what it has saved are tracers too, which
+mean nothing afterwards. So when the function has returned, the tape from its results back to where it left the region
+is taken down as a recording (`recording.py`), and the tracers that it needs become further results of the transform.
+For the tape outside the whole run is one `RegionNode`. Its backward plays the recording within the same transform:
+
+- the gradient of a mapped function is its gradient, mapped;
+- of a directional derivative `(y, dy) = jvp(f)(x, dx)`, the tape played on dual numbers, from the seed
+  `(grad of dy) + e (grad of y)`, gives `(grad of dx) + e (grad of x)`.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core import tracing
+from ..core.grad_mode import state
+from ..core.tape import Edge, Node, Taped, _count, is_differentiable
+from ..core.tensor import Tensor, wrap
+
+
+@contextmanager
+def inside(region: Region | None) -> Iterator[None]:
+    """Make a region the innermost one (again)."""
+    previous = state.transforms
+    state.transforms = region
+    try:
+        yield
+    finally:
+        state.transforms = previous
+
+
+class Root(Node):
+    """Where an input of a transformed function enters the tape. What arrives goes on to where the input comes from."""
+
+    __slots__ = ("live",)
+
+    def __init__(self, edge: Edge | None = None):
+        super().__init__("InputBackward", (edge,))
+        self.live = True  # while the function runs
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return cotangents
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return cotangents
+
+
+class Exit(NamedTuple):
+    """Where gradients leave a region: the outer edges of an input, or of something that the function closes over."""
+
+    edges: tuple[Edge | None, ...]
+    own: bool  # whether it is an input of the transform
+
+
+class Region:
+    """One run of a function under a transform. While it runs, `grad_mode.state.transforms` is the innermost one."""
+
+    def __init__(self, marker: Any) -> None:
+        self.parent: Region | None = state.transforms or None
+        self.level = marker._trace  # tells this transform's tracers from others
+        self.start = next(_count)  # nodes of the tape with a smaller number are not of this run
+        self.roots: dict[Root, Exit] = {}
+        self.written: Any = weakref.WeakKeyDictionary()  # storage -> its value before, and the tensor written through
+
+    def owns(self, array: Any) -> bool:
+        """Whether a value is one of this transform's tracers."""
+        return getattr(array, "_trace", None) is self.level
+
+    def depends(self, tensor: Tensor) -> bool:
+        """Whether a result has to leave through the transform.
+
+        A value that does not depend on the inputs may still have nodes that have saved tracers.
+        """
+        edge = tensor._tape_edge()
+        return self.owns(tensor._array) or (edge is not None and edge[0].order >= self.start)
+
+    def enter(self, array: Any, edges: tuple[Edge | None, ...]) -> Tensor:
+        """The tensor that the function gets for an input."""
+        made = wrap(array)
+        if state.grad and any(e is not None for e in edges) and is_differentiable(array.dtype):
+            root = Root()
+            self.roots[root] = Exit(edges, True)
+            made._edge = (root, 0)
+        return made
+
+    # --- what the core asks ---------------------------------------------------------------------------------------
+
+    def before_write(self, tensor: Tensor) -> None:
+        """Note that a tensor is about to be written to: no tracer may stay in one from outside."""
+        storage = tensor._storage
+        if storage not in self.written:
+            base = None if tensor._base is None else weakref.ref(tensor._base)
+            self.written[storage] = (_value_of(storage), weakref.ref(tensor), tensor._edge, base)
+        if self.parent is not None:
+            self.parent.before_write(tensor)
+
+    def before_grad(self, leaf: Tensor, array: Any) -> None:
+        """Refuse to put a tracer into the `.grad` of a leaf from outside."""
+        edge = leaf._tape_edge()
+        if edge is not None and edge[0].order < self.start and isinstance(array, jax.core.Tracer):
+            raise RuntimeError(
+                "backward() inside a function that is transformed by torch.func reaches a tensor from outside of it: return "
+                "the gradient (torch.func.grad, torch.func.vjp) or call backward() outside"
+            )
+        if self.parent is not None:
+            self.parent.before_grad(leaf, array)
+
+    def host_value(self, draw: Callable[[], Any]) -> Any:
+        """A random draw, made by the host."""
+        return self.parent.host_value(draw) if self.parent is not None else tracing.recorded_value(draw)
+
+    def apply(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of an autograd.Function, by the rule that it has for this transform, if the transform has to do with it."""
+        if any(isinstance(a, Tensor) and self.owns(a._array) for a in args):
+            return function._apply(args, kwargs, self.apply_rule(function, args, kwargs))
+        return function._apply(args, kwargs) if self.parent is None else self.parent.apply(function, args, kwargs)
+
+    def apply_rule(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result by the Function's own rule; None if it has none and needs none."""
+        return None
+
+    def concrete(self, array: Any) -> Any:
+        """A value that Python code wants to look at."""
+        return array if self.parent is None else self.parent.concrete(array)
+
+
+def _value_of(storage: Any) -> Any:
+    trace = state.trace
+    if trace is not None and storage in trace.values:
+        return trace.values[storage]
+    return storage.value
+
+
+def put_value(storage: Any, value: Any) -> None:
+    """Replace a storage's value, in the trace if there is one."""
+    trace = state.trace
+    if trace is not None and storage in trace.values:
+        trace.values[storage] = value
+    else:
+        storage.set(value)
+
+
+def map_pairs(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+    """`function` on two results, or on the pairs of two tuples of results."""
+    if isinstance(a, (tuple, list)):
+        return tuple(map(function, a, b))
+    return function(a, b)
+
+
+Logical = tuple[Any, ...]  # what one value is outside: (tensor,) of all samples; (value, derivative)
+
+
+class Transform:
+    """One of JAX's transforms, as the regions use it."""
+
+    width = 1  # how many tensors outside stand for one inside
+
+    def region(self, marker: Any) -> Region:
+        raise NotImplementedError
+
+    def call(self, function: Callable[..., Any], inputs: list[list[Any]]) -> tuple[list[Any], ...]:
+        """`function(marker, arrays)` transformed; for each of the `width` parts, the list of the results' arrays."""
+        raise NotImplementedError
+
+    def apart(self, result: Tensor) -> Logical:
+        """What a result is outside that does not depend on the inputs."""
+        raise NotImplementedError
+
+    def seed(self, gradients: list[Tensor | None], metas: list[Any]) -> Logical:
+        """Gradients of one output's parts, as an input for playing the recording backwards."""
+        raise NotImplementedError
+
+    def leave(self, gradient: Logical | None, exit: Exit) -> list[Tensor | None]:
+        """What arrived at an exit, as gradients for its edges."""
+        raise NotImplementedError
+
+    def settle(self, region: Region, changed: list[Any], finals: list[Any]) -> None:
+        """Deal with tensors from outside that hold tracers now; `finals` are the arrays that these came to."""
+        raise NotImplementedError
+
+
+def run(
+    transform: Transform, body: Callable[[list[Tensor]], list[Tensor]], inputs: list[Logical], constant: bool = False
+) -> list[tuple[bool, Logical]]:
+    """`body`, a function from a list of tensors to a list of tensors, under a transform.
+
+    Gives for each result whether its value depends on the inputs, and its parts outside. With `constant` the results are off
+    the tape.
+    """
+    from .recording import Recording, RegionNode
+
+    taped = state.grad and not constant
+    edges = [tuple(t._tape_edge() if t is not None and taped else None for t in logical) for logical in inputs]
+    held: dict[str, Any] = {}
+
+    def traced(marker: Any, arrays: list[Any]) -> Any:
+        region = held["region"] = transform.region(marker)
+        try:
+            with inside(region):
+                return traced_in(region, arrays)
+        except BaseException:
+            restore(region)
+            raise
+        finally:
+            for root in region.roots:
+                root.live = False
+
+    def traced_in(region: Region, arrays: list[Any]) -> Any:
+        results = body([region.enter(a, e) for a, e in zip(arrays, edges, strict=True)])
+        held["depend"] = [region.owns(r._array) for r in results]
+        own = [region.depends(r) for r in results]
+        own_results = [r for r, is_own in zip(results, own, strict=True) if is_own]
+        recording = Recording(region, own_results) if taped else None
+        held["results"] = [None if is_own else r for r, is_own in zip(results, own, strict=True)]
+        held["recording"] = recording
+        changed = [s for s in region.written if region.owns(_value_of(s))]
+        held["changed"] = [weakref.ref(s) for s in changed]
+        saved = recording.own if recording is not None else []
+        return [r._array for r in own_results], saved, [_value_of(s) for s in changed]
+
+    parts = transform.call(traced, [[None if t is None else t._array for t in logical] for logical in inputs])
+    region, recording = held["region"], held["recording"]
+    _settle(transform, region, held["changed"], [p[2] for p in parts])
+    made = [tuple(map(wrap, arrays)) for arrays in zip(*(p[0] for p in parts), strict=True)]
+    if recording is not None and recording.exits:
+        node = RegionNode(transform, recording, list(zip(*(p[1] for p in parts), strict=True)), made)
+        for number, logical in enumerate(made):
+            if recording.outputs[number] is not None:
+                for part, tensor in enumerate(logical):
+                    tensor._edge = (node, number * transform.width + part)
+    following = iter(made)
+    parted = [next(following) if r is None else transform.apart(r) for r in held["results"]]
+    return list(zip(held["depend"], parted, strict=True))
+
+
+def _settle(transform: Transform, region: Region, changed: list[Any], finals: list[Any]) -> None:
+    alive = [i for i, ref in enumerate(changed) if ref() is not None]
+    if not alive:
+        return
+    gc.collect()  # what was made inside and is only held by a cycle is no matter
+    alive = [i for i in alive if changed[i]() is not None]
+    if alive:
+        transform.settle(region, [changed[i]() for i in alive], [f[i] for f in finals for i in alive])
+
+
+def restore(region: Region) -> None:
+    """Take tracers out of the tensors that were written to."""
+    for storage, (before, *_) in list(region.written.items()):
+        if region.owns(_value_of(storage)):
+            put_value(storage, before)
+            forget_tape(region, storage)
+
+
+def forget_tape(region: Region, storage: Any) -> None:
+    """Put a tensor that was written to inside back to its place on the tape outside."""
+    _, ref, edge, base = region.written[storage]
+    tensor = ref()
+    if tensor is not None:
+        tensor._edge, tensor._base = edge, None if base is None else base()
+
+
+def zeros_like(tensor: Tensor) -> Tensor:
+    """Zeros, off the tape."""
+    return wrap(jnp.zeros(tuple(tensor.shape), tensor._np_dtype))
+
+
+def zeros(meta: tuple[tuple[int, ...], np.dtype]) -> Tensor:
+    """Zeros of a shape and dtype, off the tape."""
+    return wrap(jnp.zeros(*meta))

@@ -1,0 +1,111 @@
+"""Nested containers of tensors: taken apart into leaves and put together again.
+
+Unlike JAX's trees, dictionaries keep the order of their keys and None is a leaf, as with PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+
+class Spec(NamedTuple):
+    """The structure of a tree: how a container is made of its parts, or a leaf (no `build`)."""
+
+    kind: type | None
+    keys: Any
+    build: Callable[[list[Any]], Any] | None
+    parts: tuple[Spec, ...]
+
+    def same(self, other: Spec) -> bool:
+        """Whether two trees have one structure."""
+        if self.kind is not other.kind or self.keys != other.keys or len(self.parts) != len(other.parts):
+            return False
+        return all(a.same(b) for a, b in zip(self.parts, other.parts, strict=True))
+
+    def __str__(self) -> str:
+        if self.kind is None:
+            return "*"
+        return f"{self.kind.__name__}({', '.join(map(str, self.parts))})"
+
+
+LEAF = Spec(None, None, None, ())
+
+
+def _open(tree: Any) -> tuple[list[Any], Any, Callable[[list[Any]], Any]] | None:
+    """A container's parts, its keys if any, and how to make another; None for a leaf."""
+    kind = type(tree)
+    if kind in (list, tuple):
+        return list(tree), None, kind
+    if kind in (dict, OrderedDict):
+        keys = list(tree)
+        return list(tree.values()), keys, lambda parts: kind(zip(keys, parts, strict=True))
+    if kind is defaultdict:
+        keys, factory = list(tree), tree.default_factory
+        return list(tree.values()), keys, lambda parts: defaultdict(factory, zip(keys, parts, strict=True))
+    if kind is deque:
+        return list(tree), None, lambda parts: deque(parts, tree.maxlen)
+    if isinstance(tree, tuple) and hasattr(kind, "_fields"):
+        return list(tree), None, lambda parts: kind(*parts)
+    return None
+
+
+def flatten(tree: Any) -> tuple[list[Any], Spec]:
+    """The leaves in order, and the structure."""
+    opened = _open(tree)
+    if opened is None:
+        return [tree], LEAF
+    leaves: list[Any] = []
+    specs = []
+    for part in opened[0]:
+        below, spec = flatten(part)
+        leaves += below
+        specs.append(spec)
+    return leaves, Spec(type(tree), opened[1], opened[2], tuple(specs))
+
+
+def unflatten(leaves: list[Any], spec: Spec) -> Any:
+    """A tree of this structure with these leaves."""
+    return _build(iter(leaves), spec)
+
+
+def _build(leaves: Iterator[Any], spec: Spec) -> Any:
+    if spec.build is None:
+        return next(leaves)
+    return spec.build([_build(leaves, part) for part in spec.parts])
+
+
+def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The tree with `function` applied to each leaf."""
+    leaves, spec = flatten(tree)
+    return unflatten([function(leaf) for leaf in leaves], spec)
+
+
+def spread(prefix: Any, spec: Spec) -> list[Any] | None:
+    """One entry of `prefix` for each leaf of `spec`; an entry that is no container stands for all below it.
+
+    None if the structures do not go together. A list and a tuple do.
+    """
+    opened = _open(prefix)
+    if opened is None:
+        return [prefix] * count(spec)
+    if spec.build is None or len(opened[0]) != len(spec.parts):
+        return None
+    parts, keys = opened[0], opened[1]
+    if keys != spec.keys:
+        if keys is None or spec.keys is None or set(keys) != set(spec.keys):
+            return None
+        parts = [parts[keys.index(key)] for key in spec.keys]
+    entries: list[Any] = []
+    for part, below in zip(parts, spec.parts, strict=True):
+        found = spread(part, below)
+        if found is None:
+            return None
+        entries += found
+    return entries
+
+
+def count(spec: Spec) -> int:
+    """How many leaves a structure has."""
+    return 1 if spec.build is None else sum(count(part) for part in spec.parts)

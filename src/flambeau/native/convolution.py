@@ -1,0 +1,310 @@
+"""Convolution as three bilinear JAX primitives that are each other's gradients.
+
+Shapes are PyTorch's: input `(N, C, *spatial)`, weight `(O, C / groups, *kernel)`, output `(N, O, *spatial)`.
+On a CPU with the native kernels each is one oneDNN call between transposes to and from channels-last; XLA turns what
+stands between two of them, so that the transposes cancel. Elsewhere they are XLA convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching
+
+from . import lowering, xla_convolution
+
+__all__ = ["convolution", "convolution_input", "convolution_weight", "output_spatial_shape"]
+
+
+def output_spatial_shape(
+    spatial: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding_low: Sequence[int],
+    padding_high: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[int, ...]:
+    """The spatial shape of a convolution's output; TypeError where the dilated kernel is larger than the padded input."""
+    result = []
+    for size, k, s, low, high, d in zip(spatial, kernel, stride, padding_low, padding_high, dilation, strict=True):
+        room = size + low + high - (d * (k - 1) + 1)
+        if room < 0:
+            raise TypeError(
+                f"convolution: a kernel of {tuple(kernel)} with dilation {tuple(dilation)} does not fit into an input of "
+                f"{tuple(spatial)} with padding {tuple(padding_low)} and {tuple(padding_high)}"
+            )
+        result.append(room // s + 1)
+    return tuple(result)
+
+
+# ---------------------------------------------------------------- abstract evaluation
+
+
+def _agree(truth: bool, name: str, what: str, a: Any, b: Any) -> None:
+    if not truth:
+        raise TypeError(f"{name}: {what}, but got shapes {tuple(a.shape)} and {tuple(b.shape)}")
+
+
+def _check(name: str, a: Any, b: Any, stride: tuple, low: tuple, high: tuple, dilation: tuple, groups: int) -> None:
+    n = len(stride)
+    _agree(a.ndim == b.ndim == n + 2, name, f"expected two arrays with {n + 2} dimensions", a, b)
+    if a.dtype != b.dtype:
+        raise TypeError(f"{name}: expected two arrays of one dtype, but got {a.dtype} and {b.dtype}")
+    if not len(low) == len(high) == len(dilation) == n:
+        raise TypeError(f"{name}: stride, padding and dilation differ in length: {stride}, {low}, {high}, {dilation}")
+    if min(stride, default=1) < 1 or min(dilation, default=1) < 1 or groups < 1:
+        raise TypeError(f"{name}: stride {stride}, dilation {dilation} and groups {groups} must be positive")
+
+
+def _forward_shape(x: Any, w: Any, stride: tuple, low: tuple, high: tuple, dilation: tuple, groups: int) -> tuple:
+    _check("convolution", x, w, stride, low, high, dilation, groups)
+    _agree(x.shape[1] == w.shape[1] * groups, "convolution", f"the channels do not agree (groups={groups})", x, w)
+    _agree(w.shape[0] % groups == 0, "convolution", f"the weight's rows must be divisible by groups={groups}", x, w)
+    return (x.shape[0], w.shape[0], *output_spatial_shape(x.shape[2:], w.shape[2:], stride, low, high, dilation))
+
+
+def _input_shape(
+    g: Any, w: Any, stride: tuple, low: tuple, high: tuple, dilation: tuple, groups: int, size: tuple
+) -> tuple:
+    name = "convolution_input"
+    _check(name, g, w, stride, low, high, dilation, groups)
+    _agree(g.shape[1] == w.shape[0], name, "the channels do not agree", g, w)
+    _agree(w.shape[0] % groups == 0, name, f"the weight's rows must be divisible by groups={groups}", g, w)
+    expected = output_spatial_shape(size, w.shape[2:], stride, low, high, dilation)
+    _agree(g.shape[2:] == expected, name, f"an input of {size} gives an output of {expected}", g, w)
+    return (g.shape[0], w.shape[1] * groups, *size)
+
+
+def _weight_shape(
+    x: Any, g: Any, stride: tuple, low: tuple, high: tuple, dilation: tuple, groups: int, size: tuple
+) -> tuple:
+    name = "convolution_weight"
+    _check(name, x, g, stride, low, high, dilation, groups)
+    _agree(x.shape[0] == g.shape[0], name, "the batches differ", x, g)
+    _agree(not (x.shape[1] % groups or g.shape[1] % groups), name, f"groups={groups} must divide the channels", x, g)
+    expected = output_spatial_shape(x.shape[2:], size, stride, low, high, dilation)
+    _agree(g.shape[2:] == expected, name, f"a kernel of {size} gives an output of {expected}", x, g)
+    return (g.shape[1], x.shape[1] // groups, *size)
+
+
+# ---------------------------------------------------------------- the primitives
+
+
+def _primitive(name: str, shape: Callable) -> Primitive:
+    primitive = Primitive(name)
+    primitive.def_abstract_eval(lambda a, b, **params: jax.core.ShapedArray(shape(a, b, **params), a.dtype))
+
+    @cache
+    def compiled(items: tuple) -> Callable:
+        return jax.jit(partial(primitive.bind, **dict(items)))
+
+    primitive.def_impl(lambda a, b, **params: compiled(tuple(params.items()))(a, b))
+    return primitive
+
+
+_forward_p = _primitive("flambeau_convolution", _forward_shape)
+_input_p = _primitive("flambeau_convolution_input", _input_shape)
+_weight_p = _primitive("flambeau_convolution_weight", _weight_shape)
+
+# Each is linear in both arguments, and the gradient by either is another of the three.
+ad.defbilinear(
+    _forward_p,
+    lambda ct, x, w, **p: _input_p.bind(ct, w, size=x.aval.shape[2:], **p),
+    lambda ct, x, w, **p: _weight_p.bind(x, ct, size=w.aval.shape[2:], **p),
+)
+ad.defbilinear(
+    _input_p,
+    lambda ct, g, w, size, **p: _forward_p.bind(ct, w, **p),
+    lambda ct, g, w, size, **p: _weight_p.bind(ct, g, size=w.aval.shape[2:], **p),
+)
+ad.defbilinear(
+    _weight_p,
+    lambda ct, x, g, size, **p: _input_p.bind(g, ct, size=x.aval.shape[2:], **p),
+    lambda ct, x, g, size, **p: _forward_p.bind(x, ct, **p),
+)
+
+
+# ---------------------------------------------------------------- vmap: the mapped dimension joins one that is there
+
+
+def _join(array: jax.Array, dimension: int, groups: int) -> jax.Array:
+    """Put the leading dimension into `dimension` (counted without it), inside of each of the groups there."""
+    mapped, *shape = array.shape
+    before, total, after = shape[:dimension], shape[dimension], shape[dimension + 1 :]
+    array = array.reshape(mapped, *before, groups, total // groups, *after)
+    return jnp.moveaxis(array, 0, dimension + 1).reshape(*before, mapped * total, *after)
+
+
+def _part(array: jax.Array, mapped: int, dimension: int, groups: int) -> jax.Array:
+    """The reverse of `_join`: the mapped dimension comes out in front."""
+    shape = array.shape
+    before, total, after = shape[:dimension], shape[dimension] // mapped, shape[dimension + 1 :]
+    array = array.reshape(*before, groups, mapped, total // groups, *after)
+    return jnp.moveaxis(array, dimension + 1, 0).reshape(mapped, *before, total, *after)
+
+
+def _batcher(primitive: Primitive, first: tuple, second: tuple, both: tuple[int, int, int]) -> None:
+    """Where the mapped dimension goes: `first` and `second` say it for the one argument that has it, as (dimension of
+    that argument, whether the groups stay outside of it), with the result's in the same form after that; `both` names a
+    dimension of each argument and of the result, where the mapped dimension makes more groups.
+    """
+
+    def rule(arrays: Sequence[jax.Array], dims: Sequence[Any], *, groups: int, **params: Any) -> tuple[jax.Array, int]:
+        a, b = (x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(arrays, dims, strict=True))
+        mapped = next(x.shape[0] for x, d in zip((a, b), dims, strict=True) if d is not None)
+        if mapped == 0:
+            one = [
+                x if d is None else jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+                for x, d in zip((a, b), dims, strict=True)
+            ]
+            result = jax.eval_shape(partial(primitive.bind, groups=groups, **params), *one)
+            return jnp.zeros((0, *result.shape), result.dtype), 0
+        if None in dims:
+            into, into_grouped, out, out_grouped = first if dims[1] is None else second
+            a, b = (
+                x if d is None else _join(x, into, groups if into_grouped else 1)
+                for x, d in zip((a, b), dims, strict=True)
+            )
+            result = primitive.bind(a, b, groups=groups, **params)
+            return _part(result, mapped, out, groups if out_grouped else 1), 0
+        result = primitive.bind(_join(a, both[0], 1), _join(b, both[1], 1), groups=groups * mapped, **params)
+        return _part(result, mapped, both[2], 1), 0
+
+    batching.primitive_batchers[primitive] = rule
+
+
+_batcher(_forward_p, first=(0, False, 0, False), second=(0, True, 1, True), both=(1, 0, 1))
+_batcher(_input_p, first=(0, False, 0, False), second=(1, False, 1, True), both=(1, 0, 1))
+_batcher(_weight_p, first=(1, True, 1, False), second=(1, True, 0, True), both=(1, 1, 0))
+
+
+# ---------------------------------------------------------------- lowering
+
+
+def _channels_last(ndim: int) -> tuple[int, ...]:
+    return (0, *range(2, ndim), 1)
+
+
+def _row_major(ndim: int) -> tuple[int, ...]:
+    return tuple(range(ndim))
+
+
+def _attributes(stride: tuple, low: tuple, high: tuple, dilation: tuple, groups: int, size: tuple = ()) -> dict:
+    def listed(values: tuple) -> np.ndarray:
+        return np.array(values, np.int64)
+
+    return {
+        "stride": listed(stride),
+        "padding_low": listed(low),
+        "padding_high": listed(high),
+        "dilation": listed(dilation),
+        "groups": np.int64(groups),
+    }
+
+
+def _fits(*shapes: tuple, stride: tuple, **_: Any) -> bool:
+    return 1 <= len(stride) <= 3
+
+
+for _p, _form, _names in (
+    (_forward_p, "forward", "xwy"),
+    (_input_p, "by_input", "ywx"),
+    (_weight_p, "by_weight", "xyw"),
+):
+
+    def _orders(*ndims: int, names: str = _names) -> tuple:
+        return tuple(_row_major(n) if name == "w" else _channels_last(n) for name, n in zip(names, ndims, strict=True))
+
+    on_cpu = getattr(xla_convolution.on_cpu, _form)
+    lowering(_p, _p.name, getattr(xla_convolution, _form), _orders, _attributes, _fits, xla_cpu_form=on_cpu)
+
+
+# ---------------------------------------------------------------- the functions
+
+
+def _settings(*settings: Sequence[int]) -> list[tuple[int, ...]]:
+    return [tuple(map(int, values)) for values in settings]
+
+
+@cache
+def _meets_input(size: tuple, kernel: tuple, stride: tuple, low: tuple, high: tuple, dilation: tuple) -> bool:
+    """Whether each output meets some of the input, and no padding is negative.
+
+    What does not is computed on an input with the padding written out. oneDNN 3.2 can crash while it makes kernels for
+    the others, and XLA's CPU backend reads beyond its arrays in the transposes of some of them.
+    """
+    if min(*low, *high) < 0:
+        return False
+    if 0 in size:
+        return True
+    outputs = output_spatial_shape(size, kernel, stride, low, high, dilation)
+    for extent, k, n, s, before, d in zip(size, kernel, outputs, stride, low, dilation, strict=True):
+        places = np.arange(n)[:, None] * s + np.arange(k) * d - before
+        if not ((places >= 0) & (places < extent)).any(1).all():
+            return False
+    return True
+
+
+def _pad(x: jax.Array, low: Sequence[int], high: Sequence[int]) -> jax.Array:
+    """Zeros added before and after each spatial dimension; a negative number takes elements away."""
+    pairs = [(0, 0, 0), (0, 0, 0), *((a, b, 0) for a, b in zip(low, high, strict=True))]
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), pairs)
+
+
+def convolution(
+    x: jax.Array,
+    w: jax.Array,
+    stride: Sequence[int],
+    padding_low: Sequence[int],
+    padding_high: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> jax.Array:
+    """Slide `w` over `x`, with zeros added before and after each spatial dimension."""
+    stride, low, high, dilation = _settings(stride, padding_low, padding_high, dilation)
+    if not _meets_input(x.shape[2:], w.shape[2:], stride, low, high, dilation):
+        x, low, high = _pad(x, low, high), (0,) * len(low), (0,) * len(high)
+    return _forward_p.bind(x, w, stride=stride, low=low, high=high, dilation=dilation, groups=int(groups))
+
+
+def convolution_input(
+    g: jax.Array,
+    w: jax.Array,
+    input_spatial_shape: Sequence[int],
+    stride: Sequence[int],
+    padding_low: Sequence[int],
+    padding_high: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> jax.Array:
+    """The gradient by the input where `g` is the gradient by the output: a transposed convolution."""
+    size, stride, low, high, dilation = _settings(input_spatial_shape, stride, padding_low, padding_high, dilation)
+    params = {"stride": stride, "dilation": dilation, "groups": int(groups)}
+    if _meets_input(size, w.shape[2:], stride, low, high, dilation):
+        return _input_p.bind(g, w, size=size, low=low, high=high, **params)
+    padded, none = tuple(map(sum, zip(size, low, high, strict=True))), (0,) * len(size)
+    result = _input_p.bind(g, w, size=padded, low=none, high=none, **params)
+    return _pad(result, [-p for p in low], [-p for p in high])
+
+
+def convolution_weight(
+    x: jax.Array,
+    g: jax.Array,
+    kernel_spatial_shape: Sequence[int],
+    stride: Sequence[int],
+    padding_low: Sequence[int],
+    padding_high: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> jax.Array:
+    """The gradient by the weight where `g` is the gradient by the output."""
+    size, stride, low, high, dilation = _settings(kernel_spatial_shape, stride, padding_low, padding_high, dilation)
+    if not _meets_input(x.shape[2:], size, stride, low, high, dilation):
+        x, low, high = _pad(x, low, high), (0,) * len(low), (0,) * len(high)
+    return _weight_p.bind(x, g, size=size, stride=stride, low=low, high=high, dilation=dilation, groups=int(groups))
