@@ -131,6 +131,9 @@ def _turned(equation: Any, given: list[Any], ndim: int) -> list[Any] | None:
     if name == "optimization_barrier":
         made = primitive.bind(*(v.array if isinstance(v, Turned) else v for v in given), **params)
         return [Turned(m) if isinstance(v, Turned) else m for v, m in zip(given, made, strict=True)]
+    if params.get("channel") == 1:  # a native kernel that can be told where the channels are
+        made = primitive.bind(*map(_turn, given), **{**params, "channel": ndim - 1})
+        return [Turned(m) if m.ndim == ndim else m for m in (made if primitive.multiple_results else [made])]
     if name in _ELEMENTWISE:
         return [Turned(primitive.bind(*map(_turn, given), **params))]
     if name in _PER_DIMENSION:

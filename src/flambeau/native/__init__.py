@@ -26,6 +26,7 @@ from jax.interpreters import mlir
 
 __all__ = [
     "available",
+    "choice",
     "get_num_threads",
     "lowering",
     "portable",
@@ -36,7 +37,18 @@ __all__ = [
 ]
 
 # The handlers that the library exports; XLA knows them by the same names.
-_TARGETS = ("flambeau_convolution", "flambeau_convolution_input", "flambeau_convolution_weight")
+_TARGETS = (
+    "flambeau_convolution",
+    "flambeau_convolution_input",
+    "flambeau_convolution_weight",
+    "flambeau_moments",
+    "flambeau_product",
+    "flambeau_paired_sums",
+    "flambeau_max_pool",
+    "flambeau_max_pool_places",
+    "flambeau_pool_take",
+    "flambeau_pool_put",
+)
 _LIBRARY = "libflambeau_native.so"
 _ONEDNN = "libdnnl.so.3"
 
@@ -175,8 +187,6 @@ def lowering(
     (of the arguments and of the result).
     """
     assert target in _TARGETS
-    elsewhere = mlir.lower_fun(xla_form, multiple_results=False)
-    xla_on_cpu = mlir.lower_fun(xla_cpu_form or xla_form, multiple_results=False)
 
     def native(*arrays: jax.Array, result: Any, **params: Any) -> jax.Array:
         # Transposes rather than layouts of the call: XLA then sees row-major arrays throughout, and most of what it puts
@@ -186,13 +196,26 @@ def lowering(
         call = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(tuple(result.shape[d] for d in made), result.dtype))
         return jax.numpy.transpose(call(*turned, **attributes(**params)), tuple(map(int, np.argsort(made))))
 
-    native_rule = mlir.lower_fun(native, multiple_results=False)
+    choice(primitive, native, xla_form, fits, xla_cpu_form)
+
+
+def choice(
+    primitive: Any, native: Callable, xla_form: Callable, fits: Callable, xla_cpu_form: Callable | None = None
+) -> None:
+    """Lower `primitive` to `native(*arrays, result=..., **params)` on a CPU that it serves, and to the XLA forms elsewhere.
+
+    `result` is the result's abstract value, or a list of them where the primitive has several. `fits` as for `lowering`.
+    """
+    several = primitive.multiple_results
+    elsewhere = mlir.lower_fun(xla_form, multiple_results=several)
+    xla_on_cpu = mlir.lower_fun(xla_cpu_form or xla_form, multiple_results=several)
+    native_rule = mlir.lower_fun(native, multiple_results=several)
 
     def on_cpu(ctx: Any, *args: Any, **params: Any) -> Any:
         shapes = [aval.shape for aval in (*ctx.avals_in, *ctx.avals_out)]
         exported = getattr(getattr(ctx.module_context, "lowering_parameters", None), "for_export", False)
-        if not exported and serves(ctx.avals_out[0].dtype) and fits(*shapes, **params):
-            return native_rule(ctx, *args, result=ctx.avals_out[0], **params)
+        if not exported and serves(ctx.avals_in[0].dtype) and fits(*shapes, **params):
+            return native_rule(ctx, *args, result=ctx.avals_out if several else ctx.avals_out[0], **params)
         return xla_on_cpu(ctx, *args, **params)
 
     mlir.register_lowering(primitive, elsewhere)

@@ -47,7 +47,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {weight.shape[-1]}x{columns})"
         )
-    result = times(input, weight.T)
+    result = times(input, weight, transposed=weight.ndim == 2)
     if bias is None:
         return result
     if bias.ndim and bias.shape[-1] not in (1, result.shape[-1] if weight.ndim == 2 else 1):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from ..core.dtypes import BOOL
 from ..core.operator import Array, Arrays, Scalar, _attach, _broadcast_clash, composite, operator
 from ..core.tensor import Tensor
+from ..native.product import product
 from ._checks import category, normalized_dim, type_name
 from ._declare import alias
 from .layer_support import scalar_name
@@ -34,9 +35,14 @@ def _same_dtype(
         raise RuntimeError(text.format(scalar_name(a), scalar_name(b)))
 
 
-def times(a: jax.Array, b: jax.Array) -> jax.Array:
-    """`a @ b` with all of the dtype's digits."""
-    return jnp.matmul(a, b, precision=PRECISION)
+def times(a: jax.Array, b: jax.Array, transposed: bool = False) -> jax.Array:
+    """`a @ b`, or with `transposed` `a @ b.T`, with all of the dtype's digits."""
+    if a.ndim > 1 and b.ndim == 2 and a.dtype == b.dtype and a.dtype.name in ("float32", "bfloat16"):
+        # all rows together are one matrix, which the native kernels take
+        rows = a.reshape(-1, a.shape[-1]) if a.size else jnp.zeros((math.prod(a.shape[:-1]), a.shape[-1]), a.dtype)
+        made = product(rows, b, transpose_b=transposed)
+        return made.reshape(*a.shape[:-1], made.shape[1])
+    return jnp.matmul(a, b.T if transposed else b, precision=PRECISION)
 
 
 def _shapes_clash(rows: int, inner: int, other: int, columns: int) -> RuntimeError:

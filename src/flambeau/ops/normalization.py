@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..core.operator import Array, composite, operator
+from ..native.normalization import batch_normalized
 from .layer_support import normalized_dim, require_floating, wide
 
 
@@ -48,15 +49,15 @@ def _batch_norm(
         if array is not None and array.size != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {array.size}")
     x = wide(input)
-    axes = (0, *range(2, x.ndim))
+    gain = jnp.ones(channels, x.dtype) if weight is None else wide(weight).astype(x.dtype)
+    shift = jnp.zeros(channels, x.dtype) if bias is None else wide(bias).astype(x.dtype)
     if training:
-        batch_mean, batch_variance = _moments(x, axes)
+        out, batch_mean, batch_variance = batch_normalized(x, gain, shift, eps)
     else:
-        batch_mean, batch_variance = wide(mean).astype(x.dtype), wide(variance).astype(x.dtype)
-    scale = lax.rsqrt(batch_variance + eps)
-    normal = (x - _per_channel(batch_mean, x.ndim)) * _per_channel(scale, x.ndim)
-    shaped = [None if p is None else _per_channel(p, x.ndim) for p in (weight, bias)]
-    out = _affine(normal, *shaped).astype(input.dtype)
+        scale = lax.rsqrt(wide(variance).astype(x.dtype) + eps)
+        out = (x - _per_channel(wide(mean).astype(x.dtype), x.ndim)) * _per_channel(scale * gain, x.ndim)
+        out = out + _per_channel(shift, x.ndim)
+    out = out.astype(input.dtype)
     if not training or x.size == 0 or (mean is None and variance is None):
         return out  # an empty batch leaves the running statistics as they were
     count = x.size // max(channels, 1)

@@ -202,6 +202,9 @@ def _count_products(jaxpr: Any, outer: str, times: int, found: Counter[str]) -> 
             (contracted, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
             found[scope] += times * equation.outvars[0].aval.size * math.prod(left[d] for d in contracted)
+        elif kind == "flambeau_product":
+            rows = equation.invars[0].aval.shape
+            found[scope] += times * equation.outvars[0].aval.size * rows[0 if equation.params["transpose_a"] else 1]
         elif kind in ("flambeau_convolution", "flambeau_convolution_input"):
             # every element of the output of a plain convolution, or of the input of a transposed one, meets one filter
             image = equation.outvars[0].aval if kind == "flambeau_convolution" else equation.invars[0].aval

@@ -1,0 +1,105 @@
+// Products of two matrices by oneDNN, either of them stored transposed.
+
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "oneapi/dnnl/dnnl.hpp"
+#include "threads.h"
+#include "xla/ffi/api/ffi.h"
+
+#define PUBLIC extern "C" __attribute__((visibility("default")))
+
+namespace ffi = xla::ffi;
+using dnnl::memory;
+
+namespace flambeau {
+namespace {
+
+struct Plan {
+  memory::desc a, b, c, scratch;
+  dnnl::matmul primitive;
+};
+
+using Key = std::array<int64_t, 7>;  // rows, inner size, columns, which of them are transposed, dtype, threads
+
+std::mutex* plans_mutex = new std::mutex;
+auto* plans = new std::map<Key, std::shared_ptr<const Plan>>;
+constexpr size_t most_plans = 1024;
+
+__attribute__((constructor)) void guard_forks() {
+  at_fork([] { plans_mutex->lock(); }, [] { plans_mutex->unlock(); });
+}
+
+dnnl::engine& engine() {
+  static auto* instance = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *instance;
+}
+
+memory::desc matrix(int64_t rows, int64_t columns, bool transposed, memory::data_type type) {
+  return memory::desc({rows, columns}, type, transposed ? memory::dims{1, rows} : memory::dims{columns, 1});
+}
+
+std::shared_ptr<const Plan> plan_for(const Key& key) {
+  const auto [m, k, n, turned_a, turned_b, type_number, threads] = key;
+  std::lock_guard<std::mutex> lock(*plans_mutex);
+  auto found = plans->find(key);
+  if (found != plans->end()) return found->second;
+  Allowance allowance(static_cast<int>(threads));
+  const auto type = static_cast<memory::data_type>(type_number);
+  auto plan = std::make_shared<Plan>();
+  plan->a = matrix(m, k, turned_a, type);
+  plan->b = matrix(k, n, turned_b, type);
+  plan->c = matrix(m, n, false, type);
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const dnnl::matmul::primitive_desc description(engine(), plan->a, plan->b, plan->c, attributes);
+  plan->scratch = description.scratchpad_desc();
+  plan->primitive = dnnl::matmul(description);
+  if (plans->size() >= most_plans) plans->clear();
+  return (*plans)[key] = plan;
+}
+
+ffi::Error product(ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> c, bool transpose_a, bool transpose_b) {
+  const auto left = a.dimensions(), right = b.dimensions();
+  if (left.size() != 2 || right.size() != 2) return ffi::Error::InvalidArgument("product: expected two matrices");
+  const int64_t m = left[transpose_a], k = left[!transpose_a], n = right[!transpose_b];
+  if (right[transpose_b] != k) return ffi::Error::InvalidArgument("product: the inner sizes differ");
+  memory::data_type type = memory::data_type::f32;
+  if (a.element_type() == ffi::DataType::BF16) {
+    type = memory::data_type::bf16;
+  } else if (a.element_type() != ffi::DataType::F32) {
+    return ffi::Error::InvalidArgument("product: the native kernel takes float32 and bfloat16");
+  }
+  const int threads = double(m) * double(k) * double(n) < 2e6 ? 1 : num_threads();
+  try {
+    const auto plan = plan_for({m, k, n, transpose_a, transpose_b, static_cast<int64_t>(type), threads});
+    Allowance allowance(threads);
+    thread_local std::vector<char> space;
+    if (space.size() < plan->scratch.get_size() + 64) space.resize(plan->scratch.get_size() + 64);
+    char* aligned = space.data() + (64 - reinterpret_cast<uintptr_t>(space.data()) % 64) % 64;
+    dnnl::stream stream(engine());
+    plan->primitive.execute(stream, {{DNNL_ARG_SRC, memory(plan->a, engine(), a.untyped_data())},
+                                     {DNNL_ARG_WEIGHTS, memory(plan->b, engine(), b.untyped_data())},
+                                     {DNNL_ARG_DST, memory(plan->c, engine(), c->untyped_data())},
+                                     {DNNL_ARG_SCRATCHPAD, memory(plan->scratch, engine(), aligned)}});
+  } catch (const std::exception& error) {
+    return ffi::Error::Internal("oneDNN cannot multiply (" + std::to_string(m) + ", " + std::to_string(k) + ") by (" +
+                                std::to_string(k) + ", " + std::to_string(n) + "): " + error.what() +
+                                ". FLAMBEAU_NATIVE=0 in the environment turns the native kernels off.");
+  }
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace flambeau
+
+PUBLIC XLA_FFI_Error* flambeau_product(XLA_FFI_CallFrame* frame) {
+  using namespace flambeau;
+  static auto* handler = ffi::Ffi::Bind().Arg<ffi::AnyBuffer>().Arg<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
+      .Attr<bool>("transpose_a").Attr<bool>("transpose_b").To(product).release();
+  return handler->Call(frame);
+}

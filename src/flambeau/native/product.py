@@ -1,0 +1,78 @@
+"""The product of two matrices as a bilinear JAX primitive, each of them stored as it is or transposed."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching
+
+from . import choice
+
+__all__ = ["product"]
+
+_SMALL = {"float32": 4_000_000, "bfloat16": 100_000}  # multiply-adds from which on the kernel is quicker
+
+
+def _xla(a: jax.Array, b: jax.Array, *, transpose_a: bool, transpose_b: bool) -> jax.Array:
+    dimensions = (((0 if transpose_a else 1,), (1 if transpose_b else 0,)), ((), ()))
+    return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
+
+
+_product_p = Primitive("flambeau_product")
+
+
+@cache
+def _compiled(transpose_a: bool, transpose_b: bool) -> Any:
+    return jax.jit(partial(_product_p.bind, transpose_a=transpose_a, transpose_b=transpose_b))
+
+
+@_product_p.def_impl
+def _run(a: jax.Array, b: jax.Array, *, transpose_a: bool, transpose_b: bool) -> jax.Array:
+    return _compiled(transpose_a, transpose_b)(a, b)
+
+
+@_product_p.def_abstract_eval
+def _shape(a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any:
+    return jax.core.ShapedArray((a.shape[1 if transpose_a else 0], b.shape[0 if transpose_b else 1]), a.dtype)
+
+
+def _by_a(ct: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any:
+    if transpose_a:
+        return _product_p.bind(b, ct, transpose_a=transpose_b, transpose_b=True)
+    return _product_p.bind(ct, b, transpose_a=False, transpose_b=not transpose_b)
+
+
+def _by_b(ct: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any:
+    if transpose_b:
+        return _product_p.bind(ct, a, transpose_a=True, transpose_b=transpose_a)
+    return _product_p.bind(a, ct, transpose_a=not transpose_a, transpose_b=False)
+
+
+ad.defbilinear(_product_p, _by_a, _by_b)
+
+
+def _batched(arrays: Any, dims: Any, **params: Any) -> Any:
+    return jax.vmap(partial(_xla, **params), in_axes=tuple(dims))(*arrays), 0
+
+
+batching.primitive_batchers[_product_p] = _batched
+
+
+def _native(a: jax.Array, b: jax.Array, *, result: Any, transpose_a: bool, transpose_b: bool) -> jax.Array:
+    if a.shape[0] * a.shape[1] * result.shape[1] < _SMALL[a.dtype.name]:
+        return _xla(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    call = jax.ffi.ffi_call("flambeau_product", jax.ShapeDtypeStruct(result.shape, result.dtype))
+    return call(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+choice(_product_p, _native, _xla, lambda a, b, c, **_: min(*a, *b) > 0)
+
+
+def product(a: jax.Array, b: jax.Array, transpose_a: bool = False, transpose_b: bool = False) -> jax.Array:
+    """`a @ b` with all of the dtype's digits; `transpose_a`, `transpose_b` take the matrices transposed."""
+    return _product_p.bind(jnp.asarray(a), jnp.asarray(b), transpose_a=transpose_a, transpose_b=transpose_b)
