@@ -39,7 +39,7 @@ class CompiledNode(Node):
         return [*self.saved, *filled]
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        made = self.program.run(*self._arguments(cotangents))
+        made = self.program(*self._arguments(cotangents))
         return [made[i] for i in self.positions]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:

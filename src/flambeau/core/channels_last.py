@@ -4,15 +4,23 @@ Arrays are `(N, C, *spatial)` wherever one looks, but the native convolutions ta
 runs a jaxpr and keeps what a convolution gave in that order through everything that does not care: it computes elementwise
 operators, reductions, windows, padding, slices and concatenations on the turned arrays, with their parameters turned as
 well. Whatever else comes along gets its array turned back. What this leaves to XLA are transposes that cancel.
+
+Without `compile`, every operator is a program of its own. There an image that a convolution gave is an array whose layout
+in memory is channels-last (`held` knows which are), and the programs that it enters give such arrays, too.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Format, Layout
 from jax.extend.core import Literal
+
+from .. import native
 
 _IMAGES = ("flambeau_convolution", "flambeau_convolution_input")  # primitives that give images
 
@@ -153,3 +161,55 @@ def _turned(equation: Any, given: list[Any], ndim: int) -> list[Any] | None:
         made = primitive.bind(*map(_turn, given), **{**params, "axes": tuple(sorted(places.index(d) for d in axes))})
         return [made if left == sorted(left) else jnp.transpose(made, [left.index(d) for d in sorted(left)])]
     return None
+
+
+# ---------------------------------------------------------------- arrays that lie channels-last in memory
+
+held: dict[int, Any] = {}  # id of an array -> a weak reference to it
+
+
+def _hold(array: Any) -> None:
+    key = id(array)
+    held[key] = weakref.ref(array, lambda _: held.pop(key, None))
+
+
+def images_among(arrays: Sequence[Any], makes_images: bool) -> tuple[bool, ...] | None:
+    """Which arguments of a program lie channels-last, or None if it is to run as it is.
+
+    `makes_images` says that the program has convolutions.
+    """
+    found = tuple([id(array) in held for array in arrays])
+    if not any(found):
+        image = next((a for a in arrays if getattr(a, "ndim", 0) > 2), None) if makes_images else None
+        if image is None or isinstance(image, jax.core.Tracer):
+            return None
+        if next(iter(image.devices())).platform != "cpu" or not native.serves(image.dtype):
+            return None
+    return None if any(isinstance(a, jax.core.Tracer) for a in arrays) else found
+
+
+def layout_program(function: Callable[..., Any], arrays: Sequence[Any], turned: tuple[bool, ...]) -> Callable[..., Any]:
+    """`function` under `jax.jit`, for arguments of which some lie channels-last; its images do, too."""
+    jaxpr = jax.make_jaxpr(function)(*arrays)
+    made: list[Any] = []
+
+    def run(*given: Any) -> tuple[Any, ...]:
+        values = [Turned(_turn(a)) if t else a for a, t in zip(given, turned, strict=True)]
+        made[:] = _run(jaxpr.jaxpr, jaxpr.consts, values)
+        return tuple(map(_back, made))
+
+    several = len(jax.tree_util.tree_leaves(jax.eval_shape(run, *arrays))) > 1 or isinstance(
+        jax.eval_shape(function, *arrays), tuple
+    )
+    one = jax.sharding.SingleDeviceSharding(next(a for a in arrays if hasattr(a, "devices")).devices().pop())
+    formats = tuple(Format(Layout(order(v.array.ndim)), one) if isinstance(v, Turned) else None for v in made)
+    compiled = jax.jit(run, out_shardings=formats)
+
+    def call(*given: Any) -> Any:
+        results = compiled(*given)
+        for result, form in zip(results, formats, strict=True):
+            if form is not None:
+                _hold(result)
+        return results if several else results[0]
+
+    return call

@@ -83,8 +83,17 @@ def _strong(value: Any) -> Any:
 class Operator:
     """What `@operator` keeps of a declaration: the array function, and its compiled programs by static arguments."""
 
-    def __init__(self, function: Callable[..., Any], promote: str | None, returns: Any, grad: Any, space: str = ""):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        promote: str | None,
+        returns: Any,
+        grad: Any,
+        space: str = "",
+        images: bool = False,
+    ):
         self.function = function
+        self.images = images
         self.name = function.__name__.lstrip("_")
         named = space + self.name
         self.promote = promote
@@ -103,7 +112,7 @@ class Operator:
             bad = next((p[1] for p in key if not isinstance(p, int) and not _hashable(p[1])), None)
             raise TypeError(f"{self.name}(): unexpected argument of type {type(bad).__name__}") from None
         if found is None:
-            found = self.programs[key] = Program(self._flat(key), self.name, self._label(key))
+            found = self.programs[key] = Program(self._flat(key), self.name, self._label(key), self.images)
         return found
 
     def _label(self, key: tuple[Any, ...]) -> str | Callable[[list[Any]], str]:
@@ -300,7 +309,7 @@ def _lift(op: Operator) -> Callable[..., Any]:
         program = programs.get(key) or op.program(key)
         arrays, taped = _arrays(name, dynamic)
         try:
-            out = program.run(*arrays)
+            out = program(*arrays)
         except Exception as error:
             better = op.describe(error, arrays)
             if better is error:
@@ -330,7 +339,7 @@ def inplace_form(op: Operator, name: str) -> Callable[..., Any]:
         program = op.write_program(key)
         arrays, taped = _arrays(name, dynamic)
         try:
-            out = program.run(*arrays)
+            out = program(*arrays)
         except Exception as error:
             better = op.describe(error, arrays)
             if better is error:
@@ -432,11 +441,15 @@ def operator(
     public: tuple[str, ...] = ("torch",),
     returns: tuple[str, ...] | None = None,
     grad: str | Callable[..., str] | None = None,
+    images: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean."""
+    """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
+
+    `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
+    """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        op = Operator(function, promote, returns, grad, "linalg_" if public == ("linalg",) else "")
+        op = Operator(function, promote, returns, grad, "linalg_" if public == ("linalg",) else "", images)
         call = _lift(op)
         name = function.__name__
         _publish(name, call, public)

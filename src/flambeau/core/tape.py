@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import geometry
+from . import channels_last, geometry
 from .geometry import Geometry
 
 Edge = tuple[Any, int]
@@ -39,15 +39,31 @@ def is_differentiable(np_dtype: np.dtype) -> bool:
 class Program:
     """A pure array function under `jax.jit`, with its derivatives, each compiled once."""
 
-    __slots__ = ("function", "name", "label", "run", "_derivatives", "_uses", "__weakref__")
+    __slots__ = ("function", "name", "label", "run", "makes_images", "_derivatives", "_layouts", "_uses", "__weakref__")
 
-    def __init__(self, function: Callable[..., Any], name: str, label: Any = None):
+    def __init__(self, function: Callable[..., Any], name: str, label: Any = None, makes_images: bool = False):
         self.function = function
         self.name = name
         self.label = label  # what the nodes of its calls are called: a text, or a function of the arrays
         self.run = jax.jit(function, inline=True)
+        self.makes_images = makes_images  # whether it has convolutions
         self._derivatives: dict[Any, Program] = {}
+        self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}
+
+    def __call__(self, *arrays: Any) -> Any:
+        if channels_last.held or self.makes_images:
+            turned = channels_last.images_among(arrays, self.makes_images)
+            if turned is not None:
+                return self._by_layout(turned, arrays)(*arrays)
+        return self.run(*arrays)
+
+    def _by_layout(self, turned: tuple[bool, ...], arrays: Sequence[Any]) -> Callable[..., Any]:
+        key = (turned, tuple([(getattr(a, "shape", None), getattr(a, "dtype", type(a))) for a in arrays]))
+        found = self._layouts.get(key)
+        if found is None:
+            found = self._layouts[key] = channels_last.layout_program(self.function, arrays, turned)
+        return found
 
     def uses(self, arguments: Sequence[Any]) -> frozenset[int]:
         """Which arguments' values matter for the result (the gradient of a sum does not depend on what was summed)."""
@@ -66,7 +82,9 @@ class Program:
         """The program from (arguments, cotangents of the outputs `given`) to the gradients of the arguments `wanted`."""
         found = self._derivatives.get((wanted, given))
         if found is None:
-            found = self._derivatives[wanted, given] = Program(self._pullback(wanted, given), self.name + "Backward")
+            found = self._derivatives[wanted, given] = Program(
+                self._pullback(wanted, given), self.name + "Backward", makes_images=self.makes_images
+            )
         return found
 
     def _pullback(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Callable[..., Any]:
@@ -158,7 +176,7 @@ class OperatorNode(Node):
         return self.program.derivative(self.wanted, given)
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        run = self._derivative(cotangents).run
+        run = self._derivative(cotangents)
         return run(*self.saved, *(c for c in cotangents if c is not None))
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
@@ -179,7 +197,7 @@ class OperatorNode(Node):
 
 def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge | None]) -> list[Taped]:
     """Run a program on arrays of which some have edges, and record it."""
-    made = program.run(*arguments)
+    made = program(*arguments)
     made = made if isinstance(made, tuple) else (made,)
     live = {i: e for i, e in sorted(edges.items()) if e is not None}
     if live:
