@@ -27,7 +27,8 @@ import flambeau as fb
 from flambeau.core.tensor import Tensor, wrap
 
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128)
-SAMPLES = int(os.environ.get("FLAMBEAU_SAMPLES", "60"))  # at most so many sample inputs of an operator and dtype
+ALL = 60
+SAMPLES = int(os.environ.get("FLAMBEAU_SAMPLES", ALL))  # at most so many sample inputs of an operator and dtype
 TOLERANCES = {  # relative, absolute
     np.dtype(np.float64): (1e-7, 1e-8),
     np.dtype(np.complex128): (1e-7, 1e-8),
@@ -461,10 +462,10 @@ PARTS, PER_PART = 6, 25
 def test_operator(key: str) -> None:
     found, used = sweep(key)
     assert not found, f"{len(found)} differences:\n" + "\n".join(found[:20])
-    gone = [
+    gone = [  # told only by a whole sweep: a known difference may lie in samples that were not taken
         d for d in DIFFERENCES.get(key, ()) if d.what in ("forward", "gradient", "in-place", "all") and d not in used
     ]
-    assert not gone, f"known differences of {key} that are none any more: {[d.reason for d in gone]}"
+    assert not gone or SAMPLES < ALL, f"known differences of {key} that are none any more: {[d.reason for d in gone]}"
 
 
 @pytest.mark.parametrize("part", range(PARTS))

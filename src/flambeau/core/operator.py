@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import dtypes
+from . import channels_last, dtypes
 from .grad_mode import no_grad
 from .grad_mode import state as grad_state
 from .return_types import return_type
@@ -296,7 +296,7 @@ _new = object.__new__
 def _lift(op: Operator) -> Callable[..., Any]:
     """The function on Tensors."""
     quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
-    programs = op.programs
+    programs, held, images = op.programs, channels_last.held, op.images
 
     @functools.wraps(op.function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -309,7 +309,7 @@ def _lift(op: Operator) -> Callable[..., Any]:
         program = programs.get(key) or op.program(key)
         arrays, taped = _arrays(name, dynamic)
         try:
-            out = program(*arrays)
+            out = program(*arrays) if held or images else program.run(*arrays)
         except Exception as error:
             better = op.describe(error, arrays)
             if better is error:
