@@ -291,3 +291,9 @@ def test_module_compile() -> None:
         close({"out": other(x).detach().numpy()}, {"out": plain(x).detach().numpy()})
     model(x).sum().backward()
     assert model[0].weight.grad is not None and list(model.state_dict()) == ["0.weight", "0.bias"]
+
+
+def test_results_keep_their_containers() -> None:
+    made = fb.compile(lambda x: {"z": x, "a": (x + 1, None, [2])})(fb.ones(2))
+    assert list(made) == ["z", "a"] and made["a"][1] is None and made["a"][2] == [2]
+    assert fb.compile(lambda x: None)(fb.ones(2)) is None and fb.compile(lambda x: ())(fb.ones(2)) == ()

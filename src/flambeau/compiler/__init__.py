@@ -1,4 +1,4 @@
-"""`compile`: a Python function with state becomes XLA programs, one for each signature."""
+"""`compile`: a Python function with state becomes XLA programs, one for each signature; `export` and `jax_function`."""
 
 from .compiled import Compiled, CompileError, Explanation, compile, explain, is_compiling, reset
 

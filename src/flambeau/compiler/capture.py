@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..core import tree
 from ..core.autograd import grad as tape_grad
 from ..core.grad_mode import state as grad_state
 from ..core.storage import Storage
@@ -150,7 +151,7 @@ class Capture:
         for i, stand_in in enumerate(self.stand_ins):
             if i not in bound and self.tensors[i]._view is None and stand_in._view is None:
                 self.homes.setdefault(stand_in._storage, i)
-        results, self.result_tree = jax.tree_util.tree_flatten(result)
+        results, self.result_tree = tree.flatten(result)
         self.results = [self._leaf(leaf) for leaf in results]
         self.grads = [
             (tensor, None if tensor._grad is None else self._recipe(tensor._grad))

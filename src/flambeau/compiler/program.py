@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from .. import native
-from ..core import channels_last
+from ..core import channels_last, tree
 from ..core.autograd import backward as tape_backward
 from ..core.grad_mode import state as grad_state
 from ..core.storage import Storage
@@ -77,7 +77,7 @@ class TracedProgram:
         self.recipes = capture.recipes
         self.results = capture.results
         self.result_tree = capture.result_tree
-        lone = jax.tree_util.treedef_is_leaf(capture.result_tree) and capture.results and capture.results[0][0]
+        lone = capture.result_tree is tree.LEAF and capture.results[0][0]
         self.single = capture.results[0][1] if lone else None
         self.attributes = capture.attributes
         self.argument_inputs = capture.inputs
@@ -368,9 +368,7 @@ class TracedProgram:
             self._set_edges(tensors, node)
         if self.single is not None:
             return made[self.single]
-        return jax.tree_util.tree_unflatten(
-            self.result_tree, [made[n] if is_made else n for is_made, n in self.results]
-        )
+        return tree.unflatten([made[n] if is_made else n for is_made, n in self.results], self.result_tree)
 
     def _first(self, inputs: list[Any]) -> Any:
         """The first run, which compiles. If it fails, what the trace has begun is taken back."""

@@ -14,8 +14,8 @@ from ..core.function import Function
 from ..core.grad_mode import no_grad, state
 from ..core.operator import namespaces
 from ..core.tensor import Tensor, wrap
+from ..core.tree import Spec, flatten, spread, unflatten
 from .region import Exit, Logical, Region, Transform, inside, map_pairs, restore, run, zeros
-from .tree import Spec, flatten, spread, unflatten
 
 NEEDS_VALUES = (
     jax.errors.ConcretizationTypeError,

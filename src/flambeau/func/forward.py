@@ -13,10 +13,10 @@ import numpy as np
 from ..core.grad_mode import no_grad
 from ..core.tape import is_differentiable
 from ..core.tensor import Tensor, wrap
+from ..core.tree import flatten, unflatten
 from .batching import vmap
 from .region import Exit, Logical, Region, Transform, forget_tape, inside, put_value, run, zeros, zeros_like
 from .reverse import _split, _tensors_only, basis, jacrev, numbers_of, replaced
-from .tree import flatten, unflatten
 
 
 class DualRegion(Region):

@@ -19,9 +19,9 @@ from ..core.autograd import grad as tape_grad
 from ..core.grad_mode import enable_grad, is_grad_enabled, state
 from ..core.tape import Edge, Node, is_differentiable
 from ..core.tensor import Tensor, wrap
+from ..core.tree import Spec, flatten, unflatten
 from .batching import vmap
 from .region import Root, zeros_like
-from .tree import Spec, flatten, unflatten
 
 
 class Scope:
