@@ -14,7 +14,6 @@
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
-#pragma GCC diagnostic ignored "-Wpsabi"  // vectors are handed to inlined functions only
 #endif
 
 #define PUBLIC extern "C" __attribute__((visibility("default")))
@@ -29,59 +28,32 @@ namespace {
 
 using Numbers = ffi::Span<const int64_t>;
 
-constexpr int64_t small_problem = 1 << 16;  // comparisons: fewer are made by the thread that asks
+constexpr int64_t small_problem = 1 << 18;  // comparisons: fewer are made by the thread that asks
 
 int members_for(int64_t work) { return work < small_problem ? 1 : num_threads(); }
 
-// ---------------------------------------------------------------- vectors
+// ---------------------------------------------------------------- numbers
 
 struct BFloat16 {
   uint16_t bits;
 };
 
-template <int W>
-struct Lanes {
-  typedef float Floats __attribute__((vector_size(4 * W)));
-  typedef int32_t Places __attribute__((vector_size(4 * W)));
-  typedef uint32_t Words __attribute__((vector_size(4 * W)));
-  typedef uint16_t Halves __attribute__((vector_size(2 * W)));
-};
+INLINED float widened(float v) { return v; }
 
-template <int W>
-INLINED void load(typename Lanes<W>::Floats& v, const float* from) {
-  std::memcpy(&v, from, sizeof v);
+INLINED float widened(BFloat16 v) {
+  const uint32_t word = uint32_t{v.bits} << 16;
+  float result;
+  std::memcpy(&result, &word, sizeof result);
+  return result;
 }
 
-template <int W>
-INLINED void load(typename Lanes<W>::Floats& v, const BFloat16* from) {
-  typename Lanes<W>::Halves halves;
-  std::memcpy(&halves, from, sizeof halves);
-  const auto words = __builtin_convertvector(halves, typename Lanes<W>::Words) << 16;
-  std::memcpy(&v, &words, sizeof v);
-}
+INLINED void narrow(float v, float* to) { *to = v; }
 
-template <int W>
-INLINED void store(float* to, const typename Lanes<W>::Floats& v) {
-  std::memcpy(to, &v, sizeof v);
-}
-
-template <int W>
-INLINED void store(BFloat16* to, const typename Lanes<W>::Floats& v) {
-  typename Lanes<W>::Words words;
-  std::memcpy(&words, &v, sizeof words);
-  const auto rounded = (words + 0x7fff + ((words >> 16) & 1)) >> 16;  // to the nearest, ties to even
-  const auto quiet = (words >> 16) | 64;                              // rounding could turn a NaN into an infinity
-  const typename Lanes<W>::Words chosen = v != v ? quiet : rounded;
-  const auto halves = __builtin_convertvector(chosen, typename Lanes<W>::Halves);
-  std::memcpy(to, &halves, sizeof halves);
-}
-
-// `work(c)` for the first channels of blocks of W that cover all of them. The last block may overlap the one before.
-template <int W, class Work>
-INLINED void blocks(int64_t channels, const Work& work) {
-  int64_t c = 0;
-  for (; c + W <= channels; c += W) work(c);
-  if (c < channels) work(channels - W);
+INLINED void narrow(float v, BFloat16* to) {
+  uint32_t word;
+  std::memcpy(&word, &v, sizeof word);
+  const uint32_t rounded = word + 0x7fff + ((word >> 16) & 1);  // to the nearest, ties to even
+  to->bits = static_cast<uint16_t>((v != v ? word | 0x400000 : rounded) >> 16);  // rounding can turn NaN into infinity
 }
 
 // ---------------------------------------------------------------- windows
@@ -125,108 +97,132 @@ struct Holders {
   std::vector<int64_t> first, windows;
 };
 
-// ---------------------------------------------------------------- a row of windows
+// ---------------------------------------------------------------- the channels of a pixel
+
+// The compiler makes vectors of these loops over the channels. They take up to `group` elements of a window at a time, so
+// that what is found stays in registers between them.
+constexpr int group = 4;
 
 // PyTorch's rule: a later element wins where it is greater or NaN, so the first of equal ones stays.
-template <int W, bool with_places, class T>
-INLINED void max_row(const Pool& p, int64_t row, const T* x, T* y, int32_t* places) {
-  using Lane = Lanes<W>;
-  const int64_t oh = row % p.h.count, od = row / p.h.count % p.d.count, n = row / p.h.count / p.d.count;
-  x += n * p.d.size * p.h.size * p.w.size * p.channels;
-  const int64_t d0 = p.d.begin(od), d1 = p.d.end(od), h0 = p.h.begin(oh), h1 = p.h.end(oh);
-  for (int64_t ow = 0; ow < p.w.count; ++ow) {
-    const int64_t w0 = p.w.begin(ow), w1 = p.w.end(ow), out = (row * p.w.count + ow) * p.channels;
-    blocks<W>(p.channels, [&](int64_t c) INLINED_CALL {
-      const int32_t start = static_cast<int32_t>((d0 * p.h.size + h0) * p.w.size + w0);
-      typename Lane::Floats best;
-      load<W>(best, x + start * p.channels + c);
-      typename Lane::Places at = typename Lane::Places{} + start;
-      for (int64_t d = d0; d < d1; d += p.d.step) {
-        for (int64_t h = h0; h < h1; h += p.h.step) {
-          const int64_t line = (d * p.h.size + h) * p.w.size;
-          for (int64_t w = w0; w < w1; w += p.w.step) {
-            typename Lane::Floats v;
-            load<W>(v, x + (line + w) * p.channels + c);
-            const typename Lane::Places better = (v > best) | (v != v);
-            best = better ? v : best;
-            if (with_places) at = better ? typename Lane::Places{} + static_cast<int32_t>(line + w) : at;
-          }
-        }
-      }
-      store<W>(y + out + c, best);
-      if (with_places) std::memcpy(places + out + c, &at, sizeof at);
-    });
+template <int K, bool fresh, bool with_places, class T>
+INLINED void max_group(const T* __restrict x, const int32_t* __restrict where, int64_t channels, float* __restrict best,
+                       int32_t* __restrict at) {
+  const T* pixels[K];
+  int32_t places[K];  // copies: for all that the compiler knows, `where` changes with `at`
+  for (int k = 0; k < K; ++k) places[k] = where[k], pixels[k] = x + where[k] * channels;
+  for (int64_t c = 0; c < channels; ++c) {
+    float found = fresh ? widened(pixels[0][c]) : best[c];
+    int32_t place = fresh ? places[0] : with_places ? at[c] : 0;
+    for (int k = fresh; k < K; ++k) {
+      const float v = widened(pixels[k][c]);
+      const bool better = (v > found) | (v != v);
+      found = better ? v : found;
+      if (with_places) place ^= (place ^ places[k]) & -int32_t{better};  // a choice here would make branches of both
+    }
+    best[c] = found;
+    if (with_places) at[c] = place;
   }
 }
 
-// A row of the plane: what the windows that hold an element say of it, added up. No two threads write one element.
-template <int W, class T>
-INLINED void put_row(const Pool& p, const Holders& hd, const Holders& hh, const Holders& hw, int64_t row, const T* g,
-                     const int32_t* places, T* x) {
-  using Lane = Lanes<W>;
-  const int64_t h = row % p.h.size, d = row / p.h.size % p.d.size, n = row / p.h.size / p.d.size;
-  const int64_t line = (d * p.h.size + h) * p.w.size;
-  for (int64_t w = 0; w < p.w.size; ++w) {
-    const int32_t here = static_cast<int32_t>(line + w);
-    T* to = x + (row * p.w.size + w) * p.channels;
-    blocks<W>(p.channels, [&](int64_t c) INLINED_CALL {
-      typename Lane::Floats sum = {};
-      for (int64_t i = hd.first[d]; i < hd.first[d + 1]; ++i) {
-        for (int64_t j = hh.first[h]; j < hh.first[h + 1]; ++j) {
-          const int64_t outer = ((n * p.d.count + hd.windows[i]) * p.h.count + hh.windows[j]) * p.w.count;
-          for (int64_t k = hw.first[w]; k < hw.first[w + 1]; ++k) {
-            const int64_t from = (outer + hw.windows[k]) * p.channels + c;
-            typename Lane::Floats v;
-            typename Lane::Places at;
-            load<W>(v, g + from);
-            std::memcpy(&at, places + from, sizeof at);
-            sum += at == here ? v : typename Lane::Floats{};
-          }
-        }
-      }
-      store<W>(to + c, sum);
-    });
+template <int K, bool fresh, class T>
+INLINED void put_group(const T* __restrict g, const int32_t* __restrict at, const int64_t* __restrict from, int32_t here,
+                       int64_t channels, float* __restrict sum) {
+  for (int64_t c = 0; c < channels; ++c) {
+    float total = fresh ? 0.0f : sum[c];
+    for (int k = 0; k < K; ++k) total += at[from[k] + c] == here ? widened(g[from[k] + c]) : 0.0f;
+    sum[c] = total;
   }
 }
 
-// ---------------------------------------------------------------- compiled for each kind of processor
-
-// `work` with the widest vectors that the channels fill.
+// `work(K, fresh, start)` for groups of K that cover `count` elements.
 template <class Work>
-INLINED void with_lanes(int64_t channels, const Work& work) {
-  if (channels >= 16) return work(std::integral_constant<int, 16>());
-  if (channels >= 8) return work(std::integral_constant<int, 8>());
-  if (channels >= 4) return work(std::integral_constant<int, 4>());
-  work(std::integral_constant<int, 1>());
+INLINED void in_groups(int64_t count, const Work& work) {
+  using std::integral_constant;
+  const auto some = [&](auto fresh, int64_t start, int64_t n) INLINED_CALL {
+    if (n >= 4) return work(integral_constant<int, 4>(), fresh, start);
+    if (n == 3) return work(integral_constant<int, 3>(), fresh, start);
+    if (n == 2) return work(integral_constant<int, 2>(), fresh, start);
+    work(integral_constant<int, 1>(), fresh, start);
+  };
+  some(std::true_type(), 0, count);
+  for (int64_t start = group; start < count; start += group) some(std::false_type(), start, count - start);
 }
+
+// Where sums and maxima of single precision are made: in the result itself, or in `space`.
+INLINED float* scratch(float* result, std::vector<float>&) { return result; }
+INLINED float* scratch(BFloat16*, std::vector<float>& space) { return space.data(); }
 
 template <class T>
-INLINED void max_rows_of(const Pool& p, int64_t row, int64_t last, const T* x, T* y, int32_t* places) {
-  with_lanes(p.channels, [&](auto lanes) INLINED_CALL {
-    for (; row < last; ++row) {
-      if (places) {
-        max_row<lanes, true>(p, row, x, y, places);
-      } else {
-        max_row<lanes, false>(p, row, x, y, places);
-      }
-    }
-  });
+INLINED void finish(const float* made, int64_t channels, T* result) {
+  if (std::is_same<T, float>::value) return;
+  for (int64_t c = 0; c < channels; ++c) narrow(made[c], result + c);
 }
 
+// ---------------------------------------------------------------- rows of pixels
+
+template <bool with_places, class T>
+INLINED void max_rows_of(const Pool& p, int64_t row, int64_t last, const T* x, T* y, int32_t* places) {
+  std::vector<int32_t> where;
+  std::vector<float> space(p.channels);
+  for (; row < last; ++row) {
+    const int64_t oh = row % p.h.count, od = row / p.h.count % p.d.count, n = row / p.h.count / p.d.count;
+    const T* plane = x + n * p.d.size * p.h.size * p.w.size * p.channels;
+    for (int64_t ow = 0; ow < p.w.count; ++ow) {
+      where.clear();
+      for (int64_t d = p.d.begin(od); d < p.d.end(od); d += p.d.step) {
+        for (int64_t h = p.h.begin(oh); h < p.h.end(oh); h += p.h.step) {
+          for (int64_t w = p.w.begin(ow); w < p.w.end(ow); w += p.w.step) {
+            where.push_back(static_cast<int32_t>((d * p.h.size + h) * p.w.size + w));
+          }
+        }
+      }
+      const int64_t out = (row * p.w.count + ow) * p.channels;
+      float* best = scratch(y + out, space);
+      in_groups(where.size(), [&](auto k, auto fresh, int64_t start) INLINED_CALL {
+        max_group<k, fresh, with_places>(plane, where.data() + start, p.channels, best, with_places ? places + out : nullptr);
+      });
+      finish(best, p.channels, y + out);
+    }
+  }
+}
+
+// What the windows that hold an element say of it, added up. No two threads write one element.
 template <class T>
 INLINED void put_rows_of(const Pool& p, const Holders& hd, const Holders& hh, const Holders& hw, int64_t row, int64_t last,
                          const T* g, const int32_t* places, T* x) {
-  with_lanes(p.channels, [&](auto lanes) INLINED_CALL {
-    for (; row < last; ++row) put_row<lanes>(p, hd, hh, hw, row, g, places, x);
-  });
+  std::vector<int64_t> from;
+  std::vector<float> space(p.channels);
+  for (; row < last; ++row) {
+    const int64_t h = row % p.h.size, d = row / p.h.size % p.d.size, n = row / p.h.size / p.d.size;
+    for (int64_t w = 0; w < p.w.size; ++w) {
+      from.clear();
+      for (int64_t i = hd.first[d]; i < hd.first[d + 1]; ++i) {
+        for (int64_t j = hh.first[h]; j < hh.first[h + 1]; ++j) {
+          const int64_t outer = ((n * p.d.count + hd.windows[i]) * p.h.count + hh.windows[j]) * p.w.count;
+          for (int64_t k = hw.first[w]; k < hw.first[w + 1]; ++k) from.push_back((outer + hw.windows[k]) * p.channels);
+        }
+      }
+      T* to = x + (row * p.w.size + w) * p.channels;
+      if (from.empty()) {
+        std::memset(static_cast<void*>(to), 0, p.channels * sizeof(T));
+        continue;
+      }
+      const int32_t here = static_cast<int32_t>((d * p.h.size + h) * p.w.size + w);
+      float* sum = scratch(to, space);
+      in_groups(from.size(), [&](auto k, auto fresh, int64_t start) INLINED_CALL {
+        put_group<k, fresh>(g, places, from.data() + start, here, p.channels, sum);
+      });
+      finish(sum, p.channels, to);
+    }
+  }
 }
 
 VECTORISED void max_rows(const Pool& p, int64_t row, int64_t last, const float* x, float* y, int32_t* places) {
-  max_rows_of(p, row, last, x, y, places);
+  places ? max_rows_of<true>(p, row, last, x, y, places) : max_rows_of<false>(p, row, last, x, y, places);
 }
 
 VECTORISED void max_rows(const Pool& p, int64_t row, int64_t last, const BFloat16* x, BFloat16* y, int32_t* places) {
-  max_rows_of(p, row, last, x, y, places);
+  places ? max_rows_of<true>(p, row, last, x, y, places) : max_rows_of<false>(p, row, last, x, y, places);
 }
 
 VECTORISED void put_rows(const Pool& p, const Holders& hd, const Holders& hh, const Holders& hw, int64_t row, int64_t last,

@@ -1,17 +1,9 @@
-"""Pooling.
-
-A pool works along one dimension after the other. Along a dimension, the windows are a static table of positions
-(`_Windows`), and what is pooled is the table's columns: the first element of every window, the second, and so on,
-each a strided slice. So one mechanism serves maximum and sum, any number of dimensions, regular and adaptive
-windows, padding, dilation and ceil_mode; and since a maximum is a chain of strict comparisons in row-major order, its
-gradient goes to the first maximum, as PyTorch's does.
-"""
+"""Pooling. What pools is in `native/pooling.py` and `native/xla_pooling.py`; here are PyTorch's operators."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -23,67 +15,9 @@ from ..core.operator import Array, composite, operator
 from ..core.random import draw
 from ..core.tensor import wrap
 from ..core.tracing import host_value
+from ..native.pooling import max_pooled
+from ..native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
 from .layer_support import on_host, require_floating, type_name, wide
-
-_UNROLLED = 32  # longer windows are gathered instead of sliced column by column
-
-
-@dataclass(frozen=True)
-class _Windows:
-    """Positions in a dimension of `size` elements: `positions[o, j]` is element j of window o, if `valid[o, j]`."""
-
-    size: int
-    positions: np.ndarray
-    valid: np.ndarray
-
-    @property
-    def count(self) -> int:
-        return self.positions.shape[0]
-
-    @property
-    def length(self) -> int:
-        return self.positions.shape[1]
-
-    @property
-    def tiles(self) -> bool:
-        """Whether the windows lie side by side and cover the first elements without a gap."""
-        return bool(self.valid.all() and (self.positions.ravel() == np.arange(self.positions.size)).all())
-
-    def column(self, array: jax.Array, axis: int, j: int, fill: Any) -> jax.Array:
-        """Element j of every window along `axis`; `fill` where the window has none."""
-        where = self.positions[:, j]
-        steps = np.diff(where)
-        step = int(steps[0]) if steps.size else 1
-        if step > 0 and (steps == step).all():
-            first, last = int(where[0]), int(where[-1])
-            before, after = max(-first, 0), max(last + 1 - self.size, 0)
-            if before or after:
-                config = [(0, 0, 0)] * array.ndim
-                config[axis] = (before, after, 0)
-                array = lax.pad(array, jnp.asarray(fill, array.dtype), config)
-            return lax.slice_in_dim(array, first + before, last + before + 1, step, axis)
-        taken = jnp.take(array, np.where(self.valid[:, j], where, 0), axis, mode="clip")
-        return jnp.where(_shaped(self.valid[:, j], array.ndim, axis), taken, jnp.asarray(fill, array.dtype))
-
-
-def _shaped(values: np.ndarray, ndim: int, axis: int) -> np.ndarray:
-    """A vector laid along one axis, for broadcasting."""
-    shape = [1] * ndim
-    shape[axis] = values.shape[0]
-    return values.reshape(shape)
-
-
-def _regular(size: int, kernel: int, stride: int, padding: int, dilation: int, count: int) -> _Windows:
-    positions = np.arange(count)[:, None] * stride - padding + np.arange(kernel)[None, :] * dilation
-    return _Windows(size, positions, (positions >= 0) & (positions < size))
-
-
-def _adaptive(size: int, count: int) -> _Windows:
-    starts = np.arange(count) * size // max(count, 1)
-    ends = -((-(np.arange(count) + 1) * size) // max(count, 1))
-    length = int((ends - starts).max()) if count else 1
-    positions = starts[:, None] + np.arange(length)[None, :]
-    return _Windows(size, positions, positions < ends[:, None])
 
 
 def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -92,73 +26,6 @@ def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: in
     if ceil_mode and (count - 1) * stride >= size + padding:
         count -= 1  # the last window must begin inside the input or its left padding
     return count
-
-
-# ---------------------------------------------------------------- folding windows
-
-
-def _sum_along(x: jax.Array, axis: int, windows: _Windows) -> jax.Array:
-    if windows.tiles and windows.length > 4:
-        tiled = lax.slice_in_dim(x, 0, windows.positions.size, axis=axis)
-        return tiled.reshape(*x.shape[:axis], windows.count, windows.length, *x.shape[axis + 1 :]).sum(axis + 1)
-    if windows.length <= _UNROLLED:
-        return sum(windows.column(x, axis, j, 0) for j in range(1, windows.length)) + windows.column(x, axis, 0, 0)
-    taken = jnp.take(x, np.where(windows.valid, windows.positions, 0), axis, mode="clip")
-    valid = windows.valid.reshape((1,) * axis + windows.valid.shape + (1,) * (x.ndim - axis - 1))
-    return jnp.where(valid, taken, jnp.zeros((), x.dtype)).sum(axis + 1)
-
-
-def _max_along(x: jax.Array, indices: jax.Array | None, axis: int, windows: _Windows) -> tuple[jax.Array, Any]:
-    """The maxima along `axis` and, if `indices` are carried, where in the plane they were."""
-    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    best = place = None
-    seen = np.zeros(windows.count, bool)  # whether the window has had an element so far
-    for j in range(windows.length):
-        value = windows.column(x, axis, j, lowest)
-        at = None if indices is None else windows.column(indices, axis, j, 0)
-        if best is None:
-            best, place = value, at
-        else:
-            better = (value > best) | (value != value)
-            fresh = windows.valid[:, j] & ~seen
-            if fresh.any():
-                better |= _shaped(fresh, x.ndim, axis)
-            if not windows.valid[:, j].all():
-                better &= _shaped(windows.valid[:, j], x.ndim, axis)
-            best = jnp.where(better, value, best)
-            place = None if at is None else jnp.where(better, at, place)
-        seen |= windows.valid[:, j]
-    return best, place
-
-
-def _long_max_along(x: jax.Array, indices: jax.Array | None, axis: int, windows: _Windows) -> tuple[jax.Array, Any]:
-    """`_max_along` for long windows: gather them and let XLA find the first maximum."""
-    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    table = np.where(windows.valid, windows.positions, 0)
-    valid = windows.valid.reshape((1,) * axis + windows.valid.shape + (1,) * (x.ndim - axis - 1))
-    taken = jnp.where(valid, jnp.take(x, table, axis, mode="clip"), jnp.asarray(lowest, x.dtype))
-    first_valid = jnp.asarray(_shaped(windows.valid.argmax(1), x.ndim, axis))
-    chosen = jnp.argmax(taken, axis + 1)
-    chosen = jnp.where(jnp.max(lax.stop_gradient(taken), axis + 1) == lowest, first_valid, chosen)
-    chosen = jnp.expand_dims(chosen, axis + 1)
-    best = jnp.take_along_axis(taken, chosen, axis + 1).squeeze(axis + 1)
-    if indices is None:
-        return best, None
-    places = jnp.take(indices, table, axis, mode="clip")
-    return best, jnp.take_along_axis(places, chosen, axis + 1).squeeze(axis + 1)
-
-
-def _max_pooled(x: jax.Array, windows: Sequence[_Windows], with_indices: bool) -> tuple[jax.Array, jax.Array | None]:
-    n = len(windows)
-    sizes = x.shape[-n:]
-    indices = None
-    if with_indices:
-        plane = lax.iota(jnp.int32, math.prod(sizes)).reshape(sizes)
-        indices = jnp.broadcast_to(plane, x.shape)
-    for axis, w in zip(range(x.ndim - 1, x.ndim - n - 1, -1), reversed(windows), strict=True):
-        along = _max_along if w.length <= _UNROLLED else _long_max_along
-        x, indices = along(x, indices, axis, w)
-    return x, None if indices is None else indices.astype(jnp.int64)
 
 
 # ---------------------------------------------------------------- arguments
@@ -184,7 +51,7 @@ def _require_planes(name: str, input: jax.Array, n: int) -> None:
 
 def _regular_windows(
     input: jax.Array, n: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, name: str
-) -> list[_Windows]:
+) -> list[Windows]:
     _require_planes(name, input, n)
     kernel = _per_dim(kernel, n, f"{name}: kernel_size")
     stride = kernel if stride is None or stride == () else _per_dim(stride, n, f"{name}: stride")
@@ -206,10 +73,10 @@ def _regular_windows(
             f"{name}: Given input size: ({'x'.join(map(str, (planes, *sizes)))}). Calculated output size: "
             f"({'x'.join(map(str, (planes, *counts)))}). Output size is too small"
         )
-    return [_regular(*each) for each in zip(sizes, kernel, stride, padding, dilation, counts, strict=True)]
+    return [regular(*each) for each in zip(sizes, kernel, stride, padding, dilation, counts, strict=True)]
 
 
-def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> list[_Windows]:
+def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> list[Windows]:
     if isinstance(output_size, tuple) and 1 < len(output_size) >= input.ndim:
         raise ValueError(
             f"{name}: the input should have at least {len(output_size) + 1} dimensions, got {list(input.shape)}"
@@ -220,25 +87,25 @@ def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> 
     counts = [s if w is None else w for s, w in zip(sizes, wanted, strict=True)]
     if any(c < 0 for c in counts):
         raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but got {counts}")
-    return [_adaptive(s, c) for s, c in zip(sizes, counts, strict=True)]
+    return [adaptive(s, c) for s, c in zip(sizes, counts, strict=True)]
 
 
 # ---------------------------------------------------------------- operators
 
 
-def _max_result(x: jax.Array, windows: list[_Windows], with_indices: bool) -> Any:
+def _max_result(x: jax.Array, windows: list[Windows], with_indices: bool) -> Any:
     if x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise NotImplementedError(f"\"max_pool\" not implemented for '{type_name(x)}'")
-    values, indices = _max_pooled(x, windows, with_indices)
-    return (values, indices) if with_indices else values
+    values, places = max_pooled(x, windows, with_indices)
+    return (values, places.astype(jnp.int64)) if with_indices else values
 
 
-def _averaged(input: jax.Array, windows: list[_Windows], divisors: Sequence[np.ndarray]) -> jax.Array:
+def _averaged(input: jax.Array, windows: list[Windows], divisors: Sequence[np.ndarray]) -> jax.Array:
     n = len(windows)
     x = wide(input) if jnp.issubdtype(input.dtype, jnp.inexact) else input
     for axis, w in zip(range(x.ndim - n, x.ndim), windows, strict=True):
-        x = _sum_along(x, axis, w)
-    divisor = math.prod(_shaped(d, n, i) for i, d in enumerate(divisors))
+        x = sum_along(x, axis, w)
+    divisor = math.prod(shaped(d, n, i) for i, d in enumerate(divisors))
     if jnp.issubdtype(x.dtype, jnp.integer):
         return lax.div(x, jnp.broadcast_to(jnp.asarray(divisor, x.dtype), x.shape))
     return (x / jnp.asarray(divisor, x.dtype)).astype(input.dtype)
