@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any
 
 RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
-_INSIDE = ("flambeau.core", "flambeau.ops", "flambeau.cli", "flambeau.drop_in")  # no module of torch's answers to these
+# No module of torch's answers to these.
+_INSIDE = tuple(f"flambeau.{name}" for name in ("checkpoint", "cli", "core", "drop_in", "native", "ops"))
 
 
 def _ours(name: str) -> str | None:
@@ -36,6 +37,12 @@ def _theirs(name: str) -> str:
 
 def _is_inside(name: str) -> bool:
     return any(name == root or name.startswith(root + ".") for root in _INSIDE)
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether a module's name is flambeau's own, and not something that it imports."""
+    home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return home is None or home.partition(".")[0] in ("flambeau", *RENAMED)
 
 
 def _modules() -> Iterator[ModuleType]:
@@ -120,8 +127,8 @@ def _nearest(parent: str, name: str) -> str | None:
     elsewhere: dict[str, str] = {}
     for module in _modules():
         if not _is_inside(module.__name__):
-            for public in vars(module):
-                if not public.startswith("_"):
+            for public, value in vars(module).items():
+                if not public.startswith("_") and _is_ours(value):
                     elsewhere.setdefault(public, f"{_theirs(module.__name__)}.{public}")
     if name in elsewhere:
         return elsewhere[name]

@@ -61,8 +61,9 @@ def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     if g.numel == 0:
         return g.strides if g.shape == shape else geometry.contiguous_strides(shape)
     runs: list[tuple[int, int]] = []  # (elements, innermost stride), from the front
-    for size, stride in zip(g.shape, g.strides, strict=True):
-        if size == 1:
+    last = len(g.shape) - 1
+    for dim, (size, stride) in enumerate(zip(g.shape, g.strides, strict=True)):
+        if size == 1 and dim != last:  # the last dimension's stride lives on, even where nothing steps by it
             continue
         if runs and runs[-1][1] == size * stride:
             runs[-1] = (runs[-1][0] * size, stride)
