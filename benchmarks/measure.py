@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gc
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -35,6 +37,31 @@ def interleaved(
     finally:
         gc.enable()
     return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def serve(step: Callable[[], object], look: Callable[[object], object], steps: int) -> None:
+    """A candidate's process: for each line that it reads, it runs a block of steps, looks at the last one's result, and
+    prints a step's seconds."""
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(steps):
+            result = step()
+        look(result)
+        print((time.perf_counter() - start) / steps, flush=True)
+
+
+def turns(processes: dict[str, subprocess.Popen[str]], rounds: int) -> dict[str, float]:
+    """Median seconds a step for each candidate, in a process of its own that `serve`s; they take turns, block by block."""
+    times: dict[str, list[float]] = {name: [] for name in processes}
+    for _ in range(rounds):
+        for name, process in processes.items():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            times[name].append(float(process.stdout.readline()))
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return {name: statistics.median(t) for name, t in times.items()}
 
 
 def row(what: str, figures: dict[str, float], unit: float = 1e6, digits: int = 1) -> str:

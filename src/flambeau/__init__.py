@@ -62,7 +62,13 @@ _HOMES = {
     "show_config": "core.config",
     "vmap": "func",
     "autocast": "amp",
+    "clear_autocast_cache": "amp.autocast_mode",
+    "get_autocast_dtype": "amp.autocast_mode",
+    "is_autocast_cache_enabled": "amp.autocast_mode",
     "is_autocast_enabled": "amp.autocast_mode",
+    "set_autocast_cache_enabled": "amp.autocast_mode",
+    "set_autocast_dtype": "amp.autocast_mode",
+    "set_autocast_enabled": "amp.autocast_mode",
     "GradScaler": "amp",
 }
 

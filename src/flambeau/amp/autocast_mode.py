@@ -1,55 +1,173 @@
-"""`autocast`: so far only where it is off."""
+"""`autocast`: a region in which matrix products and convolutions compute in a lower precision.
+
+`core/autocast.py` holds the tables of what is cast and does the casting; here it is switched on and off.
+"""
 
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from .. import cuda
+from ..core import dtypes
+from ..core.autocast import Policy, kept
 from ..core.devices import device
+from ..core.grad_mode import state as grad_state
+from ..core.tensor import Tensor
 
-__all__ = ["autocast", "is_autocast_available", "is_autocast_enabled"]
+__all__ = [
+    "autocast",
+    "clear_autocast_cache",
+    "custom_bwd",
+    "custom_fwd",
+    "get_autocast_dtype",
+    "is_autocast_available",
+    "is_autocast_cache_enabled",
+    "is_autocast_enabled",
+    "set_autocast_cache_enabled",
+    "set_autocast_dtype",
+    "set_autocast_enabled",
+]
+
+# The dtypes that each type of device may compute in; the first is the default.
+_LOWER = {
+    "cpu": (dtypes.bfloat16, dtypes.float16),
+    "cuda": (dtypes.float16, dtypes.bfloat16),
+    "tpu": (dtypes.bfloat16,),
+}
+
+
+class _Choices(threading.local):
+    """What is set in this thread; the policy that operators look at is made of it."""
+
+    def __init__(self) -> None:
+        self.dtypes = {name: allowed[0] for name, allowed in _LOWER.items()}
+        self.keeps = True
+
+
+_choices = _Choices()
+
+
+def _type(device_type: Any) -> str:
+    if not isinstance(device_type, str):
+        raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
+    return device(device_type).type
+
+
+def _on() -> dict[str, Any]:
+    policy = grad_state.autocast
+    return dict(policy.lower) if policy is not None else {}
+
+
+def _switch(device_type: str, enabled: bool) -> None:
+    on = _on()
+    on.pop(device_type, None)
+    if enabled:
+        on[device_type] = _choices.dtypes[device_type]
+    grad_state.autocast = Policy.of(on, _choices.keeps)
 
 
 def is_autocast_available(device_type: str) -> bool:
-    """Whether `autocast` can be switched on for this type of device: not yet for any."""
-    return False
+    """Whether `autocast` can be switched on for this type of device. RuntimeError for an unknown type."""
+    return _type(device_type) in _LOWER
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
-    """Whether `autocast` is on for this type of device: not yet for any."""
-    return False
+    """Whether `autocast` is on in this thread for this type of device."""
+    return _type(device_type) in _on()
+
+
+def set_autocast_enabled(device_type: Any, enabled: bool | None = None) -> None:
+    """Switch `autocast` on or off in this thread. The device type may be left out and is 'cuda' then."""
+    if enabled is None:
+        device_type, enabled = "cuda", device_type
+    _switch(_supported(_type(device_type)), bool(enabled))
+
+
+def get_autocast_dtype(device_type: str) -> dtypes.dtype:
+    """The dtype in which `autocast` lets this type of device compute. RuntimeError if it has none."""
+    return _choices.dtypes[_supported(_type(device_type))]
+
+
+def set_autocast_dtype(device_type: str, dtype: dtypes.dtype) -> None:
+    """Choose the dtype in which `autocast` lets this type of device compute, in this thread."""
+    name = _supported(_type(device_type))
+    _choices.dtypes[name] = dtype
+    if is_autocast_enabled(name):
+        _switch(name, True)
+
+
+def is_autocast_cache_enabled() -> bool:
+    """Whether a parameter that is cast is cast once for the whole region."""
+    return _choices.keeps
+
+
+def set_autocast_cache_enabled(enabled: bool) -> None:
+    """Choose whether a parameter that is cast is cast once for the whole region."""
+    _choices.keeps = bool(enabled)
+    grad_state.autocast = Policy.of(_on(), _choices.keeps)
+
+
+def clear_autocast_cache() -> None:
+    """Forget the casts of parameters. Leaving the outermost `autocast` does it."""
+    kept.casts.clear()
+
+
+def _supported(device_type: str) -> str:
+    if device_type not in _LOWER:
+        raise RuntimeError(f"unsupported scalarType: there is no autocast for device type {device_type!r}")
+    return device_type
 
 
 class autocast:
-    """Turned off, or for a GPU that is not there (with PyTorch's warning), it does nothing, as a context or a decorator.
+    """A context manager, and a decorator, in which a device's operators get inputs of the dtype that suits them.
 
-    Turned on it raises NotImplementedError: computing in lower precision is asked for with `module.to(torch.bfloat16)`.
+    Matrix products and convolutions get `dtype` (None: bfloat16 on the CPU, float16 on a GPU), losses and what else
+    wants precision get float32, all others what comes. Parameters keep their dtype, and gradients come in it. Regions
+    may be nested, also with `enabled=False`. `cache_enabled`: whether a parameter is cast once in the region.
+
+    For a GPU that is not there, or a dtype that is no lower precision, a UserWarning says so and nothing is cast.
+    Raises RuntimeError for an unknown type of device or one without autocast.
     """
 
     def __init__(
         self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
     ) -> None:
-        if not isinstance(device_type, str):
-            raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
-        self.device = device(device_type).type
+        self.device = _type(device_type)
+        self.fast_dtype = get_autocast_dtype(self.device) if dtype is None else dtype
+        self._cache_enabled = is_autocast_cache_enabled() if cache_enabled is None else cache_enabled
+        if not isinstance(self.fast_dtype, dtypes.dtype):
+            raise TypeError(f"autocast: dtype must be a dtype, not {type(dtype).__name__}")
         if enabled and self.device == "cuda" and not cuda.is_available():
             warnings.warn("CUDA is not available. Disabling autocast.", stacklevel=2)
             enabled = False
-        if enabled:
-            raise NotImplementedError(
-                f"autocast({device_type!r}) is not there yet: pass enabled=False, or convert the module and its inputs "
-                "with .to(torch.bfloat16)"
+        elif enabled and self.fast_dtype not in _LOWER[self.device]:
+            allowed = " and ".join(map(str, _LOWER[self.device]))
+            warnings.warn(
+                f"In {self.device.upper()} autocast, but the target dtype {self.fast_dtype} is not supported. Disabling "
+                f"autocast. It takes {allowed}.",
+                stacklevel=2,
             )
-        self._enabled = False
+            enabled = False
+        self._enabled = bool(enabled)
+        self._before: list[Any] = []
 
     def __enter__(self) -> autocast:
+        self._before.append((grad_state.autocast, dict(_choices.dtypes), _choices.keeps))
+        kept.nesting += 1
+        _choices.dtypes[self.device] = self.fast_dtype
+        _choices.keeps = self._cache_enabled
+        _switch(self.device, self._enabled)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        return None
+        grad_state.autocast, _choices.dtypes, _choices.keeps = self._before.pop()
+        kept.nesting -= 1
+        if not kept.nesting:
+            clear_autocast_cache()
 
     def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(func)
@@ -58,3 +176,54 @@ class autocast:
                 return func(*args, **kwargs)
 
         return inside
+
+
+# --- autograd.Function under autocast --------------------------------------------------------------------------------
+
+
+def _cast_to(value: Any, device_type: str, dtype: Any) -> Any:
+    if isinstance(value, Tensor):
+        wanted = value.is_floating_point() and value.dtype is not dtypes.float64 and value.device.type == device_type
+        return value.to(dtype) if wanted else value
+    if isinstance(value, dict):
+        return {_cast_to(k, device_type, dtype): _cast_to(v, device_type, dtype) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([_cast_to(v, device_type, dtype) for v in value])
+    return value
+
+
+def custom_fwd(fwd: Any = None, *, device_type: str, cast_inputs: Any = None) -> Any:
+    """Decorate `forward` of an `autograd.Function` that is to be used under `autocast`.
+
+    With `cast_inputs`, a dtype, floating tensors on the device (not float64) come in it, and autocast is off inside,
+    if it was on; without, `forward` runs as the region says. Its state is kept for `custom_bwd`.
+    """
+    if fwd is None:
+        return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
+    name = _type(device_type)
+
+    @functools.wraps(fwd)
+    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        ctx._dtype = get_autocast_dtype(name)
+        on = is_autocast_enabled(name)
+        ctx._fwd_used_autocast = on and cast_inputs is None
+        if not on or cast_inputs is None:
+            return fwd(ctx, *args, **kwargs)
+        with autocast(name, enabled=False):
+            return fwd(ctx, *_cast_to(args, name, cast_inputs), **_cast_to(kwargs, name, cast_inputs))
+
+    return forward
+
+
+def custom_bwd(bwd: Any = None, *, device_type: str) -> Any:
+    """Decorate `backward` of an `autograd.Function`: it runs with autocast as `forward`, under `custom_fwd`, ran."""
+    if bwd is None:
+        return functools.partial(custom_bwd, device_type=device_type)
+    name = _type(device_type)
+
+    @functools.wraps(bwd)
+    def backward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        with autocast(name, dtype=ctx._dtype, enabled=ctx._fwd_used_autocast):
+            return bwd(ctx, *args, **kwargs)
+
+    return backward

@@ -81,7 +81,7 @@ class Capture:
             self._collect(result, bound)
             return self.outputs
 
-        previous, before = grad_state.trace, (grad_state.grad, grad_state.inference)
+        previous, before = grad_state.trace, (grad_state.grad, grad_state.inference, grad_state.autocast)
         try:
             self.jaxpr = jax.make_jaxpr(traced)(*[self.tensors[i]._array if dense else self.tensors[i]._storage.value
                                                   for i, dense in self.inputs])  # fmt: skip
@@ -93,7 +93,7 @@ class Capture:
 
     def _end(self, trace: Any, modes: Any) -> None:
         grad_state.trace = trace
-        grad_state.grad, grad_state.inference = modes
+        grad_state.grad, grad_state.inference, grad_state.autocast = modes
         self.recorder.restore()
 
     # --- arguments ------------------------------------------------------------------------------------------------

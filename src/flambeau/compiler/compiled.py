@@ -94,7 +94,7 @@ class Compiled:
                 parts.append((_static(leaf), type(leaf)))
         if len({t._storage for t in tensors}) < len(tensors):
             parts.append(_sharing(tensors))
-        key = (treedef, tuple(parts), grad_state.grad, dtypes._default)
+        key = (treedef, tuple(parts), grad_state.grad, dtypes._default, grad_state.autocast)
         known = self.programs.get(key, ())
         reason = ""
         for program in known:
@@ -150,6 +150,8 @@ class Compiled:
         last = next(reversed(self.programs))
         if last[2] != key[2]:
             return f"grad mode is {'on' if key[2] else 'off'} now"
+        if last[4] != key[4]:
+            return f"autocast is {'on' if key[4] else 'off'} now, or of another dtype"
         if last[0] != key[0]:
             return "the arguments have another structure"
         changed = []
@@ -176,17 +178,17 @@ class Compiled:
 class _Quick:
     """A shorter way to the last program, for calls whose arguments are whole tensors off the tape, each with its own memory."""
 
-    __slots__ = ("default", "grad", "program", "specs")
+    __slots__ = ("autocast", "default", "grad", "program", "specs")
 
-    def __init__(self, program: TracedProgram, specs: list[Any], grad: bool, default: Any):
-        self.program, self.specs, self.grad, self.default = program, specs, grad, default
+    def __init__(self, program: TracedProgram, specs: list[Any], grad: bool, default: Any, autocast: Any):
+        self.program, self.specs, self.grad, self.default, self.autocast = program, specs, grad, default, autocast
 
     @classmethod
     def of(cls, program: TracedProgram, args: Any, key: Any) -> _Quick | None:
         plain = all(type(a) is Tensor and a._view is None and a._edge is None and a._base is None for a in args)
         if not plain or len({a._storage for a in args}) < len(args):
             return None
-        return cls(program, [(a._storage.shape, a._storage.dtype) for a in args], key[2], key[3])
+        return cls(program, [(a._storage.shape, a._storage.dtype) for a in args], *key[2:])
 
     def fits(self, args: Any) -> bool:
         state, specs = grad_state, self.specs
@@ -195,6 +197,7 @@ class _Quick:
             or state.trace is not None
             or state.transforms
             or state.grad is not self.grad
+            or state.autocast is not self.autocast
             or dtypes._default is not self.default
         ):
             return False

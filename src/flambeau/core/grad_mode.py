@@ -14,6 +14,7 @@ class _State(threading.local):
     inference = False
     transforms: Any = None  # the innermost of JAX's transforms (a Region, see func/) that this thread is in
     scope: Any = None  # the innermost of func.grad, func.vjp and their like that this thread is in
+    autocast: Any = None  # the Policy (see autocast.py) by which operators' inputs are cast now
     trace: Any = None  # the recorder of a trace (see tracing.py); here so that one look-up finds both
 
 

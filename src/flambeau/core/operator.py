@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import channels_last, dtypes
+from . import autocast, channels_last, dtypes
 from .grad_mode import no_grad
 from .grad_mode import state as grad_state
 from .return_types import return_type
@@ -300,6 +300,8 @@ def _lift(op: Operator) -> Callable[..., Any]:
 
     @functools.wraps(op.function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if (policy := grad_state.autocast) is not None and (rules := autocast.rule(policy, name)):
+            return autocast.call(policy, rules, call, args, kwargs)
         dynamic: Any = args
         key = None if kwargs else quick.get(len(args))
         if key is None or (optional and any(a is None for a in args)):
@@ -470,26 +472,27 @@ def composite(
     """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back."""
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        name = function.__name__
         parameters = inspect.signature(function).parameters
+        takes_out = "out" in parameters
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
+            if (policy := grad_state.autocast) is not None and (rules := autocast.rule(policy, name)):
+                return autocast.call(policy, rules, call, args, kwargs)
             if kwargs:
-                if "out" in kwargs:
+                if "out" in kwargs and not takes_out:
                     return _into_out(call, args, kwargs)
                 if not open_ended:
                     kwargs = {k if k in parameters else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
             return function(*args, **kwargs)
 
-        takes_out = "out" in parameters
-        made = function if takes_out else call
-        name = function.__name__
-        _publish(name, made, public)
-        _attach(made, _names(methods, name))
+        _publish(name, call, public)
+        _attach(call, _names(methods, name))
         for written in _names(inplace, name + "_"):
             _attach(_composite_inplace(function, written), (written,))
-        return made
+        return call
 
     return declare
 

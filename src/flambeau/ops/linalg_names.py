@@ -121,7 +121,7 @@ _LU = return_type("lu", ("LU", "pivots", "infos"))
 def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """`linalg.lu_factor`; with `get_infos` also zeros, or the positions of zero pivots."""
     both, pivots = linalg.lu_factor(A, pivot=pivot)
-    return _LU(both, pivots, _infos(A)) if get_infos else (both, pivots)
+    return _LU(both, pivots, _infos(A.to(both.dtype))) if get_infos else (both, pivots)
 
 
 @operator(methods=False, public=())
