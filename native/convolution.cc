@@ -14,8 +14,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "numbers.h"
 #include "oneapi/dnnl/dnnl.hpp"
-#include "threads.h"
+#include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 #define PUBLIC extern "C" __attribute__((visibility("default")))
@@ -45,9 +46,11 @@ struct Problem {
   memory::dims x, w, y, stride, low, high, dilation;
   int64_t groups;
   int threads;
+  memory::data_type weight_type;  // the gradient by the weight may be wanted in float32 beside bfloat16 images
 
   Key key() const {
-    Key key{pass, static_cast<int64_t>(type), groups, threads, static_cast<int64_t>(x.size())};
+    Key key{pass, static_cast<int64_t>(type), static_cast<int64_t>(weight_type), groups, threads,
+            static_cast<int64_t>(x.size())};
     key.reserve(48);
     for (auto* part : {&x, &w, &y, &stride, &low, &high, &dilation}) key.insert(key.end(), part->begin(), part->end());
     return key;
@@ -96,8 +99,8 @@ class Plan {
     }
     x_ = memory::desc(p.x, p.type, channels_last);
     y_ = memory::desc(p.y, p.type, channels_last);
-    given_ = memory::desc(w, p.type, row_major);
-    const memory::desc any(w, p.type, memory::format_tag::any);
+    given_ = memory::desc(w, p.weight_type, row_major);
+    const memory::desc any(w, p.type, memory::format_tag::any), any_gradient(w, p.weight_type, memory::format_tag::any);
     memory::dims dilation = p.dilation;
     for (auto& d : dilation) d -= 1;  // oneDNN counts the holes
 
@@ -116,7 +119,7 @@ class Plan {
       adopt<dnnl::convolution_backward_data>(backward, backward.weights_desc());
     } else {
       const dnnl::convolution_backward_weights::primitive_desc backward(
-          engine(), direct, x_, any, y_, p.stride, dilation, p.low, p.high, forward, attributes);
+          engine(), direct, x_, any_gradient, y_, p.stride, dilation, p.low, p.high, forward, attributes);
       adopt<dnnl::convolution_backward_weights>(backward, backward.diff_weights_desc());
     }
   }
@@ -281,17 +284,118 @@ std::string listed(const memory::dims& sizes) {
   return text + ")";
 }
 
-// Below this many multiplications waking other threads costs more than they save. The gradient by the weight is added up
-// over the threads, and in oneDNN they spin there for each other: beside a busy process that costs small problems dearly.
-double small_problem(Pass pass) { return pass == BY_WEIGHT ? 3e7 : 4e6; }
+// A block of the workspaces, given back when this goes.
+struct Lease {
+  explicit Lease(size_t size) : block(workspaces->take(size)) {}
+  ~Lease() { workspaces->give_back(block); }
+  Workspaces::Block block;
+};
+
+// ---------------------------------------------------------------- the gradient by the weight, on several threads
+
+// oneDNN adds this gradient up over its threads, and they spin for each other: beside a busy process every meeting costs a
+// time slice. So each thread gets a problem of its own. Where the weight is larger than the images, it takes some of the
+// output channels; otherwise it takes some of the images, and what they come to is added up at the end.
+
+template <typename T>
+void add_up(const float* parts, int64_t count, int64_t parts_count, int64_t stride, T* to, int threads) {
+  parallel(threads, [&](int member, int members) {
+    const auto [first, last] = share(count, member, members);
+    for (int64_t i = first; i < last; ++i) {
+      float sum = parts[i];
+      for (int64_t part = 1; part < parts_count; ++part) sum += parts[part * stride + i];
+      narrow(sum, to + i);
+    }
+  });
+}
+
+void by_images(const Problem& whole, char* x, void* w, char* y) {
+  const int parts = static_cast<int>(std::min<int64_t>(whole.threads, whole.x[0]));
+  const size_t item = memory::data_type_size(whole.type);
+  const int64_t x_image = count(whole.x) / whole.x[0], y_image = count(whole.y) / whole.y[0], weights = count(whole.w);
+  std::vector<std::shared_ptr<const Plan>> plans;
+  size_t space = 0;
+  for (int part = 0; part < parts; ++part) {
+    const auto [first, last] = share(whole.x[0], part, parts);
+    Problem p = whole;
+    p.x[0] = p.y[0] = last - first;
+    p.threads = 1;
+    p.weight_type = memory::data_type::f32;
+    plans.push_back(cache->find(p));
+    space = std::max(space, plans.back()->workspace());
+  }
+  const size_t stride = padded(weights * sizeof(float));
+  const Lease lease(parts * (stride + space));
+  parallel(parts, [&](int member, int members) {
+    for (int part = member; part < parts; part += members) {
+      const int64_t first = share(whole.x[0], part, parts).first;
+      plans[part]->run(x + first * x_image * item, lease.block.data + part * stride, y + first * y_image * item,
+                       lease.block.data + parts * stride + part * space);
+    }
+  });
+  const auto* sums = reinterpret_cast<const float*>(lease.block.data);
+  const int threads = weights < 1 << 15 ? 1 : parts;
+  if (whole.weight_type == memory::data_type::f32) {
+    add_up(sums, weights, parts, stride / sizeof(float), static_cast<float*>(w), threads);
+  } else {
+    add_up(sums, weights, parts, stride / sizeof(float), static_cast<BFloat16*>(w), threads);
+  }
+}
+
+void by_channels(const Problem& whole, char* x, char* w, const char* y) {
+  constexpr int64_t block = 16;  // oneDNN's kernels take so many channels at once
+  const int64_t blocks = whole.w[0] / block, channels = whole.w[0], rows = count(whole.y) / channels;
+  const int parts = static_cast<int>(std::min<int64_t>(whole.threads, blocks));
+  const size_t item = memory::data_type_size(whole.type);
+  const int64_t kernel = count(whole.w) / channels;
+  std::vector<std::shared_ptr<const Plan>> plans;
+  size_t space = 0, copied = 0;
+  for (int part = 0; part < parts; ++part) {
+    const auto [first, last] = share(blocks, part, parts);
+    Problem p = whole;
+    p.w[0] = p.y[1] = (last - first) * block;
+    p.threads = 1;
+    plans.push_back(cache->find(p));
+    space = std::max(space, plans.back()->workspace());
+    copied = std::max(copied, padded(rows * p.w[0] * item));
+  }
+  const Lease lease(parts * (copied + space));
+  parallel(parts, [&](int member, int members) {
+    for (int part = member; part < parts; part += members) {
+      const auto [first, last] = share(blocks, part, parts);
+      char* copy = lease.block.data + part * (copied + space);
+      const size_t bytes = (last - first) * block * item;
+      for (int64_t row = 0; row < rows; ++row) {
+        std::memcpy(copy + row * bytes, y + (row * channels + first * block) * item, bytes);
+      }
+      plans[part]->run(x, w + first * block * kernel * memory::data_type_size(whole.weight_type), copy, copy + copied);
+    }
+  });
+}
+
+// Whether the gradient by the weight was computed in parts.
+bool in_parts(const Problem& p, void* x, void* w, void* y) {
+  if (p.groups == 1 && p.w[0] % 16 == 0 && p.w[0] >= 32 && count(p.w) > count(p.y)) {
+    by_channels(p, static_cast<char*>(x), static_cast<char*>(w), static_cast<const char*>(y));
+    return true;
+  }
+  if (p.x[0] < 2) return false;
+  by_images(p, static_cast<char*>(x), w, static_cast<char*>(y));
+  return true;
+}
+
+// ---------------------------------------------------------------- the calls
+
+// Below this many multiplications waking other threads costs more than they save.
+constexpr double small_problem = 4e6;
 
 ffi::Error run(Pass pass, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer y, void* result, size_t result_bytes,
                Sizes stride, Sizes low, Sizes high, Sizes dilation, int64_t groups) {
   Problem p{pass, memory::data_type::f32, channels_second(x.dimensions()), dims(w.dimensions()),
-            channels_second(y.dimensions()), dims(stride), dims(low), dims(high), dims(dilation), groups, 1};
+            channels_second(y.dimensions()), dims(stride), dims(low), dims(high), dims(dilation), groups, 1, memory::data_type::f32};
   const size_t spatial = stride.size();
   if (x.element_type() == ffi::DataType::BF16) {
-    p.type = memory::data_type::bf16;
+    p.type = p.weight_type = memory::data_type::bf16;
   } else if (x.element_type() != ffi::DataType::F32) {
     return ffi::Error::InvalidArgument("convolution: the native kernel takes float32 and bfloat16");
   }
@@ -308,13 +412,13 @@ ffi::Error run(Pass pass, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer y, 
     return ffi::Error::Success();
   }
   const double work = double(count(p.y)) * double(count(p.w)) / double(p.w[0]);
-  p.threads = work < small_problem(pass) ? 1 : num_threads();
+  p.threads = work < small_problem ? 1 : num_threads();
   try {
+    if (pass == BY_WEIGHT && p.threads > 1 && in_parts(p, x.untyped_data(), w.untyped_data(), y.untyped_data())) {
+      return ffi::Error::Success();
+    }
     const auto plan = cache->find(p);
-    struct Lease {
-      Workspaces::Block block;
-      ~Lease() { workspaces->give_back(block); }
-    } lease{workspaces->take(plan->workspace())};
+    const Lease lease(plan->workspace());
     plan->run(x.untyped_data(), w.untyped_data(), y.untyped_data(), lease.block.data);
   } catch (const std::exception& error) {
     const char* names[] = {"", "_input", "_weight"};

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "numbers.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -18,7 +19,6 @@
 
 #define PUBLIC extern "C" __attribute__((visibility("default")))
 #define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
-#define INLINED inline __attribute__((always_inline))
 #define INLINED_CALL __attribute__((always_inline))
 
 namespace ffi = xla::ffi;
@@ -31,30 +31,6 @@ using Numbers = ffi::Span<const int64_t>;
 constexpr int64_t small_problem = 1 << 18;  // comparisons: fewer are made by the thread that asks
 
 int members_for(int64_t work) { return work < small_problem ? 1 : num_threads(); }
-
-// ---------------------------------------------------------------- numbers
-
-struct BFloat16 {
-  uint16_t bits;
-};
-
-INLINED float widened(float v) { return v; }
-
-INLINED float widened(BFloat16 v) {
-  const uint32_t word = uint32_t{v.bits} << 16;
-  float result;
-  std::memcpy(&result, &word, sizeof result);
-  return result;
-}
-
-INLINED void narrow(float v, float* to) { *to = v; }
-
-INLINED void narrow(float v, BFloat16* to) {
-  uint32_t word;
-  std::memcpy(&word, &v, sizeof word);
-  const uint32_t rounded = word + 0x7fff + ((word >> 16) & 1);  // to the nearest, ties to even
-  to->bits = static_cast<uint16_t>((v != v ? word | 0x400000 : rounded) >> 16);  // rounding can turn NaN into infinity
-}
 
 // ---------------------------------------------------------------- windows
 

@@ -103,6 +103,7 @@ class Team {
     place.id = 0;
     place.size = size_;
     place.owner = true;
+    keep_apart();
     for (int i = 0; i < size_ - 1; ++i) workers_[i]->go.raise();
   }
 
@@ -133,11 +134,12 @@ class Team {
   struct Worker {
     Team* team;
     int id;
+    pthread_t thread;
     Signal go;
   };
 
   bool hire() {
-    auto* worker = new Worker{this, static_cast<int>(workers_.size()) + 1, {}};
+    auto* worker = new Worker{this, static_cast<int>(workers_.size()) + 1, {}, {}};
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -145,17 +147,29 @@ class Team {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    int failed = pthread_create(&thread, &attributes, &Team::work, worker);
+    int failed = pthread_create(&worker->thread, &attributes, &Team::work, worker);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     pthread_attr_destroy(&attributes);
     if (failed) {
       delete worker;
       return false;
     }
-    pthread_setname_np(thread, "flambeau");
+    pthread_setname_np(worker->thread, "flambeau");
     workers_.push_back(worker);
     return true;
+  }
+
+  // Workers stay off the core of the thread that asks. The kernel wakes them there when XLA's threads, which spin for a
+  // while, hold the others, and may leave them waiting for the end of a time slice.
+  void keep_apart() {
+    const int core = sched_getcpu();
+    if (core < 0 || (core == avoided_ && size_ - 1 <= settled_)) return;
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof cores, &cores) != 0 || CPU_COUNT(&cores) < size_) return;
+    CPU_CLR(core, &cores);
+    for (auto* worker : workers_) pthread_setaffinity_np(worker->thread, sizeof cores, &cores);
+    avoided_ = core;
+    settled_ = static_cast<int>(workers_.size());
   }
 
   static void* work(void* argument) {
@@ -179,6 +193,8 @@ class Team {
   void (*body_)(void*) = nullptr;
   void* data_ = nullptr;
   int size_ = 1;
+  int avoided_ = -1;  // the core that workers are kept off
+  int settled_ = 0;   // of how many workers that was told
   std::atomic<int> pending_{0};
   Signal done_;
   std::atomic<int> arrived_{0};
