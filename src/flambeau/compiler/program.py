@@ -26,6 +26,9 @@ from .packing import Packing, packed
 
 PACKED = "packed"  # the recipe of a gradient that lies in a pack
 
+# XLA looks closer before it copies what is donated: a weight that is read by the backward pass and then overwritten.
+_CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
+
 _new = object.__new__
 
 
@@ -143,9 +146,10 @@ class TracedProgram:
             else:
                 slots.append(("constant", constant))
         zeros = tuple(capture.seeds)
+        self.on_cpu = self._on_cpu()
         evaluate = (
             channels_last.evaluate
-            if self._on_cpu() and channels_last.applies(jaxpr, native.serves)
+            if self.on_cpu and channels_last.applies(jaxpr, native.serves)
             else jax.core.eval_jaxpr
         )
 
@@ -196,7 +200,7 @@ class TracedProgram:
         self.donated = () if self.count else self._donatable()
         run = packing.around(self.forward, self.arguments, len(self.storages)) if packing else self.forward
         run.__name__ = self.name.rpartition(".")[2] or "compiled"
-        self.run = jax.jit(run, donate_argnums=self.donated)
+        self.run = jax.jit(run, donate_argnums=self.donated, compiler_options=_CPU_OPTIONS if self.on_cpu else None)
 
     def _packing(self) -> Packing:
         """What may be packed: outputs that are one storage's new value, or one `.grad` and nothing else."""

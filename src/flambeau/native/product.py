@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
@@ -64,7 +65,9 @@ batching.primitive_batchers[_product_p] = _batched
 
 
 def _native(a: jax.Array, b: jax.Array, *, result: Any, transpose_a: bool, transpose_b: bool) -> jax.Array:
-    if a.shape[0] * a.shape[1] * result.shape[1] < _SMALL[a.dtype.name]:
+    depth = a.shape[0 if transpose_a else 1]
+    is_mostly_writing = depth <= 32 and result.size >= 1 << 24 and a.dtype == np.float32
+    if a.size * result.shape[1] < _SMALL[a.dtype.name] or is_mostly_writing:
         return _xla(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
     call = jax.ffi.ffi_call("flambeau_product", jax.ShapeDtypeStruct(result.shape, result.dtype))
     return call(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
