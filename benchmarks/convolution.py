@@ -9,16 +9,19 @@ processes take turns, one step of a round each; medians over the rounds. Prints 
 from __future__ import annotations
 
 import importlib
-import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 
+from measure import serve, turns
 from networks import SHAPES, network
 
 CANDIDATES = ("flambeau compiled", "flambeau", "torch", "torch channels_last")
-ROUNDS = {"ResNet34": 7, "AlexNet": 9, "LeNet": 25}
+TRAINING, INFERENCE, LOWER = "training step", "inference", ", bfloat16 autocast"
+TASKS = (TRAINING, INFERENCE, TRAINING + LOWER, INFERENCE + LOWER)
+ROUNDS = {"ResNet34": 9, "AlexNet": 11, "LeNet": 25}
 STEPS = {"ResNet34": 1, "AlexNet": 1, "LeNet": 20}  # steps between two looks at the result
 
 
@@ -30,32 +33,30 @@ def work(candidate: str, name: str, task: str) -> None:
     x, y = lib.randn(*SHAPES[name]), lib.randint(0, 10, (SHAPES[name][0],))
     if candidate.endswith("channels_last"):
         model, x = model.to(memory_format=lib.channels_last), x.contiguous(memory_format=lib.channels_last)
-    model.train(task == "training step")
+    model.train(task.startswith(TRAINING))
     optimizer = lib.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+
+    lower = partial(lib.autocast, "cpu", enabled=task.endswith(LOWER))
 
     def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
-        loss = lib.nn.functional.cross_entropy(model(x), y)
+        with lower():
+            loss = lib.nn.functional.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
         return loss
 
     def infer(x: Any, y: Any) -> Any:
-        with lib.no_grad():
+        with lib.no_grad(), lower():
             return model(x).sum()
 
-    call = step if task == "training step" else infer
+    call = step if task.startswith(TRAINING) else infer
     if candidate.endswith("compiled"):
         call = lib.compile(call)
     for _ in range(3):
         call(x, y).item()
     print("ready", flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        for _ in range(STEPS[name]):
-            result = call(x, y)
-        result.item()
-        print((time.perf_counter() - start) / STEPS[name], flush=True)
+    serve(partial(call, x, y), lib.Tensor.item, STEPS[name])
 
 
 def measure(name: str, task: str) -> dict[str, float]:
@@ -65,16 +66,7 @@ def measure(name: str, task: str) -> dict[str, float]:
         command = [sys.executable, __file__, candidate, name, task]
         processes[candidate] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert processes[candidate].stdout.readline() == "ready\n"
-    times: dict[str, list[float]] = {candidate: [] for candidate in CANDIDATES}
-    for _ in range(ROUNDS[name]):
-        for candidate, process in processes.items():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            times[candidate].append(float(process.stdout.readline()))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
-    return {candidate: statistics.median(t) for candidate, t in times.items()}
+    return turns(processes, ROUNDS[name])
 
 
 def multiply_adds(name: str) -> int:
@@ -107,12 +99,12 @@ def main() -> None:
     print("|---" * (len(CANDIDATES) + 5) + "|")
     for name in SHAPES:
         work_of_one = 2 * multiply_adds(name) * SHAPES[name][0]
-        for task in ("training step", "inference"):
+        for task in TASKS:
             found = measure(name, task)
             ours = found["flambeau compiled"]
             cells = " | ".join(f"{seconds * 1e3:.1f}" for seconds in found.values())
             ratios = [found["torch"] / ours, found["torch channels_last"] / ours, found["torch"] / found["flambeau"]]
-            rate = work_of_one * (3 if task == "training step" else 1) / ours / 1e9
+            rate = work_of_one * (3 if task.startswith(TRAINING) else 1) / ours / 1e9
             print(
                 f"| {name}, batch {SHAPES[name][0]}, {task} | {cells} | "
                 + " | ".join(f"{r:.2f}" for r in ratios)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -58,3 +59,31 @@ def test_a_compiled_step_is_the_eager_step(name: str, mixed: bool) -> None:
         for key in a:
             close(a[key], b[key], f"{key} after step {i}")
     assert calls == 1, fb.compile.explain(quick)
+
+
+def test_the_second_call_compiles_nothing() -> None:
+    model = fb.nn.Sequential(fb.nn.Linear(64, 256), fb.nn.ReLU(), fb.nn.Linear(256, 64))
+    optimizer = fb.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    x = fb.ones(8, 64)
+
+    @fb.compile
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, duration, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+    )
+    try:
+        step(x)
+        assert compiled
+        compiled.clear()
+        for _ in range(3):
+            step(x)
+        assert not compiled
+    finally:
+        jax.monitoring.clear_event_listeners()

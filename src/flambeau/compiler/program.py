@@ -376,6 +376,13 @@ class TracedProgram:
 
     def _first(self, inputs: list[Any]) -> Any:
         """The first run, which compiles. If it fails, what the trace has begun is taken back."""
+        # XLA's results are bound to a device if any input is. State that the trace has begun is not, and would come back
+        # as another kind of input: the second call would compile once more.
+        places = {a.sharding for a in inputs if isinstance(a, jax.Array) and a.committed}
+        if len(places) == 1:
+            place = places.pop()
+            for i in self.donated:
+                inputs[i] = jax.device_put(inputs[i], place)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Some donated buffers were not usable")

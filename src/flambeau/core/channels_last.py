@@ -170,7 +170,7 @@ held: dict[int, Any] = {}  # id of an array -> a weak reference to it
 
 def _hold(array: Any) -> None:
     key = id(array)
-    held[key] = weakref.ref(array, lambda _: held.pop(key, None))
+    held[key] = weakref.ref(array, lambda _, forget=held.pop: forget(key, None))
 
 
 def images_among(arrays: Sequence[Any], makes_images: bool) -> tuple[bool, ...] | None:
