@@ -1,6 +1,6 @@
 """The peers of `flambeau.compile`, side by side: torch, raw JAX, Equinox, Flax NNX.
 
-    pip install flax equinox optax
+    pip install '.[test,bench]'
     python benchmarks/peers.py
 
 Each candidate lives in a process of its own, with its library's own settings. All start from the same weights, and their

@@ -20,6 +20,10 @@ import numpy as np
 from ..core.storage import Storage
 
 LIMIT = 32 * 1024  # bytes: greater arrays are moved, not only counted, when they are packed
+WORTHWHILE = (
+    32 * 1024 * 1024
+)  # bytes of state that a program writes: with more, its step takes so long that the number of
+# arrays does not count, while joining hundreds of them doubles the time that XLA takes to compile it (ResNet34)
 PATIENCE = 4  # calls in a row that found their state taken apart, before a program gives packing up
 
 
@@ -196,6 +200,9 @@ class Packing:
             i = places.get(id(storage))
             if i is not None and _small(storage.shape, storage.dtype) and not storage.volatile:
                 groups.setdefault((np.dtype(storage.dtype), storage.value.sharding), []).append((i, number))
+        total = sum(math.prod(storage.shape) * np.dtype(storage.dtype).itemsize for storage, _ in writes)
+        if total > WORTHWHILE:
+            groups, gradients = {}, ()
         chosen = [sorted(group) for group in groups.values() if len(group) > 1]
         self.families = [family_of([storages[i] for i, _ in group]) for group in chosen]
         self.numbers = [[number for _, number in group] for group in chosen]
