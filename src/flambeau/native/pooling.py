@@ -224,7 +224,10 @@ def max_pooled(
     """
     windows = tuple(windows)
     if not _pays(x, windows):
-        return xla_pooling.max_pooled(x, windows, with_places)
+        # XLA computes with 2-byte floats in float32 and rounds after every step; here that would only cost time
+        wide = x.astype(np.float32) if x.dtype.itemsize == 2 and jnp.issubdtype(x.dtype, jnp.floating) else x
+        y, where = xla_pooling.max_pooled(wide, windows, with_places)
+        return y.astype(x.dtype), where
     batched = x.ndim == len(windows) + 2
     made = _max_p.bind(x if batched else x[None], windows=windows, channel=1, places=with_places)
     y, *places = made if batched else [m[0] for m in made]
