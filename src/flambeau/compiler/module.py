@@ -7,15 +7,33 @@ from typing import Any
 from ..nn.modules.module import Module
 from .compiled import Compiled
 
+# Of what a module has, what this one has for itself; everything else is set on the original.
+_OWN = frozenset(vars(Module())) - {"training"} | {"_orig_mod", "_compiled", "_fullgraph", "__class__"}
+
 
 class OptimizedModule(Module):
-    """Calls the original module (`_orig_mod`) as a compiled function; everything else is the original's."""
+    """Calls the original module (`_orig_mod`) as a compiled function.
+
+    Attributes are the original's, read, set and deleted. Copies and pickles compile anew.
+    """
 
     def __init__(self, module: Module, fullgraph: bool):
         super().__init__()
         self._orig_mod = module
-        self.__dict__["_compiled"] = Compiled(module.__call__, fullgraph)
-        self.train(module.training)
+        self._begin(fullgraph)
+
+    def _begin(self, fullgraph: bool) -> None:
+        self.__dict__["_fullgraph"] = fullgraph
+        self.__dict__["_compiled"] = Compiled(self._orig_mod.__call__, fullgraph)
+
+    @property
+    def training(self) -> bool:  # type: ignore[override]
+        return self._orig_mod.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        if "_orig_mod" in self._modules:
+            self._orig_mod.training = mode
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
@@ -24,3 +42,21 @@ class OptimizedModule(Module):
         if name == "_orig_mod":
             return super().__getattr__(name)
         return getattr(super().__getattr__("_orig_mod"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN or name == "training":
+            super().__setattr__(name, value)
+        else:
+            setattr(self._orig_mod, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._orig_mod, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        del state["_compiled"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._begin(state["_fullgraph"])
