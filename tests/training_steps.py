@@ -122,6 +122,24 @@ def lenet() -> Any:
 
 
 @scenario
+def residual() -> Any:
+    from flambeau.vision.models.resnet import BasicBlock
+
+    down = nn.Sequential(nn.Conv2d(16, 32, 1, 2, bias=False), nn.BatchNorm2d(32))
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1),
+        BasicBlock(16, 16), BasicBlock(16, 32, 2, down), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 3),
+    )  # fmt: skip
+    optimizer = fb.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def images(i: int) -> tuple[Any, Any]:
+        x, y = batch(i, 8, 256)
+        return x.reshape(8, 1, 16, 16), y
+
+    return plain(model, optimizer), look(model, optimizers=[optimizer]), images
+
+
+@scenario
 def weight_sharing() -> Any:
     class Tied(nn.Module):
         def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -59,6 +60,30 @@ def test_a_compiled_step_is_the_eager_step(name: str, mixed: bool) -> None:
         for key in a:
             close(a[key], b[key], f"{key} after step {i}")
     assert calls == 1, fb.compile.explain(quick)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "rate", "tolerance"), [(fb.float64, 0.01, 1e-9), (fb.float32, 0.001, 2e-3)], ids=str)
+def test_resnet34(dtype: Any, rate: float, tolerance: float) -> None:
+    losses = []
+    for compiled in (False, True):
+        fb.manual_seed(0)
+        model = fb.vision.models.resnet34(num_classes=10).to(dtype)
+        optimizer = fb.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+        x, y = fb.randn(8, 3, 64, 64, dtype=dtype), fb.arange(8) % 10
+
+        def step(model: Any, optimizer: Any, x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = fb.nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        run = partial(step, model, optimizer)
+        quick = fb.compile(run) if compiled else run
+        losses.append([quick(x, y).item() for _ in range(4)])
+    assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+    assert losses[0][-1] < losses[0][0]
 
 
 def test_the_second_call_compiles_nothing() -> None:
