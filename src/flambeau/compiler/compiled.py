@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.grad_mode import state as grad_state
+from ..core.storage import Storage
 from ..core.tensor import Tensor
 from ..core.tracing import Untraceable
 from .capture import Capture, Conflict
@@ -206,7 +207,8 @@ class _Quick:
             if type(arg) is not Tensor or arg._view is not None or arg._edge is not None or arg._base is not None:
                 return False
             storage = arg._storage
-            if storage is last or storage.shape != shape or storage.dtype != dtype:
+            seen = storage.value.aval if type(storage) is Storage else storage  # which is the quicker look
+            if storage is last or seen.shape != shape or seen.dtype != dtype:
                 return False
             last = storage
         if len(specs) > 2 and len({arg._storage for arg in args}) < len(specs):

@@ -81,7 +81,7 @@ class Pack:
 class PackedStorage(Storage):
     """A storage whose values lie in a pack. The first read or write from outside makes it an ordinary one.
 
-    `host` is (the pack, the place in it, the version that counts from there).
+    `host` is (the pack, the place in it, the version that counts from there); nothing else is set.
     """
 
     __slots__ = ()
@@ -122,13 +122,6 @@ class PackedStorage(Storage):
         self.value = value  # type: ignore[misc]
         self.version = version  # type: ignore[misc]
         self.host = None  # type: ignore[assignment]
-
-
-def packed(pack: Pack, i: int) -> Storage:
-    """A new storage at a place of a pack."""
-    storage = object.__new__(PackedStorage)
-    storage.host = (pack, i, 0)  # type: ignore[assignment]
-    return storage
 
 
 class Family:

@@ -22,9 +22,7 @@ from ..core.tracing import MISSING, HostValue, structure
 from .capture import ARGUMENT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Attribute, Capture, Recipe, spent
 from .fingerprint import fingerprint
 from .node import CompiledNode
-from .packing import Packing, packed
-
-PACKED = "packed"  # the recipe of a gradient that lies in a pack
+from .packing import PackedStorage, Packing
 
 # XLA looks closer before it copies what is donated: a weight that is read by the backward pass and then overwritten.
 _CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
@@ -190,13 +188,16 @@ class TracedProgram:
         self.other_writes = [(s, new[n]) for s, n in self.all_other_writes]
         self.argument_writes = [(a, new[n]) for a, n in self.all_argument_writes]
         self.argument_grads = [(a, new[n]) for a, n in self.all_argument_grads]
-        self.steps: list[tuple[Recipe, str | None]] = []
+        self.steps: list[tuple[int, Recipe, bool]] = []  # (its number, how to make it, whether it is a new whole tensor)
+        places: dict[int, tuple[int, int]] = {}
         for i, recipe in enumerate(self.recipes):
             if packing and i in packing.recipes:
-                self.steps.append((Recipe(PACKED, packing.recipes[i]), PACKED))
+                places[i] = packing.recipes[i]
             else:
                 made = recipe._replace(what=new[recipe.what]) if recipe.kind == MADE else recipe
-                self.steps.append((made, MADE if _is_plain(recipe) else None))
+                self.steps.append((i, made, recipe.kind == MADE and _is_plain(recipe)))
+        self.packed_grads = [(tensor, *places[r]) for tensor, r in self.grads if r in places]
+        self.loose_grads = [(tensor, r) for tensor, r in self.grads if r not in places]
         self.donated = () if self.count else self._donatable()
         run = packing.around(self.forward, self.arguments, len(self.storages)) if packing else self.forward
         run.__name__ = self.name.rpartition(".")[2] or "compiled"
@@ -345,21 +346,20 @@ class TracedProgram:
                 else:
                     tensors[i]._write(outputs[number])
         node = self._node(tensors, inputs) if self.count and grad_state.grad else None
-        made: list[Tensor] = []
-        for recipe, kind in self.steps:
-            if kind is MADE:
-                tensor = _new(Tensor)
+        made: list[Any] = [None] * len(self.recipes)
+        for i, recipe, plain in self.steps:
+            if plain:
+                made[i] = tensor = _new(Tensor)
                 tensor._storage = storage = _new(Storage)
                 storage.value = outputs[recipe.what]
                 storage.version = 0
-                made.append(tensor)
-            elif kind is PACKED:
-                tensor = _new(Tensor)
-                tensor._storage = packed(packs[recipe.what[0]], recipe.what[1])
-                made.append(tensor)
             else:
-                made.append(self._make(recipe, made, tensors, outputs, node))
-        for tensor, recipe_number in self.grads:
+                made[i] = self._make(recipe, made, tensors, outputs, node)
+        for tensor, pack, place in self.packed_grads:
+            tensor._grad = grad = _new(Tensor)
+            grad._storage = storage = _new(PackedStorage)
+            storage.host = (packs[pack], place, 0)  # type: ignore[assignment]
+        for tensor, recipe_number in self.loose_grads:
             tensor._grad = None if recipe_number is None else made[recipe_number]
         if self.argument_grads:
             for i, number in self.argument_grads:
