@@ -6,6 +6,7 @@ A slow moment of the machine then falls on all candidates alike.
 from __future__ import annotations
 
 import gc
+import random
 import statistics
 import subprocess
 import sys
@@ -51,10 +52,14 @@ def serve(step: Callable[[], object], look: Callable[[object], object], steps: i
 
 
 def turns(processes: dict[str, subprocess.Popen[str]], rounds: int) -> dict[str, float]:
-    """Median seconds a step for each candidate, in a process of its own that `serve`s; they take turns, block by block."""
+    """Median seconds a step for each candidate, in a process of its own that `serve`s; they take turns, block by block.
+
+    The order changes from round to round: some libraries' threads spin on for a while, into the next one's block.
+    """
     times: dict[str, list[float]] = {name: [] for name in processes}
+    order = random.Random(0)
     for _ in range(rounds):
-        for name, process in processes.items():
+        for name, process in order.sample(list(processes.items()), len(processes)):
             process.stdin.write("\n")
             process.stdin.flush()
             times[name].append(float(process.stdout.readline()))

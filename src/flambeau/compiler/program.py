@@ -188,7 +188,9 @@ class TracedProgram:
         self.other_writes = [(s, new[n]) for s, n in self.all_other_writes]
         self.argument_writes = [(a, new[n]) for a, n in self.all_argument_writes]
         self.argument_grads = [(a, new[n]) for a, n in self.all_argument_grads]
-        self.steps: list[tuple[int, Recipe, bool]] = []  # (its number, how to make it, whether it is a new whole tensor)
+        self.steps: list[
+            tuple[int, Recipe, bool]
+        ] = []  # (its number, how to make it, whether it is a new whole tensor)
         places: dict[int, tuple[int, int]] = {}
         for i, recipe in enumerate(self.recipes):
             if packing and i in packing.recipes:

@@ -256,9 +256,11 @@ def _edges(dynamic: Iterable[Any]) -> tuple[tuple[int, ...], tuple[Any, ...]]:
     wanted: list[int] = []
     edges: list[Any] = []
     for i, value in enumerate(dynamic):
-        if isinstance(value, Tensor) and (edge := value._tape_edge()) is not None:
-            wanted.append(i)
-            edges.append(edge)
+        if isinstance(value, Tensor):
+            edge = value._edge if value._base is None else value._tape_edge()
+            if edge is not None:
+                wanted.append(i)
+                edges.append(edge)
     return tuple(wanted), tuple(edges)
 
 
