@@ -12,6 +12,7 @@ from jax import lax
 
 from ..core.operator import Array, composite, operator
 from ..native.normalization import batch_normalized
+from ._checks import inexact
 from .layer_support import normalized_dim, require_floating, wide
 
 
@@ -245,13 +246,14 @@ def group_norm(
     return _affine(normal, *shaped).astype(input.dtype)
 
 
-@operator(methods=False, promote="float", public=("nn.functional",), grad="DivBackward0")
+@operator(methods=False, public=("nn.functional",), grad="DivBackward0")
 def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Array:
     """Divide by a power of the mean square over `size` neighbouring channels (Krizhevsky et al., 2012)."""
     if input.ndim < 3:
         raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
     if input.size == 0:
-        return input
+        return input  # of whole numbers too
+    input = inexact(input)
     x = wide(input)
     squares = jnp.pad(x * x, [(0, 0), (size // 2, (size - 1) // 2)] + [(0, 0)] * (x.ndim - 2))
     total = sum(lax.slice_in_dim(squares, j, j + x.shape[1], axis=1) for j in range(size))
