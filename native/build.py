@@ -15,7 +15,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-SOURCES = ("threads.cc", "convolution.cc", "normalization.cc", "pooling.cc", "product.cc")
+SOURCES = ("threads.cc", "convolution.cc", "elementwise.cc", "normalization.cc", "pooling.cc", "product.cc")
 LIBRARY = "libflambeau_native.so"
 HERE = Path(__file__).resolve().parent
 

@@ -112,3 +112,50 @@ def test_the_second_call_compiles_nothing() -> None:
         assert not compiled
     finally:
         jax.monitoring.clear_event_listeners()
+
+
+class Averaging(fb.optim.Optimizer):
+    """Somebody's own optimizer, whose first step is unlike the later ones."""
+
+    def __init__(self, params: Any, lr: float = 0.1):
+        super().__init__(params, {"lr": lr})
+
+    @fb.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if not state:
+                    state["average"] = fb.zeros_like(p)
+                    p.add_(p.grad, alpha=-2 * group["lr"])
+                    continue
+                state["average"].mul_(0.5).add_(p.grad)
+                p.add_(state["average"], alpha=-group["lr"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: fb.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3),
+        lambda p: fb.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3, maximize=True),
+        Averaging,
+    ],
+)
+def test_a_first_step_unlike_the_later_ones(make: Any) -> None:
+    def weights(compiled: bool) -> Any:
+        weight = fb.nn.Parameter(fb.arange(5.0))
+        optimizer = make([weight])
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = (weight**2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = fb.compile(step) if compiled else step
+        for _ in range(4):
+            run()
+        return weight.detach().numpy()
+
+    np.testing.assert_allclose(weights(True), weights(False), rtol=1e-6)

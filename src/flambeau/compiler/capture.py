@@ -302,7 +302,7 @@ class Capture:
 
     def _check_optimizers(self) -> None:
         """Whether optimizers have begun state in the trace, which makes this the program of a single call."""
-        self.once = False
+        self.once = self.recorder.once
         for optimizer, (before, options) in self.recorder.optimizers.items():
             name = type(optimizer).__name__
             if options != plain_options(optimizer):
@@ -313,6 +313,8 @@ class Capture:
             for key, state in optimizer.state.items():
                 for item, value in state.items() if isinstance(state, dict) else ():
                     old = before.get(key, {}).get(item, MISSING)
+                    if old is MISSING and not optimizer.begins_alike:
+                        self.once = True
                     if isinstance(value, Tensor):
                         self.once = self.once or not self._is_outside(value)
                     elif isinstance(value, (int, float)) and old is not MISSING and old != value:

@@ -75,6 +75,7 @@ class Recorder:
         self.optimizers: dict[Any, Any] = {}  # those that made a step -> their state before
         self.generators: dict[Any, Any] = {}  # random generators that were drawn from -> their state before
         self.drawing = False  # whether a host value is being computed
+        self.once = False  # whether the first call of an optimizer's step was seen, which is unlike the later ones
         self.undo: list[Callable[[], None]] = []
         self.start = next(_count)  # nodes of the tape with a smaller number are not of this trace
 

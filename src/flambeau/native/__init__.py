@@ -43,6 +43,7 @@ _TARGETS = (
     "flambeau_convolution_weight",
     "flambeau_moments",
     "flambeau_product",
+    "flambeau_elementwise",
     "flambeau_paired_sums",
     "flambeau_max_pool",
     "flambeau_max_pool_places",

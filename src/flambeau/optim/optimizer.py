@@ -7,7 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 import numpy as np
@@ -66,6 +66,8 @@ class Optimizer:
     `param_groups` is the list of groups, `state` maps a parameter to a dict. Raises TypeError for parameters that are
     no tensors, ValueError for an empty list, computed tensors, or one that is in two groups.
     """
+
+    begins_alike: ClassVar[bool] = False  # whether a step that begins its state computes what the later ones do
 
     defaults: dict[str, Any]
     state: defaultdict[Tensor, Any]

@@ -16,6 +16,7 @@ from ..core import dtypes
 from ..core.grad_mode import enable_grad
 from ..core.tensor import Tensor, wrap
 from ..core.tracing import recorder
+from ..native.elementwise import fused
 from .optimizer import Optimizer, ParamsT, full_like
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
@@ -42,6 +43,7 @@ class RuleOptimizer(Optimizer):
     widened) and scalars in float64; `scaled` and its relatives below take a scalar to the arrays' type.
     """
 
+    begins_alike = True
     scalars: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
     optional: ClassVar[tuple[str, ...]] = ("weight_decay",)
     flags: ClassVar[tuple[str, ...]] = ("maximize",)
@@ -159,13 +161,14 @@ class RuleOptimizer(Optimizer):
         if all(array is common_arrays[i % width] for i, array in enumerate(common_arrays)):
             common_arrays = common_arrays[:width]  # one step count for all of them
 
-        # The one call. Nothing is donated: clones, state dicts and the tape may hold the same arrays.
+        # The one call. Nothing is donated here: clones, state dicts and the tape may hold the same arrays.
         new_params, new_own, new_common = program(
             [param._array for param in params],
             [param.grad._array for param in params],  # type: ignore[union-attr]
             [tensor._array for tensor in own],
             common_arrays,
             scalars,
+            trace is not None,  # only a compiled step owns the memory of parameters and state
         )
         for tensor, array in zip(params, new_params, strict=True):
             tensor._write(array)
@@ -218,8 +221,10 @@ def _program(
     shared: tuple[str, ...],
 ) -> Callable[..., Any]:
     """The compiled update of a list of parameters. It takes and gives flat lists of arrays."""
+    n, width = len(names), len(shared)
 
-    def program(params: Any, grads: Any, own: Any, common: Any, values: Any) -> Any:
+    def program(params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool) -> Any:
+        memory = {0: 0} | {i: i + 1 for i in range(1, 1 + n)} if in_place else {}  # result: argument
         options = SimpleNamespace(**dict(flags))
         numbers = iter([values[i].astype(np.float64) for i in range(len(values))])
         for name, size in zip(scalars, sizes, strict=True):
@@ -227,24 +232,33 @@ def _program(
             if size is not None:
                 value = tuple(next(numbers) for _ in range(size)) if size else next(numbers)
             setattr(options, name, value)
-        n, width = len(names), len(shared)
         new_params: list[Any] = []
         new_own: list[Any] = []
         new_common: list[Any] = []
         for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
             mine = own[i * n : (i + 1) * n]
             ours = common[i * width : (i + 1) * width] or common[:width]
-            state = dict(zip(names, map(_widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
-            wide = _widened(param)
-            new = update(wide, _widened(grad).astype(wide.dtype), state, options)
-            new_params.append(_narrowed(new, param))
-            new_own += [_narrowed(state[name], old) for name, old in zip(names, mine, strict=True)]
+
+            def one(param: Any, grad: Any, *mine: Any, ours: Any = ours) -> list[Any]:
+                state = dict(zip(names, map(_widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
+                wide = _widened(param)
+                new = update(wide, _widened(grad).astype(wide.dtype), state, options)
+                own = [_narrowed(state[name], old) for name, old in zip(names, mine, strict=True)]
+                return [
+                    _narrowed(new, param),
+                    *own,
+                    *(state[name].astype(ours[i].dtype) for i, name in enumerate(shared)),
+                ]
+
+            new, *results = fused(one, [param, grad, *mine], memory)
+            new_params.append(new)
+            new_own += results[:n]
             if len(new_common) < len(common):
-                new_common += [state[name].astype(old.dtype) for name, old in zip(shared, ours, strict=True)]
+                new_common += results[n:]
         return new_params, new_own, new_common
 
     program.__name__ = getattr(update, "__name__", "update")
-    return jax.jit(program)
+    return jax.jit(program, static_argnums=5)
 
 
 def _is_complex(array: Any) -> bool:

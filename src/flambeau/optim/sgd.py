@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
+from ..core.tracing import recorder
 from .optimizer import Number, ParamsT
 from .rule import RuleOptimizer, check_options, decayed, picked, scaled
 
@@ -61,6 +62,8 @@ class SGD(RuleOptimizer):
         if group["momentum"] != 0 and group["dampening"] != 0:
             first = [param for param in params if "momentum_buffer" not in self.state[param]]
             if first:
+                if (trace := recorder()) is not None:
+                    trace.once = True
                 super()._step_batch(index, {**group, "dampening": 0}, first)
                 known = {id(param) for param in first}
                 params = [param for param in params if id(param) not in known]
