@@ -11,6 +11,7 @@ import functools
 import math
 import weakref
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -196,7 +197,8 @@ class Packing:
         total = sum(math.prod(storage.shape) * np.dtype(storage.dtype).itemsize for storage, _ in writes)
         if total > WORTHWHILE:
             groups, gradients = {}, ()
-        chosen = [sorted(group) for group in groups.values() if len(group) > 1]
+        # in the order of the writes: an optimizer then finds the parameters that it updates together one after the other
+        chosen = [sorted(group, key=itemgetter(1)) for group in groups.values() if len(group) > 1]
         self.families = [family_of([storages[i] for i, _ in group]) for group in chosen]
         self.numbers = [[number for _, number in group] for group in chosen]
         self.state = {i: (k, place) for k, group in enumerate(chosen) for place, (i, _) in enumerate(group)}

@@ -24,8 +24,12 @@ from .fingerprint import fingerprint
 from .node import CompiledNode
 from .packing import PackedStorage, Packing
 
-# XLA looks closer before it copies what is donated: a weight that is read by the backward pass and then overwritten.
-_CPU_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
+_CPU_OPTIONS = {
+    # XLA looks closer before it copies what is donated: a weight that is read by the backward pass and then overwritten
+    "xla_cpu_copy_insertion_use_region_analysis": True,
+    # what LLVM prefers is 256, for processors that slowed down when they used all of a register
+    "xla_cpu_prefer_vector_width": 512,
+}
 
 _new = object.__new__
 

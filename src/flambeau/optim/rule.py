@@ -33,6 +33,11 @@ _LATER = {
 }
 
 
+# Bytes of a parameter up to which a compiled step updates it together with others. `compiler.packing` keeps such state in
+# flat arrays, which then are updated as they are.
+_SMALL = 32 * 1024
+
+
 class RuleOptimizer(Optimizer):
     """An optimizer that is a pure function of (parameter, gradient, state, options).
 
@@ -142,11 +147,11 @@ class RuleOptimizer(Optimizer):
         if names or self.shared:
             states = [self.state[param] for param in params]
             try:
-                own = [state[name] for state in states for name in names]
+                own = [state[name] for name in names for state in states]
                 common = [state[name] for state in states for name in self.shared]
             except KeyError:
                 self._complete(params, group, names)
-                own = [state[name] for state in states for name in names]
+                own = [state[name] for name in names for state in states]
                 common = [state[name] for state in states for name in self.shared]
         width = len(self.shared)
         if trace is not None:
@@ -232,12 +237,14 @@ def _program(
             if size is not None:
                 value = tuple(next(numbers) for _ in range(size)) if size else next(numbers)
             setattr(options, name, value)
-        new_params: list[Any] = []
-        new_own: list[Any] = []
-        new_common: list[Any] = []
-        for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-            mine = own[i * n : (i + 1) * n]
-            ours = common[i * width : (i + 1) * width] or common[:width]
+        count = len(params)
+        new_params: list[Any] = [None] * count
+        new_own: list[Any] = [None] * len(own)
+        new_common: list[Any] = [None] * len(common)
+        alike = len(common) <= width  # one step count for all parameters
+        for members in _bundles(params, grads, alone=not (in_place and alike)):
+            first = members[0]
+            ours = common if alike else common[first * width : (first + 1) * width]
 
             def one(param: Any, grad: Any, *mine: Any, ours: Any = ours) -> list[Any]:
                 state = dict(zip(names, map(_widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
@@ -250,15 +257,40 @@ def _program(
                     *(state[name].astype(ours[i].dtype) for i, name in enumerate(shared)),
                 ]
 
-            new, *results = fused(one, [param, grad, *mine], memory)
-            new_params.append(new)
-            new_own += results[:n]
-            if len(new_common) < len(common):
-                new_common += results[n:]
+            columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
+            results = fused(one, [_joined([column[i] for i in members]) for column in columns], memory)
+            for i, param in zip(members, _split(results[0], [params[i] for i in members]), strict=True):
+                new_params[i] = param
+            for j, result in enumerate(results[1 : 1 + n]):
+                for i, part in zip(members, _split(result, [params[i] for i in members]), strict=True):
+                    new_own[j * count + i] = part
+            place = 0 if alike else first * width
+            new_common[place : place + width] = results[1 + n :]
         return new_params, new_own, new_common
 
     program.__name__ = getattr(update, "__name__", "update")
     return jax.jit(program, static_argnums=5)
+
+
+def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
+    """The numbers of the parameters that are updated as one flat array: small ones of one dtype."""
+    bundles: dict[Any, list[int]] = {}
+    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+        small = 0 < param.size * param.dtype.itemsize <= _SMALL and grad.dtype == param.dtype and not _is_complex(param)
+        bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
+    return list(bundles.values())
+
+
+def _joined(arrays: list[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else jnp.concatenate([array.reshape(-1) for array in arrays])
+
+
+def _split(array: Any, like: list[Any]) -> list[Any]:
+    """The parts of a joined array, in these shapes."""
+    if len(like) == 1:
+        return [array]
+    ends = np.cumsum([part.size for part in like])
+    return [array[end - part.size : end].reshape(part.shape) for end, part in zip(ends, like, strict=True)]
 
 
 def _is_complex(array: Any) -> bool:
