@@ -210,7 +210,7 @@ def tensor_hooks() -> Any:
     model = mlp()
     counts: dict[str, Any] = {"norm": fb.zeros(())}
     model[0].weight.register_hook(lambda g: g.clamp(-0.01, 0.01))
-    model[2].bias.register_post_accumulate_grad_hook(lambda p: p.grad.mul_(2))
+    model[2].bias.register_post_accumulate_grad_hook(lambda p: [p.grad.mul_(2)].clear())
     optimizer = fb.optim.SGD(model.parameters(), lr=0.1)
 
     def step(x: Any, y: Any) -> Any:

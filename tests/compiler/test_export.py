@@ -134,3 +134,48 @@ def test_bad_files(tmp_path) -> None:
 def test_random_numbers_cannot_be_exported() -> None:
     with pytest.raises(RuntimeError, match="random numbers"):
         fb.export(network(), fb.randn(2, 1, 8, 8))
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(8, 24)
+
+    def forward(self, x: fb.Tensor) -> fb.Tensor:
+        n, length, width = x.shape
+        q, k, v = (t.view(n, length, 2, width // 2).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        weights = (q @ k.transpose(-2, -1)).masked_fill(fb.ones(length, length).tril() == 0, float("-inf")).softmax(-1)
+        return (weights @ v).transpose(1, 2).contiguous().view(n, length, width) + fb.zeros(n, 1, width)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "attention", "shapes"])
+def test_an_open_batch_size_goes_through_shapes(kind: str) -> None:
+    class Shapes(nn.Module):
+        def forward(self, x: fb.Tensor) -> object:
+            n = x.size(0)
+            return [
+                x.view(n, -1),
+                x.reshape(n * 3, 4),
+                x[:, 1:],
+                x.flatten(1),
+                fb.ones_like(x),
+                x[:, :1].expand(-1, 3, 4),
+            ]
+
+    model = {"classifier": network, "attention": Attention, "shapes": Shapes}[kind]().eval()
+    shape = (1, 8, 8) if kind == "classifier" else (3, 4) if kind == "shapes" else (5, 8)
+    exported = fb.export(model, fb.randn(2, *shape), dynamic_batch=True)
+    for n in (1, 2, 5):
+        x = fb.randn(n, *shape)
+        ours, theirs = exported(x), model(x)
+        for a, b in zip(*((v if isinstance(v, list) else [v]) for v in (ours, theirs)), strict=True):
+            np.testing.assert_allclose(a.numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_values_cannot_be_exported() -> None:
+    class Normed(nn.Module):
+        def forward(self, x: fb.Tensor) -> fb.Tensor:
+            return x / x.sum().item()
+
+    with pytest.raises(RuntimeError, match=r"test_export.py, line \d+, in forward.* only known when"):
+        fb.export(Normed(), fb.ones(3))

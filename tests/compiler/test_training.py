@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -114,6 +115,12 @@ def test_the_second_call_compiles_nothing() -> None:
         jax.monitoring.clear_event_listeners()
 
 
+@dataclasses.dataclass
+class Batch:
+    values: Any
+    factor: float
+
+
 class Averaging(fb.optim.Optimizer):
     """Somebody's own optimizer, whose first step is unlike the later ones."""
 
@@ -159,3 +166,60 @@ def test_a_first_step_unlike_the_later_ones(make: Any) -> None:
         return weight.detach().numpy()
 
     np.testing.assert_allclose(weights(True), weights(False), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_options_that_are_tensors(name: str) -> None:
+    def weights(compiled: bool) -> Any:
+        weight = fb.nn.Parameter(fb.arange(5.0))
+        optimizer = getattr(fb.optim, name)([weight], lr=fb.tensor(0.1), weight_decay=0.01)
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = (weight**2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = fb.compile(step) if compiled else step
+        for i in range(6):
+            run()
+            if i == 2:
+                optimizer.param_groups[0]["lr"].fill_(0.5)
+            if i == 4:
+                optimizer.param_groups[0]["lr"] = fb.tensor(0.05)
+            if i == 3:
+                optimizer.param_groups[0]["weight_decay"] = 0.2
+        if compiled:
+            assert len(fb.compile.explain(run)) == 2  # another tensor is another piece of state
+        return weight.detach().numpy()
+
+    np.testing.assert_allclose(weights(True), weights(False), rtol=1e-5)
+
+
+def test_arguments_keep_the_order_of_their_keys() -> None:
+    seen = []
+
+    @fb.compile
+    def total(batch: Any, *, scale: float = 1.0) -> Any:
+        seen.append(list(batch))
+        return sum(value * scale for value in batch.values() if value is not None)
+
+    x, y = fb.ones(3), fb.full((3,), 2.0)
+    assert total({"b": x, "a": y}).tolist() == [3.0] * 3
+    assert total({"b": y, "a": x}).tolist() == [3.0] * 3
+    assert seen == [["b", "a"]]
+    assert total({1: x, "a": y, "none": None}, scale=2.0).tolist() == [6.0] * 3
+    assert total({"a": y, "b": x}).tolist() == [3.0] * 3
+    assert seen[1:] == [[1, "a", "none"], ["a", "b"]]
+
+
+def test_a_dataclass_is_an_argument_of_tensors() -> None:
+    @fb.compile
+    def scaled(batch: Batch) -> Any:
+        return batch.values * batch.factor
+
+    assert scaled(Batch(fb.ones(2), 3)).tolist() == [3.0, 3.0]
+    assert scaled(Batch(fb.ones(2) * 2, 3)).tolist() == [6.0, 6.0]
+    assert scaled(Batch(fb.ones(2), 4)).tolist() == [4.0, 4.0]
+    assert len(fb.compile.explain(scaled)) == 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +18,8 @@ from ..core.storage import Storage
 from ..core.tape import AccumulateGrad, OperatorNode
 from ..core.tensor import Tensor, wrap
 from ..core.tracing import MISSING, Recorder, plain_options
+from .fingerprint import GlobalHooks, Groups, Leaf, Parts, containers, value_of
+from .surroundings import Surroundings
 
 SAME, ARGUMENT, MADE, LOOK = "same", "argument", "made", "look"
 OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape, beside a number of a gradient
@@ -67,7 +71,7 @@ class Capture:
         self.output_numbers: dict[int, int] = {}
         self.recipes: list[Recipe] = []
         self.recipe_numbers: dict[int, int] = {}
-        self.live: list[Tensor] = []
+        self.live: list[Any] = []
         self.wanted: list[tuple[Any, int | None]] = []
         self.seeds: list[Any] = []
         self.kept: list[Any] = []  # objects whose ids are in use
@@ -75,12 +79,14 @@ class Capture:
         def traced(*arrays: Any) -> list[Any]:
             stood = iter(self._stand_in(arrays, bound))
             grad_state.trace = self.recorder
+            self.tracer: Any = jax.numpy.zeros(())  # by which the values of this trace are known
             full = [next(stood) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-            args, kwargs = jax.tree_util.tree_unflatten(treedef, full)
+            args, kwargs = tree.unflatten(full, treedef)
             result = function(*args, **kwargs)
             self._collect(result, bound)
             return self.outputs
 
+        surroundings = Surroundings(function)
         previous, before = grad_state.trace, (grad_state.grad, grad_state.inference, grad_state.autocast)
         try:
             self.jaxpr = jax.make_jaxpr(traced)(*[self.tensors[i]._array if dense else self.tensors[i]._storage.value
@@ -90,11 +96,62 @@ class Capture:
             self.recorder.give_up()
             raise
         self._end(previous, before)
+        surroundings.guard(self.recorder)
+        self._note_dependencies()
+        self._note_survivors()
+
+    def _note_survivors(self) -> None:
+        """Let each call also update the results that the function has kept somewhere (`self.loss = loss; return loss`)."""
+        self.live = [SimpleNamespace(shape=t.shape, _np_dtype=t._np_dtype) for t in self.live]
+        self.recorder.edges.clear()
+        found = [
+            (weakref.ref(t), self.recipes[self.recipe_numbers[id(t)]])
+            for t in self.kept
+            if isinstance(t, Tensor) and isinstance(t._storage.value, jax.core.Tracer)
+        ]
+        self.kept.clear()
+        if any(ref() is not None for ref, _ in found):
+            gc.collect()
+        for ref, recipe in found:
+            tensor = ref()
+            if tensor is None or recipe.kind == ARGUMENT:
+                continue
+            number = (
+                self.recipes[recipe.what[1]].what if recipe.kind == LOOK and recipe.what[0] == MADE else recipe.what
+            )
+            if recipe.kind == MADE and tensor._view is not None:
+                tensor._storage, tensor._view, tensor._base = Storage(tensor._storage.value), None, None
+            if isinstance(number, int):
+                self.left.append((tensor._storage, number))
+            if recipe.live >= 0:
+                self.edges.append((tensor, None, recipe.live))
+            elif recipe.dead:
+                tensor._edge = spent()
 
     def _end(self, trace: Any, modes: Any) -> None:
         grad_state.trace = trace
         grad_state.grad, grad_state.inference, grad_state.autocast = modes
         self.recorder.restore()
+        for tensor, stand_in in zip(self.tensors, self.stand_ins, strict=False):
+            if stand_in is not tensor and isinstance(stand_in._storage.value, jax.core.Tracer):
+                # the function may have kept it in an object: then it has the values of this call
+                stand_in._storage, stand_in._view = tensor._storage, tensor._view
+
+    def _note_dependencies(self) -> None:
+        """What the program depends on beside the modules that were called."""
+        recorder = self.recorder
+        held = [value for module in recorder.modules for value in containers(module)]
+        if held:
+            recorder.guard(lambda: list(map(value_of, held)), "a list or dict that a module has has changed")
+        known = {id(p) for module in recorder.modules for p in module._parameters.values()}
+        leaves = [t for _, t in recorder.sources.values() if isinstance(t, Tensor) and id(t) not in known]
+        others = [
+            *(Parts(module) for module in recorder.reached if module not in recorder.modules),
+            *(Groups(optimizer) for optimizer in recorder.optimizers),
+            *(Leaf(tensor) for tensor in leaves if tensor._edge is not None),
+            GlobalHooks(),
+        ]
+        recorder.modules.update(dict.fromkeys(others))
 
     # --- arguments ------------------------------------------------------------------------------------------------
 
@@ -330,6 +387,7 @@ class Capture:
         """
         known = {id(t) for t in (*self.kept, *self.stand_ins, *self.recorder.owners.values())}
         known |= {id(t) for t in _saved_on_tape(self.live)}
+        trace = self.tracer._trace
         storages = {t._storage for t in self.kept if isinstance(t, Tensor)} | {s for s, _ in self.arrays_before}
 
         def scan() -> list[Tensor]:
@@ -338,9 +396,9 @@ class Capture:
                 for o in gc.get_objects()
                 if issubclass(type(o), Tensor)
                 and id(o) not in known
-                and isinstance(getattr(o, "_storage", None), Storage)
+                and type(getattr(o, "_storage", None)) is Storage
                 and o._storage not in storages
-                and not self._is_outside(o)
+                and getattr(o._storage.value, "_trace", None) is trace
             ]
 
         if scan():

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import dtypes
+from ..core import dtypes, tree
 from ..core.grad_mode import state as grad_state
 from ..core.storage import Storage
 from ..core.tensor import Tensor
@@ -217,8 +217,7 @@ class _Quick:
 
 
 def _flatten(call: Any) -> tuple[list[Any], Any]:
-    leaves, treedef = jax.tree_util.tree_flatten(call)
-    return leaves, treedef
+    return tree.flatten(call)
 
 
 def _are_tensors(values: Any) -> bool:
@@ -232,8 +231,24 @@ def _static(leaf: Any) -> Any:
     try:
         hash(leaf)
     except TypeError:
-        return id(leaf)
+        return _Same(leaf)
     return leaf
+
+
+class _Same:
+    """An object that cannot be hashed, as a part of a key: equal to itself, and alive as long as the key."""
+
+    def __init__(self, thing: Any):
+        self.thing = thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.thing is self.thing
+
+    def __repr__(self) -> str:
+        return repr(self.thing)
 
 
 def _sharing(tensors: list[Tensor]) -> Any:

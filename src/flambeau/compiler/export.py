@@ -22,6 +22,8 @@ import numpy as np
 from .. import native
 from ..core.tensor import Tensor, wrap
 from ..nn.modules.module import Module
+from .compiled import _NEEDS_VALUES as NEEDS_VALUES
+from .compiled import _user_line as user_line
 from .pure import jax_function
 
 _VERSION = 1
@@ -98,8 +100,14 @@ def export(
         sizes = [(batch, *size[1:]) for size in sizes]
     specs = [jax.ShapeDtypeStruct(size, t._np_dtype) for size, t in zip(sizes, inputs, strict=True)]
     shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in params.items()}
-    with native.portable():
-        program = jax.export.export(jax.jit(forward), platforms=tuple(platforms))(shapes, *specs)
+    try:
+        with native.portable():
+            program = jax.export.export(jax.jit(forward), platforms=tuple(platforms))(shapes, *specs)
+    except (*NEEDS_VALUES, jax.errors.InconclusiveDimensionOperation) as error:
+        raise RuntimeError(
+            f"{user_line(error)} needs a value (or a size) that is only known when the exported program runs: use "
+            "torch.where instead of `if`, return the tensor, or export without dynamic_batch"
+        ) from error
     header = {
         "format": _FORMAT,
         "version": _VERSION,

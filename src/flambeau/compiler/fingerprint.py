@@ -1,34 +1,118 @@
-"""What a program depends on in a module."""
+"""What a program depends on in modules, and in other things that seldom change."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ..nn.modules import _hooks
+from ..nn.modules.module import _STATE_NAMES
+from ..optim import optimizer as _optimizer
+
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type)
-_TABLES = ("_parameters", "_buffers", "_modules")
+_OWN = frozenset({__name__.partition(".")[0], "torch"})  # the drop-in's classes say that they are torch's
+
+Ignored = frozenset[tuple[int, str]]
 
 
-def _value(value: Any) -> Any:
+def value_of(value: Any) -> Any:
+    """Plain values, and containers of them, as they are; everything else by identity."""
     if isinstance(value, _PLAIN):
         return (type(value), value)
     if isinstance(value, (tuple, list)):
-        return (type(value), tuple(_value(v) for v in value))
+        return (type(value), tuple(value_of(v) for v in value))
     if isinstance(value, dict):
-        return (type(value), tuple((k, _value(v)) for k, v in value.items()))
+        return (type(value), tuple((k, value_of(v)) for k, v in value.items()))
     return id(value)
 
 
-def fingerprint(module: Any, ignored: frozenset[tuple[int, str]] = frozenset()) -> Any:
-    """Plain attributes by value, everything else (parameters, buffers, submodules, hooks) by identity.
+def fingerprint(thing: Any, ignored: Ignored = frozenset()) -> Any:
+    """Plain attributes of a module by value, everything else (parameters, buffers, submodules, hooks) by identity.
 
-    `ignored` are the attributes and buffers that the program itself replaces: (id of the table, name).
+    `ignored` are the attributes and buffers that the program itself replaces: (id of the table, name). Anything else
+    than a module tells its fingerprint itself.
     """
-    own, buffers = module.__dict__, module._buffers
-    seen: list[Any] = [type(module)]
+    if isinstance(thing, Dependency):
+        return thing.fingerprint(ignored)
+    own, buffers = thing.__dict__, thing._buffers
+    seen: list[Any] = [type(thing)]
     for name, value in own.items():
         if name != "_compiled_call_impl" and not (ignored and (id(own), name) in ignored):
             if ignored and value is buffers:
-                value = {k: v for k, v in buffers.items() if (id(buffers), k) not in ignored}
-            seen.append((name, _value(value)))
-    seen.append([p is not None and p._tape_edge() is not None for p in module._parameters.values()])
+                value = _unignored(buffers, ignored)
+            seen.append((name, value_of(value)))
+    seen.append(_leaves(thing))
     return seen
+
+
+def _unignored(table: dict[str, Any], ignored: Ignored) -> dict[str, Any]:
+    return {k: v for k, v in table.items() if (id(table), k) not in ignored}
+
+
+def _leaves(module: Any) -> list[Any]:
+    return [p is not None and tensor_hooks(p) for p in module._parameters.values()]
+
+
+def tensor_hooks(tensor: Any) -> Any:
+    """The numbers of the hooks on a tensor's place on the tape; None if it has no such place."""
+    edge = tensor._tape_edge()
+    if edge is None:
+        return None
+    node = edge[0]
+    before, after = node.pre_hooks, getattr(node, "done_hooks", None)
+    return (before and [(n, *hooks) for n, hooks in before.items() if hooks]) or (), tuple(after or ())
+
+
+class Dependency:
+    """Something that a program depends on, and what of it."""
+
+    def __init__(self, what: Any = None):
+        self.what = what
+
+    def fingerprint(self, ignored: Ignored) -> Any:
+        raise NotImplementedError
+
+
+class Parts(Dependency):
+    """A module that the function reaches through without calling it: what it consists of, and its mode."""
+
+    def fingerprint(self, ignored: Ignored) -> Any:
+        module = self.what
+        tables = module._parameters, _unignored(module._buffers, ignored), module._modules
+        return module.__dict__.get("training"), [value_of(table) for table in tables], _leaves(module)
+
+
+class Leaf(Dependency):
+    """A tensor that collects a gradient: its hooks."""
+
+    def fingerprint(self, ignored: Ignored) -> Any:
+        return tensor_hooks(self.what)
+
+
+class Groups(Dependency):
+    """An optimizer's hooks, and the parameters of its groups."""
+
+    def fingerprint(self, ignored: Ignored) -> Any:
+        optimizer = self.what
+        groups = [tuple(map(id, group["params"])) for group in optimizer.param_groups]
+        return groups, [*optimizer._optimizer_step_pre_hooks], [*optimizer._optimizer_step_post_hooks]
+
+
+class GlobalHooks(Dependency):
+    """The hooks of all modules and of all optimizers."""
+
+    def fingerprint(self, ignored: Ignored) -> Any:
+        tables = (
+            _hooks.global_call_hooks,
+            _optimizer._global_optimizer_pre_hooks,
+            _optimizer._global_optimizer_post_hooks,
+        )
+        return [tuple(table) for table in tables]
+
+
+def containers(module: Any) -> list[Any]:
+    """The lists and dicts that a module of the user's has as attributes: they change without the module's knowing."""
+    if type(module).__module__.partition(".")[0] in _OWN:
+        return []
+    return [
+        value for name, value in module.__dict__.items() if type(value) in (list, dict) and name not in _STATE_NAMES
+    ]

@@ -7,13 +7,30 @@ import operator
 from typing import Any
 
 
+def dimension(n: Any) -> Any:
+    """`n` as an int, or as it is if it is one that `export` leaves open. TypeError if it is none."""
+    try:
+        return operator.index(n)
+    except TypeError:
+        from jax.export import is_symbolic_dim  # only here: it takes a while to import
+
+        if is_symbolic_dim(n):
+            return n
+        raise
+
+
+def is_open(shape: tuple[Any, ...]) -> bool:
+    """Whether a shape has dimensions that `export` leaves open."""
+    return any(type(n) is not int and not hasattr(n, "__index__") for n in shape)
+
+
 class Size(tuple):
     """A tensor's shape: a tuple of ints that stays one under slicing and `+`."""
 
     __slots__ = ()
 
     def __new__(cls, iterable: Any = ()) -> Size:
-        return tuple.__new__(cls, map(operator.index, iterable))
+        return tuple.__new__(cls, map(dimension, iterable))
 
     def __repr__(self) -> str:
         return f"torch.Size([{', '.join(map(str, self))}])"

@@ -7,7 +7,8 @@ trace that fails leaves nothing half-done. What was read and written becomes inp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -71,10 +72,13 @@ class Recorder:
         self.edges: dict[Any, Any] = {}  # tensor -> its place on the tape before the trace
         self.entries: dict[tuple[int, str], tuple[Any, str, Any]] = {}  # module attributes before they were replaced
         self.guards: list[tuple[Callable[[], Any], Any, str]] = []
-        self.modules: dict[Any, None] = {}
+        self.modules: dict[Any, None] = {}  # those that were called
+        self.reached: dict[Any, None] = {}  # those whose parts were looked up
         self.optimizers: dict[Any, Any] = {}  # those that made a step -> their state before
         self.generators: dict[Any, Any] = {}  # random generators that were drawn from -> their state before
         self.drawing = False  # whether a host value is being computed
+        self.notes: list[list[Any]] = []  # lists that take down the host values, to repeat them
+        self.again: Iterator[Any] | None = None  # host values that are to come once more
         self.once = False  # whether the first call of an optimizer's step was seen, which is unlike the later ones
         self.undo: list[Callable[[], None]] = []
         self.start = next(_count)  # nodes of the tape with a smaller number are not of this trace
@@ -127,6 +131,12 @@ class Recorder:
 
     def host(self, draw: Callable[[], Any]) -> Any:
         """A value that is computed on the host at every call (a random key, a learning rate), as an input."""
+        value = self._new_host(draw) if self.again is None else next(self.again)
+        for note in self.notes:
+            note.append(value)
+        return value
+
+    def _new_host(self, draw: Callable[[], Any]) -> Any:
         self.drawing = True
         try:
             pending = np.asarray(draw())
@@ -136,6 +146,24 @@ class Recorder:
             stands = jax.device_put(pending)
         self.sources[id(stands)] = (stands, HostValue(draw, pending))
         return jnp.array(stands, copy=True)
+
+    @contextlib.contextmanager
+    def noting(self, note: list[Any]) -> Iterator[None]:
+        """Append the host values that are used meanwhile to a list."""
+        self.notes.append(note)
+        try:
+            yield
+        finally:
+            self.notes.remove(note)
+
+    @contextlib.contextmanager
+    def repeating(self, note: list[Any]) -> Iterator[None]:
+        """Use those host values again, in their order."""
+        before, self.again = self.again, iter(note)
+        try:
+            yield
+        finally:
+            self.again = before
 
     def keep_generator(self, generator: Any, distribution: str) -> None:
         """Note that a random generator is about to be drawn from.

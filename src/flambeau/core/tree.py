@@ -7,22 +7,29 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import is_dataclass
+from typing import Any
 
 
-class Spec(NamedTuple):
-    """The structure of a tree: how a container is made of its parts, or a leaf (no `build`)."""
+class Spec:
+    """The structure of a tree: how a container is made of its parts, or a leaf (no `build`).
 
-    kind: type | None
-    keys: Any
-    build: Callable[[list[Any]], Any] | None
-    parts: tuple[Spec, ...]
+    Structures are equal if the same kinds of containers hold the same keys in the same order.
+    """
 
-    def same(self, other: Spec) -> bool:
-        """Whether two trees have one structure."""
-        if self.kind is not other.kind or self.keys != other.keys or len(self.parts) != len(other.parts):
-            return False
-        return all(a.same(b) for a, b in zip(self.parts, other.parts, strict=True))
+    __slots__ = ("_hash", "build", "keys", "kind", "parts")
+
+    def __init__(self, kind: type | None, keys: Any, build: Callable[[list[Any]], Any] | None, parts: tuple[Spec, ...]):
+        self.kind, self.keys, self.build, self.parts = kind, keys, build, parts
+        self._hash = hash((kind, keys, parts))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spec):
+            return NotImplemented
+        return self.kind is other.kind and self.keys == other.keys and self.parts == other.parts
 
     def __str__(self) -> str:
         if self.kind is None:
@@ -39,16 +46,30 @@ def _open(tree: Any) -> tuple[list[Any], Any, Callable[[list[Any]], Any]] | None
     if kind in (list, tuple):
         return list(tree), None, kind
     if kind in (dict, OrderedDict):
-        keys = list(tree)
+        keys = tuple(tree)
         return list(tree.values()), keys, lambda parts: kind(zip(keys, parts, strict=True))
     if kind is defaultdict:
-        keys, factory = list(tree), tree.default_factory
+        keys, factory = tuple(tree), tree.default_factory
         return list(tree.values()), keys, lambda parts: defaultdict(factory, zip(keys, parts, strict=True))
     if kind is deque:
         return list(tree), None, lambda parts: deque(parts, tree.maxlen)
     if isinstance(tree, tuple) and hasattr(kind, "_fields"):
         return list(tree), None, lambda parts: kind(*parts)
+    if (
+        is_dataclass(kind)
+        and hasattr(tree, "__dict__")
+        and not (isinstance(tree, dict) or hasattr(tree, "_parameters"))
+    ):
+        own = vars(tree)
+        names = tuple(own)
+        return list(own.values()), names, lambda parts: _remade(kind, names, parts)
     return None
+
+
+def _remade(kind: Any, names: Any, values: list[Any]) -> Any:
+    made = object.__new__(kind)
+    made.__dict__.update(zip(names, values, strict=True))
+    return made
 
 
 def flatten(tree: Any) -> tuple[list[Any], Spec]:

@@ -120,7 +120,7 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
             raise RuntimeError(f"{what}: expected {name} to be a tuple, as in ({name[:-1]},), got {type(value)}")
     values, spec = _tensors_only(primals, f"{what}, primals")
     directions, given = _tensors_only(tangents, f"{what}, tangents")
-    if not given.same(spec) or not values:
+    if given != spec or not values:
         raise RuntimeError(
             f"{what}: expected primals and tangents to have one structure and at least one tensor, got {spec} and {given}"
         )
@@ -224,7 +224,7 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
 
     def linear(*tangents: Any) -> Any:
         directions, given = _tensors_only(tangents, "linearize(f, *primals)")
-        if not given.same(spec):
+        if given != spec:
             raise RuntimeError(f"expected tangents in the structure of the primals, {spec}, got {given}")
         for value, direction in zip(values, directions, strict=True):
             if value.shape != direction.shape or value.dtype != direction.dtype:

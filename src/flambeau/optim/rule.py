@@ -140,9 +140,14 @@ class RuleOptimizer(Optimizer):
     def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         names, program, scalars = self._prepare(index, group)
         trace = recorder()
+        tensors: dict[int, Tensor] = {}
+        if isinstance(scalars, list):
+            tensors = {i: value for i, value in enumerate(scalars) if isinstance(value, Tensor)}
         if trace is not None:
-            # a compiled step takes the options as inputs
-            scalars = trace.host(lambda: self._prepare(index, group)[2])
+            # a compiled step takes the options as inputs: numbers from the host, tensors as state
+            scalars = trace.host(lambda: _numbers(self._prepare(index, group)[2]))
+        if tensors:
+            scalars = [tensors[i]._array.reshape(()) if i in tensors else scalars[i] for i in range(len(scalars))]
         own, common = [], []
         if names or self.shared:
             states = [self.state[param] for param in params]
@@ -157,7 +162,9 @@ class RuleOptimizer(Optimizer):
         if trace is not None:
             # and it holds while they ask for the same program, and parameters and state are these
             def depends() -> Any:
-                return self._prepare(index, group)[1], id(self.state), len(self.state), len(group["params"])
+                _, asked, values = self._prepare(index, group)
+                which = [id(v) for v in values if isinstance(v, Tensor)] if isinstance(values, list) else None
+                return asked, which, id(self.state), len(self.state), len(group["params"])
 
             trace.guard(depends, "an optimizer's options, parameters or state have changed")
             for i in range(width):
@@ -204,7 +211,7 @@ class RuleOptimizer(Optimizer):
         scalars: Any
         if any(isinstance(value, Tensor) for value in values):
             constant = False
-            scalars = [v._array.reshape(()) if isinstance(v, Tensor) else np.float64(v) for v in values]
+            scalars = [v if isinstance(v, Tensor) else np.float64(v) for v in values]
         else:
             scalars = np.array(values, np.float64)  # a call takes it from the host at less cost than device_put
         names = self.state_names(group)
@@ -279,6 +286,13 @@ def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
         small = 0 < param.size * param.dtype.itemsize <= _SMALL and grad.dtype == param.dtype and not _is_complex(param)
         bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
     return list(bundles.values())
+
+
+def _numbers(scalars: Any) -> np.ndarray:
+    """The options that are numbers, in an array with zeros for those that are tensors."""
+    if isinstance(scalars, np.ndarray):
+        return scalars
+    return np.array([0.0 if isinstance(value, Tensor) else value for value in scalars], np.float64)
 
 
 def _joined(arrays: list[Any]) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..autograd import backward as run_backward
@@ -10,6 +11,7 @@ from ..core.function import Function
 from ..core.grad_mode import enable_grad
 from ..core.operator import namespaces
 from ..core.tensor import Tensor
+from ..core.tracing import recorder
 from ..nn.modules.container import Sequential
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
@@ -18,8 +20,15 @@ __all__ = ["checkpoint", "checkpoint_sequential"]
 class CheckpointFunction(Function):
     @staticmethod
     def forward(ctx: Any, function: Callable[..., Any], keep_random: bool, anchor: Tensor, *args: Any) -> Any:
-        ctx.function, ctx.args = function, args
-        ctx.random = namespaces["torch"]["get_rng_state"]() if keep_random else None
+        ctx.function, ctx.args, ctx.random = function, args, None
+        trace = recorder()
+        if not keep_random:
+            return function(*args)
+        if trace is not None:
+            ctx.random = []
+            with trace.noting(ctx.random):
+                return function(*args)
+        ctx.random = namespaces["torch"]["get_rng_state"]()
         return function(*args)
 
     @staticmethod
@@ -28,15 +37,29 @@ class CheckpointFunction(Function):
             a.detach().requires_grad_(a.requires_grad) if isinstance(a, Tensor) and a.is_floating_point() else a
             for a in ctx.args
         ]
-        with namespaces["random"]["fork_rng"](enabled=ctx.random is not None), enable_grad():
-            if ctx.random is not None:
-                namespaces["torch"]["set_rng_state"](ctx.random)
+        with _random_again(ctx.random), enable_grad():
             outputs = ctx.function(*inputs)
         outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
         pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if isinstance(o, Tensor) and o.requires_grad]
         if pairs:
             run_backward([o for o, _ in pairs], [g for _, g in pairs])
         return (None, None, None, *(a.grad if isinstance(a, Tensor) else None for a in inputs))
+
+
+@contextlib.contextmanager
+def _random_again(random: Any) -> Iterator[None]:
+    """Draw the numbers of the forward pass once more: from the generator's state then, or those that a trace noted."""
+    trace = recorder()
+    if random is None:
+        yield
+    elif isinstance(random, list):
+        assert trace is not None
+        with trace.repeating(random):
+            yield
+    else:
+        with namespaces["random"]["fork_rng"]():
+            namespaces["torch"]["set_rng_state"](random)
+            yield
 
 
 def checkpoint(

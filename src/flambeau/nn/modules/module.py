@@ -159,7 +159,10 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             if name in own["_parameters"]:
                 return own["_parameters"][name]
             if name in own["_modules"]:
-                return own["_modules"][name]
+                found = own["_modules"][name]
+                if grad_state.trace is not None and found is not None:
+                    grad_state.trace.reached[self] = grad_state.trace.reached[found] = None
+                return found
             if name in own["_buffers"]:
                 return own["_buffers"][name]
         elif name in _STATE_NAMES:
