@@ -48,12 +48,17 @@ newaxis = None
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
 _PACKAGES = (
-    "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "jit", "linalg", "nn", "optim",
-    "random", "return_types", "serialization", "special", "testing", "types", "utils", "version", "vision",
+    "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "hub", "jit", "linalg", "nn", "optim",
+    "random", "return_types", "serialization", "special", "storage", "testing", "types", "utils", "version", "vision",
 )  # fmt: skip
 _HOMES = {
     "save": "serialization",
     "load": "serialization",
+    "TypedStorage": "storage",
+    "UntypedStorage": "storage",
+    "is_anomaly_check_nan_enabled": "autograd.anomaly_mode",
+    "is_anomaly_enabled": "autograd.anomaly_mode",
+    "to_dlpack": "utils.dlpack",
     "summary": "utils.summary",
     "compile": "compiler",
     "export": "compiler.export",
@@ -120,6 +125,23 @@ def set_default_tensor_type(t: Any) -> None:
     set_default_dtype(kind.dtype)
 
 
+def set_flush_denormal(mode: bool) -> bool:
+    """Never possible: how XLA treats denormal numbers is its own affair."""
+    return False
+
+
+def _assert(condition: Any, message: str) -> None:
+    """`assert` as a function."""
+    assert condition, message
+
+
+class OutOfMemoryError(RuntimeError):
+    """A device has no memory left."""
+
+
+OutOfMemoryError.__module__ = "torch"
+
+
 def set_float32_matmul_precision(precision: str) -> None:
     """Accepted; products of float32 are computed in float32."""
     if precision not in ("highest", "high", "medium"):
@@ -133,9 +155,10 @@ def get_float32_matmul_precision() -> str:
 
 def is_storage(obj: Any) -> bool:
     """Whether an object is a storage."""
+    from .core.memory import TypedStorage, UntypedStorage
     from .core.storage import Storage
 
-    return isinstance(obj, Storage)
+    return isinstance(obj, (Storage, TypedStorage, UntypedStorage))
 
 
 __all__ = [

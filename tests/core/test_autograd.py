@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
@@ -120,6 +122,14 @@ def test_hooks_on_tensors():
         return [*seen, y.grad, x.grad]
 
     both(code)
+
+
+def test_hooks_after_accumulation_return_nothing():
+    for lib in (fb, torch):
+        x = leaf(lib, 1.0, 2.0)
+        x.register_post_accumulate_grad_hook(lambda p: p.grad)
+        with pytest.raises(RuntimeError, match="should return None"):
+            x.sum().backward()
 
 
 def test_hooks_on_nodes():
@@ -313,3 +323,177 @@ def test_complex_gradients_follow_torchs_convention():
         return [first, z.grad]
 
     both(code)
+
+
+def test_a_functions_gradients_take_their_inputs_shapes_and_dtypes():
+    def code(lib):
+        class Scale(lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, w):
+                ctx.save_for_backward(x, w)
+                return x * w
+
+            @staticmethod
+            def backward(ctx, g):
+                x, w = ctx.saved_tensors
+                return g * w, (g * x).double()
+
+        made = []
+        for w in (leaf(lib, 2.0, 3.0), lib.tensor(2.0, requires_grad=True)):
+            x = lib.ones(3, 2, requires_grad=True)
+            Scale.apply(x, w).sum().backward()
+            made += [x.grad, w.grad]
+            (g,) = lib.autograd.grad(Scale.apply(x, w).sum(), w, create_graph=True)
+            made += [g, *lib.autograd.grad(g.sum(), x)]
+        return made
+
+    both(code)
+
+
+@pytest.mark.parametrize("wrong", ["ones(7)", "ones(1)", "tensor(1.0)", "Size([3])"])
+def test_a_functions_gradient_must_fit_its_input(wrong):
+    for lib in (fb, torch):
+
+        class Wrong(lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, g, lib=lib):
+                return eval(f"lib.{wrong}")
+
+        with pytest.raises(RuntimeError, match=r"returned an|expected Variable"):
+            Wrong.apply(lib.ones(3, requires_grad=True)).sum().backward()
+
+
+def test_an_old_style_function_says_what_to_do():
+    for lib in (fb, torch):
+
+        class Old(lib.autograd.Function):
+            def forward(self, x):
+                return x
+
+        with pytest.raises(RuntimeError, match="Legacy autograd function"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Old()(lib.ones(1, requires_grad=True))
+
+
+def test_saved_tensors_go_through_hooks():
+    def code(lib):
+        class Own(lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x**2
+
+            @staticmethod
+            def backward(ctx, g):
+                (x,) = ctx.saved_tensors
+                return 2 * x * g
+
+        made = []
+        hooks = lib.autograd.graph.saved_tensors_hooks(
+            lambda t: t.detach().numpy() * 4, lambda n: lib.from_numpy(n / 2)
+        )
+        for f in (
+            lambda x: x.pow(2).sum(),
+            lambda x: Own.apply(x).sum(),
+            lambda x: (x + 1).sum(),
+            lambda x: (x * x).sum(),
+        ):
+            x = leaf(lib, 1.0, 2.0)
+            with hooks:
+                y = f(x)
+            y.backward()
+            made.append(x.grad)
+        x = leaf(lib, 1.0, 2.0)
+        with hooks, lib.autograd.graph.save_on_cpu():
+            y = x.exp().sum()
+        y.backward()
+        return [*made, x.grad]
+
+    both(code)
+
+
+def test_saved_tensors_hooks_can_be_refused():
+    for lib in (fb, torch):
+        hooks = lib.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x)
+        with (
+            lib.autograd.graph.disable_saved_tensors_hooks("none here"),
+            pytest.raises(RuntimeError, match="none here"),
+        ):
+            hooks.__enter__()
+
+
+def test_anomalies_are_found():
+    for lib in (fb, torch):
+
+        def nan(lib=lib):
+            x = leaf(lib, 0.0)
+            (x.sqrt() * 0).sum().backward()
+            return x.grad
+
+        with pytest.warns(UserWarning, match="Anomaly Detection has been enabled"):
+            detection = lib.autograd.detect_anomaly()
+        said = "Function 'SqrtBackward0' returned nan values in its 0th output"
+        traced = pytest.warns(UserWarning, match=r"(?s)SqrtBackward0.*x.sqrt\(\)")
+        with detection, traced, pytest.raises(RuntimeError, match=said):
+            nan()
+        assert not lib.is_anomaly_enabled() and nan().isnan()
+        with lib.autograd.set_detect_anomaly(True, check_nan=False):
+            assert lib.is_anomaly_enabled() and not lib.is_anomaly_check_nan_enabled() and nan().isnan()
+
+
+def test_batched_gradients():
+    def code(lib):
+        x, y = leaf(lib, 1.0, 2.0), leaf(lib, 1.0, 2.0, 3.0)
+        made = lib.autograd.grad([x**2, y**3], [x, y], [lib.eye(2), lib.ones(2, 3)], is_grads_batched=True)
+        first, none = lib.autograd.grad(x * 2, [x, y], lib.eye(2), is_grads_batched=True, allow_unused=True)
+        assert none is None
+        return [*made, first]
+
+    both(code)
+    with pytest.raises(RuntimeError, match="is_grads_batched"):
+        fb.autograd.grad(leaf(fb, 1.0, 2.0) * 2, leaf(fb, 1.0), fb.ones(3), is_grads_batched=True)
+
+
+def test_nodes_have_types_of_their_own_names():
+    def walk(lib):
+        lib.manual_seed(0)
+        x = lib.ones(1, 3, requires_grad=True)
+        node = (x[:, 1:].relu().exp() @ lib.ones(2, 1)).sum().grad_fn
+        seen = []
+        while node is not None:
+            seen.append((type(node).__name__, node.name(), isinstance(node, lib.autograd.graph.Node)))
+            node = node.next_functions[0][0] if node.next_functions else None
+        return seen
+
+    assert walk(fb) == walk(torch)
+
+
+@pytest.mark.parametrize(
+    "code", ["x**3", "x.sin()", "x.exp()", "x.sqrt()", "x.log()", "x.tanh()", "1 / x", "x.sigmoid()"]
+)
+def test_names_of_gradients_own_nodes(code):
+    labels = []
+    for lib in (fb, torch):
+        x = leaf(lib, 0.5, 0.7)
+        (g,) = lib.autograd.grad(eval(code, {"x": x}).sum(), x, create_graph=True)
+        labels.append(g.grad_fn.name())
+    assert labels[0] == labels[1]
+
+
+def test_a_leaf_cannot_be_turned_in_place():
+    for lib in (fb, torch):
+        for name, args in (("t_", ()), ("unsqueeze_", (0,)), ("transpose_", (0, 1))):
+            with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+                getattr(lib.ones(2, 2, requires_grad=True), name)(*args)
+
+
+def test_variable_is_an_old_name():
+    for lib in (fb, torch):
+        from_name = lib.autograd.Variable(lib.ones(2), requires_grad=True)
+        assert isinstance(from_name, lib.autograd.Variable) and from_name.requires_grad
+        assert not isinstance(3, lib.autograd.Variable)
+        assert repr(lib.set_grad_enabled(True)).endswith("set_grad_enabled(mode=True)")

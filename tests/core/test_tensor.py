@@ -6,6 +6,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -251,3 +252,29 @@ def test_view_as_another_dtype():
         return [x, bits, bytes_, x.view(lib.float64), lib.view_as_complex(x), lib.view_as_real(lib.tensor([1 + 2j]))]
 
     same(code(fb), code(torch))
+
+
+WITH_NUMPY = "x+a x-a x*a x/a x**a x@a a/x x==a a==x x!=a x==a[:1] x==a.astype('float64') 2*x+a np.sqrt(x) np.add(x,x) np.isnan(x)"
+
+
+@pytest.mark.parametrize(
+    "expression", [*WITH_NUMPY.split(), "a + x", "x < a", "x == np.array(['a'])", "torch.eq(x, a)"]
+)
+def test_signs_with_numpy_arrays(expression: str) -> None:
+    def run(lib):
+        a = np.array([1, 2, 0.5], dtype="float32")
+        return eval(expression, {"np": np, "torch": lib, "x": lib.tensor([1.0, 2.0, 4.0]), "a": a})
+
+    ours, theirs = (outcome_of(lambda lib=lib: run(lib)) for lib in (fb, torch))
+    assert type(ours).__name__ == type(theirs).__name__, (ours, theirs)
+    if isinstance(theirs, torch.Tensor):
+        same(ours, theirs)
+
+
+def outcome_of(code):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's about torch
+            return code()
+    except Exception as error:
+        return error

@@ -90,6 +90,8 @@ NORMALIZATIONS = [
     row("BatchNorm2d(3, eps=1e-3, momentum=0.3)", (4, 3, 5, 4)),
     row("BatchNorm2d(3, affine=False, track_running_stats=False)", (4, 3, 5, 4)),
     row("BatchNorm3d(3, bias=False)", (2, 3, 2, 3, 4)),
+    row("SyncBatchNorm(3)", (4, 3)),
+    row("SyncBatchNorm(3, affine=False)", (2, 3, 2, 3)),
     row("InstanceNorm1d(3)", (4, 3, 5)),
     row("InstanceNorm1d(3, affine=True)", (3, 5)),
     row("InstanceNorm2d(3, affine=True, track_running_stats=True)", (4, 3, 5, 4)),
@@ -392,3 +394,31 @@ def test_errors_have_torchs_types(layer: str, shape: tuple[int, ...] | None) -> 
     ours, theirs = attempt(fb, "flambeau"), attempt(torch, "torch")
     assert type(ours) is type(theirs), (ours, theirs)
     assert not shape or any(str(size) in str(ours) for size in shape), ours  # the text says what was met
+
+
+@pytest.mark.parametrize("library", [fb, torch], ids=["flambeau", "torch"])
+def test_convert_sync_batchnorm(library: Any) -> None:
+    nn = library.nn
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.BatchNorm2d(4, eps=1e-3, momentum=0.2)), nn.ReLU())
+    model.append(nn.BatchNorm1d(2, affine=False)).append(nn.InstanceNorm2d(2)).eval()
+    weight, kinds = model[1][0].weight, [type(m).__name__ for m in model]
+    made = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    assert made is model and made[1][0].weight is weight and not made[1][0].training
+    assert [type(m).__name__ for m in made] == [k.replace("BatchNorm1d", "SyncBatchNorm") for k in kinds]
+    assert repr(made[1][0]).startswith("SyncBatchNorm(4, eps=0.001, momentum=0.2, affine=True")
+    assert (
+        type(nn.SyncBatchNorm.convert_sync_batchnorm(nn.BatchNorm3d(2, track_running_stats=False))).__name__[0] == "S"
+    )
+    with pytest.raises(ValueError, match=r"expected at least 2D input \(got 1D input\)"):
+        made[3](library.ones(3))
+
+
+@pytest.mark.parametrize("library", [fb, torch], ids=["flambeau", "torch"])
+def test_old_names(library: Any) -> None:
+    with pytest.warns(FutureWarning, match="`NLLLoss2d` has been deprecated"):
+        loss = library.nn.NLLLoss2d(ignore_index=1)
+    assert repr(loss) == "NLLLoss2d()" and isinstance(loss, library.nn.NLLLoss)
+    with pytest.warns(
+        UserWarning, match="`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead."
+    ):
+        library.nn.functional.upsample(library.ones(1, 1, 2, 2), scale_factor=2)

@@ -113,7 +113,8 @@ def gradcheck(
                 analytical = _analytical(outs[k], given[i])
                 if not np.allclose(analytical, numerical, rtol=rtol, atol=atol, equal_nan=True):
                     raise GradcheckError(
-                        f"Jacobian mismatch for output {k} with respect to input {i},\nnumerical:{numerical}\nanalytical:{analytical}\n"
+                        f"Jacobian mismatch for output {k} with respect to input {i},\n"
+                        f"numerical:{wrap(jax.device_put(numerical))}\nanalytical:{wrap(jax.device_put(analytical))}\n"
                     )
     except GradcheckError:
         if raise_exception:

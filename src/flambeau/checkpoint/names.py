@@ -138,7 +138,7 @@ def written(thing: Any, name: str | None = None) -> tuple[str, str] | None:
     if not isinstance(thing, (type, FunctionType)):
         return None
     module, name = thing.__module__, name or thing.__qualname__
-    if there(module) == module or "<locals>" in name:
+    if module is None or there(module) == module or "<locals>" in name:
         return None
     for namespace in _NAMESPACES if module.startswith(("flambeau.core.", "flambeau.ops.")) else ():
         found = sys.modules.get(here(namespace))

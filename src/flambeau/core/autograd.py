@@ -15,8 +15,8 @@ import numpy as np
 
 from .grad_mode import set_grad_enabled
 from .grad_mode import state as grad_state
-from .operator import Array, operator
-from .tape import AccumulateGrad, Edge, Node, Taped, add_arrays, add_taped, is_differentiable
+from .operator import Array, namespaces, operator
+from .tape import AccumulateGrad, Edge, Node, Taped, add_arrays, add_taped, is_differentiable, shown
 from .tensor import Tensor, wrap
 from .tracing import structure
 
@@ -26,6 +26,7 @@ _new = object.__new__
 class RemovableHandle:
     """Takes a hook out again: `handle.remove()`, or at the end of `with handle:`."""
 
+    __module__ = "flambeau.utils.hooks"
     next_id = 0
 
     def __init__(self, hooks: Any, *, extra_dict: Any = None):
@@ -125,7 +126,9 @@ def grad(
             stacklevel=2,
         )
     if is_grads_batched:
-        raise NotImplementedError("grad(is_grads_batched=True) is not there yet; call grad once per row")
+        return _grad_by_rows(outputs, inputs, grad_outputs, bool(create_graph if retain_graph is None else retain_graph),
+                             create_graph=create_graph, allow_unused=allow_unused,
+                             materialize_grads=materialize_grads)  # fmt: skip
     if allow_unused is False and materialize_grads:
         raise ValueError(
             "materialize_grads=True needs allow_unused=True (or left out), since it gives zeros for unused inputs"
@@ -150,6 +153,28 @@ def grad(
                 )
         result.append(value)
     return tuple(result)
+
+
+def _grad_by_rows(
+    outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: bool, **options: Any
+) -> tuple[Tensor | None, ...]:
+    """The gradients for each row of `grad_outputs`, stacked."""
+    roots, batches = _sequence(outputs), [] if grad_outputs is None else _sequence(grad_outputs)
+    sizes = {len(b) if b.ndim else -1 for b in batches if b is not None}
+    fitting = all(b is None or b.shape[1:] == r.shape for b, r in zip(batches, roots, strict=False))
+    if len(sizes) != 1 or sizes == {-1} or not fitting:
+        raise RuntimeError(
+            "If `is_grads_batched=True`, the first dimension of each grad_output is the batch dimension: it should be the "
+            "same in all of them, and the other dimensions those of the output. "
+            f"Got {[b if b is None else list(b.shape) for b in batches]} for outputs of {[list(r.shape) for r in roots]}."
+        )
+    (size,) = sizes
+    rows = [
+        grad(roots, inputs, [None if b is None else b[i] for b in batches], retain_graph or i < size - 1, **options)
+        for i in range(size)
+    ]
+    stack = namespaces["torch"]["stack"]
+    return tuple(None if column[0] is None else stack(column) for column in zip(*rows, strict=True))
 
 
 def _sequence(value: Any) -> list[Tensor]:
@@ -260,7 +285,7 @@ def _run(
     for edge, gradient in zip(edges, gradients, strict=True):
         send(edge, gradient)
     targets = {} if wanted is None else dict.fromkeys(wanted)
-    trace = grad_state.trace
+    trace, anomaly = grad_state.trace, grad_state.anomaly
     with set_grad_enabled(taped):
         while heap:
             node = heapq.heappop(heap)[1]
@@ -279,7 +304,9 @@ def _run(
                 if wanted is None and slots[0] is not None:
                     _accumulate(node, slots[0], taped)
                 continue
-            if taped:
+            if anomaly is not None:
+                results = anomaly(node, slots, taped)
+            elif taped:
                 results = list(node.backward_taped(slots))
             else:
                 results = [
@@ -359,7 +386,8 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
     _add_to_grad(leaf, value, taped)
     if node.done_hooks:
         for hook in list(node.done_hooks.values()):
-            hook(leaf)
+            if hook(leaf) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
 def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
@@ -472,7 +500,7 @@ def _next_functions(self: Any) -> tuple[tuple[Any, int], ...]:
             for i, x in enumerate(self.saved)
             if i in taped or (hasattr(x, "ndim") and is_differentiable(x.dtype))
         ]
-    return tuple((e[0], e[1]) if e else (None, 0) for e in edges)
+    return tuple((shown(e[0]), e[1]) if e else (None, 0) for e in edges)
 
 
 def _node_repr(self: Node) -> str:

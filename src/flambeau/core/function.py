@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from . import dtypes
 from .autograd import _taped, _tensor
 from .grad_mode import set_grad_enabled
 from .grad_mode import state as grad_state
@@ -36,7 +37,7 @@ class FunctionCtx:
         """The tensors kept by `save_for_backward`."""
         if self._saved is None:
             raise RuntimeError(FREED)
-        return self._saved
+        return tuple(self._saved)
 
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Name the inputs that forward wrote to in place; they must be returned."""
@@ -54,13 +55,14 @@ class FunctionCtx:
 class FunctionNode(Node):
     """A call of a user's Function; calls its backward on Tensors."""
 
-    __slots__ = ("ctx", "function", "metas")
+    __slots__ = ("ctx", "function", "metas", "inputs")
 
-    def __init__(self, function: type[Function], ctx: Any, edges: Any, metas: Any):
+    def __init__(self, function: type[Function], ctx: Any, edges: Any, metas: Any, inputs: Any):
         super().__init__(function.__name__ + "Backward", edges, len(metas))
         self.ctx = ctx
         self.function = function
-        self.metas = metas
+        self.metas = metas  # shapes and dtypes of the outputs
+        self.inputs = inputs  # and of the inputs, None for one that is no tensor
 
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{self.label} object at {id(self):#x}>"
@@ -82,7 +84,25 @@ class FunctionNode(Node):
             raise RuntimeError(
                 f"function {self.label} returned an incorrect number of gradients (expected {len(self.edges)}, got {len(results)})"
             )
-        return results[: len(self.edges)]
+        return [
+            None if r is None or e is None else self._fitting(i, r)
+            for i, (r, e) in enumerate(zip(results, self.edges, strict=False))
+        ]
+
+    def _fitting(self, i: int, gradient: Any) -> Tensor:
+        """A gradient in its input's shape (summed over what broadcasting repeated) and dtype."""
+        if not isinstance(gradient, Tensor):
+            raise RuntimeError(f"expected Variable or None (got {type(gradient).__name__})")
+        shape, dtype = self.inputs[i]
+        if gradient.shape != shape:
+            lead = gradient.ndim - len(shape)
+            if lead < 0 or any(n not in (1, m) for n, m in zip(shape, gradient.shape[lead:], strict=True)):
+                raise RuntimeError(
+                    f"Function {self.label} returned an invalid gradient at index {i} - got {list(gradient.shape)} but "
+                    f"expected shape compatible with {list(shape)}"
+                )
+            gradient = gradient.sum_to_size(shape)
+        return gradient if gradient._np_dtype == dtype else gradient.to(dtypes.from_numpy(dtype))
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         results = self._call([None if c is None else wrap(c) for c in cotangents])
@@ -118,6 +138,12 @@ class Function:
     """
 
     generate_vmap_rule = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            f"Legacy autograd function with non-static forward method is deprecated: make forward and backward of "
+            f"{type(self).__name__} static methods that take a ctx, and call {type(self).__name__}.apply(...)"
+        )
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -177,7 +203,8 @@ class Function:
         single = not isinstance(output, (tuple, list))
         outputs = [output] if single else list(output)
         metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), np.dtype(bool)) for o in outputs]
-        node = FunctionNode(cls, ctx, edges, metas)
+        inputs = [(tuple(a.shape), a._np_dtype) if isinstance(a, Tensor) else None for a in args]
+        node = FunctionNode(cls, ctx, edges, metas, inputs)
         constant = {id(t) for t in ctx._constant}
         dirty = {id(t) for t in ctx._dirty}
         made = []
@@ -193,6 +220,8 @@ class Function:
                 tensor._edge = (node, i)
                 made.append(tensor)
         ctx._saved = tuple(_resaved(s, outputs, made) for s in ctx._saved) if ctx._saved is not None else None
+        for watch in grad_state.watchers:
+            watch(node, ())
         return made[0] if single else tuple(made)
 
 

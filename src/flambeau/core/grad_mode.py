@@ -15,6 +15,8 @@ class _State(threading.local):
     transforms: Any = None  # the innermost of JAX's transforms (a Region, see func/) that this thread is in
     scope: Any = None  # the innermost of func.grad, func.vjp and their like that this thread is in
     autocast: Any = None  # the Policy (see autocast.py) by which operators' inputs are cast now
+    anomaly: Any = None  # what runs the nodes of the tape while anomalies are looked for (see autograd/anomaly_mode.py)
+    watchers: tuple[Any, ...] = ()  # called with each node that is recorded, and with its outputs
     trace: Any = None  # the recorder of a trace (see tracing.py); here so that one look-up finds both
 
 
@@ -116,6 +118,9 @@ class set_grad_enabled(_GradMode):
 
     def clone(self) -> _GradMode:
         return type(self)(self._mode)
+
+    def __repr__(self) -> str:
+        return f"torch.autograd.grad_mode.set_grad_enabled(mode={self._mode})"
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         state.grad = self._before[0]

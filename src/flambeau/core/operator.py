@@ -20,7 +20,7 @@ from . import autocast, channels_last, dtypes
 from .grad_mode import no_grad
 from .grad_mode import state as grad_state
 from .return_types import return_type
-from .signature import PYTHON_NUMBERS, SYNONYMS, OperandError, Signature, unpack
+from .signature import PYTHON_NUMBERS, SYNONYMS, Signature, unpack
 from .storage import Storage
 from .tape import OperatorNode, Program, camel, is_differentiable
 from .tensor import Tensor, wrap
@@ -91,8 +91,10 @@ class Operator:
         grad: Any,
         space: str = "",
         images: bool = False,
+        check: Callable[..., None] | None = None,
     ):
         self.function = function
+        self.check = check
         self.images = images
         self.name = function.__name__.lstrip("_")
         named = space + self.name
@@ -139,10 +141,12 @@ class Operator:
         return found
 
     def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
-        function, signature, promote = self.function, self.signature, self.promote
+        function, signature, promote, check = self.function, self.signature, self.promote, self.check
         parameters = signature.parameters
 
         def flat_function(*flat: Any) -> Any:
+            if check is not None:
+                check(*flat)
             values, arrays, scalars = unpack(signature, key, flat)
             if promote is not None and arrays:
                 values, _, _ = unpack(signature, key, _promoted(flat, arrays, scalars, promote))
@@ -228,7 +232,7 @@ def fit(out: Any, shape: tuple[int, ...], target: np.dtype) -> Any:
     return jax.lax.convert_element_type(out, target)
 
 
-def _arrays(name: str, dynamic: Iterable[Any]) -> tuple[list[Any], bool]:
+def _arrays(op: Operator, name: str, key: Any, dynamic: Iterable[Any]) -> tuple[list[Any], bool]:
     """The arrays of the dynamic arguments, and whether any of them may be on the tape."""
     arrays = []
     taped = False
@@ -248,7 +252,7 @@ def _arrays(name: str, dynamic: Iterable[Any]) -> tuple[list[Any], bool]:
         elif isinstance(value, (np.generic, numbers.Number)):
             arrays.append(value.item() if isinstance(value, np.generic) else complex(value))  # type: ignore[arg-type]
         else:
-            raise OperandError(f"{name}(): argument must be Tensor, not {type(value).__name__}")
+            raise op.signature.refusal(name, key, dynamic, value)
     return arrays, taped
 
 
@@ -273,6 +277,8 @@ def _record(op: Operator, program: Program, arrays: list[Any], dynamic: Any, out
     name = label if isinstance(label, str) else label(arrays)
     if isinstance(out, tuple):
         node = OperatorNode(program, arrays, wanted, edges, len(out), name)
+        for watch in grad_state.watchers:
+            watch(node, out)
         made = []
         for i, o in enumerate(out):
             tensor = wrap(o)
@@ -282,7 +288,10 @@ def _record(op: Operator, program: Program, arrays: list[Any], dynamic: Any, out
         return op.returns(*made) if op.returns else tuple(made)
     made = wrap(out)
     if is_differentiable(out.dtype):
-        made._edge = (OperatorNode(program, arrays, wanted, edges, 1, name), 0)
+        node = OperatorNode(program, arrays, wanted, edges, 1, name)
+        made._edge = (node, 0)
+        for watch in grad_state.watchers:
+            watch(node, (out,))
     return made
 
 
@@ -311,7 +320,7 @@ def _lift(op: Operator) -> Callable[..., Any]:
                 return _into_out(call, args, kwargs)
             dynamic, key = bind(name, args, kwargs)
         program = programs.get(key) or op.program(key)
-        arrays, taped = _arrays(name, dynamic)
+        arrays, taped = _arrays(op, name, key, dynamic)
         try:
             out = program(*arrays) if held or images else program.run(*arrays)
         except Exception as error:
@@ -341,7 +350,7 @@ def inplace_form(op: Operator, name: str) -> Callable[..., Any]:
         dynamic, key = op.signature.bind(name, (self, *args), kwargs)
         self._check_inplace()
         program = op.write_program(key)
-        arrays, taped = _arrays(name, dynamic)
+        arrays, taped = _arrays(op, name, key, dynamic)
         try:
             out = program(*arrays)
         except Exception as error:
@@ -355,6 +364,8 @@ def inplace_form(op: Operator, name: str) -> Callable[..., Any]:
             if wanted and is_differentiable(out.dtype):
                 label = program.label if isinstance(program.label, str) else program.label(arrays)
                 edge = (OperatorNode(program, arrays, wanted, edges, 1, label), 0)
+                for watch in grad_state.watchers:
+                    watch(edge[0], (out,))
         self._assign(out, edge)
         return self
 
@@ -409,7 +420,7 @@ def _attach(function: Any, names: Iterable[str]) -> None:
     for name in names:
         if name in Tensor.__dict__ and name not in ("__hash__",):
             raise ValueError(f"Tensor.{name} is declared twice")
-        setattr(Tensor, name, _operand(function) if name in _BINARY else function)
+        setattr(Tensor, name, _operand(function, name in _TAKES_NUMPY) if name in _BINARY else function)
 
 
 _SIGNS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
@@ -417,15 +428,21 @@ _BINARY = {f"__{kind}{sign}__" for sign in _SIGNS for kind in ("", "r", "i")} | 
     f"__{sign}__" for sign in ("eq", "ne", "lt", "le", "gt", "ge")
 }
 
+_TAKES_NUMPY = ("__eq__", "__rtruediv__")  # the others leave a NumPy array to NumPy, as PyTorch does
 
-def _operand(function: Callable[..., Any]) -> Callable[..., Any]:
+
+def _operand(function: Callable[..., Any], takes_numpy: bool) -> Callable[..., Any]:
     """The method behind a sign: what it cannot compute with gets its own say (`NotImplemented`)."""
 
     @functools.wraps(function)
     def method(self: Tensor, other: Any) -> Any:
+        if takes_numpy and isinstance(other, np.ndarray) and other.dtype.kind in "biufc":
+            other = wrap(jnp.array(other))
         try:
             return function(self, other)
-        except OperandError:
+        except TypeError:
+            if isinstance(other, (Tensor, numbers.Number, np.generic)):
+                raise
             return NotImplemented
 
     return method
@@ -446,14 +463,16 @@ def operator(
     returns: tuple[str, ...] | None = None,
     grad: str | Callable[..., str] | None = None,
     images: bool = False,
+    check: Callable[..., None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
+    `check` is called with the dynamic arguments before they are promoted, and raises if they do not go together.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        op = Operator(function, promote, returns, grad, "linalg_" if public == ("linalg",) else "", images)
+        op = Operator(function, promote, returns, grad, "linalg_" if public == ("linalg",) else "", images, check)
         call = _lift(op)
         name = function.__name__
         _publish(name, call, public)

@@ -33,8 +33,10 @@ def kind_of(parameter: inspect.Parameter) -> int:
     return STATIC
 
 
-class OperandError(TypeError):
-    """A call with something that is neither tensor nor number: as an operand it may know itself what to do."""
+def not_a_tensor(name: str, argument: str, position: int, value: Any) -> TypeError:
+    """The error for an argument that should be a tensor."""
+    kind = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
+    return TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {kind}")
 
 
 class _Missing:
@@ -124,9 +126,7 @@ class Signature:
             if kind == ARRAY:
                 if value is None:
                     if not self.takes_none[i]:
-                        raise OperandError(
-                            f"{name}(): argument '{self.names[i]}' (position {i + 1}) must be Tensor, not NoneType"
-                        )
+                        raise not_a_tensor(name, self.names[i], i + 1, None)
                     key_parts.append((STATIC, None))
                 else:
                     dynamic.append(value)
@@ -157,6 +157,16 @@ class Signature:
                 dynamic.append(value)
                 key_parts.append(SCALAR)
         return dynamic, tuple(key_parts)
+
+    def refusal(self, name: str, key: tuple[Any, ...], dynamic: Iterable[Any], value: Any) -> TypeError:
+        """The error for a dynamic value that is neither tensor nor number."""
+        place = next(i for i, v in enumerate(dynamic) if v is value)
+        argument = 0
+        for argument, part in enumerate(key):  # noqa: B007 (where it stops)
+            place -= part[1] if isinstance(part, tuple) and part[0] == ARRAYS else part in (ARRAY, SCALAR)
+            if place < 0:
+                break
+        return not_a_tensor(name, self.names[argument], argument + 1, value)
 
 
 def _same(value: Any, default: Any) -> bool:

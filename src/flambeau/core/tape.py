@@ -195,6 +195,25 @@ class OperatorNode(Node):
         self.saved = None
 
 
+# what PyTorch prints for the gradients of these: the last operator of its formulas
+_DERIVATIVES = {
+    f"{name}Backward": label
+    for names, label in (
+        (
+            "pow pow_plain pow_tensor square exp exp2 sin cos sinh cosh abs rtrue_divide reciprocal rsqrt norm",
+            "MulBackward0",
+        ),
+        ("sqrt log log2 log10 log1p atan asinh", "DivBackward0"),
+        ("tanh", "TanhBackwardBackward0"),
+        ("sigmoid", "SigmoidBackwardBackward0"),
+        ("relu", "ThresholdBackwardBackward0"),
+        ("softplus", "SoftplusBackwardBackward0"),
+        ("softmax", "SoftmaxBackwardDataBackward0"),
+    )
+    for name in names.split()
+}
+
+
 def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge | None]) -> list[Taped]:
     """Run a program on arrays of which some have edges, and record it."""
     made = program(*arguments)
@@ -205,7 +224,8 @@ def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge
         live = {i: e for i, e in live.items() if i in used}
     if not live:
         return [(m, None) for m in made]
-    node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), camel(program.name) + "0")
+    label = _DERIVATIVES.get(program.name) or camel(program.name) + "0"
+    node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), label)
     return [(m, (node, i)) for i, m in enumerate(made)]
 
 
@@ -222,6 +242,9 @@ class AccumulateGrad(Node):
     @property
     def variable(self) -> Any:
         return self.leaf()
+
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
 
 
 class ViewNode(Node):
@@ -374,3 +397,17 @@ def add_taped(a: Taped, b: Taped) -> Taped:
     if a[1] is None and b[1] is None:
         return total, None
     return total, (_Add("AddBackward0", (a[1], b[1])), 0)
+
+
+_classes: dict[tuple[type, str], type] = {}
+
+
+def shown(node: Node) -> Node:
+    """A node as the user gets it: of a class that is called as the node is (drawings of graphs go by that)."""
+    kind = type(node)
+    if kind.__name__ != node.label and not isinstance(node, AccumulateGrad):
+        own = _classes.get((kind, node.label))
+        if own is None:
+            own = _classes[kind, node.label] = type(node.label, (kind,), {"__slots__": (), "__module__": "builtins"})
+        node.__class__ = own  # type: ignore[assignment]
+    return node

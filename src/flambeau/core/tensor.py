@@ -15,7 +15,7 @@ from .geometry import Geometry
 from .grad_mode import state as grad_state
 from .size import Size
 from .storage import HostStorage, Storage
-from .tape import AccumulateGrad, CopySlices, Edge, ViewNode, is_differentiable
+from .tape import AccumulateGrad, CopySlices, Edge, ViewNode, is_differentiable, shown
 from .tracing import structure
 
 _new = object.__new__
@@ -335,7 +335,7 @@ class Tensor:
     def grad_fn(self) -> Any:
         """The node on the tape that computed this tensor; None for a leaf."""
         edge = self._tape_edge()
-        return None if edge is None or type(edge[0]) is AccumulateGrad else edge[0]
+        return None if edge is None or type(edge[0]) is AccumulateGrad else shown(edge[0])
 
     @property
     def output_nr(self) -> int:

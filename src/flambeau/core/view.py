@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from . import geometry
 from .geometry import Geometry
 from .operator import _attach, _names, _publish
+from .signature import SYNONYMS
 from .tape import camel
 from .tensor import Tensor
 
@@ -28,11 +30,14 @@ def view(
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__
         label = grad or camel(name) + "Backward0"
+        names = inspect.signature(function).parameters
 
         @functools.wraps(function)
         def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
             if not isinstance(input, Tensor):
                 raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+            if kwargs:
+                kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
             made = function(input._geometry, *args, **kwargs)
             relative = made
             if input._view is not None and (input._edge is not None or input._base is not None):
@@ -43,6 +48,7 @@ def view(
             return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
 
         def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            input._check_inplace()
             seen = call(input, *args, **kwargs)
             edge = seen._tape_edge()
             input._view = seen._view

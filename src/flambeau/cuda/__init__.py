@@ -99,6 +99,8 @@ def init() -> None:
 def __getattr__(name: str) -> Any:
     from ..core.typed import CUDA_TENSOR_TYPES
 
+    if name == "OutOfMemoryError":
+        return importlib.import_module("flambeau").OutOfMemoryError
     if name == "amp":
         return importlib.import_module(f"{__name__}.amp")
     if name in CUDA_TENSOR_TYPES:

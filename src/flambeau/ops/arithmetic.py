@@ -31,22 +31,29 @@ def add(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     return input + _times(alpha, other)
 
 
-def _sub(input: jax.Array, other: jax.Array, alpha: Any) -> jax.Array:
-    if input.dtype == jnp.bool_:
+def _refuse_masks(input: Any, other: Any, *alpha: Any) -> None:
+    """Raise RuntimeError for a difference with bools in it."""
+    masks = [x for x in (input, other) if isinstance(x, bool) or getattr(x, "dtype", None) == jnp.bool_]
+    if len(masks) == 2:
         raise RuntimeError(
-            "Subtraction, the `-` operator, has no meaning for bool tensors: "
+            "Subtraction, the `-` operator, with two masks has no meaning: "
             "write `a ^ b` or `logical_xor(a, b)` for where they differ"
         )
+    if masks:
+        raise RuntimeError(f"Subtraction, the `-` operator, with a bool tensor is not supported. {_NEGATED_MASK}")
+
+
+def _sub(input: jax.Array, other: jax.Array, alpha: Any) -> jax.Array:
     return input - _times(alpha, other)
 
 
-@operator(promote="common", inplace=("sub_", "__isub__"), methods=("sub", "__sub__"))
+@operator(promote="common", inplace=("sub_", "__isub__"), methods=("sub", "__sub__"), check=_refuse_masks)
 def sub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input - alpha * other`, with broadcasting. Two bool tensors raise RuntimeError: use `^`."""
     return _sub(input, other, alpha)
 
 
-@operator(promote="common", methods=("__rsub__",), grad="RsubBackward1")
+@operator(promote="common", methods=("__rsub__",), grad="RsubBackward1", check=_refuse_masks)
 def rsub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`other - alpha * input`: subtraction with the arguments swapped."""
     return _sub(other, input, alpha)

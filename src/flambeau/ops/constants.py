@@ -6,16 +6,17 @@ Values are made with NumPy on the host and then put on their device: making a te
 from __future__ import annotations
 
 import math
-import operator as python_operator
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..core import dtypes
 from ..core.dtypes import as_dtype, get_default_dtype
 from ..core.geometry import contiguous_strides
 from ..core.operator import _attach, composite, store
+from ..core.size import dimension, is_open
 from ..core.tensor import Tensor, from_host, from_storage
 
 # --- helpers that all creation shares --------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ def size_of(name: str, dims: tuple[Any, ...], size: Any = None) -> tuple[int, ..
         try:
             if isinstance(n, bool):
                 raise TypeError
-            made.append(python_operator.index(n))
+            made.append(dimension(n))
         except TypeError:
             raise TypeError(
                 f"{name}(): argument 'size' must be tuple of ints, but found element of type {type(n).__name__} "
@@ -89,7 +90,8 @@ def filled(shape: tuple[int, ...], value: Any) -> Callable[[np.dtype], np.ndarra
     """A maker of arrays that hold one value, once: the memory is taken when they go to a device."""
 
     def fill(dtype: np.dtype) -> np.ndarray:
-        return np.broadcast_to(cast_number(value, dtype) if value else np.zeros((), dtype), shape)
+        broadcast = jnp.broadcast_to if is_open(shape) else np.broadcast_to
+        return broadcast(fitting_number(value, dtype) if value else np.zeros((), dtype), shape)  # type: ignore
 
     return fill
 
@@ -153,9 +155,7 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
     """A Python number as an element. Raises RuntimeError if the element type cannot hold it."""
     if dtype.kind == "b":
         return np.bool_(value)
-    overflow = RuntimeError(
-        f"value cannot be converted to type {dtypes.from_numpy(dtype).name} without overflow: {value}"
-    )
+    overflow = _overflow(value, dtype)
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
             raise overflow
@@ -172,6 +172,18 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
         return dtype.type(value % (limits.max + 1) if dtype.kind == "u" else value)
     with np.errstate(over="ignore"):
         return dtype.type(value)
+
+
+def fitting_number(value: Any, dtype: np.dtype) -> Any:
+    """The same, refusing also finite numbers that would become infinite."""
+    made = cast_number(value, dtype)
+    if dtype.kind in "fV" and math.isinf(made) and math.isfinite(value):
+        raise _overflow(value, dtype)
+    return made
+
+
+def _overflow(value: Any, dtype: np.dtype) -> RuntimeError:
+    return RuntimeError(f"value cannot be converted to type {dtypes.from_numpy(dtype).name} without overflow: {value}")
 
 
 # --- constant values -------------------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import devices, dtypes, geometry
+from ..core import devices, dtypes, geometry, memory
 from ..core.autograd import _identity
 from ..core.dtypes import dtype
 from ..core.formats import strided
 from ..core.grad_mode import state as grad_state
-from ..core.operator import Array, composite, convert, operator
+from ..core.operator import Array, composite, convert, namespaces, operator
 from ..core.printing import format_tensor
 from ..core.tape import ViewNode
-from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.tensor import Tensor, from_storage, normalize_dim, wrap
 
 
 def _method(function: Any) -> Any:
@@ -83,6 +83,14 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
 
 
 @_method
+def __array_wrap__(self: Tensor, array: np.ndarray, *context: Any) -> Tensor:
+    """The result of a NumPy function of this tensor, which is to be a tensor too."""
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    return namespaces["torch"]["from_numpy"](np.asarray(array))
+
+
+@_method
 def __dlpack__(self: Tensor, **options: Any) -> Any:
     return self._array.__dlpack__(**{k: v for k, v in options.items() if v is not None and k != "dl_device"})
 
@@ -92,9 +100,24 @@ def __dlpack_device__(self: Tensor) -> Any:
     return self._array.__dlpack_device__()
 
 
+class _OnHost:
+    """A bare capsule, taken to be in the host's memory, as an object that speaks DLPack."""
+
+    def __init__(self, capsule: Any):
+        self.capsule = capsule
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
 @composite(methods=False)
 def from_dlpack(ext_tensor: Any) -> Tensor:
     """A tensor with the values of anything that speaks DLPack (a copy: flambeau's values are immutable)."""
+    if not hasattr(ext_tensor, "__dlpack__"):
+        ext_tensor = _OnHost(ext_tensor)
     return wrap(jax.numpy.array(jax.dlpack.from_dlpack(ext_tensor), copy=True))
 
 
@@ -118,9 +141,20 @@ def _index(self: Tensor) -> int:
 
 
 Tensor.__bool__ = _boolean  # type: ignore[attr-defined]
-Tensor.__int__ = lambda self: int(self.item())  # type: ignore[attr-defined]
-Tensor.__float__ = lambda self: float(self.item())  # type: ignore[attr-defined]
-Tensor.__complex__ = lambda self: complex(self.item())  # type: ignore[attr-defined]
+
+
+def _converter(kind: Any) -> Any:
+    def convert(self: Tensor) -> Any:
+        if self.shape.numel() != 1:
+            raise ValueError(f"only one element makes a Python scalar, and this tensor has {self.shape.numel()}")
+        return kind(self.item())
+
+    return convert
+
+
+Tensor.__int__ = _converter(int)  # type: ignore[attr-defined]
+Tensor.__float__ = _converter(float)  # type: ignore[attr-defined]
+Tensor.__complex__ = _converter(complex)  # type: ignore[attr-defined]
 Tensor.__index__ = _index  # type: ignore[attr-defined]
 
 
@@ -139,7 +173,7 @@ def _iterate(self: Tensor) -> Any:
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
         return bool((self == element).any())
-    raise RuntimeError(f"`in` asks a Tensor for a Tensor or a number, not for a {type(element).__name__}")
+    raise RuntimeError(f"`in` asks a Tensor for a Tensor or a number, not for a {element.__class__.__name__}")
 
 
 Tensor.__len__ = _length  # type: ignore[attr-defined]
@@ -336,6 +370,62 @@ Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
 Tensor.share_memory_ = lambda self: self  # type: ignore[attr-defined]
 Tensor._is_view = lambda self: self._base is not None  # type: ignore[attr-defined]
 Tensor.is_inference = lambda self: False  # type: ignore[attr-defined]
+Tensor.is_mkldnn = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_nested = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_xla = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_xpu = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.name = None  # type: ignore[attr-defined]
+Tensor.volatile = False  # type: ignore[attr-defined]
+
+
+@composite()
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape."""
+    return input.shape == other.shape
+
+
+@_method
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether both look into the same memory in the same way."""
+    return self._storage is tensor._storage and self._geometry == tensor._geometry
+
+
+@_method
+def as_subclass(self: Tensor, cls: Any) -> Any:
+    """The same memory as a tensor of another class."""
+    return Tensor._make_subclass(cls, self.detach() if self.requires_grad else self)
+
+
+# --- elements by a Python function -----------------------------------------------------------------------------------
+
+
+def _by_python(self: Tensor, name: str, function: Any, others: tuple[Tensor, ...]) -> Tensor:
+    if self.requires_grad:
+        raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+    for other in others:
+        if other.dtype is not self.dtype:
+            raise TypeError(f"{name}: expected {self.type()} for 'other' (got {other.type()})")
+    columns = [t.expand(self.shape).flatten().tolist() for t in (self, *others)]
+    made = [function(*row) for row in zip(*columns, strict=True)]
+    return self.copy_(namespaces["torch"]["tensor"](made, dtype=self.dtype).view(self.shape))
+
+
+@_method
+def apply_(self: Tensor, callable: Any) -> Tensor:
+    """Overwrite each element `v` with `callable(v)`, a Python function of Python numbers. Slow."""
+    return _by_python(self, "apply_", callable, ())
+
+
+@_method
+def map_(self: Tensor, tensor: Tensor, callable: Any) -> Tensor:
+    """Overwrite each element with `callable(own, other's)`."""
+    return _by_python(self, "map_", callable, (tensor,))
+
+
+@_method
+def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Any) -> Tensor:
+    """Overwrite each element with `callable(own, x's, y's)`."""
+    return _by_python(self, "map2_", callable, (x, y))
 
 
 def _detach_inplace(self: Tensor) -> Tensor:
@@ -354,9 +444,15 @@ def detach(input: Tensor) -> Tensor:
     return input.detach()
 
 
-def _set(self: Tensor, source: Tensor) -> Tensor:
-    """Look into another tensor's memory, with its shape."""
-    self._repoint(source)
+def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
+    """Look into another tensor's memory, with its shape; or into a storage (or a tensor's), as told."""
+    whole = source if isinstance(source, Tensor) else getattr(source, "_flat", None)
+    if whole is None:
+        raise TypeError(f"set_() takes a Tensor or a storage, not {source.__class__.__name__}")
+    if size is not None:
+        stride = geometry.contiguous_strides(tuple(size)) if stride is None else tuple(stride)
+        whole = from_storage(whole._storage, tuple(size), stride, storage_offset)
+    self._repoint(whole)
     return self
 
 
@@ -379,6 +475,9 @@ def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 Tensor.resize_ = _resize  # type: ignore[attr-defined]
 Tensor.resize_as_ = lambda self, other, memory_format=None: _resize(self, *other.shape)  # type: ignore[attr-defined]
+
+
+assert memory.storage  # the import attaches `storage()` and `untyped_storage()`
 
 
 def is_tensor(obj: Any) -> bool:

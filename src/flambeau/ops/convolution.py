@@ -50,12 +50,11 @@ def _check(
             f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, "
             f"but got input of size: {list(input.shape)}"
         )
-    if input.dtype != weight.dtype:
-        raise RuntimeError(
-            f"Input type ({scalar_name(input)}) and weight type ({scalar_name(weight)}) should be the same"
-        )
-    if bias is not None and bias.dtype != input.dtype:
-        raise RuntimeError(f"Input type ({scalar_name(input)}) and bias type ({scalar_name(bias)}) should be the same")
+    for what, given in (("bias", bias), ("weight", weight)):
+        if given is not None and given.dtype != input.dtype:
+            raise RuntimeError(
+                f"Input type ({scalar_name(input)}) and {what} type ({scalar_name(given)}) should be the same"
+            )
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"non-positive stride is not supported, but got stride={list(stride)}")
     if any(d <= 0 for d in dilation):

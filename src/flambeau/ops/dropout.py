@@ -62,7 +62,7 @@ def _feature_shape(input: jax.Array) -> tuple[int, ...]:
 
 def _applied(function: Callable, input: Any, p: float, training: bool, inplace: bool) -> Any:
     if not 0.0 <= p <= 1.0:
-        raise ValueError(f"the dropout probability p has to be between 0 and 1, but got {p}")
+        raise ValueError(f"dropout probability has to be between 0 and 1, got {p}")
     if not training or p == 0:
         return input
     return (in_place(function) if inplace else function)(input, next_key(), float(p))
@@ -91,7 +91,7 @@ def _channel_dropout(n: int) -> Callable:
 
     def form(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
         if not 0.0 <= p <= 1.0:
-            raise ValueError(f"the dropout probability p has to be between 0 and 1, but got {p}")
+            raise ValueError(f"dropout probability has to be between 0 and 1, got {p}")
         ndim = input.ndim
         if ndim not in (n + 1, n + 2):
             text = (
@@ -111,3 +111,24 @@ def _channel_dropout(n: int) -> Callable:
 
 
 dropout1d, dropout2d, dropout3d = map(_channel_dropout, (1, 2, 3))
+
+
+def _plain(name: str, function: Callable) -> None:
+    """torch's own form, which has to be told whether it is training, and the one that works in place."""
+    for ending, inplace in (("", False), ("_", True)):
+
+        def form(input: Any, p: float, train: bool, inplace: bool = inplace) -> Any:
+            return _applied(function, input, p, train, inplace)
+
+        form.__name__ = form.__qualname__ = name + ending
+        form.__doc__ = f"`nn.functional.{name}`" + (" in place." if inplace else ", told whether it is training.")
+        composite(methods=False)(form)
+
+
+for _name, _function in {
+    "dropout": _dropout,
+    "feature_dropout": _feature_dropout,
+    "alpha_dropout": _alpha_dropout,
+    "feature_alpha_dropout": _feature_alpha_dropout,
+}.items():
+    _plain(_name, _function)

@@ -11,6 +11,8 @@ from jax import lax
 
 from ..core.grad_mode import no_grad
 from ..core.operator import Array, composite, operator
+from ..core.signature import not_a_tensor
+from ..core.tensor import Tensor
 from ._checks import refuse_outside
 from .layer_support import on_host, type_name
 from .normalization import vector_norm
@@ -42,6 +44,8 @@ def _shortened(weight: jax.Array, indices: jax.Array, max_norm: float, norm_type
 
 
 def _check_indices(indices: Any, weight: Any, name: str) -> None:
+    if not isinstance(indices, Tensor):
+        raise not_a_tensor(name, "indices", 2, indices)
     array = indices._array
     if type_name(array) not in ("Long", "Int"):
         raise RuntimeError(

@@ -16,9 +16,11 @@ import numpy as np
 
 from ..core import geometry
 from ..core.geometry import Geometry
-from ..core.operator import Array, Arrays, Operator, inplace_form, operator
+from ..core.operator import Array, Arrays, Operator, inplace_form, namespaces, operator
 from ..core.tensor import Tensor, from_host
+from ..core.tracing import is_traced
 from ._checks import refuse_outside
+from .constants import cast_number
 from .views import sliced
 
 _INDEX_KINDS = (
@@ -43,6 +45,20 @@ def _nested(item: Any) -> Any:
     if isinstance(item, (list, tuple)):
         return [_nested(i) for i in item]
     return np.asarray(item._array) if isinstance(item, Tensor) else item
+
+
+def _from_list(key: list[Any]) -> Any:
+    """A short list with anything else than numbers in it as the tuple of its members."""
+    members = (Tensor, list, tuple, range, np.ndarray, slice, type(None), type(Ellipsis))
+    if len(key) >= 32 or not any(isinstance(i, members) for i in key):
+        return key
+    warnings.warn(
+        "Using a non-tuple sequence for multidimensional indexing is deprecated: use x[tuple(seq)] instead of x[seq], or "
+        "x[torch.tensor(seq)] for a tensor of indices.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return tuple(key)
 
 
 def _consumed(item: Any) -> int:
@@ -87,7 +103,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             skipped = len(g.shape) - taken
             dim += skipped
             source += skipped
-        elif isinstance(item, (bool, np.bool_)):
+        elif isinstance(item, (bool, np.bool_)) or (isinstance(item, Tensor) and _is_lone_mask(item)):
             shape.insert(dim, 1)
             strides.insert(dim, 1)
             advanced.append((dim, from_host(np.asarray([bool(item)]))))
@@ -134,6 +150,11 @@ def _is_number(item: Tensor) -> bool:
     )
 
 
+def _is_lone_mask(item: Tensor) -> bool:
+    """Whether a tensor index is a 0-dim mask, which acts as a Python bool does."""
+    return item.ndim == 0 and item._np_dtype in (np.bool_, np.uint8)
+
+
 def _seen(x: Tensor, g: Geometry, name: str, key: Any) -> Tensor:
     relative = g
     if x._view is not None and (x._edge is not None or x._base is not None):
@@ -169,8 +190,6 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
                         f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the indexed tensor "
                         f"{list(x.shape)} at index {dim + k}"
                     )
-            if item.ndim == 0:
-                raise IndexError("a 0-dim mask can't index together with other tensors")
             for k, where in enumerate(np.nonzero(np.asarray(item._array))):
                 tensors[dim + k] = from_host(where)
         else:
@@ -235,6 +254,8 @@ overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards"), "co
 
 
 def _getitem(self: Tensor, key: Any) -> Tensor:
+    if isinstance(key, list):
+        key = _from_list(key)
     g, advanced, name = _parse(self, key)
     if advanced:
         seen = self if g == self._geometry else _seen(self, g, name, key)
@@ -244,8 +265,11 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
 
 
 def _value(x: Tensor, value: Any) -> Any:
-    if isinstance(value, (Tensor, bool, int, float, complex)):
+    if isinstance(value, Tensor):
         return value
+    if isinstance(value, (bool, int, float, complex)):
+        number = cast_number(value, x._np_dtype)
+        return number.item() if x._np_dtype.kind in "iub" else value
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         if isinstance(value, (list, tuple)):
             raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype} tensor; make it a tensor first")
@@ -254,6 +278,8 @@ def _value(x: Tensor, value: Any) -> Any:
 
 
 def _setitem(self: Tensor, key: Any, value: Any) -> None:
+    if isinstance(key, list):
+        key = _from_list(key)
     value = _value(self, value)
     g, advanced, name = _parse(self, key)
     if not advanced:
@@ -266,9 +292,32 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
             f"Index put requires the source and destination dtypes match, got {self.dtype} for the destination and "
             f"{value.dtype} for the source."
         )
+    if is_traced() and _set_masked(seen, advanced, value):
+        return
     indices, dims = _spread(seen, advanced)
     put_index_(seen, value, indices, dims)
 
 
+def _set_masked(x: Tensor, advanced: list[tuple[int, Any]], value: Any) -> bool:
+    """`x[mask] = value` with one value for all chosen places, which can be done without knowing them."""
+    (dim, mask), *others = advanced
+    if others or mask._np_dtype != np.bool_ or tuple(mask.shape) != tuple(x.shape[dim : dim + mask.ndim]):
+        return False
+    below = x.ndim - dim - mask.ndim
+    if isinstance(value, Tensor):
+        if value.ndim == below + 1 and value.shape[0] == 1:
+            value = value[0]
+        if value.ndim > below:
+            return False
+    chosen = mask.reshape(*mask.shape, *(1,) * below)
+    overwrite_(x, namespaces["torch"]["where"](chosen, value, x))
+    return True
+
+
+def _delitem(self: Tensor, key: Any) -> None:
+    raise TypeError("Tensor does not support deleting items")
+
+
 Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
+Tensor.__delitem__ = _delitem  # type: ignore[attr-defined]
 Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.operator import composite, inplace_form, operator
 from ..core.random import draw
+from ..core.tensor import Tensor
 from ..core.tracing import host_value
 
 HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
@@ -43,7 +44,13 @@ def in_place(function: Any) -> Callable:
 def scalar_name(array: jax.Array) -> str:
     """The dtype's name as PyTorch's C++ prints it ('float', 'double', 'c10::Half', ...)."""
     name = type_name(array)
-    return f"c10::{name}" if name in ("Half", "BFloat16") else name.lower()
+    return _CPP_NAMES.get(name) or (f"c10::{name}" if name in ("Half", "BFloat16") else name.lower())
+
+
+_CPP_NAMES = {
+    "Long": "long int", "Short": "short int", "Char": "signed char", "Byte": "unsigned char",
+    "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>",
+}  # fmt: skip
 
 
 def require_floating(what: str, *arrays: jax.Array | None) -> None:
@@ -83,6 +90,8 @@ def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
 
 def on_host(tensor: Any) -> np.ndarray | None:
     """The values as a NumPy array if they are at hand (on the CPU and not being traced), else None."""
+    if not isinstance(tensor, Tensor):
+        return None  # the operator itself refuses it
     array = tensor._array
     if isinstance(array, jax.core.Tracer) or array.is_deleted():
         return None
@@ -104,7 +113,21 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     return reduction
 
 
-def loss(*, promote: str | None = "common", grad: str | None = None, same_sizes: bool = False) -> Callable:
+def by_reduction(elementwise: str | Callable[[dict[str, Any]], str], mean: str = "MeanBackward0") -> Callable[..., str]:
+    """The printed names of a loss that PyTorch reduces in a step of its own.
+
+    `elementwise` is the name without a reduction, or a function that chooses it by the static arguments.
+    """
+
+    def name(arrays: list[Any], statics: dict[str, Any]) -> str:
+        if statics["reduction"] == "none":
+            return elementwise if isinstance(elementwise, str) else elementwise(statics)
+        return mean if statics["reduction"] == "mean" else "SumBackward0"
+
+    return name
+
+
+def loss(*, promote: str | None = "common", grad: Any = None, same_sizes: bool = False) -> Callable:
     """Declare a loss's array function as an operator of nn.functional.
 
     It gets the reduction as a word: the switches `size_average` and `reduce` have become None before it is called.

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..core.operator import Array, operator
-from .layer_support import scalar_name
+from .layer_support import scalar_name, type_name
 from .matmul import PRECISION, times
 
 
@@ -30,10 +30,15 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     Shapes: input `(*, in)`, weight `(out, in)` or `(in)`, bias `(out)` or `()`; the result is `(*, out)` or `(*)`.
     """
     if input.dtype != weight.dtype or (bias is not None and bias.dtype != input.dtype):
-        other = weight if input.dtype != weight.dtype else bias
-        raise RuntimeError(
-            f"expected m1 and m2 to have the same dtype, but got: {scalar_name(input)} != {scalar_name(other)}"
-        )
+        if bias is None:
+            raise RuntimeError(
+                f"expected m1 and m2 to have the same dtype, but got: {scalar_name(input)} != {scalar_name(weight)}"
+            )
+        if input.dtype != weight.dtype:
+            raise RuntimeError(
+                f"mat1 and mat2 must have the same dtype, but got {type_name(input)} and {type_name(weight)}"
+            )
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(bias)} and {type_name(weight)}")
     if input.ndim == 0 or weight.ndim not in (1, 2):
         raise RuntimeError(
             f"linear: input needs at least one dimension and weight one or two, "

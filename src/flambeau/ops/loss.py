@@ -15,7 +15,19 @@ from jax import lax
 from jax.scipy.special import xlogy
 
 from ..core.operator import Array, composite, operator
-from .layer_support import chosen_reduction, loss, on_host, reduced, require_floating, type_name, wide
+from ..core.signature import not_a_tensor
+from ..core.tensor import Tensor
+from .layer_support import (
+    by_reduction,
+    chosen_reduction,
+    is_floating,
+    loss,
+    on_host,
+    reduced,
+    require_floating,
+    type_name,
+    wide,
+)
 
 _FUNCTIONAL = ("nn.functional",)
 
@@ -34,7 +46,19 @@ def _weighted(losses: jax.Array, weight: jax.Array | None, reduction: str) -> ja
 # ---------------------------------------------------------------- regression
 
 
-@loss(same_sizes=True)
+def _unless_weighted(plain: Any, mean: str = "DivBackward0") -> Any:
+    """The printed name of a loss: PyTorch weights the losses in a step of its own."""
+    weighted = by_reduction("MulBackward0", mean)
+
+    def name(arrays: list[Any], statics: dict[str, Any]) -> str:
+        if "weight" not in statics:  # it is an array
+            return weighted(arrays, statics)
+        return plain if isinstance(plain, str) else plain(arrays, statics)
+
+    return name
+
+
+@loss(grad=_unless_weighted("MseLossBackward0"), same_sizes=True)
 def mse_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Array | None = None,
@@ -44,7 +68,7 @@ def mse_loss(
     return _weighted(jnp.square(input - target), weight, reduction)
 
 
-@loss(grad="MeanBackward0", same_sizes=True)
+@loss(grad=_unless_weighted(by_reduction("AbsBackward0")), same_sizes=True)
 def l1_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Array | None = None,
@@ -55,7 +79,11 @@ def l1_loss(
     return _weighted(jnp.abs(input - target), weight, reduction)
 
 
-@loss(grad="SmoothL1LossBackward0", same_sizes=True)
+def _smooth_name(arrays: list[Any], statics: dict[str, Any]) -> str:
+    return "SmoothL1LossBackward0" if statics["beta"] else by_reduction("AbsBackward0")(arrays, statics)
+
+
+@loss(grad=_smooth_name, same_sizes=True)
 def smooth_l1_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
@@ -70,7 +98,7 @@ def smooth_l1_loss(
     return reduced(distance, reduction)
 
 
-@loss(same_sizes=True)
+@loss(grad=_unless_weighted("HuberLossBackward0", "MeanBackward0"), same_sizes=True)
 def huber_loss(
     input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
 ) -> Array:
@@ -85,7 +113,7 @@ def huber_loss(
     return reduced(losses, reduction)
 
 
-@loss(promote="float", grad="MeanBackward0")
+@loss(promote="float", grad=by_reduction(lambda statics: "AddBackward0" if statics["full"] else "SubBackward0"))
 def poisson_nll_loss(
     input: Array, target: Array, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
@@ -102,7 +130,10 @@ def poisson_nll_loss(
     return reduced(losses, reduction)
 
 
-@operator(methods=False, promote="common", public=(), grad="MeanBackward0")
+_gaussian_name = by_reduction(lambda statics: "AddBackward0" if statics["full"] else "MulBackward0")
+
+
+@operator(methods=False, promote="common", public=(), grad=_gaussian_name)
 def _gaussian_nll_loss(input: Array, target: Array, var: Array, full: bool, eps: float, reduction: str) -> Array:
     if var.shape != input.shape and var.ndim:
         if input.shape[:-1] == var.shape:
@@ -181,7 +212,7 @@ def binary_cross_entropy(
     return _binary_cross_entropy(input, target, weight, reduction)
 
 
-@loss()
+@loss(promote=None)
 def binary_cross_entropy_with_logits(
     input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Array | None = None,
@@ -192,14 +223,22 @@ def binary_cross_entropy_with_logits(
             f"Target size (torch.Size({list(target.shape)})) must be the same as input size "
             f"(torch.Size({list(input.shape)}))"
         )
+    if not is_floating(target):
+        raise RuntimeError(
+            f"result type {type_name(input)} can't be cast to the desired output type {type_name(target)}: "
+            "give the targets the dtype of the input"
+        )
     x, y = wide(input), wide(target)
     factor = 1 if pos_weight is None else 1 + (wide(pos_weight) - 1) * y
     losses = (1 - y) * x + factor * jax.nn.softplus(-x)
     losses = losses if weight is None else losses * weight
-    return reduced(losses, reduction, input.dtype)
+    return reduced(losses, reduction, target.dtype)  # PyTorch begins with 1 - y and goes on in place
 
 
-@operator(methods=False, promote="common", public=(), grad="MeanBackward0")
+_kl_name = by_reduction(lambda statics: "MulBackward0" if statics["log_target"] else "SubBackward0")
+
+
+@operator(methods=False, promote="common", public=(), grad=_kl_name)
 def _kl_div(input: Array, target: Array, reduction: str, log_target: bool) -> Array:
     losses = jnp.exp(target) * (target - input) if log_target else xlogy(target, target) - target * input
     return reduced(losses, reduction)
@@ -214,6 +253,8 @@ def kl_div(
 
     `reduction="batchmean"` divides the sum by the first dimension, and is the divergence's definition.
     """
+    if not (input.dtype.is_floating_point and target.dtype.is_floating_point):
+        raise RuntimeError(f"kl_div: Integral inputs not supported. (got {input.dtype} and {target.dtype})")
     if reduction == "batchmean" and size_average is None and reduce is None:
         total = _kl_div(input, target, "sum", log_target)
         return total / input.shape[0] if input.ndim else total
@@ -248,15 +289,23 @@ def _check_class_indices(input: jax.Array, target: jax.Array) -> None:
     if input.ndim == 0:
         raise ValueError(f"Expected 1 or more dimensions (got {input.ndim})")
     batch, others = (input.shape[:1], input.shape[2:]) if input.ndim > 1 else ((), ())
-    if input.ndim == 1 and target.shape in ((), (1,)):
+    if input.ndim == 1 and target.ndim == 1 and target.size != 1:
+        raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {target.size}")
+    if input.ndim == 1 and target.ndim <= 1:
         return
-    if input.ndim == 1:
-        raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})")
-    if not target.ndim or batch[0] != target.shape[0]:
+    if input.ndim > 1 and (not target.ndim or batch[0] != target.shape[0]):
         got = target.shape[0] if target.ndim else 1
         raise ValueError(f"Expected input batch_size ({batch[0]}) to match target batch_size ({got}).")
-    if target.shape != batch + others:
+    if input.ndim <= 2 and target.ndim > 1:
+        raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported (got {list(target.shape)})")
+    if input.ndim == 4 and target.ndim != 3:
+        raise RuntimeError(
+            f"only batches of spatial targets supported (3D tensors), got {list(target.shape)} for {list(input.shape)}"
+        )
+    if input.ndim == 4 and target.shape != batch + others:
         raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})")
+    if target.shape != batch + others:
+        raise RuntimeError(f"Expected target size {list(batch + others)}, got {list(target.shape)}")
 
 
 def _chosen_losses(
@@ -282,8 +331,10 @@ def _mean_over(losses: jax.Array, weights: jax.Array, reduction: str) -> jax.Arr
     return losses.sum() if reduction == "sum" else losses
 
 
-def _nll_name(arrays: list[Any]) -> str:
-    return "NllLossBackward0" if arrays[0].ndim <= 2 else "NllLoss2DBackward0"
+def _nll_name(arrays: list[Any], statics: dict[str, Any]) -> str:
+    if arrays[0].ndim <= 2:
+        return "NllLossBackward0"
+    return "ViewBackward0" if arrays[0].ndim != 4 and statics["reduction"] == "none" else "NllLoss2DBackward0"
 
 
 @operator(methods=False, public=(), grad=_nll_name)
@@ -342,7 +393,8 @@ def _cross_entropy_of_indices(
 def _cross_entropy_of_probabilities(
     input: jax.Array, target: jax.Array, weight: jax.Array | None, reduction: str, smoothing: float
 ) -> jax.Array:
-    require_floating("cross_entropy with class probabilities", target)
+    if not is_floating(target):
+        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {type_name(target)}")
     axis = 1 if input.ndim > 1 else 0
     classes = input.shape[axis]
     log_p, target = jax.nn.log_softmax(wide(input), axis), wide(target)
@@ -361,10 +413,13 @@ def _along_axis(vector: jax.Array, ndim: int, axis: int) -> jax.Array:
     return vector.reshape([-1 if i == axis else 1 for i in range(ndim)])
 
 
-def _cross_entropy_name(arrays: list[Any]) -> str:
-    return "DivBackward1" if arrays[0].shape == arrays[1].shape else _nll_name(arrays)
+def _cross_entropy_name(arrays: list[Any], statics: dict[str, Any]) -> str:
+    if arrays[0].shape == arrays[1].shape:
+        return "DivBackward1" if statics["reduction"] == "mean" else "NegBackward0"
+    return "AddBackward0" if statics["smoothing"] else _nll_name(arrays, statics)
 
 
+@operator(methods=False, public=(), grad=_cross_entropy_name)
 def _cross_entropy(
     input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float
 ) -> Array:
@@ -377,10 +432,6 @@ def _cross_entropy(
     return _cross_entropy_of_indices(input, target, weight, ignore_index, reduction, smoothing)
 
 
-_plain_cross_entropy = operator(methods=False, public=(), grad=_cross_entropy_name)(_cross_entropy)
-_smoothed_cross_entropy = operator(methods=False, public=(), grad="AddBackward0")(_cross_entropy)
-
-
 @composite(methods=False, public=_FUNCTIONAL)
 def cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
@@ -391,7 +442,9 @@ def cross_entropy(
     `label_smoothing` mixes the target with the uniform distribution; see `nll_loss` for `weight` and `ignore_index`.
     """
     reduction = chosen_reduction(size_average, reduce, reduction)
-    if not target.dtype.is_floating_point:
+    for position, (name, given) in enumerate((("input", input), ("target", target)), 1):
+        if not isinstance(given, Tensor):
+            raise not_a_tensor("cross_entropy_loss", name, position, given)
+    if not target.dtype.is_floating_point and target.shape != input.shape:
         _check_in_bounds(input, target, ignore_index)
-    operation = _smoothed_cross_entropy if label_smoothing else _plain_cross_entropy
-    return operation(input, target, weight, ignore_index, reduction, float(label_smoothing))
+    return _cross_entropy(input, target, weight, ignore_index, reduction, float(label_smoothing))

@@ -9,7 +9,16 @@ import jax
 import jax.numpy as jnp
 
 from ..core.operator import Array, composite, operator
-from .layer_support import chosen_reduction, loss, normalized_dim, reduced, require_floating, type_name, wide
+from .layer_support import (
+    by_reduction,
+    chosen_reduction,
+    loss,
+    normalized_dim,
+    reduced,
+    require_floating,
+    type_name,
+    wide,
+)
 from .normalization import vector_norm
 
 _FUNCTIONAL = ("nn.functional",)
@@ -58,7 +67,7 @@ def pdist(input: Array, p: float = 2.0) -> Array:
 # ---------------------------------------------------------------- losses
 
 
-@loss(grad="MeanBackward0")
+@loss(grad=by_reduction("AddBackward0"))
 def hinge_embedding_loss(
     input: Array, target: Array, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -69,7 +78,7 @@ def hinge_embedding_loss(
     return reduced(near + far, reduction)
 
 
-@loss(promote="float", grad="MeanBackward0")
+@loss(promote="float", grad=by_reduction("ClampMinBackward0"))
 def margin_ranking_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -84,7 +93,7 @@ def margin_ranking_loss(
     return reduced(losses, reduction)
 
 
-@loss(promote="float", grad="MeanBackward0")
+@loss(promote="float", grad=by_reduction("AddBackward0"))
 def cosine_embedding_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -106,7 +115,7 @@ def cosine_embedding_loss(
     return reduced(losses, reduction, jnp.result_type(input1, input2))
 
 
-@loss(promote="float", grad="MeanBackward0")
+@loss(promote="float", grad=by_reduction("ClampMinBackward0"))
 def triplet_margin_loss(
     anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -145,7 +154,7 @@ def triplet_margin_with_distance_loss(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = far.minimum(distance(positive, negative))
-    losses = (near - far + margin).clamp(min=0)
+    losses = (near - far + margin).clamp_min(0)
     return losses if reduction == "none" else getattr(losses, reduction)()
 
 
@@ -158,7 +167,7 @@ def soft_margin_loss(
     return reduced(losses, reduction)
 
 
-@loss(grad="MeanBackward0")
+@loss(grad=by_reduction("DivBackward0"))
 def multilabel_soft_margin_loss(
     input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",

@@ -21,12 +21,14 @@ from ..core.operator import (
     composite,
     convert,
     inplace_form,
+    namespaces,
     operator,
 )
 from ..core.storage import Storage
 from ..core.tensor import Tensor, from_storage, wrap
 from ._checks import on_host, type_name
-from .creation import cast_number, memory_order
+from .constants import fitting_number
+from .creation import memory_order
 
 
 def host_values(name: str, tensor: Tensor) -> np.ndarray:
@@ -52,7 +54,7 @@ def _together(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     clash = _broadcast_clash(list(shapes))
     if clash:
         raise RuntimeError(clash)
-    return np.broadcast_shapes(*shapes)
+    return jnp.broadcast_shapes(*shapes)
 
 
 def _taped(*values: Any) -> bool:
@@ -135,7 +137,7 @@ def _number(value: Any, input: Tensor) -> Any:
         if value.dtype.is_complex and not input.dtype.is_complex:
             raise RuntimeError(f"value cannot be converted to type {input.dtype.name} without overflow")
         return value
-    cast = cast_number(value, input._np_dtype)
+    cast = fitting_number(value, input._np_dtype)
     return cast.item() if input._np_dtype.kind in "iub" else value
 
 
@@ -173,7 +175,25 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Overwrite the main diagonal. With `wrap`, a tall matrix gets one in each square below, a row apart."""
+    if self.ndim < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if self.ndim > 2:
+        if len(set(self.shape)) > 1:
+            raise RuntimeError("all dimensions of input must be of equal length")
+        own = self.as_strided((self.shape[0],), (sum(self.stride()),), self.storage_offset())
+        own.fill_(fill_value)
+        return self
+    rows, columns = self.shape
+    for start in range(0, rows if wrap else min(rows, 1), columns + 1):
+        self[start:].diagonal().fill_(fill_value)
+    return self
+
+
 _attach(fill_, ("fill_",))
+_attach(fill_diagonal_, ("fill_diagonal_",))
+_publish("fill_diagonal_", fill_diagonal_, ("torch",))
 _attach(zero_, ("zero_",))
 _publish("fill_", fill_, ("torch",))
 _publish("zero_", zero_, ("torch",))
@@ -222,6 +242,13 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     if as_tuple:
         return tuple(like_on_device(i, input) for i in np.nonzero(np.atleast_1d(values)))
     return like_on_device(np.argwhere(values).astype(np.int64), input)
+
+
+@composite()
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """`nonzero` cut or filled up with `fill_value` to `size` rows."""
+    found = nonzero(input)[:size]
+    return namespaces["torch"]["cat"]([found, found.new_full((size - len(found), input.ndim), fill_value)])
 
 
 @composite()

@@ -8,12 +8,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ..core.operator import Array, composite, operator
 from ..native.normalization import batch_normalized
 from ._checks import inexact
-from .layer_support import normalized_dim, require_floating, wide
+from .layer_support import HALVES, normalized_dim, require_floating, type_name, wide
+
+
+def _check_parameters(input: jax.Array, *given: jax.Array | None) -> None:
+    """Parameters and statistics have the input's dtype, or float32 beside a half precision input."""
+    allowed = (input.dtype, np.dtype(np.float32)) if input.dtype in HALVES else (input.dtype,)
+    for array in given:
+        if array is not None and array.dtype not in allowed:
+            half = array.dtype in HALVES or input.dtype in HALVES
+            raise RuntimeError(
+                "mixed dtype (CPU): "
+                + ("expect parameter to have scalar type of Float" if half else "all inputs must share same datatype.")
+                + f" (got {type_name(array)} for an input of {type_name(input)})"
+            )
 
 
 def _per_channel(values: jax.Array, ndim: int) -> jax.Array:
@@ -49,6 +63,7 @@ def _batch_norm(
     for name, array in given.items():
         if array is not None and array.size != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {array.size}")
+    _check_parameters(input, mean, variance, weight, bias)
     x = wide(input)
     gain = jnp.ones(channels, x.dtype) if weight is None else wide(weight).astype(x.dtype)
     shift = jnp.zeros(channels, x.dtype) if bias is None else wide(bias).astype(x.dtype)
@@ -113,6 +128,7 @@ def _instance_norm(
     momentum: Array, use_input_stats: bool, eps: float,
 ) -> Any:  # fmt: skip
     require_floating("instance_norm", input)
+    _check_parameters(input, weight, bias)
     x = wide(input)
     axes = tuple(range(2, x.ndim))
     for name, array in (("running_mean", mean), ("running_var", variance), ("weight", weight), ("bias", bias)):
@@ -190,6 +206,7 @@ def layer_norm(
 ) -> Array:
     """Normalize over the last dimensions, whose sizes are `normalized_shape` (Ba et al., 2016)."""
     axes = _check_normalized(input, _as_shape(normalized_shape), weight=weight, bias=bias)
+    _check_parameters(input, weight, bias)
     require_floating("LayerNormKernelImpl", input)
     x = wide(input)
     mean, variance = _moments(x, axes, keepdims=True)
@@ -222,7 +239,6 @@ def group_norm(
     """Normalize each of `num_groups` groups of channels of each sample (Wu and He, 2018)."""
     if input.ndim < 2:
         raise RuntimeError(f"group_norm: expected an input with at least 2 dimensions, but got {list(input.shape)}")
-    require_floating("GroupNormKernelImpl", input)
     samples, channels = input.shape[:2]
     if num_groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
@@ -239,6 +255,8 @@ def group_norm(
             )
     if math.prod(input.shape) == channels // num_groups and samples == 1 and channels // num_groups == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
+    _check_parameters(input, weight, bias)
+    require_floating("GroupNormKernelImpl", input)
     x = wide(input).reshape(samples, num_groups, channels // num_groups, *input.shape[2:])
     mean, variance = _moments(x, tuple(range(2, x.ndim)), keepdims=True)
     normal = ((x - mean) * lax.rsqrt(variance + eps)).reshape(input.shape)

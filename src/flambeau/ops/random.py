@@ -43,10 +43,10 @@ def fill_drawn(self: Tensor, make: Draw) -> Tensor:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location, as "
             "after expand(); draw into a clone() instead."
         )
-    contiguous = self.is_contiguous()
+    contiguous, dtype = self.is_contiguous(), self._np_dtype
 
-    def drawn() -> np.ndarray:
-        values = make(math.prod(shape), self._np_dtype, not contiguous)
+    def drawn() -> np.ndarray:  # a compiled function keeps it, and must not keep the tensor along
+        values = make(math.prod(shape), dtype, not contiguous)
         if contiguous:
             return values.reshape(shape)
         order = sorted(range(len(shape)), key=lambda d: (-strides[d], -shape[d]))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -242,3 +243,17 @@ def _position(name: str, arg: Callable[..., jax.Array], word: str) -> Callable[.
 
 argmax = _position("argmax", jnp.argmax, "largest")
 argmin = _position("argmin", jnp.argmin, "smallest")
+
+
+@composite(public=())
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions that broadcasting from `size` to this shape would repeat."""
+    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    if not shape:
+        return self.sum()
+    lead = self.ndim - len(shape)
+    if lead < 0 or builtins.any(n not in (1, m) for n, m in zip(shape, self.shape[lead:], strict=True)):
+        raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(self.shape)}}}.")
+    dims = [d for d, m in enumerate(self.shape) if d < lead or (shape[d - lead] == 1 and m != 1)]
+    summed = self.sum(dims, keepdim=True) if dims else self
+    return summed.reshape(shape) if lead else summed

@@ -10,6 +10,7 @@ from ..core.geometry import Geometry
 from ..core.operator import composite
 from ..core.tensor import Tensor, normalize_dim
 from ..core.view import view
+from ._declare import alias
 from .views import _ints, select, sliced
 
 
@@ -118,3 +119,7 @@ def _split_along(name: str, dims: Any) -> None:
 
 for _name, _dims in {"hsplit": (1, 1), "vsplit": (2, 0), "dsplit": (3, 2)}.items():
     _split_along(_name, _dims)
+
+
+for _name in ("chunk", "split", "split_with_sizes"):
+    alias(f"unsafe_{_name}", globals()[_name])

@@ -12,6 +12,7 @@ from ..core import dtypes, geometry
 from ..core.autograd import _identity
 from ..core.geometry import Geometry
 from ..core.operator import composite
+from ..core.size import dimension, is_open
 from ..core.tensor import Tensor, normalize_dim
 from ..core.view import view
 
@@ -21,7 +22,7 @@ def _ints(given: tuple[Any, ...], name: str) -> tuple[int, ...]:
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = tuple(given[0])
     try:
-        return tuple(operator.index(d) for d in given)
+        return tuple(map(dimension, given))
     except TypeError:
         bad = next(d for d in given if not hasattr(d, "__index__"))
         raise TypeError(f"{name}(): expected ints, got {type(bad).__name__}") from None
@@ -60,12 +61,14 @@ def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """
     if g.numel == 0:
         return g.strides if g.shape == shape else geometry.contiguous_strides(shape)
+    if is_open(g.shape) and g.contiguous:
+        return geometry.contiguous_strides(shape)
     runs: list[tuple[int, int]] = []  # (elements, innermost stride), from the front
     last = len(g.shape) - 1
     for dim, (size, stride) in enumerate(zip(g.shape, g.strides, strict=True)):
         if size == 1 and dim != last:  # the last dimension's stride lives on, even where nothing steps by it
             continue
-        if runs and runs[-1][1] == size * stride:
+        if runs and runs[-1][1] == size * stride and not is_open((runs[-1][0], size)):
             runs[-1] = (runs[-1][0] * size, stride)
         else:
             runs.append((size, stride))
@@ -73,7 +76,7 @@ def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     position = len(shape) - 1
     for count, stride in reversed(runs):
         taken = 1
-        while position >= 0 and (taken < count or shape[position] == 1):
+        while position >= 0 and (_is_short(taken, count) or shape[position] == 1):
             strides.append(stride * taken)
             taken *= shape[position]
             position -= 1
@@ -85,6 +88,11 @@ def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         strides.append(strides[-1] * shape[position + 1] if strides else 1)
         position -= 1
     return tuple(reversed(strides))
+
+
+def _is_short(taken: Any, count: Any) -> bool:
+    # of sizes that are left open, only equality can be told
+    return taken != count if is_open((taken, count)) else taken < count
 
 
 @view(public=(), methods=(), grad="ViewBackward0")
@@ -408,6 +416,8 @@ def select(g: Geometry, dim: int, index: int) -> Geometry:
 
 def sliced(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Geometry:
     """The geometry of `start:end:step` in one dimension, clipped as Python slices are."""
+    if start is None and end is None and step in (1, None):
+        return g
     first, last, step = slice(start, end, step).indices(g.shape[dim])
     count = max(0, -(-(last - first) // step))
     shape = (*g.shape[:dim], count, *g.shape[dim + 1 :])
@@ -440,6 +450,12 @@ def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
     if first + length > n:
         raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
     return sliced(g, at, first, first + length)
+
+
+@composite()
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """`narrow` with memory of its own."""
+    return narrow(input, dim, start, length).clone()
 
 
 @view()

@@ -1,0 +1,84 @@
+"""Weights from the web: files are fetched once, into a cache folder, and loaded from there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import Request, urlopen
+
+from .checkpoint import load
+
+__all__ = ["download_url_to_file", "get_dir", "load_state_dict_from_url", "set_dir"]
+
+_folder: str | None = None
+_HASH = re.compile(r"-([a-f0-9]*)\.")  # resnet18-5c106cde.pth
+
+
+def get_dir() -> str:
+    """The cache folder: what `set_dir` was given, else `$TORCH_HOME/hub`, else `torch/hub` in the user's cache."""
+    if _folder is not None:
+        return _folder
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return os.path.join(os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))), "hub")
+
+
+def set_dir(d: str | os.PathLike[str]) -> None:
+    """Keep what is fetched from now on in the folder `d`."""
+    global _folder
+    _folder = os.path.expanduser(d)
+
+
+def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, progress: bool = True) -> None:
+    """Fetch `url` into the file `dst`, which appears only when it is whole; `progress` shows a bar.
+
+    Raises RuntimeError if the SHA256 of the content does not begin with `hash_prefix`.
+    """
+    from rich.console import Console
+    from rich.progress import wrap_file
+
+    target = Path(os.path.expanduser(dst))
+    digest = hashlib.sha256()
+    with (
+        urlopen(Request(url, headers={"User-Agent": "flambeau"})) as answer,
+        tempfile.TemporaryDirectory(dir=target.parent) as folder,
+    ):
+        part = Path(folder) / target.name
+        size = int(answer.headers.get("Content-Length") or 0)
+        bar: Any = {"description": target.name, "disable": not progress, "console": Console(stderr=True)}
+        with wrap_file(answer, size, **bar) as source, part.open("wb") as file:
+            while chunk := source.read(1 << 20):
+                digest.update(chunk)
+                file.write(chunk)
+        if hash_prefix and not digest.hexdigest().startswith(hash_prefix):
+            raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "{digest.hexdigest()}")')
+        part.replace(target)
+
+
+def load_state_dict_from_url(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+    check_hash: bool = False,
+    file_name: str | None = None,
+    weights_only: bool = True,
+) -> Any:
+    """What the file at `url` holds, fetched into `model_dir` (`checkpoints` in `get_dir()`) unless it is there already.
+
+    With `check_hash` the file's name has to tell the beginning of its SHA256, as in `name-5c106cde.pth`. Unlike
+    PyTorch's, it executes nothing that the file says unless `weights_only=False`.
+    """
+    folder = os.path.join(get_dir(), "checkpoints") if model_dir is None else model_dir
+    os.makedirs(folder, exist_ok=True)
+    name = file_name or os.path.basename(urlparse(url).path)
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        print(f'Downloading: "{url}" to {path}')
+        found = _HASH.search(name) if check_hash else None
+        download_url_to_file(url, path, found.group(1) if found else None, progress)
+    return load(path, map_location=map_location, weights_only=weights_only)
