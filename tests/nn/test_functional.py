@@ -221,7 +221,7 @@ batch_norm(m2.half(),T.zeros(4).double(),T.ones(4).double()) layer_norm(m2.doubl
 group_norm(m2.double(),2,T.ones(4)) instance_norm(m2.double(),weight=T.ones(4)) layer_norm(long,(4,),T.ones(4))
 batch_norm(m2,T.zeros(4).half(),T.ones(4).half()) binary_cross_entropy_with_logits(x,y.long())
 binary_cross_entropy_with_logits(x,y>0) kl_div(x,y.long()) cross_entropy(x,[1,2,3,4]) embedding([1],w) relu([1.0])
-linear(m2.numpy(force=True),w) cross_entropy(x[0],t)
+linear(m2.numpy(force=True),w) cross_entropy(x[0],t) cross_entropy(m2,T.zeros(2,4).long()) nll_loss(m2,T.zeros(2,1,8,7).long())
 """.split()  # fmt: skip
 
 
@@ -237,8 +237,8 @@ TEXTS = """
 linear(x.double(),w.T) linear(x.double(),w.T,W[:3]) linear(x.long(),w.T) linear(x,w.T,W[:3].double())
 linear(x.to(T.complex64),w.T) conv2d(m2.double(),randn(2,4,3,3),W[:2]) conv2d(m2.byte(),randn(2,4,3,3),W[:2])
 relu([1.0]) linear(m2.numpy(force=True),w) linear(None,w) cross_entropy(x,[1]) embedding([1],w)
-cross_entropy(x,t[:,None]) cross_entropy(m2[0],t[:,None]) cross_entropy(m2,T.zeros(2,4).long())
-nll_loss(randn(2,5,3),T.zeros(2,4).long()) nll_loss(m2,T.zeros(2,1,8,7).long()) cross_entropy(x[0],t)
+cross_entropy(x,t[:,None]) cross_entropy(m2[0],t[:,None])
+nll_loss(randn(2,5,3),T.zeros(2,4).long()) cross_entropy(x[0],t)
 cross_entropy(x,x.long()) kl_div(x,y.long()) binary_cross_entropy_with_logits(x,y.long())
 batch_norm(m2.double(),T.zeros(4),T.ones(4)) batch_norm(m2.half(),T.zeros(4).double(),T.ones(4).double())
 layer_norm(m2.double(),(7,),T.ones(7))

@@ -159,3 +159,35 @@ def test_functional_call_passes_gradients_and_restores_after_errors():
         fb.nn.utils.stateless.functional_call(m, {"weight": w}, fb.ones(3, 5))
     assert m.weight is before
     assert m.weight.grad is None
+
+
+FUSED = {
+    "convolution": lambda t: (t.nn.Conv2d(3, 4, 3, bias=False), t.nn.BatchNorm2d(4), (2, 3, 5, 5), {}),
+    "groups": lambda t: (t.nn.Conv1d(4, 4, 3, groups=2), t.nn.BatchNorm1d(4, affine=False), (2, 4, 5), {}),
+    "transposed": lambda t: (t.nn.ConvTranspose2d(3, 4, 3), t.nn.BatchNorm2d(4), (2, 3, 5, 5), {"transpose": True}),
+    "linear": lambda t: (t.nn.Linear(3, 4), t.nn.BatchNorm1d(4), (5, 3), {}),
+    "linear, one feature": lambda t: (t.nn.Linear(3, 1), t.nn.BatchNorm1d(1), (5, 3), {}),
+    "no statistics": lambda t: (t.nn.Linear(3, 4), t.nn.BatchNorm1d(4, track_running_stats=False), (5, 3), {}),
+    "other features": lambda t: (t.nn.Linear(3, 4), t.nn.BatchNorm1d(3), (5, 4), {}),
+}
+
+
+@pytest.mark.parametrize("code", FUSED.values(), ids=FUSED)
+def test_fusion(code):
+    def run(t):
+        t.manual_seed(7)
+        layer, norm, shape, options = code(t)
+        x = t.randn(shape)
+        if norm.weight is not None:
+            t.nn.init.uniform_(norm.weight)
+            t.nn.init.uniform_(norm.bias)
+        norm(x if norm.num_features == 3 else layer(x))
+        fuse = t.nn.utils.fuse_linear_bn_eval if "Linear" in repr(layer) else t.nn.utils.fuse_conv_bn_eval
+        made = fuse(layer.eval(), norm.eval(), **options)
+        return repr(made), made(x), made.weight, made.bias, made.weight.requires_grad, made.bias.requires_grad
+
+    agree(run)
+
+
+def test_fusion_in_training():
+    agree(lambda t: t.nn.utils.fuse_conv_bn_eval(t.nn.Conv1d(2, 2, 1), t.nn.BatchNorm1d(2)))

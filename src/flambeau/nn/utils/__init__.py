@@ -1,8 +1,9 @@
 """Helpers for parameters and their gradients."""
 
-from . import clip_grad, convert_parameters, init, rnn, stateless
+from . import clip_grad, convert_parameters, fusion, init, rnn, stateless
 from .clip_grad import clip_grad_norm, clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
+from .fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval, fuse_linear_bn_weights
 from .init import skip_init
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "parameters_to_vector",
     "skip_init",
     "vector_to_parameters",
+    *fusion.__all__,
 ]
