@@ -239,7 +239,17 @@ class Packing:
         return run
 
     def gather(self) -> list[Any]:
-        return [family.gather() for family in self.families]
+        """The flat arrays for a call."""
+        self.disturbed = False
+        flats = []
+        for family in self.families:
+            pack = family.pack
+            if pack is None or pack.broken or family.joined:
+                self.disturbed = True
+                flats.append(family.gather())
+            else:
+                flats.append(pack.flat)
+        return flats
 
     @property
     def hopeless(self) -> bool:

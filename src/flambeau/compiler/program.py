@@ -281,13 +281,14 @@ class TracedProgram:
         """What has changed since the trace so that the program does not hold (any more, or here); None if it holds."""
         if self.once and self.calls:
             return "an optimizer has begun its state"
-        if self.risky:
-            for tensor in tensors:
-                if id(tensor._storage) in self.risky and not any(t is tensor for _, t in self.bound):
-                    return "an argument shares memory with state of the function"
-        for i, tensor in self.bound:
-            if tensors[i] is not tensor:
-                return f"argument {i} was state of the function, too, and is another tensor now"
+        risky = self.risky
+        for tensor in tensors:
+            if id(tensor._storage) in risky and not any(t is tensor for _, t in self.bound):
+                return "an argument shares memory with state of the function"
+        if self.bound:
+            for i, tensor in self.bound:
+                if tensors[i] is not tensor:
+                    return f"argument {i} was state of the function, too, and is another tensor now"
         for tensor, was_none in self.grads_read:
             if (tensor._grad is None) is not was_none:
                 return "a gradient that was None is there now, or the other way round"
@@ -299,12 +300,14 @@ class TracedProgram:
         for look, seen, what in self.guards:
             if look() != seen:
                 return what
-        for attribute, kinds in self.befores:
-            if _kinds(*_flat(attribute)) != kinds:
-                return f"the attribute {attribute.name!r} of a module is of another kind now"
-        for source, look in zip(self.moving, self.looks, strict=True):
-            if _look(source.find()) != look:
-                return "a gradient or an attribute of a module has another layout now"
+        if self.befores:
+            for attribute, kinds in self.befores:
+                if _kinds(*_flat(attribute)) != kinds:
+                    return f"the attribute {attribute.name!r} of a module is of another kind now"
+        if self.moving:
+            for source, look in zip(self.moving, self.looks, strict=True):
+                if _look(source.find()) != look:
+                    return "a gradient or an attribute of a module has another layout now"
         if self.version != structure.version:
             if self.prints != self._prints():
                 return "a module's attributes, mode, parameters or hooks have changed, or the state of an optimizer"
@@ -318,7 +321,7 @@ class TracedProgram:
         packs: Any = ()
         if packing is not None:
             flats = packing.gather()
-            if packing.hopeless:
+            if packing.disturbed and packing.hopeless:
                 del flats
                 self._link(packed=False)
                 packing = None

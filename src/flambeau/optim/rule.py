@@ -145,7 +145,10 @@ class RuleOptimizer(Optimizer):
             tensors = {i: value for i, value in enumerate(scalars) if isinstance(value, Tensor)}
         if trace is not None:
             # a compiled step takes the options as inputs: numbers from the host, tensors as state
-            scalars = trace.host(lambda: _numbers(self._prepare(index, group)[2]))
+            prepare = self._prepare
+            scalars = trace.host(
+                (lambda: _numbers(prepare(index, group)[2])) if tensors else (lambda: prepare(index, group)[2])
+            )
         if tensors:
             scalars = [tensors[i]._array.reshape(()) if i in tensors else scalars[i] for i in range(len(scalars))]
         own, common = [], []
