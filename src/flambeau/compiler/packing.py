@@ -19,12 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.storage import Storage
+from ..core.tracing import PACKED_ARRAY, PACKED_STATE
 
-LIMIT = 32 * 1024  # bytes: greater arrays are moved, not only counted, when they are packed
-WORTHWHILE = (
-    32 * 1024 * 1024
-)  # bytes of state that a program writes: with more, its step takes so long that the number of
-# arrays does not count, while joining hundreds of them doubles the time that XLA takes to compile it (ResNet34)
 PATIENCE = 4  # calls in a row that found their state taken apart, before a program gives packing up
 
 
@@ -195,7 +191,7 @@ class Packing:
             if i is not None and _small(storage.shape, storage.dtype) and not storage.volatile:
                 groups.setdefault((np.dtype(storage.dtype), storage.value.sharding), []).append((i, number))
         total = sum(math.prod(storage.shape) * np.dtype(storage.dtype).itemsize for storage, _ in writes)
-        if total > WORTHWHILE:
+        if total > PACKED_STATE:
             groups, gradients = {}, ()
         # in the order of the writes: an optimizer then finds the parameters that it updates together one after the other
         chosen = [sorted(group, key=itemgetter(1)) for group in groups.values() if len(group) > 1]
@@ -266,4 +262,4 @@ class Packing:
 
 
 def _small(shape: Sequence[int], dtype: Any) -> bool:
-    return 0 < math.prod(shape) * np.dtype(dtype).itemsize <= LIMIT
+    return 0 < math.prod(shape) * np.dtype(dtype).itemsize <= PACKED_ARRAY

@@ -15,7 +15,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.grad_mode import enable_grad
 from ..core.tensor import Tensor, wrap
-from ..core.tracing import recorder
+from ..core.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..native.elementwise import fused
 from .optimizer import Optimizer, ParamsT, full_like
 
@@ -31,11 +31,6 @@ _LATER = {
     "momentum": 0,
     "nesterov": False,
 }
-
-
-# Bytes of a parameter up to which a compiled step updates it together with others. `compiler.packing` keeps such state in
-# flat arrays, which then are updated as they are.
-_SMALL = 32 * 1024
 
 
 class RuleOptimizer(Optimizer):
@@ -252,7 +247,8 @@ def _program(
         new_own: list[Any] = [None] * len(own)
         new_common: list[Any] = [None] * len(common)
         alike = len(common) <= width  # one step count for all parameters
-        for members in _bundles(params, grads, alone=not (in_place and alike)):
+        state_size = (1 + n) * sum(param.size * param.dtype.itemsize for param in params)
+        for members in _bundles(params, grads, alone=not (in_place and alike and state_size <= PACKED_STATE)):
             first = members[0]
             ours = common if alike else common[first * width : (first + 1) * width]
 
@@ -283,10 +279,11 @@ def _program(
 
 
 def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
-    """The numbers of the parameters that are updated as one flat array: small ones of one dtype."""
+    """The numbers of the parameters that are updated together: small ones of one dtype, as the flat array that holds them."""
     bundles: dict[Any, list[int]] = {}
     for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        small = 0 < param.size * param.dtype.itemsize <= _SMALL and grad.dtype == param.dtype and not _is_complex(param)
+        small = 0 < param.size * param.dtype.itemsize <= PACKED_ARRAY and grad.dtype == param.dtype
+        small = small and not _is_complex(param)
         bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
     return list(bundles.values())
 
