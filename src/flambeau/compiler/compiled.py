@@ -30,7 +30,7 @@ class CompileError(RuntimeError):
     """Something in a compiled function needs values that are only known when the program runs."""
 
 
-_NEEDS_VALUES = (
+NEEDS_VALUES = (
     Untraceable,
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
@@ -40,7 +40,7 @@ _NEEDS_VALUES = (
 )
 
 
-def _user_line(error: BaseException) -> str:
+def user_line(error: BaseException) -> str:
     """The innermost line of the traceback that is neither flambeau's nor JAX's."""
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
@@ -51,9 +51,9 @@ def _user_line(error: BaseException) -> str:
 
 def _explained(error: Exception, name: str) -> CompileError:
     if isinstance(error, Untraceable):
-        return CompileError(f"{_user_line(error)}: {error}")
+        return CompileError(f"{user_line(error)}: {error}")
     return CompileError(
-        f"{_user_line(error)} needs a value while {name} is being compiled, when only shapes and dtypes are known.\n"
+        f"{user_line(error)} needs a value while {name} is being compiled, when only shapes and dtypes are known.\n"
         "  Instead of `if x.sum() > 0: y = a` write `y = torch.where(x.sum() > 0, a, b)`;\n"
         "  return the tensor and call .item(), .numpy() or bool() on it outside;\n"
         "  or compile with fullgraph=False, which runs such a call eagerly."
@@ -84,7 +84,7 @@ class Compiled:
             return quick.program(args)
         if grad_state.trace is not None or grad_state.transforms:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
-        leaves, treedef = (list(args), len(args)) if not kwargs and _are_tensors(args) else _flatten((args, kwargs))
+        leaves, treedef = (list(args), len(args)) if not kwargs and _are_tensors(args) else tree.flatten((args, kwargs))
         tensors: list[Tensor] = []
         parts: list[Any] = []
         for leaf in leaves:
@@ -112,7 +112,7 @@ class Compiled:
         return self.function(*args, **kwargs) if made is None else made(tensors)
 
     def _trace(self, key: Any, call: Any, reason: str) -> TracedProgram | None:
-        leaves, treedef = _flatten(call)
+        leaves, treedef = tree.flatten(call)
         bound: frozenset[int] = frozenset()
         try:
             while True:
@@ -121,7 +121,7 @@ class Compiled:
                     break
                 except Conflict as conflict:
                     bound = conflict.arguments
-        except _NEEDS_VALUES as error:
+        except NEEDS_VALUES as error:
             better = _explained(error, self.name)
             if self.fullgraph:
                 raise better from error
@@ -214,10 +214,6 @@ class _Quick:
         if len(specs) > 2 and len({arg._storage for arg in args}) < len(specs):
             return False
         return self.program.broken_by(args) is None
-
-
-def _flatten(call: Any) -> tuple[list[Any], Any]:
-    return tree.flatten(call)
 
 
 def _are_tensors(values: Any) -> bool:

@@ -22,8 +22,7 @@ import numpy as np
 from .. import native
 from ..core.tensor import Tensor, wrap
 from ..nn.modules.module import Module
-from .compiled import _NEEDS_VALUES as NEEDS_VALUES
-from .compiled import _user_line as user_line
+from .compiled import NEEDS_VALUES, user_line
 from .pure import jax_function
 
 _VERSION = 1

@@ -131,10 +131,6 @@ class Family:
         self.disturbed = 0  # calls in a row that had to join the parts anew
         self.joined = False
 
-    @property
-    def together(self) -> bool:
-        return self.pack is not None and not self.pack.broken
-
     def gather(self) -> Any:
         """The flat array for a call."""
         pack = self.pack
@@ -236,16 +232,7 @@ class Packing:
 
     def gather(self) -> list[Any]:
         """The flat arrays for a call."""
-        self.disturbed = False
-        flats = []
-        for family in self.families:
-            pack = family.pack
-            if pack is None or pack.broken or family.joined:
-                self.disturbed = True
-                flats.append(family.gather())
-            else:
-                flats.append(pack.flat)
-        return flats
+        return [family.gather() for family in self.families]
 
     @property
     def hopeless(self) -> bool:

@@ -321,7 +321,7 @@ class TracedProgram:
         packs: Any = ()
         if packing is not None:
             flats = packing.gather()
-            if packing.disturbed and packing.hopeless:
+            if packing.hopeless:
                 del flats
                 self._link(packed=False)
                 packing = None

@@ -17,7 +17,7 @@ from ..nn.modules.module import Module
 from .fingerprint import value_of
 
 _HERE = __name__.partition(".")[0]
-_LIBRARIES = frozenset({_HERE, "flambeau", "torch", "jax", "numpy", *sys.stdlib_module_names}) - {"__main__"}
+_LIBRARIES = frozenset({_HERE, "torch", "jax", "numpy", *sys.stdlib_module_names}) - {"__main__"}
 _RECORDS = frozenset({SimpleNamespace, Namespace})  # the libraries' classes for values of the user's
 _MOST = 500  # functions that are looked through
 
