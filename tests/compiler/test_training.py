@@ -140,6 +140,27 @@ class Averaging(fb.optim.Optimizer):
                 p.add_(state["average"], alpha=-group["lr"])
 
 
+def weights(make: Any, compiled: bool, change: Any = None, programs: int | None = None) -> Any:
+    """What six steps make of a small parameter; `change(i, group)` is called after the i-th."""
+    weight = fb.nn.Parameter(fb.arange(5.0))
+    optimizer = make([weight])
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = (weight**2).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    run = fb.compile(step) if compiled else step
+    for i in range(6):
+        run()
+        if change is not None:
+            change(i, optimizer.param_groups[0])
+    assert programs is None or len(fb.compile.explain(run)) == programs
+    return weight.detach().numpy()
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -149,52 +170,23 @@ class Averaging(fb.optim.Optimizer):
     ],
 )
 def test_a_first_step_unlike_the_later_ones(make: Any) -> None:
-    def weights(compiled: bool) -> Any:
-        weight = fb.nn.Parameter(fb.arange(5.0))
-        optimizer = make([weight])
-
-        def step() -> Any:
-            optimizer.zero_grad()
-            loss = (weight**2).sum()
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        run = fb.compile(step) if compiled else step
-        for _ in range(4):
-            run()
-        return weight.detach().numpy()
-
-    np.testing.assert_allclose(weights(True), weights(False), rtol=1e-6)
+    np.testing.assert_allclose(weights(make, True), weights(make, False), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_options_that_are_tensors(name: str) -> None:
-    def weights(compiled: bool) -> Any:
-        weight = fb.nn.Parameter(fb.arange(5.0))
-        optimizer = getattr(fb.optim, name)([weight], lr=fb.tensor(0.1), weight_decay=0.01)
+    def change(i: int, group: dict[str, Any]) -> None:
+        if i == 2:
+            group["lr"].fill_(0.5)
+        if i == 3:
+            group["weight_decay"] = 0.2
+        if i == 4:
+            group["lr"] = fb.tensor(0.05)  # another tensor is another piece of state, hence a second program
 
-        def step() -> Any:
-            optimizer.zero_grad()
-            loss = (weight**2).sum()
-            loss.backward()
-            optimizer.step()
-            return loss
+    def make(params: Any) -> Any:
+        return getattr(fb.optim, name)(params, lr=fb.tensor(0.1), weight_decay=0.01)
 
-        run = fb.compile(step) if compiled else step
-        for i in range(6):
-            run()
-            if i == 2:
-                optimizer.param_groups[0]["lr"].fill_(0.5)
-            if i == 4:
-                optimizer.param_groups[0]["lr"] = fb.tensor(0.05)
-            if i == 3:
-                optimizer.param_groups[0]["weight_decay"] = 0.2
-        if compiled:
-            assert len(fb.compile.explain(run)) == 2  # another tensor is another piece of state
-        return weight.detach().numpy()
-
-    np.testing.assert_allclose(weights(True), weights(False), rtol=1e-5)
+    np.testing.assert_allclose(weights(make, True, change, programs=2), weights(make, False, change), rtol=1e-5)
 
 
 def test_arguments_keep_the_order_of_their_keys() -> None:
