@@ -14,12 +14,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "attributes.h"
 #include "numbers.h"
 #include "oneapi/dnnl/dnnl.hpp"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
 
 namespace ffi = xla::ffi;
 using dnnl::memory;

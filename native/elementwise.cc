@@ -6,15 +6,13 @@
 #include <cmath>
 #include <vector>
 
+#include "attributes.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
 #endif
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
-#define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
 
 namespace ffi = xla::ffi;
 

@@ -5,15 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include "attributes.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
-#define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
 
 namespace ffi = xla::ffi;
 

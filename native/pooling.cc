@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "attributes.h"
 #include "numbers.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
@@ -17,8 +18,6 @@
 #pragma GCC optimize("O3")
 #endif
 
-#define PUBLIC extern "C" __attribute__((visibility("default")))
-#define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
 #define INLINED_CALL __attribute__((always_inline))
 
 namespace ffi = xla::ffi;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "attributes.h"
 #include "oneapi/dnnl/dnnl.hpp"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
@@ -16,8 +17,6 @@
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
 
 namespace ffi = xla::ffi;
 using dnnl::memory;
@@ -77,7 +76,7 @@ std::shared_ptr<const Plan> plan_for(const Key& key) {
 typedef float Vector __attribute__((vector_size(64)));
 constexpr int64_t lanes = 16, most_rows = 32, rows_at_once = 16, large_matrix = 2 << 20;
 
-__attribute__((target_clones("avx512f", "avx2", "default")))
+VECTORISED
 void stream_columns(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, int64_t first, int64_t last) {
   for (int64_t row = 0; row < m; ++row) std::fill(c + row * n + first, c + row * n + last, 0.0f);
   int64_t step = 0;

@@ -8,6 +8,8 @@
 
 #include "threads.h"
 
+#include "attributes.h"
+
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -25,8 +27,6 @@
 #include <mutex>
 #include <utility>
 #include <vector>
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
 
 namespace flambeau {
 namespace {
