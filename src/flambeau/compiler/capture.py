@@ -14,21 +14,29 @@ import numpy as np
 from ..core import tree
 from ..core.autograd import grad as tape_grad
 from ..core.grad_mode import state as grad_state
+from ..core.host_numbers import HostNumber
 from ..core.storage import Storage
 from ..core.tape import AccumulateGrad, OperatorNode
 from ..core.tensor import Tensor, wrap
-from ..core.tracing import MISSING, Recorder, plain_options
-from .fingerprint import GlobalHooks, Groups, Leaf, Parts, containers, value_of
-from .surroundings import Surroundings
+from ..core.tracing import MISSING, Untraceable
+from .effects import Deferred, Mutation
+from .guards.modules import GlobalHooks, Groups, Leaf, Parts
+from .guards.places import Attribute, Item, Place, TensorAt
+from .guards.shadow import Refused
+from .guards.symbols import LATER
+from .guards.values import is_number
+from .inputs import Inputs
+from .recorder import Recorder
+from .templates import Describer, Template
 
-SAME, ARGUMENT, MADE, LOOK = "same", "argument", "made", "look"
+SAME, AT, ARGUMENT, MADE, LOOK = "same", "at", "argument", "made", "look"
 OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape, beside a number of a gradient
 
 
 class Recipe(NamedTuple):
     """How a call finds or makes one of the tensors that it hands out or stores somewhere."""
 
-    kind: str  # SAME: an object; ARGUMENT: an argument; MADE: a new tensor; LOOK: a new view of another recipe's tensor
+    kind: str  # SAME: an object; AT: what a place holds before the call; ARGUMENT: an argument; MADE: a new tensor; LOOK: a new view of another recipe's tensor
     what: Any  # the object, or the number of the argument, output or recipe
     view: Any = None  # the geometry of a LOOK
     cls: type = Tensor
@@ -37,14 +45,29 @@ class Recipe(NamedTuple):
     leaf: bool = False  # whether it is a new leaf that requires grad
 
 
-class Attribute(NamedTuple):
-    """A module's attribute (or buffer) that the function replaces."""
+class Effect(NamedTuple):
+    """A change of Python's own objects that each call makes after its run, in order."""
 
-    table: dict[str, Any]
-    name: str
-    tree: Any  # its structure afterwards
-    leaves: list[Any]  # (whether it is a recipe's number, number or plain value)
-    before: Any  # (structure, leaves) before
+    place: Place | None  # where `args[0]` is put (None: `function` is called)
+    function: Any
+    args: list[Template]
+    kwargs: dict[str, Template]
+
+
+class Failed(Exception):
+    """A trace that has failed: with which error, and what had been read until then (None: nothing is known)."""
+
+    def __init__(self, error: Exception, reads: Any):
+        super().__init__(error)
+        self.error, self.reads = error, reads
+
+
+class Again(Exception):
+    """The trace is to be made once more, with the numbers in these places as inputs."""
+
+    def __init__(self, places: dict[Any, Place]):
+        super().__init__()
+        self.places = places
 
 
 class Conflict(Exception):
@@ -62,8 +85,18 @@ class Capture:
     state like everything else that the function finds.
     """
 
-    def __init__(self, function: Callable[..., Any], leaves: list[Any], treedef: Any, bound: frozenset[int]):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        leaves: list[Any],
+        treedef: Any,
+        bound: frozenset[int],
+        inputs: Inputs,
+    ):
         self.recorder = Recorder()
+        self.expressions: list[Any] = []
+        self.expression_numbers: dict[int, int] = {}
+        self.inputs_known = inputs
         self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         self.stand_ins: list[Tensor] = []
         self.inputs = self._choose_inputs(bound)
@@ -75,30 +108,51 @@ class Capture:
         self.wanted: list[tuple[Any, int | None]] = []
         self.seeds: list[Any] = []
         self.kept: list[Any] = []  # objects whose ids are in use
+        watcher = self.recorder.watcher
 
         def traced(*arrays: Any) -> list[Any]:
             stood = iter(self._stand_in(arrays, bound))
             grad_state.trace = self.recorder
             self.tracer: Any = jax.numpy.zeros(())  # by which the values of this trace are known
-            full = [next(stood) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+            full = [
+                next(stood) if isinstance(leaf, Tensor) else self._leaf_value(i, leaf) for i, leaf in enumerate(leaves)
+            ]
             args, kwargs = tree.unflatten(full, treedef)
-            result = function(*args, **kwargs)
+            watcher.begin(function, full, (args, kwargs))
+            watcher.start()
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                watcher.stop()
+            if watcher.refused is not None:
+                raise watcher.refused
             self._collect(result, bound)
             return self.outputs
 
-        surroundings = Surroundings(function)
         previous, before = grad_state.trace, (grad_state.grad, grad_state.inference, grad_state.autocast)
+        inputs.install(self.recorder.reads)
         try:
             self.jaxpr = jax.make_jaxpr(traced)(*[self.tensors[i]._array if dense else self.tensors[i]._storage.value
                                                   for i, dense in self.inputs])  # fmt: skip
-        except BaseException:
+        except BaseException as error:
             self._end(previous, before)
+            inputs.restore()
             self.recorder.give_up()
-            raise
+            if watcher.refused is not None and isinstance(error, (Refused, Exception)):
+                error = watcher.refused.with_traceback(error.__traceback__)
+            if isinstance(error, (Again, Conflict)) or not isinstance(error, Exception):
+                raise
+            self.recorder.reads.finish({})
+            raise Failed(error, self.recorder.reads) from None
         self._end(previous, before)
-        surroundings.guard(self.recorder)
+        inputs.restore()
         self._note_dependencies()
         self._note_survivors()
+
+    def _leaf_value(self, i: int, leaf: Any) -> Any:
+        if i in self.inputs_known.leaves and is_number(leaf):
+            return self.recorder.reads.given(i, leaf)
+        return leaf
 
     def _note_survivors(self) -> None:
         """Let each call also update the results that the function has kept somewhere (`self.loss = loss; return loss`)."""
@@ -140,9 +194,9 @@ class Capture:
     def _note_dependencies(self) -> None:
         """What the program depends on beside the modules that were called."""
         recorder = self.recorder
-        held = [value for module in recorder.modules for value in containers(module)]
-        if held:
-            recorder.guard(lambda: list(map(value_of, held)), "a list or dict that a module has has changed")
+        for module in recorder.modules:
+            if not recorder.writes.is_written(place := Attribute(module, "forward")):
+                recorder.reads.place(place, place.get())
         known = {id(p) for module in recorder.modules for p in module._parameters.values()}
         leaves = [t for _, t in recorder.sources.values() if isinstance(t, Tensor) and id(t) not in known]
         others = [
@@ -187,6 +241,9 @@ class Capture:
                 if tensor.requires_grad:
                     made.requires_grad_()
             self.stand_ins.append(made)
+            self.recorder.stand_ins[id(made)] = made
+            if not tensor.is_contiguous() and made._view is None:
+                self.recorder.strided[id(made)] = made
         self.arrays_before = [(s, s.value) for s, _ in storages.values()]
         return self.stand_ins
 
@@ -208,14 +265,19 @@ class Capture:
         for i, stand_in in enumerate(self.stand_ins):
             if i not in bound and self.tensors[i]._view is None and stand_in._view is None:
                 self.homes.setdefault(stand_in._storage, i)
-        results, self.result_tree = tree.flatten(result)
-        self.results = [self._leaf(leaf) for leaf in results]
+        watcher = recorder.watcher
+        watcher.look_for_loose()
+        self._check_numbers()
+        self.moving_places = self._moving_places()
+        self.describer = Describer(self._recipe, self._number, watcher.is_old, watcher.arguments)
+        self.result = self.describer.describe(result)
         self.grads = [
             (tensor, None if tensor._grad is None else self._recipe(tensor._grad))
             for tensor, before in recorder.grads.items()
             if tensor._grad is not before and self._is_outside(tensor)
         ]
-        self.attributes = [a for a in map(self._attribute, list(recorder.entries.values())) if a is not None]
+        self.effects = self._effects()
+        self.handed_out = self.describer.recipes
         self.argument_grads = [
             (i, self._emit(s._grad._array))
             for i, s in enumerate(self.stand_ins)
@@ -247,8 +309,82 @@ class Capture:
         storage = tensor._storage
         return storage in self.recorder.values or not isinstance(storage.value, jax.core.Tracer)
 
-    def _leaf(self, leaf: Any) -> tuple[bool, Any]:
-        return (True, self._recipe(leaf)) if isinstance(leaf, Tensor) else (False, leaf)
+    def _moving_places(self) -> dict[Any, tuple[Place, Any]]:
+        """Places that hold tensors which may be others at the next call: those that the function replaces, or others did."""
+        recorder = self.recorder
+        reads, writes = recorder.reads, recorder.writes
+        sources = {id(source) for _, source in recorder.sources.values()}
+        found = {}
+        for key, (place, before) in writes.places.items():
+            leaves = tree.flatten(before)[0]
+            if key in writes.read_first or any(id(leaf) in sources for leaf in leaves):
+                if any(isinstance(leaf, Tensor) for leaf in leaves):
+                    found[key] = place, before
+        held: dict[int, int] = {}
+        for _, value in reads.places.values():
+            if isinstance(value, Tensor):
+                held[id(value)] = held.get(id(value), 0) + 1
+        fixed = {
+            id(p) for optimizer in recorder.optimizers for group in optimizer.param_groups for p in group["params"]
+        }
+        replaced = {**self.inputs_known.moving, **dict.fromkeys(writes.stored)}
+        for key in replaced:
+            if key in reads.places and key not in found:
+                place, before = reads.places[key]
+                leaves = [leaf for leaf in tree.flatten(before)[0] if isinstance(leaf, Tensor)]
+                if leaves and all(held.get(id(leaf), 0) <= 1 and id(leaf) not in fixed for leaf in leaves):
+                    found[key] = place, before
+        self.moving: dict[int, TensorAt] = {}
+        for place, before in found.values():
+            for number, leaf in enumerate(tree.flatten(before)[0]):
+                if isinstance(leaf, Tensor):
+                    self.moving[id(leaf)] = TensorAt(place, number)
+        return found
+
+    def _number(self, expression: Any) -> int:
+        number = self.expression_numbers.get(id(expression))
+        if number is None:
+            number = self.expression_numbers[id(expression)] = len(self.expressions)
+            self.expressions.append(expression)
+        return number
+
+    def _check_numbers(self) -> None:
+        """Numbers that the function reads and replaces (counters, averages) are inputs of the program."""
+        recorder, found = self.recorder, {}
+        reads, writes = recorder.reads, recorder.writes
+        replaced = {key: place.get() for key, (place, _) in writes.places.items()}
+        for entry in writes.log:
+            if isinstance(entry, Mutation) and isinstance(entry.container, dict) and len(entry.args) == 2:
+                place = Item(entry.container, entry.args[0])
+                replaced[place.key] = place.get()
+        for key, after in replaced.items():
+            if key in reads.places:
+                place, before = reads.places[key]
+                if is_number(before) and (is_number(after) or isinstance(after, HostNumber)):
+                    found[key] = place
+        if found:
+            raise Again(found)
+
+    def _effects(self) -> list[Effect]:
+        """What each call has to do to Python's own objects."""
+        writes, describe = self.recorder.writes, self.describer.describe
+        effects = []
+        for entry in writes.log:
+            if isinstance(entry, Place):
+                after = entry.get()
+                effects.append(Effect(entry, None, [] if after is MISSING else [describe(after)], {}))
+                continue
+            if any(a is LATER for a in entry.args):
+                raise Untraceable("it changes a container in a way that could not be followed")
+            args = [describe(a) for a in entry.args]
+            kwargs = {k: describe(v) for k, v in entry.kwargs.items()}
+            function = entry.function
+            if isinstance(entry, Mutation):
+                args = [describe(entry.container), *args]
+            else:
+                assert isinstance(entry, Deferred)
+            effects.append(Effect(None, function, args, kwargs))
+        return effects
 
     def _recipe(self, tensor: Tensor) -> int:
         number = self.recipe_numbers.get(id(tensor))
@@ -268,6 +404,8 @@ class Capture:
         computed = edge is not None and not is_leaf
         owner = self.recorder.owners.get(storage, tensor)
         if self._is_outside(tensor) and (not computed or edge[0].order < self.recorder.start or owner is tensor):
+            if (source := self.moving.get(id(tensor))) is not None:
+                return Recipe(AT, source)
             return (
                 Recipe(SAME, tensor) if owner is tensor or is_leaf else Recipe(LOOK, (SAME, owner), view, type(tensor))
             )
@@ -280,7 +418,9 @@ class Capture:
             return Recipe(MADE, self._emit(tensor._array), None, type(tensor), live, dead)
         if storage in self.homes:
             return Recipe(LOOK, (ARGUMENT, self.homes[storage]), view, type(tensor))
-        if view is None:
+        if view is None and id(storage) not in self.recipe_numbers:
+            self.recipe_numbers[id(storage)] = len(self.recipes)  # what looks into the same storage finds it here
+            self.kept.append(storage)
             return Recipe(MADE, self._emit(storage.value), None, type(tensor), leaf=is_leaf)
         # tensors that share memory share it at each call, too
         root = self.recipe_numbers.get(id(storage))
@@ -289,15 +429,6 @@ class Capture:
             self.recipes.append(Recipe(MADE, self._emit(storage.value)))
             self.kept.append(storage)
         return Recipe(LOOK, (MADE, root), view, type(tensor), leaf=is_leaf)
-
-    def _attribute(self, entry: tuple[dict[str, Any], str, Any]) -> Attribute | None:
-        table, name, before = entry
-        after = table.get(name, MISSING)
-        old, new = jax.tree_util.tree_flatten(before), jax.tree_util.tree_flatten(after)
-        if not any(isinstance(leaf, Tensor) for leaf in (*old[0], *new[0])):
-            del self.recorder.entries[id(table), name]  # plain values stay as the trace left them
-            return None
-        return Attribute(table, name, new[1], [self._leaf(leaf) for leaf in new[0]], (old[1], old[0]))
 
     def _changed_edges(self) -> list[tuple[Any, int | None, Any]]:
         """Tensors from outside whose place on the tape the function changes: (tensor, argument, what becomes of it)."""
@@ -360,25 +491,11 @@ class Capture:
     def _check_optimizers(self) -> None:
         """Whether optimizers have begun state in the trace, which makes this the program of a single call."""
         self.once = self.recorder.once
-        for optimizer, (before, options) in self.recorder.optimizers.items():
-            name = type(optimizer).__name__
-            if options != plain_options(optimizer):
-                raise RuntimeError(
-                    f"an option of {name} is changed inside the compiled function, where it would happen only once: call "
-                    "scheduler.step() (or whatever changes it) outside"
-                )
+        for optimizer, before in self.recorder.optimizers.items():
             for key, state in optimizer.state.items():
                 for item, value in state.items() if isinstance(state, dict) else ():
-                    old = before.get(key, {}).get(item, MISSING)
-                    if old is MISSING and not optimizer.begins_alike:
-                        self.once = True
-                    if isinstance(value, Tensor):
-                        self.once = self.once or not self._is_outside(value)
-                    elif isinstance(value, (int, float)) and old is not MISSING and old != value:
-                        raise RuntimeError(
-                            f"{name} counts in a Python number, state[{item!r}], which a compiled step would change only "
-                            "once: make it a 0-dim tensor, or leave the optimizer's step outside"
-                        )
+                    if isinstance(value, Tensor) and before.get(key, {}).get(item, MISSING) is MISSING:
+                        self.once = self.once or not optimizer.begins_alike or not self._is_outside(value)
 
     def _left_behind(self) -> list[Tensor]:
         """The tensors made in the trace that somebody has kept (a hook in a dict, an optimizer as its state).

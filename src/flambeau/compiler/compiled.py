@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import traceback
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -15,14 +17,24 @@ import numpy as np
 
 from ..core import dtypes, tree
 from ..core.grad_mode import state as grad_state
+from ..core.host_numbers import Strict, sources
 from ..core.storage import Storage
 from ..core.tensor import Tensor
 from ..core.tracing import Untraceable
-from .capture import Capture, Conflict
+from .capture import Again, Capture, Conflict, Failed
+from .guards.modules import is_library_module
+from .guards.reads import source_key
+from .guards.values import PLAIN, is_number
+from .inputs import Inputs
 from .program import TracedProgram
+from .stance import stance
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
-_MOST = 8  # programs that are kept for one signature
+_MOST = 8  # programs for one signature of the arguments, as many as PyTorch's recompile_limit
+_SIGNATURES = 64  # signatures that are kept, the least recently used go
+_ATTEMPTS = 8  # traces of one call, each of which may find further inputs
+NUMBER = "a number, which is an input"
+_tracing = threading.RLock()  # one trace at a time: it puts stand-ins into Python's own objects
 _everything: weakref.WeakSet[Compiled] = weakref.WeakSet()
 
 
@@ -52,26 +64,30 @@ def user_line(error: BaseException) -> str:
 def _explained(error: Exception, name: str) -> CompileError:
     if isinstance(error, Untraceable):
         return CompileError(f"{user_line(error)}: {error}")
-    return CompileError(
-        f"{user_line(error)} needs a value while {name} is being compiled, when only shapes and dtypes are known.\n"
-        "  Instead of `if x.sum() > 0: y = a` write `y = torch.where(x.sum() > 0, a, b)`;\n"
-        "  return the tensor and call .item(), .numpy() or bool() on it outside;\n"
-        "  or compile with fullgraph=False, which runs such a call eagerly."
-    )
+    if isinstance(error, NEEDS_VALUES):
+        return CompileError(
+            f"{user_line(error)} needs a value while {name} is being compiled, when only shapes and dtypes are known.\n"
+            "  Instead of `if x.sum() > 0: y = a` write `y = torch.where(x.sum() > 0, a, b)`;\n"
+            "  return the tensor and call .item(), .numpy() or bool() on it outside;\n"
+            "  or leave it as it is: with fullgraph=False (the default) such a call runs uncompiled."
+        )
+    return CompileError(f"{user_line(error)} raised {type(error).__name__} while {name} was being compiled: {error}")
 
 
 class Compiled:
     """A function that runs as XLA programs, one for each signature of its arguments and state."""
 
-    def __init__(self, function: Callable[..., Any], fullgraph: bool = True):
+    def __init__(self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False):
         functools.update_wrapper(self, function)
         self.function = function
         self.name = getattr(function, "__qualname__", type(function).__name__)
         self.fullgraph = fullgraph
-        self.programs: dict[Any, list[TracedProgram]] = {}
-        self.eager: set[Any] = set()
-        self.warned = False
-        self.warned_of_retracing = False
+        self.quiet = quiet  # a child of a module that could not be one program: the warning was given there
+        self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
+        self.inputs = Inputs()
+        self.children: dict[int, tuple[Any, Compiled | None]] = {}
+        self.traces = 0
+        self.warned: set[str] = set()
         self._quick: Any = None  # the last program, and what it asks of arguments that are all plain tensors
         _everything.add(self)
 
@@ -81,70 +97,216 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         quick = self._quick
         if quick is not None and not kwargs and quick.fits(args):
-            return quick.program(args)
+            return quick.program(args, args)
         if grad_state.trace is not None or grad_state.transforms:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
+        if stance.value != "default":
+            return self._by_stance(args, kwargs)
+        return self._call(args, kwargs)
+
+    def _call(self, args: Any, kwargs: Any) -> Any:
         leaves, treedef = (list(args), len(args)) if not kwargs and _are_tensors(args) else tree.flatten((args, kwargs))
-        tensors: list[Tensor] = []
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        key = self._key(leaves, treedef, tensors)
+        if key is None:
+            return self._uncompiled(args, kwargs)
+        try:
+            return self._run(key, leaves, treedef, tensors, args, kwargs)
+        except Strict:  # a number can't be an input after all
+            return self._call(args, kwargs)
+
+    def _run(self, key: Any, leaves: Any, treedef: Any, tensors: Any, args: Any, kwargs: Any) -> Any:
+        program, reason = self._find(key, tensors, leaves)
+        if program is None:
+            with _tracing:
+                if key not in self.programs:
+                    key = self._take_numbers_in(key, leaves, treedef, tensors)
+                program, reason = self._find(key, tensors, leaves)  # another thread may have been here
+                if program is None:
+                    program = self._trace(key, leaves, treedef, (args, kwargs), reason)
+        if program is None or isinstance(program, Uncompiled):
+            return self._uncompiled(args, kwargs)
+        self._quick = _Quick.of(program, args, key) if not kwargs else None
+        return program(tensors, leaves, (args, kwargs))
+
+    def _find(self, key: Any, tensors: Any, leaves: Any) -> tuple[Any, str]:
+        """The program that holds for a call, or why the last one does not."""
+        reason = ""
+        known = self.programs.get(key)
+        if known is not None:
+            if next(reversed(self.programs)) is not key:
+                self.programs.move_to_end(key)
+            for i, program in enumerate(known):
+                broken = program.broken_by(tensors, leaves)
+                if broken is None:
+                    if i:
+                        known.insert(0, known.pop(i))
+                    return program, ""
+                reason = reason or broken
+        return None, reason
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    def _key(self, leaves: list[Any], treedef: Any, tensors: list[Tensor]) -> Any:
+        """What tells calls apart before anything is looked at. None for arguments that can be taken only once."""
         parts: list[Any] = []
-        for leaf in leaves:
+        numeric = self.inputs.leaves
+        for i, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor):
-                tensors.append(leaf)
-                parts.append((leaf.shape, leaf._np_dtype, leaf._tape_edge() is not None, type(leaf)))
+                parts.append(
+                    (leaf.shape, leaf._np_dtype, leaf._tape_edge() is not None, type(leaf), leaf.is_contiguous())
+                )
+            elif i in numeric and is_number(leaf):
+                parts.append((NUMBER, type(leaf)))
             else:
+                if hasattr(type(leaf), "__next__"):
+                    return None
                 parts.append((_static(leaf), type(leaf)))
         if len({t._storage for t in tensors}) < len(tensors):
             parts.append(_sharing(tensors))
-        key = (treedef, tuple(parts), grad_state.grad, dtypes._default, grad_state.autocast)
-        known = self.programs.get(key, ())
-        reason = ""
-        for program in known:
-            broken = program.broken_by(tensors)
-            if broken is None:
-                self._quick = _Quick.of(program, args, key) if not kwargs else None
-                return program(tensors)
-            reason = reason or broken
-        if key in self.eager:
-            return self.function(*args, **kwargs)
-        if not reason:
-            reason = self._difference(key) if self.programs else "first call"
-        made = self._trace(key, (args, kwargs), reason)
-        return self.function(*args, **kwargs) if made is None else made(tensors)
+        return treedef, tuple(parts), grad_state.grad, dtypes._default, grad_state.autocast
 
-    def _trace(self, key: Any, call: Any, reason: str) -> TracedProgram | None:
-        leaves, treedef = tree.flatten(call)
-        bound: frozenset[int] = frozenset()
-        try:
-            while True:
-                try:
-                    capture = Capture(self.function, leaves, treedef, bound)
-                    break
-                except Conflict as conflict:
-                    bound = conflict.arguments
-        except NEEDS_VALUES as error:
-            better = _explained(error, self.name)
-            if self.fullgraph:
-                raise better from error
-            warnings.warn(f"{better}\nThis call runs eagerly.", UserWarning, stacklevel=3)
-            self.eager.add(key)
+    def _take_numbers_in(self, key: Any, leaves: Any, treedef: Any, tensors: Any) -> Any:
+        """Make numbers that have changed since an earlier call inputs of the programs to come; the key that follows."""
+        for known in reversed(self.programs):
+            if known[0] != key[0] or known[2:] != key[2:] or len(known[1]) != len(key[1]):
+                continue
+            differ = [i for i, (a, b) in enumerate(zip(known[1], key[1], strict=True)) if a != b]
+            if not differ or not self.inputs.never.isdisjoint(differ):
+                continue
+            if all(
+                i < len(leaves) and is_number(leaves[i]) and known[1][i][1] is type(leaves[i]) for i in differ
+            ):
+                self.inputs.leaves.update(differ)
+                return self._key(leaves, treedef, tensors)
+        return key
+
+    # --- tracing --------------------------------------------------------------------------------------------------
+
+    def _trace(self, key: Any, leaves: Any, treedef: Any, call: Any, reason: str) -> TracedProgram | Uncompiled | None:
+        held = self.programs.get(key, [])
+        if len(held) >= _MOST:
+            self._warn(
+                f"{self.name} has been compiled {_MOST} times for the same arguments, and runs uncompiled where none of these "
+                f"programs holds. This time: {reason}."
+            )
             return None
-        program = TracedProgram(capture, bound, reason, self.name)
-        held = self.programs.setdefault(key, [])
-        held.insert(0, program)
-        if len(held) > _MOST:
-            held.pop()
-            self._warn_of_retracing(reason)
+        if held:
+            self._learn(held[0])
+        reason = reason or (self._difference(key) if self.programs else "first call")
+        try:
+            capture, bound = self._capture(*tree.flatten(call))
+            program: TracedProgram | Uncompiled = TracedProgram(capture, bound, reason, self.name)
+        except Failed as failed:
+            error, reads = failed.error, failed.reads
+            if self.fullgraph:
+                raise (_explained(error, self.name) if isinstance(error, NEEDS_VALUES) else error) from error.__cause__
+            program = Uncompiled(reads, error)
+        self.traces += 1
+        self._keep(key, program)
+        if self.traces == _MOST + 1 and not isinstance(program, Uncompiled):
+            self._warn(
+                f"{self.name} has been compiled {self.traces} times. The last time because: {reason}. Each program takes time "
+                "and memory: pad or bucket what changes, or leave it uncompiled."
+            )
         return program
 
-    def _warn_of_retracing(self, reason: str) -> None:
-        if not self.warned_of_retracing:
-            self.warned_of_retracing = True
-            warnings.warn(
-                f"{self.name} has been compiled {_MOST + 1} times for the same arguments. The last time because: {reason}. "
-                "If that happens at every call, it is quicker uncompiled.",
-                UserWarning,
-                stacklevel=4,
+    def _capture(self, leaves: Any, treedef: Any) -> tuple[Capture, frozenset[int]]:
+        bound: frozenset[int] = frozenset()
+        for _ in range(_ATTEMPTS):
+            try:
+                return Capture(self.function, leaves, treedef, bound, self.inputs), bound
+            except Conflict as conflict:
+                bound = conflict.arguments
+            except Again as again:
+                if not self.inputs.never.isdisjoint(again.places):
+                    raise Failed(Untraceable("it counts in a number whose type it asks for"), None) from None
+                self.inputs.places.update(again.places)
+            except Strict as strict:
+                keys = set(map(source_key, sources(strict.expression)))
+                if strict.never:
+                    self.inputs.forget(keys)
+                    raise
+                self.inputs.strict |= keys
+            except Failed:
+                if not self._make_strict():
+                    raise
+        raise Failed(Untraceable("the numbers that it changes are not the same ones from trace to trace"), None)
+
+    def _make_strict(self) -> bool:
+        """Whether ints that were stood for by floats may be why a trace has failed: then they are ints from now on."""
+        every = {*self.inputs.places, *self.inputs.leaves}
+        if every <= self.inputs.strict:
+            return False
+        self.inputs.strict |= every
+        return True
+
+    def _learn(self, last: TracedProgram | Uncompiled) -> None:
+        """What has changed since the last trace becomes an input of the next program, where that can be."""
+        if isinstance(last, TracedProgram):
+            changed = last.reads.changed_numbers()
+            self.inputs.places.update({k: p for k, p in changed.items() if k not in self.inputs.never})
+            self.inputs.moving.update(last.reads.changed_tensors())
+
+    def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
+        self.programs.setdefault(key, []).insert(0, program)
+        while len(self.programs) > _SIGNATURES:
+            self.programs.popitem(last=False)
+
+    # --- uncompiled -----------------------------------------------------------------------------------------------
+
+    def _uncompiled(self, args: Any, kwargs: Any) -> Any:
+        """Run the function as it stands; the modules that it calls are compiled one by one."""
+        failed = self._why_not()
+        before, grad_state.regional = grad_state.regional, self._child
+        try:
+            result = self.function(*args, **kwargs)
+        finally:
+            grad_state.regional = before
+        if failed is not None:
+            self._warn(f"{_explained(failed, self.name)}\n{self.name} runs uncompiled.", "uncompiled")
+        return result
+
+    def _why_not(self) -> Any:
+        if self.programs and not self.quiet:
+            last = self.programs[next(reversed(self.programs))][0]
+            return last.error if isinstance(last, Uncompiled) else None
+        return None
+
+    def _child(self, module: Any, args: Any, kwargs: Any) -> Any:
+        """A module's call from the uncompiled function."""
+        known = self.children.get(id(module))
+        if known is None:
+            worth = bool(module._modules) or not is_library_module(type(module))
+            child = Compiled(module._call_plainly, quiet=True) if worth else None
+            known = self.children[id(module)] = module, child
+        if known[1] is None:
+            return module._call_plainly(*args, **kwargs)
+        return known[1](*args, **kwargs)
+
+    def _by_stance(self, args: Any, kwargs: Any) -> Any:
+        if stance.value == "force_eager":
+            return self.function(*args, **kwargs)
+        leaves, treedef = tree.flatten((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        key = self._key(leaves, treedef, tensors)
+        program, reason = (
+            self._find(key, tensors, leaves) if key is not None else (None, "an iterator among the arguments")
+        )
+        if isinstance(program, TracedProgram):
+            return program(tensors, leaves, (args, kwargs))
+        if stance.value == "fail_on_recompile":
+            raise RuntimeError(
+                f"{self.name} would be compiled, and set_stance says fail_on_recompile: {reason or 'first call'}"
             )
+        return self.function(*args, **kwargs)
+
+    # --- words ----------------------------------------------------------------------------------------------------
+
+    def _warn(self, text: str, kind: str = "") -> None:
+        if not self.quiet and (kind or text) not in self.warned:
+            self.warned.add(kind or text)
+            warnings.warn(text, UserWarning, stacklevel=4)
 
     def _difference(self, key: Any) -> str:
         """In what a new signature differs from the last one."""
@@ -164,16 +326,24 @@ class Compiled:
 
     def _advise(self, last: Any, key: Any) -> None:
         """Tell once about `drop_last` when it looks like a DataLoader's smaller last batch."""
-        shapes = [(a[0], b[0]) for a, b in zip(last[1], key[1], strict=False) if len(a) == 4 and len(b) == 4 and a != b]
-        if self.warned or not shapes or not all(a and b and a[1:] == b[1:] and b[0] < a[0] for a, b in shapes):
+        shapes = [(a[0], b[0]) for a, b in zip(last[1], key[1], strict=False) if len(a) == 5 and len(b) == 5 and a != b]
+        if not shapes or not all(a and b and a[1:] == b[1:] and b[0] < a[0] for a, b in shapes):
             return
-        self.warned = True
-        warnings.warn(
+        self._warn(
             f"{self.name} is compiled a second time for a smaller batch ({shapes[0][0][0]} -> {shapes[0][1][0]}). If it is the "
             "last batch of a DataLoader, drop_last=True saves this program.",
-            UserWarning,
-            stacklevel=5,
+            "batch",
         )
+
+
+class Uncompiled:
+    """A call for which there can be no program, for as long as what the trace had read stays the same."""
+
+    def __init__(self, reads: Any, error: Exception):
+        self.reads, self.error = reads, error
+
+    def broken_by(self, tensors: Any, given: Any) -> str | None:
+        return None if self.reads is None else self.reads.broken(given)
 
 
 class _Quick:
@@ -213,7 +383,7 @@ class _Quick:
             last = storage
         if len(specs) > 2 and len({arg._storage for arg in args}) < len(specs):
             return False
-        return self.program.broken_by(args) is None
+        return self.program.broken_by(args, args) is None
 
 
 def _are_tensors(values: Any) -> bool:
@@ -221,14 +391,19 @@ def _are_tensors(values: Any) -> bool:
 
 
 def _static(leaf: Any) -> Any:
-    """A value that the program is compiled for, as part of a key."""
-    if isinstance(leaf, np.ndarray):
+    """A value that the program is compiled for, as part of a key: plain values by value, everything else by identity."""
+    kind = type(leaf)
+    if kind is float or kind is complex:
+        return repr(leaf)  # tells 0.0 from -0.0, and nan equals itself
+    if kind in PLAIN:
+        return leaf
+    if isinstance(leaf, np.ndarray) and not leaf.dtype.hasobject:
         return leaf.shape, leaf.dtype, leaf.tobytes()
-    try:
-        hash(leaf)
-    except TypeError:
-        return _Same(leaf)
-    return leaf
+    if isinstance(leaf, np.generic):
+        return leaf.dtype, leaf.tobytes()
+    if isinstance(leaf, (dtypes.dtype, type)):
+        return leaf
+    return _Same(leaf)
 
 
 class _Same:
@@ -258,7 +433,7 @@ def _sharing(tensors: list[Tensor]) -> Any:
 
 
 def _shown(part: Any) -> str:
-    if len(part) == 4:
+    if len(part) == 5:
         return f"tensor {list(part[0])} {part[1]}{' requiring grad' if part[2] else ''}"
     return repr(part[0])
 
@@ -266,7 +441,7 @@ def _shown(part: Any) -> str:
 def compile(
     model: Any = None,
     *,
-    fullgraph: bool = True,
+    fullgraph: bool = False,
     dynamic: bool | None = None,
     backend: Any = None,
     mode: str | None = None,
@@ -298,7 +473,8 @@ class Explanation:
 
     def __init__(self, compiled: Compiled):
         self.name = compiled.name
-        self.programs = [p for programs in compiled.programs.values() for p in reversed(programs)]
+        kept = [p for programs in compiled.programs.values() for p in reversed(programs)]
+        self.programs = [p for p in kept if isinstance(p, TracedProgram)]
 
     def __len__(self) -> int:
         return len(self.programs)
@@ -331,7 +507,7 @@ def reset() -> None:
     for compiled in list(_everything):
         compiled.programs.clear()
         compiled._quick = None
-        compiled.eager.clear()
+        compiled.children.clear()
 
 
 compile.explain = explain  # type: ignore[attr-defined]

@@ -35,6 +35,12 @@ class OptimizedModule(Module):
         if "_orig_mod" in self._modules:
             self._orig_mod.training = mode
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        own = self.__dict__
+        if own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+            return super().__call__(*args, **kwargs)
+        return self._compiled(*args, **kwargs)  # global hooks have their turn in there
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
 

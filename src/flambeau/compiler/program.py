@@ -18,11 +18,14 @@ from ..core.storage import Storage
 from ..core.tape import AccumulateGrad
 from ..core.tape import Program as ArrayProgram
 from ..core.tensor import Tensor, wrap
-from ..core.tracing import MISSING, HostValue, structure
-from .capture import ARGUMENT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Attribute, Capture, Recipe, spent
-from .fingerprint import fingerprint
+from ..core.tracing import HostValue, structure
+from .capture import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Capture, Effect, Recipe, spent
+from .guards.modules import fingerprint
+from .guards.places import MISSING, Attribute, Place, TensorAt, own_attributes
 from .node import CompiledNode
 from .packing import PackedStorage, Packing
+from .recorder import NumberValue
+from .templates import Built, OfRecipe
 
 _CPU_OPTIONS = {
     # XLA looks closer before it copies what is donated: a weight that is read by the backward pass and then overwritten
@@ -45,26 +48,8 @@ class GradOf:
     def find(self) -> Any:
         return self.tensor._grad
 
-    def __call__(self) -> Any:
+    def __call__(self, given: Any) -> Any:
         return self.tensor._grad._storage.value  # type: ignore[union-attr]
-
-
-class AttributeOf:
-    """The tensor that a module has under a name at the time of the call (in a place of a tuple, perhaps)."""
-
-    __slots__ = ("table", "name", "number")
-
-    def __init__(self, table: dict[str, Any], name: str, number: int):
-        self.table = table
-        self.name = name
-        self.number = number
-
-    def find(self) -> Any:
-        value = self.table[self.name]
-        return value if isinstance(value, Tensor) else jax.tree_util.tree_flatten(value)[0][self.number]
-
-    def __call__(self) -> Any:
-        return self.find()._storage.value
 
 
 class TracedProgram:
@@ -80,11 +65,10 @@ class TracedProgram:
         self.calls = 0
         self.once = capture.once
         self.recipes = capture.recipes
-        self.results = capture.results
-        self.result_tree = capture.result_tree
-        lone = capture.result_tree is tree.LEAF and capture.results[0][0]
-        self.single = capture.results[0][1] if lone else None
-        self.attributes = capture.attributes
+        self.result = capture.result
+        self.single = self.result.number if type(self.result) is OfRecipe else None
+        self.effects = capture.effects
+        self.expressions = capture.expressions
         self.argument_inputs = capture.inputs
         self.all_argument_writes = capture.argument_writes
         self.all_argument_grads = capture.argument_grads
@@ -98,6 +82,7 @@ class TracedProgram:
         self.bound = [(i, capture.tensors[i]) for i in sorted(bound)]
         self.grads = capture.grads
         self.failed: Callable[[], None] | None = capture.recorder.give_up
+        self.handed_out = capture.handed_out  # numbers of recipes that results and Python's objects get
         self._name_state(capture)
         self._build(capture)
         self._note_dependencies(capture)
@@ -108,10 +93,8 @@ class TracedProgram:
         """How to find each piece of state at a call. Gradients and attributes may be other tensors by then."""
         recorder = capture.recorder
         moving: dict[int, Any] = {id(g): GradOf(t) for t, g in recorder.grads.items() if g is not None}
-        for table, name, before in recorder.entries.values():
-            for number, leaf in enumerate(jax.tree_util.tree_leaves(before)):
-                if isinstance(leaf, Tensor):
-                    moving[id(leaf)] = AttributeOf(table, name, number)
+        self.moving_places = capture.moving_places
+        moving.update(capture.moving)
         self.tensors: list[Tensor] = []
         self.others: list[Any] = []
         self.where: dict[int, int] = {}  # id of the array that stood for a source -> its number among the state
@@ -219,8 +202,7 @@ class TracedProgram:
         once = {n for n, count in Counter(uses).items() if count == 1}
         together = {storage for group in self.together for storage in group}
         writes = [(s, n) for s, n in self.all_writes if n in once and s not in together]
-        needed = {r for is_made, r in self.results if is_made}
-        needed |= {r for a in self.attributes for is_made, r in a.leaves if is_made}
+        needed = set(self.handed_out)
         needed |= {r.what[1] for r in self.recipes if r.kind == LOOK and r.what[0] == MADE}
         read = {source.tensor for source in self.others if isinstance(source, GradOf)}
         gradients = []
@@ -246,14 +228,15 @@ class TracedProgram:
 
     def _note_dependencies(self, capture: Capture) -> None:
         recorder = capture.recorder
+        self.reads = recorder.reads
+        self.reads.finish({key: place for key, (place, _) in self.moving_places.items()})
         self.guards = recorder.guards
         self.grads_read = list(recorder.grads_read.items())
-        attributes = {a.name: a for a in self.attributes}
         self.modules = list(recorder.modules)
-        self.ignored = frozenset((id(a.table), a.name) for a in attributes.values())
-        self.moving = [s for s in self.others if not isinstance(s, HostValue)]
+        self.ignored = frozenset(_table_entry(place) for place, _ in recorder.writes.places.values())
+        self.moving = [s for s in self.others if not isinstance(s, (HostValue, NumberValue))]
         self.looks = [_look(s.find()) for s in self.moving]
-        self.befores = [(a, _kinds(*a.before)) for a in self.attributes]
+        self.befores = [(place, _kinds(before)) for place, before in self.moving_places.values()]
         written = {s for s, _ in self.all_writes}
         # what an argument must not share memory with
         risky = self.storages if self.all_argument_writes else [
@@ -277,10 +260,16 @@ class TracedProgram:
 
     # --- when it holds --------------------------------------------------------------------------------------------
 
-    def broken_by(self, tensors: list[Tensor]) -> str | None:
-        """What has changed since the trace so that the program does not hold (any more, or here); None if it holds."""
+    def broken_by(self, tensors: Any, given: Any) -> str | None:
+        """What has changed since the trace so that the program does not hold (any more, or here); None if it holds.
+
+        `given` are the leaves of the call's arguments, of which `tensors` are those that are tensors.
+        """
         if self.once and self.calls:
             return "an optimizer has begun its state"
+        broken = self.reads.broken(given)
+        if broken is not None:
+            return broken
         risky = self.risky
         for tensor in tensors:
             if id(tensor._storage) in risky and not any(t is tensor for _, t in self.bound):
@@ -300,10 +289,9 @@ class TracedProgram:
         for look, seen, what in self.guards:
             if look() != seen:
                 return what
-        if self.befores:
-            for attribute, kinds in self.befores:
-                if _kinds(*_flat(attribute)) != kinds:
-                    return f"the attribute {attribute.name!r} of a module is of another kind now"
+        for place, kinds in self.befores:
+            if _kinds(place.get()) != kinds:
+                return f"{place} is of another kind now"
         if self.moving:
             for source, look in zip(self.moving, self.looks, strict=True):
                 if _look(source.find()) != look:
@@ -316,7 +304,7 @@ class TracedProgram:
 
     # --- calling it -----------------------------------------------------------------------------------------------
 
-    def __call__(self, tensors: list[Tensor]) -> Any:
+    def __call__(self, tensors: Any, given: Any, call: Any = None) -> Any:
         packing = self.packing
         packs: Any = ()
         if packing is not None:
@@ -331,7 +319,8 @@ class TracedProgram:
             inputs.append(tensor._storage.value if tensor._view is None or not dense else tensor._array)
         inputs += [storage.value for storage in self.loose]
         if self.others:
-            inputs += [source() for source in self.others]
+            inputs += [source(given) for source in self.others]
+        numbers = [e.value(given) for e in self.expressions] if self.expressions else ()
         for i in self.donated:
             # not what anybody else holds: a clone, a checkpoint, the tape
             if getrefcount(inputs[i]) > _ALONE:
@@ -373,15 +362,15 @@ class TracedProgram:
         if self.argument_grads:
             for i, number in self.argument_grads:
                 _add_grad(tensors[i], outputs[number])
-        if self.attributes:
-            for attribute in self.attributes:
-                leaves = [made[n] if is_made else n for is_made, n in attribute.leaves]
-                attribute.table[attribute.name] = jax.tree_util.tree_unflatten(attribute.tree, leaves)
         if self.edges:
             self._set_edges(tensors, node)
-        if self.single is not None:
+        if self.single is not None and not self.effects:
             return made[self.single]
-        return tree.unflatten([made[n] if is_made else n for is_made, n in self.results], self.result_tree)
+        built = Built(made, numbers, call)
+        result = self.result.make(built)
+        for effect in self.effects:
+            _apply(effect, built)
+        return result
 
     def _first(self, inputs: list[Any]) -> Any:
         """The first run, which compiles. If it fails, what the trace has begun is taken back."""
@@ -407,6 +396,8 @@ class TracedProgram:
         kind = recipe.kind
         if kind is SAME:
             return recipe.what
+        if kind is AT:
+            return recipe.what.find()
         if kind is ARGUMENT:
             return tensors[recipe.what]
         if kind is MADE:
@@ -475,7 +466,20 @@ def _same_place(a: Any, b: Any) -> bool:
         return False
     if type(a) is GradOf:
         return a.tensor is b.tensor
-    return type(a) is AttributeOf and a.table is b.table and a.name == b.name and a.number == b.number
+    return type(a) is TensorAt and a.place.key == b.place.key and a.number == b.number
+
+
+def _table_entry(place: Place) -> tuple[int, Any]:
+    table = own_attributes(place.owner) if isinstance(place, Attribute) else place.owner
+    return id(table), place.name
+
+
+def _apply(effect: Effect, built: Built) -> None:
+    """Do to Python's objects what the function did."""
+    if effect.place is not None:
+        effect.place.put(effect.args[0].make(built) if effect.args else MISSING)
+    else:
+        effect.function(*[a.make(built) for a in effect.args], **{k: v.make(built) for k, v in effect.kwargs.items()})
 
 
 def _look(tensor: Any) -> Any:
@@ -483,14 +487,13 @@ def _look(tensor: Any) -> Any:
     return tensor._view, tensor._storage.shape, tensor._storage.dtype
 
 
-def _flat(attribute: Attribute) -> tuple[Any, list[Any]]:
-    leaves, tree = jax.tree_util.tree_flatten(attribute.table.get(attribute.name, MISSING))
-    return tree, leaves
-
-
-def _kinds(tree: Any, leaves: list[Any]) -> Any:
-    kinds = [(v.shape, v._np_dtype, v._tape_edge() is not None) if isinstance(v, Tensor) else type(v) for v in leaves]
-    return tree, kinds
+def _kinds(value: Any) -> Any:
+    """What a program depends on in a place whose tensors it looks up at each call."""
+    leaves, spec = tree.flatten(value)
+    kinds = [
+        (v.shape, v._np_dtype, v._tape_edge() is not None) if isinstance(v, Tensor) else (type(v), v) for v in leaves
+    ]
+    return spec, kinds
 
 
 def _add_grad(tensor: Tensor, array: Any) -> None:
@@ -503,4 +506,4 @@ def _add_grad(tensor: Tensor, array: Any) -> None:
     tensor._grad = wrap(array if held is None else held._array + array)
 
 
-__all__ = ["AttributeOf", "GradOf", "TracedProgram"]
+__all__ = ["GradOf", "TensorAt", "TracedProgram"]

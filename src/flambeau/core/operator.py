@@ -19,6 +19,7 @@ import numpy as np
 from . import autocast, channels_last, dtypes
 from .grad_mode import no_grad
 from .grad_mode import state as grad_state
+from .host_numbers import HostNumber
 from .return_types import return_type
 from .signature import PYTHON_NUMBERS, SYNONYMS, Signature, unpack
 from .storage import Storage
@@ -249,6 +250,8 @@ def _arrays(op: Operator, name: str, key: Any, dynamic: Iterable[Any]) -> tuple[
             arrays.append(value)
         elif isinstance(value, jax.Array):
             arrays.append(value)  # private operators take keys and the like as they are
+        elif isinstance(value, HostNumber):
+            arrays.append(value.as_input())
         elif isinstance(value, (np.generic, numbers.Number)):
             arrays.append(value.item() if isinstance(value, np.generic) else complex(value))  # type: ignore[arg-type]
         else:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .host_numbers import HostNumber
 from .size import Size
 from .tensor import Tensor
 
@@ -50,13 +51,17 @@ PYTHON_NUMBERS = frozenset((bool, int, float, complex))
 
 def static(value: Any) -> Any:
     """A hashable stand-in for a static argument."""
+    if isinstance(value, HostNumber):
+        return value.settle()
     if isinstance(value, dtypes.dtype):
         return value.numpy
     if isinstance(value, (list, Size)):
         return tuple(static(v) for v in value)
     if isinstance(value, tuple):
         return (
-            tuple(static(v) for v in value) if any(isinstance(v, (list, Tensor, np.generic)) for v in value) else value
+            tuple(static(v) for v in value)
+            if any(isinstance(v, (list, Tensor, np.generic, HostNumber)) for v in value)
+            else value
         )
     if isinstance(value, np.generic):
         return value.item()

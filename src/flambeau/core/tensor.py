@@ -219,6 +219,8 @@ class Tensor:
 
     def _repoint(self, other: Tensor) -> None:
         structure.version += 1
+        if grad_state.trace is not None:
+            grad_state.trace.keep_memory(self)
         self._storage = other._storage
         self._view = other._view
         self._cache = None
@@ -258,6 +260,8 @@ class Tensor:
 
     def stride(self, dim: int | None = None) -> Any:
         """The step between neighbours of a dimension, in elements; for all dimensions if none is given."""
+        if grad_state.trace is not None:
+            grad_state.trace.look_at_strides(self)
         strides = self._geometry.strides
         if dim is None:
             return strides
@@ -269,6 +273,8 @@ class Tensor:
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in row-major order without gaps."""
+        if grad_state.trace is not None:
+            grad_state.trace.look_at_strides(self)
         if memory_format is not None and getattr(memory_format, "order", None):
             return memory_format.is_contiguous(self)
         return self._view is None or self._view.contiguous

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.grad_mode import enable_grad
+from ..core.host_numbers import HostNumber
 from ..core.tensor import Tensor, wrap
 from ..core.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..native.elementwise import fused
@@ -133,17 +134,20 @@ class RuleOptimizer(Optimizer):
         return loss
 
     def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
-        names, program, scalars = self._prepare(index, group)
         trace = recorder()
+        own_group = group
+        if trace is not None:
+            group = {name: _plain(value) for name, value in group.items()}
+        names, program, scalars = self._prepare(index, group)
         tensors: dict[int, Tensor] = {}
         if isinstance(scalars, list):
             tensors = {i: value for i, value in enumerate(scalars) if isinstance(value, Tensor)}
         if trace is not None:
-            # a compiled step takes the options as inputs: numbers from the host, tensors as state
-            prepare = self._prepare
-            scalars = trace.host(
-                (lambda: _numbers(prepare(index, group)[2])) if tensors else (lambda: prepare(index, group)[2])
-            )
+            replaced = self._replaced_options(trace, own_group)
+            count = len(scalars)
+            scalars = self._host_options(trace, index, own_group, bool(tensors))
+            if replaced:
+                scalars = [replaced.get(i, scalars[i]) for i in range(count)]
         if tensors:
             scalars = [tensors[i]._array.reshape(()) if i in tensors else scalars[i] for i in range(len(scalars))]
         own, common = [], []
@@ -160,11 +164,16 @@ class RuleOptimizer(Optimizer):
         if trace is not None:
             # and it holds while they ask for the same program, and parameters and state are these
             def depends() -> Any:
-                _, asked, values = self._prepare(index, group)
+                _, asked, values = self._prepare(index, own_group)
                 which = [id(v) for v in values if isinstance(v, Tensor)] if isinstance(values, list) else None
-                return asked, which, id(self.state), len(self.state), len(group["params"])
+                return asked, which, id(self.state), len(self.state), len(own_group["params"])
 
             trace.guard(depends, "an optimizer's options, parameters or state have changed")
+            for param in params if names or self.shared else ():
+                state = self.state[param]
+                trace.keep_state(self.state, param, state)
+                for name in (*names, *self.shared):
+                    trace.keep_state(state, name, state[name])
             for i in range(width):
                 trace.hold_one(common[i::width])
         common_arrays = [tensor._array for tensor in common]
@@ -186,6 +195,29 @@ class RuleOptimizer(Optimizer):
             tensor._write(array)
         for i, tensor in enumerate(common):
             tensor._write(new_common[i % len(new_common)])
+
+    def _host_options(self, trace: Any, index: int, group: dict[str, Any], some_are_tensors: bool) -> Any:
+        """The options as inputs of a compiled step: numbers that the host has at each call; tensors are state."""
+        prepare = self._prepare
+        if some_are_tensors:
+            return trace.host(lambda: _numbers(prepare(index, _plain_group(group))[2]))
+        return trace.host(lambda: prepare(index, _plain_group(group))[2])
+
+    def _replaced_options(self, trace: Any, group: dict[str, Any]) -> dict[int, Any]:
+        """Options that the compiled function itself has changed before this step, by their place among the scalars."""
+        found: dict[int, Any] = {}
+        position = 0
+        for name in self.scalars:
+            value = group[name]
+            if name in self.optional and not isinstance(value, Tensor) and _plain(value) == 0:
+                continue
+            parts = value if isinstance(value, (tuple, list)) else (value,)
+            for part in parts:
+                other = trace.option(group, name, part)
+                if other is not None and not isinstance(other, Tensor):
+                    found[position] = jnp.asarray(other, np.float64)
+                position += 1
+        return found
 
     def _prepare(self, index: int, group: dict[str, Any]) -> tuple[tuple[str, ...], Callable[..., Any], Any]:
         """The state names, the program and the scalars for a group; as last time if no option has changed."""
@@ -286,6 +318,19 @@ def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
         small = small and not _is_complex(param)
         bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
     return list(bundles.values())
+
+
+def _plain(value: Any) -> Any:
+    """An option with Python's own numbers, where a compiled function knows where they come from."""
+    if isinstance(value, HostNumber):
+        return value.plain
+    return tuple(map(_plain, value)) if type(value) is tuple else value
+
+
+def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
+    if any(isinstance(value, HostNumber) for value in group.values()):
+        return {name: _plain(value) for name, value in group.items()}
+    return group
 
 
 def _numbers(scalars: Any) -> np.ndarray:

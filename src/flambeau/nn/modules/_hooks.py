@@ -236,6 +236,8 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bo
         grad_state.trace.modules[module] = None
     elif "_compiled_call_impl" in own and not plainly:
         return own["_compiled_call_impl"](*args, **kwargs)
+    elif not plainly and (run := grad_state.regional) is not None and not grad_state.transforms:
+        return run(module, args, kwargs)
     done: set[int] = set()  # numbers of the always-called hooks that had their turn; numbers are unique over all tables
     result = None
     try:

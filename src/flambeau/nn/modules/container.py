@@ -9,6 +9,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from typing import Any, Self
 
 from ...core.tensor import Tensor
+from ...core.tracing import structure
 from ..parameter import Parameter
 from ._printing import tree
 from .module import Module, _kind
@@ -48,6 +49,7 @@ class _Row(Module):
 
     def _renumber(self, modules: Iterable[Any]) -> None:
         modules = list(modules)
+        structure.version += 1
         self._modules.clear()
         self._modules.update((str(i), module) for i, module in enumerate(modules))
 
@@ -91,6 +93,7 @@ class _Row(Module):
         if numbered:
             self._renumber(m for _, m in items)
         else:  # named ones keep their names
+            structure.version += 1
             self._modules.clear()
             self._modules.update(items)
 
@@ -235,6 +238,7 @@ class ModuleDict(Module):
         return self._modules[key]
 
     def __delitem__(self, key: str) -> None:
+        structure.version += 1
         del self._modules[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
@@ -242,10 +246,12 @@ class ModuleDict(Module):
 
     def clear(self) -> None:
         """Take all modules out."""
+        structure.version += 1
         self._modules.clear()
 
     def pop(self, key: str) -> Any:
         """Take the module at `key` out and return it."""
+        structure.version += 1
         return self._modules.pop(key)
 
     def keys(self) -> KeysView[str]:

@@ -124,6 +124,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                 or own["_backward_pre_hooks"]
                 or global_call_hooks
                 or grad_state.trace is not None
+                or grad_state.regional is not None
                 or "_compiled_call_impl" in own
             ):
                 return _hooks.call(self, args, kwargs)
@@ -176,7 +177,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         own = self.__dict__
         structure.version += 1
         if grad_state.trace is not None and "_buffers" in own:
-            grad_state.trace.keep_entry(own["_buffers"] if name in own["_buffers"] else own, name)
+            grad_state.trace.keep_entry(self, name, value)
         if "_modules" not in own:
             self._set_before_init(name, value)
         elif isinstance(value, Tensor):
@@ -232,6 +233,8 @@ class Module(HookMethods, StateMethods, ConversionMethods):
     def __delattr__(self, name: str) -> None:
         own = self.__dict__
         structure.version += 1
+        if grad_state.trace is not None:
+            grad_state.trace.keep_entry(self, name, None)
         for table in ("_parameters", "_buffers", "_modules"):
             if name in own[table]:
                 del own[table][name]
@@ -274,6 +277,11 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         if name not in own[table] and (name in own or _is_member(own, name) or hasattr(type(self), name)):
             raise KeyError(f"attribute '{name}' already exists")
 
+    def _note_write(self, table: str, name: str) -> None:
+        structure.version += 1
+        if grad_state.trace is not None:
+            grad_state.trace.keep_table(self, table, name)
+
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make `param` the parameter `name`; None is a parameter that is left out. KeyError if the name is taken."""
         self._check_name("parameter", name, "_parameters")
@@ -288,6 +296,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                     f"'{name}' computed from another Tensor, compute the value in the forward() method."
                 )
             param = registered(_hooks._global_parameter_registration_hooks, self, name, param)
+        self._note_write("_parameters", name)
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -300,6 +309,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             raise TypeError(
                 f"cannot assign '{_kind(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
             )
+        self._note_write("_buffers", name)
         self._buffers[name] = registered(_hooks._global_buffer_registration_hooks, self, name, tensor)
         self._set_persistence(name, persistent)
 
@@ -312,6 +322,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{_kind(module)} is not a Module subclass")
         self._check_name("module", name, "_modules")
+        self._note_write("_modules", name)
         self._modules[name] = registered(_hooks._global_module_registration_hooks, self, name, module)
 
     def register_module(self, name: str, module: Module | None) -> None:

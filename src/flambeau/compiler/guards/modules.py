@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from ..nn.modules import _hooks
-from ..nn.modules.module import _STATE_NAMES
-from ..optim import optimizer as _optimizer
+from ...nn.modules import _hooks
+from ...nn.modules.container import ModuleDict, ModuleList, Sequential
+from ...nn.modules.module import _STATE_NAMES, Module
+from ...optim import optimizer as _optimizer
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type)
 _OWN = frozenset({__name__.partition(".")[0], "torch"})  # the drop-in's classes say that they are torch's
@@ -35,13 +37,22 @@ def fingerprint(thing: Any, ignored: Ignored = frozenset()) -> Any:
         return thing.fingerprint(ignored)
     own, buffers = thing.__dict__, thing._buffers
     seen: list[Any] = [type(thing)]
-    for name, value in own.items():
+    names = own if _has_layer_code(type(thing)) else _STATE_NAMES
+    for name in names:
+        value = own.get(name)
         if name != "_compiled_call_impl" and not (ignored and (id(own), name) in ignored):
             if ignored and value is buffers:
                 value = _unignored(buffers, ignored)
             seen.append((name, value_of(value)))
     seen.append(_leaves(thing))
     return seen
+
+
+@functools.cache
+def _has_layer_code(cls: type) -> bool:
+    """Whether code of ours reads the attributes of such modules. What the user's code reads is followed as it runs."""
+    ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in _OWN]
+    return any(issubclass(base, Module) and base not in (Module, Sequential, ModuleList, ModuleDict) for base in ours)
 
 
 def _unignored(table: dict[str, Any], ignored: Ignored) -> dict[str, Any]:
@@ -109,10 +120,6 @@ class GlobalHooks(Dependency):
         return [tuple(table) for table in tables]
 
 
-def containers(module: Any) -> list[Any]:
-    """The lists and dicts that a module of the user's has as attributes: they change without the module's knowing."""
-    if type(module).__module__.partition(".")[0] in _OWN:
-        return []
-    return [
-        value for name, value in module.__dict__.items() if type(value) in (list, dict) and name not in _STATE_NAMES
-    ]
+def is_library_module(cls: type) -> bool:
+    """Whether a module's class is one of ours."""
+    return cls.__module__.partition(".")[0] in _OWN

@@ -1,0 +1,109 @@
+"""What a traced function writes into Python's own objects: noted, taken back after the trace, and done again at each call."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from .guards.places import MISSING, Item, Place
+from .guards.reads import Reads
+
+
+class Mutation:
+    """A change of a container that was there before the trace: `function(container, *args, **kwargs)`."""
+
+    __slots__ = ("args", "container", "function", "kwargs")
+
+    def __init__(self, container: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
+        self.container, self.function, self.args, self.kwargs = container, function, args, kwargs
+
+
+class Deferred:
+    """A call that the program makes after its run, instead of the trace (a scheduler's step)."""
+
+    __slots__ = ("args", "function", "kwargs")
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
+        self.function, self.args, self.kwargs = function, args, kwargs
+
+
+class Writes:
+    """The changes of one trace, in their order."""
+
+    def __init__(self, reads: Reads):
+        self.reads = reads
+        self.places: dict[Any, tuple[Place, Any]] = {}  # where something was put, with what was there before
+        self.read_first: dict[Any, None] = {}  # those of them that had been read before
+        self.log: list[Mutation | Deferred | Place] = []
+        self.snapshots: dict[int, tuple[Any, Any]] = {}  # containers that were changed, with copies from before
+        self.given: dict[int, Any] = {}  # containers that stand for the caller's, by id
+        self.stored: set[Any] = set()  # entries of containers that the function itself has put there
+        self.away: dict[int, Any] = {}  # objects that deferred calls will change
+
+    def put(self, place: Place) -> None:
+        """Note that a place is about to be written."""
+        key = place.key
+        if key not in self.places:
+            self.places[key] = place, place.get()
+            self.log.append(place)
+            if key in self.reads.places or key in self.reads.numbers:
+                self.read_first[key] = None
+
+    def is_written(self, place: Place) -> bool:
+        return place.key in self.places or place.key in self.stored
+
+    def mutate(self, container: Any, function: Callable[..., Any], args: Any = (), kwargs: Any = None) -> None:
+        """Note that a container is about to be changed."""
+        if id(container) not in self.snapshots and id(container) not in self.given:
+            self.snapshots[id(container)] = container, _copy(container)
+        self.log.append(Mutation(container, function, tuple(args), kwargs or {}))
+        if (
+            function in (operator.setitem, operator.delitem)
+            and isinstance(container, (dict, list))
+            and not isinstance(args[0], slice)
+        ):
+            self.stored.add(Item(container, args[0]).key)
+
+    def before(self, container: Any) -> Any:
+        """What a container held before the function changed it."""
+        return self.snapshots[id(container)][1] if id(container) in self.snapshots else container
+
+    def defer(self, function: Callable[..., Any], args: Any, kwargs: Any, touched: list[Any]) -> None:
+        """Note a call that is to be made after each run. Nobody may look at what it changes until then."""
+        self.log.append(Deferred(function, tuple(args), dict(kwargs)))
+        for thing in touched:
+            self.away[id(thing)] = thing
+
+    def undo(self) -> None:
+        """Put everything back as it was before the trace."""
+        for container, copy in self.snapshots.values():
+            _refill(container, copy)
+        for place, before in reversed(self.places.values()):
+            place.put(before)
+
+
+def _copy(container: Any) -> Any:
+    if isinstance(container, dict):
+        return dict(container)
+    return set(container) if isinstance(container, set) else list(container)
+
+
+def _refill(container: Any, copy: Any) -> None:
+    if isinstance(container, dict):
+        kind = OrderedDict if isinstance(container, OrderedDict) else dict
+        kind.clear(container)
+        for key, value in copy.items():
+            kind.__setitem__(container, key, value)
+    elif isinstance(container, list):
+        list.__setitem__(container, slice(None), copy)
+    elif isinstance(container, set):
+        set.clear(container)
+        set.update(container, copy)
+    elif isinstance(container, deque):
+        deque.clear(container)
+        deque.extend(container, copy)
+
+
+__all__ = ["MISSING", "Deferred", "Mutation", "Writes"]

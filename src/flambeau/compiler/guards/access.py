@@ -1,0 +1,372 @@
+"""Reading and writing attributes and items on behalf of the code that is followed: what is taken down, and the value."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from array import array
+from collections import Counter, OrderedDict, defaultdict, deque
+from types import (
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+import numpy as np
+
+from ...core.host_numbers import HostNumber, Strict, plain, settle
+from ...core.tensor import Tensor
+from .places import MISSING, Attribute, Item, Own, in_class, own_attributes
+from .symbols import FRESH, LATER, PENDING, UNKNOWN
+from .values import is_container
+
+_BUFFERS = (np.ndarray, bytearray, array)
+_GETS = tuple(kind.__getitem__ for kind in (list, dict, deque, OrderedDict, defaultdict, Counter))
+
+
+# --- attributes ---
+
+
+def or_unknown(value: Any) -> Any:
+    return UNKNOWN if value is MISSING else value
+
+
+def attribute(shadow: Any, owner: Any, name: str) -> Any:
+    """Read an attribute: take down what the program depends on; its value, or UNKNOWN while the user's code computes it."""
+    watcher = shadow.watcher
+    if owner is UNKNOWN or owner is FRESH:
+        if owner is UNKNOWN:
+            watcher.loose[name] = None
+        shadow.pending = None
+        return PENDING
+    if isinstance(owner, HostNumber):
+        if name == "__class__":
+            raise Strict(owner.expression, never=True)
+        return _bound(owner, name)
+    if isinstance(owner, Tensor):
+        return _of_tensor(watcher, owner, name)
+    if isinstance(owner, ModuleType):
+        watcher.reads.see(owner)
+        return or_unknown(watcher.read(Attribute(owner, name)))
+    if isinstance(owner, type):
+        watcher.reads.see(owner)
+        raw = in_class(owner, name)
+        for base in owner.__mro__ if not _is_builtin(owner) else ():
+            watcher.reads.see(base)
+            if name in own_attributes(base) or base is owner:
+                watcher.read(Own(base, name))
+                if name in own_attributes(base):
+                    break
+        if isinstance(raw, FunctionType):
+            return raw
+        return _bound(owner, name) if raw is not MISSING and not isinstance(raw, property) else PENDING
+    if isinstance(owner, super):
+        return _bound(owner, name)
+    if _is_builtin(type(owner)) and not hasattr(owner, "__dict__"):
+        return _bound(owner, name)
+    return _of_object(shadow, owner, name)
+
+
+def _of_tensor(watcher: Any, owner: Tensor, name: str) -> Any:
+    own = own_attributes(owner)
+    if name in own and in_class(type(owner), name) is MISSING:
+        watcher.known(owner)
+        return or_unknown(watcher.read(Attribute(owner, name)))
+    raw = in_class(type(owner), name)
+    if isinstance(raw, FunctionType):
+        return MethodType(raw, owner)
+    return PENDING
+
+
+def _of_object(shadow: Any, owner: Any, name: str) -> Any:
+    watcher = shadow.watcher
+    cls = type(owner)
+    watcher.known(owner) if not is_container(owner) else None
+    if watcher.is_old(owner):
+        watcher.reads.kind(owner)
+    if name == "__dict__":
+        found = own_attributes(owner)
+        if watcher.is_old(owner):
+            watcher.reads.see(found)
+            watcher.attribute_tables[id(found)] = owner
+        return found
+    if name == "__class__":
+        return cls
+    raw = in_class(cls, name)
+    watcher.reads.see(cls)
+    if raw is MISSING or not _is_data_descriptor(raw):
+        own = own_attributes(owner)
+        if name in own:
+            return watcher.read(Attribute(owner, name))
+    if raw is MISSING and is_container(owner) and in_class(cls, "__getattr__") in _GETS:
+        return item(shadow, owner, name)
+    if raw is MISSING:
+        tables = _tables(owner)
+        for table in tables:
+            if name in table:
+                if watcher.is_old(owner):
+                    watcher.reads.see(table)
+                return watcher.read(Item(table, name))
+        if watcher.is_old(owner):
+            watcher.read(Attribute(owner, name))
+        return PENDING  # __getattr__, or an error
+    if isinstance(raw, FunctionType):
+        watcher.read(Attribute(owner, name))
+        return MethodType(raw, owner)
+    if isinstance(raw, (MemberDescriptorType, GetSetDescriptorType)):
+        return or_unknown(watcher.read(Attribute(owner, name)))
+    if not _is_builtin(cls) and hasattr(type(raw), "__get__"):
+        watcher.read(Attribute(owner, name))
+    if isinstance(raw, property):
+        return PENDING
+    if isinstance(raw, classmethod):
+        return MethodType(raw.__func__, cls)
+    if isinstance(raw, staticmethod):
+        return raw.__func__
+    if hasattr(type(raw), "__get__"):
+        return _bound(owner, name) if _is_builtin(type(raw)) and not hasattr(raw, "func") else PENDING
+    return _of_class(shadow, owner, name)
+
+
+def _of_class(shadow: Any, owner: Any, name: str) -> Any:
+    """A plain value that an object has from its class."""
+    watcher = shadow.watcher
+    if watcher.is_old(owner):
+        watcher.read(Own(owner, name))
+    for base in type(owner).__mro__:
+        if name in own_attributes(base):
+            watcher.reads.see(base)
+            return watcher.read(Own(base, name))
+    return UNKNOWN
+
+
+def _tables(owner: Any) -> tuple[Any, ...]:
+    own = own_attributes(owner)
+    if "_parameters" in own and "_modules" in own and "_buffers" in own:
+        return own["_parameters"], own["_modules"], own["_buffers"]
+    return ()
+
+
+def _is_data_descriptor(raw: Any) -> bool:
+    return hasattr(type(raw), "__set__")
+
+
+def _is_builtin(cls: type) -> bool:
+    return not cls.__flags__ & (1 << 9)  # classes that Python code has made live on the heap
+
+
+def _bound(owner: Any, name: str) -> Any:
+    """What `owner.name` gives, where looking runs no code of the user's."""
+    try:
+        return getattr(owner, name)
+    except Exception:
+        return UNKNOWN
+
+
+def push(shadow: Any, value: Any) -> None:
+    if value is PENDING:
+        shadow.result_of(True)
+    else:
+        shadow.push(value)
+
+
+def store_attribute(shadow: Any, owner: Any, name: str, direct: bool = False) -> None:
+    """Note that an attribute is about to be set or deleted."""
+    watcher = shadow.watcher
+    if owner is UNKNOWN or owner is FRESH:
+        return
+    if isinstance(owner, Tensor):
+        raw = in_class(type(owner), name)
+        if raw is MISSING and not watcher.is_traced(owner):
+            watcher.writes.put(Attribute(owner, name))
+        return
+    if isinstance(owner, type):
+        watcher.writes.put(Own(owner, name))
+        return
+    if isinstance(owner, ModuleType):
+        watcher.writes.put(Attribute(owner, name))
+        return
+    if id(owner) in watcher.arguments:
+        watcher.writes.mutate(owner, setattr, (name, LATER))
+        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "setattr", 0)
+        return
+    watcher.known(owner)
+    raw = in_class(type(owner), name)
+    if not watcher.is_old(owner) or isinstance(raw, property) or _tables(owner):
+        return  # a module takes down its attributes itself
+    if (
+        direct
+        or isinstance(in_class(type(owner), "__setattr__"), WrapperDescriptorType)
+        or isinstance(raw, MemberDescriptorType)
+    ):
+        watcher.writes.put(Attribute(owner, name))
+
+
+# --- items ---
+
+
+def item(shadow: Any, owner: Any, key: Any) -> Any:
+    """Read an item of a container."""
+    watcher = shadow.watcher
+    if owner is UNKNOWN:
+        watcher.loose_contents = True
+    if key is UNKNOWN or key is FRESH:
+        if is_container(owner) and watcher.is_old(owner):
+            watcher.reads.content(owner, watcher.writes.before(owner))
+        return UNKNOWN
+    if isinstance(owner, tuple):
+        settle(key)
+        try:
+            return owner[plain(key)]
+        except Exception:
+            return UNKNOWN
+    if isinstance(owner, Tensor):
+        settle(key)
+        return PENDING
+    if not is_container(owner):
+        settle(key)
+        return PENDING
+    settle(key)
+    key = plain(key)
+    if isinstance(owner, _BUFFERS):
+        return UNKNOWN
+    if type(owner).__getitem__ not in _GETS:
+        return PENDING
+    if id(owner) in watcher.attribute_tables:
+        return or_unknown(watcher.read(Attribute(watcher.attribute_tables[id(owner)], key)))
+    if isinstance(owner, dict):
+        return _entry(shadow, owner, key)
+    if type(key) is int:
+        if watcher.is_old(owner):
+            if id(owner) in watcher.writes.snapshots and not watcher.writes.is_written(Item(owner, key)):
+                watcher.reads.content(owner, watcher.writes.before(owner))
+            else:
+                return or_unknown(watcher.read(Item(owner, key)))
+        return or_unknown(Item(owner, key).get())
+    if watcher.is_old(owner):
+        watcher.reads.content(owner, watcher.writes.before(owner))
+    return UNKNOWN
+
+
+def _entry(shadow: Any, owner: Any, key: Any) -> Any:
+    watcher = shadow.watcher
+    place = Item(owner, key)
+    value = place.get()
+    if not watcher.is_old(owner):
+        return or_unknown(value)
+    if id(owner) in watcher.writes.snapshots and not watcher.writes.is_written(place):
+        before = watcher.writes.before(owner)
+        watcher.reads.place(place, before.get(key, MISSING))
+        return or_unknown(value)
+    value = watcher.read(place)
+    if value is MISSING and isinstance(owner, defaultdict) and owner.default_factory is not None:
+        watcher.writes.mutate(owner, operator.setitem, (key, LATER))
+        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "", len(owner))
+        return PENDING
+    return or_unknown(value)
+
+
+def look_for_entry(watcher: Any, owner: Any, key: Any) -> None:
+    try:
+        place = Item(owner, key)
+        value = place.get()
+    except TypeError:
+        return
+    if not watcher.writes.is_written(place):
+        watcher.reads.place(place, watcher.writes.before(owner).get(key, MISSING) if value is not MISSING else value)
+
+
+def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[Any, ...]) -> None:
+    """Note that an item is about to be set or deleted."""
+    watcher = shadow.watcher
+    settle(key)
+    key = plain(key)
+    given = id(owner) in watcher.arguments
+    if isinstance(owner, Tensor) or not is_container(owner) or not (given or watcher.is_old(owner)):
+        return
+    if isinstance(owner, _BUFFERS):
+        watcher.refuse(f"it changes a {type(owner).__name__} that was there before")
+    if id(owner) in watcher.attribute_tables:
+        store_attribute(shadow, watcher.attribute_tables[id(owner)], key)
+        return
+    if isinstance(owner, dict) and _is_scope(owner):
+        watcher.writes.put(Item(owner, key))
+        return
+    if key is UNKNOWN or key is FRESH:
+        if not isinstance(owner, dict) or not values:
+            watcher.refuse(f"it changes a {type(owner).__name__} at a place that could not be followed")
+        key = LATER
+    values = tuple(LATER if v is FRESH or v is UNKNOWN else v for v in values)
+    watcher.writes.mutate(owner, function, (key, *values))
+    if key is LATER or LATER in values or isinstance(key, slice):
+        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "", len(owner))
+
+
+def _is_scope(table: dict[Any, Any]) -> bool:
+    return "__builtins__" in table and "__name__" in table
+
+
+def iterate(shadow: Any, owner: Any) -> None:
+    """Note that all of what a container holds is looked at."""
+    watcher = shadow.watcher
+    if owner is UNKNOWN:
+        watcher.loose_contents = True
+    elif is_container(owner) and watcher.is_old(owner):
+        watcher.reads.content(owner, watcher.writes.before(owner))
+    elif hasattr(type(owner), "__next__") and watcher.is_old(owner):
+        watcher.refuse(f"it takes values from an iterator ({type(owner).__name__}) that was there before")
+
+
+def _complete_item(watcher: Any, mutation: Any, length: int) -> None:
+    owner, key = mutation.container, mutation.args[0]
+    if isinstance(key, slice) and isinstance(owner, list):
+        start, stop, step = key.indices(length)
+        if step == 1:
+            mutation.args = (key, owner[start : start + len(owner) - length + max(stop - start, 0)])
+        return
+    if key is LATER:
+        before = watcher.writes.before(owner)
+        added = [k for k in owner if k not in before]
+        if len(owner) == length or not added:
+            watcher.refuse("it sets an entry of a dict under a name that could not be followed")
+        key = added[-1]
+        watcher.writes.stored.add(Item(owner, key).key)
+    mutation.args = (key, owner[key])
+
+
+def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:
+    """A change has been made whose arguments were not known: take from the container what it has put there."""
+    owner = mutation.container
+    if mutation.function is setattr:
+        mutation.args = (mutation.args[0], Attribute(owner, mutation.args[0]).get())
+    elif mutation.function is operator.setitem:
+        _complete_item(watcher, mutation, length)
+    elif name == "append" and len(owner):
+        mutation.args = (owner[-1],)
+    elif name == "move_to_end" and mutation.args[0] is UNKNOWN and mutation.kwargs.get("last", True) is True:
+        mutation.args = (next(reversed(owner)),)
+    elif name == "appendleft":
+        mutation.args = (owner[0],)
+    elif name == "insert" and isinstance(mutation.args[0], int):
+        mutation.args = (mutation.args[0], owner[mutation.args[0]])
+    elif name == "add":
+        before = watcher.writes.before(owner)
+        mutation.function, mutation.args = set.update, ([v for v in owner if v not in before],)
+    elif name in ("extend", "__iadd__", "+=") and isinstance(owner, list):
+        mutation.function, mutation.args = list.extend, (list(owner[length:]),)
+    elif name in ("extend", "__iadd__", "+=") and isinstance(owner, deque) and owner.maxlen is None:
+        mutation.function, mutation.args = deque.extend, (list(owner)[length:],)
+    elif name in ("update", "__ior__", "|=") and isinstance(owner, dict):
+        before = watcher.writes.before(owner)
+        changed = {k: v for k, v in owner.items() if k not in before or before[k] is not v}
+        mutation.function, mutation.args, mutation.kwargs = dict.update, (changed,), {}
+    elif name in ("update", "|=") and isinstance(owner, set):
+        before = watcher.writes.before(owner)
+        mutation.function, mutation.args = set.update, ([v for v in owner if v not in before],)
+    else:
+        if any(a is UNKNOWN or a is FRESH for a in mutation.args):
+            watcher.refuse(f"it changes a {type(owner).__name__} by {name} in a way that could not be followed")

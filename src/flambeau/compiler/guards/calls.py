@@ -1,0 +1,450 @@
+"""What calls read and write: Python's own functions by name, containers' methods, functions that cannot be looked into."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import types
+import weakref
+from collections import OrderedDict, deque
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+
+from ...core.host_numbers import HostNumber, Strict, plain, settle
+from ...core.tensor import Tensor
+from ...nn.modules.module import Module
+from .access import attribute, complete, item, iterate, push, store_attribute
+from .code import LIBRARY, kind_of_code
+from .places import MISSING, Attribute, Item, Referent, in_class, own_attributes
+from .symbols import FRESH, PENDING, UNKNOWN
+from .values import is_container
+
+# Methods of containers that change them, and those of these whose result depends on what is there.
+_CHANGING = {
+    list: "append extend insert pop remove clear sort reverse __setitem__ __delitem__ __iadd__ __imul__",
+    dict: "update setdefault pop popitem clear __setitem__ __delitem__ __ior__ move_to_end",
+    set: "add discard remove pop clear update difference_update intersection_update symmetric_difference_update",
+    deque: "append appendleft extend extendleft pop popleft rotate clear insert remove reverse __setitem__ __delitem__ __iadd__",
+    np.ndarray: "fill sort put itemset resize partition setfield setflags byteswap",
+}
+_CHANGING_NAMES = {kind: frozenset(names.split()) for kind, names in _CHANGING.items()}
+_ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
+_TAKES_ONE = frozenset("append appendleft insert add __setitem__ setdefault".split())
+
+# Functions in C that give the same for the same arguments. What else is in C is refused: nobody can see what it does.
+_PURE_MODULES = frozenset(
+    "math cmath _operator operator itertools functools _functools _collections collections numpy _abc abc _struct _string "
+    "_typing typing types re _sre copy copyreg enum _json binascii zlib _codecs unicodedata weakref _weakref _stat "
+    "numpy.linalg numpy.fft jaxlib _jax _weakrefset _warnings warnings _contextvars _heapq heapq _bisect bisect".split()
+)
+_PURE = frozenset(
+    "abs all any ascii bin bool bytes bytearray callable chr classmethod complex delattr dict dir divmod enumerate filter float "
+    "format frozenset getattr globals hasattr hash hex id int isinstance issubclass iter len list locals map max min next "
+    "object oct ord pow property range repr reversed round set setattr slice sorted staticmethod str sum super tuple type "
+    "vars zip memoryview __build_class__ __import__ BaseException Exception".split()
+)
+_IMPURE = {
+    "print": "prints",
+    "input": "asks for input",
+    "open": "opens a file",
+    "exec": "runs a text",
+    "eval": "runs a text",
+}
+_VALUES = (
+    str, bytes, bytearray, int, float, complex, tuple, frozenset, range, slice, type(None), type, np.generic, np.dtype, np.ufunc,
+    types.MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), types.GeneratorType, types.CodeType,
+    types.CellType, property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
+)  # fmt: skip
+_KEEPS_NUMBERS = frozenset(
+    "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr".split()
+)
+
+
+def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Note what a call is about to do, and push what it will give."""
+
+    watcher = shadow.watcher
+    shadow.callee = callee
+    if callee is UNKNOWN or callee is FRESH:
+        shadow.result_of(True)
+        return
+    while isinstance(callee, functools.partial):
+        args, kwargs = [*callee.args, *args], {**callee.keywords, **kwargs}
+        watcher.known(callee)
+        for part in args:
+            if watcher.is_old(callee):
+                watcher.reads.see(part)
+        callee = callee.func
+    if isinstance(callee, MethodType):
+        args, callee = [callee.__self__, *args], callee.__func__
+    if isinstance(callee, FunctionType):
+        _python_function(shadow, callee, args, kwargs)
+    elif isinstance(callee, type):
+        _class(shadow, callee, args, kwargs)
+    elif isinstance(callee, (BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType, types.MethodDescriptorType,
+                             types.ClassMethodDescriptorType)):  # fmt: skip
+        _builtin(shadow, callee, args, kwargs)
+    else:
+        _object(shadow, callee, args, kwargs)
+
+
+def _python_function(shadow: Any, function: FunctionType, args: list[Any], kwargs: dict[str, Any]) -> None:
+
+    if kind_of_code(function.__code__, function.__globals__) == LIBRARY:
+        library(shadow, function, args, kwargs)
+    shadow.result_of(function.__code__)
+
+
+def _walks(function: Any, args: list[Any]) -> bool:
+    """Whether a library's function that is given modules may look through them."""
+    return getattr(function, "__name__", "") not in ("__call__", "_call_impl", "forward")
+
+
+def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """A library's function: it may look into containers, and compute with numbers that it does not know as inputs."""
+    takes_numbers = getattr(function, "operator", None) is not None or getattr(function, "takes_host_numbers", False)
+    walks = _walks(function, args)
+    for value in (*args, *kwargs.values()):
+        if walks and isinstance(value, Module):
+            shadow.watcher.walked(value)
+        shadow.watcher.reads.deep(value)
+        if not takes_numbers or not isinstance(value, HostNumber):
+            settle(value)
+
+
+def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> None:
+
+    if cls is super:
+        shadow.push(_super(shadow, args))
+        return
+    if cls is type and len(args) == 1:
+        _type_of(shadow, args[0])
+        return
+    if cls in (list, tuple, dict, set, frozenset, deque, OrderedDict, enumerate, zip, reversed, map, filter):
+        for value in (*args, *kwargs.values()):
+            iterate(shadow, value)
+    elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
+        shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
+    else:
+        python = isinstance(in_class(cls, "__init__"), FunctionType) or isinstance(
+            in_class(cls, "__new__"), (FunctionType, staticmethod)
+        )
+        for value in (*args, *kwargs.values()):
+            if not python:
+                shadow.watcher.reads.deep(value)
+                settle(value)
+    shadow.push(FRESH)
+
+
+def _type_of(shadow: Any, value: Any) -> None:
+
+    if isinstance(value, HostNumber):
+        raise Strict(value.expression, never=True)
+    if value is not UNKNOWN:
+        shadow.watcher.known(value) if not is_container(value) and not isinstance(value, Tensor) else None
+        if shadow.watcher.is_old(value):
+            shadow.watcher.reads.kind(value)
+        shadow.push(type(value))
+        return
+    shadow.push(UNKNOWN)
+
+
+def _super(shadow: Any, args: list[Any]) -> Any:
+
+    try:
+        if args:
+            return super(*args[:2])
+        scope = shadow.frame.f_locals
+        return super(scope["__class__"], scope[shadow.code.co_varnames[0]])
+    except Exception:
+        return UNKNOWN
+
+
+# --- functions in C ---------------------------------------------------------------------------------------------------
+
+
+def _builtin(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    name = function.__name__
+    owner = getattr(function, "__self__", None)
+    if isinstance(function, (types.MethodDescriptorType, types.WrapperDescriptorType)) and args:
+        owner, args = args[0], args[1:]
+        if isinstance(function, types.WrapperDescriptorType) and name in (
+            "__setattr__",
+            "__delattr__",
+            "__getattribute__",
+        ):
+            args, owner = [owner, *args], None
+    if isinstance(owner, super):
+        owner = owner.__self__
+    if owner is None or isinstance(owner, types.ModuleType):
+        _module_function(shadow, function, name, args, kwargs)
+    elif isinstance(owner, (list, dict, set, deque, np.ndarray)):
+        _container_method(shadow, owner, name, args, kwargs)
+    elif name in ("__setattr__", "__delattr__", "__getattribute__"):
+        _module_function(
+            shadow,
+            function,
+            {"__setattr__": "setattr", "__delattr__": "delattr"}.get(name, "getattr"),
+            [owner, *args],
+            kwargs,
+        )
+    else:
+        _method(shadow, owner, name, args, kwargs)
+
+
+def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+
+    watcher = shadow.watcher
+    module = getattr(function, "__module__", None) or getattr(
+        getattr(function, "__objclass__", None), "__module__", "builtins"
+    )
+    if module == "builtins" and name in _IMPURE:
+        watcher.refuse(f"it {_IMPURE[name]} ({name})")
+    if (module == "builtins" and name not in _PURE and not name.startswith("__")) or (
+        module != "builtins" and module.partition(".")[0] not in _PURE_MODULES and module not in _PURE_MODULES
+    ):
+        watcher.refuse(f"it calls {module}.{name}, of which nobody can see what it does")
+    if module == "numpy.random" or module.startswith("numpy.random"):
+        watcher.refuse(f"it draws from NumPy's random numbers ({name})")
+    name = {"__setattr__": "setattr", "__delattr__": "delattr", "__getattribute__": "getattr"}.get(name, name)
+    if name in ("getattr", "hasattr") and len(args) >= 2 and isinstance(args[1], str):
+        value = attribute(shadow, args[0], args[1])
+        if name == "hasattr":
+            shadow.push(UNKNOWN)
+        elif value is UNKNOWN or (value is MISSING and len(args) > 2):
+            shadow.push(args[2] if len(args) > 2 else UNKNOWN)
+        else:
+            push(shadow, value)
+        return
+    if name in ("setattr", "delattr") and len(args) >= 2 and isinstance(args[1], str):
+        store_attribute(
+            shadow, args[0], args[1], direct=function is object.__setattr__ or function is object.__delattr__
+        )
+    elif module in ("_heapq", "_bisect") and args and isinstance(args[0], list):
+        iterate(shadow, args[0])
+        if (module == "_heapq" or name.startswith("insort")) and (
+            watcher.is_old(args[0]) or id(args[0]) in watcher.arguments
+        ):
+            if any(a is UNKNOWN or a is FRESH for a in args):
+                watcher.refuse(f"it changes a list by {name} in a way that could not be followed")
+            watcher.writes.mutate(args[0], function, args[1:], kwargs)
+        shadow.result_of(True)
+        return
+    elif name == "vars" and len(args) == 1:
+        push(shadow, attribute(shadow, args[0], "__dict__"))
+        return
+    elif name == "globals" and not args:
+        watcher.reads.see(shadow.frame.f_globals)
+        shadow.push(shadow.frame.f_globals)
+        return
+    elif name == "next" and args and watcher.is_old(args[0]):
+        watcher.refuse("it takes the next value of an iterator that was there before")
+    elif name in ("len", "iter", "sum", "min", "max", "sorted", "any", "all", "reversed"):
+        for value in (*args, *kwargs.values()):
+            iterate(shadow, value) if is_container(value) else None
+    elif name != "isinstance":
+        for value in (*args, *kwargs.values()):
+            watcher.reads.deep(value)
+            if module != "numpy" and isinstance(value, np.ndarray) and watcher.is_old(value):
+                watcher.reads.content(value)
+    elif args:
+        value = args[0]
+        if (
+            not isinstance(value, Tensor)
+            and not is_container(value)
+            and value is not UNKNOWN
+            and hasattr(value, "__dict__")
+        ):
+            watcher.known(value)
+            if watcher.is_old(value):
+                watcher.reads.kind(value)
+    if name not in _KEEPS_NUMBERS:
+        for value in (*args, *kwargs.values()):
+            settle(value)
+    shadow.result_of(True)
+
+
+def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+
+    watcher = shadow.watcher
+    kind = next(k for k in _CHANGING_NAMES if isinstance(owner, k))
+    changing = name in _CHANGING_NAMES[kind]
+    old = watcher.is_old(owner)
+    if not old and not (changing and id(owner) in watcher.arguments):
+        shadow.result_of(True)
+        return
+    if id(owner) in watcher.attribute_tables and changing:
+        _change_attributes(shadow, watcher.attribute_tables[id(owner)], name, args, kwargs)
+        shadow.result_of(True)
+        return
+    if kind is np.ndarray:
+        if changing:
+            watcher.refuse("it changes a NumPy array that was there before")
+        shadow.result_of(True)
+        return
+    if not changing:
+        if kind is dict and name in ("get", "__getitem__") and args and args[0] is not UNKNOWN:
+            value = (
+                item(shadow, owner, args[0])
+                if name == "__getitem__" or args[0] in owner
+                else _absent(shadow, owner, args)
+            )
+            push(shadow, value)
+            return
+        iterate(shadow, owner)
+        for value in args:
+            settle(value)
+        shadow.result_of(True)
+        return
+    if name in _ANSWERING:
+        if kind is dict and name in ("pop", "setdefault") and args and args[0] is not UNKNOWN:
+            item(shadow, owner, args[0]) if args[0] in owner else _absent(shadow, owner, args)
+        else:
+            iterate(shadow, owner)
+        if name == "setdefault" and args[0] in owner:
+            shadow.result_of(True)
+            return
+    for value in (*args, *kwargs.values()):
+        if name not in _TAKES_ONE:
+            iterate(shadow, value)
+    _change(shadow, owner, name, args, kwargs)
+    shadow.result_of(True)
+
+
+def _change_attributes(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """A method changes the `__dict__` of an object."""
+    given = args[0] if args and isinstance(args[0], dict) else {}
+    if name not in ("update", "__setitem__", "setdefault", "pop") or (args and not (given or isinstance(args[0], str))):
+        shadow.watcher.refuse(f"it changes the __dict__ of a {type(owner).__name__} by {name}")
+    for key in (*given, *kwargs) if name == "update" else args[:1]:
+        store_attribute(shadow, owner, key)
+
+
+def _absent(shadow: Any, owner: Any, args: list[Any]) -> Any:
+
+    watcher = shadow.watcher
+    place = Item(owner, plain(args[0]))
+    if not watcher.writes.is_written(place):
+        watcher.reads.place(place, watcher.writes.before(owner).get(plain(args[0]), MISSING))
+    return args[1] if len(args) > 1 else (None if len(args) == 1 else UNKNOWN)
+
+
+def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+
+    watcher = shadow.watcher
+    kind = next(k for k in _CHANGING_NAMES if isinstance(owner, k))
+    if name in ("setdefault", "__setitem__") and args:
+        watcher.writes.mutate(owner, operator.setitem, (plain(args[0]), args[1] if len(args) > 1 else None))
+    elif name == "__delitem__" or (name == "pop" and kind is dict):
+        if args[0] in owner:
+            watcher.writes.mutate(owner, operator.delitem, (plain(args[0]),))
+    else:
+        function = getattr(type(owner), name)
+        if not isinstance(function, (types.MethodDescriptorType, types.WrapperDescriptorType)):
+            function = getattr(kind, name)
+        watcher.writes.mutate(owner, function, args, kwargs)
+    if any(a is UNKNOWN or a is FRESH for a in (*args, *kwargs.values())) or name in ("extend", "update", "__iadd__"):
+        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], name, len(owner))
+
+
+def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """A method in C of something else than a container."""
+    watcher = shadow.watcher
+    allowed = isinstance(owner, _VALUES) or type(owner).__module__.partition(".")[0] in (
+        "re",
+        "jaxlib",
+        "builtins",
+        "jax",
+        "_thread",
+    )
+    if isinstance(owner, type):
+        module = owner.__module__
+        allowed = module not in ("datetime", "time", "random", "uuid", "decimal") and not module.startswith(
+            "numpy.random"
+        )
+    elif (
+        type(owner).__module__ in ("random", "_random", "_io", "io", "socket")
+        or type(owner).__module__.startswith("numpy.random")
+        or (not allowed and not type(owner).__flags__ & (1 << 9))
+    ):
+        allowed = False
+    elif not allowed:
+        allowed = True  # a method that a class of the user's inherits from `object`
+    if not allowed:
+        what = (
+            f"{type(owner).__module__}.{type(owner).__name__}.{name}"
+            if not isinstance(owner, type)
+            else f"{owner.__name__}.{name}"
+        )
+        watcher.refuse(f"it calls {what}, of which nobody can see what it does")
+    if hasattr(type(owner), "__next__") and name in ("__next__", "send") and watcher.is_old(owner):
+        watcher.refuse("it takes the next value of an iterator that was there before")
+    for value in (*args, *kwargs.values()):
+        watcher.reads.deep(value)
+        settle(value)
+    shadow.result_of(True)
+
+
+def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """An object that can be called."""
+
+    watcher = shadow.watcher
+    if isinstance(callee, weakref.ref):
+        watcher.reads.see(callee)
+        shadow.push(watcher.read(Referent(callee)))
+        return
+    if isinstance(callee, (operator.attrgetter, operator.itemgetter)):
+        _getter(shadow, callee, args)
+        return
+    raw = in_class(type(callee), "__call__")
+    if isinstance(raw, FunctionType):
+        watcher.known(callee)
+        if watcher.is_old(callee):
+            watcher.reads.kind(callee)
+            if kind_of_code(raw.__code__, raw.__globals__) != LIBRARY:
+                watcher.read(Attribute(type(callee), "__call__"))
+        if kind_of_code(raw.__code__, raw.__globals__) == LIBRARY and not isinstance(callee, Tensor):
+            library(shadow, callee, args, kwargs)
+            inner = own_attributes(callee).get("__wrapped__") or own_attributes(callee).get("function")
+            if isinstance(inner, (FunctionType, MethodType)):
+                shadow.callee = inner
+        shadow.result_of(raw.__code__)
+        return
+    if isinstance(callee, np.ufunc) or type(callee).__module__.partition(".")[0] in (
+        "numpy",
+        "jaxlib",
+        "jax",
+        "functools",
+        "operator",
+    ):
+        for value in (*args, *kwargs.values()):
+            watcher.reads.deep(value)
+            settle(value)
+        if isinstance(callee, functools._lru_cache_wrapper):
+            watcher.outside(callee, args, kwargs)
+        shadow.result_of(True)
+        return
+    if type(callee).__flags__ & (1 << 9):
+        shadow.result_of(True)
+        return
+    watcher.refuse(f"it calls a {type(callee).__name__}, of which nobody can see what it does")
+
+
+def _getter(shadow: Any, callee: Any, args: list[Any]) -> None:
+
+    names = callee.__reduce__()[1]
+    value: Any = UNKNOWN
+    for name in names:
+        value = args[0] if args else UNKNOWN
+        for part in name.split(".") if isinstance(callee, operator.attrgetter) else [name]:
+            value = (
+                attribute(shadow, value, part) if isinstance(callee, operator.attrgetter) else item(shadow, value, part)
+            )
+            if value is PENDING or value is MISSING:
+                value = UNKNOWN
+    shadow.push(value if len(names) == 1 else UNKNOWN)
+
+
+__all__ = ["call", "library"]

@@ -1,0 +1,55 @@
+"""Whose code it is: the user's, which is followed, or a library's."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import sysconfig
+from types import CodeType
+from typing import Any
+
+import jax
+import numpy as np
+
+_HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_SITE = os.path.dirname(os.path.dirname(os.path.abspath(jax.__file__))) + os.sep
+_LIBRARIES = (
+    _HERE,
+    *(_SITE + name + os.sep for name in ("jax", "jaxlib", "ml_dtypes", "opt_einsum")),
+    os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
+    "<frozen ",
+    "<__array_function__",
+)
+_STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
+USER, LIBRARY, STANDARD = range(3)
+
+
+@functools.lru_cache(maxsize=4096)
+def kind_of_file(name: str) -> int:
+    """Whose code a file holds: the user's, a library's that is not looked into, or Python's own."""
+    if name.startswith(_HERE + "examples"):
+        return USER
+    if name.startswith(_LIBRARIES):
+        return LIBRARY
+    if name.startswith(_STANDARD) and "site-packages" not in name and "dist-packages" not in name:
+        return STANDARD
+    return USER
+
+
+_PACKAGES = frozenset((__name__.partition(".")[0], "torch", "jax", "jaxlib", "numpy", "ml_dtypes", "opt_einsum"))
+
+
+def kind_of_code(code: CodeType, scope: dict[str, Any]) -> int:
+    """The same for code; what was made from a text (a dataclass's methods, say) belongs to the module that it runs in."""
+    name = code.co_filename
+    if not name.startswith("<") or name.startswith(("<stdin>", "<ipython", "<frozen ")):
+        return kind_of_file(name)
+    package = str(scope.get("__name__", "")).partition(".")[0]
+    if package in _PACKAGES:
+        return LIBRARY
+    return (
+        STANDARD
+        if (package in sys.stdlib_module_names and package != "__main__") or package.startswith("namedtuple_")
+        else USER
+    )

@@ -1,0 +1,603 @@
+"""What each of Python's instructions reads, writes and leaves on the stack (Python 3.11 to 3.13)."""
+
+from __future__ import annotations
+
+import functools
+import opcode
+import operator
+import sys
+from types import CellType
+from typing import Any
+
+from ...core.host_numbers import HostInt, HostNumber, plain, settle
+from ...core.tensor import Tensor
+from .access import attribute, complete, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
+from .calls import call
+from .places import MISSING, Cell, Item
+from .symbols import FRESH, NULL, PENDING, UNKNOWN
+from .values import is_buffer, is_container, is_number
+
+METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR also loads methods
+NULL_AFTER = sys.version_info >= (3, 13)  # on the stack, what is called comes before its `self`
+SETS_ATTRIBUTES = sys.version_info >= (3, 13)
+NB_OPS = [name for _, name in opcode._nb_ops]  # type: ignore[attr-defined]
+
+HANDLERS: dict[str, Any] = {}
+
+
+def _handles(names: str) -> Any:
+    def note(function: Any) -> Any:
+        for name in names.split():
+            HANDLERS[name] = function
+        return function
+
+    return note
+
+
+# --- the stack --------------------------------------------------------------------------------------------------------
+
+
+@_handles("NOP RESUME CACHE PRECALL SETUP_ANNOTATIONS MAKE_CELL COPY_FREE_VARS JUMP_FORWARD JUMP_BACKWARD "
+          "JUMP_BACKWARD_NO_INTERRUPT ENTER_EXECUTOR GEN_START")  # fmt: skip
+def _nothing(shadow: Any, ins: Any) -> None:
+    pass
+
+
+@_handles("POP_TOP POP_EXCEPT END_FOR")
+def _pop(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+
+
+@_handles("END_SEND")
+def _end_send(shadow: Any, ins: Any) -> None:
+    value = shadow.pop()
+    shadow.pop()
+    shadow.push(value)
+
+
+@_handles("COPY")
+def _copy(shadow: Any, ins: Any) -> None:
+    shadow.push(shadow.stack[-ins.arg] if len(shadow.stack) >= ins.arg else UNKNOWN)
+
+
+@_handles("SWAP")
+def _swap(shadow: Any, ins: Any) -> None:
+    stack = shadow.stack
+    stack[-1], stack[-ins.arg] = stack[-ins.arg], stack[-1]
+
+
+@_handles("PUSH_NULL")
+def _push_null(shadow: Any, ins: Any) -> None:
+    shadow.push(NULL)
+
+
+@_handles("RETURN_VALUE RETURN_CONST RAISE_VARARGS RERAISE RETURN_GENERATOR")
+def _leaves(shadow: Any, ins: Any) -> None:
+    if ins.name == "RETURN_GENERATOR":
+        shadow.push(UNKNOWN)
+
+
+@_handles("YIELD_VALUE")
+def _yield(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+    shadow.push(UNKNOWN)
+
+
+@_handles("PUSH_EXC_INFO LOAD_ASSERTION_ERROR LOAD_BUILD_CLASS LOAD_LOCALS")
+def _push_unknown(shadow: Any, ins: Any) -> None:
+    if ins.name == "PUSH_EXC_INFO":
+        shadow.pop()
+        shadow.push(UNKNOWN)
+    shadow.push(UNKNOWN)
+
+
+@_handles("CHECK_EXC_MATCH")
+def _push_after_pop(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+    shadow.push(UNKNOWN)
+
+
+# --- variables --------------------------------------------------------------------------------------------------------
+
+
+@_handles("LOAD_CONST")
+def _load_const(shadow: Any, ins: Any) -> None:
+    shadow.push(ins.value)
+
+
+@_handles("LOAD_FAST LOAD_FAST_CHECK LOAD_FAST_AND_CLEAR LOAD_CLOSURE")
+def _load_fast(shadow: Any, ins: Any) -> None:
+    shadow.push(shadow.local(ins.value))
+
+
+@_handles("LOAD_FAST_LOAD_FAST")
+def _load_two(shadow: Any, ins: Any) -> None:
+    for name in ins.value:
+        shadow.push(shadow.local(name))
+
+
+@_handles("STORE_FAST")
+def _store_fast(shadow: Any, ins: Any) -> None:
+    if shadow.pop() is FRESH:
+        shadow.fresh_local = ins.value
+
+
+@_handles("STORE_FAST_STORE_FAST")
+def _store_two(shadow: Any, ins: Any) -> None:
+    shadow.pop(2)
+
+
+@_handles("STORE_FAST_LOAD_FAST")
+def _store_and_load(shadow: Any, ins: Any) -> None:
+    value = shadow.pop()
+    shadow.push(value if ins.value[0] == ins.value[1] else shadow.local(ins.value[1]))
+
+
+@_handles("DELETE_FAST DELETE_DEREF DELETE_NAME")
+def _delete_fast(shadow: Any, ins: Any) -> None:
+    if ins.name == "DELETE_DEREF" and (cell := _cell(shadow, ins.value)) is not None:
+        shadow.watcher.writes.put(Cell(cell, ins.value))
+
+
+def _cell(shadow: Any, name: str) -> CellType | None:
+    """The cell of a variable of an enclosing function, if it was there before the trace."""
+    code = shadow.code
+    if name not in code.co_freevars:
+        return None
+    if shadow.function is not None and shadow.function.__closure__:
+        return shadow.function.__closure__[code.co_freevars.index(name)]
+    outer = shadow.watcher.lexical.get(code)
+    return _cell(outer, name) if outer is not None else None
+
+
+def _load_cell(shadow: Any, name: str) -> None:
+    cell = _cell(shadow, name)
+    if cell is None:
+        shadow.push(shadow.local(name))
+        return
+    place = Cell(cell, name)
+    if not shadow.function or id(shadow.function) not in shadow.watcher.fresh:
+        shadow.watcher.reads.see(cell)
+    shadow.push(or_unknown(shadow.watcher.read(place)))
+
+
+@_handles("LOAD_DEREF LOAD_CLASSDEREF")
+def _load_deref(shadow: Any, ins: Any) -> None:
+    _load_cell(shadow, ins.value)
+
+
+@_handles("LOAD_FROM_DICT_OR_DEREF LOAD_FROM_DICT_OR_GLOBALS")
+def _load_from_dict(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+    shadow.push(UNKNOWN)
+
+
+@_handles("STORE_DEREF")
+def _store_deref(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+    cell = _cell(shadow, ins.value)
+    if cell is not None:
+        shadow.watcher.writes.put(Cell(cell, ins.value))
+
+
+def _global(shadow: Any, name: str) -> Any:
+    watcher, scope = shadow.watcher, shadow.frame.f_globals
+    watcher.reads.see(scope)
+    value = watcher.read(Item(scope, name))
+    if value is MISSING:
+        built = shadow.frame.f_builtins
+        value = built.get(name, UNKNOWN)
+    return value
+
+
+@_handles("LOAD_GLOBAL")
+def _load_global(shadow: Any, ins: Any) -> None:
+    null = bool(ins.arg & 1)
+    if null and not NULL_AFTER:
+        shadow.push(NULL)
+    shadow.push(_global(shadow, ins.value))
+    if null and NULL_AFTER:
+        shadow.push(NULL)
+
+
+@_handles("LOAD_NAME")
+def _load_name(shadow: Any, ins: Any) -> None:
+    scope = shadow.frame.f_locals
+    if scope is not shadow.frame.f_globals and ins.value in scope:
+        shadow.push(scope[ins.value])
+    else:
+        shadow.push(_global(shadow, ins.value))
+
+
+@_handles("STORE_GLOBAL DELETE_GLOBAL")
+def _store_global(shadow: Any, ins: Any) -> None:
+    if ins.name == "STORE_GLOBAL":
+        shadow.pop()
+    shadow.watcher.reads.see(shadow.frame.f_globals)
+    shadow.watcher.writes.put(Item(shadow.frame.f_globals, ins.value))
+
+
+@_handles("STORE_NAME")
+def _store_name(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+    if shadow.frame.f_locals is shadow.frame.f_globals:
+        shadow.watcher.reads.see(shadow.frame.f_globals)
+        shadow.watcher.writes.put(Item(shadow.frame.f_globals, ins.value))
+
+
+# --- attributes -------------------------------------------------------------------------------------------------------
+
+
+@_handles("LOAD_ATTR LOAD_METHOD")
+def _load_attr(shadow: Any, ins: Any) -> None:
+    owner = shadow.pop()
+    method = ins.name == "LOAD_METHOD" or (METHOD_BIT and ins.arg & 1)
+    value = attribute(shadow, owner, ins.value)
+    if not method:
+        push(shadow, value)
+    elif NULL_AFTER:
+        shadow.push(UNKNOWN if value is PENDING else value)
+        shadow.push(NULL)
+    else:
+        shadow.push(NULL)
+        push(shadow, value)
+
+
+@_handles("LOAD_SUPER_ATTR")
+def _load_super_attr(shadow: Any, ins: Any) -> None:
+    _, cls, owner = shadow.pop(3)
+    try:
+        value = getattr(super(cls, owner), ins.value)
+    except Exception:
+        value = UNKNOWN
+    if not ins.arg & 1:
+        shadow.push(value)
+    elif NULL_AFTER:
+        shadow.push(value)
+        shadow.push(NULL)
+    else:
+        shadow.push(NULL)
+        shadow.push(value)
+
+
+@_handles("STORE_ATTR DELETE_ATTR")
+def _store_attr(shadow: Any, ins: Any) -> None:
+    owner = shadow.pop()
+    if ins.name == "STORE_ATTR":
+        shadow.pop()
+    store_attribute(shadow, owner, ins.value)
+
+
+# --- items ------------------------------------------------------------------------------------------------------------
+
+
+@_handles("BINARY_SUBSCR")
+def _binary_subscr(shadow: Any, ins: Any) -> None:
+    owner, key = shadow.pop(2)
+    value = item(shadow, owner, key)
+    push(shadow, value)
+
+
+@_handles("STORE_SUBSCR DELETE_SUBSCR")
+def _store_subscr(shadow: Any, ins: Any) -> None:
+    if ins.name == "STORE_SUBSCR":
+        value, owner, key = shadow.pop(3)
+        store_item(shadow, owner, key, operator.setitem, (value,))
+    else:
+        owner, key = shadow.pop(2)
+        store_item(shadow, owner, key, operator.delitem, ())
+
+
+@_handles("BINARY_SLICE")
+def _binary_slice(shadow: Any, ins: Any) -> None:
+    owner, start, stop = shadow.pop(3)
+    settle((start, stop))
+    if is_container(owner) and shadow.watcher.is_old(owner):
+        shadow.watcher.reads.content(owner, shadow.watcher.writes.before(owner))
+    shadow.result_of(True)
+
+
+@_handles("STORE_SLICE")
+def _store_slice(shadow: Any, ins: Any) -> None:
+    value, owner, start, stop = shadow.pop(4)
+    store_item(shadow, owner, slice(plain(start), plain(stop)), operator.setitem, (value,))
+
+
+@_handles("UNPACK_SEQUENCE UNPACK_EX")
+def _unpack(shadow: Any, ins: Any) -> None:
+    owner = shadow.pop()
+    count = ins.arg if ins.name == "UNPACK_SEQUENCE" else (ins.arg & 0xFF) + 1 + (ins.arg >> 8)
+    iterate(shadow, owner)
+    if ins.name == "UNPACK_SEQUENCE" and isinstance(owner, (tuple, list)) and len(owner) == count:
+        for value in reversed(owner):
+            shadow.push(value)
+    else:
+        for _ in range(count):
+            shadow.push(UNKNOWN)
+
+
+@_handles("GET_ITER GET_YIELD_FROM_ITER")
+def _get_iter(shadow: Any, ins: Any) -> None:
+    iterate(shadow, shadow.pop())
+    shadow.result_of(True)
+
+
+@_handles("FOR_ITER SEND")
+def _for_iter(shadow: Any, ins: Any) -> None:
+    if ins.name == "SEND":
+        shadow.pop()
+    shadow.result_of(True)
+
+
+@_handles("CONTAINS_OP")
+def _contains(shadow: Any, ins: Any) -> None:
+    key, owner = shadow.pop(2)
+    watcher = shadow.watcher
+    if owner is UNKNOWN:
+        watcher.loose_contents = True
+    if (
+        isinstance(owner, dict)
+        and watcher.is_old(owner)
+        and key is not UNKNOWN
+        and key is not FRESH
+        and not isinstance(key, HostNumber)
+    ):
+        look_for_entry(watcher, owner, key)
+    else:
+        settle(key)
+        iterate(shadow, owner) if is_container(owner) else None
+    shadow.push(UNKNOWN)
+
+
+# --- operators --------------------------------------------------------------------------------------------------------
+
+
+@_handles("UNARY_POSITIVE UNARY_NEGATIVE UNARY_INVERT")
+def _unary(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+    shadow.result_of(True)
+
+
+@_handles("UNARY_NOT TO_BOOL POP_JUMP_FORWARD_IF_FALSE POP_JUMP_FORWARD_IF_TRUE POP_JUMP_BACKWARD_IF_FALSE "
+          "POP_JUMP_BACKWARD_IF_TRUE POP_JUMP_IF_FALSE POP_JUMP_IF_TRUE JUMP_IF_FALSE_OR_POP JUMP_IF_TRUE_OR_POP")  # fmt: skip
+def _truth(shadow: Any, ins: Any) -> None:
+    value = shadow.pop()
+    if is_container(value):
+        iterate(shadow, value)
+    if ins.name in ("UNARY_NOT", "TO_BOOL"):
+        shadow.push(UNKNOWN)
+    elif "OR_POP" in ins.name:
+        shadow.push(value)
+
+
+@_handles("POP_JUMP_FORWARD_IF_NONE POP_JUMP_FORWARD_IF_NOT_NONE POP_JUMP_BACKWARD_IF_NONE POP_JUMP_BACKWARD_IF_NOT_NONE "
+          "POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE")  # fmt: skip
+def _pop_jump(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+
+
+_IN_PLACE = {
+    "+=": operator.iadd, "|=": operator.ior, "&=": operator.iand, "-=": operator.isub, "*=": operator.imul, "^=": operator.ixor,
+}  # fmt: skip
+
+
+@_handles("BINARY_OP")
+def _binary_op(shadow: Any, ins: Any) -> None:
+    left, right = shadow.pop(2)
+    watcher = shadow.watcher
+    sign = NB_OPS[ins.arg]
+    if sign in _IN_PLACE and is_container(left) and (watcher.is_old(left) or id(left) in watcher.arguments):
+        if is_buffer(left):
+            watcher.refuse(f"it changes a {type(left).__name__} that was there before")
+        iterate(shadow, right)
+        watcher.writes.mutate(left, _IN_PLACE[sign], (right,))
+        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], sign, len(left))
+        shadow.push(left)
+        return
+    for value in (left, right):
+        if is_container(value):
+            iterate(shadow, value)
+        elif isinstance(value, HostNumber):
+            other = right if value is left else left
+            if isinstance(value, HostInt) and isinstance(other, (float, complex)) and not isinstance(other, HostNumber):
+                value.settle()  # a float takes an int's value without asking it
+            elif not (is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN):
+                value.settle()
+    shadow.result_of(True)
+
+
+@_handles("COMPARE_OP")
+def _compare(shadow: Any, ins: Any) -> None:
+    for value in shadow.pop(2):
+        if is_container(value) or isinstance(value, tuple):
+            shadow.watcher.reads.deep(value)
+    shadow.result_of(True)
+
+
+@_handles("IS_OP")
+def _is(shadow: Any, ins: Any) -> None:
+    for value in shadow.pop(2):
+        settle(value)
+    shadow.push(UNKNOWN)
+
+
+# --- making things ----------------------------------------------------------------------------------------------------
+
+
+@_handles("BUILD_TUPLE")
+def _build_tuple(shadow: Any, ins: Any) -> None:
+    parts = shadow.pop(ins.arg) if ins.arg != 1 else [shadow.pop()]
+    shadow.push(UNKNOWN if any(p is UNKNOWN or p is FRESH for p in parts) else tuple(parts))
+
+
+@_handles("BUILD_LIST BUILD_SET BUILD_STRING")
+def _build(shadow: Any, ins: Any) -> None:
+    shadow.pop(ins.arg)
+    shadow.push(UNKNOWN if ins.name == "BUILD_STRING" else FRESH)
+
+
+@_handles("BUILD_MAP")
+def _build_map(shadow: Any, ins: Any) -> None:
+    for part in [shadow.pop()] if 2 * ins.arg == 1 else shadow.pop(2 * ins.arg):
+        del part
+    shadow.push(FRESH)
+
+
+@_handles("BUILD_CONST_KEY_MAP")
+def _build_const_key_map(shadow: Any, ins: Any) -> None:
+    shadow.pop(ins.arg + 1)
+    shadow.push(FRESH)
+
+
+@_handles("BUILD_SLICE")
+def _build_slice(shadow: Any, ins: Any) -> None:
+    parts = shadow.pop(ins.arg)
+    settle(tuple(p for p in parts if p is not UNKNOWN))
+    shadow.push(UNKNOWN if any(p is UNKNOWN for p in parts) else slice(*map(plain, parts)))
+
+
+@_handles("LIST_APPEND SET_ADD")
+def _comprehension(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+
+
+@_handles("MAP_ADD")
+def _map_add(shadow: Any, ins: Any) -> None:
+    shadow.pop(2)
+
+
+@_handles("MATCH_MAPPING MATCH_SEQUENCE GET_LEN")
+def _match_kind(shadow: Any, ins: Any) -> None:
+    iterate(shadow, shadow.stack[-1] if shadow.stack else UNKNOWN)
+    shadow.push(UNKNOWN)
+
+
+@_handles("MATCH_KEYS")
+def _match_keys(shadow: Any, ins: Any) -> None:
+    subject = shadow.stack[-2] if len(shadow.stack) > 1 else UNKNOWN
+    iterate(shadow, subject)
+    shadow.push(UNKNOWN)
+
+
+@_handles("MATCH_CLASS")
+def _match_class(shadow: Any, ins: Any) -> None:
+    names, cls, subject = shadow.stack[-1:], None, shadow.stack[-3] if len(shadow.stack) > 2 else UNKNOWN
+    shadow.pop(3)
+    found = names[0] if names and isinstance(names[0], tuple) else ()
+    for name in (*found, *getattr(type(subject), "__match_args__", ())):
+        attribute(shadow, subject, name)
+    del cls
+    shadow.push(UNKNOWN)
+
+
+@_handles("LIST_EXTEND SET_UPDATE DICT_UPDATE DICT_MERGE")
+def _extend(shadow: Any, ins: Any) -> None:
+    iterate(shadow, shadow.pop())
+
+
+@_handles("LIST_TO_TUPLE")
+def _list_to_tuple(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+    shadow.push(UNKNOWN)
+
+
+@_handles("CALL_INTRINSIC_1")
+def _intrinsic(shadow: Any, ins: Any) -> None:
+    shadow.pop()
+    shadow.push(UNKNOWN)
+
+
+@_handles("FORMAT_VALUE FORMAT_SIMPLE FORMAT_WITH_SPEC CONVERT_VALUE")
+def _format(shadow: Any, ins: Any) -> None:
+    if ins.name == "FORMAT_WITH_SPEC" or (ins.name == "FORMAT_VALUE" and ins.arg & 4):
+        shadow.pop()
+    value = shadow.pop()
+    shadow.watcher.reads.deep(value)
+    settle(value)
+    shadow.push(UNKNOWN)
+
+
+@_handles("MAKE_FUNCTION")
+def _make_function(shadow: Any, ins: Any) -> None:
+    code = shadow.pop()
+    if not SETS_ATTRIBUTES:
+        for bit in (8, 4, 2, 1):
+            if ins.arg & bit:
+                shadow.pop()
+    if hasattr(code, "co_freevars"):
+        shadow.watcher.lexical[code] = shadow
+    shadow.push(UNKNOWN)
+
+
+@_handles("SET_FUNCTION_ATTRIBUTE")
+def _set_function_attribute(shadow: Any, ins: Any) -> None:
+    function = shadow.pop()
+    shadow.pop()
+    shadow.push(function)
+
+
+@_handles("IMPORT_NAME")
+def _import_name(shadow: Any, ins: Any) -> None:
+    shadow.pop(2)
+    shadow.push(UNKNOWN)
+
+
+@_handles("IMPORT_FROM")
+def _import_from(shadow: Any, ins: Any) -> None:
+    shadow.push(UNKNOWN)
+
+
+@_handles("BEFORE_WITH")
+def _before_with(shadow: Any, ins: Any) -> None:
+    shadow.callee = shadow.pop()
+    shadow.push(UNKNOWN)
+    shadow.result_of(True)
+
+
+@_handles("WITH_EXCEPT_START")
+def _with_except(shadow: Any, ins: Any) -> None:
+    shadow.push(UNKNOWN)
+
+
+# --- calls ------------------------------------------------------------------------------------------------------------
+
+
+@_handles("KW_NAMES")
+def _kw_names(shadow: Any, ins: Any) -> None:
+    shadow.keywords = ins.value if isinstance(ins.value, tuple) else shadow.code.co_consts[ins.arg]
+
+
+@_handles("CALL CALL_KW")
+def _call(shadow: Any, ins: Any) -> None:
+    names = shadow.keywords
+    if ins.name == "CALL_KW":
+        names = shadow.pop()
+        names = names if isinstance(names, tuple) else ()
+    shadow.keywords = ()
+    values = [shadow.pop()] if ins.arg == 1 else shadow.pop(ins.arg)
+    first, second = shadow.pop(2)
+    if NULL_AFTER:
+        callee, bound = first, second
+    elif first is NULL:
+        callee, bound = second, NULL
+    else:
+        callee, bound = first, second
+    split = len(values) - len(names)
+    args = values[:split] if bound is NULL else [bound, *values[:split]]
+    call(shadow, callee, args, dict(zip(names, values[split:], strict=True)))
+
+
+@_handles("CALL_FUNCTION_EX")
+def _call_ex(shadow: Any, ins: Any) -> None:
+    kwargs = shadow.pop() if ins.arg & 1 else {}
+    args = shadow.pop()
+    first, second = shadow.pop(2)
+    callee = first if NULL_AFTER else second
+    for part in (args, kwargs):
+        if is_container(part):
+            iterate(shadow, part)
+    known = isinstance(args, tuple)
+    call(shadow, callee, list(args) if known else [UNKNOWN], dict(kwargs) if isinstance(kwargs, dict) else {})
+
+
+__all__ = ["HANDLERS"]

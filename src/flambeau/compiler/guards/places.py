@@ -1,0 +1,195 @@
+"""Places: where Python keeps a value that compiled code may read or write (an attribute, an item, a closure's variable)."""
+
+from __future__ import annotations
+
+from types import CellType, GetSetDescriptorType, MemberDescriptorType, ModuleType, WrapperDescriptorType
+from typing import Any
+
+from ...core import tree
+from ...core.tensor import Tensor
+
+MISSING: Any = type("MISSING", (), {"__repr__": lambda self: "nothing"})()
+
+_dict_of = object.__getattribute__
+
+
+def own_attributes(owner: Any) -> Any:
+    """The `__dict__` of an object, a class or a Python module; an empty one if it has none."""
+    if isinstance(owner, type):
+        return type.__getattribute__(owner, "__dict__")
+    try:
+        return _dict_of(owner, "__dict__")
+    except AttributeError:
+        return {}
+
+
+def in_class(cls: type, name: str) -> Any:
+    """What the classes that `cls` inherits from have under a name, as it stands there (no descriptor is called)."""
+    for base in cls.__mro__:
+        own = type.__getattribute__(base, "__dict__")
+        if name in own:
+            return own[name]
+    return MISSING
+
+
+class Place:
+    """`get()` reads it without running any code of the user's, `put()` writes it (`MISSING`: nothing is there)."""
+
+    __slots__ = ("name", "owner")
+
+    def __init__(self, owner: Any, name: Any = None):
+        self.owner = owner
+        self.name = name
+
+    @property
+    def key(self) -> tuple[str, int, Any]:
+        return type(self).__name__, id(self.owner), self.name
+
+    def get(self) -> Any:
+        raise NotImplementedError
+
+    def put(self, value: Any) -> None:
+        raise NotImplementedError
+
+
+class Attribute(Place):
+    """An attribute of an object, of a class or of a Python module: what is stored, so a property is itself."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        owner, name = self.owner, self.name
+        if isinstance(owner, type):
+            return in_class(owner, name)
+        raw = in_class(type(owner), name)
+        if raw is not MISSING and isinstance(raw, (MemberDescriptorType, GetSetDescriptorType)):
+            try:
+                return raw.__get__(owner, type(owner))
+            except AttributeError:
+                return MISSING
+        if isinstance(raw, property):
+            return raw
+        return own_attributes(owner).get(name, raw)
+
+    def put(self, value: Any) -> None:
+        owner, name = self.owner, self.name
+        if isinstance(owner, type):
+            delattr(owner, name) if value is MISSING else type.__setattr__(owner, name, value)
+            return
+        own = own_attributes(owner)
+        slot = isinstance(in_class(type(owner), name), MemberDescriptorType)
+        if slot or isinstance(in_class(type(owner), "__setattr__"), WrapperDescriptorType):
+            object.__delattr__(owner, name) if value is MISSING else object.__setattr__(owner, name, value)
+        elif value is MISSING:
+            own.pop(name, None)
+        else:
+            own[name] = value
+
+    def __str__(self) -> str:
+        owner = self.owner
+        if isinstance(owner, type):
+            return f"{owner.__name__}.{self.name}"
+        if isinstance(owner, ModuleType):
+            return f"{owner.__name__}.{self.name}"
+        return f"the attribute {self.name!r} of a {type(owner).__name__}"
+
+
+class Own(Attribute):
+    """What an object itself has under a name, whatever its class has."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return own_attributes(self.owner).get(self.name, MISSING)
+
+
+class Referent(Place):
+    """What a weak reference refers to."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return self.owner()
+
+    def __str__(self) -> str:
+        return "what a weak reference refers to"
+
+
+class Item(Place):
+    """An entry of a dict (globals and a module's tables of parameters are dicts), or an element of a list or deque."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        owner, name = self.owner, self.name
+        if isinstance(owner, dict):
+            return dict.get(owner, name, MISSING)
+        try:
+            return owner[name]
+        except (IndexError, KeyError, TypeError):
+            return MISSING
+
+    def put(self, value: Any) -> None:
+        owner, name = self.owner, self.name
+        if isinstance(owner, dict):
+            if value is MISSING:
+                if name in owner:
+                    dict.__delitem__(owner, name)
+            else:
+                dict.__setitem__(owner, name, value)
+        elif value is MISSING:
+            del owner[name]
+        else:
+            owner[name] = value
+
+    def __str__(self) -> str:
+        if isinstance(self.owner, dict) and "__name__" in self.owner and "__builtins__" in self.owner:
+            return f"the global variable {self.name!r} of {self.owner['__name__']}"
+        return f"the entry {self.name!r} of a {type(self.owner).__name__}"
+
+
+class Cell(Place):
+    """A variable of an enclosing function."""
+
+    __slots__ = ()
+    owner: CellType
+
+    @property
+    def key(self) -> tuple[str, int, Any]:
+        return "Cell", id(self.owner), None
+
+    def get(self) -> Any:
+        try:
+            return self.owner.cell_contents
+        except ValueError:
+            return MISSING
+
+    def put(self, value: Any) -> None:
+        if value is MISSING:
+            del self.owner.cell_contents
+        else:
+            self.owner.cell_contents = value
+
+    def __str__(self) -> str:
+        return (
+            f"the variable {self.name!r} of an enclosing function"
+            if self.name
+            else "a variable of an enclosing function"
+        )
+
+
+class TensorAt:
+    """The tensor that a place holds at the time of the call (as one of the leaves of what is there, perhaps)."""
+
+    __slots__ = ("number", "place")
+
+    def __init__(self, place: Place, number: int):
+        self.place = place
+        self.number = number
+
+    def find(self) -> Any:
+        value = self.place.get()
+        return value if isinstance(value, Tensor) else tree.flatten(value)[0][self.number]
+
+    def __call__(self, given: Any) -> Any:
+        return self.find()._storage.value

@@ -1,0 +1,277 @@
+"""What a program holds for: the values that its function has read, and the quick look at them that each call takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CellType, ModuleType
+from typing import Any
+
+from ...core.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
+from ...core.tensor import Tensor
+from .places import MISSING, Attribute, Cell, Item, Place, in_class, own_attributes
+from .values import Contents, is_buffer, is_container, is_number, same
+
+
+class Reads:
+    """The places, contents, types and outcomes that a trace depended on, as they were before the function changed anything.
+
+    `numeric` are the keys of places whose numbers are inputs of the program, rather than constants that it holds for.
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[Any, tuple[Place, Any]] = {}
+        self.contents: dict[int, Contents] = {}
+        self.types: dict[int, tuple[Any, type]] = {}
+        self.outcomes: list[tuple[Expression, Any]] = []
+        self.numbers: dict[
+            Any, tuple[Place, type]
+        ] = {}  # places whose numbers are inputs: only their type is looked at
+        self.moving: dict[Any, Place] = {}  # places whose tensors the program looks up at each call
+        self.old: dict[int, Any] = {}  # objects that were there before the trace, by id
+        self.strict: set[Any] = set()  # keys of places and numbers of arguments whose ints have to be ints
+        self.make_input: Callable[[HostNumber], Any] | None = None
+        self._fast: Callable[[], bool] | None = None
+        self._found: dict[str, Any] = {}
+
+    # --- while tracing --------------------------------------------------------------------------------------------
+
+    def see(self, value: Any) -> None:
+        """Note that a value was there before the trace."""
+        if id(value) not in self.old:
+            self.old[id(value)] = value
+            if isinstance(value, tuple):
+                for part in value:
+                    self.see(part)
+            elif is_buffer(value):
+                self.content(value)  # an array: whoever has it may look into it without our seeing that
+
+    def place(self, place: Place, value: Any) -> None:
+        """Note that a place was read, where nothing was written before."""
+        if place.key not in self.places and place.key not in self.numbers:
+            if isinstance(value, HostNumber):
+                self.numbers[place.key] = place, type(value.plain)
+            else:
+                self.places[place.key] = place, value
+                self.see(value)
+
+    def kind(self, thing: Any) -> None:
+        """Note that an object's type matters."""
+        if id(thing) not in self.types:
+            self.types[id(thing)] = thing, type(thing)
+
+    def content(self, container: Any, held: Any = None) -> None:
+        """Note that all of what a container holds matters (`held`: a copy from before it was changed)."""
+        if id(container) in self.contents:
+            return
+        self.old.setdefault(id(container), container)
+        made = self.contents[id(container)] = Contents(container, held)
+        if made.ids is not None:
+            for value in made.held:
+                self.see(value)
+        elif isinstance(container, set):
+            for value in container:
+                self.see(value)
+
+    def deep(self, value: Any, seen: set[int] | None = None) -> None:
+        """Note that all of what a value holds matters, however deep: somebody looks into it whom we cannot follow."""
+        if not isinstance(value, tuple) and not is_container(value):
+            return
+        seen = set() if seen is None else seen
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if id(value) in self.old and is_container(value):
+            self.content(value)
+        if not is_buffer(value):
+            for part in (*value.keys(), *value.values()) if isinstance(value, dict) else tuple(value):
+                self.deep(part, seen)
+
+    def is_loose(self, expression: Expression) -> bool:
+        """Whether an int may be stood for by a float while tracing: nobody has asked yet for a true one."""
+        return not any(source_key(source) in self.strict for source in sources(expression))
+
+    def outcome(self, expression: Expression, value: Any) -> None:
+        """Note that the program holds while an expression has this value."""
+        self.outcomes.append((expression, value))
+
+    def input(self, number: HostNumber) -> Any:
+        assert self.make_input is not None
+        return self.make_input(number)
+
+    def number(self, place: Place, value: Any) -> Any:
+        """The number in a place as an input of the program."""
+        return lift(value, Looked(place), self)
+
+    def given(self, number: int, value: Any) -> Any:
+        """The number that the caller gives as a leaf of the arguments, as an input of the program."""
+        return lift(value, Given(number), self)
+
+    # --- at each call ---------------------------------------------------------------------------------------------
+
+    def finish(self, moving: dict[Any, Place]) -> None:
+        """The trace is over: from now on, compare. Tensors in the places `moving` may be others at each call."""
+        self.moving = moving
+        self.make_input = None
+        self.old = {}
+        for key in moving:
+            self.places.pop(key, None)
+        self._write_fast()
+
+    def broken(self, given: list[Any]) -> str | None:
+        """What does not hold any more, or None. `given` are the leaves of the call's arguments."""
+        if not self._fast():  # type: ignore[misc]
+            return self._look(given)
+        for expression, value in self.outcomes:
+            if not same(value, expression.value(given)):
+                return self._outcome_text()
+        return None
+
+    def _outcome_text(self) -> str:
+        return "a Python number has another value, on which the code depends"
+
+    def _look(self, given: list[Any]) -> str | None:
+        for thing, kind in self.types.values():
+            if type(thing) is not kind:
+                return f"an object's class is {type(thing).__name__} now, and was {kind.__name__}"
+        for key, (place, before) in self.places.items():
+            now = place.get()
+            if now is not before:
+                if not same(before, now):
+                    return _changed(place, before, now)
+                self.places[key] = place, now
+        for place, kind in self.numbers.values():
+            if type(place.get()) is not kind:
+                return f"{place} is no {kind.__name__} any more"
+        for contents in self.contents.values():
+            if not contents.holds():
+                return f"{contents} has changed"
+        for expression, value in self.outcomes:
+            try:
+                if not same(value, expression.value(given)):
+                    return self._outcome_text()
+            except Exception:
+                return self._outcome_text()
+        self._write_fast()
+        return None
+
+    def changed_numbers(self) -> dict[Any, Place]:
+        """Places whose numbers were constants of the program and have changed to others of the same type."""
+        found = {}
+        for key, (place, before) in self.places.items():
+            if is_number(before):
+                now = place.get()
+                if type(now) is type(before) and not same(before, now):
+                    found[key] = place
+        return found
+
+    def changed_tensors(self) -> dict[Any, Place]:
+        """Places that hold another tensor now."""
+        return {
+            key: place
+            for key, (place, before) in self.places.items()
+            if isinstance(before, Tensor) and isinstance(now := place.get(), Tensor) and now is not before
+        }
+
+    def _write_fast(self) -> None:
+        """Write the quick look: one Python expression over all places, by identity."""
+        names: dict[str, Any] = {"M": MISSING, "len": len, "type": type, "tuple": tuple, "map": map, "id": id}
+        terms = []
+        for i, (thing, kind) in enumerate(self.types.values()):
+            names[f"t{i}"], names[f"k{i}"] = thing, kind
+            terms.append(f"type(t{i}) is k{i}")
+        for i, (place, before) in enumerate(self.places.values()):
+            names[f"o{i}"], names[f"n{i}"], names[f"v{i}"] = place.owner, place.name, before
+            terms.append(_term(i, place, before, names))
+        for i, (place, kind) in enumerate(self.numbers.values()):
+            names[f"p{i}"], names[f"q{i}"] = place.get, kind
+            terms.append(f"type(p{i}()) is q{i}")
+        for i, contents in enumerate(self.contents.values()):
+            held = contents.container
+            if contents.ids is None or not isinstance(held, (list, dict)):
+                names[f"c{i}"] = contents.holds
+                terms.append(f"c{i}()")
+            elif isinstance(held, dict):
+                names[f"c{i}"], names[f"d{i}"] = held, contents.ids
+                terms.append(f"(*map(id, c{i}), *map(id, c{i}.values())) == d{i}" if held else f"not c{i}")
+            else:
+                names[f"c{i}"], names[f"d{i}"] = held, contents.ids
+                terms.append(f"tuple(map(id, c{i})) == d{i}" if held else f"not c{i}")
+        lines = ["def fast():", "    try:"]
+        for start in range(0, len(terms), 50):
+            lines.append(f"        if not ({' and '.join(terms[start : start + 50])}):")
+            lines.append("            return False")
+        lines += ["        return True", "    except Exception:", "        return False"]
+        exec("\n".join(lines), names)
+        self._fast = names["fast"]
+
+
+def source_key(source: Expression) -> Any:
+    """What tells a source of numbers from others."""
+    return source.place.key if isinstance(source, Looked) else source.number  # type: ignore[attr-defined]
+
+
+def _term(i: int, place: Place, before: Any, names: dict[str, Any]) -> str:
+    """The text that is true while a place holds the very same object."""
+    owner, name = place.owner, place.name
+    if isinstance(place, Cell):
+        if before is not MISSING:
+            return f"o{i}.cell_contents is v{i}"
+    elif isinstance(place, Item):
+        if isinstance(owner, dict):
+            return f"n{i} not in o{i}" if before is MISSING else f"o{i}[n{i}] is v{i}"
+        if before is not MISSING:
+            return f"o{i}[n{i}] is v{i}"
+    elif type(place) is Attribute and isinstance(name, str) and name.isidentifier() and before is not MISSING:
+        if isinstance(owner, ModuleType):
+            names[f"o{i}"] = own_attributes(owner)
+            return f"o{i}[n{i}] is v{i}" if name in names[f"o{i}"] else f"g{i}() is v{i}"
+        found = _as_python_finds(owner, name)
+        if found is before:
+            return f"o{i}.{name} is v{i}"
+        if (
+            not isinstance(owner, type)
+            and in_class(type(owner), name) is before
+            and _as_python_finds(type(owner), name) is before
+        ):
+            # a method: an instance could only hide it with an attribute of its own
+            names[f"o{i}"], names[f"e{i}"] = type(owner), own_attributes(owner)
+            return f"o{i}.{name} is v{i} and {name!r} not in e{i}"
+    names[f"g{i}"] = place.get
+    return f"g{i}() is v{i}"
+
+
+def _as_python_finds(owner: Any, name: str) -> Any:
+    """What `owner.name` gives where that runs no code of the user's; else MISSING."""
+    cls = type(owner)
+    if cls.__getattribute__ not in (object.__getattribute__, type.__getattribute__):
+        return MISSING
+    raw = in_class(owner, name) if isinstance(owner, type) else in_class(cls, name)
+    simple = (
+        raw is MISSING
+        or not hasattr(type(raw), "__get__")
+        or type(raw).__name__ in ("function", "member_descriptor", "staticmethod")
+    )
+    if not simple:
+        return MISSING
+    if raw is MISSING and name not in own_attributes(owner):
+        return MISSING
+    try:
+        return getattr(owner, name)
+    except Exception:
+        return MISSING
+
+
+def _changed(place: Place, before: Any, now: Any) -> str:
+    def shown(value: Any) -> str:
+        text = "nothing" if value is MISSING else f"a {type(value).__name__}"
+        if type(value) in (int, float, str, bool, type(None)):
+            text = repr(value)
+            text = text if len(text) <= 40 else text[:37] + "..."
+        return text
+
+    if shown(before) == shown(now):
+        return f"{place} is another {type(now).__name__} now"
+    return f"{place} was {shown(before)} and is {shown(now)} now"
+
+
+__all__ = ["CellType", "Reads"]

@@ -1,0 +1,451 @@
+"""Following the user's code while it is traced, instruction by instruction, to learn which values it reads and writes.
+
+`sys.settrace` tells of every function that begins. For the user's functions it then tells of every instruction, before it runs.
+A `Shadow` keeps beside the interpreter's stack another one with the same objects, as far as they can be known, and so sees whose
+attribute or item is read. Values of local variables are always known; results of calls are, where a Python function returned them.
+Where a value is not known it is `UNKNOWN`, and what is then read from it is looked for in everything that was seen.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import gc
+import sys
+from collections import deque
+from dataclasses import is_dataclass
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import jax
+
+from ...core.grad_mode import state as grad_state
+from ...core.host_numbers import HostNumber, Strict
+from ...core.tensor import Tensor
+from ...core.tracing import Untraceable
+from ...nn.modules.module import Module
+from .code import LIBRARY, STANDARD, kind_of_code
+from .instructions import HANDLERS
+from .places import MISSING, Attribute, own_attributes
+from .symbols import ATTRIBUTE, UNKNOWN
+
+
+class Instruction:
+    """One instruction: its handler, its argument, and how deep the stack is before it."""
+
+    __slots__ = ("arg", "depth", "handler", "name", "offset", "value")
+
+    def __init__(self, made: dis.Instruction, handler: Any, depth: int):
+        self.name, self.offset, self.arg, self.value = made.opname, made.offset, made.arg or 0, made.argval
+        self.handler, self.depth = handler, depth
+
+
+def _depths(code: CodeType, instructions: list[dis.Instruction]) -> dict[int, int]:
+    """How deep the stack is before each instruction."""
+    depths: dict[int, int] = {}
+    index = {ins.offset: i for i, ins in enumerate(instructions)}
+    pending = [(0, 0)]
+    generator = code.co_flags & 0x2A0  # generators begin with the value that was sent
+    entries = dis._parse_exception_table(code) if hasattr(dis, "_parse_exception_table") else []  # type: ignore[attr-defined]
+    pending += [(e.target, e.depth + 1 + bool(e.lasti)) for e in entries]
+    while pending:
+        offset, depth = pending.pop()
+        while offset in index and offset not in depths:
+            depths[offset] = depth
+            ins = instructions[index[offset]]
+            arg = ins.arg if ins.opcode >= dis.HAVE_ARGUMENT else None
+            jumps = ins.opcode in dis.hasjrel or ins.opcode in dis.hasjabs
+            if jumps:
+                pending.append((ins.argval, depth + dis.stack_effect(ins.opcode, arg, jump=True)))
+            if ins.opname in _ENDS:
+                break
+            if ins.opname != "PRECALL":  # Python 3.11 counts the arguments as gone here already
+                depth += dis.stack_effect(ins.opcode, arg, jump=False)
+            if ins.opname == "CALL" and "PRECALL" in dis.opmap:
+                depth -= ins.arg or 0
+            if ins.opname == "RETURN_GENERATOR":
+                depth = 1
+            following = index[offset] + 1
+            if following >= len(instructions):
+                break
+            offset = instructions[following].offset
+    del generator
+    return depths
+
+
+_ENDS = frozenset(
+    "RETURN_VALUE RETURN_CONST RAISE_VARARGS RERAISE JUMP_FORWARD JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT JUMP_ABSOLUTE".split()
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _table(code: CodeType) -> dict[int, Instruction]:
+    instructions = list(dis.get_instructions(code))
+    depths = _depths(code, instructions)
+    table: dict[int, Instruction] = {}
+    for i, ins in enumerate(instructions):
+        real = i
+        while instructions[real].opname == "EXTENDED_ARG":
+            real += 1
+        made = instructions[real]
+        table[ins.offset] = Instruction(made, HANDLERS.get(made.opname), depths.get(made.offset, -1))
+    return table
+
+
+class Shadow:
+    """One running function of the user's."""
+
+    __slots__ = ("after", "callee", "code", "fresh_local", "frame", "function", "keywords", "pending", "returned", "skip", "stack",
+                 "table", "watcher")  # fmt: skip
+
+    def __init__(self, watcher: Watcher, frame: FrameType, function: Any):
+        self.watcher = watcher
+        self.frame = frame
+        self.code = frame.f_code
+        self.function = function  # None if it could not be found
+        self.table = _table(frame.f_code)
+        self.stack: list[Any] = []
+        self.pending: Any = None  # code whose return value the top of the stack is, or True for any
+        self.returned: Any = None  # (code, value) of the last function that returned to this one
+        self.callee: Any = None  # what is being called now
+        self.keywords: tuple[str, ...] = ()
+        self.skip = -1  # the instruction that an EXTENDED_ARG has already stood for
+        self.fresh_local: str | None = None  # a variable that is about to get something that the function made
+        self.after: Any = None  # to be called when the instruction is done
+
+    def event(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "opcode":
+            try:
+                self._step(frame.f_lasti)
+            except Refused:
+                raise
+            except Exception as error:
+                self.watcher.refuse(f"an instruction that could not be followed ({type(error).__name__}: {error})")
+        elif event == "return":
+            if self.after is not None:
+                after, self.after = self.after, None
+                after()
+            self.watcher.leave(self, arg)
+        return self.event
+
+    def _step(self, offset: int) -> None:
+        stack = self.stack
+        if self.pending is not None:
+            if self.returned is not None and self.pending in (True, self.returned[0]) and stack:
+                stack[-1] = self.returned[1]
+            self.pending = None
+        self.returned = None
+        self.callee = None
+        if self.after is not None:
+            after, self.after = self.after, None
+            after()
+        if self.fresh_local is not None:
+            self.watcher.made(self.frame.f_locals.get(self.fresh_local))
+            self.fresh_local = None
+        ins = self.table[offset]
+        if ins.offset == self.skip:
+            self.skip = -1
+            return
+        self.skip = ins.offset if ins.offset != offset else -1
+        depth = ins.depth
+        if depth >= 0 and len(stack) != depth:
+            if len(stack) > depth:
+                del stack[depth:]
+            else:
+                stack.extend([UNKNOWN] * (depth - len(stack)))
+        if ins.handler is None:
+            stack[:] = [UNKNOWN] * len(stack)
+        else:
+            ins.handler(self, ins)
+
+    # --- what handlers use ----------------------------------------------------------------------------------------
+
+    def pop(self, count: int = 1) -> Any:
+        stack = self.stack
+        if count == 1:
+            return stack.pop() if stack else UNKNOWN
+        if count == 0:
+            return []
+        taken = stack[-count:]
+        del stack[-count:]
+        return [UNKNOWN] * (count - len(taken)) + taken
+
+    def push(self, value: Any = UNKNOWN) -> None:
+        self.stack.append(value)
+
+    def result_of(self, code: Any) -> None:
+        """The top of the stack is what the function with this code will return (True: the next that returns)."""
+        self.push(UNKNOWN)
+        self.pending = code
+
+    def local(self, name: str) -> Any:
+        return self.frame.f_locals.get(name, UNKNOWN)
+
+
+class Refused(BaseException):
+    """Ends a trace at something that a program cannot repeat. No user's code catches it by accident."""
+
+
+class Watcher:
+    """Follows the user's functions in this thread, between `start` and `stop`."""
+
+    def __init__(self, reads: Any, writes: Any):
+        self.reads = reads
+        self.writes = writes
+        self.shadows: dict[FrameType, Shadow] = {}
+        self.fresh: dict[int, Any] = {}  # objects that the function made, by id
+        self.loose: dict[str, None] = {}  # names that were read from values that are not known
+        self.loose_contents = False  # whether something that is not known was taken apart
+        self.lexical: dict[CodeType, Shadow] = {}  # code of inner functions -> the function in which it stands
+        self.refused: Untraceable | None = None
+        self.arguments: dict[int, Any] = {}  # containers that stand for the caller's, and the way to these, by id
+        self.attribute_tables: dict[int, Any] = {}  # `__dict__`s of objects that were there before
+
+    def begin(self, function: Any, leaves: list[Any], call: Any) -> None:
+        """Take down what the trace begins with: the function, and the caller's objects."""
+        for leaf in leaves:
+            if not isinstance(leaf, Tensor):
+                self.reads.see(leaf)
+        stack: list[tuple[Any, tuple[Any, ...]]] = [(call[0], (0,)), (call[1], (1,))]
+        while stack:
+            value, path = stack.pop()
+            is_record = is_dataclass(value) and not isinstance(value, type) and id(value) not in self.reads.old
+            if len(path) > 1 and (isinstance(value, (list, dict, deque)) or is_record):
+                self.arguments[id(value)] = value, path
+                self.writes.given[id(value)] = value
+                self.made(value)
+            if isinstance(value, (list, tuple, deque)):
+                stack += [(part, (*path, i)) for i, part in enumerate(value)]
+            elif isinstance(value, dict):
+                stack += [(part, (*path, key)) for key, part in value.items()]
+            elif is_record and hasattr(value, "__dict__"):
+                stack += [(part, (*path, ATTRIBUTE, name)) for name, part in vars(value).items()]
+        for found in _unwrapped(function):
+            if isinstance(found, functools.partial):
+                for part in (*found.args, *found.keywords.values()):
+                    self.reads.see(part)
+            elif isinstance(found, MethodType):
+                self.reads.see(found.__self__)
+                if isinstance(found.__func__, FunctionType):
+                    self.reads_of_function(found.__func__)
+            elif isinstance(found, FunctionType):
+                self.reads_of_function(found)
+        self.root = function
+
+    def is_traced(self, tensor: Tensor) -> bool:
+        """Whether a tensor was made in the trace, or stands for an argument."""
+        return isinstance(tensor._storage.value, jax.core.Tracer)
+
+    def start(self) -> None:
+        self._previous = sys.gettrace()
+        sys.settrace(self._call)
+
+    def stop(self) -> None:
+        sys.settrace(self._previous)
+        self.shadows.clear()
+        self.lexical.clear()
+
+    def look_for_loose(self) -> None:
+        """What was read from values that could not be followed is read from all that could be these values."""
+        if self.loose_contents:
+            for contents in list(self.reads.contents.values()):
+                self.reads.deep(contents.container)
+        for name in self.loose:
+            for thing in list(self.reads.old.values()):
+                own = own_attributes(thing) if not isinstance(thing, (Tensor, type, ModuleType)) else {}
+                if name in own and not (isinstance(thing, dict) or self.writes.is_written(Attribute(thing, name))):
+                    self.reads.place(Attribute(thing, name), own[name])
+
+    def walked(self, module: Any) -> None:
+        """A library's function looks through a module: what it consists of matters."""
+        trace = grad_state.trace
+        for part in module.modules():
+            trace.reached[part] = None
+
+    def refuse(self, what: str) -> None:
+        """End the trace: the code does what a program cannot do at each call."""
+        if self.refused is None:
+            self.refused = Untraceable(what)
+        raise Refused(what)
+
+    def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
+        code = frame.f_code
+        if code.co_name == "__init__" and code.co_argcount:
+            self.made(frame.f_locals.get(code.co_varnames[0]))
+        kind = kind_of_code(code, frame.f_globals)
+        back = frame.f_back
+        caller = self.shadows.get(back) if back is not None else None
+        if kind == LIBRARY or (kind == STANDARD and caller is None):
+            if caller is None:
+                return None
+            frame.f_trace_lines = False
+            return _Returning(caller, code).event
+        if frame in self.shadows:  # a generator that goes on
+            return self.shadows[frame].event
+        function = self._function_of(frame, caller)
+        shadow = self.shadows[frame] = Shadow(self, frame, function)
+        self._enter(shadow, caller)
+        frame.f_trace_lines = False
+        frame.f_trace_opcodes = True
+        return shadow.event
+
+    def leave(self, shadow: Shadow, value: Any) -> None:
+        back = shadow.frame.f_back
+        caller = self.shadows.get(back) if back is not None else None
+        if caller is not None:
+            caller.returned = shadow.code, value
+        if not shadow.code.co_flags & 0x2A0:
+            self.shadows.pop(shadow.frame, None)
+
+    def _enter(self, shadow: Shadow, caller: Shadow | None) -> None:
+        function = shadow.function
+        if function is not None and id(function) not in self.fresh:
+            self.reads_of_function(function)
+        code = shadow.code
+        if caller is None and code.co_argcount and function is None:
+            first = shadow.frame.f_locals.get(code.co_varnames[0])
+            if hasattr(first, "_parameters") or hasattr(first, "param_groups"):
+                self.reads.see(first)
+
+    def reads_of_function(self, function: FunctionType) -> None:
+        """A function is its code and its defaults, which can be replaced."""
+        self.reads.see(function)
+        for name in ("__code__", "__defaults__", "__kwdefaults__"):
+            self.read(Attribute(function, name))
+        if function.__kwdefaults__:
+            self.reads.content(function.__kwdefaults__)
+
+    def _function_of(self, frame: FrameType, caller: Shadow | None) -> Any:
+        """The function object that a frame runs, if it can be found; whoever is its `self` was there before, or is fresh."""
+        code = frame.f_code
+        candidates: list[Any] = []
+        if caller is not None:
+            candidates.append(caller.callee)
+        elif frame.f_back is not None:
+            near = list(frame.f_back.f_locals.values())
+            candidates += [self.root, *near]
+            candidates += [value.__dict__.get("forward") for value in near if isinstance(value, Module)]
+        for candidate in candidates:
+            for found in _unwrapped(candidate):
+                if isinstance(found, MethodType):
+                    if getattr(found.__func__, "__code__", None) is code:
+                        if not isinstance(found.__self__, (Tensor, type)):
+                            self.known(found.__self__)
+                        return found.__func__
+                elif isinstance(found, FunctionType) and found.__code__ is code:
+                    return found
+        if code.co_argcount:
+            first = frame.f_locals.get(code.co_varnames[0], UNKNOWN)
+            for base in type(first).__mro__:
+                raw = type.__getattribute__(base, "__dict__").get(code.co_name)
+                raw = raw.fget if isinstance(raw, property) else getattr(raw, "__func__", raw)
+                raw = getattr(raw, "func", raw)
+                if getattr(raw, "__code__", None) is code:
+                    if caller is None and not isinstance(first, Tensor):
+                        self.known(first)
+                    return raw
+        return self._referring(frame) if code.co_freevars and code not in self.lexical else None
+
+    def _referring(self, frame: FrameType) -> Any:
+        """The function whose code and variables a frame has, among all that there are."""
+        code, scope = frame.f_code, frame.f_locals
+        for found in gc.get_referrers(code):
+            if isinstance(found, FunctionType) and found.__closure__ is not None:
+                cells = zip(code.co_freevars, found.__closure__, strict=True)
+                if all(_content(cell) is scope.get(name, MISSING) for name, cell in cells):
+                    return found
+        return None
+
+    def outside(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Call a function that remembers its results before the trace does, so that it does not remember traced values.
+
+        What it remembers is what it gives from then on, whatever it has read.
+        """
+        given = (*args, *kwargs.values())
+        for value in given:
+            if isinstance(value, HostNumber):
+                raise Strict(value.expression, never=True)
+        if any(value is UNKNOWN or isinstance(value, Tensor) for value in given):
+            self.refuse(
+                "it calls a function that remembers its results (functools.lru_cache) with what is being traced"
+            )
+        tracer, trace = sys.gettrace(), grad_state.trace
+        sys.settrace(None)
+        grad_state.trace = None
+        try:
+            with jax.ensure_compile_time_eval():
+                function(*args, **kwargs)
+        except Exception:
+            pass  # the trace itself will meet the error
+        finally:
+            grad_state.trace = trace
+            sys.settrace(tracer)
+
+    def known(self, thing: Any) -> None:
+        """An object of the user's that code reaches: it was there before unless the trace made it."""
+        if id(thing) not in self.fresh and not isinstance(thing, (list, dict, set, tuple)):
+            self.reads.see(thing)
+
+    def made(self, thing: Any) -> None:
+        """Note an object that the function has made."""
+        if thing is not None and id(thing) not in self.reads.old:
+            self.fresh[id(thing)] = thing
+
+    def is_old(self, thing: Any) -> bool:
+        """Whether an object was there before the trace."""
+        return id(thing) in self.reads.old and id(thing) not in self.fresh
+
+    def read(self, place: Any) -> Any:
+        """The value in a place; the program depends on it unless the function itself has put it there."""
+        value = place.get()
+        if id(place.owner) in self.writes.away:
+            self.refuse(
+                "it looks at what a scheduler's step changes, after that step: the compiled function makes the step after its run"
+            )
+        if self.is_old(place.owner) and not self.writes.is_written(place):
+            self.reads.place(place, value)
+        return value
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return MISSING
+
+
+class _Returning:
+    """Takes down what a library's function returns to the user's."""
+
+    __slots__ = ("caller", "code")
+
+    def __init__(self, caller: Shadow, code: CodeType):
+        self.caller, self.code = caller, code
+
+    def event(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "return":
+            self.caller.returned = self.code, arg
+        return self.event
+
+
+def _unwrapped(candidate: Any) -> list[Any]:
+    """A callable, and what it stands for."""
+    found, seen = [candidate], 0
+    while found and seen < 20:
+        seen += 1
+        last = found[-1]
+        if isinstance(last, functools.partial):
+            found.append(last.func)
+        elif isinstance(last, (FunctionType, MethodType)) or last is None or isinstance(last, (type, Tensor)):
+            break
+        elif isinstance(last, (list, tuple)) and len(last) < 50:
+            return [*found, *(part for part in last if callable(part))]
+        else:
+            call = getattr(type(last), "__call__", None)
+            if isinstance(call, FunctionType) and not hasattr(last, "_parameters"):
+                found.append(MethodType(call, last))
+            break
+    return found
+
+
+__all__ = ["Refused", "Shadow", "Watcher"]

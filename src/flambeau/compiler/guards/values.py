@@ -1,0 +1,117 @@
+"""The one comparer of values: whether what a place holds now is, for a program, what it held at the trace."""
+
+from __future__ import annotations
+
+import enum
+import math
+import struct
+from array import array
+from collections import deque
+from types import MappingProxyType, MethodType
+from typing import Any
+
+import numpy as np
+
+from ...core.tensor import Tensor
+
+PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range))
+
+
+def is_number(value: Any) -> bool:
+    """An int or a float of Python's own (no bool): what a program may take as an input."""
+    return type(value) is int or type(value) is float
+
+
+def same(before: Any, now: Any) -> bool:
+    """Plain values and tuples of them by value (0.0 and -0.0 differ, nan is nan, 1 and True differ); others by identity.
+
+    What mutable containers hold is a matter of their contents' own guards.
+    """
+    if before is now:
+        return True
+    kind = type(before)
+    if kind is not type(now):
+        return False
+    if kind is float:
+        return struct.pack("d", before) == struct.pack("d", now) or (math.isnan(before) and math.isnan(now))
+    if kind is complex:
+        return struct.pack("dd", before.real, before.imag) == struct.pack("dd", now.real, now.imag)
+    if kind in PLAIN:
+        return before == now
+    if kind is tuple or (isinstance(before, tuple) and hasattr(kind, "_fields")):
+        return len(before) == len(now) and all(map(same, before, now))
+    if kind is slice:
+        return same((before.start, before.stop, before.step), (now.start, now.stop, now.step))
+    if kind is frozenset:
+        return before == now and all(type(v) in PLAIN for v in before)
+    if kind is MethodType:  # made anew at each look
+        return before.__func__ is now.__func__ and before.__self__ is now.__self__
+    if isinstance(before, np.generic):
+        return before.dtype == now.dtype and before.tobytes() == now.tobytes()
+    if isinstance(before, np.dtype):
+        return before == now
+    return False
+
+
+def _keys_and_values(container: Any) -> tuple[Any, ...]:
+    if isinstance(container, (dict, MappingProxyType)):
+        return (*container.keys(), *container.values())
+    return tuple(container)
+
+
+class Contents:
+    """What a container (list, dict, set, deque, NumPy array) held at the trace: kept, and compared at each call."""
+
+    __slots__ = ("container", "held", "ids")
+
+    def __init__(self, container: Any, held: Any = None):
+        self.container = container
+        source = container if held is None else held
+        if is_buffer(source):
+            self.held: Any = _bytes(source)
+            self.ids: Any = None
+        elif isinstance(source, set):
+            self.held, self.ids = source.copy(), None
+        else:
+            self.held = _keys_and_values(source)
+            self.ids = tuple(map(id, self.held))
+
+    def holds(self) -> bool:
+        container = self.container
+        if self.ids is None:
+            if isinstance(container, set):
+                return container == self.held
+            return _bytes(container) == self.held
+        now = _keys_and_values(container)
+        if tuple(map(id, now)) == self.ids:
+            return True
+        if len(now) != len(self.held) or not all(map(same, self.held, now)):
+            return False
+        self.held, self.ids = now, tuple(map(id, now))
+        return True
+
+    def __str__(self) -> str:
+        return f"what a {type(self.container).__name__} holds"
+
+
+def _bytes(buffer: Any) -> Any:
+    if not isinstance(buffer, np.ndarray):
+        return type(buffer), bytes(buffer)
+    if buffer.dtype.hasobject:
+        return buffer.shape, buffer.dtype, tuple(map(id, buffer.ravel().tolist())), buffer.tolist()
+    return buffer.shape, buffer.dtype, buffer.tobytes()
+
+
+def is_container(value: Any) -> bool:
+    """Whether a value can change while it stays the same object, and is compared by what it holds."""
+    return isinstance(value, (list, dict, set, deque)) or is_buffer(value)
+
+
+def is_buffer(value: Any) -> bool:
+    """Whether a value is memory with numbers in it, which is compared byte by byte."""
+    return isinstance(value, (np.ndarray, bytearray, array))
+
+
+def is_atom(value: Any) -> bool:
+    """Whether a value has no parts that could change."""
+    return type(value) in PLAIN or isinstance(value, (Tensor, type, enum.Enum, np.generic, np.dtype))

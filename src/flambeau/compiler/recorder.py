@@ -1,0 +1,301 @@
+"""The recorder: the overlay that a trace puts in place of storages, gradients, the tape and Python's own objects."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax._src.lax.lax import _convert_element_type
+
+from ..core.host_numbers import HostNumber
+from ..core.tape import _count
+from ..core.tracing import HostValue, Untraceable
+from ..nn.modules.module import Module
+from ..nn.parameter import Parameter
+from .effects import Writes
+from .guards.places import Attribute, Item
+from .guards.reads import Reads
+from .guards.shadow import Watcher
+
+
+class Recorder:
+    """The overlay of one trace.
+
+    `sources` are the inputs that were found: a tensor whose storage is read at each call, or a `HostValue`. Each has an
+    array of its own that stands for it as a constant of the trace, so that two storages that happen to hold one array
+    remain two inputs.
+    """
+
+    def __init__(self) -> None:
+        self.sources: dict[int, tuple[Any, Any]] = {}  # id(array that stands for it) -> (that array, source)
+        self.values: dict[Any, Any] = {}  # storage -> its value at this point of the trace
+        self.owners: dict[Any, Any] = {}  # storage -> the tensor through which it was found
+        self.written: dict[Any, None] = {}  # storages, in the order of their first write
+        self.together: list[list[Any]] = []  # tensors that hold one array, and are one input
+        self.grads: dict[Any, Any] = {}  # tensor -> its `.grad` before the trace
+        self.grads_read: dict[Any, bool] = {}  # tensor -> whether its `.grad` was None when first read
+        self.edges: dict[Any, Any] = {}  # tensor -> its place on the tape before the trace
+        self.reads = Reads()
+        self.writes = Writes(self.reads)
+        self.watcher = Watcher(self.reads, self.writes)
+        self.stand_ins: dict[int, Any] = {}  # tensors that stand for arguments, by id
+        self.strided: dict[int, Any] = {}  # those of them whose arguments are not contiguous
+        self.number_inputs: dict[int, Any] = {}  # id of an expression -> (the expression, the traced value of it)
+        self.guards: list[tuple[Callable[[], Any], Any, str]] = []
+        self.modules: dict[Any, None] = {}  # those that were called
+        self.reached: dict[Any, None] = {}  # those whose parts were looked up
+        self.optimizers: dict[Any, Any] = {}  # those that made a step -> their state before
+        self.generators: dict[Any, Any] = {}  # random generators that were drawn from -> their state before
+        self.drawing = False  # whether a host value is being computed
+        self.notes: list[list[Any]] = []  # lists that take down the host values, to repeat them
+        self.again: Iterator[Any] | None = None  # host values that are to come once more
+        self.once = False  # whether the first call of an optimizer's step was seen, which is unlike the later ones
+        self.undo: list[Callable[[], None]] = []
+        self.reads.make_input = self.number_input
+        self.start = next(_count)  # nodes of the tape with a smaller number are not of this trace
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def read(self, tensor: Any) -> Any:
+        """The value of a tensor's whole storage."""
+        storage = tensor._storage
+        found = self.values.get(storage)
+        if found is None:
+            found = storage.value
+            if not isinstance(found, jax.core.Tracer):
+                self.owners[storage] = tensor
+                found = self.values[storage] = self._input(found, tensor)
+        return found
+
+    def _input(self, value: Any, source: Any) -> Any:
+        with jax.ensure_compile_time_eval():
+            shards = [shard.data for shard in value.addressable_shards]
+            stands = jax.make_array_from_single_device_arrays(value.shape, value.sharding, shards)
+        self.sources[id(stands)] = (stands, source)
+        return jnp.array(stands, copy=True)  # a traced value, as all inside the trace are
+
+    def hold_one(self, tensors: list[Any]) -> bool:
+        """Make whole tensors that hold one array one input, for as long as they do. False if they hold several."""
+        storages = [tensor._storage for tensor in tensors]
+        if any(s in self.values for s in storages):
+            first = self.values.get(storages[0])
+            return all(self.values.get(s) is first for s in storages)
+        value = storages[0].value
+        if isinstance(value, jax.core.Tracer) or not all(s.value is value for s in storages):
+            return False
+        found = self.read(tensors[0])
+        for tensor, storage in zip(tensors, storages, strict=True):
+            self.values[storage] = found
+            self.owners[storage] = tensor
+        self.together.append(tensors)
+        return True
+
+    def write(self, storage: Any, value: Any, tensor: Any) -> None:
+        """Replace a storage's value within the trace."""
+        if storage not in self.values:
+            if isinstance(storage.value, jax.core.Tracer):
+                storage.set(value)
+                return
+            self.read(tensor)  # so that it is known as an input, even if it is wholly overwritten
+        self.values[storage] = value
+        self.written[storage] = None
+
+    def host(self, draw: Callable[[], Any]) -> Any:
+        """A value that is computed on the host at every call (a random key, a learning rate), as an input."""
+        value = self._new_host(draw) if self.again is None else next(self.again)
+        for note in self.notes:
+            note.append(value)
+        return value
+
+    def _new_host(self, draw: Callable[[], Any]) -> Any:
+        self.drawing = True
+        try:
+            pending = np.asarray(draw())
+        finally:
+            self.drawing = False
+        with jax.ensure_compile_time_eval():
+            stands = jax.device_put(pending)
+        self.sources[id(stands)] = (stands, HostValue(draw, pending))
+        return jnp.array(stands, copy=True)
+
+    @contextlib.contextmanager
+    def noting(self, note: list[Any]) -> Iterator[None]:
+        """Append the host values that are used meanwhile to a list."""
+        self.notes.append(note)
+        try:
+            yield
+        finally:
+            self.notes.remove(note)
+
+    @contextlib.contextmanager
+    def repeating(self, note: list[Any]) -> Iterator[None]:
+        """Use those host values again, in their order."""
+        before, self.again = self.again, iter(note)
+        try:
+            yield
+        finally:
+            self.again = before
+
+    def keep_generator(self, generator: Any, distribution: str) -> None:
+        """Note that a random generator is about to be drawn from.
+
+        Raises Untraceable if it is not for a host value: the numbers would be the same ones at each call.
+        """
+        if not self.drawing:
+            raise Untraceable(
+                f"these random numbers ({distribution}) are made in several steps on the host, which a compiled function "
+                "cannot repeat: make them outside and pass them in, or use fullgraph=False"
+            )
+        if generator not in self.generators:
+            self.generators[generator] = generator.get_state_bytes()
+
+    # --- gradients and tape ---------------------------------------------------------------------------------------
+
+    def read_grad(self, tensor: Any) -> None:
+        """Note that a `.grad` is looked at."""
+        if tensor not in self.grads:
+            self.grads[tensor] = tensor._grad
+            self.grads_read[tensor] = tensor._grad is None
+
+    def write_grad(self, tensor: Any) -> None:
+        """Note that a `.grad` is about to be replaced."""
+        self.grads.setdefault(tensor, tensor._grad)
+
+    def keep_edge(self, tensor: Any) -> None:
+        """Note that a tensor's place on the tape is about to change."""
+        self.edges.setdefault(tensor, (tensor._edge, tensor._edge_version, tensor._base))
+
+    def look_at_strides(self, tensor: Any) -> None:
+        """Raises Untraceable for an argument that is no contiguous tensor: in the trace it is one."""
+        if id(tensor) in self.strided:
+            raise Untraceable(
+                "it asks for the strides of an argument that is not contiguous; give it argument.contiguous()"
+            )
+
+    def keep_memory(self, tensor: Any) -> None:
+        """Note that a tensor is about to look into another storage."""
+        if id(tensor) in self.stand_ins:
+            raise Untraceable("it gives an argument other memory (`x.data = ...`): write into it with copy_ instead")
+        self.undo.append(functools.partial(_look_into, tensor, tensor._storage, tensor._view))
+
+    # --- Python's own objects -------------------------------------------------------------------------------------
+
+    def keep_entry(self, module: Any, name: str, value: Any) -> None:
+        """Note that a module's attribute or buffer is about to be replaced."""
+        own = module.__dict__
+        if id(module) in self.watcher.fresh:
+            return
+        if name in own["_parameters"] or name in own["_modules"] or isinstance(value, (Module, Parameter)):
+            raise Untraceable(
+                f"it gives {type(module).__name__} a parameter or child module ({name!r}): register these outside"
+            )
+        self.keep_place(Item(own["_buffers"], name) if name in own["_buffers"] else Attribute(module, name))
+
+    def keep_table(self, module: Any, table: str, name: str) -> None:
+        """Note that an entry of one of a module's tables is about to be set."""
+        if id(module) in self.watcher.fresh:
+            return
+        if table != "_buffers":
+            raise Untraceable(
+                f"it gives {type(module).__name__} a parameter or child module ({name!r}): register these outside"
+            )
+        self.keep_place(Item(module.__dict__[table], name))
+
+    def keep_place(self, place: Any) -> None:
+        self.reads.see(place.owner)
+        self.writes.put(place)
+
+    def option(self, group: dict[str, Any], name: str, value: Any) -> Any:
+        """An optimizer's option, if it is no matter of the host at each call: a traced value or constant; else None."""
+        if id(group) in self.writes.away:
+            raise Untraceable(
+                "an optimizer makes a step after a scheduler's step, which the program makes after its run"
+            )
+        if isinstance(value, HostNumber):
+            return value.as_input()
+        return value if self.writes.is_written(Item(group, name)) else None
+
+    def defer(self, function: Callable[..., Any], args: Any, kwargs: Any, touched: list[Any]) -> None:
+        """Have a call made after each run, instead of now. The objects `touched` are not to be looked at until then."""
+        self.writes.defer(function, args, kwargs, touched)
+
+    def number_input(self, number: HostNumber) -> Any:
+        """A traced value that is this Python number at each call."""
+        key = id(number.expression)
+        if key not in self.number_inputs:
+            if isinstance(number.plain, int) and not -(2**63) <= number.plain < 2**63:
+                return number.settle()
+            with jax.ensure_compile_time_eval():
+                stands = jax.device_put(np.asarray(number.plain))
+            self.sources[id(stands)] = stands, NumberValue(number.expression)
+            traced = _as_python_number(jnp.array(stands, copy=True))
+            self.number_inputs[key] = number.expression, traced
+        return self.number_inputs[key][1]
+
+    def keep_state(self, table: Any, name: Any, value: Any) -> None:
+        """Note that an optimizer's step reads a piece of its state."""
+        place = Item(table, name)
+        if not self.writes.is_written(place):
+            self.reads.see(table)
+            self.reads.place(place, value)
+
+    def keep_optimizer(self, optimizer: Any) -> None:
+        """Note that an optimizer is about to make a step."""
+        if optimizer not in self.optimizers:
+            self.optimizers[optimizer] = {k: dict(v) for k, v in optimizer.state.items() if isinstance(v, dict)}
+
+    def restore(self) -> None:
+        """Put gradients, tape and replaced attributes back as they were before the trace."""
+        for tensor, grad in self.grads.items():
+            tensor._grad = grad
+        for tensor, (edge, version, base) in self.edges.items():
+            tensor._edge, tensor._edge_version, tensor._base = edge, version, base
+        self.writes.undo()
+
+    def give_up(self) -> None:
+        """Take back what a failed trace has left: state that optimizers began, random numbers that were drawn."""
+        for optimizer, before in self.optimizers.items():
+            state = optimizer.state
+            for key in list(state):
+                if key not in before:
+                    del state[key]
+                elif isinstance(state[key], dict):
+                    state[key].clear()
+                    state[key].update(before[key])
+        for generator, held in self.generators.items():
+            generator.set_state_bytes(held)
+        for undo in reversed(self.undo):
+            undo()
+
+    # --- what the program depends on ------------------------------------------------------------------------------
+
+    def guard(self, look: Callable[[], Any], what: str) -> None:
+        """Note that the program holds only while `look()` gives what it gives now."""
+        self.guards.append((look, look(), what))
+
+
+class NumberValue:
+    """A program's input that is computed from Python's numbers at each call."""
+
+    __slots__ = ("expression",)
+
+    def __init__(self, expression: Any):
+        self.expression = expression
+
+    def __call__(self, given: Any) -> Any:
+        return np.asarray(self.expression.value(given))
+
+
+def _as_python_number(value: Any) -> Any:
+    """A traced value that promotes as a Python number does."""
+    return _convert_element_type(value, weak_type=True)
+
+
+def _look_into(tensor: Any, storage: Any, view: Any) -> None:
+    tensor._storage, tensor._view = storage, view
+    tensor._cache, tensor._cache_version = None, -1

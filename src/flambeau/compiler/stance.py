@@ -1,0 +1,47 @@
+"""How compiled functions behave now, whatever they were told when they were made: `torch.compiler.set_stance`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile")
+
+
+class _Stance:
+    value = "default"
+
+
+stance = _Stance()
+
+
+class set_stance:
+    """From now on, or in a `with` block or a decorated function: "default"; "force_eager" runs everything uncompiled;
+    "eager_on_recompile" uses the programs that there are, "fail_on_recompile" raises RuntimeError where there is none.
+    """
+
+    def __init__(self, name: str, *, skip_guard_eval_unsafe: bool = False, force_backend: Any = None):
+        if name not in STANCES:
+            raise RuntimeError(f"invalid torch.compile stance '{name}': it is one of {', '.join(STANCES)}")
+        if skip_guard_eval_unsafe or force_backend is not None:
+            raise NotImplementedError("set_stance: skip_guard_eval_unsafe and force_backend have no meaning here")
+        self.name = name
+        self.before = stance.value
+        stance.value = name
+
+    def __enter__(self) -> None:
+        stance.value = self.name
+
+    def __exit__(self, *exc: object) -> None:
+        stance.value = self.before
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        stance.value = self.before
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with set_stance(self.name):
+                return function(*args, **kwargs)
+
+        return run
