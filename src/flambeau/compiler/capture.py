@@ -17,7 +17,7 @@ from ..core.grad_mode import state as grad_state
 from ..core.host_numbers import HostNumber
 from ..core.storage import Storage
 from ..core.tape import AccumulateGrad, OperatorNode
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor, blank, wrap
 from ..core.tracing import MISSING, Untraceable
 from .effects import Deferred, Mutation
 from .guards.modules import GlobalHooks, Groups, Leaf, Parts
@@ -234,10 +234,7 @@ class Capture:
             made = known.get(id(tensor))
             if made is None:
                 storage, dense = storages[tensor._storage]
-                made = known[id(tensor)] = object.__new__(type(tensor))
-                made._storage = storage
-                if not dense:
-                    made._view = tensor._view
+                made = known[id(tensor)] = blank(type(tensor), storage, None if dense else tensor._view)
                 if tensor.requires_grad:
                     made.requires_grad_()
             self.stand_ins.append(made)

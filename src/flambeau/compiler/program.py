@@ -17,7 +17,7 @@ from ..core.grad_mode import state as grad_state
 from ..core.storage import Storage
 from ..core.tape import AccumulateGrad
 from ..core.tape import Program as ArrayProgram
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor, blank, wrap
 from ..core.tracing import HostValue, structure
 from .capture import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Capture, Effect, Recipe, spent
 from .guards.modules import fingerprint
@@ -347,16 +347,16 @@ class TracedProgram:
         made: list[Any] = [None] * len(self.recipes)
         for i, recipe, plain in self.steps:
             if plain:
-                made[i] = tensor = _new(Tensor)
-                tensor._storage = storage = _new(Storage)
+                storage = _new(Storage)
                 storage.value = outputs[recipe.what]
                 storage.version = 0
+                made[i] = blank(Tensor, storage)
             else:
                 made[i] = self._make(recipe, made, tensors, outputs, node)
         for tensor, pack, place in self.packed_grads:
-            tensor._grad = grad = _new(Tensor)
-            grad._storage = storage = _new(PackedStorage)
+            storage = _new(PackedStorage)
             storage.host = (packs[pack], place, 0)  # type: ignore[assignment]
+            tensor._grad = blank(Tensor, storage)
         for tensor, recipe_number in self.loose_grads:
             tensor._grad = None if recipe_number is None else made[recipe_number]
         if self.argument_grads:
@@ -403,11 +403,9 @@ class TracedProgram:
         if kind is MADE:
             tensor = wrap(outputs[recipe.what])
         else:
-            tensor = _new(Tensor)
             root_kind, root = recipe.what
             root = root if root_kind is SAME else tensors[root] if root_kind is ARGUMENT else made[root]
-            tensor._storage = root._storage
-            tensor._view = recipe.view
+            tensor = blank(Tensor, root._storage, recipe.view)
         if recipe.cls is not Tensor:
             tensor.__class__ = recipe.cls
         if recipe.dead:

@@ -442,6 +442,18 @@ _INTERNAL = frozenset(
 )  # fmt: skip
 
 
+def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
+    """A new tensor of this class that looks into `storage`, off the tape. The one place that fills the slots."""
+    made = _new(cls)
+    made._storage = storage
+    made._view = view
+    made._base = made._edge = made._cache = made._grad = None
+    made._edge_version = 0
+    made._cache_version = -1
+    made._retains_grad = False
+    return made
+
+
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, state: dict[str, Any]) -> Any:
     made = _new(cls)
     made._repoint(from_host(array.copy(), devices.CPU))
