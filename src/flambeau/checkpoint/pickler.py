@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.geometry import contiguous_strides
 from ..core.storage import Storage
-from ..core.tensor import _INTERNAL, Tensor
+from ..core.tensor import Tensor
 from . import names, rebuild
 from .storages import STORAGE_TYPES, UNTYPED, StorageType, TypedStorage, UntypedStorage
 
@@ -114,7 +114,7 @@ def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
     from ..nn.parameter import Parameter
 
     kind = type(tensor)
-    state = {name: value for name, value in tensor.__dict__.items() if name not in _INTERNAL}
+    state = dict(tensor.__dict__)
     if kind is Parameter:
         parts: tuple[Any, ...] = (_Bare(tensor.detach()), tensor.requires_grad, OrderedDict())
         if state:

@@ -12,17 +12,14 @@ from .devices import device
 from .geometry import Geometry
 from .grad_mode import no_grad
 from .storage import Storage
-from .tensor import Tensor, wrap
+from .tensor import Tensor, blank, wrap
 
 _new = object.__new__
 
 
 def _flat(cell: Storage) -> Tensor:
     """All of a cell's elements as one dimension, off the tape."""
-    made = _new(Tensor)
-    made._storage = cell
-    made._view = Geometry((int(np.prod(cell.shape)),), (1,), 0)
-    return made
+    return blank(Tensor, cell, Geometry((int(np.prod(cell.shape)),), (1,), 0))
 
 
 class _Memory:

@@ -24,7 +24,7 @@ from .return_types import return_type
 from .signature import PYTHON_NUMBERS, SYNONYMS, Signature, unpack
 from .storage import Storage
 from .tape import OperatorNode, Program, camel, is_differentiable
-from .tensor import Tensor, wrap
+from .tensor import Tensor, blank, wrap
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
 Array = Any
@@ -335,12 +335,10 @@ def _lift(op: Operator) -> Callable[..., Any]:
             return _record(op, program, arrays, dynamic, out)
         if isinstance(out, tuple):
             return _wrap_all(op, out)
-        made = _new(Tensor)
         storage = _new(Storage)
         storage.value = out
         storage.version = 0
-        made._storage = storage
-        return made
+        return blank(Tensor, storage)
 
     call.operator = op  # type: ignore[attr-defined]
     return call

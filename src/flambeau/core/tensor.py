@@ -28,15 +28,20 @@ class Tensor:
     the place on the tape; a view of another tensor has `_base` and takes its edge anew when the base has changed.
     """
 
+    # an instance's `__dict__` is the user's. Whoever makes one by `object.__new__` sets every slot: see `blank`
+    __slots__ = (
+        "_storage", "_view", "_base", "_edge", "_edge_version", "_cache", "_cache_version", "_grad", "_retains_grad",
+        "__dict__", "__weakref__",
+    )  # fmt: skip
     _storage: Storage
-    _view: Geometry | None = None
-    _base: Tensor | None = None
-    _edge: Edge | None = None
-    _edge_version = 0  # of a base: how often its edge was replaced; of a view: at which of these its edge was made
-    _cache: Any = None
-    _cache_version = -1
-    _grad: Tensor | None = None
-    _retains_grad = False
+    _view: Geometry | None
+    _base: Tensor | None
+    _edge: Edge | None
+    _edge_version: int  # of a base: how often its edge was replaced; of a view: at which of these its edge was made
+    _cache: Any
+    _cache_version: int
+    _grad: Tensor | None
+    _retains_grad: bool
     __array_priority__ = 1000
     __hash__ = object.__hash__  # __eq__ is elementwise
 
@@ -82,9 +87,7 @@ class Tensor:
     @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
         """An instance of `cls` that shares `data`'s memory and is a leaf of its own on the tape."""
-        made = _new(cls)
-        made._storage = data._storage
-        made._view = data._view
+        made = blank(cls, data._storage, data._view)
         if require_grad:
             made.requires_grad_()
         return made
@@ -178,9 +181,7 @@ class Tensor:
 
     def _look(self, g: Geometry, name: str, relative: Geometry | None = None) -> Tensor:
         """A view of this tensor with the geometry `g`. `relative` is `g` as seen from this tensor's own values."""
-        made = _new(Tensor)
-        made._storage = self._storage
-        made._view = g
+        made = blank(Tensor, self._storage, g)
         edge = self._edge
         if edge is not None or self._base is not None:
             edge = self._tape_edge()
@@ -199,10 +200,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
-        made = _new(Tensor)
-        made._storage = self._storage
-        made._view = self._view
-        return made
+        return blank(Tensor, self._storage, self._view)
 
     @property
     def data(self) -> Tensor:
@@ -404,8 +402,7 @@ class Tensor:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support pickling; use .detach() first"
             )
-        state = {k: v for k, v in self.__dict__.items() if k not in _INTERNAL}
-        return _rebuild, (type(self), np.asarray(self._array), edge is not None, state)
+        return _rebuild, (type(self), np.asarray(self._array), edge is not None, self.__dict__)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if id(self) in memo:
@@ -418,18 +415,15 @@ class Tensor:
             )
         from copy import deepcopy
 
-        made = _new(type(self))
-        memo[id(self)] = made
+        made = memo[id(self)] = blank(type(self), self._storage, self._view)
         # storages are copied once, so that what shared memory shares it in the copy too
         key = ("flambeau storage", id(self._storage))
         storage = memo.get(key)  # type: ignore[call-overload]
         if storage is None:
             storage = memo[key] = Storage(self._storage.value)  # type: ignore[index]
         made._storage = storage
-        made._view = self._view
         for name, value in self.__dict__.items():
-            if name not in _INTERNAL:
-                made.__dict__[name] = deepcopy(value, memo)
+            made.__dict__[name] = deepcopy(value, memo)
         if self._grad is not None:
             made._grad = deepcopy(self._grad, memo)
         if edge is not None:
@@ -437,9 +431,7 @@ class Tensor:
         return made
 
 
-_INTERNAL = frozenset(
-    "_storage _view _base _edge _edge_version _cache _cache_version _grad _retains_grad".split()
-)  # fmt: skip
+_INTERNAL = frozenset(Tensor.__slots__)
 
 
 def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
@@ -455,8 +447,7 @@ def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
 
 
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, state: dict[str, Any]) -> Any:
-    made = _new(cls)
-    made._repoint(from_host(array.copy(), devices.CPU))
+    made = blank(cls, from_host(array.copy(), devices.CPU)._storage)
     if requires_grad:
         made.requires_grad_()
     made.__dict__.update(state)
@@ -465,12 +456,10 @@ def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, state: dict[str,
 
 def wrap(array: Any) -> Tensor:
     """A new tensor that holds `array`, off the tape."""
-    made = _new(Tensor)
     storage = _new(Storage)
     storage.value = array
     storage.version = 0
-    made._storage = storage
-    return made
+    return blank(Tensor, storage)
 
 
 def from_host(values: np.ndarray, device: Any = None) -> Tensor:
@@ -478,11 +467,10 @@ def from_host(values: np.ndarray, device: Any = None) -> Tensor:
     where = devices.get_default_device() if device is None else devices.device(device)
     if where.type != "cpu" or grad_state.trace is not None or grad_state.transforms:
         return wrap(jax.device_put(values, devices.to_jax(where)))
-    made = _new(Tensor)
-    made._storage = storage = _new(HostStorage)
+    storage = _new(HostStorage)
     storage.host = values
     storage.version = 0
-    return made
+    return blank(Tensor, storage)
 
 
 def from_storage(storage: Storage, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Tensor:
@@ -494,11 +482,8 @@ def from_storage(storage: Storage, shape: tuple[int, ...], strides: tuple[int, .
             f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} reach beyond the storage "
             f"of {size} elements"
         )
-    made = _new(Tensor)
-    made._storage = storage
-    if storage.shape != g.shape or g != geometry.whole(g.shape):
-        made._view = g
-    return made
+    whole = storage.shape == g.shape and g == geometry.whole(g.shape)
+    return blank(Tensor, storage, None if whole else g)
 
 
 def normalize_dim(dim: int, ndim: int) -> int:
@@ -535,14 +520,11 @@ def _relative(g: Geometry, base: Geometry | None) -> Geometry:
 
 
 def _legacy(cls: type, args: Any, where: Any) -> Any:
-    made = _new(cls)
     if len(args) == 1 and isinstance(args[0], Tensor):
-        made._repoint(args[0])
-        return made
+        return blank(cls, args[0]._storage, args[0]._view)
     target = dtypes.get_default_dtype().numpy
     if len(args) == 1 and (isinstance(args[0], Size) or not isinstance(args[0], int)):
         values = np.zeros(args[0], target) if isinstance(args[0], Size) else np.array(args[0], dtype=target)
     else:
         values = np.zeros(args or (0,), target)
-    made._repoint(from_host(values, where))
-    return made
+    return blank(cls, from_host(values, where)._storage)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core import devices, dtypes
 from ..core.storage import Storage
-from ..core.tensor import Tensor, from_host, wrap
+from ..core.tensor import Tensor, blank, from_host, wrap
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
@@ -207,9 +207,9 @@ for _name in ("to", "type", "float", "double", "half", "bfloat16", "cpu", "cuda"
 
 
 def _uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> Any:
-    made: Any = object.__new__(cls)
     target = dtypes.get_default_dtype() if dtype is None else dtype
-    made._wait(target.numpy, devices.get_default_device() if device is None else devices.device(device))
+    where = devices.get_default_device() if device is None else devices.device(device)
+    made = blank(cls, _NoValues(target.numpy, where, cls.__name__))
     if requires_grad:
         made.requires_grad_()
     return made
