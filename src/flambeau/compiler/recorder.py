@@ -14,7 +14,7 @@ from jax._src.lax.lax import _convert_element_type
 
 from ..core.host_numbers import HostNumber
 from ..core.tape import _count
-from ..core.tracing import HostValue, Untraceable
+from ..core.tracing import Demand, HostValue, Refusal, Untraceable
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from .effects import Writes
@@ -56,6 +56,9 @@ class Recorder:
         self.again: Iterator[Any] | None = None  # host values that are to come once more
         self.once = False  # whether the first call of an optimizer's step was seen, which is unlike the later ones
         self.undo: list[Callable[[], None]] = []
+        self.level: Any = None  # JAX's trace, by which the values of this one are known
+        self.demands: list[Demand] = []  # what operators refuse at each call
+        self.calls: list[Callable[[Exception], None]] = []  # of modules, outermost first: each names itself in an error
         self.reads.make_input = self.number_input
         self.start = next(_count)  # nodes of the tape with a smaller number are not of this trace
 
@@ -273,6 +276,10 @@ class Recorder:
             undo()
 
     # --- what the program depends on ------------------------------------------------------------------------------
+
+    def demand(self, bad: Any, value: Any, error: Callable[[int], Exception]) -> None:
+        """Note that each call has to raise `error(value)` if `bad` is true (both are traced scalars)."""
+        self.demands.append(Demand(bad, value, Refusal(error, tuple(self.calls))))
 
     def guard(self, look: Callable[[], Any], what: str) -> None:
         """Note that the program holds only while `look()` gives what it gives now."""

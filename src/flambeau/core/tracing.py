@@ -8,7 +8,7 @@ trace that fails leaves nothing half-done. What was read and written becomes inp
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -46,6 +46,27 @@ class HostValue:
         if self.placed is None:
             self.placed = jax.device_put(value)
         return self.placed
+
+
+class Refusal(NamedTuple):
+    """The error that a program raises for a value that an operator refuses."""
+
+    error: Callable[[int], Exception]
+    path: tuple[Callable[[Exception], None], ...]  # what the modules that were being called add to it, outermost first
+
+    def error_of(self, value: int) -> Exception:
+        error = self.error(value)
+        for locate in reversed(self.path):
+            locate(error)
+        return error
+
+
+class Demand(NamedTuple):
+    """What an operator refuses in a traced program: two traced scalars, whether it is there and the value to tell."""
+
+    bad: Any
+    value: Any
+    refusal: Refusal
 
 
 MISSING: Any = object()

@@ -25,7 +25,7 @@ class _Place:
         return type(None), ()  # an error that goes to another process takes its texts along, and no module
 
 
-def locate(error: BaseException, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def locate(error: BaseException, module: Any, inputs: str) -> None:
     """Name the module in `error`, which is just leaving a call of it. A call further out puts its part in front.
 
     The place is a note of the error (`add_note`), and for PyTorch's usual exceptions it also leads the message as soon
@@ -33,10 +33,11 @@ def locate(error: BaseException, module: Any, args: tuple[Any, ...], kwargs: dic
     """
     place = error.__dict__.get("_place")
     if place is None:
-        place = error._place = _Place(module, _shapes((*args, *kwargs.values())), error)  # type: ignore[attr-defined]
+        place = error._place = _Place(module, inputs, error)  # type: ignore[attr-defined]
     elif place.passed is not module:
-        name = _name_in(module, place.passed)
-        place.path = f"{name}.{place.path}" if place.path else name
+        if module._modules.get("_orig_mod") is not place.passed:  # a compiled module goes by its original's names
+            name = _name_in(module, place.passed)
+            place.path = f"{name}.{place.path}" if place.path else name
         place.passed = module
     where = f"in {place.path} ({place.class_name})" if place.path else f"in {place.class_name}"
     note = f"{where}: {place.inputs}" if place.inputs else where
@@ -57,6 +58,8 @@ def _name_in(parent: Any, child: Any) -> str:
     return f"<{type(child).__name__}>"  # called, but no submodule: held in a plain list, say
 
 
-def _shapes(values: tuple[Any, ...]) -> str:
+def shapes_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """What `locate` says of a call's inputs."""
+    values = (*args, *kwargs.values())
     shapes = ["x".join(map(str, v.shape)) or "scalar" for v in values if isinstance(v, Tensor)]
     return f"input{'s' * (len(shapes) > 1)} {', '.join(shapes)}" if shapes else ""

@@ -20,6 +20,7 @@ from ...core.function import Function
 from ...core.grad_mode import is_grad_enabled
 from ...core.grad_mode import state as grad_state
 from ...core.tensor import Tensor, wrap
+from ._errors import locate, shapes_of
 
 Table = OrderedDict[int, Any]
 
@@ -232,8 +233,10 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bo
     A module that was compiled with `Module.compile` runs its program instead, unless this is `plainly` the call for it.
     """
     own = module.__dict__
-    if grad_state.trace is not None:
-        grad_state.trace.modules[module] = None
+    trace = grad_state.trace
+    if trace is not None:
+        trace.modules[module] = None
+        trace.calls.append(functools.partial(locate, module=module, inputs=shapes_of(args, kwargs)))
     elif "_compiled_call_impl" in own and not plainly:
         return own["_compiled_call_impl"](*args, **kwargs)
     elif not plainly and (run := grad_state.regional) is not None and not grad_state.transforms:
@@ -267,6 +270,9 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bo
                         f"error was raised in forward: {error}"
                     )
         raise
+    finally:
+        if trace is not None:
+            trace.calls.pop()
 
 
 def _before(module: Any, own: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

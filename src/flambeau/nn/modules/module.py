@@ -13,7 +13,7 @@ from ...core.tracing import structure
 from ..parameter import Buffer, Parameter
 from . import _hooks
 from ._conversion import ConversionMethods
-from ._errors import locate
+from ._errors import locate, shapes_of
 from ._hooks import (
     HookMethods,
     _WrappedHook,
@@ -132,7 +132,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         except Exception as error:
             if "_forward_hooks" not in own:
                 raise _not_initialised(self, "cannot call a module before Module.__init__() call") from None
-            locate(error, self, args, kwargs)
+            locate(error, self, shapes_of(args, kwargs))
             raise
 
     _call_impl = __call__

@@ -1,0 +1,137 @@
+"""Checks that operators make on values: an index that is not there, a singular matrix, integers divided by zero.
+
+XLA clamps, drops or computes what means nothing where PyTorch raises. So an operator says what it refuses (`demand`), and
+that is looked at where the values are: on the host before the operator runs, or, for values that are being traced, in the
+program itself. A program folds all its demands into one small result, its error word, and whoever runs it looks at that
+before anything else (`failure`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from .grad_mode import state
+from .tensor import Tensor
+from .tracing import Demand, Refusal
+
+# What an operator looks for: from its arrays (NumPy's or traced ones), where a bad value is, and what to say of it there.
+Look = Callable[..., tuple[Any, Any]]
+
+
+def on_host(tensor: Any) -> np.ndarray | None:
+    """The values as a NumPy array if they are at hand (on the CPU and not being traced), else None."""
+    if not isinstance(tensor, Tensor):
+        return None  # the operator itself refuses it
+    array = tensor._array
+    if isinstance(array, jax.core.Tracer) or array.is_deleted():
+        return None
+    device = next(iter(array.devices()))
+    return np.asarray(array) if device.platform == "cpu" else None
+
+
+def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> None:
+    """Raise `error(value)` if `look` finds something bad among the values of these tensors; in a program, at each call.
+
+    `look(*arrays)` gives bools and integers of one shape: where something is bad, and a number that tells about it (an
+    index, the place of a matrix). The first one counts. It has to work on NumPy's arrays and on traced ones. Values that
+    are on another device than the CPU, or in a trace that is not a compiled function's, are not looked at.
+    """
+    arrays = [tensor._array for tensor in tensors if isinstance(tensor, Tensor)]
+    if len(arrays) < len(tensors):
+        return  # the operator itself refuses it
+    if any(isinstance(array, jax.core.Tracer) for array in arrays):
+        bad, value = _outside(*look(*arrays))
+        if isinstance(bad, jax.core.Tracer):
+            if state.trace is not None and bad._trace is state.trace.level and bad.size:
+                state.trace.demand(*first(bad, value), error)
+            return
+    else:
+        values = [on_host(tensor) for tensor in tensors]
+        if any(v is None for v in values):
+            return
+        bad, value = look(*values)
+    if bad.any():
+        raise error(int(np.asarray(value)[np.asarray(bad)][0]))
+
+
+def demand_within(
+    index: Tensor, size: int, error: Callable[[int], Exception], negative: bool = False, ignored: int | None = None
+) -> None:
+    """Raise `error(value)` for an index that is not in `[0, size)` (with `negative`: `[-size, size)`) nor `ignored`."""
+    if not isinstance(index, Tensor) or index._np_dtype.kind not in "iu":
+        return
+    low = -size if negative else 0
+
+    def look(x: Any) -> tuple[Any, Any]:
+        x = x if x.dtype.itemsize >= 4 else x.astype(np.int64)  # where both limits have a place
+        bad = (x < low) | (x >= size)
+        return bad if ignored is None else bad & (x != ignored), x
+
+    demand(look, error, index)
+
+
+def _outside(bad: Any, value: Any) -> tuple[Any, Any]:
+    """Both without the transforms of functions (`vmap`, `jvp`) that they are in: of all samples together, no derivative."""
+    if not state.transforms or not isinstance(bad, jax.core.Tracer):
+        return bad, value
+    both = jnp.stack([bad.astype(np.int64), jnp.broadcast_to(value, bad.shape).astype(np.int64)])
+    axis = 0  # of the two
+    while True:
+        if hasattr(both, "batch_dim"):
+            if both.batch_dim is None:
+                both = both.val
+            else:
+                both, axis = jnp.moveaxis(both.val, both.batch_dim, 0), axis + 1
+        elif hasattr(both, "primal"):
+            both = both.primal
+        else:
+            both = jnp.moveaxis(both, axis, 0)
+            return both[0] != 0, both[1]
+
+
+# --- in a program -----------------------------------------------------------------------------------------------------
+
+
+def first(bad: Any, value: Any) -> tuple[Any, Any]:
+    """Whether there is anything bad, and the first value that is: two scalars."""
+    value = lax.reshape(jnp.broadcast_to(value, bad.shape).astype(np.int64), (bad.size,))
+    bad = lax.reshape(bad, (bad.size,))
+    if bad.shape[0] == 1:
+        return bad[0], value[0]
+    places = lax.iota(np.int32, bad.shape[0])
+    place = jnp.min(jnp.where(bad, places, np.int32(bad.shape[0])))
+    return place < bad.shape[0], lax.dynamic_index_in_dim(value, place, keepdims=False)
+
+
+def word(demands: list[Demand]) -> Any:
+    """The error word of a program: the number, from 1, of the first demand that was not met (0 if all were), and its value."""
+    number = value = jnp.zeros((), np.int64)
+    for i, one in reversed(list(enumerate(demands, 1))):
+        number = jnp.where(one.bad, np.int64(i), number)
+        value = jnp.where(one.bad, one.value, value)
+    return jnp.stack([number, value])
+
+
+_number_at = ctypes.c_int64.from_address
+
+
+def failure(word: jax.Array, refusals: list[Refusal], on_cpu: bool) -> Exception | None:
+    """The error that a program's word tells of, or None."""
+    if on_cpu:
+        # in half the time that NumPy's view of the array takes, which a small network's step would feel
+        if not word.is_ready():
+            word.block_until_ready()
+        number = _number_at(word.unsafe_buffer_pointer()).value
+        if not number:
+            return None
+    number, value = map(int, np.asarray(word))
+    if not number:
+        return None
+    return refusals[number - 1].error_of(value)
