@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..core import tree
+from ..core import checks, tree
 from ..core.autograd import grad as tape_grad
 from ..core.grad_mode import state as grad_state
 from ..core.host_numbers import HostNumber
@@ -114,6 +114,7 @@ class Capture:
             stood = iter(self._stand_in(arrays, bound))
             grad_state.trace = self.recorder
             self.tracer: Any = jax.numpy.zeros(())  # by which the values of this trace are known
+            self.recorder.level = self.tracer._trace
             full = [
                 next(stood) if isinstance(leaf, Tensor) else self._leaf_value(i, leaf) for i, leaf in enumerate(leaves)
             ]
@@ -289,6 +290,9 @@ class Capture:
         self.writes = [(recorder.owners[s], self._emit(recorder.values[s])) for s in recorder.written]
         self._check_optimizers()
         self.left = [(t._storage, self._emit(t._storage.value)) for t in self._left_behind()]
+        demands, recorder.demands = recorder.demands, []
+        self.refusals = [demand.refusal for demand in demands]
+        self.word = self._emit(checks.word(demands)) if demands else None
         self.plain = len(self.outputs)
         if self.live:
             self._collect_gradients()

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from .. import native
-from ..core import channels_last, tree
+from ..core import channels_last, checks, tree
 from ..core.autograd import backward as tape_backward
 from ..core.grad_mode import state as grad_state
 from ..core.storage import Storage
@@ -83,6 +83,8 @@ class TracedProgram:
         self.grads = capture.grads
         self.failed: Callable[[], None] | None = capture.recorder.give_up
         self.handed_out = capture.handed_out  # numbers of recipes that results and Python's objects get
+        self.refusals = capture.refusals
+        self.all_word = capture.word
         self._name_state(capture)
         self._build(capture)
         self._note_dependencies(capture)
@@ -171,6 +173,7 @@ class TracedProgram:
         self.loose = [s for i, s in enumerate(self.storages) if i not in inside]
         kept = [number for number in range(self.plain) if number not in gone]
         new = {number: i for i, number in enumerate(kept)}
+        self.word = None if self.all_word is None else new[self.all_word]
         self.writes = [(s, new[n]) for s, n in self.all_writes if n in new]
         self.other_writes = [(s, new[n]) for s, n in self.all_other_writes]
         self.argument_writes = [(a, new[n]) for a, n in self.all_argument_writes]
@@ -329,6 +332,10 @@ class TracedProgram:
             inputs += flats
             del flats
         outputs = self.run(*inputs) if self.calls else self._first(inputs)
+        if self.word is not None:
+            error = checks.failure(outputs[self.word], self.refusals, self.on_cpu)
+            if error is not None:
+                raise error
         self.calls += 1
         if packing is not None:
             packs = packing.accept(outputs)
