@@ -66,17 +66,3 @@ def host_values(x: Tensor, name: str) -> np.ndarray:
             f"Call {name} outside of it."
         )
     return np.asarray(x._array)
-
-
-def refuse_outside(index: Tensor, size: int, text: str, error: type[Exception], negative: bool = False) -> None:
-    """Raise `error` if a known value of `index` is not in `[0, size)` (with `negative`: `[-size, size)`).
-
-    XLA clamps or drops such indices in silence. Values that are on a device or being traced are not looked at.
-    """
-    values = on_host(index)
-    if values is None or values.size == 0 or values.dtype.kind not in "iu":
-        return
-    low, high = int(values.min()), int(values.max())
-    lowest = -size if negative else 0
-    if low < lowest or high >= size:
-        raise error(text.format(low if low < lowest else high))

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ..core.checks import demand_within
 from ..core.grad_mode import no_grad
 from ..core.operator import Array, composite, operator
 from ..core.signature import not_a_tensor
 from ..core.tensor import Tensor
-from ._checks import refuse_outside
 from .layer_support import on_host, type_name
 from .normalization import vector_norm
 
@@ -55,7 +55,7 @@ def _check_indices(indices: Any, weight: Any, name: str) -> None:
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, but got {list(weight.shape)}")
     text = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
-    refuse_outside(indices, weight.shape[0], text, IndexError)
+    demand_within(indices, weight.shape[0], lambda value: IndexError(text.format(value)))
 
 
 def _padding_row(padding_idx: int | None, rows: int) -> int | None:

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import dtypes
+from ..core.checks import demand_within
 from ..core.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ..core.tensor import Tensor
-from ._checks import category, normalized_dim, refuse_outside, type_name
+from ._checks import category, normalized_dim, type_name
 from .indexing import _put_index, _spread, _subscript
 
 _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
@@ -61,7 +62,7 @@ def indexed(
                 dim %= input.ndim
                 size = input.shape[dim]
             words = text.replace("{dim}", str(dim)).replace("{size}", str(size))
-            refuse_outside(index, size, words, error, negative)
+            demand_within(index, size, lambda value: error(words.format(value)), negative)
 
         def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(function)

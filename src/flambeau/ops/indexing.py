@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import geometry
+from ..core.checks import demand_within
 from ..core.geometry import Geometry
 from ..core.operator import Array, Arrays, Operator, inplace_form, namespaces, operator
 from ..core.tensor import Tensor, from_host
 from ..core.tracing import is_traced
-from ._checks import refuse_outside
 from .constants import cast_number
 from .views import sliced
 
@@ -195,7 +195,7 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
         else:
             size = x.shape[dim]
             text = f"index {{}} is out of bounds for dimension {dim} with size {size}"
-            refuse_outside(item, size, text, IndexError, negative=True)
+            demand_within(item, size, lambda value, text=text: IndexError(text.format(value)), negative=True)
             tensors[dim] = item
     dims = tuple(d in tensors for d in range(max(tensors) + 1))
     return [tensors[d] for d in sorted(tensors)], dims

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import dtypes
+from ..core.checks import on_host as on_host
 from ..core.operator import composite, inplace_form, operator
 from ..core.random import draw
-from ..core.tensor import Tensor
 from ..core.tracing import host_value
 
 HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
@@ -86,17 +86,6 @@ def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
             f"convolution dimensions, but got {name}={list(values)}"
         )
     return tuple(int(v) for v in values)
-
-
-def on_host(tensor: Any) -> np.ndarray | None:
-    """The values as a NumPy array if they are at hand (on the CPU and not being traced), else None."""
-    if not isinstance(tensor, Tensor):
-        return None  # the operator itself refuses it
-    array = tensor._array
-    if isinstance(array, jax.core.Tracer) or array.is_deleted():
-        return None
-    device = next(iter(array.devices()))
-    return np.asarray(array) if device.platform == "cpu" else None
 
 
 def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
