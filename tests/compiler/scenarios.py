@@ -88,7 +88,8 @@ def play(script: Script, compile: Callable[..., Any]) -> Played:
                 for value in run:
                     seen.append((run.gi_frame.f_lineno, frozen(value)))  # type: ignore[attr-defined]
             except Exception as error:
-                seen.append((_line(error, script), (*frozen(error), str(error)[:600])))
+                line = run.gi_frame.f_lineno if run.gi_frame else _line(error, script)  # type: ignore[attr-defined]
+                seen.append((line, (*frozen(error), str(error)[:600])))
     finally:
         fb.set_default_dtype(default)
         fb.set_grad_enabled(grad)
