@@ -11,6 +11,7 @@ import collections
 import dataclasses
 import enum
 import math
+import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -67,6 +68,23 @@ def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return error
 
 
+def executions(function: Any, code: Callable[[], Any]) -> int:
+    """How often Python runs the body of a function while `code` runs: 0 if it is part of a program."""
+    body, seen = function.__code__, 0
+
+    def look(frame: types.FrameType, event: str, arg: Any) -> None:
+        nonlocal seen
+        seen += event == "call" and frame.f_code is body
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        code()
+    finally:
+        sys.setprofile(before)
+    return seen
+
+
 @dataclasses.dataclass
 class Played:
     seen: list[tuple[int, Any]]
@@ -107,16 +125,28 @@ def _line(error: BaseException, script: Script) -> int:
 
 @dataclasses.dataclass
 class Case:
-    """One script; `may_fall_back` says why it may run uncompiled, with a warning. Otherwise it must be compiled."""
+    """One script; `may_fall_back` says why it may run uncompiled, with a warning. Otherwise it must be compiled.
+
+    `programs` is the most programs that all its compiled functions may hold at the end, together.
+    """
 
     script: Script
     may_fall_back: str = ""
+    programs: int | None = None
 
     def __str__(self) -> str:
         return self.script.__name__
 
     def check(self, compile: Callable[..., Any] = fb.compile) -> None:
-        expected, found = play(self.script, _identity), play(self.script, compile)
+        made: list[Any] = []
+
+        def remembered(function: Any = None, **options: Any) -> Any:
+            if function is None:
+                return lambda function: remembered(function, **options)
+            made.append(compile(function, **options))
+            return made[-1]
+
+        expected, found = play(self.script, _identity), play(self.script, remembered)
         last = expected.seen[-1][1]
         assert not (last[0] == "raised" and len(last) == 3), f"the scenario itself fails: {last}"
         where = self.script.__code__.co_filename.rpartition("/")[2]  # type: ignore[attr-defined]
@@ -127,6 +157,10 @@ class Case:
         extra = [w for w in found.warned if w not in expected.warned and HARMLESS not in w]
         if not self.may_fall_back and extra:
             pytest.fail(f"right, but with a warning: {extra[0]}", pytrace=False)
+        if self.programs is not None:
+            held = [str(fb.compile.explain(compiled)) for compiled in made]
+            total = sum(len(fb.compile.explain(compiled)) for compiled in made)
+            assert total <= self.programs, "\n".join(held)
 
 
 def _identity(function: Any = None, **options: Any) -> Any:
@@ -134,12 +168,12 @@ def _identity(function: Any = None, **options: Any) -> Any:
 
 
 class Table(list[Case]):
-    """Collects the scripts of a file: `@case` or `@case(may_fall_back="why")`."""
+    """Collects the scripts of a file: `@case`, `@case(may_fall_back="why")`, `@case(programs=2)`."""
 
-    def __call__(self, script: Script | None = None, *, may_fall_back: str = "") -> Any:
+    def __call__(self, script: Script | None = None, **options: Any) -> Any:
         if script is None:
-            return lambda script: self(script, may_fall_back=may_fall_back)
-        self.append(Case(script, may_fall_back))
+            return lambda script: self(script, **options)
+        self.append(Case(script, **options))
         return script
 
     @property

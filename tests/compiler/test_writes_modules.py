@@ -138,7 +138,7 @@ def recurrent_state(compile, x):
 
 @case
 def truncated_backpropagation(compile, x):
-    cell = nn.RNNCell(3, 3) if hasattr(nn, "RNNCell") else nn.Linear(3, 3)
+    cell = nn.Linear(3, 3)
     state = types.SimpleNamespace(h=fb.zeros(1, 3))
     opt = fb.optim.SGD(cell.parameters(), lr=0.1)
 

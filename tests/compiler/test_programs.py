@@ -1,0 +1,521 @@
+"""How many programs a compiled function makes: what changes from call to call costs no new program for each value."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import types
+import warnings
+from typing import Any
+
+import numpy as np
+
+import flambeau as fb
+from compiler.scenarios import Case, Table, executions
+from flambeau import nn
+from flambeau.nn import functional as F
+
+case = Table()
+
+
+@dataclasses.dataclass
+class Batch:
+    x: Any
+    y: Any
+
+
+# ----------------------------------------------------------------------------------------- Python's state
+
+
+@case(programs=2)
+def counter_of_an_object(compile, x):
+    box = types.SimpleNamespace(n=0)
+
+    def step(x):
+        box.n += 1
+        return x * box.n
+
+    f = compile(step)
+    for _ in range(12):
+        yield f(x), box.n
+
+
+@case(programs=2)
+def counter_of_a_module(compile, x):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls, self.total = 0, 0.0
+
+        def forward(self, x):
+            self.calls += 1
+            self.total += 0.5
+            return x * self.total
+
+    m = nn.Sequential(Counting())
+    f = compile(m)
+    for _ in range(12):
+        yield f(x), m[0].calls, m[0].total
+
+
+@case(programs=1)
+def counter_that_nothing_is_computed_with(compile, x):
+    box = types.SimpleNamespace(n=0, log={})
+
+    def step(x):
+        box.n += 1
+        box.log["last"] = x.sum()
+        return x * 2
+
+    f = compile(step)
+    for _ in range(8):
+        yield f(x), box.n, box.log
+
+
+@case(programs=2)
+def nonlocal_and_dict_counters(compile, x):
+    n, table = 0, {"n": 0}
+
+    def step(x):
+        nonlocal n
+        n += 1
+        table["n"] += 2
+        return x * n + table["n"]
+
+    f = compile(step)
+    for _ in range(8):
+        yield f(x), n, table
+
+
+@case(programs=2)
+def mean_of_tensors(compile, x):
+    box = types.SimpleNamespace(mean=fb.zeros(3))
+
+    def step(x):
+        box.mean = 0.5 * box.mean + 0.5 * x
+        return x - box.mean
+
+    f = compile(step)
+    for i in range(8):
+        yield f(x * i), box.mean
+
+
+@case(programs=3)
+def mean_of_numbers(compile, x):
+    box = types.SimpleNamespace(mean=0.0)
+
+    def step(x, v):
+        box.mean = 0.5 * box.mean + 0.5 * v
+        return x * box.mean
+
+    f = compile(step)
+    for i in range(10):
+        yield f(x, i / 7), box.mean
+
+
+@case(programs=2)
+def mean_that_starts_as_none(compile, x):
+    box = types.SimpleNamespace(mean=None)
+
+    def step(x):
+        box.mean = x if box.mean is None else 0.5 * box.mean + 0.5 * x
+        return x - box.mean
+
+    f = compile(step)
+    for i in range(8):
+        yield f(x * i), box.mean
+
+
+@case(programs=2)
+def history_appended(compile, x):
+    history = []
+
+    def step(x):
+        history.append(x.sum())
+        return x * 2
+
+    f = compile(step)
+    for i in range(8):
+        yield f(x * i), history
+
+
+@case(programs=2)
+def window_of_a_deque(compile, x):
+    import collections
+
+    window = collections.deque([fb.zeros(())] * 3, maxlen=3)
+
+    def step(x):
+        window.append(x.sum())
+        return sum(window) / 3
+
+    f = compile(step)
+    for i in range(8):
+        yield f(x * i), window
+
+
+@case(programs=3)
+def every_second_call(compile, x):
+    box = types.SimpleNamespace(n=0)
+
+    def step(x):
+        box.n += 1
+        return x * 10 if box.n % 2 == 0 else x
+
+    f = compile(step)
+    for _ in range(9):
+        yield f(x), box.n
+
+
+@case(programs=4)
+def gradient_accumulation(compile, x):
+    w = nn.Parameter(fb.ones(3))
+    opt, box = fb.optim.SGD([w], lr=0.1), types.SimpleNamespace(n=0)
+
+    def step(x):
+        (w * x).sum().backward()
+        box.n += 1
+        if box.n % 4 == 0:
+            opt.step()
+            opt.zero_grad(set_to_none=False)
+
+    f = compile(step)
+    for _ in range(12):
+        yield f(x), w, w.grad
+
+
+@case(programs=2)
+def position_in_a_cache(compile, x):
+    box = types.SimpleNamespace(position=0, cache=fb.zeros(16, 3))
+
+    def step(x):
+        box.cache[box.position] = x
+        box.position += 1
+        return box.cache.sum(0)
+
+    f = compile(step)
+    for _ in range(10):
+        yield f(x), box.cache, box.position
+
+
+@case(programs=2)
+def bias_correction_by_hand(compile, x):
+    box = types.SimpleNamespace(t=0, m=fb.zeros(3))
+
+    def step(x):
+        box.t += 1
+        box.m = 0.9 * box.m + 0.1 * x
+        return box.m / (1 - 0.9**box.t)
+
+    f = compile(step)
+    for _ in range(10):
+        yield f(x), box.t
+
+
+@case(programs=2)
+def attribute_changed_outside(compile, x):
+    m = types.SimpleNamespace(k=1.0)
+    f = compile(lambda x: x * m.k)
+    for i in range(10):
+        m.k = 1.0 + i / 3
+        yield f(x)
+
+
+@case(programs=2)
+def flag_changed_outside(compile, x):
+    m = nn.Dropout(0.0)
+    f = compile(m)
+    for i in range(6):
+        m.train(i % 2 == 0)
+        yield f(x)
+
+
+# -------------------------------------------------------------------------------- training and its objects
+
+
+@case(programs=2)
+def learning_rate_decayed_inside(compile, x):
+    w = nn.Parameter(fb.ones(3))
+    opt = fb.optim.SGD([w], lr=0.1, momentum=0.9)
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+        opt.param_groups[0]["lr"] *= 0.9
+
+    f = compile(step)
+    for _ in range(8):
+        yield f(x), w, opt.param_groups[0]["lr"]
+
+
+@case(programs=2)
+def learning_rate_changed_outside(compile, x):
+    w = nn.Parameter(fb.ones(3))
+    opt = fb.optim.AdamW([w], lr=0.1)
+    scheduler = fb.optim.lr_scheduler.CosineAnnealingLR(opt, 10)
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+
+    f = compile(step)
+    for _ in range(8):
+        yield f(x), w
+        scheduler.step()
+
+
+@case(programs=3)
+def scheduler_inside(compile, x):
+    w = nn.Parameter(fb.ones(3))
+    opt = fb.optim.SGD([w], lr=0.1)
+    scheduler = fb.optim.lr_scheduler.ExponentialLR(opt, 0.9)
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+        scheduler.step()
+
+    f = compile(step)
+    for _ in range(10):
+        yield f(x), w, scheduler.last_epoch, opt.param_groups[0]["lr"]
+
+
+@case(programs=4)
+def step_scheduler_inside(compile, x):
+    w = nn.Parameter(fb.ones(3))
+    opt = fb.optim.SGD([w], lr=0.1)
+    scheduler = fb.optim.lr_scheduler.StepLR(opt, 3, 0.5)
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+        scheduler.step()
+
+    f = compile(step)
+    for _ in range(10):
+        yield f(x), w, scheduler.last_epoch, opt.param_groups[0]["lr"]
+
+
+@case(programs=2)
+def custom_optimizer_that_counts(compile, x):
+    class Counting(fb.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.1})
+
+        @fb.no_grad()
+        def step(self):
+            for p in self.param_groups[0]["params"]:
+                state = self.state[p]
+                state["t"] = state.get("t", 0) + 1
+                p.sub_(p.grad * self.param_groups[0]["lr"] / state["t"])
+
+    w = nn.Parameter(fb.ones(3))
+    opt = Counting([w])
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+
+    f = compile(step)
+    for _ in range(8):
+        yield f(x), w
+
+
+@case(programs=1)
+def tensors_replaced(compile, x):
+    m = nn.BatchNorm1d(3)
+    x = fb.arange(6.0).view(2, 3)
+    f = compile(m)
+    for i in range(6):
+        m.running_mean = fb.full((3,), float(i))
+        m.weight = nn.Parameter(fb.full((3,), 1.0 + i))
+        yield f(x), m.running_mean
+
+
+@case(programs=1)
+def state_loaded_by_assignment(compile, x):
+    m = nn.Linear(3, 2)
+    states = [copy.deepcopy(nn.Linear(3, 2).state_dict()) for _ in range(5)]
+    f = compile(m)
+    for state in states:
+        m.load_state_dict(state, assign=True)
+        yield f(x)
+
+
+@case(programs=1)
+def tensors_of_objects_made_anew(compile, x):
+    f = compile(lambda batch: (batch.x * batch.y).sum())
+    for i in range(6):
+        yield f(Batch(x * i, x + i))
+
+
+@case(programs=1)
+def tensors_of_lists_and_dicts_made_anew(compile, x):
+    f = compile(lambda batch: batch["x"] * batch["ys"][0] + batch["ys"][1])
+    for i in range(6):
+        yield f({"x": x * i, "ys": [x, x + i]})
+
+
+@case(programs=2)
+def results_of_the_last_call_fed_back(compile, x):
+    f = compile(lambda h, x: fb.tanh(h * 0.5 + x))
+    h = fb.zeros(3)
+    for _ in range(8):
+        h = f(h, x)
+        yield h
+
+
+@case(programs=1)
+def method_of_one_object_wrapped_anew(compile, x):
+    m = nn.Linear(3, 2)
+
+    @compile
+    def step(model, x):
+        return model(x)
+
+    for i in range(6):
+        yield step(m, x * i)
+
+
+# --------------------------------------------------------------------------------------------- arguments
+
+
+@case(programs=3)
+def thirty_floats(compile, x):
+    f = compile(lambda x, k: x * k + k)
+    for i in range(30):
+        yield f(x, 0.1 + i / 3)
+
+
+@case(programs=3)
+def a_dozen_floats_by_keyword(compile, x):
+    f = compile(lambda x, *, temperature=1.0: fb.softmax(x / temperature, -1))
+    for i in range(12):
+        yield f(x, temperature=0.5 + i / 7)
+
+
+@case(programs=3)
+def a_dozen_integers(compile, x):
+    f = compile(lambda x, n: x * n)
+    for n in range(12):
+        yield f(x, n)
+
+
+@case(programs=3)
+def a_dozen_numbers_in_a_dict(compile, x):
+    f = compile(lambda batch: batch["x"] * batch["k"])
+    for i in range(12):
+        yield f({"x": x, "k": 0.3 + i})
+
+
+@case(programs=3)
+def a_dozen_numbers_of_a_dataclass(compile, x):
+    f = compile(lambda batch: batch.x * batch.y)
+    for i in range(12):
+        yield f(Batch(x, 0.3 + i))
+
+
+@case(programs=3)
+def numbers_that_are_returned(compile, x):
+    f = compile(lambda x, k: (x * k, k, k + 1))
+    for i in range(10):
+        yield f(x, 0.3 + i)
+
+
+@case(programs=4)
+def numbers_in_one_branch(compile, x):
+    f = compile(lambda x, k: x * k if k > 2.0 else x - k)
+    for i in range(12):
+        yield f(x, i / 3)
+
+
+@case(programs=3)
+def numbers_as_options_of_operators(compile, x):
+    def step(x, k):
+        y = F.leaky_relu(x - 2, k) + F.elu(x - 2, k) + x.clamp(k, 3.0) + x.add(x, alpha=k)
+        return y + F.layer_norm(x, (3,), eps=k) + fb.full((3,), k) + fb.lerp(x, x * 2, k) + x**k
+
+    f = compile(step)
+    for i in range(10):
+        yield f(x, 0.1 + i / 20)
+
+
+@case(programs=1)
+def zero_dim_tensors(compile, x):
+    f = compile(lambda x, k: x * k)
+    for i in range(10):
+        yield f(x, fb.tensor(0.3 + i))
+
+
+@case(programs=3)
+def batch_sizes_with_dynamic(compile, x):
+    f = compile(lambda a: (a * 2).sum(0) / a.shape[0], dynamic=True)
+    for n in (1, 2, 3, 4, 5, 7, 8):
+        yield f(fb.arange(3.0 * n).view(n, 3))
+
+
+@case(programs=3)
+def batch_sizes_of_a_network_with_dynamic(compile, x):
+    m = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 2))
+    f = compile(m, dynamic=True)
+    for n in (2, 3, 4, 5, 7, 8):
+        y = f(fb.arange(3.0 * n).view(n, 3) / n)
+        y.pow(2).mean().backward()
+        yield y, m[0].weight.grad
+
+
+@case(programs=3)
+def batch_sizes_of_a_training_step_with_dynamic(compile, x):
+    m = nn.Linear(3, 1)
+    opt = fb.optim.SGD(m.parameters(), lr=0.01, momentum=0.9)
+
+    @compile(dynamic=True)
+    def step(a):
+        opt.zero_grad()
+        loss = m(a).pow(2).mean()
+        loss.backward()
+        opt.step()
+        return loss
+
+    for n in (2, 3, 4, 5, 7):
+        yield step(fb.arange(3.0 * n).view(n, 3) / n), m.weight
+
+
+@case.test
+def test_programs(case: Case) -> None:
+    case.check()
+
+
+def test_mark_dynamic() -> None:
+    f = fb.compile(lambda a: (a * 2).sum(0) / a.shape[0])
+    for n in (2, 3, 4, 5, 7, 8):
+        a = fb.arange(3.0 * n).view(n, 3)
+        fb._dynamo.mark_dynamic(a, 0)
+        np.testing.assert_allclose(f(a).tolist(), ((a * 2).sum(0) / n).tolist(), rtol=1e-6)
+    assert len(fb.compile.explain(f)) <= 3
+
+
+# -------------------------------------------------------------------------------------------- the caches
+
+
+def test_too_many_programs_are_told_once_and_the_last_used_stay() -> None:
+    def step(x, how):
+        return x * len(how)
+
+    f, x = fb.compile(step), fb.ones(2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for n in range(40):
+            assert f(x, "a" * n).tolist() == [n, n]
+            f(x, "")  # used at each turn, so never thrown away
+    told = [str(w.message) for w in caught]
+    assert len(told) == 1, told
+    assert "step" in told[0] and ("how" in told[0] or "argument 1" in told[0]), told[0]
+    assert len(fb.compile.explain(f)) <= 32
+    assert executions(step, lambda: f(x, "")) == 0
+    assert executions(step, lambda: f(x, "another")) == 1
