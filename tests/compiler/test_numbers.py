@@ -75,4 +75,4 @@ def test_a_new_number_compiles_nothing(name: str) -> None:
     x = fb.tensor([[-1.0, 2.0, -3.0], [4.0, 5.0, 6.0]])
     code = OPTIONS[name]
     code(x, 0.1234), code(x, 0.2345)
-    assert compiles(lambda: [code(x, 0.3 + i / 10) for i in range(5)]) == 0
+    assert compiles(lambda: [code(x, 0.31 + i / 10) for i in range(5)]) == 0
