@@ -1,5 +1,32 @@
 """`compile`: a Python function with state becomes XLA programs, one for each signature; `export` and `jax_function`."""
 
-from .compiled import Compiled, CompileError, Explanation, compile, explain, is_compiling, reset
+from .compiled import Compiled, CompileError, Explanation, compile, explain, reset
+from .controls import (
+    allow_in_graph,
+    assume_constant_result,
+    cudagraph_mark_step_begin,
+    disable,
+    is_compiling,
+    is_dynamo_compiling,
+    is_exporting,
+    list_backends,
+)
+from .stance import set_stance
 
-__all__ = ["CompileError", "Compiled", "Explanation", "compile", "explain", "is_compiling", "reset"]
+__all__ = [
+    "CompileError",
+    "Compiled",
+    "Explanation",
+    "allow_in_graph",
+    "assume_constant_result",
+    "compile",
+    "cudagraph_mark_step_begin",
+    "disable",
+    "explain",
+    "is_compiling",
+    "is_dynamo_compiling",
+    "is_exporting",
+    "list_backends",
+    "reset",
+    "set_stance",
+]

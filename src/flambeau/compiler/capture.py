@@ -139,6 +139,7 @@ class Capture:
             self._end(previous, before)
             inputs.restore()
             self.recorder.give_up()
+            self._let_go()
             if watcher.refused is not None and isinstance(error, (Refused, Exception)):
                 error = watcher.refused.with_traceback(error.__traceback__)
             if isinstance(error, (Again, Conflict)) or not isinstance(error, Exception):
@@ -149,6 +150,12 @@ class Capture:
         inputs.restore()
         self._note_dependencies()
         self._note_survivors()
+
+    def _let_go(self) -> None:
+        """Have JAX forget a failed trace: a constant's finalizer would keep it, and it the constant."""
+        level = self.recorder.level
+        if level is not None and hasattr(level, "invalidate"):
+            level.invalidate()
 
     def _leaf_value(self, i: int, leaf: Any) -> Any:
         if i in self.inputs_known.leaves and is_number(leaf):

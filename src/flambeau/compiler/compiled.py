@@ -22,6 +22,7 @@ from ..core.storage import Storage
 from ..core.tensor import Tensor
 from ..core.tracing import Untraceable
 from .capture import Again, Capture, Conflict, Failed
+from .controls import Disabled
 from .guards.modules import is_library_module
 from .guards.reads import source_key
 from .guards.values import PLAIN, is_number
@@ -31,7 +32,7 @@ from .stance import stance
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
 _MOST = 8  # programs for one signature of the arguments, as many as PyTorch's recompile_limit
-_SIGNATURES = 64  # signatures that are kept, the least recently used go
+_SIGNATURES = 32  # programs that are kept for all signatures together; the least recently used go
 _ATTEMPTS = 8  # traces of one call, each of which may find further inputs
 NUMBER = "a number, which is an input"
 _tracing = threading.RLock()  # one trace at a time: it puts stand-ins into Python's own objects
@@ -87,6 +88,7 @@ class Compiled:
         self.inputs = Inputs()
         self.children: dict[int, tuple[Any, Compiled | None]] = {}
         self.traces = 0
+        self.lock = threading.RLock()  # a call reads state, and writes it when the program has run
         self.warned: set[str] = set()
         self._quick: Any = None  # the last program, and what it asks of arguments that are all plain tensors
         _everything.add(self)
@@ -96,26 +98,31 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         quick = self._quick
-        if quick is not None and not kwargs and quick.fits(args):
-            return quick.program(args, args)
+        if quick is not None and not kwargs:
+            with self.lock:
+                if quick.fits(args):
+                    return quick.program(args, args)
         if grad_state.trace is not None or grad_state.transforms:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
+        if grad_state.uncompiled:
+            return self.function(*args, **kwargs)
         if stance.value != "default":
             return self._by_stance(args, kwargs)
         return self._call(args, kwargs)
 
-    def _call(self, args: Any, kwargs: Any) -> Any:
-        leaves, treedef = (list(args), len(args)) if not kwargs and _are_tensors(args) else tree.flatten((args, kwargs))
+    def _call(self, args: Any, kwargs: Any, again: bool = False) -> Any:
+        leaves, treedef = _taken_apart(args, kwargs)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         key = self._key(leaves, treedef, tensors)
         if key is None:
             return self._uncompiled(args, kwargs)
         try:
-            return self._run(key, leaves, treedef, tensors, args, kwargs)
+            return self._run(key, leaves, treedef, tensors, (args, kwargs), again)
         except Strict:  # a number can't be an input after all
             return self._call(args, kwargs)
 
-    def _run(self, key: Any, leaves: Any, treedef: Any, tensors: Any, args: Any, kwargs: Any) -> Any:
+    def _run(self, key: Any, leaves: Any, treedef: Any, tensors: Any, call: Any, again: bool) -> Any:
+        args, kwargs = call
         program, reason = self._find(key, tensors, leaves)
         if program is None:
             with _tracing:
@@ -123,11 +130,16 @@ class Compiled:
                     key = self._take_numbers_in(key, leaves, treedef, tensors)
                 program, reason = self._find(key, tensors, leaves)  # another thread may have been here
                 if program is None:
-                    program = self._trace(key, leaves, treedef, (args, kwargs), reason)
+                    program = self._trace(key, call, reason)
         if program is None or isinstance(program, Uncompiled):
             return self._uncompiled(args, kwargs)
-        self._quick = _Quick.of(program, args, key) if not kwargs else None
-        return program(tensors, leaves, (args, kwargs))
+        with self.lock:
+            if program.broken_by(tensors, leaves) is None:  # another thread may have called it meanwhile
+                self._quick = _Quick.of(program, args, key) if not kwargs else None
+                return program(tensors, leaves, call)
+        if again:
+            return self._uncompiled(args, kwargs)
+        return self._call(args, kwargs, again=True)
 
     def _find(self, key: Any, tensors: Any, leaves: Any) -> tuple[Any, str]:
         """The program that holds for a call, or why the last one does not."""
@@ -174,16 +186,14 @@ class Compiled:
             differ = [i for i, (a, b) in enumerate(zip(known[1], key[1], strict=True)) if a != b]
             if not differ or not self.inputs.never.isdisjoint(differ):
                 continue
-            if all(
-                i < len(leaves) and is_number(leaves[i]) and known[1][i][1] is type(leaves[i]) for i in differ
-            ):
+            if all(i < len(leaves) and is_number(leaves[i]) and known[1][i][1] is type(leaves[i]) for i in differ):
                 self.inputs.leaves.update(differ)
                 return self._key(leaves, treedef, tensors)
         return key
 
     # --- tracing --------------------------------------------------------------------------------------------------
 
-    def _trace(self, key: Any, leaves: Any, treedef: Any, call: Any, reason: str) -> TracedProgram | Uncompiled | None:
+    def _trace(self, key: Any, call: Any, reason: str) -> TracedProgram | Uncompiled | None:
         held = self.programs.get(key, [])
         if len(held) >= _MOST:
             self._warn(
@@ -250,7 +260,7 @@ class Compiled:
 
     def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
         self.programs.setdefault(key, []).insert(0, program)
-        while len(self.programs) > _SIGNATURES:
+        while sum(map(len, self.programs.values())) > _SIGNATURES:
             self.programs.popitem(last=False)
 
     # --- uncompiled -----------------------------------------------------------------------------------------------
@@ -263,7 +273,7 @@ class Compiled:
             result = self.function(*args, **kwargs)
         finally:
             grad_state.regional = before
-        if failed is not None:
+        if failed is not None and not isinstance(failed, Disabled):
             self._warn(f"{_explained(failed, self.name)}\n{self.name} runs uncompiled.", "uncompiled")
         return result
 
@@ -287,7 +297,7 @@ class Compiled:
     def _by_stance(self, args: Any, kwargs: Any) -> Any:
         if stance.value == "force_eager":
             return self.function(*args, **kwargs)
-        leaves, treedef = tree.flatten((args, kwargs))
+        leaves, treedef = _taken_apart(args, kwargs)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         key = self._key(leaves, treedef, tensors)
         program, reason = (
@@ -368,6 +378,8 @@ class _Quick:
             or state.trace is not None
             or state.transforms
             or state.grad is not self.grad
+            or state.uncompiled
+            or stance.value != "default"
             or state.autocast is not self.autocast
             or dtypes._default is not self.default
         ):
@@ -384,6 +396,11 @@ class _Quick:
         if len(specs) > 2 and len({arg._storage for arg in args}) < len(specs):
             return False
         return self.program.broken_by(args, args) is None
+
+
+def _taken_apart(args: Any, kwargs: Any) -> tuple[list[Any], Any]:
+    """The leaves of a call's arguments and their structure, in a shorter form if there are only tensors."""
+    return (list(args), len(args)) if not kwargs and _are_tensors(args) else tree.flatten((args, kwargs))
 
 
 def _are_tensors(values: Any) -> bool:
@@ -457,7 +474,7 @@ def compile(
     """
     if model is None:
         return lambda function: compile(function, fullgraph=fullgraph, disable=disable)
-    if disable:
+    if disable or getattr(model, "_torchdynamo_disable", False):
         return model
     if hasattr(model, "_parameters") and hasattr(model, "forward"):
         from .module import OptimizedModule
@@ -495,11 +512,6 @@ def explain(compiled: Any) -> Explanation:
     if not isinstance(found, Compiled):
         raise TypeError(f"explain expects what compile() returned, got {type(compiled).__name__}")
     return Explanation(found)
-
-
-def is_compiling() -> bool:
-    """Whether the code that asks is being traced."""
-    return grad_state.trace is not None
 
 
 def reset() -> None:

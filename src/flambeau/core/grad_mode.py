@@ -17,6 +17,7 @@ class _State(threading.local):
     autocast: Any = None  # the Policy (see autocast.py) by which operators' inputs are cast now
     anomaly: Any = None  # what runs the nodes of the tape while anomalies are looked for (see autograd/anomaly_mode.py)
     watchers: tuple[Any, ...] = ()  # called with each node that is recorded, and with its outputs
+    uncompiled = False  # whether compiled functions run as they stand (torch.compiler.disable)
     regional: Any = None  # what runs the modules that an uncompiled part of a compiled function calls
     trace: Any = None  # the recorder of a trace (see tracing.py); here so that one look-up finds both
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, from_numpy, get_default_dtype
 from ..core.tensor import Tensor
+from ..core.tracing import Untraceable
 from .layer_support import normalized_dim, on_host, type_name, wide
 
 __all__ = ["BOOL", "COMPLEX", "FLOAT", "INTEGER", "normalized_dim", "on_host", "type_name", "wide"]
@@ -61,7 +62,7 @@ def need_elements(name: str, x: jax.Array, axes: tuple[int, ...]) -> None:
 def host_values(x: Tensor, name: str) -> np.ndarray:
     """The values, for an operator whose result's size depends on them; RuntimeError inside a compiled function."""
     if isinstance(x._array, jax.core.Tracer):
-        raise RuntimeError(
+        raise Untraceable(
             f"{name}: the size of the result depends on the data, which is not known inside a compiled function. "
             f"Call {name} outside of it."
         )

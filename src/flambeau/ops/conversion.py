@@ -16,6 +16,7 @@ from ..core.operator import Array, composite, convert, namespaces, operator
 from ..core.printing import format_tensor
 from ..core.tape import ViewNode
 from ..core.tensor import Tensor, from_storage, normalize_dim, wrap
+from ..core.tracing import Untraceable
 
 
 def _method(function: Any) -> Any:
@@ -509,6 +510,11 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     if node is not None:
         name = node.label
     if isinstance(array, jax.core.Tracer):
+        if grad_state.trace is not None:
+            raise Untraceable(
+                "it makes a text of a tensor, whose values are not known while a function is being compiled: return the tensor "
+                "and print it outside"
+            )
         return f"tensor(<traced>, shape={list(self.shape)}, dtype={self.dtype})"
     where = self.device
     return format_tensor(

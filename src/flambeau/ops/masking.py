@@ -26,6 +26,7 @@ from ..core.operator import (
 )
 from ..core.storage import Storage
 from ..core.tensor import Tensor, from_storage, wrap
+from ..core.tracing import Untraceable
 from ._checks import on_host, type_name
 from .constants import fitting_number
 from .creation import memory_order
@@ -35,7 +36,7 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
     """The values as NumPy has them, for results whose shape depends on them. RuntimeError while being compiled."""
     array = tensor._array
     if isinstance(array, jax.core.Tracer):
-        raise RuntimeError(
+        raise Untraceable(
             f"{name}: the shape of the result depends on the values of a tensor, which are not known while a "
             "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or "
             "call this outside of it."

@@ -11,6 +11,7 @@ import numpy as np
 from ..core import dtypes, geometry
 from ..core.autograd import _identity
 from ..core.geometry import Geometry
+from ..core.grad_mode import state as grad_state
 from ..core.operator import composite
 from ..core.size import dimension, is_open
 from ..core.tensor import Tensor, normalize_dim
@@ -144,6 +145,8 @@ def _view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
         dtype = size[0]
     if dtype is not None:
         return _view_dtype(self, self._np_dtype, dtype.numpy)
+    if grad_state.trace is not None:
+        grad_state.trace.look_at_strides(self)  # they decide whether there is such a view
     return _view_shape(self, *size)
 
 

@@ -302,7 +302,7 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
         key = LATER
     values = tuple(LATER if v is FRESH or v is UNKNOWN else v for v in values)
     watcher.writes.mutate(owner, function, (key, *values))
-    if key is LATER or LATER in values or isinstance(key, slice):
+    if key is LATER or any(v is LATER for v in values) or isinstance(key, slice):
         shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "", len(owner))
 
 

@@ -201,7 +201,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         getattr(function, "__objclass__", None), "__module__", "builtins"
     )
     if module == "builtins" and name in _IMPURE:
-        watcher.refuse(f"it {_IMPURE[name]} ({name})")
+        watcher.refuse(f"it {_IMPURE[name]} ({name}): do that outside, or leave it as it is")
     if (module == "builtins" and name not in _PURE and not name.startswith("__")) or (
         module != "builtins" and module.partition(".")[0] not in _PURE_MODULES and module not in _PURE_MODULES
     ):
@@ -398,6 +398,8 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
     if isinstance(callee, (operator.attrgetter, operator.itemgetter)):
         _getter(shadow, callee, args)
         return
+    if "numpy.random" in str(getattr(callee, "__module__", "")) or "numpy.random" in type(callee).__module__:
+        watcher.refuse(f"it draws from NumPy's random numbers ({getattr(callee, '__name__', callee)})")
     raw = in_class(type(callee), "__call__")
     if isinstance(raw, FunctionType):
         watcher.known(callee)

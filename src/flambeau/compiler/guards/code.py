@@ -18,7 +18,9 @@ _LIBRARIES = (
     _HERE,
     *(_SITE + name + os.sep for name in ("jax", "jaxlib", "ml_dtypes", "opt_einsum")),
     os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
-    "<frozen ",
+    "<frozen importlib",
+    "<frozen zipimport",
+    "<frozen runpy",
     "<__array_function__",
 )
 _STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
@@ -32,7 +34,9 @@ def kind_of_file(name: str) -> int:
         return USER
     if name.startswith(_LIBRARIES):
         return LIBRARY
-    if name.startswith(_STANDARD) and "site-packages" not in name and "dist-packages" not in name:
+    if name.startswith("<frozen ") or (
+        name.startswith(_STANDARD) and "site-packages" not in name and "dist-packages" not in name
+    ):
         return STANDARD
     return USER
 

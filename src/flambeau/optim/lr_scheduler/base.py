@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ...core.tensor import Tensor
+from ...core.tracing import recorder
 from ..optimizer import Optimizer
 
 EPOCH_DEPRECATION_WARNING = (
@@ -69,12 +71,32 @@ def _note_steps(optimizer: Optimizer) -> None:
     optimizer.step = noted  # type: ignore[method-assign]
 
 
+def _after_the_run(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A schedule's `step`, which a compiled function makes after its run: it computes with Python's numbers."""
+
+    @functools.wraps(step)
+    def stepped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        trace = recorder()
+        if trace is None or self._is_initial:
+            return step(self, *args, **kwargs)
+        return trace.defer(stepped, (self, *args), kwargs, [self, *self.optimizer.param_groups])
+
+    stepped._deferred = True  # type: ignore[attr-defined]
+    return stepped
+
+
 class LRScheduler:
     """The base of schedules. A subclass gives `get_lr`, the list of the groups' next rates.
 
     `last_epoch=-1` starts anew, with the groups' present rates as `initial_lr`; another value resumes, and needs groups
     that have an `initial_lr` (KeyError otherwise). Call `step()` after the optimizer's.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        step = cls.__dict__.get("step")
+        if callable(step) and not hasattr(step, "_deferred"):
+            cls.step = _after_the_run(step)  # type: ignore[method-assign]
 
     _get_lr_called_within_step = False
     _is_initial = False
@@ -136,6 +158,7 @@ class LRScheduler:
         """The rate that follows `lr` in the group `index`."""
         raise NotImplementedError
 
+    @_after_the_run
     def step(self, epoch: int | None = None) -> None:
         """Go on by one epoch. With `epoch` (deprecated), go there, by the closed form where there is one."""
         if self._step_count == 1:

@@ -1,0 +1,49 @@
+"""The names of `torch._dynamo` that programs use. What compiles is `flambeau.compiler`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..compiler import allow_in_graph, assume_constant_result, compile, disable, explain, is_compiling, reset
+from ..compiler.controls import graph_break
+from . import config
+
+__all__ = [
+    "allow_in_graph",
+    "assume_constant_result",
+    "config",
+    "disable",
+    "explain",
+    "graph_break",
+    "is_compiling",
+    "mark_dynamic",
+    "mark_static",
+    "mark_static_address",
+    "maybe_mark_dynamic",
+    "optimize",
+    "reset",
+]
+
+
+def optimize(backend: Any = "inductor", *, nopython: bool = False, **options: Any) -> Callable[[Any], Any]:
+    """The older form of `torch.compile`: a decorator."""
+    return lambda function: compile(function, backend=backend, fullgraph=nopython)
+
+
+def mark_dynamic(
+    t: Any, index: Any, *, hint_override: Any = None, min: int | None = None, max: int | None = None
+) -> None:
+    """Nothing follows from it: XLA compiles for sizes, and each one has a program of its own."""
+
+
+def maybe_mark_dynamic(t: Any, index: Any) -> None:
+    """Nothing follows from it: see `mark_dynamic`."""
+
+
+def mark_static(t: Any, index: Any = None) -> None:
+    """Sizes are always static here."""
+
+
+def mark_static_address(t: Any, guard: bool = True) -> None:
+    """Nothing follows from it: programs take arrays, not addresses."""

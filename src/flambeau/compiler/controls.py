@@ -1,0 +1,90 @@
+"""`torch.compiler`: what programs say about how parts of them are to be compiled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..core.grad_mode import state as grad_state
+from ..core.tracing import Untraceable
+from ..nn.modules.module import Module
+
+
+class Disabled(Untraceable):
+    """A trace met a function that is to run uncompiled: as it was asked to, so nobody is warned."""
+
+
+def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
+    """The function, which always runs uncompiled, and with it (`recursive`) what it calls. A module is changed in place.
+
+    A compiled function that calls it runs uncompiled, except for its other modules; with `fullgraph=True` that is an error.
+    """
+    if fn is None:
+        return functools.partial(disable, recursive=recursive, reason=reason)
+    if isinstance(fn, Module):
+        fn.__dict__["forward"] = disable(fn.forward, recursive, reason=reason)
+        return fn
+    if isinstance(fn, type):
+        fn.__init__ = disable(fn.__init__, recursive, reason=reason)  # type: ignore[misc]
+        return fn
+
+    @functools.wraps(fn)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if grad_state.trace is not None:
+            why = f" ({reason})" if reason else ""
+            name = getattr(fn, "__qualname__", fn)
+            raise Disabled(f"it calls {name}, which torch.compiler.disable leaves uncompiled{why}")
+        before = grad_state.regional, grad_state.uncompiled
+        grad_state.regional, grad_state.uncompiled = None, grad_state.uncompiled or recursive
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            grad_state.regional, grad_state.uncompiled = before
+
+    run._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return run
+
+
+def graph_break(msg: str = "") -> None:
+    """Where it stands, a function is not one program: it runs uncompiled, its modules one by one."""
+    if grad_state.trace is not None:
+        raise Untraceable(f"it asks for a break{f' ({msg})' if msg else ''}")
+
+
+def allow_in_graph(fn: Any) -> Any:
+    """The function itself (or the list of them): all functions are part of the program here."""
+    if isinstance(fn, (list, tuple)):
+        return [allow_in_graph(f) for f in fn]
+    if not callable(fn):
+        raise AssertionError("allow_in_graph expects a callable")
+    return fn
+
+
+def assume_constant_result(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself. Its result is no constant here: what it reads is looked at, as for every function."""
+    return fn
+
+
+def is_compiling() -> bool:
+    """Whether the code that asks is being traced."""
+    return grad_state.trace is not None
+
+
+def is_dynamo_compiling() -> bool:
+    """False: there is no Dynamo."""
+    return False
+
+
+def is_exporting() -> bool:
+    """Whether the code that asks is being traced for a file (`flambeau.export`)."""
+    return grad_state.trace is not None and getattr(grad_state.trace, "exporting", False)
+
+
+def cudagraph_mark_step_begin() -> None:
+    """Nothing is to be done: XLA has no CUDA graphs that a step would have to be told of."""
+
+
+def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
+    """The names of the compilers that `torch.compile(backend=...)` could choose from: XLA is the only one."""
+    return ["xla"]
