@@ -43,9 +43,9 @@ def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> N
     index, the place of a matrix). The first one counts. It has to work on NumPy's arrays and on traced ones. Values that
     are on another device than the CPU, or in a trace that is not a compiled function's, are not looked at.
     """
-    arrays = [tensor._array for tensor in tensors if isinstance(tensor, Tensor)]
-    if len(arrays) < len(tensors):
+    if not all(isinstance(tensor, Tensor) for tensor in tensors):
         return  # the operator itself refuses it
+    arrays = [tensor._array for tensor in tensors]
     if any(isinstance(array, jax.core.Tracer) for array in arrays):
         bad, value = _outside(*look(*arrays))
         if isinstance(bad, jax.core.Tracer):
@@ -58,13 +58,13 @@ def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> N
             return
         bad, value = look(*values)
     if bad.any():
-        raise error(int(np.asarray(value)[np.asarray(bad)][0]))
+        raise error(int(np.broadcast_to(value, np.shape(bad))[bad].flat[0]))
 
 
-def demand_within(
-    index: Tensor, size: int, error: Callable[[int], Exception], negative: bool = False, ignored: int | None = None
+def refuse_outside(
+    index: Tensor, size: int, text: str, error: type[Exception], negative: bool = False, ignored: int | None = None
 ) -> None:
-    """Raise `error(value)` for an index that is not in `[0, size)` (with `negative`: `[-size, size)`) nor `ignored`."""
+    """Demand indices in `[0, size)` (with `negative`: `[-size, size)`), or `ignored`. `{}` in the text is the bad one."""
     if not isinstance(index, Tensor) or index._np_dtype.kind not in "iu":
         return
     low = -size if negative else 0
@@ -74,7 +74,7 @@ def demand_within(
         bad = (x < low) | (x >= size)
         return bad if ignored is None else bad & (x != ignored), x
 
-    demand(look, error, index)
+    demand(look, lambda value: error(text.format(value)), index)
 
 
 def _outside(bad: Any, value: Any) -> tuple[Any, Any]:

@@ -8,12 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.checks import demand, refuse_outside
 from ..core.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, from_numpy, get_default_dtype
 from ..core.tensor import Tensor
 from ..core.tracing import Untraceable
 from .layer_support import normalized_dim, on_host, type_name, wide
 
-__all__ = ["BOOL", "COMPLEX", "FLOAT", "INTEGER", "normalized_dim", "on_host", "type_name", "wide"]
+__all__ = [
+    "BOOL",
+    "COMPLEX",
+    "FLOAT",
+    "INTEGER",
+    "demand",
+    "normalized_dim",
+    "on_host",
+    "refuse_outside",
+    "type_name",
+    "wide",
+]
 
 
 def category(x: jax.Array) -> int:

@@ -12,7 +12,7 @@ from jax import lax
 from ..core import dtypes
 from ..core.operator import Array, Scalar, composite, operator, write_result
 from ..core.tensor import Tensor
-from ._checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse
+from ._checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse
 from ._declare import alias, named_by_numbers, unary
 from .layer_support import scalar_name
 
@@ -221,17 +221,14 @@ _CATEGORY = {bool: BOOL, int: INTEGER, float: FLOAT, complex: COMPLEX}
 
 
 def _check_divisor(input: Any, other: Any) -> None:
-    """Raise as PyTorch does if integers are about to be divided by 0. Inside a trace nobody can know."""
+    """Raise as PyTorch does if integers are about to be divided by 0."""
     kinds = [x.dtype.category if isinstance(x, Tensor) else _CATEGORY.get(type(x), FLOAT) for x in (input, other)]
     if max(kinds) != INTEGER:
         return
     if isinstance(other, Tensor):
-        array = other._array
-        if isinstance(array, jax.core.Tracer) or bool(np.all(np.asarray(array))):
-            return
-    elif other:
-        return
-    raise RuntimeError("ZeroDivisionError")
+        demand(lambda divisors: (divisors == 0, 0), lambda _: RuntimeError("ZeroDivisionError"), other)
+    elif not other:
+        raise RuntimeError("ZeroDivisionError")
 
 
 @composite(inplace=("floor_divide_", "__ifloordiv__"), methods=("floor_divide", "__floordiv__"))

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..core.checks import demand_within
 from ..core.grad_mode import no_grad
 from ..core.operator import Array, composite, operator
 from ..core.signature import not_a_tensor
 from ..core.tensor import Tensor
-from .layer_support import on_host, type_name
+from ._checks import demand, refuse_outside
+from .layer_support import type_name
 from .normalization import vector_norm
 
 
@@ -55,7 +55,7 @@ def _check_indices(indices: Any, weight: Any, name: str) -> None:
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, but got {list(weight.shape)}")
     text = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
-    demand_within(indices, weight.shape[0], lambda value: IndexError(text.format(value)))
+    refuse_outside(indices, weight.shape[0], text, IndexError)
 
 
 def _padding_row(padding_idx: int | None, rows: int) -> int | None:
@@ -195,18 +195,12 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """A new last dimension with a 1 at the place that the integer names; `-1` counts the classes from the data."""
     if type_name(tensor._array) != "Long":
         raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, got {tensor.dtype}.")
-    values = on_host(tensor)
+    if tensor.numel() == 0 and num_classes <= 0:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    demand(
+        lambda x: (x < 0, x), lambda value: RuntimeError(f"Class values must be non-negative. (Got {value}.)"), tensor
+    )
     if num_classes == -1:
-        if values is None:
-            values = tensor.detach().cpu().numpy()
-        if values.size == 0:
-            raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        num_classes = int(values.max()) + 1
-    if num_classes < 1:
-        raise RuntimeError(f"num_classes should be positive, but got {num_classes}")
-    if values is not None and values.size:
-        if values.min() < 0:
-            raise RuntimeError(f"Class values must be non-negative, but got {values.min()}.")
-        if values.max() >= num_classes:
-            raise RuntimeError(f"Class values must be smaller than num_classes={num_classes}, but got {values.max()}.")
+        num_classes = int(tensor.detach().cpu().numpy().max()) + 1
+    refuse_outside(tensor, num_classes, "Class values must be smaller than num_classes. (Got {}.)", RuntimeError)
     return _one_hot(tensor, num_classes)

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import geometry
-from ..core.checks import demand_within
 from ..core.geometry import Geometry
 from ..core.operator import Array, Arrays, Operator, inplace_form, namespaces, operator
 from ..core.tensor import Tensor, from_host
 from ..core.tracing import is_traced
+from ._checks import refuse_outside
 from .constants import cast_number
 from .views import sliced
 
@@ -194,8 +194,11 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
                 tensors[dim + k] = from_host(where)
         else:
             size = x.shape[dim]
-            text = f"index {{}} is out of bounds for dimension {dim} with size {size}"
-            demand_within(item, size, lambda value, text=text: IndexError(text.format(value)), negative=True)
+            if size == 0 and item.numel():
+                raise IndexError("index is out of bounds for dimension with size 0")
+            # PyTorch counts the tensors of indices here, not the dimensions that they are for
+            text = f"index {{}} is out of bounds for dimension {len(tensors)} with size {size}"
+            refuse_outside(item, size, text, IndexError, negative=True)
             tensors[dim] = item
     dims = tuple(d in tensors for d in range(max(tensors) + 1))
     return [tensors[d] for d in sorted(tensors)], dims

@@ -17,12 +17,12 @@ from jax.scipy.special import xlogy
 from ..core.operator import Array, composite, operator
 from ..core.signature import not_a_tensor
 from ..core.tensor import Tensor
+from ._checks import demand, refuse_outside
 from .layer_support import (
     by_reduction,
     chosen_reduction,
     is_floating,
     loss,
-    on_host,
     reduced,
     require_floating,
     type_name,
@@ -155,9 +155,10 @@ def gaussian_nll_loss(
 
     The constant log(2 pi) / 2 is added if `full`. Raises ValueError if a variance is negative.
     """
-    values = var if isinstance(var, (int, float)) else on_host(var)
-    if values is not None and (values < 0 if isinstance(values, (int, float)) else (values < 0).any()):
-        raise ValueError("var has negative entry/entries")
+    wrong = "var has negative entry/entries"
+    if isinstance(var, (int, float)) and var < 0:
+        raise ValueError(wrong)
+    demand(lambda x: (x < 0, 0), lambda _: ValueError(wrong), var)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not valid")
     return _gaussian_nll_loss(input, target, var, full, eps, reduction)
@@ -203,11 +204,14 @@ def binary_cross_entropy(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
             "Please ensure they have the same size."
         )
-    values = on_host(input)
-    if values is not None and values.size and not ((values >= 0) & (values <= 1)).all():
-        raise RuntimeError(
-            f"all elements of input should be between 0 and 1, but got values from {values.min()} to {values.max()}; "
-            "apply a sigmoid first, or use binary_cross_entropy_with_logits"
+    for name, given in (("input", input), ("target", target)):
+        demand(
+            lambda x: (~((x >= 0) & (x <= 1)), 0),
+            lambda _, name=name: RuntimeError(
+                f"all elements of {name} should be between 0 and 1 "
+                "(apply a sigmoid first, or use binary_cross_entropy_with_logits)"
+            ),
+            given,
         )
     return _binary_cross_entropy(input, target, weight, reduction)
 
@@ -347,19 +351,15 @@ def _nll_loss(input: Array, target: Array, weight: Array | None, ignore_index: i
 
 
 def _check_in_bounds(input: Any, target: Any, ignore_index: int) -> None:
-    """Raise IndexError for a class that is not there, if the values are at hand."""
-    values = on_host(target)
-    if values is None or not values.size or not input.ndim:
+    """Raise IndexError for a class that is not there."""
+    if not input.ndim:
         return
     classes = input.shape[1 if input.ndim > 1 else 0]
-    bad = (values < 0) | (values >= classes)
-    if bad.any():
-        bad &= values != ignore_index
-        if bad.any():
-            raise IndexError(
-                f"Target {values[bad].flat[0]} is out of bounds. (There are {classes} classes in an input of shape "
-                f"{list(input.shape)}; ignore_index is {ignore_index}.)"
-            )
+    text = (
+        f"Target {{}} is out of bounds. (There are {classes} classes in an input of shape {list(input.shape)}; "
+        f"ignore_index is {ignore_index}.)"
+    )
+    refuse_outside(target, classes, text, IndexError, ignored=ignore_index)
 
 
 @composite(methods=False, public=_FUNCTIONAL)
