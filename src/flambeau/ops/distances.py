@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +11,9 @@ import numpy as np
 from ..core.dtypes import BOOL, FLOAT, INTEGER
 from ..core.operator import Array, Scalar, _attach, _publish, composite, operator
 from ..core.tensor import Tensor
-from ._checks import category, inexact, normalized_dim, on_host, refuse, type_name
+from ._checks import category, demand, inexact, normalized_dim, refuse, type_name
 from .layer_support import scalar_name
-from .linalg import LINALG
+from .linalg_checks import LINALG
 from .matmul import times
 from .statistics import vector_norm
 
@@ -172,9 +174,13 @@ def cov(
     """
     made = _cov(input, correction, fweights, aweights)
     for name, weights in (("fweights", fweights), ("aweights", aweights)):
-        values = None if weights is None else on_host(weights)
-        if values is not None and (values < 0).any():
-            raise RuntimeError(f"cov(): {name} cannot be negative")
+        if weights is not None:
+            text = f"cov(): {name} cannot be negative"
+            demand(lambda w: (w < 0, 0), lambda _, text=text: RuntimeError(text), weights)
+    given = [weights for weights in (fweights, aweights) if weights is not None]
+    if given:
+        text = "cov(): weights sum to zero, can't be normalized"
+        demand(lambda *w: (math.prod(w).sum() == 0, 0), lambda _: RuntimeError(text), *given)
     return made
 
 

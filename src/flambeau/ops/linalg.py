@@ -10,42 +10,20 @@ import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 import numpy as np
 
-from ..core.dtypes import FLOAT
 from ..core.operator import Array, _attach, _publish, composite, operator
 from ..core.return_types import return_type
 from ..core.tensor import Tensor
-from ._checks import category, on_host, type_name
+from ._checks import type_name
+from .linalg_checks import (
+    LINALG,
+    demand_definite,
+    demand_factors,
+    demand_regular,
+    demand_solvable,
+    matrices,
+    zero_pivot,
+)
 from .matmul import times
-
-LINALG = ("linalg",)
-
-
-class LinAlgError(RuntimeError):
-    """A matrix for which the operation has no answer: singular, not positive definite, or not converging."""
-
-
-_publish("LinAlgError", LinAlgError, LINALG)
-
-# --- checks -----------------------------------------------------------------------------------------------------------
-
-
-def floating(name: str, *arrays: jax.Array) -> None:
-    """Raise RuntimeError for integers and bools."""
-    for array in arrays:
-        if category(array) < FLOAT:
-            raise RuntimeError(f"{name}: needs floating point or complex numbers, got {type_name(array)}; cast it")
-
-
-def matrices(name: str, array: jax.Array, square: bool = True) -> None:
-    """Raise RuntimeError unless the last two dimensions hold (square) matrices of floating point numbers."""
-    if array.ndim < 2:
-        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
-    if square and array.shape[-1] != array.shape[-2]:
-        raise RuntimeError(
-            f"{name}: A must be batches of square matrices, "
-            f"but they are {array.shape[-2]} by {array.shape[-1]} matrices"
-        )
-    floating(name, array)
 
 
 def _adjoint(a: jax.Array) -> jax.Array:
@@ -57,15 +35,6 @@ def _from_triangle(a: jax.Array, lower: bool = True) -> jax.Array:
     part = jnp.tril(a, -1) if lower else jnp.triu(a, 1)
     middle = jnp.eye(a.shape[-1], dtype=a.dtype) * a.real
     return a + jax.lax.stop_gradient(part + _adjoint(part) + middle - a)
-
-
-def _first_failure(info: Tensor) -> tuple[str, int] | None:
-    """The batch element, in words, and the code of the first that is not 0; None if all are, or nobody knows yet."""
-    codes = on_host(info)
-    if codes is None or not codes.any():
-        return None
-    place = int(np.flatnonzero(codes)[0])
-    return (f"(Batch element {place}): " if codes.ndim else ""), int(codes.reshape(-1)[place])
 
 
 # --- determinants -----------------------------------------------------------------------------------------------------
@@ -101,39 +70,48 @@ def logdet(input: Array) -> Array:
 
 def _singular_at(a: jax.Array) -> jax.Array:
     """The position, from 1, of the first zero on the diagonal of the LU factorization; 0 if there is none."""
-    zero = jnp.diagonal(jax.lax.linalg.lu(jax.lax.stop_gradient(a))[0], axis1=-2, axis2=-1) == 0
-    if zero.shape[-1] == 0:
-        return jnp.zeros(zero.shape[:-1], np.int32)
-    return jnp.where(zero.any(-1), jnp.argmax(zero, -1) + 1, 0).astype(np.int32)
+    return zero_pivot(jax.lax.linalg.lu(jax.lax.stop_gradient(a))[0])
 
 
-@operator(methods=False, public=LINALG, returns=("inverse", "info"), grad="LinalgInvExBackward0")
-def inv_ex(A: Array, *, check_errors: bool = False) -> Array:
-    """The inverse, and 0 or the position of the zero pivot that makes the matrix singular."""
+@operator(methods=False, public=(), grad="LinalgInvExBackward0")
+def _inv_ex(A: Array) -> Array:
     matrices("linalg.inv", A)
     return jnp.linalg.inv(A), _singular_at(A)
+
+
+_InvEx = return_type("linalg_inv_ex", ("inverse", "info"))
+
+
+@composite(methods=False, public=LINALG)
+def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
+    """The inverse, and 0 or the position of the zero pivot that makes the matrix singular.
+
+    With `check_errors`, raises `LinAlgError` for a singular matrix.
+    """
+    made = _InvEx(*_inv_ex(A))
+    if check_errors:
+        demand_regular(made.info, "linalg.inv_ex")
+    return made
+
+
+def _inverted(A: Tensor, name: str) -> Tensor:
+    inverse, info = _inv_ex(A)
+    demand_regular(info, name)
+    return inverse
 
 
 @composite(methods=False, public=LINALG)
 def inv(A: Tensor) -> Tensor:
     """The inverse of the matrix or matrices. Raises `LinAlgError` for a singular one."""
-    inverse, info = inv_ex(A)
-    failure = _first_failure(info)
-    if failure:
-        raise LinAlgError(
-            f"linalg.inv: {failure[0]}The diagonal element {failure[1]} is zero, the inversion could not be completed "
-            "because the input matrix is singular."
-        )
-    return inverse
+    return _inverted(A, "linalg.inv")
 
 
 _publish("inverse", inv, ("torch",))
 _attach(inv, ("inverse",))
 
 
-@operator(methods=False, public=LINALG, returns=("result", "info"), grad="LinalgSolveExBackward0")
-def solve_ex(A: Array, B: Array, *, left: bool = True, check_errors: bool = False) -> Array:
-    """The solution `X` of `A X = B` (`X A = B` if not `left`), and 0 or where `A` is singular."""
+@operator(methods=False, public=(), grad="LinalgSolveExBackward0")
+def _solve_ex(A: Array, B: Array, *, left: bool) -> Array:
     matrices("linalg.solve", A)
     if A.dtype != B.dtype:
         raise RuntimeError(f"linalg.solve: A is {type_name(A)} but B is {type_name(B)}; cast one to the other's dtype")
@@ -158,13 +136,26 @@ def solve_ex(A: Array, B: Array, *, left: bool = True, check_errors: bool = Fals
     return x[..., 0] if vector else x, _singular_at(A)
 
 
+_SolveEx = return_type("linalg_solve_ex", ("result", "info"))
+
+
+@composite(methods=False, public=LINALG)
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Any:
+    """The solution `X` of `A X = B` (`X A = B` if not `left`), and 0 or where `A` is singular.
+
+    With `check_errors`, raises `LinAlgError` if it is.
+    """
+    made = _SolveEx(*_solve_ex(A, B, left=left))
+    if check_errors:
+        demand_solvable(made.info, "solve_ex")
+    return made
+
+
 @composite(methods=False, public=LINALG)
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """The solution `X` of `A X = B` (`X A = B` if not `left`). Raises `LinAlgError` if `A` is singular."""
-    result, info = solve_ex(A, B, left=left)
-    failure = _first_failure(info)
-    if failure:
-        raise LinAlgError(f"torch.linalg.solve: {failure[0]}The solver failed because the input matrix is singular.")
+    result, info = _solve_ex(A, B, left=left)
+    demand_solvable(info, "solve")
     return result
 
 
@@ -266,13 +257,60 @@ def _(primals: Any, tangents: Any) -> Any:
     return factor, times(factor, half)
 
 
-@operator(methods=False, public=LINALG, returns=("L", "info"), grad="LinalgCholeskyExBackward0")
-def cholesky_ex(input: Array, *, upper: bool = False, check_errors: bool = False) -> Array:
-    """The Cholesky factor, and 0, or 1 where the matrix is not positive definite."""
+def _bad_minors(a: jax.Array) -> jax.Array:
+    """The order of the first leading minor that is not positive, for Hermitian matrices of which the lower half is read.
+
+    Gaussian elimination without exchanges: the minors are positive as long as the pivots are.
+    """
+    n = a.shape[-1]
+    whole = jnp.tril(a) + _adjoint(jnp.tril(a, -1))
+
+    def eliminate(k: Any, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        rest, order = state
+        column = jax.lax.dynamic_index_in_dim(rest, k, -1, keepdims=False)
+        pivot = jax.lax.dynamic_index_in_dim(column, k, -1, keepdims=False).real
+        order = jnp.where((order == 0) & ~(pivot > 0), k + 1, order)
+        share = column / jnp.where(pivot > 0, pivot, 1)[..., None]
+        return rest - share[..., :, None] * jnp.conj(column)[..., None, :], order
+
+    order = jax.lax.fori_loop(0, n, eliminate, (whole, jnp.zeros(a.shape[:-2], np.int32)))[1]
+    return jnp.where(order == 0, n, order).astype(
+        np.int32
+    )  # the factorization failed, by a rounding error here or there
+
+
+@operator(methods=False, public=(), grad="LinalgCholeskyExBackward0")
+def _cholesky_ex(input: Array, upper: bool) -> Array:
     matrices("linalg.cholesky", input)
-    factor = lower_cholesky(_adjoint(input) if upper else input)
-    info = jnp.isnan(factor).any((-1, -2)).astype(np.int32)
-    return _adjoint(factor) if upper else factor, info
+    lower = _adjoint(input) if upper else input
+    factor = lower_cholesky(lower)
+    failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2))
+    order = jax.lax.cond(
+        failed.any(), _bad_minors, lambda a: jnp.zeros(a.shape[:-2], np.int32), jax.lax.stop_gradient(lower)
+    )
+    return _adjoint(factor) if upper else factor, jnp.where(failed, order, 0).astype(np.int32)
+
+
+_CholeskyEx = return_type("linalg_cholesky_ex", ("L", "info"))
+
+
+@composite(methods=False, public=LINALG)
+def cholesky_ex(input: Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:
+    """The Cholesky factor, and 0, or the order of the first leading minor that is not positive definite.
+
+    With `check_errors`, raises `LinAlgError` if there is one.
+    """
+    made = _CholeskyEx(*_cholesky_ex(input, upper))
+    if check_errors:
+        demand_definite(made.info, "linalg.cholesky_ex")
+    return made
+
+
+def definite_factor(input: Tensor, upper: bool, name: str) -> Tensor:
+    """The Cholesky factor; `LinAlgError`, in the name of a function, if there is none."""
+    factor, info = _cholesky_ex(input, upper)
+    demand_definite(info, name)
+    return factor
 
 
 @composite(methods=False, public=LINALG)
@@ -281,30 +319,7 @@ def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
 
     Raises `LinAlgError` if the matrix is not positive definite.
     """
-    factor, info = cholesky_ex(input, upper=upper)
-    failure = _first_failure(info)
-    if failure:
-        order = _bad_minor(np.asarray(input._array), np.asarray(info._array), upper)
-        raise LinAlgError(
-            f"linalg.cholesky: {failure[0]}The factorization could not be completed because the input is not "
-            f"positive-definite (the leading minor of order {order} is not positive-definite)."
-        )
-    return factor
-
-
-def _bad_minor(values: np.ndarray, info: np.ndarray, upper: bool) -> int:
-    """The order of the first leading minor that is not positive definite, in the first matrix that failed."""
-    matrix = values.reshape(-1, *values.shape[-2:])[np.flatnonzero(info)[0]]
-    matrix = matrix.conj().T if upper else matrix
-    low, high = 1, len(matrix)
-    while low < high:
-        middle = (low + high) // 2
-        try:
-            np.linalg.cholesky(matrix[:middle, :middle])
-            low = middle + 1
-        except np.linalg.LinAlgError:
-            high = middle
-    return low
+    return definite_factor(input, upper, "linalg.cholesky")
 
 
 @operator(methods=False, public=LINALG, returns=("Q", "R"), grad="LinalgQrBackward0")
@@ -391,14 +406,34 @@ def triangles(both: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.tril(both[..., :, :k], -1) + jnp.eye(m, k, dtype=both.dtype), jnp.triu(both[..., :k, :])
 
 
-@operator(methods=False, public=LINALG, returns=("LU", "pivots"), grad="LinalgLuFactorExBackward0")
-def lu_factor(A: Array, *, pivot: bool = True) -> Array:
-    """Both factors in one matrix, and the row exchanges, counted from 1."""
+@operator(methods=False, public=(), grad="LinalgLuFactorExBackward0")
+def _lu_factor_ex(A: Array, pivot: bool) -> Array:
     matrices("linalg.lu_factor", A, square=False)
     if not pivot:
         raise NotImplementedError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     both, pivots, _ = jax.lax.linalg.lu(A)
-    return both, pivots.astype(np.int32) + 1
+    return both, pivots.astype(np.int32) + 1, zero_pivot(both)
+
+
+_LuFactorEx = return_type("linalg_lu_factor_ex", ("LU", "pivots", "info"))
+_LuFactor = return_type("linalg_lu_factor", ("LU", "pivots"))
+
+
+@composite(methods=False, public=LINALG)
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Any:
+    """`lu_factor`, and 0 or the position of the first zero on the diagonal of `U`; it raises only with `check_errors`."""
+    made = _LuFactorEx(*_lu_factor_ex(A, pivot))
+    if check_errors:
+        demand_factors(made.info, "lu_factor_ex")
+    return made
+
+
+@composite(methods=False, public=LINALG)
+def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
+    """Both factors in one matrix, and the row exchanges, counted from 1. RuntimeError if `U` has a zero on its diagonal."""
+    *made, info = _lu_factor_ex(A, pivot)
+    demand_factors(info, "lu_factor")
+    return _LuFactor(*made)
 
 
 @operator(methods=False, public=LINALG, grad="LinalgLuSolveBackward0")
@@ -518,8 +553,8 @@ def matrix_exp(A: Array) -> Array:
     return jsl.expm(A)
 
 
-@operator(methods=False, public=LINALG)
-def tensorinv(A: Array, ind: int = 2) -> Array:
+@composite(methods=False, public=LINALG)
+def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse for `tensordot` over the first `ind` dimensions, whose product must be that of the others."""
     if ind <= 0:
         raise RuntimeError("Expected a strictly positive integer for 'ind'")
@@ -530,19 +565,19 @@ def tensorinv(A: Array, ind: int = 2) -> Array:
             "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
             f"but got {int(np.prod(tail))} != {n}"
         )
-    return jnp.linalg.inv(A.reshape(n, n)).reshape(tail + head)
+    return _inverted(A.reshape(n, n), "inv").reshape(tail + head)
 
 
-@operator(methods=False, public=LINALG)
-def tensorsolve(A: Array, B: Array, dims: tuple[int, ...] | None = None) -> Array:
+@composite(methods=False, public=LINALG)
+def tensorsolve(A: Tensor, B: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
     """The `X` with `tensordot(A, X, X.ndim) == B`; the dimensions `dims` of `A` are moved to its end first."""
     if dims:
-        A = jnp.moveaxis(A, dims, tuple(range(A.ndim - len(dims), A.ndim)))
+        A = A.movedim(tuple(dims), tuple(range(A.ndim - len(dims), A.ndim)))
     shape = A.shape[B.ndim :]
     n = int(np.prod(shape))
-    if n != B.size or A.size != n * n:
+    if n != B.numel() or A.numel() != n * n:
         raise RuntimeError(
             "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), "
-            f"but got {n} != {B.size}"
+            f"but got {n} != {B.numel()}"
         )
-    return jnp.linalg.solve(A.reshape(n, n), B.reshape(n)).reshape(shape)
+    return solve(A.reshape(n, n), B.reshape(n)).reshape(shape)

@@ -13,7 +13,7 @@ from ..core.operator import Array, _attach, _publish, composite, operator
 from ..core.return_types import return_type
 from ..core.tensor import Tensor
 from . import linalg
-from .linalg import matrices
+from .linalg_checks import demand_regular, matrices, zero_pivot
 from .matmul import times
 
 
@@ -28,7 +28,7 @@ def _old(function: Callable[..., Any]) -> Callable[..., Any]:
 @_old
 def _cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """`linalg.cholesky`."""
-    return linalg.cholesky(input, upper=upper)
+    return linalg.definite_factor(input, upper, "cholesky")
 
 
 @operator()
@@ -64,11 +64,19 @@ def _from_factor(factor: jax.Array, b: jax.Array, upper: bool) -> jax.Array:
     return jax.lax.custom_linear_solve(product, b, solve, lambda _, b: jnp.conj(solve(_, jnp.conj(b))))
 
 
-@operator()
-def cholesky_inverse(L: Array, upper: bool = False) -> Array:
-    """The inverse of the matrix of which `L` is the Cholesky factor."""
+@operator(methods=False, public=(), grad="CholeskyInverseBackward0")
+def _cholesky_inverse(L: Array, upper: bool) -> Array:
     matrices("cholesky_inverse", L)
-    return _from_factor(L, jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape), upper)
+    eye = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return _from_factor(L, eye, upper), zero_pivot(L)
+
+
+@composite()
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+    """The inverse of the matrix of which `L` is the Cholesky factor. `LinAlgError` if there is none."""
+    inverse, info = _cholesky_inverse(L, upper)
+    demand_regular(info, "cholesky_inverse")
+    return inverse
 
 
 @_old
@@ -120,13 +128,8 @@ _LU = return_type("lu", ("LU", "pivots", "infos"))
 @_old
 def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """`linalg.lu_factor`; with `get_infos` also zeros, or the positions of zero pivots."""
-    both, pivots = linalg.lu_factor(A, pivot=pivot)
-    return _LU(both, pivots, _infos(A.to(both.dtype))) if get_infos else (both, pivots)
-
-
-@operator(methods=False, public=())
-def _infos(A: Array) -> Array:
-    return linalg._singular_at(A)
+    both, pivots, info = linalg.lu_factor_ex(A, pivot=pivot)
+    return _LU(both, pivots, info) if get_infos else (both, pivots)
 
 
 @_old

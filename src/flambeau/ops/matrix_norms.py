@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from ..core.dtypes import FLOAT, from_numpy
 from ..core.operator import Array, operator
 from ._checks import axes_of, category, normalized_dim, type_name
-from .linalg import LINALG, _relative_tolerance, floating, matrices
+from .linalg import _relative_tolerance
+from .linalg_checks import LINALG, floating, matrices
 from .statistics import vector_norm as _vector_norm
 
 Dim = int | tuple[int, ...] | None
