@@ -333,18 +333,13 @@ class Generator:
             if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= density:
                 return float(k)
 
-    def multinomial(self, weights: np.ndarray, n: int, replacement: bool) -> np.ndarray:
-        """For every row of `weights`, `n` indices drawn with probabilities in proportion to them (int64)."""
-        if n == 1 or not replacement:
-            # the race of exponential clocks: the n that ring first are a draw without replacement
-            clocks = self.exponential(weights.size, weights.dtype).reshape(weights.shape)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                speed = (weights / clocks).astype(np.float64)
-            return np.argsort(-speed, axis=-1, kind="stable")[..., :n]
-        cumulative = np.cumsum(weights.astype(np.float64), axis=-1)
-        cumulative /= cumulative[..., -1:]
-        rows = [np.searchsorted(row, self._doubles(n), side="left") for row in cumulative]
-        return np.stack(rows) if rows else np.empty((0, n), np.int64)
+    def clocks(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Exponential values: the indices of the `n` clocks that ring first are a draw without replacement."""
+        return self.exponential(math.prod(shape), dtype).reshape(shape)
+
+    def places(self, rows: int, n: int) -> np.ndarray:
+        """Uniform values: where `n` draws for each of `rows` distributions lie in their cumulative sums."""
+        return self._doubles(rows * n).reshape(rows, n)
 
 
 def _joined(words: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
+from ..core.checks import demand
 from ..core.operator import _attach, _publish, composite
 from ..core.random import Generator, default_generator, draw, largest_exact
 from ..core.tensor import Tensor
@@ -78,11 +79,13 @@ def _arguments(name: str, names: tuple[str, ...], defaults: tuple[Any, ...], arg
     return values
 
 
-def _refuse(kernel: str, dtype: dtypes.dtype) -> NotImplementedError:
+def refusal(kernel: str, dtype: dtypes.dtype) -> NotImplementedError:
+    """PyTorch's error for a kernel that does not take a dtype."""
     return NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.abbr}'")
 
 
-def _method(function: Any) -> Any:
+def filling(function: Any) -> Any:
+    """Make a function that fills its tensor a method."""
     _attach(function, (function.__name__,))
     return function
 
@@ -92,7 +95,7 @@ def _method(function: Any) -> Any:
 
 def _uniform(dtype: dtypes.dtype, low: Any, high: Any, generator: Generator | None) -> Draw:
     if dtype.category < dtypes.FLOAT:
-        raise _refuse("check_uniform_bounds", dtype)
+        raise refusal("check_uniform_bounds", dtype)
     low, high = float(low), float(high)
     limit = dtypes.finfo(dtype).max
     for name, value in (("from", low), ("to", high)):
@@ -108,7 +111,7 @@ def _uniform(dtype: dtypes.dtype, low: Any, high: Any, generator: Generator | No
     return _parts(lambda n, target, serial: draw("uniform", generator, n, target, low, high))
 
 
-@_method
+@filling
 def uniform_(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
     """Fill with values from [from, to): `uniform_(from=0, to=1)`."""
     low, high = _arguments("uniform_", ("from", "to"), (0.0, 1.0), args, kwargs)
@@ -164,7 +167,7 @@ def rand_like(input: Tensor, *, generator: Generator | None = None, **options: A
 
 def _normal(dtype: dtypes.dtype, mean: Any, std: Any, generator: Generator | None) -> Draw:
     if dtype.category < dtypes.FLOAT:
-        raise _refuse("normal_kernel_cpu", dtype)
+        raise refusal("normal_kernel_cpu", dtype)
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     # a complex normal value has the variance in both parts together
@@ -172,7 +175,7 @@ def _normal(dtype: dtypes.dtype, mean: Any, std: Any, generator: Generator | Non
     return _parts(lambda n, target, serial: draw("normal", generator, n, target, float(mean), scale, serial))
 
 
-@_method
+@filling
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with normal values of the given mean and standard deviation."""
     return fill_drawn(self, _normal(self.dtype, mean, std, generator))
@@ -233,7 +236,12 @@ def normal(
         )
     for tensor in tensors:
         if tensor.dtype.category < dtypes.FLOAT:
-            raise _refuse("normal_kernel_cpu", tensor.dtype)
+            raise refusal("normal_kernel_cpu", tensor.dtype)
+    if isinstance(std, Tensor):
+        wrong = "normal expects all elements of std >= 0.0"
+        demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(wrong), std)
+    elif std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     where = tensors[0].device
     if is_traced() and all(dtype in (None, t.dtype) for t in tensors):
         means, deviations = ((t._array if isinstance(t, Tensor) else t) for t in (mean, std))
@@ -242,12 +250,6 @@ def normal(
         made = noise * deviations + means
         return constants.deliver(lambda d: made.astype(d), tensors[0].dtype, None, where, requires_grad, out)
     values = [np.asarray(t._array) if isinstance(t, Tensor) else t for t in (mean, std)]
-    if np.size(values[1]) and np.min(values[1]) < 0:
-        raise RuntimeError(
-            "normal expects all elements of std >= 0.0"
-            if isinstance(std, Tensor)
-            else f"normal expects std >= 0.0, but found std {std:g}"
-        )
     try:
         shape = np.broadcast_shapes(*(np.shape(v) for v in values))
     except ValueError:
@@ -282,7 +284,7 @@ def _integers(dtype: dtypes.dtype, low: int, high: int, generator: Generator | N
     return lambda n, target, serial: draw("integers", generator, n, target, low, high)
 
 
-@_method
+@filling
 def random_(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
     """Fill with integers from [from, to): `random_(to)`, `random_(from, to)`.
 
@@ -294,7 +296,7 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **kwar
     low, high = (None if v is None else _whole("random_", n, v) for n, v in (("from", low), ("to", high)))
     dtype, target = self.dtype, self._np_dtype
     if dtype.is_complex or (target.kind == "u" and target.itemsize > 1 and high is None):
-        raise _refuse("random_kernel_cpu", dtype)
+        raise refusal("random_kernel_cpu", dtype)
     if high is None and low is None:
         return fill_drawn(self, lambda n, target, serial: draw("any_integers", generator, n, target))
     if high is None:
@@ -389,107 +391,6 @@ def randperm(
     return deliver(fill, dtypes.int64, dtype, device, requires_grad, out)
 
 
-# --- chances ---------------------------------------------------------------------------------------------------------
-
-
-def _check_chance(name: str, p: float) -> float:
-    if not 0 <= p <= 1:
-        raise RuntimeError(f"{name} expects p to be in [0, 1], but got p={p:g}")
-    return p
-
-
-def _check_chances(p: Tensor) -> None:
-    if not p.dtype.is_floating_point:
-        raise _refuse("bernoulli_tensor_cpu_p_", p.dtype)
-
-
-def _chances(p: Tensor, generator: Generator | None, shape: tuple[int, ...]) -> np.ndarray:
-    values = np.asarray(p._array)
-    if not np.all((values >= 0) & (values <= 1)):
-        raise RuntimeError("bernoulli: expected all probabilities to be in [0, 1]")
-    return draw("bernoulli_each", generator, np.broadcast_to(values, shape))
-
-
-@_method
-def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Fill with ones and zeros; ones come with probability `p`, a number or a tensor that broadcasts to this one."""
-    if self.dtype.is_complex:
-        raise _refuse("bernoulli_scalar_cpu_", self.dtype)
-    if isinstance(p, Tensor):
-        _check_chances(p)
-        if is_traced() and self.is_contiguous():
-            return self.copy_(bernoulli(p.expand(self.shape), generator=generator))
-    if isinstance(p, Tensor) and p.ndim:
-        return fill_drawn(self, lambda n, d, serial: _chances(p, generator, tuple(self.shape)).reshape(-1).astype(d))
-    if isinstance(p, Tensor):
-        return fill_drawn(self, lambda n, d, serial: _chances(p, generator, (n,)).astype(d))
-    chance = _check_chance("bernoulli_", p)
-    return fill_drawn(self, lambda n, d, serial: draw("bernoulli", generator, n, chance).astype(d))
-
-
-@composite()
-def bernoulli(
-    input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
-) -> Tensor:
-    """Ones and zeros in `input`'s shape and dtype; ones come with the probabilities in `input`, or all with `p`."""
-    shape = tuple(input.shape)
-    if p is None:
-        _check_chances(input)
-        if is_traced():  # what is compared comes from the host at each call, the probabilities are the program's
-            events = host_value(lambda: draw("thresholds", generator, shape, input._np_dtype)) < input._array
-            return constants.deliver(lambda d: events.astype(d), input.dtype, None, input.device, out=out)
-        fill = lambda d: _chances(input, generator, shape).astype(d)  # noqa: E731
-    else:
-        chance = _check_chance("bernoulli_", p)
-        fill = lambda d: draw("bernoulli", generator, math.prod(shape), chance).astype(d).reshape(shape)  # noqa: E731
-    return deliver(fill, input.dtype, None, input.device, out=out)
-
-
-@composite()
-def multinomial(
-    input: Tensor,
-    num_samples: int,
-    replacement: bool = False,
-    *,
-    generator: Generator | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Indices drawn with probabilities in proportion to `input`'s values: (samples,), or a row for each of its rows."""
-    if not input.dtype.is_floating_point:
-        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.abbr}")
-    if not 0 < input.ndim <= 2:
-        raise RuntimeError(f"prob_dist must be 1 or 2 dim, got shape {list(input.shape)}")
-    if num_samples <= 0:
-        raise RuntimeError(f"cannot sample n_sample <= 0 samples, got {num_samples}")
-    if not replacement and num_samples > input.shape[-1]:
-        raise RuntimeError(
-            "cannot sample n_sample > prob_dist.size(-1) samples without replacement: "
-            f"{num_samples} > {input.shape[-1]}"
-        )
-    if out is not None and out.dtype is not dtypes.int64:
-        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.abbr}")
-    weights = np.asarray(input._array)
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if not (weights.astype(np.float64).sum(-1) > 0).all():
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    rows = weights.reshape(-1, weights.shape[-1])
-    shape = (*weights.shape[:-1], num_samples)
-    fill = lambda d: draw("multinomial", generator, rows, num_samples, replacement).reshape(shape).astype(d)  # noqa: E731
-    return deliver(fill, dtypes.int64, None, input.device, out=out)
-
-
-@composite(methods=False)
-def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
-    """Counts drawn from Poisson distributions with the rates in `input`, in its shape and dtype."""
-    if not input.dtype.is_floating_point:
-        raise _refuse("poisson_cpu", input.dtype)
-    rates = np.asarray(input._array)
-    if not (rates >= 0).all():
-        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    return deliver(lambda d: draw("poisson", generator, rates).astype(d), input.dtype, None, input.device)
-
-
 # --- other distributions ---------------------------------------------------------------------------------------------
 
 
@@ -501,7 +402,7 @@ def _need_floating(name: str, dtype: dtypes.dtype) -> None:
         )
 
 
-@_method
+@filling
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with values of density lambd * exp(-lambd x)."""
     _need_floating("Exponential", self.dtype)
@@ -510,27 +411,27 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     return fill_drawn(self, lambda n, d, serial: draw("exponential", generator, n, d, lambd))
 
 
-@_method
+@filling
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """Fill with the number of trials up to the first success, each of probability `p`."""
     if self.dtype.is_complex or self.dtype is dtypes.bool or (self._np_dtype.kind == "u" and self.dtype.itemsize > 1):
-        raise _refuse("geometric_cpu", self.dtype)
+        raise refusal("geometric_cpu", self.dtype)
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
     return fill_drawn(self, lambda n, d, serial: draw("geometric", generator, n, d, p))
 
 
-@_method
+@filling
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with values whose logarithm has the given mean and standard deviation."""
     if not self.dtype.is_floating_point:
-        raise _refuse("log_normal_cpu", self.dtype)
+        raise refusal("log_normal_cpu", self.dtype)
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
     return fill_drawn(self, lambda n, d, serial: draw("log_normal", generator, n, d, mean, std))
 
 
-@_method
+@filling
 def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with values of the Cauchy distribution."""
     _need_floating("Cauchy", self.dtype)
