@@ -130,11 +130,6 @@ def set_flush_denormal(mode: bool) -> bool:
     return False
 
 
-def _assert(condition: Any, message: str) -> None:
-    """`assert` as a function."""
-    assert condition, message
-
-
 class OutOfMemoryError(RuntimeError):
     """A device has no memory left."""
 
