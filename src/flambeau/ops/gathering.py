@@ -1,7 +1,7 @@
 """Reading and writing at tensors of indices: gather, scatter, the index_* family, take and put.
 
-XLA clamps or drops indices that are out of range; PyTorch raises. Indices whose values are known on the host are
-therefore looked at before the call (`@indexed`).
+XLA clamps or drops indices that are out of range; PyTorch raises. They are therefore looked at before the call
+(`@indexed`), or, in a compiled function, by its program.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import dtypes
-from ..core.checks import demand_within
 from ..core.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ..core.tensor import Tensor
-from ._checks import category, normalized_dim, type_name
+from ._checks import category, normalized_dim, refuse_outside, type_name
 from .indexing import _put_index, _spread, _subscript
 
 _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
-# what is out of bounds was refused on the host
+# what is out of bounds is refused
 _AT: dict[str, Any] = {"mode": "promise_in_bounds", "wrap_negative_indices": False}
 
 
@@ -38,8 +37,12 @@ def indexed(
     flat: bool = False,
     inplace: bool = True,
     grad: Any = None,
+    unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range."""
+    """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
+
+    `unless(dim, ndim)` may give another text and error than the usual ones, as some of PyTorch's kernels do.
+    """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         call = operator(methods=False, public=(), grad=grad)(function)
@@ -61,8 +64,9 @@ def indexed(
                     return
                 dim %= input.ndim
                 size = input.shape[dim]
-            words = text.replace("{dim}", str(dim)).replace("{size}", str(size))
-            demand_within(index, size, lambda value: error(words.format(value)), negative)
+            words, kind = unless(dim, input.ndim) or (text, error)
+            words = words.replace("{dim}", str(dim)).replace("{size}", str(size))
+            refuse_outside(index, size, words, kind, negative)
 
         def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(function)
@@ -299,9 +303,21 @@ def _along(dim: int, index: jax.Array) -> tuple[Any, ...]:
     return (slice(None),) * dim + (index.reshape(-1),)
 
 
-@indexed("index out of range in self", IndexError, inplace=False)
+_IN_SELF = ("index out of range in self", IndexError)
+
+
+@indexed(
+    *_IN_SELF,
+    inplace=False,
+    unless=lambda dim, ndim: (
+        ("INDICES element is out of DATA bounds, id={} axis_dim={size}", RuntimeError) if dim else None
+    ),
+)
 def index_select(input: Array, dim: int, index: Array) -> Array:
-    """The slices of `input` along `dim` that the vector `index` names. Raises IndexError for one that is not there."""
+    """The slices of `input` along `dim` that the vector `index` names.
+
+    Raises IndexError for one that is not there, or RuntimeError if `dim` is not the first.
+    """
     axis = normalized_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
@@ -345,7 +361,7 @@ def _slices(name: str, input: jax.Array, dim: int, index: jax.Array, source: jax
     return axis, _raised(source)
 
 
-@indexed()
+@indexed(unless=lambda dim, ndim: _IN_SELF if ndim < 2 else None)
 def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: Scalar = 1) -> Array:
     """`input` with `alpha * source`'s slices added to the slices along `dim` that `index` names (repeats add up)."""
     axis, source = _slices("index_add", input, dim, index, source)
@@ -355,7 +371,7 @@ def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: Sca
     return made.reshape(input.shape)
 
 
-@indexed(error=IndexError)
+@indexed(*_IN_SELF)
 def index_reduce(
     input: Array, dim: int, index: Array, source: Array, reduce: str, *, include_self: bool = True
 ) -> Array:
@@ -536,12 +552,12 @@ def _wrapped(index: Array, size: int) -> Array:
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with `input` and `indices` broadcast to each other outside `dim`; without `dim`, on flat tensors.
 
-    Indices count modulo the size.
+    Indices count modulo the size along `dim`.
     """
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.abbr}")
     if dim is None:
-        return gather(input.reshape(-1), 0, _wrapped(indices.reshape(-1), input.numel()))
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
     if input.ndim != indices.ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -27,7 +28,7 @@ from ..core.operator import (
 from ..core.storage import Storage
 from ..core.tensor import Tensor, from_storage, wrap
 from ..core.tracing import Untraceable
-from ._checks import on_host, type_name
+from ._checks import demand, on_host, type_name
 from .constants import fitting_number
 from .creation import memory_order
 
@@ -330,9 +331,9 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 
     Raises RuntimeError if `source` has too few elements.
     """
-    chosen = on_host(mask)
-    if chosen is not None and chosen.dtype == np.bool_:
-        shape = _together(chosen.shape, tuple(input.shape))
-        if int(np.broadcast_to(chosen, shape).sum()) > source.numel():
-            raise RuntimeError("Number of elements of source < number of ones in mask")
+    if isinstance(mask, Tensor) and mask._np_dtype == np.bool_:
+        shape = _together(tuple(mask.shape), tuple(input.shape))
+        times = math.prod(shape) // max(mask.numel(), 1)  # how often a place of the mask is used
+        text = "Number of elements of source < number of ones in mask"
+        demand(lambda chosen: (chosen.sum() * times > source.numel(), 0), lambda _: RuntimeError(text), mask)
     return _masked_scatter(input, mask, source)

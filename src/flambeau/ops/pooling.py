@@ -17,7 +17,8 @@ from ..core.tensor import wrap
 from ..core.tracing import host_value
 from ..native.pooling import max_pooled
 from ..native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
-from .layer_support import on_host, require_floating, type_name, wide
+from ._checks import refuse_outside
+from .layer_support import require_floating, type_name, wide
 
 
 def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -269,12 +270,9 @@ def _unpool(n: int) -> Callable:
         kernel = _per_dim(kernel_size, n, "kernel_size")
         stride = kernel if stride is None or stride == () else _per_dim(stride, n, "stride")
         sizes = _unpooled_sizes(input.shape[-n:], kernel, stride, _per_dim(padding, n, "padding"), output_size)
-        places = on_host(indices)
-        if places is not None and places.size and not 0 <= places.min() <= places.max() < math.prod(sizes):
-            raise RuntimeError(
-                f"max_unpool{n}d: found an invalid max index (between {places.min()} and {places.max()}); "
-                f"the output of size {sizes} has {math.prod(sizes)} places in a plane"
-            )
+        volume = "x".join(map(str, sizes if n > 1 else (*sizes, 1)))
+        text = f"Found an invalid max index: {{}} (output volumes are of size {volume})"
+        refuse_outside(indices, math.prod(sizes), text, RuntimeError)
         return _max_unpool(input, indices, sizes)
 
     unpool.__name__ = unpool.__qualname__ = f"max_unpool{n}d"

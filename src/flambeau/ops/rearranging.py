@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.operator import Array, composite, operator
 from ..core.tensor import Tensor
-from ._checks import normalized_dim, summed_dtype, type_name
+from ._checks import demand, normalized_dim, summed_dtype, type_name
 from .gathering import index_select
 from .masking import host_values, like_on_device
 
@@ -81,16 +81,24 @@ def repeat_interleave(
             "repeats must have the same size as input along dim, "
             f"but got repeats.size(0) = {repeats.numel()} and input.size({dim or 0}) = {slices}"
         )
+    if output_size is not None:
+        _demand_size(repeats, slices, output_size)
     if isinstance(repeats._array, jax.core.Tracer) and output_size is not None:
         return _repeat_to(input, repeats.reshape(-1).expand(slices), dim, output_size)
     counts = host_values("repeat_interleave", repeats).reshape(-1)
     _check_repeats(counts)
     places = np.repeat(np.arange(slices), counts if counts.size == slices else counts.repeat(slices))
-    if output_size is not None and places.size != output_size:
-        raise RuntimeError("allocated size does not match required size")
     if dim is None:
         input, dim = input.reshape(-1), 0
     return index_select(input, dim, like_on_device(places, input))
+
+
+def _demand_size(repeats: Tensor, slices: int, output_size: int) -> None:
+    def look(counts: Any) -> tuple[Any, Any]:
+        return counts.sum() * (slices // max(counts.size, 1)) != output_size, 0
+
+    demand(look, lambda _: RuntimeError("allocated size does not match required size"), repeats)
+    demand(lambda counts: (counts < 0, 0), lambda _: RuntimeError("repeats can not be negative"), repeats)
 
 
 def _check_repeats(counts: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from jax import lax
 
 from ..core.operator import Array, composite, operator
 from ..core.tensor import Tensor, wrap
-from ._checks import BOOL, COMPLEX, FLOAT, category, host_values, normalized_dim, refuse
+from ._checks import BOOL, COMPLEX, FLOAT, category, host_values, normalized_dim, refuse, refuse_outside
 
 
 def ascending(x: jax.Array, axis: int) -> jax.Array:
@@ -152,6 +152,8 @@ def searchsorted(
                 "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
                 f"{list(sorted_sequence.shape)} and got sorter tensor {list(sorter.shape)}"
             )
+        text = "torch.searchsorted(): sorter index out of range"
+        refuse_outside(sorter, sorter.shape[-1] if sorter.ndim else 1, text, RuntimeError)
         sorted_sequence = _picked(sorted_sequence, sorter)
     return _searchsorted(sorted_sequence, wanted, right or side == "right", out_int32)
 

@@ -21,9 +21,9 @@ from ._checks import (
     FLOAT,
     axes_of,
     category,
+    demand,
     inexact,
     need_elements,
-    on_host,
     refuse,
     type_name,
     wide,
@@ -225,9 +225,8 @@ def _quantile(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
         if isinstance(q, Tensor):
             if q.dtype is not input.dtype:
                 raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-            values = on_host(q)
-            if values is not None and not ((values >= 0) & (values <= 1)).all():
-                raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+            text = f"{name}() q values must be in the range [0, 1]"
+            demand(lambda x: (~((x >= 0) & (x <= 1)), 0), lambda _: RuntimeError(text), q)
         elif not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
         return run(input, q, dim, keepdim, interpolation)
