@@ -14,12 +14,42 @@ class _State(threading.local):
     inference = False
     transforms: Any = None  # the innermost of JAX's transforms (a Region, see func/) that this thread is in
     scope: Any = None  # the innermost of func.grad, func.vjp and their like that this thread is in
-    autocast: Any = None  # the Policy (see autocast.py) by which operators' inputs are cast now
+    modes: tuple[
+        Any, ...
+    ] = ()  # the function modes (see overrides.py) that see this thread's calls, the innermost last
+    dispatch_modes: tuple[Any, ...] = ()  # and those that see the operators under them
+    subclasses = True  # whether arguments with a `__torch_function__` are asked
+    skip_once = False  # whether the next question for such arguments is to find none
+    around = False  # whether a call has to look at modes or autocast before it computes
+    _autocast: Any = None
     anomaly: Any = None  # what runs the nodes of the tape while anomalies are looked for (see autograd/anomaly_mode.py)
     watchers: tuple[Any, ...] = ()  # called with each node that is recorded, and with its outputs
     uncompiled = False  # whether compiled functions run as they stand (torch.compiler.disable)
     regional: Any = None  # what runs the modules that an uncompiled part of a compiled function calls
     trace: Any = None  # the recorder of a trace (see tracing.py); here so that one look-up finds both
+
+    @property
+    def autocast(self) -> Any:
+        """The Policy (see autocast.py) by which operators' inputs are cast now."""
+        return self._autocast
+
+    @autocast.setter
+    def autocast(self, policy: Any) -> None:
+        self._autocast = policy
+        self._look_around()
+
+    def set_modes(self, modes: tuple[Any, ...]) -> None:
+        """Replace the function modes."""
+        self.modes = modes
+        self._look_around()
+
+    def set_dispatch_modes(self, modes: tuple[Any, ...]) -> None:
+        """Replace the dispatch modes."""
+        self.dispatch_modes = modes
+        self._look_around()
+
+    def _look_around(self) -> None:
+        self.around = bool(self.modes or self.dispatch_modes) or self._autocast is not None
 
 
 state = _State()

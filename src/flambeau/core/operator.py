@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import autocast, channels_last, dtypes
+from . import autocast, channels_last, dtypes, overrides
 from .grad_mode import no_grad
 from .grad_mode import state as grad_state
 from .host_numbers import HostNumber
+from .overrides import PASS, Overridden, ask, has_say, plain
 from .return_types import return_type
 from .signature import PYTHON_NUMBERS, SYNONYMS, Signature, unpack
 from .storage import Storage
@@ -233,30 +234,57 @@ def fit(out: Any, shape: tuple[int, ...], target: np.dtype) -> Any:
     return jax.lax.convert_element_type(out, target)
 
 
-def _arrays(op: Operator, name: str, key: Any, dynamic: Iterable[Any]) -> tuple[list[Any], bool]:
-    """The arrays of the dynamic arguments, and whether any of them may be on the tape."""
+def _arrays(op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool) -> tuple[list[Any], bool]:
+    """The arrays of the dynamic arguments, and whether any of them may be on the tape.
+
+    If the caller `asks` others, raises Overridden for an argument that has a say.
+    """
     arrays = []
     taped = False
     traced = grad_state.trace is not None
     for value in dynamic:
-        if isinstance(value, Tensor):
-            if value._view is None and not traced:
-                arrays.append(value._storage.value)
-            else:
-                arrays.append(value._array)
-            if value._edge is not None or value._base is not None:
-                taped = True
-        elif type(value) in PYTHON_NUMBERS:
-            arrays.append(value)
-        elif isinstance(value, jax.Array):
-            arrays.append(value)  # private operators take keys and the like as they are
-        elif isinstance(value, HostNumber):
-            arrays.append(value.as_input())
-        elif isinstance(value, (np.generic, numbers.Number)):
-            arrays.append(value.item() if isinstance(value, np.generic) else complex(value))  # type: ignore[arg-type]
+        kind = type(value)
+        if kind not in plain:
+            if kind in PYTHON_NUMBERS:
+                arrays.append(value)
+                continue
+            if asks and has_say(value):
+                raise Overridden(f"{name}(): {kind.__name__} has a say")
+            if not isinstance(value, Tensor):
+                arrays.append(_array_of(op, name, key, dynamic, value))
+                continue
+        if value._view is None and not traced:
+            arrays.append(value._storage.value)
         else:
-            raise op.signature.refusal(name, key, dynamic, value)
+            arrays.append(value._array)
+        if value._edge is not None or value._base is not None:
+            taped = True
     return arrays, taped
+
+
+def _array_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], value: Any) -> Any:
+    """What an argument that is neither a tensor nor one of Python's own numbers comes to."""
+    if isinstance(value, jax.Array):
+        return value  # private operators take keys and the like as they are
+    if isinstance(value, HostNumber):
+        return value.as_input()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, numbers.Number):
+        return complex(value)  # type: ignore[arg-type]
+    raise op.signature.refusal(name, key, dynamic, value)
+
+
+def _around(call: Any, name: str, op: Any, asks: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What modes and autocast make of a call (`op` if it is an operator's); PASS if nothing."""
+    if asks and (found := ask(call, args, kwargs)) is not PASS:
+        return found
+    policy = grad_state.autocast
+    if policy is not None and name and (rules := autocast.rule(policy, name)):
+        return autocast.call(policy, rules, call, args, kwargs)
+    if op is not None and grad_state.dispatch_modes:
+        return overrides.dispatch_operator(op, call, args, kwargs)
+    return PASS
 
 
 def _edges(dynamic: Iterable[Any]) -> tuple[tuple[int, ...], tuple[Any, ...]]:
@@ -307,23 +335,28 @@ def _wrap_all(op: Operator, out: Any) -> Any:
 _new = object.__new__
 
 
-def _lift(op: Operator) -> Callable[..., Any]:
-    """The function on Tensors."""
+def _lift(op: Operator, asks: bool = False) -> Callable[..., Any]:
+    """The function on Tensors; one that `asks` others first if it is to be public."""
     quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
     programs, held, images = op.programs, channels_last.held, op.images
 
     @functools.wraps(op.function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if (policy := grad_state.autocast) is not None and (rules := autocast.rule(policy, name)):
-            return autocast.call(policy, rules, call, args, kwargs)
+        if grad_state.around and (found := _around(call, name, op, asks, args, kwargs)) is not PASS:
+            return found
         dynamic: Any = args
         key = None if kwargs else quick.get(len(args))
-        if key is None or (optional and any(a is None for a in args)):
-            if "out" in kwargs:
-                return _into_out(call, args, kwargs)
-            dynamic, key = bind(name, args, kwargs)
-        program = programs.get(key) or op.program(key)
-        arrays, taped = _arrays(op, name, key, dynamic)
+        try:
+            if key is None or (optional and any(a is None for a in args)):
+                if "out" in kwargs:
+                    return _into_out(call, args, kwargs, asks)
+                dynamic, key = bind(name, args, kwargs)
+            program = programs.get(key) or op.program(key)
+            arrays, taped = _arrays(op, name, key, dynamic, asks)
+        except TypeError:
+            if not asks or (found := ask(call, args, kwargs)) is PASS:
+                raise
+            return found
         try:
             out = program(*arrays) if held or images else program.run(*arrays)
         except Exception as error:
@@ -341,17 +374,25 @@ def _lift(op: Operator) -> Callable[..., Any]:
         return blank(Tensor, storage)
 
     call.operator = op  # type: ignore[attr-defined]
+    overrides.made_by(call, lambda: _lift(op, asks=True))
     return call
 
 
-def inplace_form(op: Operator, name: str) -> Callable[..., Any]:
+def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., Any]:
     """The method that writes the result into its tensor."""
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        dynamic, key = op.signature.bind(name, (self, *args), kwargs)
+        if grad_state.around and (found := _around(call, "", op, asks, (self, *args), kwargs)) is not PASS:
+            return found
+        try:
+            dynamic, key = op.signature.bind(name, (self, *args), kwargs)
+            program = op.write_program(key)
+            arrays, taped = _arrays(op, name, key, dynamic, asks)
+        except TypeError:
+            if not asks or (found := ask(call, (self, *args), kwargs)) is PASS:
+                raise
+            return found
         self._check_inplace()
-        program = op.write_program(key)
-        arrays, taped = _arrays(op, name, key, dynamic)
         try:
             out = program(*arrays)
         except Exception as error:
@@ -372,10 +413,13 @@ def inplace_form(op: Operator, name: str) -> Callable[..., Any]:
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"In-place form of `{op.name}`: writes the result into this tensor and returns it."
+    overrides.made_by(call, lambda: inplace_form(op, name, asks=True))
     return call
 
 
-def _into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+def _into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: bool = False) -> Any:
+    if asks and (found := ask(call, args, kwargs)) is not PASS:
+        return found
     out = kwargs.pop("out")
     if out is None:
         return call(*args, **kwargs)
@@ -414,22 +458,57 @@ def _publish(name: str, function: Any, public: Iterable[str]) -> None:
         held = namespaces.setdefault(namespace, {})
         if name in held:
             raise ValueError(f"{namespace}.{name} is declared twice")
-        held[name] = function
+        held[name] = _face_in(namespace, name, function)
+
+
+_PREFIXED = ("linalg", "fft", "special")  # namespaces whose functions call themselves by both names
+
+
+def _face_in(namespace: str, name: str, function: Any) -> Any:
+    shared = namespaces["torch"].get(name) if namespace == "nn.functional" else None
+    if shared is not None and overrides.source(shared) is function:
+        return shared
+    made = overrides.face(function, f"{namespace}_{name}" if namespace in _PREFIXED else name)
+    if made is not function:
+        made.in_python = namespace == "nn.functional" and name not in _NATIVE
+        overrides.name_public(made, f"torch.{name}" if namespace == "torch" else f"torch.{namespace}.{name}")
+    return made
 
 
 def _attach(function: Any, names: Iterable[str]) -> None:
+    """Make a function a method under these names. Most signs are the first one's, to those who are asked."""
+    first: Any = None
     for name in names:
         if name in Tensor.__dict__ and name not in ("__hash__",):
             raise ValueError(f"Tensor.{name} is declared twice")
-        setattr(Tensor, name, _operand(function, name in _TAKES_NUMPY) if name in _BINARY else function)
+        own = first is None or name in _OWN_FACE or not name.startswith("__")
+        made = overrides.face(function, name) if own else first
+        first = first or made
+        method = _operand(made, name in _TAKES_NUMPY) if name in _BINARY else made
+        overrides.face_of(function, method)
+        overrides.name_public(method, f"torch.Tensor.{name}")
+        if own:
+            made.public = method
+            method.__qualname__ = f"Tensor.{name}"
+        setattr(Tensor, name, method)
 
+
+# PyTorch has these of nn.functional in C++, all others in Python: there it hands on what has a default by keyword
+_NATIVE = frozenset(
+    "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear logsigmoid one_hot pad scaled_dot_product_attention softplus "
+    "softshrink".split()
+)
 
 _SIGNS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
 _BINARY = {f"__{kind}{sign}__" for sign in _SIGNS for kind in ("", "r", "i")} | {
-    f"__{sign}__" for sign in ("eq", "ne", "lt", "le", "gt", "ge")
+    f"__{sign}__" for sign in ("eq", "ne", "lt", "le", "gt", "ge", "rdiv")
 }
 
-_TAKES_NUMPY = ("__eq__", "__rtruediv__")  # the others leave a NumPy array to NumPy, as PyTorch does
+# signs that are told of by their own names
+_OWN_SIGNS = "floordiv rsub rdiv rfloordiv rmod rpow rmatmul and or xor lshift rshift rlshift rrshift eq invert"
+_OWN_FACE = {f"__{sign}__" for sign in (_OWN_SIGNS + " iand ior ixor ilshift irshift truediv itruediv").split()}
+
+_TAKES_NUMPY = ("__eq__", "__rtruediv__", "__rdiv__")  # the others leave a NumPy array to NumPy, as PyTorch does
 
 
 def _operand(function: Callable[..., Any], takes_numpy: bool) -> Callable[..., Any]:
@@ -441,8 +520,8 @@ def _operand(function: Callable[..., Any], takes_numpy: bool) -> Callable[..., A
             other = wrap(jnp.array(other))
         try:
             return function(self, other)
-        except TypeError:
-            if isinstance(other, (Tensor, numbers.Number, np.generic)):
+        except TypeError as error:
+            if isinstance(other, (Tensor, numbers.Number, np.generic)) and not hasattr(error, "left_to_others"):
                 raise
             return NotImplemented
 
@@ -478,8 +557,8 @@ def operator(
         name = function.__name__
         _publish(name, call, public)
         _attach(call, _names(methods, name))
-        for written in _names(inplace, name + "_"):
-            _attach(inplace_form(op, written), (written,))
+        if written := _names(inplace, name + "_"):
+            _attach(inplace_form(op, written[0]), written)
         return call
 
     return declare
@@ -490,33 +569,52 @@ def composite(
     methods: bool | tuple[str, ...] = True,
     inplace: bool | tuple[str, ...] = False,
     public: tuple[str, ...] = ("torch",),
+    asks_arguments: bool = True,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back."""
+    """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back.
+
+    Without `asks_arguments` the public function takes arguments with a `__torch_function__` as they are.
+    """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__
-        parameters = inspect.signature(function).parameters
-        takes_out = "out" in parameters
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if (policy := grad_state.autocast) is not None and (rules := autocast.rule(policy, name)):
-                return autocast.call(policy, rules, call, args, kwargs)
-            if kwargs:
-                if "out" in kwargs and not takes_out:
-                    return _into_out(call, args, kwargs)
-                if not open_ended:
-                    kwargs = {k if k in parameters else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
-            return function(*args, **kwargs)
-
+        call = _composed(function, False, asks_arguments)
         _publish(name, call, public)
         _attach(call, _names(methods, name))
-        for written in _names(inplace, name + "_"):
-            _attach(_composite_inplace(function, written), (written,))
+        if written := _names(inplace, name + "_"):
+            _attach(_composite_inplace(function, written[0]), written)
         return call
 
     return declare
+
+
+def _composed(function: Callable[..., Any], asks: bool, asks_arguments: bool = True) -> Any:
+    name = function.__name__
+    parameters = inspect.signature(function).parameters
+    takes_out = "out" in parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    all_silent = overrides.all_silent
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if grad_state.around and (found := _around(call, name, None, asks, args, kwargs)) is not PASS:
+            return found
+        if asks and (kwargs or not all_silent(args)):
+            if (found := ask(call, args, kwargs)) is not PASS:
+                return found
+            if not asks_arguments and grad_state.subclasses:
+                with overrides.no_subclasses():
+                    return call(*args, **kwargs)
+        if kwargs:
+            if "out" in kwargs and not takes_out:
+                return _into_out(call, args, kwargs)
+            if not open_ended:
+                kwargs = {k if k in parameters else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+        return function(*args, **kwargs)
+
+    call.asks_arguments = asks_arguments  # type: ignore[attr-defined]
+    overrides.made_by(call, lambda: _composed(function, True, asks_arguments))
+    return call
 
 
 def _composite_inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:

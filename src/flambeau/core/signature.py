@@ -11,6 +11,7 @@ import numpy as np
 
 from . import dtypes
 from .host_numbers import HostNumber
+from .overrides import Overridden, has_say
 from .size import Size
 from .tensor import Tensor
 
@@ -47,22 +48,23 @@ class _Missing:
 
 MISSING = _Missing()
 PYTHON_NUMBERS = frozenset((bool, int, float, complex))
+_STATIC_KINDS = frozenset((type(None), str, *PYTHON_NUMBERS))  # that stand for themselves
 
 
 def static(value: Any) -> Any:
     """A hashable stand-in for a static argument."""
+    if type(value) in _STATIC_KINDS:
+        return value
     if isinstance(value, HostNumber):
         return value.settle()
+    if has_say(value):
+        raise Overridden(f"{type(value).__name__} has a say")
     if isinstance(value, dtypes.dtype):
         return value.numpy
     if isinstance(value, (list, Size)):
         return tuple(static(v) for v in value)
     if isinstance(value, tuple):
-        return (
-            tuple(static(v) for v in value)
-            if any(isinstance(v, (list, Tensor, np.generic, HostNumber)) for v in value)
-            else value
-        )
+        return value if all(type(v) in _STATIC_KINDS for v in value) else tuple(static(v) for v in value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Tensor):
@@ -146,6 +148,8 @@ class Signature:
                     raise TypeError(
                         f"{name}(): argument '{self.names[i]}' must be tuple of Tensors, not {type(value).__name__}"
                     )
+                if has_say(value):
+                    raise Overridden(f"{type(value).__name__} has a say")
                 members = list(value)
                 for position, member in enumerate(members):
                     if not isinstance(member, Tensor):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from . import devices, dtypes, geometry
+from . import devices, dtypes, geometry, overrides
 from .devices import device
 from .dtypes import dtype
 from .geometry import Geometry
@@ -21,6 +21,7 @@ from .tracing import structure
 _new = object.__new__
 
 
+@overrides.never_asked
 class Tensor:
     """A multi-dimensional array of one dtype, with PyTorch's methods.
 
@@ -84,9 +85,24 @@ class Tensor:
         """`Tensor(2, 3)` is uninitialised, `Tensor([1, 2])` holds the data, both in the default dtype."""
         return _legacy(cls, args, kwargs.get("device"))
 
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What a subclass makes of a call, unless it says otherwise: plain tensors' result, as its own class.
+
+        NotImplemented if there is an argument of another, unrelated class.
+        """
+        if not all(issubclass(cls, kind) for kind in types):
+            return NotImplemented
+        with overrides.no_subclasses():
+            result = func(*args, **(kwargs or {}))
+        if getattr(func, "__self__", None) is Tensor.__dict__["grad"]:
+            return result
+        return _as_class(result, cls)
+
     @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
         """An instance of `cls` that shares `data`'s memory and is a leaf of its own on the tape."""
+        _check_subclass(cls)
         made = blank(cls, data._storage, data._view)
         if require_grad:
             made.requires_grad_()
@@ -179,9 +195,16 @@ class Tensor:
 
     # --- views ----------------------------------------------------------------------------------------------------
 
-    def _look(self, g: Geometry, name: str, relative: Geometry | None = None) -> Tensor:
+    def as_subclass(self, cls: Any) -> Any:
+        """The same values as a tensor of class `cls`, with its place on the tape. TypeError if that is no Tensor class."""
+        _check_subclass(cls)
+        made = self._look(self._geometry, "AliasBackward0", geometry.whole(self._geometry.shape), cls)
+        made._view = self._view
+        return made
+
+    def _look(self, g: Geometry, name: str, relative: Geometry | None = None, cls: Any = None) -> Tensor:
         """A view of this tensor with the geometry `g`. `relative` is `g` as seen from this tensor's own values."""
-        made = blank(Tensor, self._storage, g)
+        made = blank(cls or Tensor, self._storage, g)
         edge = self._edge
         if edge is not None or self._base is not None:
             edge = self._tape_edge()
@@ -444,6 +467,26 @@ def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
     made._cache_version = -1
     made._retains_grad = False
     return made
+
+
+def _check_subclass(cls: Any) -> None:
+    if not isinstance(cls, type) or not issubclass(cls, Tensor):
+        raise TypeError(
+            "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your class "
+            "inherits from Tensor."
+        )
+
+
+def _as_class(result: Any, cls: Any) -> Any:
+    """The result with its tensors as tensors of class `cls`."""
+    if cls is Tensor:
+        return result
+    if isinstance(result, Tensor):
+        return result if isinstance(result, cls) else Tensor.as_subclass(result, cls)
+    if isinstance(result, (tuple, list)):
+        parts = [_as_class(part, cls) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+    return result
 
 
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, state: dict[str, Any]) -> Any:

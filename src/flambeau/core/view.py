@@ -7,9 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from . import geometry
+from . import geometry, overrides
 from .geometry import Geometry
-from .operator import _attach, _names, _publish
+from .grad_mode import state as grad_state
+from .operator import _around, _attach, _names, _publish
+from .overrides import PASS, all_silent, ask, plain
 from .signature import SYNONYMS
 from .tape import camel
 from .tensor import Tensor
@@ -29,23 +31,7 @@ def view(
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__
-        label = grad or camel(name) + "Backward0"
-        names = inspect.signature(function).parameters
-
-        @functools.wraps(function)
-        def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if not isinstance(input, Tensor):
-                raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
-            if kwargs:
-                kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
-            made = function(input._geometry, *args, **kwargs)
-            relative = made
-            if input._view is not None and (input._edge is not None or input._base is not None):
-                # on the tape a view is read from its parent's own, contiguous values
-                relative = function(geometry.whole(input._view.shape), *args, **kwargs)
-            if isinstance(made, Geometry):
-                return input._look(made, label, relative)
-            return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
+        call = _seeing(function, grad or camel(name) + "Backward0", False)
 
         def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             input._check_inplace()
@@ -67,3 +53,30 @@ def view(
         return call
 
     return declare
+
+
+def _seeing(function: Callable[..., Any], label: str, asks: bool) -> Callable[..., Any]:
+    name = function.__name__
+    names = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if grad_state.around and (found := _around(call, "", function, asks, (input, *args), kwargs)) is not PASS:
+            return found
+        if type(input) not in plain or kwargs or not all_silent(args):
+            if asks and (found := ask(call, (input, *args), kwargs)) is not PASS:
+                return found
+            if not isinstance(input, Tensor):
+                raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+            kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+        made = function(input._geometry, *args, **kwargs)
+        relative = made
+        if input._view is not None and (input._edge is not None or input._base is not None):
+            # on the tape a view is read from its parent's own, contiguous values
+            relative = function(geometry.whole(input._view.shape), *args, **kwargs)
+        if isinstance(made, Geometry):
+            return input._look(made, label, relative)
+        return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
+
+    overrides.made_by(call, lambda: _seeing(function, label, True))
+    return call

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import devices, dtypes
+from ..core.overrides import disabled, never_asked
 from ..core.storage import Storage
 from ..core.tensor import Tensor, blank, from_host, wrap
 
@@ -32,6 +33,7 @@ def _values(data: Any, what: str) -> Tensor:
     return data
 
 
+@never_asked
 class Parameter(Tensor, metaclass=_OwnedMeta):
     """A tensor that becomes one of a module's parameters when it is assigned to an attribute of the module.
 
@@ -40,6 +42,7 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
     """
 
     _mark = "_is_param"
+    __torch_function__ = disabled  # type: ignore[assignment]
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
         data = _values(data, "Parameter")
@@ -215,6 +218,7 @@ def _uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> A
     return made
 
 
+@never_asked
 class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[override]
     """A parameter whose shape will be known at the first forward of its lazy module."""
 
@@ -225,6 +229,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
         return _uninitialized(cls, requires_grad, device, dtype)
 
 
+@never_asked
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[override]
     """A buffer whose shape will be known at the first forward of its lazy module."""
 

@@ -170,7 +170,7 @@ def true_divide(input: Array, other: Array) -> Array:
     return input / other
 
 
-@operator(promote="float", methods=("__rtruediv__",), public=(), grad="MulBackward0")
+@operator(promote="float", methods=("__rdiv__", "__rtruediv__"), public=(), grad="MulBackward0")
 def _rtrue_divide(input: Array, other: Array) -> Array:
     return other / input
 
@@ -568,6 +568,9 @@ def lcm(input: Array, other: Array) -> Array:
     refuse("lcm_cpu", input, BOOL, FLOAT, COMPLEX)
     return jnp.lcm(input, other)
 
+
+for _infix, _told in (("__truediv__", "div"), ("__itruediv__", "div_")):
+    getattr(Tensor, _infix).__wrapped__.public = getattr(Tensor, _told)  # whoever is asked is told of these
 
 absolute = alias("absolute", abs)
 negative = alias("negative", neg)

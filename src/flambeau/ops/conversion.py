@@ -147,7 +147,9 @@ Tensor.__bool__ = _boolean  # type: ignore[attr-defined]
 def _converter(kind: Any) -> Any:
     def convert(self: Tensor) -> Any:
         if self.shape.numel() != 1:
-            raise ValueError(f"only one element makes a Python scalar, and this tensor has {self.shape.numel()}")
+            raise ValueError(
+                f"only one element tensors can be converted to Python scalars, not {self.shape.numel()} elements"
+            )
         return kind(self.item())
 
     return convert
@@ -166,7 +168,7 @@ def _length(self: Tensor) -> int:
 
 
 def _iterate(self: Tensor) -> Any:
-    if self.ndim == 0:
+    if self.dim() == 0:
         raise TypeError("iteration over a 0-d tensor")
     return iter(self.unbind(0))
 
@@ -350,8 +352,8 @@ def numel(input: Tensor) -> int:
     return input.shape.numel()
 
 
-Tensor.ndimension = dim  # type: ignore[attr-defined]
-Tensor.nelement = lambda self: self.shape.numel()  # type: ignore[attr-defined]
+Tensor.ndimension = lambda self: self.dim()  # type: ignore[attr-defined]
+Tensor.nelement = lambda self: self.numel()  # type: ignore[attr-defined]
 Tensor.element_size = lambda self: self.dtype.itemsize  # type: ignore[attr-defined]
 Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
 Tensor.nbytes = property(lambda self: self.shape.numel() * self.dtype.itemsize)  # type: ignore[attr-defined]
@@ -362,7 +364,6 @@ Tensor.is_sparse = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
-Tensor.names = property(lambda self: (None,) * self.ndim)  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
 Tensor.data_ptr = lambda self: id(self._storage) + self.storage_offset() * self.dtype.itemsize  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
@@ -375,8 +376,8 @@ Tensor.is_mkldnn = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_nested = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_xla = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_xpu = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.name = None  # type: ignore[attr-defined]
-Tensor.volatile = False  # type: ignore[attr-defined]
+Tensor.name = property(lambda self: None)  # type: ignore[attr-defined]
+Tensor.volatile = property(lambda self: False)  # type: ignore[attr-defined]
 
 
 @composite()
@@ -389,12 +390,6 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     """Whether both look into the same memory in the same way."""
     return self._storage is tensor._storage and self._geometry == tensor._geometry
-
-
-@_method
-def as_subclass(self: Tensor, cls: Any) -> Any:
-    """The same memory as a tensor of another class."""
-    return Tensor._make_subclass(cls, self.detach() if self.requires_grad else self)
 
 
 # --- elements by a Python function -----------------------------------------------------------------------------------
@@ -486,7 +481,7 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-composite(methods=False)(is_tensor)
+composite(methods=False, asks_arguments=False)(is_tensor)
 
 
 for _query in ("is_floating_point", "is_complex", "is_signed"):
@@ -528,11 +523,9 @@ Tensor.__repr__ = _repr  # type: ignore[assignment]
 
 
 def _format(self: Tensor, spec: str) -> str:
-    if self.ndim == 0:
+    if self.ndim == 0 and self.__class__ is Tensor:
         return format(self.item(), spec)
-    if spec:
-        raise TypeError("unsupported format string passed to Tensor.__format__")
-    return repr(self)
+    return object.__format__(self, spec)
 
 
 Tensor.__format__ = _format  # type: ignore[assignment]

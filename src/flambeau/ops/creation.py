@@ -164,7 +164,7 @@ def _checked(array: np.ndarray) -> np.ndarray:
     return array
 
 
-@composite(methods=False)
+@composite(methods=False, asks_arguments=False)
 def tensor(
     data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
 ) -> Tensor:
@@ -189,7 +189,7 @@ def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, require
     return place(np.array(values.transpose(order), dtype.numpy, order="C"), device, requires_grad, order)
 
 
-@composite(methods=False)
+@composite(methods=False, asks_arguments=False)
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor: itself if it is one already (and needs no conversion), sharing a NumPy array's memory."""
     if isinstance(data, Tensor):
@@ -207,7 +207,7 @@ def _converted(source: Any, dtype: Any, device: Any) -> Any:
     return source.to(device=where, dtype=target)
 
 
-@composite(methods=False)
+@composite(methods=False, asks_arguments=False)
 def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -231,7 +231,7 @@ def asarray(
     return made.requires_grad_() if requires_grad else made
 
 
-@composite(methods=False)
+@composite(methods=False, asks_arguments=False)
 def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor that shares the memory of a NumPy array: a write to either is seen by both."""
     if not isinstance(ndarray, np.ndarray):
@@ -263,7 +263,7 @@ def wrap_shared(array: np.ndarray) -> Tensor:
     return made
 
 
-@composite(methods=False)
+@composite(methods=False, asks_arguments=False)
 def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """A tensor over the bytes of an object with the buffer protocol, sharing its memory if that is writable."""
     target = as_dtype(dtype)

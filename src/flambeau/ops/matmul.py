@@ -123,6 +123,7 @@ def _infix_reflected(self: Tensor, other: Any) -> Any:
 
 _attach(_infix, ("__matmul__",))
 _attach(_infix_reflected, ("__rmatmul__",))
+Tensor.__matmul__.__wrapped__.public = Tensor.matmul  # type: ignore[attr-defined]
 
 
 @operator()

@@ -1,0 +1,29 @@
+"""The few names of `torch._C` that Python code asks for. There is no C++ library behind them."""
+
+from __future__ import annotations
+
+from ..core.overrides import disabled as _disabled_torch_function_impl
+from ..core.overrides import no_subclasses as DisableTorchFunctionSubclass
+from ..core.overrides import nobody as DisableTorchFunction
+from ..core.tensor import Tensor as TensorBase
+from ..overrides import _is_torch_function_mode_enabled
+
+_TensorBase = TensorBase
+
+
+def _is_torch_function_enabled() -> bool:
+    """Whether arguments with a `__torch_function__` are asked in this thread."""
+    from ..core.grad_mode import state
+
+    return state.subclasses
+
+
+__all__ = [
+    "DisableTorchFunction",
+    "DisableTorchFunctionSubclass",
+    "TensorBase",
+    "_TensorBase",
+    "_disabled_torch_function_impl",
+    "_is_torch_function_enabled",
+    "_is_torch_function_mode_enabled",
+]
