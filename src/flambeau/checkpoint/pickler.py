@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.geometry import contiguous_strides
 from ..core.storage import Storage
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, own_state
 from . import names, rebuild
 from .storages import STORAGE_TYPES, UNTYPED, StorageType, TypedStorage, UntypedStorage
 
@@ -114,8 +114,8 @@ def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
     from ..nn.parameter import Parameter
 
     kind = type(tensor)
-    state = dict(tensor.__dict__)
-    if kind is Parameter:
+    state = own_state(tensor)
+    if issubclass(kind, Parameter):
         parts: tuple[Any, ...] = (_Bare(tensor.detach()), tensor.requires_grad, OrderedDict())
         if state:
             return rebuild._rebuild_parameter_with_state, (*parts, state)

@@ -6,6 +6,7 @@ They trust none of their arguments, since a file chooses them.
 from __future__ import annotations
 
 import math
+from types import MemberDescriptorType
 from typing import Any
 
 import jax
@@ -163,6 +164,9 @@ def _rebuild_from_type(function: Any, new_type: Any, args: Any, state: Any) -> T
 
 def set_state(tensor: Any, state: Any) -> Any:
     """Set Python attributes: a dict, or a pair of it and one for the slots. They cannot hide what tensors have."""
+    if type(tensor).__setstate__ is not Tensor.__setstate__:
+        tensor.__setstate__(state)
+        return tensor
     parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
     for part in parts:
         if part is None:
@@ -173,6 +177,9 @@ def set_state(tensor: Any, state: Any) -> Any:
             if type(name) is not str or name in _INTERNAL or name.startswith("__"):
                 raise damaged(f"a tensor cannot be given the attribute {brief(name)}")
             inherited = getattr(type(tensor), name, None)
+            if type(inherited) is MemberDescriptorType and inherited.__objclass__ is not Tensor:
+                setattr(tensor, name, value)
+                continue
             if inherited is not None and (callable(inherited) or hasattr(type(inherited), "__get__")):
                 raise damaged(f"the attribute {brief(name)} would hide one that tensors have")
             tensor.__dict__[name] = value

@@ -40,6 +40,11 @@ def never_asked(kind: Any) -> Any:
     return kind
 
 
+def is_plain(kind: type) -> bool:
+    """Whether it is a class of tensors with which operators compute at once."""
+    return kind in _PLAIN
+
+
 class Overridden(TypeError):
     """An argument may have a say of its own: whoever made the call has to ask."""
 
@@ -340,11 +345,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def asking(*args: Any, **kwargs: Any) -> Any:
-        if state.around:
-            found = ask(asking, args, kwargs)
-            if found is not PASS:
-                return found
-        elif kwargs or not all_silent(args):
+        if state.around or kwargs or not all_silent(args):
             found = ask(asking, args, kwargs)
             if found is not PASS:
                 return found

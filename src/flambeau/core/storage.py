@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from . import devices, geometry
+from .grad_mode import state
 
 
 class Storage:
@@ -61,6 +62,23 @@ class Storage:
         self.host = array.view()  # an object of our own, so that the owner's reference count tells of the others
         self.__class__ = SharedStorage  # type: ignore[assignment]
         return array
+
+
+class Kept:
+    """A storage on its way through `copy`, which keeps it, or through `pickle`, which copies it for every tensor."""
+
+    def __init__(self, storage: Storage):
+        self.storage = storage
+
+    def __reduce__(self) -> Any:
+        if state.trace is not None:
+            raise RuntimeError("a tensor cannot be pickled inside a compiled function, which has no values yet")
+        value = self.storage.value
+        return _unpickled, (np.array(value), str(devices.from_jax(next(iter(value.devices())))))
+
+
+def _unpickled(values: np.ndarray, where: str) -> Kept:
+    return Kept(Storage(jax.device_put(values, devices.to_jax(devices.device(where)))))
 
 
 class HostStorage(Storage):

@@ -7,6 +7,7 @@ network compiles nothing.
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core import overrides
 from ..core.grad_mode import no_grad
 from ..core.random import Generator, draw
 from ..core.tensor import Tensor
@@ -107,15 +109,34 @@ def _need_dimensions(tensor: Tensor, text: str, low: int, high: int) -> tuple[in
     return shape
 
 
+def _public(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A form for users that asks the tensor's class first; it is told of everything by keyword."""
+
+    @functools.wraps(function)
+    def asking(tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(tensor) not in overrides.plain and (overrides.has_say(tensor) or overrides.state.modes):
+            bound = inspect.signature(function).bind(tensor, *args, **kwargs)
+            bound.apply_defaults()
+            asked = overrides.with_a_say((tensor,), everyone=True)
+            return overrides.dispatch(asking, asked, (), dict(bound.arguments))
+        return function(tensor, *args, **kwargs)
+
+    overrides.face_of(function, asking)
+    overrides.name_public(asking, f"torch.nn.init.{function.__name__}")
+    return asking
+
+
 # --- drawn values ----------------------------------------------------------------------------------------------------
 
 
+@_public
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Values from [a, b)."""
     with no_grad():
         return draws.uniform_(tensor, a, b, generator=generator)
 
 
+@_public
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal values."""
     with no_grad():
@@ -190,6 +211,7 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
     return calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
 
 
+@_public
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0,
@@ -252,6 +274,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
 # --- given values ----------------------------------------------------------------------------------------------------
 
 
+@_public
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """The value `val` everywhere."""
     return _write(tensor, filled(tuple(tensor.shape), number_of("fill_", "value", val))(tensor._np_dtype))
@@ -259,12 +282,18 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 def ones_(tensor: Tensor) -> Tensor:
     """Ones."""
-    return constant_(tensor, 1.0)
+    if overrides.is_plain(type(tensor)):
+        return constant_(tensor, 1.0)
+    with no_grad():
+        return tensor.fill_(1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
     """Zeros."""
-    return constant_(tensor, 0.0)
+    if overrides.is_plain(type(tensor)):
+        return constant_(tensor, 0.0)
+    with no_grad():
+        return tensor.zero_()
 
 
 def eye_(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import devices, dtypes
-from ..core.overrides import disabled, never_asked
+from ..core.overrides import disabled, never_asked, no_subclasses
 from ..core.storage import Storage
 from ..core.tensor import Tensor, blank, from_host, wrap
 
@@ -46,23 +46,34 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
         data = _values(data, "Parameter")
-        if type(data) is Tensor or isinstance(data, cls):
+        kind = type(data)
+        if kind is Tensor or kind is Parameter:
             return Tensor._make_subclass(cls, data, requires_grad)
         # a user's own subclass of Tensor stays what it is, and is marked
-        made = Tensor._make_subclass(type(data), data, requires_grad)
+        made = data.detach().requires_grad_(requires_grad)
+        if type(made) is not kind:
+            raise RuntimeError(
+                f"Creating a Parameter from an instance of type {kind.__name__} requires that detach() returns an instance of "
+                f"the same type, but return type {type(made).__name__} was found instead. Its __torch_function__ has to keep "
+                "the type there."
+            )
         made._is_param = True
         return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         made = memo.get(id(self))
         if made is None:
-            made = memo[id(self)] = Tensor._make_subclass(type(self), wrap(self._array), self.requires_grad)
+            made = memo[id(self)] = type(self)(wrap(self._array), self.requires_grad)
         return made
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
     __str__ = __repr__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        function, (_, *parts) = super().__reduce_ex__(protocol)
+        return function, (Parameter, *parts)
 
 
 class Buffer(Tensor, metaclass=_OwnedMeta):
@@ -115,6 +126,9 @@ class _NoValues(Storage):
         self._refuse()
 
 
+_WITHOUT_VALUES = frozenset("__get__ __set__ __delete__ copy_ is_complex is_floating_point get_device size".split())
+
+
 class UninitializedTensorMixin:
     """What uninitialized parameters and buffers have in common: everything that needs values or a shape refuses.
 
@@ -123,6 +137,17 @@ class UninitializedTensorMixin:
 
     cls_to_become: type
     _storage: Storage
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Only attributes, and the methods below, can be had before there are values. ValueError for all others."""
+        if func.__name__ not in _WITHOUT_VALUES:
+            raise ValueError(
+                f"Attempted to use an uninitialized parameter in {func}. This error happens when you are using a "
+                f"`LazyModule` or explicitly manipulating `torch.nn.parameter.{cls.__name__}` objects. When using LazyModules "
+                "Call `forward` with a dummy batch to initialize the parameters before calling torch functions"
+            )
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
 
     def _wait(self, dtype: np.dtype, device: devices.device) -> None:
         self._storage = _NoValues(dtype, device, type(self).__name__)
@@ -152,9 +177,9 @@ class UninitializedTensorMixin:
     def shape(self) -> Any:
         """Not known yet: RuntimeError."""
         raise RuntimeError(
-            "Can't access the shape of an uninitialized parameter. This usually means that `load_state_dict` "
-            "was to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
-            "parameters before you look at their attributes."
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` "
+            "when trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
+            "parameters before accessing their attributes."
         )
 
     @property
@@ -162,20 +187,11 @@ class UninitializedTensorMixin:
         """An empty tensor of the right dtype and device."""
         return self._stand_in()
 
-    def detach(self) -> Tensor:
-        return self._storage.value
-
     def share_memory_(self) -> Any:
         raise RuntimeError(
-            "Can't share memory on an uninitialized parameter. Call `forward` to initialize the parameters "
+            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters "
             "before calling `module.share_memory()`."
         )
-
-    def __len__(self) -> int:
-        return self._storage.value
-
-    def numel(self) -> int:
-        return self._storage.value
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -184,13 +200,6 @@ class UninitializedTensorMixin:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return type(self), (self.requires_grad,)  # type: ignore[attr-defined]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        made = memo.get(id(self))
-        if made is None:
-            dtype = dtypes.from_numpy(self._storage.dtype)
-            made = memo[id(self)] = type(self)(self.requires_grad, self.device, dtype)  # type: ignore[attr-defined, call-arg]
-        return made
 
 
 def _converting(name: str) -> Callable[..., Any]:
@@ -214,11 +223,11 @@ def _uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> A
     where = devices.get_default_device() if device is None else devices.device(device)
     made = blank(cls, _NoValues(target.numpy, where, cls.__name__))
     if requires_grad:
-        made.requires_grad_()
+        with no_subclasses():
+            made.requires_grad_()
     return made
 
 
-@never_asked
 class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[override]
     """A parameter whose shape will be known at the first forward of its lazy module."""
 
@@ -228,8 +237,14 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
         return _uninitialized(cls, requires_grad, device, dtype)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        made = memo.get(id(self))
+        if made is None:
+            dtype = dtypes.from_numpy(self._storage.dtype)
+            made = memo[id(self)] = type(self)(self.requires_grad, self.device, dtype)  # type: ignore[attr-defined, call-arg]
+        return made
 
-@never_asked
+
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[override]
     """A buffer whose shape will be known at the first forward of its lazy module."""
 

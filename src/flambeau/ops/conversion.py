@@ -13,6 +13,7 @@ from ..core.dtypes import dtype
 from ..core.formats import strided
 from ..core.grad_mode import state as grad_state
 from ..core.operator import Array, composite, convert, namespaces, operator
+from ..core.overrides import is_plain
 from ..core.printing import format_tensor
 from ..core.tape import ViewNode
 from ..core.tensor import Tensor, from_storage, normalize_dim, wrap
@@ -512,11 +513,14 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
             )
         return f"tensor(<traced>, shape={list(self.shape)}, dtype={self.dtype})"
     where = self.device
-    return format_tensor(
+    has_own_class = not is_plain(self.__class__)
+    text = format_tensor(
         np.asarray(array), self.dtype, requires_grad=edge is not None, grad_fn_name=name,
         device=None if where.type == "cpu" else where,
-        name="tensor" if self.__class__ is Tensor or hasattr(self, "_mark") else self.__class__.__name__,
+        name=self.__class__.__name__ if has_own_class else "tensor",
     )  # fmt: skip
+    own = has_own_class and (hasattr(self, "_mark") or self.__dict__.get("_is_param"))
+    return f"Parameter({text})" if own else text
 
 
 Tensor.__repr__ = _repr  # type: ignore[assignment]

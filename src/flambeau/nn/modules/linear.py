@@ -129,6 +129,7 @@ class LazyLinear(LazyModuleMixin, Linear):
 
     def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
         if not self.has_uninitialized_params():
+            self.in_features = self.in_features or input.shape[-1]
             return
         self.in_features = input.shape[-1]
         shapes = {"weight": (self.out_features, self.in_features), "bias": (self.out_features,)}
