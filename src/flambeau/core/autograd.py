@@ -381,7 +381,7 @@ def _post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | Non
 
 def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
     leaf = node.leaf()
-    if leaf is None:
+    if leaf is None or leaf._edge is None:  # gone, or told since to require no gradient
         return
     _add_to_grad(leaf, value, taped)
     if node.done_hooks:
@@ -452,9 +452,16 @@ def _retain_grad(self: Tensor) -> None:
     edge = self._tape_edge()
     if edge is None:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    if type(edge[0]) is AccumulateGrad or self._retains_grad:
+    if type(edge[0]) is not AccumulateGrad and self._keeper is None:
+        self._keep_grad(edge)
+
+
+def _keep_grad(self: Tensor, edge: Edge | None) -> None:
+    """From now on, keep what arrives at this edge, and no longer what arrives at the one before."""
+    if self._keeper is not None:
+        self._keeper.remove()
+    if edge is None:
         return
-    self._retains_grad = True
     ref, number = weakref.ref(self), edge[1]
 
     def keep(gradients: list[Tensor | None]) -> None:
@@ -463,13 +470,14 @@ def _retain_grad(self: Tensor) -> None:
             held = tensor._grad
             tensor._grad = gradient if held is None else wrap(add_arrays(held._array, gradient._array))
 
-    _hooks_of(edge[0], _RETAINED).add(keep)
+    self._keeper = _hooks_of(edge[0], _RETAINED).add(keep)
 
 
 Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
 Tensor.register_hook = _register_hook  # type: ignore[attr-defined]
 Tensor.register_post_accumulate_grad_hook = _register_post_accumulate_grad_hook  # type: ignore[attr-defined]
 Tensor.retain_grad = _retain_grad  # type: ignore[attr-defined]
+Tensor._keep_grad = _keep_grad  # type: ignore[attr-defined]
 
 
 def _node_hook(self: Node, hook: Any) -> RemovableHandle:

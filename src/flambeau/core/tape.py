@@ -11,7 +11,7 @@ import functools
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -229,6 +229,10 @@ def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge
     return [(m, (node, i)) for i, m in enumerate(made)]
 
 
+def NOBODY() -> None:
+    """In the place of a reference to a leaf: nobody keeps the gradient."""
+
+
 class AccumulateGrad(Node):
     """The end of the tape at a leaf tensor: the engine adds what arrives to the leaf's `.grad`."""
 
@@ -236,7 +240,7 @@ class AccumulateGrad(Node):
 
     def __init__(self, leaf: Any):
         super().__init__("AccumulateGrad", ())
-        self.leaf = weakref.ref(leaf)
+        self.leaf = leaf if leaf is NOBODY else weakref.ref(leaf)
         self.done_hooks: dict[int, Any] | None = None
 
     @property
@@ -247,12 +251,105 @@ class AccumulateGrad(Node):
         return "torch::autograd::AccumulateGrad"
 
 
+class Through(NamedTuple):
+    """A view `g` of a memory of `size` elements, seen from a tensor that shows `source` of it.
+
+    Where the steps of `g` are no steps of that tensor (a row, seen from the diagonal), the way leads through the memory:
+    elements that the tensor does not show are zero there.
+    """
+
+    g: Geometry
+    source: Geometry
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.g.shape
+
+    def memory(self, values: Any) -> Any:
+        """The memory with the tensor's values in their places."""
+        return put(_shared(values, self.source, self.size), (self.size,), self.source)
+
+    def shown(self, memory: Any) -> Any:
+        """What the tensor shows of it; the transpose of `memory`."""
+        return _shared(geometry.read(memory, self.source), self.source, self.size)
+
+
+Look = Geometry | Through  # where in a tensor's values a view lies
+
+
+def seen_from(base: Geometry | None, g: Geometry, size: int) -> Look:
+    """`g`, given in a memory of `size` elements, as seen from the values of a tensor that shows `base` of it."""
+    if base is None:
+        return g
+    if base.bits is not None:  # count in the tensor's elements
+        held, base = base.bits, base._replace(bits=None)
+        if g.bits == held:
+            g = g._replace(bits=None)
+    if g.bits is None:
+        direct = _translated(base, g)
+        if direct is not None:
+            return direct
+    elif base.offset == 0 and base.contiguous and base.numel == size:
+        return g
+    return Through(g, base, size)
+
+
+def _translated(base: Geometry, g: Geometry) -> Geometry | None:
+    """`g` in steps of the base's own values; None where there are no such steps."""
+    if 0 in g.shape:
+        return g._replace(offset=0)
+    own = geometry.contiguous_strides(base.shape)
+    order = sorted((i for i, n in enumerate(base.shape) if n > 1), key=lambda i: -base.strides[i])
+    room = {i: base.shape[i] - 1 for i in order}  # how far one can still go in each dimension
+    if g.offset < base.offset or (geometry.overlaps(base) and not base.contiguous):
+        return None
+
+    def translate(distance: int, count: int) -> int | None:
+        total = 0
+        for i in order:
+            digit, distance = divmod(distance, base.strides[i])
+            room[i] -= digit * count
+            if room[i] < 0:
+                return None
+            total += digit * own[i]
+        return None if distance else total
+
+    offset = translate(g.offset - base.offset, 1)
+    strides = [translate(s, n - 1) if n > 1 else 0 for n, s in zip(g.shape, g.strides, strict=True)]
+    if offset is None or None in strides:
+        return None
+    return g._replace(offset=offset, strides=tuple(strides))  # type: ignore[arg-type]
+
+
+def _shared(values: Any, source: Geometry, size: int) -> Any:
+    """Values of which several indices lead to one element, divided by how many."""
+    if not geometry.overlaps(source) and all(s or n == 1 for n, s in zip(source.shape, source.strides, strict=True)):
+        return values
+    counts = put(jnp.ones(source.shape, values.dtype), (size,), source)
+    return values / geometry.read(counts, source)
+
+
+def take(values: Any, look: Look) -> Any:
+    """What a view shows of the values."""
+    if type(look) is Through:
+        return geometry.read(look.memory(values), look.g)
+    return geometry.read(values, look)
+
+
+def replaced(values: Any, look: Look, new: Any) -> Any:
+    """The values with others in the places that a view shows."""
+    if type(look) is Through:
+        return look.shown(geometry.write(look.memory(values), look.g, new))
+    return geometry.write(values, look, new)
+
+
 class ViewNode(Node):
     """Reading a view `g` out of a contiguous value of shape `shape`; its backward puts the gradient back in place."""
 
     __slots__ = ("shape", "g")
 
-    def __init__(self, name: str, edge: Edge, shape: tuple[int, ...], g: Geometry):
+    def __init__(self, name: str, edge: Edge | None, shape: tuple[int, ...], g: Look):
         super().__init__(name, (edge,))
         self.shape = shape
         self.g = g
@@ -272,16 +369,18 @@ class PutNode(ViewNode):
     __slots__ = ()
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        return (geometry.read(cotangents[0], self.g),)
+        return (take(cotangents[0], self.g),)
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         array, edge = cotangents[0]  # type: ignore[misc]
-        out = geometry.read(array, self.g)
+        out = take(array, self.g)
         return [(out, edge and (ViewNode(self.label + "Backward", edge, self.shape, self.g), 0))]
 
 
-def put(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
+def put(values: Any, shape: tuple[int, ...], g: Look) -> Any:
     """Zeros of `shape` with `values` added at the places that `g` shows (the transpose of reading `g`)."""
+    if type(g) is Through:
+        return g.shown(put(values, (g.size,), g.g))
     if g.bits is not None:
         return _put_bits(values, shape, g)
     if 0 in stretched(g):
@@ -331,20 +430,25 @@ def _put_bits(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
     return geometry.write(_zeros(shape, other), g, values)
 
 
+def cleared(values: Any, look: Look) -> Any:
+    """The values with zeros in the places that a view shows."""
+    return replaced(values, look, _zeros(look.shape, np.dtype(values.dtype)))
+
+
 class CopySlices(Node):
     """A write through a view `g` of a contiguous base: inputs are the base before the write and the written values."""
 
     __slots__ = ("g", "shape")
 
-    def __init__(self, base: Edge | None, new: Edge | None, shape: tuple[int, ...], g: Geometry):
+    def __init__(self, base: Edge | None, new: Edge | None, shape: tuple[int, ...], g: Look):
         super().__init__("CopySlices", (base, new))
         self.g = g
         self.shape = shape
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         grad = cotangents[0]
-        kept = geometry.write(grad, self.g, _zeros(self.g.shape, np.dtype(grad.dtype))) if self.edges[0] else None
-        return kept, geometry.read(grad, self.g) if self.edges[1] else None
+        kept = cleared(grad, self.g) if self.edges[0] else None
+        return kept, take(grad, self.g) if self.edges[1] else None
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         array, edge = cotangents[0]  # type: ignore[misc]
@@ -362,17 +466,28 @@ class ZeroSlice(Node):
 
     __slots__ = ("g",)
 
-    def __init__(self, edge: Edge, g: Geometry):
+    def __init__(self, edge: Edge, g: Look):
         super().__init__("CopySlicesBackward", (edge,))
         self.g = g
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        grad = cotangents[0]
-        return (geometry.write(grad, self.g, _zeros(self.g.shape, np.dtype(grad.dtype))),)
+        return (cleared(cotangents[0], self.g),)
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         array, edge = cotangents[0]  # type: ignore[misc]
         return [(self.backward([array])[0], edge and (ZeroSlice(edge, self.g), 0))]
+
+
+class Overwritten(Node):
+    """A write of values that do not depend on what was there."""
+
+    __slots__ = ()
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return [jnp.zeros_like(cotangents[0])]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return [(jnp.zeros_like(cotangents[0][0]), None)]  # type: ignore[index]
 
 
 @jax.jit

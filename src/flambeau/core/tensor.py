@@ -16,7 +16,18 @@ from .geometry import Geometry
 from .grad_mode import state as grad_state
 from .size import Size
 from .storage import HostStorage, Kept, Storage
-from .tape import AccumulateGrad, CopySlices, Edge, ViewNode, is_differentiable, shown
+from .tape import (
+    NOBODY,
+    AccumulateGrad,
+    CopySlices,
+    Edge,
+    Look,
+    Overwritten,
+    ViewNode,
+    is_differentiable,
+    seen_from,
+    shown,
+)
 from .tracing import structure
 
 _new = object.__new__
@@ -28,11 +39,13 @@ class Tensor:
 
     `_storage` is the cell with the values, `_view` how to look into it (None: all of it in its own shape). `_edge` is
     the place on the tape; a view of another tensor has `_base` and takes its edge anew when the base has changed.
+    `_untracked` is a view that was made while nothing was recorded.
     """
 
     # an instance's `__dict__` is the user's. Whoever makes one by `object.__new__` sets every slot: see `blank`
     __slots__ = (
-        "_storage", "_view", "_base", "_edge", "_edge_version", "_cache", "_cache_version", "_grad", "_retains_grad",
+        "_storage", "_view", "_base", "_edge", "_edge_version", "_cache", "_cache_version", "_grad", "_keeper",
+        "_untracked",
         "__dict__", "__weakref__",
     )  # fmt: skip
     _storage: Storage
@@ -43,7 +56,8 @@ class Tensor:
     _cache: Any
     _cache_version: int
     _grad: Tensor | None
-    _retains_grad: bool
+    _keeper: Any  # the hook that `retain_grad` has put on the edge
+    _untracked: bool
     __array_priority__ = 1000
     __hash__ = object.__hash__  # __eq__ is elementwise
 
@@ -148,21 +162,27 @@ class Tensor:
         else:
             self._storage.set_part(self._view, array)
 
-    def _fill_host(self, values: np.ndarray) -> None:
-        """Replace the values in place by NumPy values that nobody else holds, off the tape."""
+    def _fill_host(self, values: np.ndarray, name: str = "") -> None:
+        """Replace the values in place by NumPy values that nobody else holds. On the tape, the node is called `name`."""
+        before = self._tape_edge() if grad_state.grad else None
         plain = grad_state.trace is None and not grad_state.transforms
-        if self._view is None and plain and self.device.type == "cpu":
+        if self._view is None and plain and before is None and self.device.type == "cpu":
             self._storage.set_host(values)
-            if grad_state.grad:
-                self._set_edge(None)
-        else:
-            self._assign(jax.device_put(values, devices.to_jax(self.device)), None)
+            return
+        edge = None if before is None else (Overwritten(name, (before,)), 0)
+        self._assign(jax.device_put(values, devices.to_jax(self.device)), edge)
 
     def _assign(self, array: Any, edge: Edge | None) -> None:
         """Replace the values in place; under autograd, what now has the values' gradient is `edge`."""
-        self._write(array)
         if grad_state.grad:
+            if edge is not None and self._untracked:
+                raise RuntimeError(_UNTRACKED)
+            self._write(array)
             self._set_edge(edge)
+        else:
+            self._write(array)
+            owner = self if self._base is None else self._base
+            owner._edge_version += 1
 
     def _set_edge(self, edge: Edge | None) -> None:
         base = self._base
@@ -174,25 +194,47 @@ class Tensor:
                 grad_state.trace.keep_edge(base)
         if base is None:
             if edge is not None or self._edge is not None:
-                self._edge = edge
-                self._edge_version += 1
-        elif edge is not None or base._edge is not None:
-            relative = _relative(self._geometry, base._view)
-            base._edge = (CopySlices(base._edge, edge, tuple(base.shape), relative), 0)
+                self._replace_edge(edge)
+            self._edge_version += 1
+        else:
+            # this view, too, takes its edge anew from the base: its gradient goes through the base's
+            if edge is not None or base._edge is not None:
+                base._replace_edge((CopySlices(base._edge, edge, tuple(base.shape), base._place(self._geometry)), 0))
             base._edge_version += 1
-            self._edge = edge
-            self._edge_version = base._edge_version
+
+    def _replace_edge(self, edge: Edge | None) -> None:
+        """Take another edge; a gradient that is to be kept is the one that arrives there."""
+        self._edge = edge
+        if self._keeper is not None:
+            self._keep_grad(edge)  # type: ignore[operator]
+
+    def _place(self, g: Geometry) -> Look:
+        """`g`, given in the storage, as seen from this tensor's values."""
+        view = self._view
+        if view is None:
+            return g
+        size = int(np.prod(self._storage.shape))
+        if view.bits is not None:
+            size = size * self._storage.dtype.itemsize // view.bits.itemsize
+        return seen_from(view, g, size)
 
     def _check_inplace(self) -> None:
         """Raises RuntimeError if autograd forbids a write here."""
         if not grad_state.grad:
             return
-        edge = self._tape_edge()
-        if edge is not None and type(edge[0]) is AccumulateGrad:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        base = self._base
-        if base is not None and base._edge is not None and type(base._edge[0]) is AccumulateGrad:
+        edge, base = self._tape_edge(), self._base
+        if base is None:
+            if edge is not None and type(edge[0]) is AccumulateGrad:
+                raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        elif edge is not None and self._untracked:
+            raise RuntimeError(_UNTRACKED)
+        elif edge is not None and (base._edge is None or type(base._edge[0]) is AccumulateGrad):
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        elif edge is not None and edge[0].pre_hooks:
+            # hooks are for what this view has shown, not for what the base has under it
+            if grad_state.trace is not None:
+                grad_state.trace.keep_edge(self)
+            self._edge = self._anew()
 
     # --- views ----------------------------------------------------------------------------------------------------
 
@@ -206,21 +248,41 @@ class Tensor:
     def _look(self, g: Geometry, name: str, relative: Geometry | None = None, cls: Any = None) -> Tensor:
         """A view of this tensor with the geometry `g`. `relative` is `g` as seen from this tensor's own values."""
         made = blank(cls or Tensor, self._storage, g)
-        edge = self._edge
-        if edge is not None or self._base is not None:
+        base = self._base
+        if base is None:
+            base, edge = self, self._edge
+        else:
             edge = self._tape_edge()
-        if grad_state.grad:
-            base = self._base
-            made._base = self if base is None else base
-            made._edge_version = made._base._edge_version
-            if edge is not None and is_differentiable(self._storage.dtype if g.bits is None else g.bits):
-                if relative is None:
-                    relative = _relative(g, self._view)
-                made._edge = (ViewNode(name, edge, tuple(self.shape), relative), 0)
-        elif edge is None:
-            made._base = self if self._base is None else self._base
-            made._edge_version = made._base._edge_version
+        made._base = base
+        made._edge_version = base._edge_version
+        if self._untracked or not grad_state.grad:
+            made._untracked = True
+        if edge is not None and grad_state.grad and is_differentiable(made._np_dtype):
+            made._edge = (
+                ViewNode(name, edge, tuple(self.shape), self._place(g) if relative is None else relative),
+                0,
+            )
         return made
+
+    def _look_anew(self, seen: Tensor, name: str) -> None:
+        """Look into the memory as `seen`, a view of this tensor, does. Its node is called `name`."""
+        edge, base = seen._edge, self._base
+        if grad_state.trace is not None:
+            grad_state.trace.keep_edge(self)
+        if grad_state.scope is not None:
+            grad_state.scope.before_edge(self if base is None else base)
+        self._view = seen._view
+        self._cache, self._cache_version = None, -1
+        if edge is not None:
+            edge[0].label = name
+            self._edge = edge
+        if base is None:
+            self._edge_version += 1
+        else:
+            # the base's values and gradient are as before, but its other views are to find theirs anew
+            base._edge_version += 1
+            if edge is not None:
+                self._edge_version = base._edge_version
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
@@ -310,20 +372,38 @@ class Tensor:
     def _tape_edge(self) -> Edge | None:
         """The edge on the tape, brought up to date with the base's."""
         base = self._base
-        if base is not None and self._edge_version != base._edge_version:
-            if grad_state.trace is not None:
-                grad_state.trace.keep_edge(self)
-            self._edge_version = base._edge_version
-            if base._edge is None:
-                self._edge = None
-            else:
-                relative = _relative(self._geometry, base._view)
-                self._edge = (ViewNode("AsStridedBackward0", base._edge, tuple(base.shape), relative), 0)
+        if base is None:
+            return self._edge
+        if self._edge_version != base._edge_version:
+            if self._untracked and base._edge is not None:
+                if grad_state.grad:
+                    raise RuntimeError(_UNTRACKED.replace("is being", "its base or another view of its base has been"))
+                return self._edge
+            edge = self._edge
+            if (base._edge is not None and is_differentiable(self._np_dtype)) or (
+                edge is not None and type(edge[0]) is not AccumulateGrad
+            ):
+                if grad_state.trace is not None:
+                    grad_state.trace.keep_edge(self)
+                self._edge_version = base._edge_version
+                self._replace_edge(self._anew())
+        elif self._edge is None and base._edge is not None and is_differentiable(self._np_dtype):
+            return AccumulateGrad(NOBODY), 0  # it requires grad as the base does, but nothing arrives there
         return self._edge
+
+    def _anew(self) -> Edge:
+        """An edge for what this view shows of its base."""
+        base: Any = self._base
+        where = base._place(self._geometry)
+        return ViewNode("AsStridedBackward0", base._edge, tuple(base.shape), where), 0
 
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to this tensor."""
+        if self._untracked:
+            base = self._base
+            followed = base is not None and base._edge is not None and is_differentiable(self._np_dtype)
+            return followed or self._edge is not None
         return self._tape_edge() is not None
 
     @requires_grad.setter
@@ -337,12 +417,10 @@ class Tensor:
         if grad_state.trace is not None:
             grad_state.trace.keep_edge(self)
         if requires_grad:
-            if edge is None:
+            if edge is None or getattr(edge[0], "leaf", self) is NOBODY:
                 if not is_differentiable(self._np_dtype):
                     raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
-                self._base = None
                 self._edge = (AccumulateGrad(self), 0)
-                self._edge_version += 1
         elif edge is not None:
             if type(edge[0]) is not AccumulateGrad:
                 raise RuntimeError(
@@ -350,7 +428,6 @@ class Tensor:
                     "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             self._edge = None
-            self._edge_version += 1
         return self
 
     @property
@@ -376,7 +453,7 @@ class Tensor:
         """The gradient collected by `backward()`, or None."""
         if grad_state.trace is not None:
             grad_state.trace.read_grad(self)
-        if self._grad is None and not self.is_leaf and not self._retains_grad:
+        if self._grad is None and self._keeper is None and not self.is_leaf:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
                 "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
@@ -418,7 +495,7 @@ class Tensor:
     @property
     def retains_grad(self) -> bool:
         """Whether this computed tensor keeps its gradient."""
-        return self._retains_grad
+        return self._keeper is not None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _rebuild, (type(self), Kept(self._storage), self._view, self.requires_grad, own_state(self))
@@ -467,6 +544,12 @@ class Tensor:
         return made
 
 
+_UNTRACKED = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is "
+    "ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
+    "both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to "
+    "be tracked)."
+)
 _INTERNAL = frozenset(Tensor.__slots__)
 
 
@@ -478,7 +561,8 @@ def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
     made._base = made._edge = made._cache = made._grad = None
     made._edge_version = 0
     made._cache_version = -1
-    made._retains_grad = False
+    made._keeper = None
+    made._untracked = False
     return made
 
 
@@ -545,15 +629,24 @@ def from_host(values: np.ndarray, device: Any = None) -> Tensor:
     return blank(Tensor, storage)
 
 
+def check_inside(storage: Storage, g: Geometry) -> None:
+    """Raises RuntimeError if `g` looks beyond the end of the storage."""
+    if g.offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {g.offset}")
+    step = (g.bits or storage.dtype).itemsize
+    held = int(np.prod(storage.shape)) * storage.dtype.itemsize
+    need = (g.offset + 1 + sum((n - 1) * s for n, s in zip(g.shape, g.strides, strict=True))) * step
+    if g.numel and need > held:
+        raise RuntimeError(
+            f"setStorage: sizes {list(g.shape)}, strides {list(g.strides)}, storage offset {g.offset}, and itemsize {step} "
+            f"requiring a storage size of {need} are out of bounds for storage of size {held}"
+        )
+
+
 def from_storage(storage: Storage, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Tensor:
     """A tensor that looks into an existing storage. Raises RuntimeError if it would look beyond its end."""
     g = Geometry(tuple(shape), tuple(strides), offset)
-    size = int(np.prod(storage.shape))
-    if g.numel and offset + sum((n - 1) * s for n, s in zip(g.shape, g.strides, strict=True)) >= size:
-        raise RuntimeError(
-            f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} reach beyond the storage "
-            f"of {size} elements"
-        )
+    check_inside(storage, g)
     whole = storage.shape == g.shape and g == geometry.whole(g.shape)
     return blank(Tensor, storage, None if whole else g)
 
@@ -564,31 +657,6 @@ def normalize_dim(dim: int, ndim: int) -> int:
     if not -span <= dim < span:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
     return dim % span
-
-
-def _relative(g: Geometry, base: Geometry | None) -> Geometry:
-    """`g`, given in the storage, as seen from the values of a tensor with the geometry `base`."""
-    if base is None:
-        return g
-    if base.bits is not None and g.bits == base.bits:
-        base, g = base._replace(bits=None), g._replace(bits=None)
-    if base.contiguous:
-        return g._replace(offset=g.offset - base.offset)
-    # strides of the base's own values: each dimension of the view steps by a combination of the base's dimensions
-    own = geometry.contiguous_strides(base.shape)
-    order = sorted((i for i, n in enumerate(base.shape) if n > 1 and base.strides[i]), key=lambda i: -base.strides[i])
-
-    def translate(distance: int) -> int:
-        total = 0
-        for i in order:
-            digit, distance = divmod(distance, base.strides[i])
-            total += digit * own[i]
-        if distance:
-            raise RuntimeError("this view reaches elements that its base tensor does not hold")
-        return total
-
-    strides = tuple(translate(s) if n > 1 else 0 for n, s in zip(g.shape, g.strides, strict=True))
-    return g._replace(offset=translate(g.offset - base.offset), strides=strides)
 
 
 def _legacy(cls: type, args: Any, where: Any) -> Any:

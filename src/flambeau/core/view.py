@@ -14,39 +14,36 @@ from .operator import _around, _attach, _names, _publish
 from .overrides import PASS, all_silent, ask, plain
 from .signature import SYNONYMS
 from .tape import camel
-from .tensor import Tensor
+from .tensor import Tensor, check_inside
 
 
 def view(
     *,
     methods: bool | tuple[str, ...] = True,
-    inplace: bool | tuple[str, ...] = False,
+    inplace: str | None = None,
     public: tuple[str, ...] = ("torch",),
     grad: str | None = None,
+    absolute: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a view. The function gets the tensor's geometry and returns the view's, or a tuple of several.
 
-    `inplace` makes the form that changes how the tensor itself looks into its storage (`t_`, `squeeze_`).
+    `inplace` names the node of the form that changes how the tensor itself looks into its storage (`t_`, `squeeze_`), and
+    makes it. `absolute` says that the view's place is given in the storage, not as seen from the tensor.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__
-        call = _seeing(function, grad or camel(name) + "Backward0", False)
+        call = _seeing(function, grad or camel(name) + "Backward0", absolute, False)
 
         def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             input._check_inplace()
-            seen = call(input, *args, **kwargs)
-            edge = seen._tape_edge()
-            input._view = seen._view
-            input._cache, input._cache_version = None, -1
-            if edge is not None:
-                input._edge = edge
-                input._edge_version += 1
+            input._look_anew(call(input, *args, **kwargs), inplace)
             return input
 
         _publish(name, call, public)
         _attach(call, _names(methods, name))
-        for written in _names(inplace, name + "_"):
+        if inplace:
+            written = name + "_"
             call_inplace.__name__ = call_inplace.__qualname__ = written
             call_inplace.__doc__ = f"In-place form of `{name}`: changes how this tensor looks into its memory."
             _attach(call_inplace, (written,))
@@ -55,7 +52,7 @@ def view(
     return declare
 
 
-def _seeing(function: Callable[..., Any], label: str, asks: bool) -> Callable[..., Any]:
+def _seeing(function: Callable[..., Any], label: str, absolute: bool, asks: bool) -> Callable[..., Any]:
     name = function.__name__
     names = inspect.signature(function).parameters
 
@@ -70,13 +67,15 @@ def _seeing(function: Callable[..., Any], label: str, asks: bool) -> Callable[..
                 raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
             kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
         made = function(input._geometry, *args, **kwargs)
-        relative = made
-        if input._view is not None and (input._edge is not None or input._base is not None):
+        if absolute:
+            check_inside(input._storage, made)
+        relative = None if absolute else made
+        if relative is not None and input._view is not None and (input._edge is not None or input._base is not None):
             # on the tape a view is read from its parent's own, contiguous values
             relative = function(geometry.whole(input._view.shape), *args, **kwargs)
         if isinstance(made, Geometry):
             return input._look(made, label, relative)
         return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
 
-    overrides.made_by(call, lambda: _seeing(function, label, True))
+    overrides.made_by(call, lambda: _seeing(function, label, absolute, True))
     return call

@@ -188,7 +188,7 @@ def trunc_normal_(
         return values
 
     with no_grad():
-        return fill_drawn(tensor, make)
+        return fill_drawn(tensor, "Uniform", make)
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:

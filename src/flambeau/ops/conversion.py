@@ -57,7 +57,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     Raises RuntimeError for a tensor that requires grad, TypeError for one on another device or of a dtype that NumPy
     lacks; `force=True` detaches, moves and copies as needed.
     """
-    if self.requires_grad:
+    if grad_state.grad and self.requires_grad:
         if not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self.detach().numpy(force=True)
@@ -425,10 +425,21 @@ def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Any) -> Tensor:
     return _by_python(self, "map2_", callable, (x, y))
 
 
+_VIEW_DETACHED = (
+    "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
+    "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
+    "these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the "
+    "solution."
+)
+
+
 def _detach_inplace(self: Tensor) -> Tensor:
-    """Take this tensor off the tape."""
-    self._base, self._edge = None, None
-    self._edge_version += 1
+    """Take this tensor off the tape. Raises RuntimeError for a view."""
+    if self._base is not None:
+        raise RuntimeError(_VIEW_DETACHED)
+    if grad_state.trace is not None:
+        grad_state.trace.keep_edge(self)
+    self._edge = None
     return self
 
 
@@ -461,9 +472,13 @@ def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     shape = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes)
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
+    if shape == tuple(self.shape):
+        return self
     need = int(np.prod(shape)) + self.storage_offset()
     held = np.asarray(self._storage.value).reshape(-1)
     if need > held.size:
+        if self._storage.volatile:  # NumPy holds it, too
+            raise RuntimeError("Trying to resize storage that is not resizable")
         self._storage.set(jax.device_put(np.concatenate([held, np.zeros(need - held.size, held.dtype)])))
     self._view = geometry.Geometry(shape, geometry.contiguous_strides(shape), self.storage_offset())
     self._cache, self._cache_version = None, -1

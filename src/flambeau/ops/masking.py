@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.dtypes import bool as bool_
 from ..core.dtypes import promote, uint8
-from ..core.geometry import contiguous_strides
+from ..core.geometry import Geometry, contiguous_strides
 from ..core.grad_mode import is_grad_enabled
 from ..core.operator import (
     Array,
@@ -75,12 +75,18 @@ def _clone(input: Array) -> Array:
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A tensor of its own with the same values, on the tape: gradients flow through it to `input`."""
     fresh = _clone(input) if _taped(input) else wrap(input._array)
-    order = memory_order(input, memory_format)
+    order, view = memory_order(input, memory_format), input._view
     if order is None:
+        kept = memory_format is None or "preserve" in str(memory_format)
+        if view is not None and kept and view.contiguous and fresh.numel():  # strides of dimensions of size 1 live on
+            fresh._view = Geometry(view.shape, view.strides)
         return fresh
     turned = jnp.transpose(fresh._array, order)
     steps = dict(zip(order, contiguous_strides(turned.shape), strict=True))
-    made = from_storage(Storage(turned), tuple(fresh.shape), tuple(steps[d] for d in range(len(order))))
+    strides = tuple(steps[d] for d in range(len(order)))
+    if view is not None and all(a == b or n == 1 for n, a, b in zip(view.shape, view.strides, strides, strict=True)):
+        strides = view.strides
+    made = from_storage(Storage(turned), tuple(fresh.shape), strides)
     made._edge = fresh._edge
     return made
 

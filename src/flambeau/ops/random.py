@@ -35,8 +35,8 @@ def _parts(make: Draw) -> Draw:
     return drawn
 
 
-def fill_drawn(self: Tensor, make: Draw) -> Tensor:
-    """Write drawn values into a tensor, in the order in which its elements lie in memory."""
+def fill_drawn(self: Tensor, name: str, make: Draw) -> Tensor:
+    """Write drawn values into a tensor, in the order in which its elements lie in memory. `name` is the node's."""
     self._check_inplace()
     shape, strides = tuple(self.shape), self.stride()
     if any(step == 0 and n > 1 for n, step in zip(shape, strides, strict=True)):
@@ -54,7 +54,7 @@ def fill_drawn(self: Tensor, make: Draw) -> Tensor:
         values = values.reshape([shape[d] for d in order]).transpose(np.argsort(order))
         return np.ascontiguousarray(values).reshape(shape)
 
-    self._fill_host(host_value(drawn))
+    self._fill_host(host_value(drawn), name)
     return self
 
 
@@ -115,7 +115,7 @@ def _uniform(dtype: dtypes.dtype, low: Any, high: Any, generator: Generator | No
 def uniform_(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
     """Fill with values from [from, to): `uniform_(from=0, to=1)`."""
     low, high = _arguments("uniform_", ("from", "to"), (0.0, 1.0), args, kwargs)
-    return fill_drawn(self, _uniform(self.dtype, low, high, generator))
+    return fill_drawn(self, "UniformBackward0", _uniform(self.dtype, low, high, generator))
 
 
 @composite(methods=False)
@@ -178,7 +178,7 @@ def _normal(dtype: dtypes.dtype, mean: Any, std: Any, generator: Generator | Non
 @filling
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with normal values of the given mean and standard deviation."""
-    return fill_drawn(self, _normal(self.dtype, mean, std, generator))
+    return fill_drawn(self, "NormalBackward0", _normal(self.dtype, mean, std, generator))
 
 
 def _standard_normal(generator: Generator | None) -> Callable[[dtypes.dtype], Draw]:
@@ -298,10 +298,10 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **kwar
     if dtype.is_complex or (target.kind == "u" and target.itemsize > 1 and high is None):
         raise refusal("random_kernel_cpu", dtype)
     if high is None and low is None:
-        return fill_drawn(self, lambda n, target, serial: draw("any_integers", generator, n, target))
+        return fill_drawn(self, "RandomBackward2", lambda n, target, serial: draw("any_integers", generator, n, target))
     if high is None:
         high = largest_exact(target) + 1
-    return fill_drawn(self, _integers(dtype, low or 0, high, generator))
+    return fill_drawn(self, "RandomBackward2", _integers(dtype, low or 0, high, generator))
 
 
 def _span(
@@ -408,7 +408,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     _need_floating("Exponential", self.dtype)
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
-    return fill_drawn(self, lambda n, d, serial: draw("exponential", generator, n, d, lambd))
+    return fill_drawn(self, "ExponentialBackward0", lambda n, d, serial: draw("exponential", generator, n, d, lambd))
 
 
 @filling
@@ -418,7 +418,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
         raise refusal("geometric_cpu", self.dtype)
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
-    return fill_drawn(self, lambda n, d, serial: draw("geometric", generator, n, d, p))
+    return fill_drawn(self, "GeometricBackward0", lambda n, d, serial: draw("geometric", generator, n, d, p))
 
 
 @filling
@@ -428,7 +428,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
         raise refusal("log_normal_cpu", self.dtype)
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
-    return fill_drawn(self, lambda n, d, serial: draw("log_normal", generator, n, d, mean, std))
+    return fill_drawn(self, "LogNormalBackward0", lambda n, d, serial: draw("log_normal", generator, n, d, mean, std))
 
 
 @filling
@@ -437,7 +437,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
     _need_floating("Cauchy", self.dtype)
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
-    return fill_drawn(self, lambda n, d, serial: draw("cauchy", generator, n, d, median, sigma))
+    return fill_drawn(self, "CauchyBackward0", lambda n, d, serial: draw("cauchy", generator, n, d, median, sigma))
 
 
 # --- the generator's state -------------------------------------------------------------------------------------------

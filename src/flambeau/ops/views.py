@@ -205,7 +205,7 @@ Tensor.real = property(real)  # type: ignore[attr-defined]
 Tensor.imag = property(imag)  # type: ignore[attr-defined]
 
 
-@view(inplace=True)
+@view(inplace="TransposeBackward1")
 def transpose(g: Geometry, dim0: int, dim1: int) -> Geometry:
     """The tensor with two dimensions exchanged."""
     order = list(range(len(g.shape)))
@@ -215,19 +215,19 @@ def transpose(g: Geometry, dim0: int, dim1: int) -> Geometry:
     return _permuted(g, order)
 
 
-@view(inplace=True, grad="TransposeBackward0")
+@view(inplace="TransposeBackward1", grad="TransposeBackward0")
 def swapaxes(g: Geometry, axis0: int, axis1: int) -> Geometry:
     """Same as `transpose`."""
     return transpose.__wrapped__(g, axis0, axis1)
 
 
-@view(inplace=True, grad="TransposeBackward0")
+@view(inplace="TransposeBackward1", grad="TransposeBackward0")
 def swapdims(g: Geometry, dim0: int, dim1: int) -> Geometry:
     """Same as `transpose`."""
     return transpose.__wrapped__(g, dim0, dim1)
 
 
-@view(inplace=True)
+@view(inplace="TBackward1")
 def t(g: Geometry) -> Geometry:
     """The transpose of a matrix; vectors and 0-dim tensors as they are. Raises RuntimeError beyond two dimensions."""
     if len(g.shape) > 2:
@@ -379,7 +379,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     return tuple(expand(t, *shape) for t in given)
 
 
-@view(inplace=True)
+@view(inplace="SqueezeBackward4")
 def squeeze(g: Geometry, dim: Any = None) -> Geometry:
     """Without the dimensions of size 1: all of them, or those named."""
     if dim is None:
@@ -392,7 +392,7 @@ def squeeze(g: Geometry, dim: Any = None) -> Geometry:
     return _permuted(g, [i for i in range(len(g.shape)) if i not in gone])
 
 
-@view(inplace=True)
+@view(inplace="UnsqueezeBackward1")
 def unsqueeze(g: Geometry, dim: int) -> Geometry:
     """With a new dimension of size 1 in front of `dim`."""
     at = normalize_dim(dim, len(g.shape) + 1)
@@ -490,7 +490,7 @@ def unfold_dimension(g: Geometry, dimension: int, size: int, step: int) -> Geome
     return g._replace(shape=shape, strides=strides)
 
 
-@view(inplace=True)
+@view(inplace="AsStridedBackward1", absolute=True)
 def as_strided(g: Geometry, size: Any, stride: Any, storage_offset: int | None = None) -> Geometry:
     """A view of the storage with any shape, strides and offset."""
     size, stride = _ints((size,), "as_strided"), _ints((stride,), "as_strided")
@@ -517,7 +517,9 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
     if _restrided(input._geometry, size) is not None:
         return _view_shape(input, size)
-    return _unsafe_view(_identity(input), size)
+    made = _unsafe_view(_identity(input), size)
+    made._base, made._untracked = None, False  # nobody else has the copy
+    return made
 
 
 @composite()
