@@ -115,6 +115,8 @@ def _conj(x: Any) -> Any:
 class Node:
     """One recorded computation. `edges[i]` says where the gradient of its i-th input goes."""
 
+    module = "builtins"  # where its class is said to be
+
     __slots__ = ("label", "edges", "order", "outputs", "pre_hooks", "post_hooks", "metadata_", "__weakref__")
 
     def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int = 1):
@@ -445,6 +447,9 @@ class CopySlices(Node):
         self.g = g
         self.shape = shape
 
+    def name(self) -> str:
+        return "torch::autograd::CopySlices"
+
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         grad = cotangents[0]
         kept = cleared(grad, self.g) if self.edges[0] else None
@@ -523,6 +528,6 @@ def shown(node: Node) -> Node:
     if kind.__name__ != node.label and not isinstance(node, AccumulateGrad):
         own = _classes.get((kind, node.label))
         if own is None:
-            own = _classes[kind, node.label] = type(node.label, (kind,), {"__slots__": (), "__module__": "builtins"})
+            own = _classes[kind, node.label] = type(node.label, (kind,), {"__slots__": (), "__module__": kind.module})
         node.__class__ = own  # type: ignore[assignment]
     return node

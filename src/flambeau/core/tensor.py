@@ -39,13 +39,13 @@ class Tensor:
 
     `_storage` is the cell with the values, `_view` how to look into it (None: all of it in its own shape). `_edge` is
     the place on the tape; a view of another tensor has `_base` and takes its edge anew when the base has changed.
-    `_untracked` is a view that was made while nothing was recorded.
+    `_refusal` is what to say if a view is written to that autograd can't follow: one made under no_grad, say.
     """
 
     # an instance's `__dict__` is the user's. Whoever makes one by `object.__new__` sets every slot: see `blank`
     __slots__ = (
         "_storage", "_view", "_base", "_edge", "_edge_version", "_cache", "_cache_version", "_grad", "_keeper",
-        "_untracked",
+        "_refusal",
         "__dict__", "__weakref__",
     )  # fmt: skip
     _storage: Storage
@@ -57,7 +57,7 @@ class Tensor:
     _cache_version: int
     _grad: Tensor | None
     _keeper: Any  # the hook that `retain_grad` has put on the edge
-    _untracked: bool
+    _refusal: str | None
     __array_priority__ = 1000
     __hash__ = object.__hash__  # __eq__ is elementwise
 
@@ -175,8 +175,8 @@ class Tensor:
     def _assign(self, array: Any, edge: Edge | None) -> None:
         """Replace the values in place; under autograd, what now has the values' gradient is `edge`."""
         if grad_state.grad:
-            if edge is not None and self._untracked:
-                raise RuntimeError(_UNTRACKED)
+            if edge is not None and self._refusal is not None:
+                raise RuntimeError(self._refusal)
             self._write(array)
             self._set_edge(edge)
         else:
@@ -218,19 +218,19 @@ class Tensor:
             size = size * self._storage.dtype.itemsize // view.bits.itemsize
         return seen_from(view, g, size)
 
-    def _check_inplace(self) -> None:
-        """Raises RuntimeError if autograd forbids a write here."""
+    def _check_inplace(self, writes: bool = True) -> None:
+        """Raises RuntimeError if autograd forbids a write here (or, with `writes=False`, another look in place)."""
         if not grad_state.grad:
             return
         edge, base = self._tape_edge(), self._base
         if base is None:
             if edge is not None and type(edge[0]) is AccumulateGrad:
                 raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        elif edge is not None and self._untracked:
-            raise RuntimeError(_UNTRACKED)
+        elif edge is not None and self._refusal is not None:
+            raise RuntimeError(self._refusal)
         elif edge is not None and (base._edge is None or type(base._edge[0]) is AccumulateGrad):
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-        elif edge is not None and edge[0].pre_hooks:
+        elif edge is not None and writes and edge[0].pre_hooks:
             # hooks are for what this view has shown, not for what the base has under it
             if grad_state.trace is not None:
                 grad_state.trace.keep_edge(self)
@@ -255,8 +255,8 @@ class Tensor:
             edge = self._tape_edge()
         made._base = base
         made._edge_version = base._edge_version
-        if self._untracked or not grad_state.grad:
-            made._untracked = True
+        if self._refusal is not None or not grad_state.grad:
+            made._refusal = self._refusal or _UNTRACKED
         if edge is not None and grad_state.grad and is_differentiable(made._np_dtype):
             made._edge = (
                 ViewNode(name, edge, tuple(self.shape), self._place(g) if relative is None else relative),
@@ -375,9 +375,11 @@ class Tensor:
         if base is None:
             return self._edge
         if self._edge_version != base._edge_version:
-            if self._untracked and base._edge is not None:
+            if self._refusal is not None and base._edge is not None:
                 if grad_state.grad:
-                    raise RuntimeError(_UNTRACKED.replace("is being", "its base or another view of its base has been"))
+                    raise RuntimeError(
+                        self._refusal.replace("is being", "its base or another view of its base has been")
+                    )
                 return self._edge
             edge = self._edge
             if (base._edge is not None and is_differentiable(self._np_dtype)) or (
@@ -400,7 +402,7 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to this tensor."""
-        if self._untracked:
+        if self._refusal is not None:
             base = self._base
             followed = base is not None and base._edge is not None and is_differentiable(self._np_dtype)
             return followed or self._edge is not None
@@ -562,7 +564,7 @@ def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
     made._edge_version = 0
     made._cache_version = -1
     made._keeper = None
-    made._untracked = False
+    made._refusal = None
     return made
 
 

@@ -36,7 +36,7 @@ def view(
         call = _seeing(function, grad or camel(name) + "Backward0", absolute, False)
 
         def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            input._check_inplace()
+            input._check_inplace(writes=False)
             input._look_anew(call(input, *args, **kwargs), inplace)
             return input
 

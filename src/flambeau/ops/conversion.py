@@ -474,13 +474,15 @@ def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
         raise RuntimeError("cannot resize variables that require grad")
     if shape == tuple(self.shape):
         return self
-    need = int(np.prod(shape)) + self.storage_offset()
+    view = self._view or geometry.whole(())
+    g = geometry.Geometry(shape, geometry.contiguous_strides(shape), view.offset, view.bits)
     held = np.asarray(self._storage.value).reshape(-1)
-    if need > held.size:
+    need = -(-(g.numel + g.offset) * self._np_dtype.itemsize // held.dtype.itemsize)
+    if g.numel and need > held.size:
         if self._storage.volatile:  # NumPy holds it, too
             raise RuntimeError("Trying to resize storage that is not resizable")
         self._storage.set(jax.device_put(np.concatenate([held, np.zeros(need - held.size, held.dtype)])))
-    self._view = geometry.Geometry(shape, geometry.contiguous_strides(shape), self.storage_offset())
+    self._view = g
     self._cache, self._cache_version = None, -1
     return self
 

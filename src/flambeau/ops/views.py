@@ -518,7 +518,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     if _restrided(input._geometry, size) is not None:
         return _view_shape(input, size)
     made = _unsafe_view(_identity(input), size)
-    made._base, made._untracked = None, False  # nobody else has the copy
+    made._base = made._refusal = None  # nobody else has the copy
     return made
 
 
