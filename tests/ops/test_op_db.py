@@ -112,9 +112,6 @@ TIES = "which of several equal elements is named is left open by torch"
 for _name in ("topk", "kthvalue", "sort", "mode"):
     DIFFERENCES[_name] = (Difference("second", TIES, WHOLE_NUMBERS),)
 DIFFERENCES["argsort"] = (Difference("values", TIES, WHOLE_NUMBERS),)
-STREAM = "a random draw hangs on its parameters by no gradient; torch records one of zeros"
-for _name in ("bernoulli", "normal", "normal.number_mean"):
-    DIFFERENCES[_name] = (Difference("gradient", STREAM),)
 
 _CONVOLUTIONS = [f"nn.functional.conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)]
 _POLYGAMMAS = ("special.polygamma.special_polygamma_n_0", *(f"polygamma.polygamma_n_{n}" for n in range(5)))

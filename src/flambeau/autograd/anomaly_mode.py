@@ -68,6 +68,9 @@ class set_detect_anomaly:
     """
 
     def __init__(self, mode: bool, check_nan: bool = True):
+        if type(mode) is not bool:
+            kind = type(mode).__name__
+            raise TypeError(f"set_anomaly_enabled(): argument 'enabled' (position 1) must be bool, not {kind}")
         self._before = (state.anomaly, state.watchers)
         watchers = tuple(w for w in state.watchers if w is not _remember)
         state.anomaly = _Detector(check_nan) if mode else None

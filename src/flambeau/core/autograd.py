@@ -16,7 +16,7 @@ import numpy as np
 from .grad_mode import set_grad_enabled
 from .grad_mode import state as grad_state
 from .operator import Array, namespaces, operator
-from .tape import AccumulateGrad, Edge, Node, Taped, add_arrays, add_taped, is_differentiable, shown
+from .tape import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays, add_taped, is_differentiable, shown
 from .tensor import Tensor, wrap
 from .tracing import structure
 
@@ -471,6 +471,14 @@ def _keep_grad(self: Tensor, edge: Edge | None) -> None:
             tensor._grad = gradient if held is None else wrap(add_arrays(held._array, gradient._array))
 
     self._keeper = _hooks_of(edge[0], _RETAINED).add(keep)
+
+
+def drawn_from(made: Tensor, name: str, *parents: Tensor) -> Tensor:
+    """Values that were drawn by their parents' parameters: on the tape, with gradients of zero."""
+    edges = [p._tape_edge() for p in parents]
+    if grad_state.grad and any(edges):
+        made._edge = (Unrelated(name, edges, [(tuple(p.shape), p._np_dtype) for p in parents]), 0)
+    return made
 
 
 Tensor.backward = _tensor_backward  # type: ignore[attr-defined]

@@ -140,6 +140,10 @@ class set_grad_enabled(_GradMode):
     """Sets recording on or off, at once and until the `with` block (if it is used as one) ends."""
 
     def __init__(self, mode: bool):
+        if type(mode) is not bool:
+            raise TypeError(
+                f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}"
+            )
         self._before = (state.grad, state.inference)
         self._mode = bool(mode)
         state.grad = self._mode

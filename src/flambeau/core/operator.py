@@ -175,6 +175,8 @@ class Operator:
         if type(error) in (ValueError, TypeError) and not _from_jax(error):
             return error
         text = str(error)
+        if isinstance(error, OverflowError) and any(isinstance(a, int) and not -(2**63) <= a < 2**64 for a in arrays):
+            return OverflowError("int too big to convert")
         if "incompatible devices" in text:
             places = sorted({str(wrap(a).device) for a in arrays if hasattr(a, "devices")})
             return RuntimeError(

@@ -483,16 +483,20 @@ class ZeroSlice(Node):
         return [(self.backward([array])[0], edge and (ZeroSlice(edge, self.g), 0))]
 
 
-class Overwritten(Node):
-    """A write of values that do not depend on what was there."""
+class Unrelated(Node):
+    """Values that do not hang on those they were made from: random draws, what is overwritten. `metas` are their inputs'."""
 
-    __slots__ = ()
+    __slots__ = ("metas",)
+
+    def __init__(self, name: str, edges: Sequence[Edge | None], metas: Sequence[tuple[tuple[int, ...], np.dtype]]):
+        super().__init__(name, edges)
+        self.metas = metas
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        return [jnp.zeros_like(cotangents[0])]
+        return [jnp.zeros(shape, dtype) for shape, dtype in self.metas]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [(jnp.zeros_like(cotangents[0][0]), None)]  # type: ignore[index]
+        return [(zeros, None) for zeros in self.backward([])]
 
 
 @jax.jit

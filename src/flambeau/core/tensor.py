@@ -22,7 +22,7 @@ from .tape import (
     CopySlices,
     Edge,
     Look,
-    Overwritten,
+    Unrelated,
     ViewNode,
     is_differentiable,
     seen_from,
@@ -169,7 +169,7 @@ class Tensor:
         if self._view is None and plain and before is None and self.device.type == "cpu":
             self._storage.set_host(values)
             return
-        edge = None if before is None else (Overwritten(name, (before,)), 0)
+        edge = None if before is None else (Unrelated(name, (before,), ((tuple(self.shape), self._np_dtype),)), 0)
         self._assign(jax.device_put(values, devices.to_jax(self.device)), edge)
 
     def _assign(self, array: Any, edge: Edge | None) -> None:

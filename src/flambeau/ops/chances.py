@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import dtypes
+from ..core.autograd import drawn_from
 from ..core.checks import demand
 from ..core.operator import composite
 from ..core.random import Generator, draw
@@ -67,12 +68,14 @@ def bernoulli(
         _check_chances(input)
         if is_traced():  # what is compared comes from the host at each call, the probabilities are the program's
             events = host_value(lambda: draw("thresholds", generator, shape, input._np_dtype)) < input._array
-            return constants.deliver(lambda d: events.astype(d), input.dtype, None, input.device, out=out)
+            made = constants.deliver(lambda d: events.astype(d), input.dtype, None, input.device, out=out)
+            return drawn_from(made, "BernoulliBackward0", input) if out is None else made
         fill = lambda d: _chances(input, generator, shape).astype(d)  # noqa: E731
     else:
         chance = _check_chance("bernoulli_", p)
         fill = lambda d: draw("bernoulli", generator, math.prod(shape), chance).astype(d).reshape(shape)  # noqa: E731
-    return deliver(fill, input.dtype, None, input.device, out=out)
+    made = deliver(fill, input.dtype, None, input.device, out=out)
+    return drawn_from(made, "BernoulliBackward0", input) if out is None else made
 
 
 @composite()
@@ -154,4 +157,5 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     text = "invalid Poisson rate, expected rate to be non-negative"
     demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(text), input)
     rates = np.asarray(input._array)
-    return deliver(lambda d: draw("poisson", generator, rates).astype(d), input.dtype, None, input.device)
+    made = deliver(lambda d: draw("poisson", generator, rates).astype(d), input.dtype, None, input.device)
+    return drawn_from(made, "PoissonBackward0", input)

@@ -176,6 +176,8 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
 
 def fitting_number(value: Any, dtype: np.dtype) -> Any:
     """The same, refusing also finite numbers that would become infinite."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise OverflowError("int too big to convert")
     made = cast_number(value, dtype)
     if dtype.kind in "fV" and math.isinf(made) and math.isfinite(value):
         raise _overflow(value, dtype)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from ..core import dtypes
 from ..core.grad_mode import no_grad
 from ..core.operator import Array, composite, operator
 from ..core.signature import not_a_tensor
@@ -43,7 +46,7 @@ def _shortened(weight: jax.Array, indices: jax.Array, max_norm: float, norm_type
     return jnp.where(used & (norms > max_norm), weight * (max_norm / (norms + 1e-7)), weight).astype(weight.dtype)
 
 
-def _check_indices(indices: Any, weight: Any, name: str) -> None:
+def _check_indices(indices: Any, weight: Any, name: str, error: type[Exception] = IndexError) -> None:
     if not isinstance(indices, Tensor):
         raise not_a_tensor(name, "indices", 2, indices)
     array = indices._array
@@ -55,7 +58,9 @@ def _check_indices(indices: Any, weight: Any, name: str) -> None:
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, but got {list(weight.shape)}")
     text = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
-    refuse_outside(indices, weight.shape[0], text, IndexError)
+    if name == "embedding_bag":
+        text = f"Index of input takes value {{}} which is not in the valid range [0, {weight.shape[0]})"
+    refuse_outside(indices, weight.shape[0], text, error)
 
 
 def _padding_row(padding_idx: int | None, rows: int) -> int | None:
@@ -132,6 +137,34 @@ def _embedding_bag(
     return total.astype(weight.dtype)
 
 
+def _check_bags(input: Any, weight: Any, offsets: Any, include_last_offset: bool) -> None:
+    """Raises RuntimeError for rows that are not there, and for offsets that do not cut the input into bags."""
+    _check_indices(input, weight, "embedding_bag", RuntimeError)
+    if offsets is None:
+        return
+    if type_name(offsets._array) not in ("Long", "Int"):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'offsets' to have one of the following scalar types: Long, Int; "
+            f"but got torch.{type_name(offsets._array)}Tensor instead (while checking arguments for embedding_bag)"
+        )
+    if include_last_offset and not offsets.shape[0]:
+        raise RuntimeError("include_last_offset: number of offset should be at least 1")
+    values = on_host(offsets)
+    if values is None or not values.size:
+        return
+    if values[0] != 0:
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got "
+            f"{values[0]}"
+        )
+    if values[-1] > input.shape[0]:
+        raise RuntimeError(
+            f"offsets[-1] can not be greater than input's length {input.shape[0]} but got offsets[-1] of {values[-1]}"
+        )
+    if (np.diff(values) < 0).any():
+        raise RuntimeError(f"offsets must not decrease, but got {values.tolist()}")
+
+
 @composite(methods=False, public=("nn.functional",))
 def embedding_bag(
     input: Any,
@@ -150,6 +183,14 @@ def embedding_bag(
 
     The bags are the rows of a 2-D `input`, or the pieces of a 1-D one that begin at `offsets`.
     """
+    if weight.dtype in (dtypes.int64, dtypes.int32) and input.dtype.is_floating_point:
+        warnings.warn(
+            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, "
+            "and should now be `embedding_bag(input, weight, ...)`.",
+            UserWarning,
+            stacklevel=3,
+        )
+        weight, input = input, weight
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if input.ndim == 2:
@@ -160,7 +201,7 @@ def embedding_bag(
             )
     elif input.ndim == 1:
         if offsets is None:
-            raise ValueError("offsets has to be a 1D Tensor for a 1D input, but got None")
+            raise ValueError("offsets has to be a 1D Tensor but got None")
         if offsets.ndim != 1:
             raise ValueError("offsets has to be a 1D Tensor")
     else:
@@ -176,8 +217,20 @@ def embedding_bag(
                 f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, "
                 f"then it must have the same shape as the input ({list(input.shape)})"
             )
-    padding_idx = _padding_row(padding_idx, weight.shape[0])
-    _check_indices(input, weight, "embedding_bag")
+    if weight.ndim != 2:
+        raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.ndim}")
+    rows = weight.shape[0]
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise RuntimeError(
+            f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}"
+        )
+    padding_idx = None if padding_idx is None else padding_idx % rows
+    if per_sample_weights is not None and per_sample_weights.dtype is not weight.dtype:
+        raise RuntimeError(
+            "Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 'per_sample_weights'; "
+            f"but type {weight.dtype} does not equal {per_sample_weights.dtype} (while checking arguments for embedding_bag)"
+        )
+    _check_bags(input, weight, offsets, include_last_offset)
     if max_norm is not None:
         _limit_norms(weight, input, max_norm, norm_type)
     return _embedding_bag(

@@ -19,6 +19,7 @@ from ..core import dtypes
 from ..core.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ..core.tensor import Tensor
 from ._checks import category, normalized_dim, refuse_outside, type_name
+from .constants import fitting_number
 from .indexing import _put_index, _spread, _subscript
 
 _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
@@ -67,6 +68,10 @@ def indexed(
             words, kind = unless(dim, input.ndim) or (text, error)
             words = words.replace("{dim}", str(dim)).replace("{size}", str(size))
             refuse_outside(index, size, words, kind, negative)
+            if name == "index_fill":
+                value = args[3] if len(args) > 3 else kwargs.get("value")
+                if isinstance(value, (int, float)):
+                    fitting_number(value, input._np_dtype)
 
         def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(function)

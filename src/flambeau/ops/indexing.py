@@ -271,6 +271,8 @@ def _value(x: Tensor, value: Any) -> Any:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, (bool, int, float, complex)):
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError("Overflow when unpacking long long")
         number = cast_number(value, x._np_dtype)
         return number.item() if x._np_dtype.kind in "iub" else value
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):

@@ -116,12 +116,14 @@ def by_reduction(elementwise: str | Callable[[dict[str, Any]], str], mean: str =
     return name
 
 
-def loss(*, promote: str | None = "common", grad: Any = None, same_sizes: bool = False) -> Callable:
+def loss(
+    *, promote: str | None = "common", grad: Any = None, same_sizes: bool = False, targets: Any = None
+) -> Callable:
     """Declare a loss's array function as an operator of nn.functional.
 
     It gets the reduction as a word: the switches `size_average` and `reduce` have become None before it is called.
     `same_sizes` warns if input and target would be broadcast. (Both here, since array functions are traced more than
-    once and would repeat their warnings.)
+    once and would repeat their warnings.) `targets(input, target)` raises for values of the target that can't be.
     """
 
     def declare(function: Callable) -> Callable:
@@ -138,6 +140,10 @@ def loss(*, promote: str | None = "common", grad: Any = None, same_sizes: bool =
                     "They are broadcast, which is seldom what is meant. Please ensure they have the same size.",
                     stacklevel=3,
                 )
+            if targets is not None:
+                given = signature.bind(*args, **kwargs).arguments
+                if isinstance(given["target"], Tensor):
+                    targets(given["input"], given["target"])
             if "reduction" in kwargs:
                 chosen_reduction(None, None, kwargs["reduction"])
             if len(args) > first_switch or "size_average" in kwargs or "reduce" in kwargs:

@@ -389,7 +389,7 @@ _LU = return_type("linalg_lu", ("P", "L", "U"))
 def lu(A: Tensor, *, pivot: bool = True) -> Any:
     """`A = P L U`: a permutation, a lower triangular matrix with ones on its diagonal and an upper triangular one."""
     if not pivot:
-        raise NotImplementedError("linalg.lu: LU without pivoting is not implemented on the CPU")
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     rows, low, up = _lu_factors(A)
     return _LU(_row_exchanges(rows, A.detach()), low, up)
 
@@ -410,7 +410,7 @@ def triangles(both: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _lu_factor_ex(A: Array, pivot: bool) -> Array:
     matrices("linalg.lu_factor", A, square=False)
     if not pivot:
-        raise NotImplementedError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     both, pivots, _ = jax.lax.linalg.lu(A)
     return both, pivots.astype(np.int32) + 1, zero_pivot(both)
 

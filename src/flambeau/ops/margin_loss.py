@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.operator import Array, composite, operator
+from ._checks import refuse_outside
 from .layer_support import (
     by_reduction,
     chosen_reduction,
@@ -178,7 +179,13 @@ def multilabel_soft_margin_loss(
     return reduced(losses.mean(-1), reduction)
 
 
-@loss(promote=None, grad="MultilabelMarginLossBackward0")
+def _class_lists(input: Any, target: Any) -> None:
+    if input.ndim:
+        text = f"argument #2 'target' is out of range: got {{}}, with {input.shape[-1]} classes"
+        refuse_outside(target + 1, input.shape[-1] + 1, text, RuntimeError)
+
+
+@loss(promote=None, grad="MultilabelMarginLossBackward0", targets=_class_lists)
 def multilabel_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
@@ -186,11 +193,12 @@ def multilabel_margin_loss(
 
     A row of `target` lists classes up to the first -1.
     """
-    if input.ndim not in (0, 1, 2) or target.shape != input.shape:
+    if input.ndim > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(
-            f"multilabel_margin_loss: expected target of the input's size {list(input.shape)} (1-D or 2-D), "
-            f"but got {list(target.shape)}"
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
         )
+    if target.shape != input.shape:
+        raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
     if type_name(target) != "Long":
         raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
     x, y = jnp.atleast_1d(input), jnp.atleast_1d(target)
@@ -201,10 +209,17 @@ def multilabel_margin_loss(
     slack = 1 - at_target[..., :, None] + x[..., None, :]
     counted = listed[..., :, None] & ~named[..., None, :] & (slack > 0)
     losses = jnp.where(counted, slack, jnp.zeros((), x.dtype)).sum((-1, -2)) / classes
-    return reduced(losses, reduction)
+    return reduced(losses, reduction) if losses.size or reduction == "none" else losses.sum()
 
 
-@loss(promote=None)
+def _class_numbers(input: Any, target: Any) -> None:
+    if input.ndim and input.shape[-1]:
+        refuse_outside(
+            target, input.shape[-1], f"target out of range: got {{}}, with {input.shape[-1]} classes", RuntimeError
+        )
+
+
+@loss(promote=None, targets=_class_numbers)
 def multi_margin_loss(
     input: Array, target: Array, p: int = 1, margin: float = 1.0, weight: Array | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -216,10 +231,19 @@ def multi_margin_loss(
         raise ValueError("weight must be one-dimensional")
     if type_name(target) != "Long":
         raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
+    if input.ndim > 2 or 0 in input.shape[-1:]:
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
+        )
     x = input.reshape(-1, input.shape[-1]) if input.ndim else input.reshape(1, 1)
     y = target.reshape(-1)
-    if input.ndim > 2 or x.shape[0] != y.shape[0]:
-        raise RuntimeError(f"inconsistent target size, expected {x.shape[0]} but got {list(target.shape)}")
+    if weight is not None and weight.shape[0] != x.shape[1]:
+        raise RuntimeError(f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)}")
+    if target.ndim > 1 or x.shape[0] != y.shape[0]:
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
+            f"Expected target size [{x.shape[0]}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
+        )
     classes = x.shape[1]
     here = jnp.arange(classes) == y[:, None]
     at_target = jnp.where(here, x, jnp.zeros((), x.dtype)).sum(1, keepdims=True)
@@ -228,4 +252,6 @@ def multi_margin_loss(
     if weight is not None:
         losses = losses * jnp.take(weight, y, mode="clip")[:, None]
     losses = losses.sum(1) / classes
+    if reduction != "none" and not losses.size:
+        return losses.sum()
     return reduced(losses.reshape(target.shape) if reduction == "none" else losses, reduction)

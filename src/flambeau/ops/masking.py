@@ -24,6 +24,7 @@ from ..core.operator import (
     inplace_form,
     namespaces,
     operator,
+    result_type,
 )
 from ..core.storage import Storage
 from ..core.tensor import Tensor, from_storage, wrap
@@ -231,12 +232,21 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise TypeError("where() takes a condition and either both or none of input and other")
+    _check_numbers(input, other)
     return _where(condition, input, other)
 
 
 def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """The tensor's own elements where `condition` holds, else those of `other`."""
+    _check_numbers(self, other)
     return _where(condition, self, other)
+
+
+def _check_numbers(input: Any, other: Any) -> None:
+    """Raises RuntimeError for a Python number that does not fit the dtype of what is chosen from."""
+    for value, beside in ((input, other), (other, input)):
+        if isinstance(value, (int, float)) and isinstance(beside, Tensor):
+            fitting_number(value, result_type(beside, value).numpy)
 
 
 _where_method.__name__ = "where"

@@ -305,7 +305,7 @@ def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any,
         shape[1 + d], shape[1 + n + d] = out, k
         places = places * size + inside.reshape(shape)
     places = places.reshape(rows, math.prod(output), math.prod(kernel))
-    taken = jnp.take_along_axis(planes.reshape(rows, 1, -1), places, 2)
+    taken = jnp.take_along_axis(planes.reshape(rows, 1, math.prod(planes.shape[1:])), places, 2)
     chosen = jnp.argmax(taken, 2, keepdims=True)
     shape = (*input.shape[: input.ndim - n], *output)
     values = jnp.take_along_axis(taken, chosen, 2).reshape(shape)
@@ -325,6 +325,10 @@ def _fractional(n: int) -> Callable:
     ) -> Any:
         if input.ndim not in (n + 1, n + 2):
             raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D input, but got {list(input.shape)}")
+        if 0 in input.shape[-n - 1 :]:
+            raise RuntimeError(
+                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got {list(input.shape)}"
+            )
         if output_size is None:
             if output_ratio is None:
                 raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
+from ..core.autograd import drawn_from
 from ..core.checks import demand
 from ..core.operator import _attach, _publish, composite
 from ..core.random import Generator, default_generator, draw, largest_exact
@@ -248,7 +249,8 @@ def normal(
         shape = np.broadcast_shapes(np.shape(means), np.shape(deviations))
         noise = host_value(lambda: draw("normal", generator, math.prod(shape), tensors[0]._np_dtype).reshape(shape))
         made = noise * deviations + means
-        return constants.deliver(lambda d: made.astype(d), tensors[0].dtype, None, where, requires_grad, out)
+        result = constants.deliver(lambda d: made.astype(d), tensors[0].dtype, None, where, requires_grad, out)
+        return result if out is not None or requires_grad else drawn_from(result, _normal_name(mean, std), *tensors)
     values = [np.asarray(t._array) if isinstance(t, Tensor) else t for t in (mean, std)]
     try:
         shape = np.broadcast_shapes(*(np.shape(v) for v in values))
@@ -262,7 +264,12 @@ def normal(
         made += np.asarray(values[0]).astype(target)
         return made
 
-    return deliver(fill, tensors[0].dtype, dtype, where if device is None else device, requires_grad, out)
+    result = deliver(fill, tensors[0].dtype, dtype, where if device is None else device, requires_grad, out)
+    return result if out is not None or requires_grad else drawn_from(result, _normal_name(mean, std), *tensors)
+
+
+def _normal_name(mean: Any, std: Any) -> str:
+    return f"NormalBackward{isinstance(mean, Tensor) + 2 * isinstance(std, Tensor)}"
 
 
 # --- integers --------------------------------------------------------------------------------------------------------
