@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import checks, tree
 from ..core.autograd import grad as tape_grad
+from ..core.function import Snapshots
 from ..core.grad_mode import state as grad_state
 from ..core.host_numbers import HostNumber
 from ..core.storage import Storage
@@ -545,7 +546,8 @@ def _saved_on_tape(roots: list[Tensor]) -> list[Tensor]:
     for node in _graph([t._tape_edge()[0] for t in roots]):  # type: ignore[index]
         ctx = getattr(node, "ctx", None)
         if ctx is not None:
-            held = [*vars(ctx).values(), *(ctx._saved or ())]
+            saved = ctx._saved if isinstance(ctx._saved, (tuple, Snapshots)) else ()  # not what would be computed again
+            held = [*vars(ctx).values(), *saved]
             found += [t for t in held if isinstance(t, Tensor)]
     return found
 

@@ -249,6 +249,24 @@ def _paths(roots: list[Edge], wanted: list[Edge]) -> tuple[set[Node], set[Node]]
     return on_path, to_run
 
 
+class Run:
+    """One run of the engine. While it lasts, `grad_mode.state.run` is the innermost one."""
+
+    __slots__ = ("arrived", "outer", "recomputed", "targeted")
+
+    def __init__(self, targeted: bool):
+        self.targeted = targeted  # whether it looks for the gradients of given tensors only
+        self.arrived: list[Taped | None] = []  # what has come to the node that runs now
+        self.recomputed: dict[Any, dict[int, Any]] = {}  # what checkpointed parts have computed again, by part
+
+    def __enter__(self) -> Run:
+        self.outer, grad_state.run = grad_state.run, self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        grad_state.run = self.outer
+
+
 def _run(
     roots: list[Tensor],
     gradients: list[Taped],
@@ -286,7 +304,7 @@ def _run(
         send(edge, gradient)
     targets = {} if wanted is None else dict.fromkeys(wanted)
     trace, anomaly = grad_state.trace, grad_state.anomaly
-    with set_grad_enabled(taped):
+    with set_grad_enabled(taped), Run(wanted is not None) as run:
         while heap:
             node = heapq.heappop(heap)[1]
             slots = waiting.pop(node)
@@ -304,6 +322,7 @@ def _run(
                 if wanted is None and slots[0] is not None:
                     _accumulate(node, slots[0], taped)
                 continue
+            run.arrived = slots
             if anomaly is not None:
                 results = anomaly(node, slots, taped)
             elif taped:
@@ -511,9 +530,10 @@ def _next_functions(self: Any) -> tuple[tuple[Any, int], ...]:
     edges = self.edges
     if getattr(self, "saved", None) is not None:
         taped = dict(zip(self.wanted, edges, strict=True))
+        shapes = getattr(self.saved, "shapes", self.saved)  # which need not be computed again for it
         edges = [
             taped.get(i)
-            for i, x in enumerate(self.saved)
+            for i, x in enumerate(shapes)
             if i in taped or (hasattr(x, "ndim") and is_differentiable(x.dtype))
         ]
     return tuple((shown(e[0]), e[1]) if e else (None, 0) for e in edges)

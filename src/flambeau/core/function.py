@@ -14,8 +14,36 @@ from . import dtypes
 from .autograd import _taped, _tensor
 from .grad_mode import set_grad_enabled
 from .grad_mode import state as grad_state
-from .tape import FREED, Node, Taped, is_differentiable
+from .tape import FREED, Node, Saved, Taped, is_differentiable
 from .tensor import Tensor, wrap
+
+
+class Snapshots(Saved):
+    """Tensors as they are now: one that is written to later is another tensor here, with the values of now."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, tensors: Sequence[Any]):
+        self.members = [
+            (t, _whole(t), t._view, t._tape_edge()) if isinstance(t, Tensor) else (t, None, None, None) for t in tensors
+        ]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, i: Any) -> Any:
+        tensor, whole, view, edge = self.members[i]
+        if whole is None or (_whole(tensor) is whole and tensor._view is view and tensor._tape_edge() is edge):
+            return tensor
+        made = wrap(whole)
+        made._view = view
+        made._edge = edge
+        return made
+
+
+def _whole(tensor: Tensor) -> Any:
+    trace = grad_state.trace
+    return tensor._storage.value if trace is None else trace.read(tensor)
 
 
 class FunctionCtx:
@@ -128,7 +156,7 @@ class FunctionNode(Node):
                 return made
             if type(value) in (tuple, list):
                 return type(value)(map(other, value))
-            return value
+            return tuple(map(other, value)) if isinstance(value, Saved) else value
 
         ctx = type(self.ctx).__new__(type(self.ctx))
         ctx.__dict__.update((name, other(value)) for name, value in vars(self.ctx).items())
@@ -232,7 +260,8 @@ class Function:
         inputs = [(tuple(a.shape), a._np_dtype) if isinstance(a, Tensor) else None for a in args]
         node = FunctionNode(cls, ctx, edges, metas, inputs)
         made = _on_tape(ctx, node, outputs, given)
-        ctx._saved = tuple(_resaved(s, outputs, made) for s in ctx._saved) if ctx._saved is not None else None
+        if ctx._saved:
+            ctx._saved = Snapshots([_resaved(s, outputs, made) for s in ctx._saved])
         for watch in grad_state.watchers:
             watch(node, ())
         return made[0] if single else list(made) if isinstance(output, list) else tuple(made)
@@ -379,4 +408,4 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+__all__ = ["Function", "FunctionCtx", "FunctionNode", "Snapshots", "once_differentiable"]

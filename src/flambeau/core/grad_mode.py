@@ -24,6 +24,8 @@ class _State(threading.local):
     _autocast: Any = None
     anomaly: Any = None  # what runs the nodes of the tape while anomalies are looked for (see autograd/anomaly_mode.py)
     watchers: tuple[Any, ...] = ()  # called with each node that is recorded, and with its outputs
+    run: Any = None  # the innermost run of the engine that this thread is in (see autograd.py)
+    draws: Any = None  # called with each random generator that is about to be drawn from
     uncompiled = False  # whether compiled functions run as they stand (torch.compiler.disable)
     regional: Any = None  # what runs the modules that an uncompiled part of a compiled function calls
     trace: Any = None  # the recorder of a trace (see tracing.py); here so that one look-up finds both

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .devices import CPU, device, jax_devices
+from .grad_mode import state as grad_state
 from .tracing import recorder
 
 # PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
@@ -486,4 +487,6 @@ def draw(distribution: str, generator: Generator | None, *args: Any, **kwargs: A
         raise TypeError(f"argument 'generator' must be torch.Generator, not {type(generator).__name__}")
     if (trace := recorder()) is not None:
         trace.keep_generator(generator, distribution)
+    if grad_state.draws is not None:
+        grad_state.draws(generator)
     return getattr(generator, distribution)(*args, **kwargs)

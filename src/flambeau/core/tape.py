@@ -7,10 +7,11 @@ This file knows nothing of Tensors.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ import numpy as np
 
 from . import channels_last, geometry
 from .geometry import Geometry
+from .grad_mode import state as grad_state
 
 Edge = tuple[Any, int]
 Taped = tuple[Any, Edge | None]
@@ -147,6 +149,39 @@ class Node:
         self.edges = tuple(map(edge, self.edges))
 
 
+class Saved(Sequence[Any]):
+    """What a node has saved, in another form than a tuple; looking at it makes the values."""
+
+    __slots__ = ()
+
+    def __getitem__(self, i: Any) -> Any:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.__getitem__, range(len(self)))
+
+
+@contextlib.contextmanager
+def one_operator() -> Iterator[None]:
+    """Tell of the nodes that are recorded meanwhile at the end only: what is done in between belongs to them.
+
+    Whoever is told may break off there (see utils/_recomputation.py).
+    """
+    watchers = grad_state.watchers
+    if not watchers:
+        yield
+        return
+    recorded: list[tuple[Node, Any]] = []
+    grad_state.watchers = (lambda node, outputs: recorded.append((node, outputs)),)
+    try:
+        yield
+    finally:
+        grad_state.watchers = watchers
+    for node, outputs in recorded:
+        for watch in watchers:
+            watch(node, outputs)
+
+
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
     "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
@@ -228,6 +263,8 @@ def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge
         return [(m, None) for m in made]
     label = _DERIVATIVES.get(program.name) or camel(program.name) + "0"
     node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), label)
+    for watch in grad_state.watchers:
+        watch(node, made)
     return [(m, (node, i)) for i, m in enumerate(made)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from ..core.operator import Array, composite, operator
+from ..core.tape import one_operator
 from ..native.normalization import batch_normalized
 from ._checks import inexact
 from .layer_support import HALVES, normalized_dim, require_floating, type_name, wide
@@ -113,12 +114,13 @@ def batch_norm(
     elif running_mean is None or running_var is None:
         missing = "running_mean" if running_mean is None else "running_var"
         raise RuntimeError(f"{missing} must be defined in evaluation mode")
-    made = _batch_norm(input, running_mean, running_var, weight, bias, momentum, training, eps)
-    if not isinstance(made, tuple):
-        return made
-    out, *news = made
-    for old, new in zip((b for b in (running_mean, running_var) if b is not None), news, strict=True):
-        old._write(new._array)
+    with one_operator():
+        made = _batch_norm(input, running_mean, running_var, weight, bias, momentum, training, eps)
+        if not isinstance(made, tuple):
+            return made
+        out, *news = made
+        for old, new in zip((b for b in (running_mean, running_var) if b is not None), news, strict=True):
+            old._write(new._array)
     return out
 
 
@@ -170,11 +172,12 @@ def instance_norm(
             raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
     elif running_mean is None or running_var is None:
         raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
-    made = _instance_norm(input, running_mean, running_var, weight, bias, momentum, use_input_stats, eps)
-    if not isinstance(made, tuple):
-        return made
-    running_mean._write(made[1]._array)
-    running_var._write(made[2]._array)
+    with one_operator():
+        made = _instance_norm(input, running_mean, running_var, weight, bias, momentum, use_input_stats, eps)
+        if not isinstance(made, tuple):
+            return made
+        running_mean._write(made[1]._array)
+        running_var._write(made[2]._array)
     return made[0]
 
 
