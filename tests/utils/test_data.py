@@ -4,6 +4,7 @@ import collections
 import gc
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch.utils.data
 
 import flambeau as fb
 import flambeau.utils.data
+from both import agree
 
 Point = collections.namedtuple("Point", "x y")
 
@@ -435,3 +437,14 @@ def test_timeout():
         next(iter(data(fb).DataLoader(Stuck(), num_workers=1, timeout=0.05)))
     gate.set()
     wait_until_no_threads()
+
+
+@pytest.mark.parametrize("given", ["bogus", 3, "spawn", None])
+def test_multiprocessing_context(given: Any) -> None:
+    def kind(t: Any) -> Any:
+        loader = t.utils.data.DataLoader(
+            t.utils.data.TensorDataset(t.arange(4)), 2, num_workers=1, multiprocessing_context=given
+        )
+        return type(loader.multiprocessing_context).__name__
+
+    agree(kind, words=30)

@@ -58,7 +58,7 @@ class Storage:
         memory any more, the storage goes back to an immutable array.
         """
         if array is None:
-            array = np.array(self.value)
+            array = np.array(self.host if self.on_host else self.value)
         self.host = array.view()  # an object of our own, so that the owner's reference count tells of the others
         self.__class__ = SharedStorage  # type: ignore[assignment]
         return array

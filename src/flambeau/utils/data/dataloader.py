@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import queue
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from flambeau.core.random import Generator
@@ -53,6 +55,7 @@ class DataLoader(Generic[_T_co]):
         in_order: bool = True,
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context)
+        multiprocessing_context = _context(multiprocessing_context)
         _check_order(dataset, batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:
             batch_size = None
@@ -114,6 +117,24 @@ def _check_workers(num_workers: int, timeout: float, prefetch_factor: Any, persi
             raise ValueError("multiprocessing_context can only be used with num_workers > 0, but got num_workers=0")
     elif prefetch_factor is not None and prefetch_factor < 0:
         raise ValueError(f"prefetch_factor option should be non-negative, got {prefetch_factor}")
+
+
+def _context(given: Any) -> Any:
+    """A `multiprocessing` context, given itself or by the name of its start method."""
+    methods = multiprocessing.get_all_start_methods()
+    if isinstance(given, str):
+        if given not in methods:
+            raise ValueError(
+                f"multiprocessing_context option should specify a valid start method in {methods!r}, but got "
+                f"multiprocessing_context={given!r}"
+            )
+        return multiprocessing.get_context(given)
+    if given is not None and not isinstance(given, BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string specifying the start method, but got "
+            f"multiprocessing_context={given}"
+        )
+    return given
 
 
 def _check_order(
