@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,3 +85,18 @@ def test_errors_and_state():
         other = swa.AveragedModel(model(library))
         other.load_state_dict(averaged.state_dict())
         assert int(other.n_averaged) == int(copy.deepcopy(averaged).n_averaged) == 1
+
+
+def test_weight_of_a_counted_average() -> None:
+    """PyTorch takes 1 / (n + 1) in float32 if the function was given, in float64 if it is the default one."""
+    found = []
+    for library, utils in ((torch, torch.optim.swa_utils), (fb, fb.optim.swa_utils)):
+        net = library.nn.Linear(1, 1, bias=False).double()
+        models = [utils.AveragedModel(net, multi_avg_fn=f) for f in (None, utils.get_swa_multi_avg_fn())]
+        for i in range(4):
+            with library.no_grad():
+                net.weight.fill_(1.0 + 0.1 * i * i)
+            for model in models:
+                model.update_parameters(net)
+        found.append([model.module.weight.item() for model in models])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-12)

@@ -243,3 +243,20 @@ def test_seed_must_be_an_integer() -> None:
     for generator in (Generator(), torch.Generator()):
         with pytest.raises(RuntimeError, match="manual_seed expected a long, but got float"):
             generator.manual_seed(1.5)
+
+
+@pytest.mark.parametrize("kind", ["chunk", "column", "expanded", "step", "turned", "turned part"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_like_a_view(kind: str, dtype: str) -> None:
+    """The result of a view that leaves gaps is filled as any other, only one that keeps a turned order is not."""
+    looks = {
+        "chunk": lambda x: x.chunk(2, 1)[0], "column": lambda x: x[:, 1], "expanded": lambda x: x[:1].expand(16, 4),
+        "step": lambda x: x[::2], "turned": lambda x: x.t(), "turned part": lambda x: x.t()[:2],
+    }  # fmt: skip
+    drawn = []
+    for library in (torch, fb):
+        x = looks[kind](library.zeros(16, 4, dtype=getattr(library, dtype)))
+        library.manual_seed(2)
+        drawn.append([library.randn_like(x).tolist(), library.rand_like(x).tolist(), library.rand(1).item()])
+    for ours, theirs in zip(drawn[1], drawn[0], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-6)

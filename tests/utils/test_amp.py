@@ -80,3 +80,23 @@ def test_disabled() -> None:
         assert (fb.ones(2, 2) @ fb.ones(2, 2)).dtype is fb.float32
     with pytest.warns(UserWarning, match="not available"), fb.autocast("cuda"):
         assert not fb.is_autocast_enabled()
+
+
+def test_scale_in_a_compiled_function() -> None:
+    """Each call takes the scale of that time."""
+    x = fb.ones(2, requires_grad=True)
+    optimizer = fb.optim.SGD([x], lr=0.0)
+    scaler = fb.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)
+
+    @fb.compile
+    def step() -> None:
+        optimizer.zero_grad()
+        scaler.scale(x.sum()).backward()
+
+    scales = []
+    for _ in range(3):
+        step()
+        scales.append(x.grad.tolist()[0])
+        scaler.step(optimizer)
+        scaler.update()
+    assert scales == [8.0, 16.0, 32.0]

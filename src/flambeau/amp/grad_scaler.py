@@ -5,11 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import jax
+import numpy as np
+
 from .. import cuda
-from ..core.dtypes import float32
 from ..core.grad_mode import no_grad
+from ..core.grad_mode import state as grad_state
 from ..core.operator import namespaces
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, wrap
+from ..core.tracing import host_value
 
 __all__ = ["GradScaler"]
 
@@ -56,7 +60,8 @@ class GradScaler:
 
     def _set(self, value: float) -> None:
         self._value = value
-        self._scale = namespaces["torch"]["full"]((), value, dtype=float32)
+        with jax.ensure_compile_time_eval():
+            self._scale = wrap(jax.device_put(np.float32(value)))
 
     def scale(self, outputs: Any) -> Any:
         """A tensor, or tensors in lists and tuples, times the scale."""
@@ -65,6 +70,8 @@ class GradScaler:
         if self._scale is None:
             self._set(self._value)
         if isinstance(outputs, Tensor):
+            if grad_state.trace is not None:  # the scale of each call
+                return outputs * wrap(host_value(lambda: np.float32(self._value)))
             return outputs * self._scale.to(outputs.device)  # type: ignore[union-attr]
         if isinstance(outputs, (list, tuple)):
             made = [self.scale(o) for o in outputs]

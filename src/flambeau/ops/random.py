@@ -146,14 +146,22 @@ def _maker(
     return lambda target: make(dtypes.from_numpy(target))(math.prod(shape), target, serial).reshape(shape)
 
 
+def _rows_first(tensor: Tensor) -> bool:
+    """Whether a dense tensor with dimensions in the order of this one's in memory is contiguous."""
+    g = tensor._geometry
+    steps = [stride for n, stride in zip(g.shape, g.strides, strict=True) if n > 1 and stride]
+    return steps == sorted(steps, reverse=True)
+
+
 def _like(input: Tensor, make: Callable[[dtypes.dtype], Draw], options: dict[str, Any]) -> Tensor:
     dtype, device = options.pop("dtype", None), options.pop("device", None)
     requires_grad, memory_format = options.pop("requires_grad", False), options.pop("memory_format", None)
     options.pop("layout", None), options.pop("pin_memory", None)
     if options:
         raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
-    rows_first = isinstance(input, Tensor) and input.is_contiguous()
-    fill = lambda shape: _anew(_maker(make, shape, serial=not rows_first and memory_format is None))  # noqa: E731
+    # a result that keeps another order of its dimensions than rows first is filled one by one
+    turned = isinstance(input, Tensor) and not _rows_first(input)
+    fill = lambda shape: _anew(_maker(make, shape, serial=turned and memory_format is None))  # noqa: E731
     return like(input, fill, dtype, device, requires_grad, memory_format)
 
 

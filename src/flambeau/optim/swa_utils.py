@@ -67,7 +67,10 @@ def get_swa_multi_avg_fn() -> Callable[..., None]:
     """A function of two lists of tensors that takes the second ones, in place, into the first ones' plain average."""
 
     def swa_update(averaged_param_list: Any, current_param_list: Any, num_averaged: Any) -> None:
-        _blend(averaged_param_list, current_param_list, 1 / (float(num_averaged) + 1))
+        weight = 1 / (float(num_averaged) + 1)
+        # a count that is a tensor gives PyTorch a float32 weight
+        weight = float(np.float32(weight)) if isinstance(num_averaged, Tensor) else weight
+        _blend(averaged_param_list, current_param_list, weight)
 
     return swa_update
 
@@ -142,8 +145,10 @@ class AveragedModel(Module):
         elif self.avg_fn is not None:
             for average, current in zip(averages, currents, strict=True):
                 average.copy_(self.avg_fn(average, current, self.n_averaged))
+        elif self.multi_avg_fn is not None:
+            self.multi_avg_fn(averages, currents, self.n_averaged)
         else:
-            (self.multi_avg_fn or get_swa_multi_avg_fn())(averages, currents, self.n_averaged)
+            get_swa_multi_avg_fn()(averages, currents, int(self.n_averaged))
         if not self.use_buffers:
             for average, current in zip(self.module.buffers(), model.buffers(), strict=False):
                 average.detach().copy_(current.detach())
