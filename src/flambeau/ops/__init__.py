@@ -9,6 +9,8 @@ from ..core.tensor import Tensor
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
+from .overloads import aten  # `torch.ops` is this package  # noqa: E402
+
 # what is no function of a tensor's values, or is made of other methods
 _NOT_ASKED = frozenset(
     "__new__ __init__ __hash__ __iter__ __torch_function__ _make_subclass as_subclass __setstate__ __dir__ __copy__".split()

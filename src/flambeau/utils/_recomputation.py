@@ -24,6 +24,7 @@ from ..core.random import default_generator
 from ..core.storage import Storage
 from ..core.tape import AccumulateGrad
 from ..core.tensor import Tensor, wrap
+from ._selective import Selection
 
 
 class CheckpointError(RuntimeError):
@@ -248,9 +249,13 @@ class Part(Saving):
         self.owners: list[Any] = []  # by number: the node that saves it
         self.metadata: list[dict[str, Any]] = []  # and what it looks like
         self.log: list[str] = []
+        self.results: dict[int, Any] = {}  # those that a policy keeps, by identity
+        self.kept: dict[int, Any] = {}  # by number: values that are among these
+        self.selection: Any = None
 
     def first(self, args: Any, kwargs: Any, context: Any = None) -> Any:
         """Run the function, and let go of what it computed."""
+        self.selection = context if isinstance(context, Selection) else None
         with self.draws.noting(), self, contextlib.nullcontext() if context is None else context:
             result = self.function(*args, **kwargs)
         self.forget()
@@ -263,8 +268,12 @@ class Part(Saving):
         if positions or (saved and not isinstance(node, FunctionNode)):
             self.nodes.append((owner, positions))
         for i in positions:
+            if id(saved[i]) in self.results:
+                self.kept[len(self.owners)] = saved[i]
             self.owners.append(owner)
             self.metadata.append(_metadata(saved[i]))
+        if self.selection is not None and self.selection.keeps(node, outputs):
+            self.results.update((id(o), o) for o in outputs)
 
     def forget(self) -> None:
         """Let go of what the nodes have saved."""
@@ -274,10 +283,12 @@ class Part(Saving):
             if node is not None and saved_of(node) is not None:
                 keep(node, Kept(node, {p: number + i for i, p in enumerate(positions)}, self.value))
             number += len(positions)
-        self.nodes = []
+        self.nodes, self.results = [], {}
 
     def value(self, number: int) -> Tensor:
         """What was saved under this number, computed again unless this backward pass has done it."""
+        if number in self.kept:
+            return wrap(self.kept[number])
         run = state.run
         found = None if run is None else run.recomputed.get(self)
         if found is None or number not in found:
@@ -321,8 +332,10 @@ class Second(Saving):
                 raise Stop
             value = saved[i]
             self.metadata.append(_metadata(value))
-            if part.owners[number]() is not None:
+            if part.owners[number]() is not None and number not in part.kept:
                 self.found[number] = value.detach() if isinstance(value, Tensor) else wrap(value)
+        if isinstance(part.context, Selection):
+            part.context.keeps(node, outputs)
         if part.options.early_stop and len(self.metadata) == len(part.metadata):
             raise Stop
 

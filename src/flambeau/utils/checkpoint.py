@@ -16,13 +16,24 @@ from ..core.grad_mode import enable_grad, no_grad, state
 from ..core.tensor import Tensor
 from ..nn.modules.container import Sequential
 from ._recomputation import CheckpointError, Draws, Options, Part, casting, late_tensor, later
+from ._selective import (
+    SAC_IGNORED_OPS,
+    CheckpointPolicy,
+    SelectiveCheckpointContext,
+    create_selective_checkpoint_contexts,
+)
 
 __all__ = [
+    "SAC_IGNORED_OPS",
     "CheckpointError",
     "CheckpointFunction",
+    "CheckpointPolicy",
+    "DefaultDeviceType",
+    "SelectiveCheckpointContext",
     "check_backward_validity",
     "checkpoint",
     "checkpoint_sequential",
+    "create_selective_checkpoint_contexts",
     "detach_variable",
     "noop_context_fn",
     "set_checkpoint_debug_enabled",
@@ -60,6 +71,22 @@ def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
 def noop_context_fn() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
     """Two context managers that do nothing, for the first and for the second run."""
     return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+class DefaultDeviceType:
+    """The type of device whose state is kept beside the CPU's; there is one random stream for all devices here."""
+
+    _type = "cpu"
+
+    @staticmethod
+    def set_device_type(device: str = "cpu") -> None:
+        """Note it."""
+        DefaultDeviceType._type = device
+
+    @staticmethod
+    def get_device_type() -> str:
+        """What was noted, 'cpu' at first."""
+        return DefaultDeviceType._type
 
 
 def check_backward_validity(inputs: Iterable[Any]) -> None:
