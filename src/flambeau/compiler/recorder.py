@@ -133,7 +133,7 @@ class Recorder:
         try:
             yield
         finally:
-            self.notes.remove(note)
+            self.notes.pop()  # the last one, which may be equal to an outer one
 
     @contextlib.contextmanager
     def repeating(self, note: list[Any]) -> Iterator[None]:
