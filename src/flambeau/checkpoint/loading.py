@@ -10,8 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from ..core import files
 from . import allowed
 from .archive import MAGIC, Reader, aligned, fill
 from .errors import damaged
@@ -77,7 +76,7 @@ def _load(file: Any, restore: Any, unpickle: Any, mmap: bool | None) -> Any:
         raise TypeError("torch.load needs a binary file, and this one gives text: open it with mode 'rb'")
     file.seek(start)
     if head == MAGIC:
-        mapped = np.memmap(file, np.uint8, "r") if mmap else None
+        mapped = files.mapped(file) if mmap else None
         result = _load_zip(Reader(file, mapped), restore, unpickle, bool(mmap))
         file.seek(0, 2)
         return result

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core import files
 from .archive import Writer
 from .legacy import MAGIC, VERSION
 from .pickler import Plan, pickler
@@ -32,8 +33,11 @@ def save(
     """Save an object in torch's format, to a path or to whatever has a `write`.
 
     Tensors that share memory share it in the file; of a storage only the stretch that tensors refer to is written.
-    Raises RuntimeError if the folder does not exist, and what pickle raises for objects that cannot be pickled;
-    then no file is written.
+    A file is replaced only when the new one is written and synced: whatever goes wrong before, the old one stays. Pipes,
+    devices and files in folders that cannot be written are written directly.
+
+    Raises RuntimeError if the folder does not exist or the file can't be written (an OSError, too), and what pickle raises
+    for objects that cannot be pickled; then no file is written.
     """
     path = Path(os.fsdecode(f)) if isinstance(f, (str, os.PathLike)) else None
     if path is None and not hasattr(f, "write"):
@@ -47,14 +51,13 @@ def save(
     pickler(pickle_module, stream, pickle_protocol, plan).dump(obj)
 
     if path is None:
-        _write(f.write, "archive", stream.getbuffer(), plan, pickle_protocol)
+        _write(files.complete(f.write), "archive", stream.getbuffer(), plan, pickle_protocol)
         if hasattr(f, "flush"):
             f.flush()
         return
     stem = path.name.rpartition(".")[0] or path.name
     name = stem if stem.isascii() and not stem.startswith(".") else "archive"
-    with open(path, "wb") as file:
-        _write(file.write, name, stream.getbuffer(), plan, pickle_protocol)
+    files.replace(path, lambda file: _write(file.write, name, stream.getbuffer(), plan, pickle_protocol))
 
 
 def _write(write: Any, name: str, pickled: Any, plan: Plan, protocol: int) -> None:
