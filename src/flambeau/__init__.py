@@ -37,12 +37,14 @@ from .core.size import Size
 from .core.tensor import Tensor
 from .core.threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
 from .core.typed import TENSOR_TYPES as _TENSOR_TYPES
+from .core.typed_memory import LEGACY as _LEGACY_STORAGES
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the PyTorch whose behaviour this is, then our own
 
 globals().update({t.name: t for t in _DTYPES})
 globals().update(_ALIASES)
 globals().update(_TENSOR_TYPES)
+globals().update(_LEGACY_STORAGES)
 globals().update(_namespaces["torch"])
 newaxis = None
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
@@ -150,10 +152,9 @@ def get_float32_matmul_precision() -> str:
 
 def is_storage(obj: Any) -> bool:
     """Whether an object is a storage."""
-    from .core.memory import TypedStorage, UntypedStorage
-    from .core.storage import Storage
+    from .core.memory import Memory
 
-    return isinstance(obj, (Storage, TypedStorage, UntypedStorage))
+    return isinstance(obj, Memory)
 
 
 __all__ = [

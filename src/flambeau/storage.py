@@ -1,5 +1,6 @@
 """Storages, under torch's module path."""
 
-from .core.memory import TypedStorage, UntypedStorage
+from .core.memory import UntypedStorage
+from .core.typed_memory import TypedStorage
 
 __all__ = ["TypedStorage", "UntypedStorage"]

@@ -70,10 +70,15 @@ def complete(write: Callable[[Any], Any]) -> Callable[[Any], None]:
 
 def mapped(file: Any) -> np.memmap:
     """An open file's bytes, read when they are used. The file can be replaced meanwhile, but must not be cut."""
-    bytes_of = np.memmap(file, np.uint8, "r")
-    about = os.fstat(file.fileno())
-    _maps[about.st_dev, about.st_ino, id(bytes_of)] = bytes_of
-    return bytes_of
+    found = np.memmap(file, np.uint8, "r")
+    note_map(file.fileno(), found)
+    return found
+
+
+def note_map(number: int, found: np.ndarray) -> None:
+    """Remember, as long as it lives, that an array lies in the file with this descriptor."""
+    about = os.fstat(number)
+    _maps[about.st_dev, about.st_ino, id(found)] = found
 
 
 def _is_full(error: OSError) -> bool:
@@ -169,7 +174,7 @@ def _overwrite(path: Any, fill: Callable[[Any], None]) -> None:
     if old is not None and _is_mapped(old):
         raise WriteError(
             errno.EBUSY,
-            "tensors that were loaded with mmap=True lie in this file, and its folder does not allow to replace it: save "
+            "tensors lie in this file (which was loaded with mmap=True, or by from_file), and its folder does not allow to replace it: save "
             "to another folder, or load without mmap",
             os.fspath(path),
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from typing import Any
 
 import jax
@@ -11,6 +13,8 @@ import numpy as np
 from . import devices, geometry
 from .grad_mode import state
 
+ALIGNMENT = 64  # JAX takes memory that begins at a multiple of this without a copy
+
 
 class Storage:
     """A cell with one immutable array. All tensors that share memory share the cell.
@@ -18,7 +22,7 @@ class Storage:
     `version` counts the writes, so that a view knows when what it read is out of date.
     """
 
-    __slots__ = ("value", "version", "host", "__weakref__")
+    __slots__ = ("value", "version", "host", "pin", "__weakref__")
     volatile = False  # whether the values can change without a new version
     on_host = False  # whether the values are in NumPy memory
 
@@ -58,7 +62,9 @@ class Storage:
         memory any more, the storage goes back to an immutable array.
         """
         if array is None:
-            array = np.array(self.host if self.on_host else self.value)
+            value = self.host if self.on_host else np.asarray(self.value)
+            array = aligned(value.nbytes).view(value.dtype).reshape(value.shape)
+            array[...] = value
         self.host = array.view()  # an object of our own, so that the owner's reference count tells of the others
         self.__class__ = SharedStorage  # type: ignore[assignment]
         return array
@@ -129,13 +135,19 @@ class SharedStorage(Storage):
 
     @property
     def value(self) -> Any:  # type: ignore[override]
+        host = self.host
+        alone = _alone(self)
+        # memory of our own becomes the array; what is a part of other memory, or lies askew, is copied
+        whole = alone and id(_owner(host)) not in _windows and _is_aligned(host)
         with jax.ensure_compile_time_eval():
-            value = jax.device_put(self.host.copy(), devices.to_jax(devices.CPU))
-        if _holders(self.host) <= _HOLDERS_ALONE:
+            value = jax.device_put(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
+        if alone:
             self.host = None
             self.__class__ = Storage  # type: ignore[assignment]
             self.value = value
             self.version += 1
+            if whole:
+                self.pin = (host, weakref.ref(value))
         return value
 
     @property
@@ -147,14 +159,17 @@ class SharedStorage(Storage):
         return self.host.dtype
 
     def read(self, g: geometry.Geometry) -> Any:
-        if g.bits is not None or not self.host.flags.c_contiguous:
+        if not self.host.flags.c_contiguous:
             return geometry.read(self.value, g)
         return jax.device_put(self.view(g).copy())
 
     def view(self, g: geometry.Geometry) -> np.ndarray:
         """The NumPy array that shows the same elements, sharing the memory."""
-        size = self.host.itemsize
-        flat = self.host.reshape(-1)[g.offset :] if g.numel else self.host.reshape(-1)
+        flat = self.host.reshape(-1)
+        if g.bits is not None and g.bits != flat.dtype:
+            flat = flat.view(g.bits)
+        size = flat.itemsize
+        flat = flat[g.offset :] if g.numel else flat
         return np.lib.stride_tricks.as_strided(flat, g.shape, [s * size for s in g.strides])
 
     def set(self, value: Any) -> None:
@@ -162,6 +177,107 @@ class SharedStorage(Storage):
         self.version += 1
 
     set_host = set
+
+    def set_part(self, g: geometry.Geometry, value: Any) -> None:
+        if geometry.overlaps(g) or not self.host.flags.c_contiguous:
+            whole = geometry.write(self.value, g, value)
+            self.set(whole)  # of whatever class the storage is now
+        else:
+            self.view(g)[...] = np.asarray(value)
+            self.version += 1
+
+
+class ByteStorage(SharedStorage):
+    """Bytes that have no dtype yet. All that look into it say as what they read its bits."""
+
+    __slots__ = ()
+
+    def take_dtype(self, dtype: np.dtype) -> None:
+        """Be elements of this dtype from now on, if there is a whole number of them."""
+        if self.host.nbytes % dtype.itemsize == 0 and dtype.kind != "b":
+            self.host = self.host.view(dtype)
+
+
+def from_bytes(memory: np.ndarray) -> ByteStorage:
+    """A storage over bytes, which others may hold too."""
+    made = object.__new__(ByteStorage)
+    made.host = memory.view()
+    made.version = 0
+    return made
+
+
+# id(memory) -> the storages that look into parts of it. Parts that do not overlap are not each other's holders.
+_windows: dict[int, list[weakref.ref[Storage]]] = {}
+_private: set[int] = set()  # id(memory) that lies in a buffer which nobody else has
+
+
+def own(memory: np.ndarray) -> np.ndarray:
+    """`memory`, a look into a buffer that nobody else will have."""
+    _private.add(id(memory))
+    weakref.finalize(memory, _private.discard, id(memory))
+    return memory
+
+
+def _windows_of(memory: np.ndarray) -> list[weakref.ref[Storage]]:
+    owner = _owner(memory)
+    found = _windows.get(id(owner))
+    if found is None:
+        found = _windows[id(owner)] = []
+        weakref.finalize(owner, _windows.pop, id(owner), None)
+    return found
+
+
+def window(storage: Storage, start: int, stop: int) -> ByteStorage:
+    """A storage over some bytes of another one on the CPU: a write to either is seen by the other."""
+    if not storage.volatile:
+        storage.share_with()
+    known = _windows_of(storage.host)
+    if not any(ref() is storage for ref in known):
+        known.append(weakref.ref(storage))
+    made = from_bytes(storage.host.reshape(-1).view(np.uint8)[start:stop])
+    known[:] = [ref for ref in known if ref() is not None]
+    known.append(weakref.ref(made))
+    return made
+
+
+def aligned(nbytes: int) -> np.ndarray:
+    """Fresh bytes that JAX can take without a copy."""
+    room = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + nbytes]
+
+
+def _is_aligned(array: np.ndarray) -> bool:
+    return array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous
+
+
+def address(storage: Storage) -> int:
+    """Where the values are in memory, in row-major order. It holds until the storage gets new values.
+
+    The memory is the storage's own: the immutable array of a storage may be another one's too (a clone's), and whoever
+    has the address may write there. It is kept for the storage's new values, so that its address stays if nobody else,
+    such as the tape, holds the old ones.
+    """
+    if storage.volatile:
+        return storage.host.ctypes.data
+    value = storage.value
+    pin = getattr(storage, "pin", None)
+    if pin is not None and pin[1]() is value:
+        return value.unsafe_buffer_pointer()
+    if next(iter(value.devices())).platform != "cpu":
+        storage.value = value = jax.numpy.array(value, copy=True)
+        storage.pin = (None, weakref.ref(value))
+        return value.unsafe_buffer_pointer()
+    memory = None if pin is None else pin[0]
+    if pin is not None and pin[1]() is None:
+        gc.collect(0)  # JAX lets go of a dead array's memory then
+    if memory is None or memory.nbytes != value.nbytes or _holders(memory) > _HOLDERS_ALONE:
+        memory = aligned(value.nbytes)
+    typed = memory.reshape(-1).view(np.uint8).view(value.dtype).reshape(value.shape)
+    typed[...] = np.asarray(value)
+    storage.value = own = jax.device_put(typed, value.sharding if value.committed else None)
+    storage.pin = (memory, weakref.ref(own))
+    return own.unsafe_buffer_pointer()
 
 
 def _owner(array: np.ndarray) -> Any:
@@ -171,9 +287,23 @@ def _owner(array: np.ndarray) -> Any:
 
 
 def _holders(view: np.ndarray) -> int:
-    """How many references the memory's owner has; as many as there can be if the owner is no array."""
+    """How many references the memory's owner has; as many as there can be if the owner is no array of ours."""
     owner = _owner(view)
-    return sys.maxsize if owner.base is not None else sys.getrefcount(owner)
+    return sys.maxsize if owner.base is not None and id(owner) not in _private else sys.getrefcount(owner)
 
 
 _HOLDERS_ALONE = _holders(np.zeros(1).view())
+
+
+def _alone(storage: SharedStorage) -> bool:
+    """Whether nobody else can see these bytes."""
+    host, others = storage.host, 0
+    start, stop = np.lib.array_utils.byte_bounds(host)
+    for ref in _windows.get(id(_owner(host)), ()):
+        other = ref()
+        if other is not None and other is not storage and other.volatile:
+            first, last = np.lib.array_utils.byte_bounds(other.host)
+            if first < stop and start < last:
+                return False
+            others += 1
+    return _holders(host) <= _HOLDERS_ALONE + others

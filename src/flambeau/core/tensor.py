@@ -664,6 +664,9 @@ def normalize_dim(dim: int, ndim: int) -> int:
 def _legacy(cls: type, args: Any, where: Any) -> Any:
     if len(args) == 1 and isinstance(args[0], Tensor):
         return blank(cls, args[0]._storage, args[0]._view)
+    if len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
+        seen = look(dtypes.get_default_dtype())
+        return blank(cls, seen._storage, seen._view)
     target = dtypes.get_default_dtype().numpy
     if len(args) == 1 and (isinstance(args[0], Size) or not isinstance(args[0], int)):
         values = np.zeros(args[0], target) if isinstance(args[0], Size) else np.array(args[0], dtype=target)

@@ -21,6 +21,8 @@ class _TensorType(type):
     def __call__(cls, *args: Any) -> Tensor:
         if len(args) == 1 and isinstance(args[0], Tensor):
             values = np.array(args[0].detach()._array, cls.dtype.numpy)
+        elif len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
+            return look(cls.dtype)
         elif len(args) == 1 and not isinstance(args[0], (int, Size)):
             values = np.array(args[0], cls.dtype.numpy)
         else:

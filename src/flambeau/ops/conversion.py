@@ -70,8 +70,6 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
             )
         return np.array(self._array)
     storage = self._storage
-    if self._view is not None and self._view.bits is not None:
-        return _host(self)
     owner = storage.host if storage.volatile else storage.share_with()
     return owner if self._view is None else storage.view(self._view)  # type: ignore[attr-defined]
 
@@ -366,7 +364,6 @@ Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
-Tensor.data_ptr = lambda self: id(self._storage) + self.storage_offset() * self.dtype.itemsize  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
 Tensor.pin_memory = lambda self, device=None: self  # type: ignore[attr-defined]
 Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
@@ -454,9 +451,18 @@ def detach(input: Tensor) -> Tensor:
 
 def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
     """Look into another tensor's memory, with its shape; or into a storage (or a tensor's), as told."""
-    whole = source if isinstance(source, Tensor) else getattr(source, "_flat", None)
-    if whole is None:
+    if isinstance(source, memory.Memory):
+        held = getattr(source, "dtype", self.dtype)
+        if held is not self.dtype:
+            raise RuntimeError(
+                f"Expected a Storage of type {self.dtype.abbr.lower()} or an UntypedStorage, but got type {held.abbr} for "
+                "argument 1 'storage'"
+            )
+        self._repoint(source.look(self.dtype, size, stride, storage_offset))
+        return self
+    if not isinstance(source, Tensor):
         raise TypeError(f"set_() takes a Tensor or a storage, not {source.__class__.__name__}")
+    whole = source
     if size is not None:
         stride = geometry.contiguous_strides(tuple(size)) if stride is None else tuple(stride)
         whole = from_storage(whole._storage, tuple(size), stride, storage_offset)
@@ -489,9 +495,6 @@ def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 Tensor.resize_ = _resize  # type: ignore[attr-defined]
 Tensor.resize_as_ = lambda self, other, memory_format=None: _resize(self, *other.shape)  # type: ignore[attr-defined]
-
-
-assert memory.storage  # the import attaches `storage()` and `untyped_storage()`
 
 
 def is_tensor(obj: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import devices, dtypes
+from ..core import devices, dtypes, memory
 from ..core.dtypes import as_dtype, get_default_dtype
 from ..core.operator import composite
 from ..core.tensor import Tensor, from_storage, wrap
@@ -174,6 +174,8 @@ def tensor(
     """
     if isinstance(data, Tensor):
         return _copied("torch.tensor", data, as_dtype(dtype) or data.dtype, device or data.device, requires_grad)
+    if isinstance(data, memory.Memory):
+        data = np.asarray(_from_storage(data, as_dtype(dtype))._array)
     return place(host_values(data, as_dtype(dtype)), device, requires_grad)
 
 
@@ -196,6 +198,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return _converted(data, dtype, device)
     if isinstance(data, np.ndarray) and data.dtype.isnative:
         return _converted(from_numpy(data), dtype, device)
+    if isinstance(data, memory.Memory):
+        return _converted(_from_storage(data, as_dtype(dtype)), None, device)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -207,11 +211,32 @@ def _converted(source: Any, dtype: Any, device: Any) -> Any:
     return source.to(device=where, dtype=target)
 
 
+def _from_storage(source: Any, dtype: Any) -> Tensor:
+    """A storage's memory as a tensor: its bits are read, not converted. Bytes are int64 if nothing else is said."""
+    return source.look(dtype or getattr(source, "dtype", dtypes.int64))
+
+
+@composite(methods=False, asks_arguments=False)
+def from_file(
+    filename: Any, shared: bool | None = None, size: int | None = 0, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """The first `size` elements of a file, read when they are used. With `shared`, writes go into the file.
+
+    Raises RuntimeError if the file can't be opened or is too short.
+    """
+    target = as_dtype(dtype) or get_default_dtype()
+    held = memory.UntypedStorage.from_file(filename, bool(shared), (size or 0) * target.itemsize)
+    made = held.look(target)
+    return made.requires_grad_() if requires_grad else made
+
+
 @composite(methods=False, asks_arguments=False)
 def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
     """`obj` as a tensor, sharing memory where that is possible (never with copy=True, always with copy=False)."""
+    if isinstance(obj, memory.Memory):
+        obj, dtype = _from_storage(obj, as_dtype(dtype)), None
     if not isinstance(obj, (Tensor, np.ndarray)):
         if isinstance(obj, (bytes, bytearray, memoryview)):
             shared = frombuffer(obj, dtype=as_dtype(dtype) or get_default_dtype())

@@ -14,6 +14,7 @@ from ..core.geometry import Geometry
 from ..core.grad_mode import state as grad_state
 from ..core.operator import composite
 from ..core.size import dimension, is_open
+from ..core.storage import ByteStorage
 from ..core.tensor import Tensor, normalize_dim
 from ..core.view import view
 
@@ -144,6 +145,8 @@ def _view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
     if dtype is None and len(size) == 1 and isinstance(size[0], dtypes.dtype):
         dtype = size[0]
     if dtype is not None:
+        if isinstance(self._storage, ByteStorage):
+            self._storage.take_dtype(dtype.numpy)
         return _view_dtype(self, self._np_dtype, dtype.numpy)
     if grad_state.trace is not None:
         grad_state.trace.look_at_strides(self)  # they decide whether there is such a view
