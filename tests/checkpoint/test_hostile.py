@@ -23,10 +23,8 @@ from hypothesis import strategies as st
 
 import flambeau as fb
 from flambeau import checkpoint
-from flambeau.checkpoint.archive import Writer
 from flambeau.checkpoint.unpickler import Unpickler
-
-ALLOWED = (RuntimeError, pickle.UnpicklingError, EOFError)
+from pickles import ALLOWED, FOUR, archive, number, pid
 
 
 @functools.cache
@@ -53,20 +51,6 @@ def healthy(zipped: bool = True) -> bytes:
     return file.getvalue()
 
 
-def archive(pickled: bytes, storages: dict[str, bytes] | None = None, **records: bytes) -> bytes:
-    """A file in torch's format with the given pickle."""
-    file = io.BytesIO()
-    writer = Writer(file.write)
-    writer.add("x/data.pkl", pickled)
-    writer.add("x/byteorder", b"little")
-    for key, data in (storages or {}).items():
-        writer.add(f"x/data/{key}", data)
-    for name, data in records.items():
-        writer.add(f"x/{name}", data)
-    writer.close()
-    return file.getvalue()
-
-
 def refuse(data: bytes, match: str | None = None, kinds: tuple[type[Exception], ...] = ALLOWED) -> Exception:
     """Assert that loading fails in an allowed way, and quickly."""
     start = time.monotonic()
@@ -75,17 +59,6 @@ def refuse(data: bytes, match: str | None = None, kinds: tuple[type[Exception], 
     assert time.monotonic() - start < 5
     assert len(str(caught.value)) < 1500
     return caught.value
-
-
-def pid(kind: str = "FloatStorage", key: str = "0", numel: int = 4) -> bytes:
-    """The opcodes that name a storage."""
-    text = b"(X\x07\x00\x00\x00storagectorch\n" + kind.encode() + b"\nX" + struct.pack("<I", len(key)) + key.encode()
-    return text + b"X\x03\x00\x00\x00cpu" + number(numel) + b"tQ"
-
-
-def number(n: int) -> bytes:
-    data = n.to_bytes(16, "little", signed=True)
-    return b"\x8a\x10" + data
 
 
 def tensor(offset: int = 0, size: tuple = (4,), stride: tuple = (1,), tail: bytes = b"\x89N", **kw) -> bytes:
@@ -207,8 +180,6 @@ def test_every_operation_on_every_kind_of_value():
 
 # --- what a file claims -----------------------------------------------------------------------------------------------
 
-FOUR = {"0": struct.pack("<4f", 1, 2, 3, 4)}
-
 
 def test_the_hand_made_tensor_is_sound():
     assert checkpoint.load(io.BytesIO(archive(tensor(), FOUR))).tolist() == [1, 2, 3, 4]
@@ -277,8 +248,6 @@ def test_bools_are_made_sound():
 
 
 def test_bombs():
-    nested = b"\x80\x02)" + b"\x85" * 200_000 + b"."
-    assert isinstance(checkpoint.load(io.BytesIO(archive(nested))), tuple)  # deep, but plain
     bombs = {
         "deep key": b"\x80\x02})" + b"\x85" * 200_000 + b"Ns.",
         "wide key": b"\x80\x02}N" + b"2\x86" * 60 + b"Ns.",  # 2**60 leaves

@@ -25,9 +25,12 @@ _CONTAINERS = (tuple, list, dict, set, frozenset, OrderedDict)
 _KEY_NODES = 1000
 
 
-def check_key(key: Any) -> None:
-    """Raises RuntimeError unless hashing `key` is harmless: nested tuples can take for ever, or use up the stack."""
-    left, nodes = [key], 0
+def check_key(key: Any) -> int:
+    """What hashing `key` costs, in the bytes of a budget.
+
+    Raises RuntimeError unless it is harmless: nested tuples can take for ever, or use up the stack.
+    """
+    left, nodes, bits = [key], 0, 0
     while left:
         one = left.pop()
         nodes += 1
@@ -35,8 +38,18 @@ def check_key(key: Any) -> None:
             if len(left) + len(one) + nodes > _KEY_NODES:
                 raise RuntimeError(f"the checkpoint has a dict key or set member of more than {_KEY_NODES} parts")
             left.extend(one)
+        elif type(one) is int:
+            bits += one.bit_length()  # of a long one, each time it is hashed
+        elif type(one) is range:
+            bits += sum(n.bit_length() for n in (one.start, one.stop, one.step))
         elif not isinstance(one, _HASHABLE) and not is_added(type(one)):
             raise RuntimeError(f"the checkpoint has a dict key or set member of the type {type(one).__name__}")
+    return 32 * nodes + (bits if bits > 64 * nodes else 0)
+
+
+def growth(function: Any) -> int:
+    """How many times the memory of its arguments a call may take besides its result."""
+    return {id(rebuild._rebuild_device_tensor_from_numpy): 16, id(range): 4}.get(id(function), 1)
 
 
 _HASHABLE = (

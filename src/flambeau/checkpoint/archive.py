@@ -25,8 +25,8 @@ _LIMIT_32 = 0xFFFFFFFF
 _LIMIT_16 = 0xFFFF
 # torch stores its records; one that someone compressed afterwards may grow by this much and no more
 _EXPANSION = 20
-_EXPANSION_FREE = 1 << 28
-_EXPANSION_FREE_PICKLE = 1 << 24  # of which each byte may become an object
+_EXPANSION_FREE = 1 << 25  # all records together
+_EXPANSION_FREE_PICKLE = 1 << 20  # of which each byte may become an object
 
 
 def aligned(nbytes: int) -> np.ndarray:
@@ -77,6 +77,7 @@ class Reader:
         file.seek(0, 2)
         end = file.tell()
         taken: list[tuple[int, int]] = []
+        self._free = _EXPANSION_FREE
         for info in infos:
             if info.filename in self.records:
                 raise damaged(f"it has two records named {brief(info.filename)}")
@@ -106,8 +107,9 @@ class Reader:
             raise damaged(f"the record {name} reaches beyond its end: is it cut off?")
         if stored and info.compress_size != info.file_size:
             raise damaged(f"the record {name} claims two sizes, {info.compress_size} and {info.file_size}")
-        free = _EXPANSION_FREE_PICKLE if info.filename.endswith(".pkl") else _EXPANSION_FREE
-        if not stored and info.file_size > free + _EXPANSION * info.compress_size:
+        grown = 0 if stored else max(info.file_size - _EXPANSION * info.compress_size, 0)
+        self._free -= grown
+        if self._free < 0 or (info.filename.endswith(".pkl") and grown > _EXPANSION_FREE_PICKLE):
             raise RuntimeError(
                 f"the record {name} claims to grow from {info.compress_size} to {info.file_size} bytes when "
                 "decompressed, which is refused; torch does not compress its files: unpack it and zip it uncompressed"

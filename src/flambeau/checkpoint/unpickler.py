@@ -13,15 +13,10 @@ from collections.abc import Callable
 from pickle import HIGHEST_PROTOCOL, UnpicklingError
 from typing import Any
 
-import numpy as np
-
-from . import allowed, names
+from . import allowed, budget, names
 from .errors import brief
 
-_MAX_LINE = 1 << 16
-# Calls copy what they are given; this bounds what a small file can make of that
-_BUDGET, _BUDGET_PER_BYTE = 1 << 26, 16
-_LONG_KEY = 1 << 16  # whoever can choose keys of any length can make them all collide: these are dear
+_SHORT_LINE, _MAX_LINE = 1 << 8, 1 << 16
 _SIGNS_OF_DAMAGE = (
     TypeError, ValueError, LookupError, AttributeError, ArithmeticError, struct.error, RecursionError, AssertionError,
 )  # fmt: skip
@@ -75,7 +70,7 @@ class Unpickler:
         self._data = memoryview(data)
         self.position = position
         self._persistent_load = persistent_load
-        self._budget = _BUDGET + _BUDGET_PER_BYTE * len(self._data)
+        self._budget = budget.FREE + budget.PER_BYTE * len(self._data)
 
     def load(self) -> Any:
         """The pickled object. EOFError if there is nothing at all, UnpicklingError if it is damaged or unsafe."""
@@ -83,19 +78,38 @@ class Unpickler:
             raise EOFError("the file ends where a pickle should begin")
         self.stack: list[Any] = []
         self._marked: list[list[Any]] = []
-        self._memo: dict[int, Any] = {}
-        start = code = 0
+        self._memo: list[Any] = []
+        self._far: dict[int, Any] = {}  # what is remembered out of order
+        self._hashes: dict[int, budget.EqualHashes] = {}
+        self._fragile: list[Any] = []  # containers that Python frees by recursion, however deep
+        try:
+            return self._run()
+        except BaseException:
+            for container in self._fragile:
+                container.clear()
+            raise
+
+    def _run(self) -> Any:
+        start = code = nested = 0
+        costs, nesting = budget.COSTS, budget.NESTING
         try:
             while True:
                 start = self.position
                 code = self.take(1)[0]
                 if code == 0x2E:  # STOP
-                    return self.pop()
+                    result = self.pop()
+                    if nested > budget.DEPTH:
+                        budget.check_depth(result, *self._fragile)
+                    return result
                 step = _CODES.get(code)
                 if step is None:
                     raise UnpicklingError(
                         f"the pickle has an operation at byte {start} that weights do not need: {bytes([code])!r}"
                     )
+                self._budget -= costs[code]
+                if self._budget < 0:
+                    raise budget.too_much()
+                nested += code in nesting
                 step(self)
         except UnpicklingError:
             raise
@@ -124,8 +138,11 @@ class Unpickler:
 
     def line(self) -> bytes:
         """The next line, without its end."""
-        rest = bytes(self._data[self.position : self.position + _MAX_LINE])
-        length = rest.find(b"\n")
+        for longest in (_SHORT_LINE, _MAX_LINE):
+            rest = bytes(self._data[self.position : self.position + longest])
+            length = rest.find(b"\n")
+            if length >= 0:
+                break
         if length < 0:
             raise UnpicklingError(f"the pickle is cut off: a line at byte {self.position} has no end")
         self.position += length + 1
@@ -147,18 +164,27 @@ class Unpickler:
         self.stack = self._marked.pop()
         return items
 
-    def spend(self, *values: Any) -> None:
-        """Count what is going to be copied."""
-        for value in values:
-            self._budget -= 64
-            if isinstance(value, (str, bytes, bytearray)):
-                self._budget -= len(value)
-            elif isinstance(value, np.ndarray):
-                self._budget -= value.nbytes
-            elif isinstance(value, (tuple, list, dict, set, frozenset)):
-                self._budget -= 32 * len(value)
+    def spend(self, cost: int) -> None:
+        """Count bytes of memory that are going to be made. Raises UnpicklingError when it is too much."""
+        self._budget -= cost
         if self._budget < 0:
-            raise UnpicklingError("the pickle makes far more data than the file holds")
+            raise budget.too_much()
+
+    def remember(self, index: int, value: Any) -> None:
+        """Put a value into the memo."""
+        if index in self._far or not 0 <= index <= len(self._memo):
+            self.spend(200)
+            self._far[index] = value
+        elif index == len(self._memo):
+            self._memo.append(value)
+        else:
+            self._memo[index] = value
+
+    def recall(self, index: int) -> Any:
+        """The value that was put into the memo under this number."""
+        if index in self._far or index < 0:
+            return self._far[index]
+        return self._memo[index]
 
     # --- what names, calls and containers mean --------------------------------------------------------------------
 
@@ -179,8 +205,16 @@ class Unpickler:
         run = allowed.caller(function)
         if run is None:
             raise UnpicklingError(f"refused to call {brief(function)}, which is not known to be safe")
-        self.spend(*args)
-        return _outside(run, *args) if allowed.is_added(run) else run(*args)
+        if allowed.is_added(run):
+            return _outside(run, *args)
+        # a call makes about what it is given, of another kind: numbers become wider, pairs a dict
+        self.spend(sum(map(budget.size_of, args)) * allowed.growth(function))
+        self.check_keys(function, args)
+        made = run(*args)
+        self.spend(budget.size_of(made))
+        if isinstance(made, (defaultdict, deque)):
+            self._fragile.append(made)
+        return made
 
     def new(self, kind: Any, args: Any, kwargs: Any) -> Any:
         """Make an object without its constructor."""
@@ -192,6 +226,9 @@ class Unpickler:
 
     def build(self, target: Any, state: Any) -> None:
         """Give an object its state."""
+        if not allowed.is_added(type(target)):
+            for part in state if type(state) is tuple else (state,):
+                self.spend(budget.size_of(part))
         if (setter := allowed.state_setter(target)) is not None:
             setter(target, state)
         elif allowed.is_added(type(target)):
@@ -216,26 +253,42 @@ class Unpickler:
             raise UnpicklingError(f"the pickle is damaged: it sets items of {brief(type(target).__name__)}")
         if len(items) % 2:
             raise UnpicklingError("the pickle is damaged: a key has no value")
+        self.spend(len(items) * (110 if type(target) is OrderedDict else 50))
         for i in range(0, len(items), 2):
-            self.check_key(items[i])
+            self.check_key(target, items[i])
             target[items[i]] = items[i + 1]
 
     def add(self, target: Any, items: list[Any]) -> None:
         """Add to a set."""
         if type(target) is not set and not allowed.is_added(type(target)):
             raise UnpicklingError(f"the pickle is damaged: it adds to {brief(type(target).__name__)}")
+        self.spend(len(items) * 100)
         for item in items:
-            self.check_key(item)
+            self.check_key(target, item)
             target.add(item)
 
-    def check_key(self, key: Any) -> None:
-        """Raises RuntimeError if hashing `key` might take for ever."""
+    def check_key(self, target: Any, key: Any) -> None:
+        """Raises RuntimeError or UnpicklingError if hashing `key`, or putting it into `target`, might take for ever."""
         if type(key) is str:
             return
-        allowed.check_key(key)
-        if type(key) is int and key.bit_length() > 64:
-            self._budget -= _LONG_KEY
-            self.spend()
+        self.spend(allowed.check_key(key))
+        if budget.hash_is_chosen(key):
+            watch = self._hashes.get(id(target))
+            if watch is None:
+                watch = self._hashes[id(target)] = budget.EqualHashes()
+                self.spend(300)
+            self.spend(100)
+            watch.add(key)
+
+    def check_keys(self, function: Any, args: tuple[Any, ...]) -> None:
+        """The same for a dict or set that is made from a container."""
+        if function not in (dict, OrderedDict, Counter, set, frozenset) or not args:
+            return
+        pairs = function in (dict, OrderedDict) and not isinstance(args[0], dict)
+        made = object()
+        for item in args[0] if isinstance(args[0], (tuple, list, dict, set, frozenset)) else ():
+            self.check_key(made, item[0] if pairs and type(item) in (tuple, list) and item else item)
+        self._hashes.pop(id(made), None)
 
     def persistent(self, key: Any) -> Any:
         """A storage."""
@@ -346,11 +399,11 @@ class Unpickler:
 
     @_opcode(b"q")
     def _binput(self) -> None:
-        self._memo[self.take(1)[0]] = self.stack[-1]
+        self.remember(self.take(1)[0], self.stack[-1])
 
     @_opcode(b"\x94")
     def _memoize(self) -> None:
-        self._memo[len(self._memo)] = self.stack[-1]
+        self.remember(len(self._memo) + len(self._far), self.stack[-1])
 
     @_opcode(b"G")
     def _binfloat(self) -> None:
@@ -414,13 +467,13 @@ for _code, _form in ((b"T", "<i"), (b"U", "<B")):  # Python 2's str
 for _code, _form in ((b"B", "<I"), (b"C", "<B"), (b"\x8e", "<Q")):
     _register(_code, lambda self, form=_form: bytes(self.take(self.unpack(form))))  # type: ignore[misc]
 _register(b"\x96", lambda self: bytearray(self.take(self.unpack("<Q"))))
-_register(b"h", lambda self: self._memo[self.take(1)[0]])
-_register(b"j", lambda self: self._memo[self.unpack("<I")])
-_register(b"g", lambda self: self._memo[int(self.line())])
+_register(b"h", lambda self: self.recall(self.take(1)[0]))
+_register(b"j", lambda self: self.recall(self.unpack("<I")))
+_register(b"g", lambda self: self.recall(int(self.line())))
 _register(b"t", lambda self: tuple(self.pop_mark()))
 _register(b"l", lambda self: self.pop_mark())
-_CODES[ord("r")] = lambda self: self._memo.__setitem__(self.unpack("<I"), self.stack[-1])
-_CODES[ord("p")] = lambda self: self._memo.__setitem__(int(self.line()), self.stack[-1])
+_CODES[ord("r")] = lambda self: self.remember(self.unpack("<I"), self.stack[-1])
+_CODES[ord("p")] = lambda self: self.remember(int(self.line()), self.stack[-1])
 _CODES[ord("1")] = lambda self: self.pop_mark() and None
 
 
