@@ -158,16 +158,21 @@ class GradScaler:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict()` gave. RuntimeError for an empty one."""
+        """Take over what `state_dict()` gave. RuntimeError for an empty one, KeyError for another; nothing is changed then."""
         if not self._enabled:
             return
         if not state_dict:
             raise RuntimeError(
                 "The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler."
             )
-        self._growth_factor, self._backoff_factor = state_dict["growth_factor"], state_dict["backoff_factor"]
-        self._growth_interval, self._good_steps = state_dict["growth_interval"], state_dict["_growth_tracker"]
-        self._value = float(state_dict["scale"])
+        names = ("growth_factor", "backoff_factor", "growth_interval", "_growth_tracker", "scale")
+        for name in names:
+            if name not in state_dict:
+                raise KeyError(f"'{name}' is not in the loaded state dict: it is no GradScaler's")
+        growth, backoff, interval, tracker, scale = (state_dict[name] for name in names)
+        self._value = float(scale)  # the only thing that can go wrong
+        self._growth_factor, self._backoff_factor = growth, backoff
+        self._growth_interval, self._good_steps = interval, tracker
         if self._scale is not None:
             self._set(self._value)
 

@@ -14,7 +14,7 @@ FREE, PER_BYTE = 1 << 25, 48  # bytes of memory that any file may make, and that
 EQUAL_HASHES = 100  # keys of one dict with one hash: each is compared with all others
 DEPTH = 2000  # Python's own pickler gives up at some 1000
 
-_ENTRY = {dict: 100, OrderedDict: 220, Counter: 100, defaultdict: 100, set: 100, frozenset: 100}
+_ENTRY: dict[Any, int] = {dict: 100, OrderedDict: 220, Counter: 100, defaultdict: 100, set: 100, frozenset: 100}
 _FEW_BITS = 61  # the hashes of smaller ints are different, but for -1 and -2
 _SAFE_KEYS = (str, bytes, bool, type(None), type, Tensor)
 

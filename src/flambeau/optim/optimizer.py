@@ -277,19 +277,25 @@ class Optimizer:
 
         State tensors take their parameter's dtype and device ("step" stays as it is). Options of the groups are
         replaced by the loaded ones, except that names of parameters stay if none are loaded. Raises ValueError if the
-        groups do not match; nothing is changed then.
+        groups do not match, KeyError for what is missing; whatever is raised, nothing is changed.
         """
         state_dict = state_dict.copy()
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             changed = hook(self, state_dict)
             if changed is not None:
                 state_dict = changed
+        for part in ("param_groups", "state"):
+            if part not in state_dict:
+                raise KeyError(f"'{part}' is not in the loaded state dict: it is no optimizer's")
         groups, saved_groups = self.param_groups, deepcopy(state_dict["param_groups"])
         if len(groups) != len(saved_groups):
             raise ValueError(
-                f"loaded state dict has a different number of groups: {len(saved_groups)}, "
-                f"the optimizer has {len(groups)}"
+                "loaded state dict has a different number of parameter groups: "
+                f"{len(saved_groups)}, the optimizer has {len(groups)}"
             )
+        if not hasattr(state_dict["state"], "items"):
+            kind = type(state_dict["state"]).__name__
+            raise AttributeError(f"'{kind}' object has no attribute 'items': the loaded 'state' should be a dict")
         by_index: dict[Any, Tensor] = {}
         for group, saved in zip(groups, saved_groups, strict=True):
             if len(group["params"]) != len(saved["params"]):
@@ -307,9 +313,19 @@ class Optimizer:
                 state[by_index[key]] = _fitted(value, by_index[key])
             else:
                 state[key] = value
-        self.__setstate__({"state": state, "param_groups": saved_groups})
+        self._check_loaded(state, saved_groups)
+        before = {"state": self.state, "param_groups": self.param_groups}
+        try:
+            self.__setstate__({"state": state, "param_groups": saved_groups})
+        except BaseException:
+            self.__dict__.update(before)
+            structure.version += 1
+            raise
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
+
+    def _check_loaded(self, state: dict[Any, Any], groups: list[dict[str, Any]]) -> None:
+        """What a subclass has against a state dict, before any of it is taken over."""
 
 
 def _add(hooks: Hooks, hook: Any, prepend: bool) -> RemovableHandle:

@@ -48,6 +48,7 @@ class RuleOptimizer(Optimizer):
     scalars: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
     optional: ClassVar[tuple[str, ...]] = ("weight_decay",)
     flags: ClassVar[tuple[str, ...]] = ("maximize",)
+    late: ClassVar[bool] = False  # whether a parameter may have some of its state and get the rest later
     shared: ClassVar[tuple[str, ...]] = ("step",)  # 0-dim state, kept per parameter but as a rule equal in all of them
     update: ClassVar[Callable[..., Any]]
 
@@ -72,8 +73,7 @@ class RuleOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
-            for name, default in self.defaults.items():
-                group.setdefault(name, _LATER.get(name, default))
+            self._fill_in(group)
             for param in group["params"]:
                 own = self.state.get(param, {})
                 for name in [name for name, value in own.items() if value is None]:
@@ -81,6 +81,52 @@ class RuleOptimizer(Optimizer):
                 for name in self.shared:
                     if isinstance(own.get(name), (int, float)):
                         own[name] = wrap(_placed(_scalar(own[name])))
+
+    def _fill_in(self, group: dict[str, Any]) -> None:
+        """Give a loaded group the options that older checkpoints lack."""
+        for name in self.defaults:
+            if name in _LATER or name in self.flags:
+                group.setdefault(name, _LATER.get(name, self.defaults[name]))
+
+    def _check_loaded(self, state: dict[Any, Any], groups: list[dict[str, Any]]) -> None:
+        for index, group in enumerate(groups):
+            full = dict(group)
+            self._fill_in(full)
+            for name in self.scalars:
+                if name not in full:
+                    raise KeyError(
+                        f"'{name}' is not in group {index} of the loaded state dict, which {type(self).__name__} needs: is it "
+                        "another optimizer's?"
+                    )
+                for value in full[name] if isinstance(full[name], (tuple, list)) else (full[name],):
+                    _check_number(name, value)
+            for number, param in enumerate(group["params"]):
+                if param in state:
+                    self._check_state(f"parameter {number} of group {index}", param, state[param], full)
+
+    def _check_state(self, what: str, param: Tensor, own: Any, group: dict[str, Any]) -> None:
+        if not isinstance(own, dict):
+            raise TypeError(f"the loaded state of {what} should be a dict, got {type(own).__name__}")
+        names = self.state_names(group)
+        for name in (*self.shared, *names) if own and not self.late else ():
+            if name not in own:
+                raise KeyError(
+                    f"'{name}' is not in the loaded state of {what}, which {type(self).__name__} needs: is it another "
+                    "optimizer's?"
+                )
+        for name in (*self.shared, *names):
+            value = own.get(name)
+            if value is None and (self.late or name not in own):
+                continue
+            if not isinstance(value, Tensor) and (name in names or not isinstance(value, (int, float))):
+                raise TypeError(f"the loaded '{name}' of {what} should be a tensor, got {type(value).__name__}")
+            if not isinstance(value, Tensor):
+                continue
+            if value.numel() != 1 if name in self.shared else value.shape != param.shape:
+                raise ValueError(
+                    f"the loaded '{name}' of {what} has the shape {list(value.shape)}, and should have "
+                    f"{'one element' if name in self.shared else list(param.shape)}: is it another model's?"
+                )
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take up further parameters, `{"params": ..., option: value, ...}`."""
@@ -107,6 +153,9 @@ class RuleOptimizer(Optimizer):
         common = {name: _placed(_scalar(self.initial(name, group))) for name in self.shared}
         for param in params:
             own = self.state[param]
+            for name in (*self.shared, *names) if own and not self.late else ():
+                if name not in own:
+                    raise KeyError(f"'{name}' is not in the state of a parameter of shape {list(param.shape)}")
             for name in self.shared:
                 if name not in own:
                     own[name] = wrap(common[name])
@@ -238,6 +287,9 @@ class RuleOptimizer(Optimizer):
             else:
                 sizes.append(0)
                 values.append(value)
+        for name, value in zip(self.scalars, key, strict=False):
+            for one in value if isinstance(value, (tuple, list)) else (value,):
+                _check_number(name, one)
         scalars: Any
         if any(isinstance(value, Tensor) for value in values):
             constant = False
@@ -331,6 +383,11 @@ def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
     if any(isinstance(value, HostNumber) for value in group.values()):
         return {name: _plain(value) for name, value in group.items()}
     return group
+
+
+def _check_number(name: str, value: Any) -> None:
+    if not isinstance(value, Tensor) and not hasattr(type(value), "__float__"):
+        raise TypeError(f"the option '{name}' should be a number, got {value!r:.80}, a {type(value).__name__}")
 
 
 def _numbers(scalars: Any) -> np.ndarray:

@@ -33,6 +33,7 @@ class SGD(RuleOptimizer):
     optional = ("momentum", "weight_decay")
     flags = ("nesterov", "maximize")
     shared = ()
+    late = True
     update = staticmethod(sgd)
 
     def __init__(

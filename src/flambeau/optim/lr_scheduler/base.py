@@ -34,6 +34,26 @@ def _set(group: dict[str, Any], name: str, value: Any) -> None:
         group[name] = value
 
 
+def _loaded_parts(state_dict: Any, name: str, there: int) -> list[Any]:
+    """What a schedule's parts are to take over. Raises KeyError if there is nothing, IndexError if it is too much."""
+    if name not in state_dict:
+        raise KeyError(f"'{name}' is not in the loaded state dict: is it another schedule's?")
+    parts = list(state_dict[name])
+    if len(parts) > there:
+        raise IndexError(
+            f"list index out of range: the loaded state dict has {len(parts)} entries in '{name}', and this schedule "
+            f"has {there}"
+        )
+    return parts
+
+
+def _check_attributes(thing: Any, attributes: Any, what: str) -> None:
+    if attributes is not None:
+        dict(attributes)
+        if not hasattr(thing, "__dict__"):
+            raise AttributeError(f"{type(thing).__name__!r} object has no attribute '__dict__' to load {what} into")
+
+
 def _per_group(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
     """One value for each group. Raises ValueError for a list of another length."""
     groups = optimizer.param_groups
@@ -132,7 +152,15 @@ class LRScheduler:
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Take over what `state_dict` gave. KeyError, IndexError or TypeError if it can't be; nothing is changed then."""
+        self._check_loaded(state_dict)
+        self._take(state_dict)
+
+    def _check_loaded(self, state_dict: Any) -> None:
+        """Raises if not all of a state dict can be taken over."""
+        dict(state_dict)
+
+    def _take(self, state_dict: dict[str, Any]) -> None:
         self.__dict__.update(state_dict)
 
     def get_last_lr(self) -> list[Rate]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..optimizer import Optimizer
-from .base import LRScheduler, _copied, _set
+from .base import LRScheduler, _copied, _loaded_parts, _set
 from .plateau import ReduceLROnPlateau
 
 
@@ -39,10 +39,16 @@ class _Several(LRScheduler):
         state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
         return state
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "_schedulers"})
-        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
+    def _check_loaded(self, state_dict: Any) -> None:
+        super()._check_loaded(state_dict)
+        states = _loaded_parts(state_dict, "_schedulers", len(self._schedulers))
+        for scheduler, state in zip(self._schedulers, states, strict=False):
+            if hasattr(scheduler, "_check_loaded"):
+                scheduler._check_loaded(state)
+
+    def _take(self, state_dict: dict[str, Any]) -> None:
+        super()._take({key: value for key, value in state_dict.items() if key != "_schedulers"})
+        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=False):
             scheduler.load_state_dict(state)
 
 

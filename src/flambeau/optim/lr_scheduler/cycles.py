@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ..optimizer import Optimizer
-from .base import LRScheduler, Rate, _check_optimizer, _per_group, _set
+from .base import LRScheduler, Rate, _check_attributes, _check_optimizer, _per_group, _set
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -179,11 +179,13 @@ class CyclicLR(_Cycle):
         state["_scale_fn_custom"] = None if plain else function.__dict__.copy()
         return state
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        rest = dict(state_dict)
-        attributes = rest.pop("_scale_fn_custom", None)
-        super().load_state_dict(rest)
+    def _check_loaded(self, state_dict: Any) -> None:
+        super()._check_loaded(state_dict)
+        _check_attributes(self._scale_fn_custom, state_dict.get("_scale_fn_custom"), "what belongs to `scale_fn`")
+
+    def _take(self, state_dict: dict[str, Any]) -> None:
+        super()._take({key: value for key, value in state_dict.items() if key != "_scale_fn_custom"})
+        attributes = state_dict.get("_scale_fn_custom")
         if attributes is not None:
             self._scale_fn_custom.__dict__.update(attributes)
 

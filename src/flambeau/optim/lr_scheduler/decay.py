@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..optimizer import Optimizer
-from .base import LRScheduler, _ClosedForm
+from .base import LRScheduler, _check_attributes, _ClosedForm, _loaded_parts
 
 
 class _Lambdas(LRScheduler):
@@ -44,9 +44,14 @@ class _Lambdas(LRScheduler):
         ]
         return state
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "lr_lambdas"})
+    def _check_loaded(self, state_dict: Any) -> None:
+        super()._check_loaded(state_dict)
+        parts = _loaded_parts(state_dict, "lr_lambdas", len(self.lr_lambdas))
+        for function, attributes in zip(self.lr_lambdas, parts, strict=False):
+            _check_attributes(function, attributes, "what belongs to a function of the rate")
+
+    def _take(self, state_dict: dict[str, Any]) -> None:
+        super()._take({key: value for key, value in state_dict.items() if key != "lr_lambdas"})
         for function, attributes in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=False):
             if attributes is not None:
                 function.__dict__.update(attributes)

@@ -1,0 +1,305 @@
+"""`load_state_dict` of optimizers, schedules and scalers takes over all or nothing, and says what is wrong."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import flambeau as fb
+from oracle import array
+
+OPTIMIZERS = {
+    "Adam": {"amsgrad": True}, "AdamW": {}, "SGD": {"momentum": 0.9}, "RMSprop": {"momentum": 0.9, "centered": True},
+    "Adagrad": {}, "Adadelta": {}, "Adamax": {}, "NAdam": {}, "RAdam": {}, "ASGD": {}, "Rprop": {},
+}  # fmt: skip
+
+
+def made(t, name: str, steps: int, count: int = 2, **options):
+    params = [t.nn.Parameter(t.full((2, 3), i + 1.0, dtype=t.float64)) for i in range(count)]
+    optimizer = getattr(t.optim, name)(params, lr=0.1, **(options or OPTIMIZERS[name]))
+    step(t, optimizer, params, steps)
+    return optimizer, params
+
+
+def step(t, optimizer, params, steps: int = 1) -> None:
+    for _ in range(steps):
+        for param in params:
+            param.grad = t.full((2, 3), 0.5, dtype=t.float64)
+        optimizer.step()
+
+
+def seen(value):
+    """Plain data, with tensors as lists."""
+    if isinstance(value, (torch.Tensor, fb.Tensor)):
+        return str(value.dtype), array(value).tolist()
+    if isinstance(value, dict):
+        return {key: seen(one) for key, one in value.items()}
+    return [seen(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def put(*path):
+    *path, value = path
+
+    def change(t, state):
+        for key in path[:-1]:
+            state = state[key]
+        state[path[-1]] = value(t) if callable(value) else value
+
+    return change
+
+
+def drop(*path):
+    def change(t, state):
+        for key in path[:-1]:
+            state = state[key]
+        del state[path[-1]]
+
+    return change
+
+
+ACCEPTED = {
+    "as it is": lambda t, state: None,
+    "another rate": put("param_groups", 0, "lr", 0.5),
+    "a rate that is a tensor": put("param_groups", 0, "lr", lambda t: t.tensor(0.5)),
+    "an option of its own": put("param_groups", 0, "note", 3),
+    "something beside": put("note", 3),
+    "no state": put("state", {}),
+    "state of one": drop("state", 1),
+    "state of a stranger": put("state", 9, {"a": 1}),
+    "state by name": put("state", "x", lambda t: {"a": t.ones(2)}),
+    "more in a state": put("state", 0, "note", lambda t: t.ones(7)),
+    "no later options": drop("param_groups", 0, "maximize"),
+}
+
+
+def floats(t, state) -> None:
+    """Moments in another dtype, counts as numbers."""
+    for own in state["state"].values():
+        for key, value in own.items():
+            own[key] = value.item() if value.ndim == 0 else value.float()
+
+
+@pytest.mark.parametrize("change", [*ACCEPTED, "floats"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_is_accepted_gives_the_same(name, change):
+    results = []
+    for t in (torch, fb):
+        state = copy.deepcopy(made(t, name, 3)[0].state_dict())
+        (floats if change == "floats" else ACCEPTED[change])(t, state)
+        if change == "no state" and name == "Adagrad":
+            return  # its state is made by the constructor alone
+        optimizer, params = made(t, name, 1)
+        optimizer.load_state_dict(state)
+        step(t, optimizer, params)
+        results.append([array(p) for p in params])
+        results[-1] += [array(v) for p in params for v in optimizer.state[p].values() if isinstance(v, t.Tensor)]
+    assert len(results[0]) == len(results[1])
+    for theirs, ours in zip(*results, strict=True):
+        assert ours.dtype == theirs.dtype and ours == pytest.approx(theirs, rel=1e-6)
+
+
+REFUSED = {
+    "nothing": (lambda t, state: state.clear(), KeyError, "'param_groups'"),
+    "no state": (drop("state"), KeyError, "'state'"),
+    "no group": (put("param_groups", []), ValueError, "loaded state dict has a different number of parameter groups"),
+    "more groups": (
+        lambda t, state: state["param_groups"].append(state["param_groups"][0]),
+        ValueError, "loaded state dict has a different number of parameter groups",
+    ),
+    "more parameters": (
+        lambda t, state: state["param_groups"][0]["params"].append(5),
+        ValueError, "loaded state dict contains a parameter group that doesn't match the size of optimizer's group",
+    ),
+    "groups that are none": (put("param_groups", None), TypeError, "object of type 'NoneType' has no len()"),
+    "a group that is none": (put("param_groups", 0, None), TypeError, "'NoneType' object is not subscriptable"),
+    "no parameters": (drop("param_groups", 0, "params"), KeyError, "'params'"),
+    "a state that is none": (put("state", None), AttributeError, "'NoneType' object has no attribute 'items'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", REFUSED)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_torch_refuses_too(name, change):
+    change, kind, text = REFUSED[change]
+    for t in (torch, fb):
+        state = copy.deepcopy(made(t, name, 3)[0].state_dict())
+        change(t, state)
+        optimizer, _ = made(t, name, 1)
+        before = seen(optimizer.state_dict())
+        with pytest.raises(kind) as caught:
+            optimizer.load_state_dict(state)
+        assert text in str(caught.value)
+        assert seen(optimizer.state_dict()) == before
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_that_would_fail_or_lie_at_the_next_step(name):
+    optimizer, _ = made(fb, name, 3)
+    whole = optimizer.state_dict()
+    fresh, others = made(fb, name, 1)
+    before = seen(fresh.state_dict())
+    changes = [(put("param_groups", 0, option, None), TypeError) for option in type(fresh).scalars]
+    changes += [(drop("param_groups", 0, option), KeyError) for option in type(fresh).scalars if option != "momentum"]
+    changes += [(put("state", 1, value), TypeError) for value in (5, None, [fb.ones(2, 3)])]
+    for key, value in whole["state"][1].items():
+        shape = (2, 3) if value.ndim == 0 else (2, 3, 1)
+        changes += [(put("state", 1, key, fb.ones(shape)), ValueError), (put("state", 1, key, "a"), TypeError)]
+        if name != "SGD":
+            changes += [(put("state", 1, key, None), TypeError), (drop("state", 1, key), KeyError)]
+    for change, kind in changes:
+        state = copy.deepcopy(whole)
+        change(fb, state)
+        with pytest.raises(kind):
+            fresh.load_state_dict(state)
+        assert seen(fresh.state_dict()) == before
+    fresh.load_state_dict(whole)
+    step(fb, fresh, others)
+
+
+def test_the_state_of_another_optimizer_or_model():
+    with pytest.raises(KeyError, match=r"'betas' is not in group 0 .* which Adam needs"):
+        made(fb, "Adam", 1)[0].load_state_dict(made(fb, "SGD", 1)[0].state_dict())
+    model, larger = fb.nn.Linear(2, 3), fb.nn.Linear(3, 3)
+    optimizers = [fb.optim.Adam(m.parameters()) for m in (model, larger)]
+    larger(fb.ones(1, 3)).sum().backward()
+    optimizers[1].step()
+    with pytest.raises(ValueError, match=r"'exp_avg' of parameter 0 of group 0 has the shape \[3, 3\].*\[3, 2\]"):
+        optimizers[0].load_state_dict(optimizers[1].state_dict())
+    assert not optimizers[0].state
+
+
+def test_state_that_is_missing_at_a_step():
+    optimizer, params = made(fb, "Adam", 1)
+    del optimizer.state[params[0]]["exp_avg"]
+    values = [array(p).copy() for p in params]
+    with pytest.raises(KeyError, match="'exp_avg' is not in the state"):
+        step(fb, optimizer, params)
+    assert all((array(p) == value).all() for p, value in zip(params, values, strict=True))
+    optimizer, params = made(fb, "Adam", 1)
+    optimizer.param_groups[0]["lr"] = None
+    with pytest.raises(TypeError, match="'lr' should be a number"):
+        step(fb, optimizer, params)
+
+
+def test_a_class_of_the_users_own_is_restored_when_it_fails():
+    class Own(fb.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 1.0})
+
+        def __setstate__(self, state):
+            super().__setstate__(state)
+            if len(self.state) > 1:
+                raise RuntimeError("not mine")
+
+    optimizer = Own([fb.nn.Parameter(fb.ones(2))])
+    groups = optimizer.param_groups
+    with pytest.raises(RuntimeError, match="not mine"):
+        optimizer.load_state_dict({"state": {0: {"a": 1}, 1: {"a": 1}}, "param_groups": [{"lr": 2.0, "params": [0]}]})
+    assert optimizer.param_groups is groups and groups[0]["lr"] == 1.0 and not optimizer.state
+
+
+def test_hooks():
+    for t in (torch, fb):
+        source, (target, _) = made(t, "Adam", 3)[0], made(t, "Adam", 1)
+        calls: list = []
+        target.register_load_state_dict_pre_hook(lambda o, s, c=calls: c.append("one"))
+        target.register_load_state_dict_pre_hook(lambda o, s: {**s, "state": {}}, prepend=True)
+        target.register_load_state_dict_post_hook(lambda o, c=calls: c.append(len(o.state)))
+        target.load_state_dict(source.state_dict())
+        assert calls == ["one", 0]
+
+
+# --- schedules and scalers --------------------------------------------------------------------------------------------
+
+
+class Factor:
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, epoch):
+        return self.value**epoch
+
+
+SCHEDULES = {
+    "StepLR": lambda s, o: s.StepLR(o, 2),
+    "LambdaLR": lambda s, o: s.LambdaLR(o, Factor(0.9)),
+    "MultiplicativeLR": lambda s, o: s.MultiplicativeLR(o, lambda e: 0.9),
+    "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 7),
+    "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.2, total_steps=20),
+    "CyclicLR": lambda s, o: s.CyclicLR(o, 0.1, 0.2, 3, scale_fn=Factor(0.9), cycle_momentum=False),
+    "ReduceLROnPlateau": lambda s, o: s.ReduceLROnPlateau(o, patience=1),
+    "SequentialLR": lambda s, o: s.SequentialLR(o, [s.ConstantLR(o), s.LambdaLR(o, Factor(0.8))], [2]),
+    "ChainedScheduler": lambda s, o: s.ChainedScheduler([s.StepLR(o, 2), s.ExponentialLR(o, 0.9)]),
+}
+
+
+def scheduled(t, name: str, steps: int):
+    optimizer = t.optim.SGD([t.nn.Parameter(t.ones(2))], lr=0.1, momentum=0.9)
+    schedule = SCHEDULES[name](t.optim.lr_scheduler, optimizer)
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step(*([1.0] if name == "ReduceLROnPlateau" else []))
+    return optimizer, schedule
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_go_on(name):
+    rates = []
+    for t in (torch, fb):
+        optimizer, schedule = scheduled(t, name, 3)
+        fresh, again = scheduled(t, name, 1)
+        again.load_state_dict(copy.deepcopy(schedule.state_dict()))
+        fresh.load_state_dict(optimizer.state_dict())
+        rates.append([])
+        for _ in range(3):
+            fresh.step()
+            again.step(*([1.0] if name == "ReduceLROnPlateau" else []))
+            rates[-1].append(fresh.param_groups[0]["lr"])
+    assert rates[1] == pytest.approx(rates[0], rel=1e-12)
+
+
+BROKEN = [
+    ("LambdaLR", lambda s: s.pop("lr_lambdas"), KeyError, "lr_lambdas"),
+    ("LambdaLR", lambda s: s["lr_lambdas"].append({"value": 1}), IndexError, "list index out of range"),
+    ("LambdaLR", lambda s: s["lr_lambdas"].__setitem__(0, 5), TypeError, "'int' object is not iterable"),
+    ("SequentialLR", lambda s: s.pop("_schedulers"), KeyError, "_schedulers"),
+    ("SequentialLR", lambda s: s["_schedulers"].append({}), IndexError, "list index out of range"),
+    ("SequentialLR", lambda s: s["_schedulers"][1].pop("lr_lambdas"), KeyError, "lr_lambdas"),
+    (
+        "ChainedScheduler",
+        lambda s: s["_schedulers"].__setitem__(1, None),
+        TypeError,
+        "'NoneType' object is not iterable",
+    ),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BROKEN)))
+def test_broken_states_of_schedules(number):
+    name, change, kind, text = BROKEN[number]
+    for t in (torch, fb):
+        state = copy.deepcopy(scheduled(t, name, 3)[1].state_dict())
+        change(state)
+        _, schedule = scheduled(t, name, 1)
+        before = copy.deepcopy(schedule.state_dict())
+        with pytest.raises(kind) as caught:
+            schedule.load_state_dict(state)
+        assert text in str(caught.value)
+        if t is fb:
+            assert repr(schedule.state_dict()) == repr(before)
+
+
+def test_scalers():
+    good = fb.amp.GradScaler("cpu", init_scale=8.0).state_dict()
+    for name in good:
+        scaler = fb.amp.GradScaler("cpu", init_scale=2.0)
+        before = scaler.state_dict()
+        with pytest.raises(KeyError, match=name):
+            scaler.load_state_dict({k: v for k, v in good.items() if k != name})
+        with pytest.raises((ValueError, TypeError)):
+            scaler.load_state_dict({**good, "scale": "a"})
+        assert scaler.state_dict() == before
+    scaler.load_state_dict(good)
+    assert scaler.state_dict() == good
