@@ -124,13 +124,15 @@ def test_loading():
     agree(lambda t: lazy_scale(t)[1](3).load_state_dict(lazy_scale(t)[0].state_dict()), words=8)
 
 
-def test_a_load_that_fails_leaves_it_uninitialized():
-    m, _ = lazy_scale(fb)
-    with pytest.raises(RuntimeError, match="Missing key"):
-        m.load_state_dict({"w": fb.ones(3)})
-    assert m.has_uninitialized_params()
-    assert repr(m.w) == "<UninitializedParameter>"
-    assert m(fb.ones(2)).tolist() == [3, 3]
+def test_a_load_that_fails_has_loaded_what_fits():
+    def code(t):
+        m, _ = lazy_scale(t)
+        try:
+            m.load_state_dict({"w": t.ones(3)})
+        except RuntimeError as error:
+            return str(error), m.has_uninitialized_params(), m.w
+
+    agree(code)
 
 
 def test_errors():

@@ -117,6 +117,8 @@ class Tensor:
     @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
         """An instance of `cls` that shares `data`'s memory and is a leaf of its own on the tape."""
+        if require_grad and not is_differentiable(data._np_dtype):
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         _check_subclass(cls)
         made = blank(cls, data._storage, data._view)
         if require_grad:

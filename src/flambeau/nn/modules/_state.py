@@ -161,14 +161,14 @@ class StateMethods:
     # --- putting it back ----------------------------------------------------------------------------------------------
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Copy the values of `state_dict` into the module and its descendants, all of them or none.
+        """Copy the values of `state_dict` into the module and its descendants.
 
         With `assign`, the tensors of `state_dict` take the places of the module's, with the `requires_grad` of those.
         Returns the missing and the unexpected keys. RuntimeError, naming everything that does not fit, if a shape
-        differs or, with `strict`, a key is missing or unexpected; the module is then as it was before.
+        differs or, with `strict`, a key is missing or unexpected; what fits has been loaded then.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got an instance of {type(state_dict)}")
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         missing: list[str] = []
         unexpected: list[str] = []
         problems: list[str] = []
@@ -191,20 +191,15 @@ class StateMethods:
                         "values: change the incompatible keys in place."
                     )
 
-        before = _Snapshot(self)
-        try:
-            load(self, _copied(state_dict), "")
-            report = list(problems)
-            if strict and unexpected:
-                report.insert(0, f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
-            if strict and missing:
-                report.insert(0, f"Missing key(s) in state_dict: {_quoted(missing)}. ")
-            if report:
-                lines = "\n\t".join(report)
-                raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{lines}")
-        except BaseException:
-            before.restore()
-            raise
+        load(self, _copied(state_dict), "")
+        report = list(problems)
+        if strict and unexpected:
+            report.insert(0, f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
+        if strict and missing:
+            report.insert(0, f"Missing key(s) in state_dict: {_quoted(missing)}. ")
+        if report:
+            lines = "\n\t".join(report)
+            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{lines}")
         return _IncompatibleKeys(missing, unexpected)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -282,32 +277,3 @@ def _copy(old: Any, new: Tensor) -> None:
         old._write(new._array)  # arrays never change, so both may hold the same one
     else:
         old.copy_(new)
-
-
-class _Snapshot:
-    """All that loading may change, so that a failed load leaves no trace. Arrays never change: nothing is copied."""
-
-    def __init__(self, root: Any):
-        self.tables: list[tuple[Any, Any]] = []
-        tensors: dict[int, Any] = {}
-        for module in root.modules():
-            for table in (module._parameters, module._buffers):
-                self.tables.append((table, dict(table)))
-                tensors.update((id(t), t) for t in table.values() if t is not None)
-        self.tensors = [
-            (t, t.__class__, t._storage, t._view, None if is_lazy(t) else t._storage.value, t.requires_grad)
-            for t in tensors.values()
-        ]
-
-    def restore(self) -> None:
-        for table, entries in self.tables:
-            table.clear()
-            table.update(entries)
-        for tensor, cls, storage, view, value, requires_grad in self.tensors:
-            tensor.__class__ = cls
-            tensor._storage, tensor._view = storage, view
-            tensor._cache, tensor._cache_version = None, -1
-            if value is not None and storage.value is not value:
-                storage.set(value)
-            if tensor.is_leaf and tensor.requires_grad != requires_grad:
-                tensor.requires_grad_(requires_grad)
