@@ -290,8 +290,8 @@ class Optimizer:
         groups, saved_groups = self.param_groups, deepcopy(state_dict["param_groups"])
         if len(groups) != len(saved_groups):
             raise ValueError(
-                "loaded state dict has a different number of parameter groups: "
-                f"{len(saved_groups)}, the optimizer has {len(groups)}"
+                f"loaded state dict has a different number of parameter groups ({len(saved_groups)}, the optimizer has "
+                f"{len(groups)})"
             )
         if not hasattr(state_dict["state"], "items"):
             kind = type(state_dict["state"]).__name__

@@ -168,7 +168,8 @@ class StateMethods:
         differs or, with `strict`, a key is missing or unexpected; what fits has been loaded then.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+            kind = type(state_dict)
+            raise TypeError(f"Expected state_dict to be dict-like, got {kind}.")
         missing: list[str] = []
         unexpected: list[str] = []
         problems: list[str] = []
