@@ -17,10 +17,15 @@ import flambeau
 SOURCE = str(Path(flambeau.__file__).parent.parent)
 
 
-def run(*arguments: Any, folder: Any = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """`python *arguments`, with flambeau to be found; unless `check` is off it must succeed without a warning."""
+def run(
+    *arguments: Any, folder: Any = None, check: bool = True, source: Any = SOURCE
+) -> subprocess.CompletedProcess[str]:
+    """`python *arguments`, with the flambeau of these tests to be found, or that of the folder `source`.
+
+    Unless `check` is off it must succeed without a warning.
+    """
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "100"}
-    environment["PYTHONPATH"] = os.pathsep.join([SOURCE, environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    environment["PYTHONPATH"] = os.pathsep.join([str(source), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     command = [sys.executable, *(["-W", "error"] if check else []), *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     if check:
