@@ -1,4 +1,5 @@
-"""Build hook: compiles the native kernels into the wheel, or says in one line why they are left out."""
+"""Build hook: compiles the native kernels into the wheel (of an editable install: into the source tree), or says in one
+line why they are left out."""
 
 from __future__ import annotations
 
@@ -15,18 +16,21 @@ class NativeKernels(BuildHookInterface):
     """`FLAMBEAU_BUILD_NATIVE=0` leaves the kernels out; everything works without them, on XLA's own operators."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if self.target_name != "wheel" or version == "editable":
+        if self.target_name != "wheel":
             return
         root = Path(self.root)
         if os.environ.get("FLAMBEAU_BUILD_NATIVE", "1") == "0":
             self._left_out("FLAMBEAU_BUILD_NATIVE=0 is set")
             return
         build = runpy.run_path(str(root / "native" / "build.py"))
-        library = Path(self.directory) / "native" / build["LIBRARY"]
+        editable = version == "editable"
+        library = build["IN_TREE"] if editable else Path(self.directory) / "native" / build["LIBRARY"]
         try:
             build["compile_native"](library)
         except build["CannotBuild"] as reason:
             self._left_out(str(reason))
+            return
+        if editable:
             return
         build_data["force_include"][str(library)] = f"flambeau/native/{build['LIBRARY']}"
         build_data["pure_python"] = False

@@ -18,6 +18,7 @@ from pathlib import Path
 SOURCES = ("threads.cc", "convolution.cc", "elementwise.cc", "normalization.cc", "pooling.cc", "product.cc")
 LIBRARY = "libflambeau_native.so"
 HERE = Path(__file__).resolve().parent
+IN_TREE = HERE.parent / "src" / "flambeau" / "native" / LIBRARY  # where flambeau looks for it
 
 
 class CannotBuild(Exception):
@@ -68,9 +69,8 @@ def compile_native(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    destination = HERE.parent / "src" / "flambeau" / "native" / LIBRARY
     try:
-        compile_native(destination)
+        compile_native(IN_TREE)
     except CannotBuild as reason:
         sys.exit(f"the native kernels cannot be compiled here: {reason}")
-    print(f"compiled {destination.relative_to(HERE.parent)}")
+    print(f"compiled {IN_TREE.relative_to(HERE.parent)}")

@@ -365,7 +365,7 @@ def test_turned_off():
 
 
 def test_import_is_light():
-    assert in_process("print(native._loaded_or_reason.cache_info().currsize)") == ["0"]
+    assert in_process("print(native._opened.cache_info().currsize)", FLAMBEAU_NATIVE="1") == ["0"]
 
 
 @needs_native

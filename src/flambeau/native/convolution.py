@@ -222,7 +222,7 @@ for _p, _form, _names in (
         return tuple(_row_major(n) if name == "w" else _channels_last(n) for name, n in zip(names, ndims, strict=True))
 
     on_cpu = getattr(xla_convolution.on_cpu, _form)
-    lowering(_p, _p.name, getattr(xla_convolution, _form), _orders, _attributes, _fits, xla_cpu_form=on_cpu)
+    lowering(_p, getattr(xla_convolution, _form), _orders, _attributes, _fits, xla_cpu_form=on_cpu)
 
 
 # ---------------------------------------------------------------- the functions

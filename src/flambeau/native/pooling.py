@@ -93,8 +93,12 @@ def _call(target: str, results: Sequence[Any], arrays: Sequence[jax.Array], wind
     return [jnp.transpose(m, tuple(map(int, np.argsort(order)))) for m in made]
 
 
+def _max_target(*, places: bool, **_: Any) -> str:
+    return "flambeau_max_pool_places" if places else "flambeau_max_pool"
+
+
 def _native_max(x: jax.Array, *, result: Any, windows: tuple, channel: int, places: bool) -> list[jax.Array]:
-    return _call("flambeau_max_pool_places" if places else "flambeau_max_pool", result, [x], windows, channel)
+    return _call(_max_target(places=places), result, [x], windows, channel)
 
 
 def _native_linear(target: str) -> Callable:
@@ -112,7 +116,9 @@ def _fits(*shapes: tuple, channel: int, places: bool = True, **_: Any) -> bool:
 # ---------------------------------------------------------------- the primitives
 
 
-def _primitive(name: str, shape: Callable, native: Callable, xla: Callable, several: bool = False) -> Primitive:
+def _primitive(
+    name: str, shape: Callable, native: Callable, xla: Callable, several: bool = False, target: Any = None
+) -> Primitive:
     primitive = Primitive(name)
     primitive.multiple_results = several
     primitive.def_abstract_eval(shape)
@@ -122,7 +128,7 @@ def _primitive(name: str, shape: Callable, native: Callable, xla: Callable, seve
         return jax.jit(partial(primitive.bind, **dict(items)))
 
     primitive.def_impl(lambda *arrays, **params: compiled(tuple(params.items()))(*arrays))
-    choice(primitive, native, xla, _fits)
+    choice(primitive, native, xla, _fits, target=target)
 
     def batched(arrays: Sequence[jax.Array], dims: Sequence[Any], **params: Any) -> tuple[Any, Any]:
         """The mapped dimension joins the batch."""
@@ -159,7 +165,7 @@ def _linear_shape(name: str, given: bool) -> Callable:
     return shape
 
 
-_max_p = _primitive("flambeau_max_pool", _max_shapes, _native_max, _xla_max, several=True)
+_max_p = _primitive("flambeau_max_pool", _max_shapes, _native_max, _xla_max, several=True, target=_max_target)
 _take_p, _put_p = (
     _primitive(name, _linear_shape(name, given), _native_linear(name), xla)
     for name, given, xla in (("flambeau_pool_take", True, _xla_take), ("flambeau_pool_put", False, _xla_put))
