@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -13,46 +13,81 @@ import pytest
 import flambeau as fb
 from training_steps import scenarios
 
+STEPS = 5
+Found = list[dict[str, np.ndarray | None]]  # for each step, all that it gave and changed
+
 
 def leaves(value: Any) -> list[Any]:
     return [value] if isinstance(value, fb.Tensor) else [leaf for v in value for leaf in leaves(v)]
 
 
-def close(ours: Any, eager: Any, what: str = "") -> None:
-    if eager is None or ours is None:
-        assert ours is eager, what
-        return
-    assert ours.shape == eager.shape and ours.dtype == eager.dtype, what
-    np.testing.assert_allclose(
-        ours.detach().numpy(), eager.detach().numpy(), rtol=2e-4, atol=2e-6, err_msg=what, equal_nan=True
-    )
+def disturbed(batch: Any, seed: int) -> Any:
+    """The batch with every value off by up to some rounding errors."""
+    draw = np.random.default_rng(seed)
+
+    def moved(t: Any) -> Any:
+        if not t.is_floating_point():
+            return t
+        size = 8 * fb.finfo(t.dtype).eps * float(t.abs().max())
+        return t + fb.from_numpy(draw.uniform(-size, size, tuple(t.shape))).to(t.dtype)
+
+    return tuple(map(moved, batch))
 
 
-def run(name: str, compiled: Any, steps: int = 5) -> tuple[list[Any], list[Any], Any]:
-    """The results and states of some steps; `compiled(i)` says whether step i is to run compiled."""
+def run(name: str, compiled: Any, noise: int | None = None) -> tuple[Found, Any]:
+    """What some steps give and change; `compiled(i)` says whether step i is to run compiled."""
     fb.manual_seed(0)
     step, look, batch = scenarios[name]()
     quick = fb.compile(step)
-    results, states = [], []
-    for i in range(steps):
+    found: Found = []
+    for i in range(STEPS):
+        given = batch(i) if noise is None else disturbed(batch(i), 100 * noise + i)
         fb.manual_seed(i)
-        results.append([t.detach().clone() for t in leaves((quick if compiled(i) else step)(*batch(i)))])
-        states.append(look())
-    return results, states, quick
+        results = leaves((quick if compiled(i) else step)(*given))
+        held = {f"result {n}": t for n, t in enumerate(results)} | look()
+        found.append({k: None if t is None else np.array(t.detach().numpy()) for k, t in held.items()})
+    return found, quick
 
 
+@cache
+def expected(name: str, dtype: Any) -> tuple[Found, list[dict[str, float]]]:
+    """What eager steps give and change, and how far each of these may be off.
+
+    That follows from how far it moves when the inputs are disturbed by some rounding errors: near the kink of a ReLU,
+    or where values cancel, that is much, and it depends on the processor on which side of it a step ends up.
+    """
+    eager, _ = run(name, lambda i: False)
+    moved = [run(name, lambda i: False, noise)[0] for noise in range(1, 7)]
+    allowed: list[dict[str, float]] = []
+    for i, step in enumerate(eager):
+        allowed.append({})
+        for key, value in step.items():
+            if value is None or value.dtype.kind != "f" or not value.size:
+                continue
+            farthest = max(float(np.abs(other[i][key] - value).max()) for other in moved)
+            allowed[-1][key] = 8 * (farthest + float(np.finfo(value.dtype).eps * np.abs(value).max()))
+    return eager, allowed
+
+
+@pytest.mark.parametrize("dtype", [fb.float64, fb.float32], ids=str)
 @pytest.mark.parametrize("mixed", [False, True], ids=["compiled", "mixed"])
 @pytest.mark.parametrize("name", sorted(scenarios))
-def test_a_compiled_step_is_the_eager_step(name: str, mixed: bool) -> None:
-    eager_results, eager_states, _ = run(name, lambda i: False)
-    results, states, quick = run(name, (lambda i: i != 2) if mixed else (lambda i: True))
-    for i, (a, b) in enumerate(zip(results, eager_results, strict=True)):
-        for ours, theirs in zip(a, b, strict=True):
-            close(ours, theirs, f"result of step {i}")
-    for i, (a, b) in enumerate(zip(states, eager_states, strict=True)):
-        assert a.keys() == b.keys()
-        for key in a:
-            close(a[key], b[key], f"{key} after step {i}")
+def test_a_compiled_step_is_the_eager_step(name: str, mixed: bool, dtype: Any) -> None:
+    fb.set_default_dtype(dtype)
+    try:
+        eager, allowed = expected(name, dtype)
+        found, quick = run(name, (lambda i: i != 2) if mixed else (lambda i: True))
+    finally:
+        fb.set_default_dtype(fb.float32)
+    for i, (step, wanted) in enumerate(zip(found, eager, strict=True)):
+        assert step.keys() == wanted.keys()
+        for key, value in wanted.items():
+            where, ours = f"{key} after step {i}", step[key]
+            if value is None or ours is None:
+                assert value is ours, where
+                continue
+            assert (ours.shape, ours.dtype) == (value.shape, value.dtype), where
+            np.testing.assert_allclose(ours, value, rtol=0, atol=allowed[i].get(key, 0), err_msg=where)
     assert len(fb.compile.explain(quick)) == 1, fb.compile.explain(quick)
 
 
