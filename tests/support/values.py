@@ -1,0 +1,89 @@
+"""Comparing with real PyTorch: conversions, and tolerances that follow from the dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+
+import flambeau as fb
+from flambeau.core.tensor import Tensor, wrap
+
+# (relative, absolute) by dtype name
+TOLERANCES = {
+    "float16": (2e-3, 1e-3),
+    "bfloat16": (1.6e-2, 1e-2),
+    "float32": (1e-5, 1e-6),
+    "float64": (1e-10, 1e-12),
+    "complex64": (1e-5, 1e-6),
+    "complex128": (1e-10, 1e-12),
+}
+
+
+def to_flambeau(value: Any, requires_grad: bool | None = None) -> Any:
+    """A flambeau tensor with a torch tensor's values, dtype and requires_grad; containers are walked through."""
+    if isinstance(value, torch.Tensor):
+        plain = value.detach().resolve_conj().resolve_neg()
+        if plain.dtype is torch.bfloat16:
+            array = jax.numpy.asarray(plain.float().numpy()).astype(jax.numpy.bfloat16)
+        else:
+            array = jax.device_put(np.array(plain.contiguous().numpy()))
+        made = wrap(array)
+        if value.requires_grad if requires_grad is None else requires_grad:
+            made.requires_grad_()
+        return made
+    if isinstance(value, torch.dtype):
+        return getattr(fb, str(value)[6:])
+    if isinstance(value, torch.Size):
+        return fb.Size(value)
+    if isinstance(value, torch.device):
+        return fb.device(str(value))
+    if isinstance(value, dict):
+        return type(value)((k, to_flambeau(v, requires_grad)) for k, v in value.items())
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(to_flambeau(v, requires_grad) for v in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_flambeau(v, requires_grad) for v in value)
+    return value
+
+
+def array(value: Any) -> np.ndarray:
+    """The values of a tensor of either library; bfloat16 as float32."""
+    if isinstance(value, Tensor):
+        value = np.asarray(value.detach()._array)
+        return value.astype(np.float32) if value.dtype.kind == "V" or value.dtype.name == "bfloat16" else value
+    value = value.detach().resolve_conj().resolve_neg()
+    return (value.float() if value.dtype is torch.bfloat16 else value).cpu().numpy()
+
+
+def same(ours: Any, theirs: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
+    """Assert equal structure, shape, dtype and values within the dtype's tolerance (exact for ints and bools)."""
+    if isinstance(theirs, torch.Tensor):
+        assert isinstance(ours, Tensor), f"expected a tensor, got {type(ours).__name__}"
+        assert tuple(ours.shape) == tuple(theirs.shape), f"shape {tuple(ours.shape)}, torch has {tuple(theirs.shape)}"
+        name = str(theirs.dtype)[6:]
+        assert ours.dtype.name == name, f"dtype {ours.dtype}, torch has {theirs.dtype}"
+        relative, absolute = TOLERANCES.get(name, (0, 0))
+        np.testing.assert_allclose(
+            array(ours),
+            array(theirs),
+            rtol=relative if rtol is None else rtol,
+            atol=absolute if atol is None else atol,
+            equal_nan=True,
+        )
+    elif isinstance(theirs, dict):
+        assert list(ours) == list(theirs)
+        for key in theirs:
+            same(ours[key], theirs[key], rtol=rtol, atol=atol)
+    elif isinstance(theirs, (list, tuple)):
+        assert isinstance(ours, (list, tuple)) and len(ours) == len(theirs), (ours, theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            same(a, b, rtol=rtol, atol=atol)
+    elif isinstance(theirs, (torch.dtype, torch.device)):
+        assert str(ours) == str(theirs)
+    elif isinstance(theirs, float):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6 if rtol is None else rtol, equal_nan=True)
+    else:
+        assert ours == theirs, (ours, theirs)
