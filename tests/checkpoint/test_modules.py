@@ -12,7 +12,7 @@ import torch
 import flambeau as fb
 import flambeau.nn
 from flambeau import checkpoint
-from oracle import same
+from support.values import same
 
 
 def to_ours(obj, **kwargs):

@@ -15,7 +15,7 @@ import torch
 
 import flambeau as fb
 from flambeau import checkpoint
-from oracle import same
+from support.values import same
 
 DTYPES = "bool uint8 int8 int16 int32 int64 uint16 uint32 uint64".split()
 DTYPES += "float16 bfloat16 float32 float64 complex64 complex128".split()

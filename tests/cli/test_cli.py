@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from flambeau import drop_in
 from flambeau.cli.app import app
-from process import cli, run
+from support.process import cli, run
 
 SCRIPT = """
 import pickle

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from process import run
+from support.process import run
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import flambeau as fb
-from oracle import same
+from support.values import same
 
 
 def life(library: Any) -> list[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import flambeau as fb
-from training_steps import scenarios
+from support.training_steps import scenarios
 
 STEPS = 5
 Found = list[dict[str, np.ndarray | None]]  # for each step, all that it gave and changed

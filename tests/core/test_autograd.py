@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import flambeau as fb
-from oracle import same
+from support.values import same
 
 
 def both(code):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import flambeau as fb
-from both import agree
+from support.programs import agree
 
 LISTS = [
     lambda t: [[0, 1], [1, 0]],

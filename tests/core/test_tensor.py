@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flambeau as fb
-from oracle import same, to_flambeau
+from support.values import same, to_flambeau
 
 
 def test_import_does_not_import_torch():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flambeau.core.geometry import overlaps
-from oracle import to_flambeau
+from support.values import to_flambeau
 
 SHAPES = st.sampled_from([(), (1,), (5,), (2, 3), (3, 4), (1, 3), (2, 3, 4), (4, 1, 2), (2, 2, 3, 2), (0, 3), (6, 6)])
 

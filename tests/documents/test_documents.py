@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from process import assert_same_output
+from support.process import assert_same_output
 
 SCRIPTS = Path(__file__).parent / "scripts"
 # networks at 224x224 and batch 32 whose float32 sums differ in order; the others are compared more strictly

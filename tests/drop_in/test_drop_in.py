@@ -1,6 +1,6 @@
 """`import torch` as flambeau, in processes that have not imported the real one."""
 
-from process import run_code
+from support.process import run_code
 
 
 def test_names_are_flambeaus_own():

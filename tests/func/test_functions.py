@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import flambeau as fb
 import flambeau.func
 import flambeau.utils.checkpoint
-from oracle import same
+from support.values import same
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, in its jvp
 

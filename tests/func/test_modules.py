@@ -8,7 +8,7 @@ import torch.func
 
 import flambeau as fb
 import flambeau.func
-from oracle import same
+from support.values import same
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, in its jvp
 

@@ -10,7 +10,7 @@ import torch.func
 
 import flambeau as fb
 import flambeau.func
-from oracle import same
+from support.values import same
 
 pytestmark = [  # what torch warns of itself in its jvp and linearize
     pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),

@@ -10,7 +10,7 @@ import pytest
 
 import flambeau
 from flambeau import native
-from process import run_code
+from support.process import run_code
 
 LIBRARY = "libflambeau_native.so"
 needs_native = pytest.mark.skipif(not native.available(), reason=f"no native kernels: {native.why_not()}")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import flambeau as fb
-from oracle import same, to_flambeau
+from support.values import same, to_flambeau
 
 CASES: dict[str, Any] = {
     "plain": ((2, 3, 4, 8), (2, 3, 5, 8), (2, 3, 5, 6), {}),

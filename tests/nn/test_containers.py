@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import flambeau as fb
 import flambeau.nn
-from both import agree
+from support.programs import agree
 
 
 def numbered(t, *numbers):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import flambeau as fb
 import flambeau.nn.functional as ours_f
-from oracle import array, same, to_flambeau
+from support.values import array, same, to_flambeau
 
 GRAD_NAMES_DIFFER = {  # what PyTorch composes here of operators that are one in flambeau
     "lp_pool1d", "lp_pool2d", "rrelu", "pairwise_distance",

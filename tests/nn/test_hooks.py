@@ -8,9 +8,9 @@ import pytest
 
 import flambeau as fb
 import flambeau.nn
-from both import agree
 from flambeau.nn.modules import _hooks
 from flambeau.utils.hooks import RemovableHandle
+from support.programs import agree
 
 
 def x(t, grad=True):

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import flambeau as fb
-from expressions import agree
 from flambeau.nn import init
-from oracle import array, same
+from support.expressions import agree
+from support.values import array, same
 
 EXACT = [
     'init.calculate_gain("conv_transpose3d"),init.calculate_gain("tanh"),init.calculate_gain("relu"),init.calculate_gain("selu"),init.calculate_gain("sigmoid")',

@@ -15,7 +15,7 @@ import torch
 
 import flambeau as fb
 import flambeau.nn
-from oracle import array, same, to_flambeau
+from support.values import array, same, to_flambeau
 
 
 class Row(NamedTuple):

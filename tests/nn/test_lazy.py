@@ -7,7 +7,7 @@ import pytest
 
 import flambeau as fb
 import flambeau.nn
-from both import agree
+from support.programs import agree
 
 REFUSED = "Attempted to use an uninitialized parameter"
 

@@ -10,8 +10,8 @@ import torch
 
 import flambeau as fb
 import flambeau.nn
-from both import agree, described
 from flambeau.nn.modules.module import Module
+from support.programs import agree, described
 
 
 def network(t):

@@ -16,7 +16,7 @@ import torch
 
 import flambeau as fb
 import flambeau.nn
-from oracle import same, to_flambeau
+from support.values import same, to_flambeau
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -5,7 +5,7 @@ import pytest
 import flambeau as fb
 import flambeau.nn
 import flambeau.nn.utils
-from both import agree
+from support.programs import agree
 
 NAN, INF = float("nan"), float("inf")
 

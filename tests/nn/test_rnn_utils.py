@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import flambeau as fb
-from oracle import same, to_flambeau
+from support.values import same, to_flambeau
 
 
 @pytest.mark.parametrize("batch_first", [True, False])

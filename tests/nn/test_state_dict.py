@@ -7,8 +7,8 @@ import torch
 
 import flambeau as fb
 import flambeau.nn
-from both import agree, described
-from oracle import to_flambeau
+from support.programs import agree, described
+from support.values import to_flambeau
 
 
 def network(t):

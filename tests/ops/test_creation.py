@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flambeau as fb
-from expressions import agree
-from oracle import array, same
+from support.expressions import agree
+from support.values import array, same
 
 EXACT = [
     "torch.tensor(1)",

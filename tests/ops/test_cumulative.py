@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flambeau as fb
-from against_torch import check, check_gradient
-from oracle import same, to_flambeau
+from support.expressions import check, check_gradient
+from support.values import same, to_flambeau
 
 nan, inf = float("nan"), float("inf")
 VALUES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops_rows import agree, refuse
+from support.rows import agree, refuse
 
 ROWS = """
 t.fft.fft(f(6))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flambeau as fb
-from ops_rows import agree, refuse
+from support.rows import agree, refuse
 
 J = "j = i([[0, 1, 2], [2, 0, 0]]); "
 K = "k = i([0, 2, 0]); "

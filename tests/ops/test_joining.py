@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flambeau as fb
-from ops_rows import agree, refuse
+from support.rows import agree, refuse
 
 ROWS = """
 t.cat([f(2, 3), f(1, 3)])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flambeau as fb
-from against_torch import check, check_gradient
-from oracle import same, to_flambeau
+from support.expressions import check, check_gradient
+from support.values import same, to_flambeau
 
 inf, nan = float("inf"), float("nan")
 REALS = torch.tensor([-inf, -2.5, -1.0, -0.75, -0.0, 0.0, 1e-3, 0.5, 1.0, 1.5, 2.5, 7.0, inf, nan])

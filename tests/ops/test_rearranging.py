@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flambeau as fb
-from ops_rows import agree, refuse
+from support.rows import agree, refuse
 
 ROWS = """
 f(2).repeat(2, 3)

@@ -7,7 +7,7 @@ import torch
 
 import flambeau as fb
 import flambeau.optim as optim
-from oracle import same, to_flambeau
+from support.values import same, to_flambeau
 
 OPTIONS = [
     {},

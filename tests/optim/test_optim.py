@@ -10,7 +10,7 @@ from torch.testing._internal.common_optimizers import optim_db
 import flambeau as fb
 import flambeau.optim as optim
 from flambeau.optim import rule
-from oracle import same, to_flambeau
+from support.values import same, to_flambeau
 
 LIBRARIES = (optim, torch.optim)
 NAMES = [

@@ -9,7 +9,7 @@ import torch
 import flambeau as fb
 import flambeau.nn
 import flambeau.optim
-from oracle import same, to_flambeau
+from support.values import same, to_flambeau
 
 PAIRS = ((fb, fb.optim.swa_utils), (torch, torch.optim.swa_utils))
 

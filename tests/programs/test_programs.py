@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from process import assert_same_output
+from support.process import assert_same_output
 
 SCRIPTS = Path(__file__).parent / "scripts"
 # training steps and iterations that feed float32's rounding back into themselves

@@ -8,8 +8,8 @@ import torch
 
 import flambeau as fb
 import flambeau.core.operator
-from expressions import agree
-from oracle import array, same, to_flambeau
+from support.expressions import agree
+from support.values import array, same, to_flambeau
 
 EXACT = [
     "torch.rand(3,generator=g()),torch.rand(3,generator=g())",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import flambeau as fb
 from flambeau.core.random import Generator
-from oracle import array
+from support.values import array
 
 SEEDS = st.one_of(st.integers(0, 2**32), st.sampled_from([-1, -(2**63), 2**64 - 1, 2**40 + 5]))
 SIZES = st.one_of(st.integers(0, 40), st.sampled_from([623, 624, 625, 1000, 32768, 32769, 40000]))

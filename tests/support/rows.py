@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 import flambeau as fb
+
 from .outcomes import outcome
 from .values import same, to_flambeau
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import flambeau as fb
-from oracle import same
+from support.values import same
 
 
 def scaled_steps(library: Any) -> list[Any]:

@@ -14,7 +14,7 @@ import torch
 import flambeau as fb
 from flambeau.core import autocast as tables
 from flambeau.core.tensor import Tensor
-from oracle import same
+from support.values import same
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ops"))
 from test_op_db import convert, flat, known, op_infos, ours

@@ -13,7 +13,7 @@ import torch.utils.model_zoo
 
 import flambeau as fb
 import flambeau.utils.model_zoo
-from oracle import same
+from support.values import same
 
 
 @pytest.fixture(params=[fb, torch], ids=["flambeau", "torch"])

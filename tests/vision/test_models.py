@@ -7,7 +7,7 @@ import torch
 
 import flambeau as fb
 from flambeau.vision import models
-from oracle import array
+from support.values import array
 
 PARAMETERS = {
     "alexnet": 61_100_840,

@@ -7,7 +7,7 @@ from PIL import Image
 
 import flambeau as fb
 from flambeau.vision import transforms as T
-from oracle import array
+from support.values import array
 
 RGB = np.random.RandomState(0).randint(0, 256, (7, 5, 3), np.uint8)
 
