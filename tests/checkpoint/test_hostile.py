@@ -18,13 +18,14 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 from flambeau import checkpoint
 from flambeau.checkpoint.unpickler import Unpickler
 from pickles import ALLOWED, FOUR, archive, number, pid
+from support.properties import examples
 
 
 @functools.cache
@@ -356,7 +357,7 @@ def test_truncation(zip_format):
         refuse(data[:length])
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.booleans(), st.lists(st.tuples(st.integers(0, 2**32), st.integers(1, 255)), min_size=1, max_size=5))
 def test_flipped_bytes(zip_format, flips):
     data = bytearray(healthy(zip_format))
@@ -365,7 +366,7 @@ def test_flipped_bytes(zip_format, flips):
     survives(bytes(data))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.tuples(st.integers(0, 2**32), st.integers(0, 255)), min_size=1, max_size=8))
 def test_flipped_pickles(flips):
     """The same inside the pickle, with the checksums put right: what a person would do."""
@@ -378,7 +379,7 @@ def test_flipped_pickles(flips):
     survives(archive(bytes(pickled), storages))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.randoms(use_true_random=False))
 def test_shuffled_operations(rng: random.Random):
     pieces = [

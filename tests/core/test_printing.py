@@ -6,12 +6,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch._tensor_str import printoptions as torch_printoptions
 
 from flambeau.core import dtypes, printing
+from support.properties import examples
 
 SHAPES = [(), (0,), (0, 3), (2, 0, 3), (1,), (5,), (13,), (30,), (3, 4), (2, 3, 4), (1, 1, 1, 1), (2, 1, 2, 3)]
 LONG = [(1000,), (1001,), (2000,), (6, 400), (7, 300), (400, 6), (1001, 1), (20, 10, 9), (1001, 0, 3)]
@@ -118,7 +119,7 @@ ANY_OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(array=ANY_DTYPE.flatmap(lambda d: hnp.arrays(d, ANY_SHAPE)), options=ANY_OPTIONS)
 def test_any_array(array, options):
     check(torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape)), **options)
@@ -127,7 +128,7 @@ def test_any_array(array, options):
 MODERATE = st.floats(-2000, 2000, width=32) | st.integers(-2000, 2000).map(float)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(array=hnp.arrays(np.float32, ANY_SHAPE, elements=MODERATE), options=ANY_OPTIONS)
 def test_moderate_floats(array, options):
     check(torch.from_numpy(array).requires_grad_() * 1, **options)

@@ -11,10 +11,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
+from support.properties import examples
 from support.values import same, to_flambeau
 
 
@@ -131,7 +132,7 @@ def index_expressions(draw):
     return shape, tuple(items)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(index_expressions(), st.booleans())
 def test_indexing_reads_and_writes_as_torch_does(case, number):
     shape, key = case

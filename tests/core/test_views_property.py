@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flambeau.core.geometry import overlaps
+from support.properties import examples
 from support.values import to_flambeau
 
 SHAPES = st.sampled_from([(), (1,), (5,), (2, 3), (3, 4), (1, 3), (2, 3, 4), (4, 1, 2), (2, 2, 3, 2), (0, 3), (6, 6)])
@@ -107,7 +108,7 @@ def agree(ours, theirs):
     np.testing.assert_array_equal(np.asarray(ours.detach()._array), theirs.detach().numpy())
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(chains())
 def test_chains_of_views_have_torchs_values_and_strides(case):
     shape, steps = case
@@ -121,7 +122,7 @@ def test_chains_of_views_have_torchs_values_and_strides(case):
             assert ours.is_contiguous() == theirs.is_contiguous()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(chains(), st.booleans())
 def test_a_write_through_a_view_is_seen_by_all(case, through_base):
     shape, steps = case
@@ -149,7 +150,7 @@ def test_a_write_through_a_view_is_seen_by_all(case, through_base):
         agree(a, b)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(chains(), st.booleans())
 def test_gradients_flow_through_views_and_writes(case, read_base):
     shape, steps = case

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.func
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 import flambeau.func
 import flambeau.utils.checkpoint
+from support.properties import examples
 from support.values import same
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, in its jvp
@@ -169,7 +170,7 @@ OPERATIONS = {
 }  # fmt: skip
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=2), st.integers(0, 99))
 def test_laws(names, seed):
     """Reverse and forward Jacobians agree; pushed and pulled vectors are dual; a map is the function for each sample."""

@@ -4,12 +4,13 @@ import copy
 from collections import OrderedDict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 import flambeau.nn
 from support.programs import agree
+from support.properties import examples
 
 
 def numbered(t, *numbers):
@@ -151,7 +152,7 @@ def test_module_list(code):
 
 
 @given(st.lists(st.integers(0, 9), max_size=5), st.integers(-7, 7))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_insertion_is_that_of_a_list(numbers, position):
     for make in (module_list, sequential):
         if make is sequential and not -len(numbers) <= position <= len(numbers):

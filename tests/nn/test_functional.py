@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as theirs_f
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 import flambeau.nn.functional as ours_f
+from support.properties import examples
 from support.values import array, same, to_flambeau
 
 GRAD_NAMES_DIFFER = {  # what PyTorch composes here of operators that are one in flambeau
@@ -326,7 +327,7 @@ def test_gumbel_softmax() -> None:
 sizes = st.integers(1, 7)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(size=st.integers(4, 9), kernel=st.integers(1, 4), stride=st.integers(1, 3), dilation=st.integers(1, 2),
        ceil_mode=st.booleans(), data=st.data())  # fmt: skip
 def test_max_pool_law(size: int, kernel: int, stride: int, dilation: int, ceil_mode: bool, data: Any) -> None:
@@ -342,7 +343,7 @@ def test_max_pool_law(size: int, kernel: int, stride: int, dilation: int, ceil_m
         same(ours, theirs)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(size=sizes, kernel=st.integers(1, 4), stride=st.integers(1, 3), padding=st.integers(0, 2),
        extra=st.integers(0, 2), dilation=st.integers(1, 2))  # fmt: skip
 def test_transposed_convolution_law(

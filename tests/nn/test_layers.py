@@ -321,6 +321,14 @@ def test_lazy_layer_loads_a_state_dict() -> None:
     np.testing.assert_array_equal(array(lazy(x)), array(source(x)))
 
 
+def test_every_layer_has_a_row() -> None:
+    """But the containers (test_containers.py), what wraps a whole model, and an old name of NLLLoss."""
+    others = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
+    others |= {"DataParallel", "NLLLoss2d"}
+    public = {n for n, v in vars(fb.nn).items() if isinstance(v, type) and issubclass(v, fb.nn.Module)}
+    assert public - others == {row.layer.split("(")[0].split(".")[0] for row in [*ROWS, *LAZY]}
+
+
 NAMES = [n for n in fb.nn.modules.__all__ if hasattr(torch.nn, n)]
 
 

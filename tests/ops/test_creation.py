@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 from support.expressions import agree
+from support.properties import examples
 from support.values import array, same
 
 EXACT = [
@@ -394,7 +395,7 @@ def test_likeness_keeps_the_order_in_memory(name: str) -> None:
 NUMBERS = st.one_of(st.booleans(), st.integers(-(2**31), 2**31), st.floats(allow_nan=True), st.complex_numbers())
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=3), max_leaves=8),
     st.sampled_from([None, "float32", "float64", "int64", "bool", "complex64"]),
@@ -415,7 +416,7 @@ def test_any_nesting(data: Any, dtype: str | None) -> None:
         same(ours, theirs, rtol=0, atol=0)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.floats(-100, 100), st.floats(-100, 100), st.floats(0.01, 5), st.sampled_from(["float32", "float64", "int64"]))
 def test_arange_of_any_floats(low: float, high: float, step: float, dtype: str) -> None:
     if dtype == "int64":
@@ -426,7 +427,7 @@ def test_arange_of_any_floats(low: float, high: float, step: float, dtype: str) 
     same(*made, rtol=unit, atol=100 * unit if dtype != "int64" else 0)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.floats(-100, 100), st.floats(-100, 100), st.integers(0, 300),
     st.sampled_from(["float32", "float64", "float16", "int64"]),

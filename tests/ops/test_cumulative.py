@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 from support.expressions import check, check_gradient
+from support.properties import examples
 from support.values import same, to_flambeau
 
 nan, inf = float("nan"), float("inf")
@@ -107,7 +108,7 @@ def test_gradients(expression: str) -> None:
                                 or f"{k})" in expression or f"{k}[" in expression})  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.lists(st.sampled_from([-1.0, 0.0, 1.0, 2.0, nan, inf]), min_size=6, max_size=6), st.sampled_from(["max", "min"])
 )

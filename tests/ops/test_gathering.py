@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
+from support.properties import examples
 from support.rows import agree, refuse
 
 J = "j = i([[0, 1, 2], [2, 0, 0]]); "
@@ -136,7 +137,7 @@ def test_errors(row: str) -> None:
     refuse(row)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.permutations(range(5)))
 def test_scatter_undoes_gather(order: list[int]) -> None:
     x = fb.arange(5.0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
+from support.properties import examples
 from support.rows import agree, refuse
 
 ROWS = """
@@ -81,7 +82,7 @@ def test_out() -> None:
     assert out.tolist() == [1, 1, 0, 0]
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=4), st.sampled_from([0, 1]))
 def test_cat_and_split_undo_each_other(sizes: list[int], dim: int) -> None:
     shape = [2, 2]

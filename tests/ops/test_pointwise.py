@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 from support.expressions import check, check_gradient
+from support.properties import examples
 from support.values import same, to_flambeau
 
 inf, nan = float("inf"), float("nan")
@@ -380,7 +381,7 @@ def test_names_on_the_tape() -> None:
 numbers = st.floats(-100, 100, allow_nan=False, width=32).filter(lambda v: v == 0 or abs(v) > 1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(numbers, min_size=3, max_size=3), st.lists(numbers.filter(bool), min_size=3, max_size=3))
 def test_quotient_and_remainder_belong_together(a: list[float], b: list[float]) -> None:
     x, y = fb.tensor(a, dtype=fb.float64), fb.tensor(b, dtype=fb.float64)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
+from support.properties import examples
 from support.rows import agree, refuse
 
 ROWS = """
@@ -181,7 +182,7 @@ def test_a_copy_does_not_alias() -> None:
     assert y.tolist() == z.tolist() == [1, 1, 1]
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(-7, 7), st.integers(1, 5))
 def test_rolling_back(shift: int, size: int) -> None:
     x = fb.arange(size)

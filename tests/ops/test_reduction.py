@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 from support.expressions import check, check_gradient
+from support.properties import examples
 from support.values import same, to_flambeau
 
 nan, inf = float("nan"), float("inf")
@@ -250,7 +251,7 @@ def test_named_pairs() -> None:
     assert values.tolist() == [3.0] and indices.tolist() == [1]
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.lists(st.sampled_from([-1.0, 0.0, 1.0, 2.0, nan]), min_size=4, max_size=4), st.sampled_from(["max", "median"])
 )

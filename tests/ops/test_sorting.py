@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 from support.expressions import check, check_gradient
+from support.properties import examples
 from support.values import same, to_flambeau
 
 nan, inf = float("nan"), float("inf")
@@ -106,7 +107,7 @@ def test_gradients(expression: str) -> None:
     check_gradient(expression, {"d": VALUES["d"]})
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0, 2.0, nan, inf, -inf]), min_size=8, max_size=8), st.booleans())
 def test_a_stable_sort_has_one_answer(values: list[float], descending: bool) -> None:
     x = torch.tensor(values)

@@ -8,17 +8,18 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
 from flambeau.core.random import Generator
+from support.properties import examples
 from support.values import array
 
 SEEDS = st.one_of(st.integers(0, 2**32), st.sampled_from([-1, -(2**63), 2**64 - 1, 2**40 + 5]))
 SIZES = st.one_of(st.integers(0, 40), st.sampled_from([623, 624, 625, 1000, 32768, 32769, 40000]))
 FLOATS = ("float32", "float64", "float16", "bfloat16")
-quick = settings(max_examples=40, deadline=None)
+quick = examples(40)
 
 
 def pair(seed: int) -> tuple[Generator, torch.Generator]:

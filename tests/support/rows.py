@@ -97,7 +97,7 @@ def agree(row: str, *, names: bool = True, **tolerance: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = theirs.run(row)
-    made = ours.run(row)
+        made = ours.run(row)
     same(made, expected, **tolerance)
     for mine, other in zip(_outputs(made), _outputs(expected), strict=True):
         assert mine.requires_grad == other.requires_grad, (row, other.grad_fn)

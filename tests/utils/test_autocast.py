@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +12,8 @@ import torch
 import flambeau as fb
 from flambeau.core import autocast as tables
 from flambeau.core.tensor import Tensor
+from support.op_database import convert, flat, known, op_infos, ours
 from support.values import same
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "ops"))
-from test_op_db import convert, flat, known, op_infos, ours
 
 # Special cases in which torch multiplies elementwise, and flambeau has one rule for the function; or which it refuses.
 KNOWN = {

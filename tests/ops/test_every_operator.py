@@ -1,0 +1,140 @@
+"""Every public operator has a sample: in torch's operator database, or a row here.
+
+Rows are compared forward, by gradient and by the derivative's name (with `~` in front: but for that name).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from flambeau.core.operator import namespaces
+from support.op_database import known, op_infos, ours
+from support.rows import agree
+
+ROWS = {
+    "adjoint": "t.adjoint(c(2, 3))",
+    "alpha_dropout": "t.alpha_dropout(f(2, 3), 0.5, False)",
+    "as_tensor": "t.as_tensor([[1.5, 2], [3, 4]])",
+    "asarray": "t.asarray([1, 2], dtype=t.float64, requires_grad=True)",
+    "bartlett_window": "t.bartlett_window(6)",
+    "batch_norm": "t.batch_norm(f(4, 3), f(3), f(3), None, None, True, 0.1, 1e-5, False)",
+    "binary_cross_entropy_with_logits": "t.binary_cross_entropy_with_logits(f(4), f(4).sigmoid())",
+    "blackman_window": "t.blackman_window(6, periodic=False)",
+    "celu": "t.celu(f(2, 3), 0.5)",
+    "chain_matmul": "~ t.chain_matmul(f(2, 3), f(3, 4), f(4, 2))",
+    "cosine_embedding_loss": "t.cosine_embedding_loss(f(2, 3), f(2, 3), t.tensor([1, -1]), 0.1)",
+    "detach": "t.detach(f(3))",
+    "dropout": "t.dropout(f(2, 3), 0.5, False)",
+    "embedding": "t.embedding(f(4, 3), i([[1, 1], [0, 3]]), 0)",
+    "feature_alpha_dropout": "t.feature_alpha_dropout(f(2, 3, 4), 0.5, False)",
+    "feature_dropout": "t.feature_dropout(f(2, 3, 4), 0.5, False)",
+    "fft.fftfreq": "t.fft.fftfreq(5, 0.5)",
+    "fft.rfftfreq": "t.fft.rfftfreq(6, 0.5)",
+    "fill_": "t.fill_(f(2, 3) * 1, 2.5)",
+    "fill_diagonal_": "(f(4, 3) * 1).fill_diagonal_(2.5)",
+    "from_dlpack": "t.from_dlpack(f(3).detach())",
+    "from_numpy": "import numpy; t.from_numpy(numpy.arange(6.0).reshape(2, 3))",
+    "frombuffer": "t.frombuffer(bytearray(range(8)), dtype=t.int16)",
+    "hamming_window": "t.hamming_window(6)",
+    "hann_window": "t.hann_window(6)",
+    "hinge_embedding_loss": "t.hinge_embedding_loss(f(4), t.tensor([1.0, -1, 1, -1]), 0.5)",
+    "instance_norm": "t.instance_norm(f(2, 3, 4), f(3), f(3), None, None, True, 0.1, 1e-5, False)",
+    "is_complex": "t.is_complex(c(2))",
+    "is_conj": "t.is_conj(f(2))",
+    "is_floating_point": "t.is_floating_point(f(2))",
+    "is_neg": "t.is_neg(f(2))",
+    "is_nonzero": "t.is_nonzero(f(1))",
+    "is_same_size": "t.is_same_size(f(2, 3), f(2, 3))",
+    "is_signed": "t.is_signed(i([1]))",
+    "is_tensor": "t.is_tensor(f(2))",
+    "kaiser_window": "t.kaiser_window(6, True, 8.0)",
+    "kl_div": "t.kl_div(f(2, 3), f(2, 3).exp(), 2)",
+    "margin_ranking_loss": "t.margin_ranking_loss(f(4), f(4), t.tensor([1.0, -1, 1, -1]), 0.1)",
+    "nn.functional.dropout1d": "t.nn.functional.dropout1d(f(2, 3, 4), training=False)",
+    "nn.functional.fold": "t.nn.functional.fold(f(2, 12, 6), (4, 5), (2, 3), stride=(2, 2), padding=(0, 1))",
+    "nn.functional.gumbel_softmax": "t.manual_seed(3); t.nn.functional.gumbel_softmax(f(2, 3), 0.7)",
+    "nn.functional.lp_pool1d": "t.nn.functional.lp_pool1d(f(2, 3, 6).exp(), 3.0, 2)",
+    "nn.functional.lp_pool2d": "t.nn.functional.lp_pool2d(f(2, 3, 6, 4).exp(), 2.0, (2, 3), stride=1)",
+    "nn.functional.lp_pool3d": "t.nn.functional.lp_pool3d(f(1, 2, 4, 4, 4).exp(), 2.0, 2)",
+    "nn.functional.triplet_margin_with_distance_loss": (
+        "t.nn.functional.triplet_margin_with_distance_loss(f(2, 3), f(2, 3), f(2, 3), "
+        "distance_function=lambda x, y: (x - y).abs().sum(-1), swap=True)"
+    ),
+    "nn.functional.upsample": "t.nn.functional.upsample(f(1, 2, 3, 3), scale_factor=2, mode='bilinear')",
+    "numel": "t.numel(f(2, 3))",
+    "poisson": "t.manual_seed(3); t.poisson(f(2, 3).exp().detach())",
+    "poisson_nll_loss": "t.poisson_nll_loss(f(4), f(4).exp(), True, True, 1e-8, 1)",
+    "rand": "t.manual_seed(3); t.rand(2, 3)",
+    "randperm": "t.manual_seed(3); t.randperm(9)",
+    "range": "t.range(1, 4, 0.5)",
+    "relu": "t.relu(f(2, 3))",
+    "selu": "t.selu(f(2, 3))",
+    "tensor": "t.tensor([[1.5, 2], [3, 4]], requires_grad=True)",
+    "threshold": "t.threshold(f(2, 3), 0.1, 20.0)",
+    "to": "f(2, 3).to(t.float32)",
+    "triplet_margin_loss": "t.triplet_margin_loss(f(2, 3), f(2, 3), f(2, 3), swap=True)",
+    "vander": "~ t.vander(f(3).detach(), 3, increasing=True)",
+    **{
+        name: f"t.{name}(f(2, 3).sigmoid() * 1)"
+        for name in (
+            "abs_ acos_ arccos_ arcsin_ arctan_ asin_ atan_ ceil_ conj_physical_ cos_ cosh_ "
+            "deg2rad_ detach_ erf_ erfc_ exp_ exp2_ expm1_ fix_ floor_ frac_ i0_ log_ log10_ log1p_ log2_ logit_ nan_to_num_ "
+            "neg_ negative_ rad2deg_ reciprocal_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_"
+        ).split()
+    },
+    # torch has no derivatives of these
+    **{n: f"t.{n}(f(2, 3).detach().sigmoid())" for n in ("asinh_", "arcsinh_", "atanh_", "arctanh_")},
+    **{n: f"t.{n}(f(2, 3).detach().exp() + 1)" for n in ("acosh_", "arccosh_")},
+    "alpha_dropout_": "t.alpha_dropout_(f(2, 3) * 1, 0.5, False)",
+    "as_strided_": "t.as_strided_(f(2, 3) * 1, (2, 2), (1, 2))",
+    "celu_": "t.celu_(f(2, 3) * 1)",
+    "clamp_": "t.clamp_(f(2, 3) * 1, -0.5, 0.5)",
+    "clamp_max_": "t.clamp_max_(f(2, 3) * 1, 0.5)",
+    "clamp_min_": "t.clamp_min_(f(2, 3) * 1, -0.5)",
+    "clip_": "t.clip_(f(2, 3) * 1, -0.5, 0.5)",
+    "dropout_": "t.dropout_(f(2, 3) * 1, 0.5, False)",
+    "feature_alpha_dropout_": "t.feature_alpha_dropout_(f(2, 3, 4) * 1, 0.5, False)",
+    "feature_dropout_": "t.feature_dropout_(f(2, 3, 4) * 1, 0.5, False)",
+    "gcd_": "t.gcd_(i([12, 18]), i([8, 27]))",
+    "index_put_": "t.index_put_(f(4, 3) * 1, [i([0, 2])], f(2, 3))",
+    "lcm_": "t.lcm_(i([12, 18]), i([8, 27]))",
+    "ldexp_": "t.ldexp_(f(3) * 1, i([1, 2, 3]))",
+    "relu_": "t.relu_(f(2, 3) * 1)",
+    "rrelu_": "t.rrelu_(f(2, 3) * 1)",
+    "selu_": "t.selu_(f(2, 3) * 1)",
+    "threshold_": "t.threshold_(f(2, 3) * 1, 0.1, 20.0)",
+    "xlogy_": "t.xlogy_(f(2, 3) * 1, f(2, 3).exp())",
+    **{f"nn.functional.{n}": f"t.nn.functional.{n}(f(2, 3) * 1)" for n in ("relu_", "elu_", "selu_", "celu_")},
+    "nn.functional.hardtanh_": "t.nn.functional.hardtanh_(f(2, 3) * 1, -0.5, 0.5)",
+    "nn.functional.leaky_relu_": "t.nn.functional.leaky_relu_(f(2, 3) * 1, 0.1)",
+    "nn.functional.rrelu_": "t.nn.functional.rrelu_(f(2, 3) * 1, 0.2, 0.4)",
+    "nn.functional.threshold_": "t.nn.functional.threshold_(f(2, 3) * 1, 0.1, 20.0)",
+}
+
+NO_OPERATORS = {  # public beside the operators, and tested elsewhere
+    "linalg.LinAlgError", "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
+    "set_rng_state", "random.Generator", "random.default_generator", "random.manual_seed", "random.seed",
+    "random.initial_seed", "random.get_rng_state", "random.set_rng_state", "random.fork_rng",
+}  # fmt: skip
+
+
+def public() -> dict[str, object]:
+    return {
+        name if space == "torch" else f"{space}.{name}": function
+        for space, functions in namespaces.items()
+        for name, function in functions.items()
+    }
+
+
+def test_every_public_operator_has_a_sample() -> None:
+    with_sample = {op_infos()[key].name for key in known()} | {a.name for k in known() for a in op_infos()[k].aliases}
+    functions = {id(ours(key)) for key in known()}
+    without = {n for n, f in public().items() if n not in with_sample and id(f) not in functions}
+    assert without - NO_OPERATORS - ROWS.keys() == set(), "operators without a sample: write a row for them"
+    assert {n for n in ROWS if n not in public()} <= {"to"}, "rows of operators that are none"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_row(name: str) -> None:
+    row = ROWS[name]  # (a derivative of an in-place form has a number of its own in torch)
+    agree(row.removeprefix("~ "), names=not (row.startswith("~ ") or name.endswith("_")))

@@ -1,0 +1,507 @@
+"""Every operator against the sample inputs that torch's own tests use: the samples, and what may differ.
+
+`python -m support.op_database add mul` (with tests/ on PYTHONPATH) gives the details of every failure, and
+`--missing` lists what flambeau lacks.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import itertools
+import os
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+import flambeau as fb
+from flambeau.core.tensor import Tensor, wrap
+
+DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128)
+ALL = 60
+DRAWN_FROM = 20  # the ordinary run takes one of so many
+SAMPLES = int(os.environ.get("FLAMBEAU_SAMPLES", ALL))  # at most so many sample inputs of an operator and dtype
+TOLERANCES = {  # relative, absolute
+    np.dtype(np.float64): (1e-7, 1e-8),
+    np.dtype(np.complex128): (1e-7, 1e-8),
+    np.dtype(np.float32): (1e-5, 1e-5),
+    np.dtype(np.complex64): (1e-5, 1e-5),
+    np.dtype(np.float16): (2e-3, 2e-3),
+}
+
+# --- where flambeau differs ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A known difference, for these dtypes (None: all) and samples. `what` it touches:
+
+    "forward", "in-place", "gradient", "errors" or "all": nothing agrees there; "values": only shapes and dtypes do, and
+    gradients are not compared; "signs": only absolute values do, and gradients are not compared; "second": of several
+    results the first agrees, of the others shapes and dtypes.
+    """
+
+    what: str
+    reason: str
+    dtypes: tuple[torch.dtype, ...] | None = None
+    when: Callable[[Any], bool] | None = None
+
+    def covers(self, what: str, dtype: torch.dtype | None, sample: Any) -> bool:
+        if self.what not in (what, "all"):
+            return False
+        if self.dtypes is not None and dtype not in self.dtypes:
+            return False
+        return self.when is None or self.when(sample)
+
+
+UNINITIALISED = "the values are whatever lay in memory"
+OWN_MASKS = "masks are drawn with keys of jax.random, not from torch's stream"
+
+DIFFERENCES: dict[str, tuple[Difference, ...]] = {
+    **{
+        name: (Difference("values", UNINITIALISED),)
+        for name in ("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided")
+    },
+    **{
+        name: (Difference("values", OWN_MASKS),)
+        for name in (
+            "nn.functional.dropout",
+            "nn.functional.dropout2d",
+            "nn.functional.dropout3d",
+            "nn.functional.alpha_dropout",
+            "nn.functional.feature_alpha_dropout.with_train",
+            "nn.functional.rrelu",
+        )
+    },
+    "addbmm": (
+        Difference("in-place", "torch lets addbmm_ change its tensor's shape", when=lambda s: s.input.ndim < 2),
+    ),
+    **{
+        name: (Difference("second", "eigenvectors are told but for a factor of absolute value 1"),)
+        for name in ("linalg.eig", "linalg.eigh")
+    },
+    **{
+        name: (Difference("signs", "singular vectors are told but for a factor of absolute value 1"),)
+        for name in ("pca_lowrank", "svd_lowrank")
+    },
+    "nn.functional.scaled_dot_product_attention": (
+        Difference("values", OWN_MASKS, when=lambda s: s.kwargs.get("dropout_p", 0) > 0),
+    ),
+    "nn.functional.local_response_norm": (
+        Difference("values", "torch averages the squares of integers in whole numbers", (torch.int64,)),
+    ),
+    "nn.functional.batch_norm": (
+        Difference("forward", "torch takes an empty 1-D input", when=lambda s: s.input.ndim < 2),
+    ),
+    "as_strided.partial_views": (
+        Difference("all", "the samples are carried over by value, so what they are views of is lost"),
+    ),
+}
+
+WHOLE_NUMBERS = (torch.int64, torch.bool)
+TIES = "which of several equal elements is named is left open by torch"
+for _name in ("topk", "kthvalue", "sort", "mode"):
+    DIFFERENCES[_name] = (Difference("second", TIES, WHOLE_NUMBERS),)
+DIFFERENCES["argsort"] = (Difference("values", TIES, WHOLE_NUMBERS),)
+
+_CONVOLUTIONS = [f"nn.functional.conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)]
+_POLYGAMMAS = ("special.polygamma.special_polygamma_n_0", *(f"polygamma.polygamma_n_{n}" for n in range(5)))
+_FOURIER = [f"fft.{i}{kind}fft{n}" for i in ("", "i") for kind in ("", "r", "h") for n in ("", "2", "n")]
+LOOSER: dict[str, tuple[float, str]] = {  # relative and absolute tolerance in float64 (others in proportion), and why
+    "matrix_exp": (1e-5, "torch chooses its Taylor polynomial by the norm, XLA a Pade approximant"),
+    **dict.fromkeys(_CONVOLUTIONS, (1e-6, "long sums that nearly cancel keep few digits")),
+    # measured in float32: ours and torch's are both within 2e-7 of the largest value, of the exact one
+    **dict.fromkeys(_FOURIER, (1e-6, "long sums that nearly cancel keep few digits")),
+    **dict.fromkeys(_POLYGAMMAS, (1e-6, "near a pole torch divides by the sine of a large number")),
+}
+
+ADAPTED: dict[str, Callable[..., Any]] = {  # where torch describes another function than the one of that name
+    "polygamma": lambda x, n: fb.polygamma(n, x),
+    "special.polygamma": lambda x, n: fb.special.polygamma(n, x),
+    "where": lambda x, condition, other: fb.where(condition, x, other),
+    "einsum": lambda tensors, equation: fb.einsum(equation, tensors),
+    "nn.functional.embedding": lambda weight, index, **k: fb.nn.functional.embedding(index, weight, **k),
+    "nn.functional.embedding_bag": lambda weight, index, **k: fb.nn.functional.embedding_bag(index, weight, **k),
+    "zero_": lambda x: x.clone().zero_(),
+    "normal.in_place": lambda x, *a, **k: x.clone().normal_(*a, **k),
+    "normal.number_mean": lambda std, mean, *a, **k: fb.normal(mean, std, *a, **k),
+    "rand_like": lambda x, **k: fb.randn_like(x, **k),
+    "linalg.lstsq.grad_oriented": lambda a, b, driver: fb.linalg.lstsq(a, b, driver=driver)[:2],
+    "linalg.pinv.singular": lambda a, b: fb.linalg.pinv(a @ b.mT),
+    "pca_lowrank": lambda a, b, **k: fb.pca_lowrank(a @ b.mT, **k),
+    "svd_lowrank": lambda a, b, **k: fb.svd_lowrank(a @ b.mT, **k),
+}
+
+# The samples of these go through a wrapper that calls torch's own functions, which do not take flambeau's tensors.
+WRAPPED_BY_TORCH = ("cholesky_inverse",)
+
+# Differences in what is refused that hold for every operator.
+NUMBERS_TAKEN = "Python numbers are taken in places where torch takes only tensors"
+OUT_TAKES_CASTS = "`out=` may have any dtype to which the result can be cast, and outputs are not checked for overlap"
+
+# --- finding and calling ---------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def op_infos() -> dict[str, Any]:
+    """torch's descriptions of its operators by name and variant ("div.floor_rounding")."""
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    return {f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name: op for op in op_db}
+
+
+def ours(key: str) -> Callable[..., Any] | None:
+    """flambeau's function of torch's name, or its Tensor method."""
+    name, found = op_infos()[key].name, fb  # type: str, Any
+    if key in ADAPTED or name in ADAPTED:
+        return ADAPTED.get(key) or ADAPTED[name]
+    for part in name.split("."):
+        found = getattr(found, part, None) if found is not None else None
+    if found is None and "." not in name:
+        found = getattr(Tensor, name, None)
+    return found if callable(found) else None
+
+
+def known() -> list[str]:
+    return [key for key, op in op_infos().items() if ours(key) is not None]
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    if isinstance(x, torch.Tensor):
+        x = x.detach().resolve_conj().resolve_neg()
+        return (x.float() if x.dtype is torch.bfloat16 else x).numpy(force=True)
+    array = np.asarray(x._array)
+    return array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
+
+
+def convert(x: Any, leaves: dict[int, Any] | None = None) -> Any:
+    """The same nest with flambeau's tensors; `leaves` keeps those that require grad by the torch tensor's id."""
+    if isinstance(x, torch.Tensor):
+        if leaves is not None and id(x) in leaves:
+            return leaves[id(x)]
+        if x.layout is not torch.strided or x.is_quantized or x.ndim > 32:
+            raise NotImplementedError(f"layout {x.layout}, {x.ndim} dimensions")
+        array = jnp.asarray(to_numpy(x).copy())
+        made = wrap(array.astype(jnp.bfloat16) if x.dtype is torch.bfloat16 else array)
+        if x.requires_grad:
+            made.requires_grad_()
+            if leaves is not None:
+                leaves[id(x)] = made
+        return made
+    if isinstance(x, torch.dtype):
+        return getattr(fb, str(x).removeprefix("torch."))
+    if isinstance(x, torch.device):
+        return str(x)
+    if isinstance(x, torch.Size):
+        return tuple(x)
+    if isinstance(x, (list, tuple)):
+        parts = [convert(part, leaves) for part in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    if isinstance(x, dict):
+        return {key: convert(value, leaves) for key, value in x.items()}
+    if isinstance(x, (torch.memory_format, torch.layout, torch.Generator, torch.nn.Module)):
+        raise NotImplementedError(f"argument {x}")
+    return x
+
+
+def flat(x: Any) -> list[Any]:
+    if isinstance(x, (list, tuple)):
+        return [leaf for part in x for leaf in flat(part)]
+    return [leaf for part in x.values() for leaf in flat(part)] if isinstance(x, dict) else [x]
+
+
+def seeded(function: Callable[[], Any]) -> Any:
+    torch.manual_seed(42)  # as torch's descriptions of the random operators do
+    fb.manual_seed(42)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function()
+
+
+# --- comparing -------------------------------------------------------------------------------------------------------
+
+
+def difference(mine: Any, theirs: Any, name: str, compared: int | None = None) -> str | None:
+    """What is not the same in two results, in words; None if nothing. Values only of the first `compared` ones."""
+    a, b = flat(mine), flat(theirs)
+    if len(a) != len(b):
+        return f"{len(a)} results instead of {len(b)}"
+    for i, (m, t) in enumerate(zip(a, b, strict=True)):
+        where = f"result {i}: " if len(a) > 1 else ""
+        if not isinstance(t, torch.Tensor):
+            if isinstance(t, torch.dtype):
+                t, m = str(t), str(m)
+            if m != t and not (m != m and t != t):
+                return f"{where}{m!r} instead of {t!r}"
+            continue
+        if not isinstance(m, Tensor):
+            return f"{where}{type(m).__name__} instead of a tensor"
+        if str(m.dtype) != str(t.dtype):
+            return f"{where}dtype {m.dtype} instead of {t.dtype}"
+        if tuple(m.shape) != tuple(t.shape):
+            return f"{where}shape {tuple(m.shape)} instead of {tuple(t.shape)}"
+        if (compared is None or i < compared) and (wrong := _values(to_numpy(m), to_numpy(t), name)):
+            return where + wrong
+    return None
+
+
+def _values(m: np.ndarray, t: np.ndarray, name: str) -> str | None:
+    if t.dtype.kind not in "fc":
+        wrong = m != t
+    else:
+        rtol, atol = TOLERANCES[t.dtype]
+        if name in LOOSER:
+            factor = LOOSER[name][0] / TOLERANCES[np.dtype(np.float64)][0]
+            rtol, atol = rtol * factor, atol * factor
+        with np.errstate(all="ignore"):
+            wrong = ~np.isclose(m, t, rtol=rtol, atol=atol, equal_nan=True)
+    if not wrong.any():
+        return None
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return f"{int(wrong.sum())} of {wrong.size} differ, at {list(at)} {m[at]} instead of {t[at]}"
+
+
+def show(sample: Any) -> str:
+    def words(x: Any) -> str:
+        if isinstance(x, torch.Tensor):
+            return f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}" + (f"={x.item()}" if x.ndim == 0 else "")
+        if isinstance(x, (list, tuple)):
+            return f"({', '.join(map(words, x))})"
+        return repr(x)
+
+    return ", ".join(
+        [words(sample.input), *map(words, sample.args), *(f"{k}={words(v)}" for k, v in sample.kwargs.items())]
+    )
+
+
+class Case:
+    """One sample of one operator, and what goes wrong with it."""
+
+    def __init__(self, key: str, dtype: torch.dtype, sample: Any):
+        self.key, self.dtype, self.sample = key, dtype, sample
+        self.info = op_infos()[key]
+        self.wrapped = (lambda op, *a, **k: op(*a, **k)) if key in WRAPPED_BY_TORCH else self.info.gradcheck_wrapper
+        self.used: set[Difference] = set()
+
+    def known(self, what: str) -> bool:
+        matching = [d for d in DIFFERENCES.get(self.key, ()) if d.covers(what, self.dtype, self.sample)]
+        self.used.update(matching)
+        return bool(matching)
+
+    def convertible(self) -> bool:
+        """Whether flambeau can have this sample's arguments at all: no sparse and quantised tensors, no memory formats."""
+        try:
+            convert([self.sample.input, self.sample.args, self.sample.kwargs])
+        except NotImplementedError:
+            return False
+        return True
+
+    def failures(self, forms: bool = False) -> Iterator[str]:
+        """Texts, each of which begins with the kind of difference. `forms` adds the method and the in-place form."""
+        sample = self.sample
+        try:
+            theirs = seeded(lambda: self.wrapped(self.info.op, sample.input, *sample.args, **sample.kwargs))
+        except Exception as error:
+            warnings.warn(f"torch itself refuses a sample of {self.key}: {error}", stacklevel=1)
+            return
+        leaves: dict[int, Any] = {}
+        function = ours(self.key)
+        assert function is not None
+        try:
+            args, kwargs = convert((sample.input, *sample.args), leaves), convert(sample.kwargs, leaves)
+        except NotImplementedError:
+            return  # sparse and quantised tensors, memory formats, torch's own modules
+        try:
+            mine = seeded(lambda: self.wrapped(function, *args, **kwargs))
+            wrong = self.difference(mine, theirs)
+        except Exception as error:
+            mine, wrong = None, f"{type(error).__name__}: {str(error)[:300]}"
+        if wrong:
+            if not self.known("forward"):
+                yield f"forward: {wrong}"
+            return
+        if forms:
+            yield from self.form_failures(theirs)
+        if leaves and not (self.known("values") or self.known("signs")):
+            wrong = self.gradient_failure(mine, theirs, leaves)
+            if wrong and not self.known("gradient"):
+                yield f"gradient: {wrong}"
+
+    def difference(self, mine: Any, theirs: Any) -> str | None:
+        compared = 0 if self.known("values") else 1 if self.known("second") else None
+        if self.known("signs"):
+            mine, theirs = [m.abs() for m in flat(mine)], [t.abs() for t in flat(theirs)]
+        return difference(mine, theirs, self.key, compared)
+
+    def form_failures(self, theirs: Any) -> Iterator[str]:
+        sample = self.sample
+        for what, variant in (("method", self.info.method_variant), ("in-place", self.info.inplace_variant)):
+            name = getattr(variant, "__name__", None)
+            if name is None or not isinstance(sample.input, torch.Tensor) or not hasattr(Tensor, name):
+                continue
+            target = sample.input.detach().clone()
+            try:
+                expected = seeded(lambda: variant(target, *sample.args, **sample.kwargs))  # noqa: B023
+            except Exception:
+                continue  # torch does not take this sample in this form
+            start = convert(sample.input.detach())
+            args, kwargs = convert(sample.args), convert(sample.kwargs)
+            try:
+                with fb.no_grad():
+                    mine = seeded(lambda: getattr(start, name)(*args, **kwargs))  # noqa: B023
+                wrong = self.difference(mine, expected)
+                if what == "in-place" and mine is not start:
+                    wrong = "the in-place form does not return its tensor"
+            except Exception as error:
+                wrong = f"{type(error).__name__}: {str(error)[:300]}"
+            if wrong and not self.known("forward") and not (what == "in-place" and self.known(what)):
+                yield f"forward ({name}): {wrong}"
+
+    def gradient_failure(self, mine: Any, theirs: Any, leaves: dict[int, Any]) -> str | None:
+        process = self.sample.output_process_fn_grad
+        theirs, mine = process(theirs), process(mine)
+        pairs = [
+            (m, t)
+            for m, t in zip(flat(mine), flat(theirs), strict=True)
+            if isinstance(t, torch.Tensor) and t.requires_grad
+        ]
+        lost = [i for i, (m, _) in enumerate(pairs) if not m.requires_grad]
+        if lost:
+            return f"result {lost[0]} has no gradient"
+        if not pairs:
+            return None
+        tensors = [t for t in flat([self.sample.input, self.sample.args, self.sample.kwargs]) if id(t) in leaves]
+        tensors = list({id(t): t for t in tensors}.values())
+        torch.manual_seed(5)
+        weights = [torch.randn_like(t) for _, t in pairs]
+        expected = torch.autograd.grad([t for _, t in pairs], tensors, weights, allow_unused=True)
+        try:
+            got = fb.autograd.grad(
+                [m for m, _ in pairs],
+                [leaves[id(t)] for t in tensors],
+                [convert(w) for w in weights],
+                allow_unused=True,
+            )
+        except Exception as error:
+            return f"{type(error).__name__}: {str(error)[:300]}"
+        for i, (g, e) in enumerate(zip(got, expected, strict=True)):
+            if e is None and g is not None:
+                e = torch.zeros(tuple(g.shape), dtype=tensors[i].dtype)
+            if g is None and e is not None:
+                g = convert(torch.zeros_like(e))
+            if e is not None and (wrong := difference(g, e, self.key)):
+                return f"by input {i}: {wrong}"
+        return None
+
+
+def as_called(info: Any, sample: Any) -> Any:
+    """The sample with the arguments that `info.gradcheck_wrapper` makes of it, for a wrapper of torch's functions."""
+    from torch.testing._internal.opinfo.core import SampleInput
+
+    def record(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        x = x.detach().requires_grad_(sample.input.requires_grad)
+        return SampleInput(x, args=args, kwargs=kwargs, output_process_fn_grad=sample.output_process_fn_grad)
+
+    return info.gradcheck_wrapper(record, sample.input, *sample.args, **sample.kwargs)
+
+
+def cases(key: str, dtype: torch.dtype, limit: int = SAMPLES) -> Iterator[Case]:
+    info = op_infos()[key]
+    if dtype not in info.supported_dtypes("cpu"):
+        return
+    differentiated = torch.float64 if torch.float64 in info.supported_dtypes("cpu") else torch.complex128
+    wants_gradient = dtype is differentiated and info.supports_autograd
+    torch.manual_seed(7)
+    random.seed(7)
+    np.random.seed(7)
+    for sample in itertools.islice(info.sample_inputs("cpu", dtype, requires_grad=wants_gradient), limit):
+        yield Case(key, dtype, as_called(info, sample) if key in WRAPPED_BY_TORCH else sample)
+
+
+def error_failures(key: str) -> Iterator[str]:
+    """Where torch raises, flambeau must raise the same kind."""
+    info = op_infos()[key]
+    function = ours(key)
+    if info.error_inputs_func is None:
+        return
+    torch.manual_seed(7)
+    for case in info.error_inputs("cpu"):
+        sample = case.sample_input
+        if info.name.startswith("__") and not isinstance(sample.input, torch.Tensor):
+            continue  # Python itself sees to the type of `self`
+        if "out" in sample.kwargs:
+            continue  # OUT_TAKES_CASTS
+        if case.error_type is Exception and not all(isinstance(a, torch.Tensor) for a in (sample.input, *sample.args)):
+            continue  # NUMBERS_TAKEN: torch's samples of this kind say no more than that something is raised
+        if any(d.covers("errors", None, sample) for d in DIFFERENCES.get(key, ())):
+            continue
+        try:
+            args, kwargs = convert((sample.input, *sample.args)), convert(sample.kwargs)
+        except NotImplementedError:
+            continue
+        try:
+            seeded(lambda: function(*args, **kwargs))  # noqa: B023
+        except Exception as error:
+            if not isinstance(error, case.error_type):
+                yield f"errors: ({show(sample)}) {type(error).__name__} {error} instead of {case.error_type.__name__}"
+        else:
+            yield f"errors: ({show(sample)}) nothing raised instead of {case.error_type.__name__}: {case.error_regex}"
+
+
+def sweep(key: str, limit: int = SAMPLES) -> tuple[list[str], set[Difference]]:
+    """All failures of an operator, and the known differences that were met."""
+    found: list[str] = []
+    used: set[Difference] = set()
+    for dtype in DTYPES:
+        for i, case in enumerate(cases(key, dtype, limit)):
+            for text in case.failures(forms=i < DRAWN_FROM):
+                found.append(f"{key} {str(dtype).removeprefix('torch.')}: ({show(case.sample)}) {text}")
+            used |= case.used
+    found += [f"{key} {text}" for text in error_failures(key)]
+    return found, used
+
+
+def usual_sample(key: str) -> Case | None:
+    """The sample that stands for the operator: with a gradient and in float64 where it has these, small but no trifle."""
+    supported = [d for d in DTYPES if d in op_infos()[key].supported_dtypes("cpu")]
+    for dtype in supported:
+        few = [c for c in cases(key, dtype, DRAWN_FROM) if c.convertible() and not c.known("forward")]
+        if few:
+            return min(few, key=lambda case: _trifle(case.sample))
+    return None
+
+
+def _trifle(sample: Any) -> tuple[bool, int]:
+    """What to minimise: no gradient, then how far the number of elements is from a dozen (an empty tensor: far)."""
+    tensors = [t for t in flat([sample.input, sample.args, sample.kwargs]) if isinstance(t, torch.Tensor)]
+    sizes = [t.numel() for t in tensors]
+    return not any(t.requires_grad for t in tensors), abs(sum(sizes) - 12) if all(sizes) else 10**9
+
+
+def main(arguments: list[str]) -> int:
+    if "--missing" in arguments:
+        names = sorted({op.name for key, op in op_infos().items() if ours(key) is None})
+        print(f"{len(names)} missing:", *names, sep="\n  ")
+        return 0
+    keys = [k for k in known() if k in arguments or op_infos()[k].name in arguments] if arguments else sorted(known())
+    totals: collections.Counter[str] = collections.Counter()
+    for key in keys:
+        found, _ = sweep(key)
+        totals[key] = len(found)
+        print(f"{key}: {'same' if not found else f'{len(found)} differences'}", flush=True)
+        for text in found[:8]:
+            print("   ", text, flush=True)
+    wrong = [key for key, n in totals.items() if n]
+    print(f"{len(keys)} operators, {len(wrong)} differ: {' '.join(wrong)}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
