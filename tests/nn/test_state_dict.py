@@ -8,7 +8,6 @@ import torch
 import flambeau as fb
 import flambeau.nn
 from support.programs import agree, described
-from support.properties import examples
 from support.values import to_flambeau
 
 

@@ -37,7 +37,9 @@ OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape,
 class Recipe(NamedTuple):
     """How a call finds or makes one of the tensors that it hands out or stores somewhere."""
 
-    kind: str  # SAME: an object; AT: what a place holds before the call; ARGUMENT: an argument; MADE: a new tensor; LOOK: a new view of another recipe's tensor
+    # SAME: an object; AT: what a place holds before the call; ARGUMENT: an argument; MADE: a new tensor; LOOK: a new view of
+    # another recipe's tensor
+    kind: str
     what: Any  # the object, or the number of the argument, output or recipe
     view: Any = None  # the geometry of a LOOK
     cls: type = Tensor
@@ -326,9 +328,9 @@ class Capture:
         found = {}
         for key, (place, before) in writes.places.items():
             leaves = tree.flatten(before)[0]
-            if key in writes.read_first or any(id(leaf) in sources for leaf in leaves):
-                if any(isinstance(leaf, Tensor) for leaf in leaves):
-                    found[key] = place, before
+            was_read = key in writes.read_first or any(id(leaf) in sources for leaf in leaves)
+            if was_read and any(isinstance(leaf, Tensor) for leaf in leaves):
+                found[key] = place, before
         held: dict[int, int] = {}
         for _, value in reads.places.values():
             if isinstance(value, Tensor):

@@ -51,11 +51,17 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         if is_traced() and self.is_contiguous():
             return self.copy_(bernoulli(p.expand(self.shape), generator=generator))
     if isinstance(p, Tensor) and p.ndim:
-        return fill_drawn(self, "BernoulliBackward2", lambda n, d, serial: _chances(p, generator, tuple(self.shape)).reshape(-1).astype(d))
+        return fill_drawn(
+            self,
+            "BernoulliBackward2",
+            lambda n, d, serial: _chances(p, generator, tuple(self.shape)).reshape(-1).astype(d),
+        )
     if isinstance(p, Tensor):
         return fill_drawn(self, "BernoulliBackward2", lambda n, d, serial: _chances(p, generator, (n,)).astype(d))
     chance = _check_chance("bernoulli_", p)
-    return fill_drawn(self, "BernoulliBackward2", lambda n, d, serial: draw("bernoulli", generator, n, chance).astype(d))
+    return fill_drawn(
+        self, "BernoulliBackward2", lambda n, d, serial: draw("bernoulli", generator, n, chance).astype(d)
+    )
 
 
 @composite()

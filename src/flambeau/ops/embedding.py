@@ -16,7 +16,7 @@ from ..core.grad_mode import no_grad
 from ..core.operator import Array, composite, operator
 from ..core.signature import not_a_tensor
 from ..core.tensor import Tensor
-from ._checks import demand, refuse_outside
+from ._checks import demand, on_host, refuse_outside
 from .layer_support import type_name
 from .normalization import vector_norm
 

@@ -16,6 +16,7 @@ from ..core import dtypes
 from ..core.checks import on_host as on_host
 from ..core.operator import composite, inplace_form, operator
 from ..core.random import draw
+from ..core.tensor import Tensor
 from ..core.tracing import host_value
 
 HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))

@@ -26,7 +26,7 @@ from ...core.tracing import Untraceable
 from ...nn.modules.module import Module
 from .code import LIBRARY, STANDARD, kind_of_code
 from .instructions import HANDLERS
-from .places import MISSING, Attribute, own_attributes
+from .places import MISSING, Attribute, in_class, own_attributes
 from .symbols import ATTRIBUTE, UNKNOWN
 
 
@@ -441,7 +441,7 @@ def _unwrapped(candidate: Any) -> list[Any]:
         elif isinstance(last, (list, tuple)) and len(last) < 50:
             return [*found, *(part for part in last if callable(part))]
         else:
-            call = getattr(type(last), "__call__", None)
+            call = in_class(type(last), "__call__")
             if isinstance(call, FunctionType) and not hasattr(last, "_parameters"):
                 found.append(MethodType(call, last))
             break
