@@ -191,7 +191,7 @@ class Recorder:
     def keep_entry(self, module: Any, name: str, value: Any) -> None:
         """Note that a module's attribute or buffer is about to be replaced."""
         own = module.__dict__
-        if id(module) in self.watcher.fresh:
+        if id(module) in self.watcher.fresh or own["_parameters"].get(name) is value is not None:
             return
         if name in own["_parameters"] or name in own["_modules"] or isinstance(value, (Module, Parameter)):
             raise Untraceable(
@@ -208,6 +208,11 @@ class Recorder:
                 f"it gives {type(module).__name__} a parameter or child module ({name!r}): register these outside"
             )
         self.keep_place(Item(module.__dict__[table], name))
+
+    def change_hooks(self, handle: Any) -> None:
+        """Raises Untraceable if a hook that was there before is taken out."""
+        if id(handle) not in self.watcher.fresh:
+            raise Untraceable("it removes a hook: do that outside, or have the hook itself look whether it is wanted")
 
     def keep_place(self, place: Any) -> None:
         self.reads.see(place.owner)

@@ -40,6 +40,8 @@ class RemovableHandle:
     def remove(self) -> None:
         """Take the hook out; a second time does nothing."""
         structure.version += 1
+        if grad_state.trace is not None:
+            grad_state.trace.change_hooks(self)
         for ref in (self.hooks_dict_ref, *self.extra_dict_ref):
             hooks = ref()
             if hooks is not None:

@@ -63,6 +63,8 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
                     break
         if isinstance(raw, FunctionType):
             return raw
+        if raw is MISSING and isinstance(in_class(type(owner), name), GetSetDescriptorType):
+            return _bound(owner, name)
         return _bound(owner, name) if raw is not MISSING and not isinstance(raw, property) else PENDING
     if isinstance(owner, super):
         return _bound(owner, name)
@@ -185,7 +187,8 @@ def store_attribute(shadow: Any, owner: Any, name: str, direct: bool = False) ->
             watcher.writes.put(Attribute(owner, name))
         return
     if isinstance(owner, type):
-        watcher.writes.put(Own(owner, name))
+        if not _is_builtin(owner):
+            watcher.writes.put(Own(owner, name))
         return
     if isinstance(owner, ModuleType):
         watcher.writes.put(Attribute(owner, name))

@@ -18,7 +18,7 @@ from ...nn.modules.module import Module
 from .access import attribute, complete, item, iterate, push, store_attribute
 from .code import LIBRARY, kind_of_code
 from .places import MISSING, Attribute, Item, Referent, in_class, own_attributes
-from .symbols import FRESH, PENDING, UNKNOWN
+from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_container
 
 # Methods of containers that change them, and those of these whose result depends on what is there.
@@ -68,7 +68,7 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
     watcher = shadow.watcher
     shadow.callee = callee
     if callee is UNKNOWN or callee is FRESH:
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
         return
     while isinstance(callee, functools.partial):
         args, kwargs = [*callee.args, *args], {**callee.keywords, **kwargs}
@@ -230,7 +230,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
             if any(a is UNKNOWN or a is FRESH for a in args):
                 watcher.refuse(f"it changes a list by {name} in a way that could not be followed")
             watcher.writes.mutate(args[0], function, args[1:], kwargs)
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
         return
     elif name == "vars" and len(args) == 1:
         push(shadow, attribute(shadow, args[0], "__dict__"))
@@ -263,7 +263,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     if name not in _KEEPS_NUMBERS:
         for value in (*args, *kwargs.values()):
             settle(value)
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -273,16 +273,16 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
     changing = name in _CHANGING_NAMES[kind]
     old = watcher.is_old(owner)
     if not old and not (changing and id(owner) in watcher.arguments):
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
         return
     if id(owner) in watcher.attribute_tables and changing:
         _change_attributes(shadow, watcher.attribute_tables[id(owner)], name, args, kwargs)
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
         return
     if kind is np.ndarray:
         if changing:
             watcher.refuse("it changes a NumPy array that was there before")
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
         return
     if not changing:
         if kind is dict and name in ("get", "__getitem__") and args and args[0] is not UNKNOWN:
@@ -296,21 +296,21 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
         iterate(shadow, owner)
         for value in args:
             settle(value)
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
         return
     if name in _ANSWERING:
-        if kind is dict and name in ("pop", "setdefault") and args and args[0] is not UNKNOWN:
+        if kind is dict and name in ("pop", "setdefault") and args and args[0] is not UNKNOWN and args[0] is not FRESH:
             item(shadow, owner, args[0]) if args[0] in owner else _absent(shadow, owner, args)
         else:
             iterate(shadow, owner)
         if name == "setdefault" and args[0] in owner:
-            shadow.result_of(True)
+            shadow.push(UNKNOWN)
             return
     for value in (*args, *kwargs.values()):
         if name not in _TAKES_ONE:
             iterate(shadow, value)
     _change(shadow, owner, name, args, kwargs)
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 def _change_attributes(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -336,8 +336,14 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
     watcher = shadow.watcher
     kind = next(k for k in _CHANGING_NAMES if isinstance(owner, k))
     if name in ("setdefault", "__setitem__") and args:
-        watcher.writes.mutate(owner, operator.setitem, (plain(args[0]), args[1] if len(args) > 1 else None))
+        known = args[0] is not UNKNOWN and args[0] is not FRESH
+        key = plain(args[0]) if known else LATER
+        watcher.writes.mutate(owner, operator.setitem, (key, args[1] if len(args) > 1 else None))
+        if not known:
+            args = [UNKNOWN, *args[1:]]
     elif name == "__delitem__" or (name == "pop" and kind is dict):
+        if args[0] is UNKNOWN:
+            watcher.refuse("it takes an entry out of a dict under a name that could not be followed")
         if args[0] in owner:
             watcher.writes.mutate(owner, operator.delitem, (plain(args[0]),))
     else:
@@ -384,7 +390,7 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
     for value in (*args, *kwargs.values()):
         watcher.reads.deep(value)
         settle(value)
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -426,10 +432,10 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
             settle(value)
         if isinstance(callee, functools._lru_cache_wrapper):
             watcher.outside(callee, args, kwargs)
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
         return
     if type(callee).__flags__ & (1 << 9):
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
         return
     watcher.refuse(f"it calls a {type(callee).__name__}, of which nobody can see what it does")
 

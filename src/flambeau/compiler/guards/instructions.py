@@ -326,7 +326,7 @@ def _get_iter(shadow: Any, ins: Any) -> None:
 def _for_iter(shadow: Any, ins: Any) -> None:
     if ins.name == "SEND":
         shadow.pop()
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 @_handles("CONTAINS_OP")
@@ -408,10 +408,12 @@ def _binary_op(shadow: Any, ins: Any) -> None:
 
 @_handles("COMPARE_OP")
 def _compare(shadow: Any, ins: Any) -> None:
-    for value in shadow.pop(2):
-        if is_container(value) or isinstance(value, tuple):
-            shadow.watcher.reads.deep(value)
-    shadow.result_of(True)
+    pair = shadow.pop(2)
+    if any(is_container(value) or isinstance(value, tuple) for value in pair):
+        shadow.watcher.reads.deep(tuple(pair))
+        shadow.push(UNKNOWN)
+    else:
+        shadow.result_of(True)
 
 
 @_handles("IS_OP")

@@ -296,7 +296,8 @@ class Module(HookMethods, StateMethods, ConversionMethods):
                     f"'{name}' computed from another Tensor, compute the value in the forward() method."
                 )
             param = registered(_hooks._global_parameter_registration_hooks, self, name, param)
-        self._note_write("_parameters", name)
+        if self._parameters.get(name) is not param or param is None:
+            self._note_write("_parameters", name)
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
