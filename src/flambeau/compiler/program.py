@@ -84,6 +84,7 @@ class TracedProgram:
         self.failed: Callable[[], None] | None = capture.recorder.give_up
         self.handed_out = capture.handed_out  # numbers of recipes that results and Python's objects get
         self.refusals = capture.refusals
+        self.kept_storages = capture.recorder.kept
         self.all_word = capture.word
         self._name_state(capture)
         self._build(capture)
@@ -190,8 +191,11 @@ class TracedProgram:
                 self.steps.append((i, made, recipe.kind == MADE and _is_plain(recipe)))
         self.packed_grads = [(tensor, *places[r]) for tensor, r in self.grads if r in places]
         self.loose_grads = [(tensor, r) for tensor, r in self.grads if r not in places]
-        self.donated = () if self.count else self._donatable()
+        self.given_over = {} if self.count else self._donatable()
+        self.donated = tuple(sorted(self.given_over.values()))
         run = packing.around(self.forward, self.arguments, len(self.storages)) if packing else self.forward
+        if self.word is not None:
+            run = _unless_failed(run, self.word, {n: i for n, i in self.given_over.items() if i not in self.kept})
         run.__name__ = self.name.rpartition(".")[2] or "compiled"
         self.run = jax.jit(run, donate_argnums=self.donated, compiler_options=_CPU_OPTIONS if self.on_cpu else None)
 
@@ -217,8 +221,8 @@ class TracedProgram:
                 gradients.append((r, number, *self.shapes[number]))
         return Packing(self.storages, writes, gradients)
 
-    def _donatable(self) -> tuple[int, ...]:
-        """The inputs whose memory an output may take over: state that is written, one input for each output."""
+    def _donatable(self) -> dict[int, int]:
+        """The inputs whose memory an output may take over: state that is written. {number of the output: of the input}"""
         outputs: dict[int, int] = {}
         for storage, number in self.writes:
             if number not in outputs and storage in self.loose:
@@ -227,7 +231,10 @@ class TracedProgram:
             for i, other in enumerate(self.others):
                 if number not in outputs and _same_place(source, other):
                     outputs[number] = self.arguments + len(self.loose) + i
-        return tuple(sorted(outputs.values()))
+        self.kept = {
+            self.arguments + i for i, storage in enumerate(self.loose) if storage in self.kept_storages
+        }  # the trace itself keeps what they hold where a check fails
+        return outputs
 
     def _note_dependencies(self, capture: Capture) -> None:
         recorder = capture.recorder
@@ -332,10 +339,11 @@ class TracedProgram:
             inputs += flats
             del flats
         outputs = self.run(*inputs) if self.calls else self._first(inputs)
-        if self.word is not None:
-            error = checks.failure(outputs[self.word], self.refusals, self.on_cpu)
-            if error is not None:
-                raise error
+        if self.word is not None and (error := checks.failure(outputs[self.word], self.refusals, self.on_cpu)):
+            self._take_back(outputs)
+            raise error
+        if not self.calls:
+            self.failed = None
         self.calls += 1
         if packing is not None:
             packs = packing.accept(outputs)
@@ -393,11 +401,21 @@ class TracedProgram:
                 warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
                 return self.run(*inputs)
         except BaseException:
-            if self.failed is not None:
-                self.failed()
+            self._give_up()
             raise
-        finally:
+
+    def _give_up(self) -> None:
+        """Take back what the trace has begun, if this was to be the first run."""
+        if self.failed is not None:
+            self.failed()
             self.failed = None
+
+    def _take_back(self, outputs: Any) -> None:
+        """After a check that failed: memory that was given over is back with the old values in it."""
+        for storage, number in (*self.writes, *((source.find()._storage, n) for source, n in self.other_writes)):
+            if number in self.given_over:
+                storage.value = outputs[number]
+        self._give_up()
 
     def _make(self, recipe: Recipe, made: list[Tensor], tensors: list[Tensor], outputs: Any, node: Any) -> Tensor:
         kind = recipe.kind
@@ -444,6 +462,18 @@ class TracedProgram:
                 tensor._set_edge(self.spent)
             elif node is not None:
                 tensor._set_edge((node, what))
+
+
+def _unless_failed(run: Callable[..., Any], word: int, places: dict[int, int]) -> Callable[..., Any]:
+    """The program with outputs that are written over inputs, {number of the output: of the input}, only if no check fails."""
+
+    def kept(*given: Any) -> Any:
+        outputs = list(run(*given))
+        for number, place in places.items():
+            outputs[number] = jax.numpy.where(outputs[word] == 0, outputs[number], given[place])
+        return tuple(outputs)
+
+    return kept if places else run
 
 
 def _is_plain(recipe: Recipe) -> bool:

@@ -58,6 +58,7 @@ class Recorder:
         self.undo: list[Callable[[], None]] = []
         self.level: Any = None  # JAX's trace, by which the values of this one are known
         self.demands: list[Demand] = []  # what operators refuse at each call
+        self.kept: set[Any] = set()  # storages that are written only where the demands up to there are met
         self.calls: list[Callable[[Exception], None]] = []  # of modules, outermost first: each names itself in an error
         self.reads.make_input = self.number_input
         self.start = next(_count)  # nodes of the tape with a smaller number are not of this trace
@@ -285,6 +286,11 @@ class Recorder:
     def demand(self, bad: Any, value: Any, error: Callable[[int], Exception]) -> None:
         """Note that each call has to raise `error(value)` if `bad` is true (both are traced scalars)."""
         self.demands.append(Demand(bad, value, Refusal(error, tuple(self.calls))))
+
+    def met(self) -> Any:
+        """Whether all demands up to here are met: a traced bool, or None if there are none."""
+        bad = [demand.bad for demand in self.demands]
+        return ~functools.reduce(jnp.logical_or, bad) if bad else None
 
     def guard(self, look: Callable[[], Any], what: str) -> None:
         """Note that the program holds only while `look()` gives what it gives now."""

@@ -110,13 +110,18 @@ def first(bad: Any, value: Any) -> tuple[Any, Any]:
     return place < bad.shape[0], lax.dynamic_index_in_dim(value, place, keepdims=False)
 
 
+def _value_bits(count: int) -> int:
+    """How many of the word's bits are for the value, beside those for the numbers of `count` demands."""
+    return 63 - count.bit_length()
+
+
 def word(demands: list[Demand]) -> Any:
-    """The error word of a program: the number, from 1, of the first demand that was not met (0 if all were), and its value."""
-    number = value = jnp.zeros((), np.int64)
+    """The error word of a program, an int64: the first demand, from 1, that was not met, and its value; 0 if all were."""
+    bits = _value_bits(len(demands))
+    word = jnp.zeros((), np.int64)
     for i, one in reversed(list(enumerate(demands, 1))):
-        number = jnp.where(one.bad, np.int64(i), number)
-        value = jnp.where(one.bad, one.value, value)
-    return jnp.stack([number, value])
+        word = jnp.where(one.bad, np.int64(i << bits) | (one.value & np.int64((1 << bits) - 1)), word)
+    return word
 
 
 _number_at = ctypes.c_int64.from_address
@@ -128,10 +133,12 @@ def failure(word: jax.Array, refusals: list[Refusal], on_cpu: bool) -> Exception
         # in half the time that NumPy's view of the array takes, which a small network's step would feel
         if not word.is_ready():
             word.block_until_ready()
-        number = _number_at(word.unsafe_buffer_pointer()).value
-        if not number:
-            return None
-    number, value = map(int, np.asarray(word))
-    if not number:
+        found = _number_at(word.unsafe_buffer_pointer()).value
+    else:
+        found = int(word)
+    if not found:
         return None
+    bits = _value_bits(len(refusals))
+    number, value = found >> bits, found & ((1 << bits) - 1)
+    value -= (value >> (bits - 1)) << bits  # the sign
     return refusals[number - 1].error_of(value)

@@ -237,6 +237,7 @@ class RuleOptimizer(Optimizer):
             common_arrays,
             scalars,
             trace is not None,  # only a compiled step owns the memory of parameters and state
+            None if trace is None else _met(trace, [*params, *own, *common]),
         )
         for tensor, array in zip(params, new_params, strict=True):
             tensor._write(array)
@@ -317,7 +318,7 @@ def _program(
     """The compiled update of a list of parameters. It takes and gives flat lists of arrays."""
     n, width = len(names), len(shared)
 
-    def program(params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool) -> Any:
+    def program(params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None) -> Any:
         memory = {0: 0} | {i: i + 1 for i in range(1, 1 + n)} if in_place else {}  # result: argument
         options = SimpleNamespace(**dict(flags))
         numbers = iter([values[i].astype(np.float64) for i in range(len(values))])
@@ -341,11 +342,11 @@ def _program(
                 wide = _widened(param)
                 new = update(wide, _widened(grad).astype(wide.dtype), state, options)
                 own = [_narrowed(state[name], old) for name, old in zip(names, mine, strict=True)]
-                return [
-                    _narrowed(new, param),
-                    *own,
-                    *(state[name].astype(ours[i].dtype) for i, name in enumerate(shared)),
-                ]
+                common = [state[name].astype(ours[i].dtype) for i, name in enumerate(shared)]
+                made = [_narrowed(new, param), *own, *common]
+                if met is None:
+                    return made
+                return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
 
             columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
             results = fused(one, [_joined([column[i] for i in members]) for column in columns], memory)
@@ -360,6 +361,20 @@ def _program(
 
     program.__name__ = getattr(update, "__name__", "update")
     return jax.jit(program, static_argnums=5)
+
+
+def _met(trace: Any, tensors: list[Tensor]) -> Any:
+    """Whether a compiled step's checks were met up to here, if its program will own the memory of this state.
+
+    Where one is not, the state stays as it was. A small state stays so anyway: a program writes it to other memory.
+    """
+    sizes = [tensor.numel() * tensor.dtype.itemsize for tensor in tensors]
+    if max(sizes, default=0) <= PACKED_ARRAY and sum(sizes) <= PACKED_STATE:
+        return None
+    met = trace.met()
+    if met is not None:
+        trace.kept.update(tensor._storage for tensor in tensors)
+    return met
 
 
 def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
