@@ -93,7 +93,9 @@ def main() -> None:
     for build in steps:
         large = build in (wide, alexnet)
         clock = time.perf_counter_ns if large else time.thread_time_ns
-        with_checks, without, ratio = in_turn([step_of(build, True), step_of(build, False)], 41 if large else 201, clock)
+        with_checks, without, ratio = in_turn(
+            [step_of(build, True), step_of(build, False)], 41 if large else 201, clock
+        )
         print(f"| {build.__name__} | {with_checks:.1f} | {without:.1f} | {ratio:.3f} |", flush=True)
 
 

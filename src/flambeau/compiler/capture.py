@@ -169,6 +169,7 @@ class Capture:
         """Let each call also update the results that the function has kept somewhere (`self.loss = loss; return loss`)."""
         self.live = [SimpleNamespace(shape=t.shape, _np_dtype=t._np_dtype) for t in self.live]
         self.recorder.edges.clear()
+        self.recorder.demands.clear()
         found = [
             (weakref.ref(t), self.recipes[self.recipe_numbers[id(t)]])
             for t in self.kept

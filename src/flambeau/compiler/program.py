@@ -84,6 +84,7 @@ class TracedProgram:
         self.failed: Callable[[], None] | None = capture.recorder.give_up
         self.handed_out = capture.handed_out  # numbers of recipes that results and Python's objects get
         self.refusals = capture.refusals
+        self.word_at_hand = False  # whether it is in the host's memory
         self.kept_storages = capture.recorder.kept
         self.all_word = capture.word
         self._name_state(capture)
@@ -339,7 +340,7 @@ class TracedProgram:
             inputs += flats
             del flats
         outputs = self.run(*inputs) if self.calls else self._first(inputs)
-        if self.word is not None and (error := checks.failure(outputs[self.word], self.refusals, self.on_cpu)):
+        if self.word is not None and (error := checks.failure(outputs[self.word], self.refusals, self.word_at_hand)):
             self._take_back(outputs)
             raise error
         if not self.calls:
@@ -399,7 +400,10 @@ class TracedProgram:
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
-                return self.run(*inputs)
+                outputs = self.run(*inputs)
+            if self.word is not None:
+                self.word_at_hand = next(iter(outputs[self.word].devices())).platform == "cpu"
+            return outputs
         except BaseException:
             self._give_up()
             raise

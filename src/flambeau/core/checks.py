@@ -127,9 +127,9 @@ def word(demands: list[Demand]) -> Any:
 _number_at = ctypes.c_int64.from_address
 
 
-def failure(word: jax.Array, refusals: list[Refusal], on_cpu: bool) -> Exception | None:
-    """The error that a program's word tells of, or None."""
-    if on_cpu:
+def failure(word: jax.Array, refusals: list[Refusal], at_hand: bool) -> Exception | None:
+    """The error that a program's word tells of, or None. `at_hand`: whether it is in the host's memory."""
+    if at_hand:
         # in half the time that NumPy's view of the array takes, which a small network's step would feel
         if not word.is_ready():
             word.block_until_ready()
