@@ -103,11 +103,25 @@ def first(bad: Any, value: Any) -> tuple[Any, Any]:
     """Whether there is anything bad, and the first value that is: two scalars."""
     value = lax.reshape(jnp.broadcast_to(value, bad.shape).astype(np.int64), (bad.size,))
     bad = lax.reshape(bad, (bad.size,))
-    if bad.shape[0] == 1:
-        return bad[0], value[0]
-    places = lax.iota(np.int32, bad.shape[0])
-    place = jnp.min(jnp.where(bad, places, np.int32(bad.shape[0])))
+    place = _first_place(bad)
     return place < bad.shape[0], lax.dynamic_index_in_dim(value, place, keepdims=False)
+
+
+def _first_place(bad: Any) -> Any:
+    """Where the first of a vector of bools is that is true; their number, or more, if none is."""
+    size = bad.shape[0]
+    if size == 1:
+        return jnp.where(bad[0], 0, 1)
+    if size <= 4 * _ROW:
+        return jnp.min(jnp.where(bad, lax.iota(np.int32, size), np.int32(size)))
+    # rows first, as bytes: XLA makes better code of it, and the rest is small
+    rows, rest = divmod(size, _ROW)
+    table = bad[: size - rest].reshape(rows, _ROW)
+    row = _first_place(jnp.max(table.astype(np.int8), 1) > 0).astype(np.int64)
+    place = row * _ROW + _first_place(lax.dynamic_slice(bad, (row * _ROW,), (_ROW,))) % _ROW
+    if not rest:
+        return place
+    return jnp.where(row < rows, place, size - rest + _first_place(bad[size - rest :]))
 
 
 def _value_bits(count: int) -> int:
@@ -124,6 +138,7 @@ def word(demands: list[Demand]) -> Any:
     return word
 
 
+_ROW = 1024
 _number_at = ctypes.c_int64.from_address
 
 
