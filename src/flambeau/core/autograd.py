@@ -99,7 +99,7 @@ def backward(
     roots = _sequence(tensors)
     targets = None if inputs is None else _sequence(inputs)
     if targets is not None and not targets:
-        raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     wanted = None if targets is None else [_target_edge(t) for t in targets]
     _run(roots, _root_grads(roots, grad_tensors), bool(create_graph if retain_graph is None else retain_graph),
          create_graph, wanted, accumulate=targets or ())  # fmt: skip
@@ -133,9 +133,11 @@ def grad(
                              materialize_grads=materialize_grads)  # fmt: skip
     if allow_unused is False and materialize_grads:
         raise ValueError(
-            "materialize_grads=True needs allow_unused=True (or left out), since it gives zeros for unused inputs"
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
     roots, targets = _sequence(outputs), _sequence(inputs)
+    if not targets:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     found = _run(
         roots,
         _root_grads(roots, grad_outputs),
@@ -144,14 +146,14 @@ def grad(
         [_target_edge(t) for t in targets],
     )
     result: list[Tensor | None] = []
-    for target, value in zip(targets, found, strict=True):
+    for i, (target, value) in enumerate(zip(targets, found, strict=True)):
         if value is None:
             if materialize_grads:
                 value = wrap(jnp.zeros(target.shape, target._np_dtype))
             elif not allow_unused:
                 raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
-                    "this is the desired behavior."
+                    f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior."
                 )
         result.append(value)
     return tuple(result)
@@ -369,7 +371,7 @@ def _pre_hooks(node: Node, slots: list[Taped | None]) -> list[Taped | None]:
             elif number == _ALL:
                 out = hook(tuple(map(_tensor, slots)))
                 if out is not None:
-                    slots = [_taped(o) for o in (out if isinstance(out, tuple) else (out,))]
+                    slots = _replacing(hook, out, slots)
             elif slots[number] is not None:
                 slots[number] = _hooked(hook, slots[number])
     return slots
@@ -382,12 +384,29 @@ def _hooked(hook: Any, slot: Any) -> Taped | None:
     if out is None:
         return slot
     if not isinstance(out, Tensor):
-        raise TypeError(f"hook returned {type(out).__name__}; expected a Tensor or None")
+        raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
     if out.shape != value.shape:
         raise RuntimeError(
-            f"hook has changed the size of value: it was {list(value.shape)}, the hook returned {list(out.shape)}"
+            f"hook '{_name(hook)}' has changed the size of value: it was {list(value.shape)}, the hook returned "
+            f"{list(out.shape)}"
         )
+    if out._np_dtype != value._np_dtype:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {value.type()} got {out.type()})")
     return _taped(out)
+
+
+def _name(hook: Any) -> str:
+    return getattr(hook, "__name__", type(hook).__name__)
+
+
+def _replacing(hook: Any, out: Any, held: list[Taped | None]) -> list[Taped | None]:
+    """The gradients that a hook on a node has given in the place of those it got."""
+    out = out if isinstance(out, (tuple, list)) else (out,)
+    if len(out) != len(held):
+        raise RuntimeError(
+            f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(out)}, but expected {len(held)})"
+        )
+    return [_taped(o) for o in out]
 
 
 def _post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
@@ -395,8 +414,7 @@ def _post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | Non
     for hook in list(node.post_hooks.values()):
         out = hook(tuple(map(_tensor, results)), tuple(map(_tensor, slots)))
         if out is not None:
-            out = out if isinstance(out, (tuple, list)) else (out,)
-            results = [_taped(o) for o in out]
+            results = _replacing(hook, out, results)
     return results
 
 
@@ -444,7 +462,7 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Rem
     """Call `hook(grad)` when this tensor's gradient is known; what it returns, if anything, takes its place."""
     edge = self._tape_edge()
     if edge is None:
-        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     return _hooks_of(edge[0], edge[1]).add(hook)
 
 
@@ -458,10 +476,10 @@ def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], N
     """Call `hook(tensor)` each time after this leaf's `.grad` has been added to."""
     edge = self._tape_edge()
     if edge is None:
-        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if type(edge[0]) is not AccumulateGrad:
         raise RuntimeError(
-            "post accumulate grad hooks are for leaf tensors; use register_hook on computed (non-leaf) ones"
+            "post accumulate grad hooks cannot be registered on non-leaf tensors; use register_hook there"
         )
     if edge[0].done_hooks is None:
         edge[0].done_hooks = Hooks()

@@ -466,6 +466,7 @@ def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, s
     if size is not None:
         stride = geometry.contiguous_strides(tuple(size)) if stride is None else tuple(stride)
         whole = from_storage(whole._storage, tuple(size), stride, storage_offset)
+    self._check_inplace(writes=False)
     self._repoint(whole)
     return self
 

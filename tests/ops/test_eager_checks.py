@@ -1,0 +1,88 @@
+"""Arguments that torch refuses for their values are refused when they are given."""
+
+from __future__ import annotations
+
+import pytest
+
+from both import agree
+
+
+def _table(t):
+    return t.arange(12.0).reshape(6, 2)
+
+
+def _bag(t, *arguments, **options):
+    input, *offsets = (t.tensor(a) for a in arguments)
+    return t.nn.functional.embedding_bag(input, _table(t), *offsets, **options)
+
+
+def _multi(t, target, shape=(1, 3), **options):
+    return t.nn.functional.multi_margin_loss(t.linspace(0, 1, 3).expand(*shape), t.tensor(target), **options)
+
+
+def _multilabel(t, target):
+    return t.nn.functional.multilabel_margin_loss(t.tensor([[0.1, 0.2, 0.4]]), t.tensor(target))
+
+
+CASES = {
+    "first offset": lambda t: _bag(t, [1, 2, 3], [1, 2]),
+    "last offset": lambda t: _bag(t, [1, 2, 3], [0, 5]),
+    "offsets of floats": lambda t: _bag(t, [1, 2], [0.0]),
+    "no offsets": lambda t: _bag(t, [1, 2]),
+    "no last offset": lambda t: t.nn.functional.embedding_bag(
+        t.tensor([1]), _table(t), t.tensor([], dtype=t.int64), include_last_offset=True
+    ),
+    "padding row of a bag": lambda t: _bag(t, [1, 2], [0], padding_idx=9),
+    "weights of another dtype": lambda t: _bag(
+        t, [1, 2], [0], mode="sum", per_sample_weights=t.ones(2, dtype=t.float64)
+    ),
+    "table of one dimension": lambda t: t.nn.functional.embedding_bag(t.tensor([1]), t.ones(3), t.tensor([0])),
+    "bag's arguments exchanged": lambda t: t.nn.functional.embedding_bag(_table(t), t.tensor([1, 2]), t.tensor([0])),
+    "class too high": lambda t: _multi(t, [3]),
+    "class below zero": lambda t: _multi(t, [-1]),
+    "classes for other samples": lambda t: _multi(t, [0, 1]),
+    "weights for other classes": lambda t: _multi(t, [0], weight=t.ones(2)),
+    "listed class too high": lambda t: _multilabel(t, [[0, -1, 5]]),
+    "listed class below -1": lambda t: _multilabel(t, [[-2, 0, 1]]),
+    "lists of another size": lambda t: _multilabel(t, [[0, 1]]),
+    "fill_": lambda t: t.zeros(1, dtype=t.uint8).fill_(300),
+    "fill_ far too big": lambda t: t.zeros(1, dtype=t.int64).fill_(2**64),
+    "masked_fill": lambda t: t.zeros(1, dtype=t.int8).masked_fill(t.tensor([True]), -200),
+    "full": lambda t: t.full((1,), 70000, dtype=t.int16),
+    "assigned": lambda t: t.zeros(1, dtype=t.int8).__setitem__(0, 2**65),
+    "index_fill": lambda t: t.zeros(1, dtype=t.uint8).index_fill(0, t.tensor([0]), 300),
+    "index_fill_": lambda t: t.zeros(1, dtype=t.uint8).index_fill_(0, t.tensor([0]), 300),
+    "where": lambda t: t.where(t.tensor([True]), t.zeros(1, dtype=t.uint8), 300),
+    "added, far too big": lambda t: t.zeros(1, dtype=t.int64) + 2**65,
+    "as_strided": lambda t: t.zeros(4).as_strided((2, 2), (3, 1), 1),
+    "as_strided from before the start": lambda t: t.zeros(4).as_strided((2,), (1,), -1),
+    "set_": lambda t: t.zeros(4, requires_grad=True).set_(t.ones(2)),
+    "LU without pivoting": lambda t: t.linalg.lu(t.ones(2, 2), pivot=False),
+}
+SAME = {
+    "pooled places of no images": lambda t: [
+        t.nn.functional.fractional_max_pool3d(t.ones(0, 2, 5, 5, 5), 2, output_size=2),
+        t.nn.functional.fractional_max_pool2d(t.ones(0, 2, 5, 5), 2, output_size=2),
+    ],
+    "a margin loss of no samples": lambda t: t.nn.functional.multi_margin_loss(
+        t.ones(0, 3), t.tensor([], dtype=t.int64)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", {**CASES, **SAME})
+def test_as_in_torch(name):
+    agree({**CASES, **SAME}[name], words=4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_is_a_refusal_or_a_warning(name):
+    """So that a case can't pass because both libraries have come to accept it."""
+    import torch
+
+    if name == "bag's arguments exchanged":
+        with pytest.warns(UserWarning, match="Argument order"):
+            CASES[name](torch)
+    else:
+        with pytest.raises((RuntimeError, ValueError, TypeError, OverflowError)):
+            CASES[name](torch)
