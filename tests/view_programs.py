@@ -133,12 +133,12 @@ class Drawer:
         self.changed: set[int] = set()  # memory that was written to through `detach()`
 
     def unnoticed(self, target: int, slots: Slots) -> bool:
-        """Whether a write goes through `detach()` to a view that may belong to a leaf, which flambeau does not notice."""
+        """Whether a write goes through `detach()` to a view of another family, which flambeau does not notice."""
         x = slots[target]
         root, place = x if x._base is None else x._base, x.untyped_storage().data_ptr()
         others = [y for y in slots.values() if y.untyped_storage().data_ptr() == place]
         apart = [y for y in others if (y if y._base is None else y._base) is not root]
-        if any(y._base is not None and y.is_leaf for y in apart):
+        if any(y._base is not None for y in apart):
             return True
         if apart:
             self.changed.add(place)

@@ -63,6 +63,10 @@ FOUND = {
     "resize_ of pairs of reals": [
         Step(1, "create", 0, ((4,), "complex", False)), Step(2, "part", 1, ("view_as_real",)), Step(3, "resize_", 2, (2, 2)),
     ],
+    "hooks of a leaf that is frozen for a while": [
+        LEAF, Step(2, "hook", 1, (-1.0,)), Step(3, "requires_grad_", 1, (False,)), Step(4, "requires_grad_", 1, (True,)),
+        Step(5, "backward", 1, ((),)),
+    ],
     "a leaf that requires no grad any more": [
         LEAF, Step(2, "view", 1, ((2, 2),)), Step(3, "requires_grad_", 1, (False,)), Step(4, "backward", 2, ((),)),
     ],

@@ -45,7 +45,7 @@ class Tensor:
     # an instance's `__dict__` is the user's. Whoever makes one by `object.__new__` sets every slot: see `blank`
     __slots__ = (
         "_storage", "_view", "_base", "_edge", "_edge_version", "_cache", "_cache_version", "_grad", "_keeper",
-        "_refusal",
+        "_refusal", "_frozen",
         "__dict__", "__weakref__",
     )  # fmt: skip
     _storage: Storage
@@ -58,6 +58,7 @@ class Tensor:
     _grad: Tensor | None
     _keeper: Any  # the hook that `retain_grad` has put on the edge
     _refusal: str | None
+    _frozen: AccumulateGrad | None
     __array_priority__ = 1000
     __hash__ = object.__hash__  # __eq__ is elementwise
 
@@ -260,10 +261,8 @@ class Tensor:
         if self._refusal is not None or not grad_state.grad:
             made._refusal = self._refusal or _UNTRACKED
         if edge is not None and grad_state.grad and is_differentiable(made._np_dtype):
-            made._edge = (
-                ViewNode(name, edge, tuple(self.shape), self._place(g) if relative is None else relative),
-                0,
-            )
+            place = self._place(g) if relative is None else relative
+            made._edge = (ViewNode(name, edge, tuple(self.shape), place), 0)
         return made
 
     def _look_anew(self, seen: Tensor, name: str) -> None:
@@ -424,7 +423,7 @@ class Tensor:
             if edge is None or getattr(edge[0], "leaf", self) is NOBODY:
                 if not is_differentiable(self._np_dtype):
                     raise RuntimeError("only Tensors of floating point dtype can require gradients")
-                self._edge = (AccumulateGrad(self), 0)
+                self._edge = (self._frozen or AccumulateGrad(self), 0)
         elif edge is not None:
             if type(edge[0]) is not AccumulateGrad:
                 raise RuntimeError(
@@ -432,6 +431,8 @@ class Tensor:
                     "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             self._edge = None
+            if edge[0].pre_hooks or edge[0].done_hooks:
+                self._frozen = edge[0]  # its hooks are for when this is a leaf again, too
         return self
 
     @property
@@ -567,6 +568,7 @@ def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
     made._cache_version = -1
     made._keeper = None
     made._refusal = None
+    made._frozen = None
     return made
 
 

@@ -436,6 +436,8 @@ def _detach_inplace(self: Tensor) -> Tensor:
         raise RuntimeError(_VIEW_DETACHED)
     if grad_state.trace is not None:
         grad_state.trace.keep_edge(self)
+    if self.is_leaf:
+        return self.requires_grad_(False)
     self._edge = None
     return self
 
