@@ -32,6 +32,7 @@ from .core.grad_mode import (
     set_grad_enabled,
 )
 from .core.operator import namespaces as _namespaces
+from .core.overrides import published as _published
 from .core.printing import get_printoptions, set_printoptions
 from .core.size import Size
 from .core.tensor import Tensor
@@ -105,6 +106,9 @@ def result_type(tensor1: Any, tensor2: Any) -> dtype:
     from .core.operator import result_type as _result_type
 
     return _result_type(tensor1, tensor2)
+
+
+result_type = _published(result_type, "torch", in_python=False)
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:

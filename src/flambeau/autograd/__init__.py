@@ -1,12 +1,16 @@
 """Gradients: `backward`, `grad`, user-defined `Function`s, grad modes and `gradcheck`."""
 
-from ..core.autograd import backward, grad
+from ..core import autograd as _engine
 from ..core.function import Function
 from ..core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from ..core.overrides import published as _published
 from . import function, functional, grad_mode, graph
 from .anomaly_mode import detect_anomaly, set_detect_anomaly
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .variable import Variable
+
+backward = _published(_engine.backward, "torch.autograd")
+grad = _published(_engine.grad, "torch.autograd")
 
 __all__ = [
     "Function",

@@ -463,17 +463,29 @@ def _publish(name: str, function: Any, public: Iterable[str]) -> None:
         held[name] = _face_in(namespace, name, function)
 
 
+# PyTorch has these in Python too, in a module of their own
+_FUNCTIONAL = frozenset(
+    "atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors cartesian_prod cdist chain_matmul einsum istft lu meshgrid norm "
+    "pca_lowrank split stft svd_lowrank tensordot unique unique_consecutive".split()
+)
+_OWN_FUNCTIONAL = frozenset(
+    "group_norm layer_norm max_pool1d max_pool2d max_pool3d rms_norm rrelu".split()
+)  # in Python, too
 _PREFIXED = ("linalg", "fft", "special")  # namespaces whose functions call themselves by both names
 
 
 def _face_in(namespace: str, name: str, function: Any) -> Any:
-    shared = namespaces["torch"].get(name) if namespace == "nn.functional" else None
+    functional = namespace == "nn.functional"
+    shared = namespaces["torch"].get(name) if functional and name not in _OWN_FUNCTIONAL else None
     if shared is not None and overrides.source(shared) is function:
+        overrides.name_public(shared, f"torch.nn.functional.{name}", True)
         return shared
     made = overrides.face(function, f"{namespace}_{name}" if namespace in _PREFIXED else name)
     if made is not function:
-        made.in_python = namespace == "nn.functional" and name not in _NATIVE
-        overrides.name_public(made, f"torch.{name}" if namespace == "torch" else f"torch.{namespace}.{name}")
+        elsewhere = namespace == "torch" and name in _FUNCTIONAL
+        made.in_python = elsewhere or (functional and name not in _NATIVE)
+        place = "functional." if elsewhere else "" if namespace == "torch" else namespace + "."
+        overrides.name_public(made, f"torch.{place}{name}")
     return made
 
 

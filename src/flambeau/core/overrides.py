@@ -256,9 +256,10 @@ def resolve(function: Any) -> str | None:
 _public_names: dict[Any, str] = {}
 
 
-def name_public(function: Any, name: str) -> None:
-    """Remember under which name a face is public; the first stays."""
-    _public_names.setdefault(function, name)
+def name_public(function: Any, name: str, instead: bool = False) -> None:
+    """Remember under which name a face is public; the first stays, unless this one comes `instead`."""
+    if instead or function not in _public_names:
+        _public_names[function] = name
 
 
 # --- under the public functions --------------------------------------------------------------------------------------
@@ -325,6 +326,14 @@ def face(function: Any, name: str) -> Any:
     face_of(function, made)
     if maker:
         _makers[made] = maker
+    return made
+
+
+def published(function: Any, module: str, in_python: bool = True) -> Any:
+    """The face under which a function is public in `module`."""
+    made = face(function, function.__name__)
+    made.in_python = in_python
+    name_public(made, f"{module}.{function.__name__}")
     return made
 
 

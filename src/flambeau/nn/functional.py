@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import ops  # noqa: F401  (declares them)
 from ..core.operator import namespaces as _namespaces
-from ..ops.elementary import sigmoid, tanh
 
 globals().update(_namespaces["nn.functional"])
+sigmoid, tanh = _namespaces["torch"]["sigmoid"], _namespaces["torch"]["tanh"]
 
 __all__ = ["sigmoid", "tanh", *_namespaces["nn.functional"]]
 

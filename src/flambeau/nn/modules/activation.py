@@ -265,7 +265,7 @@ class Sigmoid(Module):
     """1 / (1 + exp(-x))"""
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.sigmoid()
+        return F.sigmoid(input)
 
 
 class LogSigmoid(Module):
@@ -279,7 +279,7 @@ class Tanh(Module):
     """The hyperbolic tangent"""
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.tanh()
+        return F.tanh(input)
 
 
 class Tanhshrink(Module):
@@ -342,6 +342,6 @@ class Softmax2d(Module):
     """Softmax over the channels of `(N, C, H, W)` or `(C, H, W)`"""
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim not in (3, 4):
-            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+        if input.dim() not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
         return F.softmax(input, -3, _stacklevel=5)

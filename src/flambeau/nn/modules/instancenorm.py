@@ -60,13 +60,13 @@ class _InstanceNorm(_NormBase):
         channels = self._channels(input)
         if channels != self.num_features:
             text = (
-                f"input's size at dim={input.ndim + self._channel_dim(input)} does not match num_features: "
+                f"input's size at dim={input.dim() + self._channel_dim(input)} does not match num_features: "
                 f"expected {self.num_features}, but got {channels} in an input of shape {list(input.shape)}"
             )
             if self.affine:
                 raise ValueError(text)
             warnings.warn(f"{text}. It makes no difference, since affine=False.", stacklevel=2)
-        unbatched = input.ndim == min(self._dims)
+        unbatched = input.dim() == min(self._dims)
         by_input = self.training or not self.track_running_stats
         result = F.instance_norm(
             input.unsqueeze(0) if unbatched else input,
