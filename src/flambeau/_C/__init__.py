@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.overrides import disabled as _disabled_torch_function_impl
+from ..core.overrides import disabled as _disabled_torch_dispatch_impl
 from ..core.overrides import no_subclasses as DisableTorchFunctionSubclass
 from ..core.overrides import nobody as DisableTorchFunction
 from ..core.tensor import Tensor as TensorBase
@@ -23,6 +24,7 @@ __all__ = [
     "DisableTorchFunctionSubclass",
     "TensorBase",
     "_TensorBase",
+    "_disabled_torch_dispatch_impl",
     "_disabled_torch_function_impl",
     "_is_torch_function_enabled",
     "_is_torch_function_mode_enabled",

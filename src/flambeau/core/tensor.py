@@ -116,6 +116,19 @@ class Tensor:
         return _as_class(result, cls)
 
     @staticmethod
+    def _make_wrapper_subclass(cls: type, *args: Any, **kwargs: Any) -> Any:
+        """Refused: there are no tensors without values."""
+        if not hasattr(cls, "__torch_dispatch__"):
+            raise TypeError(f"{cls.__name__} must define __torch_dispatch__")
+        raise _no_dispatch(cls)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        given = cls.__dict__.get("__torch_dispatch__")
+        if given is not None and given is not overrides.disabled:
+            raise _no_dispatch(cls)
+
+    @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
         """An instance of `cls` that shares `data`'s memory and is a leaf of its own on the tape."""
         if require_grad and not is_differentiable(data._np_dtype):
@@ -570,6 +583,14 @@ def blank(cls: Any, storage: Storage, view: Geometry | None = None) -> Any:
     made._refusal = None
     made._frozen = None
     return made
+
+
+def _no_dispatch(cls: type) -> NotImplementedError:
+    return NotImplementedError(
+        f"{cls.__name__}: classes of tensors with __torch_dispatch__ are not supported, since there are no operators under the "
+        "tape that they could replace. Define __torch_function__, which sees every public function, or keep the tensor "
+        "in an object of your own that has a __torch_function__"
+    )
 
 
 def _check_subclass(cls: Any) -> None:

@@ -11,6 +11,7 @@ from jax import lax
 
 from ..core import dtypes
 from ..core.operator import Array, Scalar, composite, operator, write_result
+from ..core.overrides import name_public
 from ..core.tensor import Tensor
 from ._checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse
 from ._declare import alias, named_by_numbers, unary
@@ -571,6 +572,9 @@ def lcm(input: Array, other: Array) -> Array:
 
 for _infix, _told in (("__truediv__", "div"), ("__itruediv__", "div_")):
     getattr(Tensor, _infix).__wrapped__.public = getattr(Tensor, _told)  # whoever is asked is told of these
+# names by which `resolve_name` knows them
+name_public(Tensor.__rdiv__, "torch.Tensor.__rtruediv__", True)  # type: ignore[attr-defined]
+name_public(Tensor.pow, "torch.Tensor.__pow__", True)
 
 absolute = alias("absolute", abs)
 negative = alias("negative", neg)
