@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.overrides import disabled as _disabled_torch_function_impl
 from ..core.overrides import disabled as _disabled_torch_dispatch_impl
+from ..core.overrides import disabled as _disabled_torch_function_impl
 from ..core.overrides import no_subclasses as DisableTorchFunctionSubclass
 from ..core.overrides import nobody as DisableTorchFunction
 from ..core.tensor import Tensor as TensorBase
