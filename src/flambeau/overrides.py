@@ -111,7 +111,7 @@ class TorchFunctionMode:
     @classmethod
     def push(cls, *args: Any, **kwargs: Any) -> Any:
         """Deprecated: an instance."""
-        warnings.warn("`Mode.push()` is no longer necessary and can be replaced with just `with Mode()`", stacklevel=2)
+        warnings.warn(f"{cls.__name__}.push() is deprecated: enter `{cls.__name__}()` itself", stacklevel=2)
         return cls(*args, **kwargs)
 
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.copying import own_state
 from ..core.geometry import contiguous_strides
 from ..core.storage import Storage
-from ..core.tensor import Tensor, own_state
+from ..core.tensor import Tensor
 from . import names, rebuild
 from .storages import STORAGE_TYPES, UNTYPED, StorageType, TypedStorage, UntypedStorage
 

@@ -57,7 +57,7 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
                 f"the same type, but return type {type(made).__name__} was found instead. Its __torch_function__ has to keep "
                 "the type there."
             )
-        made._is_param = True
+        made._is_param = True  # type: ignore[attr-defined]
         return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -143,9 +143,10 @@ class UninitializedTensorMixin:
         """Only attributes, and the methods below, can be had before there are values. ValueError for all others."""
         if func.__name__ not in _WITHOUT_VALUES:
             raise ValueError(
-                f"Attempted to use an uninitialized parameter in {func}. This error happens when you are using a "
-                f"`LazyModule` or explicitly manipulating `torch.nn.parameter.{cls.__name__}` objects. When using LazyModules "
-                "Call `forward` with a dummy batch to initialize the parameters before calling torch functions"
+                f"Attempted to use an uninitialized "
+                f"parameter in {func}. This error happens when you are using a `LazyModule` or explicitly manipulating "
+                f"`torch.nn.parameter.{cls.__name__}` objects. When using LazyModules Call `forward` with a dummy batch "
+                "to initialize the parameters before calling torch functions"
             )
         return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
 
@@ -177,8 +178,9 @@ class UninitializedTensorMixin:
     def shape(self) -> Any:
         """Not known yet: RuntimeError."""
         raise RuntimeError(
-            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` "
-            "when trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
+            "Can't access the shape of an "
+            "uninitialized parameter or buffer. This error usually happens in `load_state_dict` when "
+            "trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
             "parameters before accessing their attributes."
         )
 
@@ -189,7 +191,8 @@ class UninitializedTensorMixin:
 
     def share_memory_(self) -> Any:
         raise RuntimeError(
-            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters "
+            "Can't share memory on an "
+            "uninitialized parameter or buffer. Call `forward` to initialize the parameters "
             "before calling `module.share_memory()`."
         )
 
@@ -228,7 +231,7 @@ def _uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> A
     return made
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[override]
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[override, misc]
     """A parameter whose shape will be known at the first forward of its lazy module."""
 
     _mark = None  # type: ignore[assignment]

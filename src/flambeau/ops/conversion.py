@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import devices, dtypes, geometry, memory
+from ..core import copying, devices, dtypes, geometry, memory
 from ..core.autograd import _identity
 from ..core.dtypes import dtype
 from ..core.formats import strided
@@ -498,6 +498,9 @@ def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 Tensor.resize_ = _resize  # type: ignore[attr-defined]
 Tensor.resize_as_ = lambda self, other, memory_format=None: _resize(self, *other.shape)  # type: ignore[attr-defined]
+
+
+assert copying.own_state  # the import attaches methods
 
 
 def is_tensor(obj: Any) -> bool:

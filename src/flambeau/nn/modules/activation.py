@@ -342,6 +342,6 @@ class Softmax2d(Module):
     """Softmax over the channels of `(N, C, H, W)` or `(C, H, W)`"""
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.dim() not in (3, 4):
-            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
+        if (rank := input.dim()) not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {rank}D instead")
         return F.softmax(input, -3, _stacklevel=5)
