@@ -164,7 +164,7 @@ def _rebuild_from_type(function: Any, new_type: Any, args: Any, state: Any) -> T
 
 def set_state(tensor: Any, state: Any) -> Any:
     """Set Python attributes: a dict, or a pair of it and one for the slots. They cannot hide what tensors have."""
-    if type(tensor).__setstate__ is not Tensor.__setstate__:
+    if type(tensor).__setstate__ is not Tensor.__setstate__:  # type: ignore[attr-defined]
         tensor.__setstate__(state)
         return tensor
     parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)

@@ -383,6 +383,18 @@ def guarded_method(function: Callable[..., Any]) -> Callable[..., Any]:
     return asking
 
 
+def guarded_index(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for `x[key]`, which is quicker still."""
+
+    def asking(self: Any, key: Any) -> Any:
+        if type(self) in plain and type(key) in _SILENT:
+            return function(self, key)
+        found = ask(asking, (self, key), {})
+        return function(self, key) if found is PASS else found
+
+    return asking
+
+
 def all_silent(values: tuple[Any, ...]) -> bool:
     """Whether it is plain from their types that none of the values has a say."""
     for value in values:  # noqa: SIM110 (all() with a generator takes three times as long)
@@ -431,7 +443,7 @@ def guard_class(cls: Any, keep: frozenset[str]) -> None:
         if type(value) is property:
             setattr(cls, name, attribute(name, value))
         elif callable(value) and hasattr(value, "__code__") and value not in _sources:
-            made = guarded_method(value)
+            made = guarded_index(value) if name == "__getitem__" else guarded_method(value)
             face_of(value, made)
             made.__name__ = name
             made.__qualname__ = f"Tensor.{name}"

@@ -72,7 +72,7 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
     __str__ = __repr__
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        function, (_, *parts) = super().__reduce_ex__(protocol)
+        function, (_, *parts) = super().__reduce_ex__(protocol)  # type: ignore[str-unpack]
         return function, (Parameter, *parts)
 
 
@@ -145,8 +145,8 @@ class UninitializedTensorMixin:
             raise ValueError(
                 f"Attempted to use an uninitialized "
                 f"parameter in {func}. This error happens when you are using a `LazyModule` or explicitly manipulating "
-                f"`torch.nn.parameter.{cls.__name__}` objects. When using LazyModules Call `forward` with a dummy batch "
-                "to initialize the parameters before calling torch functions"
+                f"`torch.nn.parameter.{cls.__name__}` objects. When using LazyModules "
+                "Call `forward` with a dummy batch to initialize the parameters before calling torch functions"
             )
         return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
 
