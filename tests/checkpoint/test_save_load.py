@@ -486,3 +486,20 @@ def test_safetensors(tmp_path):
         checkpoint.load_safetensors(tmp_path / "missing.safetensors")
     with pytest.raises(TypeError, match="tensors by name"):
         checkpoint.save_safetensors({"a": 1}, tmp_path / "z.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+def test_storages_by_themselves():
+    typed, untyped, tensor = fb.FloatStorage([1.0, 2.0]), fb.UntypedStorage([1, 2, 3]), fb.arange(3.0)
+    for zipped in (True, False):
+        a, b, c, d = ours_to_theirs([typed, untyped, tensor, tensor.storage()], _use_new_zipfile_serialization=zipped)
+        assert (a.tolist(), b.tolist(), d.tolist()) == ([1, 2], [1, 2, 3], [0, 1, 2])
+        c[0] = 9
+        assert d.tolist() == [9, 1, 2]
+        again = checkpoint.load(written_by_us([typed, untyped], _use_new_zipfile_serialization=zipped))
+        assert [s.tolist() for s in again] == [[1, 2], [1, 2, 3]]
+    assert ours_to_theirs(fb.ones(1).untyped_storage()).tolist() == [0, 0, 128, 63]
+    for library, save in ((torch, torch.save), (fb, checkpoint.save)):
+        x = library.arange(3.0)
+        with pytest.raises(RuntimeError, match="view the same data as different types"):
+            save([x, x.untyped_storage()], io.BytesIO())

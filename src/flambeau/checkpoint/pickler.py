@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core import dtypes
+from ..core import typed_memory as memory
 from ..core.copying import own_state
 from ..core.geometry import contiguous_strides
-from ..core.storage import Storage
+from ..core.memory import Memory
+from ..core.storage import ByteStorage, Storage
 from ..core.tensor import Tensor
 from . import names, rebuild
 from .storages import STORAGE_TYPES, UNTYPED, StorageType, TypedStorage, UntypedStorage
@@ -111,6 +114,23 @@ def _tensor_parts(plan: Plan, tensor: Tensor) -> tuple[Any, ...]:
     return rebuild._rebuild_tensor_v2, parts
 
 
+def _storage_key(plan: Plan, storage: Memory) -> tuple[Any, ...]:
+    """What stands for a storage that is saved by itself."""
+    cell = storage.untyped()._cell
+    # bytes of elements of another dtype have no name that torch's old format could give them
+    kind = STORAGE_TYPES[dtypes.uint8] if cell.dtype == np.uint8 else None if plan.legacy else UNTYPED
+    if isinstance(storage, memory.TypedStorage):
+        if isinstance(cell, ByteStorage):
+            cell.take_dtype(storage.dtype.numpy)
+        kind = STORAGE_TYPES.get(storage.dtype, UNTYPED) if cell.dtype == storage.dtype.numpy else None
+    held = plan.held(cell, kind or UNTYPED, 0, int(np.prod(cell.shape)))
+    if held.kind is not kind:
+        raise RuntimeError(
+            "Cannot save multiple tensors or storages that view the same data as different types: save just the tensor"
+        )
+    return plan.reference(held, str(storage.device) if storage.is_cuda else "cpu").key
+
+
 def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
     from ..nn.parameter import Parameter
 
@@ -137,6 +157,8 @@ def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan) -> Any:
 
     class TorchPickler(base):  # type: ignore[misc, valid-type]
         def persistent_id(self, obj: Any) -> Any:
+            if isinstance(obj, Memory):
+                return _storage_key(plan, obj)
             return obj.key if type(obj) is _Reference else None
 
         def reducer_override(self, obj: Any) -> Any:
