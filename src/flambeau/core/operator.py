@@ -184,7 +184,7 @@ class Operator:
             )
         if isinstance(error, jax.errors.JAXTypeError):
             return error
-        if self.promote is not None:
+        if self.promote is not None or "ncompatible shapes for broadcasting" in text:
             clash = _broadcast_clash([a.shape for a in arrays if hasattr(a, "shape")])
             if clash:
                 return RuntimeError(clash)

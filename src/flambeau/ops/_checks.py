@@ -65,10 +65,10 @@ def axes_of(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
 
 
 def need_elements(name: str, x: jax.Array, axes: tuple[int, ...]) -> None:
-    """Raise IndexError where a reduction without an identity meets an axis of size 0."""
+    """Raise IndexError, with `name` before its text, where a reduction without an identity meets an axis of size 0."""
     for axis in axes:
         if x.ndim and x.shape[axis] == 0:
-            raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
+            raise IndexError(f"{name}: Expected reduction dim {axis} to have non-zero size.")
 
 
 def host_values(x: Tensor, name: str) -> np.ndarray:

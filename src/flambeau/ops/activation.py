@@ -101,7 +101,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
 def prelu(input: Array, weight: Array) -> Array:
     """x where x > 0, else `weight * x`, with one weight or one for each channel (dimension 1)"""
     if weight.ndim > 1:
-        raise RuntimeError(f"prelu: the weight must be a scalar or 1-D, but got {list(weight.shape)}")
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
     if weight.dtype != input.dtype:
         raise RuntimeError(
             f"prelu: Type promoting not supported. Got {type_name(input)} and {type_name(weight)} for input and weight"
@@ -141,7 +141,10 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
     """x moved towards 0 by lambd, and 0 where |x| <= lambd"""
     require_floating("softshrink_cpu", input)
     if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+        most = float(jnp.finfo(input.dtype).max)
+        raise RuntimeError(
+            f"lambda must be in range [0, {most:g}] for input dtype {type_name(input)}, but found {lambd:g}"
+        )
     inside = jnp.where(jnp.isnan(input), input, jnp.zeros((), input.dtype))
     return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, inside))
 
@@ -197,7 +200,7 @@ def _exponential_unit(input: jax.Array, alpha: float, rate: float, scale: float)
 def gelu(input: Array, approximate: str = "none") -> Array:
     """x * Phi(x) with Phi the normal distribution's integral, exact ('none') or through tanh ('tanh')"""
     if approximate not in ("none", "tanh"):
-        raise RuntimeError(f"approximate argument must be either none or tanh, but got {approximate!r}.")
+        raise RuntimeError(f"approximate argument must be either none or tanh. (got {approximate!r})")
     require_floating("GeluKernelImpl", input)
     x = wide(input)
     if approximate == "none":

@@ -155,20 +155,20 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
     """A Python number as an element. Raises RuntimeError if the element type cannot hold it."""
     if dtype.kind == "b":
         return np.bool_(value)
-    overflow = _overflow(value, dtype)
+    refusal = overflow(value, dtype)
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
-            raise overflow
+            raise refusal
         value = value.real
     if dtype.kind in "iu":
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise overflow
+                raise refusal
             value = int(value)
         limits = np.iinfo(dtype)
         lowest = -limits.max if dtype.kind == "u" else limits.min  # negative numbers wrap into unsigned types
         if not lowest <= value <= limits.max:
-            raise overflow
+            raise refusal
         return dtype.type(value % (limits.max + 1) if dtype.kind == "u" else value)
     with np.errstate(over="ignore"):
         return dtype.type(value)
@@ -180,12 +180,31 @@ def fitting_number(value: Any, dtype: np.dtype) -> Any:
         raise OverflowError("int too big to convert")
     made = cast_number(value, dtype)
     if dtype.kind in "fV" and math.isinf(made) and math.isfinite(value):
-        raise _overflow(value, dtype)
+        raise overflow(value, dtype)
     return made
 
 
-def _overflow(value: Any, dtype: np.dtype) -> RuntimeError:
-    return RuntimeError(f"value cannot be converted to type {dtypes.from_numpy(dtype).name} without overflow: {value}")
+_IN_C = {
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+    "int32": "int",
+    **{
+        f"{sign}int{bits}": f"{sign}int{bits}_t"
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+        if (sign, bits) != ("", 32)
+    },
+}
+
+
+def overflow(value: Any, dtype: np.dtype) -> RuntimeError:
+    """The error for a number that a dtype has no room for; PyTorch names the dtype as C++ does."""
+    name = dtypes.from_numpy(dtype).name
+    return RuntimeError(f"value cannot be converted to type {_IN_C.get(name, name)} without overflow: {value}")
 
 
 # --- constant values -------------------------------------------------------------------------------------------------

@@ -63,6 +63,11 @@ def _check(
         raise RuntimeError(f"negative padding is not supported, but got padding={list(padding)}")
     if groups <= 0:
         raise RuntimeError(f"non-positive groups is not supported, but got groups={groups}")
+    if weight.shape[0] < groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, "
+            f"but got weight of size {list(weight.shape)} instead"
+        )
     if weight.shape[0] % groups:
         raise RuntimeError(
             f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
@@ -102,8 +107,13 @@ def convolved(
     """
     transposed = output_padding is not None
     name = f"conv_transpose{n}d" if transposed else f"conv{n}d"
+    if weight.ndim < 3:
+        raise RuntimeError(f"weight should have at least three dimensions, but {name} got {list(weight.shape)}")
     if weight.ndim != n + 2:
-        raise RuntimeError(f"{name}: expected a weight with {n + 2} dimensions, but got {list(weight.shape)}")
+        raise RuntimeError(
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight{list(weight.shape)}, but got "
+            f"{input.ndim}-dimensional input of size {list(input.shape)} instead; {name} takes a weight of {n + 2} dimensions"
+        )
     stride, dilation = per_dim(stride, n, "stride"), per_dim(dilation, n, "dilation")
     if not isinstance(padding, str):
         padding = per_dim(padding, n, "padding")

@@ -191,8 +191,10 @@ def gradient(
     if len(given) != len(dims):
         raise RuntimeError(
             f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to "
-            f"'self.dim() = {len(dims)}', since dim argument was {'not ' if dim is None else ''}given, "
-            f"but got a list of length {len(given)}"
+            f"'self.dim() = {len(dims)}', since dim argument was not given, but got a list of length {len(given)}"
+            if dim is None
+            else "torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to have the same "
+            f"length, but got a spacing argument of length {len(given)} and a dim argument of length {len(dims)}."
         )
     places = given if given and isinstance(given[0], Tensor) and given[0].ndim else None
     return _gradient(input, places, () if places else tuple(given), dims, edge_order)

@@ -129,7 +129,7 @@ def _covariance(x: jax.Array, correction: int, fweights: jax.Array | None, aweig
             continue
         if given.ndim > 1:
             raise RuntimeError(
-                f"cov(): expected {name} to have one or fewer dimensions but got {given.ndim} dimensions"
+                f"cov(): expected {name} to have one or fewer dimensions but got {name} with {given.ndim} dimensions"
             )
         if not fits(given):
             raise RuntimeError(

@@ -123,7 +123,7 @@ def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -
     _integers("gather", index)
     input, index = _raised(input), _raised(index)
     if input.ndim != index.ndim:
-        raise RuntimeError(f"gather(): index has {index.ndim} dimensions but input has {input.ndim}; make them equal")
+        raise _other_rank(index, input, "input")
     for i, (n, limit) in enumerate(zip(index.shape, input.shape, strict=True)):
         if i != axis and n > limit:
             raise RuntimeError(
@@ -134,6 +134,13 @@ def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -
     return jnp.take_along_axis(input[kept], index, axis, mode="promise_in_bounds").reshape(shape)
 
 
+def _other_rank(index: jax.Array, other: jax.Array, whose: str) -> RuntimeError:
+    return RuntimeError(
+        f"Index tensor must have the same number of dimensions as {whose} tensor, "
+        f"but has {index.ndim} and not {other.ndim}"
+    )
+
+
 def _scatter_places(
     name: str, input: jax.Array, dim: int, index: jax.Array, src: jax.Array | None
 ) -> tuple[jax.Array, tuple[jax.Array, ...], jax.Array | None]:
@@ -141,18 +148,21 @@ def _scatter_places(
     axis = normalized_dim(dim, input.ndim)
     _integers("scatter", index)
     if src is not None and src.dtype != input.dtype:
-        raise RuntimeError(f"scatter(): src is {type_name(src)} but self is {type_name(input)}; cast src first")
+        raise RuntimeError(
+            "scatter(): Expected self.dtype to be equal to src.dtype, "
+            f"but they are {type_name(input)} and {type_name(src)}"
+        )
     input, index = _raised(input), _raised(index)
     if index.size == 0:
         index = index[tuple(slice(0, 0) for _ in index.shape)].reshape((0,) * input.ndim)
     if index.ndim != input.ndim:
-        raise RuntimeError(f"scatter(): index has {index.ndim} dimensions but self has {input.ndim}; make them equal")
+        raise _other_rank(index, input, "self")
     tail = ""
     fits = all(n <= limit for i, (n, limit) in enumerate(zip(index.shape, input.shape, strict=True)) if i != axis)
     if src is not None:
         src = _raised(src)
         if src.ndim != index.ndim:
-            raise RuntimeError(f"scatter(): index has {index.ndim} dimensions but src has {src.ndim}; make them equal")
+            raise _other_rank(index, src, "src")
         tail = f" and to be no larger size than src {list(src.shape)}"
         fits = fits and all(n <= limit for n, limit in zip(index.shape, src.shape, strict=True))
     if not fits:
@@ -175,7 +185,7 @@ def _scattered(input: jax.Array, dim: int, index: jax.Array, src: Any, reduce: s
     shape = input.shape
     number = src.ndim == 0 and (index.ndim or src.aval.weak_type)
     if number and not src.aval.weak_type:
-        raise RuntimeError(f"scatter(): index has {index.ndim} dimensions but src has {src.ndim}; make them equal")
+        raise _other_rank(index, src, "src")
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     value = _number_for(input, src) if number else src

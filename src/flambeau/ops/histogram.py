@@ -140,8 +140,8 @@ def histogramdd(
     bins = [bins] * count if isinstance(bins, int) else list(bins)
     if len(bins) != count:
         raise RuntimeError(
-            "histogramdd: The size of bins must be equal to the innermost dimension of the input, "
-            f"but got {len(bins)} for {count} dimensions"
+            "histogramdd: The size of bins must be equal to the innermost dimension of the input. "
+            f"(got {len(bins)} for {count} dimensions)"
         )
     edges = bins if isinstance(bins[0], Tensor) else None
     points = input.reshape(math.prod(input.shape[:-1]), count)

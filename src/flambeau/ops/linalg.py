@@ -211,6 +211,8 @@ def lstsq(A: Array, B: Array, rcond: float | None = None, *, driver: str | None 
     Also the squared norms of what is left (empty unless `A` has full rank and more rows than columns), the rank and,
     with the drivers "gelsd" and "gelss", the singular values.
     """
+    if A.ndim < 2:
+        raise RuntimeError("torch.linalg.lstsq: input must have at least 2 dimensions.")
     matrices("torch.linalg.lstsq", A, square=False)
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")

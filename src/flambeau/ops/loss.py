@@ -104,7 +104,7 @@ def huber_loss(
 ) -> Array:
     """(x - y)^2 / 2 where |x - y| <= delta, else delta (|x - y| - delta / 2)"""
     if delta <= 0:
-        raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}.")
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta. (got {delta})")
     require_floating("huber_cpu", input)
     distance = jnp.abs(input - target)
     losses = jnp.where(distance <= delta, jnp.square(distance) / 2, delta * (distance - delta / 2))
@@ -447,4 +447,6 @@ def cross_entropy(
             raise not_a_tensor("cross_entropy_loss", name, position, given)
     if not target.dtype.is_floating_point and target.shape != input.shape:
         _check_in_bounds(input, target, ignore_index)
+    if target.dtype.is_floating_point and ignore_index >= 0:
+        raise RuntimeError("ignore_index is not supported for floating point target")
     return _cross_entropy(input, target, weight, ignore_index, reduction, float(label_smoothing))

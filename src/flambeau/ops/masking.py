@@ -30,7 +30,7 @@ from ..core.storage import Storage
 from ..core.tensor import Tensor, from_storage, wrap
 from ..core.tracing import Untraceable
 from ._checks import demand, on_host, type_name
-from .constants import fitting_number
+from .constants import fitting_number, overflow
 from .creation import memory_order
 
 
@@ -144,7 +144,7 @@ def _number(value: Any, input: Tensor) -> Any:
     """A Python number as an element of `input`; RuntimeError if it does not fit. Tensors stay."""
     if isinstance(value, Tensor):
         if value.dtype.is_complex and not input.dtype.is_complex:
-            raise RuntimeError(f"value cannot be converted to type {input.dtype.name} without overflow")
+            raise overflow(f"a tensor of dtype {value.dtype}", input._np_dtype)
         return value
     cast = fitting_number(value, input._np_dtype)
     return cast.item() if input._np_dtype.kind in "iub" else value

@@ -108,6 +108,8 @@ def batch_norm(
     by `momentum`; otherwise by these. Raises ValueError in training if there is but one value per channel.
     """
     if training:
+        if eps <= 0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
         shape = input.shape
         if len(shape) >= 2 and math.prod(shape) == shape[1] and shape[1] > 0:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
@@ -187,7 +189,10 @@ def instance_norm(
 def _check_normalized(input: jax.Array, shape: tuple[int, ...], **given: jax.Array | None) -> tuple[int, ...]:
     """The axes that `normalized_shape` names, after checking that everything has it."""
     if not shape:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, but got normalized_shape = []")
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
+            "but got normalized_shape = []"
+        )
     for name, array in given.items():
         if array is not None and array.shape != shape:
             raise RuntimeError(
@@ -241,7 +246,7 @@ def group_norm(
 ) -> Array:
     """Normalize each of `num_groups` groups of channels of each sample (Wu and He, 2018)."""
     if input.ndim < 2:
-        raise RuntimeError(f"group_norm: expected an input with at least 2 dimensions, but got {list(input.shape)}")
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
     samples, channels = input.shape[:2]
     if num_groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")

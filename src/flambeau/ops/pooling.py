@@ -41,31 +41,40 @@ def _per_dim(value: Any, n: int, name: str) -> tuple[int, ...]:
     return values
 
 
+def _require_padding(k: int, p: int, d: int) -> None:
+    if p < 0:
+        raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
+    if p > (d * (k - 1) + 1) // 2:
+        raise RuntimeError(
+            f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
+        )
+
+
 def _require_planes(name: str, input: jax.Array, n: int) -> None:
     """Every size but the batch's must be positive, and there must be n spatial dimensions."""
+    if n > 1 and input.ndim not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"{name}: non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input (got {list(input.shape)})"
+        )
     if input.ndim not in (n + 1, n + 2) or 0 in input.shape[-n - 1 :]:
         raise RuntimeError(
-            f"{name}: non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input, "
-            f"but got {list(input.shape)}"
+            f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
+            f"but got:{list(input.shape)}"
         )
 
 
 def _regular_windows(
     input: jax.Array, n: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, name: str
 ) -> list[Windows]:
-    _require_planes(name, input, n)
     kernel = _per_dim(kernel, n, f"{name}: kernel_size")
     stride = kernel if stride is None or stride == () else _per_dim(stride, n, f"{name}: stride")
     padding, dilation = _per_dim(padding, n, f"{name}: padding"), _per_dim(dilation, n, f"{name}: dilation")
     for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
         if k <= 0 or s <= 0 or d <= 0:
             what, value = next((w, v) for w, v in (("kernel_size", k), ("stride", s), ("dilation", d)) if v <= 0)
-            raise RuntimeError(f"{name}: {what} should be greater than zero, but got {value}")
-        if p < 0 or p > (d * (k - 1) + 1) // 2:
-            raise RuntimeError(
-                f"{name}: pad should be non-negative and at most half of effective kernel size, "
-                f"but got pad={p}, kernel_size={k} and dilation={d}"
-            )
+            raise RuntimeError(f"{name}() {what} must be greater than zero, but got {value}")
+        _require_padding(k, p, d)
+    _require_planes(name, input, n)
     sizes = input.shape[-n:]
     counts = [_pooled_size(*each, ceil_mode) for each in zip(sizes, kernel, stride, padding, dilation, strict=True)]
     if any(c <= 0 for c in counts):
@@ -80,14 +89,21 @@ def _regular_windows(
 def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> list[Windows]:
     if isinstance(output_size, tuple) and 1 < len(output_size) >= input.ndim:
         raise ValueError(
-            f"{name}: the input should have at least {len(output_size) + 1} dimensions, got {list(input.shape)}"
+            f"{name}: Input dimension should be at least {len(output_size) + 1}, but got {list(input.shape)}"
         )
     _require_planes(name, input, n)
+    if isinstance(output_size, tuple) and len(output_size) not in (1, n):
+        raise RuntimeError(
+            f"{name}() argument 'output_size' should contain one int (got {len(output_size)})"
+            if n == 1
+            else f"{name}: output_size must be {n} numbers, but got {output_size}"
+        )
     wanted = (output_size,) * n if output_size is None else _per_dim(output_size, n, f"{name}: output_size")
     sizes = input.shape[-n:]
     counts = [s if w is None else w for s, w in zip(sizes, wanted, strict=True)]
     if any(c < 0 for c in counts):
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but got {counts}")
+        given = "{" + ", ".join(map(str, counts)) + "}"
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {given}")
     return [adaptive(s, c) for s, c in zip(sizes, counts, strict=True)]
 
 

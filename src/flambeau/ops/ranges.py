@@ -136,12 +136,10 @@ def _count(name: str, steps: Any) -> int:
 
 
 def _ends(name: str, start: Any, end: Any) -> tuple[Any, Any]:
-    for label, value in (("start", start), ("end", end)):
-        if isinstance(value, Tensor) and value.ndim:
-            raise RuntimeError(
-                f"{name} only supports 0-dimensional start and end tensors, but got {label} with {value.ndim} "
-                "dimension(s)."
-            )
+    ranks = {k: v.ndim for k, v in (("start", start), ("end", end)) if isinstance(v, Tensor)}
+    if any(ranks.values()):
+        got = " and ".join(f"{label} with {rank} dimension(s)" for label, rank in ranks.items())
+        raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors, but got {got}.")
     return number_of(name, "start", start), number_of(name, "end", end)
 
 
@@ -346,7 +344,7 @@ def _check_parts(a: jax.Array, b: jax.Array) -> None:
     for kind in kinds:
         if kind not in (dtypes.float32, dtypes.float64):
             raise RuntimeError(
-                f"Expected both inputs to be Float or Double tensors but got {kinds[0].abbr} and {kinds[1].abbr}"
+                f"Expected both inputs to be Half, Float or Double tensors but got {kinds[0].abbr} and {kinds[1].abbr}"
             )
     if kinds[0] is not kinds[1]:
         raise RuntimeError(

@@ -62,9 +62,10 @@ def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any =
 def _mean_dtype(input: jax.Array, dtype: Any) -> Any:
     wanted = input.dtype if dtype is None else dtype
     if not jnp.issubdtype(wanted, jnp.inexact):
+        which = "Input" if dtype is None else "Optional"
         raise RuntimeError(
-            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
-            f"Got: {type_name(input)}"
+            f"mean(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. "
+            f"Got: {type_name(jax.ShapeDtypeStruct((), wanted))}"
         )
     return wanted
 
@@ -123,11 +124,11 @@ any = _truth("any", jnp.any, "any element is")
 # --- extremes --------------------------------------------------------------------------------------------------------
 
 
-def _whole(name: str, input: jax.Array) -> None:
+def _whole(name: str, input: jax.Array, kind: type[Exception] = RuntimeError) -> None:
     if input.size == 0:
-        raise RuntimeError(
-            f"{name}(): Expected reduction dim for an input without elements: "
-            "pass as 'dim' a dimension whose size is not 0"
+        raise kind(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+            "Specify the reduction dim with the 'dim' argument."
         )
 
 
@@ -153,7 +154,7 @@ def _extreme(
     def along(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
         refuse(f"{name}_all", input, COMPLEX)
         axes = axes_of(dim, input.ndim)
-        need_elements(name, input, axes)
+        need_elements(f"{name}()", input, axes)
         axis = axes[0] if axes else 0
         return take_along(input, arg(input, axis) if input.ndim else jnp.zeros((), jnp.int64), axis, keepdim)
 
@@ -199,7 +200,7 @@ def _shared_extreme(name: str, best: Callable[..., jax.Array], word: str) -> Cal
         if dim is None or dim == ():
             _whole(name, input)
         axes = axes_of(dim, input.ndim)
-        need_elements(name, input, axes)
+        need_elements(f"{name}()", input, axes)
         return best(input, axes, keepdims=keepdim)
 
     function.__name__ = function.__qualname__ = name
@@ -228,10 +229,10 @@ def _position(name: str, arg: Callable[..., jax.Array], word: str) -> Callable[.
     def function(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
         if category(input) in (BOOL, COMPLEX):
             raise RuntimeError(f"{name}(): does not support {str(input.dtype).rstrip('0123456789')} input")
-        if dim is None and input.size == 0:
-            raise IndexError(f"{name}(): Expected reduction dim for an input without elements")
+        if dim is None:
+            _whole(name, input, IndexError)
         axes = axes_of(dim, input.ndim)
-        need_elements(name, input, axes if dim is not None else ())
+        need_elements(f"{name}()", input, axes if dim is not None else ())
         if not axes:
             return jnp.zeros((), jnp.int64)
         return arg(input, axis=None if dim is None else axes[0], keepdims=keepdim).astype(jnp.int64)

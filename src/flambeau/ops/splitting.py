@@ -18,7 +18,7 @@ from .views import _ints, select, sliced
 def unbind(g: Geometry, dim: int = 0) -> tuple[Geometry, ...]:
     """All indices of a dimension, each as a view without it."""
     if not g.shape:
-        raise IndexError(f"unbind: dimension specified as {dim} but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     at = normalize_dim(dim, len(g.shape))
     return tuple(select.__wrapped__(g, at, i) for i in range(g.shape[at]))
 

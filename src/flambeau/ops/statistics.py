@@ -138,7 +138,7 @@ def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
     def along(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
         refuse("median_cpu", input, BOOL, COMPLEX)
         axes = axes_of(dim, input.ndim)
-        need_elements("median", input, axes)
+        need_elements("median()", input, axes)
         axis = axes[0] if axes else 0
         index = _middle(input, axis, ignore_nan) if input.ndim else jnp.zeros((), jnp.int64)
         return take_along(input, index, axis, keepdim)
@@ -174,7 +174,7 @@ def mode(input: Array, dim: int = -1, keepdim: bool = False) -> tuple[Array, Arr
     """The most frequent values along `dim` (the smallest of equally frequent ones), and where each occurs last."""
     refuse("mode_cpu", input, COMPLEX)
     axes = axes_of(dim, input.ndim)
-    need_elements("mode", input, axes)
+    need_elements("mode()", input, axes)
     if not axes:
         return input, jnp.zeros((), jnp.int64)
     axis = axes[0]

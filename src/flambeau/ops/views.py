@@ -286,15 +286,16 @@ def permute(g: Geometry, *dims: int) -> Geometry:
 
 def _moved(g: Geometry, source: Any, destination: Any) -> Geometry:
     ndim = len(g.shape)
-    sources = [normalize_dim(d, ndim) for d in _ints((source,), "movedim")]
-    targets = [normalize_dim(d, ndim) for d in _ints((destination,), "movedim")]
-    if len(sources) != len(targets):
+    given = [list(_ints((dims,), "movedim")) for dims in (source, destination)]
+    if len(given[0]) != len(given[1]):
         raise RuntimeError(
-            f"movedim: Invalid source or destination dims: source ({list(sources)} dims) should contain the same number of "
-            f"dims as destination ({list(targets)} dims)"
+            f"movedim: Invalid source or destination dims: source ({given[0]} dims) should contain the same number of "
+            f"dims as destination ({given[1]} dims)"
         )
-    if len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
-        raise RuntimeError(f"movedim: repeated dim in source or destination ({sources}, {targets})")
+    sources, targets = ([normalize_dim(d, ndim) for d in dims] for dims in given)
+    for which, dims, normal in (("source", given[0], sources), ("destination", given[1], targets)):
+        if len(set(normal)) != len(normal):
+            raise RuntimeError(f"movedim: repeated dim in `{which}` ({dims})")
     order = [d for d in range(ndim) if d not in sources]
     for target, source_dim in sorted(zip(targets, sources, strict=True)):
         order.insert(target, source_dim)
@@ -441,17 +442,15 @@ def slice_view(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Ge
 def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
     """`length` indices of a dimension from `start` on."""
     if not g.shape:
-        raise RuntimeError("narrow() needs a tensor with dimensions, got a 0-dim one")
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     if isinstance(start, Tensor) and (start.ndim or start.dtype.category != dtypes.INTEGER):
-        raise RuntimeError(
-            f"narrow(): start must be an int or a 0-dim integer tensor, got {start.dtype} {list(start.shape)}"
-        )
+        raise RuntimeError(f"start must be an 0-dim integral Tensor. (got {start.dtype} {list(start.shape)})")
     at, first, length = normalize_dim(dim, len(g.shape)), operator.index(start), operator.index(length)
     n = g.shape[at]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -n <= first <= n:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n}], but got {first})")
+        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {first})")
     first = first + n if first < 0 else first
     if first + length > n:
         raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")

@@ -139,7 +139,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     def forward(self, *input: Any) -> Any:
         """What the module computes; every subclass defines it."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" method')
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """From now on, run the module's calls as compiled programs; the arguments are those of `torch.compile`."""

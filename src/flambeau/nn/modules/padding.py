@@ -31,6 +31,14 @@ class _PadNd(Module):
         return str(self.padding)
 
 
+class _CircularPadNd(_PadNd):
+    def forward(self, input: Tensor) -> Tensor:
+        n = self._dims
+        if input.ndim not in (n + 1, n + 2):
+            raise ValueError(f"expected {n + 1}D or {n + 2}D input (got {input.ndim}D input)")
+        return super().forward(input)
+
+
 class _ConstantPadNd(_PadNd):
     def __init__(self, padding: int | tuple[int, ...], value: float) -> None:
         Module.__init__(self)
@@ -63,6 +71,6 @@ def _declare(base: type, kind: str, mode: str, doc: str) -> None:
 
 _declare(_PadNd, "Reflection", "reflect", "with the input's reflection at its border")
 _declare(_PadNd, "Replication", "replicate", "with the values at the input's border")
-_declare(_PadNd, "Circular", "circular", "with the input's other end")
+_declare(_CircularPadNd, "Circular", "circular", "with the input's other end")
 _declare(_ConstantPadNd, "Constant", "constant", "with `value`")
 _declare(_ZeroPadNd, "Zero", "constant", "with zeros")
