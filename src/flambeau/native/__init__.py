@@ -140,8 +140,8 @@ def _load() -> _Door:
 def _opened() -> _Door:
     try:
         return _load()
-    except _Absent as reason:
-        return _Door(reason=str(reason))
+    except _Absent as absent:
+        return _Door(reason=str(absent))
     except Exception as error:  # a broken installation must not take the XLA forms down with it
         reason = str(error) if isinstance(error, _Broken) else f"{type(error).__name__}: {error}"
         reason = f"the compiled kernels do not load: {reason}"

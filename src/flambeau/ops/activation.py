@@ -101,7 +101,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
 def prelu(input: Array, weight: Array) -> Array:
     """x where x > 0, else `weight * x`, with one weight or one for each channel (dimension 1)"""
     if weight.ndim > 1:
-        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
+        raise RuntimeError(f"prelu: the weight must be a scalar or 1-D, but got {list(weight.shape)}")
     if weight.dtype != input.dtype:
         raise RuntimeError(
             f"prelu: Type promoting not supported. Got {type_name(input)} and {type_name(weight)} for input and weight"

@@ -149,8 +149,7 @@ def _scatter_places(
     _integers("scatter", index)
     if src is not None and src.dtype != input.dtype:
         raise RuntimeError(
-            "scatter(): Expected self.dtype to be equal to src.dtype, "
-            f"but they are {type_name(input)} and {type_name(src)}"
+            f"scatter(): Expected self.dtype to be equal to src.dtype, not {type_name(input)} and {type_name(src)}"
         )
     input, index = _raised(input), _raised(index)
     if index.size == 0:

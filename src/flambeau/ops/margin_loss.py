@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from ..core.operator import Array, composite, operator
-from ..core.size import Size
 from ._checks import refuse_outside
 from .layer_support import (
     by_reduction,
@@ -88,8 +87,8 @@ def margin_ranking_loss(
     """max(0, -y (x1 - x2) + margin)"""
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(
-            "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
-            f"input1: {Size(input1.shape)}, input2: {Size(input2.shape)}, target: {Size(target.shape)} "
+            "margin_ranking_loss: the tensors should have the same number of dimensions, but got "
+            f"input1: {list(input1.shape)}, input2: {list(input2.shape)}, target: {list(target.shape)} "
         )
     losses = _positive_part(-target * (input1 - input2) + margin)
     return reduced(losses, reduction)

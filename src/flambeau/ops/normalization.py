@@ -109,7 +109,7 @@ def batch_norm(
     """
     if training:
         if eps <= 0:
-            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps} for {list(input.shape)}")
         shape = input.shape
         if len(shape) >= 2 and math.prod(shape) == shape[1] and shape[1] > 0:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
@@ -246,7 +246,7 @@ def group_norm(
 ) -> Array:
     """Normalize each of `num_groups` groups of channels of each sample (Wu and He, 2018)."""
     if input.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim} in group_norm")
     samples, channels = input.shape[:2]
     if num_groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")

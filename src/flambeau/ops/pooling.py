@@ -41,9 +41,9 @@ def _per_dim(value: Any, n: int, name: str) -> tuple[int, ...]:
     return values
 
 
-def _require_padding(k: int, p: int, d: int) -> None:
+def _require_padding(name: str, k: int, p: int, d: int) -> None:
     if p < 0:
-        raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
+        raise RuntimeError(f"{name}'s pad must be non-negative, but got pad: {p}")
     if p > (d * (k - 1) + 1) // 2:
         raise RuntimeError(
             f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
@@ -73,7 +73,7 @@ def _regular_windows(
         if k <= 0 or s <= 0 or d <= 0:
             what, value = next((w, v) for w, v in (("kernel_size", k), ("stride", s), ("dilation", d)) if v <= 0)
             raise RuntimeError(f"{name}() {what} must be greater than zero, but got {value}")
-        _require_padding(k, p, d)
+        _require_padding(name, k, p, d)
     _require_planes(name, input, n)
     sizes = input.shape[-n:]
     counts = [_pooled_size(*each, ceil_mode) for each in zip(sizes, kernel, stride, padding, dilation, strict=True)]

@@ -158,7 +158,7 @@ def roll(input: Array, shifts: int | tuple[int, ...], dims: int | tuple[int, ...
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
     if input.ndim == 0:
-        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions to roll")
     return jnp.roll(input, shifts, tuple(normalized_dim(d, input.ndim) for d in dims))
 
 
@@ -166,12 +166,14 @@ def roll(input: Array, shifts: int | tuple[int, ...], dims: int | tuple[int, ...
 def rot90(input: Array, k: int = 1, dims: tuple[int, ...] = (0, 1)) -> Array:
     """Turned by 90 degrees `k` times, from the first of the two `dims` to the second."""
     if len(dims) != 2:
-        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)} in rot90")
     if input.ndim < 2:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     axes = tuple(normalized_dim(d, input.ndim) for d in dims)
     if axes[0] == axes[1]:
-        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+        raise RuntimeError(
+            f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]} in rot90"
+        )
     return jnp.rot90(input, k, axes)
 
 

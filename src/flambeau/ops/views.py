@@ -442,7 +442,7 @@ def slice_view(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Ge
 def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
     """`length` indices of a dimension from `start` on."""
     if not g.shape:
-        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+        raise RuntimeError("there is no dimension, and narrow() cannot be applied to a 0-dim tensor.")
     if isinstance(start, Tensor) and (start.ndim or start.dtype.category != dtypes.INTEGER):
         raise RuntimeError(f"start must be an 0-dim integral Tensor. (got {start.dtype} {list(start.shape)})")
     at, first, length = normalize_dim(dim, len(g.shape)), operator.index(start), operator.index(length)

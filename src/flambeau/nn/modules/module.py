@@ -139,7 +139,9 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     def forward(self, *input: Any) -> Any:
         """What the module computes; every subclass defines it."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function, which says what it computes'
+        )
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """From now on, run the module's calls as compiled programs; the arguments are those of `torch.compile`."""

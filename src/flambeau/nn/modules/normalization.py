@@ -99,7 +99,9 @@ class GroupNorm(_Affine):
     ) -> None:
         super().__init__()
         if num_channels % num_groups:
-            raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
+            raise ValueError(
+                f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups}), as all groups are of one size"
+            )
         self.num_groups = num_groups
         self.num_channels = num_channels
         self.eps = eps
