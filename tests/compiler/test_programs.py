@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import types
 import warnings
 from typing import Any
 
-import numpy as np
-
 import flambeau as fb
 from compiler.scenarios import Case, Table, executions
 from flambeau import nn
-from flambeau.nn import functional as F
 
 case = Table()
 
@@ -139,21 +135,6 @@ def history_appended(compile, x):
         yield f(x * i), history
 
 
-@case(programs=2)
-def window_of_a_deque(compile, x):
-    import collections
-
-    window = collections.deque([fb.zeros(())] * 3, maxlen=3)
-
-    def step(x):
-        window.append(x.sum())
-        return sum(window) / 3
-
-    f = compile(step)
-    for i in range(8):
-        yield f(x * i), window
-
-
 @case(programs=3)
 def every_second_call(compile, x):
     box = types.SimpleNamespace(n=0)
@@ -182,20 +163,6 @@ def gradient_accumulation(compile, x):
     f = compile(step)
     for _ in range(12):
         yield f(x), w, w.grad
-
-
-@case(programs=2)
-def position_in_a_cache(compile, x):
-    box = types.SimpleNamespace(position=0, cache=fb.zeros(16, 3))
-
-    def step(x):
-        box.cache[box.position] = x
-        box.position += 1
-        return box.cache.sum(0)
-
-    f = compile(step)
-    for _ in range(10):
-        yield f(x), box.cache, box.position
 
 
 @case(programs=2)
@@ -327,27 +294,6 @@ def custom_optimizer_that_counts(compile, x):
 
 
 @case(programs=1)
-def tensors_replaced(compile, x):
-    m = nn.BatchNorm1d(3)
-    x = fb.arange(6.0).view(2, 3)
-    f = compile(m)
-    for i in range(6):
-        m.running_mean = fb.full((3,), float(i))
-        m.weight = nn.Parameter(fb.full((3,), 1.0 + i))
-        yield f(x), m.running_mean
-
-
-@case(programs=1)
-def state_loaded_by_assignment(compile, x):
-    m = nn.Linear(3, 2)
-    states = [copy.deepcopy(nn.Linear(3, 2).state_dict()) for _ in range(5)]
-    f = compile(m)
-    for state in states:
-        m.load_state_dict(state, assign=True)
-        yield f(x)
-
-
-@case(programs=1)
 def tensors_of_objects_made_anew(compile, x):
     f = compile(lambda batch: (batch.x * batch.y).sum())
     for i in range(6):
@@ -434,17 +380,6 @@ def numbers_in_one_branch(compile, x):
         yield f(x, i / 3)
 
 
-@case(programs=3)
-def numbers_as_options_of_operators(compile, x):
-    def step(x, k):
-        y = F.leaky_relu(x - 2, k) + F.elu(x - 2, k) + x.clamp(k, 3.0) + x.add(x, alpha=k)
-        return y + F.layer_norm(x, (3,), eps=k) + fb.full((3,), k) + fb.lerp(x, x * 2, k) + x**k
-
-    f = compile(step)
-    for i in range(10):
-        yield f(x, 0.1 + i / 20)
-
-
 @case(programs=1)
 def zero_dim_tensors(compile, x):
     f = compile(lambda x, k: x * k)
@@ -452,52 +387,9 @@ def zero_dim_tensors(compile, x):
         yield f(x, fb.tensor(0.3 + i))
 
 
-@case(programs=3)
-def batch_sizes_with_dynamic(compile, x):
-    f = compile(lambda a: (a * 2).sum(0) / a.shape[0], dynamic=True)
-    for n in (1, 2, 3, 4, 5, 7, 8):
-        yield f(fb.arange(3.0 * n).view(n, 3))
-
-
-@case(programs=3)
-def batch_sizes_of_a_network_with_dynamic(compile, x):
-    m = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 2))
-    f = compile(m, dynamic=True)
-    for n in (2, 3, 4, 5, 7, 8):
-        y = f(fb.arange(3.0 * n).view(n, 3) / n)
-        y.pow(2).mean().backward()
-        yield y, m[0].weight.grad
-
-
-@case(programs=3)
-def batch_sizes_of_a_training_step_with_dynamic(compile, x):
-    m = nn.Linear(3, 1)
-    opt = fb.optim.SGD(m.parameters(), lr=0.01, momentum=0.9)
-
-    @compile(dynamic=True)
-    def step(a):
-        opt.zero_grad()
-        loss = m(a).pow(2).mean()
-        loss.backward()
-        opt.step()
-        return loss
-
-    for n in (2, 3, 4, 5, 7):
-        yield step(fb.arange(3.0 * n).view(n, 3) / n), m.weight
-
-
 @case.test
 def test_programs(case: Case) -> None:
     case.check()
-
-
-def test_mark_dynamic() -> None:
-    f = fb.compile(lambda a: (a * 2).sum(0) / a.shape[0])
-    for n in (2, 3, 4, 5, 7, 8):
-        a = fb.arange(3.0 * n).view(n, 3)
-        fb._dynamo.mark_dynamic(a, 0)
-        np.testing.assert_allclose(f(a).tolist(), ((a * 2).sum(0) / n).tolist(), rtol=1e-6)
-    assert len(fb.compile.explain(f)) <= 3
 
 
 # -------------------------------------------------------------------------------------------- the caches

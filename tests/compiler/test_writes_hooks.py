@@ -74,7 +74,7 @@ def pre_hook_writes_the_module(compile, x):
         yield f(x), m.n, m.kind_seen
 
 
-@case
+@case(may_fall_back="a hook is removed")
 def hook_that_removes_itself(compile, x):
     m, handles = nn.Tanh(), []
 
@@ -143,7 +143,7 @@ def state_dict_loaded_inside(compile, x):
     yield f(x), m.weight
 
 
-@case
+@case(may_fall_back="a module is copied")
 def deep_copy_inside(compile, x):
     m, snapshots = nn.Linear(3, 2), []
 

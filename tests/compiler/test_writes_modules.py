@@ -219,7 +219,7 @@ def training_flag_written_inside(compile, x):
     yield f(x), m.training, m[0].training
 
 
-@case
+@case(may_fall_back="parameters and modules are registered inside")
 def module_made_at_the_first_call(compile, x):
     class Lazy(nn.Module):
         def __init__(self):
@@ -248,7 +248,7 @@ def lazy_linear(compile, x):
     yield f(x), m[0].in_features
 
 
-@case
+@case(may_fall_back="parameters and modules are registered inside")
 def parameters_and_buffers_registered_inside(compile, x):
     class Net(nn.Module):
         def forward(self, x):
@@ -265,7 +265,7 @@ def parameters_and_buffers_registered_inside(compile, x):
     yield m.scale.grad, m.seen, m.state_dict()
 
 
-@case
+@case(may_fall_back="parameters and modules are registered inside")
 def submodule_appended_inside(compile, x):
     m = nn.Sequential(nn.Identity())
 
@@ -352,7 +352,7 @@ def buffer_set_to_none_inside(compile, x):
     yield f(x), m.start
 
 
-@case
+@case(may_fall_back="a parameter gets other memory")
 def parameter_data_rebound(compile, x):
     w = nn.Parameter(fb.ones(3))
 
@@ -400,7 +400,7 @@ def parameter_copied_under_no_grad(compile, x):
     yield f(x), a.weight
 
 
-@case
+@case(may_fall_back="parameters and modules are registered inside")
 def parameter_replaced_inside(compile, x):
     m = nn.Linear(3, 2, bias=False)
 

@@ -468,6 +468,12 @@ class Capture:
             (s, i) for i, s in enumerate(self.stand_ins) if self.place.get(id(s)) == i
         ]
         candidates += [(t, None) for t in sources]
+        known = {id(t) for t, _ in candidates}
+        for node in _graph([t._tape_edge()[0] for t in self.live]):
+            leaf = node.variable if type(node) is AccumulateGrad else None
+            if leaf is not None and id(leaf) not in known:  # its memory was read through another tensor (`p.data`)
+                known.add(id(leaf))
+                candidates.append((leaf, None))
         wanted = []
         for tensor, argument in candidates:
             edge = tensor._tape_edge()

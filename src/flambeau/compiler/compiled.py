@@ -104,8 +104,8 @@ class Compiled:
                     return quick.program(args, args)
         if grad_state.trace is not None or grad_state.transforms:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
-        if grad_state.uncompiled:
-            return self.function(*args, **kwargs)
+        if grad_state.uncompiled or grad_state.modes or grad_state.dispatch_modes:
+            return self.function(*args, **kwargs)  # modes see what runs, and a program holds no Python
         if stance.value != "default":
             return self._by_stance(args, kwargs)
         return self._call(args, kwargs)
@@ -380,7 +380,8 @@ class _Quick:
             or state.grad is not self.grad
             or state.uncompiled
             or stance.value != "default"
-            or state.autocast is not self.autocast
+            or (state.around and (state.modes or state.dispatch_modes))
+            or state._autocast is not self.autocast
             or dtypes._default is not self.default
         ):
             return False

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
+from ..core.tracing import Untraceable
 from .guards.places import MISSING, Item, Place
 from .guards.reads import Reads
 
@@ -27,6 +28,31 @@ class Deferred:
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
         self.function, self.args, self.kwargs = function, args, kwargs
+
+
+class Later:
+    """What a call gives once the deferred calls before it are made. It can be returned, kept, and taken apart by items."""
+
+    __slots__ = ("args", "function")
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]):
+        self.function, self.args = function, args
+
+    def __getitem__(self, key: Any) -> Later:
+        return Later(operator.getitem, (self, key))
+
+    def __getattr__(self, name: str) -> Any:
+        raise Untraceable(
+            "it computes with what a scheduler's step changes, after that step, which is made after the run"
+        )
+
+    __iter__ = __len__ = __bool__ = __float__ = __int__ = __index__ = __eq__ = __lt__ = __gt__ = __add__ = __radd__ = (
+        __mul__
+    ) = (  # type: ignore[assignment]
+        lambda self, *rest: self.__getattr__("")
+    )
+    __rmul__ = __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __format__ = __str__ = __repr__ = __iter__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
 
 class Writes:

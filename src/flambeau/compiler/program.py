@@ -389,10 +389,9 @@ class TracedProgram:
         if self.single is not None and not self.effects:
             return made[self.single]
         built = Built(made, numbers, call)
-        result = self.result.make(built)
         for effect in self.effects:
             _apply(effect, built)
-        return result
+        return self.result.make(built)
 
     def _first(self, inputs: list[Any]) -> Any:
         """The first run, which compiles. If it fails, what the trace has begun is taken back."""

@@ -17,7 +17,7 @@ from ..core.tape import _count
 from ..core.tracing import Demand, HostValue, Refusal, Untraceable
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
-from .effects import Writes
+from .effects import Later, Writes
 from .guards.places import Attribute, Item
 from .guards.reads import Reads
 from .guards.shadow import Watcher
@@ -183,9 +183,11 @@ class Recorder:
 
     def keep_memory(self, tensor: Any) -> None:
         """Note that a tensor is about to look into another storage."""
-        if id(tensor) in self.stand_ins:
-            raise Untraceable("it gives an argument other memory (`x.data = ...`): write into it with copy_ instead")
-        self.undo.append(functools.partial(_look_into, tensor, tensor._storage, tensor._view))
+        if id(tensor) in self.stand_ins or not self.watcher.is_traced(tensor):
+            raise Untraceable(
+                "it gives a tensor other memory (`x.data = ...`), while others may look into the old: write into it with "
+                "`x.data.copy_(...)` instead"
+            )
 
     # --- Python's own objects -------------------------------------------------------------------------------------
 
@@ -232,6 +234,10 @@ class Recorder:
     def defer(self, function: Callable[..., Any], args: Any, kwargs: Any, touched: list[Any]) -> None:
         """Have a call made after each run, instead of now. The objects `touched` are not to be looked at until then."""
         self.writes.defer(function, args, kwargs, touched)
+
+    def later(self, thing: Any, function: Callable[..., Any]) -> Any:
+        """What `function(thing)` gives after the deferred calls, if these change the thing; else None."""
+        return Later(function, (thing,)) if id(thing) in self.writes.away else None
 
     def number_input(self, number: HostNumber) -> Any:
         """A traced value that is this Python number at each call."""
@@ -312,8 +318,3 @@ class NumberValue:
 def _as_python_number(value: Any) -> Any:
     """A traced value that promotes as a Python number does."""
     return _convert_element_type(value, weak_type=True)
-
-
-def _look_into(tensor: Any, storage: Any, view: Any) -> None:
-    tensor._storage, tensor._view = storage, view
-    tensor._cache, tensor._cache_version = None, -1

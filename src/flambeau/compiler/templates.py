@@ -13,6 +13,7 @@ from ..core import devices, dtypes, formats
 from ..core.host_numbers import HostNumber
 from ..core.tensor import Tensor
 from ..core.tracing import Untraceable
+from .effects import Later
 from .guards.symbols import ATTRIBUTE
 from .guards.values import PLAIN
 
@@ -86,6 +87,18 @@ class OfArgument(Template):
         for step in steps:
             value = getattr(value, next(steps)) if step is ATTRIBUTE else value[step]
         return value
+
+
+class OfLater(Template):
+    """What a call gives when the results are put together."""
+
+    __slots__ = ("args", "function")
+
+    def __init__(self, function: Any, args: list[Template]):
+        self.function, self.args = function, args
+
+    def make(self, built: Built) -> Any:
+        return self.function(*[arg.make(built) for arg in self.args])
 
 
 class OfFunction(Template):
@@ -220,6 +233,8 @@ class Describer:
             number = self.recipe(value)
             self.recipes.add(number)
             return OfRecipe(number)
+        if isinstance(value, Later):
+            return OfLater(value.function, [self.describe(arg) for arg in value.args])
         if isinstance(value, HostNumber):
             return OfNumber(self.number(value.expression))
         kind = type(value)

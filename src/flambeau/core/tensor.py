@@ -316,7 +316,7 @@ class Tensor:
 
     def _repoint(self, other: Tensor) -> None:
         structure.version += 1
-        if grad_state.trace is not None:
+        if grad_state.trace is not None and (self._storage is not other._storage or self._view != other._view):
             grad_state.trace.keep_memory(self)
         self._storage = other._storage
         self._view = other._view

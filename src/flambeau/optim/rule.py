@@ -213,7 +213,7 @@ class RuleOptimizer(Optimizer):
         if trace is not None:
             # and it holds while they ask for the same program, and parameters and state are these
             def depends() -> Any:
-                _, asked, values = self._prepare(index, own_group)
+                _, asked, values = self._prepare(index, _plain_group(own_group))
                 which = [id(v) for v in values if isinstance(v, Tensor)] if isinstance(values, list) else None
                 return asked, which, id(self.state), len(self.state), len(own_group["params"])
 

@@ -117,7 +117,8 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
             watcher.read(Attribute(owner, name))
         return PENDING  # __getattr__, or an error
     if isinstance(raw, FunctionType):
-        watcher.read(Attribute(owner, name))
+        if id(owner) not in watcher.writes.away:  # its methods look for themselves
+            watcher.read(Attribute(owner, name))
         return MethodType(raw, owner)
     if isinstance(raw, (MemberDescriptorType, GetSetDescriptorType)):
         return or_unknown(watcher.read(Attribute(owner, name)))

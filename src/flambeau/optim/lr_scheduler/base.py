@@ -165,6 +165,9 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[Rate]:
         """The rates of the groups as this schedule last set them."""
+        trace = recorder()
+        if trace is not None and (rates := trace.later(self, type(self).get_last_lr)) is not None:
+            return rates
         return [_copied(lr) for lr in self._last_lr]
 
     def get_lr(self) -> list[Rate]:
