@@ -462,7 +462,7 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Rem
     """Call `hook(grad)` when this tensor's gradient is known; what it returns, if anything, takes its place."""
     edge = self._tape_edge()
     if edge is None:
-        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
     return _hooks_of(edge[0], edge[1]).add(hook)
 
 
@@ -476,10 +476,10 @@ def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], N
     """Call `hook(tensor)` each time after this leaf's `.grad` has been added to."""
     edge = self._tape_edge()
     if edge is None:
-        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
     if type(edge[0]) is not AccumulateGrad:
         raise RuntimeError(
-            "post accumulate grad hooks cannot be registered on non-leaf tensors; use register_hook there"
+            "post accumulate grad hooks cannot be registered on non-leaf tensors, where register_hook serves"
         )
     if edge[0].done_hooks is None:
         edge[0].done_hooks = Hooks()

@@ -201,7 +201,7 @@ def embedding_bag(
             )
     elif input.ndim == 1:
         if offsets is None:
-            raise ValueError("offsets has to be a 1D Tensor but got None")
+            raise ValueError("offsets has to be a 1D Tensor but got None for a 1D input")
         if offsets.ndim != 1:
             raise ValueError("offsets has to be a 1D Tensor")
     else:
