@@ -64,9 +64,6 @@ SAME = {
         t.nn.functional.fractional_max_pool3d(t.ones(0, 2, 5, 5, 5), 2, output_size=2),
         t.nn.functional.fractional_max_pool2d(t.ones(0, 2, 5, 5), 2, output_size=2),
     ],
-    "a margin loss of no samples": lambda t: t.nn.functional.multi_margin_loss(
-        t.ones(0, 3), t.tensor([], dtype=t.int64)
-    ),
 }
 
 

@@ -23,6 +23,7 @@ from .layer_support import (
 from .normalization import vector_norm
 
 _FUNCTIONAL = ("nn.functional",)
+_NO_CLASSES = "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
 
 
 def _positive_part(x: jax.Array) -> jax.Array:
@@ -199,9 +200,7 @@ def multilabel_margin_loss(
     A row of `target` lists classes up to the first -1.
     """
     if input.ndim > 2 or 0 in input.shape[-1:]:
-        raise RuntimeError(
-            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
-        )
+        raise RuntimeError(_NO_CLASSES + str(list(input.shape)))
     if target.shape != input.shape:
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
     if type_name(target) != "Long":
@@ -237,9 +236,7 @@ def multi_margin_loss(
     if type_name(target) != "Long":
         raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
     if input.ndim > 2 or 0 in input.shape[-1:]:
-        raise RuntimeError(
-            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
-        )
+        raise RuntimeError(_NO_CLASSES + str(list(input.shape)))
     x = input.reshape(-1, input.shape[-1]) if input.ndim else input.reshape(1, 1)
     y = target.reshape(-1)
     if weight is not None and weight.shape[0] != x.shape[1]:
