@@ -229,7 +229,10 @@ class Drawer:
         if kind == "as_strided_":
             return kind, self.strided(x)
         if kind == "resize_":  # what it grows by would hold anything
-            return kind, r.choice([s for s in ((2,), (2, 2), (x.numel(),), (1, x.numel())) if np.prod(s) <= x.numel()])
+            room = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
+            return kind, r.choice(
+                [s for s in ((2,), (2, 2), (x.numel(),), (1, x.numel()), ()) if np.prod(s) <= room] or [(0,)]
+            )
         return kind, () if kind in ("t_", "detach_") else (d, e)
 
     def other(self, x: Any, slots: Slots) -> Any:

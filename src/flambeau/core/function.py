@@ -181,8 +181,9 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style "
-            "autograd function with static forward method. (Example: https://pytorch.org/docs/stable/"
+            "Legacy autograd function with non-static forward "
+            "method is deprecated. Please use new-style autograd "
+            "function with static forward method. (Example: https://pytorch.org/docs/stable/"
             "autograd.html#torch.autograd.Function) "
             f"Call {type(self).__name__}.apply(...)"
         )

@@ -478,6 +478,8 @@ Tensor.set_ = _set  # type: ignore[attr-defined]
 
 def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Another shape over the same storage, which grows (with zeros) if it must."""
+    if not sizes:
+        raise TypeError('resize_() missing 1 required positional arguments: "size"')
     shape = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes)
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
