@@ -97,6 +97,14 @@ ROWS = {
     "feature_dropout_": "t.feature_dropout_(f(2, 3, 4) * 1, 0.5, False)",
     "gcd_": "t.gcd_(i([12, 18]), i([8, 27]))",
     "index_put_": "t.index_put_(f(4, 3) * 1, [i([0, 2])], f(2, 3))",
+    "unsafe_split_with_sizes": "t.unsafe_split_with_sizes(f(4, 2), [1, 3])",
+    "special.gammainc": "t.special.gammainc(f(3).exp(), f(3).exp())",
+    "special.gammaincc": "t.special.gammaincc(f(3).exp(), f(3).exp())",
+    "max_pool1d": "t.max_pool1d(f(1, 2, 6), 2)",
+    "max_pool2d": "t.max_pool2d(f(1, 2, 6, 4), 2)",
+    "max_pool3d": "t.max_pool3d(f(1, 2, 4, 4, 4), 2)",
+    "rrelu": "t.rrelu(f(2, 3))",
+    "slogdet": "t.slogdet(f(3, 3))",
     "lcm_": "t.lcm_(i([12, 18]), i([8, 27]))",
     "ldexp_": "t.ldexp_(f(3) * 1, i([1, 2, 3]))",
     "relu_": "t.relu_(f(2, 3) * 1)",
@@ -114,7 +122,7 @@ ROWS = {
 NO_OPERATORS = {  # public beside the operators, and tested elsewhere
     "linalg.LinAlgError", "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
     "set_rng_state", "random.Generator", "random.default_generator", "random.manual_seed", "random.seed",
-    "random.initial_seed", "random.get_rng_state", "random.set_rng_state", "random.fork_rng",
+    "_assert", "_assert_async", "from_file", "random.initial_seed", "random.get_rng_state", "random.set_rng_state", "random.fork_rng",
 }  # fmt: skip
 
 

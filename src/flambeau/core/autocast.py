@@ -41,7 +41,7 @@ _TABLES = {
             adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d binary_cross_entropy cholesky cholesky_ex
             cholesky_inverse cholesky_solve cond eig eigh eigvals eigvalsh fft fft2 fftn fractional_max_pool2d
             fractional_max_pool3d hfft householder_product huber_loss ifft ifft2 ifftn ihfft inv inv_ex inverse irfft
-            irfft2 irfftn lstsq lu lu_factor lu_solve matrix_rank max_pool3d max_unpool1d max_unpool2d max_unpool3d
+            irfft2 irfftn lstsq lu lu_factor lu_factor_ex lu_solve matrix_rank max_pool3d max_unpool1d max_unpool2d max_unpool3d
             nanquantile pinv pinverse polar qr quantile reflect_pad replicate_pad rfft rfft2 rfftn solve solve_ex svd
             svdvals tensorinv tensorsolve trace triangular_solve view_as_complex
             """

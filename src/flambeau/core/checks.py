@@ -30,6 +30,8 @@ def on_host(tensor: Any) -> np.ndarray | None:
     if not isinstance(tensor, Tensor):
         return None  # the operator itself refuses it
     array = tensor._array
+    if isinstance(array, np.ndarray):  # in a forked process
+        return array
     if isinstance(array, jax.core.Tracer) or array.is_deleted():
         return None
     device = next(iter(array.devices()))

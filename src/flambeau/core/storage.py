@@ -80,7 +80,9 @@ class Kept:
         if state.trace is not None:
             raise RuntimeError("a tensor cannot be pickled inside a compiled function, which has no values yet")
         value = self.storage.value
-        return _unpickled, (np.array(value), str(devices.from_jax(next(iter(value.devices())))))
+        # in a forked process the values are NumPy's
+        where = devices.CPU if isinstance(value, np.ndarray) else devices.from_jax(next(iter(value.devices())))
+        return _unpickled, (np.array(value), str(where))
 
 
 def _unpickled(values: np.ndarray, where: str) -> Kept:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.checks import demand, refuse_outside
 from ..core.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, from_numpy, get_default_dtype
+from ..core.grad_mode import state as grad_state
 from ..core.tensor import Tensor
 from ..core.tracing import Untraceable
 from .layer_support import normalized_dim, on_host, type_name, wide
@@ -74,7 +75,8 @@ def need_elements(name: str, x: jax.Array, axes: tuple[int, ...]) -> None:
 def host_values(x: Tensor, name: str) -> np.ndarray:
     """The values, for an operator whose result's size depends on them; RuntimeError inside a compiled function."""
     if isinstance(x._array, jax.core.Tracer):
-        raise Untraceable(
+        error = RuntimeError if grad_state.trace is None else Untraceable
+        raise error(
             f"{name}: the size of the result depends on the data, which is not known inside a compiled function. "
             f"Call {name} outside of it."
         )

@@ -13,6 +13,7 @@ from ..core.dtypes import bool as bool_
 from ..core.dtypes import promote, uint8
 from ..core.geometry import Geometry, contiguous_strides
 from ..core.grad_mode import is_grad_enabled
+from ..core.grad_mode import state as grad_state
 from ..core.operator import (
     Array,
     _attach,
@@ -38,7 +39,8 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
     """The values as NumPy has them, for results whose shape depends on them. RuntimeError while being compiled."""
     array = tensor._array
     if isinstance(array, jax.core.Tracer):
-        raise Untraceable(
+        error = RuntimeError if grad_state.trace is None else Untraceable
+        raise error(
             f"{name}: the shape of the result depends on the values of a tensor, which are not known while a "
             "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or "
             "call this outside of it."

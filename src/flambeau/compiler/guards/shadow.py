@@ -195,6 +195,7 @@ class Watcher:
         self.shadows: dict[FrameType, Shadow] = {}
         self.fresh: dict[int, Any] = {}  # objects that the function made, by id
         self.loose: dict[str, None] = {}  # names that were read from values that are not known
+        self.aside: set[FrameType] = set()  # finalizers, which run wherever an object happens to go, and what they call
         self.loose_contents = False  # whether something that is not known was taken apart
         self.lexical: dict[CodeType, Shadow] = {}  # code of inner functions -> the function in which it stands
         self.refused: Untraceable | None = None
@@ -238,12 +239,17 @@ class Watcher:
 
     def start(self) -> None:
         self._previous = sys.gettrace()
+        self._collects = gc.isenabled()
+        gc.disable()  # whoever asked to be called by the collector is no part of the function
         sys.settrace(self._call)
 
     def stop(self) -> None:
         sys.settrace(self._previous)
+        if self._collects:
+            gc.enable()
         self.shadows.clear()
         self.lexical.clear()
+        self.aside.clear()
 
     def look_for_loose(self) -> None:
         """What was read from values that could not be followed is read from all that could be these values."""
@@ -270,6 +276,9 @@ class Watcher:
 
     def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
         code = frame.f_code
+        if code.co_name == "__del__" or (self.aside and frame.f_back in self.aside):
+            self.aside.add(frame)
+            return None
         if code.co_name == "__init__" and code.co_argcount:
             self.made(frame.f_locals.get(code.co_varnames[0]))
         kind = kind_of_code(code, frame.f_globals)
