@@ -38,6 +38,7 @@ class Case(NamedTuple):
 # Kinds of errors that flambeau does not have, by how torch's text can be told.
 NUMBER = re.compile(
     r"argument '\w+' \(position \d\) must be Tensor, not (int|float)|descriptor '__\w+__' for|"
+    r"'int' object has no attribute 'reciprocal'|"
     r"received an invalid combination of arguments - got \((int|Tensor), (int|Tensor)\)"
 )  # docs/differences.md: Python numbers are taken in places where torch takes only tensors
 OVERLOADS = (
@@ -129,7 +130,11 @@ def exception_for(case: Case) -> tuple[str, str] | None:
 def difference(case: Case) -> str | None:
     """What is wrong, in words; None where nothing is, or where it is meant."""
     theirs, mine = case.theirs.error, case.ours.error
-    if theirs is None or case.has_out or (isinstance(theirs, TypeError) and NUMBER.search(str(theirs))):
+    if (
+        theirs is None
+        or case.has_out
+        or (isinstance(theirs, (TypeError, AttributeError)) and NUMBER.search(str(theirs)))
+    ):
         return None  # has_out: docs/differences.md, `out=` may have any dtype to which the result can be cast
     exception = exception_for(case)
     if mine is None:

@@ -117,7 +117,7 @@ class Capture:
             stood = iter(self._stand_in(arrays, bound))
             grad_state.trace = self.recorder
             self.tracer: Any = jax.numpy.zeros(())  # by which the values of this trace are known
-            self.recorder.level = self.tracer._trace
+            self.recorder.level = self.tracer._trace  # type: ignore[attr-defined]
             full = [
                 next(stood) if isinstance(leaf, Tensor) else self._leaf_value(i, leaf) for i, leaf in enumerate(leaves)
             ]
@@ -362,13 +362,14 @@ class Capture:
 
     def _check_numbers(self) -> None:
         """Numbers that the function reads and replaces (counters, averages) are inputs of the program."""
-        recorder, found = self.recorder, {}
+        recorder = self.recorder
+        found: dict[Any, Place] = {}
         reads, writes = recorder.reads, recorder.writes
         replaced = {key: place.get() for key, (place, _) in writes.places.items()}
         for entry in writes.log:
             if isinstance(entry, Mutation) and isinstance(entry.container, dict) and len(entry.args) == 2:
-                place = Item(entry.container, entry.args[0])
-                replaced[place.key] = place.get()
+                item = Item(entry.container, entry.args[0])
+                replaced[item.key] = item.get()
         for key, after in replaced.items():
             if key in reads.places:
                 place, before = reads.places[key]

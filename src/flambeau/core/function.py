@@ -50,7 +50,7 @@ class FunctionCtx:
     """What a `Function`'s forward leaves for its backward."""
 
     def __init__(self) -> None:
-        self._saved: tuple[Any, ...] | None = ()
+        self._saved: Sequence[Any] | None = ()
         self._dirty: tuple[Any, ...] = ()
         self._constant: tuple[Any, ...] = ()
         self._materialize = True

@@ -52,7 +52,7 @@ _IMPURE = {
     "exec": "runs a text",
     "eval": "runs a text",
 }
-_VALUES = (
+_VALUES: tuple[Any, ...] = (
     str, bytes, bytearray, int, float, complex, tuple, frozenset, range, slice, type(None), type, np.generic, np.dtype, np.ufunc,
     types.MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), types.GeneratorType, types.CodeType,
     types.CellType, property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
@@ -177,7 +177,7 @@ def _builtin(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]
         ):
             args, owner = [owner, *args], None
     if isinstance(owner, super):
-        owner = owner.__self__
+        owner = owner.__self__  # type: ignore[attr-defined]
     if owner is None or isinstance(owner, types.ModuleType):
         _module_function(shadow, function, name, args, kwargs)
     elif isinstance(owner, (list, dict, set, deque, np.ndarray)):
@@ -197,9 +197,8 @@ def _builtin(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]
 def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
 
     watcher = shadow.watcher
-    module = getattr(function, "__module__", None) or getattr(
-        getattr(function, "__objclass__", None), "__module__", "builtins"
-    )
+    home = getattr(function, "__objclass__", None)
+    module = str(getattr(function, "__module__", None) or getattr(home, "__module__", "builtins"))
     if module == "builtins" and name in _IMPURE:
         watcher.refuse(f"it {_IMPURE[name]} ({name}): do that outside, or leave it as it is")
     if (module == "builtins" and name not in _PURE and not name.startswith("__")) or (

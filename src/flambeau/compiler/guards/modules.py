@@ -37,7 +37,7 @@ def fingerprint(thing: Any, ignored: Ignored = frozenset()) -> Any:
         return thing.fingerprint(ignored)
     own, buffers = thing.__dict__, thing._buffers
     seen: list[Any] = [type(thing)]
-    names = own if _has_layer_code(type(thing)) else _STATE_NAMES
+    names = own if _has_layer_code(type(thing)) else _STATE_NAMES  # type: ignore[arg-type]
     for name in names:
         value = own.get(name)
         if name != "_compiled_call_impl" and not (ignored and (id(own), name) in ignored):
@@ -49,7 +49,7 @@ def fingerprint(thing: Any, ignored: Ignored = frozenset()) -> Any:
 
 
 @functools.cache
-def _has_layer_code(cls: type) -> bool:
+def _has_layer_code(cls: Any) -> bool:
     """Whether code of ours reads the attributes of such modules. What the user's code reads is followed as it runs."""
     ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in _OWN]
     return any(issubclass(base, Module) and base not in (Module, Sequential, ModuleList, ModuleDict) for base in ours)
