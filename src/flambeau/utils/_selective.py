@@ -20,12 +20,7 @@ class CheckpointPolicy(enum.Enum):
 
     __module__ = "flambeau.utils.checkpoint"
 
-    MUST_SAVE = 0
-    PREFER_SAVE = 1
-    MUST_RECOMPUTE = 2
-    PREFER_RECOMPUTE = 3
-    MUST_CPU_OFFLOAD = 4
-    PREFER_CPU_OFFLOAD = 5
+    MUST_SAVE, PREFER_SAVE, MUST_RECOMPUTE, PREFER_RECOMPUTE, MUST_CPU_OFFLOAD, PREFER_CPU_OFFLOAD = range(6)
 
 
 _KEPT = (
@@ -81,7 +76,7 @@ def create_selective_checkpoint_contexts(
     if isinstance(policy_fn_or_list, list):
         for op in policy_fn_or_list:
             if not isinstance(op, OpOverload):
-                text = f"Expected op in `op_list` to be an OpOverload but got: {op} of type {type(op)}. "
+                text = f"Expected op in `op_list` to be {'an OpOverload'} but got: {op} of type {type(op)}. "
                 if isinstance(op, OpOverloadPacket):
                     text += (
                         "Please update the OpOverloadPacket to a specific OpOverload.For example, if you have "
@@ -95,5 +90,5 @@ def create_selective_checkpoint_contexts(
     elif callable(policy_fn_or_list):
         policy = policy_fn_or_list
     else:
-        raise TypeError("policy_fn_or_list must be either a function or a list of ops.")
+        raise TypeError(f"policy_fn_or_list must be either {'a function'} or a list of ops.")
     return Selection(policy, False), Selection(policy, True)
