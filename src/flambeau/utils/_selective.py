@@ -76,7 +76,8 @@ def create_selective_checkpoint_contexts(
     if isinstance(policy_fn_or_list, list):
         for op in policy_fn_or_list:
             if not isinstance(op, OpOverload):
-                text = f"Expected op in `op_list` to be {'an OpOverload'} but got: {op} of type {type(op)}. "
+                got = f"but got: {op} of type {type(op)}. "
+                text = f"Expected op in `op_list` to be an {OpOverload.__name__} {got}"
                 if isinstance(op, OpOverloadPacket):
                     text += (
                         "Please update the OpOverloadPacket to a specific OpOverload.For example, if you have "
