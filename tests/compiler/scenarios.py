@@ -132,6 +132,7 @@ class Case:
 
     script: Script
     may_fall_back: str = ""
+    wrong: str = ""  # why it is known not to hold yet
     programs: int | None = None
 
     def __str__(self) -> str:
@@ -180,4 +181,5 @@ class Table(list[Case]):
     def test(self) -> Any:
         """`parametrize` over the cases; ids are the scripts' names."""
         assert len({str(c) for c in self}) == len(self), "two scripts have one name"
-        return pytest.mark.parametrize("case", self, ids=str)
+        rows = [pytest.param(c, marks=pytest.mark.xfail(reason=c.wrong)) if c.wrong else c for c in self]
+        return pytest.mark.parametrize("case", rows, ids=str)

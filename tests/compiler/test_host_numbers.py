@@ -153,6 +153,16 @@ def _boxed(x, n, k):
     return x * box.n
 
 
+# what looks at the number itself in a way that no program can follow
+BY_FALLING_BACK = {
+    "power", "where and masked_fill", "json and pickle", "an error of arithmetic", "classes", "other numbers", "enums",
+}  # fmt: skip
+
+
+def reason(name: str) -> str:
+    return "somebody looks at the number itself" if name in BY_FALLING_BACK else ""
+
+
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_as_an_argument(name: str) -> None:
     expression = EXPRESSIONS[name]
@@ -162,7 +172,7 @@ def test_as_an_argument(name: str) -> None:
         for n in (1, 2, 3, 4):
             yield attempt(f, x, n, n / 2)
 
-    Case(script).check()
+    Case(script, reason(name)).check()
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
@@ -181,4 +191,4 @@ def test_as_a_counter(name: str) -> None:
         for _ in range(4):
             yield attempt(f, x), box.n, box.k
 
-    Case(script).check()
+    Case(script, reason(name)).check()

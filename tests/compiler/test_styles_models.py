@@ -133,7 +133,7 @@ def several_critic_steps_per_generator_step(compile, x):
     yield f(x), weights(maker, critic)
 
 
-@case
+@case(may_fall_back="parameters get other memory")
 def exponential_average_class_with_a_shadow(compile, x):
     class EMA:
         def __init__(self, model, decay):

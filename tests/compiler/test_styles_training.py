@@ -290,7 +290,7 @@ def dictionary_of_optimizers(compile, x):
 # ------------------------------------------------------------------------------------------ own optimizers
 
 
-@case
+@case(may_fall_back="parameters get other memory")
 def sharpness_aware_minimization(compile, x):
     class SAM(fb.optim.Optimizer):
         def __init__(self, params, base, rho, **options):

@@ -31,7 +31,7 @@ class Training:
         return groups, list(self.model.parameters())
 
 
-@case
+@case(may_fall_back="an optimizer is made inside")
 def optimizer_made_at_the_first_call(compile, x):
     model, state = nn.Linear(3, 1), types.SimpleNamespace(opt=None)
 
@@ -358,7 +358,7 @@ def group_added_inside(compile, x):
         yield f(x), t.look(), list(head.parameters())
 
 
-@case
+@case(wrong="a tensor that is read from a dict after another of its entries was set")
 def custom_optimizer_that_counts(compile, x):
     class Decayed(fb.optim.Optimizer):
         def __init__(self, params, lr):

@@ -140,8 +140,8 @@ class Capture:
                                                   for i, dense in self.inputs])  # fmt: skip
         except BaseException as error:
             self._end(previous, before)
-            inputs.restore()
             self.recorder.give_up()
+            inputs.restore()
             self._let_go()
             if watcher.refused is not None and isinstance(error, (Refused, Exception)):
                 error = watcher.refused.with_traceback(error.__traceback__)
@@ -250,6 +250,8 @@ class Capture:
                 if tensor.requires_grad:
                     made.requires_grad_()
             self.stand_ins.append(made)
+            if tensor.__dict__:
+                made.__dict__.update(tensor.__dict__)
             self.recorder.stand_ins[id(made)] = made
             if not tensor.is_contiguous() and made._view is None:
                 self.recorder.strided[id(made)] = made
@@ -412,6 +414,8 @@ class Capture:
         if id(tensor) in self.place:
             return Recipe(ARGUMENT, self.place[id(tensor)])
         storage, view = tensor._storage, tensor._view
+        if tensor.__dict__ and isinstance(storage.value, jax.core.Tracer):
+            raise Untraceable(f"it gives out a tensor with attributes of its own ({next(iter(tensor.__dict__))!r})")
         edge: Any = tensor._tape_edge()
         is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
         computed = edge is not None and not is_leaf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
@@ -27,7 +28,7 @@ from .guards.modules import is_library_module
 from .guards.reads import source_key
 from .guards.values import PLAIN, is_number
 from .inputs import Inputs
-from .program import TracedProgram
+from .program import TracedProgram, Unevaluable
 from .stance import stance
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
@@ -101,7 +102,10 @@ class Compiled:
         if quick is not None and not kwargs:
             with self.lock:
                 if quick.fits(args):
-                    return quick.program(args, args)
+                    try:
+                        return quick.program(args, args)
+                    except Unevaluable:
+                        return self._uncompiled(args, kwargs)
         if grad_state.trace is not None or grad_state.transforms:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
         if grad_state.uncompiled or grad_state.modes or grad_state.dispatch_modes:
@@ -136,7 +140,9 @@ class Compiled:
         with self.lock:
             if program.broken_by(tensors, leaves) is None:  # another thread may have called it meanwhile
                 self._quick = _Quick.of(program, args, key) if not kwargs else None
-                return program(tensors, leaves, call)
+                with contextlib.suppress(Unevaluable):
+                    return program(tensors, leaves, call)
+                again = True
         if again:
             return self._uncompiled(args, kwargs)
         return self._call(args, kwargs, again=True)
@@ -168,6 +174,9 @@ class Compiled:
                 parts.append(
                     (leaf.shape, leaf._np_dtype, leaf._tape_edge() is not None, type(leaf), leaf.is_contiguous())
                 )
+                if leaf.__dict__:
+                    own = tuple((name, _static(value), type(value)) for name, value in leaf.__dict__.items())
+                    parts[-1] = (*parts[-1], own)
             elif i in numeric and is_number(leaf):
                 parts.append((NUMBER, type(leaf)))
             else:
@@ -367,7 +376,7 @@ class _Quick:
     @classmethod
     def of(cls, program: TracedProgram, args: Any, key: Any) -> _Quick | None:
         plain = all(type(a) is Tensor and a._view is None and a._edge is None and a._base is None for a in args)
-        if not plain or len({a._storage for a in args}) < len(args):
+        if not plain or program.looks_at_attributes or len({a._storage for a in args}) < len(args):
             return None
         return cls(program, [(a._storage.shape, a._storage.dtype) for a in args], *key[2:])
 
@@ -453,7 +462,10 @@ def _sharing(tensors: list[Tensor]) -> Any:
 def _shown(part: Any) -> str:
     if len(part) == 5:
         return f"tensor {list(part[0])} {part[1]}{' requiring grad' if part[2] else ''}"
-    return repr(part[0])
+    try:
+        return repr(part[0])
+    except Exception:
+        return f"a {part[1].__name__}"
 
 
 def compile(
@@ -468,10 +480,11 @@ def compile(
 ) -> Any:
     """A function, or a module, that runs as one XLA program for each signature.
 
-    Whatever it reads and writes (parameters, buffers, gradients, optimizer state, random numbers) is found while it is
-    traced and left as eager code would leave it. Python side effects happen only while tracing. CompileError says where
-    values are needed that only the running program has; with `fullgraph=False` such a call runs eagerly, with a warning.
-    `dynamic`, `backend`, `mode` and `options` are accepted and mean nothing here.
+    Whatever it reads and writes (parameters, buffers, gradients, optimizer state, random numbers, Python's own objects) is
+    found while it is traced, looked at before each call and left as the uncompiled function would leave it. What needs values
+    that only the running program has, or does what a program cannot repeat, runs uncompiled with one warning that names the
+    line; with `fullgraph=True` it raises CompileError. `dynamic`, `backend`, `mode` and `options` are accepted and mean
+    nothing here.
     """
     if model is None:
         return lambda function: compile(function, fullgraph=fullgraph, disable=disable)

@@ -72,7 +72,7 @@ class Writes:
         """Note that a place is about to be written."""
         key = place.key
         if key not in self.places:
-            self.places[key] = place, place.get()
+            self.places[key] = place, place.own()
             self.log.append(place)
             if key in self.reads.places or key in self.reads.numbers:
                 self.read_first[key] = None

@@ -38,6 +38,10 @@ _CPU_OPTIONS = {
 _new = object.__new__
 
 
+class Unevaluable(Exception):
+    """Python's numbers can't be computed at this call (a division by zero): nothing has been changed yet."""
+
+
 class GradOf:
     """The gradient of a tensor, whichever tensor it is at the time of the call."""
 
@@ -241,6 +245,7 @@ class TracedProgram:
     def _note_dependencies(self, capture: Capture) -> None:
         recorder = capture.recorder
         self.reads = recorder.reads
+        self.looks_at_attributes = recorder.watcher.looked_at_attributes
         self.reads.finish({key: place for key, (place, _) in self.moving_places.items()})
         self.guards = recorder.guards
         self.grads_read = list(recorder.grads_read.items())
@@ -330,9 +335,12 @@ class TracedProgram:
             tensor = tensors[i]
             inputs.append(tensor._storage.value if tensor._view is None or not dense else tensor._array)
         inputs += [storage.value for storage in self.loose]
-        if self.others:
-            inputs += [source(given) for source in self.others]
-        numbers = [e.value(given) for e in self.expressions] if self.expressions else ()
+        try:
+            if self.others:
+                inputs += [source(given) for source in self.others]
+            numbers = [e.value(given) for e in self.expressions] if self.expressions else ()
+        except ArithmeticError as fault:
+            raise Unevaluable from fault
         for i in self.donated:
             # not what anybody else holds: a clone, a checkpoint, the tape
             if getrefcount(inputs[i]) > _ALONE:

@@ -13,6 +13,8 @@ from ..core import devices, dtypes, formats
 from ..core.host_numbers import HostNumber
 from ..core.tensor import Tensor
 from ..core.tracing import Untraceable
+from ..nn.modules.module import Module
+from ..optim.optimizer import Optimizer
 from .effects import Later
 from .guards.symbols import ATTRIBUTE
 from .guards.values import PLAIN
@@ -281,7 +283,7 @@ class Describer:
             raise Untraceable(
                 f"it gives out or keeps a {kind.__module__}.{kind.__qualname__} made inside, which a call cannot make anew"
             )
-        if hasattr(value, "_parameters") or hasattr(value, "param_groups"):
+        if isinstance(value, (Module, Optimizer)):
             raise Untraceable(f"it makes a {kind.__name__} inside: make modules and optimizers outside")
         made = Container(kind)
         self.known[id(value)] = value, made

@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from types import (
     FunctionType,
     GetSetDescriptorType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
@@ -57,17 +58,27 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
         raw = in_class(owner, name)
         for base in owner.__mro__ if not _is_builtin(owner) else ():
             watcher.reads.see(base)
-            if name in own_attributes(base) or base is owner:
-                watcher.read(Own(base, name))
-                if name in own_attributes(base):
-                    break
+            if watcher.read(Own(base, name)) is not MISSING:
+                break
         if isinstance(raw, FunctionType):
             return raw
-        if raw is MISSING and isinstance(in_class(type(owner), name), GetSetDescriptorType):
-            return _bound(owner, name)
+        if raw is MISSING:
+            for base in type(owner).__mro__:
+                if name in own_attributes(base):
+                    if not _is_builtin(base):
+                        watcher.reads.see(base)
+                        watcher.read(Own(base, name))
+                    return PENDING if isinstance(own_attributes(base)[name], property) else _bound(owner, name)
         return _bound(owner, name) if raw is not MISSING and not isinstance(raw, property) else PENDING
     if isinstance(owner, super):
-        return _bound(owner, name)
+        mro = owner.__self_class__.__mro__  # type: ignore[attr-defined]
+        for base in mro[mro.index(owner.__thisclass__) + 1 :]:  # type: ignore[attr-defined]
+            if not _is_builtin(base):
+                watcher.reads.see(base)
+                watcher.read(Own(base, name))
+            if name in own_attributes(base):
+                return PENDING if isinstance(own_attributes(base)[name], property) else _bound(owner, name)
+        return UNKNOWN
     if _is_builtin(type(owner)) and not hasattr(owner, "__dict__"):
         return _bound(owner, name)
     return _of_object(shadow, owner, name)
@@ -76,9 +87,14 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
 def _of_tensor(watcher: Any, owner: Tensor, name: str) -> Any:
     own = own_attributes(owner)
     if name in own and in_class(type(owner), name) is MISSING:
+        if watcher.is_argument(owner):
+            watcher.looked_at_attributes = True
+            return own[name]
         watcher.known(owner)
         return or_unknown(watcher.read(Attribute(owner, name)))
     raw = in_class(type(owner), name)
+    if raw is MISSING and watcher.is_argument(owner):
+        watcher.looked_at_attributes = True
     if isinstance(raw, FunctionType):
         return MethodType(raw, owner)
     return PENDING
@@ -141,9 +157,10 @@ def _of_class(shadow: Any, owner: Any, name: str) -> Any:
     if watcher.is_old(owner):
         watcher.read(Own(owner, name))
     for base in type(owner).__mro__:
-        if name in own_attributes(base):
-            watcher.reads.see(base)
-            return watcher.read(Own(base, name))
+        watcher.reads.see(base)
+        value = watcher.read(Own(base, name))
+        if value is not MISSING:
+            return value
     return UNKNOWN
 
 
@@ -184,6 +201,8 @@ def store_attribute(shadow: Any, owner: Any, name: str, direct: bool = False) ->
         return
     if isinstance(owner, Tensor):
         raw = in_class(type(owner), name)
+        if raw is MISSING and watcher.is_argument(owner):
+            watcher.refuse("it sets an attribute of a tensor that the caller gave")
         if raw is MISSING and not watcher.is_traced(owner):
             watcher.writes.put(Attribute(owner, name))
         return
@@ -238,6 +257,10 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     key = plain(key)
     if isinstance(owner, _BUFFERS):
         return UNKNOWN
+    if isinstance(owner, MappingProxyType):
+        if watcher.is_old(owner):
+            watcher.reads.content(owner)
+        return or_unknown(owner.get(key, MISSING)) if key is not UNKNOWN else UNKNOWN
     if type(owner).__getitem__ not in _GETS:
         return PENDING
     if id(owner) in watcher.attribute_tables:

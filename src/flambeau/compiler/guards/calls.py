@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import functools
 import operator
 import types
@@ -55,7 +57,9 @@ _IMPURE = {
 _VALUES: tuple[Any, ...] = (
     str, bytes, bytearray, int, float, complex, tuple, frozenset, range, slice, type(None), type, np.generic, np.dtype, np.ufunc,
     types.MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), types.GeneratorType, types.CodeType,
-    types.CellType, property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
+    types.CellType,
+    datetime.timedelta, datetime.date, datetime.time, decimal.Decimal,
+    property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
 )  # fmt: skip
 _KEEPS_NUMBERS = frozenset(
     "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr".split()
@@ -68,6 +72,9 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
     watcher = shadow.watcher
     shadow.callee = callee
     if callee is UNKNOWN or callee is FRESH:
+        for value in (*args, *kwargs.values()):
+            watcher.reads.deep(value)
+            settle(value)
         shadow.push(UNKNOWN)
         return
     while isinstance(callee, functools.partial):
@@ -125,6 +132,10 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
     if cls in (list, tuple, dict, set, frozenset, deque, OrderedDict, enumerate, zip, reversed, map, filter):
         for value in (*args, *kwargs.values()):
             iterate(shadow, value)
+            if cls in (map, filter):
+                shadow.watcher.reads.deep(value)  # functions in C may look into what is in it
+            if cls is enumerate or cls is zip:
+                settle(value)
     elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
         shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
     else:
@@ -201,6 +212,9 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     module = str(getattr(function, "__module__", None) or getattr(home, "__module__", "builtins"))
     if module == "builtins" and name in _IMPURE:
         watcher.refuse(f"it {_IMPURE[name]} ({name}): do that outside, or leave it as it is")
+    if (module, name) == ("posix", "fspath"):
+        shadow.push(UNKNOWN)
+        return
     if (module == "builtins" and name not in _PURE and not name.startswith("__")) or (
         module != "builtins" and module.partition(".")[0] not in _PURE_MODULES and module not in _PURE_MODULES
     ):
@@ -262,6 +276,11 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     if name not in _KEEPS_NUMBERS:
         for value in (*args, *kwargs.values()):
             settle(value)
+    if function in (min, max, abs, round, divmod, pow) and any(isinstance(a, HostNumber) for a in args):
+        shadow.push(
+            function(*args, **kwargs) if not any(a is UNKNOWN for a in args) else UNKNOWN
+        )  # what it will give, numbers as they are
+        return
     shadow.push(UNKNOWN)
 
 

@@ -399,7 +399,11 @@ def _binary_op(shadow: Any, ins: Any) -> None:
             iterate(shadow, value)
         elif isinstance(value, HostNumber):
             other = right if value is left else left
-            if isinstance(value, HostInt) and isinstance(other, (float, complex)) and not isinstance(other, HostNumber):
+            if isinstance(other, Tensor) and sign.rstrip("=") not in "+-*/":
+                value.settle()  # these look at the number
+            elif (
+                isinstance(value, HostInt) and isinstance(other, (float, complex)) and not isinstance(other, HostNumber)
+            ):
                 value.settle()  # a float takes an int's value without asking it
             elif not (is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN):
                 value.settle()

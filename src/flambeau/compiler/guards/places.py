@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import CellType, GetSetDescriptorType, MemberDescriptorType, ModuleType, WrapperDescriptorType
 from typing import Any
 
@@ -17,6 +18,8 @@ def own_attributes(owner: Any) -> Any:
     """The `__dict__` of an object, a class or a Python module; an empty one if it has none."""
     if isinstance(owner, type):
         return type.__getattribute__(owner, "__dict__")
+    if isinstance(owner, threading.local):
+        return owner.__dict__
     try:
         return _dict_of(owner, "__dict__")
     except AttributeError:
@@ -51,6 +54,10 @@ class Place:
     def put(self, value: Any) -> None:
         raise NotImplementedError
 
+    def own(self) -> Any:
+        """What `put` would replace."""
+        return self.get()
+
 
 class Attribute(Place):
     """An attribute of an object, of a class or of a Python module: what is stored, so a property is itself."""
@@ -70,6 +77,12 @@ class Attribute(Place):
         if isinstance(raw, property):
             return raw
         return own_attributes(owner).get(name, raw)
+
+    def own(self) -> Any:
+        owner, name = self.owner, self.name
+        if isinstance(owner, (type, ModuleType)) or isinstance(in_class(type(owner), name), MemberDescriptorType):
+            return self.get()
+        return own_attributes(owner).get(name, MISSING)
 
     def put(self, value: Any) -> None:
         owner, name = self.owner, self.name

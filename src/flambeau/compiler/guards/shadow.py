@@ -24,6 +24,7 @@ from ...core.host_numbers import HostNumber, Strict
 from ...core.tensor import Tensor
 from ...core.tracing import Untraceable
 from ...nn.modules.module import Module
+from ...optim.optimizer import Optimizer
 from .code import LIBRARY, STANDARD, kind_of_code
 from .instructions import HANDLERS
 from .places import MISSING, Attribute, in_class, own_attributes
@@ -196,6 +197,7 @@ class Watcher:
         self.fresh: dict[int, Any] = {}  # objects that the function made, by id
         self.loose: dict[str, None] = {}  # names that were read from values that are not known
         self.aside: set[FrameType] = set()  # finalizers, which run wherever an object happens to go, and what they call
+        self.looked_at_attributes = False  # of the tensors that the caller gave
         self.loose_contents = False  # whether something that is not known was taken apart
         self.lexical: dict[CodeType, Shadow] = {}  # code of inner functions -> the function in which it stands
         self.refused: Untraceable | None = None
@@ -232,6 +234,11 @@ class Watcher:
             elif isinstance(found, FunctionType):
                 self.reads_of_function(found)
         self.root = function
+
+    def is_argument(self, tensor: Tensor) -> bool:
+        """Whether a tensor stands for one that the caller gave."""
+        trace = grad_state.trace
+        return trace is not None and id(tensor) in trace.stand_ins
 
     def is_traced(self, tensor: Tensor) -> bool:
         """Whether a tensor was made in the trace, or stands for an argument."""
@@ -313,7 +320,7 @@ class Watcher:
         code = shadow.code
         if caller is None and code.co_argcount and function is None:
             first = shadow.frame.f_locals.get(code.co_varnames[0])
-            if hasattr(first, "_parameters") or hasattr(first, "param_groups"):
+            if isinstance(first, (Module, Optimizer)):
                 self.reads.see(first)
 
     def reads_of_function(self, function: FunctionType) -> None:
@@ -451,7 +458,7 @@ def _unwrapped(candidate: Any) -> list[Any]:
             return [*found, *(part for part in last if callable(part))]
         else:
             call = in_class(type(last), "__call__")
-            if isinstance(call, FunctionType) and not hasattr(last, "_parameters"):
+            if isinstance(call, FunctionType) and not isinstance(last, Module):
                 found.append(MethodType(call, last))
             break
     return found

@@ -7,6 +7,7 @@ import math
 import struct
 from array import array
 from collections import deque
+from collections.abc import ItemsView, KeysView, ValuesView
 from types import MappingProxyType, MethodType
 from typing import Any
 
@@ -104,7 +105,9 @@ def _bytes(buffer: Any) -> Any:
 
 def is_container(value: Any) -> bool:
     """Whether a value can change while it stays the same object, and is compared by what it holds."""
-    return isinstance(value, (list, dict, set, deque)) or is_buffer(value)
+    return isinstance(value, (list, dict, set, deque, MappingProxyType, KeysView, ValuesView, ItemsView)) or is_buffer(
+        value
+    )
 
 
 def is_buffer(value: Any) -> bool:
