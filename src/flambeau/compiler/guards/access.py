@@ -63,7 +63,7 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
         if isinstance(raw, FunctionType):
             return raw
         if raw is MISSING:
-            for base in type(owner).__mro__:
+            for base in type(owner).__mro__:  # type: ignore[attr-defined]
                 if name in own_attributes(base):
                     if not _is_builtin(base):
                         watcher.reads.see(base)
