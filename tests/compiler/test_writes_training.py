@@ -358,7 +358,7 @@ def group_added_inside(compile, x):
         yield f(x), t.look(), list(head.parameters())
 
 
-@case(wrong="a tensor that is read from a dict after another of its entries was set")
+@case
 def custom_optimizer_that_counts(compile, x):
     class Decayed(fb.optim.Optimizer):
         def __init__(self, params, lr):

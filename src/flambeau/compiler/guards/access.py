@@ -286,10 +286,9 @@ def _entry(shadow: Any, owner: Any, key: Any) -> Any:
     if not watcher.is_old(owner):
         return or_unknown(value)
     if id(owner) in watcher.writes.snapshots and not watcher.writes.is_written(place):
-        before = watcher.writes.before(owner)
-        watcher.reads.place(place, before.get(key, MISSING))
-        return or_unknown(value)
-    value = watcher.read(place)
+        watcher.reads.place(place, watcher.writes.before(owner).get(key, MISSING))
+    else:
+        value = watcher.read(place)
     if value is MISSING and isinstance(owner, defaultdict) and owner.default_factory is not None:
         watcher.writes.mutate(owner, operator.setitem, (key, LATER))
         shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "", len(owner))
