@@ -21,7 +21,7 @@ from ..core.tape import AccumulateGrad, OperatorNode
 from ..core.tensor import Tensor, blank, wrap
 from ..core.tracing import MISSING, Untraceable
 from .effects import Deferred, Mutation
-from .guards.modules import GlobalHooks, Groups, Leaf, Parts
+from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_module
 from .guards.places import Attribute, Item, Place, TensorAt
 from .guards.shadow import Refused
 from .guards.symbols import LATER
@@ -207,7 +207,10 @@ class Capture:
         """What the program depends on beside the modules that were called."""
         recorder = self.recorder
         for module in recorder.modules:
-            if not recorder.writes.is_written(place := Attribute(module, "forward")):
+            owner = (
+                type(module) if is_library_module(type(module)) else module
+            )  # their attributes have a guard of their own
+            if not recorder.writes.is_written(place := Attribute(owner, "forward")):
                 recorder.reads.place(place, place.get())
         known = {id(p) for module in recorder.modules for p in module._parameters.values()}
         leaves = [t for _, t in recorder.sources.values() if isinstance(t, Tensor) and id(t) not in known]

@@ -395,7 +395,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
-    if any(isinstance(value, HostNumber) for value in group.values()):
+    if recorder() is not None and any(isinstance(value, HostNumber) for value in group.values()):
         return {name: _plain(value) for name, value in group.items()}
     return group
 

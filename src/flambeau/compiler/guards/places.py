@@ -158,7 +158,9 @@ class Item(Place):
     def __str__(self) -> str:
         if isinstance(self.owner, dict) and "__name__" in self.owner and "__builtins__" in self.owner:
             return f"the global variable {self.name!r} of {self.owner['__name__']}"
-        return f"the entry {self.name!r} of a {type(self.owner).__name__}"
+        plain = isinstance(self.name, (str, int, float, bytes, type(None)))
+        name = repr(self.name) if plain else f"of a {type(self.name).__name__}"
+        return f"the entry {name} of a {type(self.owner).__name__}"
 
 
 class Cell(Place):
