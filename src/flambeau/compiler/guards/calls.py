@@ -212,7 +212,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     module = str(getattr(function, "__module__", None) or getattr(home, "__module__", "builtins"))
     if module == "builtins" and name in _IMPURE:
         watcher.refuse(f"it {_IMPURE[name]} ({name}): do that outside, or leave it as it is")
-    if (module, name) == ("posix", "fspath"):
+    if (module, name) in (("posix", "fspath"), ("sys", "intern"), ("sys", "_getframe")):
         shadow.push(UNKNOWN)
         return
     if (module == "builtins" and name not in _PURE and not name.startswith("__")) or (

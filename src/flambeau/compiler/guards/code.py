@@ -16,7 +16,7 @@ _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 _SITE = os.path.dirname(os.path.dirname(os.path.abspath(jax.__file__))) + os.sep
 _LIBRARIES = (
     _HERE,
-    *(_SITE + name + os.sep for name in ("jax", "jaxlib", "ml_dtypes", "opt_einsum")),
+    *(_SITE + name + os.sep for name in ("jax", "jaxlib", "ml_dtypes", "opt_einsum", "scipy")),
     os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
     "<frozen importlib",
     "<frozen zipimport",
@@ -41,7 +41,7 @@ def kind_of_file(name: str) -> int:
     return USER
 
 
-_PACKAGES = frozenset((__name__.partition(".")[0], "torch", "jax", "jaxlib", "numpy", "ml_dtypes", "opt_einsum"))
+_PACKAGES = frozenset((__name__.partition(".")[0], "torch", "jax", "jaxlib", "numpy", "ml_dtypes", "opt_einsum", "scipy"))
 
 
 def kind_of_code(code: CodeType, scope: dict[str, Any]) -> int:

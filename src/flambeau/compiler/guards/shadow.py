@@ -196,7 +196,7 @@ class Watcher:
         self.shadows: dict[FrameType, Shadow] = {}
         self.fresh: dict[int, Any] = {}  # objects that the function made, by id
         self.loose: dict[str, None] = {}  # names that were read from values that are not known
-        self.aside: set[FrameType] = set()  # finalizers, which run wherever an object happens to go, and what they call
+        self.aside: set[FrameType] = set()  # finalizers and modules that are being imported, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
         self.loose_contents = False  # whether something that is not known was taken apart
         self.lexical: dict[CodeType, Shadow] = {}  # code of inner functions -> the function in which it stands
@@ -283,7 +283,7 @@ class Watcher:
 
     def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
         code = frame.f_code
-        if code.co_name == "__del__" or (self.aside and frame.f_back in self.aside):
+        if code.co_name in ("__del__", "<module>") or (self.aside and frame.f_back in self.aside):
             self.aside.add(frame)
             return None
         if code.co_name == "__init__" and code.co_argcount:
