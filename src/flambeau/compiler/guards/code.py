@@ -41,7 +41,9 @@ def kind_of_file(name: str) -> int:
     return USER
 
 
-_PACKAGES = frozenset((__name__.partition(".")[0], "torch", "jax", "jaxlib", "numpy", "ml_dtypes", "opt_einsum", "scipy"))
+_PACKAGES = frozenset(
+    (__name__.partition(".")[0], "torch", "jax", "jaxlib", "numpy", "ml_dtypes", "opt_einsum", "scipy")
+)
 
 
 def kind_of_code(code: CodeType, scope: dict[str, Any]) -> int:
