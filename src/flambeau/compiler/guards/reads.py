@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CellType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from ...core.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
@@ -274,4 +274,4 @@ def _changed(place: Place, before: Any, now: Any) -> str:
     return f"{place} was {shown(before)} and is {shown(now)} now"
 
 
-__all__ = ["CellType", "Reads"]
+__all__ = ["Reads"]

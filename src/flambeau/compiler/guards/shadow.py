@@ -46,7 +46,6 @@ def _depths(code: CodeType, instructions: list[dis.Instruction]) -> dict[int, in
     depths: dict[int, int] = {}
     index = {ins.offset: i for i, ins in enumerate(instructions)}
     pending = [(0, 0)]
-    generator = code.co_flags & 0x2A0  # generators begin with the value that was sent
     entries = dis._parse_exception_table(code) if hasattr(dis, "_parse_exception_table") else []  # type: ignore[attr-defined]
     pending += [(e.target, e.depth + 1 + bool(e.lasti)) for e in entries]
     while pending:
@@ -70,7 +69,6 @@ def _depths(code: CodeType, instructions: list[dis.Instruction]) -> dict[int, in
             if following >= len(instructions):
                 break
             offset = instructions[following].offset
-    del generator
     return depths
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 import struct
 from array import array
@@ -12,8 +11,6 @@ from types import MappingProxyType, MethodType
 from typing import Any
 
 import numpy as np
-
-from ...core.tensor import Tensor
 
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range))
 
@@ -113,8 +110,3 @@ def is_container(value: Any) -> bool:
 def is_buffer(value: Any) -> bool:
     """Whether a value is memory with numbers in it, which is compared byte by byte."""
     return isinstance(value, (np.ndarray, bytearray, array))
-
-
-def is_atom(value: Any) -> bool:
-    """Whether a value has no parts that could change."""
-    return type(value) in PLAIN or isinstance(value, (Tensor, type, enum.Enum, np.generic, np.dtype))
