@@ -480,7 +480,15 @@ def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Another shape over the same storage, which grows (with zeros) if it must."""
     if not sizes:
         raise TypeError('resize_() missing 1 required positional arguments: "size"')
-    shape = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes)
+    return _reshaped(self, tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes))
+
+
+def _resize_as(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
+    """Another tensor's shape over the same storage."""
+    return _reshaped(self, tuple(other.shape))
+
+
+def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     if shape == tuple(self.shape):
@@ -499,7 +507,7 @@ def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 
 Tensor.resize_ = _resize  # type: ignore[attr-defined]
-Tensor.resize_as_ = lambda self, other, memory_format=None: _resize(self, *other.shape)  # type: ignore[attr-defined]
+Tensor.resize_as_ = _resize_as  # type: ignore[attr-defined]
 
 
 assert copying.own_state  # the import attaches methods
