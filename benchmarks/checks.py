@@ -17,7 +17,7 @@ from typing import Any
 
 import flambeau as fb
 from flambeau import nn
-from flambeau.core.grad_mode import state
+from flambeau.core.context.grad_mode import state
 
 
 def mlp() -> tuple[Any, Any, Any]:

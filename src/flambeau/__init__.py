@@ -10,11 +10,11 @@ from math import e, inf, nan, pi
 from typing import Any
 
 from . import core, ops
-from .core.devices import device, get_default_device, set_default_device
-from .core.dtypes import ALIASES as _ALIASES
-from .core.dtypes import DTYPES as _DTYPES
-from .core.dtypes import can_cast, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
-from .core.formats import (
+from .core.array.devices import device, get_default_device, set_default_device
+from .core.array.dtypes import ALIASES as _ALIASES
+from .core.array.dtypes import DTYPES as _DTYPES
+from .core.array.dtypes import can_cast, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
+from .core.array.formats import (
     channels_last,
     channels_last_3d,
     contiguous_format,
@@ -23,7 +23,10 @@ from .core.formats import (
     preserve_format,
     strided,
 )
-from .core.grad_mode import (
+from .core.array.printing import get_printoptions, set_printoptions
+from .core.array.size import Size
+from .core.context import doors as _doors
+from .core.context.grad_mode import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -31,14 +34,12 @@ from .core.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
-from .core.operator import namespaces as _namespaces
-from .core.overrides import published as _published
-from .core.printing import get_printoptions, set_printoptions
-from .core.size import Size
-from .core.tensor import Tensor
-from .core.threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
-from .core.typed import TENSOR_TYPES as _TENSOR_TYPES
-from .core.typed_memory import LEGACY as _LEGACY_STORAGES
+from .core.context.overrides import published as _published
+from .core.dispatch.operator import namespaces as _namespaces
+from .core.tensor.tensor import Tensor
+from .core.tensor.typed import TENSOR_TYPES as _TENSOR_TYPES
+from .core.tensor.typed_memory import LEGACY as _LEGACY_STORAGES
+from .runtime.threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the PyTorch whose behaviour this is, then our own
 
@@ -67,7 +68,7 @@ _HOMES = {
     "export": "compiler.export",
     "load_exported": "compiler.export",
     "jax_function": "compiler.pure",
-    "show_config": "core.config",
+    "show_config": "runtime.config",
     "vmap": "func",
     "autocast": "amp",
     "clear_autocast_cache": "amp.autocast_mode",
@@ -89,6 +90,9 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
+_doors.compile = lambda *args, **kwargs: __getattr__("compile")(*args, **kwargs)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *_PACKAGES, *_HOMES})
 
@@ -103,7 +107,7 @@ def typename(obj: Any) -> str:
 
 def result_type(tensor1: Any, tensor2: Any) -> dtype:
     """The dtype that an operator on both would have."""
-    from .core.operator import result_type as _result_type
+    from .core.dispatch.operator import result_type as _result_type
 
     return _result_type(tensor1, tensor2)
 
@@ -156,7 +160,7 @@ def get_float32_matmul_precision() -> str:
 
 def is_storage(obj: Any) -> bool:
     """Whether an object is a storage."""
-    from .core.memory import Memory
+    from .core.tensor.memory import Memory
 
     return isinstance(obj, Memory)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import cuda
-from .core.devices import device
+from .core.array.devices import device
 
 __all__ = [
     "current_accelerator",

@@ -18,7 +18,7 @@ from typing import Any
 
 RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
 # No module of torch's answers to these.
-_INSIDE = tuple(f"flambeau.{name}" for name in ("checkpoint", "cli", "core", "drop_in", "native", "ops"))
+_INSIDE = tuple(f"flambeau.{name}" for name in ("checkpoint", "cli", "core", "drop_in", "native", "ops", "runtime"))
 
 
 def _ours(name: str) -> str | None:

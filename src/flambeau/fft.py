@@ -1,7 +1,7 @@
 """`torch.fft`: the operators that declare themselves public here."""
 
 from . import ops  # noqa: F401
-from .core.operator import namespaces
+from .core.dispatch.operator import namespaces
 
 globals().update(namespaces.get("fft", {}))
 __all__ = sorted(namespaces.get("fft", {}))

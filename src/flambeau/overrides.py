@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import nn, ops  # noqa: F401  (they declare the functions)
-from .core import overrides as _core
-from .core.grad_mode import state as _state
-from .core.operator import namespaces as _namespaces
-from .core.tensor import Tensor
+from .core.context import overrides as _core
+from .core.context.grad_mode import state as _state
+from .core.dispatch.operator import namespaces as _namespaces
+from .core.tensor.tensor import Tensor
 
 __all__ = [
     "enable_reentrant_dispatch",

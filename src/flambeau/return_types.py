@@ -1,6 +1,6 @@
 """`torch.return_types`: the named results of operators that return several tensors."""
 
 from . import ops  # noqa: F401
-from .core.return_types import registry
+from .core.array.return_types import registry
 
 globals().update(registry)

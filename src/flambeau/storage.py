@@ -1,6 +1,6 @@
 """Storages, under torch's module path."""
 
-from .core.memory import UntypedStorage
-from .core.typed_memory import TypedStorage
+from .core.tensor.memory import UntypedStorage
+from .core.tensor.typed_memory import TypedStorage
 
 __all__ = ["TypedStorage", "UntypedStorage"]

@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from typing import IO, Union
 
-from .core import devices, dtypes
-from .core.formats import layout as _layout  # noqa: F401
-from .core.size import Size
-from .core.storage import Storage
-from .core.tensor import Tensor
+from .core.array import devices, dtypes
+from .core.array.formats import layout as _layout  # noqa: F401
+from .core.array.size import Size
+from .core.tensor.storage import Storage
+from .core.tensor.tensor import Tensor
 
 Number = Union[builtins.int, builtins.float, builtins.bool]
 Device = Union[devices.device, str, builtins.int, None]

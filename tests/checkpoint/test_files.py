@@ -20,7 +20,7 @@ import torch
 
 import flambeau as fb
 from flambeau import checkpoint
-from flambeau.core import files
+from flambeau.runtime import files
 
 OLD = b"what stood there"
 

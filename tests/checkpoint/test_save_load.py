@@ -326,7 +326,7 @@ def test_map_location():
         file.seek(0)
         with pytest.raises(kind, match=text):
             checkpoint.load(file, map_location=where)
-    if not fb.core.devices.jax_devices("cuda"):
+    if not fb.core.array.devices.jax_devices("cuda"):
         file.seek(0)
         with pytest.raises(RuntimeError, match="CPU's memory"):
             checkpoint.load(file, map_location="cuda:0")

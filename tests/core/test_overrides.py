@@ -206,7 +206,7 @@ def test_a_mode_is_its_threads_own():
         assert seen == []
         fb.zeros(1)
     assert seen == ["zeros"]
-    assert fb.core.overrides.plain  # plain tensors are not asked any more
+    assert fb.core.context.overrides.plain  # plain tensors are not asked any more
 
 
 def test_compiled_functions_keep_subclasses():

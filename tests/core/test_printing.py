@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch._tensor_str import printoptions as torch_printoptions
 
-from flambeau.core import dtypes, printing
+from flambeau.core.array import dtypes, printing
 from support.properties import examples
 
 SHAPES = [(), (0,), (0, 3), (2, 0, 3), (1,), (5,), (13,), (30,), (3, 4), (2, 3, 4), (1, 1, 1, 1), (2, 1, 2, 3)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flambeau.core import tape
+from flambeau.core.tape import nodes as tape
 from view_programs import Step, difference, search, shrunk
 
 SEED, PROGRAMS = 20_000, 150

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flambeau.core.geometry import overlaps
+from flambeau.core.array.geometry import overlaps
 from support.properties import examples
 from support.values import to_flambeau
 

@@ -52,7 +52,7 @@ def test_names_are_flambeaus_own():
         drop_in.uninstall()
         drop_in.uninstall()
         assert not [m for m in sys.modules if m.split(".")[0] in ("torch", "torchvision")]
-        assert str(flambeau.Tensor) == "<class 'flambeau.core.tensor.Tensor'>"
+        assert str(flambeau.Tensor) == "<class 'flambeau.core.tensor.tensor.Tensor'>"
         assert str(nn.Linear) == "<class 'flambeau.nn.modules.linear.Linear'>"
         try:
             flambeau.no_such_name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from flambeau.core.operator import namespaces
+from flambeau.core.dispatch.operator import namespaces
 from support.op_database import known, op_infos, ours
 from support.rows import agree
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import flambeau.optim as optim
-from flambeau.core.tensor import wrap
+from flambeau.core.tensor.tensor import wrap
 
 LIBRARIES = (optim, torch.optim)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import flambeau as fb
-import flambeau.core.operator
+import flambeau.core.dispatch.operator
 from support.expressions import agree
 from support.values import array, same, to_flambeau
 
@@ -212,7 +212,7 @@ def test_state_comes_from_and_goes_to_torch() -> None:
 
 
 def test_fork_rng() -> None:
-    fork_rng = fb.core.operator.namespaces["random"]["fork_rng"]
+    fork_rng = fb.core.dispatch.operator.namespaces["random"]["fork_rng"]
     fb.manual_seed(1)
     with fork_rng():
         inside = fb.rand(3)

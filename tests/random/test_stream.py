@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flambeau as fb
-from flambeau.core.random import Generator
+from flambeau.core.context.generator import Generator
 from support.properties import examples
 from support.values import array
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 import flambeau as fb
-from flambeau.core.tensor import Tensor, wrap
+from flambeau.core.tensor.tensor import Tensor, wrap
 
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128)
 ALL = 60

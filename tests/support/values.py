@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import flambeau as fb
-from flambeau.core.tensor import Tensor, wrap
+from flambeau.core.tensor.tensor import Tensor, wrap
 
 # (relative, absolute) by dtype name
 TOLERANCES = {

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import flambeau as fb
-from flambeau.core import autocast as tables
-from flambeau.core.tensor import Tensor
+from flambeau.core.dispatch import autocast as tables
+from flambeau.core.tensor.tensor import Tensor
 from support.op_database import convert, flat, known, op_infos, ours
 from support.values import same
 
@@ -262,7 +262,7 @@ def test_a_compiled_function_is_compiled_again_when_autocast_is_switched() -> No
 
 
 def test_the_tables_name_functions_that_exist() -> None:
-    there = {name for names in fb.core.operator.namespaces.values() for name in names}
+    there = {name for names in fb.core.dispatch.operator.namespaces.values() for name in names}
     # of torch's list, not in flambeau yet
     absent = {"multi_margin_loss", "householder_product", "reflect_pad", "replicate_pad"}
     named = {name for table in tables._TABLES.values() for names in table.values() for name in names}

@@ -54,7 +54,7 @@ def on_torch(builder):
     """The builder's module, executed with PyTorch in flambeau's place."""
     source = inspect.getsource(inspect.getmodule(builder))
     source = source.replace("from flambeau import nn", "from torch import nn")
-    source = source.replace("from flambeau.core.tensor import Tensor", "from torch import Tensor")
+    source = source.replace("from flambeau.core.tensor.tensor import Tensor", "from torch import Tensor")
     names = {"__name__": "on_torch"}
     exec(compile(source, inspect.getfile(builder), "exec"), names)
     return names[builder.__name__]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..core.overrides import disabled as _disabled_torch_dispatch_impl
-from ..core.overrides import disabled as _disabled_torch_function_impl
-from ..core.overrides import no_subclasses as DisableTorchFunctionSubclass
-from ..core.overrides import nobody as DisableTorchFunction
-from ..core.tensor import Tensor as TensorBase
+from ..core.context.overrides import disabled as _disabled_torch_dispatch_impl
+from ..core.context.overrides import disabled as _disabled_torch_function_impl
+from ..core.context.overrides import no_subclasses as DisableTorchFunctionSubclass
+from ..core.context.overrides import nobody as DisableTorchFunction
+from ..core.tensor.tensor import Tensor as TensorBase
 from ..overrides import _is_torch_function_mode_enabled
 
 _TensorBase = TensorBase
@@ -14,7 +14,7 @@ _TensorBase = TensorBase
 
 def _is_torch_function_enabled() -> bool:
     """Whether arguments with a `__torch_function__` are asked in this thread."""
-    from ..core.grad_mode import state
+    from ..core.context.grad_mode import state
 
     return state.subclasses
 

@@ -1,6 +1,6 @@
 """`autocast`: a region in which matrix products and convolutions compute in a lower precision.
 
-`core/autocast.py` holds the tables of what is cast and does the casting; here it is switched on and off.
+`core/dispatch/autocast.py` holds the tables of what is cast and does the casting; here it is switched on and off.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import cuda
-from ..core import dtypes
-from ..core.autocast import Policy, kept
-from ..core.devices import device
-from ..core.grad_mode import state as grad_state
-from ..core.tensor import Tensor
+from ..core.array import dtypes
+from ..core.array.devices import device
+from ..core.context.grad_mode import state as grad_state
+from ..core.dispatch.autocast import Policy, kept
+from ..core.tensor.tensor import Tensor
 
 __all__ = [
     "autocast",

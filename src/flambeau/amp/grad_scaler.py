@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from .. import cuda
-from ..core.grad_mode import no_grad
-from ..core.grad_mode import state as grad_state
-from ..core.operator import namespaces
-from ..core.tensor import Tensor, wrap
-from ..core.tracing import host_value
+from ..core.context.grad_mode import no_grad
+from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import host_value
+from ..core.dispatch.operator import namespaces
+from ..core.tensor.tensor import Tensor, wrap
 
 __all__ = ["GradScaler"]
 

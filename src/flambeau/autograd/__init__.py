@@ -1,9 +1,9 @@
 """Gradients: `backward`, `grad`, user-defined `Function`s, grad modes and `gradcheck`."""
 
-from ..core import autograd as _engine
-from ..core.function import Function
-from ..core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
-from ..core.overrides import published as _published
+from ..core.autograd import engine as _engine
+from ..core.autograd.function import Function
+from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from ..core.context.overrides import published as _published
 from . import function, functional, grad_mode, graph
 from .anomaly_mode import detect_anomaly, set_detect_anomaly
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck

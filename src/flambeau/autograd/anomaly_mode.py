@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core.grad_mode import state
-from ..core.tape import Node, is_differentiable
+from ..core.context.grad_mode import state
+from ..core.tape.nodes import Node, is_differentiable
 
 
 def _remember(node: Node, outputs: Any) -> None:

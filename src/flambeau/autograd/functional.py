@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.autograd import grad
-from ..core.grad_mode import enable_grad
-from ..core.operator import namespaces
-from ..core.tensor import Tensor
+from ..core.autograd.engine import grad
+from ..core.context.grad_mode import enable_grad
+from ..core.dispatch.operator import namespaces
+from ..core.tensor.tensor import Tensor
 
 Found = Sequence[Tensor | None]
 

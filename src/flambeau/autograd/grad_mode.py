@@ -1,5 +1,5 @@
 """Grad modes, under torch's module path."""
 
-from ..core.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 __all__ = ["enable_grad", "inference_mode", "no_grad", "set_grad_enabled"]

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core.autograd import grad
-from ..core.operator import namespaces
-from ..core.tensor import Tensor, wrap
+from ..core.autograd.engine import grad
+from ..core.dispatch.operator import namespaces
+from ..core.tensor.tensor import Tensor, wrap
 
 
 class GradcheckError(RuntimeError):

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core.function import FunctionNode
-from ..core.grad_mode import no_grad, state
-from ..core.tape import Node, OperatorNode, Saved, is_differentiable
-from ..core.tensor import Tensor, wrap
+from ..core.autograd.function import FunctionNode
+from ..core.context.grad_mode import no_grad, state
+from ..core.tape.nodes import Node, OperatorNode, Saved, is_differentiable
+from ..core.tensor.tensor import Tensor, wrap
 
 
 def kept_by(node: Node, outputs: Any) -> list[int]:

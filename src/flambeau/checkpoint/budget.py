@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.tensor import Tensor
+from ..core.tensor.tensor import Tensor
 
 FREE, PER_BYTE = 1 << 25, 48  # bytes of memory that any file may make, and that each of its bytes may
 EQUAL_HASHES = 100  # keys of one dict with one hash: each is compared with all others

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ..core import files
+from ..runtime import files
 from . import allowed
 from .archive import MAGIC, Reader, aligned, fill
 from .errors import damaged

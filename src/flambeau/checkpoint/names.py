@@ -10,12 +10,12 @@ import sys
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ..core import dtypes
-from ..core.autograd import RemovableHandle
-from ..core.devices import device
-from ..core.function import Function
-from ..core.size import Size
-from ..core.tensor import Tensor
+from ..core.array import dtypes
+from ..core.array.devices import device
+from ..core.array.size import Size
+from ..core.autograd.engine import RemovableHandle
+from ..core.autograd.function import Function
+from ..core.tensor.tensor import Tensor
 from . import rebuild
 from .storages import STORAGE_TYPES, UNTYPED
 

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import dtypes
-from ..core import typed_memory as memory
-from ..core.copying import own_state
-from ..core.geometry import contiguous_strides
-from ..core.memory import Memory
-from ..core.storage import ByteStorage, Storage
-from ..core.tensor import Tensor
+from ..core.array import dtypes
+from ..core.array.geometry import contiguous_strides
+from ..core.tensor import typed_memory as memory
+from ..core.tensor.copying import own_state
+from ..core.tensor.memory import Memory
+from ..core.tensor.storage import ByteStorage, Storage
+from ..core.tensor.tensor import Tensor
 from . import names, rebuild
 from .storages import STORAGE_TYPES, UNTYPED, StorageType, TypedStorage, UntypedStorage
 

@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import dtypes
-from ..core.geometry import contiguous_strides
-from ..core.grad_mode import no_grad
-from ..core.tensor import _INTERNAL, Tensor, from_storage
-from ..core.tensor import wrap as _wrap
+from ..core.array import dtypes
+from ..core.array.geometry import contiguous_strides
+from ..core.context.grad_mode import no_grad
+from ..core.tensor.tensor import _INTERNAL, Tensor, from_storage
+from ..core.tensor.tensor import wrap as _wrap
 from .errors import brief, damaged
 from .storages import TypedStorage, UntypedStorage
 

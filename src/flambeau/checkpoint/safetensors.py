@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import devices, dtypes, files
-from ..core.tensor import Tensor, wrap
+from ..core.array import devices, dtypes
+from ..core.tensor.tensor import Tensor, wrap
+from ..runtime import files
 
 _MISSING = "safetensors files need the package safetensors: pip install safetensors"
 _NAMES = {

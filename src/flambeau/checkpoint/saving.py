@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import files
+from ..runtime import files
 from .archive import Writer
 from .legacy import MAGIC, VERSION
 from .pickler import Plan, pickler

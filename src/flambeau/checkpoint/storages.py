@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import devices, dtypes
-from ..core.storage import Storage
+from ..core.array import devices, dtypes
+from ..core.tensor.storage import Storage
 from .errors import brief
 
 

@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..core import checks, tree
-from ..core.autograd import grad as tape_grad
-from ..core.function import Snapshots
-from ..core.grad_mode import state as grad_state
-from ..core.host_numbers import HostNumber
-from ..core.storage import Storage
-from ..core.tape import AccumulateGrad, OperatorNode
-from ..core.tensor import Tensor, blank, wrap
-from ..core.tracing import MISSING, Untraceable
+from ..core.autograd.engine import grad as tape_grad
+from ..core.autograd.function import Snapshots
+from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import MISSING, Untraceable
+from ..core.dispatch import checks
+from ..core.dispatch.host_numbers import HostNumber
+from ..core.tape.nodes import AccumulateGrad, OperatorNode
+from ..core.tensor import tree
+from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import Tensor, blank, wrap
 from .effects import Deferred, Mutation
 from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_module
 from .guards.places import Attribute, Item, Place, TensorAt

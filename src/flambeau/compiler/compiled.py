@@ -16,12 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import dtypes, tree
-from ..core.grad_mode import state as grad_state
-from ..core.host_numbers import Strict, sources
-from ..core.storage import Storage
-from ..core.tensor import Tensor
-from ..core.tracing import Untraceable
+from ..core.array import dtypes
+from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import Untraceable
+from ..core.dispatch.host_numbers import Strict, sources
+from ..core.tensor import tree
+from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import Tensor
 from .capture import Again, Capture, Conflict, Failed
 from .controls import Disabled
 from .guards.modules import is_library_module

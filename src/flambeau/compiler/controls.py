@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..core.grad_mode import state as grad_state
-from ..core.tracing import Untraceable
+from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import Untraceable
 from ..nn.modules.module import Module
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
-from ..core.tracing import Untraceable
+from ..core.context.tracing import Untraceable
 from .guards.places import MISSING, Item, Place
 from .guards.reads import Reads
 

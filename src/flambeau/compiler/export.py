@@ -20,7 +20,7 @@ import ml_dtypes  # noqa: F401  NumPy then knows bfloat16 by its name
 import numpy as np
 
 from .. import native
-from ..core.tensor import Tensor, wrap
+from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
 from .compiled import NEEDS_VALUES, user_line
 from .pure import jax_function

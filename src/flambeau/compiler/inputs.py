@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.host_numbers import HostNumber
+from ..core.dispatch.host_numbers import HostNumber
 from .guards.places import Place
 from .guards.reads import Reads
 from .guards.values import is_number

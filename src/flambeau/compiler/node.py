@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.tape import FREED, Node, Taped, taped_call
+from ..core.tape.nodes import FREED, Node, Taped, taped_call
 
 
 class CompiledNode(Node):

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.storage import Storage
-from ..core.tracing import PACKED_ARRAY, PACKED_STATE
+from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE
+from ..core.tensor.storage import Storage
 
 PATIENCE = 4  # calls in a row that found their state taken apart, before a program gives packing up
 

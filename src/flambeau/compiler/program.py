@@ -11,15 +11,17 @@ from typing import Any
 import jax
 
 from .. import native
-from ..core import channels_last, checks, tree
-from ..core.autograd import backward as tape_backward
-from ..core.checks import number_at
-from ..core.grad_mode import state as grad_state
-from ..core.storage import Storage
-from ..core.tape import AccumulateGrad
-from ..core.tape import Program as ArrayProgram
-from ..core.tensor import Tensor, blank, wrap
-from ..core.tracing import HostValue, structure
+from ..core.autograd.engine import backward as tape_backward
+from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import HostValue, structure
+from ..core.dispatch import checks
+from ..core.dispatch.checks import number_at
+from ..core.tape.nodes import AccumulateGrad
+from ..core.tape.nodes import Program as ArrayProgram
+from ..core.tensor import tree
+from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import Tensor, blank, wrap
+from ..native import channels_last
 from .capture import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Capture, Effect, Recipe, spent
 from .guards.modules import fingerprint
 from .guards.places import MISSING, Attribute, Place, TensorAt, own_attributes

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import tree
-from ..core.grad_mode import no_grad, state
-from ..core.tensor import Tensor, wrap
+from ..core.context.grad_mode import no_grad, state
+from ..core.tensor import tree
+from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
 from ..nn.utils.stateless import functional_call
 

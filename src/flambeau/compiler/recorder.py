@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax._src.lax.lax import _convert_element_type
 
-from ..core.host_numbers import HostNumber
-from ..core.tape import _count
-from ..core.tracing import Demand, HostValue, Refusal, Untraceable
+from ..core.context.tracing import Demand, HostValue, Refusal, Untraceable
+from ..core.dispatch.host_numbers import HostNumber
+from ..core.tape.nodes import _count
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from .effects import Later, Writes

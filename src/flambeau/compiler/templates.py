@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core import devices, dtypes, formats
-from ..core.host_numbers import HostNumber
-from ..core.tensor import Tensor
-from ..core.tracing import Untraceable
+from ..core.array import devices, dtypes, formats
+from ..core.context.tracing import Untraceable
+from ..core.dispatch.host_numbers import HostNumber
+from ..core.tensor.tensor import Tensor
 from ..nn.modules.module import Module
 from ..optim.optimizer import Optimizer
 from .effects import Later

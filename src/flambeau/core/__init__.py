@@ -1,3 +1,4 @@
 """What a tensor is: dtypes, devices, storages and views, the operator mechanism and the tape."""
 
-from . import config, forking
+from ..runtime import config
+from .tensor import forking

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from ..core.devices import device as _device
-from ..core.devices import jax_devices, to_jax
+from ..core.array.devices import device as _device
+from ..core.array.devices import jax_devices, to_jax
 
 
 def is_available() -> bool:
@@ -50,7 +50,7 @@ def empty_cache() -> None:
 
 def manual_seed(seed: int) -> None:
     """Seed the generator (one serves all devices)."""
-    from ..core.operator import namespaces
+    from ..core.dispatch.operator import namespaces
 
     namespaces["torch"]["manual_seed"](seed)
 
@@ -97,7 +97,7 @@ def init() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    from ..core.typed import CUDA_TENSOR_TYPES
+    from ..core.tensor.typed import CUDA_TENSOR_TYPES
 
     if name == "OutOfMemoryError":
         return importlib.import_module("flambeau").OutOfMemoryError

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.function import Function
-from ..core.grad_mode import no_grad, state
-from ..core.operator import namespaces
-from ..core.tensor import Tensor, wrap
-from ..core.tree import Spec, flatten, spread, unflatten
+from ..core.autograd.function import Function
+from ..core.context.grad_mode import no_grad, state
+from ..core.dispatch.operator import namespaces
+from ..core.tensor.tensor import Tensor, wrap
+from ..core.tensor.tree import Spec, flatten, spread, unflatten
 from .region import Exit, Logical, Region, Transform, inside, map_pairs, restore, run, zeros
 
 NEEDS_VALUES = (

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.grad_mode import no_grad
-from ..core.tape import is_differentiable
-from ..core.tensor import Tensor, wrap
-from ..core.tree import flatten, unflatten
+from ..core.context.grad_mode import no_grad
+from ..core.tape.nodes import is_differentiable
+from ..core.tensor.tensor import Tensor, wrap
+from ..core.tensor.tree import flatten, unflatten
 from .batching import vmap
 from .region import Exit, Logical, Region, Transform, forget_tape, inside, put_value, run, zeros, zeros_like
 from .reverse import _split, _tensors_only, basis, jacrev, numbers_of, replaced

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.operator import namespaces
-from ..core.tensor import Tensor
+from ..core.dispatch.operator import namespaces
+from ..core.tensor.tensor import Tensor
 from ..nn.modules.batchnorm import _BatchNorm
 from ..nn.modules.module import Module
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import jax
 
-from ..core.autograd import _taped, _tensor
-from ..core.autograd import grad as tape_grad
-from ..core.grad_mode import state
-from ..core.tape import FREED, AccumulateGrad, Edge, Node, Taped, _count
-from ..core.tensor import Tensor, wrap
+from ..core.autograd.engine import _taped, _tensor
+from ..core.autograd.engine import grad as tape_grad
+from ..core.context.grad_mode import state
+from ..core.tape.nodes import FREED, AccumulateGrad, Edge, Node, Taped, _count
+from ..core.tensor.tensor import Tensor, wrap
 from .region import Exit, Region, Root, Transform, run
 
 

@@ -22,10 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import tracing
-from ..core.grad_mode import state
-from ..core.tape import Edge, Node, Taped, _count, is_differentiable
-from ..core.tensor import Tensor, wrap
+from ..core.context import tracing
+from ..core.context.grad_mode import state
+from ..core.tape.nodes import Edge, Node, Taped, _count, is_differentiable
+from ..core.tensor.tensor import Tensor, wrap
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from weakref import ref
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.autograd import grad as tape_grad
-from ..core.grad_mode import enable_grad, is_grad_enabled, state
-from ..core.tape import Edge, Node, is_differentiable
-from ..core.tensor import Tensor, wrap
-from ..core.tree import Spec, flatten, unflatten
+from ..core.autograd.engine import grad as tape_grad
+from ..core.context.grad_mode import enable_grad, is_grad_enabled, state
+from ..core.tape.nodes import Edge, Node, is_differentiable
+from ..core.tensor.tensor import Tensor, wrap
+from ..core.tensor.tree import Spec, flatten, unflatten
 from .batching import vmap
 from .region import Root, zeros_like
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import ops  # noqa: F401  (declares them)
-from ..core.operator import namespaces as _namespaces
+from ..core.dispatch.operator import namespaces as _namespaces
 
 globals().update(_namespaces["nn.functional"])
 sigmoid, tanh = _namespaces["torch"]["sigmoid"], _namespaces["torch"]["tanh"]

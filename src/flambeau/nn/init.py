@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core import overrides
-from ..core.grad_mode import no_grad
-from ..core.random import Generator, draw
-from ..core.tensor import Tensor
-from ..ops import random as draws
-from ..ops.creation import filled, number_of
-from ..ops.random import fill_drawn
+from ..core.context import overrides
+from ..core.context.generator import Generator, draw
+from ..core.context.grad_mode import no_grad
+from ..core.tensor.tensor import Tensor
+from ..ops.making.creation import filled, number_of
+from ..ops.random import factories as draws
+from ..ops.random.factories import fill_drawn
 
 __all__ = [
     "calculate_gain",

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core import devices, dtypes
-from ..core.overrides import disabled, never_asked, no_subclasses
-from ..core.storage import Storage
-from ..core.tensor import Tensor, blank, from_host, wrap
+from ..core.array import devices, dtypes
+from ..core.context.overrides import disabled, never_asked, no_subclasses
+from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import Tensor, blank, from_host, wrap
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 

@@ -1,13 +1,13 @@
-"""Operators: one pure array function each, a file per family. Importing this package attaches the methods to `Tensor`."""
+"""Operators: one pure array function each, a room per subject, a file per family. Importing this package attaches the methods to `Tensor`."""
 
 import importlib
 import pkgutil
 
-from ..core.overrides import guard_class
-from ..core.tensor import Tensor
+from ..core.context.overrides import guard_class
+from ..core.tensor.tensor import Tensor
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)
 
 from .overloads import aten  # `torch.ops` is this package  # noqa: E402
 

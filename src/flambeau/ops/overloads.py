@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.operator import namespaces
+from ..core.dispatch.operator import namespaces
 
 # PyTorch's name for what flambeau's operators (by their own names) compute, where it is another one
 _BELOW = {

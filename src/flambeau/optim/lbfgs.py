@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..core.grad_mode import enable_grad
-from ..core.tensor import Tensor, wrap
+from ..core.context.grad_mode import enable_grad
+from ..core.tensor.tensor import Tensor, wrap
 from .optimizer import Number, Optimizer, ParamsT
 from .rule import check_options, picked
 

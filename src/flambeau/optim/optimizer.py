@@ -12,9 +12,9 @@ from typing import Any, ClassVar, TypeAlias
 import jax
 import numpy as np
 
-from ..core.autograd import Hooks, RemovableHandle
-from ..core.tensor import Tensor
-from ..core.tracing import recorder, structure
+from ..core.autograd.engine import Hooks, RemovableHandle
+from ..core.context.tracing import recorder, structure
+from ..core.tensor.tensor import Tensor
 
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 StateDict: TypeAlias = dict[str, Any]

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import dtypes
-from ..core.grad_mode import enable_grad
-from ..core.host_numbers import HostNumber
-from ..core.tensor import Tensor, wrap
-from ..core.tracing import PACKED_ARRAY, PACKED_STATE, recorder
+from ..core.array import dtypes
+from ..core.context.grad_mode import enable_grad
+from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
+from ..core.dispatch.host_numbers import HostNumber
+from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from .optimizer import Optimizer, ParamsT, full_like
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Tensor
-from ..core.tracing import recorder
+from ..core.context.tracing import recorder
+from ..core.tensor.tensor import Tensor
 from .optimizer import Number, ParamsT
 from .rule import RuleOptimizer, check_options, decayed, picked, scaled
 

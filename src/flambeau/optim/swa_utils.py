@@ -11,8 +11,8 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from ..core.grad_mode import no_grad
-from ..core.tensor import Tensor, wrap
+from ..core.context.grad_mode import no_grad
+from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.batchnorm import _BatchNorm
 from ..nn.modules.module import Module
 from .lr_scheduler import LRScheduler

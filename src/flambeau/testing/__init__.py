@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core import dtypes
-from ..core.tensor import Tensor, wrap
+from ..core.array import dtypes
+from ..core.tensor.tensor import Tensor, wrap
 
 # default (rtol, atol) by dtype: https://docs.pytorch.org/docs/stable/testing.html
 _TOLERANCES = {
@@ -128,7 +128,7 @@ def make_tensor(
     memory_format: Any = None,
 ) -> Tensor:
     """A tensor of random values between `low` and `high` (by default -9 to 9; 0 to 9 for uint8), from the default generator."""
-    from ..core.operator import namespaces
+    from ..core.dispatch.operator import namespaces
 
     torch = namespaces["torch"]
     size = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape

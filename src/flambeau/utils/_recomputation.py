@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..autograd.graph import Kept, Saving, keep, kept_by, saved_of
-from ..core import autocast
-from ..core.function import Function, FunctionCtx, FunctionNode, Snapshots
-from ..core.grad_mode import enable_grad, state
-from ..core.random import default_generator
-from ..core.storage import Storage
-from ..core.tape import AccumulateGrad
-from ..core.tensor import Tensor, wrap
+from ..core.autograd.function import Function, FunctionCtx, FunctionNode, Snapshots
+from ..core.context.generator import default_generator
+from ..core.context.grad_mode import enable_grad, state
+from ..core.dispatch import autocast
+from ..core.tape.nodes import AccumulateGrad
+from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import Tensor, wrap
 from ._selective import Selection
 
 

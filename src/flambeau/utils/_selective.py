@@ -7,8 +7,8 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-from ..core.tape import OperatorNode
-from ..core.tensor import wrap
+from ..core.tape.nodes import OperatorNode
+from ..core.tensor.tensor import wrap
 from ..ops.overloads import OpOverload, OpOverloadPacket, aten, overload_of
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..autograd import backward as run_backward
-from ..core.function import Function
-from ..core.grad_mode import enable_grad, no_grad, state
-from ..core.tensor import Tensor
+from ..core.autograd.function import Function
+from ..core.context.grad_mode import enable_grad, no_grad, state
+from ..core.tensor.tensor import Tensor
 from ..nn.modules.container import Sequential
 from ._recomputation import CheckpointError, Draws, Options, Part, casting, late_tensor, later
 from ._selective import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Tensor
-from ..ops.conversion import from_dlpack
+from ..core.tensor.tensor import Tensor
+from ..ops.making.conversion import from_dlpack
 
 
 def to_dlpack(tensor: Tensor) -> Any:

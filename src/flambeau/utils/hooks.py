@@ -1,6 +1,6 @@
 """Handles to registered hooks."""
 
-from ..core.autograd import RemovableHandle
+from ..core.autograd.engine import RemovableHandle
 
 RemovableHandle.__module__ = __name__  # where PyTorch's pickles look for it
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import jax
 
-from flambeau.core import dtypes, random
-from flambeau.core.grad_mode import no_grad
-from flambeau.core.tensor import Tensor, wrap
+from flambeau.core.array import dtypes
+from flambeau.core.context import generator as random
+from flambeau.core.context.grad_mode import no_grad
+from flambeau.core.tensor.tensor import Tensor, wrap
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import is_lazy
 

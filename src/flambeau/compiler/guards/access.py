@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ...core.host_numbers import HostNumber, Strict, plain, settle
-from ...core.tensor import Tensor
+from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
+from ...core.tensor.tensor import Tensor
 from .places import MISSING, Attribute, Item, Own, in_class, own_attributes
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_container

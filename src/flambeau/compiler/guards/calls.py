@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ...core.host_numbers import HostNumber, Strict, plain, settle
-from ...core.tensor import Tensor
+from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
+from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from .access import attribute, complete, item, iterate, push, store_attribute
 from .code import LIBRARY, kind_of_code

@@ -9,8 +9,8 @@ import sys
 from types import CellType
 from typing import Any
 
-from ...core.host_numbers import HostInt, HostNumber, plain, settle
-from ...core.tensor import Tensor
+from ...core.dispatch.host_numbers import HostInt, HostNumber, plain, settle
+from ...core.tensor.tensor import Tensor
 from .access import attribute, complete, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
 from .places import MISSING, Cell, Item

@@ -6,8 +6,8 @@ import threading
 from types import CellType, GetSetDescriptorType, MemberDescriptorType, ModuleType, WrapperDescriptorType
 from typing import Any
 
-from ...core import tree
-from ...core.tensor import Tensor
+from ...core.tensor import tree
+from ...core.tensor.tensor import Tensor
 
 MISSING: Any = type("MISSING", (), {"__repr__": lambda self: "nothing"})()
 

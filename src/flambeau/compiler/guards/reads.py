@@ -6,8 +6,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ...core.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
-from ...core.tensor import Tensor
+from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
+from ...core.tensor.tensor import Tensor
 from .places import MISSING, Attribute, Cell, Item, Place, in_class, own_attributes
 from .values import Contents, is_buffer, is_container, is_number, same
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import jax
 
-from ...core.grad_mode import state as grad_state
-from ...core.host_numbers import HostNumber, Strict
-from ...core.tensor import Tensor
-from ...core.tracing import Untraceable
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.tracing import Untraceable
+from ...core.dispatch.host_numbers import HostNumber, Strict
+from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...optim.optimizer import Optimizer
 from .code import LIBRARY, STANDARD, kind_of_code

@@ -9,10 +9,10 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from ...core import devices
-from ...core.grad_mode import no_grad
-from ...core.tensor import Tensor, wrap
-from ...ops.conversion import parse_to
+from ...core.array import devices
+from ...core.context.grad_mode import no_grad
+from ...core.tensor.tensor import Tensor, wrap
+from ...ops.making.conversion import parse_to
 from ..parameter import is_lazy
 
 _Convert = Callable[[Tensor], Tensor]

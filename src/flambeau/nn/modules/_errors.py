@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.tensor import Tensor
+from ...core.tensor.tensor import Tensor
 
 # only for these is the text known to be one message for people
 _REWORDED = (RuntimeError, ValueError, TypeError, IndexError)

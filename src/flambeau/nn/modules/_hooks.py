@@ -15,11 +15,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ...core.autograd import RemovableHandle
-from ...core.function import Function
-from ...core.grad_mode import is_grad_enabled
-from ...core.grad_mode import state as grad_state
-from ...core.tensor import Tensor, wrap
+from ...core.autograd.engine import RemovableHandle
+from ...core.autograd.function import Function
+from ...core.context.grad_mode import is_grad_enabled
+from ...core.context.grad_mode import state as grad_state
+from ...core.tensor.tensor import Tensor, wrap
 from ._errors import locate, shapes_of
 
 Table = OrderedDict[int, Any]

@@ -8,9 +8,9 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...core.autograd import RemovableHandle
-from ...core.grad_mode import no_grad
-from ...core.tensor import Tensor
+from ...core.autograd.engine import RemovableHandle
+from ...core.context.grad_mode import no_grad
+from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter, is_lazy
 from ._hooks import Table, _WrappedHook, add
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ...core.tensor import Tensor
-from ...ops.creation import empty
+from ...core.tensor.tensor import Tensor
+from ...ops.making.creation import empty
 from .. import functional as F
 from .. import init as initialize
 from ..parameter import Parameter

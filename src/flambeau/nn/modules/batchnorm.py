@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.dtypes import int64
-from ...core.tensor import Tensor
-from ...ops.creation import ones, tensor, zeros
+from ...core.array.dtypes import int64
+from ...core.tensor.tensor import Tensor
+from ...ops.making.creation import ones, tensor, zeros
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self
 
-from ...core.tensor import Tensor
-from ...core.tracing import structure
+from ...core.context.tracing import structure
+from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter
 from ._printing import tree
 from .module import Module, _kind

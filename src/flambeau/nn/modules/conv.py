@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...core.tensor import Tensor
-from ...ops.creation import empty
+from ...core.tensor.tensor import Tensor
+from ...ops.making.creation import empty
 from .. import functional as F
 from ..parameter import Parameter, UninitializedParameter
 from .lazy import LazyModuleMixin

@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ...core.tensor import Tensor
-from ...ops.layer_support import chosen_reduction
+from ...core.tensor.tensor import Tensor
+from ...ops.support.layer_support import chosen_reduction
 from .. import functional as F
 from .distance import PairwiseDistance
 from .module import Module

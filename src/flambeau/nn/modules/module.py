@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
-from ...core.grad_mode import state as grad_state
-from ...core.tensor import Tensor
-from ...core.tracing import structure
+from ...core.context import doors
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.tracing import structure
+from ...core.tensor.tensor import Tensor
 from ..parameter import Buffer, Parameter
 from . import _hooks
 from ._conversion import ConversionMethods
@@ -145,9 +146,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """From now on, run the module's calls as compiled programs; the arguments are those of `torch.compile`."""
-        from ...compiler import compile  # a floor above this one, and needed only here
-
-        self.__dict__["_compiled_call_impl"] = compile(self._call_plainly, *args, **kwargs)
+        self.__dict__["_compiled_call_impl"] = doors.compile(self._call_plainly, *args, **kwargs)
 
     def _call_plainly(self, *args: Any, **kwargs: Any) -> Any:
         return _hooks.call(self, args, kwargs, plainly=True)

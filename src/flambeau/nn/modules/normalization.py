@@ -6,8 +6,8 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.tensor import Tensor
-from ...ops.creation import empty
+from ...core.tensor.tensor import Tensor
+from ...ops.making.creation import empty
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter

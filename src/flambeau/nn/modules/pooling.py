@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...core.tensor import Tensor
+from ...core.tensor.tensor import Tensor
 from .. import functional as F
 from .module import Module
 from .utils import _ntuple, _shown

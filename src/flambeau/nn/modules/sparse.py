@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.grad_mode import no_grad
-from ...core.tensor import Tensor
-from ...ops.creation import empty
+from ...core.context.grad_mode import no_grad
+from ...core.tensor.tensor import Tensor
+from ...ops.making.creation import empty
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...core.tensor import Tensor
-from ...ops.joining import cat
+from ...core.tensor.tensor import Tensor
+from ...ops.shape.joining import cat
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
-from ...core.tensor import Tensor
-from ...ops.constants import zeros_like
+from ...core.tensor.tensor import Tensor
+from ...ops.making.constants import zeros_like
 from ..parameter import Parameter
 
 __all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights"]

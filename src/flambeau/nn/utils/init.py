@@ -19,7 +19,7 @@ def skip_init(module_cls: type[Module], *args: Any, **kwargs: Any) -> Module:
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls).parameters:
         raise RuntimeError(f"Module must support a 'device' arg for skip_init, but {module_cls.__name__} does not")
-    from ...core.random import default_generator
+    from ...core.context.generator import default_generator
 
     generator: Any = default_generator
     state = generator.get_state()

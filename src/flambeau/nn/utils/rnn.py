@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...core.operator import namespaces
-from ...core.tensor import Tensor
+from ...core.dispatch.operator import namespaces
+from ...core.tensor.tensor import Tensor
 
 __all__ = ["pad_sequence", "unpad_sequence"]
 

@@ -8,8 +8,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ...core.tensor import Tensor
-from ...core.tracing import recorder
+from ...core.context.tracing import recorder
+from ...core.tensor.tensor import Tensor
 from ..optimizer import Optimizer
 
 EPOCH_DEPRECATION_WARNING = (

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
-from flambeau.core.random import Generator
-from flambeau.core.tensor import from_host
+from flambeau.core.context.generator import Generator
+from flambeau.core.tensor.tensor import from_host
 from flambeau.utils.data._utils.collate import default_collate, default_convert
 from flambeau.utils.data._utils.host import on_host
 from flambeau.utils.data._utils.worker import Failure, Worker, WorkerInfo, get_worker_info

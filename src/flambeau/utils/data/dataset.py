@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
-from flambeau.core import random
-from flambeau.core.tensor import Tensor
+from flambeau.core.context import generator as random
+from flambeau.core.tensor.tensor import Tensor
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)

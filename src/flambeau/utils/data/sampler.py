@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 import flambeau
-from flambeau.core import random
+from flambeau.core.context import generator as random
 
 _T_co = TypeVar("_T_co", covariant=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import nn
-from flambeau.core.tensor import Tensor
+from flambeau.core.tensor.tensor import Tensor
 from flambeau.vision.models._weights import refuse_weights
 
 __all__ = ["LeNet", "lenet"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flambeau import nn
-from flambeau.core.tensor import Tensor
+from flambeau.core.tensor.tensor import Tensor
 from flambeau.vision.models._weights import refuse_weights
 
 __all__ = [

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 import flambeau
-from flambeau.core.tensor import Tensor, wrap
+from flambeau.core.tensor.tensor import Tensor, wrap
 
 
 class InterpolationMode(enum.Enum):

@@ -7,7 +7,7 @@ from typing import Any
 
 import flambeau
 from flambeau import nn
-from flambeau.core.tensor import Tensor
+from flambeau.core.tensor.tensor import Tensor
 from flambeau.vision.transforms import functional as F
 from flambeau.vision.transforms.functional import InterpolationMode
 

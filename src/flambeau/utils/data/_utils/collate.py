@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import flambeau
-from flambeau.core.tensor import Tensor, from_host
+from flambeau.core.tensor.tensor import Tensor, from_host
 from flambeau.utils.data._utils.host import stacked
 
 default_collate_err_msg_format = (

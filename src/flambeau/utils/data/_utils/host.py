@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from flambeau.core.tensor import Tensor, from_host
+from flambeau.core.tensor.tensor import Tensor, from_host
 
 
 def on_host(tensor: Any) -> np.ndarray | None:

@@ -1,0 +1,1 @@
+"""What describes an array: dtypes, devices, sizes, strides, printed form."""

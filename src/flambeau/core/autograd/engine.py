@@ -1,0 +1,580 @@
+"""The engine that runs the tape backwards, `grad`, and hooks on tensors and nodes."""
+
+from __future__ import annotations
+
+import heapq
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..context.grad_mode import set_grad_enabled
+from ..context.grad_mode import state as grad_state
+from ..context.tracing import structure
+from ..dispatch.operator import Array, namespaces, operator
+from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays, add_taped, is_differentiable, shown
+from ..tensor.tensor import Tensor, wrap
+
+_new = object.__new__
+
+
+class RemovableHandle:
+    """Takes a hook out again: `handle.remove()`, or at the end of `with handle:`."""
+
+    __module__ = "flambeau.utils.hooks"
+    next_id = 0
+
+    def __init__(self, hooks: Any, *, extra_dict: Any = None):
+        self.hooks_dict_ref = weakref.ref(hooks)
+        structure.version += 1
+        self.id = RemovableHandle.next_id
+        RemovableHandle.next_id += 1
+        extras = extra_dict if isinstance(extra_dict, (list, tuple)) else [] if extra_dict is None else [extra_dict]
+        self.extra_dict_ref = tuple(weakref.ref(e) for e in extras)
+
+    def remove(self) -> None:
+        """Take the hook out; a second time does nothing."""
+        structure.version += 1
+        if grad_state.trace is not None:
+            grad_state.trace.change_hooks(self)
+        for ref in (self.hooks_dict_ref, *self.extra_dict_ref):
+            hooks = ref()
+            if hooks is not None:
+                hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+    def __getstate__(self) -> Any:
+        return (self.hooks_dict_ref(), self.id, tuple(r() for r in self.extra_dict_ref))
+
+    def __setstate__(self, state: Any) -> None:
+        hooks, self.id, extras = state[0], state[1], state[2] if len(state) > 2 else ()
+        self.hooks_dict_ref = weakref.ref(OrderedDict() if hooks is None else hooks)
+        self.extra_dict_ref = tuple(weakref.ref(OrderedDict() if e is None else e) for e in extras)
+        RemovableHandle.next_id = max(RemovableHandle.next_id, self.id + 1)
+
+
+class Hooks(OrderedDict):
+    """Hooks in the order of registration, by their handle's id."""
+
+    def add(self, hook: Any) -> RemovableHandle:
+        handle = RemovableHandle(self)
+        self[handle.id] = hook
+        return handle
+
+
+def _tensor(taped: Taped | None) -> Tensor | None:
+    if taped is None:
+        return None
+    made = wrap(taped[0])
+    made._edge = taped[1]
+    return made
+
+
+def _taped(tensor: Tensor | None) -> Taped | None:
+    return None if tensor is None else (tensor._array, tensor._tape_edge())
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradients of `tensors` to the `.grad` of the leaves (or of `inputs` only).
+
+    `grad_tensors` weighs the outputs; it may be left out for those of one element. Raises RuntimeError for outputs off
+    the tape, for shapes that do not match, and for a graph that was freed by an earlier call.
+    """
+    roots = _sequence(tensors)
+    targets = None if inputs is None else _sequence(inputs)
+    if targets is not None and not targets:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    wanted = None if targets is None else [_target_edge(t) for t in targets]
+    _run(roots, _root_grads(roots, grad_tensors), bool(create_graph if retain_graph is None else retain_graph),
+         create_graph, wanted, accumulate=targets or ())  # fmt: skip
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` by `inputs`, without touching `.grad`.
+
+    An input that the outputs do not depend on gives RuntimeError, or None with `allow_unused`, or zeros with
+    `materialize_grads`.
+    """
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs=False has no effect: gradients are only found for inputs; use autograd.backward to accumulate them",
+            FutureWarning,
+            stacklevel=2,
+        )
+    if is_grads_batched:
+        return _grad_by_rows(outputs, inputs, grad_outputs, bool(create_graph if retain_graph is None else retain_graph),
+                             create_graph=create_graph, allow_unused=allow_unused,
+                             materialize_grads=materialize_grads)  # fmt: skip
+    if allow_unused is False and materialize_grads:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    roots, targets = _sequence(outputs), _sequence(inputs)
+    if not targets:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    found = _run(
+        roots,
+        _root_grads(roots, grad_outputs),
+        bool(create_graph if retain_graph is None else retain_graph),
+        create_graph,
+        [_target_edge(t) for t in targets],
+    )
+    result: list[Tensor | None] = []
+    for i, (target, value) in enumerate(zip(targets, found, strict=True)):
+        if value is None:
+            if materialize_grads:
+                value = wrap(jnp.zeros(target.shape, target._np_dtype))
+            elif not allow_unused:
+                raise RuntimeError(
+                    f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior."
+                )
+        result.append(value)
+    return tuple(result)
+
+
+def _grad_by_rows(
+    outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: bool, **options: Any
+) -> tuple[Tensor | None, ...]:
+    """The gradients for each row of `grad_outputs`, stacked."""
+    roots, batches = _sequence(outputs), [] if grad_outputs is None else _sequence(grad_outputs)
+    sizes = {len(b) if b.ndim else -1 for b in batches if b is not None}
+    fitting = all(b is None or b.shape[1:] == r.shape for b, r in zip(batches, roots, strict=False))
+    if len(sizes) != 1 or sizes == {-1} or not fitting:
+        raise RuntimeError(
+            "If `is_grads_batched=True`, the first dimension of each grad_output is the batch dimension: it should be the "
+            "same in all of them, and the other dimensions those of the output. "
+            f"Got {[b if b is None else list(b.shape) for b in batches]} for outputs of {[list(r.shape) for r in roots]}."
+        )
+    (size,) = sizes
+    rows = [
+        grad(roots, inputs, [None if b is None else b[i] for b in batches], retain_graph or i < size - 1, **options)
+        for i in range(size)
+    ]
+    stack = namespaces["torch"]["stack"]
+    return tuple(None if column[0] is None else stack(column) for column in zip(*rows, strict=True))
+
+
+def _sequence(value: Any) -> list[Tensor]:
+    return [value] if isinstance(value, Tensor) else list(value)
+
+
+def _target_edge(target: Tensor) -> Edge:
+    edge = target._tape_edge()
+    if edge is None:
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return edge
+
+
+def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
+    gradients = [None] * len(roots) if given is None else _sequence(given)
+    if len(gradients) != len(roots):
+        raise RuntimeError(f"got {len(roots)} tensors and {len(gradients)} gradients")
+    made: list[Taped] = []
+    for i, (root, gradient) in enumerate(zip(roots, gradients, strict=True)):
+        if root._tape_edge() is None:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        if gradient is None:
+            if root._storage.value.size != 1 if root._view is None else root._view.numel != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs; output {i} has shape {list(root.shape)}: pass gradient="
+                )
+            if root._np_dtype.kind == "c":
+                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
+            made.append((_one(tuple(root.shape), root._np_dtype), None))
+            continue
+        if not isinstance(gradient, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+        if gradient.shape != root.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of "
+                f"{root.shape}."
+            )
+        made.append((gradient._array, gradient._tape_edge()))
+    return made
+
+
+_ones: dict[Any, Any] = {}
+
+
+def _one(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    found = _ones.get((shape, dtype))
+    if found is None:
+        with jax.ensure_compile_time_eval():  # it is kept beyond a trace
+            found = _ones[shape, dtype] = jax.device_put(np.ones(shape, dtype))
+    return found
+
+
+def _paths(roots: list[Edge], wanted: list[Edge]) -> tuple[set[Node], set[Node]]:
+    """The nodes on a path from the roots to the wanted edges, and those of them that have to run for it."""
+    targets = {e[0] for e in wanted}
+    on_path: set[Node] = set()
+    to_run: set[Node] = set()
+    seen: set[Node] = set()
+    stack: list[tuple[Node, bool]] = [(e[0], False) for e in roots]
+    while stack:
+        node, below_done = stack.pop()
+        if below_done:
+            if any(e is not None and e[0] in on_path for e in node.edges):
+                to_run.add(node)
+                on_path.add(node)
+            elif node in targets:
+                on_path.add(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((e[0], False) for e in node.edges if e is not None)
+    return on_path, to_run
+
+
+class Run:
+    """One run of the engine. While it lasts, `grad_mode.state.run` is the innermost one."""
+
+    __slots__ = ("arrived", "outer", "recomputed", "targeted")
+
+    def __init__(self, targeted: bool):
+        self.targeted = targeted  # whether it looks for the gradients of given tensors only
+        self.arrived: list[Taped | None] = []  # what has come to the node that runs now
+        self.recomputed: dict[Any, dict[int, Any]] = {}  # what checkpointed parts have computed again, by part
+
+    def __enter__(self) -> Run:
+        self.outer, grad_state.run = grad_state.run, self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        grad_state.run = self.outer
+
+
+def _run(
+    roots: list[Tensor],
+    gradients: list[Taped],
+    retain: bool,
+    taped: bool,
+    wanted: list[Edge] | None = None,
+    accumulate: Sequence[Tensor] = (),
+) -> list[Tensor | None]:
+    """Send the gradients down the tape. Nodes run in the reverse order of their making, so each is complete when it runs.
+
+    Without `wanted`, leaves collect; with it, the gradients at these edges are returned (and added to the `.grad` of
+    the tensors in `accumulate`).
+    """
+    edges: list[Edge] = [r._tape_edge() for r in roots]  # type: ignore[misc]
+    on_path, to_run = (None, None) if wanted is None else _paths(edges, wanted)
+    arrived: dict[Edge, Taped] = {}
+    waiting: dict[Node, list[Taped | None]] = {}
+    heap: list[tuple[int, Any]] = []
+
+    def send(edge: Edge, value: Taped) -> None:
+        node, number = edge
+        slots = waiting.get(node)
+        if slots is None:
+            slots = waiting[node] = [None] * node.outputs
+            heapq.heappush(heap, (-node.order, node))
+        held = slots[number]
+        if held is None:
+            slots[number] = value
+        elif taped:
+            slots[number] = add_taped(held, value)
+        else:
+            slots[number] = (add_arrays(held[0], value[0]), None)
+
+    for edge, gradient in zip(edges, gradients, strict=True):
+        send(edge, gradient)
+    targets = {} if wanted is None else dict.fromkeys(wanted)
+    trace, anomaly = grad_state.trace, grad_state.anomaly
+    with set_grad_enabled(taped), Run(wanted is not None) as run:
+        while heap:
+            node = heapq.heappop(heap)[1]
+            slots = waiting.pop(node)
+            if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
+                raise RuntimeError(_OLDER)
+            if node.pre_hooks:
+                slots = _pre_hooks(node, slots)
+            if targets:
+                for number, value in enumerate(slots):
+                    if value is not None and (node, number) in targets:
+                        arrived[node, number] = value
+                if node not in to_run:  # type: ignore[operator]
+                    continue
+            if type(node) is AccumulateGrad:
+                if wanted is None and slots[0] is not None:
+                    _accumulate(node, slots[0], taped)
+                continue
+            run.arrived = slots
+            if anomaly is not None:
+                results = anomaly(node, slots, taped)
+            elif taped:
+                results = list(node.backward_taped(slots))
+            else:
+                results = [
+                    None if r is None else (r, None)
+                    for r in node.backward([None if s is None else s[0] for s in slots])
+                ]
+            if node.post_hooks:
+                results = _post_hooks(node, results, slots)
+            if not retain:
+                node.release()
+            for edge, value in zip(node.edges, results, strict=True):
+                if edge is not None and value is not None and (on_path is None or edge[0] in on_path):
+                    send(edge, value)
+        for target in accumulate:
+            value = arrived.get(target._tape_edge())  # type: ignore[arg-type]
+            if value is not None:
+                _add_to_grad(target, value, taped)
+    return [_tensor(arrived.get(e)) for e in wanted or ()]
+
+
+_OLDER = (
+    "backward() in a compiled function reaches a graph that was recorded before its call. Compute the loss inside of the "
+    "function too, or return it and call backward() outside"
+)
+_ALL, _RETAINED = (
+    -1,
+    -2,
+)  # keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
+
+
+def _pre_hooks(node: Node, slots: list[Taped | None]) -> list[Taped | None]:
+    """Run the hooks on single outputs (of tensors), then those on all of them (of the node), then the keepers."""
+    assert node.pre_hooks is not None
+    slots = list(slots)
+    for number, hooks in sorted(node.pre_hooks.items(), key=lambda item: (item[0] < 0, -item[0])):
+        for hook in list(hooks.values()):
+            if number == _RETAINED:
+                hook(list(map(_tensor, slots)))
+            elif number == _ALL:
+                out = hook(tuple(map(_tensor, slots)))
+                if out is not None:
+                    slots = _replacing(hook, out, slots)
+            elif slots[number] is not None:
+                slots[number] = _hooked(hook, slots[number])
+    return slots
+
+
+def _hooked(hook: Any, slot: Any) -> Taped | None:
+    value = _tensor(slot)
+    assert value is not None
+    out = hook(value)
+    if out is None:
+        return slot
+    if not isinstance(out, Tensor):
+        raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
+    if out.shape != value.shape:
+        raise RuntimeError(
+            f"hook '{_name(hook)}' has changed the size of value: it was {list(value.shape)}, the hook returned "
+            f"{list(out.shape)}"
+        )
+    if out._np_dtype != value._np_dtype:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {value.type()} got {out.type()})")
+    return _taped(out)
+
+
+def _name(hook: Any) -> str:
+    return getattr(hook, "__name__", type(hook).__name__)
+
+
+def _replacing(hook: Any, out: Any, held: list[Taped | None]) -> list[Taped | None]:
+    """The gradients that a hook on a node has given in the place of those it got."""
+    out = out if isinstance(out, (tuple, list)) else (out,)
+    if len(out) != len(held):
+        raise RuntimeError(
+            f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(out)}, but expected {len(held)})"
+        )
+    return [_taped(o) for o in out]
+
+
+def _post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
+    assert node.post_hooks is not None
+    for hook in list(node.post_hooks.values()):
+        out = hook(tuple(map(_tensor, results)), tuple(map(_tensor, slots)))
+        if out is not None:
+            results = _replacing(hook, out, results)
+    return results
+
+
+def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
+    leaf = node.leaf()
+    if leaf is None or leaf._edge is None:  # gone, or told since to require no gradient
+        return
+    _add_to_grad(leaf, value, taped)
+    if node.done_hooks:
+        for hook in list(node.done_hooks.values()):
+            if hook(leaf) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+
+
+def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
+    if grad_state.transforms:
+        grad_state.transforms.before_grad(leaf, value[0])
+    if grad_state.trace is not None:
+        grad_state.trace.read_grad(leaf)
+    held = leaf._grad
+    if held is None:
+        leaf._grad = _tensor(value)
+    elif taped or held._tape_edge() is not None:
+        leaf._grad = _tensor(add_taped((held._array, held._tape_edge()), value))
+    else:
+        held._write(add_arrays(held._array, value[0]))
+
+
+# --- what tensors and nodes offer ------------------------------------------------------------------------------------
+
+
+def _tensor_backward(
+    self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+) -> None:
+    """Add the gradients of this tensor to the `.grad` of the leaves that it was computed from."""
+    if grad_state.scope is not None or grad_state.transforms:
+        raise RuntimeError(
+            "backward() called inside a function that torch.func transforms: use torch.func.grad or torch.func.vjp there "
+            "(or torch.autograd.grad), or call backward() on what the transformed function returns"
+        )
+    backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+
+
+def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call `hook(grad)` when this tensor's gradient is known; what it returns, if anything, takes its place."""
+    edge = self._tape_edge()
+    if edge is None:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
+    return _hooks_of(edge[0], edge[1]).add(hook)
+
+
+def _hooks_of(node: Node, number: int) -> Hooks:
+    if node.pre_hooks is None:
+        node.pre_hooks = {}
+    return node.pre_hooks.setdefault(number, Hooks())
+
+
+def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    """Call `hook(tensor)` each time after this leaf's `.grad` has been added to."""
+    edge = self._tape_edge()
+    if edge is None:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
+    if type(edge[0]) is not AccumulateGrad:
+        raise RuntimeError(
+            "post accumulate grad hooks cannot be registered on non-leaf tensors, where register_hook serves"
+        )
+    if edge[0].done_hooks is None:
+        edge[0].done_hooks = Hooks()
+    return edge[0].done_hooks.add(hook)
+
+
+def _retain_grad(self: Tensor) -> None:
+    """Keep this computed tensor's gradient in `.grad`; nothing to do for a leaf."""
+    edge = self._tape_edge()
+    if edge is None:
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    if type(edge[0]) is not AccumulateGrad and self._keeper is None:
+        self._keep_grad(edge)
+
+
+def _keep_grad(self: Tensor, edge: Edge | None) -> None:
+    """From now on, keep what arrives at this edge, and no longer what arrives at the one before."""
+    if self._keeper is not None:
+        self._keeper.remove()
+    if edge is None:
+        return
+    ref, number = weakref.ref(self), edge[1]
+
+    def keep(gradients: list[Tensor | None]) -> None:
+        tensor, gradient = ref(), gradients[number]
+        if tensor is not None and gradient is not None:
+            held = tensor._grad
+            tensor._grad = gradient if held is None else wrap(add_arrays(held._array, gradient._array))
+
+    self._keeper = _hooks_of(edge[0], _RETAINED).add(keep)
+
+
+def drawn_from(made: Tensor, name: str, *parents: Tensor) -> Tensor:
+    """Values that were drawn by their parents' parameters: on the tape, with gradients of zero."""
+    edges = [p._tape_edge() for p in parents]
+    if grad_state.grad and any(edges):
+        made._edge = (Unrelated(name, edges, [(tuple(p.shape), p._np_dtype) for p in parents]), 0)
+    return made
+
+
+Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
+Tensor.register_hook = _register_hook  # type: ignore[attr-defined]
+Tensor.register_post_accumulate_grad_hook = _register_post_accumulate_grad_hook  # type: ignore[attr-defined]
+Tensor.retain_grad = _retain_grad  # type: ignore[attr-defined]
+Tensor._keep_grad = _keep_grad  # type: ignore[attr-defined]
+
+
+def _node_hook(self: Node, hook: Any) -> RemovableHandle:
+    if self.post_hooks is None:
+        self.post_hooks = Hooks()
+    return self.post_hooks.add(hook)  # type: ignore[attr-defined]
+
+
+def _node_metadata(self: Node) -> dict[Any, Any]:
+    if not hasattr(self, "metadata_"):
+        self.metadata_ = {}
+    return self.metadata_
+
+
+def _node_call(self: Node, *gradients: Tensor) -> Any:
+    results = self.backward_taped([_taped(g) for g in gradients])
+    made = tuple(map(_tensor, results))
+    return made[0] if len(made) == 1 else made
+
+
+def _next_functions(self: Any) -> tuple[tuple[Any, int], ...]:
+    """A pair for each tensor that could have a gradient: the node it comes from (None if it has none), output number."""
+    edges = self.edges
+    if getattr(self, "saved", None) is not None:
+        taped = dict(zip(self.wanted, edges, strict=True))
+        shapes = getattr(self.saved, "shapes", self.saved)  # which need not be computed again for it
+        edges = [
+            taped.get(i)
+            for i, x in enumerate(shapes)
+            if i in taped or (hasattr(x, "ndim") and is_differentiable(x.dtype))
+        ]
+    return tuple((shown(e[0]), e[1]) if e else (None, 0) for e in edges)
+
+
+def _node_repr(self: Node) -> str:
+    return f"<{self.label} object at {id(self):#x}>"
+
+
+Node.register_hook = _node_hook  # type: ignore[attr-defined]
+Node.register_prehook = lambda self, hook: _hooks_of(self, _ALL).add(hook)  # type: ignore[attr-defined]
+Node.metadata = property(_node_metadata)  # type: ignore[attr-defined]
+Node.next_functions = property(_next_functions)  # type: ignore[attr-defined]
+Node.__call__ = _node_call  # type: ignore[attr-defined]
+Node.__repr__ = _node_repr  # type: ignore[assignment]
+Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[attr-defined]
+
+
+@operator(methods=False, public=(), grad="CloneBackward0")
+def _identity(input: Array) -> Any:
+    return input
+
+
+__all__ = ["Hooks", "RemovableHandle", "backward", "grad"]

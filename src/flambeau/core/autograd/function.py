@@ -1,0 +1,415 @@
+"""Differentiable operations written by the user: `Function`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..array import dtypes
+from ..context.grad_mode import set_grad_enabled
+from ..context.grad_mode import state as grad_state
+from ..tape.nodes import FREED, Node, Saved, Taped, is_differentiable
+from ..tensor.tensor import Tensor, wrap
+from .engine import _taped, _tensor
+
+
+class Snapshots(Saved):
+    """Tensors as they are now: one that is written to later is another tensor here, with the values of now."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, tensors: Sequence[Any]):
+        self.members = [
+            (t, _whole(t), t._view, t._tape_edge()) if isinstance(t, Tensor) else (t, None, None, None) for t in tensors
+        ]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, i: Any) -> Any:
+        tensor, whole, view, edge = self.members[i]
+        if whole is None or (_whole(tensor) is whole and tensor._view is view and tensor._tape_edge() is edge):
+            return tensor
+        made = wrap(whole)
+        made._view = view
+        made._edge = edge
+        return made
+
+
+def _whole(tensor: Tensor) -> Any:
+    trace = grad_state.trace
+    return tensor._storage.value if trace is None else trace.read(tensor)
+
+
+class FunctionCtx:
+    """What a `Function`'s forward leaves for its backward."""
+
+    def __init__(self) -> None:
+        self._saved: Sequence[Any] | None = ()
+        self._dirty: tuple[Any, ...] = ()
+        self._constant: tuple[Any, ...] = ()
+        self._materialize = True
+        self.needs_input_grad: tuple[bool, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for the backward pass."""
+        self._saved = tensors
+
+    save_for_forward = save_for_backward
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The tensors kept by `save_for_backward`."""
+        if self._saved is None:
+            raise RuntimeError(FREED)
+        return tuple(self._saved)
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Name the inputs that forward wrote to in place; they must be returned."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Name the outputs that have no gradient."""
+        self._constant = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether backward gets zeros (the default) or None for outputs that nothing depends on."""
+        self._materialize = value
+
+
+class FunctionNode(Node):
+    """A call of a user's Function; calls its backward on Tensors. What forward has left on its ctx is seen on the node, too."""
+
+    __slots__ = ("ctx", "function", "metas", "inputs")
+    module = "flambeau.autograd.function"
+
+    def __init__(self, function: type[Function], ctx: Any, edges: Any, metas: Any, inputs: Any):
+        super().__init__(function.__name__ + "Backward", edges, len(metas))
+        self.ctx = ctx
+        self.function = function
+        self.metas = metas  # shapes and dtypes of the outputs
+        self.inputs = inputs  # and of the inputs, None for one that is no tensor
+
+    def __repr__(self) -> str:
+        return f"<torch.autograd.function.{self.label} object at {id(self):#x}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("ctx", "metadata_"):
+            raise AttributeError(name)
+        return getattr(self.ctx, name)
+
+    def _call(self, gradients: list[Tensor | None]) -> list[Any]:
+        if self.ctx._materialize:
+            gradients = [
+                wrap(jnp.zeros(shape, dtype)) if g is None and dtype is not None else g
+                for g, (shape, dtype) in zip(gradients, self.metas, strict=True)
+            ]
+        results = self.function.backward(self.ctx, *gradients)
+        results = list(results) if isinstance(results, (tuple, list)) else [results]
+        extra = results[len(self.edges) :]
+        if len(results) < len(self.edges) or any(r is not None for r in extra):
+            raise RuntimeError(
+                f"function {self.label} returned an incorrect number of gradients (expected {len(self.edges)}, got {len(results)})"
+            )
+        return [
+            None if r is None or e is None else self._fitting(i, r)
+            for i, (r, e) in enumerate(zip(results, self.edges, strict=False))
+        ]
+
+    def _fitting(self, i: int, gradient: Any) -> Tensor:
+        """A gradient in its input's shape (summed over what broadcasting repeated) and dtype."""
+        if not isinstance(gradient, Tensor):
+            raise RuntimeError(f"expected Variable or None (got {type(gradient).__name__})")
+        shape, dtype = self.inputs[i]
+        if gradient.shape != shape:
+            lead = gradient.ndim - len(shape)
+            if lead < 0 or any(n not in (1, m) for n, m in zip(shape, gradient.shape[lead:], strict=True)):
+                raise RuntimeError(
+                    f"Function {self.label} returned an invalid gradient at index {i} - got {list(gradient.shape)} but "
+                    f"expected shape compatible with {list(shape)}"
+                )
+            gradient = gradient.sum_to_size(shape)
+        return gradient if gradient._np_dtype == dtype else gradient.to(dtypes.from_numpy(dtype))
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        results = self._call([None if c is None else wrap(c) for c in cotangents])
+        return [None if r is None else r._array for r in results]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return [_taped(r) for r in self._call([_tensor(c) for c in cotangents])]
+
+    def release(self) -> None:
+        self.ctx._saved = None
+
+    def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
+        super().exchange(array, edge)
+
+        def other(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                made = wrap(array(value._array))
+                made._edge = edge(value._tape_edge())
+                return made
+            if type(value) in (tuple, list):
+                return type(value)(map(other, value))
+            return tuple(map(other, value)) if isinstance(value, Saved) else value
+
+        ctx = type(self.ctx).__new__(type(self.ctx))
+        ctx.__dict__.update((name, other(value)) for name, value in vars(self.ctx).items())
+        self.ctx = ctx
+
+
+class Function:
+    """A differentiable operation written by the user: static methods `forward(ctx, ...)` and `backward(ctx, ...)`.
+
+    With `setup_context(ctx, inputs, output)`, forward takes no ctx. Use it with `apply`.
+    """
+
+    generate_vmap_rule = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke "
+            "them on the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward "
+            "method is deprecated. Please use new-style autograd "
+            "function with static forward method. (Example: https://pytorch.org/docs/stable/"
+            "autograd.html#torch.autograd.Function) "
+            f"Call {type(self).__name__}.apply(...)"
+        )
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(
+            "You must implement the forward function for custom autograd.Function, as a static method"
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
+        )
+
+    vjp = backward
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        raise NotImplementedError("this autograd.Function has no vmap; it is mapped like any other function")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run forward and put the call on the tape."""
+        if kwargs:
+            args, kwargs = cls._positional(args, kwargs)
+        transform = grad_state.transforms
+        return transform.apply(cls, args, kwargs) if transform else cls._apply(args, kwargs)
+
+    @classmethod
+    def _positional(cls, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Arguments given by name in their places, so that backward returns a gradient for each."""
+        lead = (None,) if cls.setup_context is Function.setup_context else ()
+        bound = inspect.signature(cls.forward).bind(*lead, *args, **kwargs)
+        return bound.args[len(lead) :], bound.kwargs
+
+    @classmethod
+    def _forward(cls, args: Any, kwargs: Any, wanted: tuple[bool, ...], output: Any = None) -> tuple[Any, Any]:
+        """The context and the output of a call, off the tape. An `output` that is given was computed in another way."""
+        ctx = type(cls.__name__ + "Backward", (FunctionCtx,), {})()
+        ctx.needs_input_grad = wanted
+        with set_grad_enabled(False):
+            if cls.setup_context is Function.setup_context:
+                return ctx, cls.forward(ctx, *args, **kwargs)
+            if output is None:
+                output = cls.forward(*args, **kwargs)
+            cls.setup_context(ctx, args, output)
+        return ctx, output
+
+    @classmethod
+    def _apply(cls, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any = None) -> Any:
+        edges = tuple(a._tape_edge() if isinstance(a, Tensor) else None for a in args)
+        record = grad_state.grad and any(e is not None for e in edges)
+        if output is not None and not record:
+            return output
+        ctx, output = cls._forward(args, kwargs, tuple(e is not None for e in edges), output)
+        single = not isinstance(output, (tuple, list))
+        outputs = [output] if single else list(output)
+        given = {id(a): a for a in args if isinstance(a, Tensor)}
+        _check_marks(ctx, outputs, given)
+        if not record:
+            made = [_alias(o, o) if id(o) in given and not any(o is d for d in ctx._dirty) else o for o in outputs]
+            return made[0] if single else type(output)(made) if type(output) in (tuple, list) else output
+        _check_saved(ctx._saved)
+        metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), None) for o in outputs]
+        inputs = [(tuple(a.shape), a._np_dtype) if isinstance(a, Tensor) else None for a in args]
+        node = FunctionNode(cls, ctx, edges, metas, inputs)
+        made = _on_tape(ctx, node, outputs, given)
+        if ctx._saved:
+            ctx._saved = Snapshots([_resaved(s, outputs, made) for s in ctx._saved])
+        for watch in grad_state.watchers:
+            watch(node, ())
+        return made[0] if single else list(made) if isinstance(output, list) else tuple(made)
+
+
+def _check_saved(saved: Any) -> None:
+    for i, value in enumerate(saved or ()):
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(
+                f"save_for_backward can only save variables, but argument {i} is of type {type(value).__name__}; keep other "
+                "values as attributes of ctx"
+            )
+
+
+def _check_marks(ctx: Any, outputs: list[Any], given: dict[int, Tensor]) -> None:
+    """Raises RuntimeError for tensors that are marked as written to but may not be, or are no outputs."""
+    for kind, marked in (("mark_dirty can only accept variables", ctx._dirty),
+                         ("mark_non_differentiable only accepts variable arguments", ctx._constant)):  # fmt: skip
+        for i, tensor in enumerate(marked):
+            if not isinstance(tensor, Tensor):
+                raise RuntimeError(f"{kind}, but argument {i} is of type {type(tensor).__name__}")
+    for tensor in ctx._dirty:
+        if id(tensor) not in given:
+            warnings.warn(
+                "ctx.mark_dirty() received a tensor that was not an input. Only input tensors should be given to "
+                "ctx.mark_dirty().",
+                UserWarning,
+                stacklevel=4,
+            )
+        elif not any(o is tensor for o in outputs):
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
+                "modified inplace must all be outputs of the Function."
+            )
+        elif grad_state.grad and tensor.is_leaf and tensor.requires_grad and tensor._base is None:
+            raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+        else:
+            tensor._check_inplace()
+            if tensor._base is not None and len(outputs) > 1:
+                raise RuntimeError(_DIRTY_VIEW)
+
+
+_DIRTY_VIEW = (
+    "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot return more than one "
+    "Tensor. This is not supported by the current autograd engine. You should either make sure the input is not a view (using "
+    ".clone() for example) or make your Function only return one Tensor (potentially splitting it into two Functions: one doing "
+    "the inplace that returns a single Tensor and a second one that does the other operations). You can ask on the forum "
+    "https://discuss.pytorch.org/ if you need help to do this change."
+)
+_OWN_VIEW = (
+    "Output {} of {} is a view and is being modified inplace. This view was created inside a custom Function (or because an "
+    "input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with "
+    "the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of "
+    "the custom Function."
+)
+_OWN_VIEWS = (
+    "Output {} of {} is a view and is being modified inplace. This view is the output of a function that returns multiple views. "
+    "Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an "
+    "out-of-place one."
+)
+
+
+def _alias(seen: Tensor, source: Tensor, refusal: str | None = None) -> Tensor:
+    """Another tensor on the memory of `seen`, a view of `source`."""
+    made = seen.detach()
+    made._base = source if source._base is None else source._base
+    made._edge_version = made._base._edge_version
+    made._refusal = refusal or source._refusal
+    return made
+
+
+def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, Tensor]) -> list[Any]:
+    """The outputs as the caller gets them: those in the memory of an input are views of it, which may not be written to."""
+    constant, dirty = {id(t) for t in ctx._constant}, {id(t) for t in ctx._dirty}
+    name = node.function.__name__
+    sources = {a._storage: a for a in given.values()}
+    refusal = _OWN_VIEWS if sum(isinstance(o, Tensor) and o._storage in sources for o in outputs) > 1 else _OWN_VIEW
+    made: list[Any] = []
+    known: dict[int, Tensor] = {}
+    for i, o in enumerate(outputs):
+        if not isinstance(o, Tensor):
+            made.append(o)
+            continue
+        source = sources.get(o._storage)
+        if id(o) in constant or not is_differentiable(o._np_dtype):
+            tensor = o.detach() if id(o) in given else o
+        elif id(o) in known:
+            tensor = known[id(o)]
+            tensor._edge = (node, i)
+        elif id(o) in dirty:
+            tensor = o
+            o._set_edge((node, i))
+        else:
+            tensor = o.detach() if source is None else _alias(o, source, refusal.format(i, name))
+            tensor._edge = (node, i)
+        known[id(o)] = tensor
+        made.append(tensor)
+    return made
+
+
+def _resaved(saved: Any, outputs: list[Any], made: list[Any]) -> Any:
+    """A saved output is the one with the edge, so that a second derivative finds its way."""
+    for o, m in zip(outputs, made, strict=True):
+        if saved is o and m is not o:
+            return m
+    return saved
+
+
+class _Refusing(Node):
+    """The place on the tape of gradients that can't be differentiated themselves."""
+
+    __slots__ = ()
+
+    def name(self) -> str:
+        return "torch::autograd::Error"
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+    backward_taped = backward
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a `Function.backward` that can't be differentiated itself: doing so raises RuntimeError."""
+
+    @functools.wraps(function)
+    def wrapped(ctx: Any, *args: Any) -> Any:
+        with set_grad_enabled(False):
+            results = function(ctx, *args)
+        edges = [a._tape_edge() for a in args if isinstance(a, Tensor)]
+        if not grad_state.grad or not any(edges):
+            return results
+        single = not isinstance(results, tuple)
+        listed = (results,) if single else results
+        node = _Refusing("Error", edges, len(listed))
+        made = []
+        for i, result in enumerate(listed):
+            if isinstance(result, Tensor):
+                result = result.detach()
+                result._edge = (node, i)
+            made.append(result)
+        return made[0] if single else tuple(made)
+
+    return wrapped
+
+
+__all__ = ["Function", "FunctionCtx", "FunctionNode", "Snapshots", "once_differentiable"]

@@ -1,0 +1,459 @@
+"""Who else may compute a call: classes with `__torch_function__`, and the modes that are on in this thread.
+
+A public function is a *face*: it computes with plain tensors and Python values at once, and asks only arguments of other
+types whether they have a say. Functions inside the library call each other without asking.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..array import devices, dtypes, formats
+from ..array.size import Size
+from .grad_mode import state
+
+PASS: Any = object()  # nobody else wants to compute this call
+
+_PLAIN: set[type] = set()
+# The tensors that operators take without asking. Empty while any thread has a mode on, so that one look finds both.
+plain: set[type] = set()
+# Types that never have a say.
+_SILENT: set[type] = {
+    type(None), bool, int, float, complex, str, bytes, slice, type(...), type, range, dict, Size, np.ndarray,
+    *np.sctypeDict.values(), dtypes.dtype, devices.device, formats.layout, formats.memory_format, type(lambda: 0),
+}  # fmt: skip
+
+
+def never_asked(kind: Any) -> Any:
+    """Make this class of tensors one with which operators compute at once. Serves as a decorator."""
+    _PLAIN.add(kind)
+    _SILENT.add(kind)
+    if not _modes_on:
+        plain.add(kind)
+    return kind
+
+
+def is_plain(kind: type) -> bool:
+    """Whether it is a class of tensors with which operators compute at once."""
+    return kind in _PLAIN
+
+
+class Overridden(TypeError):
+    """An argument may have a say of its own: whoever made the call has to ask."""
+
+
+class _Disabled:
+    """The `__torch_function__` of classes that have no say: the function runs as if they were plain tensors."""
+
+    __name__ = __qualname__ = "_disabled_torch_function_impl"
+
+    def __call__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with no_subclasses():
+            return func(*args, **(kwargs or {}))
+
+
+disabled = _Disabled()
+
+
+class no_subclasses:
+    """While inside, no argument has a say; modes still have (`torch._C.DisableTorchFunctionSubclass`)."""
+
+    def __enter__(self) -> None:
+        self.before = state.subclasses
+        state.subclasses = False
+
+    def __exit__(self, *exc: object) -> None:
+        state.subclasses = self.before
+
+
+class nobody:
+    """While inside, neither arguments nor modes have a say (`torch._C.DisableTorchFunction`)."""
+
+    def __enter__(self) -> None:
+        self.before = state.subclasses, state.modes
+        state.subclasses = False
+        state.set_modes(())
+
+    def __exit__(self, *exc: object) -> None:
+        state.subclasses = self.before[0]
+        state.set_modes(self.before[1])
+
+
+class skipping_once:
+    """While inside, the first `has_torch_function` finds nobody (`redispatch_function`)."""
+
+    def __enter__(self) -> None:
+        state.skip_once = True
+
+    def __exit__(self, *exc: object) -> None:
+        state.skip_once = False
+
+
+def skips_once() -> bool:
+    """Whether this question is the one to be skipped."""
+    skips, state.skip_once = state.skip_once, False
+    return skips
+
+
+# --- modes -----------------------------------------------------------------------------------------------------------
+
+_modes_on = 0
+_lock = threading.Lock()
+
+
+def _count(change: int) -> None:
+    global _modes_on
+    with _lock:
+        _modes_on += change
+        if _modes_on:
+            plain.clear()
+        else:
+            plain.update(_PLAIN)
+
+
+def push(mode: Any) -> None:
+    """Put a mode over those of this thread."""
+    _count(1)
+    state.set_modes((*state.modes, mode))
+
+
+def pop() -> Any:
+    """Take the last mode away."""
+    mode = state.modes[-1]
+    state.set_modes(state.modes[:-1])
+    _count(-1)
+    return mode
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def has_say(value: Any) -> bool:
+    """Whether a value's class has a `__torch_function__` of its own that is in force now."""
+    kind = type(value)
+    if kind in _SILENT or not state.subclasses:
+        return False
+    return getattr(kind, "__torch_function__", disabled) is not disabled
+
+
+def with_a_say(values: Iterable[Any], everyone: bool = False) -> list[Any]:
+    """The values that have a say, one of each class, in the order in which they are asked.
+
+    Subclasses come before their superclasses, otherwise it goes from left to right. `everyone`: plain tensors too.
+    """
+    found: list[Any] = []
+    for value in values:
+        kind = type(value)
+        if (kind in _SILENT and not (everyone and hasattr(kind, "__torch_function__"))) or kind in map(type, found):
+            continue
+        if getattr(kind, "__torch_function__", disabled) is not disabled:
+            place = next((i for i, other in enumerate(found) if issubclass(kind, type(other))), len(found))
+            found.insert(place, value)
+    return found
+
+
+def _spread(values: Iterable[Any]) -> Iterable[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)) and type(value) is not Size:
+            yield from value
+        else:
+            yield value
+
+
+def ask(face: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a mode or an argument makes of the call; PASS if there is none to ask."""
+    if not state.subclasses and not state.modes:
+        return PASS
+    about = face.__dict__
+    values = list(_spread((*args, *kwargs.values()))) if about.get("asks_arguments", True) else []
+    found = with_a_say(values) if state.subclasses else []
+    if not found and not state.modes:
+        return PASS
+    public, in_python = about.get("public", face), about.get("in_python", False)
+    if in_python:
+        args, kwargs = _by_keyword(public, args, kwargs)
+        if state.subclasses:
+            found = with_a_say(values, everyone=True)
+    return dispatch(public, found, args, kwargs if kwargs or in_python else None, in_python)
+
+
+def _by_keyword(public: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The call with every argument that has a default given by keyword; as it is if it does not fit the signature."""
+    try:
+        signature = inspect.signature(public)
+        bound = signature.bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return args, kwargs
+    bound.apply_defaults()
+    needed, options = [], {}
+    for name, value in bound.arguments.items():
+        parameter = signature.parameters[name]
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            return args, kwargs
+        if parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY:
+            needed.append(value)
+        else:
+            options[name] = value
+    return tuple(needed), options
+
+
+def dispatch(
+    public: Any, found: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, in_python: bool = True
+) -> Any:
+    """Let the innermost mode, then those with a say, compute the call. TypeError if none of them can.
+
+    `in_python` says that PyTorch has the function in Python: it words the error otherwise.
+    """
+    types = tuple(map(type, found))
+    modes = state.modes
+    if modes:
+        mode = modes[-1]
+        state.set_modes(modes[:-1])
+        try:
+            result = mode.__torch_function__(public, types, args, kwargs)
+        finally:
+            state.set_modes(modes)
+        if result is not NotImplemented:
+            return result
+    for value in found:
+        result = value.__torch_function__(public, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+    raise _nobody_computes(resolve(public), types, modes[-1:], in_python)
+
+
+def _nobody_computes(name: str | None, types: tuple[type, ...], mode: tuple[Any, ...], in_python: bool) -> TypeError:
+    if in_python:
+        among = f" nor in mode {mode[0]}" if mode else ""
+        text = f"no implementation found for '{name}' on types that implement __torch_function__: {list(types)}{among}"
+    else:
+        asked = [f"  - mode object {m!r}" for m in mode] + [f"  - tensor subclass {kind!r}" for kind in types]
+        text = f"Multiple dispatch failed for '{name}'; all __torch_function__ handlers returned NotImplemented:\n\n"
+        text += "\n".join(asked)
+    error = TypeError(text)
+    error.left_to_others = True  # type: ignore[attr-defined]
+    return error
+
+
+def resolve(function: Any) -> str | None:
+    """A public function's dotted name under torch, such as 'torch.Tensor.add'; None for any other object."""
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, attribute):
+        return f"torch.Tensor.{owner.__name__}.{function.__name__}"
+    try:
+        return _public_names.get(function)
+    except TypeError:
+        return None
+
+
+_public_names: dict[Any, str] = {}
+
+
+def name_public(function: Any, name: str, instead: bool = False) -> None:
+    """Remember under which name a face is public; the first stays, unless this one comes `instead`."""
+    if instead or function not in _public_names:
+        _public_names[function] = name
+
+
+# --- under the public functions --------------------------------------------------------------------------------------
+
+
+class OperatorHandle:
+    """What a dispatch mode is given for the operator that runs: its name, and a way to run it."""
+
+    def __init__(self, name: str, run: Callable[..., Any]):
+        self.__name__ = self.__qualname__ = name
+        self._run = run
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(*args, **kwargs)
+
+    def name(self) -> str:
+        """The operator's name with its namespace."""
+        return f"flambeau::{self.__name__}"
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name()}>"
+
+    def __str__(self) -> str:
+        return f"flambeau.{self.__name__}"
+
+
+_handles: dict[tuple[int, str], OperatorHandle] = {}
+
+
+def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Let the innermost dispatch mode run an operator."""
+    name = getattr(op, "name", None) or op.__name__
+    if call.__name__.endswith("_") and not call.__name__.endswith("__"):
+        name += "_"
+    handle = _handles.get((id(op), name))
+    if handle is None:
+        handle = _handles[id(op), name] = OperatorHandle(name, call)
+    modes = state.dispatch_modes
+    state.set_dispatch_modes(modes[:-1])
+    try:
+        return modes[-1].__torch_dispatch__(handle, (), args, kwargs)
+    finally:
+        state.set_dispatch_modes(modes)
+
+
+# --- faces -----------------------------------------------------------------------------------------------------------
+
+_makers: dict[Any, Callable[[], Callable[..., Any]]] = {}
+_sources: dict[Any, Any] = {}  # face -> the function that it is of
+
+
+def made_by(function: Callable[..., Any], maker: Callable[[], Callable[..., Any]]) -> None:
+    """Say how to make a face of a function that asks by itself, more cheaply than `guarded` does."""
+    _makers[function] = maker
+
+
+def face(function: Any, name: str) -> Any:
+    """A public form of a function, with an identity of its own, that asks before it computes."""
+    if not callable(function) or isinstance(function, type) or not hasattr(function, "__code__"):
+        return function
+    maker = _makers.get(function)
+    made = maker() if maker else guarded(function)
+    made.__name__ = made.__qualname__ = name
+    face_of(function, made)
+    if maker:
+        _makers[made] = maker
+    return made
+
+
+def published(function: Any, module: str, in_python: bool = True) -> Any:
+    """The face under which a function is public in `module`."""
+    made = face(function, function.__name__)
+    made.in_python = in_python
+    name_public(made, f"{module}.{function.__name__}")
+    return made
+
+
+def face_of(function: Any, made: Any) -> None:
+    """Say that `made` is a face of this function."""
+    _sources[made] = _sources.get(function, function)
+
+
+def source(made: Any) -> Any:
+    """The function that a face is of, which asks nobody; None for any other object."""
+    if isinstance(owner := getattr(made, "__self__", None), attribute):
+        return getattr(owner.plainly, made.__name__)
+    return _sources.get(made)
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a look at its arguments' types before it runs."""
+
+    @functools.wraps(function)
+    def asking(*args: Any, **kwargs: Any) -> Any:
+        if state.around or kwargs or not all_silent(args):
+            found = ask(asking, args, kwargs)
+            if found is not PASS:
+                return found
+        return function(*args, **kwargs)
+
+    asking.__dict__.clear()  # the copies of what is said of the function, which may be a face too
+    asking.__wrapped__ = function  # type: ignore[attr-defined]
+    return asking
+
+
+def guarded_method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a method of tensors, which is quicker."""
+
+    @functools.wraps(function)
+    def asking(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(self) in plain:  # then no mode is on
+            if not args and not kwargs:
+                return function(self)
+            if not kwargs and all_silent(args):
+                return function(self, *args)
+        found = ask(asking, (self, *args), kwargs)
+        return function(self, *args, **kwargs) if found is PASS else found
+
+    asking.__dict__.clear()
+    asking.__wrapped__ = function  # type: ignore[attr-defined]
+    return asking
+
+
+def guarded_index(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for `x[key]`, which is quicker still."""
+
+    def asking(self: Any, key: Any) -> Any:
+        if type(self) in plain and type(key) in _SILENT:
+            return function(self, key)
+        found = ask(asking, (self, key), {})
+        return function(self, key) if found is PASS else found
+
+    return asking
+
+
+def all_silent(values: tuple[Any, ...]) -> bool:
+    """Whether it is plain from their types that none of the values has a say."""
+    for value in values:  # noqa: SIM110 (all() with a generator takes three times as long)
+        if type(value) not in _SILENT:
+            return False
+    return True
+
+
+class attribute(property):
+    """A property of tensors that asks a subclass, or a mode, before it answers."""
+
+    def __init__(self, name: str, plainly: property):
+        self.plainly = plainly
+        get, write, delete = plainly.fget, plainly.fset, plainly.fdel
+        own = self
+
+        def getter(tensor: Any) -> Any:
+            if type(tensor) in plain or (found := _ask_attribute(own.__get__, (tensor,))) is PASS:
+                return get(tensor)  # type: ignore[misc]
+            return found
+
+        def setter(tensor: Any, value: Any) -> None:
+            if type(tensor) in plain or _ask_attribute(own.__set__, (tensor, value)) is PASS:
+                write(tensor, value)  # type: ignore[misc]
+
+        def deleter(tensor: Any) -> None:
+            if type(tensor) in plain or _ask_attribute(own.__delete__, (tensor,)) is PASS:
+                delete(tensor)  # type: ignore[misc]
+
+        super().__init__(getter, setter if write else None, deleter if delete else None, plainly.__doc__)
+        self.__name__ = name
+
+
+def _ask_attribute(public: Any, args: tuple[Any, ...]) -> Any:
+    found = with_a_say(args[:1], everyone=bool(state.modes)) if state.subclasses else []
+    if not state.modes and not found:
+        return PASS
+    return dispatch(public, found, args, None, False)
+
+
+def guard_class(cls: Any, keep: frozenset[str]) -> None:
+    """Make faces of all methods and properties of a class that are public and not faces yet, but for those to `keep`."""
+    for name, value in list(vars(cls).items()):
+        if name in keep or (name.startswith("_") and not name.startswith("__") and name not in ("_version",)):
+            continue
+        if type(value) is property:
+            setattr(cls, name, attribute(name, value))
+        elif callable(value) and hasattr(value, "__code__") and value not in _sources:
+            made = guarded_index(value) if name == "__getitem__" else guarded_method(value)
+            face_of(value, made)
+            made.__name__ = name
+            made.__qualname__ = f"Tensor.{name}"
+            setattr(cls, name, made)
+            name_public(made, f"torch.Tensor.{name}")
+
+
+_SILENT.update((jax.Array, type(jax.numpy)))
+
+__all__ = [
+    "PASS", "Overridden", "all_silent", "ask", "attribute", "disabled", "dispatch", "face", "guard_class", "guarded", "has_say",
+    "made_by", "name_public", "never_asked", "no_subclasses", "nobody", "plain", "pop", "push", "resolve", "with_a_say",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The operator mechanism: from a declaration to a call."""

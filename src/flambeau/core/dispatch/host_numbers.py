@@ -1,0 +1,244 @@
+"""Python numbers that a program takes as inputs: what is computed with them while the function is traced is computed at each call.
+
+While a function is traced, such a number is a `HostFloat`, a `HostInt` or a `LooseInt`. Arithmetic gives another one; a tensor
+operator takes it as an input; whoever needs the value itself (a text, a size) makes the program hold for that value only, and a
+comparison for its outcome.
+
+An int is first tried as a `LooseInt`, which is a float to Python: `0.9 ** n` asks a subclass of float for its say, but would take
+the value of a subclass of int without asking. Whoever needs a true int raises `Strict`, and the trace is made once more.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from ..tensor.tensor import Tensor
+
+_NUMBERS = frozenset((int, float, bool))
+
+
+class Expression:
+    """How a call computes a number: `function` of the values of `parts`. `given` are the leaves of the call's arguments."""
+
+    __slots__ = ("function", "parts")
+
+    def __init__(self, function: Callable[..., Any], *parts: Any):
+        self.function = function
+        self.parts = parts
+
+    def value(self, given: list[Any]) -> Any:
+        return self.function(*[part.value(given) for part in self.parts])
+
+
+class Constant(Expression):
+    """A number that was written in the code."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: Any):
+        self.number = number
+
+    def value(self, given: list[Any]) -> Any:
+        return self.number
+
+
+class Looked(Expression):
+    """The number that a place holds at the call."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, place: Any):
+        self.place = place
+
+    def value(self, given: list[Any]) -> Any:
+        return self.place.get()
+
+
+class Given(Expression):
+    """The number that the caller gives as the leaf `number` of the arguments."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def value(self, given: list[Any]) -> Any:
+        return given[self.number]
+
+
+class HostNumber:
+    """What `HostInt` and `HostFloat` share. `reads` takes down what the program then depends on."""
+
+    plain: Any
+    expression: Expression
+    reads: Any
+    input: Any
+
+    def settle(self) -> Any:
+        """The value itself: the program holds for calls that have the same one here."""
+        if isinstance(self, LooseInt):
+            raise Strict(self.expression)
+        self.reads.outcome(self.expression, self.plain)
+        return self.plain
+
+    def as_input(self) -> Any:
+        """A traced value that is this number at each call."""
+        if self.input is None:
+            self.input = self.reads.input(self)
+        return self.input
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        plain = self.settle()
+        return type(plain), (plain,)
+
+
+class HostInt(HostNumber, int):
+    """An int of which the program knows where it comes from."""
+
+
+class HostFloat(HostNumber, float):
+    """A float of which the program knows where it comes from."""
+
+
+class LooseInt(HostNumber, float):
+    """An int of which the program knows where it comes from, in code that only computes with it."""
+
+
+class Strict(BaseException):
+    """Somebody needs a true int where a `LooseInt` is, or (`never`) nothing but Python's own number will do."""
+
+    def __init__(self, expression: Expression, never: bool = False):
+        super().__init__()
+        self.expression, self.never = expression, never
+
+
+def sources(expression: Expression) -> list[Expression]:
+    """The places and arguments from which a number is computed."""
+    if isinstance(expression, (Looked, Given)):
+        return [expression]
+    if isinstance(expression, Constant):
+        return []
+    return [source for part in expression.parts for source in sources(part)]
+
+
+def lift(value: Any, expression: Expression, reads: Any) -> Any:
+    """The number `value` as one that is computed by `expression`; anything else than an int or float is settled."""
+    if type(value) is int:
+        kind: Any = LooseInt if reads.is_loose(expression) and abs(value) < 2**53 else HostInt
+    elif type(value) is float:
+        kind = HostFloat
+    else:
+        reads.outcome(expression, value)
+        return value
+    made = kind.__new__(kind, value)
+    made.plain, made.expression, made.reads, made.input = value, expression, reads, None
+    return made
+
+
+def plain(value: Any) -> Any:
+    """A number as Python's own."""
+    return value.plain if isinstance(value, HostNumber) else value
+
+
+def expression_of(value: Any) -> Expression:
+    return value.expression if isinstance(value, HostNumber) else Constant(value)
+
+
+def settle(value: Any) -> None:
+    """Settle all such numbers in a value that somebody is about to look into."""
+    if isinstance(value, HostNumber):
+        value.settle()
+    elif type(value) in (list, tuple, set, frozenset):
+        for part in value:
+            settle(part)
+    elif type(value) is dict:
+        for key, part in value.items():
+            settle(key)
+            settle(part)
+    elif type(value) is slice:
+        settle((value.start, value.stop, value.step))
+
+
+def _binary(function: Callable[..., Any], swapped: bool) -> Any:
+    def method(self: Any, other: Any, *rest: Any) -> Any:
+        if rest and rest[0] is not None:
+            return function(self.settle(), plain(other), *map(plain, rest))
+        if isinstance(other, Tensor):
+            return NotImplemented
+        if type(other) not in _NUMBERS and not isinstance(other, HostNumber):
+            value = self.settle()
+            return function(other, value) if swapped else function(value, other)
+        pair = (other, self) if swapped else (self, other)
+        return lift(function(*map(plain, pair)), Expression(function, *map(expression_of, pair)), self.reads)
+
+    return method
+
+
+def _unary(function: Callable[..., Any]) -> Any:
+    def method(self: Any, *rest: Any) -> Any:
+        return lift(function(self.plain, *rest), Expression(lambda x: function(x, *rest), self.expression), self.reads)
+
+    return method
+
+
+def _compared(function: Callable[..., Any]) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return NotImplemented
+        if type(other) not in _NUMBERS and not isinstance(other, HostNumber):
+            return function(self.settle(), other)
+        outcome = function(self.plain, plain(other))
+        self.reads.outcome(Expression(function, self.expression, expression_of(other)), outcome)
+        return outcome
+
+    return method
+
+
+def _settled(name: str) -> Any:
+    def method(self: Any, *rest: Any) -> Any:
+        return getattr(self.settle(), name)(*rest)
+
+    return method
+
+
+def _truth(self: Any) -> bool:
+    outcome = bool(self.plain)
+    self.reads.outcome(Expression(bool, self.expression), outcome)
+    return outcome
+
+
+def _divmod(self: Any, other: Any) -> Any:
+    return self // other, self % other
+
+
+for _name in "add sub mul truediv floordiv mod pow lshift rshift and_ or_ xor".split():
+    _function = pow if _name == "pow" else getattr(operator, _name)
+    _short = _name.rstrip("_")
+    for _class in (HostInt, HostFloat, LooseInt):
+        if _class is not HostFloat or hasattr(float, f"__{_short}__"):
+            setattr(_class, f"__{_short}__", _binary(_function, swapped=False))
+            setattr(_class, f"__r{_short}__", _binary(_function, swapped=True))
+for _class in (HostInt, HostFloat, LooseInt):
+    for _name in "eq ne lt le gt ge".split():
+        setattr(_class, f"__{_name}__", _compared(getattr(operator, _name)))
+    for _name, _function in {"neg": operator.neg, "pos": operator.pos, "abs": abs, "round": round}.items():
+        setattr(_class, f"__{_name}__", _unary(_function))
+    for _name, _function in {"trunc": math.trunc, "floor": math.floor, "ceil": math.ceil}.items():
+        setattr(_class, f"__{_name}__", _unary(_function))
+    for _name in "__int__ __float__ __hash__ __str__ __repr__ __format__ is_integer as_integer_ratio conjugate".split():
+        setattr(_class, _name, _settled(_name))
+    _class.__bool__ = _truth  # type: ignore[attr-defined]
+    _class.__divmod__ = _divmod  # type: ignore[attr-defined]
+for _name in "__index__ __invert__ bit_length bit_count to_bytes".split():
+    setattr(HostInt, _name, _settled(_name))
+    setattr(LooseInt, _name, _settled(_name))
+setattr(HostFloat, "hex", _settled("hex"))  # noqa: B010

@@ -1,0 +1,103 @@
+"""How functions become public: under names of namespaces, as methods, as signs."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..context import overrides
+from ..tensor.tensor import Tensor, wrap
+
+namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
+
+
+def _publish(name: str, function: Any, public: Iterable[str]) -> None:
+    for namespace in public:
+        held = namespaces.setdefault(namespace, {})
+        if name in held:
+            raise ValueError(f"{namespace}.{name} is declared twice")
+        held[name] = _face_in(namespace, name, function)
+
+
+# PyTorch has these in Python too, in a module of their own
+_FUNCTIONAL = frozenset(
+    "atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors cartesian_prod cdist chain_matmul einsum istft lu meshgrid norm "
+    "pca_lowrank split stft svd_lowrank tensordot unique unique_consecutive".split()
+)
+_OWN_FUNCTIONAL = frozenset(
+    "group_norm layer_norm max_pool1d max_pool2d max_pool3d rms_norm rrelu".split()
+)  # in Python, too
+_PREFIXED = ("linalg", "fft", "special")  # namespaces whose functions call themselves by both names
+
+
+def _face_in(namespace: str, name: str, function: Any) -> Any:
+    functional = namespace == "nn.functional"
+    shared = namespaces["torch"].get(name) if functional and name not in _OWN_FUNCTIONAL else None
+    if shared is not None and overrides.source(shared) is function:
+        overrides.name_public(shared, f"torch.nn.functional.{name}", True)
+        return shared
+    made = overrides.face(function, f"{namespace}_{name}" if namespace in _PREFIXED else name)
+    if made is not function:
+        elsewhere = namespace == "torch" and name in _FUNCTIONAL
+        made.in_python = elsewhere or (functional and name not in _NATIVE)
+        place = "functional." if elsewhere else "" if namespace == "torch" else namespace + "."
+        overrides.name_public(made, f"torch.{place}{name}")
+    return made
+
+
+def _attach(function: Any, names: Iterable[str]) -> None:
+    """Make a function a method under these names. Most signs are the first one's, to those who are asked."""
+    first: Any = None
+    for name in names:
+        if name in Tensor.__dict__ and name not in ("__hash__",):
+            raise ValueError(f"Tensor.{name} is declared twice")
+        own = first is None or name in _OWN_FACE or not name.startswith("__")
+        made = overrides.face(function, name) if own else first
+        first = first or made
+        method = _operand(made, name in _TAKES_NUMPY) if name in _BINARY else made
+        overrides.face_of(function, method)
+        overrides.name_public(method, f"torch.Tensor.{name}")
+        if own:
+            made.public = method
+            method.__qualname__ = f"Tensor.{name}"
+        setattr(Tensor, name, method)
+
+
+# PyTorch has these of nn.functional in C++, all others in Python: there it hands on what has a default by keyword
+_NATIVE = frozenset(
+    "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear logsigmoid one_hot pad scaled_dot_product_attention softplus "
+    "softshrink".split()
+)
+
+_SIGNS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+_BINARY = {f"__{kind}{sign}__" for sign in _SIGNS for kind in ("", "r", "i")} | {
+    f"__{sign}__" for sign in ("eq", "ne", "lt", "le", "gt", "ge", "rdiv")
+}
+
+# signs that are told of by their own names
+_OWN_SIGNS = "floordiv rsub rdiv rfloordiv rmod rpow rmatmul and or xor lshift rshift rlshift rrshift eq invert"
+_OWN_FACE = {f"__{sign}__" for sign in (_OWN_SIGNS + " iand ior ixor ilshift irshift truediv itruediv").split()}
+
+_TAKES_NUMPY = ("__eq__", "__rtruediv__", "__rdiv__")  # the others leave a NumPy array to NumPy, as PyTorch does
+
+
+def _operand(function: Callable[..., Any], takes_numpy: bool) -> Callable[..., Any]:
+    """The method behind a sign: what it cannot compute with gets its own say (`NotImplemented`)."""
+
+    @functools.wraps(function)
+    def method(self: Tensor, other: Any) -> Any:
+        if takes_numpy and isinstance(other, np.ndarray) and other.dtype.kind in "biufc":
+            other = wrap(jnp.array(other))
+        try:
+            return function(self, other)
+        except TypeError as error:
+            if isinstance(other, (Tensor, numbers.Number, np.generic)) and not hasattr(error, "left_to_others"):
+                raise
+            return NotImplemented
+
+    return method

@@ -1,0 +1,209 @@
+"""How a call's arguments are told apart: dynamic values, which XLA gets as inputs, and static ones, which key a program."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..array import dtypes
+from ..array.size import Size
+from ..context.overrides import Overridden, has_say
+from ..tensor.tensor import Tensor
+from .host_numbers import HostNumber
+
+ARRAY, ARRAYS, SCALAR, STATIC, VARARGS = range(5)
+
+
+def kind_of(parameter: inspect.Parameter) -> int:
+    if not isinstance(parameter.annotation, str):
+        raise TypeError(
+            f"{parameter}: files with operators need `from __future__ import annotations` and full annotations"
+        )
+    note = parameter.annotation.replace(" ", "")
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return VARARGS
+    if note in ("Array", "Array|None"):
+        return ARRAY
+    if note in ("Arrays", "Arrays|None"):
+        return ARRAYS
+    if note in ("Scalar", "Scalar|None"):
+        return SCALAR
+    return STATIC
+
+
+def not_a_tensor(name: str, argument: str, position: int, value: Any) -> TypeError:
+    """The error for an argument that should be a tensor."""
+    kind = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
+    return TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {kind}")
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "<missing>"
+
+
+MISSING = _Missing()
+PYTHON_NUMBERS = frozenset((bool, int, float, complex))
+_STATIC_KINDS = frozenset((type(None), str, *PYTHON_NUMBERS))  # that stand for themselves
+
+
+def static(value: Any) -> Any:
+    """A hashable stand-in for a static argument."""
+    if type(value) in _STATIC_KINDS:
+        return value
+    if isinstance(value, HostNumber):
+        return value.settle()
+    if has_say(value):
+        raise Overridden(f"{type(value).__name__} has a say")
+    if isinstance(value, dtypes.dtype):
+        return value.numpy
+    if isinstance(value, (list, Size)):
+        return tuple(static(v) for v in value)
+    if isinstance(value, tuple):
+        return value if all(type(v) in _STATIC_KINDS for v in value) else tuple(static(v) for v in value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Tensor):
+        if value._array.size != 1:
+            raise TypeError(f"expected a Python value here, got a tensor of shape {list(value.shape)}")
+        return value._array.item()
+    return value
+
+
+def static_key(value: Any) -> Any:
+    """A key part. Numbers come with their type, since 2 == 2.0 == True but they do not compute the same."""
+    return (STATIC, value, type(value)) if type(value) in PYTHON_NUMBERS else (STATIC, value)
+
+
+class Signature:
+    """How a call's arguments map to the array function's parameters."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.signature = inspect.signature(function)
+        self.parameters = list(self.signature.parameters.values())
+        self.kinds = [kind_of(p) for p in self.parameters]
+        self.names = [p.name for p in self.parameters]
+        self.index = {p.name: i for i, p in enumerate(self.parameters)}
+        self.takes_none = ["None" in str(p.annotation) for p in self.parameters]
+        self.defaults = [MISSING if p.default is p.empty else p.default for p in self.parameters]
+        keyword_only = [p.kind is p.KEYWORD_ONLY for p in self.parameters]
+        self.positional = keyword_only.index(True) if True in keyword_only else len(self.parameters)
+        self.varargs = self.kinds.index(VARARGS) if VARARGS in self.kinds else None
+        if self.varargs is not None:
+            self.positional = self.varargs
+        # calls with nothing but positional tensors need no binding: their keys, by the number of arguments
+        self.quick: dict[int, Any] = {}
+        self.optional = any(p.annotation == "Array | None" for p in self.parameters)
+        for count in range(1, len(self.kinds) + 1 if self.varargs is None else 1):
+            if count > self.positional or self.kinds[count - 1] != ARRAY:
+                break
+            if MISSING not in self.defaults[count:]:
+                self.quick[count] = (ARRAY,) * count + tuple(static_key(d) for d in self.defaults[count:])
+
+    def bind(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], tuple[Any, ...]]:
+        """The dynamic values, and the key that says where they go and what the static ones are."""
+        values = list(self.defaults)
+        if len(args) > self.positional:
+            if self.varargs is None:
+                raise TypeError(f"{name}() takes {self.positional} positional arguments but {len(args)} were given")
+            extra = args[self.positional :]
+            values[self.varargs] = extra[0] if len(extra) == 1 and isinstance(extra[0], (tuple, list)) else extra
+            args = args[: self.positional]
+        elif self.varargs is not None:
+            values[self.varargs] = ()
+        values[: len(args)] = args
+        for key, value in kwargs.items():
+            i = self.index.get(key)
+            if i is None:
+                i = self.index.get(SYNONYMS.get(key, key))
+            if i is None:
+                raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
+            if i < len(args):
+                raise TypeError(f"{name}() got multiple values for argument '{key}'")
+            values[i] = value
+        dynamic: list[Any] = []
+        key_parts: list[Any] = []
+        for i, (kind, value) in enumerate(zip(self.kinds, values, strict=True)):
+            if value is MISSING:
+                raise TypeError(f"{name}() missing 1 required positional argument: '{self.names[i]}'")
+            if kind == ARRAY:
+                if value is None:
+                    if not self.takes_none[i]:
+                        raise not_a_tensor(name, self.names[i], i + 1, None)
+                    key_parts.append((STATIC, None))
+                else:
+                    dynamic.append(value)
+                    key_parts.append(ARRAY)
+            elif kind in (STATIC, VARARGS):
+                key_parts.append(static_key(static(value)))
+            elif kind == ARRAYS:
+                if value is None:
+                    key_parts.append((STATIC, None))
+                    continue
+                if isinstance(value, Tensor) or not isinstance(value, Iterable):
+                    raise TypeError(
+                        f"{name}(): argument '{self.names[i]}' must be tuple of Tensors, not {type(value).__name__}"
+                    )
+                if has_say(value):
+                    raise Overridden(f"{type(value).__name__} has a say")
+                members = list(value)
+                for position, member in enumerate(members):
+                    if not isinstance(member, Tensor):
+                        raise TypeError(
+                            f"expected Tensor as element {position} in argument {i}, but got {type(member).__name__}"
+                        )
+                dynamic.extend(members)
+                key_parts.append((ARRAYS, len(members)))
+            elif value is None or (value is self.defaults[i]) or _same(value, self.defaults[i]):
+                key_parts.append(static_key(value))
+            else:
+                if not isinstance(value, (numbers.Number, Tensor, np.generic)):
+                    raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
+                dynamic.append(value)
+                key_parts.append(SCALAR)
+        return dynamic, tuple(key_parts)
+
+    def refusal(self, name: str, key: tuple[Any, ...], dynamic: Iterable[Any], value: Any) -> TypeError:
+        """The error for a dynamic value that is neither tensor nor number."""
+        place = next(i for i, v in enumerate(dynamic) if v is value)
+        argument = 0
+        for argument, part in enumerate(key):  # noqa: B007 (where it stops)
+            place -= part[1] if isinstance(part, tuple) and part[0] == ARRAYS else part in (ARRAY, SCALAR)
+            if place < 0:
+                break
+        return not_a_tensor(name, self.names[argument], argument + 1, value)
+
+
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and value == default
+
+
+SYNONYMS = {"axis": "dim", "x": "input", "x1": "input", "x2": "other", "keepdims": "keepdim"}
+
+
+def unpack(signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]) -> tuple[list[Any], list[int], list[int]]:
+    """Full argument values; which of the flat ones are tensors' (for promotion), which scalars'."""
+    values: list[Any] = []
+    arrays: list[int] = []
+    scalars: list[int] = []
+    position = 0
+    for part in key:
+        if part == ARRAY:
+            arrays.append(position)
+            values.append(flat[position])
+            position += 1
+        elif part == SCALAR:
+            scalars.append(position)
+            values.append(flat[position])
+            position += 1
+        elif part[0] == ARRAYS:
+            arrays.extend(range(position, position + part[1]))
+            values.append(tuple(flat[position : position + part[1]]))
+            position += part[1]
+        else:
+            values.append(part[1])
+    return values, arrays, scalars

@@ -1,0 +1,82 @@
+"""The view mechanism: a view is declared as a function from `Geometry` to `Geometry`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ..array import geometry
+from ..array.geometry import Geometry
+from ..context import overrides
+from ..context.grad_mode import state as grad_state
+from ..context.overrides import PASS, all_silent, ask, plain
+from ..tape.nodes import camel
+from ..tensor.tensor import Tensor, check_inside
+from .operator import _around, _attach, _names, _publish
+from .signature import SYNONYMS
+
+
+def view(
+    *,
+    methods: bool | tuple[str, ...] = True,
+    inplace: str | None = None,
+    public: tuple[str, ...] = ("torch",),
+    grad: str | None = None,
+    absolute: bool = False,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a view. The function gets the tensor's geometry and returns the view's, or a tuple of several.
+
+    `inplace` names the node of the form that changes how the tensor itself looks into its storage (`t_`, `squeeze_`), and
+    makes it. `absolute` says that the view's place is given in the storage, not as seen from the tensor.
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        name = function.__name__
+        call = _seeing(function, grad or camel(name) + "Backward0", absolute, False)
+
+        def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            input._check_inplace(writes=False)
+            input._look_anew(call(input, *args, **kwargs), inplace)
+            return input
+
+        _publish(name, call, public)
+        _attach(call, _names(methods, name))
+        if inplace:
+            written = name + "_"
+            call_inplace.__name__ = call_inplace.__qualname__ = written
+            call_inplace.__doc__ = f"In-place form of `{name}`: changes how this tensor looks into its memory."
+            _attach(call_inplace, (written,))
+        return call
+
+    return declare
+
+
+def _seeing(function: Callable[..., Any], label: str, absolute: bool, asks: bool) -> Callable[..., Any]:
+    name = function.__name__
+    names = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if grad_state.around and (found := _around(call, "", function, asks, (input, *args), kwargs)) is not PASS:
+            return found
+        if type(input) not in plain or kwargs or not all_silent(args):
+            if asks and (found := ask(call, (input, *args), kwargs)) is not PASS:
+                return found
+            if not isinstance(input, Tensor):
+                raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+            kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+        made = function(input._geometry, *args, **kwargs)
+        if absolute:
+            check_inside(input._storage, made)
+        relative = None if absolute else made
+        if relative is not None and input._view is not None and (input._edge is not None or input._base is not None):
+            # on the tape a view is read from its parent's own, contiguous values
+            relative = function(geometry.whole(input._view.shape), *args, **kwargs)
+        if isinstance(made, Geometry):
+            return input._look(made, label, relative)
+        return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
+
+    overrides.made_by(call, lambda: _seeing(function, label, absolute, True))
+    return call

@@ -1,0 +1,1 @@
+"""What was computed from what: the nodes of the tape."""

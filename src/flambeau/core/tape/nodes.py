@@ -1,0 +1,575 @@
+"""The tape: what was computed from what, and how gradients go back through it.
+
+A value on the tape has an edge, `(node, output number)`; a value without one is a constant. Nodes work on arrays
+(`backward`), or on arrays with edges of their own (`backward_taped`) when the backward pass is itself to be recorded.
+This file knows nothing of Tensors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...native import channels_last
+from ..array import geometry
+from ..array.geometry import Geometry
+from ..context.grad_mode import state as grad_state
+
+Edge = tuple[Any, int]
+Taped = tuple[Any, Edge | None]
+
+_count = itertools.count()
+
+
+def camel(name: str) -> str:
+    """`max_pool2d` as `MaxPool2d`: how nodes are called."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def is_differentiable(np_dtype: np.dtype) -> bool:
+    """Whether values of this NumPy dtype have gradients: floating point (bfloat16 included) or complex."""
+    return np_dtype.kind in "fcV"
+
+
+class Program:
+    """A pure array function under `jax.jit`, with its derivatives, each compiled once."""
+
+    __slots__ = ("function", "name", "label", "run", "makes_images", "_derivatives", "_layouts", "_uses", "__weakref__")
+
+    def __init__(self, function: Callable[..., Any], name: str, label: Any = None, makes_images: bool = False):
+        self.function = function
+        self.name = name
+        self.label = label  # what the nodes of its calls are called: a text, or a function of the arrays
+        self.run = jax.jit(function, inline=True)
+        self.makes_images = makes_images  # whether it has convolutions
+        self._derivatives: dict[Any, Program] = {}
+        self._layouts: dict[Any, Callable[..., Any]] = {}
+        self._uses: dict[Any, frozenset[int]] = {}
+
+    def __call__(self, *arrays: Any) -> Any:
+        if channels_last.held or self.makes_images:
+            turned = channels_last.images_among(arrays, self.makes_images)
+            if turned is not None:
+                return self._by_layout(turned, arrays)(*arrays)
+        return self.run(*arrays)
+
+    def _by_layout(self, turned: tuple[bool, ...], arrays: Sequence[Any]) -> Callable[..., Any]:
+        key = (turned, tuple([(getattr(a, "shape", None), getattr(a, "dtype", type(a))) for a in arrays]))
+        found = self._layouts.get(key)
+        if found is None:
+            found = self._layouts[key] = channels_last.layout_program(self.function, arrays, turned)
+        return found
+
+    def uses(self, arguments: Sequence[Any]) -> frozenset[int]:
+        """Which arguments' values matter for the result (the gradient of a sum does not depend on what was summed)."""
+        key = tuple((getattr(a, "shape", ()), getattr(a, "dtype", type(a))) for a in arguments)
+        found = self._uses.get(key)
+        if found is None:
+            jaxpr = jax.make_jaxpr(self.function)(*arguments).jaxpr
+            live = {v for v in jaxpr.outvars if not hasattr(v, "val")}
+            for equation in reversed(jaxpr.eqns):
+                if not live.isdisjoint(equation.outvars):
+                    live.update(v for v in equation.invars if not hasattr(v, "val"))
+            found = self._uses[key] = frozenset(i for i, v in enumerate(jaxpr.invars) if v in live)
+        return found
+
+    def derivative(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Program:
+        """The program from (arguments, cotangents of the outputs `given`) to the gradients of the arguments `wanted`."""
+        found = self._derivatives.get((wanted, given))
+        if found is None:
+            found = self._derivatives[wanted, given] = Program(
+                self._pullback(wanted, given), self.name + "Backward", makes_images=self.makes_images
+            )
+        return found
+
+    def _pullback(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Callable[..., Any]:
+        def backward(*arguments: Any) -> tuple[Any, ...]:
+            count = len(arguments) - len(given)
+            saved, cotangents = arguments[:count], arguments[count:]
+
+            def outputs(*chosen: Any) -> list[Any]:
+                full = list(saved)
+                for i, value in zip(wanted, chosen, strict=True):
+                    full[i] = value
+                made = self.function(*full)
+                made = made if isinstance(made, tuple) else (made,)
+                return [made[i] for i in given]
+
+            made, pull = jax.vjp(outputs, *(saved[i] for i in wanted))
+            # JAX's cotangents of complex values are the conjugates of PyTorch's
+            pulled = pull([_conj(c.astype(m.dtype)) for c, m in zip(cotangents, made, strict=True)])
+            return tuple(_conj(g) for g in pulled)
+
+        return backward
+
+
+def _conj(x: Any) -> Any:
+    return jnp.conj(x) if x.dtype.kind == "c" else x
+
+
+class Node:
+    """One recorded computation. `edges[i]` says where the gradient of its i-th input goes."""
+
+    module = "builtins"  # where its class is said to be
+
+    __slots__ = ("label", "edges", "order", "outputs", "pre_hooks", "post_hooks", "metadata_", "__weakref__")
+
+    def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int = 1):
+        self.label = name
+        self.edges = edges
+        self.order = next(_count)
+        self.outputs = outputs
+        self.pre_hooks: dict[int, Any] | None = None
+        self.post_hooks: dict[int, Any] | None = None
+
+    def name(self) -> str:
+        """What the node is called: `AddBackward0`."""
+        return self.label
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        """Arrays (or None) for the outputs -> arrays (or None) for the inputs."""
+        raise NotImplementedError
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        """The same for values with edges."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Forget what was saved for the backward pass."""
+
+    def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
+        """Put other arrays and edges in the places of those that it has (of a copy; see func/recording.py)."""
+        self.edges = tuple(map(edge, self.edges))
+
+
+class Saved(Sequence[Any]):
+    """What a node has saved, in another form than a tuple; looking at it makes the values."""
+
+    __slots__ = ()
+
+    def __getitem__(self, i: Any) -> Any:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.__getitem__, range(len(self)))
+
+
+@contextlib.contextmanager
+def one_operator() -> Iterator[None]:
+    """Tell of the nodes that are recorded meanwhile at the end only: what is done in between belongs to them.
+
+    Whoever is told may break off there (see utils/_recomputation.py).
+    """
+    watchers = grad_state.watchers
+    if not watchers:
+        yield
+        return
+    recorded: list[tuple[Node, Any]] = []
+    grad_state.watchers = (lambda node, outputs: recorded.append((node, outputs)),)
+    try:
+        yield
+    finally:
+        grad_state.watchers = watchers
+    for node, outputs in recorded:
+        for watch in watchers:
+            watch(node, outputs)
+
+
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+    "after calling backward."
+)
+
+
+class OperatorNode(Node):
+    """A program's call: its arguments are kept, its backward is the program's derivative."""
+
+    __slots__ = ("program", "saved", "wanted")
+
+    def __init__(self, program: Program, saved: Any, wanted: tuple[int, ...], edges: Any, outputs: int, name: str):
+        self.program = program
+        self.saved = saved
+        self.wanted = wanted
+        self.label = name
+        self.edges = edges
+        self.order = next(_count)
+        self.outputs = outputs
+        self.pre_hooks = None
+        self.post_hooks = None
+
+    def _derivative(self, cotangents: list[Any]) -> Program:
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        given = (0,) if len(cotangents) == 1 else tuple(i for i, c in enumerate(cotangents) if c is not None)
+        return self.program.derivative(self.wanted, given)
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        run = self._derivative(cotangents)
+        return run(*self.saved, *(c for c in cotangents if c is not None))
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        program = self._derivative(cotangents)
+        given = [c for c in cotangents if c is not None]
+        arguments = (*self.saved, *(c[0] for c in given))
+        edges = dict(zip(self.wanted, self.edges, strict=True))
+        edges.update((len(self.saved) + i, c[1]) for i, c in enumerate(given))
+        return taped_call(program, arguments, edges)
+
+    def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
+        super().exchange(array, edge)
+        self.saved = tuple(map(array, self.saved))
+
+    def release(self) -> None:
+        self.saved = None
+
+
+# what PyTorch prints for the gradients of these: the last operator of its formulas
+_DERIVATIVES = {
+    f"{name}Backward": label
+    for names, label in (
+        (
+            "pow pow_plain pow_tensor square exp exp2 sin cos sinh cosh abs rtrue_divide reciprocal rsqrt norm",
+            "MulBackward0",
+        ),
+        ("sqrt log log2 log10 log1p atan asinh", "DivBackward0"),
+        ("tanh", "TanhBackwardBackward0"),
+        ("sigmoid", "SigmoidBackwardBackward0"),
+        ("relu", "ThresholdBackwardBackward0"),
+        ("softplus", "SoftplusBackwardBackward0"),
+        ("softmax", "SoftmaxBackwardDataBackward0"),
+    )
+    for name in names.split()
+}
+
+
+def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge | None]) -> list[Taped]:
+    """Run a program on arrays of which some have edges, and record it."""
+    made = program(*arguments)
+    made = made if isinstance(made, tuple) else (made,)
+    live = {i: e for i, e in sorted(edges.items()) if e is not None}
+    if live:
+        used = program.uses(arguments)
+        live = {i: e for i, e in live.items() if i in used}
+    if not live:
+        return [(m, None) for m in made]
+    label = _DERIVATIVES.get(program.name) or camel(program.name) + "0"
+    node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), label)
+    for watch in grad_state.watchers:
+        watch(node, made)
+    return [(m, (node, i)) for i, m in enumerate(made)]
+
+
+def NOBODY() -> None:
+    """In the place of a reference to a leaf: nobody keeps the gradient."""
+
+
+class AccumulateGrad(Node):
+    """The end of the tape at a leaf tensor: the engine adds what arrives to the leaf's `.grad`."""
+
+    __slots__ = ("leaf", "done_hooks")
+
+    def __init__(self, leaf: Any):
+        super().__init__("AccumulateGrad", ())
+        self.leaf = leaf if leaf is NOBODY else weakref.ref(leaf)
+        self.done_hooks: dict[int, Any] | None = None
+
+    @property
+    def variable(self) -> Any:
+        return self.leaf()
+
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
+
+class Through(NamedTuple):
+    """A view `g` of a memory of `size` elements, seen from a tensor that shows `source` of it.
+
+    Where the steps of `g` are no steps of that tensor (a row, seen from the diagonal), the way leads through the memory:
+    elements that the tensor does not show are zero there.
+    """
+
+    g: Geometry
+    source: Geometry
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.g.shape
+
+    def memory(self, values: Any) -> Any:
+        """The memory with the tensor's values in their places."""
+        return put(_shared(values, self.source, self.size), (self.size,), self.source)
+
+    def shown(self, memory: Any) -> Any:
+        """What the tensor shows of it; the transpose of `memory`."""
+        return _shared(geometry.read(memory, self.source), self.source, self.size)
+
+
+Look = Geometry | Through  # where in a tensor's values a view lies
+
+
+def seen_from(base: Geometry | None, g: Geometry, size: int) -> Look:
+    """`g`, given in a memory of `size` elements, as seen from the values of a tensor that shows `base` of it."""
+    if base is None:
+        return g
+    if base.bits is not None:  # count in the tensor's elements
+        held, base = base.bits, base._replace(bits=None)
+        if g.bits == held:
+            g = g._replace(bits=None)
+    if g.bits is None:
+        direct = _translated(base, g)
+        if direct is not None:
+            return direct
+    elif base.offset == 0 and base.contiguous and base.numel == size:
+        return g
+    return Through(g, base, size)
+
+
+def _translated(base: Geometry, g: Geometry) -> Geometry | None:
+    """`g` in steps of the base's own values; None where there are no such steps."""
+    if 0 in g.shape:
+        return g._replace(offset=0)
+    own = geometry.contiguous_strides(base.shape)
+    order = sorted((i for i, n in enumerate(base.shape) if n > 1), key=lambda i: -base.strides[i])
+    room = {i: base.shape[i] - 1 for i in order}  # how far one can still go in each dimension
+    if g.offset < base.offset or (geometry.overlaps(base) and not base.contiguous):
+        return None
+
+    def translate(distance: int, count: int) -> int | None:
+        total = 0
+        for i in order:
+            digit, distance = divmod(distance, base.strides[i])
+            room[i] -= digit * count
+            if room[i] < 0:
+                return None
+            total += digit * own[i]
+        return None if distance else total
+
+    offset = translate(g.offset - base.offset, 1)
+    strides = [translate(s, n - 1) if n > 1 else 0 for n, s in zip(g.shape, g.strides, strict=True)]
+    if offset is None or None in strides:
+        return None
+    return g._replace(offset=offset, strides=tuple(strides))  # type: ignore[arg-type]
+
+
+def _shared(values: Any, source: Geometry, size: int) -> Any:
+    """Values of which several indices lead to one element, divided by how many."""
+    if not geometry.overlaps(source) and all(s or n == 1 for n, s in zip(source.shape, source.strides, strict=True)):
+        return values
+    counts = put(jnp.ones(source.shape, values.dtype), (size,), source)
+    return values / geometry.read(counts, source)
+
+
+def take(values: Any, look: Look) -> Any:
+    """What a view shows of the values."""
+    if type(look) is Through:
+        return geometry.read(look.memory(values), look.g)
+    return geometry.read(values, look)
+
+
+def replaced(values: Any, look: Look, new: Any) -> Any:
+    """The values with others in the places that a view shows."""
+    if type(look) is Through:
+        return look.shown(geometry.write(look.memory(values), look.g, new))
+    return geometry.write(values, look, new)
+
+
+class ViewNode(Node):
+    """Reading a view `g` out of a contiguous value of shape `shape`; its backward puts the gradient back in place."""
+
+    __slots__ = ("shape", "g")
+
+    def __init__(self, name: str, edge: Edge | None, shape: tuple[int, ...], g: Look):
+        super().__init__(name, (edge,))
+        self.shape = shape
+        self.g = g
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return (put(cotangents[0], self.shape, self.g),)
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        array, edge = cotangents[0]  # type: ignore[misc]
+        out = put(array, self.shape, self.g)
+        return [(out, edge and (PutNode(self.label + "Backward", edge, self.shape, self.g), 0))]
+
+
+class PutNode(ViewNode):
+    """The transpose of `ViewNode`."""
+
+    __slots__ = ()
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return (take(cotangents[0], self.g),)
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        array, edge = cotangents[0]  # type: ignore[misc]
+        out = take(array, self.g)
+        return [(out, edge and (ViewNode(self.label + "Backward", edge, self.shape, self.g), 0))]
+
+
+def put(values: Any, shape: tuple[int, ...], g: Look) -> Any:
+    """Zeros of `shape` with `values` added at the places that `g` shows (the transpose of reading `g`)."""
+    if type(g) is Through:
+        return g.shown(put(values, (g.size,), g.g))
+    if g.bits is not None:
+        return _put_bits(values, shape, g)
+    if 0 in stretched(g):
+        axes = tuple(i for i, (n, s) in enumerate(zip(g.shape, g.strides, strict=True)) if s == 0 and n != 1)
+        values = _sum(values, axes)
+        g = Geometry(values.shape, g.strides, g.offset)
+    if g.numel and geometry.overlaps(g):
+        return _put_overlapping(values, shape, g)
+    return _put_plain(values, shape, g)
+
+
+def stretched(g: Geometry) -> tuple[int, ...]:
+    """The strides of dimensions that have more than one index."""
+    return tuple(s for n, s in zip(g.shape, g.strides, strict=True) if n != 1)
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _sum(values: Any, axes: tuple[int, ...]) -> Any:
+    return values.sum(axes, keepdims=True)
+
+
+def _put_plain(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
+    if g.numel == int(np.prod(shape)) and g.contiguous:
+        return _reshape(values, shape)
+    return geometry.write(_zeros(shape, np.dtype(values.dtype)), g, values)
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _reshape(values: Any, shape: tuple[int, ...]) -> Any:
+    return values.reshape(shape)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    return jnp.zeros(shape, dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _put_overlapping(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
+    base = jnp.zeros(shape, values.dtype)
+    return jax.linear_transpose(lambda b: geometry.read(b, g), base)(values)[0]
+
+
+def _put_bits(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
+    # a complex value seen as pairs of reals, or the other way round; other bit casts have no gradient
+    other = np.dtype(f"f{g.bits.itemsize // 2}" if g.bits.kind == "c" else f"c{g.bits.itemsize * 2}")
+    return geometry.write(_zeros(shape, other), g, values)
+
+
+def cleared(values: Any, look: Look) -> Any:
+    """The values with zeros in the places that a view shows."""
+    return replaced(values, look, _zeros(look.shape, np.dtype(values.dtype)))
+
+
+class CopySlices(Node):
+    """A write through a view `g` of a contiguous base: inputs are the base before the write and the written values."""
+
+    __slots__ = ("g", "shape")
+
+    def __init__(self, base: Edge | None, new: Edge | None, shape: tuple[int, ...], g: Look):
+        super().__init__("CopySlices", (base, new))
+        self.g = g
+        self.shape = shape
+
+    def name(self) -> str:
+        return "torch::autograd::CopySlices"
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        grad = cotangents[0]
+        kept = cleared(grad, self.g) if self.edges[0] else None
+        return kept, take(grad, self.g) if self.edges[1] else None
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        array, edge = cotangents[0]  # type: ignore[misc]
+        kept, new = self.backward([array])
+        if edge is None:
+            return (kept, None), (new, None)
+        return (kept, (ZeroSlice(edge, self.g), 0)), (
+            new,
+            (ViewNode("AsStridedBackward0", edge, self.shape, self.g), 0),
+        )
+
+
+class ZeroSlice(Node):
+    """The value with zeros written through the view `g`; its own transpose."""
+
+    __slots__ = ("g",)
+
+    def __init__(self, edge: Edge, g: Look):
+        super().__init__("CopySlicesBackward", (edge,))
+        self.g = g
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return (cleared(cotangents[0], self.g),)
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        array, edge = cotangents[0]  # type: ignore[misc]
+        return [(self.backward([array])[0], edge and (ZeroSlice(edge, self.g), 0))]
+
+
+class Unrelated(Node):
+    """Values that do not hang on those they were made from: random draws, what is overwritten. `metas` are their inputs'."""
+
+    __slots__ = ("metas",)
+
+    def __init__(self, name: str, edges: Sequence[Edge | None], metas: Sequence[tuple[tuple[int, ...], np.dtype]]):
+        super().__init__(name, edges)
+        self.metas = metas
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return [jnp.zeros(shape, dtype) for shape, dtype in self.metas]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return [(zeros, None) for zeros in self.backward([])]
+
+
+@jax.jit
+def add_arrays(a: Any, b: Any) -> Any:
+    """The sum of two gradients."""
+    return a + b
+
+
+class _Add(Node):
+    __slots__ = ()
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        return [cotangents[0] if e else None for e in self.edges]
+
+    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        return [cotangents[0] if e else None for e in self.edges]
+
+
+def add_taped(a: Taped, b: Taped) -> Taped:
+    """The sum of two gradients that are on the tape themselves."""
+    total = add_arrays(a[0], b[0])
+    if a[1] is None and b[1] is None:
+        return total, None
+    return total, (_Add("AddBackward0", (a[1], b[1])), 0)
+
+
+_classes: dict[tuple[type, str], type] = {}
+
+
+def shown(node: Node) -> Node:
+    """A node as the user gets it: of a class that is called as the node is (drawings of graphs go by that)."""
+    kind = type(node)
+    if kind.__name__ != node.label and not isinstance(node, AccumulateGrad):
+        own = _classes.get((kind, node.label))
+        if own is None:
+            own = _classes[kind, node.label] = type(node.label, (kind,), {"__slots__": (), "__module__": kind.module})
+        node.__class__ = own  # type: ignore[assignment]
+    return node

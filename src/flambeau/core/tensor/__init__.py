@@ -1,0 +1,1 @@
+"""Storages and the tensors that look into them."""

@@ -1,0 +1,88 @@
+"""Copies and pickles of tensors: what they share, and what they keep beside the values."""
+
+from __future__ import annotations
+
+import copyreg
+from copy import deepcopy
+from typing import Any
+
+from ..array.geometry import Geometry
+from ..context.grad_mode import state as grad_state
+from .storage import Kept, Storage
+from .tensor import _INTERNAL, Tensor, blank
+
+
+def _reduce(self: Tensor, protocol: Any) -> Any:
+    return _rebuild, (type(self), Kept(self._storage), self._view, self.requires_grad, own_state(self))
+
+
+def _set_state(self: Tensor, state: Any) -> None:
+    """Set Python attributes: a dict of them, or a pair of it and one for the slots."""
+    for part in state if isinstance(state, tuple) else (state,):
+        for name, value in (part or {}).items():
+            setattr(self, name, value)
+
+
+def _deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
+    if id(self) in memo:
+        return memo[id(self)]
+    if not self.is_leaf:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.  "
+            "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage, "
+            "see https://github.com/pytorch/pytorch/pull/103001"
+        )
+    kind = type(self)
+    if kind is not Tensor and type(self.new_empty([])) is not kind:
+        raise RuntimeError(
+            "The default implementation of __deepcopy__() for non-wrapper subclasses only works for subclass types that "
+            "implement new_empty() and for which that function returns another instance of the same subclass. You should "
+            "either properly implement new_empty() for your subclass or override __deepcopy__() if it is intended "
+            "behavior for new_empty() to return an instance of a different type."
+        )
+    # storages are copied once, so that what shared memory shares it in the copy too
+    key = ("flambeau storage", id(self._storage))
+    storage = memo.get(key)  # type: ignore[call-overload]
+    if storage is None:
+        trace = grad_state.trace
+        value = self._storage.value if trace is None else trace.read(self)
+        storage = memo[key] = Storage(value)  # type: ignore[index]
+    made = memo[id(self)] = blank(kind, storage, self._view)
+    if self.requires_grad:
+        made.requires_grad_()
+    if self._grad is not None:
+        made._grad = deepcopy(self._grad, memo)
+    attributes, slots = _attributes(self)
+    made.__dict__.update(deepcopy(attributes, memo))
+    for name, value in slots.items():
+        setattr(made, name, deepcopy(value, memo))
+    return made
+
+
+def _attributes(tensor: Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes that are the user's: those in `__dict__`, and those in the slots of a subclass."""
+    slots = [name for name in copyreg._slotnames(type(tensor)) if name not in _INTERNAL]  # type: ignore[attr-defined]
+    return tensor.__dict__, {name: getattr(tensor, name) for name in slots if hasattr(tensor, name)}
+
+
+def own_state(tensor: Tensor) -> Any:
+    """What is kept of a tensor beside its values: what `__getstate__` says, or the attributes; empty if there are none."""
+    own = getattr(type(tensor), "__getstate__", None)
+    if own is not None and own is not getattr(object, "__getstate__", None):
+        return own(tensor)
+    attributes, slots = _attributes(tensor)
+    return (attributes, slots) if slots else attributes
+
+
+def _rebuild(cls: type, kept: Kept, view: Geometry | None, requires_grad: bool, state: Any) -> Any:
+    made = blank(cls, kept.storage, view)
+    if requires_grad:
+        made.requires_grad_()
+    if state:
+        made.__setstate__(state)
+    return made
+
+
+Tensor.__reduce_ex__ = _reduce  # type: ignore[method-assign, assignment]
+Tensor.__setstate__ = _set_state  # type: ignore[attr-defined]
+Tensor.__deepcopy__ = _deep_copy  # type: ignore[attr-defined]

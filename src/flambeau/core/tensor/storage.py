@@ -1,0 +1,311 @@
+"""Storages: the cells that tensors look into."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..array import devices, geometry
+from ..context.grad_mode import state
+
+ALIGNMENT = 64  # JAX takes memory that begins at a multiple of this without a copy
+
+
+class Storage:
+    """A cell with one immutable array. All tensors that share memory share the cell.
+
+    `version` counts the writes, so that a view knows when what it read is out of date.
+    """
+
+    __slots__ = ("value", "version", "host", "pin", "__weakref__")
+    volatile = False  # whether the values can change without a new version
+    on_host = False  # whether the values are in NumPy memory
+
+    def __init__(self, value: Any):
+        self.value = value
+        self.version = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.value.dtype
+
+    def read(self, g: geometry.Geometry) -> Any:
+        return geometry.read(self.value, g)
+
+    def set(self, value: Any) -> None:
+        """Replace the whole value."""
+        self.value = value
+        self.version += 1
+
+    def set_part(self, g: geometry.Geometry, value: Any) -> None:
+        self.set(geometry.write(self.value, g, value))
+
+    def set_host(self, values: np.ndarray) -> None:
+        """Replace the whole value by NumPy values that nobody else holds. They go to the device when first read."""
+        self.__class__ = HostStorage  # type: ignore[assignment]
+        self.host = values
+        self.version += 1
+
+    def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
+        """From now on, hold the values in NumPy memory (`array`, or a copy of the value) and return it.
+
+        A write from either side is seen by the other, as PyTorch's shared memory has it. When nobody else holds the
+        memory any more, the storage goes back to an immutable array.
+        """
+        if array is None:
+            value = self.host if self.on_host else np.asarray(self.value)
+            array = aligned(value.nbytes).view(value.dtype).reshape(value.shape)
+            array[...] = value
+        self.host = array.view()  # an object of our own, so that the owner's reference count tells of the others
+        self.__class__ = SharedStorage  # type: ignore[assignment]
+        return array
+
+
+class Kept:
+    """A storage on its way through `copy`, which keeps it, or through `pickle`, which copies it for every tensor."""
+
+    def __init__(self, storage: Storage):
+        self.storage = storage
+
+    def __reduce__(self) -> Any:
+        if state.trace is not None:
+            raise RuntimeError("a tensor cannot be pickled inside a compiled function, which has no values yet")
+        value = self.storage.value
+        # in a forked process the values are NumPy's
+        where = devices.CPU if isinstance(value, np.ndarray) else devices.from_jax(next(iter(value.devices())))
+        return _unpickled, (np.array(value), str(where))
+
+
+def _unpickled(values: np.ndarray, where: str) -> Kept:
+    return Kept(Storage(jax.device_put(values, devices.to_jax(devices.device(where)))))
+
+
+class HostStorage(Storage):
+    """A CPU storage whose values are still NumPy's. The first read makes it an ordinary one.
+
+    Layers are made of values that are filled two or three times before anything is computed with them; this saves the
+    trips to the device.
+    """
+
+    __slots__ = ()
+    on_host = True
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        host = self.host
+        if host is None:  # another thread was here first
+            return Storage.value.__get__(self)  # type: ignore[attr-defined]
+        with jax.ensure_compile_time_eval():  # a value also where a function is being traced
+            value = jax.device_put(host, devices.to_jax(devices.CPU))
+        _settle(self, value)
+        return value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.host.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.host.dtype
+
+    def set(self, value: Any) -> None:
+        _settle(self, value)
+        self.version += 1
+
+
+def _settle(storage: Storage, value: Any) -> None:
+    storage.__class__ = Storage
+    storage.value = value
+    storage.host = None
+
+
+class SharedStorage(Storage):
+    """A storage whose values lie in NumPy memory that others hold too. Every read is a fresh copy."""
+
+    __slots__ = ()
+    volatile = True
+    on_host = True
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        host = self.host
+        alone = _alone(self)
+        # memory of our own becomes the array; what is a part of other memory, or lies askew, is copied
+        whole = alone and id(_owner(host)) not in _windows and _is_aligned(host)
+        with jax.ensure_compile_time_eval():
+            value = jax.device_put(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
+        if alone:
+            self.host = None
+            self.__class__ = Storage  # type: ignore[assignment]
+            self.value = value
+            self.version += 1
+            if whole:
+                self.pin = (host, weakref.ref(value))
+        return value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.host.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.host.dtype
+
+    def read(self, g: geometry.Geometry) -> Any:
+        if not self.host.flags.c_contiguous:
+            return geometry.read(self.value, g)
+        return jax.device_put(self.view(g).copy())
+
+    def view(self, g: geometry.Geometry) -> np.ndarray:
+        """The NumPy array that shows the same elements, sharing the memory."""
+        flat = self.host.reshape(-1)
+        if g.bits is not None and g.bits != flat.dtype:
+            flat = flat.view(g.bits)
+        size = flat.itemsize
+        flat = flat[g.offset :] if g.numel else flat
+        return np.lib.stride_tricks.as_strided(flat, g.shape, [s * size for s in g.strides])
+
+    def set(self, value: Any) -> None:
+        self.host[...] = np.asarray(value)
+        self.version += 1
+
+    set_host = set
+
+    def set_part(self, g: geometry.Geometry, value: Any) -> None:
+        if geometry.overlaps(g) or not self.host.flags.c_contiguous:
+            whole = geometry.write(self.value, g, value)
+            self.set(whole)  # of whatever class the storage is now
+        else:
+            self.view(g)[...] = np.asarray(value)
+            self.version += 1
+
+
+class ByteStorage(SharedStorage):
+    """Bytes that have no dtype yet. All that look into it say as what they read its bits."""
+
+    __slots__ = ()
+
+    def take_dtype(self, dtype: np.dtype) -> None:
+        """Be elements of this dtype from now on, if there is a whole number of them."""
+        if self.host.nbytes % dtype.itemsize == 0 and dtype.kind != "b":
+            self.host = self.host.view(dtype)
+
+
+def from_bytes(memory: np.ndarray) -> ByteStorage:
+    """A storage over bytes, which others may hold too."""
+    made = object.__new__(ByteStorage)
+    made.host = memory.view()
+    made.version = 0
+    return made
+
+
+# id(memory) -> the storages that look into parts of it. Parts that do not overlap are not each other's holders.
+_windows: dict[int, list[weakref.ref[Storage]]] = {}
+_private: set[int] = set()  # id(memory) that lies in a buffer which nobody else has
+
+
+def own(memory: np.ndarray) -> np.ndarray:
+    """`memory`, a look into a buffer that nobody else will have."""
+    _private.add(id(memory))
+    weakref.finalize(memory, _private.discard, id(memory))
+    return memory
+
+
+def _windows_of(memory: np.ndarray) -> list[weakref.ref[Storage]]:
+    owner = _owner(memory)
+    found = _windows.get(id(owner))
+    if found is None:
+        found = _windows[id(owner)] = []
+        weakref.finalize(owner, _windows.pop, id(owner), None)
+    return found
+
+
+def window(storage: Storage, start: int, stop: int) -> ByteStorage:
+    """A storage over some bytes of another one on the CPU: a write to either is seen by the other."""
+    if not storage.volatile:
+        storage.share_with()
+    known = _windows_of(storage.host)
+    if not any(ref() is storage for ref in known):
+        known.append(weakref.ref(storage))
+    made = from_bytes(storage.host.reshape(-1).view(np.uint8)[start:stop])
+    known[:] = [ref for ref in known if ref() is not None]
+    known.append(weakref.ref(made))
+    return made
+
+
+def aligned(nbytes: int) -> np.ndarray:
+    """Fresh bytes that JAX can take without a copy."""
+    room = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + nbytes]
+
+
+def _is_aligned(array: np.ndarray) -> bool:
+    return array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous
+
+
+def address(storage: Storage) -> int:
+    """Where the values are in memory, in row-major order. It holds until the storage gets new values.
+
+    The memory is the storage's own: the immutable array of a storage may be another one's too (a clone's), and whoever
+    has the address may write there. It is kept for the storage's new values, so that its address stays if nobody else,
+    such as the tape, holds the old ones.
+    """
+    if storage.volatile:
+        return storage.host.ctypes.data
+    value = storage.value
+    pin = getattr(storage, "pin", None)
+    if pin is not None and pin[1]() is value:
+        return value.unsafe_buffer_pointer()
+    if next(iter(value.devices())).platform != "cpu":
+        storage.value = value = jax.numpy.array(value, copy=True)
+        storage.pin = (None, weakref.ref(value))
+        return value.unsafe_buffer_pointer()
+    memory = None if pin is None else pin[0]
+    if pin is not None and pin[1]() is None:
+        gc.collect(0)  # JAX lets go of a dead array's memory then
+    if memory is None or memory.nbytes != value.nbytes or _holders(memory) > _HOLDERS_ALONE:
+        memory = aligned(value.nbytes)
+    typed = memory.reshape(-1).view(np.uint8).view(value.dtype).reshape(value.shape)
+    typed[...] = np.asarray(value)
+    storage.value = own = jax.device_put(typed, value.sharding if value.committed else None)
+    storage.pin = (memory, weakref.ref(own))
+    return own.unsafe_buffer_pointer()
+
+
+def _owner(array: np.ndarray) -> Any:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _holders(view: np.ndarray) -> int:
+    """How many references the memory's owner has; as many as there can be if the owner is no array of ours."""
+    owner = _owner(view)
+    return sys.maxsize if owner.base is not None and id(owner) not in _private else sys.getrefcount(owner)
+
+
+_HOLDERS_ALONE = _holders(np.zeros(1).view())
+
+
+def _alone(storage: SharedStorage) -> bool:
+    """Whether nobody else can see these bytes."""
+    host, others = storage.host, 0
+    start, stop = np.lib.array_utils.byte_bounds(host)
+    for ref in _windows.get(id(_owner(host)), ()):
+        other = ref()
+        if other is not None and other is not storage and other.volatile:
+            first, last = np.lib.array_utils.byte_bounds(other.host)
+            if first < stop and start < last:
+                return False
+            others += 1
+    return _holders(host) <= _HOLDERS_ALONE + others

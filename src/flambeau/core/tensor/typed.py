@@ -1,0 +1,41 @@
+"""The old tensor types: `FloatTensor(2, 3)`, `isinstance(x, LongTensor)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..array import dtypes
+from ..array.size import Size
+from .tensor import Tensor, from_host
+
+
+class _TensorType(type):
+    dtype: dtypes.dtype
+    device_type: str
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor) and instance.dtype is cls.dtype and instance.device.type == cls.device_type
+
+    def __call__(cls, *args: Any) -> Tensor:
+        if len(args) == 1 and isinstance(args[0], Tensor):
+            values = np.array(args[0].detach()._array, cls.dtype.numpy)
+        elif len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
+            return look(cls.dtype)
+        elif len(args) == 1 and not isinstance(args[0], (int, Size)):
+            values = np.array(args[0], cls.dtype.numpy)
+        else:
+            values = np.zeros(args[0] if args and isinstance(args[0], Size) else args or (0,), cls.dtype.numpy)
+        return from_host(values, cls.device_type)
+
+
+def _make(d: dtypes.dtype, device_type: str) -> _TensorType:
+    made = _TensorType(f"{d.abbr}Tensor", (), {"__module__": "torch" if device_type == "cpu" else "torch.cuda"})
+    made.dtype, made.device_type = d, device_type
+    made.__doc__ = f"Tensors of {d} on the {device_type}: a constructor, and a type to ask `isinstance` about."
+    return made
+
+
+TENSOR_TYPES = {f"{d.abbr}Tensor": _make(d, "cpu") for d in dtypes.DTYPES if d.category != dtypes.COMPLEX}
+CUDA_TENSOR_TYPES = {f"{d.abbr}Tensor": _make(d, "cuda") for d in dtypes.DTYPES if d.category != dtypes.COMPLEX}

@@ -1,0 +1,584 @@
+"""Elementwise arithmetic: sums, products, quotients, powers, bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ...core.array import dtypes
+from ...core.context.overrides import name_public
+from ...core.dispatch.operator import Array, Scalar, composite, operator, write_result
+from ...core.tensor.tensor import Tensor
+from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse
+from ..support.declare import alias, named_by_numbers, unary
+from ..support.layer_support import scalar_name
+
+_NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+
+# --- sums and products -----------------------------------------------------------------------------------------------
+
+
+def _times(alpha: Any, x: jax.Array) -> jax.Array:
+    return x if isinstance(alpha, int) else x * alpha  # the untouched default arrives as the literal 1
+
+
+@operator(promote="common", inplace=("add_", "__iadd__"), methods=("add", "__add__", "__radd__"))
+def add(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
+    """`input + alpha * other`, with broadcasting."""
+    return input + _times(alpha, other)
+
+
+def _refuse_masks(input: Any, other: Any, *alpha: Any) -> None:
+    """Raise RuntimeError for a difference with bools in it."""
+    masks = [x for x in (input, other) if isinstance(x, bool) or getattr(x, "dtype", None) == jnp.bool_]
+    if len(masks) == 2:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two masks has no meaning: "
+            "write `a ^ b` or `logical_xor(a, b)` for where they differ"
+        )
+    if masks:
+        raise RuntimeError(f"Subtraction, the `-` operator, with a bool tensor is not supported. {_NEGATED_MASK}")
+
+
+def _sub(input: jax.Array, other: jax.Array, alpha: Any) -> jax.Array:
+    return input - _times(alpha, other)
+
+
+@operator(promote="common", inplace=("sub_", "__isub__"), methods=("sub", "__sub__"), check=_refuse_masks)
+def sub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
+    """`input - alpha * other`, with broadcasting. Two bool tensors raise RuntimeError: use `^`."""
+    return _sub(input, other, alpha)
+
+
+@operator(promote="common", methods=("__rsub__",), grad="RsubBackward1", check=_refuse_masks)
+def rsub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
+    """`other - alpha * input`: subtraction with the arguments swapped."""
+    return _sub(other, input, alpha)
+
+
+@operator(promote="common", inplace=("mul_", "__imul__"), methods=("mul", "__mul__", "__rmul__"))
+def mul(input: Array, other: Array) -> Array:
+    """`input * other`, with broadcasting."""
+    return input * other
+
+
+@operator(promote="common", inplace=True)
+def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
+    """`input + value * tensor1 * tensor2`, with broadcasting."""
+    refuse("addcmul_cpu_out", input, BOOL)
+    return input + _times(value, tensor1 * tensor2)
+
+
+@operator(promote="common", inplace=True)
+def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
+    """`input + value * tensor1 / tensor2`, with broadcasting. Integers raise RuntimeError."""
+    if category(input) < FLOAT:
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported: write "
+            "(input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) to round towards zero, "
+            "or (input + value * tensor1 / tensor2) for a true quotient"
+        )
+    return input + _times(value, tensor1) / tensor2
+
+
+def _neg(x: jax.Array) -> jax.Array:
+    if x.dtype == jnp.bool_:
+        raise RuntimeError(f"Negation, the `-` operator, on a bool tensor is not supported. {_NEGATED_MASK}")
+    return -x
+
+
+neg = unary("neg", _neg, "`-input`.", promote=None, methods=("neg", "__neg__"))
+
+
+@composite(methods=("positive", "__pos__"))
+def positive(input: Tensor) -> Tensor:
+    """`input` itself. Bool tensors raise RuntimeError."""
+    if input.dtype is dtypes.bool:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def _abs(x: jax.Array) -> jax.Array:
+    refuse("abs_cpu", x, BOOL)
+    return modulus(x)
+
+
+@jax.custom_jvp
+def modulus(x: jax.Array) -> jax.Array:
+    """The absolute value of real or complex numbers, with the gradient 0 at 0."""
+    return jnp.abs(x)
+
+
+@modulus.defjvp
+def _modulus_jvp(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    direction = _sgn(x)
+    slope = direction * t if category(x) != COMPLEX else direction.real * t.real + direction.imag * t.imag
+    return modulus(x), slope
+
+
+def _sgn(x: jax.Array) -> jax.Array:
+    if category(x) != COMPLEX:
+        return _sign(x)
+    size = modulus(x)
+    zero = size == 0
+    return jnp.where(zero, jnp.zeros_like(x), x / jnp.where(zero, jnp.ones_like(size), size))
+
+
+def _sign(x: jax.Array) -> jax.Array:
+    if category(x) == COMPLEX:
+        raise NotImplementedError(
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
+        )
+    return x if x.dtype == jnp.bool_ else _zero_at_nan(x, jnp.sign(x))
+
+
+def _zero_at_nan(x: jax.Array, result: jax.Array) -> jax.Array:
+    return jnp.where(x != x, jnp.zeros_like(result), result) if category(x) == FLOAT else result
+
+
+def _square(x: jax.Array) -> jax.Array:
+    return x.astype(np.int64) if x.dtype == jnp.bool_ else x * x
+
+
+_MODULUS = "The absolute value; for complex numbers the modulus, a real number."
+abs = unary("abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"))
+sign = unary("sign", _sign, "-1, 0 or 1 by the sign of `input`. Complex numbers: see `sgn`.", promote=None)
+sgn = unary("sgn", _sgn, "`sign`; for complex numbers the direction `input / abs(input)`, with 0 at 0.", promote=None)
+square = unary("square", _square, "`input ** 2`.", promote=None, grad="PowBackward0")
+reciprocal = unary("reciprocal", lambda x: 1 / x, "`1 / input`.")
+sqrt = unary("sqrt", jnp.sqrt, "The square root.")
+rsqrt = unary("rsqrt", lambda x: lax.rsqrt(x), "`1 / sqrt(input)`.")
+
+# --- quotients and remainders ----------------------------------------------------------------------------------------
+
+
+@operator(
+    promote="float",
+    inplace=("true_divide_", "__itruediv__"),
+    methods=("true_divide", "__truediv__"),
+    grad="DivBackward0",
+)
+def true_divide(input: Array, other: Array) -> Array:
+    """`input / other`; integers give the default dtype."""
+    if other.ndim == 0 and input.ndim:
+        # else XLA multiplies by the reciprocal, which is off by a bit for half of all values
+        other = lax.optimization_barrier(jnp.broadcast_to(other, input.shape))
+    return input / other
+
+
+@operator(promote="float", methods=("__rdiv__", "__rtruediv__"), public=(), grad="MulBackward0")
+def _rtrue_divide(input: Array, other: Array) -> Array:
+    return other / input
+
+
+def _floor_quotient(a: jax.Array, b: jax.Array) -> jax.Array:
+    """floor(a / b) without the error of rounding a / b first: what is left over is taken away before dividing."""
+    if category(a) != FLOAT:
+        return jnp.floor_divide(a, b)
+    left = lax.rem(*jnp.broadcast_arrays(a, b))
+    exact = (a - left) / b
+    exact = jnp.where((left != 0) & ((b < 0) != (left < 0)), exact - 1, exact)
+    nearest = jnp.floor(exact)
+    nearest = jnp.where(exact - nearest > 0.5, nearest + 1, nearest)
+    signed_zero = jnp.copysign(jnp.zeros_like(a), a / b)
+    return lax.stop_gradient(jnp.where(b == 0, a / b, jnp.where(exact == 0, signed_zero, nearest)))
+
+
+def _trunc_quotient(a: jax.Array, b: jax.Array) -> jax.Array:
+    return lax.stop_gradient(jnp.trunc(a / b)) if category(a) == FLOAT else lax.div(*jnp.broadcast_arrays(a, b))
+
+
+def _real_only(name: str, x: jax.Array) -> None:
+    refuse(name, x, COMPLEX, BOOL)
+
+
+@operator(promote="common", public=(), methods=False, inplace=False, grad="DivBackward1")
+def _div_rounded(input: Array, other: Array, *, rounding_mode: str) -> Array:
+    _real_only(f"div_{rounding_mode}_cpu", input)
+    return (_floor_quotient if rounding_mode == "floor" else _trunc_quotient)(input, other)
+
+
+@operator(promote="common", public=(), methods=False, grad=named_by_numbers("Remainder", 1, 0))
+def _remainder(input: Array, other: Array) -> Array:
+    _real_only("remainder_cpu", input)
+    if category(input) == INTEGER:
+        return jnp.remainder(input, other)
+    left = lax.rem(*jnp.broadcast_arrays(input, other))
+    return jnp.where((left != 0) & ((other < 0) != (left < 0)), left + other, left)
+
+
+@operator(promote="common", public=(), methods=False, grad=named_by_numbers("Fmod", 1, 0))
+def _fmod(input: Array, other: Array) -> Array:
+    _real_only("fmod_cpu", input)
+    return lax.rem(*jnp.broadcast_arrays(input, other))
+
+
+_CATEGORY = {bool: BOOL, int: INTEGER, float: FLOAT, complex: COMPLEX}
+
+
+def _check_divisor(input: Any, other: Any) -> None:
+    """Raise as PyTorch does if integers are about to be divided by 0."""
+    kinds = [x.dtype.category if isinstance(x, Tensor) else _CATEGORY.get(type(x), FLOAT) for x in (input, other)]
+    if max(kinds) != INTEGER:
+        return
+    if isinstance(other, Tensor):
+        demand(lambda divisors: (divisors == 0, 0), lambda _: RuntimeError("ZeroDivisionError"), other)
+    elif not other:
+        raise RuntimeError("ZeroDivisionError")
+
+
+@composite(inplace=("floor_divide_", "__ifloordiv__"), methods=("floor_divide", "__floordiv__"))
+def floor_divide(input: Tensor | float, other: Tensor | float) -> Tensor:
+    """`floor(input / other)`. Integers stay integers; their division by 0 raises RuntimeError."""
+    return _rounded(input, other, "floor")
+
+
+def _rounded(input: Tensor | float, other: Tensor | float, rounding_mode: str) -> Tensor:
+    if rounding_mode not in ("trunc", "floor"):
+        raise RuntimeError(
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
+        )
+    _check_divisor(input, other)
+    return _div_rounded(input, other, rounding_mode=rounding_mode)
+
+
+@composite()
+def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
+    """`input / other`; with `rounding_mode` "floor" or "trunc" the quotient is rounded and integers stay integers."""
+    return true_divide(input, other) if rounding_mode is None else _rounded(input, other, rounding_mode)
+
+
+@composite(methods=("div_",), public=())
+def _div_(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
+    if rounding_mode is None:
+        return input.true_divide_(other)  # type: ignore[attr-defined]
+    input._check_inplace()
+    return write_result(input, _rounded(input, other, rounding_mode))
+
+
+@composite(inplace=("remainder_", "__imod__"), methods=("remainder", "__mod__"))
+def remainder(input: Tensor | float, other: Tensor | float) -> Tensor:
+    """`input - floor(input / other) * other`: the sign is the divisor's, as in Python's `%`."""
+    _check_divisor(input, other)
+    return _remainder(input, other)
+
+
+@composite(inplace=True)
+def fmod(input: Tensor, other: Tensor | float) -> Tensor:
+    """`input - trunc(input / other) * other`: the sign is the dividend's, as in C."""
+    _check_divisor(input, other)
+    return _fmod(input, other)
+
+
+@composite(methods=("__rfloordiv__",), public=())
+def _rfloor_divide(input: Tensor, other: float) -> Tensor:
+    return floor_divide(other, input)
+
+
+@composite(methods=("__rmod__",), public=())
+def _rremainder(input: Tensor, other: float) -> Tensor:
+    return remainder(other, input)
+
+
+# --- powers ----------------------------------------------------------------------------------------------------------
+
+# Exponents that are worth a program of their own; any other number is an input of one shared program.
+_PLAIN_EXPONENTS = frozenset(range(-4, 9)) | {0.5, -0.5, 1.5}
+
+
+@operator(public=(), methods=False, grad="PowBackward0")
+def _pow_plain(input: Array, exponent: float, dtype: Any) -> Array:
+    x = input.astype(dtype)
+    if exponent == 0:
+        return jnp.ones_like(x)
+    if exponent == 1:
+        return x
+    if exponent == int(exponent):
+        return lax.integer_pow(x, int(exponent))
+    if exponent == 0.5:
+        return jnp.sqrt(x)
+    return lax.rsqrt(x) if exponent == -0.5 else x * jnp.sqrt(x)
+
+
+def _power(base: jax.Array, exponent: jax.Array) -> jax.Array:
+    refuse("pow", base, BOOL)
+    if category(base) == FLOAT:
+        return _float_power(base, exponent)
+    if category(base) == COMPLEX:
+        # 0 ** 0 is 1, also in what is left of a derivative
+        return jnp.where(exponent == 0, jnp.ones_like(base), jnp.power(base, exponent))
+    if category(base) == INTEGER and jnp.issubdtype(base.dtype, jnp.signedinteger):
+        result = jnp.power(base, jnp.maximum(exponent, 0))
+        odd = jnp.where(exponent % 2 == 0, jnp.ones_like(base), -jnp.ones_like(base))
+        inverse = jnp.where(base == 1, jnp.ones_like(base), jnp.where(base == -1, odd, jnp.zeros_like(base)))
+        return jnp.where(exponent < 0, inverse, result)
+    return jnp.power(base, exponent)
+
+
+@jax.custom_jvp
+def _float_power(base: jax.Array, exponent: jax.Array) -> jax.Array:
+    return jnp.power(base, exponent)
+
+
+@_float_power.defjvp
+def _float_power_jvp(primals: Any, tangents: Any) -> Any:
+    (x, y), (tx, ty) = primals, tangents
+    result = _float_power(x, y)
+    one = jnp.ones_like(y)
+    by_base = jnp.where(y == 0, jnp.zeros_like(result), y * _float_power(x, jnp.where(y == 0, one, y - 1)))
+    flat = (x == 0) & (y >= 0)
+    by_exponent = jnp.where(flat, jnp.zeros_like(result), result * jnp.log(jnp.where(flat, jnp.ones_like(x), x)))
+    return result, by_base * tx + by_exponent * ty
+
+
+def _power_name(arguments: list[Any]) -> str:
+    base, exponent = (hasattr(a, "ndim") for a in arguments)
+    return f"PowBackward{2 if not base else 1 if exponent else 0}"
+
+
+@operator(promote="common", public=(), methods=False, grad=_power_name)
+def _pow_tensor(input: Array, exponent: Array) -> Array:
+    return _power(input, exponent)
+
+
+@composite(inplace=("pow_", "__ipow__"), methods=("pow", "__pow__"))
+def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
+    """`input ** exponent`. Small whole exponents are products; negative ones of integers raise RuntimeError."""
+    if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
+        if input.dtype.category <= INTEGER and isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        if exponent == 2 and (input.dtype.category >= FLOAT or type(exponent) is int):
+            return square(input)
+        if exponent in _PLAIN_EXPONENTS:
+            number = dtypes.as_dtype(type(exponent))
+            return _pow_plain(input, exponent, dtypes.promote([(input.dtype, 0 if input.ndim else 1), (number, 2)]))
+    return _pow_tensor(input, exponent)
+
+
+@composite(methods=("__rpow__",), public=())
+def _rpow(input: Tensor, other: float) -> Tensor:
+    return pow(other, input)
+
+
+@operator(inplace=True, grad="PowBackward0")
+def float_power(input: Array, exponent: Array) -> Array:
+    """`input ** exponent` in float64 (complex128 for complex numbers)."""
+    wide = jnp.complex128 if COMPLEX in (category(input), category(exponent)) else jnp.float64
+    return _power(input.astype(wide), exponent.astype(wide))
+
+
+@operator(promote="float", inplace=True)
+def ldexp(input: Array, other: Array) -> Array:
+    """`input * 2 ** other`."""
+    return input * jnp.exp2(other)
+
+
+@operator(returns=("mantissa", "exponent"))
+def frexp(input: Array) -> tuple[Array, Array]:
+    """The mantissa in [0.5, 1) and the exponent (int32) with `input == mantissa * 2 ** exponent`."""
+    if category(input) != FLOAT:
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    wide = input if input.dtype == jnp.float64 else input.astype(jnp.float32)
+    mantissa, exponent = jnp.frexp(lax.stop_gradient(wide))
+    scale = jnp.ldexp(jnp.ones_like(wide), -exponent)
+    finite = jnp.isfinite(wide)
+    mantissa = jnp.where(finite, wide * lax.stop_gradient(scale), wide)
+    return mantissa.astype(input.dtype), jnp.where(finite, exponent, jnp.zeros_like(exponent)).astype(jnp.int32)
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------------
+# Written with `where`, whose gradients at ties are then the ones that the comparisons say.
+
+
+def _is_nan(x: jax.Array) -> jax.Array:
+    return x != x
+
+
+def _raise_to(x: jax.Array, low: jax.Array) -> jax.Array:
+    return jnp.where((x < low) | _is_nan(low), low, x)
+
+
+def _cut_to(x: jax.Array, high: jax.Array) -> jax.Array:
+    return jnp.where((x > high) | _is_nan(high), high, x)
+
+
+@operator(promote="common", inplace=True, grad=named_by_numbers("Clamp", 0, 1))
+def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
+    """`input`, cut to lie between `min` and `max` (numbers or tensors, or one None). `max` wins if below `min`."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if category(input) == COMPLEX:
+        raise NotImplementedError("clamp is not supported for complex types")
+    result = input
+    if min is not None:
+        low = min if max is None else jnp.where(min < max, min, lax.stop_gradient(min))
+        result = _raise_to(result, low)
+    return result if max is None else _cut_to(result, max)
+
+
+@operator(promote="common", inplace=True)
+def clamp_min(input: Array, min: Array) -> Array:
+    """`input`, raised to at least `min`."""
+    return _raise_to(input, min)
+
+
+@operator(promote="common", inplace=True)
+def clamp_max(input: Array, max: Array) -> Array:
+    """`input`, cut to at most `max`."""
+    return _cut_to(input, max)
+
+
+def _refuse_complex(name: str, x: jax.Array) -> None:
+    if category(x) == COMPLEX:
+        raise RuntimeError(f"{name} not implemented for complex tensors.")
+
+
+@operator(promote="common")
+def maximum(input: Array, other: Array) -> Array:
+    """The larger of two elements; nan if either is. At a tie the gradient is shared."""
+    _refuse_complex("maximum", input)
+    return jnp.maximum(input, other)
+
+
+@operator(promote="common")
+def minimum(input: Array, other: Array) -> Array:
+    """The smaller of two elements; nan if either is. At a tie the gradient is shared."""
+    _refuse_complex("minimum", input)
+    return jnp.minimum(input, other)
+
+
+@operator(promote="common")
+def fmax(input: Array, other: Array) -> Array:
+    """The larger of two elements, passing over nan. At a tie the gradient goes to `input`."""
+    _refuse_complex("fmax", input)
+    return jnp.where((input >= other) | _is_nan(other), input, other)
+
+
+@operator(promote="common")
+def fmin(input: Array, other: Array) -> Array:
+    """The smaller of two elements, passing over nan. At a tie the gradient goes to `input`."""
+    _refuse_complex("fmin", input)
+    return jnp.where((input <= other) | _is_nan(other), input, other)
+
+
+# --- of two or three tensors -----------------------------------------------------------------------------------------
+
+
+@operator(inplace=True, grad=named_by_numbers("Lerp", 1, 0))
+def lerp(input: Array, end: Array, weight: Array) -> Array:
+    """`input + weight * (end - input)`; `weight` is a number or a tensor. All must have one floating dtype."""
+    refuse("lerp_kernel_scalar", input, BOOL, INTEGER)
+    for name, other in (("end", end), ("weight", weight)):
+        strict = name == "end" or category(other) != FLOAT or other.ndim > 0
+        if other.dtype != input.dtype and strict:
+            raise RuntimeError(f"expected dtype {scalar_name(input)} for `{name}` but got dtype {scalar_name(other)}")
+    w = weight.astype(input.dtype)
+    step = end - input
+    return jnp.where(jnp.abs(w) < 0.5, input + w * step, end - step * (1 - w))
+
+
+@operator(promote="common", inplace=True)
+def hypot(input: Array, other: Array) -> Array:
+    """`sqrt(input ** 2 + other ** 2)`, safe from overflow."""
+    refuse("hypot_cpu", input, BOOL, INTEGER, COMPLEX)
+    return _hypot(input, other)
+
+
+@jax.custom_jvp
+def _hypot(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.hypot(a, b)
+
+
+@_hypot.defjvp
+def _hypot_jvp(primals: Any, tangents: Any) -> Any:
+    (a, b), (ta, tb) = primals, tangents
+    result = _hypot(a, b)
+    return result, ta * (a / result) + tb * (b / result)
+
+
+@operator(promote="common")
+def logaddexp(input: Array, other: Array) -> Array:
+    """`log(exp(input) + exp(other))`, safe from overflow."""
+    refuse("logaddexp_cpu", input, BOOL, INTEGER)
+    return complex_logaddexp(input, other) if category(input) == COMPLEX else jnp.logaddexp(input, other)
+
+
+def complex_logaddexp(a: jax.Array, b: jax.Array) -> jax.Array:
+    """log(exp(a) + exp(b)) from the larger of the two, whose imaginary part is kept as it is."""
+    first = a.real >= b.real
+    large, small = jnp.where(first, a, b), jnp.where(first, b, a)
+    return large + jnp.log1p(jnp.exp(small - large))
+
+
+@operator(promote="common")
+def logaddexp2(input: Array, other: Array) -> Array:
+    """`log2(2 ** input + 2 ** other)`, safe from overflow."""
+    refuse("logaddexp2_cpu", input, BOOL, INTEGER, COMPLEX)
+    return jnp.logaddexp2(input, other)
+
+
+@operator(promote="common", inplace=True)
+def heaviside(input: Array, values: Array) -> Array:
+    """0 below zero, 1 above it, and `values` at zero."""
+    _refuse_complex("heaviside", input)
+    one, zero = jnp.ones_like(input), jnp.zeros_like(input)
+    return lax.stop_gradient(jnp.where(input == 0, values, jnp.where(input < 0, zero, jnp.where(input > 0, one, zero))))
+
+
+@operator(promote="float", inplace=True)
+def copysign(input: Array, other: Array) -> Array:
+    """The size of `input` with the sign of `other` (the sign of -0.0 counts)."""
+    refuse("copysign_cpu", input, COMPLEX)
+    one = jnp.ones_like(input)
+    return modulus(input) * jnp.where(jnp.signbit(other), -one, one)
+
+
+@operator(promote="common", inplace=True)
+def nextafter(input: Array, other: Array) -> Array:
+    """The next number of this dtype after `input` in the direction of `other`."""
+    refuse("nextafter_cpu", input, BOOL, INTEGER, COMPLEX)
+    return _nextafter(input, other)
+
+
+@jax.custom_jvp
+def _nextafter(x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.nextafter(x, y)
+
+
+@_nextafter.defjvp
+def _nextafter_jvp(primals: Any, tangents: Any) -> Any:
+    result = _nextafter(*primals)
+    return result, jnp.broadcast_to(tangents[0], result.shape)
+
+
+@operator(promote="common", inplace=True)
+def gcd(input: Array, other: Array) -> Array:
+    """The greatest common divisor of integers."""
+    refuse("gcd_cpu", input, BOOL, FLOAT, COMPLEX)
+    return jnp.gcd(input, other)
+
+
+@operator(promote="common", inplace=True)
+def lcm(input: Array, other: Array) -> Array:
+    """The least common multiple of integers."""
+    refuse("lcm_cpu", input, BOOL, FLOAT, COMPLEX)
+    return jnp.lcm(input, other)
+
+
+for _infix, _told in (("__truediv__", "div"), ("__itruediv__", "div_")):
+    getattr(Tensor, _infix).__wrapped__.public = getattr(Tensor, _told)  # whoever is asked is told of these
+# names by which `resolve_name` knows them
+name_public(Tensor.__rdiv__, "torch.Tensor.__rtruediv__", True)  # type: ignore[attr-defined]
+name_public(Tensor.pow, "torch.Tensor.__pow__", True)
+
+absolute = alias("absolute", abs)
+negative = alias("negative", neg)
+subtract = alias("subtract", sub)
+multiply = alias("multiply", mul)
+divide = alias("divide", div)
+clip = alias("clip", clamp)

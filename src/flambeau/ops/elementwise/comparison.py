@@ -1,0 +1,86 @@
+"""Comparisons, elementwise and of whole tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...core.dispatch.operator import Array, composite, operator
+from ...core.tensor.tensor import Tensor
+from ..support.checks import COMPLEX, FLOAT, category, refuse, type_name
+from ..support.declare import alias
+
+
+def _comparison(name: str, formula: Callable[..., jax.Array], sign: str, ordered: bool = True) -> Callable[..., Any]:
+    def function(input: Array, other: Array) -> Array:
+        if ordered:
+            refuse(f"{name}_cpu", input, COMPLEX)
+        return formula(input, other)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Whether `input {sign} other`, elementwise and with broadcasting."
+    return operator(promote="common", inplace=True, methods=(name, f"__{name}__"))(function)
+
+
+eq = _comparison("eq", jnp.equal, "==", ordered=False)
+ne = _comparison("ne", jnp.not_equal, "!=", ordered=False)
+lt = _comparison("lt", jnp.less, "<")
+le = _comparison("le", jnp.less_equal, "<=")
+gt = _comparison("gt", jnp.greater, ">")
+ge = _comparison("ge", jnp.greater_equal, ">=")
+
+not_equal = alias("not_equal", ne)
+less = alias("less", lt)
+less_equal = alias("less_equal", le)
+greater = alias("greater", gt)
+greater_equal = alias("greater_equal", ge)
+
+
+@operator(promote="common", methods=False, public=())
+def _all_equal(input: Array, other: Array) -> Array:
+    return jnp.all(input == other)
+
+
+@composite(methods=True)
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape and the same elements, as a Python bool."""
+    return tuple(input.shape) == tuple(other.shape) and bool(_all_equal(input, other).item())
+
+
+@operator()
+def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Array:
+    """Whether `abs(input - other) <= atol + rtol * abs(other)`, or both are equal, or (if asked) both are nan."""
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"{type_name(input)} did not match {type_name(other)}")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    close = input == other
+    if equal_nan and category(input) >= FLOAT:
+        close = close | ((input != input) & (other != other))
+    if rtol == 0 and atol == 0:
+        return close
+    a, b = input, other
+    if category(a) < FLOAT:
+        a, b = a.astype(jnp.float64), b.astype(jnp.float64)
+    distance = jnp.abs(a - b)
+    return close | (jnp.isfinite(distance) & (distance <= atol + rtol * jnp.abs(b)))
+
+
+@composite(methods=True)
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """Whether all elements are close in the sense of `isclose`, as a Python bool."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
+
+
+@operator(promote="common", methods=False)
+def isin(elements: Array, test_elements: Array, *, assume_unique: bool = False, invert: bool = False) -> Array:
+    """Whether each of `elements` is among `test_elements` (with `invert`: is not). Either may be a number."""
+    values = jnp.sort(test_elements.reshape(-1))
+    if values.size == 0:
+        return jnp.full(elements.shape, invert, jnp.bool_)
+    place = jnp.clip(jnp.searchsorted(values, elements), 0, values.size - 1)
+    return (values[place] == elements) != invert

@@ -1,0 +1,229 @@
+"""Special functions: the error, gamma, Bessel and normal-distribution families."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy import special as jsp
+
+from ...core.dispatch.operator import Array, operator
+from ..support.checks import COMPLEX, inexact, refuse
+from ..support.declare import alias, unary
+from .elementary import BOTH
+
+_Formula = Callable[[jax.Array], jax.Array]
+SPECIAL = ("special",)
+
+
+def _only_special(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable[..., Any]:
+    """A function that PyTorch has in `torch.special` alone: no method, no in-place form."""
+    return unary(name, formula, doc, methods=False, inplace=False, complex=False, public=SPECIAL)
+
+
+def _twin(name: str, target: Callable[..., Any]) -> Callable[..., Any]:
+    """The name under which `torch.special` has a function that elsewhere is called otherwise."""
+    return alias(name, target, methods=False, public=SPECIAL)
+
+
+def _with_slope(function: Callable[..., jax.Array], slope: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """`function` with `slope(x, function(x))` as its derivative."""
+
+    @jax.custom_jvp
+    def value(x: jax.Array) -> jax.Array:
+        return function(x)
+
+    @value.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        result = value(primals[0])
+        return result, slope(primals[0], result) * tangents[0]
+
+    return value
+
+
+# --- error function --------------------------------------------------------------------------------------------------
+
+erf = unary("erf", jsp.erf, "The error function.", complex=False, public=BOTH)
+erfc = unary("erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", complex=False, public=BOTH)
+erfinv = unary("erfinv", jsp.erfinv, "The inverse of `erf`.", complex=False, public=BOTH)
+
+
+def _erfcx_value(x: jax.Array) -> jax.Array:
+    # exp(x^2) erfc(x): the product while it neither overflows nor loses digits, then the asymptotic series
+    # 1 / (x sqrt(pi)) * sum (-1)^k (2k-1)!! / (2 x^2)^k (Abramowitz & Stegun 7.1.23).
+    near = jnp.clip(x, -30.0, 8.0)
+    product = jnp.exp(near * near) * jsp.erfc(near)
+    far = jnp.maximum(x, 8.0)
+    term, series = jnp.ones_like(far), jnp.ones_like(far)
+    for k in range(1, 14):
+        term = -term * (2 * k - 1) / (2 * far * far)
+        series = series + term
+    return jnp.where(x < 8.0, product, series / (far * math.sqrt(math.pi)))
+
+
+_erfcx = _with_slope(_erfcx_value, lambda x, y: 2 * x * y - 2 / math.sqrt(math.pi))
+erfcx = _only_special("erfcx", _erfcx, "`exp(input ** 2) * erfc(input)`.")
+
+# --- gamma function --------------------------------------------------------------------------------------------------
+
+
+def _digamma_value(x: jax.Array) -> jax.Array:
+    pole = jnp.where(jnp.signbit(x), jnp.asarray(jnp.inf, x.dtype), jnp.asarray(-jnp.inf, x.dtype))
+    return jnp.where(x == 0, pole, jsp.digamma(x))
+
+
+def _polygamma(n: int, x: jax.Array) -> jax.Array:
+    """The n-th derivative of digamma, by which it is derived in turn."""
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    value = _digamma_value if n == 0 else functools.partial(_polygamma_value, n)
+    return _with_slope(value, lambda x, _: _polygamma(n + 1, x))(x)
+
+
+def _polygamma_value(n: int, x: jax.Array) -> jax.Array:
+    # psi^(n)(x) = (-1)^(n+1) n! zeta(n+1, x) on the right (Abramowitz & Stegun 6.4.10); on the left it is
+    # (-1)^n psi^(n)(1-x) - pi (d/dx)^n cot(pi x) (6.4.7), where the derivatives of cot are polynomials in it.
+    left = x < 0.5
+    right = (-1) ** (n + 1) * math.factorial(n) * lax.zeta(jnp.full_like(x, n + 1), jnp.where(left, 1 - x, x))
+    cotangent = 1 / jnp.tan(math.pi * jnp.where(left, x - jnp.round(x), 0.25))
+    slope = np.polynomial.Polynomial([0, 1])
+    for _ in range(n):
+        slope = -slope.deriv() * np.polynomial.Polynomial([1, 0, 1])
+    reflected = sum(c * cotangent**k for k, c in enumerate(slope.coef.tolist()) if c)
+    return jnp.where(left, (-1) ** n * right - math.pi ** (n + 1) * reflected, right)
+
+
+def _digamma(x: jax.Array) -> jax.Array:
+    return _polygamma(0, x)
+
+
+lgamma = unary("lgamma", lambda x: lax.lgamma(x), "The logarithm of the size of the gamma function.", complex=False)
+digamma = unary("digamma", _digamma, "The derivative of `lgamma`.", complex=False, public=BOTH)
+gammaln = _twin("gammaln", lgamma)
+psi = _twin("psi", digamma)
+
+
+@operator(methods=False, public=BOTH)
+def polygamma(n: int, input: Array) -> Array:
+    """The `n`-th derivative of `digamma`. Negative `n` raises RuntimeError."""
+    return _polygamma(n, inexact(input))
+
+
+@operator(methods=("polygamma",), inplace=("polygamma_",), public=(), grad="PolygammaBackward0")
+def _polygamma_method(input: Array, n: int) -> Array:
+    return _polygamma(n, inexact(input))
+
+
+@operator(inplace=True)
+def mvlgamma(input: Array, p: int) -> Array:
+    """The logarithm of the multivariate gamma function of dimension `p`, which must be at least 1."""
+    if p < 1:
+        raise RuntimeError("p has to be greater than or equal to 1")
+    x = inexact(input)
+    constant = p * (p - 1) / 4 * math.log(math.pi)
+    return sum((lax.lgamma(x - j / 2) for j in range(p)), jnp.full_like(x, constant))
+
+
+multigammaln = _twin("multigammaln", mvlgamma)
+
+
+@operator(promote="float", methods=("igamma",), inplace=("igamma_",), public=("torch",))
+def igamma(input: Array, other: Array) -> Array:
+    """The regularised lower incomplete gamma function P(input, other)."""
+    return lax.igamma(*jnp.broadcast_arrays(input, other))
+
+
+@operator(promote="float", methods=("igammac",), inplace=("igammac_",), public=("torch",))
+def igammac(input: Array, other: Array) -> Array:
+    """The regularised upper incomplete gamma function Q(input, other)."""
+    return lax.igammac(*jnp.broadcast_arrays(input, other))
+
+
+gammainc = _twin("gammainc", igamma)
+gammaincc = _twin("gammaincc", igammac)
+
+
+@operator(promote="float", methods=False, public=SPECIAL)
+def zeta(input: Array, other: Array) -> Array:
+    """The Hurwitz zeta function: the sum of `(k + other) ** -input` over k = 0, 1, 2 ..."""
+    refuse("zeta_cpu", input, COMPLEX)
+    s, q = jnp.broadcast_arrays(input, other)
+    pole = (s == 1) | ((q <= 0) & (q == jnp.floor(q)))
+    at_pole = jnp.where(s < 1, jnp.full_like(s, jnp.nan), jnp.full_like(s, jnp.inf))
+    return jnp.where(pole | (s < 1), at_pole, lax.zeta(s, q))
+
+
+# --- Bessel functions ------------------------------------------------------------------------------------------------
+
+# Derivatives: i0' = i1, i1' = i0 - i1 / x (1/2 at 0), and the product rule for the scaled ones.
+
+
+def _over(y: jax.Array, x: jax.Array) -> jax.Array:
+    """y / x, and 1/2 at 0: the limit of i1(x) / x."""
+    zero = x == 0
+    return jnp.where(zero, jnp.full_like(x, 0.5), y / jnp.where(zero, jnp.ones_like(x), x))
+
+
+_i0: _Formula = _with_slope(jsp.i0, lambda x, _: _i1(x))
+_i1: _Formula = _with_slope(jsp.i1, lambda x, y: _i0(x) - _over(y, x))
+_i0e: _Formula = _with_slope(jsp.i0e, lambda x, y: _i1e(x) - jnp.sign(x) * y)
+_i1e: _Formula = _with_slope(jsp.i1e, lambda x, y: _i0e(x) - _over(y, x) - jnp.sign(x) * y)
+
+i0 = unary("i0", _i0, "The modified Bessel function of the first kind, order 0.", complex=False, public=BOTH)
+i0e = _only_special("i0e", _i0e, "`exp(-abs(input)) * i0(input)`.")
+i1 = _only_special("i1", _i1, "The modified Bessel function of the first kind, order 1.")
+i1e = _only_special("i1e", _i1e, "`exp(-abs(input)) * i1(input)`.")
+
+# --- logarithms with a factor ----------------------------------------------------------------------------------------
+
+
+@operator(promote="float", inplace=True, public=BOTH)
+def xlogy(input: Array, other: Array) -> Array:
+    """`input * log(other)`, with 0 wherever `input` is 0 (nan in `other` stays nan)."""
+    return _times_log(input, other, jnp.log)
+
+
+@operator(promote="float", methods=False, public=SPECIAL)
+def xlog1py(input: Array, other: Array) -> Array:
+    """`input * log1p(other)`, with 0 wherever `input` is 0 (nan in `other` stays nan)."""
+    return _times_log(input, other, jnp.log1p)
+
+
+def _times_log(x: jax.Array, y: jax.Array, log: Callable[..., jax.Array]) -> jax.Array:
+    # Where both x is 0 and the logarithm is undefined, the derivative by x is 0.
+    start = -1 if log is jnp.log1p else 0
+    undefined = (x == 0) & (y <= start)
+    return x * jnp.where(undefined, lax.stop_gradient(jnp.zeros_like(y)), log(y))
+
+
+def _entr(x: jax.Array) -> jax.Array:
+    inside = jnp.where(x > 0, x, jnp.ones_like(x))
+    at_edge = jnp.where(x == 0, jnp.zeros_like(x), jnp.where(x < 0, jnp.full_like(x, -jnp.inf), x))
+    return jnp.where(x > 0, -inside * jnp.log(inside), at_edge)
+
+
+entr = _only_special("entr", _entr, "`-input * log(input)`, 0 at 0 and -inf below.")
+
+
+@operator(inplace=True, public=BOTH)
+def logit(input: Array, eps: float | None = None) -> Array:
+    """`log(input / (1 - input))`; with `eps`, `input` is first cut to [eps, 1 - eps]."""
+    refuse("logit_cpu", input, COMPLEX)
+    x = inexact(input)
+    if eps is not None:
+        low, high = jnp.asarray(eps, x.dtype), jnp.asarray(1 - eps, x.dtype)
+        x = jnp.where(x < low, low, jnp.where(x > high, high, x))
+    return jnp.log(x / (1 - x))
+
+
+# --- normal distribution ---------------------------------------------------------------------------------------------
+
+ndtr = _only_special("ndtr", jsp.ndtr, "The normal distribution function.")
+ndtri = _only_special("ndtri", jsp.ndtri, "The inverse of `ndtr`.")
+log_ndtr = _only_special("log_ndtr", jsp.log_ndtr, "The logarithm of `ndtr`, exact far below 0.")

@@ -1,0 +1,357 @@
+"""Copies, choices by mask, and writing over a tensor: clone, copy_, fill_, where, nonzero, masked_*."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.array.dtypes import bool as bool_
+from ...core.array.dtypes import promote, uint8
+from ...core.array.geometry import Geometry, contiguous_strides
+from ...core.context.grad_mode import is_grad_enabled
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.tracing import Untraceable
+from ...core.dispatch.operator import (
+    Array,
+    _attach,
+    _broadcast_clash,
+    _publish,
+    _rank,
+    composite,
+    convert,
+    inplace_form,
+    namespaces,
+    operator,
+    result_type,
+)
+from ...core.tensor.storage import Storage
+from ...core.tensor.tensor import Tensor, from_storage, wrap
+from ..making.constants import fitting_number, overflow
+from ..making.creation import memory_order
+from ..support.checks import demand, on_host, type_name
+
+
+def host_values(name: str, tensor: Tensor) -> np.ndarray:
+    """The values as NumPy has them, for results whose shape depends on them. RuntimeError while being compiled."""
+    array = tensor._array
+    if isinstance(array, jax.core.Tracer):
+        error = RuntimeError if grad_state.trace is None else Untraceable
+        raise error(
+            f"{name}: the shape of the result depends on the values of a tensor, which are not known while a "
+            "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or "
+            "call this outside of it."
+        )
+    return np.asarray(array)
+
+
+def like_on_device(values: np.ndarray, tensor: Tensor) -> Tensor:
+    """A tensor of host values where `tensor` lives."""
+    array = tensor._array
+    return wrap(jax.device_put(values, None if isinstance(array, jax.core.Tracer) else array.sharding))
+
+
+def _together(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape to which all broadcast; RuntimeError if they do not."""
+    clash = _broadcast_clash(list(shapes))
+    if clash:
+        raise RuntimeError(clash)
+    return jnp.broadcast_shapes(*shapes)
+
+
+def _taped(*values: Any) -> bool:
+    return is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values)
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+@operator(methods=False, public=(), grad="CloneBackward0")
+def _clone(input: Array) -> Array:
+    return input
+
+
+@composite()
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A tensor of its own with the same values, on the tape: gradients flow through it to `input`."""
+    fresh = _clone(input) if _taped(input) else wrap(input._array)
+    order, view = memory_order(input, memory_format), input._view
+    if order is None:
+        kept = memory_format is None or "preserve" in str(memory_format)
+        if view is not None and kept and view.contiguous and fresh.numel():  # strides of dimensions of size 1 live on
+            fresh._view = Geometry(view.shape, view.strides)
+        return fresh
+    turned = jnp.transpose(fresh._array, order)
+    steps = dict(zip(order, contiguous_strides(turned.shape), strict=True))
+    strides = tuple(steps[d] for d in range(len(order)))
+    if view is not None and all(a == b or n == 1 for n, a, b in zip(view.shape, view.strides, strides, strict=True)):
+        strides = view.strides
+    made = from_storage(Storage(turned), tuple(fresh.shape), strides)
+    made._edge = fresh._edge
+    return made
+
+
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor itself if its elements lie in order (that of `memory_format`), else a copy whose elements do."""
+    if self.is_contiguous(memory_format):
+        return self
+    return clone(self, memory_format="contiguous" if memory_format is None else memory_format)
+
+
+_attach(contiguous, ("contiguous",))
+
+
+@operator(methods=False, public=(), grad="CopyBackwards")
+def _overwrite(input: Array, src: Array) -> Array:
+    shape = _together(input.shape, src.shape)
+    if shape != input.shape:
+        raise RuntimeError(f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(shape)}")
+    return convert(jnp.broadcast_to(src, shape), input.dtype)
+
+
+_overwrite_taped = inplace_form(_overwrite.operator, "copy_")
+
+
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Overwrite the tensor with `src`'s values, broadcast to its shape and cast to its dtype. Returns the tensor.
+
+    Under autograd, the gradient goes to `src`. Raises RuntimeError if the shapes do not fit.
+    """
+    if not isinstance(src, Tensor):
+        src = like_on_device(np.asarray(src), self)
+    there, here = src._array, self._array
+    tracing = isinstance(there, jax.core.Tracer) or isinstance(here, jax.core.Tracer)
+    if not tracing and there.devices() != here.devices():
+        src = src.to(self.device)
+        there = src._array
+    if _taped(self, src):
+        return _overwrite_taped(self, src)
+    self._check_inplace()
+    same = there.dtype == here.dtype and there.shape == here.shape
+    # the values are immutable: to have the same ones is to have a copy
+    self._assign(there if same else _overwrite(wrap(here), wrap(there))._array, None)
+    return self
+
+
+_attach(copy_, ("copy_",))
+
+
+# --- one value --------------------------------------------------------------------------------------------------------
+
+
+def _number(value: Any, input: Tensor) -> Any:
+    """A Python number as an element of `input`; RuntimeError if it does not fit. Tensors stay."""
+    if isinstance(value, Tensor):
+        if value.dtype.is_complex and not input.dtype.is_complex:
+            raise overflow(f"a tensor of dtype {value.dtype}", input._np_dtype)
+        return value
+    cast = fitting_number(value, input._np_dtype)
+    return cast.item() if input._np_dtype.kind in "iub" else value
+
+
+@operator(methods=False, public=(), grad="FillBackward0")
+def _fill(input: Array, value: Array) -> Array:
+    if value.ndim:
+        raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+    return jnp.broadcast_to(convert(value, input.dtype), input.shape)
+
+
+_fill_taped = inplace_form(_fill.operator, "fill_")
+
+
+@composite(methods=False)
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like `input` full of `value`, a number or a 0-dim tensor."""
+    return _fill(input, _number(value, input))
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Overwrite every element with `value`, a number or a 0-dim tensor (to which the gradient goes)."""
+    value = _number(value, self)
+    array = self._array
+    if isinstance(value, Tensor) or isinstance(array, jax.core.Tracer) or _taped(self):
+        return _fill_taped(self, value)
+    self._check_inplace()
+    full = np.empty(array.shape, array.dtype)
+    full.fill(value.real if isinstance(value, complex) and array.dtype.kind != "c" else value)
+    self._assign(jax.device_put(full, array.sharding), None)
+    return self
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Overwrite every element with zero."""
+    return fill_(self, 0)
+
+
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Overwrite the main diagonal. With `wrap`, a tall matrix gets one in each square below, a row apart."""
+    if self.ndim < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if self.ndim > 2:
+        if len(set(self.shape)) > 1:
+            raise RuntimeError("all dimensions of input must be of equal length")
+        own = self.as_strided((self.shape[0],), (sum(self.stride()),), self.storage_offset())
+        own.fill_(fill_value)
+        return self
+    rows, columns = self.shape
+    for start in range(0, rows if wrap else min(rows, 1), columns + 1):
+        self[start:].diagonal().fill_(fill_value)
+    return self
+
+
+_attach(fill_, ("fill_",))
+_attach(fill_diagonal_, ("fill_diagonal_",))
+_publish("fill_diagonal_", fill_diagonal_, ("torch",))
+_attach(zero_, ("zero_",))
+_publish("fill_", fill_, ("torch",))
+_publish("zero_", zero_, ("torch",))
+
+
+# --- by mask ----------------------------------------------------------------------------------------------------------
+
+
+@operator(methods=False, public=(), grad="WhereBackward0")
+def _where(condition: Array, input: Array, other: Array) -> Array:
+    if condition.dtype not in (np.bool_, np.uint8):
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {type_name(condition)}"
+        )
+    _together(condition.shape, input.shape, other.shape)
+    common = promote([_rank(input), _rank(other)]).numpy
+    return jnp.where(condition.astype(np.bool_), convert(input, common), convert(other, common))
+
+
+@composite(methods=False)
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """`input` where `condition` holds, else `other`, elementwise with broadcasting, in their common dtype.
+
+    Without `input` and `other`: the indices where it holds, as `nonzero(condition, as_tuple=True)`.
+    """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise TypeError("where() takes a condition and either both or none of input and other")
+    _check_numbers(input, other)
+    return _where(condition, input, other)
+
+
+def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """The tensor's own elements where `condition` holds, else those of `other`."""
+    _check_numbers(self, other)
+    return _where(condition, self, other)
+
+
+def _check_numbers(input: Any, other: Any) -> None:
+    """Raises RuntimeError for a Python number that does not fit the dtype of what is chosen from."""
+    for value, beside in ((input, other), (other, input)):
+        if isinstance(value, (int, float)) and isinstance(beside, Tensor):
+            fitting_number(value, result_type(beside, value).numpy)
+
+
+_where_method.__name__ = "where"
+_attach(_where_method, ("where",))
+
+
+@composite()
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """The indices of the elements that are not zero: a row each, or with `as_tuple` a vector per dimension."""
+    values = host_values("nonzero", input)
+    if as_tuple:
+        return tuple(like_on_device(i, input) for i in np.nonzero(np.atleast_1d(values)))
+    return like_on_device(np.argwhere(values).astype(np.int64), input)
+
+
+@composite()
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """`nonzero` cut or filled up with `fill_value` to `size` rows."""
+    found = nonzero(input)[:size]
+    return namespaces["torch"]["cat"]([found, found.new_full((size - len(found), input.ndim), fill_value)])
+
+
+@composite()
+def argwhere(input: Tensor) -> Tensor:
+    """The indices of the elements that are not zero, one row each."""
+    return nonzero(input)
+
+
+@operator(methods=False, public=())
+def _masked_fill(input: Array, mask: Array, value: Array) -> Array:
+    if mask.dtype != np.bool_:
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {type_name(mask)}")
+    if value.ndim:
+        raise RuntimeError(
+            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+        )
+    _together(mask.shape, input.shape)
+    return jnp.where(mask, convert(value, input.dtype), input)
+
+
+_masked_fill_taped = inplace_form(_masked_fill.operator, "masked_fill_")
+
+
+@composite()
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """`input` with `value`, a number or 0-dim tensor, where the bool tensor `mask` holds; they broadcast."""
+    return _masked_fill(input, mask, _number(value, input))
+
+
+def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """In-place form of `masked_fill`; the mask must broadcast to the tensor's shape."""
+    return _masked_fill_taped(self, mask, _number(value, self))
+
+
+_attach(masked_fill_, ("masked_fill_",))
+
+
+@operator(methods=False, public=())
+def _masked_select(input: Array, places: Array, shape: tuple[int, ...]) -> Array:
+    return jnp.broadcast_to(input, shape).reshape(-1).at[places].get(mode="promise_in_bounds", unique_indices=True)
+
+
+@composite()
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the bool tensor `mask` holds, as a vector; they broadcast."""
+    if mask.dtype not in (bool_, uint8):
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    chosen = host_values("masked_select", mask)
+    shape = _together(chosen.shape, tuple(input.shape))
+    places = np.flatnonzero(np.broadcast_to(chosen, shape))
+    values = None if _taped(input) else on_host(input)
+    if values is not None:
+        return like_on_device(np.broadcast_to(values, shape).reshape(-1)[places], input)
+    return _masked_select(input, like_on_device(places, input), shape)
+
+
+@operator(methods=False, public=())
+def _masked_scatter(input: Array, mask: Array, source: Array) -> Array:
+    if mask.dtype != np.bool_:
+        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {type_name(mask)}")
+    if source.dtype != input.dtype:
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but got "
+            f"{type_name(input)} and {type_name(source)}"
+        )
+    shape = _together(input.shape, mask.shape)
+    mask = jnp.broadcast_to(mask, shape)
+    if source.size == 0:
+        return jnp.broadcast_to(input, shape)
+    places = jnp.cumsum(mask.reshape(-1), dtype=np.int64) - 1
+    values = source.reshape(-1).at[jnp.maximum(places, 0)].get(mode="clip")
+    return jnp.where(mask, values.reshape(shape), input)
+
+
+@composite(inplace=True)
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """`input` with the elements of `source`, in order, where the bool tensor `mask` holds; they broadcast.
+
+    Raises RuntimeError if `source` has too few elements.
+    """
+    if isinstance(mask, Tensor) and mask._np_dtype == np.bool_:
+        shape = _together(tuple(mask.shape), tuple(input.shape))
+        times = math.prod(shape) // max(mask.numel(), 1)  # how often a place of the mask is used
+        text = "Number of elements of source < number of ones in mask"
+        demand(lambda chosen: (chosen.sum() * times > source.numel(), 0), lambda _: RuntimeError(text), mask)
+    return _masked_scatter(input, mask, source)

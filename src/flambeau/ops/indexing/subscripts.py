@@ -1,0 +1,328 @@
+"""`x[...]` and `x[...] = y` in all of NumPy's forms, with PyTorch's results.
+
+Integers, slices, None and `...` make one view. What is left, tensors of indices and masks, is one gather from that
+view or one scatter into it.
+"""
+
+from __future__ import annotations
+
+import operator as python_operator
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.array import geometry
+from ...core.array.geometry import Geometry
+from ...core.context.tracing import is_traced
+from ...core.dispatch.operator import Array, Arrays, Operator, inplace_form, namespaces, operator
+from ...core.tensor.tensor import Tensor, from_host
+from ..making.constants import cast_number
+from ..shape.views import sliced
+from ..support.checks import refuse_outside
+
+_INDEX_KINDS = (
+    "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
+)
+
+
+def _as_index(item: Any) -> Any:
+    """A list, NumPy array or range as a tensor of indices."""
+    try:
+        array = np.asarray(item if not isinstance(item, (list, tuple)) else _nested(item))
+    except ValueError:
+        raise TypeError(_INDEX_KINDS.format(type(item).__name__)) from None
+    if array.size == 0 and array.dtype.kind == "f":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "bui":
+        raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors (got {array.dtype})")
+    return from_host(array)
+
+
+def _nested(item: Any) -> Any:
+    if isinstance(item, (list, tuple)):
+        return [_nested(i) for i in item]
+    return np.asarray(item._array) if isinstance(item, Tensor) else item
+
+
+def _from_list(key: list[Any]) -> Any:
+    """A short list with anything else than numbers in it as the tuple of its members."""
+    members = (Tensor, list, tuple, range, np.ndarray, slice, type(None), type(Ellipsis))
+    if len(key) >= 32 or not any(isinstance(i, members) for i in key):
+        return key
+    warnings.warn(
+        "Using a non-tuple sequence for multidimensional indexing is deprecated: use x[tuple(seq)] instead of x[seq], or "
+        "x[torch.tensor(seq)] for a tensor of indices.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return tuple(key)
+
+
+def _consumed(item: Any) -> int:
+    """How many dimensions of the tensor an index item takes."""
+    if item is None or item is Ellipsis or isinstance(item, (bool, np.bool_)):
+        return 0
+    if isinstance(item, Tensor) and item._np_dtype in (np.bool_, np.uint8):
+        return item.ndim
+    return 1
+
+
+def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
+    """The view of the basic items, the tensors with the view's dimensions that they index, and the view's name."""
+    items = list(key) if isinstance(key, tuple) else [key]
+    items = [i if not isinstance(i, (list, tuple, np.ndarray, range)) else _as_index(i) for i in items]
+    g = x._geometry
+    taken = sum(map(_consumed, items))
+    if taken > len(g.shape):
+        if not g.shape:
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
+                "0-dim tensor to a number"
+            )
+        raise IndexError(f"too many indices for tensor of dimension {len(g.shape)}")
+    ellipses = [n for n, i in enumerate(items) if i is Ellipsis]
+    if len(ellipses) > 1:
+        # PyTorch reads every further ellipsis as a full slice of nothing
+        for n in reversed(ellipses[1:]):
+            del items[n]
+    shape, strides, offset = list(g.shape), list(g.strides), g.offset
+    dim = 0  # in the view
+    source = 0  # in the tensor
+    advanced: list[tuple[int, Any]] = []
+    name = "SliceBackward0" if isinstance(key, slice) else "AliasBackward0"
+    for item in items:
+        if item is None:
+            shape.insert(dim, 1)
+            strides.insert(dim, shape[dim + 1] * strides[dim] if dim < len(strides) else 1)
+            dim += 1
+            name = "UnsqueezeBackward0"
+        elif item is Ellipsis:
+            skipped = len(g.shape) - taken
+            dim += skipped
+            source += skipped
+        elif isinstance(item, (bool, np.bool_)) or (isinstance(item, Tensor) and _is_lone_mask(item)):
+            shape.insert(dim, 1)
+            strides.insert(dim, 1)
+            advanced.append((dim, from_host(np.asarray([bool(item)]))))
+            dim += 1
+        elif isinstance(item, slice):
+            step = 1 if item.step is None else python_operator.index(item.step)
+            if step <= 0:
+                raise ValueError("step must be greater than zero")
+            start = None if item.start is None else python_operator.index(item.start)
+            stop = None if item.stop is None else python_operator.index(item.stop)
+            cut = sliced(Geometry(tuple(shape), tuple(strides), offset), dim, start, stop, step)
+            if cut.shape[dim] != shape[dim] or step != 1:
+                name = "SliceBackward0"
+            shape, strides, offset = list(cut.shape), list(cut.strides), cut.offset
+            dim += 1
+            source += 1
+        elif isinstance(item, Tensor) and not _is_number(item):
+            if item._np_dtype.kind not in "bui":
+                raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {item.dtype}")
+            advanced.append((dim, item))
+            dim += _consumed(item)
+            source += _consumed(item)
+        else:
+            try:
+                index = python_operator.index(item.item() if isinstance(item, Tensor) else item)
+            except TypeError:
+                if isinstance(item, str):
+                    raise TypeError(_INDEX_KINDS.format("str")) from None
+                raise IndexError(_INDEX_KINDS.format(type(item).__name__)) from None
+            n = shape[dim]
+            if not -n <= index < n:
+                raise IndexError(f"index {index} is out of bounds for dimension {source} with size {n}")
+            offset += (index % n) * strides[dim]
+            del shape[dim], strides[dim]
+            source += 1
+            name = "SelectBackward0"
+    return g._replace(shape=tuple(shape), strides=tuple(strides), offset=offset), advanced, name
+
+
+def _is_number(item: Tensor) -> bool:
+    """Whether a tensor index is a plain integer: 0-dim, not a mask, and known now."""
+    return (
+        item.ndim == 0 and item._np_dtype not in (np.bool_, np.uint8) and not isinstance(item._array, jax.core.Tracer)
+    )
+
+
+def _is_lone_mask(item: Tensor) -> bool:
+    """Whether a tensor index is a 0-dim mask, which acts as a Python bool does."""
+    return item.ndim == 0 and item._np_dtype in (np.bool_, np.uint8)
+
+
+def _seen(x: Tensor, g: Geometry, name: str, key: Any) -> Tensor:
+    relative = g
+    if x._view is not None and (x._edge is not None or x._base is not None):
+        relative = _parse_geometry(geometry.whole(x._view.shape), key)
+    return x._look(g, name, relative)
+
+
+class _Shape:
+    """Enough of a tensor for `_parse`."""
+
+    def __init__(self, g: Geometry):
+        self._geometry = g
+
+
+def _parse_geometry(g: Geometry, key: Any) -> Geometry:
+    return _parse(_Shape(g), key)[0]  # type: ignore[arg-type]
+
+
+def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tuple[bool, ...]]:
+    """Index tensors, masks turned into the indices of their true elements, and which dimensions they are for."""
+    tensors: dict[int, Any] = {}
+    for dim, item in advanced:
+        if item._np_dtype in (np.bool_, np.uint8):
+            if item._np_dtype == np.uint8:
+                warnings.warn(
+                    "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            for k, n in enumerate(item.shape):
+                if n != x.shape[dim + k]:
+                    raise IndexError(
+                        f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the indexed tensor "
+                        f"{list(x.shape)} at index {dim + k}"
+                    )
+            for k, where in enumerate(np.nonzero(np.asarray(item._array))):
+                tensors[dim + k] = from_host(where)
+        else:
+            size = x.shape[dim]
+            if size == 0 and item.numel():
+                raise IndexError("index is out of bounds for dimension with size 0")
+            # PyTorch counts the tensors of indices here, not the dimensions that they are for
+            text = f"index {{}} is out of bounds for dimension {len(tensors)} with size {size}"
+            refuse_outside(item, size, text, IndexError, negative=True)
+            tensors[dim] = item
+    dims = tuple(d in tensors for d in range(max(tensors) + 1))
+    return [tensors[d] for d in sorted(tensors)], dims
+
+
+def _subscript(indices: Any, dims: tuple[bool, ...]) -> tuple[Any, ...]:
+    given = iter(indices)
+    return tuple(next(given) if d else slice(None) for d in dims)
+
+
+@operator(methods=False, public=(), grad="IndexBackward0")
+def index(input: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
+    """Gather at index arrays for the dimensions marked in `dims`."""
+    try:
+        return input[_subscript(indices, dims)]
+    except (ValueError, TypeError):
+        shapes = ", ".join(str(list(i.shape)) for i in indices)
+        raise IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+        ) from None
+
+
+def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
+    where = _subscript(indices, dims)
+    target = jax.eval_shape(lambda a: a[where], input).shape
+    extra = values.ndim - len(target)
+    if extra > 0 and values.shape[:extra] == (1,) * extra:
+        values = values.reshape(values.shape[extra:])
+    try:
+        values = jnp.broadcast_to(values, target)
+    except ValueError:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape "
+            f"{list(target)}"
+        ) from None
+    return input.at[where].set(values.astype(input.dtype))
+
+
+def _overwrite(input: Array, values: Array) -> Array:
+    extra = values.ndim - input.ndim
+    if extra > 0 and values.shape[:extra] == (1,) * extra:
+        values = values.reshape(values.shape[extra:])
+    if values.dtype.kind == "c" and input.dtype.kind != "c":
+        values = values.real
+    try:
+        return jnp.broadcast_to(values.astype(input.dtype), input.shape)
+    except ValueError:
+        raise RuntimeError(
+            f"The expanded size of the tensor {list(input.shape)} must match the existing size {list(values.shape)} at every "
+            "non-singleton dimension"
+        ) from None
+
+
+put_index_ = inplace_form(Operator(_put_index, None, None, "IndexPutBackward0"), "__setitem__")
+overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards"), "copy_")
+
+
+def _getitem(self: Tensor, key: Any) -> Tensor:
+    if isinstance(key, list):
+        key = _from_list(key)
+    g, advanced, name = _parse(self, key)
+    if advanced:
+        seen = self if g == self._geometry else _seen(self, g, name, key)
+        indices, dims = _spread(seen, advanced)
+        return index(seen, indices, dims)
+    return _seen(self, g, name, key)
+
+
+def _value(x: Tensor, value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, (bool, int, float, complex)):
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError("Overflow when unpacking long long")
+        number = cast_number(value, x._np_dtype)
+        return number.item() if x._np_dtype.kind in "iub" else value
+    if isinstance(value, (np.ndarray, np.generic, list, tuple)):
+        if isinstance(value, (list, tuple)):
+            raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype} tensor; make it a tensor first")
+        return from_host(np.array(value))
+    raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype} tensor")
+
+
+def _setitem(self: Tensor, key: Any, value: Any) -> None:
+    if isinstance(key, list):
+        key = _from_list(key)
+    value = _value(self, value)
+    g, advanced, name = _parse(self, key)
+    if not advanced:
+        seen = self if g == self._geometry else _seen(self, g, name, key)
+        overwrite_(seen, value)
+        return
+    seen = self if g == self._geometry else _seen(self, g, name, key)
+    if isinstance(value, Tensor) and value.ndim and value._np_dtype != self._np_dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {self.dtype} for the destination and "
+            f"{value.dtype} for the source."
+        )
+    if is_traced() and _set_masked(seen, advanced, value):
+        return
+    indices, dims = _spread(seen, advanced)
+    put_index_(seen, value, indices, dims)
+
+
+def _set_masked(x: Tensor, advanced: list[tuple[int, Any]], value: Any) -> bool:
+    """`x[mask] = value` with one value for all chosen places, which can be done without knowing them."""
+    (dim, mask), *others = advanced
+    if others or mask._np_dtype != np.bool_ or tuple(mask.shape) != tuple(x.shape[dim : dim + mask.ndim]):
+        return False
+    below = x.ndim - dim - mask.ndim
+    if isinstance(value, Tensor):
+        if value.ndim == below + 1 and value.shape[0] == 1:
+            value = value[0]
+        if value.ndim > below:
+            return False
+    chosen = mask.reshape(*mask.shape, *(1,) * below)
+    overwrite_(x, namespaces["torch"]["where"](chosen, value, x))
+    return True
+
+
+def _delitem(self: Tensor, key: Any) -> None:
+    raise TypeError("Tensor does not support deleting items")
+
+
+Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
+Tensor.__delitem__ = _delitem  # type: ignore[attr-defined]
+Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]

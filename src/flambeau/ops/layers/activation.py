@@ -1,0 +1,370 @@
+"""Activation functions.
+
+Each formula is written so that JAX's derivative at a kink is PyTorch's subgradient: the branch that `where` picks
+at the kink is the branch whose slope PyTorch uses there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...core.dispatch.operator import Array, composite, operator
+from ..support.layer_support import in_place, next_key, normalized_dim, require_floating, type_name, wide
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def functional_form(elementwise: Any, write: Callable) -> Callable:
+    """nn.functional's form of an operator: the same arguments and then `inplace=False`.
+
+    `write` is called with the same arguments when `inplace` is true.
+    """
+    signature = inspect.signature(elementwise)
+    parameters = list(signature.parameters.values())
+    arity = len(parameters)
+
+    def form(*args: Any, inplace: bool = False, **kwargs: Any) -> Any:
+        if len(args) > arity:
+            *args, inplace = args
+        return (write if inplace else elementwise)(*args, **kwargs)
+
+    form.__name__ = form.__qualname__ = elementwise.__name__
+    form.__doc__ = elementwise.__doc__
+    last = inspect.Parameter("inplace", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=bool)
+    form.__signature__ = signature.replace(parameters=[*parameters, last])
+    return form
+
+
+def _register_form(elementwise: Any, underscored: tuple[str, ...] = ()) -> Any:
+    """Publish `function(..., inplace=False)` in nn.functional, and `function_` in the namespaces `underscored`."""
+    write = in_place(elementwise)
+    composite(methods=False, public=underscored)(write)
+    return composite(methods=False, public=("nn.functional",))(functional_form(elementwise, write))
+
+
+# ---------------------------------------------------------------- piecewise linear
+
+
+@operator(inplace=True, public=("torch",))
+def relu(input: Array) -> Array:
+    """max(0, x)"""
+    if input.dtype == jnp.bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
+
+
+@operator(methods=False, public=(), grad="HardtanhBackward0")
+def relu6(input: Array) -> Array:
+    """min(max(0, x), 6)"""
+    return _clipped(input, 0.0, 6.0)
+
+
+@operator(methods=False, public=())
+def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """x kept within [min_val, max_val]; the slope is 0 outside and on the bounds"""
+    if min_val > max_val:
+        raise ValueError(f"min_val cannot be greater than max_val, but got {min_val} and {max_val}")
+    return _clipped(input, min_val, max_val)
+
+
+def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
+    if input.dtype == jnp.bool_:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    low, high = jnp.asarray(low, input.dtype), jnp.asarray(high, input.dtype)
+    return jnp.where(input <= low, low, jnp.where(input >= high, high, input))
+
+
+@operator(methods=False, public=("torch",))
+def threshold(input: Array, threshold: float, value: float) -> Array:
+    """x where x > threshold, else `value`"""
+    if input.dtype == jnp.bool_:
+        raise NotImplementedError("\"threshold_cpu\" not implemented for 'Bool'")
+    return jnp.where(input <= jnp.asarray(threshold, input.dtype), jnp.asarray(value, input.dtype), input)
+
+
+@operator(methods=False, public=())
+def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
+    """x where x > 0, else `negative_slope * x`"""
+    require_floating("leaky_relu_cpu", input)
+    return jnp.where(input > 0, input, input * negative_slope)
+
+
+@operator(public=("torch", "nn.functional"), grad="PreluKernelBackward0")
+def prelu(input: Array, weight: Array) -> Array:
+    """x where x > 0, else `weight * x`, with one weight or one for each channel (dimension 1)"""
+    if weight.ndim > 1:
+        raise RuntimeError(f"prelu: the weight must be a scalar or 1-D, but got {list(weight.shape)}")
+    if weight.dtype != input.dtype:
+        raise RuntimeError(
+            f"prelu: Type promoting not supported. Got {type_name(input)} and {type_name(weight)} for input and weight"
+        )
+    if weight.size != 1:
+        channels = input.shape[1] if input.ndim > 1 else 1
+        if input.ndim == 0:
+            raise RuntimeError("Not allow zero-dim input tensor.")
+        if weight.size != channels:
+            raise RuntimeError(
+                "Mismatch of parameter numbers and input channel size. "
+                f"Found parameter numbers = {weight.size} and channel size = {channels}."
+            )
+        weight = weight.reshape((-1,) + (1,) * max(input.ndim - 2, 0))
+    else:
+        weight = weight.reshape(())
+    return jnp.where(input > 0, input, input * weight)
+
+
+@operator(methods=False, public=(), grad="RreluWithNoiseBackward0")
+def _rrelu(input: Array, key: Array, lower: float, upper: float) -> Array:
+    require_floating("rrelu_with_noise_out_cpu", input)
+    dtype = wide(input).dtype
+    slope = jax.random.uniform(key, input.shape, dtype, minval=lower, maxval=upper)
+    return jnp.where(input > 0, input, input * slope.astype(input.dtype))
+
+
+@operator(methods=("hardshrink",), public=("torch", "nn.functional"))
+def hardshrink(input: Array, lambd: float = 0.5) -> Array:
+    """0 where -lambd <= x <= lambd, else x"""
+    require_floating("hardshrink_cpu", input)
+    return jnp.where((input >= -lambd) & (input <= lambd), jnp.zeros((), input.dtype), input)
+
+
+@operator(methods=False, public=("nn.functional",))
+def softshrink(input: Array, lambd: float = 0.5) -> Array:
+    """x moved towards 0 by lambd, and 0 where |x| <= lambd"""
+    require_floating("softshrink_cpu", input)
+    if lambd < 0:
+        most = float(jnp.finfo(input.dtype).max)
+        raise RuntimeError(
+            f"lambda must be in range [0, {most:g}] for input dtype {type_name(input)}, but found {lambd:g}"
+        )
+    inside = jnp.where(jnp.isnan(input), input, jnp.zeros((), input.dtype))
+    return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, inside))
+
+
+@operator(methods=False, public=())
+def hardsigmoid(input: Array) -> Array:
+    """min(max(0, x + 3), 6) / 6"""
+    require_floating("hardsigmoid_cpu", input)
+    return jnp.where(input <= -3, 0.0, jnp.where(input >= 3, 1.0, input / 6 + 0.5)).astype(input.dtype)
+
+
+@operator(methods=False, public=())
+def hardswish(input: Array) -> Array:
+    """x * hardsigmoid(x)"""
+    require_floating("hardswish_cpu", input)
+    inner = input * ((input + 3) / 6)
+    return jnp.where(input <= -3, jnp.zeros((), input.dtype), jnp.where(input >= 3, input, inner))
+
+
+# ---------------------------------------------------------------- smooth
+
+
+@operator(methods=False, public=())
+def elu(input: Array, alpha: float = 1.0) -> Array:
+    """x where x > 0, else alpha * (exp(x) - 1)"""
+    require_floating("elu_cpu", input)
+    return _exponential_unit(input, alpha, 1.0, 1.0)
+
+
+@operator(methods=False, public=("torch",), grad="EluBackward0")
+def selu(input: Array) -> Array:
+    """scale * elu(x, alpha) with the constants that keep mean 0 and variance 1"""
+    require_floating("elu_cpu", input)
+    return _exponential_unit(input, _SELU_ALPHA, 1.0, _SELU_SCALE)
+
+
+@operator(methods=False, public=("torch",))
+def celu(input: Array, alpha: float = 1.0) -> Array:
+    """x where x > 0, else alpha * (exp(x / alpha) - 1)"""
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    require_floating("elu_cpu", input)
+    return _exponential_unit(input, alpha, 1.0 / alpha, 1.0)
+
+
+def _exponential_unit(input: jax.Array, alpha: float, rate: float, scale: float) -> jax.Array:
+    x = wide(input)
+    below = jnp.where(x > 0, jnp.zeros((), x.dtype), x)  # exp must not overflow in the branch that is not taken
+    return jnp.where(x > 0, scale * x, (scale * alpha) * jnp.expm1(below * rate)).astype(input.dtype)
+
+
+@operator(methods=False, public=("nn.functional",))
+def gelu(input: Array, approximate: str = "none") -> Array:
+    """x * Phi(x) with Phi the normal distribution's integral, exact ('none') or through tanh ('tanh')"""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"approximate argument must be either none or tanh. (got {approximate!r})")
+    require_floating("GeluKernelImpl", input)
+    x = wide(input)
+    if approximate == "none":
+        half = 0.5 * (1 + jax.lax.erf(x * math.sqrt(0.5)))
+    else:
+        half = 0.5 * (1 + jnp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    return (x * half).astype(input.dtype)
+
+
+@operator(methods=False, public=())
+def silu(input: Array) -> Array:
+    """x * sigmoid(x)"""
+    require_floating("silu_cpu", input)
+    x = wide(input)
+    return (x * jax.nn.sigmoid(x)).astype(input.dtype)
+
+
+@operator(methods=False, public=())
+def mish(input: Array) -> Array:
+    """x * tanh(log(1 + exp(x)))"""
+    require_floating("mish_cpu", input)
+    x = wide(input)
+    return (x * jnp.tanh(jax.nn.softplus(x))).astype(input.dtype)
+
+
+@operator(methods=False, public=("nn.functional",))
+def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
+    """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold"""
+    require_floating("softplus_cpu", input)
+    x = wide(input) * beta
+    linear = x > threshold
+    curved = jnp.log1p(jnp.exp(jnp.where(linear, jnp.zeros((), x.dtype), x))) / beta
+    return jnp.where(linear, input, curved.astype(input.dtype))
+
+
+@operator(methods=False, public=("nn.functional",), grad="LogSigmoidBackward0")
+def logsigmoid(input: Array) -> Array:
+    """log(1 / (1 + exp(-x)))"""
+    require_floating("log_sigmoid_cpu", input)
+    return jax.nn.log_sigmoid(wide(input)).astype(input.dtype)
+
+
+@operator(methods=False, promote="float", public=("nn.functional",), grad="DivBackward0")
+def softsign(input: Array) -> Array:
+    """x / (1 + |x|)"""
+    return input / (1 + jnp.abs(input))
+
+
+@operator(methods=False, promote="float", public=("nn.functional",), grad="SubBackward0")
+def tanhshrink(input: Array) -> Array:
+    """x - tanh(x)"""
+    return input - jnp.tanh(input)
+
+
+@operator(methods=False, public=("nn.functional",))
+def glu(input: Array, dim: int = -1) -> Array:
+    """a * sigmoid(b) with a and b the two halves of the input along `dim`"""
+    if input.ndim == 0:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    require_floating("glu_cpu", input)
+    axis = normalized_dim(dim, input.ndim)
+    if input.shape[axis] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}")
+    a, b = jnp.split(input, 2, axis)
+    return a * jax.nn.sigmoid(b)
+
+
+# ---------------------------------------------------------------- softmax family
+
+
+def _along(function: Callable, what: str, input: jax.Array, dim: int, dtype: Any) -> jax.Array:
+    axis = normalized_dim(dim, input.ndim)
+    if dtype is not None:
+        input = input.astype(dtype)
+    require_floating(what, input)
+    if input.size == 0:
+        return input
+    result = function(jnp.atleast_1d(wide(input)), axis=axis)
+    return result.astype(input.dtype).reshape(input.shape)
+
+
+@operator(public=("torch", "special"))
+def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
+    """exp(x) over its sum along `dim`; `dtype` is that of the result, and the input is cast to it first"""
+    return _along(jax.nn.softmax, "softmax_lastdim_kernel_impl", input, dim, dtype)
+
+
+@operator(public=("torch", "special"))
+def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
+    """log(softmax(x)) along `dim`, without overflow"""
+    return _along(jax.nn.log_softmax, "log_softmax_lastdim_kernel_impl", input, dim, dtype)
+
+
+_relu, _softmax, _log_softmax = relu, softmax, log_softmax
+relu = _register_form(relu, ("torch", "nn.functional"))
+relu6 = _register_form(relu6)
+hardtanh = _register_form(hardtanh, ("nn.functional",))
+threshold = _register_form(threshold, ("torch", "nn.functional"))
+leaky_relu = _register_form(leaky_relu, ("nn.functional",))
+hardsigmoid = _register_form(hardsigmoid)
+hardswish = _register_form(hardswish)
+elu = _register_form(elu, ("nn.functional",))
+selu = _register_form(selu, ("torch", "nn.functional"))
+celu = _register_form(celu, ("torch", "nn.functional"))
+silu = _register_form(silu)
+mish = _register_form(mish)
+
+
+def _implicit_dim(name: str, ndim: int) -> int:
+    dim = 0 if ndim in (0, 1, 3) else 1
+    warnings.warn(
+        f"Implicit dimension choice for {name} is deprecated: write dim={dim} in the call, which is what is meant now.",
+        stacklevel=3,
+    )
+    return dim
+
+
+@composite(methods=False, public=("nn.functional",))
+def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """exp(x) over its sum along `dim` (always give `dim`; the old guess draws a warning)"""
+    return _softmax(input, _implicit_dim("softmax", input.ndim) if dim is None else dim, dtype)
+
+
+@composite(methods=False, public=("nn.functional",))
+def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """softmax(-x) along `dim`"""
+    return _softmax(-input, _implicit_dim("softmin", input.ndim) if dim is None else dim, dtype)
+
+
+@composite(methods=False, public=("nn.functional",))
+def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """log(softmax(x)) along `dim`"""
+    return _log_softmax(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
+
+
+@composite(methods=False, public=("nn.functional",))
+def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
+    """A draw from the Gumbel-softmax distribution; with `hard`, one-hot in value and soft in its gradient.
+
+    `eps` has no effect, as in PyTorch.
+    """
+    if eps != 1e-10:
+        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
+    noise = -logits.detach().clone().exponential_().log()
+    soft = _softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    one_hot = soft.detach() == soft.detach().amax(dim, keepdim=True)
+    return one_hot.to(soft.dtype) - soft.detach() + soft
+
+
+@composite(methods=False, public=("torch", "nn.functional"))
+def rrelu(
+    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+) -> Any:
+    """x where x > 0, else x times a slope: drawn from [lower, upper] in training, their mean otherwise"""
+    if lower > upper:
+        raise RuntimeError(f"Lower bound should be less than or equal to the upper bound, but got {lower} > {upper}")
+    if training:
+        return (in_place(_rrelu) if inplace else _rrelu)(input, next_key(), lower, upper)
+    return leaky_relu(input, (lower + upper) / 2, inplace)
+
+
+@composite(methods=False, public=("torch", "nn.functional"))
+def rrelu_(input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Any:
+    """In-place form of `rrelu`."""
+    return rrelu(input, lower, upper, training, True)

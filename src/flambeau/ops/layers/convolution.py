@@ -1,0 +1,320 @@
+"""Convolutions: one N-dimensional array function serves 1d, 2d and 3d, plain and transposed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...core.dispatch.operator import Array, operator
+from ...native.convolution import convolution, convolution_input
+from ..support.layer_support import per_dim, scalar_name
+
+
+def _sizes(values: Sequence[int]) -> str:
+    return "(" + " x ".join(map(str, values)) + ")"
+
+
+def _padding_pairs(
+    padding: str | Sequence[int], extents: Sequence[int], stride: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    """Zeros to add before and after each spatial dimension; `extents` are the dilated kernel's sizes."""
+    if padding == "valid":
+        return ((0, 0),) * len(extents)
+    if padding == "same":
+        if any(s != 1 for s in stride):
+            raise RuntimeError(f"padding='same' is not supported for strided convolutions, but got stride={stride}")
+        return tuple(((e - 1) // 2, e - 1 - (e - 1) // 2) for e in extents)
+    if isinstance(padding, str):
+        raise RuntimeError(f"Invalid padding string: '{padding}'; expected 'same', 'valid' or integers")
+    return tuple((p, p) for p in padding)
+
+
+def _check(
+    input: jax.Array,
+    weight: jax.Array,
+    bias: jax.Array | None,
+    stride: Sequence[int],
+    padding: str | Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    groups: int,
+    name: str,
+) -> None:
+    n = weight.ndim - 2
+    if input.ndim not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, "
+            f"but got input of size: {list(input.shape)}"
+        )
+    for what, given in (("bias", bias), ("weight", weight)):
+        if given is not None and given.dtype != input.dtype:
+            raise RuntimeError(
+                f"Input type ({scalar_name(input)}) and {what} type ({scalar_name(given)}) should be the same"
+            )
+    if any(s <= 0 for s in stride):
+        raise RuntimeError(f"non-positive stride is not supported, but got stride={list(stride)}")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError(f"dilation should be greater than zero, but got dilation={list(dilation)}")
+    if not isinstance(padding, str) and any(p < 0 for p in padding):
+        raise RuntimeError(f"negative padding is not supported, but got padding={list(padding)}")
+    if groups <= 0:
+        raise RuntimeError(f"non-positive groups is not supported, but got groups={groups}")
+    if weight.shape[0] < groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, "
+            f"but got weight of size {list(weight.shape)} instead"
+        )
+    if weight.shape[0] % groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+            f"but got weight of size {list(weight.shape)} instead"
+        )
+    channels = input.shape[-n - 1]
+    expected = weight.shape[0] if transposed else weight.shape[1] * groups
+    if channels != expected:
+        given = "transposed=1" if transposed else f"groups={groups}"
+        raise RuntimeError(
+            f"Given {given}, weight of size {list(weight.shape)}, expected input{list(input.shape)} "
+            f"to have {expected} channels, but got {channels} channels instead"
+        )
+    features = weight.shape[1] * groups if transposed else weight.shape[0]
+    if bias is not None and bias.shape != (features,):
+        raise RuntimeError(
+            f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with {features} elements, "
+            f"but got bias of size {list(bias.shape)} instead"
+        )
+
+
+def convolved(
+    input: jax.Array,
+    weight: jax.Array,
+    bias: jax.Array | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    n: int,
+    output_padding: Any = None,
+) -> jax.Array:
+    """Slide `weight` over the `n` trailing dimensions of `input`; with `output_padding`, the adjoint of that.
+
+    Shapes: input `(N, C_in, *spatial)` or `(C_in, *spatial)`, weight `(C_out, C_in / groups, *kernel)`
+    (transposed: `(C_in, C_out / groups, *kernel)`), bias `(C_out)`.
+    """
+    transposed = output_padding is not None
+    name = f"conv_transpose{n}d" if transposed else f"conv{n}d"
+    if weight.ndim < 3:
+        raise RuntimeError(f"weight should have at least three dimensions, but {name} got {list(weight.shape)}")
+    if weight.ndim != n + 2:
+        raise RuntimeError(
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight{list(weight.shape)}, but got "
+            f"{input.ndim}-dimensional input of size {list(input.shape)} instead; {name} takes a weight of {n + 2} dimensions"
+        )
+    stride, dilation = per_dim(stride, n, "stride"), per_dim(dilation, n, "dilation")
+    if not isinstance(padding, str):
+        padding = per_dim(padding, n, "padding")
+    _check(input, weight, bias, stride, padding, dilation, transposed, groups, name)
+    batched = input.ndim == n + 2
+    if not batched:
+        input = input[None]
+    extents = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    pairs = _padding_pairs(padding, extents, stride)
+    if transposed:
+        extra = per_dim(output_padding, n, "output_padding")
+        result = _transposed(input, weight, stride, pairs, dilation, extents, extra, groups)
+    else:
+        result = _plain(input, weight, stride, pairs, dilation, extents, groups)
+    if bias is not None:
+        result = result + bias.reshape((-1,) + (1,) * n)
+    return result if batched else result[0]
+
+
+def _plain(
+    input: jax.Array,
+    weight: jax.Array,
+    stride: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    extents: Sequence[int],
+    groups: int,
+) -> jax.Array:
+    padded = [s + lo + hi for s, (lo, hi) in zip(input.shape[2:], pairs, strict=True)]
+    if any(p < e for p, e in zip(padded, extents, strict=True)):
+        raise RuntimeError(
+            f"Calculated padded input size per channel: {_sizes(padded)}. Kernel size: {_sizes(extents)}. "
+            "Kernel size can't be greater than actual input size"
+        )
+    low, high = zip(*pairs, strict=True)
+    return convolution(input, weight, stride, low, high, dilation, groups)
+
+
+def _transposed(
+    input: jax.Array,
+    weight: jax.Array,
+    stride: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    extents: Sequence[int],
+    extra: Sequence[int],
+    groups: int,
+) -> jax.Array:
+    for o, s, d in zip(extra, stride, dilation, strict=True):
+        if o < 0 or (o and o >= max(s, d)):
+            raise RuntimeError(
+                "output padding must be smaller than either stride or dilation, but got "
+                f"output_padding={list(extra)}, stride={list(stride)}, dilation={list(dilation)}"
+            )
+    sizes = [
+        (i - 1) * s + e + o - lo - hi
+        for i, s, e, o, (lo, hi) in zip(input.shape[2:], stride, extents, extra, pairs, strict=True)
+    ]
+    if any(s < 0 for s in sizes):
+        raise RuntimeError(
+            f"Given input size per channel: {_sizes(input.shape[2:])}. Calculated output size per channel: "
+            f"{_sizes(sizes)}. Output size is too small"
+        )
+    low, high = zip(*pairs, strict=True)
+    # input of the plain convolution that no window of its reaches: less than a stride is none of its affair
+    high = tuple(h - (o if o >= s else 0) for h, o, s in zip(high, extra, stride, strict=True))
+    return convolution_input(input, weight, sizes, stride, low, high, dilation, groups)
+
+
+def _grad_name(arrays: list[Any]) -> str:
+    return "ConvolutionBackward0" if arrays[0].ndim == arrays[1].ndim else "SqueezeBackward1"
+
+
+def _plain_form(n: int) -> Callable:
+    def form(
+        input: Array,
+        weight: Array,
+        bias: Array | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Array:
+        return convolved(input, weight, bias, stride, padding, dilation, groups, n)
+
+    return _published(form, f"conv{n}d", n)
+
+
+def _transposed_form(n: int) -> Callable:
+    def form(
+        input: Array,
+        weight: Array,
+        bias: Array | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> Array:
+        return convolved(input, weight, bias, stride, padding, dilation, groups, n, output_padding)
+
+    return _published(form, f"conv_transpose{n}d", n)
+
+
+def _published(form: Callable, name: str, n: int) -> Callable:
+    form.__name__ = form.__qualname__ = name
+    form.__doc__ = f"`convolved` over {n} spatial dimension{'s' * (n > 1)}: its docstring gives the shapes."
+    return operator(methods=False, public=("torch", "nn.functional"), grad=_grad_name, images=True)(form)
+
+
+conv1d, conv2d, conv3d = map(_plain_form, (1, 2, 3))
+conv_transpose1d, conv_transpose2d, conv_transpose3d = map(_transposed_form, (1, 2, 3))
+
+
+# ---------------------------------------------------------------- patches
+
+
+def _patch_grid(
+    size: Sequence[int], kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
+) -> tuple[int, ...]:
+    """How many patches fit along each dimension."""
+    grid = tuple(
+        (s + 2 * p - d * (k - 1) - 1) // st + 1
+        for s, k, d, p, st in zip(size, kernel, dilation, padding, stride, strict=True)
+    )
+    if any(g < 1 for g in grid):
+        raise RuntimeError(
+            f"Given input with spatial size {tuple(size)}, kernel_size={tuple(kernel)}, dilation={tuple(dilation)}, "
+            f"padding={tuple(padding)}, stride={tuple(stride)}, calculated shape of the array of sliding blocks as "
+            f"{grid}, but its components must be at least one."
+        )
+    return grid
+
+
+def _patches(
+    images: jax.Array,
+    kernel: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: tuple[int, ...],
+    stride: tuple[int, ...],
+) -> jax.Array:
+    """(N, C, H, W) -> (N, C * kh * kw, L): strided slices of the padded images, one for each kernel position."""
+    grid = _patch_grid(images.shape[2:], kernel, dilation, padding, stride)
+    images = jnp.pad(images, ((0, 0), (0, 0), *((p, p) for p in padding)))
+    slices = []
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            first = (i * dilation[0], j * dilation[1])
+            last = [f + (g - 1) * s + 1 for f, g, s in zip(first, grid, stride, strict=True)]
+            slices.append(images[:, :, first[0] : last[0] : stride[0], first[1] : last[1] : stride[1]])
+    n, c = images.shape[:2]
+    return jnp.stack(slices, 2).reshape(n, c * math.prod(kernel), math.prod(grid))
+
+
+@operator(methods=False, public=("nn.functional",), grad="Im2ColBackward0")
+def unfold(input: Array, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Array:
+    """Every patch of `(N, C, H, W)` (or `(C, H, W)`) as a column: `(N, C * kh * kw, L)`."""
+    if input.ndim not in (3, 4):
+        raise RuntimeError(
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
+            f"but got: {list(input.shape)}"
+        )
+    settings = [
+        per_dim(v, 2, name)
+        for v, name in zip(
+            (kernel_size, dilation, padding, stride), ("kernel_size", "dilation", "padding", "stride"), strict=True
+        )
+    ]
+    result = _patches(input if input.ndim == 4 else input[None], *settings)
+    return result if input.ndim == 4 else result[0]
+
+
+@operator(methods=False, public=("nn.functional",), grad="Col2ImBackward0")
+def fold(
+    input: Array, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Array:
+    """Sum columns of patches back into images: the adjoint of `unfold`."""
+    if input.ndim not in (2, 3):
+        raise RuntimeError(
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
+            f"input, but got: {list(input.shape)}"
+        )
+    size = per_dim(output_size, 2, "output_size")
+    kernel, dilation = per_dim(kernel_size, 2, "kernel_size"), per_dim(dilation, 2, "dilation")
+    padding, stride = per_dim(padding, 2, "padding"), per_dim(stride, 2, "stride")
+    columns = input if input.ndim == 3 else input[None]
+    if columns.shape[1] % math.prod(kernel):
+        raise RuntimeError(
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
+            f"but got input.size(1)={columns.shape[1]} and kernel_size={kernel}."
+        )
+    expected = math.prod(_patch_grid(size, kernel, dilation, padding, stride))
+    if columns.shape[2] != expected:
+        raise RuntimeError(
+            f"Given output_size={size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, "
+            f"stride={stride}, expected size of input's dimension 2 to match the calculated number of sliding "
+            f"blocks {expected}, but got input.size(2)={columns.shape[2]}."
+        )
+    shape = (columns.shape[0], columns.shape[1] // math.prod(kernel), *size)
+    adjoint = jax.linear_transpose(
+        lambda images: _patches(images, kernel, dilation, padding, stride), jax.ShapeDtypeStruct(shape, columns.dtype)
+    )
+    (images,) = adjoint(columns)
+    return images if input.ndim == 3 else images[0]

@@ -1,0 +1,259 @@
+"""Lookup of rows: `embedding`, `embedding_bag` and `one_hot`."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ...core.array import dtypes
+from ...core.context.grad_mode import no_grad
+from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.signature import not_a_tensor
+from ...core.tensor.tensor import Tensor
+from ..support.checks import demand, on_host, refuse_outside
+from ..support.layer_support import type_name
+from .normalization import vector_norm
+
+
+def _rows(weight: jax.Array, indices: jax.Array, padding_idx: int | None, scale_grad_by_freq: bool) -> jax.Array:
+    """weight[indices]; the padding row gets no gradient, and rows share theirs if it is scaled by frequency."""
+    rows = jnp.take(weight, indices, axis=0, mode="clip")
+    if scale_grad_by_freq and indices.size:
+        counts = jnp.zeros(weight.shape[0], weight.dtype).at[indices.ravel()].add(1)
+        share = rows / jnp.take(counts, indices, mode="clip")[..., None]
+        rows = lax.stop_gradient(rows) + (share - lax.stop_gradient(share))
+    if padding_idx is not None:
+        rows = jnp.where((indices == padding_idx)[..., None], lax.stop_gradient(rows), rows)
+    return rows
+
+
+@operator(methods=False, public=(), grad="EmbeddingBackward0")
+def _embedding(weight: Array, input: Array, padding_idx: int | None, scale_grad_by_freq: bool) -> Array:
+    return _rows(weight, input, padding_idx, scale_grad_by_freq)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _shortened(weight: jax.Array, indices: jax.Array, max_norm: float, norm_type: float) -> jax.Array:
+    """The table with the rows that `indices` name cut to length `max_norm`."""
+    norms = vector_norm(weight, norm_type, (1,), True)
+    used = jnp.zeros((weight.shape[0], 1), bool).at[indices.ravel()].set(True)
+    return jnp.where(used & (norms > max_norm), weight * (max_norm / (norms + 1e-7)), weight).astype(weight.dtype)
+
+
+def _check_indices(indices: Any, weight: Any, name: str, error: type[Exception] = IndexError) -> None:
+    if not isinstance(indices, Tensor):
+        raise not_a_tensor(name, "indices", 2, indices)
+    array = indices._array
+    if type_name(array) not in ("Long", "Int"):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; "
+            f"but got torch.{type_name(array)}Tensor instead (while checking arguments for {name})"
+        )
+    if weight.ndim != 2:
+        raise RuntimeError(f"'weight' must be 2-D, but got {list(weight.shape)}")
+    text = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
+    if name == "embedding_bag":
+        text = f"Index of input takes value {{}} which is not in the valid range [0, {weight.shape[0]})"
+    refuse_outside(indices, weight.shape[0], text, error)
+
+
+def _padding_row(padding_idx: int | None, rows: int) -> int | None:
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise AssertionError(f"Padding_idx must be within num_embeddings, but got {padding_idx} of {rows}")
+    return padding_idx % rows
+
+
+def _limit_norms(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
+    with no_grad():
+        weight._write(_shortened(weight._array, indices._array, float(max_norm), float(norm_type)))
+
+
+@composite(methods=False, public=("nn.functional",))
+def embedding(
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    """The rows of `weight` that the integer tensor `input` names.
+
+    `padding_idx` names a row that gets no gradient; `max_norm` first shortens (in place) the rows that are used;
+    `scale_grad_by_freq` divides a row's gradient by how often it is used. `sparse` makes no difference: gradients
+    are dense. Raises IndexError for a row that is not there.
+    """
+    if weight.ndim != 2:
+        raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {list(weight.shape)}")
+    padding_idx = _padding_row(padding_idx, weight.shape[0])
+    _check_indices(input, weight, "embedding")
+    if max_norm is not None:
+        _limit_norms(weight, input, max_norm, norm_type)
+    return _embedding(weight, input, padding_idx, scale_grad_by_freq)
+
+
+@operator(methods=False, public=(), grad="EmbeddingBagBackward0")
+def _embedding_bag(
+    weight: Array, input: Array, offsets: Array | None, weights: Array | None, mode: str, padding_idx: int | None,
+    include_last_offset: bool, scale_grad_by_freq: bool,
+) -> Array:  # fmt: skip
+    if offsets is None:
+        bags = input.shape[0]
+        bag = jnp.repeat(jnp.arange(bags), input.shape[1], total_repeat_length=input.size)
+        input = input.ravel()
+        weights = None if weights is None else weights.ravel()
+    else:
+        bags = offsets.shape[0] - include_last_offset
+        bag = jnp.searchsorted(offsets[:bags], jnp.arange(input.shape[0]), side="right") - 1
+    rows = _rows(weight, input, padding_idx, scale_grad_by_freq)
+    counted = jnp.ones(input.shape, bool) if padding_idx is None else input != padding_idx
+    if offsets is not None and include_last_offset:
+        counted &= jnp.arange(input.shape[0]) < offsets[-1]
+    if mode == "max":
+        rows = jnp.where(counted[:, None], rows, -jnp.inf)
+        top = jax.ops.segment_max(lax.stop_gradient(rows), bag, bags)
+        # the gradient goes to the first row that holds the maximum
+        hit = (rows == top[bag]) & counted[:, None]
+        place = jnp.where(hit, jnp.arange(rows.shape[0])[:, None], rows.shape[0])
+        first = jax.ops.segment_min(place, bag, bags)
+        found = (first >= 0) & (first < rows.shape[0])
+        chosen = jnp.take_along_axis(rows, jnp.where(found, first, 0), 0) if rows.shape[0] else top
+        return jnp.where(found, chosen, 0).astype(weight.dtype)
+    if weights is not None:
+        rows = rows * weights[:, None]
+    total = jax.ops.segment_sum(jnp.where(counted[:, None], rows, 0), bag, bags)
+    if mode == "mean":
+        counts = jax.ops.segment_sum(counted.astype(weight.dtype), bag, bags)
+        total = total / jnp.maximum(counts, 1)[:, None]
+    return total.astype(weight.dtype)
+
+
+def _check_bags(input: Any, weight: Any, offsets: Any, include_last_offset: bool) -> None:
+    """Raises RuntimeError for rows that are not there, and for offsets that do not cut the input into bags."""
+    _check_indices(input, weight, "embedding_bag", RuntimeError)
+    if offsets is None:
+        return
+    if type_name(offsets._array) not in ("Long", "Int"):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'offsets' to have one of the following scalar types: Long, Int; "
+            f"but got torch.{type_name(offsets._array)}Tensor instead (while checking arguments for embedding_bag)"
+        )
+    if include_last_offset and not offsets.shape[0]:
+        raise RuntimeError("include_last_offset: number of offset should be at least 1")
+    values = on_host(offsets)
+    if values is None or not values.size:
+        return
+    if values[0] != 0:
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got "
+            f"{values[0]}"
+        )
+    if values[-1] > input.shape[0]:
+        raise RuntimeError(
+            f"offsets[-1] can not be greater than input's length {input.shape[0]} but got offsets[-1] of {values[-1]}"
+        )
+    if (np.diff(values) < 0).any():
+        raise RuntimeError(f"offsets must not decrease, but got {values.tolist()}")
+
+
+@composite(methods=False, public=("nn.functional",))
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Any:
+    """Sums, means or maxima of bags of rows, without the rows in between.
+
+    The bags are the rows of a 2-D `input`, or the pieces of a 1-D one that begin at `offsets`.
+    """
+    if weight.dtype in (dtypes.int64, dtypes.int32) and input.dtype.is_floating_point:
+        warnings.warn(
+            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, "
+            "and should now be `embedding_bag(input, weight, ...)`.",
+            UserWarning,
+            stacklevel=3,
+        )
+        weight, input = input, weight
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
+                f"sequences. However, found offsets of type {type(offsets)}"
+            )
+    elif input.ndim == 1:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None for a 1D input")
+        if offsets.ndim != 1:
+            raise ValueError("offsets has to be a 1D Tensor")
+    else:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
+    if per_sample_weights is not None:
+        if mode != "sum":
+            raise NotImplementedError(
+                "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
+                f"mode='sum' (got mode='{mode}')."
+            )
+        if per_sample_weights.shape != input.shape:
+            raise ValueError(
+                f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, "
+                f"then it must have the same shape as the input ({list(input.shape)})"
+            )
+    if weight.ndim != 2:
+        raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.ndim}")
+    rows = weight.shape[0]
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise RuntimeError(
+            f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}"
+        )
+    padding_idx = None if padding_idx is None else padding_idx % rows
+    if per_sample_weights is not None and per_sample_weights.dtype is not weight.dtype:
+        raise RuntimeError(
+            "Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 'per_sample_weights'; "
+            f"but type {weight.dtype} does not equal {per_sample_weights.dtype} (while checking arguments for embedding_bag)"
+        )
+    _check_bags(input, weight, offsets, include_last_offset)
+    if max_norm is not None:
+        _limit_norms(weight, input, max_norm, norm_type)
+    return _embedding_bag(
+        weight, input, offsets, per_sample_weights, mode, padding_idx, include_last_offset, scale_grad_by_freq
+    )
+
+
+@operator(methods=False, public=())
+def _one_hot(input: Array, num_classes: int) -> Array:
+    return (input[..., None] == jnp.arange(num_classes, dtype=input.dtype)).astype(jnp.int64)
+
+
+@composite(methods=False, public=("nn.functional",))
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """A new last dimension with a 1 at the place that the integer names; `-1` counts the classes from the data."""
+    if type_name(tensor._array) != "Long":
+        raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, got {tensor.dtype}.")
+    if tensor.numel() == 0 and num_classes <= 0:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    demand(
+        lambda x: (x < 0, x), lambda value: RuntimeError(f"Class values must be non-negative. (Got {value}.)"), tensor
+    )
+    if num_classes == -1:
+        num_classes = int(tensor.detach().cpu().numpy().max()) + 1
+    refuse_outside(tensor, num_classes, "Class values must be smaller than num_classes. (Got {}.)", RuntimeError)
+    return _one_hot(tensor, num_classes)

@@ -1,0 +1,89 @@
+"""Affine maps: `linear` and `bilinear`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ...core.dispatch.operator import Array, operator
+from ..linalg.products import PRECISION, times
+from ..support.layer_support import scalar_name, type_name
+
+
+def _linear_name(arrays: list[Any]) -> str:
+    input, weight = arrays[:2]
+    biased = len(arrays) > 2
+    if weight.ndim == 1:
+        return "MvBackward0" if input.ndim == 2 else "DotBackward0" if input.ndim == 1 else "UnsafeViewBackward0"
+    if input.ndim == 2:
+        return "AddmmBackward0" if biased else "MmBackward0"
+    if biased:
+        return "ViewBackward0"
+    return "SqueezeBackward4" if input.ndim == 1 else "UnsafeViewBackward0"
+
+
+@operator(methods=False, public=("nn.functional",), grad=_linear_name)
+def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
+    """`input @ weight.T + bias` over the last dimension.
+
+    Shapes: input `(*, in)`, weight `(out, in)` or `(in)`, bias `(out)` or `()`; the result is `(*, out)` or `(*)`.
+    """
+    if input.dtype != weight.dtype or (bias is not None and bias.dtype != input.dtype):
+        if bias is None:
+            raise RuntimeError(
+                f"expected m1 and m2 to have the same dtype, but got: {scalar_name(input)} != {scalar_name(weight)}"
+            )
+        if input.dtype != weight.dtype:
+            raise RuntimeError(
+                f"mat1 and mat2 must have the same dtype, but got {type_name(input)} and {type_name(weight)}"
+            )
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(bias)} and {type_name(weight)}")
+    if input.ndim == 0 or weight.ndim not in (1, 2):
+        raise RuntimeError(
+            f"linear: input needs at least one dimension and weight one or two, "
+            f"but got input {list(input.shape)} and weight {list(weight.shape)}"
+        )
+    if input.shape[-1] != weight.shape[-1]:
+        rows = 1
+        for size in input.shape[:-1]:
+            rows *= size
+        columns = weight.shape[0] if weight.ndim == 2 else 1
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {weight.shape[-1]}x{columns})"
+        )
+    result = times(input, weight, transposed=weight.ndim == 2)
+    if bias is None:
+        return result
+    if bias.ndim and bias.shape[-1] not in (1, result.shape[-1] if weight.ndim == 2 else 1):
+        raise RuntimeError(
+            f"linear: a bias of {list(bias.shape)} cannot be added to a result of {list(result.shape)}; "
+            f"expected [{weight.shape[0]}]"
+        )
+    return result + bias
+
+
+@operator(methods=False, public=("torch", "nn.functional"), grad=lambda arrays: (
+    "AddBackward0" if len(arrays) > 3 else "ViewBackward0"
+))  # fmt: skip
+def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Array:
+    """`y[o] = input1 @ weight[o] @ input2 + bias[o]` over the last dimensions.
+
+    Shapes: inputs `(*, in1)` and `(*, in2)` with equal leading dimensions, weight `(out, in1, in2)`, bias `(out)`.
+    """
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError(
+            f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and {list(input2.shape)}"
+        )
+    for position, input in enumerate((input1, input2), 1):
+        if input.shape[-1] != weight.shape[position]:
+            raise RuntimeError(
+                f"bilinear(): input{position} size does not match weight size: "
+                f"got {input.shape[-1]} but expected {weight.shape[position]}"
+            )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise RuntimeError(
+            f"bilinear(): bias size does not match weight size: got {list(bias.shape)} but expected {weight.shape[0]}"
+        )
+    result = jnp.einsum("...i,oij,...j->...o", input1, weight, input2, precision=PRECISION)
+    return result if bias is None else result + bias

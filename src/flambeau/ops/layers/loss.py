@@ -1,0 +1,452 @@
+"""Losses: each is one array function that gives elementwise losses and then reduces them.
+
+Those under `@loss` keep PyTorch's old switches `size_average` and `reduce` in their signatures; they are None there.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.special import xlogy
+
+from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.signature import not_a_tensor
+from ...core.tensor.tensor import Tensor
+from ..support.checks import demand, refuse_outside
+from ..support.layer_support import (
+    by_reduction,
+    chosen_reduction,
+    is_floating,
+    loss,
+    reduced,
+    require_floating,
+    type_name,
+    wide,
+)
+
+_FUNCTIONAL = ("nn.functional",)
+
+
+def _weighted(losses: jax.Array, weight: jax.Array | None, reduction: str) -> jax.Array:
+    """Reduce; with weights, the mean is the weighted one."""
+    if weight is None:
+        return reduced(losses, reduction)
+    if weight.shape != losses.shape:
+        raise ValueError(f"Weights and input must have the same size, but got {weight.shape} and {losses.shape}")
+    if reduction == "mean":
+        return jnp.sum(losses * weight) / jnp.sum(weight)
+    return reduced(losses * weight, reduction)
+
+
+# ---------------------------------------------------------------- regression
+
+
+def _unless_weighted(plain: Any, mean: str = "DivBackward0") -> Any:
+    """The printed name of a loss: PyTorch weights the losses in a step of its own."""
+    weighted = by_reduction("MulBackward0", mean)
+
+    def name(arrays: list[Any], statics: dict[str, Any]) -> str:
+        if "weight" not in statics:  # it is an array
+            return weighted(arrays, statics)
+        return plain if isinstance(plain, str) else plain(arrays, statics)
+
+    return name
+
+
+@loss(grad=_unless_weighted("MseLossBackward0"), same_sizes=True)
+def mse_loss(
+    input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Array | None = None,
+) -> Array:  # fmt: skip
+    """(x - y)^2"""
+    require_floating("mse_cpu", input)
+    return _weighted(jnp.square(input - target), weight, reduction)
+
+
+@loss(grad=_unless_weighted(by_reduction("AbsBackward0")), same_sizes=True)
+def l1_loss(
+    input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Array | None = None,
+) -> Array:  # fmt: skip
+    """|x - y|"""
+    if reduction == "mean":
+        require_floating("mean", input)
+    return _weighted(jnp.abs(input - target), weight, reduction)
+
+
+def _smooth_name(arrays: list[Any], statics: dict[str, Any]) -> str:
+    return "SmoothL1LossBackward0" if statics["beta"] else by_reduction("AbsBackward0")(arrays, statics)
+
+
+@loss(grad=_smooth_name, same_sizes=True)
+def smooth_l1_loss(
+    input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", beta: float = 1.0,
+) -> Array:  # fmt: skip
+    """(x - y)^2 / (2 beta) where |x - y| < beta, else |x - y| - beta / 2"""
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}.")
+    require_floating("smooth_l1_cpu", input)
+    distance = jnp.abs(input - target)
+    if beta:
+        distance = jnp.where(distance < beta, jnp.square(distance) / (2 * beta), distance - beta / 2)
+    return reduced(distance, reduction)
+
+
+@loss(grad=_unless_weighted("HuberLossBackward0", "MeanBackward0"), same_sizes=True)
+def huber_loss(
+    input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
+) -> Array:
+    """(x - y)^2 / 2 where |x - y| <= delta, else delta (|x - y| - delta / 2)"""
+    if delta <= 0:
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta. (got {delta})")
+    require_floating("huber_cpu", input)
+    distance = jnp.abs(input - target)
+    losses = jnp.where(distance <= delta, jnp.square(distance) / 2, delta * (distance - delta / 2))
+    if weight is not None:  # unlike mse_loss and l1_loss, whose mean is the weighted one
+        losses = losses * weight
+    return reduced(losses, reduction)
+
+
+@loss(promote="float", grad=by_reduction(lambda statics: "AddBackward0" if statics["full"] else "SubBackward0"))
+def poisson_nll_loss(
+    input: Array, target: Array, log_input: bool = True, full: bool = False, size_average: bool | None = None,
+    eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
+) -> Array:  # fmt: skip
+    """-log of the Poisson probability of `target` under the rate exp(x) (or x), up to log(target!)
+
+    With `full`, Stirling's formula stands for that term.
+    """
+    losses = jnp.exp(input) - target * input if log_input else input - target * jnp.log(input + eps)
+    if full:
+        safe = jnp.where(target > 1, target, jnp.ones((), target.dtype))
+        stirling = safe * jnp.log(safe) - safe + 0.5 * jnp.log(2 * math.pi * safe)
+        losses = losses + jnp.where(target > 1, stirling, jnp.zeros((), target.dtype))
+    return reduced(losses, reduction)
+
+
+_gaussian_name = by_reduction(lambda statics: "AddBackward0" if statics["full"] else "MulBackward0")
+
+
+@operator(methods=False, promote="common", public=(), grad=_gaussian_name)
+def _gaussian_nll_loss(input: Array, target: Array, var: Array, full: bool, eps: float, reduction: str) -> Array:
+    if var.shape != input.shape and var.ndim:
+        if input.shape[:-1] == var.shape:
+            var = var[..., None]
+        elif not (input.ndim == var.ndim and all(v in (1, i) for v, i in zip(var.shape, input.shape, strict=True))):
+            raise ValueError(f"var is of incorrect size: got {list(var.shape)} for an input of {list(input.shape)}")
+    var = var + lax.stop_gradient(jnp.maximum(var, eps) - var)  # the gradient ignores the lower limit
+    losses = 0.5 * (jnp.log(var) + jnp.square(input - target) / var)
+    if full:
+        losses = losses + 0.5 * math.log(2 * math.pi)
+    return reduced(losses, reduction)
+
+
+@composite(methods=False, public=_FUNCTIONAL)
+def gaussian_nll_loss(
+    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Any:
+    """-log of the normal density of `target` with mean `input` and variance `var` (at least `eps`)
+
+    The constant log(2 pi) / 2 is added if `full`. Raises ValueError if a variance is negative.
+    """
+    wrong = "var has negative entry/entries"
+    if isinstance(var, (int, float)) and var < 0:
+        raise ValueError(wrong)
+    demand(lambda x: (x < 0, 0), lambda _: ValueError(wrong), var)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not valid")
+    return _gaussian_nll_loss(input, target, var, full, eps, reduction)
+
+
+# ---------------------------------------------------------------- probabilities
+
+
+@jax.custom_jvp
+def _bernoulli_loss(input: jax.Array, target: jax.Array) -> jax.Array:
+    low = -100.0  # PyTorch's lower limit for a logarithm here
+    log_p, log_q = jnp.maximum(jnp.log(input), low), jnp.maximum(jnp.log1p(-input), low)
+    return (target - 1) * log_q - target * log_p
+
+
+@_bernoulli_loss.defjvp
+def _(primals: tuple, tangents: tuple) -> tuple:
+    (input, target), (d_input, d_target) = primals, tangents
+    slope = (input - target) / jnp.maximum((1 - input) * input, 1e-12)
+    low = -100.0
+    odds = jnp.maximum(jnp.log1p(-input), low) - jnp.maximum(jnp.log(input), low)
+    return _bernoulli_loss(input, target), d_input * slope + d_target * odds
+
+
+@operator(methods=False, public=(), grad="BinaryCrossEntropyBackward0")
+def _binary_cross_entropy(input: Array, target: Array, weight: Array | None, reduction: str) -> Array:
+    if input.dtype != target.dtype:
+        raise RuntimeError(f"Found dtype {type_name(target)} but expected {type_name(input)}")
+    require_floating("binary_cross_entropy", input)
+    losses = _bernoulli_loss(wide(input), wide(target))
+    return reduced(losses if weight is None else losses * weight, reduction, input.dtype)
+
+
+@composite(methods=False, public=_FUNCTIONAL)
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """-(y log(x) + (1 - y) log(1 - x)), with logarithms not below -100; x must be between 0 and 1"""
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if input.shape != target.shape:
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
+            "Please ensure they have the same size."
+        )
+    for name, given in (("input", input), ("target", target)):
+        demand(
+            lambda x: (~((x >= 0) & (x <= 1)), 0),
+            lambda _, name=name: RuntimeError(
+                f"all elements of {name} should be between 0 and 1 "
+                "(apply a sigmoid first, or use binary_cross_entropy_with_logits)"
+            ),
+            given,
+        )
+    return _binary_cross_entropy(input, target, weight, reduction)
+
+
+@loss(promote=None)
+def binary_cross_entropy_with_logits(
+    input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Array | None = None,
+) -> Array:  # fmt: skip
+    """`binary_cross_entropy(sigmoid(x), y)` without overflow; `pos_weight` multiplies the term of y"""
+    if target.shape != input.shape:
+        raise ValueError(
+            f"Target size (torch.Size({list(target.shape)})) must be the same as input size "
+            f"(torch.Size({list(input.shape)}))"
+        )
+    if not is_floating(target):
+        raise RuntimeError(
+            f"result type {type_name(input)} can't be cast to the desired output type {type_name(target)}: "
+            "give the targets the dtype of the input"
+        )
+    x, y = wide(input), wide(target)
+    factor = 1 if pos_weight is None else 1 + (wide(pos_weight) - 1) * y
+    losses = (1 - y) * x + factor * jax.nn.softplus(-x)
+    losses = losses if weight is None else losses * weight
+    return reduced(losses, reduction, target.dtype)  # PyTorch begins with 1 - y and goes on in place
+
+
+_kl_name = by_reduction(lambda statics: "MulBackward0" if statics["log_target"] else "SubBackward0")
+
+
+@operator(methods=False, promote="common", public=(), grad=_kl_name)
+def _kl_div(input: Array, target: Array, reduction: str, log_target: bool) -> Array:
+    losses = jnp.exp(target) * (target - input) if log_target else xlogy(target, target) - target * input
+    return reduced(losses, reduction)
+
+
+@composite(methods=False, public=_FUNCTIONAL)
+def kl_div(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    log_target: bool = False,
+) -> Any:  # fmt: skip
+    """y (log(y) - x): the Kullback-Leibler divergence of log-probabilities x from y (or from exp(y) if `log_target`)
+
+    `reduction="batchmean"` divides the sum by the first dimension, and is the divergence's definition.
+    """
+    if not (input.dtype.is_floating_point and target.dtype.is_floating_point):
+        raise RuntimeError(f"kl_div: Integral inputs not supported. (got {input.dtype} and {target.dtype})")
+    if reduction == "batchmean" and size_average is None and reduce is None:
+        total = _kl_div(input, target, "sum", log_target)
+        return total / input.shape[0] if input.ndim else total
+    chosen = chosen_reduction(size_average, reduce, reduction)
+    if chosen == "mean":
+        warnings.warn(
+            "kl_div: reduction 'mean' divides by the number of elements. The divergence's definition divides by the "
+            "batch size alone, which is reduction='batchmean' (and what 'mean' is to become in PyTorch).",
+            stacklevel=3,
+        )
+    return _kl_div(input, target, chosen, log_target)
+
+
+# ---------------------------------------------------------------- classification
+
+
+def _check_weight(weight: jax.Array | None, classes: int, dtype: Any) -> None:
+    if weight is None:
+        return
+    if weight.shape != (classes,):
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {classes} classes or no classes "
+            f"but got weight tensor of shape: {list(weight.shape)}"
+        )
+    if weight.dtype != dtype:
+        raise RuntimeError(f"expected scalar type {type_name(jnp.zeros((), dtype))} but found {type_name(weight)}")
+
+
+def _check_class_indices(input: jax.Array, target: jax.Array) -> None:
+    if type_name(target) not in ("Long", "Byte"):
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {type_name(target)}")
+    if input.ndim == 0:
+        raise ValueError(f"Expected 1 or more dimensions (got {input.ndim})")
+    batch, others = (input.shape[:1], input.shape[2:]) if input.ndim > 1 else ((), ())
+    if input.ndim == 1 and target.ndim == 1 and target.size != 1:
+        raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {target.size}")
+    if input.ndim == 1 and target.ndim <= 1:
+        return
+    if input.ndim > 1 and (not target.ndim or batch[0] != target.shape[0]):
+        got = target.shape[0] if target.ndim else 1
+        raise ValueError(f"Expected input batch_size ({batch[0]}) to match target batch_size ({got}).")
+    if input.ndim <= 2 and target.ndim > 1:
+        raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported (got {list(target.shape)})")
+    if input.ndim == 4 and target.ndim != 3:
+        raise RuntimeError(
+            f"only batches of spatial targets supported (3D tensors), got {list(target.shape)} for {list(input.shape)}"
+        )
+    if input.ndim == 4 and target.shape != batch + others:
+        raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})")
+    if target.shape != batch + others:
+        raise RuntimeError(f"Expected target size {list(batch + others)}, got {list(target.shape)}")
+
+
+def _chosen_losses(
+    log_p: jax.Array, target: jax.Array, weight: jax.Array | None, ignore_index: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """-log p of the target class times its weight, those weights (0 where ignored), and what is kept."""
+    axis = 1 if log_p.ndim > 1 else 0
+    target = target.reshape(()) if log_p.ndim == 1 else target
+    kept = target != ignore_index
+    classes = lax.broadcasted_iota(target.dtype, log_p.shape, axis)
+    here = classes == jnp.expand_dims(target, axis)
+    zero = jnp.zeros((), log_p.dtype)
+    losses = -jnp.where(here, log_p, zero).sum(axis)
+    weights = kept.astype(log_p.dtype)
+    if weight is not None:
+        weights = weights * jnp.take(wide(weight), target, mode="clip")
+    return jnp.where(kept, losses * weights, zero), weights, kept
+
+
+def _mean_over(losses: jax.Array, weights: jax.Array, reduction: str) -> jax.Array:
+    if reduction == "mean":
+        return losses.sum() / weights.sum()
+    return losses.sum() if reduction == "sum" else losses
+
+
+def _nll_name(arrays: list[Any], statics: dict[str, Any]) -> str:
+    if arrays[0].ndim <= 2:
+        return "NllLossBackward0"
+    return "ViewBackward0" if arrays[0].ndim != 4 and statics["reduction"] == "none" else "NllLoss2DBackward0"
+
+
+@operator(methods=False, public=(), grad=_nll_name)
+def _nll_loss(input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str) -> Array:
+    _check_class_indices(input, target)
+    require_floating("nll_loss_out_frame", input)
+    _check_weight(weight, input.shape[1 if input.ndim > 1 else 0], input.dtype)
+    losses, weights, _ = _chosen_losses(wide(input), target, weight, ignore_index)
+    return _mean_over(losses, weights, reduction).astype(input.dtype)
+
+
+def _check_in_bounds(input: Any, target: Any, ignore_index: int) -> None:
+    """Raise IndexError for a class that is not there."""
+    if not input.ndim:
+        return
+    classes = input.shape[1 if input.ndim > 1 else 0]
+    text = (
+        f"Target {{}} is out of bounds. (There are {classes} classes in an input of shape {list(input.shape)}; "
+        f"ignore_index is {ignore_index}.)"
+    )
+    refuse_outside(target, classes, text, IndexError, ignored=ignore_index)
+
+
+@composite(methods=False, public=_FUNCTIONAL)
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """-x[target]: the negative log likelihood, for log-probabilities x of shape `(N, C, *)` or `(C)`
+
+    The mean is weighted by `weight[target]`; targets equal to `ignore_index` count for nothing.
+    """
+    _check_in_bounds(input, target, ignore_index)
+    return _nll_loss(input, target, weight, ignore_index, chosen_reduction(size_average, reduce, reduction))
+
+
+def _cross_entropy_of_indices(
+    input: jax.Array, target: jax.Array, weight: jax.Array | None, ignore_index: int, reduction: str, smoothing: float
+) -> jax.Array:
+    _check_class_indices(input, target)
+    axis = 1 if input.ndim > 1 else 0
+    log_p = jax.nn.log_softmax(wide(input), axis)
+    losses, weights, kept = _chosen_losses(log_p, target, weight, ignore_index)
+    result = _mean_over(losses, weights, reduction)
+    if smoothing:
+        even = log_p if weight is None else log_p * _along_axis(wide(weight), log_p.ndim, axis)
+        even = jnp.where(kept, -even.sum(axis), jnp.zeros((), log_p.dtype)) / log_p.shape[axis]
+        result = (1 - smoothing) * result + smoothing * _mean_over(even, weights, reduction)
+    return result.astype(input.dtype)
+
+
+def _cross_entropy_of_probabilities(
+    input: jax.Array, target: jax.Array, weight: jax.Array | None, reduction: str, smoothing: float
+) -> jax.Array:
+    if not is_floating(target):
+        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {type_name(target)}")
+    axis = 1 if input.ndim > 1 else 0
+    classes = input.shape[axis]
+    log_p, target = jax.nn.log_softmax(wide(input), axis), wide(target)
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    products = log_p * target
+    if weight is not None:
+        products = products * _along_axis(wide(weight), log_p.ndim, axis)
+    losses = -products.sum(axis)
+    if reduction == "mean":
+        losses = losses.sum() / losses.size if losses.size else jnp.full((), jnp.nan, losses.dtype)
+    return reduced(losses, "sum" if reduction == "sum" else "none", input.dtype)
+
+
+def _along_axis(vector: jax.Array, ndim: int, axis: int) -> jax.Array:
+    return vector.reshape([-1 if i == axis else 1 for i in range(ndim)])
+
+
+def _cross_entropy_name(arrays: list[Any], statics: dict[str, Any]) -> str:
+    if arrays[0].shape == arrays[1].shape:
+        return "DivBackward1" if statics["reduction"] == "mean" else "NegBackward0"
+    return "AddBackward0" if statics["smoothing"] else _nll_name(arrays, statics)
+
+
+@operator(methods=False, public=(), grad=_cross_entropy_name)
+def _cross_entropy(
+    input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float
+) -> Array:
+    require_floating("log_softmax_lastdim_kernel_impl", input)
+    if not 0 <= smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {smoothing}")
+    _check_weight(weight, input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0, input.dtype)
+    if input.shape == target.shape:
+        return _cross_entropy_of_probabilities(input, target, weight, reduction, smoothing)
+    return _cross_entropy_of_indices(input, target, weight, ignore_index, reduction, smoothing)
+
+
+@composite(methods=False, public=_FUNCTIONAL)
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+    reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """The cross entropy of logits `(N, C, *)` or `(C)` and targets: class indices `(N, *)`, or probabilities
+
+    `label_smoothing` mixes the target with the uniform distribution; see `nll_loss` for `weight` and `ignore_index`.
+    """
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    for position, (name, given) in enumerate((("input", input), ("target", target)), 1):
+        if not isinstance(given, Tensor):
+            raise not_a_tensor("cross_entropy_loss", name, position, given)
+    if not target.dtype.is_floating_point and target.shape != input.shape:
+        _check_in_bounds(input, target, ignore_index)
+    if target.dtype.is_floating_point and ignore_index >= 0:
+        raise RuntimeError("ignore_index is not supported for floating point target")
+    return _cross_entropy(input, target, weight, ignore_index, reduction, float(label_smoothing))

@@ -1,0 +1,259 @@
+"""Losses with a margin, and the distances that they measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...core.dispatch.operator import Array, composite, operator
+from ..support.checks import refuse_outside
+from ..support.layer_support import (
+    by_reduction,
+    chosen_reduction,
+    loss,
+    normalized_dim,
+    reduced,
+    require_floating,
+    type_name,
+    wide,
+)
+from .normalization import vector_norm
+
+_FUNCTIONAL = ("nn.functional",)
+_NO_CLASSES = "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+
+
+def _positive_part(x: jax.Array) -> jax.Array:
+    """max(x, 0) with slope 1 at 0, as PyTorch's clamp_min has."""
+    return jnp.where(x >= 0, x, jnp.zeros((), x.dtype))
+
+
+# ---------------------------------------------------------------- distances
+
+
+@operator(methods=False, promote="common", public=("torch", "nn.functional"), grad="SumBackward1")
+def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:
+    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`"""
+    require_floating("cosine_similarity", x1)
+    a, b = jnp.broadcast_arrays(wide(x1), wide(x2))
+    axis = normalized_dim(dim, a.ndim)
+    a, b = (jnp.atleast_1d(v) for v in (a, b))
+    unit = [v / jnp.maximum(vector_norm(v, 2, (axis,), True), eps) for v in (a, b)]
+    return (unit[0] * unit[1]).sum(axis).astype(x1.dtype)
+
+
+def _distance(x1: jax.Array, x2: jax.Array, p: float, eps: float, keepdim: bool = False) -> jax.Array:
+    return vector_norm(wide(x1) - wide(x2) + eps, p, (-1,), keepdim)
+
+
+@operator(methods=False, promote="float", public=("torch", "nn.functional"), grad="NormBackward1")
+def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
+    """The p-norm of x1 - x2 + eps along the last dimension"""
+    return _distance(x1, x2, p, eps, keepdim).astype(x1.real.dtype)
+
+
+@operator(methods=False, public=("torch", "nn.functional"))
+def pdist(input: Array, p: float = 2.0) -> Array:
+    """The p-norm distances of every two rows of a matrix: a vector of n (n - 1) / 2"""
+    if input.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    first, second = jnp.triu_indices(input.shape[0], 1)
+    return vector_norm(input[first] - input[second], p, (-1,), False)
+
+
+# ---------------------------------------------------------------- losses
+
+
+@loss(grad=by_reduction("AddBackward0"))
+def hinge_embedding_loss(
+    input: Array, target: Array, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:  # fmt: skip
+    """x where y = 1, max(0, margin - x) where y = -1"""
+    near = jnp.where(target != -1, input, jnp.zeros((), input.dtype))
+    far = jnp.where(target != 1, _positive_part(margin - input), jnp.zeros((), input.dtype))
+    return reduced(near + far, reduction)
+
+
+@loss(promote="float", grad=by_reduction("ClampMinBackward0"))
+def margin_ranking_loss(
+    input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Array:  # fmt: skip
+    """max(0, -y (x1 - x2) + margin)"""
+    if not input1.ndim == input2.ndim == target.ndim:
+        raise RuntimeError(
+            "margin_ranking_loss: the tensors should have the same number of dimensions, but got "
+            f"input1: {list(input1.shape)}, input2: {list(input2.shape)}, target: {list(target.shape)} "
+        )
+    losses = _positive_part(-target * (input1 - input2) + margin)
+    return reduced(losses, reduction)
+
+
+@loss(promote="float", grad=by_reduction("AddBackward0"))
+def cosine_embedding_loss(
+    input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Array:  # fmt: skip
+    """1 - cos(x1, x2) where y = 1, max(0, cos(x1, x2) - margin) where y = -1"""
+    if target.ndim > 1:
+        raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported, got {list(target.shape)}")
+    ndim = target.ndim + 1
+    if input1.ndim != ndim or input2.ndim != ndim:
+        raise RuntimeError(
+            f"{target.ndim}D target tensor expects {ndim}D input tensors, but found inputs with sizes "
+            f"{list(input1.shape)} and {list(input2.shape)}."
+        )
+    a, b = wide(input1), wide(input2)
+    squares = (jnp.square(a).sum(-1) + 1e-12) * (jnp.square(b).sum(-1) + 1e-12)
+    cosine = (a * b).sum(-1) / jnp.sqrt(squares)
+    zero = jnp.zeros((), cosine.dtype)
+    losses = jnp.where(target == 1, 1 - cosine, zero) + jnp.where(target == -1, _positive_part(cosine - margin), zero)
+    return reduced(losses, reduction, jnp.result_type(input1, input2))
+
+
+@loss(promote="float", grad=by_reduction("ClampMinBackward0"))
+def triplet_margin_loss(
+    anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
+    swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Array:  # fmt: skip
+    """max(0, |a - p| - |a - n| + margin); with `swap`, |p - n| in place of |a - n| where it is smaller"""
+    if margin <= 0:
+        raise ValueError(f"the triplet's margin must be greater than 0, got {margin}")
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
+        )
+    near, far = _distance(anchor, positive, p, eps), _distance(anchor, negative, p, eps)
+    if swap:
+        far = jnp.minimum(far, _distance(positive, negative, p, eps))
+    losses = _positive_part(near - far + margin)
+    return reduced(losses, reduction, anchor.real.dtype)
+
+
+@composite(methods=False, public=_FUNCTIONAL)
+def triplet_margin_with_distance_loss(
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    *,
+    distance_function: Callable | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Any:
+    """`triplet_margin_loss` with a distance of one's own"""
+    distance = pairwise_distance if distance_function is None else distance_function
+    reduction = chosen_reduction(None, None, reduction)
+    if margin <= 0:
+        raise ValueError(f"the triplet's margin must be greater than 0, got {margin}")
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
+        )
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = far.minimum(distance(positive, negative))
+    losses = (near - far + margin).clamp_min(0)
+    return losses if reduction == "none" else getattr(losses, reduction)()
+
+
+@loss(promote=None)
+def soft_margin_loss(
+    input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Array:
+    """log(1 + exp(-y x))"""
+    losses = jax.nn.softplus(-target.astype(input.dtype) * input)
+    return reduced(losses, reduction)
+
+
+@loss(grad=by_reduction("DivBackward0"))
+def multilabel_soft_margin_loss(
+    input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Array:  # fmt: skip
+    """The mean over the classes (last dimension) of -(y log(sigmoid(x)) + (1 - y) log(sigmoid(-x)))"""
+    losses = -(target * jax.nn.log_sigmoid(input) + (1 - target) * jax.nn.log_sigmoid(-input))
+    losses = losses if weight is None else losses * weight
+    return reduced(losses.mean(-1), reduction)
+
+
+def _class_lists(input: Any, target: Any) -> None:
+    if input.ndim:
+        text = f"argument #2 'target' is out of range: got {{}}, with {input.shape[-1]} classes"
+        refuse_outside(target + 1, input.shape[-1] + 1, text, RuntimeError)
+
+
+@loss(promote=None, grad="MultilabelMarginLossBackward0", targets=_class_lists)
+def multilabel_margin_loss(
+    input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Array:
+    """The mean over classes i of max(0, 1 - x[y_j] + x[i]), summed over the target classes y_j, for other classes i
+
+    A row of `target` lists classes up to the first -1.
+    """
+    if input.ndim > 2 or 0 in input.shape[-1:]:
+        raise RuntimeError(_NO_CLASSES + str(list(input.shape)))
+    if target.shape != input.shape:
+        raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
+    if type_name(target) != "Long":
+        raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
+    x, y = jnp.atleast_1d(input), jnp.atleast_1d(target)
+    classes = x.shape[-1]
+    listed = jnp.cumprod((y >= 0).astype(jnp.int32), -1).astype(bool)
+    named = (listed[..., None] & (y[..., None] == jnp.arange(classes))).any(-2)
+    at_target = jnp.take_along_axis(x, jnp.clip(y, 0, classes - 1), -1)
+    slack = 1 - at_target[..., :, None] + x[..., None, :]
+    counted = listed[..., :, None] & ~named[..., None, :] & (slack > 0)
+    losses = jnp.where(counted, slack, jnp.zeros((), x.dtype)).sum((-1, -2)) / classes
+    return reduced(losses, reduction) if losses.size or reduction == "none" else losses.sum()
+
+
+def _class_numbers(input: Any, target: Any) -> None:
+    if input.ndim and input.shape[-1]:
+        refuse_outside(
+            target, input.shape[-1], f"target out of range: got {{}}, with {input.shape[-1]} classes", RuntimeError
+        )
+
+
+@loss(promote=None, targets=_class_numbers)
+def multi_margin_loss(
+    input: Array, target: Array, p: int = 1, margin: float = 1.0, weight: Array | None = None,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Array:  # fmt: skip
+    """The mean over classes i other than y of weight[y] max(0, margin - x[y] + x[i])^p"""
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    if weight is not None and weight.ndim != 1:
+        raise ValueError("weight must be one-dimensional")
+    if type_name(target) != "Long":
+        raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
+    if input.ndim > 2 or 0 in input.shape[-1:]:
+        raise RuntimeError(_NO_CLASSES + str(list(input.shape)))
+    x = input.reshape(-1, input.shape[-1]) if input.ndim else input.reshape(1, 1)
+    y = target.reshape(-1)
+    if weight is not None and weight.shape[0] != x.shape[1]:
+        raise RuntimeError(f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)}")
+    if target.ndim > 1 or x.shape[0] != y.shape[0]:
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
+            f"Expected target size [{x.shape[0]}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
+        )
+    classes = x.shape[1]
+    here = jnp.arange(classes) == y[:, None]
+    at_target = jnp.where(here, x, jnp.zeros((), x.dtype)).sum(1, keepdims=True)
+    slack = margin - at_target + x
+    losses = jnp.where((slack > 0) & ~here, slack**p, jnp.zeros((), x.dtype))
+    if weight is not None:
+        losses = losses * jnp.take(weight, y, mode="clip")[:, None]
+    losses = losses.sum(1) / classes
+    if reduction != "none" and not losses.size:
+        return losses.sum()
+    return reduced(losses.reshape(target.shape) if reduction == "none" else losses, reduction)

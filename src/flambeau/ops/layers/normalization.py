@@ -1,0 +1,313 @@
+"""Normalizations. Statistics of half precision inputs are computed in float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ...core.dispatch.operator import Array, composite, operator
+from ...core.tape.nodes import one_operator
+from ...native.normalization import batch_normalized
+from ..support.checks import inexact
+from ..support.layer_support import HALVES, normalized_dim, require_floating, type_name, wide
+
+
+def _check_parameters(input: jax.Array, *given: jax.Array | None) -> None:
+    """Parameters and statistics have the input's dtype, or float32 beside a half precision input."""
+    allowed = (input.dtype, np.dtype(np.float32)) if input.dtype in HALVES else (input.dtype,)
+    for array in given:
+        if array is not None and array.dtype not in allowed:
+            half = array.dtype in HALVES or input.dtype in HALVES
+            raise RuntimeError(
+                "mixed dtype (CPU): "
+                + ("expect parameter to have scalar type of Float" if half else "all inputs must share same datatype.")
+                + f" (got {type_name(array)} for an input of {type_name(input)})"
+            )
+
+
+def _per_channel(values: jax.Array, ndim: int) -> jax.Array:
+    return values.reshape((1, -1) + (1,) * (ndim - 2))
+
+
+def _affine(x: jax.Array, weight: jax.Array | None, bias: jax.Array | None) -> jax.Array:
+    if weight is not None:
+        x = x * wide(weight)
+    return x if bias is None else x + wide(bias)
+
+
+def _moments(x: jax.Array, axes: Sequence[int], keepdims: bool = False) -> tuple[jax.Array, jax.Array]:
+    mean = jnp.mean(x, axes, keepdims=True)
+    variance = jnp.mean(jnp.square(x - mean), axes, keepdims=True)
+    return (mean, variance) if keepdims else (mean.squeeze(axes), variance.squeeze(axes))
+
+
+# ---------------------------------------------------------------- batch and instance normalization
+
+
+@operator(methods=False, public=(), grad="NativeBatchNormBackward0")
+def _batch_norm(
+    input: Array, mean: Array | None, variance: Array | None, weight: Array | None, bias: Array | None,
+    momentum: Array, training: bool, eps: float,
+) -> Any:  # fmt: skip
+    """The normalized input and, in training, the new running mean and (unbiased) variance."""
+    require_floating("batch_norm", input)
+    if input.ndim < 2:
+        raise RuntimeError(f"batch_norm: expected an input with at least 2 dimensions, but got {list(input.shape)}")
+    channels = input.shape[1]
+    given = {"running_mean": mean, "running_var": variance, "weight": weight, "bias": bias}
+    for name, array in given.items():
+        if array is not None and array.size != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {array.size}")
+    _check_parameters(input, mean, variance, weight, bias)
+    x = wide(input)
+    gain = jnp.ones(channels, x.dtype) if weight is None else wide(weight).astype(x.dtype)
+    shift = jnp.zeros(channels, x.dtype) if bias is None else wide(bias).astype(x.dtype)
+    if training:
+        out, batch_mean, batch_variance = batch_normalized(x, gain, shift, eps)
+    else:
+        scale = lax.rsqrt(wide(variance).astype(x.dtype) + eps)
+        out = (x - _per_channel(wide(mean).astype(x.dtype), x.ndim)) * _per_channel(scale * gain, x.ndim)
+        out = out + _per_channel(shift, x.ndim)
+    out = out.astype(input.dtype)
+    if not training or x.size == 0 or (mean is None and variance is None):
+        return out  # an empty batch leaves the running statistics as they were
+    count = x.size // max(channels, 1)
+    unbiased = batch_variance * (count / max(count - 1, 1))
+    news = [
+        None if old is None else _moved(old, new, momentum) for old, new in ((mean, batch_mean), (variance, unbiased))
+    ]
+    return (out, *(n for n in news if n is not None))
+
+
+def _moved(old: jax.Array, new: jax.Array, momentum: jax.Array) -> jax.Array:
+    """The running statistic a step nearer to the batch's."""
+    step = momentum.astype(new.dtype)
+    return lax.stop_gradient((old.astype(new.dtype) * (1 - step) + new * step).astype(old.dtype))
+
+
+@composite(methods=False, public=("nn.functional",))
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalize each channel (dimension 1) over all other dimensions (Ioffe and Szegedy, 2015).
+
+    With `training`, by the batch's own mean and variance, which also move `running_mean` and `running_var` (in place)
+    by `momentum`; otherwise by these. Raises ValueError in training if there is but one value per channel.
+    """
+    if training:
+        if eps <= 0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps} for {list(input.shape)}")
+        shape = input.shape
+        if len(shape) >= 2 and math.prod(shape) == shape[1] and shape[1] > 0:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+    elif running_mean is None or running_var is None:
+        missing = "running_mean" if running_mean is None else "running_var"
+        raise RuntimeError(f"{missing} must be defined in evaluation mode")
+    with one_operator():
+        made = _batch_norm(input, running_mean, running_var, weight, bias, momentum, training, eps)
+        if not isinstance(made, tuple):
+            return made
+        out, *news = made
+        for old, new in zip((b for b in (running_mean, running_var) if b is not None), news, strict=True):
+            old._write(new._array)
+    return out
+
+
+@operator(methods=False, public=(), grad="ViewBackward0")
+def _instance_norm(
+    input: Array, mean: Array | None, variance: Array | None, weight: Array | None, bias: Array | None,
+    momentum: Array, use_input_stats: bool, eps: float,
+) -> Any:  # fmt: skip
+    require_floating("instance_norm", input)
+    _check_parameters(input, weight, bias)
+    x = wide(input)
+    axes = tuple(range(2, x.ndim))
+    for name, array in (("running_mean", mean), ("running_var", variance), ("weight", weight), ("bias", bias)):
+        if array is not None and array.size != input.shape[1]:
+            raise RuntimeError(f"{name} should contain {input.shape[1]} elements not {array.size}")
+    if use_input_stats:
+        m, v = _moments(x, axes, keepdims=True)
+    else:
+        m, v = (_per_channel(wide(s), x.ndim).astype(x.dtype) for s in (mean, variance))
+    shaped = [None if p is None else _per_channel(p, x.ndim) for p in (weight, bias)]
+    out = _affine((x - m) * lax.rsqrt(v + eps), *shaped).astype(input.dtype)
+    if not use_input_stats or mean is None:
+        return out
+    count = math.prod(x.shape[2:])
+    new_mean, new_variance = m.mean((0, *axes)), v.mean((0, *axes)) * (count / max(count - 1, 1))
+    return out, _moved(mean, new_mean, momentum), _moved(variance, new_variance, momentum)
+
+
+@composite(methods=False, public=("nn.functional",))
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalize each channel of each sample over its spatial dimensions (Ulyanov et al., 2016).
+
+    `use_input_stats=False` takes `running_mean` and `running_var` instead; otherwise these, if given, are moved in
+    place by `momentum` towards the statistics averaged over the batch.
+    """
+    if input.ndim < 2:
+        raise RuntimeError(f"instance_norm: expected an input with at least 2 dimensions, but got {list(input.shape)}")
+    if use_input_stats:
+        if math.prod(input.shape[2:]) == 1:
+            raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
+    elif running_mean is None or running_var is None:
+        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+    with one_operator():
+        made = _instance_norm(input, running_mean, running_var, weight, bias, momentum, use_input_stats, eps)
+        if not isinstance(made, tuple):
+            return made
+        running_mean._write(made[1]._array)
+        running_var._write(made[2]._array)
+    return made[0]
+
+
+# ---------------------------------------------------------------- layer, group and root mean square normalization
+
+
+def _check_normalized(input: jax.Array, shape: tuple[int, ...], **given: jax.Array | None) -> tuple[int, ...]:
+    """The axes that `normalized_shape` names, after checking that everything has it."""
+    if not shape:
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
+            "but got normalized_shape = []"
+        )
+    for name, array in given.items():
+        if array is not None and array.shape != shape:
+            raise RuntimeError(
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(array.shape)} and normalized_shape = {list(shape)}"
+            )
+    if input.shape[max(input.ndim - len(shape), 0) :] != shape:
+        wanted = ", ".join(["*", *map(str, shape)])
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [{wanted}], "
+            f"but got input of size{list(input.shape)}"
+        )
+    return tuple(range(input.ndim - len(shape), input.ndim))
+
+
+@operator(methods=False, public=("torch", "nn.functional"), grad="NativeLayerNormBackward0")
+def layer_norm(
+    input: Array, normalized_shape: Any, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+) -> Array:
+    """Normalize over the last dimensions, whose sizes are `normalized_shape` (Ba et al., 2016)."""
+    axes = _check_normalized(input, _as_shape(normalized_shape), weight=weight, bias=bias)
+    _check_parameters(input, weight, bias)
+    require_floating("LayerNormKernelImpl", input)
+    x = wide(input)
+    mean, variance = _moments(x, axes, keepdims=True)
+    return _affine((x - mean) * lax.rsqrt(variance + eps), weight, bias).astype(input.dtype)
+
+
+@operator(methods=False, public=("torch", "nn.functional"), grad="MulBackward0")
+def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, eps: float | None = None) -> Array:
+    """Divide by the root mean square over the last dimensions, whose sizes are `normalized_shape`.
+
+    `eps` defaults to the dtype's (Zhang and Sennrich, 2019).
+    """
+    axes = _check_normalized(input, _as_shape(normalized_shape), weight=weight)
+    require_floating("rms_norm", input)
+    x = wide(input)
+    if eps is None:
+        eps = float(jnp.finfo(x.dtype).eps)
+    square = jnp.mean(jnp.square(x), axes, keepdims=True)
+    return _affine(x * lax.rsqrt(square + eps), weight, None).astype(input.dtype)
+
+
+def _as_shape(normalized_shape: Any) -> tuple[int, ...]:
+    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+
+
+@operator(methods=False, public=("torch", "nn.functional"), grad="NativeGroupNormBackward0")
+def group_norm(
+    input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+) -> Array:
+    """Normalize each of `num_groups` groups of channels of each sample (Wu and He, 2018)."""
+    if input.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim} in group_norm")
+    samples, channels = input.shape[:2]
+    if num_groups <= 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
+    if channels % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{list(input.shape)} and num_groups={num_groups}"
+        )
+    for name, array in (("weight", weight), ("bias", bias)):
+        if array is not None and array.shape != (channels,):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} "
+                f"of shape {list(array.shape)} and input of shape {list(input.shape)}"
+            )
+    if math.prod(input.shape) == channels // num_groups and samples == 1 and channels // num_groups == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
+    _check_parameters(input, weight, bias)
+    require_floating("GroupNormKernelImpl", input)
+    x = wide(input).reshape(samples, num_groups, channels // num_groups, *input.shape[2:])
+    mean, variance = _moments(x, tuple(range(2, x.ndim)), keepdims=True)
+    normal = ((x - mean) * lax.rsqrt(variance + eps)).reshape(input.shape)
+    shaped = [None if p is None else _per_channel(p, input.ndim) for p in (weight, bias)]
+    return _affine(normal, *shaped).astype(input.dtype)
+
+
+@operator(methods=False, public=("nn.functional",), grad="DivBackward0")
+def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Array:
+    """Divide by a power of the mean square over `size` neighbouring channels (Krizhevsky et al., 2012)."""
+    if input.ndim < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
+    if input.size == 0:
+        return input  # of whole numbers too
+    input = inexact(input)
+    x = wide(input)
+    squares = jnp.pad(x * x, [(0, 0), (size // 2, (size - 1) // 2)] + [(0, 0)] * (x.ndim - 2))
+    total = sum(lax.slice_in_dim(squares, j, j + x.shape[1], axis=1) for j in range(size))
+    return (x / jnp.power(total / size * alpha + k, beta)).astype(input.dtype)
+
+
+@operator(methods=False, public=("nn.functional",), grad="DivBackward0")
+def normalize(input: Array, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Array:
+    """Divide by the p-norm along `dim`, or by `eps` where that is larger."""
+    x = wide(input)
+    dim = tuple(normalized_dim(d, x.ndim) for d in (dim if isinstance(dim, tuple) else (dim,))) if x.ndim else ()
+    return (x / jnp.maximum(vector_norm(x, p, dim, True), eps)).astype(input.dtype)
+
+
+def vector_norm(x: jax.Array, p: float, dim: tuple[int, ...], keepdims: bool) -> jax.Array:
+    """The p-norm, with gradient 0 where the norm is 0."""
+    size = jnp.abs(x)
+    if p == math.inf:
+        return size.max(dim, keepdims=keepdims)
+    if p == -math.inf:
+        return size.min(dim, keepdims=keepdims)
+    if p == 0:
+        return (x != 0).astype(size.dtype).sum(dim, keepdims=keepdims)
+    if p == 1:
+        return size.sum(dim, keepdims=keepdims)
+    total = (jnp.square(size) if p == 2 else jnp.power(jnp.where(size == 0, 1, size), p) * (size != 0)).sum(
+        dim, keepdims=keepdims
+    )
+    safe = jnp.where(total == 0, jnp.ones((), total.dtype), total)
+    root = jnp.sqrt(safe) if p == 2 else jnp.power(safe, 1 / p)
+    return jnp.where(total == 0, jnp.zeros((), total.dtype), root)

@@ -1,0 +1,113 @@
+"""`nn.functional.pad`: every mode is a table of positions along each dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ...core.dispatch.operator import Array, composite, operator
+
+_MODES = ("reflect", "replicate", "circular")
+
+
+def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:
+    """(before, after), the last dimension first."""
+    return [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
+
+
+@operator(methods=False, public=(), grad="ConstantPadNdBackward0")
+def _constant_pad(input: Array, pad: tuple[int, ...], value: float) -> Array:
+    config = [(0, 0, 0)] * input.ndim
+    for i, (before, after) in enumerate(_pairs(pad)):
+        axis = input.ndim - 1 - i
+        config[axis] = (before, after, 0)
+        if input.shape[axis] + before + after < 0:
+            raise RuntimeError(
+                f"The input size {input.shape[axis]}, plus negative padding {before} and {after} resulted in a "
+                f"negative output size, which is invalid. Check dimension {axis} of your input."
+            )
+    return lax.pad(input, jnp.asarray(value, input.dtype), config)
+
+
+def _positions(size: int, before: int, after: int, mode: str) -> np.ndarray:
+    wanted = np.arange(-before, size + after)
+    if mode == "replicate":
+        return wanted.clip(0, size - 1)
+    if mode == "circular":  # what is cropped does not come back from the other side
+        first, length = max(-before, 0), size - max(-before, 0) - max(-after, 0)
+        return first + np.arange(-max(before, 0), length + max(after, 0)) % max(length, 1)
+    return size - 1 - np.abs(size - 1 - np.abs(wanted))
+
+
+def _padded(input: jax.Array, pad: Sequence[int], mode: str) -> jax.Array:
+    for i, (before, after) in enumerate(_pairs(pad)):
+        axis = input.ndim - 1 - i
+        size = input.shape[axis]
+        if size + before + after < 0 or (size == 0 and mode != "circular"):
+            raise RuntimeError(
+                f"{mode} padding ({before}, {after}) of dimension {axis} of input {list(input.shape)} leaves nothing"
+            )
+        if mode == "reflect" and max(before, after) >= size:
+            raise RuntimeError(
+                "Argument #4: Padding size should be less than the corresponding input dimension, but got: "
+                f"padding ({before}, {after}) at dimension {axis} of input {list(input.shape)}"
+            )
+        if mode == "circular" and max(before, after) > size:
+            raise RuntimeError(
+                f"Padding value causes wrapping around more than once: got padding ({before}, {after}) "
+                f"at dimension {axis} of input {list(input.shape)}"
+            )
+        if before or after:
+            input = jnp.take(input, _positions(size, before, after, mode), axis, mode="clip")
+    return input
+
+
+def _bordering(mode: str, name: str) -> Any:
+    def bordered(input: Array, pad: tuple[int, ...]) -> Array:
+        return _padded(input, pad, mode)
+
+    bordered.__name__ = f"_{mode}_pad"
+    return operator(methods=False, public=(), grad=name)(bordered)
+
+
+# the gradient's name says how many dimensions are padded
+_BORDERS = {
+    (mode, n): _bordering(mode, "torch::autograd::CopySlices" if mode == "circular" else f"{name}Pad{n}DBackward0")
+    for mode, name in (("reflect", "Reflection"), ("replicate", "Replication"), ("circular", "Circular"))
+    for n in (1, 2, 3)
+}
+
+
+@composite(methods=False, public=("nn.functional",))
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+    """Enlarge the last dimensions: `pad` is (before, after) of the last one, then of the one before it, and so on.
+
+    Modes: 'constant' (with `value`), 'reflect', 'replicate', 'circular'. Negative numbers crop. The modes other than
+    'constant' take the last 1, 2 or 3 dimensions of a tensor with one or two more (NotImplementedError otherwise).
+    """
+    pad = tuple(int(p) for p in pad)
+    if len(pad) % 2:
+        raise RuntimeError(f"Padding length must be divisible by 2, but got {list(pad)}")
+    if len(pad) > 2 * input.ndim:
+        raise RuntimeError(
+            "Padding length should be less than or equal to two times the input dimension but got padding length "
+            f"{len(pad)} and input of dimension {input.ndim}"
+        )
+    if mode == "constant":
+        return _constant_pad(input, pad, 0 if value is None else value)
+    if value is not None and value != 0:
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    if mode not in _MODES:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}; expected 'constant' or one of {_MODES}")
+    n = len(pad) // 2
+    if n not in (1, 2, 3) or input.ndim not in (n + 1, n + 2):
+        raise NotImplementedError(
+            f"Padding size {len(pad)} is not supported for {input.ndim}D input tensor: non-constant padding takes "
+            "2 numbers for 2D or 3D input, 4 for 3D or 4D input, 6 for 4D or 5D input"
+        )
+    return _BORDERS[mode, n](input, pad)

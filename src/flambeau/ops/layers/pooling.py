@@ -1,0 +1,368 @@
+"""Pooling. What pools is in `native/pooling.py` and `native/xla_pooling.py`; here are PyTorch's operators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ...core.context.generator import draw
+from ...core.context.tracing import host_value
+from ...core.dispatch.operator import Array, composite, operator
+from ...core.tensor.tensor import wrap
+from ...native.pooling import max_pooled
+from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
+from ..support.checks import refuse_outside
+from ..support.layer_support import require_floating, type_name, wide
+
+
+def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    span = size + 2 * padding - dilation * (kernel - 1) - 1
+    count = (-(-span // stride) if ceil_mode else span // stride) + 1
+    if ceil_mode and (count - 1) * stride >= size + padding:
+        count -= 1  # the last window must begin inside the input or its left padding
+    return count
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def _per_dim(value: Any, n: int, name: str) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(values) == 1:
+        values *= n
+    if len(values) != n:
+        raise RuntimeError(f"{name} must either be a single int, or a tuple of {n} ints, but got {value}")
+    return values
+
+
+def _require_padding(name: str, k: int, p: int, d: int) -> None:
+    if p < 0:
+        raise RuntimeError(f"{name}'s pad must be non-negative, but got pad: {p}")
+    if p > (d * (k - 1) + 1) // 2:
+        raise RuntimeError(
+            f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
+        )
+
+
+def _require_planes(name: str, input: jax.Array, n: int) -> None:
+    """Every size but the batch's must be positive, and there must be n spatial dimensions."""
+    if n > 1 and input.ndim not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"{name}: non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input (got {list(input.shape)})"
+        )
+    if input.ndim not in (n + 1, n + 2) or 0 in input.shape[-n - 1 :]:
+        raise RuntimeError(
+            f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
+            f"but got:{list(input.shape)}"
+        )
+
+
+def _regular_windows(
+    input: jax.Array, n: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, name: str
+) -> list[Windows]:
+    kernel = _per_dim(kernel, n, f"{name}: kernel_size")
+    stride = kernel if stride is None or stride == () else _per_dim(stride, n, f"{name}: stride")
+    padding, dilation = _per_dim(padding, n, f"{name}: padding"), _per_dim(dilation, n, f"{name}: dilation")
+    for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
+        if k <= 0 or s <= 0 or d <= 0:
+            what, value = next((w, v) for w, v in (("kernel_size", k), ("stride", s), ("dilation", d)) if v <= 0)
+            raise RuntimeError(f"{name}() {what} must be greater than zero, but got {value}")
+        _require_padding(name, k, p, d)
+    _require_planes(name, input, n)
+    sizes = input.shape[-n:]
+    counts = [_pooled_size(*each, ceil_mode) for each in zip(sizes, kernel, stride, padding, dilation, strict=True)]
+    if any(c <= 0 for c in counts):
+        planes = input.shape[-n - 1]
+        raise RuntimeError(
+            f"{name}: Given input size: ({'x'.join(map(str, (planes, *sizes)))}). Calculated output size: "
+            f"({'x'.join(map(str, (planes, *counts)))}). Output size is too small"
+        )
+    return [regular(*each) for each in zip(sizes, kernel, stride, padding, dilation, counts, strict=True)]
+
+
+def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> list[Windows]:
+    if isinstance(output_size, tuple) and 1 < len(output_size) >= input.ndim:
+        raise ValueError(
+            f"{name}: Input dimension should be at least {len(output_size) + 1}, but got {list(input.shape)}"
+        )
+    _require_planes(name, input, n)
+    if isinstance(output_size, tuple) and len(output_size) not in (1, n):
+        raise RuntimeError(
+            f"{name}() argument 'output_size' should contain one int (got {len(output_size)})"
+            if n == 1
+            else f"{name}: output_size must be {n} numbers, but got {output_size}"
+        )
+    wanted = (output_size,) * n if output_size is None else _per_dim(output_size, n, f"{name}: output_size")
+    sizes = input.shape[-n:]
+    counts = [s if w is None else w for s, w in zip(sizes, wanted, strict=True)]
+    if any(c < 0 for c in counts):
+        given = "{" + ", ".join(map(str, counts)) + "}"
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {given}")
+    return [adaptive(s, c) for s, c in zip(sizes, counts, strict=True)]
+
+
+# ---------------------------------------------------------------- operators
+
+
+def _max_result(x: jax.Array, windows: list[Windows], with_indices: bool) -> Any:
+    if x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise NotImplementedError(f"\"max_pool\" not implemented for '{type_name(x)}'")
+    values, places = max_pooled(x, windows, with_indices)
+    return (values, places.astype(jnp.int64)) if with_indices else values
+
+
+def _averaged(input: jax.Array, windows: list[Windows], divisors: Sequence[np.ndarray]) -> jax.Array:
+    n = len(windows)
+    x = wide(input) if jnp.issubdtype(input.dtype, jnp.inexact) else input
+    for axis, w in zip(range(x.ndim - n, x.ndim), windows, strict=True):
+        x = sum_along(x, axis, w)
+    divisor = math.prod(shaped(d, n, i) for i, d in enumerate(divisors))
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        return lax.div(x, jnp.broadcast_to(jnp.asarray(divisor, x.dtype), x.shape))
+    return (x / jnp.asarray(divisor, x.dtype)).astype(input.dtype)
+
+
+def _declared(function: Callable, name: str, kind: str, n: int, doc: str, public: tuple[str, ...]) -> Callable:
+    """An operator under `name`. PyTorch makes the 1d pools from the 2d ones and squeezes, so that is their gradient."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    grad = "SqueezeBackward1" if n == 1 else f"{kind}Backward0"
+    return operator(methods=False, public=public, grad=grad)(function)
+
+
+def _max_pool(n: int) -> Callable:
+    name = f"max_pool{n}d"
+
+    def pool(
+        input: Array,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Any:
+        windows = _regular_windows(input, n, kernel_size, stride, padding, dilation, ceil_mode, name)
+        return _max_result(input, windows, return_indices)
+
+    doc = f"The maximum of each window over the last {n} dimensions, and its place in the plane if `return_indices`."
+    return _declared(pool, name, f"MaxPool{n}DWithIndices", n, doc, ("torch", "nn.functional"))
+
+
+def _adaptive_max_pool(n: int) -> Callable:
+    name = f"adaptive_max_pool{n}d"
+
+    def pool(input: Array, output_size: Any, return_indices: bool = False) -> Any:
+        return _max_result(input, _adaptive_windows(input, n, output_size, name), return_indices)
+
+    doc = f"`max_pool{n}d` with as many near-equal windows as `output_size` says."
+    return _declared(pool, name, f"AdaptiveMaxPool{n}D", n, doc, ("nn.functional",))
+
+
+def _avg_pool(n: int) -> Callable:
+    name = f"avg_pool{n}d"
+
+    def pool(
+        input: Array,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> Array:
+        if divisor_override == 0:
+            raise RuntimeError("divisor must be not zero")
+        if input.dtype == jnp.bool_ or (jnp.issubdtype(input.dtype, jnp.integer) and input.dtype != jnp.int64):
+            raise NotImplementedError(f"\"{name}\" not implemented for '{type_name(input)}'")
+        windows = _regular_windows(input, n, kernel_size, stride, padding, 1, ceil_mode, name)
+        if divisor_override is not None:
+            divisors = [np.asarray([divisor_override])] + [np.ones(1, int)] * (n - 1)
+        elif count_include_pad:
+            pads = _per_dim(padding, n, "padding")
+            divisors = [(w.positions < w.size + p).sum(1) for w, p in zip(windows, pads, strict=True)]
+        else:
+            divisors = [np.maximum(w.valid.sum(1), 1) for w in windows]
+        return _averaged(input, windows, divisors)
+
+    doc = f"The mean of each window over the last {n} dimensions; `divisor_override` takes the place of its size."
+    return _declared(pool, name, f"AvgPool{n}D", n, doc, ("torch", "nn.functional") if n == 1 else ("nn.functional",))
+
+
+def _adaptive_avg_pool(n: int) -> Callable:
+    name = f"adaptive_avg_pool{n}d"
+
+    def pool(input: Array, output_size: Any) -> Array:
+        require_floating(name, input)
+        windows = _adaptive_windows(input, n, output_size, name)
+        return _averaged(input, windows, [w.valid.sum(1) for w in windows])
+
+    doc = f"`avg_pool{n}d` with as many near-equal windows as `output_size` says."
+    return _declared(
+        pool, name, f"AdaptiveAvgPool{n}D", n, doc, ("torch", "nn.functional") if n == 1 else ("nn.functional",)
+    )
+
+
+max_pool1d, max_pool2d, max_pool3d = map(_max_pool, (1, 2, 3))
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = map(_adaptive_max_pool, (1, 2, 3))
+avg_pool1d, avg_pool2d, avg_pool3d = map(_avg_pool, (1, 2, 3))
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = map(_adaptive_avg_pool, (1, 2, 3))
+
+
+def _lp_pool(n: int) -> Callable:
+    average = (avg_pool1d, avg_pool2d, avg_pool3d)[n - 1]
+
+    def pool(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+        if input.ndim not in (n + 1, n + 2):
+            raise RuntimeError(f"lp_pool{n}d: Expected {n + 1}D or {n + 2}D input, but got {list(input.shape)}")
+        mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
+        size = math.prod(_per_dim(kernel_size, n, "kernel_size"))
+        return (mean.sign() * mean.abs().relu() * size).pow(1.0 / norm_type)
+
+    pool.__name__ = pool.__qualname__ = f"lp_pool{n}d"
+    pool.__doc__ = "The p-norm of each window, with p = `norm_type`; cut windows count as whole ones."
+    return composite(methods=False, public=("nn.functional",))(pool)
+
+
+lp_pool1d, lp_pool2d, lp_pool3d = map(_lp_pool, (1, 2, 3))
+
+
+# ---------------------------------------------------------------- unpooling
+
+
+@operator(methods=False, public=(), grad=lambda arrays: f"MaxUnpool{arrays[0].ndim - 2}DBackward0")
+def _max_unpool(input: Array, indices: Array, sizes: Any) -> Array:
+    if indices.dtype != jnp.int64:
+        raise RuntimeError(f"max_unpool: indices should be of type int64, but got {type_name(indices)}")
+    if input.shape != indices.shape:
+        raise RuntimeError(
+            f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) "
+            f"but got indices tensor with shape: {list(indices.shape)}"
+        )
+    lead = input.shape[: input.ndim - len(sizes)]
+    rows = math.prod(lead)
+    flat, places = input.reshape(rows, -1), indices.reshape(rows, -1)
+    result = jnp.zeros((rows, math.prod(sizes)), input.dtype)
+    result = result.at[jnp.arange(rows)[:, None], places].set(flat, mode="drop", unique_indices=True)
+    return result.reshape(*lead, *sizes)
+
+
+def _unpooled_sizes(
+    sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], wanted: Any
+) -> tuple[int, ...]:
+    natural = [(s - 1) * st + k - 2 * p for s, k, st, p in zip(sizes, kernel, stride, padding, strict=True)]
+    if wanted is None:
+        return tuple(natural)
+    wanted = tuple(wanted)
+    if len(wanted) == len(natural) + 2:
+        wanted = wanted[2:]
+    if len(wanted) != len(natural):
+        raise ValueError(
+            f"output_size should be a sequence containing {len(natural)} or {len(natural) + 2} elements, "
+            f"but it has a length of '{len(wanted)}'"
+        )
+    for d, (w, size, st) in enumerate(zip(wanted, natural, stride, strict=True)):
+        if not size - st < w < size + st:
+            raise ValueError(
+                f'invalid output_size "{wanted}" (dim {d} must be between {size - st} and {size + st}, exclusive)'
+            )
+    return wanted
+
+
+def _unpool(n: int) -> Callable:
+    def unpool(
+        input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+    ) -> Any:
+        if input.ndim not in (n + 1, n + 2):
+            raise RuntimeError(
+                f"max_unpool{n}d: expected {n + 1}D or {n + 2}D input, but got a tensor of shape {list(input.shape)}"
+            )
+        kernel = _per_dim(kernel_size, n, "kernel_size")
+        stride = kernel if stride is None or stride == () else _per_dim(stride, n, "stride")
+        sizes = _unpooled_sizes(input.shape[-n:], kernel, stride, _per_dim(padding, n, "padding"), output_size)
+        volume = "x".join(map(str, sizes if n > 1 else (*sizes, 1)))
+        text = f"Found an invalid max index: {{}} (output volumes are of size {volume})"
+        refuse_outside(indices, math.prod(sizes), text, RuntimeError)
+        return _max_unpool(input, indices, sizes)
+
+    unpool.__name__ = unpool.__qualname__ = f"max_unpool{n}d"
+    unpool.__doc__ = f"Zeros with the values of `input` at the places that `max_pool{n}d` gave as `indices`."
+    return composite(methods=False, public=("nn.functional",))(unpool)
+
+
+max_unpool1d, max_unpool2d, max_unpool3d = map(_unpool, (1, 2, 3))
+
+
+# ---------------------------------------------------------------- fractional
+
+
+@operator(methods=False, public=(), grad=lambda arrays: f"FractionalMaxPool{arrays[1].shape[-1]}DBackward0")
+def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any, return_indices: bool) -> Any:
+    n = len(kernel)
+    batched = input if input.ndim == n + 2 else input[None]
+    rows = math.prod(batched.shape[:2])
+    planes = batched.reshape(rows, *batched.shape[2:])
+    samples = samples[: batched.shape[0]].reshape(rows, n)
+    places = jnp.zeros((rows,) + (1,) * 2 * n, jnp.int64)  # row, then windows, then positions within a window
+    for d, (size, k, out) in enumerate(zip(planes.shape[1:], kernel, output, strict=True)):
+        u = samples[:, 1 - d if n == 2 else d, None]  # in 2d, PyTorch's samples name the last dimension first
+        alpha = (size - k) / (out - 1) if out > 1 else 0.0
+        steps = jnp.arange(out - 1, dtype=samples.dtype)
+        begins = jnp.floor((steps + u) * alpha) - jnp.floor(u * alpha)
+        begins = jnp.concatenate([begins.astype(jnp.int64), jnp.full((rows, 1), size - k, jnp.int64)], 1)
+        inside = begins[:, :, None] + jnp.arange(k)
+        shape = [rows] + [1] * 2 * n
+        shape[1 + d], shape[1 + n + d] = out, k
+        places = places * size + inside.reshape(shape)
+    places = places.reshape(rows, math.prod(output), math.prod(kernel))
+    taken = jnp.take_along_axis(planes.reshape(rows, 1, math.prod(planes.shape[1:])), places, 2)
+    chosen = jnp.argmax(taken, 2, keepdims=True)
+    shape = (*input.shape[: input.ndim - n], *output)
+    values = jnp.take_along_axis(taken, chosen, 2).reshape(shape)
+    return (values, jnp.take_along_axis(places, chosen, 2).reshape(shape)) if return_indices else values
+
+
+def _fractional(n: int) -> Callable:
+    name = f"fractional_max_pool{n}d"
+
+    def pool(
+        input: Any,
+        kernel_size: Any,
+        output_size: Any = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Any = None,
+    ) -> Any:
+        if input.ndim not in (n + 1, n + 2):
+            raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D input, but got {list(input.shape)}")
+        if 0 in input.shape[-n - 1 :]:
+            raise RuntimeError(
+                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got {list(input.shape)}"
+            )
+        if output_size is None:
+            if output_ratio is None:
+                raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
+            ratio = (output_ratio,) * n if isinstance(output_ratio, float) else tuple(output_ratio)
+            output_size = tuple(int(s * r) for s, r in zip(input.shape[-n:], ratio, strict=True))
+        kernel, output = _per_dim(kernel_size, n, "kernel_size"), _per_dim(output_size, n, "output_size")
+        for size, k, out in zip(input.shape[-n:], kernel, output, strict=True):
+            if out + k - 1 > size:
+                raise RuntimeError(f"{name}: pool size {k} and output {out} are too large for input of size {size}")
+        if _random_samples is None:
+            lead = (1, input.shape[0]) if input.ndim == n + 1 else tuple(input.shape[:2])
+            places = host_value(lambda: draw("uniform", None, math.prod(lead) * n, input._np_dtype).reshape(*lead, n))
+            _random_samples = wrap(jnp.asarray(places))
+        return _fractional_max_pool(input, _random_samples, kernel, output, return_indices)
+
+    pool.__name__ = pool.__qualname__ = name
+    pool.__doc__ = "Maxima of windows whose places are drawn at random (Graham, 2014)."
+    return composite(methods=False, public=("nn.functional",))(pool)
+
+
+fractional_max_pool2d, fractional_max_pool3d = map(_fractional, (2, 3))

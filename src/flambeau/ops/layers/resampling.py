@@ -1,0 +1,248 @@
+"""Pixels rearranged and resampled: pixel and channel shuffles, `interpolate`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.dispatch.operator import Array, composite, operator
+from ..support.layer_support import wide
+from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+
+_BOTH = ("torch", "nn.functional")
+
+
+@operator(methods=False, public=_BOTH)
+def pixel_shuffle(input: Array, upscale_factor: int) -> Array:
+    """`(*, C r^2, H, W)` to `(*, C, H r, W r)`: groups of r^2 channels become r by r squares of pixels."""
+    r = upscale_factor
+    if input.ndim < 3:
+        raise RuntimeError(
+            f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+        )
+    if r <= 0:
+        raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
+    *lead, channels, height, width = input.shape
+    if channels % (r * r):
+        raise RuntimeError(
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
+            f"but input.size(-3)={channels} is not divisible by {r * r}"
+        )
+    split = input.reshape(math.prod(lead), channels // (r * r), r, r, height, width).transpose(0, 1, 4, 2, 5, 3)
+    return split.reshape(*lead, channels // (r * r), height * r, width * r)
+
+
+@operator(methods=False, public=_BOTH)
+def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
+    """The inverse of `pixel_shuffle`: `(*, C, H r, W r)` to `(*, C r^2, H, W)`."""
+    r = downscale_factor
+    if input.ndim < 3:
+        raise RuntimeError(
+            f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+        )
+    if r <= 0:
+        raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
+    *lead, channels, height, width = input.shape
+    for name, index, size in (("height", -2, height), ("width", -1, width)):
+        if size % r:
+            raise RuntimeError(
+                f"pixel_unshuffle expects {name} to be divisible by downscale_factor, "
+                f"but input.size({index})={size} is not divisible by {r}"
+            )
+    split = input.reshape(math.prod(lead), channels, height // r, r, width // r, r).transpose(0, 1, 3, 5, 2, 4)
+    return split.reshape(*lead, channels * r * r, height // r, width // r)
+
+
+@operator(methods=False, public=_BOTH)
+def channel_shuffle(input: Array, groups: int) -> Array:
+    """Interleave `groups` groups of channels (dimension 1)."""
+    if input.ndim < 3:
+        raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(input.shape)}")
+    if groups <= 0:
+        raise RuntimeError(f"channel_shuffle: the number of groups must be positive, but got {groups}")
+    n, channels, *rest = input.shape
+    if channels % groups:
+        raise RuntimeError(f"channel_shuffle: {channels} channels are not divisible by {groups} groups")
+    return input.reshape(n, groups, channels // groups, *rest).swapaxes(1, 2).reshape(input.shape)
+
+
+# ---------------------------------------------------------------- interpolation
+
+
+def _cubic(t: np.ndarray) -> list[np.ndarray]:
+    """Weights of the four neighbours at distances 1 + t, t, 1 - t, 2 - t (Keys, 1981, with a = -0.75)."""
+    a = -0.75
+
+    def near(x: np.ndarray) -> np.ndarray:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+
+    def far(x: np.ndarray) -> np.ndarray:
+        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+
+    return [far(1 + t), near(t), near(1 - t), far(2 - t)]
+
+
+def _taps(
+    size: int, count: int, factor: float | None, mode: str, align_corners: bool, real: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which elements make each output, `(taps, count)`, with which weights (in the precision `real`, as PyTorch)."""
+    scale = real(1.0 / factor) if factor else real(size) / real(count)
+    places = np.arange(count).astype(real)
+    if mode.startswith("nearest"):
+        half = real(0.5) if mode == "nearest-exact" else real(0)
+        return np.minimum(np.floor((places + half) * scale).astype(int), size - 1)[None], np.ones((1, count))
+    if align_corners:
+        source = places * (real(size - 1) / real(count - 1) if count > 1 else real(0))
+    else:
+        source = (places + real(0.5)) * scale - real(0.5)
+    if mode == "cubic":
+        first = np.floor(source)
+        weights = _cubic((source - first).astype(real))
+        indices = [np.clip(first.astype(int) + k, 0, size - 1) for k in (-1, 0, 1, 2)]
+        return np.stack(indices), np.stack(weights)
+    source = np.maximum(source, real(0))
+    first = np.minimum(source.astype(int), size - 1)
+    part = np.clip(source - first, 0, 1).astype(real)
+    return np.stack([first, np.minimum(first + 1, size - 1)]), np.stack([1 - part, part])
+
+
+def _resampled(
+    input: jax.Array, size: Sequence[int], factors: Sequence[float | None], mode: str, align_corners: bool
+) -> jax.Array:
+    x = wide(input) if jnp.issubdtype(input.dtype, jnp.inexact) else input
+    real = np.float64 if x.dtype == jnp.float64 else np.float32
+    for d, (count, factor) in enumerate(zip(size, factors, strict=True)):
+        axis = d + 2
+        indices, weights = _taps(x.shape[axis], count, factor, mode, align_corners, real)
+        shape = [1] * x.ndim
+        shape[axis] = count
+        pieces = [jnp.take(x, i, axis, mode="clip") for i in indices]
+        if len(pieces) == 1:
+            x = pieces[0]
+            continue
+        x = sum(p * jnp.asarray(w.reshape(shape), p.dtype) for p, w in zip(pieces, weights, strict=True))
+    if jnp.issubdtype(input.dtype, jnp.integer):
+        x = jnp.clip(jnp.round(x), 0, 255)
+    return x.astype(input.dtype)
+
+
+def _declared(mode: str, name: str) -> Callable:
+    def upsample(input: Array, size: Any, factors: Any, align_corners: bool) -> Array:
+        return _resampled(input, size, factors, mode, align_corners)
+
+    upsample.__name__ = f"_upsample_{mode.replace('-', '_')}"
+    return operator(methods=False, public=(), grad=lambda arrays: name.format(arrays[0].ndim - 2))(upsample)
+
+
+_NEAREST = {
+    "nearest": _declared("nearest", "UpsampleNearest{}DBackward0"),
+    "nearest-exact": _declared("nearest-exact", "UpsampleNearestExact{}DBackward0"),
+}
+_SMOOTH = {
+    ("linear", 1): _declared("linear", "UpsampleLinear1DBackward0"),
+    ("bilinear", 2): _declared("linear", "UpsampleBilinear2DBackward0"),
+    ("trilinear", 3): _declared("linear", "UpsampleTrilinear3DBackward0"),
+    ("bicubic", 2): _declared("cubic", "UpsampleBicubic2DBackward0"),
+}
+_MODES = ("nearest", "nearest-exact", "area", "linear", "bilinear", "bicubic", "trilinear")
+
+
+@composite(methods=False, public=("nn.functional",))
+def interpolate(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Any:
+    """Resample the spatial dimensions of `(N, C, *)` to `size`, or by `scale_factor`.
+
+    Modes: 'nearest', 'nearest-exact', 'area' (1 to 3 spatial dimensions), 'linear' (1), 'bilinear', 'bicubic' (2),
+    'trilinear' (3). `align_corners` puts the corners of both grids on each other. `antialias` is not there yet.
+    """
+    n = input.ndim - 2
+    if mode not in _MODES:
+        raise NotImplementedError(f"interpolate: unknown mode {mode!r}; expected one of {_MODES}")
+    if antialias:
+        raise NotImplementedError("interpolate: antialias=True is not in flambeau yet")
+    if mode in ("nearest", "nearest-exact", "area"):
+        if align_corners is not None:
+            raise ValueError(
+                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
+                f"trilinear, but got mode {mode!r}"
+            )
+        if n not in (1, 2, 3):
+            raise NotImplementedError(f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D)")
+    elif (mode, n) not in _SMOOTH:
+        wanted = next(k for m, k in _SMOOTH if m == mode) + 2
+        raise NotImplementedError(f"Got {input.ndim}D input, but {mode} mode needs {wanted}D input")
+    sizes, factors = _wanted_sizes(tuple(input.shape[2:]), size, scale_factor, recompute_scale_factor)
+    if min(sizes) <= 0 or min(input.shape[1:]) <= 0:
+        raise RuntimeError(
+            f"Input and output sizes should be greater than 0, but got input (spatial {tuple(input.shape[2:])}) "
+            f"output {sizes}"
+        )
+    if mode == "area":
+        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, sizes)
+    operation = _NEAREST[mode] if mode in _NEAREST else _SMOOTH[mode, n]
+    return operation(input, sizes, factors, bool(align_corners))
+
+
+def _deprecated(name: str) -> None:
+    warnings.warn(
+        f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.", UserWarning, stacklevel=4
+    )
+
+
+@composite(methods=False, public=("nn.functional",))
+def upsample(
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
+) -> Any:
+    """The old name of `interpolate`."""
+    _deprecated("upsample")
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+@composite(methods=False, public=("nn.functional",))
+def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """`interpolate` with mode 'nearest'."""
+    _deprecated("upsample_nearest")
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+@composite(methods=False, public=("nn.functional",))
+def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """`interpolate` with mode 'bilinear' and aligned corners."""
+    _deprecated("upsample_bilinear")
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
+def _wanted_sizes(
+    sizes: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool | None
+) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
+    """The output's spatial sizes, and the factors that source positions are computed with (None: from the sizes)."""
+    n = len(sizes)
+    if (size is None) == (scale_factor is None):
+        both = "only one of size and scale_factor may be given, but got both"
+        raise ValueError(both if size is not None else "one of size and scale_factor must be given")
+    name, given = ("size", size) if size is not None else ("scale_factor", scale_factor)
+    values = tuple(given) if isinstance(given, (list, tuple)) else (given,) * n
+    if len(values) != n:
+        raise ValueError(
+            f"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions "
+            f"of {list(sizes)} and {name} of {given}"
+        )
+    if size is not None:
+        if recompute:
+            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+        return tuple(int(v) for v in values), (None,) * n
+    made = tuple(math.floor(s * float(f)) for s, f in zip(sizes, values, strict=True))
+    return made, (None,) * n if recompute else tuple(float(f) for f in values)

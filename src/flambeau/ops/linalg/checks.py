@@ -1,0 +1,99 @@
+"""What linear algebra refuses: arguments that are no matrices, and matrices for which an operation has no answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.array.dtypes import FLOAT
+from ...core.dispatch.operator import _publish
+from ...core.tensor.tensor import Tensor
+from ..support.checks import category, demand, type_name
+
+LINALG = ("linalg",)
+
+
+class LinAlgError(RuntimeError):
+    """A matrix for which the operation has no answer: singular, not positive definite, or not converging."""
+
+
+_publish("LinAlgError", LinAlgError, LINALG)
+
+
+def floating(name: str, *arrays: jax.Array) -> None:
+    """Raise RuntimeError for integers and bools."""
+    for array in arrays:
+        if category(array) < FLOAT:
+            raise RuntimeError(f"{name}: needs floating point or complex numbers, got {type_name(array)}; cast it")
+
+
+def matrices(name: str, array: jax.Array, square: bool = True) -> None:
+    """Raise RuntimeError unless the last two dimensions hold (square) matrices of floating point numbers."""
+    if array.ndim < 2:
+        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
+    if square and array.shape[-1] != array.shape[-2]:
+        raise RuntimeError(
+            f"{name}: A must be batches of square matrices, "
+            f"but they are {array.shape[-2]} by {array.shape[-1]} matrices"
+        )
+    floating(name, array)
+
+
+def zero_pivot(both: jax.Array) -> jax.Array:
+    """The position, from 1, of the first zero on the diagonal; 0 if there is none."""
+    zero = jnp.diagonal(jax.lax.stop_gradient(both), axis1=-2, axis2=-1) == 0
+    if zero.shape[-1] == 0:
+        return jnp.zeros(zero.shape[:-1], np.int32)
+    return jnp.where(zero.any(-1), jnp.argmax(zero, -1) + 1, 0).astype(np.int32)
+
+
+def demand_success(info: Tensor, text: str, kind: type[Exception] = LinAlgError) -> None:
+    """Raise if a code is not 0. The text may name `{batch}`, the element of a batch, in words, and the `{code}`."""
+    batched = info.ndim > 0
+
+    def look(codes: Any) -> tuple[Any, Any]:
+        places = np.arange(codes.size).reshape(codes.shape)
+        return codes != 0, places * 2**32 + codes
+
+    def error(value: int) -> Exception:
+        place, code = divmod(value, 2**32)
+        return kind(text.format(batch=f"(Batch element {place}): " if batched else "", code=code))
+
+    demand(look, error, info)
+
+
+def demand_regular(info: Tensor, name: str) -> None:
+    """Raise `LinAlgError` where `info` says that there is no inverse."""
+    demand_success(
+        info,
+        f"{name}: {{batch}}The diagonal element {{code}} is zero, the inversion could not be completed because the input "
+        "matrix is singular.",
+    )
+
+
+def demand_solvable(info: Tensor, name: str) -> None:
+    """Raise `LinAlgError` where `info` says that a system of equations has no solution."""
+    demand_success(info, f"torch.linalg.{name}: {{batch}}The solver failed because the input matrix is singular.")
+
+
+def demand_definite(info: Tensor, name: str) -> None:
+    """Raise `LinAlgError` where `info` says that there is no Cholesky factor."""
+    demand_success(
+        info,
+        f"{name}: {{batch}}The factorization could not be completed because the input is not positive-definite (the "
+        "leading minor of order {code} is not positive-definite).",
+    )
+
+
+def demand_factors(info: Tensor, name: str) -> None:
+    """Raise RuntimeError where `info` says that the factors are of no use for `lu_solve`."""
+    demand_success(
+        info,
+        f"torch.linalg.{name}: {{batch}}U[{{code}},{{code}}] is zero and using it on lu_solve would result in a division by "
+        "zero. If you still want to perform the factorization, consider calling linalg.lu(A, pivot) or "
+        "linalg.lu_factor_ex(A, pivot)",
+        RuntimeError,
+    )

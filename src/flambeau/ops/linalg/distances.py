@@ -1,0 +1,201 @@
+"""Between vectors: cross products, distances, covariances; and vectors cut to a largest norm."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.array.dtypes import BOOL, FLOAT, INTEGER
+from ...core.dispatch.operator import Array, Scalar, _attach, _publish, composite, operator
+from ...core.tensor.tensor import Tensor
+from ..reduce.statistics import vector_norm
+from ..support.checks import category, demand, inexact, normalized_dim, refuse, type_name
+from ..support.layer_support import scalar_name
+from .checks import LINALG
+from .products import times
+
+
+@operator(promote="common", methods=False, public=LINALG, grad="LinalgCrossBackward0")
+def cross(input: Array, other: Array, *, dim: int = -1) -> Array:
+    """The cross product of vectors with three elements along `dim`; the other dimensions broadcast."""
+    refuse("cross", input, BOOL)
+    if input.ndim != other.ndim:
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    axis = normalized_dim(dim, input.ndim)
+    sizes = [x.shape[axis] if x.ndim else 1 for x in (input, other)]
+    if sizes != [3, 3]:
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {sizes[0]} and {sizes[1]}")
+    a, b = jnp.broadcast_arrays(input, other)
+    return jnp.roll(a, -1, axis) * jnp.roll(b, -2, axis) - jnp.roll(a, -2, axis) * jnp.roll(b, -1, axis)
+
+
+def _cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """The cross product along `dim`, or along the first dimension that has three elements."""
+    if dim is None:
+        found = [d for d, n in enumerate(input.shape) if n == 3]
+        if not found:
+            raise RuntimeError("no dimension of size 3 in input")
+        dim = found[0]
+    return cross(input, other, dim=dim)
+
+
+_cross.__name__ = "cross"
+_publish("cross", _cross, ("torch",))
+_attach(_cross, ("cross",))
+
+
+@operator(promote="common", methods=False, public=LINALG, grad="SumBackward1")
+def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
+    """The products of vectors along `dim`, the first one conjugated; the other dimensions broadcast."""
+    a, b = jnp.broadcast_arrays(x, y)
+    return jnp.sum(jnp.conj(a) * b, normalized_dim(dim, a.ndim), dtype=a.dtype)
+
+
+@operator(methods=False, public=LINALG, grad="CumprodBackward0")
+def vander(x: Array, *, N: int | None = None) -> Array:
+    """Vandermonde matrices: rows hold the powers, from 0 up to `N - 1`, of the elements of the last dimension."""
+    x = jnp.atleast_1d(x)
+    count = x.shape[-1] if N is None else N
+    if count <= 1:
+        raise RuntimeError(f"N must be greater than 1, but got {count}.")
+    x = x.astype(np.int64) if category(x) <= INTEGER else x
+    steps = jnp.broadcast_to(x[..., None], (*x.shape, count - 1))
+    return jnp.concatenate([jnp.ones_like(x)[..., None], jnp.cumprod(steps, -1)], -1)
+
+
+@composite(methods=False, public=LINALG)
+def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """A view of the diagonals of matrices."""
+    return A.diagonal(offset, dim1, dim2)
+
+
+@operator(methods=False, public=("torch",))
+def cdist(
+    x1: Array, x2: Array, p: float = 2.0, compute_mode: str | int | None = "use_mm_for_euclid_dist_if_necessary"
+) -> Array:
+    """The `p`-norm distances of every row of `x1` `(*, P, M)` to every row of `x2` `(*, R, M)`: `(*, P, R)`.
+
+    `compute_mode` is accepted; the distances are always those of the differences.
+    """
+    for name, x in (("X1", x1), ("X2", x2)):
+        if category(x) < FLOAT:
+            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {type_name(x)}")
+        if x.ndim < 2:
+            raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.ndim}D")
+    if x1.shape[-1] != x2.shape[-1]:
+        raise RuntimeError(f"cdist: X1 has {x1.shape[-1]} columns but X2 {x2.shape[-1]}; they need equally many")
+    if x1.dtype != x2.dtype:
+        raise RuntimeError(f"expected scalar type {scalar_name(x1).title()} but found {scalar_name(x2).title()}")
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    differences = x1[..., :, None, :] - x2[..., None, :, :]
+    if x1.shape[-1] == 0:
+        return jnp.zeros(differences.shape[:-1], x1.dtype)
+    return vector_norm(differences, float(p), (differences.ndim - 1,), False)
+
+
+@operator(inplace=True)
+def renorm(input: Array, p: float, dim: int, maxnorm: Scalar) -> Array:
+    """Every slice along `dim` whose `p`-norm is above `maxnorm`, scaled down to it."""
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if input.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
+    axis = normalized_dim(dim, input.ndim)
+    size = vector_norm(input, float(p), tuple(i for i in range(input.ndim) if i != axis), True)
+    limit = jnp.asarray(maxnorm).astype(size.dtype)
+    # the small number is PyTorch's guard against rounding above the limit
+    return input * jnp.where(size > limit, limit / (size + 1e-7), 1).astype(input.dtype)
+
+
+def _covariance(x: jax.Array, correction: int, fweights: jax.Array | None, aweights: jax.Array | None) -> jax.Array:
+    if x.ndim > 2:
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {x.ndim} dimensions"
+        )
+    if x.dtype == np.bool_:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
+    rows = inexact(x).reshape(1, -1) if x.ndim < 2 else inexact(x)
+    real = rows.real.dtype
+    weights: jax.Array | None = None
+    for name, given, fits, kind in (
+        ("fweights", fweights, lambda w: category(w) == INTEGER, "integral"),
+        ("aweights", aweights, lambda w: category(w) == FLOAT, "floating point"),
+    ):
+        if given is None:
+            continue
+        if given.ndim > 1:
+            raise RuntimeError(
+                f"cov(): expected {name} to have one or fewer dimensions but got {name} with {given.ndim} dimensions"
+            )
+        if not fits(given):
+            raise RuntimeError(
+                f"cov(): expected {name} to have {kind} dtype but got {name} with {type_name(given)} dtype"
+            )
+        if given.size != rows.shape[1]:
+            raise RuntimeError(
+                f"cov(): expected {name} to have the same numel as there are observations in the input "
+                f"but got {given.size} != {rows.shape[1]}"
+            )
+        cast = given.reshape(-1).astype(real)
+        weights = cast if weights is None else weights * cast
+    if weights is None:
+        total = jnp.asarray(rows.shape[1], real)
+        centred = rows - jnp.mean(rows, 1, keepdims=True)
+        weighted = centred
+    else:
+        total = jnp.sum(weights)
+        centred = rows - jnp.sum(rows * weights, 1, keepdims=True) / total
+        weighted = centred * weights
+    if weights is None or aweights is None or correction == 0:
+        freedom = total - correction
+    else:
+        freedom = total - correction * jnp.sum(weights * aweights.reshape(-1).astype(real)) / total
+    product = times(weighted, jnp.conj(centred.T))
+    made = product / jnp.maximum(freedom, 0)
+    return made.reshape(()) if made.size == 1 else made
+
+
+@operator(methods=False, public=(), grad="SqueezeBackward0")
+def _cov(input: Array, correction: int, fweights: Array | None, aweights: Array | None) -> Array:
+    return _covariance(input, correction, fweights, aweights)
+
+
+@composite()
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
+) -> Tensor:
+    """The covariances of the rows (variables; columns are observations), divided by their number less `correction`.
+
+    `fweights` counts how often an observation was made, `aweights` weighs it.
+    """
+    made = _cov(input, correction, fweights, aweights)
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        if weights is not None:
+            text = f"cov(): {name} cannot be negative"
+            demand(lambda w: (w < 0, 0), lambda _, text=text: RuntimeError(text), weights)
+    given = [weights for weights in (fweights, aweights) if weights is not None]
+    if given:
+        text = "cov(): weights sum to zero, can't be normalized"
+        demand(lambda *w: (math.prod(w).sum() == 0, 0), lambda _: RuntimeError(text), *given)
+    return made
+
+
+@operator(grad="ClampBackward1")
+def corrcoef(input: Array) -> Array:
+    """Pearson's correlations of the rows (variables; columns are observations)."""
+    if input.ndim > 2:
+        raise RuntimeError(
+            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions"
+        )
+    c = _covariance(input, 1, None, None)
+    if c.ndim == 0:
+        return c / c
+    spread = jnp.sqrt(jnp.diagonal(c).real).astype(c.dtype)
+    made = c / spread[:, None] / spread[None, :]
+    if jnp.iscomplexobj(made):
+        return jax.lax.complex(jnp.clip(made.real, -1, 1), jnp.clip(made.imag, -1, 1))
+    return jnp.clip(made, -1, 1)

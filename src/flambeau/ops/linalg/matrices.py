@@ -1,0 +1,577 @@
+"""Linear algebra: determinants, inverses and solutions, factorizations, eigenvalues, functions of matrices."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import numpy as np
+
+from ...core.array.return_types import return_type
+from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
+from ...core.tensor.tensor import Tensor
+from ..support.checks import type_name
+from .checks import LINALG, demand_definite, demand_factors, demand_regular, demand_solvable, matrices, zero_pivot
+from .products import times
+
+
+def _adjoint(a: jax.Array) -> jax.Array:
+    return jnp.conj(jnp.swapaxes(a, -1, -2))
+
+
+def _from_triangle(a: jax.Array, lower: bool = True) -> jax.Array:
+    """The Hermitian matrix of which `a` holds one triangle; the gradient goes to all of `a`, as PyTorch has it."""
+    part = jnp.tril(a, -1) if lower else jnp.triu(a, 1)
+    middle = jnp.eye(a.shape[-1], dtype=a.dtype) * a.real
+    return a + jax.lax.stop_gradient(part + _adjoint(part) + middle - a)
+
+
+# --- determinants -----------------------------------------------------------------------------------------------------
+
+
+@operator(public=("torch", "linalg"), grad="LinalgDetBackward0")
+def det(A: Array) -> Array:
+    """The determinant of the matrix or matrices."""
+    matrices("linalg.det", A)
+    return jnp.linalg.det(A) if A.shape[-1] else jnp.ones(A.shape[:-2], A.dtype)
+
+
+@operator(public=("torch", "linalg"), returns=("sign", "logabsdet"), grad="LinalgSlogdetBackward0")
+def slogdet(A: Array) -> Array:
+    """Sign (or phase) and logarithm of the absolute value of the determinant."""
+    matrices("linalg.slogdet", A)
+    sign, logabsdet = jnp.linalg.slogdet(A)
+    return sign, logabsdet
+
+
+@operator(grad="WhereBackward0")
+def logdet(input: Array) -> Array:
+    """The logarithm of the determinant; nan where that is negative, -inf where it is 0."""
+    matrices("logdet", input)
+    sign, logabsdet = jnp.linalg.slogdet(input)
+    if jnp.iscomplexobj(input):
+        return logabsdet + jnp.log(sign)
+    return jnp.where(sign == -1, jnp.full_like(logabsdet, jnp.nan), logabsdet)
+
+
+# --- inverses and solutions -------------------------------------------------------------------------------------------
+
+
+def _singular_at(a: jax.Array) -> jax.Array:
+    """The position, from 1, of the first zero on the diagonal of the LU factorization; 0 if there is none."""
+    return zero_pivot(jax.lax.linalg.lu(jax.lax.stop_gradient(a))[0])
+
+
+@operator(methods=False, public=(), grad="LinalgInvExBackward0")
+def _inv_ex(A: Array) -> Array:
+    matrices("linalg.inv", A)
+    return jnp.linalg.inv(A), _singular_at(A)
+
+
+_InvEx = return_type("linalg_inv_ex", ("inverse", "info"))
+
+
+@composite(methods=False, public=LINALG)
+def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
+    """The inverse, and 0 or the position of the zero pivot that makes the matrix singular.
+
+    With `check_errors`, raises `LinAlgError` for a singular matrix.
+    """
+    made = _InvEx(*_inv_ex(A))
+    if check_errors:
+        demand_regular(made.info, "linalg.inv_ex")
+    return made
+
+
+def _inverted(A: Tensor, name: str) -> Tensor:
+    inverse, info = _inv_ex(A)
+    demand_regular(info, name)
+    return inverse
+
+
+@composite(methods=False, public=LINALG)
+def inv(A: Tensor) -> Tensor:
+    """The inverse of the matrix or matrices. Raises `LinAlgError` for a singular one."""
+    return _inverted(A, "linalg.inv")
+
+
+_publish("inverse", inv, ("torch",))
+_attach(inv, ("inverse",))
+
+
+@operator(methods=False, public=(), grad="LinalgSolveExBackward0")
+def _solve_ex(A: Array, B: Array, *, left: bool) -> Array:
+    matrices("linalg.solve", A)
+    if A.dtype != B.dtype:
+        raise RuntimeError(f"linalg.solve: A is {type_name(A)} but B is {type_name(B)}; cast one to the other's dtype")
+    vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1])
+    sides = B[..., None] if vector else B
+    rows = sides.shape[-2] if left or vector else sides.shape[-1]
+    if rows != A.shape[-1]:
+        equation = "AX = B" if left else "XA = B"
+        raise RuntimeError(
+            f"linalg.solve: Incompatible shapes of A and B for the equation {equation} "
+            f"({A.shape[-2]}x{A.shape[-1]} and {sides.shape[-2]}x{sides.shape[-1]})"
+        )
+    if vector and not left:
+        raise RuntimeError("linalg.solve: with left=False, B cannot be a vector; make it a matrix of one row")
+    batch = jnp.broadcast_shapes(A.shape[:-2], sides.shape[:-2])
+    a = jnp.broadcast_to(A, batch + A.shape[-2:])
+    b = jnp.broadcast_to(sides, batch + sides.shape[-2:])
+    if not left:
+        a, b = jnp.swapaxes(a, -1, -2), jnp.swapaxes(b, -1, -2)
+    x = jnp.linalg.solve(a, b)
+    x = x if left else jnp.swapaxes(x, -1, -2)
+    return x[..., 0] if vector else x, _singular_at(A)
+
+
+_SolveEx = return_type("linalg_solve_ex", ("result", "info"))
+
+
+@composite(methods=False, public=LINALG)
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Any:
+    """The solution `X` of `A X = B` (`X A = B` if not `left`), and 0 or where `A` is singular.
+
+    With `check_errors`, raises `LinAlgError` if it is.
+    """
+    made = _SolveEx(*_solve_ex(A, B, left=left))
+    if check_errors:
+        demand_solvable(made.info, "solve_ex")
+    return made
+
+
+@composite(methods=False, public=LINALG)
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
+    """The solution `X` of `A X = B` (`X A = B` if not `left`). Raises `LinAlgError` if `A` is singular."""
+    result, info = _solve_ex(A, B, left=left)
+    demand_solvable(info, "solve")
+    return result
+
+
+@operator(methods=False, public=LINALG, grad="LinalgSolveTriangularBackward0")
+def solve_triangular(
+    A: Array,
+    B: Array,
+    *,
+    upper: bool,
+    left: bool = True,
+    unitriangular: bool = False,
+) -> Array:
+    """The solution `X` of `A X = B` (`X A = B` if not `left`) for a triangular `A`; its other triangle is not read."""
+    matrices("linalg.solve_triangular", A)
+    matrices("linalg.solve_triangular", B, square=False)
+    if B.shape[-2 if left else -1] != A.shape[-1]:
+        raise RuntimeError(
+            f"linalg.solve_triangular: {'AX = B' if left else 'XA = B'} has no sense "
+            f"for shapes {list(A.shape)} and {list(B.shape)}"
+        )
+    batch = jnp.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+    a, b = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (A, B))
+    a = jnp.triu(a) if upper else jnp.tril(a)
+    return jax.lax.linalg.triangular_solve(a, b, left_side=left, lower=not upper, unit_diagonal=unitriangular)
+
+
+def _relative_tolerance(a: jax.Array, s: jax.Array, atol: Any, rtol: Any, batch: bool = True) -> jax.Array:
+    """The size below which singular values `s` of `a` count as 0, one for each matrix."""
+    eps = float(jnp.finfo(s.dtype).eps)
+    atol = jnp.asarray(0.0 if atol is None else atol, s.dtype)
+    default = jnp.where(atol > 0, 0.0, max(a.shape[-2:]) * eps)
+    rtol = default if rtol is None else jnp.asarray(rtol, s.dtype)
+    return jnp.maximum(atol, rtol * jnp.max(s, -1, initial=0)).astype(s.dtype)
+
+
+@operator(methods=False, public=LINALG, grad="LinalgPinvBackward0")
+def pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, hermitian: bool = False) -> Array:
+    """The Moore-Penrose inverse; singular values up to `max(atol, rtol * the largest)` count as 0."""
+    matrices("linalg.pinv", A, square=hermitian)
+    if 0 in A.shape:
+        return jnp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)
+    A = _from_triangle(A) if hermitian else A
+    s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
+    largest = s[..., 0]
+    share = _relative_tolerance(A, s, atol, rtol) / jnp.where(largest == 0, 1, largest)
+    return jnp.linalg.pinv(A, rtol=share)
+
+
+@operator(methods=False, public=LINALG, returns=("solution", "residuals", "rank", "singular_values"))
+def lstsq(A: Array, B: Array, rcond: float | None = None, *, driver: str | None = None) -> Array:
+    """The `X` of least norm that minimises the norm of `A X - B`.
+
+    Also the squared norms of what is left (empty unless `A` has full rank and more rows than columns), the rank and,
+    with the drivers "gelsd" and "gelss", the singular values.
+    """
+    if A.ndim < 2:
+        raise RuntimeError("torch.linalg.lstsq: input must have at least 2 dimensions.")
+    matrices("torch.linalg.lstsq", A, square=False)
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")
+    vector = B.ndim == A.ndim - 1
+    sides = B[..., None] if vector else B
+    if sides.ndim < 2 or sides.shape[-2] != A.shape[-2]:
+        raise RuntimeError(
+            f"torch.linalg.lstsq: input.size(-2) should match other.size(-2), got {list(A.shape)} and {list(B.shape)}"
+        )
+    m, n = A.shape[-2:]
+    s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
+    share = float(jnp.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond
+    solution = times(jnp.linalg.pinv(A, rtol=share), sides)
+    rank = (
+        jnp.zeros((0,), np.int64)
+        if driver == "gels"
+        else jnp.sum(s > share * jnp.max(s, -1, keepdims=True, initial=0), -1)
+    )
+    residuals = jnp.zeros((0,), s.dtype)
+    if m > n and driver != "gelsy":
+        residuals = jnp.sum(jnp.abs(times(A, solution) - sides) ** 2, -2)
+    kept = s if driver in ("gelsd", "gelss") else jnp.zeros((0,), s.dtype)
+    return solution[..., 0] if vector else solution, residuals, rank, kept
+
+
+# --- factorizations ---------------------------------------------------------------------------------------------------
+
+
+@jax.custom_jvp
+def lower_cholesky(a: jax.Array) -> jax.Array:
+    """The lower triangular `L` with `L L^H = a`, from the lower triangle of `a`; nan where there is none."""
+    return jax.lax.linalg.cholesky(a, symmetrize_input=False)
+
+
+@lower_cholesky.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    (a,), (da,) = primals, tangents
+    factor = lower_cholesky(a)
+    # the gradient is that of a symmetric matrix: both triangles share it
+    da = (da + _adjoint(da)) / 2
+    solve = functools.partial(jax.lax.linalg.triangular_solve, factor, lower=True)
+    inner = solve(solve(da, left_side=True), left_side=False, transpose_a=True, conjugate_a=True)
+    half = jnp.tril(inner) * (1 - jnp.eye(a.shape[-1], dtype=a.dtype) / 2)
+    return factor, times(factor, half)
+
+
+def _bad_minors(a: jax.Array) -> jax.Array:
+    """The order of the first leading minor that is not positive, for Hermitian matrices of which the lower half is read.
+
+    Gaussian elimination without exchanges: the minors are positive as long as the pivots are.
+    """
+    n = a.shape[-1]
+    whole = jnp.tril(a) + _adjoint(jnp.tril(a, -1))
+
+    def eliminate(k: Any, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        rest, order = state
+        column = jax.lax.dynamic_index_in_dim(rest, k, -1, keepdims=False)
+        pivot = jax.lax.dynamic_index_in_dim(column, k, -1, keepdims=False).real
+        order = jnp.where((order == 0) & ~(pivot > 0), k + 1, order)
+        share = column / jnp.where(pivot > 0, pivot, 1)[..., None]
+        return rest - share[..., :, None] * jnp.conj(column)[..., None, :], order
+
+    order = jax.lax.fori_loop(0, n, eliminate, (whole, jnp.zeros(a.shape[:-2], np.int32)))[1]
+    return jnp.where(order == 0, n, order).astype(
+        np.int32
+    )  # the factorization failed, by a rounding error here or there
+
+
+@operator(methods=False, public=(), grad="LinalgCholeskyExBackward0")
+def _cholesky_ex(input: Array, upper: bool) -> Array:
+    matrices("linalg.cholesky", input)
+    lower = _adjoint(input) if upper else input
+    factor = lower_cholesky(lower)
+    failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2))
+    order = jax.lax.cond(
+        failed.any(), _bad_minors, lambda a: jnp.zeros(a.shape[:-2], np.int32), jax.lax.stop_gradient(lower)
+    )
+    return _adjoint(factor) if upper else factor, jnp.where(failed, order, 0).astype(np.int32)
+
+
+_CholeskyEx = return_type("linalg_cholesky_ex", ("L", "info"))
+
+
+@composite(methods=False, public=LINALG)
+def cholesky_ex(input: Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:
+    """The Cholesky factor, and 0, or the order of the first leading minor that is not positive definite.
+
+    With `check_errors`, raises `LinAlgError` if there is one.
+    """
+    made = _CholeskyEx(*_cholesky_ex(input, upper))
+    if check_errors:
+        demand_definite(made.info, "linalg.cholesky_ex")
+    return made
+
+
+def definite_factor(input: Tensor, upper: bool, name: str) -> Tensor:
+    """The Cholesky factor; `LinAlgError`, in the name of a function, if there is none."""
+    factor, info = _cholesky_ex(input, upper)
+    demand_definite(info, name)
+    return factor
+
+
+@composite(methods=False, public=LINALG)
+def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
+    """The lower triangular `L` with `L L^H = input` (`upper`: its adjoint). One triangle of the input is read.
+
+    Raises `LinAlgError` if the matrix is not positive definite.
+    """
+    return definite_factor(input, upper, "linalg.cholesky")
+
+
+@operator(methods=False, public=LINALG, returns=("Q", "R"), grad="LinalgQrBackward0")
+def qr(A: Array, mode: str = "reduced") -> Array:
+    """`A = Q R` with orthonormal columns in `Q` and an upper triangular `R`.
+
+    `mode` is "reduced", "complete" (a square `Q`) or "r" (`Q` is left empty).
+    """
+    matrices("linalg.qr", A, square=False)
+    if mode not in ("reduced", "complete", "r"):
+        raise RuntimeError(
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+        )
+    m, n = A.shape[-2:]
+    if m >= n:
+        q, r = jnp.linalg.qr(A, "complete" if mode == "complete" else "reduced")
+    else:
+        q, left = jnp.linalg.qr(A[..., :m], "reduced")
+        r = jnp.concatenate([left, times(_adjoint(q), A[..., m:])], -1)
+    return (jnp.zeros((0,), A.dtype), r) if mode == "r" else (q, r)
+
+
+def thin_svd(a: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`U`, `S` and `V^H` with as many singular vectors as singular values."""
+    return tuple(jnp.linalg.svd(a, full_matrices=False))  # type: ignore[return-value]
+
+
+@operator(methods=False, public=LINALG, returns=("U", "S", "Vh"), grad="LinalgSvdBackward0")
+def svd(A: Array, full_matrices: bool = True, *, driver: str | None = None) -> Array:
+    """`A = U diag(S) Vh`, singular values falling. `full_matrices` fills `U` and `Vh` up to square ones.
+
+    Gradients flow through those singular vectors that belong to a singular value.
+    """
+    matrices("linalg.svd", A, square=False)
+    u, s, vh = thin_svd(A)
+    m, n = A.shape[-2:]
+    if full_matrices and m != n:
+        left, _, right = jnp.linalg.svd(jax.lax.stop_gradient(A), full_matrices=True)
+        u = jnp.concatenate([u, left[..., min(m, n) :]], -1)
+        vh = jnp.concatenate([vh, right[..., min(m, n) :, :]], -2)
+    return u, s, vh
+
+
+@operator(methods=False, public=LINALG, grad="LinalgSvdBackward0")
+def svdvals(A: Array, *, driver: str | None = None) -> Array:
+    """The singular values, falling."""
+    matrices("linalg.svdvals", A, square=False)
+    return jnp.linalg.svd(A, compute_uv=False)
+
+
+@operator(methods=False, public=(), grad="LinalgLuBackward0")
+def _lu_factors(A: Array) -> Array:
+    matrices("linalg.lu", A, square=False)
+    both, _, rows = jax.lax.linalg.lu(A)
+    return rows, *triangles(both)
+
+
+@operator(methods=False, public=())
+def _row_exchanges(rows: Array, like: Array) -> Array:
+    return row_exchanges(rows, like.dtype)
+
+
+_LU = return_type("linalg_lu", ("P", "L", "U"))
+
+
+@composite(methods=False, public=LINALG)
+def lu(A: Tensor, *, pivot: bool = True) -> Any:
+    """`A = P L U`: a permutation, a lower triangular matrix with ones on its diagonal and an upper triangular one."""
+    if not pivot:
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
+    rows, low, up = _lu_factors(A)
+    return _LU(_row_exchanges(rows, A.detach()), low, up)
+
+
+def row_exchanges(rows: jax.Array, dtype: Any) -> jax.Array:
+    """The matrix `P` with `x = P x[rows]`."""
+    return (np.arange(rows.shape[-1])[:, None] == rows[..., None, :]).astype(dtype)
+
+
+def triangles(both: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The two factors that LU keeps in one matrix."""
+    m, n = both.shape[-2:]
+    k = min(m, n)
+    return jnp.tril(both[..., :, :k], -1) + jnp.eye(m, k, dtype=both.dtype), jnp.triu(both[..., :k, :])
+
+
+@operator(methods=False, public=(), grad="LinalgLuFactorExBackward0")
+def _lu_factor_ex(A: Array, pivot: bool) -> Array:
+    matrices("linalg.lu_factor", A, square=False)
+    if not pivot:
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
+    both, pivots, _ = jax.lax.linalg.lu(A)
+    return both, pivots.astype(np.int32) + 1, zero_pivot(both)
+
+
+_LuFactorEx = return_type("linalg_lu_factor_ex", ("LU", "pivots", "info"))
+_LuFactor = return_type("linalg_lu_factor", ("LU", "pivots"))
+
+
+@composite(methods=False, public=LINALG)
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Any:
+    """`lu_factor`, and 0 or the position of the first zero on the diagonal of `U`; it raises only with `check_errors`."""
+    made = _LuFactorEx(*_lu_factor_ex(A, pivot))
+    if check_errors:
+        demand_factors(made.info, "lu_factor_ex")
+    return made
+
+
+@composite(methods=False, public=LINALG)
+def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
+    """Both factors in one matrix, and the row exchanges, counted from 1. RuntimeError if `U` has a zero on its diagonal."""
+    *made, info = _lu_factor_ex(A, pivot)
+    demand_factors(info, "lu_factor")
+    return _LuFactor(*made)
+
+
+@operator(methods=False, public=LINALG, grad="LinalgLuSolveBackward0")
+def lu_solve(
+    LU: Array,
+    pivots: Array,
+    B: Array,
+    *,
+    left: bool = True,
+    adjoint: bool = False,
+) -> Array:
+    """The solution `X` of `A X = B` (`X A = B` if not `left`; `adjoint`: with `A`'s adjoint) from `lu_factor(A)`."""
+    matrices("linalg.lu_solve", LU)
+    n = LU.shape[-1]
+    order = jax.lax.linalg.lu_pivots_to_permutation(pivots.astype(np.int32) - 1, n)
+    batch = jnp.broadcast_shapes(LU.shape[:-2], B.shape[:-2])
+    both = jnp.broadcast_to(LU, batch + LU.shape[-2:])
+    rows = jnp.broadcast_to(order, (*batch, n))
+    # A = P L U with (P x)[rows] = x; what is asked for is one of A, A^T, A^H or conj(A) from the left
+    b = jnp.broadcast_to(B, batch + B.shape[-2:])
+    b = b if left else jnp.swapaxes(b, -1, -2)
+    kind = (1 if not left else 0) if not adjoint else (2 if left else 3)
+    conjugate = kind in (2, 3)
+    both = jnp.conj(both) if conjugate else both
+    solve = functools.partial(jax.lax.linalg.triangular_solve, both, left_side=True)
+    if kind in (0, 3):
+        b = jnp.take_along_axis(b, rows[..., None], -2)
+        x = solve(solve(b, lower=True, unit_diagonal=True), lower=False)
+    else:
+        x = solve(solve(b, lower=False, transpose_a=True), lower=True, unit_diagonal=True, transpose_a=True)
+        x = jnp.take_along_axis(x, jnp.argsort(rows, -1)[..., None], -2)
+    return x if left else jnp.swapaxes(x, -1, -2)
+
+
+# --- eigenvalues ------------------------------------------------------------------------------------------------------
+
+
+def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
+    matrices(name, a)
+    if uplo.upper() not in ("L", "U"):
+        raise RuntimeError(f"UPLO must be 'L' or 'U', got {uplo}")
+    whole = _from_triangle(a, uplo.upper() == "L")
+    # both triangles share the gradient
+    shared = (whole + _adjoint(whole)) / 2
+    vectors, values = jax.lax.linalg.eigh(shared, symmetrize_input=False)
+    return values, vectors
+
+
+@operator(methods=False, public=LINALG, returns=("eigenvalues", "eigenvectors"), grad="LinalgEighBackward0")
+def eigh(A: Array, UPLO: str = "L") -> Array:
+    """Rising eigenvalues and orthonormal eigenvectors (columns) of a Hermitian matrix; one triangle of it is read."""
+    return _hermitian("linalg.eigh", A, UPLO)
+
+
+@operator(methods=False, public=LINALG, grad="LinalgEighBackward0")
+def eigvalsh(A: Array, UPLO: str = "L") -> Array:
+    """Eigenvalues, rising, of a Hermitian matrix, of which one triangle is read."""
+    return _hermitian("linalg.eigvalsh", A, UPLO)[0]
+
+
+@jax.custom_jvp
+def _eigen(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    values, vectors = jnp.linalg.eig(a)
+    return values, vectors
+
+
+@_eigen.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    (a,), (da,) = primals, tangents
+    values, vectors = _eigen(a)
+    # Magnus, "On differentiating eigenvalues and eigenvectors" (1985), with eigenvectors of norm 1
+    turned = jnp.linalg.solve(vectors, times(da.astype(vectors.dtype), vectors))
+    gaps = values[..., None, :] - values[..., :, None]
+    same = jnp.eye(a.shape[-1], dtype=np.bool_)
+    mixed = jnp.where(same, 0, turned / jnp.where(same, 1, gaps))
+    moved = times(vectors, mixed)
+    along = jnp.sum(jnp.conj(vectors) * moved, -2, keepdims=True).real.astype(vectors.dtype)
+    return (values, vectors), (jnp.diagonal(turned, axis1=-2, axis2=-1), moved - vectors * along)
+
+
+@operator(methods=False, public=LINALG, returns=("eigenvalues", "eigenvectors"), grad="LinalgEigBackward0")
+def eig(A: Array) -> Array:
+    """Complex eigenvalues and eigenvectors (columns of norm 1) of a square matrix."""
+    matrices("linalg.eig", A)
+    return _eigen(A)
+
+
+@operator(methods=False, public=LINALG, grad="LinalgEigBackward0")
+def eigvals(A: Array) -> Array:
+    """Complex eigenvalues of a square matrix."""
+    matrices("linalg.eigvals", A)
+    return _eigen(A)[0]
+
+
+# --- functions of matrices --------------------------------------------------------------------------------------------
+
+
+@operator(methods=False, public=(), grad="MmBackward0")
+def _power(input: Array, n: int) -> Array:
+    return jnp.linalg.matrix_power(input, n)
+
+
+@composite(public=("torch", "linalg"))
+def matrix_power(A: Tensor, n: int) -> Tensor:
+    """The matrix times itself `n` times; the inverse's power if `n` is negative."""
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        raise RuntimeError(f"linalg.matrix_power: A must be batches of square matrices, but they are {list(A.shape)}")
+    return _power(A, n) if n >= 0 else inv(A) if n == -1 else _power(inv(A), -n)
+
+
+@operator(public=("torch", "linalg"), grad="LinalgMatrixExpBackward0")
+def matrix_exp(A: Array) -> Array:
+    """The exponential of the matrix or matrices."""
+    matrices("linalg.matrix_exp", A)
+    if A.size == 0:
+        return A
+    return jsl.expm(A)
+
+
+@composite(methods=False, public=LINALG)
+def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
+    """The inverse for `tensordot` over the first `ind` dimensions, whose product must be that of the others."""
+    if ind <= 0:
+        raise RuntimeError("Expected a strictly positive integer for 'ind'")
+    head, tail = A.shape[:ind], A.shape[ind:]
+    n = int(np.prod(head))
+    if n != int(np.prod(tail)):
+        raise RuntimeError(
+            "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
+            f"but got {int(np.prod(tail))} != {n}"
+        )
+    return _inverted(A.reshape(n, n), "inv").reshape(tail + head)
+
+
+@composite(methods=False, public=LINALG)
+def tensorsolve(A: Tensor, B: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
+    """The `X` with `tensordot(A, X, X.ndim) == B`; the dimensions `dims` of `A` are moved to its end first."""
+    if dims:
+        A = A.movedim(tuple(dims), tuple(range(A.ndim - len(dims), A.ndim)))
+    shape = A.shape[B.ndim :]
+    n = int(np.prod(shape))
+    if n != B.numel() or A.numel() != n * n:
+        raise RuntimeError(
+            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), "
+            f"but got {n} != {B.numel()}"
+        )
+    return solve(A.reshape(n, n), B.reshape(n)).reshape(shape)

@@ -1,0 +1,163 @@
+"""The older names of linear algebra: functions of the top namespace and methods that differ from `linalg`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.array.return_types import return_type
+from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
+from ...core.tensor.tensor import Tensor
+from . import matrices as linalg
+from .checks import demand_regular, matrices, zero_pivot
+from .products import times
+
+
+def _old(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Publish under its name, less the underscore, at the top and as a method."""
+    name = function.__name__ = function.__name__.lstrip("_")
+    _publish(name, function, ("torch",))
+    _attach(function, (name,))
+    return function
+
+
+@_old
+def _cholesky(input: Tensor, upper: bool = False) -> Tensor:
+    """`linalg.cholesky`."""
+    return linalg.definite_factor(input, upper, "cholesky")
+
+
+@operator()
+def cholesky_solve(input: Array, input2: Array, upper: bool = False) -> Array:
+    """The solution of `A X = input`, given the Cholesky factor `input2` of `A`."""
+    matrices("cholesky_solve", input2)
+    matrices("cholesky_solve", input, square=False)
+    if input.shape[-2] != input2.shape[-1]:
+        raise RuntimeError(
+            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {input2.shape[-1]} by {input2.shape[-1]} "
+            f"but each b matrix is {input.shape[-2]} by {input.shape[-1]}"
+        )
+    batch = jnp.broadcast_shapes(input.shape[:-2], input2.shape[:-2])
+    b = jnp.broadcast_to(input, batch + input.shape[-2:])
+    factor = jnp.broadcast_to(input2, batch + input2.shape[-2:])
+    return _from_factor(factor, b, upper)
+
+
+def _from_factor(factor: jax.Array, b: jax.Array, upper: bool) -> jax.Array:
+    # only a triangle is read, yet the gradient goes to the whole factor, as PyTorch has it
+    factor = factor + jax.lax.stop_gradient((jnp.triu(factor) if upper else jnp.tril(factor)) - factor)
+    low = jnp.conj(jnp.swapaxes(factor, -1, -2)) if upper else factor
+
+    def product(x: jax.Array) -> jax.Array:
+        return times(low, times(jnp.conj(jnp.swapaxes(low, -1, -2)), x))
+
+    def solve(_: Any, b: jax.Array) -> jax.Array:
+        halfway = jax.lax.linalg.triangular_solve(low, b, left_side=True, lower=True)
+        return jax.lax.linalg.triangular_solve(
+            low, halfway, left_side=True, lower=True, transpose_a=True, conjugate_a=True
+        )
+
+    return jax.lax.custom_linear_solve(product, b, solve, lambda _, b: jnp.conj(solve(_, jnp.conj(b))))
+
+
+@operator(methods=False, public=(), grad="CholeskyInverseBackward0")
+def _cholesky_inverse(L: Array, upper: bool) -> Array:
+    matrices("cholesky_inverse", L)
+    eye = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return _from_factor(L, eye, upper), zero_pivot(L)
+
+
+@composite()
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+    """The inverse of the matrix of which `L` is the Cholesky factor. `LinAlgError` if there is none."""
+    inverse, info = _cholesky_inverse(L, upper)
+    demand_regular(info, "cholesky_inverse")
+    return inverse
+
+
+@_old
+def _qr(input: Tensor, some: bool = True) -> Any:
+    """`linalg.qr`, complete if not `some`."""
+    return linalg.qr(input, "reduced" if some else "complete")
+
+
+_Svd = return_type("svd", ("U", "S", "V"))
+
+
+@_old
+def _svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+    """`linalg.svd`, thin if `some`, with `V` in place of `Vh`; zeros for `U` and `V` if not `compute_uv`."""
+    if not compute_uv:
+        s = linalg.svdvals(input)
+        m, n = input.shape[-2:]
+        batch = tuple(input.shape[:-2])
+        return _Svd(input.new_zeros((*batch, m, m)), s, input.new_zeros((*batch, n, n)))
+    u, s, vh = linalg.svd(input, full_matrices=not some)
+    return _Svd(u, s, vh.mH)
+
+
+@_old
+def _pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
+    """`linalg.pinv` with `rtol=rcond`."""
+    return linalg.pinv(input, rcond)
+
+
+@operator(returns=("solution", "cloned_coefficient"))
+def triangular_solve(
+    b: Array, A: Array, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> Array:
+    """The solution of `A X = b` (`transpose`: with `A` transposed) for a triangular `A`; and `A` again."""
+    matrices("triangular_solve", A)
+    matrices("triangular_solve", b, square=False)
+    batch = jnp.broadcast_shapes(A.shape[:-2], b.shape[:-2])
+    full, sides = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (A, b))
+    triangle = jnp.triu(full) if upper else jnp.tril(full)
+    solution = jax.lax.linalg.triangular_solve(
+        triangle, sides, left_side=True, lower=not upper, transpose_a=transpose, unit_diagonal=unitriangular
+    )
+    return solution, full
+
+
+_LU = return_type("lu", ("LU", "pivots", "infos"))
+
+
+@_old
+def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
+    """`linalg.lu_factor`; with `get_infos` also zeros, or the positions of zero pivots."""
+    both, pivots, info = linalg.lu_factor_ex(A, pivot=pivot)
+    return _LU(both, pivots, info) if get_infos else (both, pivots)
+
+
+@_old
+def _lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+    """`linalg.lu_solve` with the factors last."""
+    return linalg.lu_solve(LU_data, LU_pivots, b)
+
+
+@operator(methods=False, public=(), grad="LuUnpackBackward0")
+def _unpacked(LU_data: Array) -> Array:
+    return linalg.triangles(LU_data)
+
+
+@operator(methods=False, public=())
+def _exchanges(LU_data: Array, LU_pivots: Array) -> Array:
+    rows = jax.lax.linalg.lu_pivots_to_permutation(LU_pivots.astype(np.int32) - 1, LU_data.shape[-2])
+    return linalg.row_exchanges(rows, LU_data.dtype)
+
+
+_Unpacked = return_type("lu_unpack", ("P", "L", "U"))
+
+
+@composite(methods=False)
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+    """The permutation and both triangular factors from `linalg.lu_factor`'s results; empty what is not asked for."""
+    p = low = up = LU_data.new_zeros((0,))
+    if unpack_data:
+        low, up = _unpacked(LU_data)
+    if unpack_pivots:
+        p = _exchanges(LU_data.detach(), LU_pivots)
+    return _Unpacked(p, low, up)

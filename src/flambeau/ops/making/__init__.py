@@ -1,0 +1,1 @@
+"""Tensors from sizes, numbers, lists, other libraries' arrays; and back."""

@@ -1,0 +1,371 @@
+"""Tensors of given sizes: constants, their `_like` and `new_` forms, and what all creation shares.
+
+Values are made with NumPy on the host and then put on their device: making a tensor compiles nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.array import dtypes
+from ...core.array.dtypes import as_dtype, get_default_dtype
+from ...core.array.geometry import contiguous_strides
+from ...core.array.size import dimension, is_open
+from ...core.dispatch.operator import _attach, composite, store
+from ...core.tensor.tensor import Tensor, from_host, from_storage
+
+# --- helpers that all creation shares --------------------------------------------------------------------------------
+
+
+def place(
+    values: np.ndarray, device: Any = None, requires_grad: bool = False, order: tuple[int, ...] | None = None
+) -> Tensor:
+    """A tensor of NumPy values that nobody else holds: JAX may keep the very buffer.
+
+    `order` names the dimensions from the one with the largest stride to the one with the smallest; `values` are then
+    given with their dimensions in that order.
+    """
+    made = from_host(values, device)
+    if order is not None:
+        shape, strides = [0] * len(order), [0] * len(order)
+        for dim, n, step in zip(order, values.shape, contiguous_strides(values.shape), strict=True):
+            shape[dim], strides[dim] = n, step
+        made = from_storage(made._storage, tuple(shape), tuple(strides))
+    return made.requires_grad_() if requires_grad else made
+
+
+def size_of(name: str, dims: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """The shape meant by `f(2, 3)`, `f((2, 3))` or `f(size=(2, 3))`. Raises TypeError or RuntimeError if it is none."""
+    if size is None:
+        if not dims:
+            raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+        size = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    elif dims:
+        raise TypeError(f"{name}() got the size twice: {dims} and size={size}")
+    if not isinstance(size, (tuple, list)):
+        size = (size,)
+    made = []
+    for position, n in enumerate(size):
+        try:
+            if isinstance(n, bool):
+                raise TypeError
+            made.append(dimension(n))
+        except TypeError:
+            raise TypeError(
+                f"{name}(): argument 'size' must be tuple of ints, but found element of type {type(n).__name__} "
+                f"at pos {position}"
+            ) from None
+    if any(n < 0 for n in made):
+        bad = next(n for n in made if n < 0)
+        raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {made}")
+    return tuple(made)
+
+
+def deliver(
+    fill: Callable[[np.dtype], np.ndarray],
+    default: dtypes.dtype | None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    out: Tensor | None = None,
+    order: tuple[int, ...] | None = None,
+) -> Tensor:
+    """What all factories end with: choose the dtype, have the values made, put them where they belong."""
+    target = as_dtype(dtype)
+    if out is None:
+        target = target or default or get_default_dtype()
+        return place(fill(target.numpy), device, requires_grad, order)
+    if target not in (None, out.dtype):
+        raise RuntimeError(f"dtype {target} does not match dtype of out parameter ({out.dtype})")
+    store(out, place(fill(out.dtype.numpy), out.device))
+    return out.requires_grad_() if requires_grad else out
+
+
+def filled(shape: tuple[int, ...], value: Any) -> Callable[[np.dtype], np.ndarray]:
+    """A maker of arrays that hold one value, once: the memory is taken when they go to a device."""
+
+    def fill(dtype: np.dtype) -> np.ndarray:
+        broadcast = jnp.broadcast_to if is_open(shape) else np.broadcast_to
+        return broadcast(fitting_number(value, dtype) if value else np.zeros((), dtype), shape)  # type: ignore
+
+    return fill
+
+
+def memory_order(input: Tensor, memory_format: Any = None) -> tuple[int, ...] | None:
+    """The dimensions by falling stride, if a tensor made in `input`'s likeness keeps them; None for row-major."""
+    asked = getattr(memory_format, "order", None)
+    if asked is not None:
+        return tuple(asked)
+    if memory_format is not None and "preserve" not in str(memory_format):
+        return None
+    if input._view is None or input._view.contiguous:
+        return None
+    shape, strides = input._view.shape, input._view.strides
+    if any(step == 0 and n > 1 for n, step in zip(shape, strides, strict=True)):
+        return None
+    return tuple(sorted(range(len(shape)), key=lambda d: (-strides[d], -shape[d])))
+
+
+def like(
+    input: Tensor,
+    fill: Callable[[tuple[int, ...]], Callable[[np.dtype], np.ndarray]],
+    dtype: Any,
+    device: Any,
+    requires_grad: bool,
+    memory_format: Any = None,
+) -> Tensor:
+    """A tensor with `input`'s shape and, unless told otherwise, its dtype, device and order in memory."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    order = memory_order(input, memory_format)
+    shape = tuple(input.shape) if order is None else tuple(input.shape[d] for d in order)
+    return deliver(fill(shape), input.dtype, dtype, device_like(input, device), requires_grad, order=order)
+
+
+def device_like(input: Tensor, device: Any) -> Any:
+    return input.device if device is None else device
+
+
+def number_of(name: str, argument: str, value: Any) -> Any:
+    """The Python number that an argument gives. Raises TypeError if it is none."""
+    if isinstance(value, Tensor) and value.ndim == 0:
+        return value._array.item()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (bool, int, float, complex)):
+        return value
+    raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
+
+
+def number_dtype(value: Any) -> dtypes.dtype:
+    """The dtype that a Python number becomes."""
+    if isinstance(value, bool):
+        return dtypes.bool
+    if isinstance(value, int):
+        return dtypes.int64
+    return get_default_dtype() if isinstance(value, float) else dtypes.default_complex()
+
+
+def cast_number(value: Any, dtype: np.dtype) -> Any:
+    """A Python number as an element. Raises RuntimeError if the element type cannot hold it."""
+    if dtype.kind == "b":
+        return np.bool_(value)
+    refusal = overflow(value, dtype)
+    if isinstance(value, complex) and dtype.kind != "c":
+        if value.imag:
+            raise refusal
+        value = value.real
+    if dtype.kind in "iu":
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise refusal
+            value = int(value)
+        limits = np.iinfo(dtype)
+        lowest = -limits.max if dtype.kind == "u" else limits.min  # negative numbers wrap into unsigned types
+        if not lowest <= value <= limits.max:
+            raise refusal
+        return dtype.type(value % (limits.max + 1) if dtype.kind == "u" else value)
+    with np.errstate(over="ignore"):
+        return dtype.type(value)
+
+
+def fitting_number(value: Any, dtype: np.dtype) -> Any:
+    """The same, refusing also finite numbers that would become infinite."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise OverflowError("int too big to convert")
+    made = cast_number(value, dtype)
+    if dtype.kind in "fV" and math.isinf(made) and math.isfinite(value):
+        raise overflow(value, dtype)
+    return made
+
+
+_IN_C = {
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+    "int32": "int",
+    **{
+        f"{sign}int{bits}": f"{sign}int{bits}_t"
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+        if (sign, bits) != ("", 32)
+    },
+}
+
+
+def overflow(value: Any, dtype: np.dtype) -> RuntimeError:
+    """The error for a number that a dtype has no room for; PyTorch names the dtype as C++ does."""
+    name = dtypes.from_numpy(dtype).name
+    return RuntimeError(f"value cannot be converted to type {_IN_C.get(name, name)} without overflow: {value}")
+
+
+# --- constant values -------------------------------------------------------------------------------------------------
+
+
+def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
+    """The factory of a constant, its `_like` form and its `new_` method."""
+
+    def make(
+        *dims: Any,
+        size: Any = None,
+        out: Tensor | None = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+    ) -> Tensor:
+        shape = size_of(name, dims, size)
+        order = getattr(memory_format, "order", None)
+        laid = shape if order is None else tuple(shape[d] for d in order)
+        return deliver(filled(laid, value), None, dtype, device, requires_grad, out, order)
+
+    def make_like(
+        input: Tensor,
+        *,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        pin_memory: bool = False,
+    ) -> Tensor:
+        return like(input, lambda shape: filled(shape, value), dtype, device, requires_grad, memory_format)
+
+    def make_new(
+        self: Tensor,
+        *dims: Any,
+        size: Any = None,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        layout: Any = None,
+        pin_memory: bool = False,
+    ) -> Tensor:
+        shape = size_of("new_" + name, dims, size)
+        return deliver(filled(shape, value), self.dtype, dtype, device_like(self, device), requires_grad)
+
+    for function, called, text in (
+        (make, name, f"A tensor {doc}, of the given shape."),
+        (make_like, name + "_like", f"A tensor {doc}, with `input`'s shape, dtype, device and order in memory."),
+        (make_new, "new_" + name, f"A tensor {doc}, with this one's dtype and device."),
+    ):
+        function.__name__ = function.__qualname__ = called
+        function.__doc__ = text
+    _attach(make_new, (make_new.__name__,))
+    return composite(methods=False)(make), composite(methods=False)(make_like), make_new
+
+
+zeros, zeros_like, new_zeros = _constant("zeros", 0, "of zeros")
+ones, ones_like, new_ones = _constant("ones", 1, "of ones")
+empty, empty_like, new_empty = _constant("empty", 0, "whose values do not matter (here zeros)")
+
+
+@composite(methods=False)
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor of one value; the dtype is the one that the value has as a Python number."""
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    value = number_of("full", "fill_value", fill_value)
+    found = fill_value.dtype if isinstance(fill_value, Tensor) else number_dtype(value)
+    return deliver(filled(size_of("full", (size,)), value), found, dtype, device, requires_grad, out)
+
+
+@composite(methods=False)
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor of one value, with `input`'s shape, dtype, device and order in memory."""
+    value = number_of("full_like", "fill_value", fill_value)
+    return like(input, lambda shape: filled(shape, value), dtype, device, requires_grad, memory_format)
+
+
+@composite(methods=True, public=())
+def new_full(
+    self: Tensor,
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor of one value, with this one's dtype and device."""
+    value = number_of("new_full", "fill_value", fill_value)
+    fill = filled(size_of("new_full", (size,)), value)
+    return deliver(fill, self.dtype, dtype, device_like(self, device), requires_grad)
+
+
+@composite(methods=False)
+def scalar_tensor(
+    s: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A 0-dim tensor; in the default dtype unless told otherwise."""
+    if isinstance(s, Tensor) and s.ndim:
+        raise TypeError("scalar_tensor(): argument 's' (position 1) must be Number, not Tensor")
+    return deliver(filled((), number_of("scalar_tensor", "s", s)), None, dtype, device, requires_grad)
+
+
+@composite(methods=False)
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor with the given shape and strides (in elements), whose values do not matter (here zeros)."""
+    shape, strides = size_of("empty_strided", (size,)), tuple(int(s) for s in stride)
+    if len(shape) != len(strides):
+        raise RuntimeError(
+            f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(strides)})"
+        )
+    if any(s < 0 for s in strides):
+        raise RuntimeError(f"strides must not be negative, got sizes={list(shape)} and strides={list(strides)}")
+    extent = 0 if 0 in shape else sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
+    made = from_storage(deliver(filled((extent,), 0), None, dtype, device)._storage, shape, strides)
+    return made.requires_grad_() if requires_grad else made
+
+
+@composite(methods=True, public=())
+def new_empty_strided(self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """`torch.empty_strided` with this tensor's dtype and device."""
+    return empty_strided(size, stride, dtype=dtype or self.dtype, device=device_like(self, device))

@@ -1,0 +1,572 @@
+"""Tensors out of and into other things: Python numbers and lists, NumPy, DLPack, other dtypes and devices, text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...core.array import devices, dtypes, geometry
+from ...core.array.dtypes import dtype
+from ...core.array.formats import strided
+from ...core.array.printing import format_tensor
+from ...core.autograd.engine import _identity
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.overrides import is_plain
+from ...core.context.tracing import Untraceable
+from ...core.dispatch.operator import Array, composite, convert, namespaces, operator
+from ...core.tape.nodes import ViewNode
+from ...core.tensor import copying, memory
+from ...core.tensor.tensor import Tensor, from_storage, normalize_dim, wrap
+
+
+def _method(function: Any) -> Any:
+    setattr(Tensor, function.__name__, function)
+    return function
+
+
+def _host(self: Tensor) -> np.ndarray:
+    """The values as a read-only NumPy array, without a copy where the values are on the CPU."""
+    return np.asarray(_concrete(self._array))
+
+
+def _concrete(array: Any) -> Any:
+    transform = grad_state.transforms
+    return transform.concrete(array) if transform else array
+
+
+@_method
+def item(self: Tensor) -> Any:
+    """The one element as a Python number. Raises RuntimeError if there are more, or none."""
+    array = _concrete(self._array)
+    if array.size != 1:
+        raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
+    return array.item()
+
+
+@_method
+def tolist(self: Tensor) -> Any:
+    """The elements as nested lists of Python numbers; a number for a 0-dim tensor."""
+    return _host(self).tolist()
+
+
+@_method
+def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
+    """A NumPy array that shares this tensor's memory: a write to either is seen by the other.
+
+    Raises RuntimeError for a tensor that requires grad, TypeError for one on another device or of a dtype that NumPy
+    lacks; `force=True` detaches, moves and copies as needed.
+    """
+    if grad_state.grad and self.requires_grad:
+        if not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self.detach().numpy(force=True)
+    if self.dtype is dtypes.bfloat16:
+        raise TypeError("Got unsupported ScalarType BFloat16")
+    if self.device.type != "cpu":
+        if not force:
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            )
+        return np.array(self._array)
+    storage = self._storage
+    owner = storage.host if storage.volatile else storage.share_with()
+    return owner if self._view is None else storage.view(self._view)  # type: ignore[attr-defined]
+
+
+@_method
+def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    if self.requires_grad:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    array = _host(self) if self.dtype is not dtypes.bfloat16 else _host(self).astype(np.float32)
+    return np.array(array, dtype) if copy is not False else array
+
+
+@_method
+def __array_wrap__(self: Tensor, array: np.ndarray, *context: Any) -> Tensor:
+    """The result of a NumPy function of this tensor, which is to be a tensor too."""
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    return namespaces["torch"]["from_numpy"](np.asarray(array))
+
+
+@_method
+def __dlpack__(self: Tensor, **options: Any) -> Any:
+    return self._array.__dlpack__(**{k: v for k, v in options.items() if v is not None and k != "dl_device"})
+
+
+@_method
+def __dlpack_device__(self: Tensor) -> Any:
+    return self._array.__dlpack_device__()
+
+
+class _OnHost:
+    """A bare capsule, taken to be in the host's memory, as an object that speaks DLPack."""
+
+    def __init__(self, capsule: Any):
+        self.capsule = capsule
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
+@composite(methods=False)
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A tensor with the values of anything that speaks DLPack (a copy: flambeau's values are immutable)."""
+    if not hasattr(ext_tensor, "__dlpack__"):
+        ext_tensor = _OnHost(ext_tensor)
+    return wrap(jax.numpy.array(jax.dlpack.from_dlpack(ext_tensor), copy=True))
+
+
+# --- as Python numbers -----------------------------------------------------------------------------------------------
+
+
+def _boolean(self: Tensor) -> bool:
+    array = self._array
+    if array.size != 1:
+        if array.size == 0:
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+    return bool(array)
+
+
+def _index(self: Tensor) -> int:
+    array = self._array
+    if array.size != 1 or array.dtype.kind not in "iub":
+        raise TypeError("only integer tensors of a single element can be converted to an index")
+    return int(array.item())
+
+
+Tensor.__bool__ = _boolean  # type: ignore[attr-defined]
+
+
+def _converter(kind: Any) -> Any:
+    def convert(self: Tensor) -> Any:
+        if self.shape.numel() != 1:
+            raise ValueError(
+                f"only one element tensors can be converted to Python scalars, not {self.shape.numel()} elements"
+            )
+        return kind(self.item())
+
+    return convert
+
+
+Tensor.__int__ = _converter(int)  # type: ignore[attr-defined]
+Tensor.__float__ = _converter(float)  # type: ignore[attr-defined]
+Tensor.__complex__ = _converter(complex)  # type: ignore[attr-defined]
+Tensor.__index__ = _index  # type: ignore[attr-defined]
+
+
+def _length(self: Tensor) -> int:
+    if self.ndim == 0:
+        raise TypeError("len() of a 0-d tensor")
+    return self.shape[0]
+
+
+def _iterate(self: Tensor) -> Any:
+    if self.dim() == 0:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(self.unbind(0))
+
+
+def _contains(self: Tensor, element: Any) -> bool:
+    if isinstance(element, (Tensor, int, float, complex)):
+        return bool((self == element).any())
+    raise RuntimeError(f"`in` asks a Tensor for a Tensor or a number, not for a {element.__class__.__name__}")
+
+
+Tensor.__len__ = _length  # type: ignore[attr-defined]
+Tensor.__iter__ = _iterate  # type: ignore[attr-defined]
+Tensor.__contains__ = _contains  # type: ignore[attr-defined]
+Tensor.__reversed__ = lambda self: self.flip(0) if self.ndim else self  # type: ignore[attr-defined]
+
+
+# --- other dtypes and devices ----------------------------------------------------------------------------------------
+
+
+@operator(methods=False, public=(), grad="ToCopyBackward0")
+def _cast(input: Array, target: Any) -> Array:
+    if input.dtype.kind in "fV" and target.kind in "iu":
+        return _float_to_int(input, target)
+    return convert(input, target)
+
+
+def _float_to_int(x: jax.Array, target: np.dtype) -> jax.Array:
+    # narrow integers wrap around as a C cast through int64 does, where XLA would saturate
+    wide = x.astype(np.int64)
+    return wide.astype(target)
+
+
+def cast(self: Tensor, target: dtype, copy: bool = False) -> Tensor:
+    """The tensor in another dtype; itself if it has it already and no copy is asked for."""
+    if self.dtype is target:
+        return _identity(self) if copy else self
+    return _cast(self, target.numpy)
+
+
+def move(self: Tensor, where: devices.device) -> Tensor:
+    """The tensor on another device, under autograd."""
+    made = wrap(jax.device_put(self._array, devices.to_jax(where)))
+    edge = self._tape_edge()
+    if edge is not None:
+        from ...core.context.grad_mode import is_grad_enabled
+
+        if is_grad_enabled():
+            made._edge = (_MoveNode("ToCopyBackward0", edge, tuple(self.shape), self.device), 0)
+    return made
+
+
+class _MoveNode(ViewNode):
+    """A move between devices; the gradient moves back."""
+
+    __slots__ = ()
+
+    def backward(self, cotangents: list[Any]) -> Any:
+        return (jax.device_put(cotangents[0], devices.to_jax(self.g)),)
+
+    def backward_taped(self, cotangents: list[Any]) -> Any:
+        array, edge = cotangents[0]
+        back = wrap(array)
+        back._edge = edge
+        moved = move(back, self.g)  # type: ignore[arg-type]
+        return [(moved._array, moved._tape_edge())]
+
+
+@_method
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """To a dtype, a device, both, or those of another tensor; itself if nothing changes and `copy` is not set."""
+    where, target, copy = parse_to(*args, **kwargs)
+    made = self
+    if where is not None and where.type == "cuda" and where.index is None:
+        where = devices.device("cuda", 0)
+    if where is not None and where != self.device:
+        made = move(made, where)
+    if target is not None and target is not self.dtype:
+        return cast(made, target)
+    return _identity(made) if copy and made is self else made
+
+
+def parse_to(*args: Any, **kwargs: Any) -> tuple[devices.device | None, dtype | None, bool]:
+    """The device, dtype and copy flag of a call of `to`. Raises TypeError for anything else."""
+    where, target = kwargs.pop("device", None), kwargs.pop("dtype", None)
+    copy = kwargs.pop("copy", False)
+    kwargs.pop("non_blocking", None)
+    kwargs.pop("memory_format", None)
+    other = kwargs.pop("other", None)
+    rest = list(args)
+    if rest:
+        first = rest.pop(0)
+        if isinstance(first, Tensor):
+            other = first
+        elif isinstance(first, dtype):
+            target = first
+        elif first is not None:
+            where = first
+            if rest and (rest[0] is None or isinstance(rest[0], dtype)):
+                target = rest.pop(0)
+        elif rest and (rest[0] is None or isinstance(rest[0], dtype)):
+            target = rest.pop(0)
+        rest and rest.pop(0)  # non_blocking
+        copy = rest.pop(0) if rest else copy
+    if kwargs or rest or (target is not None and not isinstance(target, dtype)):
+        raise TypeError(f"to() received an invalid combination of arguments: {args} {kwargs}")
+    if other is not None:
+        return other.device, other.dtype, copy
+    return (None if where is None else devices.device(where)), target, copy
+
+
+@_method
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """On the CPU; itself if it is there."""
+    return self.to(devices.CPU)
+
+
+@_method
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """On a GPU. Raises AssertionError if JAX has none."""
+    return self.to(devices.device("cuda", 0) if device is None else devices.device(device))
+
+
+def _to_dtype(name: str, target: dtype) -> None:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        return cast(self, target)
+
+    method.__name__ = name
+    method.__doc__ = f"This tensor as {target}."
+    setattr(Tensor, name, method)
+
+
+for _name, _target in {
+    **dtypes.ALIASES,
+    "bool": dtypes.bool,
+    "byte": dtypes.uint8,
+    "char": dtypes.int8,
+    "bfloat16": dtypes.bfloat16,
+}.items():
+    _to_dtype(_name, _target)
+
+
+@_method
+def type(self: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
+    """The name of the tensor type (`'torch.FloatTensor'`), or the tensor in another dtype or tensor type."""
+    if dtype is None:
+        module = "torch." if self.device.type == "cpu" else f"torch.{self.device.type}."
+        return f"{module}{self.dtype.abbr}Tensor"
+    if isinstance(dtype, dtypes.dtype):
+        return cast(self, dtype)
+    name = dtype if isinstance(dtype, str) else f"torch.{dtype.__name__}"
+    for candidate in dtypes.DTYPES:
+        if name.rpartition(".")[2] == f"{candidate.abbr}Tensor":
+            return cast(self, candidate).to("cuda") if ".cuda." in name else cast(self, candidate)
+    raise ValueError(f"invalid type: {dtype!r}")
+
+
+@_method
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This tensor in another one's dtype and on its device."""
+    return self.to(other.device, other.dtype)
+
+
+# --- shape and size --------------------------------------------------------------------------------------------------
+
+
+@_method
+def size(self: Tensor, dim: int | None = None) -> Any:
+    """The shape, or the size of one dimension."""
+    return self.shape if dim is None else self.shape[normalize_dim(dim, self.ndim)]
+
+
+@_method
+def dim(self: Tensor) -> int:
+    """The number of dimensions."""
+    return self.ndim
+
+
+@composite()
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.shape.numel()
+
+
+Tensor.ndimension = lambda self: self.dim()  # type: ignore[attr-defined]
+Tensor.nelement = lambda self: self.numel()  # type: ignore[attr-defined]
+Tensor.element_size = lambda self: self.dtype.itemsize  # type: ignore[attr-defined]
+Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
+Tensor.nbytes = property(lambda self: self.shape.numel() * self.dtype.itemsize)  # type: ignore[attr-defined]
+Tensor.is_cuda = property(lambda self: self.device.type == "cuda")  # type: ignore[attr-defined]
+Tensor.is_cpu = property(lambda self: self.device.type == "cpu")  # type: ignore[attr-defined]
+Tensor.is_meta = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_sparse = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
+Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
+Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
+Tensor.pin_memory = lambda self, device=None: self  # type: ignore[attr-defined]
+Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
+Tensor.share_memory_ = lambda self: self  # type: ignore[attr-defined]
+Tensor._is_view = lambda self: self._base is not None  # type: ignore[attr-defined]
+Tensor.is_inference = lambda self: False  # type: ignore[attr-defined]
+Tensor.is_mkldnn = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_nested = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_xla = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_xpu = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.name = property(lambda self: None)  # type: ignore[attr-defined]
+Tensor.volatile = property(lambda self: False)  # type: ignore[attr-defined]
+
+
+@composite()
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape."""
+    return input.shape == other.shape
+
+
+@_method
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether both look into the same memory in the same way."""
+    return self._storage is tensor._storage and self._geometry == tensor._geometry
+
+
+# --- elements by a Python function -----------------------------------------------------------------------------------
+
+
+def _by_python(self: Tensor, name: str, function: Any, others: tuple[Tensor, ...]) -> Tensor:
+    if self.requires_grad:
+        raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+    for other in others:
+        if other.dtype is not self.dtype:
+            raise TypeError(f"{name}: expected {self.type()} for 'other' (got {other.type()})")
+    columns = [t.expand(self.shape).flatten().tolist() for t in (self, *others)]
+    made = [function(*row) for row in zip(*columns, strict=True)]
+    return self.copy_(namespaces["torch"]["tensor"](made, dtype=self.dtype).view(self.shape))
+
+
+@_method
+def apply_(self: Tensor, callable: Any) -> Tensor:
+    """Overwrite each element `v` with `callable(v)`, a Python function of Python numbers. Slow."""
+    return _by_python(self, "apply_", callable, ())
+
+
+@_method
+def map_(self: Tensor, tensor: Tensor, callable: Any) -> Tensor:
+    """Overwrite each element with `callable(own, other's)`."""
+    return _by_python(self, "map_", callable, (tensor,))
+
+
+@_method
+def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Any) -> Tensor:
+    """Overwrite each element with `callable(own, x's, y's)`."""
+    return _by_python(self, "map2_", callable, (x, y))
+
+
+_VIEW_DETACHED = (
+    "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
+    "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
+    "these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the "
+    "solution."
+)
+
+
+def _detach_inplace(self: Tensor) -> Tensor:
+    """Take this tensor off the tape. Raises RuntimeError for a view."""
+    if self._base is not None:
+        raise RuntimeError(_VIEW_DETACHED)
+    if grad_state.trace is not None:
+        grad_state.trace.keep_edge(self)
+    if self.is_leaf:
+        return self.requires_grad_(False)
+    self._edge = None
+    return self
+
+
+Tensor.detach_ = _detach_inplace  # type: ignore[attr-defined]
+
+
+@composite(methods=False)
+def detach(input: Tensor) -> Tensor:
+    """The same memory, off the tape."""
+    return input.detach()
+
+
+def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
+    """Look into another tensor's memory, with its shape; or into a storage (or a tensor's), as told."""
+    if isinstance(source, memory.Memory):
+        held = getattr(source, "dtype", self.dtype)
+        if held is not self.dtype:
+            raise RuntimeError(
+                f"Expected a Storage of type {self.dtype.abbr.lower()} or an UntypedStorage, but got type {held.abbr} for "
+                "argument 1 'storage'"
+            )
+        self._repoint(source.look(self.dtype, size, stride, storage_offset))
+        return self
+    if not isinstance(source, Tensor):
+        raise TypeError(f"set_() takes a Tensor or a storage, not {source.__class__.__name__}")
+    whole = source
+    if size is not None:
+        stride = geometry.contiguous_strides(tuple(size)) if stride is None else tuple(stride)
+        whole = from_storage(whole._storage, tuple(size), stride, storage_offset)
+    self._check_inplace(writes=False)
+    self._repoint(whole)
+    return self
+
+
+Tensor.set_ = _set  # type: ignore[attr-defined]
+
+
+def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+    """Another shape over the same storage, which grows (with zeros) if it must."""
+    if not sizes:
+        raise TypeError('resize_() missing 1 required positional arguments: "size"')
+    return _reshaped(self, tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes))
+
+
+def _resize_as(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
+    """Another tensor's shape over the same storage."""
+    return _reshaped(self, tuple(other.shape))
+
+
+def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    if shape == tuple(self.shape):
+        return self
+    view = self._view or geometry.whole(())
+    g = geometry.Geometry(shape, geometry.contiguous_strides(shape), view.offset, view.bits)
+    held = np.asarray(self._storage.value).reshape(-1)
+    need = -(-(g.numel + g.offset) * self._np_dtype.itemsize // held.dtype.itemsize)
+    if g.numel and need > held.size:
+        if self._storage.volatile:  # NumPy holds it, too
+            raise RuntimeError("Trying to resize storage that is not resizable")
+        self._storage.set(jax.device_put(np.concatenate([held, np.zeros(need - held.size, held.dtype)])))
+    self._view = g
+    self._cache, self._cache_version = None, -1
+    return self
+
+
+Tensor.resize_ = _resize  # type: ignore[attr-defined]
+Tensor.resize_as_ = _resize_as  # type: ignore[attr-defined]
+
+
+assert copying.own_state  # the import attaches methods
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether an object is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+composite(methods=False, asks_arguments=False)(is_tensor)
+
+
+for _query in ("is_floating_point", "is_complex", "is_signed"):
+
+    def _ask(input: Tensor, _query: str = _query) -> bool:
+        return getattr(input.dtype, _query)
+
+    _ask.__name__ = _query
+    _ask.__doc__ = f"Whether the dtype {_query.replace('_', ' ')}."
+    composite(methods=(_query,))(_ask)
+
+
+# --- as text ---------------------------------------------------------------------------------------------------------
+
+
+def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
+    array = self._array
+    name = None
+    edge = self._tape_edge()
+    node = self.grad_fn
+    if node is not None:
+        name = node.label
+    if isinstance(array, jax.core.Tracer):
+        if grad_state.trace is not None:
+            raise Untraceable(
+                "it makes a text of a tensor, whose values are not known while a function is being compiled: return the tensor "
+                "and print it outside"
+            )
+        return f"tensor(<traced>, shape={list(self.shape)}, dtype={self.dtype})"
+    where = self.device
+    has_own_class = not is_plain(self.__class__)
+    text = format_tensor(
+        np.asarray(array), self.dtype, requires_grad=edge is not None, grad_fn_name=name,
+        device=None if where.type == "cpu" else where,
+        name=self.__class__.__name__ if has_own_class else "tensor",
+    )  # fmt: skip
+    own = has_own_class and (hasattr(self, "_mark") or self.__dict__.get("_is_param"))
+    return f"Parameter({text})" if own else text
+
+
+Tensor.__repr__ = _repr  # type: ignore[assignment]
+
+
+def _format(self: Tensor, spec: str) -> str:
+    if self.ndim == 0 and self.__class__ is Tensor:
+        return format(self.item(), spec)
+    return object.__format__(self, spec)
+
+
+Tensor.__format__ = _format  # type: ignore[assignment]

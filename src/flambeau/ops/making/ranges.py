@@ -1,0 +1,368 @@
+"""Sequences and grids: `arange`, `linspace`, `eye`, index triangles, products of coordinates; complex from parts."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import operator as python_operator
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.array import dtypes
+from ...core.context.generator import empty_on_host, fused
+from ...core.dispatch.operator import Array, composite, namespaces, operator
+from ...core.tensor.tensor import Tensor
+from .creation import deliver, number_of
+
+# --- sequences -------------------------------------------------------------------------------------------------------
+
+
+@composite(methods=False)
+def arange(
+    *args: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """The numbers from `start` (0) up to but without `end`, by `step` (1): `arange(end)`, `arange(start, end, step)`.
+
+    int64 if all are integers, else the default dtype.
+    """
+    if not 0 <= len(args) <= 3 or (not args and end is None):
+        raise TypeError(f"arange() takes (end) or (start, end, step=1), got {len(args)} positional arguments")
+    given = {"start": start, "end": end, "step": step}
+    names = ("start", "end", "step") if len(args) > 1 or (len(args) == 1 and end is not None) else ("end",)
+    for name, value in zip(names, args, strict=False):
+        if given[name] is not None:
+            raise TypeError(f"arange() got multiple values for argument '{name}'")
+        given[name] = value
+    low, high, by = (
+        number_of("arange", name, default if given[name] is None else given[name])
+        for name, default in (("start", 0), ("end", None), ("step", 1))
+    )
+    for value in (low, high, by):
+        if isinstance(value, builtins.complex):
+            raise RuntimeError(f"value cannot be converted to type double without overflow: {value}")
+    _check_range(low, high, by)
+    whole = all(isinstance(v, int) for v in (low, high, by))
+    default = dtypes.int64 if whole else dtypes.get_default_dtype()
+    fill = lambda target: _steps(low, high, by, target)  # noqa: E731
+    return deliver(fill, default, dtype, device, requires_grad, out)
+
+
+def _check_range(low: Any, high: Any, by: Any) -> None:
+    if by == 0:
+        raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RuntimeError(f"unsupported range: {low} -> {high}")
+    if (high - low) * by < 0:
+        raise RuntimeError(
+            f"upper bound and lower bound inconsistent with step sign: start={low}, end={high}, step={by}"
+        )
+
+
+def _steps(low: Any, high: Any, by: Any, target: np.dtype) -> np.ndarray:
+    if target.kind == "b":
+        raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
+    if target.kind in "iu":
+        low, high, by = int(low), int(high), int(by)
+        _check_range(low, high, by)
+        return _aligned(np.arange(-(-(high - low) // by), dtype=np.int64) * np.int64(by) + np.int64(low), target)
+    n = math.ceil((high - low) / by)
+    # PyTorch's vectors of 32 bytes: each starts anew from a double, its lanes are one rounding away from there
+    lanes = 32 // target.itemsize if target.kind == "f" or target.itemsize == 2 else 1
+    at = np.arange(n, dtype=np.float64)
+    made = empty_on_host((n,), target)
+    whole = n - n % lanes
+    made[whole:] = low + at[whole:] * by
+    if whole:
+        starts = (low + at[:whole:lanes] * by).astype(target).astype(np.float64)
+        step = np.float64(np.asarray(by, np.float64).astype(target))
+        made[:whole] = fused(at[:lanes], step, starts[:, None]).astype(target).reshape(-1)
+    return made
+
+
+def _aligned(values: np.ndarray, target: np.dtype) -> np.ndarray:
+    made = empty_on_host(values.shape, target)
+    made[...] = values
+    return made
+
+
+@composite(methods=False)
+def range(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Deprecated: `arange` with its end included, always in a floating dtype unless told otherwise."""
+    warnings.warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
+        "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
+        UserWarning,
+        stacklevel=2,
+    )
+    low, high = (0, start) if end is None else (start, end)
+    low, high, by = number_of("range", "start", low), number_of("range", "end", high), number_of("range", "step", step)
+    _check_range(low, high, by)
+    n = math.floor((high - low) / by) + 1
+    fill = lambda target: _aligned(low + np.arange(n) * by, target)  # noqa: E731
+    return deliver(fill, None, dtype, device, requires_grad, out)
+
+
+def _count(name: str, steps: Any) -> int:
+    try:
+        n = python_operator.index(steps)
+    except TypeError:
+        raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}") from None
+    if n < 0:
+        raise RuntimeError(f"number of steps must be non-negative, got {n}")
+    return n
+
+
+def _ends(name: str, start: Any, end: Any) -> tuple[Any, Any]:
+    ranks = {k: v.ndim for k, v in (("start", start), ("end", end)) if isinstance(v, Tensor)}
+    if any(ranks.values()):
+        got = " and ".join(f"{label} with {rank} dimension(s)" for label, rank in ranks.items())
+        raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors, but got {got}.")
+    return number_of(name, "start", start), number_of(name, "end", end)
+
+
+def _evenly(a: Any, b: Any, n: int, target: np.dtype) -> np.ndarray:
+    """`n` values from a to b: the first half counted from a, the second from b."""
+    at = np.arange(n, dtype=np.float64)
+    back = n - 1 - at
+    first = at < n // 2
+    gaps = max(n - 1, 1)
+    if n == 1:
+        return _aligned(np.full(1, a), target)
+    if target.kind == "c":
+        step = (b - a) / gaps
+        return _aligned(np.where(first, a + step * at, b - step * back), target)
+    if target.kind in "iu":
+        return _aligned(np.trunc(_evenly(int(a), int(b), n, np.dtype(float))), target)
+    low, high = (np.asarray(v, np.float64).astype(target)[()] for v in (a, b))
+    step = ((high - low) / target.type(gaps)).astype(target)
+    if target.itemsize == 2:  # every operation on 16-bit floats is rounded
+        at, back = at.astype(target), back.astype(target)
+        return _aligned(np.where(first, low + step * at, high - step * back), target)
+    wide = np.float64(step)
+    values = np.where(first, fused(at, wide, np.float64(low)), fused(back, -wide, np.float64(high)))
+    return _aligned(values, target)
+
+
+def _number_default(*values: Any) -> dtypes.dtype:
+    return (
+        dtypes.default_complex() if any(isinstance(v, builtins.complex) for v in values) else dtypes.get_default_dtype()
+    )
+
+
+@composite(methods=False)
+def linspace(
+    start: Any,
+    end: Any,
+    steps: Any,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """`steps` numbers evenly spaced from `start` to `end`, both included."""
+    (a, b), n = _ends("linspace", start, end), _count("linspace", steps)
+    return deliver(lambda t: _evenly(a, b, n, t), _number_default(a, b), dtype, device, requires_grad, out)
+
+
+@composite(methods=False)
+def logspace(
+    start: Any,
+    end: Any,
+    steps: Any,
+    base: float = 10.0,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """`base` to the power of `steps` numbers evenly spaced from `start` to `end`."""
+    (a, b), n = _ends("logspace", start, end), _count("logspace", steps)
+
+    def fill(target: np.dtype) -> np.ndarray:
+        exponents = _evenly(a, b, n, np.dtype(builtins.complex if target.kind == "c" else float))
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = np.power(np.asarray(base, exponents.dtype), exponents)
+            return _aligned(np.trunc(values) if target.kind in "iu" else values, target)
+
+    return deliver(fill, _number_default(a, b), dtype, device, requires_grad, out)
+
+
+# --- matrices --------------------------------------------------------------------------------------------------------
+
+
+def _extent(function: str, name: str, value: Any) -> int:
+    try:
+        return python_operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}(): argument '{name}' must be int, not {type(value).__name__}") from None
+
+
+@composite(methods=False)
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """An n by m matrix (m is n if not given) with ones on the diagonal and zeros elsewhere."""
+    rows = _extent("eye", "n", n)
+    columns = rows if m is None else _extent("eye", "m", m)
+    for name, extent in (("n", rows), ("m", columns)):
+        if extent < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {extent}")
+    return deliver(lambda t: _aligned(np.eye(rows, columns, dtype=t), t), None, dtype, device, requires_grad, out)
+
+
+def _triangle(name: str, row: Any, col: Any, offset: int, dtype: Any, device: Any, upper: bool) -> Tensor:
+    rows, columns = _extent(name, "row", row), _extent(name, "col", col)
+    for label, extent in (("row", rows), ("col", columns)):
+        if extent < 0:
+            raise RuntimeError(f"{label} must be non-negative, got {extent}")
+    target = dtypes.as_dtype(dtype) or dtypes.int64
+    if target not in (dtypes.int64, dtypes.int32):
+        raise NotImplementedError(f"\"{name}\" not implemented for '{target.abbr}'")
+    i, j = np.ogrid[:rows, :columns]
+    inside = j - i >= offset if upper else j - i <= offset
+    return deliver(lambda t: np.stack(np.nonzero(inside)).astype(t), target, None, device)
+
+
+@composite(methods=False)
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
+) -> Tensor:
+    """The indices (2, count) of the elements on and below a diagonal of a row by col matrix, row by row."""
+    return _triangle("tril_indices", row, col, offset, dtype, device, upper=False)
+
+
+@composite(methods=False)
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
+) -> Tensor:
+    """The indices (2, count) of the elements on and above a diagonal of a row by col matrix, row by row."""
+    return _triangle("triu_indices", row, col, offset, dtype, device, upper=True)
+
+
+# --- grids -----------------------------------------------------------------------------------------------------------
+
+
+def _members(tensors: tuple[Any, ...]) -> list[Any]:
+    members = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
+    for position, member in enumerate(members):
+        if not isinstance(member, Tensor):
+            raise TypeError(f"expected Tensor as element {position} in argument 0, but got {type(member).__name__}")
+    if not members:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    if len({m.dtype for m in members}) > 1:
+        raise RuntimeError(
+            f"meshgrid expects all tensors to have the same dtype, got {', '.join(str(m.dtype) for m in members)}"
+        )
+    return members
+
+
+@composite(methods=False)
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Coordinate grids of 1-dim tensors: grid k varies along dimension k (`"ij"`, the default) as tensor k does.
+
+    With `indexing="xy"` the first two dimensions change places. The grids are expanded views.
+    """
+    members = _members(tensors)
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    for member in members:
+        if member.ndim > 1:
+            raise RuntimeError(
+                f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got one of shape {list(member.shape)}"
+            )
+    swap = indexing == "xy" and len(members) >= 2
+    if swap:
+        members[0], members[1] = members[1], members[0]
+    shape = [m.shape[0] if m.ndim else 1 for m in members]
+    grids = [
+        member.reshape([n if d == k else 1 for d, n in enumerate(shape)]).expand(shape)
+        for k, member in enumerate(members)
+    ]
+    if swap:
+        grids = [g.transpose(0, 1) for g in grids]
+        shape[0], shape[1] = shape[1], shape[0]
+        grids[0], grids[1] = grids[1], grids[0]
+        grids = [g.transpose(0, 1) for g in grids]
+    return tuple(grids)
+
+
+@composite(methods=False)
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """All combinations of one element from each of the 1-dim tensors, as rows; a single tensor stays as it is."""
+    members = _members(tensors)
+    for member in members:
+        if member.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(member.shape)}")
+    if len(members) == 1:
+        return members[0]
+    grids: Any = meshgrid(*members)
+    return namespaces["torch"]["stack"]([g.reshape(-1) for g in grids], 1)
+
+
+# --- complex numbers from parts --------------------------------------------------------------------------------------
+
+
+def _check_parts(a: jax.Array, b: jax.Array) -> None:
+    kinds = [dtypes.from_numpy(x.dtype) for x in (a, b)]
+    for kind in kinds:
+        if kind not in (dtypes.float32, dtypes.float64):
+            raise RuntimeError(
+                f"Expected both inputs to be Half, Float or Double tensors but got {kinds[0].abbr} and {kinds[1].abbr}"
+            )
+    if kinds[0] is not kinds[1]:
+        raise RuntimeError(
+            f"Expected object of scalar type {kinds[0].abbr} but got scalar type {kinds[1].abbr} for second argument"
+        )
+
+
+@operator(methods=False)
+def complex(real: Array, imag: Array) -> Array:
+    """The complex numbers with these real and imaginary parts (both float32 or both float64)."""
+    _check_parts(real, imag)
+    shape = jnp.broadcast_shapes(real.shape, imag.shape)
+    return jax.lax.complex(jnp.broadcast_to(real, shape), jnp.broadcast_to(imag, shape))
+
+
+@operator(methods=False)
+def polar(abs: Array, angle: Array) -> Array:
+    """The complex numbers with these absolute values and angles."""
+    _check_parts(abs, angle)
+    shape = jnp.broadcast_shapes(abs.shape, angle.shape)
+    return jax.lax.complex(jnp.broadcast_to(abs * jnp.cos(angle), shape), jnp.broadcast_to(abs * jnp.sin(angle), shape))

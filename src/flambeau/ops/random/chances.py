@@ -1,0 +1,167 @@
+"""Draws whose probabilities are values of a tensor: `bernoulli`, `multinomial`, `poisson`.
+
+In a compiled function the host draws what does not depend on them, and the program decides.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.array import dtypes
+from ...core.autograd.engine import drawn_from
+from ...core.context.generator import Generator, draw
+from ...core.context.tracing import host_value, is_traced
+from ...core.dispatch.checks import demand
+from ...core.dispatch.operator import composite
+from ...core.tensor.tensor import Tensor
+from ..making import constants
+from .factories import deliver, fill_drawn, filling, refusal
+
+
+def _check_chance(name: str, p: float) -> float:
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"{name} expects p to be in [0, 1], but got p={p:g}")
+    return p
+
+
+def _check_chances(p: Tensor) -> None:
+    if not p.dtype.is_floating_point:
+        raise refusal("bernoulli_tensor_cpu_p_", p.dtype)
+    text = "Expected p_in >= 0 && p_in <= 1 to be true, but got false. (These are the probabilities of bernoulli.)"
+    demand(lambda x: (~((x >= 0) & (x <= 1)), 0), lambda _: RuntimeError(text), p)
+
+
+def _chances(p: Tensor, generator: Generator | None, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.asarray(p._array)
+    return draw("bernoulli_each", generator, np.broadcast_to(values, shape))
+
+
+@filling
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fill with ones and zeros; ones come with probability `p`, a number or a tensor that broadcasts to this one."""
+    if self.dtype.is_complex:
+        raise refusal("bernoulli_scalar_cpu_", self.dtype)
+    if isinstance(p, Tensor):
+        _check_chances(p)
+        if is_traced() and self.is_contiguous():
+            return self.copy_(bernoulli(p.expand(self.shape), generator=generator))
+    if isinstance(p, Tensor) and p.ndim:
+        return fill_drawn(
+            self,
+            "BernoulliBackward2",
+            lambda n, d, serial: _chances(p, generator, tuple(self.shape)).reshape(-1).astype(d),
+        )
+    if isinstance(p, Tensor):
+        return fill_drawn(self, "BernoulliBackward2", lambda n, d, serial: _chances(p, generator, (n,)).astype(d))
+    chance = _check_chance("bernoulli_", p)
+    return fill_drawn(
+        self, "BernoulliBackward2", lambda n, d, serial: draw("bernoulli", generator, n, chance).astype(d)
+    )
+
+
+@composite()
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
+    """Ones and zeros in `input`'s shape and dtype; ones come with the probabilities in `input`, or all with `p`."""
+    shape = tuple(input.shape)
+    if p is None:
+        _check_chances(input)
+        if is_traced():  # what is compared comes from the host at each call, the probabilities are the program's
+            events = host_value(lambda: draw("thresholds", generator, shape, input._np_dtype)) < input._array
+            made = constants.deliver(lambda d: events.astype(d), input.dtype, None, input.device, out=out)
+            return drawn_from(made, "BernoulliBackward0", input) if out is None else made
+        fill = lambda d: _chances(input, generator, shape).astype(d)  # noqa: E731
+    else:
+        chance = _check_chance("bernoulli_", p)
+        fill = lambda d: draw("bernoulli", generator, math.prod(shape), chance).astype(d).reshape(shape)  # noqa: E731
+    made = deliver(fill, input.dtype, None, input.device, out=out)
+    return drawn_from(made, "BernoulliBackward0", input) if out is None else made
+
+
+@composite()
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Indices drawn with probabilities in proportion to `input`'s values: (samples,), or a row for each of its rows."""
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.abbr}")
+    if not 0 < input.ndim <= 2:
+        raise RuntimeError(f"prob_dist must be 1 or 2 dim, got shape {list(input.shape)}")
+    if num_samples <= 0:
+        raise RuntimeError(f"cannot sample n_sample <= 0 samples, got {num_samples}")
+    if not replacement and num_samples > input.shape[-1]:
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement: "
+            f"{num_samples} > {input.shape[-1]}"
+        )
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.abbr}")
+    race = num_samples == 1 or not replacement
+    _check_distributions(input, race)
+    weights = input._array if is_traced() else np.asarray(input._array)
+    xp = jnp if is_traced() else np
+    rows = weights.reshape(-1, weights.shape[-1])
+    if race:
+        drawn = host_value(lambda: draw("clocks", generator, rows.shape, input._np_dtype))
+    else:
+        drawn = host_value(lambda: draw("places", generator, rows.shape[0], num_samples))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        made = (_first_to_ring if race else _found)(xp, rows, drawn, num_samples)
+    made = made.reshape(*weights.shape[:-1], num_samples)
+    return constants.deliver(lambda d: made.astype(d), dtypes.int64, None, input.device, out=out)
+
+
+def _check_distributions(input: Tensor, race: bool) -> None:
+    """Demand weights that make distributions; PyTorch has other words for it where it draws them by their sums."""
+    if race:
+        text = "probability tensor contains either `inf`, `nan` or element < 0"
+        demand(lambda x: (~((x >= 0) & (x < np.inf)), 0), lambda _: RuntimeError(text), input)
+    else:
+        text = "invalid multinomial distribution (encountering probability entry {})"
+        words = ("< 0", "= infinity or NaN")
+        demand(
+            lambda x: (~((x >= 0) & (x < np.inf)), (x == np.inf) * 1),
+            lambda i: RuntimeError(text.format(words[i])),
+            input,
+        )
+    empty = "invalid multinomial distribution (sum of probabilities <= 0)"
+    demand(lambda x: (~(x.astype(np.float64).sum(-1) > 0), 0), lambda _: RuntimeError(empty), input)
+
+
+def _first_to_ring(xp: Any, weights: Any, clocks: Any, n: int) -> Any:
+    """The indices of the `n` exponential clocks, as fast as their weights say, that ring first."""
+    speed = (weights / clocks).astype(np.float64)
+    return speed.argmax(-1) if n == 1 else xp.argsort(-speed, axis=-1, stable=True)[..., :n]
+
+
+def _found(xp: Any, weights: Any, places: Any, n: int) -> Any:
+    """Where each place, from 0 to 1, lies in the cumulative sums of its row of weights."""
+    cumulative = xp.cumsum(weights.astype(np.float64), axis=-1)
+    cumulative = cumulative / cumulative[..., -1:]
+    if xp is jnp:
+        return jax.vmap(jnp.searchsorted)(cumulative, places)
+    rows = [np.searchsorted(*row) for row in zip(cumulative, places, strict=True)]
+    return np.stack(rows) if rows else np.empty((0, n), np.int64)
+
+
+@composite(methods=False)
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Counts drawn from Poisson distributions with the rates in `input`, in its shape and dtype."""
+    if not input.dtype.is_floating_point:
+        raise refusal("poisson_cpu", input.dtype)
+    text = "invalid Poisson rate, expected rate to be non-negative"
+    demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(text), input)
+    rates = np.asarray(input._array)
+    made = deliver(lambda d: draw("poisson", generator, rates).astype(d), input.dtype, None, input.device)
+    return drawn_from(made, "PoissonBackward0", input)

@@ -1,0 +1,1 @@
+"""Many elements to few: sums, statistics, order, counts, and what accumulates."""

@@ -1,0 +1,149 @@
+"""Counting how often values occur, singly or in bins."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ...core.array.return_types import return_type
+from ...core.dispatch.operator import Array, Arrays, composite, operator
+from ...core.tensor.tensor import Tensor, wrap
+from ..support.checks import BOOL, COMPLEX, INTEGER, host_values, refuse
+
+
+@composite()
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each number from 0 to the largest occurs in a 1-D integer tensor, or the sum of its weights."""
+    kind = input.dtype
+    if kind.category != INTEGER:
+        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{kind.abbr}'")
+    if minlength < 0:
+        raise RuntimeError(f"minlength should be >= 0, but got {minlength}")
+    numbers = host_values(input, "bincount")
+    if numbers.ndim != 1 or (numbers.size and numbers.min() < 0):
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if weights is None:
+        return wrap(jnp.asarray(np.bincount(numbers, minlength=minlength).astype(np.int64)))
+    if tuple(weights.shape) != tuple(input.shape):
+        raise RuntimeError("weights should be 1-d and have the same length as input")
+    held = host_values(weights, "bincount")
+    made = held.dtype if held.dtype == np.float32 else np.dtype(np.float64)
+    return wrap(jnp.asarray(np.bincount(numbers, held.astype(np.float64), minlength).astype(made)))
+
+
+# --- equal bins ------------------------------------------------------------------------------------------------------
+
+
+def _numbers(x: jax.Array) -> jax.Array:
+    refuse("histogram_cpu", x, BOOL, INTEGER, COMPLEX)
+    return lax.stop_gradient(x)
+
+
+def _equal_edges(x: jax.Array, bins: int, low: float, high: float, dim: int = 0) -> jax.Array:
+    """The edges of equal bins from `low` to `high`; if these are equal, between the extremes of the data."""
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension {dim}")
+    by_data = low == high and x.size
+    first = x.min() if by_data else jnp.asarray(low, x.dtype)
+    last = x.max() if by_data else jnp.asarray(high, x.dtype)
+    same = first == last
+    first, last = jnp.where(same, first - 0.5, first), jnp.where(same, last + 0.5, last)
+    return (first + jnp.arange(bins + 1, dtype=x.dtype) * ((last - first) / bins)).at[-1].set(last)
+
+
+def _place(x: jax.Array, edges: jax.Array, equal: bool) -> jax.Array:
+    """The bin of each element: the last edge belongs to the last bin, and what lies outside gets the number of bins."""
+    bins = edges.shape[0] - 1
+    if equal:
+        place = jnp.floor((x - edges[0]) / (edges[-1] - edges[0]) * bins).astype(jnp.int64)
+    else:
+        place = jnp.searchsorted(edges, x, side="right") - 1
+    outside = (x < edges[0]) | (x > edges[-1]) | (x != x)
+    return jnp.where(outside, bins, jnp.clip(place, 0, bins - 1))
+
+
+@operator()
+def histc(input: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:
+    """How many elements fall into each of `bins` equal intervals from `min` to `max` (if equal: the data's limits)."""
+    x = _numbers(input.reshape(-1))
+    if max < min:
+        raise RuntimeError("torch.histc: max must be larger than min")
+    place = _place(x, _equal_edges(x, bins, min, max), True)
+    return jnp.zeros(bins, x.dtype).at[place].add(jnp.ones_like(x), mode="drop")
+
+
+@operator(methods=False, public=())
+def _histogram(
+    points: Array,
+    edges: Arrays | None,
+    weight: Array | None,
+    bins: tuple[int, ...],
+    range: tuple[float, ...] | None,
+    density: bool,
+) -> tuple[Array, ...]:
+    """The histogram of points (N, D), and its edges per dimension."""
+    x = _numbers(points)
+    limits = range or (0.0, 0.0) * x.shape[1]
+    if edges is None:
+        made = tuple(_equal_edges(x[:, d], n, *limits[2 * d : 2 * d + 2], d) for d, n in enumerate(bins))
+    else:
+        made = tuple(edges)
+    places = tuple(_place(x[:, d], e, edges is None) for d, e in enumerate(made))
+    weights = jnp.ones(x.shape[0], x.dtype) if weight is None else weight.reshape(-1)
+    hist = jnp.zeros(tuple(e.shape[0] - 1 for e in made), x.dtype).at[places].add(weights, mode="drop")
+    if density:
+        hist = hist / jnp.sum(hist)
+        for d, e in enumerate(made):
+            hist = hist / jnp.expand_dims(jnp.diff(e), tuple(a for a in np.arange(len(made)).tolist() if a != d))
+    return hist, *made
+
+
+_Histogram = return_type("histogram", ("hist", "bin_edges"))
+_HistogramDD = return_type("histogramdd", ("hist", "bin_edges"))
+
+
+@composite()
+def histogram(
+    input: Tensor,
+    bins: int | Tensor,
+    *,
+    range: tuple[float, float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+) -> Any:
+    """The histogram of all elements and the edges of its bins: `bins` equal ones over `range`, or those given by a
+    1-D tensor of increasing edges. Elements may be weighted; a density has the integral 1."""
+    edges = [bins] if isinstance(bins, Tensor) else None
+    column = input.reshape(-1, 1) if input.ndim else input.reshape(1, 1)
+    return _Histogram(*_histogram(column, edges, weight, () if edges else (bins,), range, density))
+
+
+@composite()
+def histogramdd(
+    input: Tensor,
+    bins: int | list[int] | list[Tensor],
+    *,
+    range: list[float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+) -> Any:
+    """The histogram of points in several dimensions, which lie along the last dimension of `input`, and its edges.
+
+    `bins` is a number, or for each dimension a number or a tensor of edges; `range` has two limits for each.
+    """
+    count = input.shape[-1]
+    bins = [bins] * count if isinstance(bins, int) else list(bins)
+    if len(bins) != count:
+        raise RuntimeError(
+            "histogramdd: The size of bins must be equal to the innermost dimension of the input. "
+            f"(got {len(bins)} for {count} dimensions)"
+        )
+    edges = bins if isinstance(bins[0], Tensor) else None
+    points = input.reshape(math.prod(input.shape[:-1]), count)
+    hist, *made = _histogram(points, edges, weight, () if edges else bins, range, density)
+    return _HistogramDD(hist, tuple(made))

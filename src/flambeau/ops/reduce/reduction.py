@@ -1,0 +1,260 @@
+"""Reductions: sums, products, extremes, and whether any or all are true.
+
+`dim` is None (all dimensions), a number or a tuple of numbers, negative ones counted from the end.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...core.dispatch.operator import Array, composite, operator
+from ...core.tensor.tensor import Tensor
+from ..elementwise.arithmetic import maximum, minimum
+from ..support.checks import (
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    axes_of,
+    category,
+    need_elements,
+    refuse,
+    summed_dtype,
+    type_name,
+    wide,
+)
+
+Dim = int | tuple[int, ...] | None
+
+
+def numbered(name: str) -> Callable[..., str]:
+    """PyTorch numbers the nodes of a reduction: 0 over everything, 1 over dimensions."""
+    return lambda arrays, statics: f"{name}Backward{int(statics['dim'] is not None)}"
+
+
+# --- sums and products -----------------------------------------------------------------------------------------------
+
+
+@operator(grad=numbered("Sum"))
+def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+    """The sum over `dim`. Integers and bools are summed as int64, or in `dtype`."""
+    x = input.astype(summed_dtype(input, dtype))
+    return jnp.sum(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
+
+
+def _no_complex(x: jax.Array) -> None:
+    if category(x) == COMPLEX:
+        raise RuntimeError("nansum on CPU does not support complex inputs")
+
+
+@operator()
+def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+    """The sum over `dim`, with nan counted as 0."""
+    _no_complex(input)
+    x = input.astype(summed_dtype(input, dtype))
+    return jnp.sum(jnp.where(x != x, jnp.zeros_like(x), x), axes_of(dim, x.ndim), keepdims=keepdim)
+
+
+def _mean_dtype(input: jax.Array, dtype: Any) -> Any:
+    wanted = input.dtype if dtype is None else dtype
+    if not jnp.issubdtype(wanted, jnp.inexact):
+        which = "Input" if dtype is None else "Optional"
+        raise RuntimeError(
+            f"mean(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. "
+            f"Got: {type_name(jax.ShapeDtypeStruct((), wanted))}"
+        )
+    return wanted
+
+
+@operator(grad=numbered("Mean"))
+def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+    """The mean over `dim`. Integers raise RuntimeError unless a floating `dtype` is given; nan if nothing is there."""
+    made = _mean_dtype(input, dtype)
+    return jnp.mean(wide(input.astype(made)), axes_of(dim, input.ndim), keepdims=keepdim).astype(made)
+
+
+@operator()
+def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+    """The mean over `dim` of what is not nan."""
+    if category(input) < FLOAT:
+        raise RuntimeError(
+            f"nanmean(): expected input to have floating point or complex dtype but got {type_name(input)}"
+        )
+    _no_complex(input)
+    x, axes = input.astype(_mean_dtype(input, dtype)), axes_of(dim, input.ndim)
+    missing = x != x
+    kept = jnp.sum(jnp.where(missing, jnp.zeros_like(x), x), axes, keepdims=keepdim)
+    return kept / jnp.sum(~missing, axes, keepdims=keepdim).astype(x.dtype)
+
+
+@operator(grad=numbered("Prod"))
+def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+    """The product over `dim` (one dimension or all). Integers and bools give int64, or `dtype`."""
+    x = input.astype(summed_dtype(input, dtype))
+    return jnp.prod(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
+
+
+@operator()
+def count_nonzero(input: Array, dim: Dim = None) -> Array:
+    """How many elements over `dim` are not 0."""
+    return jnp.sum((input != 0).astype(jnp.int64), axes_of(dim, input.ndim))
+
+
+# --- true and false --------------------------------------------------------------------------------------------------
+
+
+def _truth(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable[..., Any]:
+    def function(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
+        axes = () if dim == () else axes_of(dim, input.ndim)  # an empty list of dimensions reduces none here
+        result = formula(input != 0, axis=axes, keepdims=keepdim)
+        return result.astype(jnp.uint8) if input.dtype == jnp.uint8 else result
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Whether {doc} over `dim` true, that is not 0. uint8 gives uint8."
+    return operator()(function)
+
+
+all = _truth("all", jnp.all, "all elements are")
+any = _truth("any", jnp.any, "any element is")
+
+# --- extremes --------------------------------------------------------------------------------------------------------
+
+
+def _whole(name: str, input: jax.Array, kind: type[Exception] = RuntimeError) -> None:
+    if input.size == 0:
+        raise kind(
+            f"{name}(): Expected reduction dim for an input without elements: "
+            "pass as 'dim' a dimension whose size is not 0"
+        )
+
+
+def take_along(x: jax.Array, index: jax.Array, axis: int, keepdim: bool) -> tuple[jax.Array, jax.Array]:
+    """The elements at one index per line along `axis`, and these indices: what `max(x, dim)` and its like return."""
+    index = index.astype(jnp.int64)
+    if x.ndim == 0:
+        return x, index.reshape(())
+    kept = jnp.expand_dims(index, axis)
+    values = jnp.take_along_axis(x, kept, axis)
+    return (values, kept) if keepdim else (values.squeeze(axis), index)
+
+
+def _extreme(
+    name: str,
+    best: Callable[..., jax.Array],
+    arg: Callable[..., jax.Array],
+    pairwise: Callable[..., Tensor],
+    word: str,
+) -> Callable[..., Any]:
+    title = name.capitalize()
+
+    def along(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+        refuse(f"{name}_all", input, COMPLEX)
+        axes = axes_of(dim, input.ndim)
+        need_elements(f"{name}()", input, axes)
+        axis = axes[0] if axes else 0
+        return take_along(input, arg(input, axis) if input.ndim else jnp.zeros((), jnp.int64), axis, keepdim)
+
+    def whole(input: Array) -> Array:
+        refuse(f"{name}_all", input, COMPLEX)
+        _whole(name, input)
+        return best(input)
+
+    along.__name__ = whole.__name__ = name  # the name in messages and of the pair that is returned
+    along_dim = operator(methods=False, public=(), returns=("values", "indices"), grad=f"{title}Backward0")(along)
+    over_all = operator(methods=False, public=(), grad=f"{title}Backward1")(whole)
+
+    def function(
+        input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, other: Tensor | None = None
+    ) -> Any:
+        if isinstance(dim, Tensor) and other is None:
+            dim, other = None, dim
+        if other is not None:
+            return pairwise(input, other)
+        if dim is None:
+            return over_all(input)
+        if not isinstance(dim, int):
+            raise TypeError(f"{name}(): argument 'dim' must be int or Tensor, not {type(dim).__name__}")
+        return along_dim(input, dim, keepdim)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"`{name}(input)` is the {word} element; its gradient is shared evenly by ties.\n"
+        f"`{name}(input, dim, keepdim)` is a named pair of the\n"
+        f"{word} values and their (first) indices along `dim`; gradients go to these indices.\n"
+        f"`{name}(input, other)` is `{name}imum(input, other)`. nan is the result wherever it is met."
+    )
+    return composite()(function)
+
+
+max = _extreme("max", jnp.max, jnp.argmax, maximum, "largest")
+min = _extreme("min", jnp.min, jnp.argmin, minimum, "smallest")
+
+
+def _shared_extreme(name: str, best: Callable[..., jax.Array], word: str) -> Callable[..., Any]:
+    def function(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
+        refuse(f"{name[1:]}_values_cpu", input, COMPLEX)
+        if dim is None or dim == ():
+            _whole(name, input)
+        axes = axes_of(dim, input.ndim)
+        need_elements(f"{name}()", input, axes)
+        return best(input, axes, keepdims=keepdim)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"The {word} elements over `dim`. The gradient is shared evenly by ties."
+    return operator()(function)
+
+
+amax = _shared_extreme("amax", jnp.max, "largest")
+amin = _shared_extreme("amin", jnp.min, "smallest")
+
+
+@operator(returns=("min", "max"))
+def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Array]:
+    """The smallest and the largest elements over `dim`, as a named pair (min, max)."""
+    refuse("aminmax", input, COMPLEX)
+    if dim is None and input.size == 0:
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
+    axes = axes_of(dim, input.ndim)
+    need_elements("aminmax", input, axes)
+    return jnp.min(input, axes, keepdims=keepdim), jnp.max(input, axes, keepdims=keepdim)
+
+
+def _position(name: str, arg: Callable[..., jax.Array], word: str) -> Callable[..., Any]:
+    def function(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+        if category(input) in (BOOL, COMPLEX):
+            raise RuntimeError(f"{name}(): does not support {str(input.dtype).rstrip('0123456789')} input")
+        if dim is None:
+            _whole(name, input, IndexError)
+        axes = axes_of(dim, input.ndim)
+        need_elements(f"{name}()", input, axes if dim is not None else ())
+        if not axes:
+            return jnp.zeros((), jnp.int64)
+        return arg(input, axis=None if dim is None else axes[0], keepdims=keepdim).astype(jnp.int64)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"The index of the (first) {word} element along `dim`; without `dim`, in the flattened tensor."
+    return operator()(function)
+
+
+argmax = _position("argmax", jnp.argmax, "largest")
+argmin = _position("argmin", jnp.argmin, "smallest")
+
+
+@composite(public=())
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions that broadcasting from `size` to this shape would repeat."""
+    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    if not shape:
+        return self.sum()
+    lead = self.ndim - len(shape)
+    if lead < 0 or builtins.any(n not in (1, m) for n, m in zip(shape, self.shape[lead:], strict=True)):
+        raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(self.shape)}}}.")
+    dims = [d for d, m in enumerate(self.shape) if d < lead or (shape[d - lead] == 1 and m != 1)]
+    summed = self.sum(dims, keepdim=True) if dims else self
+    return summed.reshape(shape) if lead else summed

@@ -1,0 +1,337 @@
+"""Reductions that describe a distribution: variance, median, quantiles, norms."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy import special as jsp
+
+from ...core.dispatch.operator import Array, composite, operator
+from ...core.tensor.tensor import Tensor
+from ..elementwise.arithmetic import modulus
+from ..support.checks import (
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    axes_of,
+    category,
+    demand,
+    inexact,
+    need_elements,
+    refuse,
+    type_name,
+    wide,
+)
+from .reduction import Dim, take_along
+from .sorting import ascending
+
+# --- variance --------------------------------------------------------------------------------------------------------
+
+
+def _root(x: jax.Array) -> jax.Array:
+    """The square root, with the gradient 0 at 0."""
+    zero = x == 0
+    return jnp.where(zero, x, jnp.sqrt(jnp.where(zero, jnp.ones_like(x), x)))
+
+
+def _moments(x: jax.Array, dim: Dim, correction: float, keepdim: bool) -> tuple[jax.Array, jax.Array]:
+    """The variance and the mean over `dim`."""
+    if category(x) < FLOAT:
+        raise RuntimeError("std and var only support floating point and complex dtypes")
+    axes = axes_of(dim, x.ndim)
+    count = math.prod(x.shape[a] for a in axes)
+    values = wide(x)
+    mean = jnp.mean(values, axes, keepdims=True)
+    off = values - mean
+    squares = (off * jnp.conj(off)).real if category(x) == COMPLEX else off * off
+    freedom = jnp.asarray(builtins.max(count - correction, 0), squares.dtype)
+    variance = jnp.sum(squares, axes, keepdims=keepdim) / freedom
+    mean = mean if keepdim else mean.squeeze(axes)
+    return variance.astype(x.real.dtype), mean.astype(x.dtype)
+
+
+def _spread(name: str, deviation: bool, with_mean: bool, doc: str) -> Callable[..., Any]:
+    """`var`, `std` and their forms with the mean, which take their arguments in the same two ways."""
+
+    def compute(input: Array, dim: Dim, correction: float, keepdim: bool) -> Any:
+        variance, mean = _moments(input, dim, correction, keepdim)
+        spread = _root(variance) if deviation else variance
+        return (spread, mean) if with_mean else spread
+
+    compute.__name__ = name
+    run = operator(methods=False, public=())(compute)
+
+    def function(
+        input: Tensor,
+        dim: Dim | bool = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Any:
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        if unbiased is not None and correction is not None:
+            raise TypeError(f"{name}() takes `unbiased` or `correction`, not both")
+        if correction is None:
+            correction = 0 if unbiased is False else 1
+        axes = axes_of(tuple(dim) if isinstance(dim, list) else dim, input.ndim)
+        if math.prod(input.shape[a] for a in axes) <= correction:
+            warnings.warn(
+                f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+                "(input numel divided by output numel).",
+                stacklevel=3,
+            )
+        return run(input, axes, correction, keepdim)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{doc} over `dim`. The sum of squares is divided by the number of elements less `correction` (1);\n"
+        "`unbiased=False` means 0."
+    )
+    return composite(methods=not with_mean)(function)
+
+
+var = _spread("var", False, False, "The variance")
+std = _spread("std", True, False, "The standard deviation, the root of the variance,")
+var_mean = _spread("var_mean", False, True, "The variance and the mean")
+std_mean = _spread("std_mean", True, True, "The standard deviation and the mean")
+
+# --- order statistics ------------------------------------------------------------------------------------------------
+
+
+def _middle(x: jax.Array, axis: int, ignore_nan: bool) -> jax.Array:
+    """The index of the lower median along `axis`."""
+    order = ascending(x, axis)
+    missing = x != x
+    present = x.shape[axis] - jnp.sum(missing, axis, keepdims=True)
+    if ignore_nan:
+        place = jnp.maximum((present - 1) // 2, 0)
+    else:
+        place = jnp.where(present < x.shape[axis], present, (x.shape[axis] - 1) // 2)  # the first nan, if any
+    return jnp.take_along_axis(order, place, axis).squeeze(axis)
+
+
+@jax.custom_jvp
+def _shared(x: jax.Array, value: jax.Array) -> jax.Array:
+    """`value`, with its gradient shared evenly by the elements of `x` that equal it."""
+    return value
+
+
+@_shared.defjvp
+def _shared_jvp(primals: Any, tangents: Any) -> Any:
+    (x, value), (t, _) = primals, tangents
+    hit = (x == value) | ((x != x) & (value != value))
+    return _shared(x, value), jnp.sum(jnp.where(hit, t, jnp.zeros_like(t))) / jnp.sum(hit).astype(x.dtype)
+
+
+def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
+    title = name.capitalize()
+
+    def along(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+        refuse("median_cpu", input, BOOL, COMPLEX)
+        axes = axes_of(dim, input.ndim)
+        need_elements("median()", input, axes)
+        axis = axes[0] if axes else 0
+        index = _middle(input, axis, ignore_nan) if input.ndim else jnp.zeros((), jnp.int64)
+        return take_along(input, index, axis, keepdim)
+
+    def whole(input: Array) -> Array:
+        refuse("median_cpu", input, BOOL, COMPLEX)
+        if input.size == 0:
+            return jnp.full((), jnp.nan if category(input) == FLOAT else jnp.iinfo(input.dtype).min, input.dtype)
+        flat = input.reshape(-1)
+        value = lax.stop_gradient(flat[_middle(lax.stop_gradient(flat), 0, ignore_nan)])
+        return _shared(input, value) if category(input) == FLOAT else value
+
+    along.__name__ = whole.__name__ = name
+    along_dim = operator(methods=False, public=(), returns=("values", "indices"), grad=f"{title}Backward1")(along)
+    over_all = operator(methods=False, public=(), grad=f"{title}Backward0")(whole)
+
+    def function(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+        return over_all(input) if dim is None else along_dim(input, dim, keepdim)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{doc}\nWith `dim`, a named pair of values and indices. Of two middle elements the lower counts."
+    )
+    return composite()(function)
+
+
+median = _median("median", False, "The middle element in size; nan if there is one.")
+nanmedian = _median("nanmedian", True, "The middle element in size of those that are not nan.")
+
+
+@operator(returns=("values", "indices"))
+def mode(input: Array, dim: int = -1, keepdim: bool = False) -> tuple[Array, Array]:
+    """The most frequent values along `dim` (the smallest of equally frequent ones), and where each occurs last."""
+    refuse("mode_cpu", input, COMPLEX)
+    axes = axes_of(dim, input.ndim)
+    need_elements("mode()", input, axes)
+    if not axes:
+        return input, jnp.zeros((), jnp.int64)
+    axis = axes[0]
+    order = ascending(input, axis)
+    ordered = jnp.take_along_axis(input, order, axis)
+    place = lax.broadcasted_iota(jnp.int64, input.shape, axis)
+    first = place == 0
+    starts = first | (ordered != jnp.roll(ordered, 1, axis))
+    run = place - lax.cummax(jnp.where(starts, place, jnp.zeros_like(place)), axis)
+    best = jnp.argmax(run, axis, keepdims=True)
+    return take_along(input, jnp.take_along_axis(order, best, axis).squeeze(axis), axis, keepdim)
+
+
+_INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def _quantile(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
+    def compute(input: Array, q: Array, dim: int | None, keepdim: bool, interpolation: str) -> Array:
+        if category(input) != FLOAT or input.dtype.itemsize < 4:
+            raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
+        if q.ndim > 1:
+            raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
+        if input.size == 0:
+            raise RuntimeError(f"{name}() input tensor must be non-empty")
+        if interpolation not in _INTERPOLATIONS:
+            raise RuntimeError(
+                f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, "
+                f"but got {interpolation}"
+            )
+        axes = axes_of(dim, input.ndim)
+        kept_shape = tuple(1 if a in axes else n for a, n in enumerate(input.shape))
+        lines = input.reshape(1, -1) if dim is None or not axes else jnp.moveaxis(input, axes[0], -1)
+        found = _between(jnp.sort(lines, axis=-1), q.reshape(-1).astype(input.dtype), interpolation, ignore_nan)
+        shape = kept_shape if keepdim else tuple(n for a, n in enumerate(input.shape) if a not in axes)
+        return jnp.moveaxis(found, -1, 0).reshape((*q.shape, *shape))
+
+    compute.__name__ = name
+    run = operator(methods=False, public=())(compute)
+
+    def function(
+        input: Tensor,
+        q: Tensor | float,
+        dim: int | None = None,
+        keepdim: bool = False,
+        *,
+        interpolation: str = "linear",
+    ) -> Tensor:
+        if isinstance(q, Tensor):
+            if q.dtype is not input.dtype:
+                raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
+            text = f"{name}() q values must be in the range [0, 1]"
+            demand(lambda x: (~((x >= 0) & (x <= 1)), 0), lambda _: RuntimeError(text), q)
+        elif not 0 <= q <= 1:
+            raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
+        return run(input, q, dim, keepdim, interpolation)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{doc}\n`q` is a number or a 1-D tensor of numbers in [0, 1]; a tensor's length becomes the first dimension.\n"
+        "`interpolation` (linear, lower, higher, midpoint, nearest) says what lies between two elements."
+    )
+    return composite()(function)
+
+
+def _between(ordered: jax.Array, q: jax.Array, interpolation: str, ignore_nan: bool) -> jax.Array:
+    """The elements at the fractions `q` along the last axis of sorted lines."""
+    missing = jnp.sum(ordered != ordered, -1, keepdims=True)
+    last = jnp.asarray(ordered.shape[-1] - 1, q.dtype)
+    if ignore_nan:
+        rank = q * jnp.maximum(last - missing.astype(q.dtype), 0)
+    else:
+        rank = jnp.where(missing > 0, last, q * last)  # nan, being last, is then the result
+    if interpolation in ("lower", "higher", "nearest"):
+        rank = {"lower": jnp.floor, "higher": jnp.ceil, "nearest": jnp.round}[interpolation](rank)
+    below = jnp.floor(rank)
+    low = jnp.take_along_axis(ordered, below.astype(jnp.int64), -1)
+    if interpolation in ("lower", "higher", "nearest"):
+        return low
+    high = jnp.take_along_axis(ordered, jnp.ceil(rank).astype(jnp.int64), -1)
+    weight = jnp.full_like(rank, 0.5) if interpolation == "midpoint" else rank - below
+    return jnp.where(weight < 0.5, low + weight * (high - low), high - (high - low) * (1 - weight))
+
+
+quantile = _quantile("quantile", False, "The elements below which the fractions `q` of all lie; nan if there is one.")
+nanquantile = _quantile("nanquantile", True, "The elements below which the fractions `q` of all but nan lie.")
+
+# --- norms -----------------------------------------------------------------------------------------------------------
+
+
+@operator(public=("torch", "special"))
+def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
+    """`log(sum(exp(input)))` over `dim`, safe from overflow."""
+    x = inexact(input)
+    return jsp.logsumexp(wide(x), axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
+
+
+def vector_norm(x: jax.Array, p: float, axes: tuple[int, ...], keepdim: bool) -> jax.Array:
+    """The p-norm `sum(abs(x) ** p) ** (1 / p)` over `axes`, its limits at 0 and +-inf, and gradient 0 where it is 0."""
+    size = modulus(x)
+    made, size = size.dtype, wide(size)
+    if (math.isinf(p) or p < 0) and builtins.any(x.shape[a] == 0 for a in axes):
+        raise RuntimeError(
+            f"linalg.vector_norm cannot compute the {p:g} norm on an empty tensor "
+            "because the operation does not have an identity"
+        )
+    if math.isinf(p):
+        found = (jnp.max if p > 0 else jnp.min)(size, axes, keepdims=keepdim)
+    elif p == 0:
+        found = jnp.sum(size != 0, axes, keepdims=keepdim)
+    elif p == 1:
+        found = jnp.sum(size, axes, keepdims=keepdim)
+    elif p == 2:
+        found = _root(jnp.sum(size * size, axes, keepdims=keepdim))
+    else:
+        found = _safe_power(jnp.sum(_safe_power(size, p), axes, keepdims=keepdim), 1 / p)
+    return found.astype(made)
+
+
+def _safe_power(x: jax.Array, p: float) -> jax.Array:
+    """x ** p for x >= 0, with the gradient 0 at 0."""
+    zero = x == 0
+    at_zero = jnp.full_like(x, 0.0 if p > 0 else jnp.inf)
+    return jnp.where(zero, at_zero, jnp.where(zero, jnp.ones_like(x), x) ** p)
+
+
+@operator(grad="LinalgVectorNormBackward0")
+def norm(
+    input: Array, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
+) -> Array:
+    """The `p`-norm over `dim`: "fro" or None is the 2-norm, "nuc" the sum of the singular values of matrices."""
+    if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating or complex dtype, got {type_name(input)}")
+    x = input if dtype is None else input.astype(dtype)
+    axes = axes_of(dim, x.ndim)
+    if isinstance(p, str) and p != "fro":
+        if p != "nuc":
+            raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
+        return _nuclear(x, axes, keepdim)
+    if p == "fro" and dim is not None and len(axes) > 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, axes))}")
+    return vector_norm(x, 2.0 if p is None or p == "fro" else float(p), axes, keepdim)
+
+
+def _nuclear(x: jax.Array, axes: tuple[int, ...], keepdim: bool) -> jax.Array:
+    if len(axes) != 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, axes))}")
+    matrices = jnp.moveaxis(x, axes, (-2, -1))
+    found = jnp.sum(jnp.linalg.svd(matrices, compute_uv=False), -1)
+    return jnp.expand_dims(found, axes) if keepdim else found
+
+
+@operator(promote="common")
+def dist(input: Array, other: Array, p: float = 2) -> Array:
+    """The `p`-norm of `input - other`."""
+    if category(input) < FLOAT:
+        raise RuntimeError(
+            f"norm(): input dtype should be either floating point or complex. Got {type_name(input)} instead."
+        )
+    apart = input - other
+    return vector_norm(apart, float(p), tuple(range(apart.ndim)), False)

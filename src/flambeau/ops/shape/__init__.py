@@ -1,0 +1,1 @@
+"""Views, and elements in other places."""

@@ -1,0 +1,590 @@
+"""Views: functions from a geometry to a geometry. They share the memory of their tensor."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from ...core.array import dtypes, geometry
+from ...core.array.geometry import Geometry
+from ...core.array.size import dimension, is_open
+from ...core.autograd.engine import _identity
+from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.operator import composite
+from ...core.dispatch.view import view
+from ...core.tensor.storage import ByteStorage
+from ...core.tensor.tensor import Tensor, normalize_dim
+
+
+def _ints(given: tuple[Any, ...], name: str) -> tuple[int, ...]:
+    """Varargs of ints, or one sequence of them."""
+    if len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = tuple(given[0])
+    try:
+        return tuple(map(dimension, given))
+    except TypeError:
+        bad = next(d for d in given if not hasattr(d, "__index__"))
+        raise TypeError(f"{name}(): expected ints, got {type(bad).__name__}") from None
+
+
+def _permuted(g: Geometry, order: Any) -> Geometry:
+    return g._replace(shape=tuple(g.shape[i] for i in order), strides=tuple(g.strides[i] for i in order))
+
+
+def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
+    """A shape with its one -1 filled in. Raises RuntimeError if it does not fit the number of elements."""
+    wrong = RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
+    if any(n < -1 for n in shape):
+        raise RuntimeError(f"invalid shape dimension {min(shape)}")
+    if shape.count(-1) > 1:
+        raise RuntimeError("only one dimension can be inferred")
+    if -1 in shape:
+        rest = math.prod(n for n in shape if n != -1)
+        if rest == 0 and numel == 0:
+            raise RuntimeError(
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 "
+                "can be any value and is ambiguous"
+            )
+        if rest == 0 or numel % rest:
+            raise wrong
+        return tuple(numel // rest if n == -1 else n for n in shape)
+    if math.prod(shape) != numel:
+        raise wrong
+    return shape
+
+
+def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Strides under which the same elements have another shape, or None if that takes a copy.
+
+    Runs of dimensions that lie in memory without gaps are merged, and the new shape must split within them.
+    """
+    if g.numel == 0:
+        return g.strides if g.shape == shape else geometry.contiguous_strides(shape)
+    if is_open(g.shape) and g.contiguous:
+        return geometry.contiguous_strides(shape)
+    runs: list[tuple[int, int]] = []  # (elements, innermost stride), from the front
+    last = len(g.shape) - 1
+    for dim, (size, stride) in enumerate(zip(g.shape, g.strides, strict=True)):
+        if size == 1 and dim != last:  # the last dimension's stride lives on, even where nothing steps by it
+            continue
+        if runs and runs[-1][1] == size * stride and not is_open((runs[-1][0], size)):
+            runs[-1] = (runs[-1][0] * size, stride)
+        else:
+            runs.append((size, stride))
+    strides: list[int] = []
+    position = len(shape) - 1
+    for count, stride in reversed(runs):
+        taken = 1
+        while position >= 0 and (_is_short(taken, count) or shape[position] == 1):
+            strides.append(stride * taken)
+            taken *= shape[position]
+            position -= 1
+        if taken != count:
+            return None
+    while position >= 0:
+        if shape[position] != 1:
+            return None
+        strides.append(strides[-1] * shape[position + 1] if strides else 1)
+        position -= 1
+    return tuple(reversed(strides))
+
+
+def _is_short(taken: Any, count: Any) -> bool:
+    # of sizes that are left open, only equality can be told
+    return taken != count if is_open((taken, count)) else taken < count
+
+
+@view(public=(), methods=(), grad="ViewBackward0")
+def _view_shape(g: Geometry, *shape: int) -> Geometry:
+    size = infer_size(_ints(shape, "view"), g.numel)
+    strides = _restrided(g, size)
+    if strides is None:
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            "contiguous subspaces). Use .reshape(...) instead."
+        )
+    return g._replace(shape=size, strides=strides)
+
+
+@view(public=(), methods=(), grad="UnsafeViewBackward0")
+def _unsafe_view(g: Geometry, shape: tuple[int, ...]) -> Geometry:
+    """The shape of a fresh copy."""
+    return geometry.whole(shape)
+
+
+@view(public=(), methods=(), grad="ViewBackward0")
+def _view_dtype(g: Geometry, held: np.dtype, target: np.dtype) -> Geometry:
+    old, new = held.itemsize, target.itemsize
+    if old == new:
+        return g._replace(bits=target)
+    if not g.shape:
+        raise RuntimeError(f"self.dim() cannot be 0 to view {held} as {target} (different element sizes)")
+    if g.strides[-1] != 1:
+        raise RuntimeError(
+            f"self.stride(-1) must be 1 to view {held} as {target} (different element sizes), but got {g.strides[-1]}"
+        )
+    if old > new:
+        ratio = old // new
+        shape = (*g.shape[:-1], g.shape[-1] * ratio)
+        return Geometry(shape, (*(s * ratio for s in g.strides[:-1]), 1), g.offset * ratio, target)
+    ratio = new // old
+    if g.shape[-1] % ratio or g.offset % ratio or any(s % ratio for s in g.strides[:-1]):
+        raise RuntimeError(
+            f"self.size(-1), self.storage_offset() and the strides must be divisible by {ratio} to view {held} as {target} "
+            f"(different element sizes), but got size {g.shape[-1]}, offset {g.offset}, strides {g.strides}"
+        )
+    shape = (*g.shape[:-1], g.shape[-1] // ratio)
+    return Geometry(shape, (*(s // ratio for s in g.strides[:-1]), 1), g.offset // ratio, target)
+
+
+def _view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+    """The same elements with another shape, or with their bits read as another dtype."""
+    if dtype is None and len(size) == 1 and isinstance(size[0], dtypes.dtype):
+        dtype = size[0]
+    if dtype is not None:
+        if isinstance(self._storage, ByteStorage):
+            self._storage.take_dtype(dtype.numpy)
+        return _view_dtype(self, self._np_dtype, dtype.numpy)
+    if grad_state.trace is not None:
+        grad_state.trace.look_at_strides(self)  # they decide whether there is such a view
+    return _view_shape(self, *size)
+
+
+Tensor.view = _view  # type: ignore[attr-defined]
+
+
+@view(methods=False, public=(), grad="ViewAsRealBackward0")
+def _as_real(g: Geometry, part: np.dtype) -> Geometry:
+    return Geometry((*g.shape, 2), (*(s * 2 for s in g.strides), 1), g.offset * 2, part)
+
+
+@view(methods=False, public=(), grad="ViewAsComplexBackward0")
+def _as_complex(g: Geometry, whole: np.dtype) -> Geometry:
+    if not g.shape or g.shape[-1] != 2:
+        raise RuntimeError(f"Tensor must have a last dimension of size 2 (real, imaginary), got shape {list(g.shape)}")
+    if g.strides[-1] != 1:
+        raise RuntimeError(f"Tensor must have a last dimension with stride 1, got {g.strides[-1]}")
+    if g.offset % 2 or any(s % 2 for s in g.strides[:-1]):
+        raise RuntimeError(
+            "Tensor must have a storage_offset divisible by 2, and strides divisible by 2 but for the last"
+        )
+    return Geometry(g.shape[:-1], tuple(s // 2 for s in g.strides[:-1]), g.offset // 2, whole)
+
+
+@composite()
+def view_as_real(input: Tensor) -> Tensor:
+    """A complex tensor as a real one with a last dimension of (real, imaginary)."""
+    if not input.dtype.is_complex:
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    return _as_real(input, input.dtype.to_real().numpy)
+
+
+@composite()
+def view_as_complex(input: Tensor) -> Tensor:
+    """A real tensor whose last dimension is (real, imaginary) as a complex one."""
+    if input.dtype not in (dtypes.float32, dtypes.float64):
+        raise RuntimeError(f"view_as_complex is only supported for floating point tensors, but got {input.dtype}")
+    return _as_complex(input, input.dtype.to_complex().numpy)
+
+
+@composite(methods=False)
+def real(input: Tensor) -> Tensor:
+    """The real parts, as a view; a real tensor is returned as it is."""
+    return select(view_as_real(input), -1, 0) if input.dtype.is_complex else input
+
+
+@composite(methods=False)
+def imag(input: Tensor) -> Tensor:
+    """The imaginary parts, as a view. Raises RuntimeError for a real tensor."""
+    if not input.dtype.is_complex:
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return select(view_as_real(input), -1, 1)
+
+
+Tensor.real = property(real)  # type: ignore[attr-defined]
+Tensor.imag = property(imag)  # type: ignore[attr-defined]
+
+
+@view(inplace="TransposeBackward1")
+def transpose(g: Geometry, dim0: int, dim1: int) -> Geometry:
+    """The tensor with two dimensions exchanged."""
+    order = list(range(len(g.shape)))
+    a, b = normalize_dim(dim0, len(order)), normalize_dim(dim1, len(order))
+    if order:
+        order[a], order[b] = order[b], order[a]
+    return _permuted(g, order)
+
+
+@view(inplace="TransposeBackward1", grad="TransposeBackward0")
+def swapaxes(g: Geometry, axis0: int, axis1: int) -> Geometry:
+    """Same as `transpose`."""
+    return transpose.__wrapped__(g, axis0, axis1)
+
+
+@view(inplace="TransposeBackward1", grad="TransposeBackward0")
+def swapdims(g: Geometry, dim0: int, dim1: int) -> Geometry:
+    """Same as `transpose`."""
+    return transpose.__wrapped__(g, dim0, dim1)
+
+
+@view(inplace="TBackward1")
+def t(g: Geometry) -> Geometry:
+    """The transpose of a matrix; vectors and 0-dim tensors as they are. Raises RuntimeError beyond two dimensions."""
+    if len(g.shape) > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {len(g.shape)}D")
+    return _permuted(g, range(len(g.shape))[::-1])
+
+
+@view(methods=False, public=(), grad="PermuteBackward0")
+def _reversed(g: Geometry) -> Geometry:
+    return _permuted(g, range(len(g.shape))[::-1])
+
+
+@view(methods=False, public=(), grad="TransposeBackward0")
+def _matrix_transpose(g: Geometry) -> Geometry:
+    if len(g.shape) < 2:
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {len(g.shape)}-D tensor."
+        )
+    return transpose.__wrapped__(g, -2, -1)
+
+
+def _adjoint(input: Tensor) -> Tensor:
+    seen = _matrix_transpose(input)
+    return seen.conj() if input.dtype.is_complex else seen
+
+
+@composite()
+def adjoint(input: Tensor) -> Tensor:
+    """The conjugate of the matrices with their last two dimensions exchanged."""
+    return _adjoint(input)
+
+
+Tensor.T = property(_reversed)  # type: ignore[attr-defined]
+Tensor.mT = property(_matrix_transpose)  # type: ignore[attr-defined]
+Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
+Tensor.H = property(lambda self: _adjoint(self) if self.ndim == 2 else self)  # type: ignore[attr-defined]
+
+
+@view()
+def permute(g: Geometry, *dims: int) -> Geometry:
+    """The dimensions in another order."""
+    given = _ints(dims, "permute")
+    if len(given) != len(g.shape):
+        raise RuntimeError(
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            f"ordering of dimensions i.e. input.dim() = {len(g.shape)} is not equal to len(dims) = {len(given)}"
+        )
+    order = [normalize_dim(d, len(g.shape)) for d in given]
+    if len(set(order)) != len(order):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return _permuted(g, order)
+
+
+def _moved(g: Geometry, source: Any, destination: Any) -> Geometry:
+    ndim = len(g.shape)
+    given = [list(_ints((dims,), "movedim")) for dims in (source, destination)]
+    if len(given[0]) != len(given[1]):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({given[0]} dims) should contain the same number of "
+            f"dims as destination ({given[1]} dims)"
+        )
+    sources, targets = ([normalize_dim(d, ndim) for d in dims] for dims in given)
+    for which, dims, normal in (("source", given[0], sources), ("destination", given[1], targets)):
+        if len(set(normal)) != len(normal):
+            raise RuntimeError(f"movedim: repeated dim in `{which}` ({dims})")
+    order = [d for d in range(ndim) if d not in sources]
+    for target, source_dim in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, source_dim)
+    return _permuted(g, order)
+
+
+@view(grad="PermuteBackward0")
+def movedim(g: Geometry, source: Any, destination: Any) -> Geometry:
+    """Move dimensions to new places; the others keep their order."""
+    return _moved(g, source, destination)
+
+
+@view(grad="PermuteBackward0")
+def moveaxis(g: Geometry, source: Any, destination: Any) -> Geometry:
+    """Same as `movedim`."""
+    return _moved(g, source, destination)
+
+
+@view()
+def expand(g: Geometry, *size: int, implicit: bool = False) -> Geometry:
+    """Dimensions of size 1 (and new ones in front) repeated to `size` without copying; -1 keeps a dimension."""
+    sizes = _ints(size, "expand")
+    new = len(sizes) - len(g.shape)
+    if new < 0:
+        raise RuntimeError(
+            f"expand(torch.FloatTensor{{{list(g.shape)}}}, size={list(sizes)}): the number of sizes provided "
+            f"({len(sizes)}) must be greater or equal to the number of dimensions in the tensor ({len(g.shape)})"
+        )
+    shape, strides = [], []
+    for i, n in enumerate(sizes):
+        if i < new:
+            if n < 0:
+                raise RuntimeError(
+                    f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {i}"
+                )
+            shape.append(n)
+            strides.append(0 if n != 1 else 1)
+            continue
+        have, stride = g.shape[i - new], g.strides[i - new]
+        if n in (-1, have):
+            shape.append(have)
+            strides.append(stride)
+        elif have == 1:
+            shape.append(n)
+            strides.append(0)
+        else:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton dimension "
+                f"{i}.  Target sizes: {list(sizes)}.  Tensor sizes: {list(g.shape)}"
+            )
+    return g._replace(shape=tuple(shape), strides=tuple(strides))
+
+
+@composite()
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """Expand to another tensor's shape."""
+    return expand(input, *other.shape)
+
+
+@composite()
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """Expand to a shape."""
+    return expand(input, *size)
+
+
+@composite(methods=False)
+def broadcast_shapes(*shapes: Any) -> Any:
+    """The shape to which shapes broadcast. Raises RuntimeError if they do not."""
+    from ...core.array.size import Size
+
+    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    try:
+        return Size(np.broadcast_shapes(*given))
+    except ValueError:
+        raise RuntimeError(
+            f"Shape mismatch: objects cannot be broadcast to a single shape: {', '.join(map(str, given))}"
+        ) from None
+
+
+@composite(methods=False)
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """The tensors expanded to their common shape."""
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    shape = broadcast_shapes(*(t.shape for t in given))
+    return tuple(expand(t, *shape) for t in given)
+
+
+@view(inplace="SqueezeBackward4")
+def squeeze(g: Geometry, dim: Any = None) -> Geometry:
+    """Without the dimensions of size 1: all of them, or those named."""
+    if dim is None:
+        gone = [i for i, n in enumerate(g.shape) if n == 1]
+    else:
+        named = [normalize_dim(d, len(g.shape)) for d in _ints((dim,), "squeeze")]
+        if len(set(named)) != len(named):
+            raise RuntimeError(f"dim appears multiple times in the list of dims: {list(named)}")
+        gone = [d for d in named if g.shape and g.shape[d] == 1]
+    return _permuted(g, [i for i in range(len(g.shape)) if i not in gone])
+
+
+@view(inplace="UnsqueezeBackward1")
+def unsqueeze(g: Geometry, dim: int) -> Geometry:
+    """With a new dimension of size 1 in front of `dim`."""
+    at = normalize_dim(dim, len(g.shape) + 1)
+    stride = g.shape[at] * g.strides[at] if at < len(g.shape) else 1
+    return g._replace(shape=(*g.shape[:at], 1, *g.shape[at:]), strides=(*g.strides[:at], stride, *g.strides[at:]))
+
+
+@view()
+def select(g: Geometry, dim: int, index: int) -> Geometry:
+    """One index of a dimension, which is dropped."""
+    if not g.shape:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    at, i = normalize_dim(dim, len(g.shape)), operator.index(index)
+    n = g.shape[at]
+    if not -n <= i < n:
+        raise IndexError(f"select(): index {i} out of range for tensor of size {list(g.shape)} at dimension {at}")
+    i %= n
+    return g._replace(
+        shape=g.shape[:at] + g.shape[at + 1 :],
+        strides=g.strides[:at] + g.strides[at + 1 :],
+        offset=g.offset + i * g.strides[at],
+    )
+
+
+def sliced(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Geometry:
+    """The geometry of `start:end:step` in one dimension, clipped as Python slices are."""
+    if start is None and end is None and step in (1, None):
+        return g
+    first, last, step = slice(start, end, step).indices(g.shape[dim])
+    count = max(0, -(-(last - first) // step))
+    shape = (*g.shape[:dim], count, *g.shape[dim + 1 :])
+    strides = (*g.strides[:dim], g.strides[dim] * step, *g.strides[dim + 1 :])
+    return g._replace(shape=shape, strides=strides, offset=g.offset + first * g.strides[dim])
+
+
+@view(methods=False, public=(), grad="SliceBackward0")
+def slice_view(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Geometry:
+    """One dimension's `start:end:step`."""
+    return sliced(g, normalize_dim(dim, len(g.shape)), start, end, step)
+
+
+@view(grad="SliceBackward0")
+def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
+    """`length` indices of a dimension from `start` on."""
+    if not g.shape:
+        raise RuntimeError("there is no dimension, and narrow() cannot be applied to a 0-dim tensor.")
+    if isinstance(start, Tensor) and (start.ndim or start.dtype.category != dtypes.INTEGER):
+        raise RuntimeError(f"start must be an 0-dim integral Tensor. (got {start.dtype} {list(start.shape)})")
+    at, first, length = normalize_dim(dim, len(g.shape)), operator.index(start), operator.index(length)
+    n = g.shape[at]
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -n <= first <= n:
+        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {first})")
+    first = first + n if first < 0 else first
+    if first + length > n:
+        raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
+    return sliced(g, at, first, first + length)
+
+
+@composite()
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """`narrow` with memory of its own."""
+    return narrow(input, dim, start, length).clone()
+
+
+@view()
+def diagonal(g: Geometry, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Geometry:
+    """The diagonal of two dimensions, as the last dimension of the result."""
+    a, b = normalize_dim(dim1, len(g.shape)), normalize_dim(dim2, len(g.shape))
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    rows, columns = g.shape[a], g.shape[b]
+    count = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    start = (offset * g.strides[b] if offset >= 0 else -offset * g.strides[a]) if count else 0
+    rest = _permuted(g, [i for i in range(len(g.shape)) if i not in (a, b)])
+    return Geometry((*rest.shape, count), (*rest.strides, g.strides[a] + g.strides[b]), g.offset + start, g.bits)
+
+
+@view(methods=("unfold",), public=(), grad="UnfoldBackward0")
+def unfold_dimension(g: Geometry, dimension: int, size: int, step: int) -> Geometry:
+    """All windows of `size` in a dimension, `step` apart, as a new last dimension."""
+    at = normalize_dim(dimension, len(g.shape))
+    n = g.shape[at] if g.shape else 1
+    if size < 0 or size > n:
+        raise RuntimeError(f"maximum size for tensor at dimension {at} is {n} but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    if not g.shape:
+        return g._replace(shape=(size,), strides=(1,))
+    shape = (*g.shape[:at], (n - size) // step + 1, *g.shape[at + 1 :], size)
+    strides = (*g.strides[:at], g.strides[at] * step, *g.strides[at + 1 :], g.strides[at])
+    return g._replace(shape=shape, strides=strides)
+
+
+@view(inplace="AsStridedBackward1", absolute=True)
+def as_strided(g: Geometry, size: Any, stride: Any, storage_offset: int | None = None) -> Geometry:
+    """A view of the storage with any shape, strides and offset."""
+    size, stride = _ints((size,), "as_strided"), _ints((stride,), "as_strided")
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any(s < 0 for s in stride):
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
+    offset = g.offset if storage_offset is None else storage_offset
+    return Geometry(size, stride, offset, g.bits)
+
+
+def _flattened(shape: Any, start_dim: int, end_dim: int) -> tuple[int, ...]:
+    if not shape:
+        return (1,)
+    a, b = normalize_dim(start_dim, len(shape)), normalize_dim(end_dim, len(shape))
+    if a > b:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    return (*shape[:a], math.prod(shape[a : b + 1]), *shape[b + 1 :])
+
+
+@composite()
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements with another shape: a view where the strides allow it, else a copy."""
+    size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
+    if _restrided(input._geometry, size) is not None:
+        return _view_shape(input, size)
+    made = _unsafe_view(_identity(input), size)
+    made._base = made._refusal = None  # nobody else has the copy
+    return made
+
+
+@composite()
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Dimensions `start_dim` to `end_dim` merged into one."""
+    size = _flattened(input.shape, start_dim, end_dim)
+    return input if size == tuple(input.shape) else reshape(input, size)
+
+
+@composite()
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+    """One dimension split into several."""
+    at = normalize_dim(dim, input.ndim)
+    sizes = _ints((sizes,), "unflatten")
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    try:
+        sizes = infer_size(sizes, input.shape[at])
+    except RuntimeError:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {at} ({input.shape[at]}) in the "
+            "input tensor"
+        ) from None
+    return _view_shape(input, *input.shape[:at], *sizes, *input.shape[at + 1 :])
+
+
+@composite()
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dimension."""
+    return reshape(input, -1)
+
+
+@composite(public=())
+def view_as(self: Tensor, other: Tensor) -> Tensor:
+    """A view with another tensor's shape."""
+    return _view_shape(self, *other.shape)
+
+
+@composite(public=())
+def reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    """`reshape` to another tensor's shape."""
+    return reshape(self, *other.shape)
+
+
+def _at_least(name: str, count: int) -> None:
+    def at_least(*tensors: Any) -> Any:
+        if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+            return tuple(at_least(x) for x in tensors[0])
+        if len(tensors) > 1:
+            return tuple(at_least(x) for x in tensors)
+        (x,) = tensors
+        if count == 3 and x.ndim == 2:
+            return unsqueeze(x, -1)
+        if count == 3 and x.ndim == 1:
+            return unsqueeze(unsqueeze(x, 0), -1)
+        while x.ndim < count:
+            x = unsqueeze(x, 0)
+        return x
+
+    at_least.__name__ = name
+    at_least.__doc__ = f"Each tensor as a view with at least {count} dimensions."
+    composite(methods=False)(at_least)
+
+
+for _count in (1, 2, 3):
+    _at_least(f"atleast_{_count}d", _count)

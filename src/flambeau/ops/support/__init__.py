@@ -1,0 +1,1 @@
+"""What operators share: checks of arguments, declarations in rows."""

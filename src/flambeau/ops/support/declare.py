@@ -1,0 +1,60 @@
+"""Declaring operators in rows: elementwise functions of one tensor, and second names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ...core.dispatch.operator import Array, _attach, _publish, operator
+from ...core.tensor.tensor import Tensor
+from .checks import COMPLEX, refuse
+
+
+def unary(
+    name: str,
+    formula: Callable[[jax.Array], jax.Array],
+    doc: str,
+    *,
+    promote: str | None = "float",
+    inplace: bool | tuple[str, ...] = True,
+    complex: bool = True,
+    **options: Any,
+) -> Callable[..., Any]:
+    """An elementwise operator of one tensor. By default integers give the default dtype, complex numbers are taken, and
+    `name_` works in place."""
+
+    def function(input: Array) -> Array:
+        if not complex:
+            refuse(f"{name}_cpu", input, COMPLEX)
+        return formula(input)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{doc} Elementwise."
+    function.__module__ = sys._getframe(1).f_globals["__name__"]  # where the row stands
+    return operator(promote=promote, inplace=inplace, **options)(function)
+
+
+def named_by_numbers(name: str, without: int, among: int) -> Callable[[list[Any]], str]:
+    """The printed name of a tape node, whose ending says whether a Python number was among the arguments."""
+
+    def label(arguments: list[Any]) -> str:
+        ending = without if all(hasattr(a, "ndim") for a in arguments) else among
+        return f"{name}Backward{ending}"
+
+    return label
+
+
+def alias(
+    name: str, target: Callable[..., Any], *, methods: bool = True, public: tuple[str, ...] = ("torch",)
+) -> Callable[..., Any]:
+    """A second public name of a function, and of its method and in-place method if it has them."""
+    _publish(name, target, public)
+    if methods:
+        for ending in ("", "_"):
+            method = getattr(Tensor, target.__name__ + ending, None)
+            if method is not None:
+                _attach(method, (name + ending,))
+    return target

@@ -1,0 +1,1 @@
+"""The process: how JAX is set up, threads, files that are replaced as a whole."""

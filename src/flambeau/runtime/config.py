@@ -1,0 +1,83 @@
+"""How JAX is set up, before anything is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+import jax
+
+
+def cache_folder() -> Path | None:
+    """Where compiled programs are kept between processes; None if that is turned off.
+
+    `FLAMBEAU_CACHE=0` turns it off, `FLAMBEAU_CACHE=/some/folder` puts it elsewhere than in the user's cache folder.
+    """
+    chosen = os.environ.get("FLAMBEAU_CACHE", "")
+    if chosen.lower() in ("0", "off", "no", "false"):
+        return None
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "flambeau" / "xla"
+
+
+def configure() -> None:
+    """64-bit types on, and JAX's persistent compilation cache in the user's cache folder unless one is set already."""
+    jax.config.update("jax_enable_x64", True)
+    # On the CPU, handing a program to another thread costs more than what it lets Python do meanwhile.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    jax.config.update("jax_traceback_filtering", "off")  # else JAX adds notes about itself to users' errors
+    folder = cache_folder()
+    if folder is None or jax.config.values["jax_compilation_cache_dir"]:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # no cache folder to write to: compile each time
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep the memory of freed arrays for the next ones, up to 1 GiB, instead of giving it back.
+
+    The kernel hands memory out in pages of 4 KiB that it clears first; for the large arrays of a network on the CPU that
+    takes as long as many an operator. `FLAMBEAU_MALLOC=0` leaves the C library as it is. Only glibc has these settings.
+    """
+    if os.environ.get("FLAMBEAU_MALLOC", "1") == "0" or not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+        library.mallopt(mmap_threshold, 1 << 30)
+        library.mallopt(trim_threshold, 1 << 30)
+
+
+def _kernels() -> str:
+    from .. import native  # loads the kernels, which the import of flambeau does not
+
+    if not native.available():
+        return f"XLA's ({native.why_not()})"
+    without = f", without {', '.join(native.missing())}" if native.missing() else ""
+    return f"oneDNN {native.version()}, up to {native.get_num_threads()} threads{without}"
+
+
+def show_config() -> str:
+    """What computes: JAX, its devices, the compilation cache."""
+    folder = jax.config.values["jax_compilation_cache_dir"]
+    return "\n".join(
+        [
+            f"jax {jax.__version__}, devices: {', '.join(map(str, jax.devices()))}",
+            f"compilation cache: {folder or 'off'}",
+            f"convolutions and matrix products on the CPU: {_kernels()}",
+        ]
+    )
+
+
+configure()
+keep_freed_memory()
