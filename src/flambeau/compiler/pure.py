@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.context.grad_mode import no_grad, state
+from ..core.context.transforms import TransformedCall
 from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
 from ..nn.utils.stateless import functional_call
 
 
-class PureCall:
+class PureCall(TransformedCall):
     """What the core asks while a module runs as a pure function (see `grad_mode.state.transforms`)."""
 
     def __init__(self) -> None:

@@ -15,7 +15,8 @@ from ..core.context.grad_mode import no_grad, state
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import Spec, flatten, spread, unflatten
-from .region import Exit, Logical, Region, Transform, inside, map_pairs, restore, run, zeros
+from .region import Exit, Logical, Region, Transform, inside, map_pairs, restore, zeros
+from .run import run
 
 NEEDS_VALUES = (
     jax.errors.ConcretizationTypeError,

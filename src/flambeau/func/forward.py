@@ -15,8 +15,9 @@ from ..core.tape.nodes import is_differentiable
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import flatten, unflatten
 from .batching import vmap
-from .region import Exit, Logical, Region, Transform, forget_tape, inside, put_value, run, zeros, zeros_like
+from .region import Exit, Logical, Region, Transform, forget_tape, inside, put_value, zeros, zeros_like
 from .reverse import _split, _tensors_only, basis, jacrev, numbers_of, replaced
+from .run import run
 
 
 class DualRegion(Region):

@@ -1,19 +1,15 @@
-"""The tape of a region, taken down so that it can be played later, and the node that plays it."""
+"""The tape of a region, taken down so that it can be played later."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 
-from ..core.autograd.engine import _taped, _tensor
-from ..core.autograd.engine import grad as tape_grad
-from ..core.context.grad_mode import state
-from ..core.tape.nodes import FREED, AccumulateGrad, Edge, Node, Taped, _count
-from ..core.tensor.tensor import Tensor, wrap
-from .region import Exit, Region, Root, Transform, run
+from ..core.tape.nodes import AccumulateGrad, Edge, Node, _count
+from ..core.tensor.tensor import Tensor
+from .region import Exit, Region, Root
 
 
 class Slot:
@@ -117,77 +113,3 @@ def _nodes_of(region: Region, edges: list[Edge]) -> list[Node]:
         seen.add(node)
         stack.extend(e[0] for e in node.edges if e is not None)
     return sorted(seen, key=lambda n: n.order)
-
-
-class RegionNode(Node):
-    """A region's run on the tape outside. Its backward plays the recording in a region of the same transform."""
-
-    __slots__ = ("transform", "recording", "own", "others", "metas")
-
-    def __init__(
-        self, transform: Transform, recording: Recording, own: list[tuple[Any, ...]], results: list[tuple[Tensor, ...]]
-    ):
-        width = transform.width
-        edges = [e for exit in recording.exits for e in (*exit.edges, *(None,) * (width - len(exit.edges)))]
-        super().__init__(f"{type(transform).__name__}Backward", edges, len(results) * width)
-        self.transform = transform
-        self.recording = recording
-        self.own: list[tuple[Any, ...]] | None = own
-        self.others = recording.others
-        self.metas = [[(tuple(t.shape), t._np_dtype) for t in logical] for logical in results]
-        recording.own, recording.others = [], []
-
-    def exchange(self, array: Any, edge: Any) -> None:
-        super().exchange(array, edge)
-        if self.own is not None:
-            self.own = [tuple(map(array, parts)) for parts in self.own]
-            self.others = [array(a) for a in self.others]
-
-    def _pull(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
-        if self.own is None:
-            raise RuntimeError(FREED)
-        transform, recording, width = self.transform, self.recording, self.transform.width
-        grouped = [gradients[i : i + width] for i in range(0, len(gradients), width)]
-        live = [i for i, group in enumerate(grouped) if any(g is not None for g in group)]
-        inputs = [tuple(map(wrap, parts)) for parts in self.own]
-        saved = len(inputs)
-        inputs += [transform.seed(grouped[i], self.metas[i]) for i in live]
-        reached: list[int] = []
-
-        def body(tensors: list[Tensor]) -> list[Tensor]:
-            region = state.transforms
-            outputs, exits = recording.play([t._array for t in tensors[:saved]], self.others)
-            for number, (root, _) in enumerate(exits):
-                outer = tuple(self.edges[number * width : (number + 1) * width])
-                region.roots[root] = Exit(outer, recording.exits[number].own)
-            weights = tensors[saved:]
-            ends = [_at(w, outputs[i]) for i, w in zip(live, weights, strict=True)]
-            targets = [_at(ends[0], e) for e in exits]
-            found = tape_grad(ends, targets, weights, retain_graph=True, create_graph=state.grad, allow_unused=True)
-            reached.extend(i for i, g in enumerate(found) if g is not None)
-            return [g for g in found if g is not None]
-
-        came = run(transform, body, inputs)
-        arrived = dict(zip(reached, came, strict=True))
-        results: list[Tensor | None] = []
-        for number, exit in enumerate(recording.exits):
-            results += transform.leave(arrived.get(number), exit)
-        return results
-
-    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        found = self._pull([None if c is None else wrap(c) for c in cotangents])
-        return [None if g is None else g._array for g in found]
-
-    def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [_taped(g) for g in self._pull([_tensor(c) for c in cotangents])]
-
-    def release(self) -> None:
-        self.own = None
-        self.others = []
-
-
-def _at(values: Tensor, edge: Edge | None) -> Tensor:
-    """A tensor with these values at a place on the tape."""
-    made = wrap(values._array)
-    made._edge = edge
-    return made

@@ -12,7 +12,6 @@ For the tape outside the whole run is one `RegionNode`. Its backward plays the r
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,12 +23,13 @@ import numpy as np
 
 from ..core.context import tracing
 from ..core.context.grad_mode import state
+from ..core.context.transforms import TransformedCall
 from ..core.tape.nodes import Edge, Node, Taped, _count, is_differentiable
 from ..core.tensor.tensor import Tensor, wrap
 
 
 @contextmanager
-def inside(region: Region | None) -> Iterator[None]:
+def inside(region: TransformedCall | None) -> Iterator[None]:
     """Make a region the innermost one (again)."""
     previous = state.transforms
     state.transforms = region
@@ -62,11 +62,11 @@ class Exit(NamedTuple):
     own: bool  # whether it is an input of the transform
 
 
-class Region:
+class Region(TransformedCall):
     """One run of a function under a transform. While it runs, `grad_mode.state.transforms` is the innermost one."""
 
     def __init__(self, marker: Any) -> None:
-        self.parent: Region | None = state.transforms or None
+        self.parent: TransformedCall | None = state.transforms
         self.level = marker._trace  # tells this transform's tracers from others
         self.start = next(_count)  # nodes of the tape with a smaller number are not of this run
         self.roots: dict[Root, Exit] = {}
@@ -100,7 +100,7 @@ class Region:
         storage = tensor._storage
         if storage not in self.written:
             base = None if tensor._base is None else weakref.ref(tensor._base)
-            self.written[storage] = (_value_of(storage), weakref.ref(tensor), tensor._edge, base)
+            self.written[storage] = (value_of(storage), weakref.ref(tensor), tensor._edge, base)
         if self.parent is not None:
             self.parent.before_write(tensor)
 
@@ -134,7 +134,7 @@ class Region:
         return array if self.parent is None else self.parent.concrete(array)
 
 
-def _value_of(storage: Any) -> Any:
+def value_of(storage: Any) -> Any:
     trace = state.trace
     if trace is not None and storage in trace.values:
         return trace.values[storage]
@@ -189,74 +189,10 @@ class Transform:
         raise NotImplementedError
 
 
-def run(
-    transform: Transform, body: Callable[[list[Tensor]], list[Tensor]], inputs: list[Logical], constant: bool = False
-) -> list[tuple[bool, Logical]]:
-    """`body`, a function from a list of tensors to a list of tensors, under a transform.
-
-    Gives for each result whether its value depends on the inputs, and its parts outside. With `constant` the results are off
-    the tape.
-    """
-    from .recording import Recording, RegionNode
-
-    taped = state.grad and not constant
-    edges = [tuple(t._tape_edge() if t is not None and taped else None for t in logical) for logical in inputs]
-    held: dict[str, Any] = {}
-
-    def traced(marker: Any, arrays: list[Any]) -> Any:
-        region = held["region"] = transform.region(marker)
-        try:
-            with inside(region):
-                return traced_in(region, arrays)
-        except BaseException:
-            restore(region)
-            raise
-        finally:
-            for root in region.roots:
-                root.live = False
-
-    def traced_in(region: Region, arrays: list[Any]) -> Any:
-        results = body([region.enter(a, e) for a, e in zip(arrays, edges, strict=True)])
-        held["depend"] = [region.owns(r._array) for r in results]
-        own = [region.depends(r) for r in results]
-        own_results = [r for r, is_own in zip(results, own, strict=True) if is_own]
-        recording = Recording(region, own_results) if taped else None
-        held["results"] = [None if is_own else r for r, is_own in zip(results, own, strict=True)]
-        held["recording"] = recording
-        changed = [s for s in region.written if region.owns(_value_of(s))]
-        held["changed"] = [weakref.ref(s) for s in changed]
-        saved = recording.own if recording is not None else []
-        return [r._array for r in own_results], saved, [_value_of(s) for s in changed]
-
-    parts = transform.call(traced, [[None if t is None else t._array for t in logical] for logical in inputs])
-    region, recording = held["region"], held["recording"]
-    _settle(transform, region, held["changed"], [p[2] for p in parts])
-    made = [tuple(map(wrap, arrays)) for arrays in zip(*(p[0] for p in parts), strict=True)]
-    if recording is not None and recording.exits:
-        node = RegionNode(transform, recording, list(zip(*(p[1] for p in parts), strict=True)), made)
-        for number, logical in enumerate(made):
-            if recording.outputs[number] is not None:
-                for part, tensor in enumerate(logical):
-                    tensor._edge = (node, number * transform.width + part)
-    following = iter(made)
-    parted = [next(following) if r is None else transform.apart(r) for r in held["results"]]
-    return list(zip(held["depend"], parted, strict=True))
-
-
-def _settle(transform: Transform, region: Region, changed: list[Any], finals: list[Any]) -> None:
-    alive = [i for i, ref in enumerate(changed) if ref() is not None]
-    if not alive:
-        return
-    gc.collect()  # what was made inside and is only held by a cycle is no matter
-    alive = [i for i in alive if changed[i]() is not None]
-    if alive:
-        transform.settle(region, [changed[i]() for i in alive], [f[i] for f in finals for i in alive])
-
-
 def restore(region: Region) -> None:
     """Take tracers out of the tensors that were written to."""
     for storage, (before, *_) in list(region.written.items()):
-        if region.owns(_value_of(storage)):
+        if region.owns(value_of(storage)):
             put_value(storage, before)
             forget_tape(region, storage)
 

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .transforms import TransformedCall
+
 
 class _State(threading.local):
     grad = True
     inference = False
-    transforms: Any = None  # the innermost of JAX's transforms (a Region, see func/) that this thread is in
+    transforms: TransformedCall | None = None  # the innermost of JAX's transforms that this thread is in
     scope: Any = None  # the innermost of func.grad, func.vjp and their like that this thread is in
     modes: tuple[
         Any, ...

@@ -1,0 +1,25 @@
+"""What the core asks of whoever runs a function under one of JAX's transforms (torch.func's regions, pure functions)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class TransformedCall(Protocol):
+    """`grad_mode.state.transforms` is the innermost one of a thread."""
+
+    def before_write(self, tensor: Any) -> None:
+        """A tensor is about to be written to."""
+
+    def before_grad(self, leaf: Any, array: Any) -> None:
+        """A gradient is about to arrive in a leaf's `.grad`; may raise RuntimeError."""
+
+    def host_value(self, draw: Callable[[], Any]) -> Any:
+        """A value that the host makes, such as a random draw; RuntimeError if there can be none."""
+
+    def apply(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of an autograd.Function."""
+
+    def concrete(self, array: Any) -> Any:
+        """A value that Python code wants to look at."""
