@@ -468,6 +468,7 @@ def operator(
     promote: str | None = None,
     methods: bool | tuple[str, ...] = True,
     inplace: bool | tuple[str, ...] = False,
+    public_inplace: bool = False,
     public: tuple[str, ...] = ("torch",),
     returns: tuple[str, ...] | None = None,
     grad: str | Callable[..., str] | None = None,
@@ -476,6 +477,7 @@ def operator(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
+    `inplace` makes the method `name_`, and `public_inplace` the function `torch.name_`, too.
     `check` is called with the dynamic arguments before they are promoted, and raises if they do not go together.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     """
@@ -487,7 +489,9 @@ def operator(
         _publish(name, call, public)
         _attach(call, _names(methods, name))
         if written := _names(inplace, name + "_"):
-            _attach(inplace_form(op, written[0]), written)
+            form = inplace_form(op, written[0])
+            _attach(form, written)
+            _publish(written[0], form, ("torch",) if public_inplace else ())
         return call
 
     return declare
@@ -498,19 +502,21 @@ def composite(
     methods: bool | tuple[str, ...] = True,
     inplace: bool | tuple[str, ...] = False,
     public: tuple[str, ...] = ("torch",),
+    name: str | None = None,
     asks_arguments: bool = True,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back.
 
-    Without `asks_arguments` the public function takes arguments with a `__torch_function__` as they are.
+    `name` is the public name, if that is not the function's. Without `asks_arguments` the public function takes arguments
+    with a `__torch_function__` as they are.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        name = function.__name__
+        called = function.__name__ = name or function.__name__
         call = _composed(function, False, asks_arguments)
-        _publish(name, call, public)
-        _attach(call, _names(methods, name))
-        if written := _names(inplace, name + "_"):
+        _publish(called, call, public)
+        _attach(call, _names(methods, called))
+        if written := _names(inplace, called + "_"):
             _attach(_composite_inplace(function, written[0]), written)
         return call
 

@@ -22,6 +22,7 @@ def view(
     *,
     methods: bool | tuple[str, ...] = True,
     inplace: str | None = None,
+    public_inplace: bool = False,
     public: tuple[str, ...] = ("torch",),
     grad: str | None = None,
     absolute: bool = False,
@@ -48,6 +49,7 @@ def view(
             call_inplace.__name__ = call_inplace.__qualname__ = written
             call_inplace.__doc__ = f"In-place form of `{name}`: changes how this tensor looks into its memory."
             _attach(call_inplace, (written,))
+            _publish(written, call_inplace, ("torch",) if public_inplace else ())
         return call
 
     return declare

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
-from ...ops.support.layer_support import chosen_reduction
+from ...ops.support.losses import chosen_reduction
 from .. import functional as F
 from .distance import PairwiseDistance
 from .module import Module

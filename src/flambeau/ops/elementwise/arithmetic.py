@@ -13,9 +13,8 @@ from ...core.array import dtypes
 from ...core.context.overrides import name_public
 from ...core.dispatch.operator import Array, Scalar, composite, operator, write_result
 from ...core.tensor.tensor import Tensor
-from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse
+from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse, scalar_name
 from ..support.declare import alias, named_by_numbers, unary
-from ..support.layer_support import scalar_name
 
 _NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 
@@ -147,8 +146,16 @@ def _square(x: jax.Array) -> jax.Array:
 
 _MODULUS = "The absolute value; for complex numbers the modulus, a real number."
 abs = unary("abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"))
-sign = unary("sign", _sign, "-1, 0 or 1 by the sign of `input`. Complex numbers: see `sgn`.", promote=None)
-sgn = unary("sgn", _sgn, "`sign`; for complex numbers the direction `input / abs(input)`, with 0 at 0.", promote=None)
+sign = unary(
+    "sign", _sign, "-1, 0 or 1 by the sign of `input`. Complex numbers: see `sgn`.", promote=None, public_inplace=False
+)
+sgn = unary(
+    "sgn",
+    _sgn,
+    "`sign`; for complex numbers the direction `input / abs(input)`, with 0 at 0.",
+    promote=None,
+    public_inplace=False,
+)
 square = unary("square", _square, "`input ** 2`.", promote=None, grad="PowBackward0")
 reciprocal = unary("reciprocal", lambda x: 1 / x, "`1 / input`.")
 sqrt = unary("sqrt", jnp.sqrt, "The square root.")
@@ -372,7 +379,7 @@ def float_power(input: Array, exponent: Array) -> Array:
     return _power(input.astype(wide), exponent.astype(wide))
 
 
-@operator(promote="float", inplace=True)
+@operator(promote="float", inplace=True, public_inplace=True)
 def ldexp(input: Array, other: Array) -> Array:
     """`input * 2 ** other`."""
     return input * jnp.exp2(other)
@@ -407,7 +414,7 @@ def _cut_to(x: jax.Array, high: jax.Array) -> jax.Array:
     return jnp.where((x > high) | _is_nan(high), high, x)
 
 
-@operator(promote="common", inplace=True, grad=named_by_numbers("Clamp", 0, 1))
+@operator(promote="common", inplace=True, public_inplace=True, grad=named_by_numbers("Clamp", 0, 1))
 def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """`input`, cut to lie between `min` and `max` (numbers or tensors, or one None). `max` wins if below `min`."""
     if min is None and max is None:
@@ -421,13 +428,13 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
     return result if max is None else _cut_to(result, max)
 
 
-@operator(promote="common", inplace=True)
+@operator(promote="common", inplace=True, public_inplace=True)
 def clamp_min(input: Array, min: Array) -> Array:
     """`input`, raised to at least `min`."""
     return _raise_to(input, min)
 
 
-@operator(promote="common", inplace=True)
+@operator(promote="common", inplace=True, public_inplace=True)
 def clamp_max(input: Array, max: Array) -> Array:
     """`input`, cut to at most `max`."""
     return _cut_to(input, max)
@@ -556,14 +563,14 @@ def _nextafter_jvp(primals: Any, tangents: Any) -> Any:
     return result, jnp.broadcast_to(tangents[0], result.shape)
 
 
-@operator(promote="common", inplace=True)
+@operator(promote="common", inplace=True, public_inplace=True)
 def gcd(input: Array, other: Array) -> Array:
     """The greatest common divisor of integers."""
     refuse("gcd_cpu", input, BOOL, FLOAT, COMPLEX)
     return jnp.gcd(input, other)
 
 
-@operator(promote="common", inplace=True)
+@operator(promote="common", inplace=True, public_inplace=True)
 def lcm(input: Array, other: Array) -> Array:
     """The least common multiple of integers."""
     refuse("lcm_cpu", input, BOOL, FLOAT, COMPLEX)
@@ -576,7 +583,7 @@ for _infix, _told in (("__truediv__", "div"), ("__itruediv__", "div_")):
 name_public(Tensor.__rdiv__, "torch.Tensor.__rtruediv__", True)  # type: ignore[attr-defined]
 name_public(Tensor.pow, "torch.Tensor.__pow__", True)
 
-absolute = alias("absolute", abs)
+absolute = alias("absolute", abs, public_inplace=False)
 negative = alias("negative", neg)
 subtract = alias("subtract", sub)
 multiply = alias("multiply", mul)

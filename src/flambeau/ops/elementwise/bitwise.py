@@ -83,7 +83,7 @@ def _invert(x: jax.Array) -> jax.Array:
     return ~x
 
 
-bitwise_not = unary("bitwise_not", _not, "Bitwise NOT; of bools, logical.", promote=None)
+bitwise_not = unary("bitwise_not", _not, "Bitwise NOT; of bools, logical.", promote=None, public_inplace=False)
 _tilde = unary("_tilde", _invert, "`~input`.", promote=None, methods=("__invert__",), inplace=False, public=())
 
 # --- logic -----------------------------------------------------------------------------------------------------------
@@ -101,4 +101,6 @@ def _logical(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable
 logical_and = _logical("logical_and", jnp.logical_and, "Whether both are true")
 logical_or = _logical("logical_or", jnp.logical_or, "Whether one or both are true")
 logical_xor = _logical("logical_xor", jnp.logical_xor, "Whether exactly one is true")
-logical_not = unary("logical_not", lambda x: x == 0, "Whether `input` is false, that is 0.", promote=None)
+logical_not = unary(
+    "logical_not", lambda x: x == 0, "Whether `input` is false, that is 0.", promote=None, public_inplace=False
+)

@@ -124,7 +124,7 @@ frac = unary("frac", _frac, "The fraction of `input`, with its sign.", promote=N
 _whole = _rounding("round", jnp.round)
 
 
-@operator(inplace=True, public=BOTH)
+@operator(inplace=True, public_inplace=True, public=BOTH)
 def round(input: Array, *, decimals: int = 0) -> Array:
     """The nearest whole number, halves to the even one; with `decimals`, the nearest multiple of `10 ** -decimals`."""
     if decimals == 0:
@@ -134,7 +134,7 @@ def round(input: Array, *, decimals: int = 0) -> Array:
     return jnp.round(input * scale) / scale if decimals > 0 else jnp.round(input / scale) * scale
 
 
-@operator(inplace=True)
+@operator(inplace=True, public_inplace=True)
 def nan_to_num(
     input: Array, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
 ) -> Array:

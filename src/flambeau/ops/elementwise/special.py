@@ -51,7 +51,7 @@ def _with_slope(function: Callable[..., jax.Array], slope: Callable[..., jax.Arr
 
 erf = unary("erf", jsp.erf, "The error function.", complex=False, public=BOTH)
 erfc = unary("erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", complex=False, public=BOTH)
-erfinv = unary("erfinv", jsp.erfinv, "The inverse of `erf`.", complex=False, public=BOTH)
+erfinv = unary("erfinv", jsp.erfinv, "The inverse of `erf`.", complex=False, public=BOTH, public_inplace=False)
 
 
 def _erfcx_value(x: jax.Array) -> jax.Array:
@@ -103,8 +103,14 @@ def _digamma(x: jax.Array) -> jax.Array:
     return _polygamma(0, x)
 
 
-lgamma = unary("lgamma", lambda x: lax.lgamma(x), "The logarithm of the size of the gamma function.", complex=False)
-digamma = unary("digamma", _digamma, "The derivative of `lgamma`.", complex=False, public=BOTH)
+lgamma = unary(
+    "lgamma",
+    lambda x: lax.lgamma(x),
+    "The logarithm of the size of the gamma function.",
+    complex=False,
+    public_inplace=False,
+)
+digamma = unary("digamma", _digamma, "The derivative of `lgamma`.", complex=False, public=BOTH, public_inplace=False)
 gammaln = _twin("gammaln", lgamma)
 psi = _twin("psi", digamma)
 
@@ -183,7 +189,7 @@ i1e = _only_special("i1e", _i1e, "`exp(-abs(input)) * i1(input)`.")
 # --- logarithms with a factor ----------------------------------------------------------------------------------------
 
 
-@operator(promote="float", inplace=True, public=BOTH)
+@operator(promote="float", inplace=True, public_inplace=True, public=BOTH)
 def xlogy(input: Array, other: Array) -> Array:
     """`input * log(other)`, with 0 wherever `input` is 0 (nan in `other` stays nan)."""
     return _times_log(input, other, jnp.log)
@@ -211,7 +217,7 @@ def _entr(x: jax.Array) -> jax.Array:
 entr = _only_special("entr", _entr, "`-input * log(input)`, 0 at 0 and -inf below.")
 
 
-@operator(inplace=True, public=BOTH)
+@operator(inplace=True, public_inplace=True, public=BOTH)
 def logit(input: Array, eps: float | None = None) -> Array:
     """`log(input / (1 - input))`; with `eps`, `input` is first cut to [eps, 1 - eps]."""
     refuse("logit_cpu", input, COMPLEX)

@@ -520,6 +520,7 @@ def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
 
 
 _attach(index_put_, ("index_put_",))
+_publish("index_put_", index_put_, ("torch",))
 
 
 @indexed("out of range: tried to access index {} on a tensor of {size} elements.", IndexError, negative=True, flat=True,

@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, composite, operator
-from ..support.layer_support import in_place, next_key, normalized_dim, require_floating, type_name, wide
+from ..random.keys import next_key
+from ..support.checks import normalized_dim, require_floating, type_name, wide
+from ..support.declare import in_place
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from ...core.array import dtypes
 from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ..linalg.products import times
-from ..support.layer_support import next_key, scalar_name, wide
+from ..random.keys import next_key
+from ..support.checks import scalar_name, wide
 from .dropout import dropped
 
 

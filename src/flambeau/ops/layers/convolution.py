@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, operator
 from ...native.convolution import convolution, convolution_input
-from ..support.layer_support import per_dim, scalar_name
+from ..support.checks import per_dim, scalar_name
 
 
 def _sizes(values: Sequence[int]) -> str:

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, Scalar, composite, operator
-from ..support.layer_support import in_place, next_key
+from ..random.keys import next_key
+from ..support.declare import in_place
 
 _SATURATION = -1.7580993408473766  # the value that SELU falls to: -scale * alpha
 

@@ -16,8 +16,7 @@ from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
-from ..support.checks import demand, on_host, refuse_outside
-from ..support.layer_support import type_name
+from ..support.checks import demand, on_host, refuse_outside, type_name
 from .normalization import vector_norm
 
 
@@ -257,3 +256,15 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         num_classes = int(tensor.detach().cpu().numpy().max()) + 1
     refuse_outside(tensor, num_classes, "Class values must be smaller than num_classes. (Got {}.)", RuntimeError)
     return _one_hot(tensor, num_classes)
+
+
+# --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
+
+
+@composite(methods=False, name="embedding")
+def _torch_embedding(
+    weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+) -> Any:
+    """`nn.functional.embedding`; -1 stands for no padding index."""
+    row = None if padding_idx < 0 else padding_idx
+    return embedding(indices, weight, row, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)

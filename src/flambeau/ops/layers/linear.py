@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, operator
 from ..linalg.products import PRECISION, times
-from ..support.layer_support import scalar_name, type_name
+from ..support.checks import scalar_name, type_name
 
 
 def _linear_name(arrays: list[Any]) -> str:

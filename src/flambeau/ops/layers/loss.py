@@ -17,17 +17,8 @@ from jax.scipy.special import xlogy
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
-from ..support.checks import demand, refuse_outside
-from ..support.layer_support import (
-    by_reduction,
-    chosen_reduction,
-    is_floating,
-    loss,
-    reduced,
-    require_floating,
-    type_name,
-    wide,
-)
+from ..support.checks import demand, is_floating, refuse_outside, require_floating, type_name, wide
+from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
 
 _FUNCTIONAL = ("nn.functional",)
 
@@ -450,3 +441,28 @@ def cross_entropy(
     if target.dtype.is_floating_point and ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
     return _cross_entropy(input, target, weight, ignore_index, reduction, float(label_smoothing))
+
+
+# --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
+
+
+@composite(methods=False, name="binary_cross_entropy_with_logits")
+def _torch_binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = 0
+) -> Any:
+    """`nn.functional.binary_cross_entropy_with_logits`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
+    return binary_cross_entropy_with_logits(
+        input, target, weight, reduction=REDUCTIONS[reduction], pos_weight=pos_weight
+    )
+
+
+@composite(methods=False, name="kl_div")
+def _torch_kl_div(input: Any, target: Any, reduction: int = 0, *, log_target: bool = False) -> Any:
+    """`nn.functional.kl_div`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
+    return kl_div(input, target, reduction=REDUCTIONS[reduction], log_target=log_target)
+
+
+@composite(methods=False, name="poisson_nll_loss")
+def _torch_poisson_nll_loss(input: Any, target: Any, log_input: bool, full: bool, eps: float, reduction: int) -> Any:
+    """`nn.functional.poisson_nll_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
+    return poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=REDUCTIONS[reduction])

@@ -9,17 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, composite, operator
-from ..support.checks import refuse_outside
-from ..support.layer_support import (
-    by_reduction,
-    chosen_reduction,
-    loss,
-    normalized_dim,
-    reduced,
-    require_floating,
-    type_name,
-    wide,
-)
+from ..support.checks import normalized_dim, refuse_outside, require_floating, type_name, wide
+from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
 from .normalization import vector_norm
 
 _FUNCTIONAL = ("nn.functional",)
@@ -257,3 +248,33 @@ def multi_margin_loss(
     if reduction != "none" and not losses.size:
         return losses.sum()
     return reduced(losses.reshape(target.shape) if reduction == "none" else losses, reduction)
+
+
+# --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
+
+
+@composite(methods=False, name="hinge_embedding_loss")
+def _torch_hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: int = 0) -> Any:
+    """`nn.functional.hinge_embedding_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
+    return hinge_embedding_loss(input, target, margin, reduction=REDUCTIONS[reduction])
+
+
+@composite(methods=False, name="margin_ranking_loss")
+def _torch_margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: int = 0) -> Any:
+    """`nn.functional.margin_ranking_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
+    return margin_ranking_loss(input1, input2, target, margin, reduction=REDUCTIONS[reduction])
+
+
+@composite(methods=False, name="cosine_embedding_loss")
+def _torch_cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: int = 0) -> Any:
+    """`nn.functional.cosine_embedding_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
+    return cosine_embedding_loss(input1, input2, target, margin, reduction=REDUCTIONS[reduction])
+
+
+@composite(methods=False, name="triplet_margin_loss")
+def _torch_triplet_margin_loss(
+    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
+    swap: bool = False, reduction: int = 0,
+) -> Any:  # fmt: skip
+    """`nn.functional.triplet_margin_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
+    return triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=REDUCTIONS[reduction])

@@ -14,8 +14,7 @@ from jax import lax
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tape.nodes import one_operator
 from ...native.normalization import batch_normalized
-from ..support.checks import inexact
-from ..support.layer_support import HALVES, normalized_dim, require_floating, type_name, wide
+from ..support.checks import HALVES, inexact, normalized_dim, require_floating, type_name, wide
 
 
 def _check_parameters(input: jax.Array, *given: jax.Array | None) -> None:
@@ -311,3 +310,24 @@ def vector_norm(x: jax.Array, p: float, dim: tuple[int, ...], keepdims: bool) ->
     safe = jnp.where(total == 0, jnp.ones((), total.dtype), total)
     root = jnp.sqrt(safe) if p == 2 else jnp.power(safe, 1 / p)
     return jnp.where(total == 0, jnp.zeros((), total.dtype), root)
+
+
+# --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
+
+
+@composite(methods=False, name="batch_norm")
+def _torch_batch_norm(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
+    eps: float, cudnn_enabled: bool,
+) -> Any:  # fmt: skip
+    """`nn.functional.batch_norm`."""
+    return batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+@composite(methods=False, name="instance_norm")
+def _torch_instance_norm(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool, momentum: float,
+    eps: float, cudnn_enabled: bool,
+) -> Any:  # fmt: skip
+    """`nn.functional.instance_norm`."""
+    return instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)

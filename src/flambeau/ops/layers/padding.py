@@ -111,3 +111,12 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             "2 numbers for 2D or 3D input, 4 for 3D or 4D input, 6 for 4D or 5D input"
         )
     return _BORDERS[mode, n](input, pad)
+
+
+# --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
+
+
+@composite(methods=False)
+def constant_pad_nd(input: Any, pad: Sequence[int], value: float = 0) -> Any:
+    """`nn.functional.pad` with a constant."""
+    return pad(input, pad, "constant", value)

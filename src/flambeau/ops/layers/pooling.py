@@ -17,8 +17,7 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import wrap
 from ...native.pooling import max_pooled
 from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
-from ..support.checks import refuse_outside
-from ..support.layer_support import require_floating, type_name, wide
+from ..support.checks import refuse_outside, require_floating, type_name, wide
 
 
 def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:

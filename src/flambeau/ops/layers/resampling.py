@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.dispatch.operator import Array, composite, operator
-from ..support.layer_support import wide
+from ..support.checks import wide
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 _BOTH = ("torch", "nn.functional")

@@ -12,8 +12,7 @@ from ...core.array.dtypes import BOOL, FLOAT, INTEGER
 from ...core.dispatch.operator import Array, Scalar, _attach, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
-from ..support.checks import category, demand, inexact, normalized_dim, refuse, type_name
-from ..support.layer_support import scalar_name
+from ..support.checks import category, demand, inexact, normalized_dim, refuse, scalar_name, type_name
 from .checks import LINALG
 from .products import times
 

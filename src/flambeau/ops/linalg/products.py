@@ -13,9 +13,8 @@ from ...core.array.dtypes import BOOL
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _broadcast_clash, composite, operator
 from ...core.tensor.tensor import Tensor
 from ...native.product import product
-from ..support.checks import category, normalized_dim, type_name
+from ..support.checks import category, normalized_dim, scalar_name, type_name
 from ..support.declare import alias
-from ..support.layer_support import scalar_name
 
 PRECISION = jax.lax.Precision.HIGHEST  # float32 products keep float32's digits on every device
 
@@ -270,7 +269,7 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Scalar = 1, alpha: Sc
     return _joint(input, times(mat1, mat2), beta, alpha)
 
 
-@operator(inplace=True)
+@operator(inplace=True, public_inplace=True)
 def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * (mat @ vec)`; `input` broadcasts to the product's shape."""
     _tensors("addmv", input=input, mat=mat, vec=vec)

@@ -15,7 +15,7 @@ from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import is_plain
 from ...core.context.tracing import Untraceable
-from ...core.dispatch.operator import Array, composite, convert, namespaces, operator
+from ...core.dispatch.operator import Array, _attach, _publish, composite, convert, namespaces, operator
 from ...core.tape.nodes import ViewNode
 from ...core.tensor import copying, memory
 from ...core.tensor.tensor import Tensor, from_storage, normalize_dim, wrap
@@ -431,7 +431,7 @@ _VIEW_DETACHED = (
 )
 
 
-def _detach_inplace(self: Tensor) -> Tensor:
+def detach_(self: Tensor) -> Tensor:
     """Take this tensor off the tape. Raises RuntimeError for a view."""
     if self._base is not None:
         raise RuntimeError(_VIEW_DETACHED)
@@ -443,7 +443,8 @@ def _detach_inplace(self: Tensor) -> Tensor:
     return self
 
 
-Tensor.detach_ = _detach_inplace  # type: ignore[attr-defined]
+_attach(detach_, ("detach_",))
+_publish("detach_", detach_, ("torch",))
 
 
 @composite(methods=False)
@@ -477,14 +478,14 @@ def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, s
 Tensor.set_ = _set  # type: ignore[attr-defined]
 
 
-def _resize(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Another shape over the same storage, which grows (with zeros) if it must."""
     if not sizes:
         raise TypeError('resize_() missing 1 required positional arguments: "size"')
     return _reshaped(self, tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes))
 
 
-def _resize_as(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
+def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
     """Another tensor's shape over the same storage."""
     return _reshaped(self, tuple(other.shape))
 
@@ -507,8 +508,9 @@ def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
     return self
 
 
-Tensor.resize_ = _resize  # type: ignore[attr-defined]
-Tensor.resize_as_ = _resize_as  # type: ignore[attr-defined]
+_attach(resize_, ("resize_",))
+_attach(resize_as_, ("resize_as_",))
+_publish("resize_as_", resize_as_, ("torch",))
 
 
 assert copying.own_state  # the import attaches methods

@@ -492,7 +492,7 @@ def unfold_dimension(g: Geometry, dimension: int, size: int, step: int) -> Geome
     return g._replace(shape=shape, strides=strides)
 
 
-@view(inplace="AsStridedBackward1", absolute=True)
+@view(inplace="AsStridedBackward1", public_inplace=True, absolute=True)
 def as_strided(g: Geometry, size: Any, stride: Any, storage_offset: int | None = None) -> Geometry:
     """A view of the storage with any shape, strides and offset."""
     size, stride = _ints((size,), "as_strided"), _ints((stride,), "as_strided")

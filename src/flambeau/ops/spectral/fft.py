@@ -16,8 +16,7 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..making.creation import deliver
 from ..shape.rearranging import roll
-from ..support.checks import inexact, normalized_dim, type_name
-from ..support.layer_support import HALVES
+from ..support.checks import HALVES, inexact, normalized_dim, type_name
 
 _FFT = ("fft",)
 _OPPOSITE = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}

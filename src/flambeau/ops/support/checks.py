@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.array.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, from_numpy, get_default_dtype
+from ...core.array.dtypes import BOOL as BOOL
+from ...core.array.dtypes import COMPLEX as COMPLEX
+from ...core.array.dtypes import FLOAT as FLOAT
+from ...core.array.dtypes import INTEGER as INTEGER
+from ...core.array.dtypes import from_numpy, get_default_dtype
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
-from ...core.dispatch.checks import demand, refuse_outside
+from ...core.dispatch.checks import demand as demand
+from ...core.dispatch.checks import on_host as on_host
+from ...core.dispatch.checks import refuse_outside as refuse_outside
 from ...core.tensor.tensor import Tensor
-from .layer_support import normalized_dim, on_host, type_name, wide
 
-__all__ = [
-    "BOOL",
-    "COMPLEX",
-    "FLOAT",
-    "INTEGER",
-    "demand",
-    "normalized_dim",
-    "on_host",
-    "refuse_outside",
-    "type_name",
-    "wide",
-]
+HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
+
+
+def is_floating(array: jax.Array) -> bool:
+    """Whether the elements are real or complex floating point numbers."""
+    return from_numpy(array.dtype).category >= FLOAT
+
+
+def type_name(array: jax.Array) -> str:
+    """The dtype's name as PyTorch's kernels print it ('Long', 'Half', ...)."""
+    return from_numpy(array.dtype).abbr
+
+
+def scalar_name(array: jax.Array) -> str:
+    """The dtype's name as PyTorch's C++ prints it ('float', 'double', 'c10::Half', ...)."""
+    name = type_name(array)
+    return _CPP_NAMES.get(name) or (f"c10::{name}" if name in ("Half", "BFloat16") else name.lower())
+
+
+_CPP_NAMES = {
+    "Long": "long int", "Short": "short int", "Char": "signed char", "Byte": "unsigned char",
+    "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>",
+}  # fmt: skip
+
+
+def require_floating(what: str, *arrays: jax.Array | None) -> None:
+    """Raise NotImplementedError, as PyTorch's kernels do, for an integer or bool array."""
+    for array in arrays:
+        if array is not None and not is_floating(array):
+            raise NotImplementedError(
+                f"\"{what}\" not implemented for '{type_name(array)}' (cast the input to a floating point dtype first)"
+            )
+
+
+def wide(array: jax.Array) -> jax.Array:
+    """Half precision becomes float32, so that sums keep their digits; everything else stays."""
+    return array.astype(jnp.float32) if array.dtype in HALVES else array
+
+
+def normalized_dim(dim: int, ndim: int) -> int:
+    """A dimension counted from the front; a 0-dim tensor takes 0 and -1. IndexError if there is none such."""
+    limit = max(ndim, 1)
+    if not -limit <= dim < limit:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
+    return dim % limit
+
+
+def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
+    """One number for each of `n` spatial dimensions, from a single number or a sequence of one or `n`."""
+    values = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(values) == 1:
+        values *= n
+    if len(values) != n:
+        raise RuntimeError(
+            f"expected {name} to be a single integer value or a list of {n} values to match the "
+            f"convolution dimensions, but got {name}={list(values)}"
+        )
+    return tuple(int(v) for v in values)
 
 
 def category(x: jax.Array) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ...core.dispatch.operator import Array, _attach, _publish, operator
+from ...core.dispatch.operator import Array, _attach, _publish, inplace_form, namespaces, operator
 from ...core.tensor.tensor import Tensor
 from .checks import COMPLEX, refuse
 
@@ -20,6 +20,7 @@ def unary(
     *,
     promote: str | None = "float",
     inplace: bool | tuple[str, ...] = True,
+    public_inplace: bool = True,
     complex: bool = True,
     **options: Any,
 ) -> Callable[..., Any]:
@@ -34,7 +35,9 @@ def unary(
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc} Elementwise."
     function.__module__ = sys._getframe(1).f_globals["__name__"]  # where the row stands
-    return operator(promote=promote, inplace=inplace, **options)(function)
+    return operator(promote=promote, inplace=inplace, public_inplace=bool(inplace) and public_inplace, **options)(
+        function
+    )
 
 
 def named_by_numbers(name: str, without: int, among: int) -> Callable[[list[Any]], str]:
@@ -48,7 +51,12 @@ def named_by_numbers(name: str, without: int, among: int) -> Callable[[list[Any]
 
 
 def alias(
-    name: str, target: Callable[..., Any], *, methods: bool = True, public: tuple[str, ...] = ("torch",)
+    name: str,
+    target: Callable[..., Any],
+    *,
+    methods: bool = True,
+    public: tuple[str, ...] = ("torch",),
+    public_inplace: bool = True,
 ) -> Callable[..., Any]:
     """A second public name of a function, and of its method and in-place method if it has them."""
     _publish(name, target, public)
@@ -57,4 +65,11 @@ def alias(
             method = getattr(Tensor, target.__name__ + ending, None)
             if method is not None:
                 _attach(method, (name + ending,))
+                if ending and public_inplace and target.__name__ + ending in namespaces["torch"]:
+                    _publish(name + ending, method, ("torch",))
     return target
+
+
+def in_place(function: Any) -> Callable:
+    """The form of an operator that writes its result into its first argument."""
+    return inplace_form(function.operator, function.__name__ + "_")

@@ -1,92 +1,19 @@
-"""What the families of layer functions share: checks on dtypes and sizes, wider arithmetic, reductions."""
+"""What losses share: how they are declared, and how they are reduced."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ...core.array import dtypes
-from ...core.context.generator import draw
-from ...core.context.tracing import host_value
-from ...core.dispatch.checks import on_host as on_host
-from ...core.dispatch.operator import composite, inplace_form, operator
+from ...core.dispatch.operator import composite, operator
 from ...core.tensor.tensor import Tensor
-
-HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
-
-
-def is_floating(array: jax.Array) -> bool:
-    """Whether the elements are real or complex floating point numbers."""
-    return dtypes.from_numpy(array.dtype).category >= dtypes.FLOAT
-
-
-def type_name(array: jax.Array) -> str:
-    """The dtype's name as PyTorch's kernels print it ('Long', 'Half', ...)."""
-    return dtypes.from_numpy(array.dtype).abbr
-
-
-def next_key() -> jax.Array:
-    """A fresh key for `jax.random`, taken from the default generator."""
-    return jnp.asarray(host_value(lambda: draw("next_key", None)))
-
-
-def in_place(function: Any) -> Callable:
-    """The form of an operator that writes its result into its first argument."""
-    return inplace_form(function.operator, function.__name__ + "_")
-
-
-def scalar_name(array: jax.Array) -> str:
-    """The dtype's name as PyTorch's C++ prints it ('float', 'double', 'c10::Half', ...)."""
-    name = type_name(array)
-    return _CPP_NAMES.get(name) or (f"c10::{name}" if name in ("Half", "BFloat16") else name.lower())
-
-
-_CPP_NAMES = {
-    "Long": "long int", "Short": "short int", "Char": "signed char", "Byte": "unsigned char",
-    "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>",
-}  # fmt: skip
-
-
-def require_floating(what: str, *arrays: jax.Array | None) -> None:
-    """Raise NotImplementedError, as PyTorch's kernels do, for an integer or bool array."""
-    for array in arrays:
-        if array is not None and not is_floating(array):
-            raise NotImplementedError(
-                f"\"{what}\" not implemented for '{type_name(array)}' (cast the input to a floating point dtype first)"
-            )
-
-
-def wide(array: jax.Array) -> jax.Array:
-    """Half precision becomes float32, so that sums keep their digits; everything else stays."""
-    return array.astype(jnp.float32) if array.dtype in HALVES else array
-
-
-def normalized_dim(dim: int, ndim: int) -> int:
-    """A dimension counted from the front; a 0-dim tensor takes 0 and -1. IndexError if there is none such."""
-    limit = max(ndim, 1)
-    if not -limit <= dim < limit:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
-    return dim % limit
-
-
-def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
-    """One number for each of `n` spatial dimensions, from a single number or a sequence of one or `n`."""
-    values = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
-    if len(values) == 1:
-        values *= n
-    if len(values) != n:
-        raise RuntimeError(
-            f"expected {name} to be a single integer value or a list of {n} values to match the "
-            f"convolution dimensions, but got {name}={list(values)}"
-        )
-    return tuple(int(v) for v in values)
+from .checks import wide
 
 
 def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -159,6 +86,9 @@ def loss(
         return composite(methods=False, public=("nn.functional",))(call)
 
     return declare
+
+
+REDUCTIONS = ("none", "mean", "sum")  # by the numbers that `torch` itself has for them
 
 
 def reduced(losses: jax.Array, reduction: str, dtype: Any = None) -> jax.Array:
