@@ -12,8 +12,8 @@ from .. import cuda
 from ..core.context.grad_mode import no_grad
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import host_value
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor, wrap
+from ..ops.elementwise.elementary import isfinite
 
 __all__ = ["GradScaler"]
 
@@ -92,7 +92,7 @@ class GradScaler:
             raise RuntimeError("unscale_() is being called after step().")
         gradients = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
         with no_grad():
-            finite = [namespaces["torch"]["isfinite"](g).all() for g in gradients]
+            finite = [isfinite(g).all() for g in gradients]
             for gradient in gradients:
                 gradient.mul_(1.0 / self._value)
             self._bad[id(optimizer)] = not all(bool(f) for f in finite)

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..core.autograd.engine import grad
 from ..core.context.grad_mode import enable_grad
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
+from ..ops.making.constants import ones_like, zeros_like
+from ..ops.shape.joining import stack
 
 Found = Sequence[Tensor | None]
 
@@ -62,7 +63,7 @@ def _vector(v: Any, like: tuple[Tensor, ...], what: str) -> tuple[Tensor, ...]:
             raise RuntimeError(
                 f"The vector v can only be None if {what} a single Tensor with a single element; pass one of its shape"
             )
-        return (namespaces["torch"]["ones_like"](like[0]),)
+        return (ones_like(like[0]),)
     vectors, _ = _tensors(v, "vector v")
     if len(vectors) != len(like):
         raise RuntimeError(f"v has {len(vectors)} tensors; it should have {len(like)}, one for each")
@@ -97,7 +98,7 @@ def _check_slope(found: Found, strict: bool) -> None:
 
 
 def _full(found: Found, like: tuple[Tensor, ...], single: bool) -> Any:
-    zeros = namespaces["torch"]["zeros_like"]
+    zeros = zeros_like
     made = tuple(zeros(t) if g is None else g for g, t in zip(found, like, strict=True))
     return made[0] if single else made
 
@@ -147,9 +148,7 @@ def jacobian(
                     column.append(value)
             rows.append(
                 tuple(
-                    namespaces["torch"]["stack"](c).reshape(*out.shape, *x.shape)
-                    if c
-                    else x.new_zeros((*out.shape, *x.shape))
+                    stack(c).reshape(*out.shape, *x.shape) if c else x.new_zeros((*out.shape, *x.shape))
                     for c, x in zip(columns, tensors, strict=True)
                 )
             )
@@ -218,7 +217,7 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
         tensors, _ = _inputs(inputs, create_graph, "jvp")
         directions = _vector(v, tensors, "the input to the user-provided function is")
         outs, single_out = _call(func, tensors, "jvp", strict)
-        weights = tuple(namespaces["torch"]["zeros_like"](o).requires_grad_() for o in outs)
+        weights = tuple(zeros_like(o).requires_grad_() for o in outs)
         pulled = _pull(outs, tensors, weights, True)
         _check(pulled, strict, "The output of the user-provided function")
         found = _pull(pulled, weights, directions, create_graph)

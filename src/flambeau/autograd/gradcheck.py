@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from ..core.autograd.engine import grad
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor, wrap
+from ..ops.making.constants import empty_like
+from ..ops.shape.views import view_as_real
 
 
 class GradcheckError(RuntimeError):
@@ -136,7 +137,6 @@ def gradgradcheck(
 ) -> bool:
     """`gradcheck` of the gradients themselves, for random (or the given) `grad_outputs`."""
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    empty_like, view_as_real = namespaces["torch"]["empty_like"], namespaces["torch"]["view_as_real"]
     live = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
     outs = [o for o in _outputs(func, given) if o.requires_grad]
     if grad_outputs is None:

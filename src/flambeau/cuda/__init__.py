@@ -50,9 +50,9 @@ def empty_cache() -> None:
 
 def manual_seed(seed: int) -> None:
     """Seed the generator (one serves all devices)."""
-    from ..core.dispatch.operator import namespaces
+    from ..ops.random.factories import manual_seed as seeded
 
-    namespaces["torch"]["manual_seed"](seed)
+    seeded(seed)
 
 
 manual_seed_all = manual_seed

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..core.autograd.function import Function
 from ..core.context.grad_mode import no_grad, state
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import Spec, flatten, spread, unflatten
+from ..ops.shape.joining import cat
 from .region import Exit, Logical, Region, Transform, inside, map_pairs, restore, zeros
 from .run import run
 
@@ -222,7 +222,6 @@ def _pieces(leaves: list[Any], dims: list[int | None], size: int, most: int) -> 
 def _joined(parts: list[Any]) -> tuple[list[Tensor], Spec, list[int | None]]:
     _, spec, places = parts[0]
     columns = zip(*(tensors for tensors, _, _ in parts), strict=True)
-    cat = namespaces["torch"]["cat"]
     return [c[0] if d is None else cat(c) for c, d in zip(columns, places, strict=True)], spec, places
 
 

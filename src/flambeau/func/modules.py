@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..nn.modules.batchnorm import _BatchNorm
 from ..nn.modules.module import Module
+from ..ops.shape.joining import stack
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -42,7 +42,7 @@ def _stacked(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
             raise RuntimeError(
                 f"stack_module_state: expected {name} to require grad in all models or in none; it differs between them"
             )
-        stacked = namespaces["torch"]["stack"](tensors).detach()
+        stacked = stack(tensors).detach()
         made[name] = stacked.requires_grad_() if wanting == {True} else stacked
     return made
 

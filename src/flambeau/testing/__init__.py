@@ -128,22 +128,22 @@ def make_tensor(
     memory_format: Any = None,
 ) -> Tensor:
     """A tensor of random values between `low` and `high` (by default -9 to 9; 0 to 9 for uint8), from the default generator."""
-    from ..core.dispatch.operator import namespaces
+    from ..ops.making.ranges import complex as from_parts
+    from ..ops.random.factories import rand, randint
 
-    torch = namespaces["torch"]
     size = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
     low = (0 if dtype is dtypes.uint8 else -9) if low is None else low
     high = 9 if high is None else high
     wide = (*size[:-1], size[-1] * 2) if noncontiguous and size else size
     if dtype is dtypes.bool:
-        made = torch["randint"](0, 2, wide).to(dtype)
+        made = randint(0, 2, wide).to(dtype)
     elif dtype.category == dtypes.INTEGER:
-        made = torch["randint"](int(low), int(high) + 1, wide).to(dtype)
+        made = randint(int(low), int(high) + 1, wide).to(dtype)
     elif dtype.is_complex:
-        parts = [torch["rand"](wide, dtype=dtype.to_real()) * (high - low) + low for _ in range(2)]
-        made = torch["complex"](*parts)
+        parts = [rand(wide, dtype=dtype.to_real()) * (high - low) + low for _ in range(2)]
+        made = from_parts(*parts)
     else:
-        made = (torch["rand"](wide, dtype=dtypes.float64) * (high - low) + low).to(dtype)
+        made = (rand(wide, dtype=dtypes.float64) * (high - low) + low).to(dtype)
     if noncontiguous and size:
         made = made[..., ::2]
     if exclude_zero:

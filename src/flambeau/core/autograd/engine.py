@@ -16,7 +16,7 @@ import numpy as np
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
-from ..dispatch.operator import Array, namespaces, operator
+from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays, add_taped, is_differentiable, shown
 from ..tensor.tensor import Tensor, wrap
 
@@ -177,8 +177,12 @@ def _grad_by_rows(
         grad(roots, inputs, [None if b is None else b[i] for b in batches], retain_graph or i < size - 1, **options)
         for i in range(size)
     ]
-    stack = namespaces["torch"]["stack"]
-    return tuple(None if column[0] is None else stack(column) for column in zip(*rows, strict=True))
+    return tuple(None if column[0] is None else _stacked(column) for column in zip(*rows, strict=True))
+
+
+@operator(methods=False, public=(), grad="StackBackward0")
+def _stacked(tensors: Arrays) -> Array:
+    return jnp.stack(tensors)
 
 
 def _sequence(value: Any) -> list[Tensor]:

@@ -24,7 +24,6 @@ from ...core.dispatch.operator import (
     composite,
     convert,
     inplace_form,
-    namespaces,
     operator,
     result_type,
 )
@@ -32,6 +31,7 @@ from ...core.tensor.storage import Storage
 from ...core.tensor.tensor import Tensor, from_storage, wrap
 from ..making.constants import fitting_number, overflow
 from ..making.creation import memory_order
+from ..shape.joining import cat
 from ..support.checks import demand, on_host, type_name
 
 
@@ -268,7 +268,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """`nonzero` cut or filled up with `fill_value` to `size` rows."""
     found = nonzero(input)[:size]
-    return namespaces["torch"]["cat"]([found, found.new_full((size - len(found), input.ndim), fill_value)])
+    return cat([found, found.new_full((size - len(found), input.ndim), fill_value)])
 
 
 @composite()

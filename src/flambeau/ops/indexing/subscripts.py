@@ -17,11 +17,12 @@ import numpy as np
 from ...core.array import geometry
 from ...core.array.geometry import Geometry
 from ...core.context.tracing import is_traced
-from ...core.dispatch.operator import Array, Arrays, Operator, inplace_form, namespaces, operator
+from ...core.dispatch.operator import Array, Arrays, Operator, inplace_form, operator
 from ...core.tensor.tensor import Tensor, from_host
 from ..making.constants import cast_number
 from ..shape.views import sliced
 from ..support.checks import refuse_outside
+from .masking import where
 
 _INDEX_KINDS = (
     "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
@@ -315,7 +316,7 @@ def _set_masked(x: Tensor, advanced: list[tuple[int, Any]], value: Any) -> bool:
         if value.ndim > below:
             return False
     chosen = mask.reshape(*mask.shape, *(1,) * below)
-    overwrite_(x, namespaces["torch"]["where"](chosen, value, x))
+    overwrite_(x, where(chosen, value, x))
     return True
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.dispatch.operator import composite, namespaces
+from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
+from ..random.factories import randn
+from .matrices import qr, svd
 
 
 def _range(A: Any, q: int, niter: int) -> Any:
     """An orthonormal basis that nearly spans A's columns (Halko, Martinsson & Tropp 2009, algorithm 4.4)."""
-    qr, randn = namespaces["linalg"]["qr"], namespaces["torch"]["randn"]
     Q = qr(A @ randn(A.shape[-1], q, dtype=A.dtype, device=A.device))[0]
     for _ in range(niter):
         Q = qr(A @ qr(A.mH @ Q)[0])[0]
@@ -29,7 +30,7 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
         A = A - M.expand_as(A)
     tall = A.shape[-2] >= A.shape[-1]
     Q = _range(A if tall else A.mH, q, niter)
-    U, S, Vh = namespaces["linalg"]["svd"](Q.mH @ (A if tall else A.mH), full_matrices=False)
+    U, S, Vh = svd(Q.mH @ (A if tall else A.mH), full_matrices=False)
     U, V = Q @ U, Vh.mH
     return (U, S, V) if tall else (V, S, U)
 

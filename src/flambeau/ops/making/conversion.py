@@ -15,10 +15,11 @@ from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import is_plain
 from ...core.context.tracing import Untraceable
-from ...core.dispatch.operator import Array, _attach, _publish, composite, convert, namespaces, operator
+from ...core.dispatch.operator import Array, _attach, _publish, composite, convert, operator
 from ...core.tape.nodes import ViewNode
 from ...core.tensor import copying, memory
 from ...core.tensor.tensor import Tensor, from_storage, normalize_dim, wrap
+from .creation import from_numpy, tensor
 
 
 def _method(function: Any) -> Any:
@@ -88,7 +89,7 @@ def __array_wrap__(self: Tensor, array: np.ndarray, *context: Any) -> Tensor:
     """The result of a NumPy function of this tensor, which is to be a tensor too."""
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
-    return namespaces["torch"]["from_numpy"](np.asarray(array))
+    return from_numpy(np.asarray(array))
 
 
 @_method
@@ -402,7 +403,7 @@ def _by_python(self: Tensor, name: str, function: Any, others: tuple[Tensor, ...
             raise TypeError(f"{name}: expected {self.type()} for 'other' (got {other.type()})")
     columns = [t.expand(self.shape).flatten().tolist() for t in (self, *others)]
     made = [function(*row) for row in zip(*columns, strict=True)]
-    return self.copy_(namespaces["torch"]["tensor"](made, dtype=self.dtype).view(self.shape))
+    return self.copy_(tensor(made, dtype=self.dtype).view(self.shape))
 
 
 @_method

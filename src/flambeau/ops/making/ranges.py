@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.context.generator import empty_on_host, fused
-from ...core.dispatch.operator import Array, composite, namespaces, operator
+from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from .creation import deliver, number_of
 
@@ -279,7 +279,7 @@ def triu_indices(
 # --- grids -----------------------------------------------------------------------------------------------------------
 
 
-def _members(tensors: tuple[Any, ...]) -> list[Any]:
+def members_of(tensors: tuple[Any, ...]) -> list[Any]:
     members = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
     for position, member in enumerate(members):
         if not isinstance(member, Tensor):
@@ -299,7 +299,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
 
     With `indexing="xy"` the first two dimensions change places. The grids are expanded views.
     """
-    members = _members(tensors)
+    members = members_of(tensors)
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     for member in members:
@@ -321,19 +321,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         grids[0], grids[1] = grids[1], grids[0]
         grids = [g.transpose(0, 1) for g in grids]
     return tuple(grids)
-
-
-@composite(methods=False)
-def cartesian_prod(*tensors: Any) -> Tensor:
-    """All combinations of one element from each of the 1-dim tensors, as rows; a single tensor stays as it is."""
-    members = _members(tensors)
-    for member in members:
-        if member.ndim != 1:
-            raise RuntimeError(f"Expect a 1D vector, but got shape {list(member.shape)}")
-    if len(members) == 1:
-        return members[0]
-    grids: Any = meshgrid(*members)
-    return namespaces["torch"]["stack"]([g.reshape(-1) for g in grids], 1)
 
 
 # --- complex numbers from parts --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ...core.array.dtypes import get_default_dtype
 from ...core.dispatch.operator import Array, Arrays, composite, operator
 from ...core.tensor.tensor import Tensor, wrap
+from ..making.ranges import members_of, meshgrid
 from ..support.checks import normalized_dim
 from ..support.declare import alias
 
@@ -142,3 +144,16 @@ def combinations(input: Array, r: int = 2, with_replacement: bool = False) -> Ar
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     chosen = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     return jnp.take(input, chosen, axis=0, mode="clip") if chosen.size else jnp.zeros(chosen.shape, input.dtype)
+
+
+@composite(methods=False)
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """All combinations of one element from each of the 1-dim tensors, as rows; a single tensor stays as it is."""
+    members = members_of(tensors)
+    for member in members:
+        if member.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(member.shape)}")
+    if len(members) == 1:
+        return members[0]
+    grids: Any = meshgrid(*members)
+    return stack([g.reshape(-1) for g in grids], 1)
