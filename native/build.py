@@ -15,9 +15,9 @@ import sys
 import sysconfig
 from pathlib import Path
 
-SOURCES = ("threads.cc", "convolution.cc", "elementwise.cc", "normalization.cc", "pooling.cc", "product.cc")
 LIBRARY = "libflambeau_native.so"
 HERE = Path(__file__).resolve().parent
+SOURCES = tuple(sorted(file.name for file in HERE.glob("*.cc")))
 IN_TREE = HERE.parent / "src" / "flambeau" / "native" / LIBRARY  # where flambeau looks for it
 
 
