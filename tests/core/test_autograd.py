@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import warnings
 
 import pytest
@@ -497,3 +498,43 @@ def test_variable_is_an_old_name():
         assert isinstance(from_name, lib.autograd.Variable) and from_name.requires_grad
         assert not isinstance(3, lib.autograd.Variable)
         assert repr(lib.set_grad_enabled(True)).endswith("set_grad_enabled(mode=True)")
+
+
+class Two(enum.IntEnum):
+    TWO = 2
+
+
+TWICE = {
+    "sum": lambda t, x, z: x.sum(),
+    "mean of a sum": lambda t, x, z: (x + z).mean(),
+    "difference": lambda t, x, z: (x - z).sum(),
+    "negation": lambda t, x, z: (-x).sum(),
+    "views": lambda t, x, z: x.view(2, 2).t()[1:].sum(),
+    "joined": lambda t, x, z: t.stack([t.cat([x, z]), t.cat([z, x])]).sum(),
+    "expanded": lambda t, x, z: x.expand(3, 4).sum(),
+    "triangle": lambda t, x, z: x.view(2, 2).tril().sum(),
+    "cast": lambda t, x, z: x.double().cumsum(0).sum(),
+    "product": lambda t, x, z: (x * z).sum(),
+    "product with a number": lambda t, x, z: (x * 2).sum(),
+    "product with an enum": lambda t, x, z: (x * Two.TWO).sum(),
+    "exponential": lambda t, x, z: x.exp().sum(),
+    "power": lambda t, x, z: (x**2).sum(),
+    "matrix product": lambda t, x, z: (x.view(2, 2) @ z[:2]).sum(),
+    "gather": lambda t, x, z: x[t.tensor([0, 1])].sum(),
+    "largest": lambda t, x, z: x.max(),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_second_backward_needs_only_what_was_saved(name: str) -> None:
+    found = []
+    for t in (torch, fb):
+        x, z = t.arange(4.0, requires_grad=True), t.ones(4, requires_grad=True)
+        y = TWICE[name](t, x, z)
+        y.backward()
+        try:
+            y.backward()
+            found.append(x.grad.tolist())
+        except RuntimeError as error:
+            found.append(str(error)[:60])
+    assert found[0] == found[1]

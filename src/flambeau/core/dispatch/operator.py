@@ -274,6 +274,8 @@ def _array_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], value: 
         return value.as_input()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, (int, float)):  # an IntEnum, a float with a name
+        return int(value) if isinstance(value, int) else float(value)
     if isinstance(value, numbers.Number):
         return complex(value)  # type: ignore[arg-type]
     raise op.signature.refusal(name, key, dynamic, value)

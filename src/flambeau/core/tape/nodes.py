@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from ...native import channels_last
 from ..array import geometry
@@ -74,11 +75,8 @@ class Program:
         found = self._uses.get(key)
         if found is None:
             jaxpr = jax.make_jaxpr(self.function)(*arguments).jaxpr
-            live = {v for v in jaxpr.outvars if not hasattr(v, "val")}
-            for equation in reversed(jaxpr.eqns):
-                if not live.isdisjoint(equation.outvars):
-                    live.update(v for v in equation.invars if not hasattr(v, "val"))
-            found = self._uses[key] = frozenset(i for i, v in enumerate(jaxpr.invars) if v in live)
+            _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+            found = self._uses[key] = frozenset(i for i, is_used in enumerate(used) if is_used)
         return found
 
     def derivative(self, wanted: tuple[int, ...], given: tuple[int, ...]) -> Program:
@@ -194,7 +192,7 @@ FREED = (
 class OperatorNode(Node):
     """A program's call: its arguments are kept, its backward is the program's derivative."""
 
-    __slots__ = ("program", "saved", "wanted")
+    __slots__ = ("program", "released", "saved", "wanted")
 
     def __init__(self, program: Program, saved: Any, wanted: tuple[int, ...], edges: Any, outputs: int, name: str):
         self.program = program
@@ -208,21 +206,33 @@ class OperatorNode(Node):
         self.post_hooks = None
 
     def _derivative(self, cotangents: list[Any]) -> Program:
-        if self.saved is None:
-            raise RuntimeError(FREED)
         given = (0,) if len(cotangents) == 1 else tuple(i for i, c in enumerate(cotangents) if c is not None)
         return self.program.derivative(self.wanted, given)
 
+    def _arguments(self, program: Program, cotangents: list[Any]) -> Sequence[Any]:
+        """The arguments of the call; after `release`, others of their shapes if the derivative does not look at them."""
+        if self.saved is not None:
+            return self.saved
+        if self.released is None:
+            raise RuntimeError(FREED)
+        stand_ins = [jnp.zeros(a.shape, a.dtype) if hasattr(a, "shape") else a for a in self.released]
+        used = program.uses((*stand_ins, *cotangents))
+        if any(i < len(stand_ins) for i in used):
+            raise RuntimeError(FREED)
+        return stand_ins
+
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         run = self._derivative(cotangents)
-        return run(*self.saved, *(c for c in cotangents if c is not None))
+        given = [c for c in cotangents if c is not None]
+        return run(*(self._arguments(run, given) if self.saved is None else self.saved), *given)
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         program = self._derivative(cotangents)
         given = [c for c in cotangents if c is not None]
-        arguments = (*self.saved, *(c[0] for c in given))
+        saved = self._arguments(program, [c[0] for c in given])
+        arguments = (*saved, *(c[0] for c in given))
         edges = dict(zip(self.wanted, self.edges, strict=True))
-        edges.update((len(self.saved) + i, c[1]) for i, c in enumerate(given))
+        edges.update((len(saved) + i, c[1]) for i, c in enumerate(given))
         return taped_call(program, arguments, edges)
 
     def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
@@ -230,7 +240,10 @@ class OperatorNode(Node):
         self.saved = tuple(map(array, self.saved))
 
     def release(self) -> None:
-        self.saved = None
+        if self.saved is not None:
+            plain = type(self.saved) in (list, tuple)  # what is made anew for each backward pass is not looked at
+            self.released = [getattr(a, "aval", a) for a in self.saved] if plain else None
+            self.saved = None
 
 
 # what PyTorch prints for the gradients of these: the last operator of its formulas
