@@ -45,12 +45,12 @@ def _is_ours(value: Any) -> bool:
     return home is None or home.partition(".")[0] in ("flambeau", *RENAMED)
 
 
-def _modules() -> Iterator[ModuleType]:
-    """flambeau's loaded modules, those with the shortest names first."""
+def _modules() -> Iterator[tuple[str, ModuleType]]:
+    """flambeau's loaded modules by their own names, the shortest first."""
     names = [n for n in list(sys.modules) if n == "flambeau" or n.startswith("flambeau.")]
     for name in sorted(names, key=lambda n: (n.count("."), n)):
         if isinstance(module := sys.modules[name], ModuleType):
-            yield module
+            yield name, module
 
 
 # --- the import hook -------------------------------------------------------------------------------------------------
@@ -83,6 +83,16 @@ def _dressed_when_loaded(spec: ModuleSpec | None) -> ModuleSpec | None:
     return spec
 
 
+def _is_from_import() -> bool:
+    """Whether the import machinery looks for the `name` of `from module import name`."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        if frame.f_code.co_name == "_handle_fromlist":
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
 class _Aliases(MetaPathFinder):
     """Finds torch's modules, in front of all other finders, so that an installed torch is never met."""
 
@@ -98,7 +108,11 @@ class _Aliases(MetaPathFinder):
             # Only the module itself being absent is "not there yet"; what it fails to import is its own matter.
             if error.name not in (ours, name):
                 raise
-            raise ModuleNotFoundError(_explain(name), name=name) from None
+            # `from torch import name` passes over an error that bears the name it looked for, and says less itself
+            raise ModuleNotFoundError(_explain(name), name=ours if _is_from_import() else name) from None
+        sys.modules.pop(
+            name, None
+        )  # or else the import machinery would take what was put there meanwhile for its parent's doing
         return ModuleSpec(name, _AliasLoader(ours))
 
 
@@ -125,11 +139,11 @@ def _explain(name: str) -> str:
 def _nearest(parent: str, name: str) -> str | None:
     """The same name elsewhere in the public namespace, or the most similar one in the same module, then in any."""
     elsewhere: dict[str, str] = {}
-    for module in _modules():
-        if not _is_inside(module.__name__):
+    for home, module in _modules():
+        if not _is_inside(home):
             for public, value in vars(module).items():
                 if not public.startswith("_") and _is_ours(value):
-                    elsewhere.setdefault(public, f"{_theirs(module.__name__)}.{public}")
+                    elsewhere.setdefault(public, f"{_theirs(home)}.{public}")
     if name in elsewhere:
         return elsewhere[name]
     here = sys.modules.get(_ours(parent) or parent)
@@ -143,23 +157,24 @@ def _nearest(parent: str, name: str) -> str | None:
 
 # --- names that modules and classes show -----------------------------------------------------------------------------
 
+_CHANGED = ("__getattr__", "__path__", "__name__")  # attributes of a module
 _dressed: dict[str, dict[str, Any]] = {}  # module name -> the attributes that it had before
 _renamed: dict[type, str] = {}  # class -> the module name that it had before
 
 
 def _dress() -> None:
-    """Give every loaded module its explaining `__getattr__`, and every public class torch's module name."""
-    for module in _modules():
-        if module.__name__ not in _dressed and not _is_inside(module.__name__):
-            _dress_module(module)
+    """Give every loaded module torch's name and its explaining `__getattr__`, and every public class torch's module name."""
+    for home, module in _modules():
+        if home not in _dressed and not _is_inside(home):
+            _dress_module(home, module)
         for name, value in list(vars(module).items()):
             if isinstance(value, type) and value not in _renamed and value.__name__ == name:
-                _rename_class(value, module.__name__)
+                _rename_class(value, home)
 
 
-def _dress_module(module: ModuleType) -> None:
-    before: dict[str, Any] = {name: vars(module)[name] for name in ("__getattr__", "__path__") if name in vars(module)}
-    own = before.get("__getattr__")
+def _dress_module(home: str, module: ModuleType) -> None:
+    before: dict[str, Any] = {name: vars(module)[name] for name in _CHANGED if name in vars(module)}
+    own, theirs = before.get("__getattr__"), _theirs(home)
 
     def __getattr__(name: str) -> Any:
         if own is not None:
@@ -168,10 +183,12 @@ def _dress_module(module: ModuleType) -> None:
             except AttributeError:
                 pass
         if name.startswith("__"):
-            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-        raise AttributeError(_explain(f"{_theirs(module.__name__)}.{name}"))
+            raise AttributeError(f"module {theirs!r} has no attribute {name!r}")
+        raise AttributeError(_explain(f"{theirs}.{name}"))
 
-    _dressed[module.__name__] = before
+    _dressed[home] = before
+    sys.modules.setdefault(theirs, module)  # where inspect and typing look for what a class needs
+    module.__name__ = theirs
     # Only of a package does `from module import name` look for a submodule, which is where `_Absent` speaks.
     vars(module).setdefault("__path__", [])
     module.__getattr__ = __getattr__  # type: ignore[method-assign]
@@ -215,6 +232,13 @@ def install() -> None:
     _dress()
 
 
+def take_over(name: str) -> None:
+    """What a package that only stands for flambeau (`flambeau shim`) says while it is imported by that name."""
+    sys.modules.pop(name, None)
+    install()
+    sys.modules[name] = importlib.import_module(RENAMED[name])
+
+
 def uninstall() -> None:
     """Take back what `install()` did. Who holds one of the modules keeps it."""
     if not is_installed():
@@ -228,7 +252,7 @@ def uninstall() -> None:
     _renamed.clear()
     for module_name, before in _dressed.items():
         module = sys.modules.get(module_name)
-        for attribute in ("__getattr__", "__path__"):
+        for attribute in _CHANGED:
             if attribute in before:
                 setattr(module, attribute, before[attribute])
             elif module is not None:

@@ -113,7 +113,7 @@ def test_what_is_missing_says_so():
         "nearest: torch.nn.modules.linear.Linear",
         "ModuleNotFoundError: torch.nn.modules.lineer is not in flambeau yet; nearest: torch.nn.modules.linear",
         "AttributeError: torch.xyzzy is not in flambeau yet",
-        "AttributeError: module 'flambeau' has no attribute '__xyzzy__'",
+        "AttributeError: module 'torch' has no attribute '__xyzzy__'",
         "AttributeError: torch.cross_entropy is not in flambeau yet; nearest: torch.nn.functional.cross_entropy",
         "ModuleNotFoundError: torchvision.datasets is not in flambeau yet",
         "ModuleNotFoundError: torchvision.datasets is not in flambeau yet",
@@ -147,3 +147,28 @@ def test_importing_flambeau_is_light():
         assert not heavy & set(sys.modules), heavy & set(sys.modules)
         """
     )
+
+
+def test_modules_are_torchs_to_tools_that_ask():
+    done = run_code(
+        """
+        import flambeau.drop_in
+        flambeau.drop_in.install()
+        import inspect, sys, typing
+        import torch
+        from torch import nn
+
+        assert torch.__name__ == "torch" and nn.functional.__name__ == "torch.nn.functional"
+        assert torch.utils.checkpoint is sys.modules["torch.utils.checkpoint"]
+        assert torch.utils.hooks.RemovableHandle.__module__ == "torch.utils.hooks"
+        for kind in (nn.Module, nn.Linear, nn.Parameter, torch.Tensor, torch.optim.Optimizer, torch.optim.Adam):
+            typing.get_type_hints(kind)
+        assert "class Linear(" in inspect.getsource(nn.Linear)
+        assert typing.get_type_hints(nn.Linear)["in_features"] is int
+        assert {name for name in sys.modules if name.startswith("torch.nn.")} >= {"torch.nn.modules.linear"}
+        import logging
+        flambeau.drop_in.uninstall()
+        print(flambeau.__name__, flambeau.nn.__name__, [n for n in sys.modules if n.startswith("torch.")])
+        """
+    )
+    assert done.stdout.splitlines() == ["flambeau flambeau.nn []"]

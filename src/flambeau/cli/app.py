@@ -78,3 +78,51 @@ def inspect(
     from flambeau.cli.look import print_checkpoint
 
     print_checkpoint(file)
+
+
+shim = typer.Typer(no_args_is_help=True, help="Let `import torch` mean flambeau in every process of this environment.")
+app.add_typer(shim, name="shim")
+_Vision = Annotated[bool, typer.Option("--torchvision", help="torchvision, too: flambeau's models and transforms.")]
+_Into = Annotated[
+    Path | None,
+    typer.Option(help="A folder of packages, in place of this environment's.", exists=True, file_okay=False),
+]
+
+
+def _shims(vision: bool) -> tuple[str, ...]:
+    return ("torch", "torchvision") if vision else ("torch",)
+
+
+@shim.command("install")
+def shim_install(torchvision: _Vision = False, into: _Into = None) -> None:
+    """Put a distribution named torch there; `pip uninstall torch` or `flambeau shim remove` takes it away."""
+    from flambeau.cli.shim import Refused, install
+
+    try:
+        made = install(_shims(torchvision), into)
+    except Refused as error:
+        typer.echo(f"flambeau: {error}", err=True)
+        raise typer.Exit(1) from None
+    for path in made:
+        typer.echo(f"{path.name} is flambeau now ({path})")
+
+
+@shim.command("remove")
+def shim_remove(into: _Into = None) -> None:
+    """Take the shims away. A real torch is not touched."""
+    from flambeau.cli.shim import remove
+
+    removed = remove(("torchvision", "torch"), into)
+    typer.echo("\n".join(f"removed {path}" for path in removed) or "there was no shim")
+
+
+@shim.command("status")
+def shim_status(into: _Into = None) -> None:
+    """Say what `import torch` and `import torchvision` mean here."""
+    from flambeau.cli.shim import status
+
+    for name in ("torch", "torchvision"):
+        found = status(name, into)
+        kind = "nothing" if found.version is None else "flambeau" if found.is_shim else "the real one"
+        place = f", {found.version} in {found.place}" if found.version else ""
+        typer.echo(f"{name}: {kind}{place}")

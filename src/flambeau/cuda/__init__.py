@@ -102,7 +102,7 @@ def __getattr__(name: str) -> Any:
     if name == "OutOfMemoryError":
         return importlib.import_module("flambeau").OutOfMemoryError
     if name == "amp":
-        return importlib.import_module(f"{__name__}.amp")
+        return importlib.import_module(f"{__package__}.amp")
     if name in CUDA_TENSOR_TYPES:
         return CUDA_TENSOR_TYPES[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

@@ -52,7 +52,7 @@ class RuleOptimizer(Optimizer):
     shared: ClassVar[tuple[str, ...]] = ("step",)  # 0-dim state, kept per parameter but as a rule equal in all of them
     update: ClassVar[Callable[..., Any]]
 
-    _pick: ClassVar[itemgetter[Any]]
+    _pick: ClassVar[Callable[..., Any]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

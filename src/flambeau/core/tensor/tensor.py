@@ -48,21 +48,25 @@ class Tensor:
         "_refusal", "_frozen",
         "__dict__", "__weakref__",
     )  # fmt: skip
-    _storage: Storage
-    _view: Geometry | None
-    _base: Tensor | None
-    _edge: Edge | None
-    _edge_version: int  # of a base: how often its edge was replaced; of a view: at which of these its edge was made
-    _cache: Any
-    _cache_version: int
-    _grad: Tensor | None
-    _keeper: Any  # the hook that `retain_grad` has put on the edge
-    _refusal: str | None
-    _frozen: AccumulateGrad | None
     __array_priority__ = 1000
     __hash__ = object.__hash__  # __eq__ is elementwise
 
-    if TYPE_CHECKING:  # the operators attach themselves when they are declared, which no type checker can follow
+    if (
+        TYPE_CHECKING
+    ):  # `typing.get_type_hints` would look for these names in the module that the class is said to be of
+        _storage: Storage
+        _view: Geometry | None
+        _base: Tensor | None
+        _edge: Edge | None
+        _edge_version: int  # of a base: how often its edge was replaced; of a view: at which of these its edge was made
+        _cache: Any
+        _cache_version: int
+        _grad: Tensor | None
+        _keeper: Any  # the hook that `retain_grad` has put on the edge
+        _refusal: str | None
+        _frozen: AccumulateGrad | None
+
+        # the operators attach themselves when they are declared, which no type checker can follow
 
         def __getattr__(self, name: str) -> Any: ...
 

@@ -223,7 +223,8 @@ class ModuleDict(Module):
 
     def __init__(self, modules: Mapping[str, Module] | None = None):
         super().__init__()
-        self.update(() if modules is None else modules)
+        if modules is not None:
+            self.update(modules)
 
     def __contains__(self, key: object) -> bool:
         return key in self._modules
@@ -343,8 +344,9 @@ class ParameterDict(Module):
 
     def __init__(self, parameters: Any = None):
         super().__init__()
-        self._keys: dict[str, None] = {}
-        self.update(() if parameters is None else parameters)
+        self._keys = dict[str, None]()  # in the order in which they came
+        if parameters is not None:
+            self.update(parameters)
 
     def _attribute(self, key: Any) -> str:
         if not isinstance(key, str):

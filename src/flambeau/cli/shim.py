@@ -1,0 +1,117 @@
+"""`flambeau shim`: a distribution named torch in an environment, a few files that hand over to flambeau.
+
+With it `import torch` means flambeau in every process of the environment (notebooks, workers, subprocesses), and pip takes
+packages' requirements of torch for met.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from typing import NamedTuple
+
+VERSIONS = {"torch": "2.13.0+flambeau", "torchvision": "0.28.0+flambeau"}
+_SUMMARY = {"torch": "flambeau, by the name of torch", "torchvision": "flambeau.vision, by the name of torchvision"}
+
+_PACKAGE = '''"""{name} is flambeau here: see `flambeau shim status`."""
+
+from flambeau import drop_in
+
+drop_in.take_over(__name__)
+'''
+_STUBS = {"torch": "from flambeau import *\n", "torchvision": "from flambeau.vision import *\n"}
+
+
+class Refused(Exception):
+    """The environment is not one that a shim may be put into; the text says why and what to do."""
+
+
+class Status(NamedTuple):
+    """What an environment has by one of the names."""
+
+    name: str
+    version: str | None  # None: nothing
+    is_shim: bool
+    place: str
+
+
+def folder() -> Path:
+    """Where this environment keeps its packages."""
+    return Path(sysconfig.get_paths()["purelib"])
+
+
+def status(name: str, where: Path | None = None) -> Status:
+    """What there is by this name, in the environment or in a folder of packages."""
+    found = next(iter(importlib.metadata.distributions(name=name, path=[str(where)] if where else sys.path)), None)
+    if found is not None:
+        place = str(found.locate_file(name))
+        return Status(name, found.version, found.version == VERSIONS[name], place)
+    loose = [
+        Path(entry) / name for entry in ([where] if where else sys.path) if entry and (Path(entry) / name).is_dir()
+    ]
+    return Status(name, "unknown" if loose else None, False, str(loose[0]) if loose else "")
+
+
+def install(names: tuple[str, ...], where: Path | None = None) -> list[Path]:
+    """Put the shims there, and return their folders. Raises Refused, with nothing done, where a real one is installed."""
+    target = where or folder()
+    for name in names:
+        held = status(name, where)
+        if held.version is not None and not held.is_shim:
+            raise Refused(
+                f"the real {name} ({held.version}) is installed in {held.place}: `pip uninstall {name}` first, or make another "
+                "environment. `flambeau run script.py` needs neither"
+            )
+    if not target.is_dir():
+        raise Refused(f"{target} is not a folder")
+    return [_install(name, target) for name in names]
+
+
+def remove(names: tuple[str, ...], where: Path | None = None) -> list[Path]:
+    """Take the shims away again, as `pip uninstall` does; the folders that were removed."""
+    target = where or folder()
+    removed: list[Path] = []
+    for name in names:
+        if status(name, where).is_shim:
+            for path in (target / name, target / _information(name)):
+                shutil.rmtree(path, ignore_errors=True)
+                removed.append(path)
+    return removed
+
+
+def _information(name: str) -> str:
+    return f"{name}-{VERSIONS[name]}.dist-info"
+
+
+def _install(name: str, target: Path) -> Path:
+    needs = "flambeau" if name == "torch" else f"torch=={VERSIONS['torch']}"
+    information = _information(name)
+    files = {
+        f"{name}/__init__.py": _PACKAGE.format(name=name),
+        f"{name}/__init__.pyi": _STUBS[name],
+        f"{name}/py.typed": "",
+        f"{information}/METADATA": (
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {VERSIONS[name]}\nSummary: {_SUMMARY[name]}\n"
+            f"Requires-Python: >=3.11\nRequires-Dist: {needs}\n"
+        ),
+        f"{information}/WHEEL": "Wheel-Version: 1.0\nGenerator: flambeau\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{information}/INSTALLER": "flambeau\n",
+        f"{information}/top_level.txt": f"{name}\n",
+    }
+    record = [f"{path},{_digest(text)},{len(text.encode())}" for path, text in files.items()]
+    record.append(f"{information}/RECORD,,")
+    files[f"{information}/RECORD"] = "\n".join(record) + "\n"
+    for path, text in files.items():
+        (target / path).parent.mkdir(exist_ok=True)
+        (target / path).write_text(text)
+    return target / name
+
+
+def _digest(text: str) -> str:
+    """A file's hash as wheels record it (PEP 376)."""
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
