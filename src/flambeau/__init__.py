@@ -52,8 +52,8 @@ newaxis = None
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
 _PACKAGES = (
-    "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "hub", "jit", "linalg", "nn", "optim",
-    "_C", "_dynamo", "overrides", "random", "return_types", "serialization", "special", "storage", "testing", "types", "utils", "version", "vision",
+    "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "hub", "jit", "linalg", "nn",
+    "optim", "_C", "_VF", "_dynamo", "overrides", "random", "return_types", "serialization", "special", "storage", "testing", "types", "utils", "version", "vision",
 )  # fmt: skip
 _HOMES = {
     "save": "serialization",

@@ -179,4 +179,13 @@ def _prepared(
     return tuple(_replaced(a, change) for a in args), {k: _replaced(v, change) for k, v in kwargs.items()}
 
 
-__all__ = ["FULL", "LOWER", "REFUSED", "WIDEST", "Policy", "call", "kept", "rule"]
+def lowered(tensor: Tensor) -> Tensor:
+    """The tensor as a product takes it here and now, for a function that has some of its arguments cast, not all."""
+    policy = grad_state.autocast
+    target = None if policy is None else dict(policy.lower).get(tensor.device.type)
+    if policy is None or target is None or tensor.dtype is target or not _is_eligible(tensor, tensor.device.type):
+        return tensor
+    return _cast(tensor, target, policy.keeps and tensor.dtype is dtypes.float32)
+
+
+__all__ = ["FULL", "LOWER", "REFUSED", "WIDEST", "Policy", "call", "kept", "lowered", "rule"]
