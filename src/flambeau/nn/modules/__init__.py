@@ -24,6 +24,7 @@ from .pixelshuffle import *
 from .pooling import *
 from .rnn import *
 from .sparse import *
+from .transformer import *
 from .upsampling import *
 
 if not TYPE_CHECKING:  # type checkers take every name above

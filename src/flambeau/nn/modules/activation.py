@@ -6,16 +6,18 @@ import warnings
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
+from ...ops.layers.multihead import added_mask
 from ...ops.making.creation import empty
 from .. import functional as F
 from .. import init as initialize
 from ..parameter import Parameter
+from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
 from .utils import _with_inplace
 
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "SELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU",
-    "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax",
+    "LogSigmoid", "LogSoftmax", "Mish", "MultiheadAttention", "PReLU", "RReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax",
     "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold",
 ]  # fmt: skip
 
@@ -345,3 +347,152 @@ class Softmax2d(Module):
         if (rank := input.dim()) not in (3, 4):
             raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {rank}D instead")
         return F.softmax(input, -3, _stacklevel=5)
+
+
+class MultiheadAttention(Module):
+    """Attention with `num_heads` heads, each of which looks at its part of the projected inputs (Vaswani et al., 2017).
+
+    Called with query `(L, N, E)`, key `(S, N, kdim)` and value `(S, N, vdim)` (with `batch_first` `(N, L, E)` and so on;
+    without a batch `(L, E)`), it gives a result like the query, and the weights (see
+    `nn.functional.multi_head_attention_forward`). ValueError for sizes below 1, AssertionError if `num_heads` does not
+    divide `embed_dim`.
+    """
+
+    bias_k: Tensor | None
+    bias_v: Tensor | None
+    __constants__ = ["batch_first"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        if embed_dim <= 0 or num_heads <= 0:
+            raise ValueError(
+                f"embed_dim and num_heads must be greater than 0, got {embed_dim=} and {num_heads=} instead"
+            )
+        super().__init__()
+        self.embed_dim = embed_dim
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self._qkv_same_embed_dim = self.kdim == embed_dim and self.vdim == embed_dim
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.batch_first = batch_first
+        self.head_dim = embed_dim // num_heads
+        if self.head_dim * num_heads != embed_dim:
+            raise AssertionError("embed_dim must be divisible by num_heads")
+
+        def made(*shape: int) -> Parameter:
+            return Parameter(empty(shape, device=device, dtype=dtype))
+
+        joint = self._qkv_same_embed_dim
+        widths = {"q": embed_dim, "k": self.kdim, "v": self.vdim}
+        if joint:
+            self.in_proj_weight = made(3 * embed_dim, embed_dim)
+        for letter, width in widths.items():
+            self.register_parameter(f"{letter}_proj_weight", None if joint else made(embed_dim, width))
+        if not joint:
+            self.register_parameter("in_proj_weight", None)
+        self.register_parameter("in_proj_bias", made(3 * embed_dim) if bias else None)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        self.bias_k = made(1, 1, embed_dim) if add_bias_kv else None
+        self.bias_v = made(1, 1, embed_dim) if add_bias_kv else None
+        self.add_zero_attn = add_zero_attn
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        if self._qkv_same_embed_dim:
+            initialize.xavier_uniform_(self.in_proj_weight)
+        else:
+            for weight in (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
+                initialize.xavier_uniform_(weight)
+        if self.in_proj_bias is not None:
+            initialize.constant_(self.in_proj_bias, 0.0)
+            initialize.constant_(self.out_proj.bias, 0.0)
+        for bias in (self.bias_k, self.bias_v):
+            if bias is not None:
+                initialize.xavier_normal_(bias)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__({"_qkv_same_embed_dim": True, **state})
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        turned = self.batch_first and query.dim() == 3
+        if turned:
+            query, key, value = _samples_second(query, key, value)
+        apart = not self._qkv_same_embed_dim
+        out, weights = F.multi_head_attention_forward(
+            query,
+            key,
+            value,
+            self.embed_dim,
+            self.num_heads,
+            self.in_proj_weight,
+            self.in_proj_bias,
+            self.bias_k,
+            self.bias_v,
+            self.add_zero_attn,
+            self.dropout,
+            self.out_proj.weight,
+            self.out_proj.bias,
+            training=self.training,
+            key_padding_mask=key_padding_mask,
+            need_weights=need_weights,
+            attn_mask=attn_mask,
+            use_separate_proj_weight=apart,
+            q_proj_weight=self.q_proj_weight,
+            k_proj_weight=self.k_proj_weight,
+            v_proj_weight=self.v_proj_weight,
+            average_attn_weights=average_attn_weights,
+            is_causal=is_causal,
+        )
+        return out.transpose(1, 0) if turned else out, weights
+
+    def merge_masks(
+        self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, query: Tensor
+    ) -> tuple[Tensor | None, int | None]:
+        """One mask of both, and its kind: 0 for `attn_mask`, 1 for `key_padding_mask`, 2 for both as `(N, heads, L, S)`."""
+        kind: int | None = None
+        merged: Tensor | None = None
+        if key_padding_mask is not None:
+            merged, kind = key_padding_mask, 1
+        if attn_mask is not None:
+            samples, length, _ = query.shape
+            kind = 2
+            four = attn_mask.dim() == 3
+            whole = attn_mask.view(samples, -1, length, length) if four else attn_mask.view(1, 1, length, length)
+            merged = whole.expand(samples, self.num_heads, -1, -1)
+            if key_padding_mask is not None:
+                padding = key_padding_mask.view(samples, 1, 1, length).expand(-1, self.num_heads, -1, -1)
+                merged = merged + padding
+        return merged, kind
+
+
+def _samples_second(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The three with their samples in dimension 1; those that are one tensor stay so."""
+    turned = key.transpose(1, 0)
+    return (
+        turned if query is key else query.transpose(1, 0),
+        turned,
+        turned if value is key else value.transpose(1, 0),
+    )

@@ -317,7 +317,9 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alp
     """`beta * input + alpha * (batch1 @ batch2)` for batches of matrices."""
     _tensors("baddbmm", input=input, batch1=batch1, batch2=batch2)
     _check_bmm(batch1, batch2)
-    _same_as_self(input, batch2)
+    if input.dtype != batch2.dtype:
+        a, b, c = map(scalar_name, (input, batch1, batch2))
+        raise RuntimeError(f"Input dtypes must be the same, got: input {a}, batch1: {b}, batch2: {c}")
     return _joint(input, times(batch1, batch2), beta, alpha)
 
 
