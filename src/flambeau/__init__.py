@@ -91,6 +91,7 @@ def __getattr__(name: str) -> Any:
 
 
 _doors.compile = lambda *args, **kwargs: __getattr__("compile")(*args, **kwargs)
+_doors.vmap = lambda *args, **kwargs: __getattr__("vmap")(*args, **kwargs)
 
 
 def __dir__() -> list[str]:

@@ -6,5 +6,5 @@ from . import functional, init
 from .modules import *
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
-from . import common_types, modules, parallel, parameter, utils  # isort: skip
+from . import attention, common_types, modules, parallel, parameter, utils  # isort: skip
 from .parallel import DataParallel  # isort: skip

@@ -6,3 +6,4 @@ from collections.abc import Callable
 from typing import Any
 
 compile: Callable[..., Any]  # for `Module.compile`
+vmap: Callable[..., Any]  # for masks and scores that are functions of single places
