@@ -208,15 +208,6 @@ def test_copies_go_on_from_the_same_place() -> None:
         assert (twin.get_state_bytes() != generator.get_state_bytes()).any()
 
 
-def test_keys_are_part_of_the_stream() -> None:
-    generator = Generator().manual_seed(7)
-    state = generator.get_state_bytes()
-    first, second = generator.next_key(), generator.next_key()
-    assert first.dtype == np.uint32 and first.shape == (2,) and (first != second).any()
-    generator.set_state_bytes(state)
-    np.testing.assert_array_equal(generator.next_key(), first)
-
-
 @pytest.mark.parametrize(
     ("state", "error"),
     [

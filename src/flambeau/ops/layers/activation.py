@@ -14,10 +14,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ...core.array import dtypes
+from ...core.context.generator import draw
 from ...core.dispatch.operator import Array, composite, operator
-from ..random.keys import next_key
-from ..support.checks import normalized_dim, require_floating, type_name, wide
+from ...core.dispatch.signature import not_a_tensor
+from ...core.tensor.tensor import Tensor
+from ..random.factories import refusal
+from ..support.checks import host_values, normalized_dim, require_floating, type_name, wide
 from ..support.declare import in_place
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -124,11 +129,18 @@ def prelu(input: Array, weight: Array) -> Array:
 
 
 @operator(methods=False, public=(), grad="RreluWithNoiseBackward0")
-def _rrelu(input: Array, key: Array, lower: float, upper: float) -> Array:
-    require_floating("rrelu_with_noise_out_cpu", input)
-    dtype = wide(input).dtype
-    slope = jax.random.uniform(key, input.shape, dtype, minval=lower, maxval=upper)
-    return jnp.where(input > 0, input, input * slope.astype(input.dtype))
+def _rrelu(input: Array, slope: Array) -> Array:
+    return jnp.where(input > 0, input, (wide(input) * slope).astype(input.dtype))
+
+
+def _slopes(input: Tensor, lower: float, upper: float) -> np.ndarray:
+    """A slope for each element, drawn only for those that are not above 0, row by row; 1 for the others."""
+    numbers = wide(input._array).dtype.type
+    low, high = float(numbers(lower)), float(numbers(upper))
+    drawn = host_values(input, "rrelu", "how many random numbers are drawn depends") <= 0
+    slopes = np.ones(drawn.shape, numbers)
+    slopes[drawn] = draw("uniform", None, int(drawn.sum()), np.float64) * (high - low) + low
+    return slopes
 
 
 @operator(methods=("hardshrink",), public=("torch", "nn.functional"))
@@ -362,7 +374,12 @@ def rrelu(
     if lower > upper:
         raise RuntimeError(f"Lower bound should be less than or equal to the upper bound, but got {lower} > {upper}")
     if training:
-        return (in_place(_rrelu) if inplace else _rrelu)(input, next_key(), lower, upper)
+        if not isinstance(input, Tensor):
+            raise not_a_tensor("rrelu", "input", 1, input)
+        if not input.dtype.is_floating_point or input.dtype is dtypes.float16:
+            raise refusal("rrelu_with_noise_out_cpu", input.dtype)
+        slopes = jnp.asarray(_slopes(input, lower, upper))
+        return (in_place(_rrelu) if inplace else _rrelu)(input, slopes)
     return leaky_relu(input, (lower + upper) / 2, inplace)
 
 

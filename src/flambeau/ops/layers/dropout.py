@@ -1,110 +1,172 @@
-"""Dropout: one array function for all forms."""
+"""Dropout: one array function for all forms. The masks are those that PyTorch's CPU draws for a seed."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ...core.array import dtypes
 from ...core.dispatch.operator import Array, Scalar, composite, operator
-from ..random.keys import next_key
+from ...core.dispatch.signature import not_a_tensor
+from ...core.tensor.tensor import Tensor, wrap
+from ..elementwise.arithmetic import mul
+from ..random.factories import refusal
+from ..random.masks import mask, mask_like
 from ..support.declare import in_place
 
-_SATURATION = -1.7580993408473766  # the value that SELU falls to: -scale * alpha
+_SATURATION = 1.7580993408473766  # SELU falls to minus this: scale * alpha
 
 
-def dropped(input: jax.Array, key: jax.Array, p: jax.Array, shape: tuple[int, ...], alpha: bool) -> jax.Array:
-    """The input with elements left out at random; `p` is no static value, so that a new one needs no new program."""
-    p = jnp.asarray(p, jnp.float64)
-    # a comparison of random words spares the way through floating point numbers that `bernoulli` takes
-    share = jnp.minimum(jnp.round((1.0 - p) * 2.0**32), 2.0**32 - 1)
-    keep = jax.random.bits(key, shape, jnp.uint32) < share.astype(jnp.uint32)
-    everything = p == 1.0
-    if not alpha:
-        scale = jnp.where(everything, 0.0, 1.0 / jnp.where(everything, 1.0, 1.0 - p))
-        return input * jnp.where(keep, scale, 0.0).astype(input.dtype)
-    # what keeps the mean 0 and the variance 1 of a SELU network (Klambauer et al., 2017)
-    variance = (1.0 - p) * (1.0 + p * _SATURATION**2)
-    a = jnp.where(everything, 0.0, jax.lax.rsqrt(jnp.where(everything, 1.0, variance)))
-    b = -a * _SATURATION * p
-    kept = jnp.where(keep, a, 0.0).astype(input.dtype)
-    filled = jnp.where(keep, b, a * _SATURATION + b).astype(input.dtype)
-    return input * kept + filled
+def thinned(input: jax.Array, keep: jax.Array, scale: jax.Array) -> jax.Array:
+    """The input times `scale` where it is kept, and times 0 elsewhere."""
+    return input * jnp.where(keep, scale, 0.0).astype(input.dtype)
+
+
+@jax.custom_jvp
+def _rounded(x: jax.Array) -> jax.Array:
+    """x. XLA would round a product and a sum as one; a selection between them keeps them apart."""
+    return jnp.where(x == x, x, jnp.nan)
+
+
+@_rounded.defjvp
+def _rounded_jvp(primals: Any, tangents: Any) -> Any:
+    return _rounded(*primals), tangents[0]
 
 
 @operator(methods=False, public=(), grad="MulBackward0")
-def _dropout(input: Array, key: Array, p: Scalar) -> Array:
-    return dropped(input, key, p, input.shape, False)
-
-
-@operator(methods=False, public=(), grad="MulBackward0")
-def _feature_dropout(input: Array, key: Array, p: Scalar) -> Array:
-    return dropped(input, key, p, _feature_shape(input), False)
+def _dropout(input: Array, keep: Array, scale: Scalar) -> Array:
+    return thinned(input, keep, scale)
 
 
 @operator(methods=False, public=(), grad="AddBackward0")
-def _alpha_dropout(input: Array, key: Array, p: Scalar) -> Array:
-    return dropped(input, key, p, input.shape, True)
+def _alpha_dropout(input: Array, keep: Array, scale: Scalar, shift: Scalar, fill: Scalar) -> Array:
+    return _rounded(thinned(input, keep, scale)) + jnp.where(keep, shift, fill).astype(input.dtype)
 
 
-@operator(methods=False, public=(), grad="AddBackward0")
-def _feature_alpha_dropout(input: Array, key: Array, p: Scalar) -> Array:
-    return dropped(input, key, p, _feature_shape(input), True)
+@operator(methods=False, public=(), grad="NativeDropoutBackward0")
+def _native_dropout(input: Array, keep: Array, scale: Scalar) -> Array:
+    return thinned(input, keep, scale)
 
 
-def _feature_shape(input: jax.Array) -> tuple[int, ...]:
-    if input.ndim < 2:
-        raise RuntimeError(f"Feature dropout requires at least 2 dimensions in the input, but got {list(input.shape)}")
-    return input.shape[:2] + (1,) * (input.ndim - 2)
+def _working(dtype: np.dtype) -> Any:
+    """The type in which PyTorch computes with numbers and tensors of a dtype."""
+    return np.float64 if dtype == np.float64 else np.float32
 
 
-def _applied(function: Callable, input: Any, p: float, training: bool, inplace: bool) -> Any:
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, got {p}")
-    if not training or p == 0:
+def scale_of(p: float, dtype: np.dtype) -> float:
+    """What is kept is multiplied by this: 1 / (1 - p), rounded as PyTorch's division rounds it."""
+    work = _working(dtype)
+    return float(dtype.type(work(1) / work(1.0 - p)))
+
+
+def _alpha_numbers(p: float, dtype: np.dtype) -> tuple[float, float, float]:
+    """What keeps mean 0 and variance 1 of a SELU network (Klambauer et al., 2017): factor, shift, value of the others.
+
+    They are rounded after each step, as PyTorch computes them in tensors of the dtype.
+    """
+    work = _working(dtype)
+    a = 1.0 / math.sqrt((_SATURATION**2 * p + 1.0) * (1.0 - p))
+    scale, fall, shift = (dtype.type(work(v)) for v in (a, _SATURATION * a, _SATURATION * a * p))
+    return float(scale), float(shift), float(dtype.type(work(shift) - work(fall)))
+
+
+def _refuse_integers(input: Tensor, signed: bool = False) -> None:
+    if input.dtype.category < dtypes.FLOAT:
+        found = dtypes.int64 if signed and input.dtype is dtypes.bool else input.dtype
+        raise RuntimeError(
+            f"result type {dtypes.get_default_dtype().abbr} can't be cast to the desired output type {found.abbr}"
+        )
+
+
+def _checked(name: str, input: Any, p: Any, error: type[Exception]) -> Tensor:
+    if p < 0.0 or p > 1.0 or p != p:
+        raise (error if p == p else RuntimeError)(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not isinstance(input, Tensor):
+        raise not_a_tensor(name, "input", 1, input)
+    return input
+
+
+def _applied(name: str, input: Any, p: Any, training: bool, inplace: bool, error: type[Exception] = ValueError) -> Any:
+    """One of the four forms: of elements or of features (whole channels), with zeros or for SELU."""
+    input = _checked(name, input, p, error)
+    if not training or p == 0 or 0 in input.shape:
         return input
-    return (in_place(function) if inplace else function)(input, next_key(), float(p))
+    if p == 1:
+        return input.mul_(False) if inplace else mul(input, False)  # type: ignore[attr-defined]
+    p, features, alpha = float(p), name.startswith("feature"), "alpha" in name
+    if features and input.ndim < 2:
+        raise RuntimeError(
+            f"Feature dropout requires at least 2 dimensions in the input (samples and channels): {list(input.shape)}"
+        )
+    if input.dtype.is_complex:
+        raise refusal("bernoulli_scalar_cpu_", input.dtype)
+    _refuse_integers(input, signed=alpha)
+    if features:
+        keep = mask((*input.shape[:2], *(1,) * (input.ndim - 2)), 1.0 - p)
+    else:
+        keep = mask_like(input, 1.0 - p)
+    function = _alpha_dropout if alpha else _dropout
+    numbers = _alpha_numbers(p, input._np_dtype) if alpha else (scale_of(p, input._np_dtype),)
+    return (in_place(function) if inplace else function)(input, keep, *numbers)
 
 
 @composite(methods=False, public=("nn.functional",))
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """In training, zero each element with probability `p` and divide the others by `1 - p`."""
-    return _applied(_dropout, input, p, training, inplace)
+    return _applied("dropout", input, p, training, inplace)
 
 
 @composite(methods=False, public=("nn.functional",))
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """Dropout for SELU networks: keeps mean and variance by setting elements to SELU's lower limit."""
-    return _applied(_alpha_dropout, input, p, training, inplace)
+    return _applied("alpha_dropout", input, p, training, inplace)
 
 
 @composite(methods=False, public=("nn.functional",))
 def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """`alpha_dropout` of whole channels (dimension 1)."""
-    return _applied(_feature_alpha_dropout, input, p, training, inplace)
+    return _applied("feature_alpha_dropout", input, p, training, inplace)
 
 
 def _channel_dropout(n: int) -> Callable:
     name = f"dropout{n}d"
 
     def form(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-        if not 0.0 <= p <= 1.0:
-            raise ValueError(f"dropout probability has to be between 0 and 1, got {p}")
+        input = _checked("feature_dropout", input, p, ValueError)
         ndim = input.ndim
         if ndim not in (n + 1, n + 2):
-            text = (
-                f"{name}: Expected {n + 1}-D or {n + 2}-D input (channels and {n} spatial dimensions, with or without "
-                f"a batch), but received a {ndim}-D input"
+            why = (
+                f"{name} exists to provide {'channel-wise'} dropout on inputs with {n} spatial dimension{'s' * (n > 1)}, a "
+                f"channel {'dimension'}, and an optional batch dimension (i.e. {n + 1}D or {n + 2}D inputs)."
             )
-            if n == 1 or ndim < 2:
-                raise RuntimeError(text)
-            warnings.warn(f"{text}; this will be an error, use dropout instead", stacklevel=2)
-        if n != 2 and ndim == n + 1:  # PyTorch's dropout2d takes three dimensions for a batch of channels
-            return _applied(_feature_dropout, input.unsqueeze(0), p, training, inplace).squeeze(0)
-        return _applied(_feature_dropout, input, p, training, inplace)
+            if n == 1:
+                raise RuntimeError(
+                    f"{name}: Expected {n + 1}D or {n + 2}D input, but received a {ndim}D input. Note that {why}"
+                )
+            warnings.warn(
+                f"{name}: Received a {ndim}-D input to {name}, which is {'deprecated'} and will result in an error in a "
+                f"future release. To retain the behavior and silence {'this'} warning, please use dropout instead. Note "
+                f"that {why}",
+                stacklevel=3,
+            )
+        if n == 2 and ndim == 3:
+            warnings.warn(
+                f"{name}: Received a 3D input to {name} and assuming that {'channel-wise'} 1D dropout behavior is desired "
+                "- input is interpreted as shape (N, C, L), where C is the channel dim. This behavior will "
+                f"{'change'} in a future release to interpret the input as one without a {'batch'} dimension, i.e. shape "
+                f"(C, H, W). To maintain the 1D {'channel-wise'} dropout behavior, please switch to using dropout1d "
+                "instead.",
+                stacklevel=3,
+            )
+        if n != 2 and ndim != n + 2:  # PyTorch's dropout2d takes three dimensions for a batch of channels
+            return _applied("feature_dropout", input.unsqueeze(0), p, training, inplace).squeeze(0)
+        return _applied("feature_dropout", input, p, training, inplace)
 
     form.__name__ = form.__qualname__ = name
     form.__doc__ = "In training, zero whole channels with probability `p` and divide the others by `1 - p`."
@@ -114,22 +176,33 @@ def _channel_dropout(n: int) -> Callable:
 dropout1d, dropout2d, dropout3d = map(_channel_dropout, (1, 2, 3))
 
 
-def _plain(name: str, function: Callable) -> None:
+def _plain(name: str) -> None:
     """torch's own form, which has to be told whether it is training, and the one that works in place."""
     for ending, inplace in (("", False), ("_", True)):
 
         def form(input: Any, p: float, train: bool, inplace: bool = inplace) -> Any:
-            return _applied(function, input, p, train, inplace)
+            return _applied(name, input, p, train, inplace, RuntimeError)
 
         form.__name__ = form.__qualname__ = name + ending
         form.__doc__ = f"`nn.functional.{name}`" + (" in place." if inplace else ", told whether it is training.")
         composite(methods=False)(form)
 
 
-for _name, _function in {
-    "dropout": _dropout,
-    "feature_dropout": _feature_dropout,
-    "alpha_dropout": _alpha_dropout,
-    "feature_alpha_dropout": _feature_alpha_dropout,
-}.items():
-    _plain(_name, _function)
+for _name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"):
+    _plain(_name)
+
+
+@composite(methods=False)
+def native_dropout(input: Any, p: float, train: bool | None) -> Any:
+    """`dropout` and the mask of what it keeps. Draws for any `p` unless `train` is False (None means True)."""
+    if not isinstance(input, Tensor):
+        raise not_a_tensor("native_dropout", "input", 1, input)
+    if 0 in input.shape or train is False:
+        keep = jnp.ones(tuple(input.shape), input._np_dtype if 0 in input.shape else np.bool_)
+        return _native_dropout(input, keep, 1.0), wrap(keep)
+    if not 0.0 <= p <= 1.0:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={1.0 - p:g}")
+    _refuse_integers(input)
+    keep = mask_like(input, 1.0 - p)
+    scale = 0.0 if p == 1 else 1.0 / (1.0 - p)
+    return _native_dropout(input, keep, scale), wrap(keep)

@@ -106,9 +106,18 @@ def memory_order(input: Tensor, memory_format: Any = None) -> tuple[int, ...] | 
     if input._view is None or input._view.contiguous:
         return None
     shape, strides = input._view.shape, input._view.strides
-    if any(step == 0 and n > 1 for n, step in zip(shape, strides, strict=True)):
-        return None
-    return tuple(sorted(range(len(shape)), key=lambda d: (-strides[d], -shape[d])))
+    order = list(reversed(range(len(shape))))  # by rising stride, in the end
+    for i in range(1, len(order)):
+        here = i
+        for before in reversed(range(i)):
+            low, high = order[before], order[here]
+            if 0 in (strides[low], strides[high]):
+                continue  # an expanded dimension decides nothing, and is passed over, as in PyTorch
+            if (strides[low], shape[low]) <= (strides[high], shape[high]):
+                break
+            order[before], order[here] = high, low
+            here = before
+    return tuple(reversed(order))
 
 
 def like(

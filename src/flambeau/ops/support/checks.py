@@ -124,12 +124,11 @@ def need_elements(name: str, x: jax.Array, axes: tuple[int, ...]) -> None:
             raise IndexError(f"{name}: Expected reduction dim {axis} to have non-zero size.")
 
 
-def host_values(x: Tensor, name: str) -> np.ndarray:
-    """The values, for an operator whose result's size depends on them; RuntimeError inside a compiled function."""
+def host_values(x: Tensor, name: str, what: str = "the size of the result depends") -> np.ndarray:
+    """The values, for an operator of which something depends on them; RuntimeError inside a compiled function."""
     if isinstance(x._array, jax.core.Tracer):
         error = RuntimeError if grad_state.trace is None else Untraceable
         raise error(
-            f"{name}: the size of the result depends on the data, which is not known inside a compiled function. "
-            f"Call {name} outside of it."
+            f"{name}: {what} on the data, which is not known inside a compiled function. Call {name} outside of it."
         )
     return np.asarray(x._array)

@@ -1,0 +1,36 @@
+"""Masks of bools that the default generator draws: what dropout keeps."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.context.generator import draw
+from ...core.context.tracing import host_value
+from ...core.tensor.tensor import Tensor
+from ..making.constants import memory_order
+
+
+def mask(shape: tuple[int, ...], chance: float, order: tuple[int, ...] | None = None) -> jax.Array:
+    """Bools that are true with probability `chance`, drawn anew at each call of a compiled function.
+
+    They are drawn row by row, or with the dimensions in another order, first the one that changes last.
+    """
+
+    def drawn() -> np.ndarray:
+        made = draw("bernoulli", None, math.prod(shape), chance)
+        if order is None:
+            return made.reshape(shape)
+        turned = made.reshape([shape[d] for d in order]).transpose(np.argsort(order))
+        return np.ascontiguousarray(turned)
+
+    return jnp.asarray(host_value(drawn))
+
+
+def mask_like(input: Tensor, chance: float) -> jax.Array:
+    """A mask of `input`'s shape, drawn in the order in which its elements lie in memory, as PyTorch does."""
+    order = None if input.is_contiguous() else memory_order(input)
+    return mask(tuple(input.shape), chance, order)
