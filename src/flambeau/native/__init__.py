@@ -31,6 +31,7 @@ __all__ = [
     "available",
     "choice",
     "get_num_threads",
+    "host_function",
     "lowering",
     "missing",
     "portable",
@@ -53,6 +54,13 @@ _TARGETS = (
     "flambeau_max_pool_places",
     "flambeau_pool_take",
     "flambeau_pool_put",
+)
+# What the host calls directly, without XLA.
+_HOST_FUNCTIONS = (
+    "flambeau_random_below",
+    "flambeau_random_doubles",
+    "flambeau_random_floats",
+    "flambeau_random_words",
 )
 # What the door itself asks of the library; without these, none of it can be used.
 _FUNCTIONS = (
@@ -128,11 +136,13 @@ def _load() -> _Door:
     loaded.flambeau_onednn_version.restype = ctypes.c_char_p
     if _threads is not None:
         loaded.flambeau_set_num_threads(_threads)
-    missing = tuple(target for target in _TARGETS if not hasattr(loaded, target))
+    missing = tuple(name for name in (*_TARGETS, *_HOST_FUNCTIONS) if not hasattr(loaded, name))
     for target in _TARGETS:
         if target not in missing:
             jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
-    fault = f"{library.name} has no {', '.join(missing)}: XLA's own operators are used there" if missing else ""
+    fault = (
+        f"{library.name} has no {', '.join(missing)}: XLA's own operators are used there" if missing else ""
+    )
     return _Door(loaded, missing=missing, fault=fault)
 
 
@@ -174,6 +184,12 @@ def why_not() -> str:
 def missing() -> tuple[str, ...]:
     """The kernels that the compiled library lacks; empty where there is no library (`why_not` tells)."""
     return _door().missing
+
+
+def host_function(name: str) -> Callable[..., Any] | None:
+    """A function of the library that the host calls itself, through ctypes; None where it is missing."""
+    door = _door()
+    return None if door.library is None or name in door.missing else getattr(door.library, name)
 
 
 def version() -> str | None:

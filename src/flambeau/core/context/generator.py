@@ -22,6 +22,7 @@ import numpy as np
 from ...core.array.devices import CPU, device, jax_devices
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import recorder
+from ...native.random import fill
 
 # PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
 # 624 words of 32 bits in slots of 64, then 40 bytes in which a double and a flag hold a normal value left over.
@@ -138,7 +139,8 @@ class Generator:
         """The next `n` words of 32 bits (uint32)."""
         if n:
             self._untouched = False
-        return self._words.integers(0, 2**32, size=n, dtype=np.uint32)
+        out = np.empty(n, np.uint32)
+        return out if fill("words", self._bits, out) else self._words.integers(0, 2**32, size=n, dtype=np.uint32)
 
     def words_ahead(self, counts: list[int]) -> Iterator[np.ndarray]:
         """The next words in pieces. While the caller works on one piece, a thread draws the others."""
@@ -154,13 +156,16 @@ class Generator:
         """The next `n` words of 64 bits, each of two draws, the high half first."""
         return _joined(self.words(2 * n))
 
-    def next_key(self) -> np.ndarray:
-        """A key for `jax.random` (threefry: uint32[2]), taken from the stream."""
-        return self.words(2)
-
     def _doubles(self, n: int) -> np.ndarray:
         """Uniforms in [0, 1) of 53 bits."""
-        return _doubles(self.words(2 * n))
+        out = np.empty(n)
+        return out if self._filled("doubles", out, 1.0, 0.0) else _doubles(self.words(2 * n))
+
+    def _filled(self, name: str, out: np.ndarray, *numbers: float) -> bool:
+        """Have the compiled library draw into `out`, if it can."""
+        done = fill(name, self._bits, out, *numbers)
+        self._untouched &= not done
+        return done
 
     # --- distributions ---
 
@@ -171,16 +176,19 @@ class Generator:
         edge, start = out.dtype.type(high), out.dtype.type(low)
         # rounding can reach the end that is left out, but for a product of the 24 or 53 bits with one factor
         rounds = out.itemsize < 4 or scale < 1e-25 or shift not in (0.0, -scale / 2)
-        chunks = list(_chunks(n))
-        draws = 2 if out.dtype == np.float64 else 1
-        for chunk, words in zip(chunks, self.words_ahead([draws * (c.stop - c.start) for c in chunks]), strict=True):
-            part = out[chunk]
-            if out.dtype == np.float64:
-                part[...] = fused(_doubles(words), scale, shift)
-            else:
-                _single(words, part, scale, shift)
-            if rounds and (reached := part == edge).any():
-                part[reached] = start
+        kind = {"float32": "floats", "float64": "doubles"}.get(out.dtype.name)
+        if kind is None or not self._filled(kind, out, scale, shift):
+            chunks = list(_chunks(n))
+            draws = 2 if out.dtype == np.float64 else 1
+            for chunk, words in zip(
+                chunks, self.words_ahead([draws * (c.stop - c.start) for c in chunks]), strict=True
+            ):
+                if out.dtype == np.float64:
+                    out[chunk] = fused(_doubles(words), scale, shift)
+                else:
+                    _single(words, out[chunk], scale, shift)
+        if rounds and (reached := out == edge).any():
+            out[reached] = start
         return out
 
     def normal(self, n: int, dtype: Any, mean: float = 0.0, std: float = 1.0, serial: bool = False) -> np.ndarray:
@@ -270,7 +278,11 @@ class Generator:
 
     def bernoulli(self, n: int, p: float) -> np.ndarray:
         """`n` bools, true with probability `p`."""
-        return np.concatenate([self._doubles(c.stop - c.start) < p for c in _chunks(n)] or [np.empty(0, np.bool_)])
+        out = empty_on_host((n,), np.bool_)
+        if not self._filled("below", out, math.ceil(p * 2.0**53)):
+            for chunk in _chunks(n):
+                out[chunk] = self._doubles(chunk.stop - chunk.start) < p
+        return out
 
     def bernoulli_each(self, p: np.ndarray) -> np.ndarray:
         """A bool for every probability in `p` (in its shape)."""

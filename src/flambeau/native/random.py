@@ -1,0 +1,57 @@
+"""MT19937's words on the host, and what is made of them, many at a time.
+
+The compiled functions work on the memory in which NumPy's bit generator keeps its state, so that either of them goes on
+where the other stopped.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from . import host_function
+
+__all__ = ["fill"]
+
+_FROM = 1024  # numbers from which on a call pays; fewer do not load the library
+
+
+@cache
+def _function(name: str) -> Any:
+    function = host_function(f"flambeau_random_{name}")
+    if function is None or not _layout_is_known():
+        return None
+    numbers = {"below": [ctypes.c_uint64], "floats": [ctypes.c_float] * 2, "doubles": [ctypes.c_double] * 2}
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *numbers.get(name, [])]
+    function.restype = None
+    return function
+
+
+@cache
+def _layout_is_known() -> bool:
+    """Whether NumPy's state lies as expected: 624 words, then the position."""
+    bits = np.random.MT19937(1)
+    bits.random_raw(5)
+    held = (ctypes.c_uint32 * 625).from_address(bits.ctypes.state_address)
+    state: dict[str, Any] = bits.state["state"]  # type: ignore[assignment]
+    return held[624] == state["pos"] and np.array_equal(held[:624], state["key"])
+
+
+def fill(name: str, bits: np.random.MT19937, out: np.ndarray, *numbers: float) -> bool:
+    """Fill `out` with the next draws of a generator; False, and nothing is drawn, where NumPy has to do it.
+
+    `words`: as they are (uint32). `below` (limit): whether the 53 low bits of two words, the first one above the second,
+    are below a limit (bool). `floats` (scale, start): u * scale + start, rounded once, with u from [0, 1) of a word's 24
+    low bits; `doubles` the same of 53 bits.
+    """
+    if out.size < _FROM:
+        return False
+    function = _function(name)
+    if function is None:
+        return False
+    with bits.lock:
+        function(bits.ctypes.state_address, out.ctypes.data, out.size, *numbers)
+    return True
