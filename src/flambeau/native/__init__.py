@@ -140,9 +140,7 @@ def _load() -> _Door:
     for target in _TARGETS:
         if target not in missing:
             jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
-    fault = (
-        f"{library.name} has no {', '.join(missing)}: XLA's own operators are used there" if missing else ""
-    )
+    fault = f"{library.name} has no {', '.join(missing)}: XLA's own operators are used there" if missing else ""
     return _Door(loaded, missing=missing, fault=fault)
 
 

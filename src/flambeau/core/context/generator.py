@@ -15,6 +15,7 @@ import secrets
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ...core.array.devices import CPU, device, jax_devices
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import recorder
 from ...native.random import fill
+from . import rejection
 
 # PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
 # 624 words of 32 bits in slots of 64, then 40 bytes in which a double and a flag hold a normal value left over.
@@ -315,36 +317,16 @@ class Generator:
             return (median + sigma * np.tan(math.pi * (self._doubles(n) - 0.5))).astype(dtype)
 
     def poisson(self, rates: np.ndarray) -> np.ndarray:
-        """A count for every rate (float64, in its shape): products of uniforms, from 10 on Hörmann's PTRS (1993)."""
-        flat = rates.astype(np.float64).reshape(-1).tolist()
-        return np.array([self._poisson(rate) for rate in flat]).reshape(rates.shape)
+        """A count for every rate (float64, in its shape)."""
+        return rejection.each(self, rejection.poisson, rates)
 
-    def _poisson(self, rate: float) -> float:
-        def uniform() -> float:
-            return float(self._doubles(1)[0])
+    def gamma(self, alpha: np.ndarray, dtype: Any) -> np.ndarray:
+        """A standard gamma value for every shape parameter (float64, computed in part in `dtype`)."""
+        return rejection.each(self, partial(rejection.gamma, kind=np.dtype(dtype).type), alpha)
 
-        if rate == 0:
-            return 0.0
-        if rate < 10:
-            count, product, limit = 0, uniform(), math.exp(-rate)
-            while product > limit:
-                count += 1
-                product *= uniform()
-            return float(count)
-        b = 0.931 + 2.53 * math.sqrt(rate)
-        a = -0.059 + 0.02483 * b
-        inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-        while True:
-            u, v = uniform() - 0.5, uniform()
-            us = 0.5 - abs(u)
-            k = math.floor((2 * a / us + b) * u + rate + 0.43)
-            if us >= 0.07 and v <= 0.9277 - 3.6224 / (b - 2):
-                return float(k)
-            if k < 0 or (us < 0.013 and v > us):
-                continue
-            density = k * math.log(rate) - rate - math.lgamma(k + 1)
-            if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= density:
-                return float(k)
+    def binomial(self, counts: np.ndarray, p: np.ndarray) -> np.ndarray:
+        """The successes among each count of trials (float64)."""
+        return rejection.each(self, partial(rejection.binomial, kind=p.dtype.type), counts, p)
 
     def clocks(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Exponential values: the indices of the `n` clocks that ring first are a draw without replacement."""

@@ -1,4 +1,4 @@
-"""Draws whose probabilities are values of a tensor: `bernoulli`, `multinomial`, `poisson`.
+"""Draws whose parameters are values of a tensor: `bernoulli`, `multinomial`, `poisson`, `binomial`, gamma, Dirichlet.
 
 In a compiled function the host draws what does not depend on them, and the program decides.
 """
@@ -6,6 +6,7 @@ In a compiled function the host draws what does not depend on them, and the prog
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import jax
@@ -17,10 +18,14 @@ from ...core.autograd.engine import drawn_from
 from ...core.context.generator import Generator, draw
 from ...core.context.tracing import host_value, is_traced
 from ...core.dispatch.checks import demand
-from ...core.dispatch.operator import composite
+from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..making import constants
+from ..support.checks import host_values
 from .factories import deliver, fill_drawn, filling, refusal
+
+_HOW_MANY = "how many random numbers are drawn depends"
 
 
 def _check_chance(name: str, p: float) -> float:
@@ -162,6 +167,99 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
         raise refusal("poisson_cpu", input.dtype)
     text = "invalid Poisson rate, expected rate to be non-negative"
     demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(text), input)
-    rates = np.asarray(input._array)
+    rates = host_values(input, "poisson", _HOW_MANY)
     made = deliver(lambda d: draw("poisson", generator, rates).astype(d), input.dtype, None, input.device)
     return drawn_from(made, "PoissonBackward0", input)
+
+
+@composite(methods=False)
+def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
+    """The successes in `count` trials of probability `prob` each; the two are broadcast and have one floating dtype."""
+    for position, (name, given) in enumerate((("count", count), ("prob", prob)), 1):
+        if not isinstance(given, Tensor):
+            raise not_a_tensor("binomial", name, position, given)
+        if not given.dtype.is_floating_point:
+            raise ValueError(f"binomial only supports floating-point dtypes for {name}, got: {given.dtype.abbr}")
+    if count.dtype is not prob.dtype:
+        raise RuntimeError(f"Found dtype {prob.dtype.abbr} but expected {count.dtype.abbr}")
+    if count.dtype.itemsize < 4:
+        raise refusal("binomial_cpu", count.dtype)
+    counts, chances = (host_values(x, "binomial", _HOW_MANY) for x in (count, prob))
+    counts, chances = np.broadcast_arrays(counts, chances)
+    made = deliver(lambda d: draw("binomial", generator, counts, chances).astype(d), count.dtype, None, count.device)
+    return _without_derivative("binomial", made, count, prob)
+
+
+@cache
+def _underived(name: str) -> Any:
+    @jax.custom_jvp
+    def function(sample: jax.Array, parameter: jax.Array) -> jax.Array:
+        return sample
+
+    @function.defjvp
+    def refuse(primals: Any, tangents: Any) -> Any:
+        raise RuntimeError(f"derivative for aten::{name} is not implemented")
+
+    return function
+
+
+@operator(methods=False, public=(), grad="NotImplemented")
+def _drawn_by(sample: Array, parameter: Array, name: str) -> Array:
+    return _underived(name)(sample, parameter)
+
+
+def _without_derivative(name: str, made: Tensor, *parameters: Tensor) -> Tensor:
+    """Drawn values from which no gradient can be taken: asking for it is an error, as in PyTorch."""
+    for parameter in parameters:
+        if parameter.requires_grad:
+            made = _drawn_by(made, parameter, name)
+    return made
+
+
+def _positive(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return np.fmax(x.astype(dtype), np.finfo(dtype).tiny)
+
+
+def _gammas(name: str, kernel: str, input: Any) -> np.ndarray:
+    if not isinstance(input, Tensor):
+        raise not_a_tensor(name, "input", 1, input)
+    if not input.dtype.is_floating_point or input.dtype.itemsize < 4:
+        raise refusal(kernel, input.dtype)
+    return host_values(input, name, _HOW_MANY)
+
+
+@operator(methods=False, public=(), grad="StandardGammaBackward0")
+def _as_gamma(alpha: Array, sample: Array) -> Array:
+    return _reparametrized(alpha, sample)
+
+
+@jax.custom_jvp
+def _reparametrized(alpha: jax.Array, sample: jax.Array) -> jax.Array:
+    """The sample, which moves with the parameter as its distribution function says (Figurnov et al., 2018)."""
+    return sample + alpha * 0
+
+
+@_reparametrized.defjvp
+def _reparametrized_jvp(primals: Any, tangents: Any) -> Any:
+    return primals[1], tangents[0] * jax.lax.random_gamma_grad(*primals)
+
+
+@composite(methods=False)
+def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Values of gamma distributions of scale 1 with the shape parameters in `input`, through which gradients go."""
+    alpha = _gammas("_standard_gamma", "gamma_cpu", input)
+    made = deliver(lambda d: _positive(draw("gamma", generator, alpha, d), d), input.dtype, None, input.device)
+    return _as_gamma(input, made) if input.requires_grad else made
+
+
+@composite(methods=False)
+def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Points of Dirichlet distributions, whose parameters are the rows of `input`. Gradients are refused."""
+    alpha = _gammas("_sample_dirichlet", "dirichlet", input)
+
+    def fill(dtype: np.dtype) -> np.ndarray:
+        made = np.fmax(draw("gamma", generator, alpha, np.float64), np.finfo(dtype).tiny)
+        shares = made / made.sum(-1, keepdims=True) if made.ndim else made / made
+        return np.minimum(_positive(shares, dtype), np.nextafter(dtype.type(1), dtype.type(0)))
+
+    return _without_derivative("_sample_dirichlet", deliver(fill, input.dtype, None, input.device), input)
