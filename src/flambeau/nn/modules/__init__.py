@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import container, module
 from .activation import *
+from .adaptive import *
 from .batchnorm import *
 from .channelshuffle import *
 from .container import *
@@ -16,6 +17,7 @@ from .flatten import *
 from .fold import *
 from .instancenorm import *
 from .linear import *
+from .linear_cross_entropy_options import LinearCrossEntropyOptions
 from .loss import *
 from .module import *
 from .normalization import *
@@ -30,4 +32,4 @@ from .upsampling import *
 if not TYPE_CHECKING:  # type checkers take every name above
     __all__ = [
         name for name, value in globals().items() if isinstance(value, type) and issubclass(value, module.Module)
-    ]
+    ] + ["LinearCrossEntropyOptions"]

@@ -60,17 +60,18 @@ class _ZeroPadNd(_ConstantPadNd):
         return str(self.padding)
 
 
-def _declare(base: type, kind: str, mode: str, doc: str) -> None:
-    """The three classes of a kind: they differ only in how many dimensions they pad."""
+def _declare(base: type, kind: str, mode: str, doc: str, special_of: str = "") -> None:
+    """The three classes of a kind: they differ only in how many dimensions they pad. `special_of` is a kind that has more."""
     for n in (1, 2, 3):
         name = f"{kind}Pad{n}d"
         text = f"Pads the last {n} dimension{'s' * (n > 1)} {doc}."
         members: dict[str, Any] = {"_dims": n, "_mode": mode, "__doc__": text, "__module__": __name__}
-        globals()[name] = type(name, (base,), members)
+        bases = (base, globals()[f"{special_of}Pad{n}d"]) if special_of else (base,)
+        globals()[name] = type(name, bases, members)
 
 
 _declare(_PadNd, "Reflection", "reflect", "with the input's reflection at its border")
 _declare(_PadNd, "Replication", "replicate", "with the values at the input's border")
 _declare(_CircularPadNd, "Circular", "circular", "with the input's other end")
 _declare(_ConstantPadNd, "Constant", "constant", "with `value`")
-_declare(_ZeroPadNd, "Zero", "constant", "with zeros")
+_declare(_ZeroPadNd, "Zero", "constant", "with zeros", special_of="Constant")

@@ -402,42 +402,8 @@ def frexp(input: Array) -> tuple[Array, Array]:
 # Written with `where`, whose gradients at ties are then the ones that the comparisons say.
 
 
-def _is_nan(x: jax.Array) -> jax.Array:
+def is_nan(x: jax.Array) -> jax.Array:
     return x != x
-
-
-def _raise_to(x: jax.Array, low: jax.Array) -> jax.Array:
-    return jnp.where((x < low) | _is_nan(low), low, x)
-
-
-def _cut_to(x: jax.Array, high: jax.Array) -> jax.Array:
-    return jnp.where((x > high) | _is_nan(high), high, x)
-
-
-@operator(promote="common", inplace=True, public_inplace=True, grad=named_by_numbers("Clamp", 0, 1))
-def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
-    """`input`, cut to lie between `min` and `max` (numbers or tensors, or one None). `max` wins if below `min`."""
-    if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if category(input) == COMPLEX:
-        raise NotImplementedError("clamp is not supported for complex types")
-    result = input
-    if min is not None:
-        low = min if max is None else jnp.where(min < max, min, lax.stop_gradient(min))
-        result = _raise_to(result, low)
-    return result if max is None else _cut_to(result, max)
-
-
-@operator(promote="common", inplace=True, public_inplace=True)
-def clamp_min(input: Array, min: Array) -> Array:
-    """`input`, raised to at least `min`."""
-    return _raise_to(input, min)
-
-
-@operator(promote="common", inplace=True, public_inplace=True)
-def clamp_max(input: Array, max: Array) -> Array:
-    """`input`, cut to at most `max`."""
-    return _cut_to(input, max)
 
 
 def _refuse_complex(name: str, x: jax.Array) -> None:
@@ -463,14 +429,14 @@ def minimum(input: Array, other: Array) -> Array:
 def fmax(input: Array, other: Array) -> Array:
     """The larger of two elements, passing over nan. At a tie the gradient goes to `input`."""
     _refuse_complex("fmax", input)
-    return jnp.where((input >= other) | _is_nan(other), input, other)
+    return jnp.where((input >= other) | is_nan(other), input, other)
 
 
 @operator(promote="common")
 def fmin(input: Array, other: Array) -> Array:
     """The smaller of two elements, passing over nan. At a tie the gradient goes to `input`."""
     _refuse_complex("fmin", input)
-    return jnp.where((input <= other) | _is_nan(other), input, other)
+    return jnp.where((input <= other) | is_nan(other), input, other)
 
 
 # --- of two or three tensors -----------------------------------------------------------------------------------------
@@ -588,4 +554,3 @@ negative = alias("negative", neg)
 subtract = alias("subtract", sub)
 multiply = alias("multiply", mul)
 divide = alias("divide", div)
-clip = alias("clip", clamp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from jax import lax
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tape.nodes import one_operator
 from ...native.normalization import batch_normalized
-from ..support.checks import HALVES, inexact, normalized_dim, require_floating, type_name, wide
+from ..support.checks import FLOAT, HALVES, category, inexact, normalized_dim, require_floating, type_name, wide
 
 
 def _check_parameters(input: jax.Array, *given: jax.Array | None) -> None:
@@ -283,6 +284,43 @@ def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: floa
     squares = jnp.pad(x * x, [(0, 0), (size // 2, (size - 1) // 2)] + [(0, 0)] * (x.ndim - 2))
     total = sum(lax.slice_in_dim(squares, j, j + x.shape[1], axis=1) for j in range(size))
     return (x / jnp.power(total / size * alpha + k, beta)).astype(input.dtype)
+
+
+def _channel_sums(x: jax.Array, member: np.ndarray) -> jax.Array:
+    return jnp.einsum("oc,nc...->no...", jnp.asarray(member, x.dtype), x, precision=lax.Precision.HIGHEST)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3, 4))
+def _cross_map_norm(x: jax.Array, size: int, alpha: float, beta: float, k: float) -> jax.Array:
+    return x * _cross_map_scale(x, size, alpha, k) ** -beta
+
+
+def _cross_map_scale(x: jax.Array, size: int, alpha: float, k: float) -> jax.Array:
+    """k + alpha / size * squares of the channels nearer than size // 2 + 1 (rounded down), and of the first channel."""
+    place, reach = np.arange(x.shape[1]), (size - 1) // 2 + 1
+    member = (np.abs(place[:, None] - place) < reach) | (place == 0)
+    return k + alpha / size * _channel_sums(jnp.square(x), member)
+
+
+@_cross_map_norm.defjvp
+def _(size: int, alpha: float, beta: float, k: float, primals: tuple, tangents: tuple) -> tuple:
+    (x,), (dx,) = primals, tangents
+    scale = _cross_map_scale(x, size, alpha, k)
+    y = x * scale**-beta
+    place, back = np.arange(x.shape[1]), int(size - (size - 1) / 2)
+    behind = place[:, None] - place + back  # PyTorch's gradient has windows that lie otherwise than the values' do
+    member = (behind >= 0) & (behind < size)
+    return y, dx * scale**-beta - 2 * alpha * beta / size * (y / scale) * _channel_sums(x * dx, member)
+
+
+@operator(methods=False, public=(), grad="CrossMapLRN2dBackward")
+def cross_map_lrn2d(input: Array, size: int, alpha: float, beta: float, k: float) -> Array:
+    """`local_response_norm` of images as `nn.CrossMapLRN2d` computes it: the first channel counts everywhere."""
+    if input.ndim != 4:
+        raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
+    if category(input) < FLOAT:
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name(input)}")
+    return _cross_map_norm(wide(input), size, alpha, beta, k).astype(input.dtype)
 
 
 @operator(methods=False, public=("nn.functional",), grad="DivBackward0")

@@ -10,9 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ...core.dispatch.operator import Array, composite, operator
-from ..support.checks import wide
+from ..support.checks import FLOAT, category, type_name, wide
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 _BOTH = ("torch", "nn.functional")
@@ -75,14 +76,13 @@ def channel_shuffle(input: Array, groups: int) -> Array:
 # ---------------------------------------------------------------- interpolation
 
 
-def _cubic(t: np.ndarray) -> list[np.ndarray]:
-    """Weights of the four neighbours at distances 1 + t, t, 1 - t, 2 - t (Keys, 1981, with a = -0.75)."""
-    a = -0.75
+def cubic_weights(t: Any, a: float = -0.75) -> list[Any]:
+    """Weights of the four neighbours at distances 1 + t, t, 1 - t, 2 - t (Keys, 1981)."""
 
-    def near(x: np.ndarray) -> np.ndarray:
+    def near(x: Any) -> Any:
         return ((a + 2) * x - (a + 3)) * x * x + 1
 
-    def far(x: np.ndarray) -> np.ndarray:
+    def far(x: Any) -> Any:
         return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
 
     return [far(1 + t), near(t), near(1 - t), far(2 - t)]
@@ -103,7 +103,7 @@ def _taps(
         source = (places + real(0.5)) * scale - real(0.5)
     if mode == "cubic":
         first = np.floor(source)
-        weights = _cubic((source - first).astype(real))
+        weights = cubic_weights((source - first).astype(real))
         indices = [np.clip(first.astype(int) + k, 0, size - 1) for k in (-1, 0, 1, 2)]
         return np.stack(indices), np.stack(weights)
     source = np.maximum(source, real(0))
@@ -112,32 +112,119 @@ def _taps(
     return np.stack([first, np.minimum(first + 1, size - 1)]), np.stack([1 - part, part])
 
 
+def _filters() -> dict[str, tuple[float, Callable[[np.ndarray], np.ndarray]]]:
+    """The antialiasing filters: how far they reach, and their values at distances."""
+
+    def triangle(x: np.ndarray) -> np.ndarray:
+        return np.maximum(1 - np.abs(x), 0)
+
+    def cubic(x: np.ndarray) -> np.ndarray:
+        x = np.abs(x)
+        _, near, _, _ = cubic_weights(np.minimum(x, 1), -0.5)
+        far = cubic_weights(np.clip(x - 1, 0, 1), -0.5)[0]
+        return np.where(x < 1, near, np.where(x < 2, far, 0)).astype(x.dtype)
+
+    def lanczos(x: np.ndarray) -> np.ndarray:
+        return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0).astype(x.dtype)
+
+    return {"linear": (1, triangle), "cubic": (2, cubic), "lanczos": (3, lanczos)}
+
+
+_FILTERS = _filters()
+
+
+def _filter_taps(
+    size: int, count: int, factor: float | None, mode: str, align_corners: bool, real: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_taps` of a filter that is as wide as the pixels of the smaller image (as in Pillow's `resize`)."""
+    reach, shape = _FILTERS[mode]
+    if align_corners:
+        scale = real(size - 1) / real(count - 1) if count > 1 else real(0)
+    else:
+        scale = real(1.0 / factor) if factor else real(size) / real(count)
+    support = real(reach) * max(scale, real(1))
+    centre = scale * (np.arange(count).astype(real) + real(0.5))
+    first = np.maximum((centre - support + real(0.5)).astype(int), 0)
+    behind = np.minimum((centre + support + real(0.5)).astype(int), size)
+    places = first + np.arange(int(max((behind - first).max(), 1)))[:, None]
+    steepness = real(1) / scale if scale >= 1 else real(1)
+    weights = shape((places - centre + real(0.5)).astype(real) * steepness)
+    weights = np.where(places < behind, weights, 0)
+    total = weights.sum(0)
+    return np.minimum(places, np.maximum(behind - 1, 0)), weights / np.where(total == 0, 1, total)
+
+
+def _weighted_sum(x: jax.Array, axis: int, indices: np.ndarray, weights: np.ndarray) -> jax.Array:
+    """sum over k of weights[k] * x[indices[k]], along an axis. Where a weight is 0, it does not matter what x holds."""
+    shape = [1] * x.ndim
+    shape[axis] = indices.shape[1]
+
+    def term(index: Any, weight: Any) -> jax.Array:
+        weight = jnp.asarray(weight, x.dtype).reshape(shape)
+        return jnp.where(weight == 0, 0, jnp.take(x, index, axis, mode="clip") * weight)
+
+    if len(indices) <= 16:
+        return sum(term(*tap) for tap in zip(indices, weights, strict=True))  # type: ignore[return-value]
+    taps = (jnp.asarray(indices), jnp.asarray(weights, x.dtype))
+    start = jnp.zeros([indices.shape[1] if d == axis else n for d, n in enumerate(x.shape)], x.dtype)
+    return lax.scan(lambda total, tap: (total + term(*tap), None), start, taps)[0]
+
+
+def _fixed_point(x: jax.Array, axis: int, indices: np.ndarray, weights: np.ndarray) -> jax.Array:
+    """The weighted sum of bytes, in whole numbers: as many bits for the weights as 16 can hold (as in Pillow-SIMD)."""
+    merged = np.zeros_like(weights)
+    for k, index in enumerate(indices):  # a pixel at the border may be several taps
+        np.add.at(merged, ((indices == index).argmax(0), np.arange(len(index))), weights[k])
+    top, bits = merged.max(), 0
+    while bits < 22 and int(0.5 + top * (1 << (bits + 1))) < 1 << 15:
+        bits += 1
+    whole = np.trunc(merged * (1 << bits) + np.copysign(0.5, merged)).astype(np.int32)
+    total = _weighted_sum(x.astype(jnp.int32), axis, indices, whole)
+    return jnp.clip((total + (1 << bits >> 1)) >> bits, 0, 255).astype(jnp.uint8)
+
+
 def _resampled(
-    input: jax.Array, size: Sequence[int], factors: Sequence[float | None], mode: str, align_corners: bool
-) -> jax.Array:
-    x = wide(input) if jnp.issubdtype(input.dtype, jnp.inexact) else input
-    real = np.float64 if x.dtype == jnp.float64 else np.float32
-    for d, (count, factor) in enumerate(zip(size, factors, strict=True)):
-        axis = d + 2
-        indices, weights = _taps(x.shape[axis], count, factor, mode, align_corners, real)
-        shape = [1] * x.ndim
-        shape[axis] = count
-        pieces = [jnp.take(x, i, axis, mode="clip") for i in indices]
-        if len(pieces) == 1:
-            x = pieces[0]
-            continue
-        x = sum(p * jnp.asarray(w.reshape(shape), p.dtype) for p, w in zip(pieces, weights, strict=True))
-    if jnp.issubdtype(input.dtype, jnp.integer):
-        x = jnp.clip(jnp.round(x), 0, 255)
+    input: jax.Array, size: Sequence[int], factors: Sequence[float | None], mode: str, align_corners: bool,
+    antialias: bool = False,
+) -> jax.Array:  # fmt: skip
+    x = wide(input)
+    real = np.float32 if x.dtype == jnp.float32 else np.float64
+    summed = _fixed_point if x.dtype == jnp.uint8 else _weighted_sum
+    for axis, count, factor in reversed(list(zip(range(2, x.ndim), size, factors, strict=True))):
+        taps = _filter_taps if antialias else _taps
+        indices, weights = taps(x.shape[axis], count, factor, mode, align_corners, real)
+        nearest = mode.startswith("nearest")
+        x = jnp.take(x, indices[0], axis, mode="clip") if nearest else summed(x, axis, indices, weights)
     return x.astype(input.dtype)
+
+
+def _require_pixels(kernel: str, input: jax.Array) -> None:
+    """Raise NotImplementedError for elements that are neither floating point numbers nor bytes."""
+    if category(input) != FLOAT and input.dtype != jnp.uint8:
+        raise NotImplementedError(
+            f"\"{kernel}\" not implemented for '{type_name(input)}' (cast the input to a floating point dtype, or to uint8)"
+        )
 
 
 def _declared(mode: str, name: str) -> Callable:
     def upsample(input: Array, size: Any, factors: Any, align_corners: bool) -> Array:
+        by_channels = (mode.startswith("nearest") or mode == "linear") and input.ndim == 4
+        kind = "bilinear" if mode == "linear" else "nearest"
+        weights = "compute_indices_weights_" + mode.partition("-")[0]
+        _require_pixels(f"upsample_{kind}2d_channels_last" if by_channels else weights, input)
         return _resampled(input, size, factors, mode, align_corners)
 
     upsample.__name__ = f"_upsample_{mode.replace('-', '_')}"
     return operator(methods=False, public=(), grad=lambda arrays: name.format(arrays[0].ndim - 2))(upsample)
+
+
+def _declared_antialiased(mode: str, name: str) -> Callable:
+    def upsample(input: Array, size: Any, factors: Any, align_corners: bool) -> Array:
+        _require_pixels("compute_index_ranges_weights", input)
+        return _resampled(input, size, factors, mode, align_corners, antialias=True)
+
+    upsample.__name__ = f"_upsample_{mode}_antialiased"
+    return operator(methods=False, public=(), grad=f"Upsample{name}2DAaBackward0")(upsample)
 
 
 _NEAREST = {
@@ -150,7 +237,35 @@ _SMOOTH = {
     ("trilinear", 3): _declared("linear", "UpsampleTrilinear3DBackward0"),
     ("bicubic", 2): _declared("cubic", "UpsampleBicubic2DBackward0"),
 }
-_MODES = ("nearest", "nearest-exact", "area", "linear", "bilinear", "bicubic", "trilinear")
+_ANTIALIASED = {
+    "bilinear": _declared_antialiased("linear", "Bilinear"),
+    "bicubic": _declared_antialiased("cubic", "Bicubic"),
+    "lanczos": _declared_antialiased("lanczos", "Lanczos"),
+}
+_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "lanczos", "area", "nearest-exact")
+
+
+def _check_mode(mode: str, n: int, align_corners: bool | None, antialias: bool) -> None:
+    if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
+            f"trilinear, but got mode {mode!r}"
+        )
+    if antialias and (mode not in _ANTIALIASED or n != 2):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
+        )
+    if antialias or (n in (1, 2, 3) and (mode in ("nearest", "nearest-exact", "area") or (mode, n) in _SMOOTH)):
+        return
+    if mode == "lanczos" and n == 2:
+        raise ValueError("Lanczos mode requires antialias=True")
+    if mode in ("linear", "bilinear", "trilinear") and n in (1, 2, 3):
+        wanted = next(k for m, k in _SMOOTH if m == mode) + 2
+        raise NotImplementedError(f"Got {n + 2}D input, but {mode} mode needs {wanted}D input")
+    raise NotImplementedError(
+        f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {n + 2}D) "
+        f"for the modes: {' | '.join(_MODES)} (got {mode})"
+    )
 
 
 @composite(methods=False, public=("nn.functional",))
@@ -166,24 +281,11 @@ def interpolate(
     """Resample the spatial dimensions of `(N, C, *)` to `size`, or by `scale_factor`.
 
     Modes: 'nearest', 'nearest-exact', 'area' (1 to 3 spatial dimensions), 'linear' (1), 'bilinear', 'bicubic' (2),
-    'trilinear' (3). `align_corners` puts the corners of both grids on each other. `antialias` is not there yet.
+    'trilinear' (3). `align_corners` puts the corners of both grids on each other. `antialias` (of 'bilinear', 'bicubic',
+    'lanczos') widens the filter where the result is smaller, as Pillow does.
     """
     n = input.ndim - 2
-    if mode not in _MODES:
-        raise NotImplementedError(f"interpolate: unknown mode {mode!r}; expected one of {_MODES}")
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not in flambeau yet")
-    if mode in ("nearest", "nearest-exact", "area"):
-        if align_corners is not None:
-            raise ValueError(
-                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
-                f"trilinear, but got mode {mode!r}"
-            )
-        if n not in (1, 2, 3):
-            raise NotImplementedError(f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D)")
-    elif (mode, n) not in _SMOOTH:
-        wanted = next(k for m, k in _SMOOTH if m == mode) + 2
-        raise NotImplementedError(f"Got {input.ndim}D input, but {mode} mode needs {wanted}D input")
+    _check_mode(mode, n, align_corners, antialias)
     sizes, factors = _wanted_sizes(tuple(input.shape[2:]), size, scale_factor, recompute_scale_factor)
     if min(sizes) <= 0 or min(input.shape[1:]) <= 0:
         raise RuntimeError(
@@ -192,7 +294,7 @@ def interpolate(
         )
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, sizes)
-    operation = _NEAREST[mode] if mode in _NEAREST else _SMOOTH[mode, n]
+    operation = _ANTIALIASED[mode] if antialias else _NEAREST[mode] if mode in _NEAREST else _SMOOTH[mode, n]
     return operation(input, sizes, factors, bool(align_corners))
 
 

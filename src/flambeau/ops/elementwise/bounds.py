@@ -1,0 +1,96 @@
+"""Elementwise bounds: `clamp` and its halves.
+
+Written with `where`, whose gradients at ties are then the ones that the comparisons say.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ...core.dispatch.operator import Array, composite, inplace_form, operator
+from ...core.dispatch.publishing import _attach, _publish
+from ...core.tensor.tensor import Tensor
+from ..making.constants import overflow
+from ..support.checks import COMPLEX, category
+from ..support.declare import alias, named_by_numbers
+from .arithmetic import is_nan
+
+
+def _raise_to(x: jax.Array, low: jax.Array) -> jax.Array:
+    return jnp.where((x < low) | is_nan(low), low, x)
+
+
+def _cut_to(x: jax.Array, high: jax.Array) -> jax.Array:
+    return jnp.where((x > high) | is_nan(high), high, x)
+
+
+def _refuse_overflow(input: Any, *bounds: Any) -> None:
+    """Raise RuntimeError for a whole number that the tensor's dtype has no room for (below zero: but for its sign)."""
+    if not isinstance(input, Tensor) or input._np_dtype.kind not in "iu":
+        return
+    numbers = [bound for bound in bounds if bound is not None]
+    if all(isinstance(number, int) for number in numbers):
+        limits = np.iinfo(input._np_dtype)
+        for number in numbers:
+            if not (limits.min or -limits.max) <= number <= limits.max:
+                raise overflow(number, input._np_dtype)
+
+
+def _within_dtype(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """The public forms of an operator whose other arguments are bounds: as tensors, or as numbers that the dtype can hold."""
+
+    def written(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        _refuse_overflow(self, *args, *kwargs.values())
+        return write(self, *args, **kwargs)
+
+    @functools.wraps(operation)
+    def checked(input: Any, *args: Any, **kwargs: Any) -> Any:
+        _refuse_overflow(input, *args, *kwargs.values())
+        return operation(input, *args, **kwargs)
+
+    name = operation.__name__ + "_"
+    write = inplace_form(operation.operator, name)  # type: ignore[attr-defined]
+    written.__name__ = written.__qualname__ = name
+    written.__doc__ = write.__doc__
+    _attach(written, (name,))
+    _publish(name, written, ("torch",))
+    return composite()(checked)
+
+
+@_within_dtype
+@operator(promote="common", methods=False, public=(), grad=named_by_numbers("Clamp", 0, 1))
+def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
+    """`input`, cut to lie between `min` and `max` (numbers or tensors, or one None). `max` wins if below `min`."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if category(input) == COMPLEX:
+        raise NotImplementedError("clamp is not supported for complex types")
+    result = input
+    if min is not None:
+        low = min if max is None else jnp.where(min < max, min, lax.stop_gradient(min))
+        result = _raise_to(result, low)
+    return result if max is None else _cut_to(result, max)
+
+
+@_within_dtype
+@operator(promote="common", methods=False, public=())
+def clamp_min(input: Array, min: Array) -> Array:
+    """`input`, raised to at least `min`."""
+    return _raise_to(input, min)
+
+
+@_within_dtype
+@operator(promote="common", methods=False, public=())
+def clamp_max(input: Array, max: Array) -> Array:
+    """`input`, cut to at most `max`."""
+    return _cut_to(input, max)
+
+
+clip = alias("clip", clamp)
