@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from . import functional, init
+from typing import Any
+
+from . import functional, grad, init
 from .modules import *
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 from . import attention, common_types, modules, parallel, parameter, utils  # isort: skip
 from .parallel import DataParallel  # isort: skip
+
+
+def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    """The arguments for tensor factories among these: `device`, `dtype`, `memory_format`, and what is in `factory_kwargs`.
+
+    Raises TypeError for any other, and for one that is there twice.
+    """
+    if kwargs is None:
+        return {}
+    names = {"device", "dtype", "memory_format"}
+    others = set(kwargs) - names - {"factory_kwargs"}
+    if others:
+        raise TypeError(f"unexpected kwargs {others}")
+    found = dict(kwargs.get("factory_kwargs", {}))
+    for name in names & set(kwargs):
+        if name in found:
+            raise TypeError(f"{name} specified twice, in **kwargs and in factory_kwargs")
+        found[name] = kwargs[name]
+    return found

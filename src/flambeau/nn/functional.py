@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
 
 from .. import ops  # noqa: F401  (declares them)
 from ..core.dispatch.operator import namespaces as _namespaces
+from ..core.tensor.tensor import Tensor
+from ..ops.layers.sampling import MODES as GRID_SAMPLE_INTERPOLATION_MODES
+from ..ops.layers.sampling import PADDING_MODES as GRID_SAMPLE_PADDING_MODES
+from ..ops.linalg.grouped import _ScalingType as ScalingType
+from ..ops.linalg.grouped import _SwizzleType as SwizzleType
+from . import grad
 
 globals().update(_namespaces["nn.functional"])
 sigmoid, tanh = _namespaces["torch"]["sigmoid"], _namespaces["torch"]["tanh"]
+
+# what code that was written beside `torch.nn.functional` takes from there
+_FOUND_THERE = (
+    Callable, GRID_SAMPLE_INTERPOLATION_MODES, GRID_SAMPLE_PADDING_MODES, Optional, ScalingType, SwizzleType, Tensor, grad,
+    math, np, warnings,
+)  # fmt: skip
+DType = int
+
+
+def assert_int_or_pair(arg: list[int], arg_name: str, message: str) -> None:
+    """Raise AssertionError unless it is an int or has two elements; `{}` in the message is the name."""
+    if not (isinstance(arg, int) or len(arg) == 2):
+        raise AssertionError(message.format(arg_name))
+
+
+def boolean_dispatch(
+    arg_name: str, arg_index: int, default: bool, if_true: Any, if_false: Any, module_name: str, func_name: str
+) -> Callable[..., Any]:
+    """One function of two: the argument of that name or place, or its default, says which is called."""
+
+    def choose(*args: Any, **kwargs: Any) -> Any:
+        chosen = args[arg_index] if arg_index < len(args) else kwargs.get(arg_name, default)
+        return (if_true if chosen else if_false)(*args, **kwargs)
+
+    chosen_doc = if_true.__doc__ if if_false.__doc__ is None else if_false.__doc__
+    choose.__module__, choose.__name__, choose.__doc__ = module_name, func_name, chosen_doc
+    return choose
+
 
 __all__ = ["sigmoid", "tanh", *_namespaces["nn.functional"]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import warnings
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self
@@ -14,7 +15,7 @@ from ..parameter import Parameter
 from ._printing import tree
 from .module import Module, _kind
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
+__all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 
 def _position(index: Any, length: int) -> int:
@@ -39,6 +40,18 @@ def _pairs(values: Any, who: str) -> Iterator[tuple[Any, Any]]:
 def _check_iterable(values: Any, method: str, of: str = "") -> None:
     if not isinstance(values, Iterable) or isinstance(values, Tensor):
         raise TypeError(f"{method} should be called with an iterable{of}, but got {type(values).__name__}")
+
+
+class Container(Module):
+    """Modules by name: an old form of `Module`, as which it warns."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        warnings.warn(
+            "`nn.Container` is deprecated. A subclass of `nn.Module` does all that it did.", FutureWarning, stacklevel=2
+        )
+        for name, module in kwargs.items():
+            self.add_module(name, module)
 
 
 class _Row(Module):

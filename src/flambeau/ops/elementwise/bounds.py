@@ -18,7 +18,7 @@ from ...core.dispatch.operator import Array, composite, inplace_form, operator
 from ...core.dispatch.publishing import _attach, _publish
 from ...core.tensor.tensor import Tensor
 from ..making.constants import overflow
-from ..support.checks import COMPLEX, category
+from ..support.checks import BOOL, COMPLEX, category, refuse
 from ..support.declare import alias, named_by_numbers
 from .arithmetic import is_nan
 
@@ -72,6 +72,7 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if category(input) == COMPLEX:
         raise NotImplementedError("clamp is not supported for complex types")
+    refuse("clamp_min_scalar_cpu" if max is None else "clamp_max_scalar_cpu", input, BOOL)
     result = input
     if min is not None:
         low = min if max is None else jnp.where(min < max, min, lax.stop_gradient(min))
@@ -83,6 +84,7 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
 @operator(promote="common", methods=False, public=())
 def clamp_min(input: Array, min: Array) -> Array:
     """`input`, raised to at least `min`."""
+    refuse("clamp_min_scalar_cpu", input, BOOL)
     return _raise_to(input, min)
 
 
@@ -90,6 +92,7 @@ def clamp_min(input: Array, min: Array) -> Array:
 @operator(promote="common", methods=False, public=())
 def clamp_max(input: Array, max: Array) -> Array:
     """`input`, cut to at most `max`."""
+    refuse("clamp_max_scalar_cpu", input, BOOL)
     return _cut_to(input, max)
 
 

@@ -228,6 +228,64 @@ conv1d, conv2d, conv3d = map(_plain_form, (1, 2, 3))
 conv_transpose1d, conv_transpose2d, conv_transpose3d = map(_transposed_form, (1, 2, 3))
 
 
+@operator(methods=False, public=("torch", "nn.functional"), grad="ConvTbcBackward0")
+def conv_tbc(input: Array, weight: Array, bias: Array, pad: int = 0) -> Array:
+    """`conv1d` of `(T, N, C_in)` with a weight `(K, C_in, C_out)`: `(T + 2 pad - K + 1, N, C_out)`."""
+    if input.ndim != 3:
+        raise RuntimeError(f"Input must have 3 dims: time, batch, in_channel (got {list(input.shape)})")
+    if weight.ndim != 3:
+        raise RuntimeError(
+            f"Weight tensor must have 3 dims: kernel_width, in_channels, out_channels. (got {list(weight.shape)})"
+        )
+    if bias.ndim != 1:
+        raise RuntimeError(f"Bias must be 1-D (got {list(bias.shape)})")
+    if input.shape[2] != weight.shape[1]:
+        raise RuntimeError(
+            "Input dim 2 (input channels) is not == dim 1 in the weight tensor "
+            f"({input.shape[2]} and {weight.shape[1]})"
+        )
+    if bias.shape[0] != weight.shape[2]:
+        raise RuntimeError(
+            "Bias size must equal dim 2 in the weight tensor (output channels). "
+            f"({bias.shape[0]} and {weight.shape[2]})"
+        )
+    steps = input.shape[0] + 2 * pad - weight.shape[0] + 1
+    if steps < 0:
+        shape = [steps, input.shape[1], weight.shape[2]]
+        raise RuntimeError(f"Trying to create tensor with negative dimension {steps}: {shape}")
+    if not steps:
+        return jnp.zeros((0, input.shape[1], weight.shape[2]), input.dtype)
+    turned = convolved(input.transpose(1, 2, 0), weight.transpose(2, 1, 0), bias, 1, pad, 1, 1, 1)
+    return turned.transpose(2, 0, 1)
+
+
+# ---------------------------------------------------------------- gradients
+
+
+def _check_gradient(made: tuple[int, ...], given: tuple[int, ...]) -> None:
+    for axis, (wanted, got) in enumerate(zip(made, given, strict=False)):
+        if wanted != got or len(made) != len(given):
+            raise RuntimeError(
+                f"Expected a tensor of dimension {len(made)} and tensor.size[{axis}] == {wanted} but got: "
+                f"dimension {len(given)} and tensor.size[{axis}] = {got}"
+            )
+
+
+@operator(methods=False, public=(), grad="ConvolutionBackwardBackward0")
+def conv_gradient(
+    other: Array, grad_output: Array, shape: Any, by_input: bool, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """The gradient of a plain convolution by its input, `other` being the weight, or by its weight; it has this shape."""
+
+    def forward(x: jax.Array) -> jax.Array:
+        input, weight = (x, other) if by_input else (other, x)
+        return convolved(input, weight, None, stride, padding, dilation, groups, other.ndim - 2)
+
+    wanted = jax.ShapeDtypeStruct(tuple(shape), other.dtype)
+    _check_gradient(jax.eval_shape(forward, wanted).shape, grad_output.shape)
+    return jax.linear_transpose(forward, wanted)(grad_output)[0]
+
+
 # ---------------------------------------------------------------- patches
 
 

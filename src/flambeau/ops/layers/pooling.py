@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -365,3 +367,28 @@ def _fractional(n: int) -> Callable:
 
 
 fractional_max_pool2d, fractional_max_pool3d = map(_fractional, (2, 3))
+
+
+# ---------------------------------------------------------------- with indices
+
+
+def _with_indices(pool: Callable) -> Callable:
+    """PyTorch's name for a pool with `return_indices=True`."""
+
+    @functools.wraps(pool)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.arguments["return_indices"] = True
+        return pool(*bound.args, **bound.kwargs)
+
+    signature = inspect.signature(pool)
+    call.__name__ = call.__qualname__ = f"{pool.__name__}_with_indices"
+    call.__doc__ = f"`{pool.__name__}` with the places of the maxima beside them, whatever `return_indices` says."
+    return composite(methods=False, public=("nn.functional",))(call)
+
+
+for _pool in (
+    max_pool1d, max_pool2d, max_pool3d, adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d,
+    fractional_max_pool2d, fractional_max_pool3d,
+):  # fmt: skip
+    _with_indices(_pool)

@@ -14,6 +14,7 @@ from jax import lax
 
 from ...core.dispatch.operator import Array, composite, operator
 from ..support.checks import FLOAT, category, type_name, wide
+from ..support.declare import alias
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 _BOTH = ("torch", "nn.functional")
@@ -71,6 +72,9 @@ def channel_shuffle(input: Array, groups: int) -> Array:
     if channels % groups:
         raise RuntimeError(f"channel_shuffle: {channels} channels are not divisible by {groups} groups")
     return input.reshape(n, groups, channels // groups, *rest).swapaxes(1, 2).reshape(input.shape)
+
+
+native_channel_shuffle = alias("native_channel_shuffle", channel_shuffle, methods=False, public=_BOTH)
 
 
 # ---------------------------------------------------------------- interpolation
@@ -198,9 +202,9 @@ def _resampled(
     return x.astype(input.dtype)
 
 
-def _require_pixels(kernel: str, input: jax.Array) -> None:
-    """Raise NotImplementedError for elements that are neither floating point numbers nor bytes."""
-    if category(input) != FLOAT and input.dtype != jnp.uint8:
+def _require_pixels(kernel: str, input: jax.Array, bytes_too: bool = True) -> None:
+    """Raise NotImplementedError for elements that are neither floating point numbers nor, if these may be, bytes."""
+    if category(input) != FLOAT and not (bytes_too and input.dtype == jnp.uint8):
         raise NotImplementedError(
             f"\"{kernel}\" not implemented for '{type_name(input)}' (cast the input to a floating point dtype, or to uint8)"
         )
@@ -211,7 +215,8 @@ def _declared(mode: str, name: str) -> Callable:
         by_channels = (mode.startswith("nearest") or mode == "linear") and input.ndim == 4
         kind = "bilinear" if mode == "linear" else "nearest"
         weights = "compute_indices_weights_" + mode.partition("-")[0]
-        _require_pixels(f"upsample_{kind}2d_channels_last" if by_channels else weights, input)
+        bytes_too = mode != "linear" or input.ndim == 4
+        _require_pixels(f"upsample_{kind}2d_channels_last" if by_channels else weights, input, bytes_too)
         return _resampled(input, size, factors, mode, align_corners)
 
     upsample.__name__ = f"_upsample_{mode.replace('-', '_')}"

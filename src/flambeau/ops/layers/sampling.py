@@ -101,6 +101,8 @@ def _check(input: jax.Array, grid: jax.Array, mode: str) -> None:
 def _grid_sample(input: Array, grid: Array, mode: str, padding_mode: str, align_corners: bool) -> Array:
     _check(input, grid, mode)
     samples, channels, *sizes = input.shape
+    if not input.size or not grid.size:
+        return jnp.zeros((samples, channels, *grid.shape[1:-1]), input.dtype)
     pixels = math.prod(sizes)
     rows = jnp.moveaxis(wide(input), 1, -1).reshape(samples * pixels, channels)  # one row of memory for each pixel
     places = wide(grid).reshape(samples, math.prod(grid.shape[1:-1]), len(sizes))
