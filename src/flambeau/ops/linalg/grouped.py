@@ -12,10 +12,6 @@ from jax import lax
 from ...core.dispatch.operator import Array, composite, operator
 from ..support.checks import scalar_name, type_name
 
-_BY_CONTRACTION = lax.RaggedDotDimensionNumbers(
-    dot_dimension_numbers=(((1,), (0,)), ((), ())), lhs_ragged_dimensions=[1], rhs_group_dimensions=[]
-)
-
 
 def _check_groups(mat_a: jax.Array, mat_b: jax.Array, offs: jax.Array | None) -> None:
     for name, array in (("mat_a", mat_a), ("mat_b", mat_b)):
@@ -57,7 +53,11 @@ def _grouped_mm(mat_a: Array, mat_b: Array, offs: Array | None) -> Array:
         return jnp.matmul(mat_a, mat_b, **highest)
     sizes = jnp.diff(offs, prepend=jnp.zeros(1, offs.dtype))
     if mat_a.ndim == mat_b.ndim:
-        return lax.ragged_dot_general(mat_a, mat_b, sizes, _BY_CONTRACTION, **highest)
+        place = jnp.arange(mat_a.shape[1])
+        return lax.map(
+            lambda ends: jnp.matmul(jnp.where((place >= ends[0]) & (place < ends[1]), mat_a, 0), mat_b, **highest),
+            (offs - sizes, offs),
+        )
     if mat_a.ndim == 2:
         return lax.ragged_dot(mat_a, mat_b, sizes, **highest)
     return lax.ragged_dot(mat_b.T, mat_a.swapaxes(1, 2), sizes, **highest).T
