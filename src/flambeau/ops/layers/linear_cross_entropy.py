@@ -65,6 +65,11 @@ def _check(input: Any, linear_weight: Any, linear_bias: Any) -> None:
             "expected equal input and linear_weight last dimensions (in_features), got "
             f"{input.shape[-1]} and {linear_weight.shape[-1]}, respectively"
         )
+    if input.ndim == 1 and linear_weight.ndim > 2:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {list(linear_weight.shape)} requires batched input, "
+            f"[N, {input.shape[0]}], got unbatched input with shape [{input.shape[0]},]"
+        )
     if linear_bias is not None and linear_bias.shape != linear_weight.shape[:-1]:
         wanted, got = tuple(linear_weight.shape[:-1]), tuple(linear_bias.shape)
         raise RuntimeError(f"expected linear_bias shape {wanted}, got {got}")

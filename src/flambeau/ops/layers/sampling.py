@@ -84,11 +84,11 @@ def _check(input: jax.Array, grid: jax.Array, mode: str) -> None:
             )
     if input.ndim not in (4, 5) or input.ndim != grid.ndim:
         raise RuntimeError(
-            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got input with sizes "
-            f"{list(input.shape)} and grid with sizes {list(grid.shape)}"
+            f"grid_sampler(): expected {4 if input.ndim == 4 else 5}D input and grid with same number of dimensions, "
+            f"but got input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}"
         )
     if mode == "bicubic" and input.ndim != 4:
-        raise RuntimeError(f"grid_sampler(): bicubic interpolation only supports 4D input (got {input.ndim}D)")
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     if category(input) != FLOAT:
         kernel = "grid_sampler_2d_cpu_kernel_impl" if input.ndim == 4 else "grid_sampler3d_cpu"
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(input)}'")
