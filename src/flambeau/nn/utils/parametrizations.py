@@ -7,27 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from ...core.grad_mode import no_grad
-from ...core.operator import namespaces
-from ...core.tensor import Tensor
-from ...ops.householder import geqrf, householder_product
-from ...ops.weight_norm import _weight_norm, norm_except_dim
+from ...core.context.grad_mode import no_grad
+from ...core.tensor.tensor import Tensor
+from ...ops.elementwise.comparison import allclose
+from ...ops.layers.weight_norm import _weight_norm, norm_except_dim
+from ...ops.linalg.householder import geqrf, householder_product
+from ...ops.linalg.matrices import matrix_exp, solve
+from ...ops.linalg.products import vdot
+from ...ops.making.ranges import eye
+from ...ops.random.factories import randn
+from ...ops.shape.joining import cat
+from ...ops.shape.rearranging import diag_embed
 from ..modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..modules.module import Module
 from . import parametrize
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
-_torch, _linalg = namespaces["torch"], namespaces["linalg"]
-
 
 def _is_orthogonal(Q: Any, eps: float | None = None) -> bool:
     """Whether the columns are orthonormal, within 10 steps of the dtype per row."""
     n, k = Q.shape[-2:]
-    eye = _torch["eye"](k, dtype=Q.dtype, device=Q.device)
+    identity = eye(k, dtype=Q.dtype, device=Q.device)
     if eps is None:
         eps = 10.0 * n * float(np.finfo(Q._np_dtype).eps)
-    return bool(_torch["allclose"](Q.mH @ Q, eye, atol=eps))
+    return bool(allclose(Q.mH @ Q, identity, atol=eps))
 
 
 def _make_orthogonal(A: Any) -> Tensor:
@@ -81,13 +85,13 @@ class _Orthogonal(Module):
         n, k = X.shape[-2:]
         X = X.tril()
         if n != k:
-            X = _torch["cat"]([X, X.new_zeros(*X.shape[:-1], n - k)], -1)
+            X = cat([X, X.new_zeros(*X.shape[:-1], n - k)], -1)
         A = X - X.mH
         if self.orthogonal_map is _OrthMaps.matrix_exp:
-            Q = _torch["matrix_exp"](A)
+            Q = matrix_exp(A)
         else:
-            eye = _torch["eye"](n, dtype=A.dtype, device=A.device)
-            Q = _linalg["solve"](eye + A / -2, eye + A / 2)
+            identity = eye(n, dtype=A.dtype, device=A.device)
+            Q = solve(identity + A / -2, identity + A / 2)
         return Q[..., :k]
 
     def _reflected(self, X: Any) -> Any:
@@ -113,9 +117,9 @@ class _Orthogonal(Module):
     def _rebased(self, Q: Any) -> Any:
         n, k = Q.shape[-2:]
         if n != k:
-            Q = _torch["cat"]([Q, _torch["randn"](*Q.shape[:-2], n, n - k, dtype=Q.dtype, device=Q.device)], -1)
+            Q = cat([Q, randn(*Q.shape[:-2], n, n - k, dtype=Q.dtype, device=Q.device)], -1)
         self.base = _make_orthogonal(Q) if n != k or not _is_orthogonal(Q) else Q.clone()
-        return -_torch["eye"](n, k, dtype=Q.dtype, device=Q.device).expand(*Q.shape[:-2], n, k).clone()
+        return -eye(n, k, dtype=Q.dtype, device=Q.device).expand(*Q.shape[:-2], n, k).clone()
 
     def _reflections(self, Q: Any) -> Any:
         if self.orthogonal_map is not _OrthMaps.householder:
@@ -127,8 +131,8 @@ class _Orthogonal(Module):
         kept = a.diagonal(dim1=-2, dim2=-1).sign() * (1 - 2 * (tau == 0).to(a.dtype))  # where tau is 0 forward reflects
         k = a.shape[-1]
         square = a[..., :k, :]
-        square = square.tril(-1) + square.triu(1) + _torch["diag_embed"](kept)
-        return _torch["cat"]([square, a[..., k:, :]], -2)
+        square = square.tril(-1) + square.triu(1) + diag_embed(kept)
+        return cat([square, a[..., k:, :]], -2)
 
 
 def _found(module: Module, name: str) -> Any:
@@ -251,7 +255,7 @@ class _SpectralNorm(Module):
         if self.training:
             self._power_method(matrix, self.n_power_iterations)
         u, v = self._u.clone(), self._v.clone()
-        return weight / _torch["vdot"](u, matrix @ v)
+        return weight / vdot(u, matrix @ v)
 
     def right_inverse(self, value: Tensor) -> Tensor:
         """The value itself: what is assigned counts as normalized already."""

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ...core.grad_mode import no_grad
-from ...core.grad_mode import state as grad_state
-from ...core.tensor import Tensor
+from ...core.context.grad_mode import no_grad
+from ...core.context.grad_mode import state as grad_state
+from ...core.tensor.tensor import Tensor
 from ..modules.container import ModuleDict, ModuleList
 from ..modules.module import Module
 from ..parameter import Parameter

@@ -11,13 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from ...core.operator import namespaces
-from ...core.tensor import Tensor
+from ...core.tensor.tensor import Tensor
+from ...ops.making.constants import ones_like, zeros
+from ...ops.random.factories import rand, rand_like
+from ...ops.reduce.sorting import kthvalue, topk
+from ...ops.reduce.statistics import norm
 from ..modules.module import Module
 from .convert_parameters import parameters_to_vector
 
 M = TypeVar("M", bound=Module)
-_torch = namespaces["torch"]
 
 
 # --- how much ---------------------------------------------------------------------------------------------------------
@@ -56,7 +58,7 @@ def _validate_pruning_dim(t: Tensor, dim: int) -> None:
 def _compute_norm(t: Tensor, n: Any, dim: int) -> Tensor:
     """The n-norm of each slice along `dim`."""
     kept = range(t.ndim)[dim]
-    return _torch["norm"](t, p=n, dim=[d for d in range(t.ndim) if d != kept])
+    return norm(t, p=n, dim=[d for d in range(t.ndim) if d != kept])
 
 
 # --- methods ----------------------------------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ class BasePruningMethod(ABC):
         if earlier:
             method._mask_further(module, name, importance_scores)
         else:
-            mask = method.compute_mask(importance_scores, default_mask=_torch["ones_like"](tensor))
+            mask = method.compute_mask(importance_scores, default_mask=ones_like(tensor))
             module.register_parameter(f"{name}_orig", tensor)
             del module._parameters[name]
             module.register_buffer(f"{name}_mask", mask)
@@ -140,7 +142,7 @@ class BasePruningMethod(ABC):
                 f"importance_scores should have the same shape as tensor t, got {importance_scores.shape} vs {t.shape}"
             )
         if default_mask is None:
-            default_mask = _torch["ones_like"](t)
+            default_mask = ones_like(t)
         return t * self.compute_mask(importance_scores, default_mask=default_mask)
 
     def remove(self, module: Module) -> None:
@@ -259,8 +261,8 @@ class RandomUnstructured(_Unstructured):
     """Prunes elements at random."""
 
     def _disposable(self, t: Any) -> Any:
-        chances = _torch["rand_like"](t)
-        return lambda k: _torch["topk"](chances.view(-1), k=k).indices
+        chances = rand_like(t)
+        return lambda k: topk(chances.view(-1), k=k).indices
 
     @classmethod
     def apply(cls, module: Module, name: str, amount: float) -> BasePruningMethod:  # type: ignore[override]
@@ -272,7 +274,7 @@ class L1Unstructured(_Unstructured):
     """Prunes the elements that are nearest to 0."""
 
     def _disposable(self, t: Any) -> Any:
-        return lambda k: _torch["topk"](t.abs().reshape(-1), k=k, largest=False).indices
+        return lambda k: topk(t.abs().reshape(-1), k=k, largest=False).indices
 
     @classmethod
     def apply(  # type: ignore[override]
@@ -314,8 +316,8 @@ class RandomStructured(_Structured):
         self.dim = dim
 
     def _kept(self, t: Any, count: int, of: int) -> Any:
-        chances = _torch["rand"](of)
-        return chances > _torch["kthvalue"](chances, k=count).values
+        chances = rand(of)
+        return chances > kthvalue(chances, k=count).values
 
     @classmethod
     def apply(cls, module: Module, name: str, amount: float, dim: int = -1) -> BasePruningMethod:  # type: ignore[override]
@@ -332,8 +334,8 @@ class LnStructured(_Structured):
         self.dim = dim
 
     def _kept(self, t: Any, count: int, of: int) -> Any:
-        largest = _torch["topk"](_compute_norm(t, self.n, self.dim), k=of - count, largest=True).indices
-        kept = _torch["zeros"](of)
+        largest = topk(_compute_norm(t, self.n, self.dim), k=of - count, largest=True).indices
+        kept = zeros(of)
         kept[largest] = 1
         return kept
 
@@ -425,7 +427,7 @@ def global_unstructured(
     tensors = [getattr(module, name) for module, name in places]
     scores = parameters_to_vector(given.get(place, tensor) for place, tensor in zip(places, tensors, strict=True))
     masks = parameters_to_vector(
-        getattr(module, f"{name}_mask", _torch["ones_like"](tensor))
+        getattr(module, f"{name}_mask", ones_like(tensor))
         for (module, name), tensor in zip(places, tensors, strict=True)
     )
     method: Any = pruning_method(**kwargs)

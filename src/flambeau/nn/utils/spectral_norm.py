@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from ...core.grad_mode import no_grad
-from ...core.tensor import Tensor
+from ...core.context.grad_mode import no_grad
+from ...core.tensor.tensor import Tensor
 from ..modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..modules.module import Module
 from ..parameter import Parameter, is_lazy

@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any, TypeVar
 
-from ...core.tensor import Tensor
-from ...ops.weight_norm import _weight_norm, norm_except_dim
+from ...core.tensor.tensor import Tensor
+from ...ops.layers.weight_norm import _weight_norm, norm_except_dim
 from ..modules.module import Module
 from ..parameter import Parameter, is_lazy
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.operator import Array, operator
+from ...core.dispatch.operator import Array, operator
 
 
 def _norm(v: jax.Array, pow: float, dim: int) -> jax.Array:

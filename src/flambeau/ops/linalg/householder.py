@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ..core.dtypes import FLOAT
-from ..core.operator import Array, _attach, operator
-from ._checks import category, type_name
-from ._declare import alias
+from ...core.array.dtypes import FLOAT
+from ...core.dispatch.operator import Array, _attach, operator
+from ..support.checks import category, type_name
+from ..support.declare import alias
 
 
 def _refuse(A: jax.Array, tau: jax.Array) -> None:
