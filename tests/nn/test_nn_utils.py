@@ -3,6 +3,7 @@
 import pytest
 
 import flambeau as fb
+import flambeau.func
 import flambeau.nn
 import flambeau.nn.utils
 from support.programs import agree
@@ -143,7 +144,7 @@ FUNCTIONAL = {
 def test_functional_call(code):
     def run(t):
         m = tied(t)
-        call = fb.nn.utils.stateless.functional_call if t is fb else t.func.functional_call
+        call = t.func.functional_call
         return code(t, call, m), m.state_dict(), [type(p) for p in m.parameters()]
 
     agree(run)
@@ -153,10 +154,10 @@ def test_functional_call_passes_gradients_and_restores_after_errors():
     m = fb.nn.Linear(2, 1)
     w = fb.ones(1, 2, requires_grad=True)
     before = m.weight
-    fb.nn.utils.stateless.functional_call(m, {"weight": w}, fb.ones(3, 2)).sum().backward()
+    fb.func.functional_call(m, {"weight": w}, fb.ones(3, 2)).sum().backward()
     assert w.grad.tolist() == [[3, 3]]
     with pytest.raises(RuntimeError):
-        fb.nn.utils.stateless.functional_call(m, {"weight": w}, fb.ones(3, 5))
+        fb.func.functional_call(m, {"weight": w}, fb.ones(3, 5))
     assert m.weight is before
     assert m.weight.grad is None
 

@@ -14,7 +14,7 @@ from ..core.context.transforms import TransformedCall
 from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
-from ..nn.utils.stateless import functional_call
+from ..nn.utils.stateless import call_with
 
 
 class PureCall(TransformedCall):
@@ -75,7 +75,7 @@ def jax_function(model: Module, return_buffers: bool = False) -> tuple[Callable[
         previous, state.transforms = state.transforms, call
         try:
             with no_grad():
-                out = functional_call(model, tensors, args, kwargs)
+                out = call_with(model, tensors, args, kwargs, tie_weights=True, strict=False)
             leaves, spec = tree.flatten(out)
             made = tree.unflatten(list(map(_array, leaves)), spec)
             left = {name: tensors[name]._array for name in buffers}

@@ -1,11 +1,11 @@
 """Transforms of functions of Tensors: derivatives, mapping over batches, modules as functions."""
 
-from ..nn.utils.stateless import functional_call as functional_call
 from .batching import vmap as vmap
 from .forward import hessian as hessian
 from .forward import jacfwd as jacfwd
 from .forward import jvp as jvp
 from .forward import linearize as linearize
+from .modules import functional_call as functional_call
 from .modules import functionalize as functionalize
 from .modules import replace_all_batch_norm_modules_ as replace_all_batch_norm_modules_
 from .modules import stack_module_state as stack_module_state

@@ -8,7 +8,27 @@ from typing import Any
 from ..core.tensor.tensor import Tensor
 from ..nn.modules.batchnorm import _BatchNorm
 from ..nn.modules.module import Module
+from ..nn.utils.stateless import call_with
 from ..ops.shape.joining import stack
+
+
+def functional_call(
+    module: Module,
+    parameter_and_buffer_dicts: Any,
+    args: Any = None,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
+    """`module(*args, **kwargs)` with the tensors of a dict (or several) in the places that its keys name.
+
+    Tensors that the module holds under several names are replaced under all of them if `tie_weights` is set. With
+    `strict`, RuntimeError if the keys are not exactly the module's parameters and buffers. The module is as before
+    afterwards; buffers that the call replaced are put into the dict. ValueError if a key is given twice, AttributeError for
+    a path that leads nowhere, TypeError for what is no tensor.
+    """
+    return call_with(module, parameter_and_buffer_dicts, args, kwargs, tie_weights, strict)
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -65,4 +85,4 @@ def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Cal
     return func
 
 
-__all__ = ["functionalize", "replace_all_batch_norm_modules_", "stack_module_state"]
+__all__ = ["functional_call", "functionalize", "replace_all_batch_norm_modules_", "stack_module_state"]

@@ -11,11 +11,23 @@ import numpy as np
 
 from ...core.array import devices
 from ...core.context.grad_mode import no_grad
+from ...core.context.tracing import structure
+from ...core.tensor.swapping import swap_tensors
 from ...core.tensor.tensor import Tensor, wrap
 from ...ops.making.conversion import parse_to
-from ..parameter import is_lazy
+from ..parameter import Parameter, is_lazy
 
 _Convert = Callable[[Tensor], Tensor]
+
+
+class _Manner:
+    """How tensors are replaced; the switches are public in `flambeau.__future__`."""
+
+    overwrite = False
+    swap = False
+
+
+manner = _Manner()
 
 
 class ConversionMethods:
@@ -30,15 +42,20 @@ class ConversionMethods:
             for child in self.children():  # type: ignore[attr-defined]
                 child._apply(fn)
         with no_grad():
-            for param in self._parameters.values():
+            for name, param in self._parameters.items():
                 if param is None:
                     continue
                 if is_lazy(param):
                     param._convert(fn)
-                    continue
-                _replace_values(param, fn)
-                if param.grad is not None:
-                    _replace_values(param.grad, fn)
+                elif manner.overwrite and not manner.swap:
+                    structure.version += 1
+                    self._parameters[name] = _converted(param, fn)
+                elif manner.swap:
+                    swap_tensors(param, _converted(param, fn))
+                else:
+                    _replace_values(param, fn)
+                    if param.grad is not None:
+                        _replace_values(param.grad, fn)
             for name, buffer in self._buffers.items():
                 if is_lazy(buffer):
                     buffer._convert(fn)
@@ -111,6 +128,14 @@ class ConversionMethods:
         for tensor in (*self.parameters(), *self.buffers()):  # type: ignore[attr-defined]
             tensor.share_memory_()
         return self
+
+
+def _converted(param: Any, fn: _Convert) -> Any:
+    """A new parameter, with the converted values and gradient."""
+    made: Any = Parameter(fn(param.detach()), param.requires_grad)
+    if param.grad is not None:
+        made.grad = fn(param.grad.detach()).requires_grad_(param.grad.requires_grad)
+    return made
 
 
 def _replace_values(tensor: Any, fn: _Convert) -> None:

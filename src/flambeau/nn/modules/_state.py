@@ -10,8 +10,10 @@ from typing import Any
 
 from ...core.autograd.engine import RemovableHandle
 from ...core.context.grad_mode import no_grad
+from ...core.tensor.swapping import swap_tensors
 from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter, is_lazy
+from ._conversion import manner
 from ._hooks import Table, _WrappedHook, add
 
 EXTRA_STATE = "_extra_state"
@@ -248,7 +250,9 @@ def _load_tensor(module: Any, name: str, old: Any, new: Any, key: str, assign: b
             )
     try:
         with no_grad():
-            if assign:
+            if manner.swap and not is_lazy(old) and not is_lazy(new):
+                _swap(old, new, assign)
+            elif assign:
                 _assign(module, name, old, new)
             elif not is_lazy(new):
                 _copy(old, new)
@@ -262,6 +266,16 @@ def _load_tensor(module: Any, name: str, old: Any, new: Any, key: str, assign: b
 
 def _dimensions(tensor: Any) -> Any:
     return "not known yet" if is_lazy(tensor) else tensor.shape
+
+
+def _swap(old: Any, new: Tensor, assign: bool) -> None:
+    """`old` becomes what `new` is, or a copy of it in its own dtype and on its own device."""
+    made: Any = new if assign else new.detach().to(old.device, old.dtype, copy=True)  # type: ignore[attr-defined]
+    if isinstance(old, Parameter) and not isinstance(made, Parameter):
+        made = Parameter(made, old.requires_grad)
+    elif made.requires_grad != old.requires_grad:
+        made.requires_grad_(old.requires_grad)
+    swap_tensors(old, made)
 
 
 def _assign(module: Any, name: str, old: Any, new: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Helpers for parameters and their gradients."""
 
 from . import (
+    _named_member_accessor,
     clip_grad,
     convert_parameters,
     fusion,

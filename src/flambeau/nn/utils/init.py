@@ -15,10 +15,12 @@ def skip_init(module_cls: type[Module], *args: Any, **kwargs: Any) -> Module:
 
     RuntimeError if the class is no Module or takes no `device` argument (which here means only that it should).
     """
-    if not (isinstance(module_cls, type) and issubclass(module_cls, Module)):
+    if not issubclass(module_cls, Module):
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls).parameters:
-        raise RuntimeError(f"Module must support a 'device' arg for skip_init, but {module_cls.__name__} does not")
+        raise RuntimeError(
+            f"Module must support a 'device' arg to skip initialization: {module_cls.__name__}.__init__ has none"
+        )
     from ...core.context.generator import default_generator
 
     generator: Any = default_generator

@@ -2,55 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
 from ..modules.module import Module
+from ._named_member_accessor import NamedMemberAccessor
 
 __all__ = ["functional_call"]
 
 
 def functional_call(
     module: Module,
-    parameter_and_buffer_dicts: Any,
+    parameters_and_buffers: Any,
     args: Any = None,
     kwargs: dict[str, Any] | None = None,
     *,
     tie_weights: bool = True,
     strict: bool = False,
 ) -> Any:
-    """`module(*args, **kwargs)` with the tensors of a dict (or several) in the places that its keys name.
+    """The old name of `func.functional_call`."""
+    warnings.warn(
+        "`torch.nn.utils.stateless.functional_call` is deprecated: use `torch.func.functional_call` instead.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return call_with(module, parameters_and_buffers, args, kwargs, tie_weights, strict)
 
-    Tensors that the module holds under several names are replaced under all of them if `tie_weights` is set. With
-    `strict`, RuntimeError if the keys are not exactly the module's parameters and buffers. The module is as before
-    afterwards; buffers that the call replaced are put into the dict. ValueError if a key is given twice.
-    """
-    given = _merged(parameter_and_buffer_dicts)
-    own = {
-        **dict(module.named_parameters(remove_duplicate=False)),
-        **dict(module.named_buffers(remove_duplicate=False)),
-    }
-    for value in given.values():
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{value} is not an instance of torch.Tensor")
-    replaced = _tied(given, own) if tie_weights else dict(given)
-    if strict:
-        _check_keys(module, given, replaced, own)
+
+def call_with(module: Module, dicts: Any, args: Any, kwargs: Any, tie_weights: bool, strict: bool) -> Any:
+    """See `func.functional_call`."""
+    given = _merged(dicts)
     if args is None:
         args = ()
     elif not isinstance(args, tuple):
         args = (args,)
-    places = [(path, *_place(module, path), value) for path, value in replaced.items() if path in own]
-    for _, table, name, value in places:
-        table[name] = value
+    with _reparametrize_module(module, given, tie_weights=tie_weights, strict=strict) as replaced:
+        try:
+            return module(*args, **(kwargs or {}))
+        finally:
+            if isinstance(dicts, dict):
+                dicts.update((path, replaced.get_tensor(path)) for path in given if replaced.is_own(path))
+
+
+class _Replaced(NamedMemberAccessor):
+    """A module with its own tensors, by path."""
+
+    def __init__(self, module: Module):
+        super().__init__(module)
+        self.own = dict(self.named_tensors(remove_duplicate=False))
+
+    def is_own(self, path: str) -> bool:
+        return path in self.own
+
+
+@contextlib.contextmanager
+def _reparametrize_module(
+    module: Module,
+    parameters_and_buffers: dict[str, Tensor],
+    tie_weights: bool = False,
+    strict: bool = False,
+    stack_weights: bool = False,
+) -> Iterator[_Replaced]:
+    """Inside, the module has these tensors in place of its own."""
+    accessor = _Replaced(module)
+    for value in parameters_and_buffers.values():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{value} is not an instance of torch.Tensor")
+    replaced = _tied(parameters_and_buffers, accessor.own) if tie_weights else dict(parameters_and_buffers)
+    if strict:
+        _check_keys(module, parameters_and_buffers, replaced, accessor.own)
+    before, _ = accessor.swap_tensors_dict(replaced, allow_missing=True)
     try:
-        return module(*args, **(kwargs or {}))
+        yield accessor
     finally:
-        for path, table, name, _ in places:
-            if path in given and isinstance(parameter_and_buffer_dicts, dict):
-                parameter_and_buffer_dicts[path] = table[name]
-            table[name] = own[path]
+        names = list(before)
+        for name in reversed(names) if stack_weights else names:
+            accessor.swap_tensor(name, before[name], allow_missing=True)
 
 
 def _merged(dicts: Any) -> dict[str, Any]:
@@ -91,9 +121,3 @@ def _check_keys(module: Module, given: dict[str, Any], replaced: dict[str, Any],
             lines.append(f"\n\t{what} key(s): {', '.join(map(repr, sorted(keys)))}.")
     if lines:
         raise RuntimeError(f"Error(s) in reparametrizing for {type(module).__name__}:" + "".join(lines))
-
-
-def _place(module: Module, path: str) -> tuple[dict[str, Any], str]:
-    parent, _, name = path.rpartition(".")
-    owner = module.get_submodule(parent)
-    return (owner._parameters if name in owner._parameters else owner._buffers), name
