@@ -1,54 +1,151 @@
-"""Where in a network an error happened: its place goes into the error's text while it passes the modules' calls."""
+"""Where in a network an error happened, and what led to it: told in the error while it passes the modules' calls."""
 
 from __future__ import annotations
 
+from types import CodeType
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
+from ._advice import advice
+from ._trail import Step, shown, steps_to
 
 # only for these is the text known to be one message for people
 _REWORDED = (RuntimeError, ValueError, TypeError, IndexError)
+_PACKAGE = __name__.partition(".")[0]
 
 
 class _Place:
     """The module in which an error was raised, and the path to it from the outermost module that it has passed."""
 
-    def __init__(self, module: Any, inputs: str, error: BaseException):
+    def __init__(self, module: Any, inputs: str, error: BaseException, args: tuple[Any, ...]):
         self.class_name = type(module).__name__
         self.inputs = inputs
         self.path = ""
         self.passed = module
         self.text = error.args[0] if len(error.args) == 1 and type(error) in _REWORDED else None
         self.note = ""
+        self.more = ""
+        self.advice = ""
+        self.trails: list[tuple[str, list[Step]]] = []
+        if isinstance(self.text, str) and not (args and any(map(_is_traced, args))):
+            self._look(module, error, args)
 
     def __reduce__(self) -> Any:
         return type(None), ()  # an error that goes to another process takes its texts along, and no module
 
+    def _look(self, module: Any, error: BaseException, args: tuple[Any, ...]) -> None:
+        """What the module's inputs, or the values in a user's `forward`, tell of an error of ours."""
+        frames = _frames(error)
+        if not frames or not _is_ours(frames[-1]):
+            return
+        try:
+            if _is_ours_class(type(module)):
+                self.advice = advice(module, args, self.text)
+                values = {"": args[0]} if args and isinstance(args[0], Tensor) else {}
+            else:
+                values = _values(module, frames)
+                self.seen = {name: list(value.shape) for name, value in values.items()}
+                values = {n: v for n, v in values.items() if any(v is a for a in _arguments(module, frames))}
+            self.trails = [(name, steps) for name, v in values.items() if (steps := steps_to(v))][:2]
+        except Exception:  # whatever it is, the error that is to be told counts
+            self.advice, self.trails = "", []
 
-def locate(error: BaseException, module: Any, inputs: str) -> None:
+    seen: dict[str, list[int]] = {}
+
+    def tell(self, error: BaseException) -> None:
+        """Put all this into the error's text and notes, in place of what was said from further inside."""
+        where = f"in {self.path} ({self.class_name})" if self.path else f"in {self.class_name}"
+        if self.path and isinstance(self.text, str):
+            error.args = (f"{where}: {self.text}" + (f" ({self.advice})" if self.advice else ""),)
+        notes = error.__dict__.setdefault("__notes__", [])
+        self.note = _exchanged(notes, self.note, f"{where}: {self.inputs}" if self.inputs else where)
+        self.more = _exchanged(notes, self.more, self._more())
+
+    def _more(self) -> str:
+        lines = [self.advice] if self.advice and not self.path else []
+        if self.seen:
+            lines.append("shapes in its forward: " + ", ".join(f"{name} {shape}" for name, shape in self.seen.items()))
+        for name, steps in self.trails:
+            rows = shown(steps, self.passed)
+            if not name:
+                rows.append((f"{self.path or 'this'} ({self.class_name})", self.advice or "fails"))
+            wide = max(len(what) for what, _ in rows)
+            lines.append(f"the way to {name or 'its input'}:")
+            lines += [f"  {what:<{wide}}  {shape}".rstrip() for what, shape in rows]
+        return "\n".join(lines)
+
+
+def _exchanged(notes: list[str], old: str, new: str) -> str:
+    if old and old in notes:
+        place = notes.index(old)
+        notes[place : place + 1] = [new] if new else []
+    elif new:
+        notes.append(new)
+    return new
+
+
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, Tensor) and "Tracer" in type(getattr(value._storage, "value", None)).__name__
+
+
+def _frames(error: BaseException) -> list[Any]:
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    return frames
+
+
+def _is_ours(frame: Any) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE
+
+
+def _is_ours_class(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in (_PACKAGE, "torch")
+
+
+def _forward(module: Any, frames: list[Any]) -> int:
+    """Which frame is the one of the module's own `forward`; -1 if none is."""
+    code: CodeType | None = getattr(getattr(type(module), "forward", None), "__code__", None)
+    return max((i for i, f in enumerate(frames) if f.f_code is code), default=-1)
+
+
+def _values(module: Any, frames: list[Any]) -> dict[str, Tensor]:
+    """The tensors among the local values of the module's forward."""
+    at = _forward(module, frames)
+    return {} if at < 0 else {n: v for n, v in frames[at].f_locals.items() if isinstance(v, Tensor)}
+
+
+def _arguments(module: Any, frames: list[Any]) -> list[Tensor]:
+    """The tensors that the forward has given to what failed."""
+    for frame in frames[_forward(module, frames) + 1 :]:
+        found = []
+        for value in frame.f_locals.values():
+            parts = value if isinstance(value, (list, tuple)) else (value,)
+            for part in parts:
+                found += [v for v in (part if isinstance(part, (list, tuple)) else (part,)) if isinstance(v, Tensor)]
+        if found:
+            return found
+    return []
+
+
+def locate(error: BaseException, module: Any, inputs: str, args: tuple[Any, ...] = ()) -> None:
     """Name the module in `error`, which is just leaving a call of it. A call further out puts its part in front.
 
     The place is a note of the error (`add_note`), and for PyTorch's usual exceptions it also leads the message as soon
-    as there is a path to name: `in features.3 (Conv2d): expected 64 channels, got 3`.
+    as there is a path to name: `in features.3 (Conv2d): expected 64 channels, got 3`. What would fit follows the message;
+    the shapes on the way there, from the tape, are a second note.
     """
     place = error.__dict__.get("_place")
     if place is None:
-        place = error._place = _Place(module, inputs, error)  # type: ignore[attr-defined]
+        place = error._place = _Place(module, inputs, error, args)  # type: ignore[attr-defined]
     elif place.passed is not module:
         if module._modules.get("_orig_mod") is not place.passed:  # a compiled module goes by its original's names
             name = _name_in(module, place.passed)
             place.path = f"{name}.{place.path}" if place.path else name
         place.passed = module
-    where = f"in {place.path} ({place.class_name})" if place.path else f"in {place.class_name}"
-    note = f"{where}: {place.inputs}" if place.inputs else where
-    if place.path and isinstance(place.text, str):
-        error.args = (f"{where}: {place.text}",)
-    notes = error.__dict__.setdefault("__notes__", [])
-    if place.note in notes:
-        notes[notes.index(place.note)] = note
-    else:
-        notes.append(note)
-    place.note = note
+    place.tell(error)
 
 
 def _name_in(parent: Any, child: Any) -> str:

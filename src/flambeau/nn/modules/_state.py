@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,19 +15,9 @@ from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter, is_lazy
 from ._conversion import manner
 from ._hooks import Table, _WrappedHook, add
+from ._load_report import _IncompatibleKeys, explained
 
 EXTRA_STATE = "_extra_state"
-
-
-class _IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))):
-    """What `load_state_dict` found on one side only."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return super().__repr__() if self.missing_keys or self.unexpected_keys else "<All keys matched successfully>"
-
-    __str__ = __repr__
 
 
 class StateMethods:
@@ -202,7 +192,11 @@ class StateMethods:
             report.insert(0, f"Missing key(s) in state_dict: {_quoted(missing)}. ")
         if report:
             lines = "\n\t".join(report)
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{lines}")
+            error = RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{lines}")
+            more = explained(self, state_dict, missing, unexpected)
+            if more:
+                error.args = (f"{error.args[0]}\n{more}",)
+            raise error
         return _IncompatibleKeys(missing, unexpected)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:

@@ -133,7 +133,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         except Exception as error:
             if "_forward_hooks" not in own:
                 raise _not_initialised(self, "cannot call a module before Module.__init__() call") from None
-            locate(error, self, shapes_of(args, kwargs))
+            locate(error, self, shapes_of(args, kwargs), (*args, *kwargs.values()))
             raise
 
     _call_impl = __call__
