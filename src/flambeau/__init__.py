@@ -53,7 +53,7 @@ long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torc
 
 _PACKAGES = (
     "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "hub", "jit", "linalg", "nn",
-    "optim", "_C", "_VF", "_dynamo", "overrides", "random", "return_types", "serialization", "special", "storage", "testing", "types", "utils", "version", "vision",
+    "optim", "_C", "_VF", "_dynamo", "overrides", "random", "return_types", "serialization", "special", "storage", "testing", "types", "utils", "version", "vision", "__future__",
 )  # fmt: skip
 _HOMES = {
     "save": "serialization",
@@ -79,6 +79,7 @@ _HOMES = {
     "set_autocast_dtype": "amp.autocast_mode",
     "set_autocast_enabled": "amp.autocast_mode",
     "GradScaler": "amp",
+    "LoadReport": "nn.modules._load_report",
 }
 
 

@@ -206,18 +206,6 @@ def test_an_attribute_error_in_a_property_is_reported_as_itself():
         _ = Wrong().bad
 
 
-@pytest.mark.parametrize(("value", "name"), [(list, "ModuleList"), (dict, "ModuleDict")])
-def test_a_plain_container_of_modules_draws_one_warning(value, name):
-    m = Module()
-    held = {"a": Module()} if value is dict else [Module()]
-    with pytest.warns(UserWarning, match=rf"Module.x is a plain {value.__name__} of modules.*nn\.{name}") as caught:
-        m.x = held
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
-    m.y = [1, 2]
-    m.z = {}
-
-
 TO = {
     "dtype": lambda t: {"args": (t.float64,)},
     "device": lambda t: {"args": ("cpu",)},

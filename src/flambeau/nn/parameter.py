@@ -29,7 +29,12 @@ def _values(data: Any, what: str) -> Tensor:
     if data is None:
         return from_host(np.zeros(0, dtypes.get_default_dtype().numpy))
     if not isinstance(data, Tensor):
-        raise TypeError(f"{what} takes a Tensor, but got {type(data).__name__}: write {what}(torch.tensor(...))")
+        kind = (
+            type(data).__qualname__
+            if type(data).__module__ == "builtins"
+            else f"{type(data).__module__}.{type(data).__name__}"
+        )
+        raise AttributeError(f"{kind!r} object has no attribute 'detach': write {what}(torch.tensor(...))")
     return data
 
 

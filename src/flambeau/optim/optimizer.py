@@ -15,6 +15,8 @@ import numpy as np
 from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.tracing import recorder, structure
 from ..core.tensor.tensor import Tensor
+from ..nn.modules._unregistered import plainly_held, unregistered
+from ..nn.modules.module import Module
 
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 StateDict: TypeAlias = dict[str, Any]
@@ -57,6 +59,21 @@ def full_like(array: Any, value: complex) -> Any:
     return jax.device_put(filled, array.sharding if array.committed else None)
 
 
+def _model_of(params: Any) -> Module | None:
+    """The module whose `parameters()` or `named_parameters()` this generator is."""
+    frame = getattr(params, "gi_frame", None)
+    found = None if frame is None else frame.f_locals.get("self")
+    return found if isinstance(found, Module) else None
+
+
+def _why_empty(model: Module | None) -> str:
+    if model is None:
+        return ""
+    for path, proper, _ in unregistered(model):
+        return f": {plainly_held(path, proper)}"
+    return f": {type(model).__name__} has no parameters"
+
+
 class Optimizer:
     """Holds parameters in groups, and what the method remembers of each; a subclass gives `step`.
 
@@ -79,17 +96,27 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                "but got a Tensor; wrap it in a list"
+                f"but got {params.type()}; wrap it in a list"
             )
         self.state = defaultdict(dict)
         self.param_groups = []
+        model = _model_of(params)
         groups: list[Any] = list(params)
         if not groups:
-            raise ValueError("optimizer got an empty parameter list")
+            raise ValueError("optimizer got an empty parameter list" + _why_empty(model))
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
+        if model is not None:
+            self._look_for_others(model)
+
+    def _look_for_others(self, model: Module) -> None:
+        """Warn of parameters that the model holds where `parameters()` does not find them."""
+        given = {id(p) for group in self.param_groups for p in group["params"]}
+        for path, proper, parameters in unregistered(model):
+            if any(p.requires_grad and id(p) not in given for p in parameters):
+                warnings.warn(f"the optimizer does not get all parameters: {plainly_held(path, proper)}", stacklevel=5)
 
     def _start(self) -> None:
         """What neither a pickle nor a copy carries along."""

@@ -439,7 +439,7 @@ class Tensor:
         if requires_grad:
             if edge is None or getattr(edge[0], "leaf", self) is NOBODY:
                 if not is_differentiable(self._np_dtype):
-                    raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+                    raise RuntimeError("only Tensors of floating point dtype can require gradients")
                 self._edge = (self._frozen or AccumulateGrad(self), 0)
         elif edge is not None:
             if type(edge[0]) is not AccumulateGrad:

@@ -26,6 +26,7 @@ class _Place:
         self.note = ""
         self.more = ""
         self.advice = ""
+        self.seen: dict[str, list[int]] = {}  # the tensors in a user's forward
         self.trails: list[tuple[str, list[Step]]] = []
         if isinstance(self.text, str) and not (args and any(map(_is_traced, args))):
             self._look(module, error, args)
@@ -49,8 +50,6 @@ class _Place:
             self.trails = [(name, steps) for name, v in values.items() if (steps := steps_to(v))][:2]
         except Exception:  # whatever it is, the error that is to be told counts
             self.advice, self.trails = "", []
-
-    seen: dict[str, list[int]] = {}
 
     def tell(self, error: BaseException) -> None:
         """Put all this into the error's text and notes, in place of what was said from further inside."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import namedtuple
 from collections.abc import Mapping
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
-from ..parameter import Parameter, is_lazy
+from ..parameter import is_lazy
+from ._unregistered import plainly_held, unregistered
 
 _MOST_ROWS = 20
 _WRAPPERS = {"module.": "nn.DataParallel", "_orig_mod.": "torch.compile"}
@@ -30,6 +32,9 @@ class _IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpec
         return super().__repr__() if self.missing_keys or self.unexpected_keys else "<All keys matched successfully>"
 
     __str__ = __repr__
+
+
+LoadReport = _IncompatibleKeys
 
 
 def _shape(value: Any) -> list[int] | None:
@@ -66,17 +71,11 @@ def _named(name: str, shapes: dict[str, list[int] | None]) -> str:
 
 def _rows(here: Any, there: Any, missing: list[str], unexpected: list[str]) -> list[tuple[str, str]]:
     left = [name for name in unexpected if name in there]
-    rows = []
-    for name in missing[: 4 * _MOST_ROWS]:
-        other = _nearest(name, left, here, there)
-        if other:
-            left.remove(other)
-        rows.append((_named(name, here), _named(other, there) if other else "-"))
+    pairs = _pairs(here, there, missing, left)
+    rows = [(_named(name, here), _named(other, there) if other else "-") for name, other in pairs]
     rows += [(_named(n, here), "-") for n in missing[4 * _MOST_ROWS :]]
     rows += [("-", _named(name, there)) for name in left]
-    clash = [n for n in here if n in there and None not in (here[n], there[n]) and here[n] != there[n]]
-    rows += [(_named(n, here), _named(n, there)) for n in clash if (here[n], there[n]) != ([], [1])]
-    return rows
+    return rows + [(_named(n, here), _named(n, there)) for n in _clash(here, there)]
 
 
 def _nearest(name: str, others: list[str], here: Any, there: Any) -> str:
@@ -91,12 +90,29 @@ def _nearest(name: str, others: list[str], here: Any, there: Any) -> str:
     return ""
 
 
+def _other(given: Any, there: Any, here: Any) -> str:
+    if set(given) == {"state", "param_groups"}:
+        return "this is the state of an optimizer: give it to optimizer.load_state_dict"
+    clash = _clash(here, there)
+    if clash and all(here[n] == there[n][::-1] for n in clash):
+        return "the misshapen ones are transposed: state_dict[k] = state_dict[k].T for " + ", ".join(clash[:6])
+    return ""
+
+
+def _clash(here: Any, there: Any) -> list[str]:
+    """The names of tensors whose shapes differ (a number may be saved with one dimension)."""
+    both = [n for n in here if n in there and None not in (here[n], there[n]) and here[n] != there[n]]
+    return [n for n in both if (here[n], there[n]) != ([], [1])]
+
+
 def _cure(module: Any, given: Any, here: Any, there: Any, missing: list[str], unexpected: list[str]) -> str:
     return (
         _nested(given, here)
         or _prefix(here, there, missing, unexpected)
         or _unregistered(module, unexpected)
         or _made_by(missing, unexpected)
+        or _other(given, there, here)
+        or _renamed(here, there, missing, unexpected)
         or _partly(here, there, missing, unexpected)
     )
 
@@ -130,38 +146,17 @@ def _prefix(here: Any, there: Any, missing: list[str], unexpected: list[str]) ->
                 if sum(prefix + n in wanted for n in unexpected) * 2 > len(unexpected):
                     if prefix.rstrip(".") in ("module", "_orig_mod"):
                         return f"load it into the model inside of the wrapper: model.{prefix[:-1]}.load_state_dict(...)"
-                    return f'put "{prefix}" before the names, or load it into model.{prefix[:-1]}'
+                    child = re.sub(r"\.?(\d+)(?=\.|$)", r"[\1]", prefix[:-1])
+                    child = child if child.startswith("[") else f".{child}"
+                    return f'put "{prefix}" before the names, or load it into model{child}'
     return ""
 
 
 def _unregistered(module: Any, unexpected: list[str]) -> str:
-    for path, proper in unregistered(module):
+    for path, proper, _ in unregistered(module):
         if any(name.startswith(f"{path}.") for name in unexpected):
-            return f"the model holds `{path}` in a plain container, whose modules are not registered: use {proper}"
+            return plainly_held(path, proper)
     return ""
-
-
-def unregistered(module: Any) -> list[tuple[str, str]]:
-    """Paths of plain lists, tuples and dicts that hold modules or parameters which the module does not know otherwise, and what
-    would register them."""
-    known = {id(m) for m in module.modules()} | {id(p) for p in module.parameters()}
-    found = []
-    for path, one in module.named_modules():
-        for name, value in vars(one).items():
-            if name.startswith("_") and name.endswith(
-                ("hooks", "modules", "parameters", "buffers", "kwargs", "called")
-            ):
-                continue
-            if not isinstance(value, (list, tuple, dict)) or not value:
-                continue
-            parts = list(value.values()) if isinstance(value, dict) else list(value)
-            modules = [p for p in parts if hasattr(p, "named_parameters") and hasattr(p, "_modules")]
-            params = [p for p in parts if isinstance(p, Parameter)]
-            if any(id(p) not in known for p in (*modules, *params)):
-                ending = "Dict" if isinstance(value, dict) else "List"
-                kind = "Module" if modules else "Parameter"
-                found.append((f"{path}.{name}" if path else name, f"nn.{kind}{ending}"))
-    return found
 
 
 def _made_by(missing: list[str], unexpected: list[str]) -> str:
@@ -178,8 +173,30 @@ def _made_by(missing: list[str], unexpected: list[str]) -> str:
     return ""
 
 
+def _renamed(here: Any, there: Any, missing: list[str], unexpected: list[str]) -> str:
+    """Whether each missing name has its pair."""
+    if not missing or len(missing) > len(unexpected):
+        return ""
+    pairs = [(a, b) for a, b in _pairs(here, there, missing, list(unexpected)) if b]
+    if len(pairs) < len(missing):
+        return ""
+    shown = ", ".join(f'("{b}", "{a}")' for a, b in pairs[:3]) + (", ..." if len(pairs) > 3 else "")
+    return f"if these are the same tensors under other names: for old, new in [{shown}]: state_dict[new] = state_dict.pop(old)"
+
+
+def _pairs(here: Any, there: Any, missing: list[str], left: list[str]) -> list[tuple[str, str]]:
+    """Each missing name with the nearest of those that are left, which is taken out; "" if there is none."""
+    pairs = []
+    for name in missing[: 4 * _MOST_ROWS]:
+        other = _nearest(name, left, here, there)
+        if other:
+            left.remove(other)
+        pairs.append((name, other))
+    return pairs
+
+
 def _partly(here: Any, there: Any, missing: list[str], unexpected: list[str]) -> str:
-    clash = [n for n in here if n in there and None not in (here[n], there[n]) and here[n] != there[n]]
+    clash = _clash(here, there)
     fitting = sum(n in there and here[n] == there[n] for n in here)
     if clash and fitting:
         return (

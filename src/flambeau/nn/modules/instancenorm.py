@@ -59,13 +59,14 @@ class _InstanceNorm(_NormBase):
         self._check_input_dim(input)
         channels = self._channels(input)
         if channels != self.num_features:
-            text = (
-                f"input's size at dim={input.dim() + self._channel_dim(input)} does not match num_features: "
-                f"expected {self.num_features}, but got {channels} in an input of shape {list(input.shape)}"
-            )
+            at = f"input's size at dim={input.dim() + self._channel_dim(input)}"
             if self.affine:
-                raise ValueError(text)
-            warnings.warn(f"{text}. It makes no difference, since affine=False.", stacklevel=2)
+                raise ValueError(f"expected {at} to match num_features ({self.num_features}), but got: {channels}.")
+            warnings.warn(
+                f"{at} does not match num_features. You can silence this warning by not passing in num_features, "
+                f"which is not used because affine={self.affine}",
+                stacklevel=2,
+            )
         unbatched = input.dim() == min(self._dims)
         by_input = self.training or not self.track_running_stats
         result = F.instance_norm(

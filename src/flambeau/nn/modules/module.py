@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import difflib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
@@ -86,6 +86,14 @@ def _kind(value: Any) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _instead(value: Any) -> str:
+    if isinstance(value, type) and issubclass(value, Module):
+        return f": this is the class, {value.__name__}(...) makes a module"
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Module) for v in value):
+        return ": unpack it (*layers)"
+    return ""
+
+
 class Module(HookMethods, StateMethods, ConversionMethods):
     """The base class of all networks and layers.
 
@@ -132,7 +140,8 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             return self.forward(*args, **kwargs)
         except Exception as error:
             if "_forward_hooks" not in own:
-                raise _not_initialised(self, "cannot call a module before Module.__init__() call") from None
+                missing = f"{type(self).__name__!r} object has no attribute '_backward_hooks'"
+                raise _not_initialised(self, missing) from None
             locate(error, self, shapes_of(args, kwargs), (*args, *kwargs.values()))
             raise
 
@@ -140,8 +149,10 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     def forward(self, *input: Any) -> Any:
         """What the module computes; every subclass defines it."""
+        meant = difflib.get_close_matches("forward", [n for n in vars(type(self)) if n != "forward"], 1, 0.7)
         raise NotImplementedError(
-            f'Module [{type(self).__name__}] is missing the required "forward" function, which says what it computes'
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+            + (f": is `{meant[0]}` meant?" if meant else ", which says what it computes")
         )
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -197,8 +208,6 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         elif _is_member(own, name):
             self._set_member(own, name, value)
         else:
-            if type(value) in (list, dict):
-                _warn_of_plain_container(self, name, value)
             object.__setattr__(self, name, value)
 
     def _set_before_init(self, name: str, value: Any) -> None:
@@ -322,7 +331,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
     def add_module(self, name: str, module: Module | None) -> None:
         """Make `module` the child `name`. KeyError if the name is taken."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{_kind(module)} is not a Module subclass")
+            raise TypeError(f"{_kind(module)} is not a Module subclass{_instead(module)}")
         self._check_name("module", name, "_modules")
         self._note_write("_modules", name)
         self._modules[name] = registered(_hooks._global_module_registration_hooks, self, name, module)
@@ -519,16 +528,3 @@ def _forget(own: dict[str, Any], name: str, keep: str = "") -> None:
         if table != keep and name in own[table]:
             del own[table][name]
             own["_non_persistent_buffers_set"].discard(name)
-
-
-def _warn_of_plain_container(module: Module, name: str, value: Any) -> None:
-    values = value.values() if isinstance(value, dict) else value
-    if any(isinstance(v, Module) for v in values):
-        proper = "ModuleDict" if isinstance(value, dict) else "ModuleList"
-        plain = type(value).__name__
-        warnings.warn(
-            f"{type(module).__name__}.{name} is a plain {plain} of modules: their parameters are neither in "
-            f"parameters() nor in state_dict(). Write self.{name} = nn.{proper}(...) to register them.",
-            UserWarning,
-            stacklevel=3,
-        )

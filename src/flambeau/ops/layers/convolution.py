@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, operator
 from ...native.convolution import convolution, convolution_input
-from ..support.checks import per_dim, scalar_name
+from ..support.checks import per_dim, scalar_name, type_name
 
 
 def _sizes(values: Sequence[int]) -> str:
@@ -33,6 +33,15 @@ def _padding_pairs(
     return tuple((p, p) for p in padding)
 
 
+def _dtypes_clash(input: str, weight: str) -> RuntimeError:
+    if input != "Float":
+        return RuntimeError(f"expected scalar type {input} but found {weight}")
+    both = f"Input type (torch.{input}Tensor) and weight type (torch.{weight}Tensor)"
+    return RuntimeError(
+        f"{both} should be the same or {'input'} should be a MKLDNN tensor and weight is a dense tensor"
+    )
+
+
 def _check(
     input: jax.Array,
     weight: jax.Array,
@@ -50,11 +59,10 @@ def _check(
             f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, "
             f"but got input of size: {list(input.shape)}"
         )
-    for what, given in (("bias", bias), ("weight", weight)):
-        if given is not None and given.dtype != input.dtype:
-            raise RuntimeError(
-                f"Input type ({scalar_name(input)}) and {what} type ({scalar_name(given)}) should be the same"
-            )
+    if bias is not None and bias.dtype != input.dtype and not transposed:
+        raise RuntimeError(f"Input type ({scalar_name(input)}) and bias type ({scalar_name(bias)}) should be the same")
+    if weight.dtype != input.dtype:
+        raise _dtypes_clash(type_name(input), type_name(weight))
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"non-positive stride is not supported, but got stride={list(stride)}")
     if any(d <= 0 for d in dilation):
@@ -77,8 +85,9 @@ def _check(
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != expected:
         given = "transposed=1" if transposed else f"groups={groups}"
+        shape = list(input.shape) if input.ndim == n + 2 else [1, *input.shape]
         raise RuntimeError(
-            f"Given {given}, weight of size {list(weight.shape)}, expected input{list(input.shape)} "
+            f"Given {given}, weight of size {list(weight.shape)}, expected input{shape} "
             f"to have {expected} channels, but got {channels} channels instead"
         )
     features = weight.shape[1] * groups if transposed else weight.shape[0]

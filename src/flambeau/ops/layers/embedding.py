@@ -250,7 +250,7 @@ def _one_hot(input: Array, num_classes: int) -> Array:
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """A new last dimension with a 1 at the place that the integer names; `-1` counts the classes from the data."""
     if type_name(tensor._array) != "Long":
-        raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, got {tensor.dtype}.")
+        raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor. (Got {tensor.dtype}.)")
     if tensor.numel() == 0 and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
     demand(

@@ -64,10 +64,10 @@ def _check_dot(a: jax.Array, b: jax.Array) -> None:
         )
 
 
-def _batches_clash(batch: int, inner: int, b: jax.Array) -> RuntimeError:
+def _batches_clash(batch: int, inner: int, count: int, b: jax.Array) -> RuntimeError:
     return RuntimeError(
-        f"bmm: batch2 should be {batch} matrices with {inner} rows, to go with batch1, "
-        f"but is {math.prod(b.shape[:-2])} with {b.shape[-2]}"
+        f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {inner}] but got: "
+        f"[{count}, {b.shape[-2]}]."
     )
 
 
@@ -83,7 +83,8 @@ def _check_matmul(a: jax.Array, b: jax.Array) -> None:
             raise _vector_clash((rows, inner), other, rows)
         if b.ndim == 2:
             raise _shapes_clash(math.prod(a.shape[:-1]), inner, other, b.shape[1])
-        raise _batches_clash(math.prod((b if a.ndim < 3 else a).shape[:-2]), inner, b)
+        batch = math.prod((b if a.ndim < 3 else a).shape[:-2])
+        raise _batches_clash(batch, inner, batch, b)
     if a.ndim > 2 and b.ndim > 2:
         clash = _broadcast_clash([a.shape[:-2], b.shape[:-2]])
         if clash:
@@ -141,7 +142,7 @@ def _check_bmm(a: jax.Array, b: jax.Array) -> None:
         if array.ndim != 3:
             raise RuntimeError(f"{argument} must be a 3D tensor")
     if b.shape[:2] != (a.shape[0], a.shape[2]):
-        raise _batches_clash(a.shape[0], a.shape[2], b)
+        raise _batches_clash(a.shape[0], a.shape[2], b.shape[0], b)
     _same_dtype(a, b, "expected scalar type {} but found {}")
 
 

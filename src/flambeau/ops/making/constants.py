@@ -30,6 +30,8 @@ def place(
     `order` names the dimensions from the one with the largest stride to the one with the smallest; `values` are then
     given with their dimensions in that order.
     """
+    if requires_grad and not dtypes.from_numpy(values.dtype).category >= dtypes.FLOAT:
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     made = from_host(values, device)
     if order is not None:
         shape, strides = [0] * len(order), [0] * len(order)
@@ -47,6 +49,7 @@ def size_of(name: str, dims: tuple[Any, ...], size: Any = None) -> tuple[int, ..
         size = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
     elif dims:
         raise TypeError(f"{name}() got the size twice: {dims} and size={size}")
+    alone = not isinstance(size, (tuple, list)) or (size is dims and len(dims) == 1)
     if not isinstance(size, (tuple, list)):
         size = (size,)
     made = []
@@ -56,10 +59,14 @@ def size_of(name: str, dims: tuple[Any, ...], size: Any = None) -> tuple[int, ..
                 raise TypeError
             made.append(dimension(n))
         except TypeError:
-            raise TypeError(
-                f"{name}(): argument 'size' must be tuple of ints, but found element of type {type(n).__name__} "
-                f"at pos {position}"
-            ) from None
+            kind, what = type(n).__name__, f"{name}(): argument 'size'"
+            if position:
+                text = f'{what} failed to unpack the object at pos {position + 1} with error "type must be tuple of ints,but got {kind}"'
+            elif alone:
+                text = f"{what} (position 1) must be tuple of ints, not {kind}"
+            else:
+                text = f"{what} (position 1) must be tuple of ints, but found element of type {kind} at pos 0"
+            raise TypeError(text) from None
     if any(n < 0 for n in made):
         bad = next(n for n in made if n < 0)
         raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {made}")
