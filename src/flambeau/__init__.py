@@ -6,6 +6,7 @@ Operators come from their declarations in `ops/`; the packages below (`nn`, `opt
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from math import e, inf, nan, pi
 from typing import Any
 
@@ -51,10 +52,7 @@ globals().update(_namespaces["torch"])
 newaxis = None
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
-_PACKAGES = (
-    "accelerator", "amp", "autograd", "backends", "checkpoint", "compiler", "cuda", "drop_in", "fft", "func", "hub", "jit", "linalg", "nn",
-    "optim", "_C", "_VF", "_dynamo", "overrides", "random", "return_types", "serialization", "special", "storage", "testing", "types", "utils", "version", "vision", "__future__",
-)  # fmt: skip
+_PACKAGES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 _HOMES = {
     "save": "serialization",
     "load": "serialization",

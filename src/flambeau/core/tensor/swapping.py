@@ -26,7 +26,7 @@ def swap_tensors(t1: Tensor, t2: Tensor) -> None:
         raise Untraceable("swap_tensors gives tensors other identities: call it outside")
     names = set(copyreg._slotnames(type(t1)))  # type: ignore[attr-defined]
     if names != set(copyreg._slotnames(type(t2))):  # type: ignore[attr-defined]
-        raise RuntimeError("Cannot swap t1 and t2 if they have different slots")
+        raise RuntimeError("Cannot swap {} and {} if they have different slots".format("t1", "t2"))
     structure.version += 1
     for name in (*(n for n in Tensor.__slots__ if n not in _KEPT), *(names - set(Tensor.__slots__))):
         _swap(t1, t2, name)

@@ -63,7 +63,7 @@ class _InstanceNorm(_NormBase):
             if self.affine:
                 raise ValueError(f"expected {at} to match num_features ({self.num_features}), but got: {channels}.")
             warnings.warn(
-                f"{at} does not match num_features. You can silence this warning by not passing in num_features, "
+                f"{at} does not match num_features. You can silence this warning by not passing in {'num_features'!s}, "
                 f"which is not used because affine={self.affine}",
                 stacklevel=2,
             )

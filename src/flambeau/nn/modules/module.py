@@ -151,7 +151,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         """What the module computes; every subclass defines it."""
         meant = difflib.get_close_matches("forward", [n for n in vars(type(self)) if n != "forward"], 1, 0.7)
         raise NotImplementedError(
-            f'Module [{type(self).__name__}] is missing the required "forward" function'
+            f'Module [{self._get_name()!s}] is missing the required "forward" function'
             + (f": is `{meant[0]}` meant?" if meant else ", which says what it computes")
         )
 

@@ -21,22 +21,11 @@ from .spectral_norm import remove_spectral_norm, spectral_norm
 from .weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
-    "clip_grad_norm",
-    "clip_grad_norm_",
-    "clip_grad_value_",
-    "clip_grads_with_norm_",
-    "convert_conv2d_weight_memory_format",
-    "convert_conv3d_weight_memory_format",
-    "get_total_norm",
-    "parameters_to_vector",
-    "parametrizations",
-    "parametrize",
-    "remove_spectral_norm",
-    "remove_weight_norm",
-    "rnn",
-    "skip_init",
-    "spectral_norm",
-    "vector_to_parameters",
-    "weight_norm",
+    *clip_grad.__all__,
+    *convert_parameters.__all__,
     *fusion.__all__,
+    *init.__all__,
+    *memory_format.__all__,
+    *("remove_spectral_norm", "remove_weight_norm", "spectral_norm", "weight_norm"),
+    *("parametrizations", "parametrize", "rnn"),
 ]

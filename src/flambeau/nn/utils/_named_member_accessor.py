@@ -20,7 +20,7 @@ def _table(module: Module, name: str) -> dict[str, Any] | None:
 
 def _check_place(module: Any, kind: str, name: str) -> None:
     if not isinstance(module, Module):
-        raise TypeError(f"{module} is not an instance of torch.nn.Module")
+        raise TypeError(f"{module!s} is not an instance of torch.nn.Module")
     if "." in name:
         raise KeyError(f'{kind} name can\'t contain "."')
     if name == "":
@@ -72,12 +72,12 @@ def swap_submodule(module: Module, name: str, submodule: Module) -> Module:
     """Put a module into a child's place; returns the one before. KeyError if there is no such child."""
     _check_place(module, "submodule", name)
     if not isinstance(submodule, Module):
-        raise TypeError(f"{submodule} is not an instance of torch.nn.Module")
+        raise TypeError(f"{submodule!s} is not an instance of torch.nn.Module")
     if name not in module._modules:
         raise KeyError(f"submodule {name} does not exist")
     old = module._modules[name]
     if not isinstance(old, Module):
-        raise TypeError(f"{name} attribute is not an instance of torch.nn.Module")
+        raise TypeError(f"{name!s} attribute is not an instance of torch.nn.Module")
     setattr(module, name, submodule)
     return old
 

@@ -106,7 +106,7 @@ class _Orthogonal(Module):
         """
         if Q.shape != self.shape:
             raise ValueError(
-                f"Expected a matrix or batch of matrices of shape {self.shape}. Got a tensor of shape {Q.shape}."
+                f"Expected a matrix or batch of matrices of shape {self.shape!s}. Got a tensor of shape {Q.shape}."
             )
         flat = Q.shape[-2] < Q.shape[-1]
         if flat:
@@ -138,7 +138,7 @@ class _Orthogonal(Module):
 def _found(module: Module, name: str) -> Any:
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor):
-        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+        raise ValueError(f"Module '{module!s}' has no parameter or buffer with name '{name}'")
     return weight
 
 

@@ -129,7 +129,7 @@ class ParametrizationList(ModuleList):
         if self.is_tensor:
             if original.dtype != value.dtype:
                 raise ValueError(
-                    "When `right_inverse` outputs one tensor, it may not change the dtype.\n"
+                    f"When `right_inverse` outputs one tensor, it may not change the dtype.\n"
                     f"original.dtype: {original.dtype}\nright_inverse(original).dtype: {value.dtype}"
                 )
             _put(original, value)
@@ -138,7 +138,7 @@ class ParametrizationList(ModuleList):
         for i, part in enumerate(value):
             if not isinstance(part, Tensor):
                 raise ValueError(
-                    "'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). "
+                    f"'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). "
                     f"Got element {i} of the sequence with type {_kind(part)}."
                 )
             if isinstance(original, Parameter):
@@ -329,7 +329,7 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     tensor is not parametrized.
     """
     if not is_parametrized(module, tensor_name):
-        raise ValueError(f"Module {module} does not have a parametrization on {tensor_name}")
+        raise ValueError(f"Module {module!s} does not have a parametrization on {tensor_name}")
     found: Any = module.parametrizations[tensor_name]  # type: ignore[index]
     if found.is_tensor:
         tensor = found.original

@@ -29,12 +29,12 @@ def _validate_pruning_amount_init(amount: Any) -> None:
     if not isinstance(amount, numbers.Real):
         raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
     if amount < 0 or (amount > 1.0 and not isinstance(amount, numbers.Integral)):
-        raise ValueError(f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer")
+        raise ValueError(f"amount={amount!s} should either be a float in the range [0, 1] or a non-negative integer")
 
 
 def _validate_pruning_amount(amount: float, tensor_size: int) -> None:
     if isinstance(amount, numbers.Integral) and amount > tensor_size:
-        raise ValueError(f"amount={amount} should be smaller than the number of parameters to prune={tensor_size}")
+        raise ValueError(f"amount={amount!s} should be smaller than the number of parameters to prune={tensor_size}")
 
 
 def _compute_nparams_toprune(amount: Any, tensor_size: int) -> int:
@@ -52,7 +52,7 @@ def _validate_structured_pruning(t: Tensor) -> None:
 
 def _validate_pruning_dim(t: Tensor, dim: int) -> None:
     if dim >= t.ndim:
-        raise IndexError(f"Invalid index {dim} for tensor of size {t.shape}")
+        raise IndexError(f"Invalid index {dim} for tensor of size {t.shape!s}")
 
 
 def _compute_norm(t: Tensor, n: Any, dim: int) -> Tensor:
@@ -451,7 +451,7 @@ def remove(module: M, name: str) -> M:
         hook.remove(module)
         del module._forward_pre_hooks[number]
         return module
-    raise ValueError(f"Parameter '{name}' of module {module} has to be pruned before pruning can be removed")
+    raise ValueError(f"Parameter '{name}' of module {module!s} has to be pruned before pruning can be removed")
 
 
 def is_pruned(module: Module) -> bool:

@@ -86,14 +86,14 @@ class SpectralNorm:
         """Register the hook, the parameter and the buffers in place of the weight."""
         for hook in module._forward_pre_hooks.values():
             if isinstance(hook, SpectralNorm) and hook.name == name:
-                raise RuntimeError(f"Cannot register two spectral_norm hooks on the same parameter {name}")
+                raise RuntimeError(f"Cannot register two spectral_norm hooks on the same parameter {name!s}")
         made = SpectralNorm(name, n_power_iterations, dim, eps)
         weight = module._parameters[name]
         if weight is None:
-            raise ValueError(f"`SpectralNorm` cannot be applied as parameter `{name}` is None")
+            raise ValueError(f"`SpectralNorm` cannot be applied as parameter `{name!s}` is None")
         if is_lazy(weight):
             raise ValueError(
-                "The module passed to `SpectralNorm` can't have uninitialized parameters. Make sure to run the dummy "
+                f"The module passed to `{SpectralNorm.__name__}` can't have uninitialized parameters. Make sure to run the dummy "
                 "forward before applying spectral normalization"
             )
         with no_grad():

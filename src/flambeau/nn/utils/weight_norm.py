@@ -37,12 +37,12 @@ class WeightNorm:
         )
         for hook in module._forward_pre_hooks.values():
             if isinstance(hook, WeightNorm) and hook.name == name:
-                raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
+                raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name!s}")
         made = WeightNorm(name, dim)
         weight = getattr(module, name)
         if is_lazy(weight):
             raise ValueError(
-                "The module passed to `WeightNorm` can't have uninitialized parameters. Make sure to run the dummy "
+                f"The module passed to `{WeightNorm.__name__}` can't have uninitialized parameters. Make sure to run the dummy "
                 "forward before applying weight normalization"
             )
         del module._parameters[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 
@@ -15,10 +17,10 @@ def _refuse(A: jax.Array, tau: jax.Array) -> None:
     name = "torch.linalg.householder_product"
     if A.ndim < 2:
         raise RuntimeError(f"{name}: input must have at least 2 dimensions.")
-    if A.shape[-2] < A.shape[-1]:
-        raise RuntimeError(f"{name}: input.shape[-2] must be greater than or equal to input.shape[-1]")
-    if A.shape[-1] < tau.shape[-1]:
-        raise RuntimeError(f"{name}: input.shape[-1] must be greater than or equal to tau.shape[-1]")
+    sizes = {"input.shape[-2]": A.shape[-2], "input.shape[-1]": A.shape[-1], "tau.shape[-1]": tau.shape[-1]}
+    for (large, m), (small, n) in itertools.pairwise(sizes.items()):
+        if m < n:
+            raise RuntimeError(f"{name}: {large} must be greater than or equal to {small}")
     if A.ndim - tau.ndim != 1:
         raise RuntimeError(
             f"{name}: Expected tau to have one dimension less than input, but got tau.ndim equal to {tau.ndim} and "

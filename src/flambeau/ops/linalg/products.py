@@ -66,7 +66,7 @@ def _check_dot(a: jax.Array, b: jax.Array) -> None:
 
 def _batches_clash(batch: int, inner: int, count: int, b: jax.Array) -> RuntimeError:
     return RuntimeError(
-        f"Expected size for first two dimensions of batch2 tensor to be: [{batch}, {inner}] but got: "
+        f"Expected size for first two dimensions of {'batch2'!s} tensor to be: [{batch}, {inner}] but got: "
         f"[{count}, {b.shape[-2]}]."
     )
 
