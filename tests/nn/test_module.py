@@ -497,5 +497,5 @@ def test_parameter_memory_marks_and_copies():
 
 
 def test_parameter_of_no_tensor():
-    with pytest.raises(AttributeError, match="has no attribute .detach.: write Parameter"):
+    with pytest.raises(AttributeError, match=r"has no attribute .detach.: write Parameter"):
         fb.nn.Parameter([1.0])

@@ -41,7 +41,7 @@ class _Place:
             return
         try:
             if _is_ours_class(type(module)):
-                self.advice = advice(module, args, self.text)
+                self.advice = advice(module, args, str(self.text))
                 values = {"": args[0]} if args and isinstance(args[0], Tensor) else {}
             else:
                 values = _values(module, frames)

@@ -311,7 +311,7 @@ class _LazyConvXdMixin(LazyModuleMixin):
         if input.ndim not in (n + 1, n + 2):
             raise RuntimeError(
                 f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {type(self).__name__}, "
-                f"but got input of size: {list(input.shape)}"
+                f"but got input of size: {input.shape}"
             )
         layer.in_channels = input.shape[-n - 1]
         if layer.in_channels % layer.groups:

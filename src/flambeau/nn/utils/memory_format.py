@@ -12,7 +12,7 @@ __all__ = ["convert_conv2d_weight_memory_format", "convert_conv3d_weight_memory_
 M = TypeVar("M", bound=Module)
 
 
-def _convert(module: Any, kinds: tuple[type, ...], memory_format: Any) -> None:
+def _convert(module: Any, kinds: Any, memory_format: Any) -> None:
     for one in module.modules():
         if isinstance(one, kinds):
             one.weight.data = one.weight.detach().clone().contiguous(memory_format=memory_format)

@@ -28,7 +28,7 @@ M = TypeVar("M", bound=Module)
 def _validate_pruning_amount_init(amount: Any) -> None:
     if not isinstance(amount, numbers.Real):
         raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
-    if amount < 0 or (amount > 1.0 and not isinstance(amount, numbers.Integral)):
+    if float(amount) < 0 or (float(amount) > 1.0 and not isinstance(amount, numbers.Integral)):
         raise ValueError(f"amount={amount!s} should either be a float in the range [0, 1] or a non-negative integer")
 
 
@@ -39,7 +39,7 @@ def _validate_pruning_amount(amount: float, tensor_size: int) -> None:
 
 def _compute_nparams_toprune(amount: Any, tensor_size: int) -> int:
     """A whole number is meant as it is, another as a fraction of all."""
-    return amount if isinstance(amount, numbers.Integral) else round(amount * tensor_size)
+    return int(amount) if isinstance(amount, numbers.Integral) else round(amount * tensor_size)
 
 
 def _validate_structured_pruning(t: Tensor) -> None:
@@ -177,7 +177,7 @@ class PruningContainer(BasePruningMethod):
                 f"Can only add pruning methods acting on the parameter named '{self._tensor_name}' to PruningContainer "
                 f"{self}. Found '{method._tensor_name}'"
             )
-        self._pruning_methods += (method,)  # type: ignore[assignment]
+        self._pruning_methods = (*self._pruning_methods, method)  # type: ignore[arg-type, assignment]
 
     def __len__(self) -> int:
         return len(self._pruning_methods)
