@@ -38,15 +38,13 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
     RuntimeError for no models, for models of several classes or in several training modes.
     """
     if len(models) == 0:
-        raise RuntimeError("stack_module_state: no models were given, expected one or more")
+        raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    every = "stack_module_state: Expected all models to"
     if len({m.training for m in models}) > 1:
-        raise RuntimeError(
-            "stack_module_state: some models train and some evaluate; expected one mode for all (call train() or eval())"
-        )
+        raise RuntimeError(f"{every} have the same training/eval mode. (Call train() or eval().)")
     if len({type(m) for m in models}) > 1:
         raise RuntimeError(
-            "stack_module_state: expected models of one class, got several: "
-            + ", ".join(sorted({type(m).__name__ for m in models}))
+            f"{every} be of the same class. (They are " + ", ".join(sorted({type(m).__name__ for m in models})) + ".)"
         )
     params: list[dict[str, Tensor]] = [dict(m.named_parameters()) for m in models]
     buffers = [dict(m.named_buffers()) for m in models]
@@ -60,7 +58,7 @@ def _stacked(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         wanting = {t.requires_grad for t in tensors}
         if len(wanting) > 1:
             raise RuntimeError(
-                f"stack_module_state: expected {name} to require grad in all models or in none; it differs between them"
+                f"Expected {name} from each model to have the same .requires_grad (in stack_module_state)"
             )
         stacked = stack(tensors).detach()
         made[name] = stacked.requires_grad_() if wanting == {True} else stacked

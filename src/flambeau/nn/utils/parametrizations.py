@@ -255,7 +255,7 @@ class _SpectralNorm(Module):
         if self.training:
             self._power_method(matrix, self.n_power_iterations)
         u, v = self._u.clone(), self._v.clone()
-        return weight / vdot(u, matrix @ v)
+        return weight / vdot(u, (matrix @ v).to(u.dtype))  # autocast makes products of a lower precision
 
     def right_inverse(self, value: Tensor) -> Tensor:
         """The value itself: what is assigned counts as normalized already."""

@@ -63,7 +63,7 @@ class SpectralNorm:
                 u.copy_(new_u)
                 v.copy_(new_v)
                 u, v = u.clone(), v.clone()
-        return weight / u.dot(matrix @ v)
+        return weight / u.dot((matrix @ v).to(u.dtype))  # autocast makes products of a lower precision
 
     def remove(self, module: Module) -> None:
         """Make the weight an ordinary parameter, with the value that it has now."""

@@ -10,7 +10,7 @@ from ...core.dispatch.operator import Array, operator
 
 
 def _norm(v: jax.Array, pow: float, dim: int) -> jax.Array:
-    if not -v.ndim <= dim < max(v.ndim, 1):
+    if dim != -1 and not -v.ndim <= dim < v.ndim:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-v.ndim}, {v.ndim - 1}], but got {dim})"
         )
