@@ -52,7 +52,7 @@ globals().update(_namespaces["torch"])
 newaxis = None
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
-_PACKAGES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+_PACKAGES = frozenset(module.name for module in pkgutil.iter_modules(__path__)) - {"__main__"}
 _HOMES = {
     "save": "serialization",
     "load": "serialization",

@@ -153,6 +153,18 @@ def _strong_wolfe(
     return bracket[low], turns + 1
 
 
+# what a step leaves for the next one, in PyTorch's order
+_MEMORY = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
+
+
+def _first_length(gradient: Any, rate: Any) -> Any:
+    """How far the first iteration goes: the rate, less if the gradient is large. Kept as what PyTorch keeps."""
+    total = jnp.sum(jnp.abs(gradient))
+    if total <= 1:
+        return 1.0 * rate
+    return wrap(1.0 / total) * rate
+
+
 class LBFGS(Optimizer):
     """Limited-memory BFGS over all parameters together; each `step` makes up to `max_iter` iterations.
 
@@ -178,19 +190,20 @@ class LBFGS(Optimizer):
         names = "lr max_iter max_eval tolerance_grad tolerance_change history_size line_search_fn"
         super().__init__(params, picked(locals(), names))
         if len(self.param_groups) != 1:
-            raise ValueError("LBFGS doesn't support per-parameter options: give it one list of parameters")
+            raise ValueError("LBFGS doesn't support per-parameter options (parameter groups): give it one list of parameters")
 
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Minimize for some iterations. Returns the loss of the first evaluation."""
         group = self.param_groups[0]
         params: list[Tensor] = group["params"]
-        lr, max_iter, max_eval = float(group["lr"]), group["max_iter"], group["max_eval"]
+        rate, max_iter, max_eval = group["lr"], group["max_iter"], group["max_eval"]
         search = group["line_search_fn"]
         if search not in (None, "strong_wolfe"):
             raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, but got {search!r}")
         state = self.state[params[0]]  # one for all of them
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
+        memory = {name: state.get(name) for name in _MEMORY}  # taken over at the end
 
         def evaluate() -> tuple[Any, Any]:
             with enable_grad():
@@ -208,12 +221,12 @@ class LBFGS(Optimizer):
         while iterations < max_iter:
             iterations += 1
             state["n_iter"] += 1
-            direction = self._direction(state, gradient, group["history_size"])
-            state["prev_flat_grad"], state["prev_loss"] = wrap(gradient), loss
-            first = state["n_iter"] == 1
-            t = min(1.0, 1.0 / float(jnp.sum(jnp.abs(gradient)))) * lr if first else lr
+            direction = self._direction(state, memory, gradient, group["history_size"])
+            memory["prev_flat_grad"], memory["prev_loss"] = wrap(gradient), loss
+            length = _first_length(gradient, rate) if state["n_iter"] == 1 else rate
+            t = float(length)
             slope = float(_dot(gradient, direction))
-            state["d"], state["t"] = wrap(direction), t
+            memory["d"], memory["t"] = wrap(direction), length
             if slope > -group["tolerance_change"]:
                 break
 
@@ -235,9 +248,10 @@ class LBFGS(Optimizer):
                 scale = float(_largest(direction))
                 turns = min(25, max_eval - evaluations)
                 best, made = _strong_wolfe(at, here, t, scale, group["tolerance_change"], max_ls=turns)
-                t, loss, gradient = best.t, best.loss, best.gradient
+                if best.t != t:
+                    memory["t"] = t = best.t
+                loss, gradient = best.loss, best.gradient
                 self._place(start, direction, t)
-                state["t"] = t
             evaluations += made
             state["func_evals"] += made
             if (
@@ -247,16 +261,17 @@ class LBFGS(Optimizer):
                 or abs(loss - before) < group["tolerance_change"]
             ):
                 break
+        state.update(memory)
         return first_loss
 
-    def _direction(self, state: dict[str, Any], gradient: Any, history_size: int) -> Any:
+    def _direction(self, state: dict[str, Any], memory: dict[str, Any], gradient: Any, history_size: int) -> Any:
         """Minus the gradient, times the inverse Hessian as the remembered steps show it."""
         if state["n_iter"] == 1:
-            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
+            memory.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
             return -gradient
-        ys, steps, ros = state["old_dirs"], state["old_stps"], state["ro"]
-        before, last = state["prev_flat_grad"]._array, state["d"]._array
-        y, s, curvature, scale = _pair(gradient, before, last, jnp.float64(state["t"]))
+        ys, steps, ros = memory["old_dirs"], memory["old_stps"], memory["ro"]
+        before, last = memory["prev_flat_grad"]._array, memory["d"]._array
+        y, s, curvature, scale = _pair(gradient, before, last, jnp.float64(float(memory["t"])))
         if curvature > 1e-10:
             if len(ys) == history_size:
                 for remembered in (ys, steps, ros):
@@ -264,13 +279,13 @@ class LBFGS(Optimizer):
             ys.append(wrap(y))
             steps.append(wrap(s))
             ros.append(wrap(1.0 / curvature))
-            state["H_diag"] = wrap(scale)
+            memory["H_diag"] = wrap(scale)
         alphas = state.setdefault("al", [None] * history_size)
         direction = -gradient
         for i in reversed(range(len(ys))):
             alpha, direction = _towards(direction, ys[i]._array, steps[i]._array, ros[i]._array)
             alphas[i] = wrap(alpha)
-        diagonal = state["H_diag"]
+        diagonal = memory["H_diag"]
         direction = direction * (diagonal._array if isinstance(diagonal, Tensor) else diagonal)
         for i in range(len(ys)):
             direction = _back(direction, ys[i]._array, steps[i]._array, ros[i]._array, alphas[i]._array)

@@ -265,12 +265,12 @@ class Optimizer:
         if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):
             without = "with" if "param_names" in param_group else "without"
             raise ValueError(
-                "all optimizer param groups should be with names, or all without; "
-                f"this one is {without} names, unlike the first"
+                "all optimizer param groups should be with/without names. "
+                f"cannot add param group {without} names to the optimizer"
             )
         known = {param for group in self.param_groups for param in group["params"]}
         if not known.isdisjoint(params):
-            raise ValueError("some parameters appear in more than one group of the optimizer")
+            raise ValueError("some parameters appear in more than one parameter group of the optimizer")
         structure.version += 1
         self.param_groups.append(param_group)
 

@@ -16,6 +16,7 @@ from ..core.array import dtypes
 from ..core.context.grad_mode import enable_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
+from ..core.tape.nodes import Program, taped_call
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from .optimizer import Optimizer, ParamsT, full_like
@@ -128,21 +129,15 @@ class RuleOptimizer(Optimizer):
                     f"{'one element' if name in self.shared else list(param.shape)}: is it another model's?"
                 )
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take up further parameters, `{"params": ..., option: value, ...}`."""
-        super().add_param_group(param_group)
-        if param_group.get("differentiable"):
-            self.param_groups.pop()
-            raise NotImplementedError(
-                "differentiable=True (a gradient through the optimizer's step) is not there yet; "
-                "compute the update with tensor operations and autograd.grad(..., create_graph=True) instead"
-            )
-
     # --- state ----------------------------------------------------------------------------------------------------
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         """The names of the state that has the parameter's own shape, as the group's options ask for it."""
         raise NotImplementedError
+
+    def rule(self, group: dict[str, Any]) -> Callable[..., Any]:
+        """The rule by which a group is updated."""
+        return self.update
 
     def initial(self, name: str, group: dict[str, Any]) -> float:
         """The value that a new piece of state starts from."""
@@ -225,6 +220,9 @@ class RuleOptimizer(Optimizer):
                     trace.keep_state(state, name, state[name])
             for i in range(width):
                 trace.hold_one(common[i::width])
+        if self.defaults.get("differentiable"):
+            _differentiable_step(program, params, own, common, tensors, scalars, self.shared)
+            return
         common_arrays = [tensor._array for tensor in common]
         if all(array is common_arrays[i % width] for i, array in enumerate(common_arrays)):
             common_arrays = common_arrays[:width]  # one step count for all of them
@@ -299,7 +297,7 @@ class RuleOptimizer(Optimizer):
             scalars = np.array(values, np.float64)  # a call takes it from the host at less cost than device_put
         names = self.state_names(group)
         flags = tuple(zip(self.flags, map(bool, key[len(self.scalars) :]), strict=True))
-        program = _program(self.update, self.scalars, tuple(sizes), flags, names, self.shared)
+        program = _program(self.rule(group), self.scalars, tuple(sizes), flags, names, self.shared)
         result = (names, program, scalars)
         if constant:
             self._prepared[index] = (key, result)
@@ -361,6 +359,52 @@ def _program(
 
     program.__name__ = getattr(update, "__name__", "update")
     return jax.jit(program, static_argnums=5)
+
+
+def _differentiable_step(
+    program: Callable[..., Any],
+    params: list[Tensor],
+    own: list[Tensor],
+    common: list[Tensor],
+    tensors: dict[int, Tensor],
+    scalars: Any,
+    shared: tuple[str, ...],
+) -> None:
+    """The step as one node on the tape: parameters, gradients, state and options that are tensors are its arguments."""
+    with enable_grad():
+        grads: list[Any] = [param.grad for param in params]
+        for tensor in params:
+            tensor._check_inplace()
+        numbers = [scalars[i] for i in range(len(scalars))]
+        edges = dict(enumerate(tensor._tape_edge() for tensor in (*params, *grads, *own, *common)))
+        arrays = [tensor._array for tensor in (*params, *grads, *own, *common)]
+        edges.update((len(arrays) + i, _flat_edge(tensor)) for i, tensor in tensors.items())
+        taped = _taped_program(program, len(params), len(own), len(common))
+        made = taped_call(taped, [*arrays, *numbers], edges)
+        for tensor, (array, edge) in zip((*params, *own), made, strict=False):
+            tensor._assign(array, edge)
+        followed = any(tensor.requires_grad for tensor in (*tensors.values(), *common))
+        for i, (array, edge) in enumerate(made[len(params) + len(own) :]):
+            count = shared[i % len(shared)] == "step"
+            common[i]._assign(array, edge if followed and not count else None)
+
+
+def _flat_edge(option: Tensor) -> Any:
+    """The edge of an option, which the program takes without dimensions."""
+    return (option if option.ndim == 0 else option.reshape(()))._tape_edge()
+
+
+@functools.lru_cache(maxsize=128)
+def _taped_program(program: Callable[..., Any], params: int, own: int, common: int) -> Program:
+    """The update as a program from single arrays to single arrays, of which the tape knows the derivatives."""
+
+    def update(*arrays: Any) -> tuple[Any, ...]:
+        rest = iter(arrays)
+        parts = [[next(rest) for _ in range(count)] for count in (params, params, own, common)]
+        new_params, new_own, new_common = program(*parts, list(rest), False)
+        return (*new_params, *new_own, *new_common)
+
+    return Program(update, program.__name__)
 
 
 def _met(trace: Any, tensors: list[Tensor]) -> Any:
@@ -516,7 +560,7 @@ def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
             what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")
             raise ValueError(f"Invalid {what}: {value}")
     if len({isinstance(beta, Tensor) for beta in betas}) > 1:
-        raise ValueError("betas must be either both numbers or both tensors")
+        raise ValueError("betas must be either both floats or both Tensors")
     for i, beta in enumerate(betas):
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

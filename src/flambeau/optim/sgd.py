@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jax import lax
+
 from ..core.context.tracing import recorder
 from ..core.tensor.tensor import Tensor
 from .optimizer import Number, ParamsT
@@ -20,6 +22,13 @@ def sgd(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
         state["momentum_buffer"] = buffer
         grad = grad + scaled(buffer, options.momentum) if options.nesterov else buffer
     return param - scaled(grad, options.lr)
+
+
+def first_of_sgd(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
+    """The step that begins the momentum, with the gradient undamped; the tape does not follow it into the buffer."""
+    grad = decayed(grad, param, options)
+    state["momentum_buffer"] = buffer = lax.stop_gradient(grad)
+    return param - scaled(grad + scaled(buffer, options.momentum) if options.nesterov else buffer, options.lr)
 
 
 class SGD(RuleOptimizer):
@@ -59,13 +68,17 @@ class SGD(RuleOptimizer):
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
+    def rule(self, group: dict[str, Any]) -> Any:
+        return first_of_sgd if group.get("first") else sgd
+
     def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
-        if group["momentum"] != 0 and group["dampening"] != 0:
+        differentiable = self.defaults.get("differentiable")
+        if group["momentum"] != 0 and (group["dampening"] != 0 or differentiable):
             first = [param for param in params if "momentum_buffer" not in self.state[param]]
             if first:
                 if (trace := recorder()) is not None:
                     trace.once = True
-                super()._step_batch(index, {**group, "dampening": 0}, first)
+                super()._step_batch(~index, {**group, "dampening": 0, "first": differentiable}, first)
                 known = {id(param) for param in first}
                 params = [param for param in params if id(param) not in known]
         if params:
