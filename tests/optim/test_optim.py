@@ -415,11 +415,6 @@ def test_duplicate_parameters():
     assert results[0] == pytest.approx(results[1], rel=1e-6)
 
 
-def test_differentiable_is_not_there_yet():
-    with pytest.raises(NotImplementedError, match="differentiable=True"):
-        optim.SGD([fb.ones(1)], differentiable=True)
-
-
 def test_names():
     for library, tensors in ((optim, fb), (torch.optim, torch)):
         named = [("a", tensors.ones(2)), ("b", tensors.ones(1))]

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ..core.tensor.tensor import Tensor
 from .optimizer import Number, ParamsT
 from .rule import RuleOptimizer, check_options, decayed, lerp, picked, scaled, shrunk
 
@@ -55,6 +56,10 @@ class Adam(RuleOptimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         check_options(lr, betas, eps=eps, weight_decay=weight_decay)
+        if foreach and not capturable:
+            for name, value in (("lr", lr), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
+                if isinstance(value, Tensor):
+                    raise ValueError(f"{name} as a Tensor is not supported for capturable=False and foreach=True")
         names = "lr betas eps weight_decay amsgrad maximize foreach capturable differentiable fused"
         super().__init__(params, picked(locals(), names + " decoupled_weight_decay"))
 

@@ -23,6 +23,9 @@ StateDict: TypeAlias = dict[str, Any]
 Number: TypeAlias = float | Tensor
 
 
+_DUPLICATES = "github.com/pytorch/pytorch/issues/40967"
+
+
 class _Required:
     """The default of an option that every group must give."""
 
@@ -49,9 +52,10 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
     return _global_optimizer_post_hooks.add(hook)
 
 
-def full_like(array: Any, value: complex) -> Any:
-    """A constant array of `array`'s shape, dtype and place. Made on the host, so that no program is compiled for it."""
-    filled = np.full(array.shape, value, array.dtype) if value else np.zeros(array.shape, array.dtype)
+def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None) -> Any:
+    """A constant array of `array`'s dtype and place (and shape). Made on the host: no program is compiled for it."""
+    shape = array.shape if shape is None else shape
+    filled = np.full(shape, value, array.dtype) if value else np.zeros(shape, array.dtype)
     if isinstance(array, jax.core.Tracer):
         with jax.ensure_compile_time_eval():  # state outlives the trace that first needs it
             return jax.device_put(filled)
@@ -258,8 +262,8 @@ class Optimizer:
             param_group.setdefault(name, default)
         if len(set(params)) != len(params):
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters: "
-                "each is updated as often as it is named",
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; "
+                f"see {_DUPLICATES} for more information: each is updated as often as it is named",
                 stacklevel=3,
             )
         if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):

@@ -50,7 +50,9 @@ class RuleOptimizer(Optimizer):
     optional: ClassVar[tuple[str, ...]] = ("weight_decay",)
     flags: ClassVar[tuple[str, ...]] = ("maximize",)
     late: ClassVar[bool] = False  # whether a parameter may have some of its state and get the rest later
+    elementwise: ClassVar[bool] = True  # whether the rule may be given several small parameters as one array
     shared: ClassVar[tuple[str, ...]] = ("step",)  # 0-dim state, kept per parameter but as a rule equal in all of them
+    sorts: ClassVar[bool] = False  # whether `kind` is to be asked
     update: ClassVar[Callable[..., Any]]
 
     _pick: ClassVar[Callable[..., Any]]
@@ -69,7 +71,7 @@ class RuleOptimizer(Optimizer):
 
     def _start(self) -> None:
         super()._start()
-        self._prepared: dict[int, Any] = {}
+        self._prepared: dict[Any, Any] = {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -99,8 +101,11 @@ class RuleOptimizer(Optimizer):
                         f"'{name}' is not in group {index} of the loaded state dict, which {type(self).__name__} needs: is it "
                         "another optimizer's?"
                     )
-                for value in full[name] if isinstance(full[name], (tuple, list)) else (full[name],):
-                    _check_number(name, value)
+                value = full[name]
+                if self.sorts and group["params"]:
+                    value = self.option(name, value, self.kind(group["params"][0], full))
+                for one in value if isinstance(value, (tuple, list)) else (value,):
+                    _check_number(name, one)
             for number, param in enumerate(group["params"]):
                 if param in state:
                     self._check_state(f"parameter {number} of group {index}", param, state[param], full)
@@ -108,7 +113,7 @@ class RuleOptimizer(Optimizer):
     def _check_state(self, what: str, param: Tensor, own: Any, group: dict[str, Any]) -> None:
         if not isinstance(own, dict):
             raise TypeError(f"the loaded state of {what} should be a dict, got {type(own).__name__}")
-        names = self.state_names(group)
+        names = self.names_of(self.kind(param, group), group)
         for name in (*self.shared, *names) if own and not self.late else ():
             if name not in own:
                 raise KeyError(
@@ -123,10 +128,11 @@ class RuleOptimizer(Optimizer):
                 raise TypeError(f"the loaded '{name}' of {what} should be a tensor, got {type(value).__name__}")
             if not isinstance(value, Tensor):
                 continue
-            if value.numel() != 1 if name in self.shared else value.shape != param.shape:
+            shape = self.state_shape(name, tuple(param.shape))
+            if value.numel() != 1 if name in self.shared else value.shape != shape:
                 raise ValueError(
                     f"the loaded '{name}' of {what} has the shape {list(value.shape)}, and should have "
-                    f"{'one element' if name in self.shared else list(param.shape)}: is it another model's?"
+                    f"{'one element' if name in self.shared else list(shape)}: is it another model's?"
                 )
 
     # --- state ----------------------------------------------------------------------------------------------------
@@ -135,9 +141,25 @@ class RuleOptimizer(Optimizer):
         """The names of the state that has the parameter's own shape, as the group's options ask for it."""
         raise NotImplementedError
 
-    def rule(self, group: dict[str, Any]) -> Callable[..., Any]:
-        """The rule by which a group is updated."""
+    def kind(self, param: Tensor, group: dict[str, Any]) -> Any:
+        """What separates the parameters of a group: each kind has a program, and may have a rule and state, of its own."""
+        return None
+
+    def option(self, name: str, value: Any, kind: Any) -> Any:
+        """An option as the rule of a kind of parameters takes it."""
+        return value
+
+    def rule(self, kind: Any) -> Callable[..., Any]:
+        """The rule by which parameters of a kind are updated."""
         return self.update
+
+    def names_of(self, kind: Any, group: dict[str, Any]) -> tuple[str, ...]:
+        """The names of the state that a kind of parameters has."""
+        return self.state_names(group)
+
+    def state_shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a piece of state of a parameter of this shape."""
+        return shape
 
     def initial(self, name: str, group: dict[str, Any]) -> float:
         """The value that a new piece of state starts from."""
@@ -157,7 +179,8 @@ class RuleOptimizer(Optimizer):
             for name in names:
                 if name not in own:
                     array, value = param._array, self.initial(name, group)
-                    own[name] = wrap(full_like(array, complex(value, value) if _is_complex(array) else value))
+                    shape = self.state_shape(name, array.shape)
+                    own[name] = wrap(full_like(array, complex(value, value) if _is_complex(array) else value, shape))
 
     # --- the step -------------------------------------------------------------------------------------------------
 
@@ -174,22 +197,32 @@ class RuleOptimizer(Optimizer):
             else:
                 batches = _apart(params)
             for batch in batches:
-                self._step_batch(index, group, batch)
+                if not self.sorts:
+                    self._step_batch(index, group, batch)
+                    continue
+                kinds: dict[Any, list[Tensor]] = {}
+                for param in batch:
+                    kinds.setdefault(self.kind(param, group), []).append(param)
+                if len(kinds) > 1:  # the state is in the order of the parameters
+                    for param in batch:
+                        self.state[param]
+                for kind, members in kinds.items():
+                    self._step_batch(index, group, members, kind)
         return loss
 
-    def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+    def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor], kind: Any = None) -> None:
         trace = recorder()
         own_group = group
         if trace is not None:
             group = {name: _plain(value) for name, value in group.items()}
-        names, program, scalars = self._prepare(index, group)
+        names, program, scalars = self._prepare(index, group, kind)
         tensors: dict[int, Tensor] = {}
         if isinstance(scalars, list):
             tensors = {i: value for i, value in enumerate(scalars) if isinstance(value, Tensor)}
         if trace is not None:
             replaced = self._replaced_options(trace, own_group)
             count = len(scalars)
-            scalars = self._host_options(trace, index, own_group, bool(tensors))
+            scalars = self._host_options(trace, index, own_group, kind, bool(tensors))
             if replaced:
                 scalars = [replaced.get(i, scalars[i]) for i in range(count)]
         if tensors:
@@ -208,7 +241,7 @@ class RuleOptimizer(Optimizer):
         if trace is not None:
             # and it holds while they ask for the same program, and parameters and state are these
             def depends() -> Any:
-                _, asked, values = self._prepare(index, _plain_group(own_group))
+                _, asked, values = self._prepare(index, _plain_group(own_group), kind)
                 which = [id(v) for v in values if isinstance(v, Tensor)] if isinstance(values, list) else None
                 return asked, which, id(self.state), len(self.state), len(own_group["params"])
 
@@ -244,12 +277,12 @@ class RuleOptimizer(Optimizer):
         for i, tensor in enumerate(common):
             tensor._write(new_common[i % len(new_common)])
 
-    def _host_options(self, trace: Any, index: int, group: dict[str, Any], some_are_tensors: bool) -> Any:
+    def _host_options(self, trace: Any, index: int, group: dict[str, Any], kind: Any, some_are_tensors: bool) -> Any:
         """The options as inputs of a compiled step: numbers that the host has at each call; tensors are state."""
         prepare = self._prepare
         if some_are_tensors:
-            return trace.host(lambda: _numbers(prepare(index, _plain_group(group))[2]))
-        return trace.host(lambda: prepare(index, _plain_group(group))[2])
+            return trace.host(lambda: _numbers(prepare(index, _plain_group(group), kind)[2]))
+        return trace.host(lambda: prepare(index, _plain_group(group), kind)[2])
 
     def _replaced_options(self, trace: Any, group: dict[str, Any]) -> dict[int, Any]:
         """Options that the compiled function itself has changed before this step, by their place among the scalars."""
@@ -267,12 +300,18 @@ class RuleOptimizer(Optimizer):
                 position += 1
         return found
 
-    def _prepare(self, index: int, group: dict[str, Any]) -> tuple[tuple[str, ...], Callable[..., Any], Any]:
+    def _prepare(
+        self, index: int, group: dict[str, Any], kind: Any = None
+    ) -> tuple[tuple[str, ...], Callable[..., Any], Any]:
         """The state names, the program and the scalars for a group; as last time if no option has changed."""
         key = self._pick(group)
-        known = self._prepared.get(index)
+        place = index if kind is None else (index, kind)
+        known = self._prepared.get(place)
         if known is not None and known[0] == key:
             return known[1]
+        whole = key
+        if kind is not None:
+            key = tuple(map(self.option, (*self.scalars, *self.flags), key, [kind] * len(key)))
         values: list[Any] = []
         sizes: list[int | None] = []  # None: off; 0: a number; n: a tuple of n numbers
         constant = True
@@ -295,12 +334,13 @@ class RuleOptimizer(Optimizer):
             scalars = [v if isinstance(v, Tensor) else np.float64(v) for v in values]
         else:
             scalars = np.array(values, np.float64)  # a call takes it from the host at less cost than device_put
-        names = self.state_names(group)
-        flags = tuple(zip(self.flags, map(bool, key[len(self.scalars) :]), strict=True))
-        program = _program(self.rule(group), self.scalars, tuple(sizes), flags, names, self.shared)
+        names = self.names_of(kind, group)
+        flags = tuple(zip(self.flags, map(_flag, key[len(self.scalars) :]), strict=True))
+        alone = not self.elementwise
+        program = _program(self.rule(kind), self.scalars, tuple(sizes), flags, names, self.shared, alone)
         result = (names, program, scalars)
         if constant:
-            self._prepared[index] = (key, result)
+            self._prepared[place] = (whole, result)
         return result
 
 
@@ -309,9 +349,10 @@ def _program(
     update: Callable[..., Any],
     scalars: tuple[str, ...],
     sizes: tuple[int | None, ...],
-    flags: tuple[tuple[str, bool], ...],
+    flags: tuple[tuple[str, Any], ...],
     names: tuple[str, ...],
     shared: tuple[str, ...],
+    alone: bool,
 ) -> Callable[..., Any]:
     """The compiled update of a list of parameters. It takes and gives flat lists of arrays."""
     n, width = len(names), len(shared)
@@ -331,7 +372,7 @@ def _program(
         new_common: list[Any] = [None] * len(common)
         alike = len(common) <= width  # one step count for all parameters
         state_size = (1 + n) * sum(param.size * param.dtype.itemsize for param in params)
-        for members in _bundles(params, grads, alone=not (in_place and alike and state_size <= PACKED_STATE)):
+        for members in _bundles(params, grads, alone or not (in_place and alike and state_size <= PACKED_STATE)):
             first = members[0]
             ours = common if alike else common[first * width : (first + 1) * width]
 
@@ -347,7 +388,8 @@ def _program(
                 return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
 
             columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
-            results = fused(one, [_joined([column[i] for i in members]) for column in columns], memory)
+            joined = [_joined([column[i] for i in members]) for column in columns]
+            results = one(*joined) if alone else fused(one, joined, memory)
             for i, param in zip(members, _split(results[0], [params[i] for i in members]), strict=True):
                 new_params[i] = param
             for j, result in enumerate(results[1 : 1 + n]):
@@ -429,6 +471,11 @@ def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
         small = small and not _is_complex(param)
         bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
     return list(bundles.values())
+
+
+def _flag(value: Any) -> Any:
+    """An option that is built into a program: what is no text or tuple is on or off."""
+    return value if isinstance(value, (str, tuple)) else bool(value)
 
 
 def _plain(value: Any) -> Any:
@@ -551,10 +598,15 @@ def picked(given: dict[str, Any], names: str) -> dict[str, Any]:
 # --- checks of options --------------------------------------------------------------------------------------------
 
 
-def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
-    """ValueError for a learning rate (a number or a tensor of one element) or another option below 0, or bad betas."""
+def check_tensor_rate(lr: Any) -> None:
+    """ValueError for a learning rate that is a tensor of another size than one element."""
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
+
+
+def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
+    """ValueError for a learning rate (a number or a tensor of one element) or another option below 0, or bad betas."""
+    check_tensor_rate(lr)
     for name, value in {"learning rate": lr, **others}.items():
         if not value >= 0.0:
             what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")

@@ -43,6 +43,7 @@ class SGD(RuleOptimizer):
     flags = ("nesterov", "maximize")
     shared = ()
     late = True
+    sorts = True
     update = staticmethod(sgd)
 
     def __init__(
@@ -68,18 +69,15 @@ class SGD(RuleOptimizer):
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
-    def rule(self, group: dict[str, Any]) -> Any:
-        return first_of_sgd if group.get("first") else sgd
+    def kind(self, param: Tensor, group: dict[str, Any]) -> Any:
+        if group["momentum"] == 0 or not (group["dampening"] or self.defaults.get("differentiable")):
+            return None
+        return None if "momentum_buffer" in self.state.get(param, ()) else "first"
 
-    def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
-        differentiable = self.defaults.get("differentiable")
-        if group["momentum"] != 0 and (group["dampening"] != 0 or differentiable):
-            first = [param for param in params if "momentum_buffer" not in self.state[param]]
-            if first:
-                if (trace := recorder()) is not None:
-                    trace.once = True
-                super()._step_batch(~index, {**group, "dampening": 0, "first": differentiable}, first)
-                known = {id(param) for param in first}
-                params = [param for param in params if id(param) not in known]
-        if params:
-            super()._step_batch(index, group, params)
+    def rule(self, kind: Any) -> Any:
+        return sgd if kind is None else first_of_sgd
+
+    def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor], kind: Any = None) -> None:
+        if kind is not None and (trace := recorder()) is not None:
+            trace.once = True
+        super()._step_batch(index, group, params, kind)
