@@ -234,7 +234,7 @@ def context_variable(compile, x):
     yield f(x)
 
 
-@case(wrong="what a threading.local holds is not seen")
+@case
 def thread_local(compile, x):
     LOCAL.k = 1.0
     f = compile(lambda x: x * LOCAL.k)

@@ -22,7 +22,7 @@ from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
 from .effects import Deferred, Mutation
-from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_module
+from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_class
 from .guards.places import Attribute, Item, Place, TensorAt
 from .guards.shadow import Refused
 from .guards.symbols import LATER
@@ -141,6 +141,7 @@ class Capture:
                                                   for i, dense in self.inputs])  # fmt: skip
         except BaseException as error:
             self._end(previous, before)
+            self.recorder.writes.undo_unnoticed(self.recorder.begun())
             self.recorder.give_up()
             inputs.restore()
             self._let_go()
@@ -209,7 +210,7 @@ class Capture:
         recorder = self.recorder
         for module in recorder.modules:
             owner = (
-                type(module) if is_library_module(type(module)) else module
+                type(module) if is_library_class(type(module)) else module
             )  # their attributes have a guard of their own
             if not recorder.writes.is_written(place := Attribute(owner, "forward")):
                 recorder.reads.place(place, place.get())
@@ -282,6 +283,9 @@ class Capture:
                 self.homes.setdefault(stand_in._storage, i)
         watcher = recorder.watcher
         watcher.look_for_loose()
+        changed = recorder.writes.unnoticed(recorder.begun())
+        if changed:
+            raise Untraceable(f"code that could not be followed changes a {type(changed[0]).__name__}")
         self._check_numbers()
         self.moving_places = self._moving_places()
         self.describer = Describer(self._recipe, self._number, watcher.is_old, watcher.arguments)

@@ -25,7 +25,7 @@ from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
 from .capture import Again, Capture, Conflict, Failed
 from .controls import Disabled
-from .guards.modules import is_library_module
+from .guards.modules import is_library_class
 from .guards.reads import source_key
 from .guards.values import PLAIN, is_number
 from .inputs import Inputs
@@ -297,7 +297,7 @@ class Compiled:
         """A module's call from the uncompiled function."""
         known = self.children.get(id(module))
         if known is None:
-            worth = bool(module._modules) or not is_library_module(type(module))
+            worth = bool(module._modules) or not is_library_class(type(module))
             child = Compiled(module._call_plainly, quiet=True) if worth else None
             known = self.children[id(module)] = module, child
         if known[1] is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.context.tracing import Untraceable
-from .guards.places import MISSING, Item, Place
+from .guards.places import MISSING, Attribute, Item, Place
 from .guards.reads import Reads
 
 
@@ -60,12 +60,14 @@ class Writes:
 
     def __init__(self, reads: Reads):
         self.reads = reads
+        reads.before = self.before
         self.places: dict[Any, tuple[Place, Any]] = {}  # where something was put, with what was there before
         self.read_first: dict[Any, None] = {}  # those of them that had been read before
         self.log: list[Mutation | Deferred | Place] = []
         self.snapshots: dict[int, tuple[Any, Any]] = {}  # containers that were changed, with copies from before
         self.given: dict[int, Any] = {}  # containers that stand for the caller's, by id
         self.stored: set[Any] = set()  # entries of containers that the function itself has put there
+        self.unsure: dict[int, Any] = {}  # containers of which it is not known whether they were there before
         self.away: dict[int, Any] = {}  # objects that deferred calls will change
 
     def put(self, place: Place) -> None:
@@ -82,6 +84,8 @@ class Writes:
 
     def mutate(self, container: Any, function: Callable[..., Any], args: Any = (), kwargs: Any = None) -> None:
         """Note that a container is about to be changed."""
+        if id(container) in self.unsure:
+            raise Untraceable(f"it changes a {type(container).__name__} of which it can't be seen whether it is a new one")
         if id(container) not in self.snapshots and id(container) not in self.given:
             self.snapshots[id(container)] = container, _copy(container)
         self.log.append(Mutation(container, function, tuple(args), kwargs or {}))
@@ -102,12 +106,43 @@ class Writes:
         for thing in touched:
             self.away[id(thing)] = thing
 
+    def unnoticed(self, but: set[int]) -> list[Any]:
+        """Containers and objects that have changed without a note of it: something in C did that. `but`: ids not to look at."""
+        found = []
+        for key, (container, copy) in self.reads.copies.items():
+            if key in but or key in self.snapshots or not _differs(container, copy):
+                continue
+            owner = self.reads.owners.get(key)
+            if isinstance(container, dict):
+                names = [k for k in {**copy, **container} if copy.get(k, MISSING) is not dict.get(container, k, MISSING)]
+                places = [[Item(container, k), *([] if owner is None else [Attribute(owner, k)])] for k in names]
+                if all(any(map(self.is_written, ways)) for ways in places):
+                    continue
+            found.append(container if owner is None else owner)
+        return found
+
+    def undo_unnoticed(self, but: set[int]) -> None:
+        """Put back what such code has changed."""
+        for key, (container, copy) in self.reads.copies.items():
+            if key not in but and _differs(container, copy):
+                _refill(container, copy)
+
     def undo(self) -> None:
         """Put everything back as it was before the trace."""
         for container, copy in self.snapshots.values():
             _refill(container, copy)
         for place, before in reversed(self.places.values()):
             place.put(before)
+
+
+def _differs(container: Any, copy: Any) -> bool:
+    if len(container) != len(copy):
+        return True
+    if isinstance(container, dict):
+        return not all(a is b for a, b in zip(dict.values(container), copy.values(), strict=True)) or [*container] != [*copy]
+    if isinstance(container, set):
+        return container != set(copy)
+    return not all(a is b for a, b in zip(container, copy, strict=True))
 
 
 def _copy(container: Any) -> Any:

@@ -264,6 +264,11 @@ class Recorder:
         if optimizer not in self.optimizers:
             self.optimizers[optimizer] = {k: dict(v) for k, v in optimizer.state.items() if isinstance(v, dict)}
 
+    def begun(self) -> set[int]:
+        """The ids of the tables in which optimizers keep their state."""
+        tables = [o.state for o in self.optimizers]
+        return {id(table) for state in tables for table in (state, *state.values())}
+
     def restore(self) -> None:
         """Put gradients, tape and replaced attributes back as they were before the trace."""
         for tensor, grad in self.grads.items():

@@ -194,11 +194,15 @@ def push(shadow: Any, value: Any) -> None:
         shadow.push(value)
 
 
-def store_attribute(shadow: Any, owner: Any, name: str, direct: bool = False) -> None:
-    """Note that an attribute is about to be set or deleted."""
+def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, direct: bool = False) -> None:
+    """Note that an attribute is about to be set or deleted (`value`: to what, if that is known)."""
     watcher = shadow.watcher
     if owner is UNKNOWN or owner is FRESH:
         return
+    if name == "__dict__" and (watcher.is_old(owner) or value is UNKNOWN or watcher.is_old(value)):
+        watcher.refuse(f"it gives a {type(owner).__name__} another __dict__")
+    if name == "__class__" and watcher.is_old(owner):
+        watcher.refuse(f"it gives a {type(owner).__name__} another class")
     if isinstance(owner, Tensor):
         raw = in_class(type(owner), name)
         if raw is MISSING and watcher.is_argument(owner):
@@ -291,7 +295,7 @@ def _entry(shadow: Any, owner: Any, key: Any) -> Any:
         value = watcher.read(place)
     if value is MISSING and isinstance(owner, defaultdict) and owner.default_factory is not None:
         watcher.writes.mutate(owner, operator.setitem, (key, LATER))
-        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "", len(owner))
+        shadow.after = functools.partial(_complete_default, watcher, watcher.writes.log[-1], len(owner))
         return PENDING
     return or_unknown(value)
 
@@ -362,6 +366,14 @@ def _complete_item(watcher: Any, mutation: Any, length: int) -> None:
         key = added[-1]
         watcher.writes.stored.add(Item(owner, key).key)
     mutation.args = (key, owner[key])
+
+
+def _complete_default(watcher: Any, mutation: Any, length: int) -> None:
+    """A defaultdict has made an entry: what stands there is new, unless its factory is a function that was followed."""
+    owner, key = mutation.container, mutation.args[0]
+    _complete_item(watcher, mutation, length)
+    if isinstance(owner.default_factory, type):
+        watcher.made(owner[key])
 
 
 def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:

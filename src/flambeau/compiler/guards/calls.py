@@ -146,7 +146,7 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
             if not python:
                 shadow.watcher.reads.deep(value)
                 settle(value)
-    shadow.push(FRESH)
+    shadow.push(UNKNOWN if shadow.watcher.readable else FRESH)
 
 
 def _type_of(shadow: Any, value: Any) -> None:
@@ -232,9 +232,9 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
             push(shadow, value)
         return
     if name in ("setattr", "delattr") and len(args) >= 2 and isinstance(args[1], str):
-        store_attribute(
-            shadow, args[0], args[1], direct=function is object.__setattr__ or function is object.__delattr__
-        )
+        value = args[2] if len(args) > 2 else UNKNOWN
+        direct = function is object.__setattr__ or function is object.__delattr__
+        store_attribute(shadow, args[0], args[1], value, direct)
     elif module in ("_heapq", "_bisect") and args and isinstance(args[0], list):
         iterate(shadow, args[0])
         if (module == "_heapq" or name.startswith("insort")) and (

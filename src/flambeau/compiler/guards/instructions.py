@@ -14,7 +14,7 @@ from ...core.tensor.tensor import Tensor
 from .access import attribute, complete, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
 from .places import MISSING, Cell, Item
-from .symbols import FRESH, NULL, PENDING, UNKNOWN
+from .symbols import FRESH, HELD, NULL, PENDING, UNKNOWN
 from .values import is_buffer, is_container, is_number
 
 METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR also loads methods
@@ -107,7 +107,10 @@ def _load_const(shadow: Any, ins: Any) -> None:
 
 @_handles("LOAD_FAST LOAD_FAST_CHECK LOAD_FAST_AND_CLEAR LOAD_CLOSURE")
 def _load_fast(shadow: Any, ins: Any) -> None:
-    shadow.push(shadow.local(ins.value))
+    if ins.value in shadow.code.co_cellvars:  # a cell for a function that is about to be made
+        shadow.push(FRESH)
+    else:
+        shadow.push(shadow.local(ins.value))
 
 
 @_handles("LOAD_FAST_LOAD_FAST")
@@ -156,7 +159,7 @@ def _load_cell(shadow: Any, name: str) -> None:
         shadow.push(shadow.local(name))
         return
     place = Cell(cell, name)
-    if not shadow.function or id(shadow.function) not in shadow.watcher.fresh:
+    if id(cell) not in shadow.watcher.fresh:
         shadow.watcher.reads.see(cell)
     shadow.push(or_unknown(shadow.watcher.read(place)))
 
@@ -176,7 +179,7 @@ def _load_from_dict(shadow: Any, ins: Any) -> None:
 def _store_deref(shadow: Any, ins: Any) -> None:
     shadow.pop()
     cell = _cell(shadow, ins.value)
-    if cell is not None:
+    if cell is not None and id(cell) not in shadow.watcher.fresh:
         shadow.watcher.writes.put(Cell(cell, ins.value))
 
 
@@ -235,6 +238,9 @@ def _load_attr(shadow: Any, ins: Any) -> None:
     value = attribute(shadow, owner, ins.value)
     if not method:
         push(shadow, value)
+    elif shadow.watcher.readable:
+        shadow.push(HELD)
+        push(shadow, value)
     elif NULL_AFTER:
         shadow.push(UNKNOWN if value is PENDING else value)
         shadow.push(NULL)
@@ -263,9 +269,8 @@ def _load_super_attr(shadow: Any, ins: Any) -> None:
 @_handles("STORE_ATTR DELETE_ATTR")
 def _store_attr(shadow: Any, ins: Any) -> None:
     owner = shadow.pop()
-    if ins.name == "STORE_ATTR":
-        shadow.pop()
-    store_attribute(shadow, owner, ins.value)
+    value = shadow.pop() if ins.name == "STORE_ATTR" else UNKNOWN
+    store_attribute(shadow, owner, ins.value, value)
 
 
 # --- items ------------------------------------------------------------------------------------------------------------
@@ -532,7 +537,7 @@ def _make_function(shadow: Any, ins: Any) -> None:
                 shadow.pop()
     if hasattr(code, "co_freevars"):
         shadow.watcher.lexical[code] = shadow
-    shadow.push(UNKNOWN)
+    shadow.push(FRESH)
 
 
 @_handles("SET_FUNCTION_ATTRIBUTE")

@@ -120,6 +120,6 @@ class GlobalHooks(Dependency):
         return [tuple(table) for table in tables]
 
 
-def is_library_module(cls: type) -> bool:
-    """Whether a module's class is one of ours."""
+def is_library_class(cls: type) -> bool:
+    """Whether a class is one of ours."""
     return cls.__module__.partition(".")[0] in _OWN

@@ -89,6 +89,9 @@ class Attribute(Place):
         if isinstance(owner, type):
             delattr(owner, name) if value is MISSING else type.__setattr__(owner, name, value)
             return
+        if isinstance(owner, threading.local):  # each thread has attributes of its own
+            own_attributes(owner).pop(name, None) if value is MISSING else own_attributes(owner).update({name: value})
+            return
         own = own_attributes(owner)
         slot = isinstance(in_class(type(owner), name), MemberDescriptorType)
         if slot or isinstance(in_class(type(owner), "__setattr__"), WrapperDescriptorType):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
 from ...core.tensor.tensor import Tensor
+from .modules import is_library_class
 from .places import MISSING, Attribute, Cell, Item, Place, in_class, own_attributes
 from .values import Contents, is_buffer, is_container, is_number, same
 
@@ -29,6 +31,9 @@ class Reads:
         self.moving: dict[Any, Place] = {}  # places whose tensors the program looks up at each call
         self.old: dict[int, Any] = {}  # objects that were there before the trace, by id
         self.strict: set[Any] = set()  # keys of places and numbers of arguments whose ints have to be ints
+        self.copies: dict[int, tuple[Any, Any]] = {}  # containers that were there before, by id, with what they held
+        self.owners: dict[int, Any] = {}  # `__dict__`s among these -> the objects that have them
+        self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.make_input: Callable[[HostNumber], Any] | None = None
         self._fast: Callable[[], bool] | None = None
         self._found: dict[str, Any] = {}
@@ -39,11 +44,24 @@ class Reads:
         """Note that a value was there before the trace."""
         if id(value) not in self.old:
             self.old[id(value)] = value
+            self._remember(value)
             if isinstance(value, tuple):
                 for part in value:
                     self.see(part)
             elif is_buffer(value):
                 self.content(value)  # an array: whoever has it may look into it without our seeing that
+
+    def _remember(self, value: Any) -> None:
+        """Keep what a container or an object holds now, to see at the end whether anybody has changed it unnoticed."""
+        kind = type(value)
+        if isinstance(value, (list, set, deque)):
+            self.copies[id(value)] = value, list(value)
+        elif isinstance(value, dict):
+            self.copies[id(value)] = value, dict(dict.items(value))
+        elif kind.__flags__ & (1 << 9) and not isinstance(value, type) and not is_library_class(kind):
+            own = own_attributes(value)
+            self.copies.setdefault(id(own), (own, dict(own)))
+            self.owners[id(own)] = value
 
     def place(self, place: Place, value: Any) -> None:
         """Note that a place was read, where nothing was written before."""
@@ -63,7 +81,8 @@ class Reads:
         """Note that all of what a container holds matters (`held`: a copy from before it was changed)."""
         if id(container) in self.contents:
             return
-        self.old.setdefault(id(container), container)
+        held = self.before(container) if held is None else held
+        self.see(container)
         made = self.contents[id(container)] = Contents(container, held)
         if made.ids is not None:
             for value in made.held:

@@ -1,9 +1,12 @@
 """Following the user's code while it is traced, instruction by instruction, to learn which values it reads and writes.
 
 `sys.settrace` tells of every function that begins. For the user's functions it then tells of every instruction, before it runs.
-A `Shadow` keeps beside the interpreter's stack another one with the same objects, as far as they can be known, and so sees whose
-attribute or item is read. Values of local variables are always known; results of calls are, where a Python function returned them.
-Where a value is not known it is `UNKNOWN`, and what is then read from it is looked for in everything that was seen.
+A `Shadow` keeps beside the interpreter's stack another one that says where its objects come from, and takes the objects themselves
+from the interpreter (`frames.py`); so it sees whose attribute or item is read. An object that comes out of a function in C may have
+been there before or be new: `Watcher.arrive` decides.
+
+Where frames can't be read, a value that comes out of a function in C stays `UNKNOWN`, and what is then read from it is looked for in
+everything that was seen.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import gc
 import sys
 from collections import deque
 from dataclasses import is_dataclass
+from sys import getrefcount
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -25,10 +29,12 @@ from ...core.dispatch.host_numbers import HostNumber, Strict
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...optim.optimizer import Optimizer
+from . import frames
 from .code import LIBRARY, STANDARD, kind_of_code
 from .instructions import HANDLERS
 from .places import MISSING, Attribute, in_class, own_attributes
-from .symbols import ATTRIBUTE, UNKNOWN
+from .symbols import ATTRIBUTE, FRESH, HELD, UNKNOWN, Symbol
+from .values import PLAIN
 
 
 class Instruction:
@@ -94,7 +100,7 @@ def _table(code: CodeType) -> dict[int, Instruction]:
 class Shadow:
     """One running function of the user's."""
 
-    __slots__ = ("after", "callee", "code", "fresh_local", "frame", "function", "keywords", "pending", "returned", "skip", "stack",
+    __slots__ = ("after", "before", "callee", "code", "fresh_local", "frame", "function", "keywords", "pending", "returned", "skip", "stack",
                  "table", "watcher")  # fmt: skip
 
     def __init__(self, watcher: Watcher, frame: FrameType, function: Any):
@@ -103,6 +109,7 @@ class Shadow:
         self.code = frame.f_code
         self.function = function  # None if it could not be found
         self.table = _table(frame.f_code)
+        self.before = frames.variables(frame.f_code)
         self.stack: list[Any] = []
         self.pending: Any = None  # code whose return value the top of the stack is, or True for any
         self.returned: Any = None  # (code, value) of the last function that returned to this one
@@ -129,16 +136,19 @@ class Shadow:
 
     def _step(self, offset: int) -> None:
         stack = self.stack
-        if self.pending is not None:
+        if self.after is not None:
+            after, self.after = self.after, None
+            after()
+        if self.watcher.readable:
+            self._look()
+        elif self.pending is not None:
             if self.returned is not None and self.pending in (True, self.returned[0]) and stack:
                 stack[-1] = self.returned[1]
             self.pending = None
         self.returned = None
         self.callee = None
-        if self.after is not None:
-            after, self.after = self.after, None
-            after()
         if self.fresh_local is not None:
+            # (only where frames can't be read)
             self.watcher.made(self.frame.f_locals.get(self.fresh_local))
             self.fresh_local = None
         ins = self.table[offset]
@@ -147,7 +157,7 @@ class Shadow:
             return
         self.skip = ins.offset if ins.offset != offset else -1
         depth = ins.depth
-        if depth >= 0 and len(stack) != depth:
+        if depth >= 0 and len(stack) != depth and not self.watcher.readable:
             if len(stack) > depth:
                 del stack[depth:]
             else:
@@ -156,6 +166,16 @@ class Shadow:
             stack[:] = [UNKNOWN] * len(stack)
         else:
             ins.handler(self, ins)
+
+    def _look(self) -> None:
+        """Take the objects from the interpreter's stack, and decide on those that have just come there."""
+        found = frames.stack(self.frame, self.before)
+        for said, value in zip(self.stack, found, strict=False):
+            if said is FRESH:
+                self.watcher.made(value)
+            elif said is UNKNOWN:
+                self.watcher.arrive(value)
+        self.stack[:] = found
 
     # --- what handlers use ----------------------------------------------------------------------------------------
 
@@ -178,7 +198,7 @@ class Shadow:
         self.pending = code
 
     def local(self, name: str) -> Any:
-        return self.frame.f_locals.get(name, UNKNOWN)
+        return HELD if self.watcher.readable else self.frame.f_locals.get(name, UNKNOWN)
 
 
 class Refused(BaseException):
@@ -194,6 +214,8 @@ class Watcher:
         self.shadows: dict[FrameType, Shadow] = {}
         self.fresh: dict[int, Any] = {}  # objects that the function made, by id
         self.loose: dict[str, None] = {}  # names that were read from values that are not known
+        self.readable = frames.readable()
+        self.unsure = writes.unsure
         self.aside: set[FrameType] = set()  # finalizers and modules that are being imported, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
         self.loose_contents = False  # whether something that is not known was taken apart
@@ -246,6 +268,7 @@ class Watcher:
         self._previous = sys.gettrace()
         self._collects = gc.isenabled()
         gc.disable()  # whoever asked to be called by the collector is no part of the function
+        gc.collect(0)  # from here on, what is young was made by the function
         sys.settrace(self._call)
 
     def stop(self) -> None:
@@ -290,7 +313,7 @@ class Watcher:
         back = frame.f_back
         caller = self.shadows.get(back) if back is not None else None
         if kind == LIBRARY or (kind == STANDARD and caller is None):
-            if caller is None:
+            if caller is None or self.readable:
                 return None
             frame.f_trace_lines = False
             return _Returning(caller, code).event
@@ -332,6 +355,10 @@ class Watcher:
     def _function_of(self, frame: FrameType, caller: Shadow | None) -> Any:
         """The function object that a frame runs, if it can be found; whoever is its `self` was there before, or is fresh."""
         code = frame.f_code
+        if self.readable:
+            found = frames.function_of(frame)
+            self._know_self(frame, found)
+            return found
         candidates: list[Any] = []
         if caller is not None:
             candidates.append(caller.callee)
@@ -359,6 +386,20 @@ class Watcher:
                         self.known(first)
                     return raw
         return self._referring(frame) if code.co_freevars and code not in self.lexical else None
+
+    def _know_self(self, frame: FrameType, function: Any) -> None:
+        """The object whose method runs is one that was there before, or fresh."""
+        code = frame.f_code
+        if code.co_argcount:
+            first = frame.f_locals.get(code.co_varnames[0], UNKNOWN)
+            if isinstance(first, (Tensor, type, Symbol)):
+                return
+            for base in type(first).__mro__:
+                raw = type.__getattribute__(base, "__dict__").get(code.co_name)
+                raw = raw.fget if isinstance(raw, property) else getattr(raw, "__func__", raw)
+                if getattr(raw, "func", raw) is function:
+                    self.known(first)
+                    return
 
     def _referring(self, frame: FrameType) -> Any:
         """The function whose code and variables a frame has, among all that there are."""
@@ -405,6 +446,22 @@ class Watcher:
         if thing is not None and id(thing) not in self.reads.old:
             self.fresh[id(thing)] = thing
 
+    def arrive(self, thing: Any) -> None:
+        """An object comes out of code that could not be followed: note whether it was there before, or is new."""
+        key, kind = id(thing), type(thing)
+        if kind in PLAIN or key in self.fresh or key in self.reads.old or isinstance(thing, _TOLD_OTHERWISE):
+            return
+        if getrefcount(thing) <= _ALONE or self._is_young(thing):
+            self.fresh[key] = thing
+        else:
+            self.reads.see(thing)
+            if not gc.is_tracked(thing):
+                self.unsure[key] = thing
+
+    def _is_young(self, thing: Any) -> bool:
+        """Whether an object has been made since the trace began, as far as the collector knows it."""
+        return any(young is thing for young in gc.get_objects(generation=0))
+
     def is_old(self, thing: Any) -> bool:
         """Whether an object was there before the trace."""
         return id(thing) in self.reads.old and id(thing) not in self.fresh
@@ -419,6 +476,20 @@ class Watcher:
         if self.is_old(place.owner) and not self.writes.is_written(place):
             self.reads.place(place, value)
         return value
+
+
+def _baseline() -> int:
+    """What `getrefcount` says in `arrive` of an object that only the stack holds."""
+
+    def arrive(thing: Any) -> int:
+        return getrefcount(thing)
+
+    found = [object()]
+    return max(arrive(value) for value in found)
+
+
+_ALONE = _baseline()
+_TOLD_OTHERWISE = (tuple, Tensor, Module, Optimizer, HostNumber, type, ModuleType, Symbol)  # whether these are new is known
 
 
 def _content(cell: Any) -> Any:
