@@ -144,6 +144,7 @@ class Capture:
             self.recorder.writes.undo_unnoticed(self.recorder.begun())
             self.recorder.give_up()
             inputs.restore()
+            watcher.end()
             self._let_go()
             if watcher.refused is not None and isinstance(error, (Refused, Exception)):
                 error = watcher.refused.with_traceback(error.__traceback__)
@@ -153,6 +154,7 @@ class Capture:
             raise Failed(error, self.recorder.reads) from None
         self._end(previous, before)
         inputs.restore()
+        watcher.end()
         self._note_dependencies()
         self._note_survivors()
 
@@ -288,7 +290,7 @@ class Capture:
             raise Untraceable(f"code that could not be followed changes a {type(changed[0]).__name__}")
         self._check_numbers()
         self.moving_places = self._moving_places()
-        self.describer = Describer(self._recipe, self._number, watcher.is_old, watcher.arguments)
+        self.describer = Describer(self._recipe, self._number, watcher.was_there, watcher.arguments)
         self.result = self.describer.describe(result)
         self.grads = [
             (tensor, None if tensor._grad is None else self._recipe(tensor._grad))

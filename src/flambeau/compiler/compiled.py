@@ -27,6 +27,7 @@ from .capture import Again, Capture, Conflict, Failed
 from .controls import Disabled
 from .guards.modules import is_library_class
 from .guards.reads import source_key
+from .guards.shadow import Repeat
 from .guards.values import PLAIN, is_number
 from .inputs import Inputs
 from .program import TracedProgram, Unevaluable
@@ -242,6 +243,8 @@ class Compiled:
                 if not self.inputs.never.isdisjoint(again.places):
                     raise Failed(Untraceable("it counts in a number whose type it asks for"), None) from None
                 self.inputs.places.update(again.places)
+            except Repeat:
+                continue
             except Strict as strict:
                 keys = set(map(source_key, sources(strict.expression)))
                 if strict.never:

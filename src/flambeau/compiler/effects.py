@@ -10,6 +10,7 @@ from typing import Any
 from ..core.context.tracing import Untraceable
 from .guards.places import MISSING, Attribute, Item, Place
 from .guards.reads import Reads
+from .guards.values import is_buffer
 
 
 class Mutation:
@@ -96,9 +97,29 @@ class Writes:
         ):
             self.stored.add(Item(container, args[0]).key)
 
+    def take_back(self, mutation: Mutation) -> None:
+        """A change was not made: it raised."""
+        self.log.remove(mutation)
+        if mutation.function in (operator.setitem, operator.delitem) and mutation.args:
+            key = Item(mutation.container, mutation.args[0]).key
+            others = (m for m in self.log if isinstance(m, Mutation) and m.container is mutation.container and m.args)
+            if not any(m.args[0] is mutation.args[0] for m in others):
+                self.stored.discard(key)
+
+    def take_back_place(self, place: Place) -> None:
+        """A place was not written: that raised."""
+        self.log.remove(place)
+        self.places.pop(place.key, None)
+        self.read_first.pop(place.key, None)
+
     def before(self, container: Any) -> Any:
         """What a container held before the function changed it."""
-        return self.snapshots[id(container)][1] if id(container) in self.snapshots else container
+        key = id(container)
+        if key in self.snapshots:
+            return self.snapshots[key][1]
+        if isinstance(container, dict) and key in self.reads.copies:  # entries may have been written as places
+            return self.reads.copies[key][1]
+        return container
 
     def defer(self, function: Callable[..., Any], args: Any, kwargs: Any, touched: list[Any]) -> None:
         """Note a call that is to be made after each run. Nobody may look at what it changes until then."""
@@ -119,13 +140,16 @@ class Writes:
                 if all(any(map(self.is_written, ways)) for ways in places):
                     continue
             found.append(container if owner is None else owner)
-        return found
+        return found + [c.container for c in self.reads.contents.values() if is_buffer(c.container) and not c.holds()]
 
     def undo_unnoticed(self, but: set[int]) -> None:
         """Put back what such code has changed."""
         for key, (container, copy) in self.reads.copies.items():
             if key not in but and _differs(container, copy):
                 _refill(container, copy)
+        for contents in self.reads.contents.values():
+            if is_buffer(contents.container) and not contents.holds():
+                contents.put_back()
 
     def undo(self) -> None:
         """Put everything back as it was before the trace."""

@@ -16,6 +16,7 @@ from ..core.tensor.tensor import Tensor
 from ..nn.modules.module import Module
 from ..optim.optimizer import Optimizer
 from .effects import Later
+from .guards.places import is_python_class
 from .guards.symbols import ATTRIBUTE
 from .guards.values import PLAIN
 
@@ -106,25 +107,37 @@ class OfLater(Template):
 class OfFunction(Template):
     """A function that was made inside, with this call's values in its variables."""
 
-    __slots__ = ("cells", "function")
+    __slots__ = ("attributes", "cells", "defaults", "function", "keywords")
 
     def __init__(self, function: FunctionType):
         self.function = function
-        self.cells: list[Template | None] = []
+        self.cells: list[tuple[CellType, bool, Template | None]] = []  # whether it was there before; what it holds
+        self.defaults: Any = None
+        self.keywords: Any = None
+        self.attributes: list[tuple[str, Template]] = []
 
     def make(self, built: Built) -> Any:
         known = built.memo.get(id(self))
         if known is not None:
             return known
         old = self.function
-        cells = tuple(CellType() for _ in self.cells)
-        made = FunctionType(old.__code__, old.__globals__, old.__name__, old.__defaults__, cells)
-        made.__kwdefaults__, made.__qualname__, made.__doc__ = old.__kwdefaults__, old.__qualname__, old.__doc__
-        made.__dict__.update(old.__dict__)
+        cells, empty = [], []
+        for cell, was_there, template in self.cells:
+            made_cell = cell if was_there else built.memo.get(id(cell))
+            if made_cell is None:
+                made_cell = built.memo[id(cell)] = CellType()
+                empty.append((made_cell, template))
+            cells.append(made_cell)
+        made = FunctionType(old.__code__, old.__globals__, old.__name__, None, tuple(cells))
         built.memo[id(self)] = made
-        for cell, template in zip(cells, self.cells, strict=True):
+        for made_cell, template in empty:
             if template is not None:
-                cell.cell_contents = template.make(built)
+                made_cell.cell_contents = template.make(built)
+        made.__defaults__ = None if self.defaults is None else tuple(t.make(built) for t in self.defaults)
+        made.__kwdefaults__ = None if self.keywords is None else {k: t.make(built) for k, t in self.keywords}
+        made.__qualname__, made.__doc__, made.__module__ = old.__qualname__, old.__doc__, old.__module__
+        made.__annotations__ = old.__annotations__
+        made.__dict__.update((name, template.make(built)) for name, template in self.attributes)
         return made
 
 
@@ -311,7 +324,7 @@ class Describer:
         for base in kind.__mro__:
             if base in (object, list, dict, set, deque, OrderedDict, defaultdict, Counter):
                 continue
-            if not base.__flags__ & (1 << 9):
+            if not is_python_class(base):
                 return False
         return not hasattr(kind, "__next__") or "__next__" in {
             n for b in kind.__mro__ for n in vars(b) if b.__flags__ & (1 << 9)
@@ -324,9 +337,15 @@ class Describer:
             raise Untraceable(f"it gives out or keeps the method {value.__name__} of an object made inside")
         made = OfFunction(value)
         self.known[id(value)] = value, made
-        made.cells = [self.describe(c.cell_contents) if _is_full(c) else None for c in value.__closure__ or ()]
-        if all(cell is None or isinstance(cell, Same) for cell in made.cells):
-            return Same(value)
+        for cell in value.__closure__ or ():
+            was_there = self.is_old(cell)
+            held = self.describe(cell.cell_contents) if not was_there and _is_full(cell) else None
+            made.cells.append((cell, was_there, held))
+        if value.__defaults__ is not None:
+            made.defaults = [self.describe(v) for v in value.__defaults__]
+        if value.__kwdefaults__ is not None:
+            made.keywords = [(k, self.describe(v)) for k, v in value.__kwdefaults__.items()]
+        made.attributes = [(name, self.describe(v)) for name, v in value.__dict__.items()]
         return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import weakref
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from types import (
@@ -21,9 +22,9 @@ import numpy as np
 
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
-from .places import MISSING, Attribute, Item, Own, in_class, own_attributes
+from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
-from .values import is_container
+from .values import is_buffer, is_container
 
 _BUFFERS = (np.ndarray, bytearray, array)
 _GETS = tuple(kind.__getitem__ for kind in (list, dict, deque, OrderedDict, defaultdict, Counter))
@@ -44,6 +45,8 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
             watcher.loose[name] = None
         shadow.pending = None
         return PENDING
+    if isinstance(owner, weakref.ProxyTypes):
+        watcher.refuse("it looks through a weak proxy")
     if isinstance(owner, HostNumber):
         if name == "__class__":
             raise Strict(owner.expression, never=True)
@@ -116,6 +119,7 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
         return cls
     raw = in_class(cls, name)
     watcher.reads.see(cls)
+    watcher.reads.bases(cls)
     if raw is MISSING or not _is_data_descriptor(raw):
         own = own_attributes(owner)
         if name in own:
@@ -176,7 +180,7 @@ def _is_data_descriptor(raw: Any) -> bool:
 
 
 def _is_builtin(cls: type) -> bool:
-    return not cls.__flags__ & (1 << 9)  # classes that Python code has made live on the heap
+    return not is_python_class(cls)
 
 
 def _bound(owner: Any, name: str) -> Any:
@@ -199,6 +203,8 @@ def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, di
     watcher = shadow.watcher
     if owner is UNKNOWN or owner is FRESH:
         return
+    if isinstance(owner, weakref.ProxyTypes):
+        watcher.refuse("it writes through a weak proxy")
     if name == "__dict__" and (watcher.is_old(owner) or value is UNKNOWN or watcher.is_old(value)):
         watcher.refuse(f"it gives a {type(owner).__name__} another __dict__")
     if name == "__class__" and watcher.is_old(owner):
@@ -223,7 +229,8 @@ def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, di
         return
     watcher.known(owner)
     raw = in_class(type(owner), name)
-    if not watcher.is_old(owner) or isinstance(raw, property) or _tables(owner):
+    computes = hasattr(type(raw), "__set__") and not isinstance(raw, (MemberDescriptorType, GetSetDescriptorType))
+    if not watcher.is_old(owner) or computes or _tables(owner):
         return  # a module takes down its attributes itself
     if (
         direct
@@ -241,6 +248,9 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     watcher = shadow.watcher
     if owner is UNKNOWN:
         watcher.loose_contents = True
+    if isinstance(owner, MappingProxyType):
+        owner = shown_by(owner)
+        watcher.arrive(owner)
     if key is UNKNOWN or key is FRESH:
         if is_container(owner) and watcher.is_old(owner):
             watcher.reads.content(owner, watcher.writes.before(owner))
@@ -261,10 +271,6 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     key = plain(key)
     if isinstance(owner, _BUFFERS):
         return UNKNOWN
-    if isinstance(owner, MappingProxyType):
-        if watcher.is_old(owner):
-            watcher.reads.content(owner)
-        return or_unknown(owner.get(key, MISSING)) if key is not UNKNOWN else UNKNOWN
     if type(owner).__getitem__ not in _GETS:
         return PENDING
     if id(owner) in watcher.attribute_tables:
@@ -330,10 +336,30 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
         if not isinstance(owner, dict) or not values:
             watcher.refuse(f"it changes a {type(owner).__name__} at a place that could not be followed")
         key = LATER
+    if not values and isinstance(owner, dict) and key is not LATER and watcher.is_old(owner):
+        look_for_entry(watcher, owner, key)  # whether it is there
     values = tuple(LATER if v is FRESH or v is UNKNOWN else v for v in values)
     watcher.writes.mutate(owner, function, (key, *values))
     if key is LATER or any(v is LATER for v in values) or isinstance(key, slice):
         shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "", len(owner))
+
+
+_IN_PLACE = {
+    "+=": operator.iadd, "|=": operator.ior, "&=": operator.iand, "-=": operator.isub, "*=": operator.imul, "^=": operator.ixor,
+}  # fmt: skip
+
+
+def in_place(shadow: Any, left: Any, sign: str, right: Any) -> bool:
+    """Note that `left += right` or the like is about to change a container. False if it changes none that was there before."""
+    watcher = shadow.watcher
+    if sign not in _IN_PLACE or not is_container(left) or not (watcher.is_old(left) or id(left) in watcher.arguments):
+        return False
+    if is_buffer(left):
+        watcher.refuse(f"it changes a {type(left).__name__} that was there before")
+    iterate(shadow, right)
+    watcher.writes.mutate(left, _IN_PLACE[sign], (right,))
+    shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], sign, len(left))
+    return True
 
 
 def _is_scope(table: dict[Any, Any]) -> bool:
@@ -343,6 +369,9 @@ def _is_scope(table: dict[Any, Any]) -> bool:
 def iterate(shadow: Any, owner: Any) -> None:
     """Note that all of what a container holds is looked at."""
     watcher = shadow.watcher
+    if isinstance(owner, MappingProxyType):
+        owner = shown_by(owner)
+        watcher.arrive(owner)
     if owner is UNKNOWN:
         watcher.loose_contents = True
     elif is_container(owner) and watcher.is_old(owner):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _string
+import abc
 import datetime
 import decimal
 import functools
@@ -17,21 +19,14 @@ import numpy as np
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
-from .access import attribute, complete, item, iterate, push, store_attribute
+from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
-from .places import MISSING, Attribute, Item, Referent, in_class, own_attributes
+from .handed import CALLING, CHANGING, getter, hand_over
+from .modules import is_library_class
+from .places import MISSING, Attribute, Item, Referent, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_container
 
-# Methods of containers that change them, and those of these whose result depends on what is there.
-_CHANGING = {
-    list: "append extend insert pop remove clear sort reverse __setitem__ __delitem__ __iadd__ __imul__",
-    dict: "update setdefault pop popitem clear __setitem__ __delitem__ __ior__ move_to_end",
-    set: "add discard remove pop clear update difference_update intersection_update symmetric_difference_update",
-    deque: "append appendleft extend extendleft pop popleft rotate clear insert remove reverse __setitem__ __delitem__ __iadd__",
-    np.ndarray: "fill sort put itemset resize partition setfield setflags byteswap",
-}
-_CHANGING_NAMES = {kind: frozenset(names.split()) for kind, names in _CHANGING.items()}
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
 _TAKES_ONE = frozenset("append appendleft insert add __setitem__ setdefault".split())
 
@@ -86,6 +81,13 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
         callee = callee.func
     if isinstance(callee, MethodType):
         args, callee = [callee.__self__, *args], callee.__func__
+    if getattr(callee, "__name__", "") in CALLING and not isinstance(callee, FunctionType):
+        given = [*args, *kwargs.values()]
+        if isinstance(getattr(callee, "__self__", None), list):
+            given.append(callee.__self__)
+        for value in (*args, *kwargs.values()):
+            if callable(value) and not isinstance(value, Tensor):
+                hand_over(shadow, value, given)
     if isinstance(callee, FunctionType):
         _python_function(shadow, callee, args, kwargs)
     elif isinstance(callee, type):
@@ -139,14 +141,29 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
     elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
         shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
     else:
-        python = isinstance(in_class(cls, "__init__"), FunctionType) or isinstance(
-            in_class(cls, "__new__"), (FunctionType, staticmethod)
-        )
         for value in (*args, *kwargs.values()):
-            if not python:
+            if not _is_python(cls):
                 shadow.watcher.reads.deep(value)
                 settle(value)
     shadow.push(UNKNOWN if shadow.watcher.readable else FRESH)
+
+
+def _is_python(cls: type) -> bool:
+    """Whether a class's instances are made by code that can be followed."""
+    return isinstance(in_class(cls, "__init__"), FunctionType) or isinstance(
+        in_class(cls, "__new__"), (FunctionType, staticmethod)
+    )
+
+
+def _call_method(shadow: Any, callee: Any, args: list[Any]) -> None:
+    """An `operator.methodcaller` calls a method of its argument."""
+    function, given = callee.__reduce__()[:2]
+    kwargs = dict(function.keywords) if isinstance(function, functools.partial) else {}
+    name, given = (function.args[0], given) if kwargs else (given[0], given[1:])
+    method = attribute(shadow, args[0], name)
+    if method is PENDING or method is UNKNOWN:
+        shadow.watcher.refuse(f"operator.methodcaller calls {name!r}, which could not be found")
+    call(shadow, method, list(given), kwargs)
 
 
 def _type_of(shadow: Any, value: Any) -> None:
@@ -191,6 +208,10 @@ def _builtin(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]
         owner = owner.__self__  # type: ignore[attr-defined]
     if owner is None or isinstance(owner, types.ModuleType):
         _module_function(shadow, function, name, args, kwargs)
+    elif isinstance(owner, types.MappingProxyType):
+        watcher = shadow.watcher
+        watcher.arrive(shown_by(owner))
+        _container_method(shadow, shown_by(owner), name, args, kwargs)
     elif isinstance(owner, (list, dict, set, deque, np.ndarray)):
         _container_method(shadow, owner, name, args, kwargs)
     elif name in ("__setattr__", "__delattr__", "__getattribute__"):
@@ -212,7 +233,8 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     module = str(getattr(function, "__module__", None) or getattr(home, "__module__", "builtins"))
     if module == "builtins" and name in _IMPURE:
         watcher.refuse(f"it {_IMPURE[name]} ({name}): do that outside, or leave it as it is")
-    if (module, name) in (("posix", "fspath"), ("sys", "intern"), ("sys", "_getframe")):
+    if (module, name) in (("posix", "fspath"), ("sys", "intern"), ("sys", "_getframe"), ("_thread", "get_ident"), ("sys", "exc_info"),
+                          ("sys", "getrecursionlimit")):
         shadow.push(UNKNOWN)
         return
     if (module == "builtins" and name not in _PURE and not name.startswith("__")) or (
@@ -231,6 +253,8 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         else:
             push(shadow, value)
         return
+    if module == "_operator" and args and _operator(shadow, name, args):
+        return
     if name in ("setattr", "delattr") and len(args) >= 2 and isinstance(args[1], str):
         value = args[2] if len(args) > 2 else UNKNOWN
         direct = function is object.__setattr__ or function is object.__delattr__
@@ -245,6 +269,14 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
             watcher.writes.mutate(args[0], function, args[1:], kwargs)
         shadow.push(UNKNOWN)
         return
+    elif name == "_count_elements" and len(args) == 2:
+        _count(shadow, *args)
+        return
+    elif name == "dir" and len(args) == 1:
+        _whole(shadow, args[0])
+        for base in args[0].__mro__ if isinstance(args[0], type) else type(args[0]).__mro__:
+            if is_python_class(base):
+                watcher.reads.content(shown_by(own_attributes(base)))
     elif name == "vars" and len(args) == 1:
         push(shadow, attribute(shadow, args[0], "__dict__"))
         return
@@ -264,6 +296,9 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
                 watcher.reads.content(value)
     elif args:
         value = args[0]
+        for cls in args[1] if len(args) > 1 and isinstance(args[1], tuple) else args[1:2]:
+            if isinstance(type(cls), type) and issubclass(type(cls), abc.ABCMeta) and not is_library_class(cls):
+                watcher.inherits(type(value), cls)
         if (
             not isinstance(value, Tensor)
             and not is_container(value)
@@ -284,13 +319,45 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     shadow.push(UNKNOWN)
 
 
+def _count(shadow: Any, counter: Any, counted: Any) -> None:
+    """What a Counter's `update` and its making call."""
+    watcher = shadow.watcher
+    iterate(shadow, counted)
+    watcher.reads.deep(counted)
+    if watcher.is_old(counter) or id(counter) in watcher.arguments:
+        iterate(shadow, counter)
+        watcher.writes.mutate(counter, dict.update, (LATER,))
+        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "update", len(counter))
+    shadow.push(UNKNOWN)
+
+
+_OPERATORS = {"iadd": "+=", "iconcat": "+=", "ior": "|=", "iand": "&=", "isub": "-=", "imul": "*=", "ixor": "^="}
+
+
+def _operator(shadow: Any, name: str, args: list[Any]) -> bool:
+    """`operator.getitem` and its like do what an instruction does. False for those that only compute."""
+    if name == "getitem" and len(args) == 2:
+        push(shadow, item(shadow, *args))
+    elif name in ("setitem", "delitem") and len(args) == (3 if name == "setitem" else 2):
+        store_item(shadow, args[0], args[1], getattr(operator, name), tuple(args[2:]))
+        shadow.push(UNKNOWN)
+    elif name in _OPERATORS and len(args) == 2 and in_place(shadow, args[0], _OPERATORS[name], args[1]):
+        shadow.push(UNKNOWN)
+    else:
+        return False
+    return True
+
+
 def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
 
     watcher = shadow.watcher
-    kind = next(k for k in _CHANGING_NAMES if isinstance(owner, k))
-    changing = name in _CHANGING_NAMES[kind]
+    kind = next(k for k in CHANGING if isinstance(owner, k))
+    changing = name in CHANGING[kind]
     old = watcher.is_old(owner)
     if not old and not (changing and id(owner) in watcher.arguments):
+        for value in (*args, *kwargs.values()) if name not in _TAKES_ONE else ():
+            iterate(shadow, value)
+            watcher.reads.deep(value)
         shadow.push(UNKNOWN)
         return
     if id(owner) in watcher.attribute_tables and changing:
@@ -352,7 +419,7 @@ def _absent(shadow: Any, owner: Any, args: list[Any]) -> Any:
 def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
 
     watcher = shadow.watcher
-    kind = next(k for k in _CHANGING_NAMES if isinstance(owner, k))
+    kind = next(k for k in CHANGING if isinstance(owner, k))
     if name in ("setdefault", "__setitem__") and args:
         known = args[0] is not UNKNOWN and args[0] is not FRESH
         key = plain(args[0]) if known else LATER
@@ -391,7 +458,7 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
     elif (
         type(owner).__module__ in ("random", "_random", "_io", "io", "socket")
         or type(owner).__module__.startswith("numpy.random")
-        or (not allowed and not type(owner).__flags__ & (1 << 9))
+        or (not allowed and not is_python_class(type(owner)))
     ):
         allowed = False
     elif not allowed:
@@ -405,10 +472,58 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         watcher.refuse(f"it calls {what}, of which nobody can see what it does")
     if hasattr(type(owner), "__next__") and name in ("__next__", "send") and watcher.is_old(owner):
         watcher.refuse("it takes the next value of an iterator that was there before")
+    if isinstance(owner, str) and name in ("format", "format_map"):
+        _fields(shadow, owner, args, kwargs if name == "format" or not args else args[0])
+    if name in ("__reduce_ex__", "__reduce__", "__getstate__", "__dir__"):
+        _whole(shadow, owner)
     for value in (*args, *kwargs.values()):
         watcher.reads.deep(value)
         settle(value)
     shadow.push(UNKNOWN)
+
+
+def _fields(shadow: Any, text: str, args: list[Any], named: Any) -> None:
+    """`str.format` takes attributes and items: "{0.lr} {cfg[k]}"."""
+    number = 0
+    for _, field, spec, _ in _string.formatter_parser(text):
+        if spec:
+            _fields(shadow, spec, args, named)
+        if field is None:
+            continue
+        first, steps = _string.formatter_field_name_split(field)
+        if first == "":
+            first, number = number, number + 1
+        try:
+            value = args[first] if isinstance(first, int) else named[first]
+        except (LookupError, TypeError):
+            continue
+        for is_attribute, name in steps:
+            value = attribute(shadow, value, name) if is_attribute else item(shadow, value, name)
+            if value is PENDING or value is UNKNOWN:
+                shadow.watcher.refuse(f"str.format takes {name!r} from what the code computes")
+        shadow.watcher.reads.deep(value)
+        settle(value)
+
+
+def _whole(shadow: Any, owner: Any) -> None:
+    """Code in C takes all attributes of an object."""
+    watcher = shadow.watcher
+    if isinstance(owner, (Tensor, type, types.ModuleType)):
+        return
+    watcher.known(owner) if not is_container(owner) else None
+    if not watcher.is_old(owner):
+        return
+    own = own_attributes(owner)
+    if own:
+        watcher.reads.see(own)
+        watcher.attribute_tables[id(own)] = owner
+        watcher.reads.content(own, watcher.writes.before(own))
+    for base in type(owner).__mro__ if is_python_class(type(owner)) else ():
+        for name, raw in own_attributes(base).items():
+            if isinstance(raw, types.MemberDescriptorType):
+                watcher.read(Attribute(owner, name))
+    if is_container(owner):
+        iterate(shadow, owner)
 
 
 def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -420,7 +535,10 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
         shadow.push(watcher.read(Referent(callee)))
         return
     if isinstance(callee, (operator.attrgetter, operator.itemgetter)):
-        _getter(shadow, callee, args)
+        shadow.push(getter(shadow, callee, args))
+        return
+    if isinstance(callee, operator.methodcaller):
+        _call_method(shadow, callee, args)
         return
     if "numpy.random" in str(getattr(callee, "__module__", "")) or "numpy.random" in type(callee).__module__:
         watcher.refuse(f"it draws from NumPy's random numbers ({getattr(callee, '__name__', callee)})")
@@ -453,24 +571,12 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
         shadow.push(UNKNOWN)
         return
     if type(callee).__flags__ & (1 << 9):
+        for value in (*args, *kwargs.values()):
+            watcher.reads.deep(value)
+            settle(value)
         shadow.push(UNKNOWN)
         return
     watcher.refuse(f"it calls a {type(callee).__name__}, of which nobody can see what it does")
-
-
-def _getter(shadow: Any, callee: Any, args: list[Any]) -> None:
-
-    names = callee.__reduce__()[1]
-    value: Any = UNKNOWN
-    for name in names:
-        value = args[0] if args else UNKNOWN
-        for part in name.split(".") if isinstance(callee, operator.attrgetter) else [name]:
-            value = (
-                attribute(shadow, value, part) if isinstance(callee, operator.attrgetter) else item(shadow, value, part)
-            )
-            if value is PENDING or value is MISSING:
-                value = UNKNOWN
-    shadow.push(value if len(names) == 1 else UNKNOWN)
 
 
 __all__ = ["call", "library"]

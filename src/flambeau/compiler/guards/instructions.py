@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import opcode
 import operator
 import sys
-from types import CellType
+from types import CellType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import HostInt, HostNumber, plain, settle
 from ...core.tensor.tensor import Tensor
-from .access import attribute, complete, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
+from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
-from .places import MISSING, Cell, Item
+from .places import MISSING, Attribute, Cell, Item
 from .symbols import FRESH, HELD, NULL, PENDING, UNKNOWN
-from .values import is_buffer, is_container, is_number
+from .values import is_container, is_number
 
 METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR also loads methods
 NULL_AFTER = sys.version_info >= (3, 13)  # on the stack, what is called comes before its `self`
@@ -270,6 +269,8 @@ def _load_super_attr(shadow: Any, ins: Any) -> None:
 def _store_attr(shadow: Any, ins: Any) -> None:
     owner = shadow.pop()
     value = shadow.pop() if ins.name == "STORE_ATTR" else UNKNOWN
+    if ins.name == "DELETE_ATTR" and not isinstance(owner, Tensor) and shadow.watcher.is_old(owner):
+        shadow.watcher.read(Attribute(owner, ins.value))  # whether it is there
     store_attribute(shadow, owner, ins.value, value)
 
 
@@ -381,24 +382,15 @@ def _pop_jump(shadow: Any, ins: Any) -> None:
     shadow.pop()
 
 
-_IN_PLACE = {
-    "+=": operator.iadd, "|=": operator.ior, "&=": operator.iand, "-=": operator.isub, "*=": operator.imul, "^=": operator.ixor,
-}  # fmt: skip
-
-
 @_handles("BINARY_OP")
 def _binary_op(shadow: Any, ins: Any) -> None:
     left, right = shadow.pop(2)
-    watcher = shadow.watcher
     sign = NB_OPS[ins.arg]
-    if sign in _IN_PLACE and is_container(left) and (watcher.is_old(left) or id(left) in watcher.arguments):
-        if is_buffer(left):
-            watcher.refuse(f"it changes a {type(left).__name__} that was there before")
-        iterate(shadow, right)
-        watcher.writes.mutate(left, _IN_PLACE[sign], (right,))
-        shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], sign, len(left))
+    if sign.endswith("=") and in_place(shadow, left, sign, right):
         shadow.push(left)
         return
+    if sign == "%" and isinstance(left, (str, bytes)):
+        shadow.watcher.reads.deep(right)
     for value in (left, right):
         if is_container(value):
             iterate(shadow, value)
@@ -418,7 +410,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
 @_handles("COMPARE_OP")
 def _compare(shadow: Any, ins: Any) -> None:
     pair = shadow.pop(2)
-    if any(is_container(value) or isinstance(value, tuple) for value in pair):
+    if any(is_container(value) or isinstance(value, (tuple, SimpleNamespace)) for value in pair):
         shadow.watcher.reads.deep(tuple(pair))
         shadow.push(UNKNOWN)
     else:

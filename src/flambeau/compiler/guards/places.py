@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import threading
-from types import CellType, GetSetDescriptorType, MemberDescriptorType, ModuleType, WrapperDescriptorType
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    ClassMethodDescriptorType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 from ...core.tensor import tree
@@ -11,6 +23,7 @@ from ...core.tensor.tensor import Tensor
 
 MISSING: Any = type("MISSING", (), {"__repr__": lambda self: "nothing"})()
 
+_OF_C = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
 _dict_of = object.__getattribute__
 
 
@@ -26,6 +39,11 @@ def own_attributes(owner: Any) -> Any:
         return {}
 
 
+def shown_by(proxy: MappingProxyType[Any, Any]) -> Any:
+    """The dict that a read-only view (`Class.__dict__`, say) shows."""
+    return gc.get_referents(proxy)[0]
+
+
 def in_class(cls: type, name: str) -> Any:
     """What the classes that `cls` inherits from have under a name, as it stands there (no descriptor is called)."""
     for base in cls.__mro__:
@@ -33,6 +51,19 @@ def in_class(cls: type, name: str) -> Any:
         if name in own:
             return own[name]
     return MISSING
+
+
+@functools.lru_cache(maxsize=4096)
+def is_python_class(cls: type) -> bool:
+    """Whether a class statement made a class: code in C knows no more of its instances than Python's code does."""
+    if not cls.__flags__ & (1 << 9):  # not on the heap
+        return False
+    for name, raw in type.__getattribute__(cls, "__dict__").items():
+        if isinstance(raw, _OF_C) and getattr(raw, "__objclass__", None) is cls:
+            return False
+        if name == "__new__" and isinstance(raw, BuiltinFunctionType):
+            return False
+    return True
 
 
 class Place:
@@ -117,6 +148,18 @@ class Own(Attribute):
 
     def get(self) -> Any:
         return own_attributes(self.owner).get(self.name, MISSING)
+
+
+class Bases(Place):
+    """The classes from which a class inherits, in their order."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return self.owner.__mro__
+
+    def __str__(self) -> str:
+        return f"what {self.owner.__name__} inherits from"
 
 
 class Referent(Place):

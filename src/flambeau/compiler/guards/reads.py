@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from types import ModuleType
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
 from ...core.tensor.tensor import Tensor
 from .modules import is_library_class
-from .places import MISSING, Attribute, Cell, Item, Place, in_class, own_attributes
+from .places import MISSING, Attribute, Bases, Cell, Item, Place, in_class, is_python_class, own_attributes, shown_by
 from .values import Contents, is_buffer, is_container, is_number, same
 
 
@@ -48,6 +48,8 @@ class Reads:
             if isinstance(value, tuple):
                 for part in value:
                     self.see(part)
+            elif isinstance(value, memoryview):
+                self.see(value.obj)
             elif is_buffer(value):
                 self.content(value)  # an array: whoever has it may look into it without our seeing that
 
@@ -57,8 +59,8 @@ class Reads:
         if isinstance(value, (list, set, deque)):
             self.copies[id(value)] = value, list(value)
         elif isinstance(value, dict):
-            self.copies[id(value)] = value, dict(dict.items(value))
-        elif kind.__flags__ & (1 << 9) and not isinstance(value, type) and not is_library_class(kind):
+            self.copies.setdefault(id(value), (value, dict(dict.items(value))))
+        elif is_python_class(kind) and not isinstance(value, type) and not is_library_class(kind):
             own = own_attributes(value)
             self.copies.setdefault(id(own), (own, dict(own)))
             self.owners[id(own)] = value
@@ -77,6 +79,13 @@ class Reads:
         if id(thing) not in self.types:
             self.types[id(thing)] = thing, type(thing)
 
+    def bases(self, cls: type) -> None:
+        """Note that it matters from which classes a class inherits."""
+        if is_python_class(cls) and not is_library_class(cls):
+            place = Bases(cls)
+            if place.key not in self.places:
+                self.places[place.key] = place, place.get()
+
     def content(self, container: Any, held: Any = None) -> None:
         """Note that all of what a container holds matters (`held`: a copy from before it was changed)."""
         if id(container) in self.contents:
@@ -93,6 +102,13 @@ class Reads:
 
     def deep(self, value: Any, seen: set[int] | None = None) -> None:
         """Note that all of what a value holds matters, however deep: somebody looks into it whom we cannot follow."""
+        if isinstance(value, SimpleNamespace):  # compared, copied and shown by code in C
+            value = own_attributes(value)
+            self.copies.setdefault(id(value), (value, dict(value)))
+            self.old.setdefault(id(value), value)
+        if isinstance(value, MappingProxyType):
+            value = shown_by(value)
+            self.see(value)
         if not isinstance(value, tuple) and not is_container(value):
             return
         seen = set() if seen is None else seen

@@ -32,9 +32,9 @@ from ...optim.optimizer import Optimizer
 from . import frames
 from .code import LIBRARY, STANDARD, kind_of_code
 from .instructions import HANDLERS
-from .places import MISSING, Attribute, in_class, own_attributes
+from .places import MISSING, Attribute, Place, in_class, own_attributes
 from .symbols import ATTRIBUTE, FRESH, HELD, UNKNOWN, Symbol
-from .values import PLAIN
+from .values import PLAIN, same
 
 
 class Instruction:
@@ -100,8 +100,8 @@ def _table(code: CodeType) -> dict[int, Instruction]:
 class Shadow:
     """One running function of the user's."""
 
-    __slots__ = ("after", "before", "callee", "code", "fresh_local", "frame", "function", "keywords", "pending", "returned", "skip", "stack",
-                 "table", "watcher")  # fmt: skip
+    __slots__ = ("after", "before", "callee", "code", "fresh_local", "frame", "function", "keywords", "logged", "pending", "returned",
+                 "skip", "stack", "table", "watcher")  # fmt: skip
 
     def __init__(self, watcher: Watcher, frame: FrameType, function: Any):
         self.watcher = watcher
@@ -115,6 +115,7 @@ class Shadow:
         self.returned: Any = None  # (code, value) of the last function that returned to this one
         self.callee: Any = None  # what is being called now
         self.keywords: tuple[str, ...] = ()
+        self.logged = 0, 0  # from where to where the instruction has written into the log of writes
         self.skip = -1  # the instruction that an EXTENDED_ARG has already stood for
         self.fresh_local: str | None = None  # a variable that is about to get something that the function made
         self.after: Any = None  # to be called when the instruction is done
@@ -123,10 +124,17 @@ class Shadow:
         if event == "opcode":
             try:
                 self._step(frame.f_lasti)
-            except Refused:
+            except (Refused, Repeat):
                 raise
             except Exception as error:
                 self.watcher.refuse(f"an instruction that could not be followed ({type(error).__name__}: {error})")
+        elif event == "exception":
+            self.after = None
+            if self.logged[0] < self.logged[1]:
+                try:
+                    self.watcher.take_back(*self.logged)
+                finally:
+                    self.logged = 0, 0
         elif event == "return":
             if self.after is not None:
                 after, self.after = self.after, None
@@ -162,10 +170,13 @@ class Shadow:
                 del stack[depth:]
             else:
                 stack.extend([UNKNOWN] * (depth - len(stack)))
+        log = self.watcher.writes.log
+        before = len(log)
         if ins.handler is None:
             stack[:] = [UNKNOWN] * len(stack)
         else:
             ins.handler(self, ins)
+        self.logged = before, len(log)
 
     def _look(self) -> None:
         """Take the objects from the interpreter's stack, and decide on those that have just come there."""
@@ -174,7 +185,7 @@ class Shadow:
             if said is FRESH:
                 self.watcher.made(value)
             elif said is UNKNOWN:
-                self.watcher.arrive(value)
+                self.watcher.arrive(value, on_stack=True)
         self.stack[:] = found
 
     # --- what handlers use ----------------------------------------------------------------------------------------
@@ -205,6 +216,10 @@ class Refused(BaseException):
     """Ends a trace at something that a program cannot repeat. No user's code catches it by accident."""
 
 
+class Repeat(BaseException):
+    """The trace is to be made once more, since it has changed what it would find (a function's memory of its results)."""
+
+
 class Watcher:
     """Follows the user's functions in this thread, between `start` and `stop`."""
 
@@ -216,6 +231,7 @@ class Watcher:
         self.loose: dict[str, None] = {}  # names that were read from values that are not known
         self.readable = frames.readable()
         self.unsure = writes.unsure
+        self.asked: list[tuple[Any, type]] = []  # abstract classes, and the classes of which it was asked whether they are theirs
         self.aside: set[FrameType] = set()  # finalizers and modules that are being imported, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
         self.loose_contents = False  # whether something that is not known was taken apart
@@ -264,6 +280,8 @@ class Watcher:
         """Whether a tensor was made in the trace, or stands for an argument."""
         return isinstance(tensor._storage.value, jax.core.Tracer)
 
+    _collects = False
+
     def start(self) -> None:
         self._previous = sys.gettrace()
         self._collects = gc.isenabled()
@@ -273,11 +291,22 @@ class Watcher:
 
     def stop(self) -> None:
         sys.settrace(self._previous)
-        if self._collects:
-            gc.enable()
         self.shadows.clear()
         self.lexical.clear()
         self.aside.clear()
+
+    def end(self) -> None:
+        """The trace has been written down: what is young may grow old."""
+        if self._collects:
+            gc.enable()
+
+    def was_there(self, thing: Any) -> bool:
+        """Whether an object was there before the trace, if nobody has met it until now either."""
+        if id(thing) not in self.fresh and id(thing) not in self.reads.old:
+            self.arrive(thing)
+            if id(thing) in self.unsure:
+                raise Untraceable(f"it gives out or keeps a {type(thing).__name__} of which it can't be seen whether it is a new one")
+        return self.is_old(thing)
 
     def look_for_loose(self) -> None:
         """What was read from values that could not be followed is read from all that could be these values."""
@@ -289,6 +318,21 @@ class Watcher:
                 own = own_attributes(thing) if not isinstance(thing, (Tensor, type, ModuleType)) else {}
                 if name in own and not (isinstance(thing, dict) or self.writes.is_written(Attribute(thing, name))):
                     self.reads.place(Attribute(thing, name), own[name])
+
+    def take_back(self, start: int, end: int) -> None:
+        """The instruction that was about to change something has raised."""
+        writes = self.writes
+        for entry in writes.log[start:end]:
+            name = getattr(getattr(entry, "function", None), "__name__", "")
+            if isinstance(entry, Place):
+                writes.take_back_place(entry)
+                self.read(entry)
+                continue
+            if name not in _ALL_OR_NOTHING or len(writes.log) != end:
+                self.refuse(f"a change of a {type(entry.container).__name__} ({name}) has raised")
+            writes.take_back(entry)
+            if self.is_old(entry.container):
+                self.reads.content(entry.container)
 
     def walked(self, module: Any) -> None:
         """A library's function looks through a module: what it consists of matters."""
@@ -427,14 +471,27 @@ class Watcher:
         tracer, trace = sys.gettrace(), grad_state.trace
         sys.settrace(None)
         grad_state.trace = None
+        misses = function.cache_info().misses
         try:
             with jax.ensure_compile_time_eval():
-                function(*args, **kwargs)
+                result = function(*args, **kwargs)
         except Exception:
-            pass  # the trace itself will meet the error
+            return  # the trace itself will meet the error
         finally:
             grad_state.trace = trace
             sys.settrace(tracer)
+        if type(result) not in PLAIN:
+            if function.cache_info().misses > misses:
+                raise Repeat  # what it has made is to have been there before
+            self.reads.see(result)
+
+        def look() -> bool:  # as often as the code itself would call it, at least
+            try:
+                return same(result, function(*args, **kwargs))
+            except Exception:
+                return False
+
+        trace.guard(look, f"{getattr(function, '__name__', 'a function')} remembers another result")
 
     def known(self, thing: Any) -> None:
         """An object of the user's that code reaches: it was there before unless the trace made it."""
@@ -446,12 +503,12 @@ class Watcher:
         if thing is not None and id(thing) not in self.reads.old:
             self.fresh[id(thing)] = thing
 
-    def arrive(self, thing: Any) -> None:
+    def arrive(self, thing: Any, on_stack: bool = False) -> None:
         """An object comes out of code that could not be followed: note whether it was there before, or is new."""
         key, kind = id(thing), type(thing)
         if kind in PLAIN or key in self.fresh or key in self.reads.old or isinstance(thing, _TOLD_OTHERWISE):
             return
-        if getrefcount(thing) <= _ALONE or self._is_young(thing):
+        if (on_stack and getrefcount(thing) <= _ALONE) or self._is_young(thing):
             self.fresh[key] = thing
         else:
             self.reads.see(thing)
@@ -461,6 +518,17 @@ class Watcher:
     def _is_young(self, thing: Any) -> bool:
         """Whether an object has been made since the trace began, as far as the collector knows it."""
         return any(young is thing for young in gc.get_objects(generation=0))
+
+    def inherits(self, kind: type, cls: Any) -> None:
+        """Somebody asks whether a class counts as one of an abstract class's, with which others can be registered."""
+
+        def look() -> bool:
+            return issubclass(kind, cls)
+
+        trace = grad_state.trace
+        if not any(what is cls and seen is kind for what, seen in self.asked):
+            self.asked.append((cls, kind))
+            trace.guard(look, f"{kind.__name__} counts as another class's, or no more")
 
     def is_old(self, thing: Any) -> bool:
         """Whether an object was there before the trace."""
@@ -479,16 +547,24 @@ class Watcher:
 
 
 def _baseline() -> int:
-    """What `getrefcount` says in `arrive` of an object that only the stack holds."""
+    """What `getrefcount` says in `arrive` of an object that only the interpreter's stack holds."""
 
-    def arrive(thing: Any) -> int:
+    def arrive(thing: Any, on_stack: bool = True) -> int:
         return getrefcount(thing)
 
-    found = [object()]
-    return max(arrive(value) for value in found)
+    held = [object()]  # as on the stack
+    found, counts = list(held), []
+    for _, value in zip([UNKNOWN], found, strict=False):
+        counts.append(arrive(value))
+    return counts[0]
 
 
 _ALONE = _baseline()
+# Methods that change nothing where they raise.
+_ALL_OR_NOTHING = frozenset(
+    "pop popleft popitem remove setitem delitem __setitem__ __delitem__ insert append appendleft move_to_end heappop heapreplace add "
+    "discard rotate".split()
+)
 _TOLD_OTHERWISE = (tuple, Tensor, Module, Optimizer, HostNumber, type, ModuleType, Symbol)  # whether these are new is known
 
 
@@ -533,4 +609,4 @@ def _unwrapped(candidate: Any) -> list[Any]:
     return found
 
 
-__all__ = ["Refused", "Shadow", "Watcher"]
+__all__ = ["Refused", "Repeat", "Shadow", "Watcher"]

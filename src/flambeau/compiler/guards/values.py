@@ -88,6 +88,19 @@ class Contents:
         self.held, self.ids = now, tuple(map(id, now))
         return True
 
+    def put_back(self) -> None:
+        """Give a buffer back what it held."""
+        container, held = self.container, self.held
+        if isinstance(container, bytearray):
+            container[:] = held[1]
+        elif isinstance(container, array):
+            del container[:]
+            container.frombytes(held[1])
+        elif container.dtype.hasobject:
+            container[...] = np.array(held[3], dtype=container.dtype).reshape(held[0])
+        else:
+            container[...] = np.frombuffer(held[2], dtype=held[1]).reshape(held[0])
+
     def __str__(self) -> str:
         return f"what a {type(self.container).__name__} holds"
 
