@@ -72,7 +72,9 @@ def test_where_torch_refuses():
     lr = fb.tensor(0.1, dtype=fb.float64, requires_grad=True)
     (found,) = fb.autograd.grad(end(lr), lr)
     step = 1e-6
-    difference = (end(fb.tensor(0.1 + step, dtype=fb.float64)) - end(fb.tensor(0.1 - step, dtype=fb.float64))) / 2 / step
+    difference = (
+        (end(fb.tensor(0.1 + step, dtype=fb.float64)) - end(fb.tensor(0.1 - step, dtype=fb.float64))) / 2 / step
+    )
     assert found.item() == pytest.approx(difference.item(), rel=1e-6)
 
 

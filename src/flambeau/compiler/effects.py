@@ -86,7 +86,9 @@ class Writes:
     def mutate(self, container: Any, function: Callable[..., Any], args: Any = (), kwargs: Any = None) -> None:
         """Note that a container is about to be changed."""
         if id(container) in self.unsure:
-            raise Untraceable(f"it changes a {type(container).__name__} of which it can't be seen whether it is a new one")
+            raise Untraceable(
+                f"it changes a {type(container).__name__} of which it can't be seen whether it is a new one"
+            )
         if id(container) not in self.snapshots and id(container) not in self.given:
             self.snapshots[id(container)] = container, _copy(container)
         self.log.append(Mutation(container, function, tuple(args), kwargs or {}))
@@ -135,7 +137,9 @@ class Writes:
                 continue
             owner = self.reads.owners.get(key)
             if isinstance(container, dict):
-                names = [k for k in {**copy, **container} if copy.get(k, MISSING) is not dict.get(container, k, MISSING)]
+                names = [
+                    k for k in {**copy, **container} if copy.get(k, MISSING) is not dict.get(container, k, MISSING)
+                ]
                 places = [[Item(container, k), *([] if owner is None else [Attribute(owner, k)])] for k in names]
                 if all(any(map(self.is_written, ways)) for ways in places):
                     continue
@@ -163,7 +167,9 @@ def _differs(container: Any, copy: Any) -> bool:
     if len(container) != len(copy):
         return True
     if isinstance(container, dict):
-        return not all(a is b for a, b in zip(dict.values(container), copy.values(), strict=True)) or [*container] != [*copy]
+        return not all(a is b for a, b in zip(dict.values(container), copy.values(), strict=True)) or [*container] != [
+            *copy
+        ]
     if isinstance(container, set):
         return container != set(copy)
     return not all(a is b for a, b in zip(container, copy, strict=True))

@@ -79,7 +79,7 @@ class Muon(RuleOptimizer):
     ) -> None:
         check_tensor_rate(lr)
         for name, value in (("Learning rate", lr), ("momentum", momentum), ("weight decay", weight_decay)):
-            if not 0.0 <= value:
+            if not value >= 0.0:
                 raise ValueError(f"{name} should be >= 0 but is: {value}")
         if adjust_lr_fn is not None and adjust_lr_fn not in _RULES:
             raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")

@@ -190,7 +190,9 @@ class LBFGS(Optimizer):
         names = "lr max_iter max_eval tolerance_grad tolerance_change history_size line_search_fn"
         super().__init__(params, picked(locals(), names))
         if len(self.param_groups) != 1:
-            raise ValueError("LBFGS doesn't support per-parameter options (parameter groups): give it one list of parameters")
+            raise ValueError(
+                "LBFGS doesn't support per-parameter options (parameter groups): give it one list of parameters"
+            )
 
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Minimize for some iterations. Returns the loss of the first evaluation."""

@@ -2,5 +2,4 @@
 
 from ..core.autograd.engine import RemovableHandle
 
-
 __all__ = ["RemovableHandle"]

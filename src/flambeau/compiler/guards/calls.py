@@ -233,8 +233,14 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     module = str(getattr(function, "__module__", None) or getattr(home, "__module__", "builtins"))
     if module == "builtins" and name in _IMPURE:
         watcher.refuse(f"it {_IMPURE[name]} ({name}): do that outside, or leave it as it is")
-    if (module, name) in (("posix", "fspath"), ("sys", "intern"), ("sys", "_getframe"), ("_thread", "get_ident"), ("sys", "exc_info"),
-                          ("sys", "getrecursionlimit")):
+    if (module, name) in (
+        ("posix", "fspath"),
+        ("sys", "intern"),
+        ("sys", "_getframe"),
+        ("_thread", "get_ident"),
+        ("sys", "exc_info"),
+        ("sys", "getrecursionlimit"),
+    ):
         shadow.push(UNKNOWN)
         return
     if (module == "builtins" and name not in _PURE and not name.startswith("__")) or (

@@ -78,7 +78,9 @@ def readable() -> bool:
         sys.settrace(before)
     pair = second, first
     wanted: list[list[Any]] = [[], [first], [first, second], [first, second, first], [first, pair], [(first, pair)]]
-    return all(s in wanted for s in seen) and all(s in seen for s in wanted[-3:]) and all(f is _tried for f in functions)
+    return (
+        all(s in wanted for s in seen) and all(s in seen for s in wanted[-3:]) and all(f is _tried for f in functions)
+    )
 
 
 __all__ = ["function_of", "readable", "stack", "variables"]

@@ -87,7 +87,9 @@ def _parts(shadow: Any, given: list[Any], function: Any) -> Iterator[Any]:
         if value is function or isinstance(value, (str, int, float, FunctionType, type(None))):
             continue
         if not isinstance(value, tuple) and not is_container(value):
-            shadow.watcher.refuse(f"it hands {type(function).__name__} to a function in C with what can't be looked through")
+            shadow.watcher.refuse(
+                f"it hands {type(function).__name__} to a function in C with what can't be looked through"
+            )
         yield from list(value.keys() if isinstance(value, dict) else value)
 
 
@@ -99,7 +101,9 @@ def getter(shadow: Any, callee: Any, args: list[Any]) -> Any:
         value = args[0] if args else UNKNOWN
         steps = name.split(".") if isinstance(callee, operator.attrgetter) else [name]
         for i, part in enumerate(steps):
-            found = attribute(shadow, value, part) if isinstance(callee, operator.attrgetter) else item(shadow, value, part)
+            found = (
+                attribute(shadow, value, part) if isinstance(callee, operator.attrgetter) else item(shadow, value, part)
+            )
             if found is PENDING and i < len(steps) - 1 and not isinstance(value, Tensor):
                 shadow.watcher.refuse(f"operator.attrgetter takes {part!r} from what the code computes")
             value = UNKNOWN if found is PENDING or found is MISSING else found

@@ -231,7 +231,9 @@ class Watcher:
         self.loose: dict[str, None] = {}  # names that were read from values that are not known
         self.readable = frames.readable()
         self.unsure = writes.unsure
-        self.asked: list[tuple[Any, type]] = []  # abstract classes, and the classes of which it was asked whether they are theirs
+        self.asked: list[
+            tuple[Any, type]
+        ] = []  # abstract classes, and the classes of which it was asked whether they are theirs
         self.aside: set[FrameType] = set()  # finalizers and modules that are being imported, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
         self.loose_contents = False  # whether something that is not known was taken apart
@@ -305,7 +307,9 @@ class Watcher:
         if id(thing) not in self.fresh and id(thing) not in self.reads.old:
             self.arrive(thing)
             if id(thing) in self.unsure:
-                raise Untraceable(f"it gives out or keeps a {type(thing).__name__} of which it can't be seen whether it is a new one")
+                raise Untraceable(
+                    f"it gives out or keeps a {type(thing).__name__} of which it can't be seen whether it is a new one"
+                )
         return self.is_old(thing)
 
     def look_for_loose(self) -> None:
@@ -565,7 +569,16 @@ _ALL_OR_NOTHING = frozenset(
     "pop popleft popitem remove setitem delitem __setitem__ __delitem__ insert append appendleft move_to_end heappop heapreplace add "
     "discard rotate".split()
 )
-_TOLD_OTHERWISE = (tuple, Tensor, Module, Optimizer, HostNumber, type, ModuleType, Symbol)  # whether these are new is known
+_TOLD_OTHERWISE = (
+    tuple,
+    Tensor,
+    Module,
+    Optimizer,
+    HostNumber,
+    type,
+    ModuleType,
+    Symbol,
+)  # whether these are new is known
 
 
 def _content(cell: Any) -> Any:

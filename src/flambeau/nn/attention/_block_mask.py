@@ -144,7 +144,14 @@ class BlockMask:
             seq_lengths = (kv_indices.shape[-2] * size[0], kv_indices.shape[-1] * size[1])
         mod = noop_mask if mask_mod is None else mask_mod
         return cls(
-            seq_lengths, kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices, *q, BLOCK_SIZE=size, mask_mod=mod
+            seq_lengths,
+            kv_num_blocks,
+            kv_indices,
+            full_kv_num_blocks,
+            full_kv_indices,
+            *q,
+            BLOCK_SIZE=size,
+            mask_mod=mod,
         )
 
     def as_tuple(self, flatten: bool = True) -> tuple[Any, ...]:
@@ -242,7 +249,9 @@ class BlockMask:
 def _drawing(table: list[list[int]], grid: tuple[int, int]) -> str:
     if not table:
         return ""
-    steps = [1 if most < 0 else max(-(-n // most), 1) for n, most in zip((len(table), len(table[0])), grid, strict=True)]
+    steps = [
+        1 if most < 0 else max(-(-n // most), 1) for n, most in zip((len(table), len(table[0])), grid, strict=True)
+    ]
     text = ""
     for top in range(0, len(table), steps[0]):
         for left in range(0, len(table[0]), steps[1]):

@@ -38,7 +38,8 @@ class CausalBias(Tensor):
         self.seq_len_kv = seq_len_kv
         if seq_len_q > seq_len_kv and variant == CausalVariant.LOWER_RIGHT:
             warnings.warn(
-                f"Lower right causal bias will {'produce'} NaNs in the output when seq_len_q > seq_len_kv!", stacklevel=2
+                f"Lower right causal bias will {'produce'} NaNs in the output when seq_len_q > seq_len_kv!",
+                stacklevel=2,
             )
 
     def _materialize(self, device: Any = None) -> Tensor:

@@ -17,8 +17,16 @@ from ._block_mask import BLOCK, BlockMask, MaskMod, noop_mask, ordered, pair, ta
 from ._dense import attend
 
 __all__ = [
-    "BlockMask", "flex_attention", "AuxOutput", "AuxRequest", "FlexKernelOptions", "create_block_mask", "create_mask",
-    "or_masks", "and_masks", "noop_mask",
+    "AuxOutput",
+    "AuxRequest",
+    "BlockMask",
+    "FlexKernelOptions",
+    "and_masks",
+    "create_block_mask",
+    "create_mask",
+    "flex_attention",
+    "noop_mask",
+    "or_masks",
 ]  # fmt: skip
 
 ScoreMod = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -95,7 +103,9 @@ def or_masks(*mask_mods: MaskMod) -> MaskMod:
     return or_mask
 
 
-def _everywhere(mod: Callable[..., Tensor], shape: tuple[int, ...], device: Any, scores: Tensor | None = None) -> Tensor:
+def _everywhere(
+    mod: Callable[..., Tensor], shape: tuple[int, ...], device: Any, scores: Tensor | None = None
+) -> Tensor:
     """A function of single places, at all of `(B, H, queries, keys)`."""
     places = [arange(n, device=device) for n in shape]
     first = () if scores is None else (scores,)
@@ -145,7 +155,9 @@ def create_block_mask(
     CUDA's.
     """
     if compute_dq_write_order:
-        raise NotImplementedError("create_block_mask: compute_dq_write_order is for a CUDA kernel that there is none of here")
+        raise NotImplementedError(
+            "create_block_mask: compute_dq_write_order is for a CUDA kernel that there is none of here"
+        )
     if _takes_scores(mask_mod):
         raise AssertionError(f"create-block_mask requires a {'mask_mod'} function! Got {mask_mod}")
     size = pair(BLOCK_SIZE)

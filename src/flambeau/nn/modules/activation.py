@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
-from ...ops.layers.multihead import added_mask
 from ...ops.making.creation import empty
 from .. import functional as F
 from .. import init as initialize

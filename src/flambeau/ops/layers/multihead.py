@@ -142,9 +142,7 @@ def _whole_mask(mask: Any, length: int, places: int, samples: int, heads: int) -
     """An attention mask of three dimensions; RuntimeError if it has another shape."""
     shape = (length, places) if mask.dim() == 2 else (samples * heads, length, places)
     if tuple(mask.shape) != shape:
-        raise RuntimeError(
-            f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {shape}."
-        )
+        raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {shape}.")
     return mask.unsqueeze(0) if mask.dim() == 2 else mask
 
 
@@ -253,7 +251,9 @@ def multi_head_attention_forward(
     return out, weights
 
 
-def _with_weights(q: Any, k: Any, v: Any, mask: Any, p: float, implied: bool, split: tuple[int, int]) -> tuple[Any, Any]:
+def _with_weights(
+    q: Any, k: Any, v: Any, mask: Any, p: float, implied: bool, split: tuple[int, int]
+) -> tuple[Any, Any]:
     """The result as `(L, N * heads, E / heads)`, and the weights `(N, heads, L, S)`. Rows without a place give nan."""
     q = q * math.sqrt(1.0 / q.shape[-1])
     scores = bmm(q, k.transpose(-2, -1)) if mask is None else baddbmm(mask, q, k.transpose(-2, -1))
@@ -263,7 +263,9 @@ def _with_weights(q: Any, k: Any, v: Any, mask: Any, p: float, implied: bool, sp
     return bmm(weights, v).transpose(0, 1), weights.unflatten(0, split)
 
 
-def _without_weights(q: Any, k: Any, v: Any, mask: Any, p: float, implied: bool, split: tuple[int, int]) -> tuple[Any, Any]:
+def _without_weights(
+    q: Any, k: Any, v: Any, mask: Any, p: float, implied: bool, split: tuple[int, int]
+) -> tuple[Any, Any]:
     q, k, v = (x.unflatten(0, split) for x in (q, k, v))
     if mask is not None:
         mask = mask.unsqueeze(0) if mask.size(0) == 1 else mask.unflatten(0, split)
