@@ -74,7 +74,7 @@ def compare(name: str, dtype: torch.dtype, training: bool, sample: Any) -> None:
         return
     cls = INFOS[name].module_cls  # recurrent layers take it among `**kwargs`
     takes_dtype = "dtype" in cls.__init__.__code__.co_varnames or issubclass(cls, torch.nn.RNNBase)
-    settings = {"dtype": dtype} if takes_dtype else {}
+    settings = {"dtype": dtype} if takes_dtype and "dtype" not in build.kwargs else {}
     torch.manual_seed(SEED)
     theirs = getattr(torch.nn, name)(*build.args, **build.kwargs, **settings).train(training)
     fb.manual_seed(SEED)
