@@ -1,0 +1,170 @@
+"""A group of one process: results and refusals as PyTorch's with gloo and a world of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed
+
+import flambeau as fb
+import flambeau.distributed
+
+BOTH = (torch, fb)
+
+
+@pytest.fixture(autouse=True)
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    for t in BOTH:
+        if t.distributed.is_initialized():
+            t.distributed.destroy_process_group()
+
+
+def begin(t: Any) -> Any:
+    t.distributed.init_process_group("gloo", rank=0, world_size=1, store=t.distributed.HashStore())
+    return t.distributed
+
+
+def told(function: Callable[[], Any]) -> Any:
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            made = shown(function())
+        return made, [str(w.message) for w in warned if w.category is FutureWarning]
+    except Exception as error:
+        return type(error).__name__, str(error).replace("flambeau", "torch").split("<class")[0]
+
+
+def shown(value: Any) -> Any:
+    if isinstance(value, (torch.Tensor, fb.Tensor)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [shown(v) for v in value]
+    return str(value) if isinstance(value, (str, bytes)) else value
+
+
+def into(made: Any, call: Callable[[Any], Any]) -> Any:
+    return call(made), made
+
+
+CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "ranks": lambda t, d, x: (
+        d.get_rank(),
+        d.get_world_size(),
+        d.get_backend(),
+        d.get_process_group_ranks(d.group.WORLD),
+    ),
+    **{
+        f"all_reduce {op}": lambda t, d, x, op=op: into(x, lambda m: d.all_reduce(m, op=getattr(d.ReduceOp, op)))
+        for op in ("SUM", "AVG", "PRODUCT", "MIN", "MAX", "BAND")
+    },
+    "all_reduce of integers": lambda t, d, x: into(x.long(), lambda m: d.all_reduce(m, op=d.ReduceOp.BOR)),
+    "all_reduce of a number": lambda t, d, x: d.all_reduce(3),
+    "work": lambda t, d, x: (w := d.all_reduce(x, async_op=True)).wait() and (w.is_completed(), w.get_future().wait()),
+    "broadcast": lambda t, d, x: into(x, lambda m: d.broadcast(m, 0)),
+    "broadcast from nobody": lambda t, d, x: d.broadcast(x, 1),
+    "all_gather": lambda t, d, x: into([t.zeros(3)], lambda m: d.all_gather(m, x)),
+    "all_gather into two": lambda t, d, x: d.all_gather([t.zeros(3), t.zeros(3)], x),
+    "all_gather into another size": lambda t, d, x: d.all_gather([t.zeros(2)], x),
+    "all_gather_into_tensor": lambda t, d, x: into(t.zeros(3), lambda m: d.all_gather_into_tensor(m, x)),
+    "gather": lambda t, d, x: into([t.zeros(3)], lambda m: d.gather(x, m, 0)),
+    "gather into nothing": lambda t, d, x: d.gather(x, None, 0),
+    "scatter": lambda t, d, x: into(t.zeros(3), lambda m: d.scatter(m, [x + 1], 0)),
+    "scatter of nothing": lambda t, d, x: d.scatter(x, None, 0),
+    "reduce": lambda t, d, x: into(x, lambda m: d.reduce(m, 0)),
+    "reduce_scatter": lambda t, d, x: into(t.zeros(3), lambda m: d.reduce_scatter(m, [x])),
+    "reduce_scatter_tensor": lambda t, d, x: into(t.zeros(3), lambda m: d.reduce_scatter_tensor(m, x * 2)),
+    "all_to_all": lambda t, d, x: into([t.zeros(3)], lambda m: d.all_to_all(m, [x])),
+    "all_to_all_single": lambda t, d, x: into(t.zeros(3), lambda m: d.all_to_all_single(m, x * 3)),
+    "send to itself": lambda t, d, x: d.send(x, 0),
+    "all_gather_object": lambda t, d, x: into([None], lambda m: d.all_gather_object(m, {"a": 1})),
+    "broadcast_object_list": lambda t, d, x: into(["z"], lambda m: d.broadcast_object_list(m, 0)),
+    "gather_object": lambda t, d, x: into([None], lambda m: d.gather_object("q", m, 0)),
+    "scatter_object_list": lambda t, d, x: into([None], lambda m: d.scatter_object_list(m, ["k"], 0)),
+    "barrier": lambda t, d, x: (d.barrier(), d.monitored_barrier()),
+    "a new group": lambda t, d, x: (g := d.new_group([0])) and (g.size(), g.rank(), g.name(), d.get_group_rank(g, 0)),
+    "a group of two": lambda t, d, x: d.new_group([0, 1]),
+    "twice": lambda t, d, x: d.init_process_group("gloo", rank=0, world_size=1, store=d.HashStore()),
+    "names": lambda t, d, x: (str(d.ReduceOp.SUM), repr(d.ReduceOp.MAX), d.Backend("GLOO"), d.Backend.NCCL),
+    "destroyed": lambda t, d, x: (d.destroy_process_group(), d.is_initialized()),
+    "destroyed twice": lambda t, d, x: (d.destroy_process_group(), d.destroy_process_group()),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_as_pytorch(name: str) -> None:
+    results = [told(lambda t=t: CASES[name](t, begin(t), t.arange(3.0))) for t in BOTH]
+    assert results[0] == results[1]
+
+
+BEFORE: dict[str, Callable[[Any, Any], Any]] = {
+    "rank": lambda t, d: d.get_rank(),
+    "all_reduce": lambda t, d: d.all_reduce(t.ones(2)),
+    "available": lambda t, d: (
+        d.is_available(),
+        d.is_initialized(),
+        d.is_nccl_available(),
+        d.is_torchelastic_launched(),
+    ),
+    "without a rank": lambda t, d: d.init_process_group("gloo"),
+    "an unknown backend": lambda t, d: d.init_process_group("foo", rank=0, world_size=1, store=d.HashStore()),
+    "a file": lambda t, d: d.init_process_group(
+        "gloo", init_method="file://" + tempfile.mktemp(), rank=0, world_size=1
+    ),
+    "destroy": lambda t, d: d.destroy_process_group(),
+    "ddp": lambda t, d: t.nn.parallel.DistributedDataParallel(t.nn.Linear(2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_before_there_is_a_group(name: str) -> None:
+    results = [told(lambda t=t: BEFORE[name](t, t.distributed)) for t in BOTH]
+    assert results[0] == results[1]
+
+
+def test_the_environment_of_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)
+    fb.distributed.init_process_group("gloo")
+    assert fb.distributed.get_world_size() == 1 and os.environ["RANK"] == "0"
+
+
+def test_more_than_one_process_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="have one process"):
+        fb.distributed.init_process_group("gloo", rank=0, world_size=2, store=fb.distributed.HashStore())
+    assert not fb.distributed.is_initialized()
+
+
+def test_stores() -> None:
+    for make in (lambda d: d.HashStore(), lambda d: d.PrefixStore("p", d.HashStore())):
+        found = []
+        for t in BOTH:
+            store = make(t.distributed)
+            store.set("a", "1")
+            found.append(
+                [store.get("a"), store.add("n", 2), store.add("n", 3), store.get("n"), store.check(["a"]), store.check(["b"]),
+                 store.delete_key("a"), store.compare_set("k", "", "v"), store.compare_set("k", "v", "w"), store.get("k")]
+            )  # fmt: skip
+        assert found[0] == found[1]
+
+
+def test_a_module_in_its_wrapper() -> None:
+    found = []
+    for t in BOTH:
+        begin(t)
+        t.manual_seed(0)
+        model = t.nn.parallel.DistributedDataParallel(t.nn.Linear(2, 2))
+        model(t.ones(1, 2)).sum().backward()
+        with model.no_sync():
+            model(t.ones(1, 2)).sum().backward()
+        found.append((repr(model), list(model.state_dict()), model.module.weight.grad.tolist()))
+        assert "not needed" in told(lambda t=t: t.nn.parallel.DistributedDataParallel(t.nn.ReLU()))[1]
+    assert found[0] == found[1]
