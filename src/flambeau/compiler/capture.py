@@ -22,6 +22,7 @@ from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
 from .effects import Deferred, Mutation
+from .guards import frames
 from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_class
 from .guards.places import Attribute, Item, Place, TensorAt
 from .guards.shadow import Refused
@@ -97,6 +98,10 @@ class Capture:
         bound: frozenset[int],
         inputs: Inputs,
     ):
+        if not frames.readable():
+            raise Failed(
+                Untraceable("the frames of this Python interpreter can't be read, so nothing could be watched"), None
+            )
         self.recorder = Recorder()
         self.expressions: list[Any] = []
         self.expression_numbers: dict[int, int] = {}
@@ -284,7 +289,6 @@ class Capture:
             if i not in bound and self.tensors[i]._view is None and stand_in._view is None:
                 self.homes.setdefault(stand_in._storage, i)
         watcher = recorder.watcher
-        watcher.look_for_loose()
         changed = recorder.writes.unnoticed(recorder.begun())
         if changed:
             raise Untraceable(f"code that could not be followed changes a {type(changed[0]).__name__}")

@@ -42,8 +42,7 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
     watcher = shadow.watcher
     if owner is UNKNOWN or owner is FRESH:
         if owner is UNKNOWN:
-            watcher.loose[name] = None
-        shadow.pending = None
+            watcher.refuse(f"it takes {name!r} from a value that could not be followed")
         return PENDING
     if isinstance(owner, weakref.ProxyTypes):
         watcher.refuse("it looks through a weak proxy")
@@ -193,7 +192,7 @@ def _bound(owner: Any, name: str) -> Any:
 
 def push(shadow: Any, value: Any) -> None:
     if value is PENDING:
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
     else:
         shadow.push(value)
 
@@ -246,8 +245,6 @@ def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, di
 def item(shadow: Any, owner: Any, key: Any) -> Any:
     """Read an item of a container."""
     watcher = shadow.watcher
-    if owner is UNKNOWN:
-        watcher.loose_contents = True
     if isinstance(owner, MappingProxyType):
         owner = shown_by(owner)
         watcher.arrive(owner)
@@ -372,9 +369,7 @@ def iterate(shadow: Any, owner: Any) -> None:
     if isinstance(owner, MappingProxyType):
         owner = shown_by(owner)
         watcher.arrive(owner)
-    if owner is UNKNOWN:
-        watcher.loose_contents = True
-    elif is_container(owner) and watcher.is_old(owner):
+    if is_container(owner) and watcher.is_old(owner):
         watcher.reads.content(owner, watcher.writes.before(owner))
     elif hasattr(type(owner), "__next__") and watcher.is_old(owner):
         watcher.refuse(f"it takes values from an iterator ({type(owner).__name__}) that was there before")
@@ -431,6 +426,7 @@ def complete(watcher: Any, mutation: Any, name: str, length: int) -> None:
         before = watcher.writes.before(owner)
         changed = {k: v for k, v in owner.items() if k not in before or before[k] is not v}
         mutation.function, mutation.args, mutation.kwargs = dict.update, (changed,), {}
+        watcher.made(changed)
     elif name in ("update", "|=") and isinstance(owner, set):
         before = watcher.writes.before(owner)
         mutation.function, mutation.args = set.update, ([v for v in owner if v not in before],)

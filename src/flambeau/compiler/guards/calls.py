@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _string
+import _string  # type: ignore[import-not-found]
 import abc
 import datetime
 import decimal
@@ -65,7 +65,6 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
     """Note what a call is about to do, and push what it will give."""
 
     watcher = shadow.watcher
-    shadow.callee = callee
     if callee is UNKNOWN or callee is FRESH:
         for value in (*args, *kwargs.values()):
             watcher.reads.deep(value)
@@ -103,7 +102,7 @@ def _python_function(shadow: Any, function: FunctionType, args: list[Any], kwarg
 
     if kind_of_code(function.__code__, function.__globals__) == LIBRARY:
         library(shadow, function, args, kwargs)
-    shadow.result_of(function.__code__)
+    shadow.push(UNKNOWN)
 
 
 def _walks(function: Any, args: list[Any]) -> bool:
@@ -145,7 +144,7 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
             if not _is_python(cls):
                 shadow.watcher.reads.deep(value)
                 settle(value)
-    shadow.push(UNKNOWN if shadow.watcher.readable else FRESH)
+    shadow.push(UNKNOWN)
 
 
 def _is_python(cls: type) -> bool:
@@ -557,10 +556,7 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
                 watcher.read(Attribute(type(callee), "__call__"))
         if kind_of_code(raw.__code__, raw.__globals__) == LIBRARY and not isinstance(callee, Tensor):
             library(shadow, callee, args, kwargs)
-            inner = own_attributes(callee).get("__wrapped__") or own_attributes(callee).get("function")
-            if isinstance(inner, (FunctionType, MethodType)):
-                shadow.callee = inner
-        shadow.result_of(raw.__code__)
+        shadow.push(UNKNOWN)
         return
     if isinstance(callee, np.ufunc) or type(callee).__module__.partition(".")[0] in (
         "numpy",

@@ -7,6 +7,7 @@ the interpreter's frame, which ends with the variables and then the stack). `rea
 from __future__ import annotations
 
 import ctypes
+import dis
 import functools
 import sys
 from types import CodeType, FrameType, FunctionType
@@ -18,7 +19,7 @@ _WORD = ctypes.sizeof(ctypes.c_void_p)
 _FRAME = 3 * _WORD  # in a frame object: after its reference count, its type and `f_back`
 _FUNCTION = (0 if sys.version_info < (3, 12) else 2) * _WORD
 _TOP = 8 * _WORD
-_VARIABLES = 9 * _WORD
+_VARIABLES = _TOP + 8  # after the number of objects, and some small ones
 _pointer, _integer, _object = ctypes.c_void_p.from_address, ctypes.c_int.from_address, ctypes.py_object.from_address
 
 
@@ -27,11 +28,18 @@ def variables(code: CodeType) -> int:
     return len({*code.co_varnames, *code.co_cellvars}) + len(code.co_freevars)
 
 
-def stack(frame: FrameType, before: int) -> list[Any]:
-    """The objects on the stack of a frame that is being traced; `before` is the number of its variables."""
+def stack(frame: FrameType, before: int, depth: int) -> list[Any]:
+    """The objects on the stack of a frame that is being traced. `before` is the number of its variables, `depth` how deep the stack
+    is by the code; the frame itself knows only in Python 3.11.
+    """
     start: Any = _pointer(id(frame) + _FRAME).value
+    top = _integer(start + _TOP).value
+    if top < 0:
+        if depth < 0:
+            raise LookupError("it is not known how deep the stack is")
+        top = before + depth
     found = []
-    place, end = start + _VARIABLES + before * _WORD, start + _VARIABLES + _integer(start + _TOP).value * _WORD
+    place, end = start + _VARIABLES + before * _WORD, start + _VARIABLES + top * _WORD
     while place < end:
         found.append(NULL if _pointer(place).value is None else _object(place).value)
         place += _WORD
@@ -45,8 +53,50 @@ def function_of(frame: FrameType) -> Any:
     return found if isinstance(found, FunctionType) and found.__code__ is frame.f_code else None
 
 
+def depths(code: CodeType, instructions: list[dis.Instruction]) -> dict[int, int]:
+    """How deep the stack is before each instruction."""
+    depths: dict[int, int] = {}
+    index = {ins.offset: i for i, ins in enumerate(instructions)}
+    pending = [(0, 0)]
+    entries = dis._parse_exception_table(code) if hasattr(dis, "_parse_exception_table") else []  # type: ignore[attr-defined]
+    pending += [(e.target, e.depth + 1 + bool(e.lasti)) for e in entries]
+    while pending:
+        offset, depth = pending.pop()
+        while offset in index and offset not in depths:
+            depths[offset] = depth
+            ins = instructions[index[offset]]
+            arg = ins.arg if ins.opcode >= dis.HAVE_ARGUMENT else None
+            jumps = ins.opcode in dis.hasjrel or ins.opcode in dis.hasjabs
+            if jumps:
+                pending.append((ins.argval, depth + dis.stack_effect(ins.opcode, arg, jump=True)))
+            if ins.opname in _ENDS:
+                break
+            if ins.opname != "PRECALL":  # Python 3.11 counts the arguments as gone here already
+                depth += dis.stack_effect(ins.opcode, arg, jump=False)
+            if ins.opname == "CALL" and "PRECALL" in dis.opmap:
+                depth -= ins.arg or 0
+            if ins.opname == "RETURN_GENERATOR":
+                depth = 1
+            following = index[offset] + 1
+            if following >= len(instructions):
+                break
+            offset = instructions[following].offset
+    return depths
+
+
+_ENDS = frozenset(
+    "RETURN_VALUE RETURN_CONST RAISE_VARARGS RERAISE JUMP_FORWARD JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT JUMP_ABSOLUTE".split()
+)
+
+
 def _tried(first: Any, second: Any) -> Any:
     return first, (second, first)
+
+
+def trace_opcodes(function: Any) -> None:
+    """`sys.settrace`, so that frames can ask for their opcodes: Python 3.12 looks only here whether anybody does."""
+    sys._getframe().f_trace_opcodes = True
+    sys.settrace(function)
 
 
 @functools.cache
@@ -57,6 +107,7 @@ def readable() -> bool:
     seen: list[list[Any]] = []
     functions: list[Any] = []
     count = variables(_tried.__code__)
+    deep = depths(_tried.__code__, list(dis.get_instructions(_tried.__code__)))
 
     def look(frame: FrameType, event: str, arg: Any) -> Any:
         if frame.f_code is not _tried.__code__:
@@ -65,13 +116,13 @@ def readable() -> bool:
         if event == "opcode":
             start: Any = _pointer(id(frame) + _FRAME).value
             top = _integer(start + _TOP).value
-            if count <= top <= count + 4:
-                seen.append(stack(frame, count))
+            if top == -1 or count <= top <= count + 4:
+                seen.append(stack(frame, count, deep.get(frame.f_lasti, -1)))
                 functions.append(function_of(frame))
         return look
 
     first, second, before = object(), object(), sys.gettrace()
-    sys.settrace(look)
+    trace_opcodes(look)
     try:
         _tried(first, second)
     finally:
@@ -83,4 +134,4 @@ def readable() -> bool:
     )
 
 
-__all__ = ["function_of", "readable", "stack", "variables"]
+__all__ = ["depths", "function_of", "readable", "stack", "trace_opcodes", "variables"]

@@ -13,7 +13,7 @@ from ...core.tensor.tensor import Tensor
 from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
 from .places import MISSING, Attribute, Cell, Item
-from .symbols import FRESH, HELD, NULL, PENDING, UNKNOWN
+from .symbols import FRESH, HELD, NULL, UNKNOWN
 from .values import is_container, is_number
 
 METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR also loads methods
@@ -109,19 +109,18 @@ def _load_fast(shadow: Any, ins: Any) -> None:
     if ins.value in shadow.code.co_cellvars:  # a cell for a function that is about to be made
         shadow.push(FRESH)
     else:
-        shadow.push(shadow.local(ins.value))
+        shadow.push(HELD)
 
 
 @_handles("LOAD_FAST_LOAD_FAST")
 def _load_two(shadow: Any, ins: Any) -> None:
-    for name in ins.value:
-        shadow.push(shadow.local(name))
+    shadow.push(HELD)
+    shadow.push(HELD)
 
 
 @_handles("STORE_FAST")
 def _store_fast(shadow: Any, ins: Any) -> None:
-    if shadow.pop() is FRESH:
-        shadow.fresh_local = ins.value
+    shadow.pop()
 
 
 @_handles("STORE_FAST_STORE_FAST")
@@ -132,7 +131,7 @@ def _store_two(shadow: Any, ins: Any) -> None:
 @_handles("STORE_FAST_LOAD_FAST")
 def _store_and_load(shadow: Any, ins: Any) -> None:
     value = shadow.pop()
-    shadow.push(value if ins.value[0] == ins.value[1] else shadow.local(ins.value[1]))
+    shadow.push(value if ins.value[0] == ins.value[1] else HELD)
 
 
 @_handles("DELETE_FAST DELETE_DEREF DELETE_NAME")
@@ -146,16 +145,14 @@ def _cell(shadow: Any, name: str) -> CellType | None:
     code = shadow.code
     if name not in code.co_freevars:
         return None
-    if shadow.function is not None and shadow.function.__closure__:
-        return shadow.function.__closure__[code.co_freevars.index(name)]
-    outer = shadow.watcher.lexical.get(code)
-    return _cell(outer, name) if outer is not None else None
+    closure = shadow.function.__closure__ if shadow.function is not None else None
+    return closure[code.co_freevars.index(name)] if closure else None
 
 
 def _load_cell(shadow: Any, name: str) -> None:
     cell = _cell(shadow, name)
     if cell is None:
-        shadow.push(shadow.local(name))
+        shadow.push(HELD)
         return
     place = Cell(cell, name)
     if id(cell) not in shadow.watcher.fresh:
@@ -237,14 +234,8 @@ def _load_attr(shadow: Any, ins: Any) -> None:
     value = attribute(shadow, owner, ins.value)
     if not method:
         push(shadow, value)
-    elif shadow.watcher.readable:
+    else:  # a function and its `self`, or a value and nothing
         shadow.push(HELD)
-        push(shadow, value)
-    elif NULL_AFTER:
-        shadow.push(UNKNOWN if value is PENDING else value)
-        shadow.push(NULL)
-    else:
-        shadow.push(NULL)
         push(shadow, value)
 
 
@@ -300,7 +291,7 @@ def _binary_slice(shadow: Any, ins: Any) -> None:
     settle((start, stop))
     if is_container(owner) and shadow.watcher.is_old(owner):
         shadow.watcher.reads.content(owner, shadow.watcher.writes.before(owner))
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 @_handles("STORE_SLICE")
@@ -325,7 +316,7 @@ def _unpack(shadow: Any, ins: Any) -> None:
 @_handles("GET_ITER GET_YIELD_FROM_ITER")
 def _get_iter(shadow: Any, ins: Any) -> None:
     iterate(shadow, shadow.pop())
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 @_handles("FOR_ITER SEND")
@@ -340,7 +331,7 @@ def _contains(shadow: Any, ins: Any) -> None:
     key, owner = shadow.pop(2)
     watcher = shadow.watcher
     if owner is UNKNOWN:
-        watcher.loose_contents = True
+        watcher.refuse("it looks into a value that could not be followed")
     if (
         isinstance(owner, dict)
         and watcher.is_old(owner)
@@ -361,7 +352,7 @@ def _contains(shadow: Any, ins: Any) -> None:
 @_handles("UNARY_POSITIVE UNARY_NEGATIVE UNARY_INVERT")
 def _unary(shadow: Any, ins: Any) -> None:
     shadow.pop()
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 @_handles("UNARY_NOT TO_BOOL POP_JUMP_FORWARD_IF_FALSE POP_JUMP_FORWARD_IF_TRUE POP_JUMP_BACKWARD_IF_FALSE "
@@ -404,7 +395,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
                 value.settle()  # a float takes an int's value without asking it
             elif not (is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN):
                 value.settle()
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 @_handles("COMPARE_OP")
@@ -414,7 +405,7 @@ def _compare(shadow: Any, ins: Any) -> None:
         shadow.watcher.reads.deep(tuple(pair))
         shadow.push(UNKNOWN)
     else:
-        shadow.result_of(True)
+        shadow.push(UNKNOWN)
 
 
 @_handles("IS_OP")
@@ -522,13 +513,11 @@ def _format(shadow: Any, ins: Any) -> None:
 
 @_handles("MAKE_FUNCTION")
 def _make_function(shadow: Any, ins: Any) -> None:
-    code = shadow.pop()
+    shadow.pop()
     if not SETS_ATTRIBUTES:
         for bit in (8, 4, 2, 1):
             if ins.arg & bit:
                 shadow.pop()
-    if hasattr(code, "co_freevars"):
-        shadow.watcher.lexical[code] = shadow
     shadow.push(FRESH)
 
 
@@ -552,9 +541,9 @@ def _import_from(shadow: Any, ins: Any) -> None:
 
 @_handles("BEFORE_WITH")
 def _before_with(shadow: Any, ins: Any) -> None:
-    shadow.callee = shadow.pop()
+    shadow.pop()
     shadow.push(UNKNOWN)
-    shadow.result_of(True)
+    shadow.push(UNKNOWN)
 
 
 @_handles("WITH_EXCEPT_START")

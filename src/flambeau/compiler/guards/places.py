@@ -54,7 +54,7 @@ def in_class(cls: type, name: str) -> Any:
 
 
 @functools.lru_cache(maxsize=4096)
-def is_python_class(cls: type) -> bool:
+def is_python_class(cls: Any) -> bool:
     """Whether a class statement made a class: code in C knows no more of its instances than Python's code does."""
     if not cls.__flags__ & (1 << 9):  # not on the heap
         return False

@@ -103,9 +103,11 @@ class Reads:
     def deep(self, value: Any, seen: set[int] | None = None) -> None:
         """Note that all of what a value holds matters, however deep: somebody looks into it whom we cannot follow."""
         if isinstance(value, SimpleNamespace):  # compared, copied and shown by code in C
-            value = own_attributes(value)
-            self.copies.setdefault(id(value), (value, dict(value)))
-            self.old.setdefault(id(value), value)
+            own = own_attributes(value)
+            if id(value) in self.old:
+                self.copies.setdefault(id(own), (own, dict(own)))
+                self.old.setdefault(id(own), own)
+            value = own
         if isinstance(value, MappingProxyType):
             value = shown_by(value)
             self.see(value)

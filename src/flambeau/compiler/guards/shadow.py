@@ -3,10 +3,8 @@
 `sys.settrace` tells of every function that begins. For the user's functions it then tells of every instruction, before it runs.
 A `Shadow` keeps beside the interpreter's stack another one that says where its objects come from, and takes the objects themselves
 from the interpreter (`frames.py`); so it sees whose attribute or item is read. An object that comes out of a function in C may have
-been there before or be new: `Watcher.arrive` decides.
-
-Where frames can't be read, a value that comes out of a function in C stays `UNKNOWN`, and what is then read from it is looked for in
-everything that was seen.
+been there before or be new: `Watcher.arrive` decides. Where frames can't be read,
+nothing is compiled.
 """
 
 from __future__ import annotations
@@ -32,8 +30,8 @@ from ...optim.optimizer import Optimizer
 from . import frames
 from .code import LIBRARY, STANDARD, kind_of_code
 from .instructions import HANDLERS
-from .places import MISSING, Attribute, Place, in_class, own_attributes
-from .symbols import ATTRIBUTE, FRESH, HELD, UNKNOWN, Symbol
+from .places import MISSING, Attribute, Place, in_class
+from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
 from .values import PLAIN, same
 
 
@@ -47,46 +45,10 @@ class Instruction:
         self.handler, self.depth = handler, depth
 
 
-def _depths(code: CodeType, instructions: list[dis.Instruction]) -> dict[int, int]:
-    """How deep the stack is before each instruction."""
-    depths: dict[int, int] = {}
-    index = {ins.offset: i for i, ins in enumerate(instructions)}
-    pending = [(0, 0)]
-    entries = dis._parse_exception_table(code) if hasattr(dis, "_parse_exception_table") else []  # type: ignore[attr-defined]
-    pending += [(e.target, e.depth + 1 + bool(e.lasti)) for e in entries]
-    while pending:
-        offset, depth = pending.pop()
-        while offset in index and offset not in depths:
-            depths[offset] = depth
-            ins = instructions[index[offset]]
-            arg = ins.arg if ins.opcode >= dis.HAVE_ARGUMENT else None
-            jumps = ins.opcode in dis.hasjrel or ins.opcode in dis.hasjabs
-            if jumps:
-                pending.append((ins.argval, depth + dis.stack_effect(ins.opcode, arg, jump=True)))
-            if ins.opname in _ENDS:
-                break
-            if ins.opname != "PRECALL":  # Python 3.11 counts the arguments as gone here already
-                depth += dis.stack_effect(ins.opcode, arg, jump=False)
-            if ins.opname == "CALL" and "PRECALL" in dis.opmap:
-                depth -= ins.arg or 0
-            if ins.opname == "RETURN_GENERATOR":
-                depth = 1
-            following = index[offset] + 1
-            if following >= len(instructions):
-                break
-            offset = instructions[following].offset
-    return depths
-
-
-_ENDS = frozenset(
-    "RETURN_VALUE RETURN_CONST RAISE_VARARGS RERAISE JUMP_FORWARD JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT JUMP_ABSOLUTE".split()
-)
-
-
 @functools.lru_cache(maxsize=4096)
 def _table(code: CodeType) -> dict[int, Instruction]:
     instructions = list(dis.get_instructions(code))
-    depths = _depths(code, instructions)
+    depths = frames.depths(code, instructions)
     table: dict[int, Instruction] = {}
     for i, ins in enumerate(instructions):
         real = i
@@ -100,8 +62,19 @@ def _table(code: CodeType) -> dict[int, Instruction]:
 class Shadow:
     """One running function of the user's."""
 
-    __slots__ = ("after", "before", "callee", "code", "fresh_local", "frame", "function", "keywords", "logged", "pending", "returned",
-                 "skip", "stack", "table", "watcher")  # fmt: skip
+    __slots__ = (
+        "after",
+        "before",
+        "code",
+        "frame",
+        "function",
+        "keywords",
+        "logged",
+        "skip",
+        "stack",
+        "table",
+        "watcher",
+    )
 
     def __init__(self, watcher: Watcher, frame: FrameType, function: Any):
         self.watcher = watcher
@@ -111,13 +84,9 @@ class Shadow:
         self.table = _table(frame.f_code)
         self.before = frames.variables(frame.f_code)
         self.stack: list[Any] = []
-        self.pending: Any = None  # code whose return value the top of the stack is, or True for any
-        self.returned: Any = None  # (code, value) of the last function that returned to this one
-        self.callee: Any = None  # what is being called now
         self.keywords: tuple[str, ...] = ()
         self.logged = 0, 0  # from where to where the instruction has written into the log of writes
         self.skip = -1  # the instruction that an EXTENDED_ARG has already stood for
-        self.fresh_local: str | None = None  # a variable that is about to get something that the function made
         self.after: Any = None  # to be called when the instruction is done
 
     def event(self, frame: FrameType, event: str, arg: Any) -> Any:
@@ -139,48 +108,29 @@ class Shadow:
             if self.after is not None:
                 after, self.after = self.after, None
                 after()
-            self.watcher.leave(self, arg)
+            self.watcher.leave(self)
         return self.event
 
     def _step(self, offset: int) -> None:
-        stack = self.stack
         if self.after is not None:
             after, self.after = self.after, None
             after()
-        if self.watcher.readable:
-            self._look()
-        elif self.pending is not None:
-            if self.returned is not None and self.pending in (True, self.returned[0]) and stack:
-                stack[-1] = self.returned[1]
-            self.pending = None
-        self.returned = None
-        self.callee = None
-        if self.fresh_local is not None:
-            # (only where frames can't be read)
-            self.watcher.made(self.frame.f_locals.get(self.fresh_local))
-            self.fresh_local = None
         ins = self.table[offset]
+        self._look(ins.depth)
         if ins.offset == self.skip:
             self.skip = -1
             return
         self.skip = ins.offset if ins.offset != offset else -1
-        depth = ins.depth
-        if depth >= 0 and len(stack) != depth and not self.watcher.readable:
-            if len(stack) > depth:
-                del stack[depth:]
-            else:
-                stack.extend([UNKNOWN] * (depth - len(stack)))
         log = self.watcher.writes.log
         before = len(log)
         if ins.handler is None:
-            stack[:] = [UNKNOWN] * len(stack)
-        else:
-            ins.handler(self, ins)
+            self.watcher.refuse(f"an instruction of which it isn't known what it does ({ins.name})")
+        ins.handler(self, ins)
         self.logged = before, len(log)
 
-    def _look(self) -> None:
+    def _look(self, depth: int) -> None:
         """Take the objects from the interpreter's stack, and decide on those that have just come there."""
-        found = frames.stack(self.frame, self.before)
+        found = frames.stack(self.frame, self.before, depth)
         for said, value in zip(self.stack, found, strict=False):
             if said is FRESH:
                 self.watcher.made(value)
@@ -203,14 +153,6 @@ class Shadow:
     def push(self, value: Any = UNKNOWN) -> None:
         self.stack.append(value)
 
-    def result_of(self, code: Any) -> None:
-        """The top of the stack is what the function with this code will return (True: the next that returns)."""
-        self.push(UNKNOWN)
-        self.pending = code
-
-    def local(self, name: str) -> Any:
-        return HELD if self.watcher.readable else self.frame.f_locals.get(name, UNKNOWN)
-
 
 class Refused(BaseException):
     """Ends a trace at something that a program cannot repeat. No user's code catches it by accident."""
@@ -228,16 +170,12 @@ class Watcher:
         self.writes = writes
         self.shadows: dict[FrameType, Shadow] = {}
         self.fresh: dict[int, Any] = {}  # objects that the function made, by id
-        self.loose: dict[str, None] = {}  # names that were read from values that are not known
-        self.readable = frames.readable()
         self.unsure = writes.unsure
         self.asked: list[
             tuple[Any, type]
         ] = []  # abstract classes, and the classes of which it was asked whether they are theirs
         self.aside: set[FrameType] = set()  # finalizers and modules that are being imported, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
-        self.loose_contents = False  # whether something that is not known was taken apart
-        self.lexical: dict[CodeType, Shadow] = {}  # code of inner functions -> the function in which it stands
         self.refused: Untraceable | None = None
         self.arguments: dict[int, Any] = {}  # containers that stand for the caller's, and the way to these, by id
         self.attribute_tables: dict[int, Any] = {}  # `__dict__`s of objects that were there before
@@ -271,7 +209,6 @@ class Watcher:
                     self.reads_of_function(found.__func__)
             elif isinstance(found, FunctionType):
                 self.reads_of_function(found)
-        self.root = function
 
     def is_argument(self, tensor: Tensor) -> bool:
         """Whether a tensor stands for one that the caller gave."""
@@ -289,12 +226,11 @@ class Watcher:
         self._collects = gc.isenabled()
         gc.disable()  # whoever asked to be called by the collector is no part of the function
         gc.collect(0)  # from here on, what is young was made by the function
-        sys.settrace(self._call)
+        frames.trace_opcodes(self._call)
 
     def stop(self) -> None:
         sys.settrace(self._previous)
         self.shadows.clear()
-        self.lexical.clear()
         self.aside.clear()
 
     def end(self) -> None:
@@ -311,17 +247,6 @@ class Watcher:
                     f"it gives out or keeps a {type(thing).__name__} of which it can't be seen whether it is a new one"
                 )
         return self.is_old(thing)
-
-    def look_for_loose(self) -> None:
-        """What was read from values that could not be followed is read from all that could be these values."""
-        if self.loose_contents:
-            for contents in list(self.reads.contents.values()):
-                self.reads.deep(contents.container)
-        for name in self.loose:
-            for thing in list(self.reads.old.values()):
-                own = own_attributes(thing) if not isinstance(thing, (Tensor, type, ModuleType)) else {}
-                if name in own and not (isinstance(thing, dict) or self.writes.is_written(Attribute(thing, name))):
-                    self.reads.place(Attribute(thing, name), own[name])
 
     def take_back(self, start: int, end: int) -> None:
         """The instruction that was about to change something has raised."""
@@ -361,24 +286,18 @@ class Watcher:
         back = frame.f_back
         caller = self.shadows.get(back) if back is not None else None
         if kind == LIBRARY or (kind == STANDARD and caller is None):
-            if caller is None or self.readable:
-                return None
-            frame.f_trace_lines = False
-            return _Returning(caller, code).event
+            return None
         if frame in self.shadows:  # a generator that goes on
             return self.shadows[frame].event
-        function = self._function_of(frame, caller)
+        function = frames.function_of(frame)
+        self._know_self(frame, function)
         shadow = self.shadows[frame] = Shadow(self, frame, function)
         self._enter(shadow, caller)
         frame.f_trace_lines = False
         frame.f_trace_opcodes = True
         return shadow.event
 
-    def leave(self, shadow: Shadow, value: Any) -> None:
-        back = shadow.frame.f_back
-        caller = self.shadows.get(back) if back is not None else None
-        if caller is not None:
-            caller.returned = shadow.code, value
+    def leave(self, shadow: Shadow) -> None:
         if not shadow.code.co_flags & 0x2A0:
             self.shadows.pop(shadow.frame, None)
 
@@ -400,41 +319,6 @@ class Watcher:
         if function.__kwdefaults__:
             self.reads.content(function.__kwdefaults__)
 
-    def _function_of(self, frame: FrameType, caller: Shadow | None) -> Any:
-        """The function object that a frame runs, if it can be found; whoever is its `self` was there before, or is fresh."""
-        code = frame.f_code
-        if self.readable:
-            found = frames.function_of(frame)
-            self._know_self(frame, found)
-            return found
-        candidates: list[Any] = []
-        if caller is not None:
-            candidates.append(caller.callee)
-        elif frame.f_back is not None:
-            near = list(frame.f_back.f_locals.values())
-            candidates += [self.root, *near]
-            candidates += [value.__dict__.get("forward") for value in near if isinstance(value, Module)]
-        for candidate in candidates:
-            for found in _unwrapped(candidate):
-                if isinstance(found, MethodType):
-                    if getattr(found.__func__, "__code__", None) is code:
-                        if not isinstance(found.__self__, (Tensor, type)):
-                            self.known(found.__self__)
-                        return found.__func__
-                elif isinstance(found, FunctionType) and found.__code__ is code:
-                    return found
-        if code.co_argcount:
-            first = frame.f_locals.get(code.co_varnames[0], UNKNOWN)
-            for base in type(first).__mro__:
-                raw = type.__getattribute__(base, "__dict__").get(code.co_name)
-                raw = raw.fget if isinstance(raw, property) else getattr(raw, "__func__", raw)
-                raw = getattr(raw, "func", raw)
-                if getattr(raw, "__code__", None) is code:
-                    if caller is None and not isinstance(first, Tensor):
-                        self.known(first)
-                    return raw
-        return self._referring(frame) if code.co_freevars and code not in self.lexical else None
-
     def _know_self(self, frame: FrameType, function: Any) -> None:
         """The object whose method runs is one that was there before, or fresh."""
         code = frame.f_code
@@ -448,16 +332,6 @@ class Watcher:
                 if getattr(raw, "func", raw) is function:
                     self.known(first)
                     return
-
-    def _referring(self, frame: FrameType) -> Any:
-        """The function whose code and variables a frame has, among all that there are."""
-        code, scope = frame.f_code, frame.f_locals
-        for found in gc.get_referrers(code):
-            if isinstance(found, FunctionType) and found.__closure__ is not None:
-                cells = zip(code.co_freevars, found.__closure__, strict=True)
-                if all(_content(cell) is scope.get(name, MISSING) for name, cell in cells):
-                    return found
-        return None
 
     def outside(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Call a function that remembers its results before the trace does, so that it does not remember traced values.
@@ -586,20 +460,6 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:
         return MISSING
-
-
-class _Returning:
-    """Takes down what a library's function returns to the user's."""
-
-    __slots__ = ("caller", "code")
-
-    def __init__(self, caller: Shadow, code: CodeType):
-        self.caller, self.code = caller, code
-
-    def event(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "return":
-            self.caller.returned = self.code, arg
-        return self.event
 
 
 def _unwrapped(candidate: Any) -> list[Any]:
