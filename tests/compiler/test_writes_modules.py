@@ -495,6 +495,53 @@ def gradient_penalty_kept_as_number_of_a_dict(compile, x):
         yield f(x * k), logs, w.grad
 
 
+class _Recurrent(nn.Module):
+    """Keeps its last result, and sees it only through `look`."""
+
+    def __init__(self, look, keep):
+        super().__init__()
+        self.w, self.h, self.look, self.keep = nn.Parameter(fb.ones(3)), None, look, keep
+
+    def forward(self, x):
+        o = x * self.w if self.h is None else x * self.w + self.look(self.h)
+        self.h = self.keep(o)
+        return o.sum()
+
+
+def _state_seen_through(look, keep=lambda o: o.detach()):
+    def scenario(compile, x):
+        f = compile(_Recurrent(look, keep))
+        for k in (1.0, 2.0, 3.0, 4.0):
+            yield f(x * k)
+
+    return scenario
+
+
+@case
+def state_that_is_read_through_an_index(compile, x):
+    yield from _state_seen_through(lambda h: h[0])(compile, x)
+
+
+@case
+def state_that_is_read_through_a_view(compile, x):
+    yield from _state_seen_through(lambda h: h.view(-1)[:3])(compile, x)
+
+
+@case
+def state_that_is_read_detached(compile, x):
+    yield from _state_seen_through(lambda h: h.detach(), lambda o: o)(compile, x)
+
+
+@case
+def state_that_is_written_through_a_view(compile, x):
+    def look(h):
+        with fb.no_grad():
+            h[0].add_(1.0)
+        return h[0]
+
+    yield from _state_seen_through(look, lambda o: o.detach() * 2)(compile, x)
+
+
 @case.test
 def test_modules(case: Case) -> None:
     case.check()

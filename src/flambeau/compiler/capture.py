@@ -21,6 +21,7 @@ from ..core.tape.nodes import AccumulateGrad, OperatorNode
 from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
+from ..nn.parameter import Parameter
 from .effects import Deferred, Mutation
 from .guards import frames
 from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_class
@@ -341,11 +342,11 @@ class Capture:
         """Places that hold tensors which may be others at the next call: those that the function replaces, or others did."""
         recorder = self.recorder
         reads, writes = recorder.reads, recorder.writes
-        sources = {id(source) for _, source in recorder.sources.values()}
+        sources = {source._storage for _, source in recorder.sources.values() if isinstance(source, Tensor)}
         found = {}
         for key, (place, before) in writes.places.items():
             leaves = tree.flatten(before)[0]
-            was_read = key in writes.read_first or any(id(leaf) in sources for leaf in leaves)
+            was_read = key in writes.read_first or any(getattr(leaf, "_storage", None) in sources for leaf in leaves)
             if was_read and any(isinstance(leaf, Tensor) for leaf in leaves):
                 found[key] = place, before
         held: dict[int, int] = {}
@@ -363,10 +364,15 @@ class Capture:
                 if leaves and all(held.get(id(leaf), 0) <= 1 and id(leaf) not in fixed for leaf in leaves):
                     found[key] = place, before
         self.moving: dict[int, TensorAt] = {}
+        memory: dict[Any, TensorAt] = {}
         for place, before in found.values():
             for number, leaf in enumerate(tree.flatten(before)[0]):
                 if isinstance(leaf, Tensor):
-                    self.moving[id(leaf)] = TensorAt(place, number)
+                    self.moving[id(leaf)] = memory[leaf._storage] = TensorAt(place, number)
+        # the function looks at such a tensor through views or `detach()` that it makes itself
+        for source in [s for _, s in recorder.sources.values() if isinstance(s, Tensor) and id(s) not in held]:
+            if source._storage in memory and not isinstance(source, Parameter):
+                self.moving.setdefault(id(source), memory[source._storage])
         return found
 
     def _number(self, expression: Any) -> int:
