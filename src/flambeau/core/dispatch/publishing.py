@@ -47,6 +47,8 @@ def _face_in(namespace: str, name: str, function: Any) -> Any:
         made.in_python = elsewhere or (functional and name not in _NATIVE)
         place = "functional." if elsewhere else "" if namespace == "torch" else namespace + "."
         overrides.name_public(made, f"torch.{place}{name}")
+        if namespace not in _PREFIXED:
+            made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
     return made
 
 

@@ -60,7 +60,7 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
     wanted = [backends] if isinstance(backends, SDPBackend) else backends
     if not isinstance(wanted, list) or not all(isinstance(b, SDPBackend) for b in wanted):
         raise AssertionError(
-            f"Backend must be an instance of SDPBackend or a list of SDPBackend {'instances'}, got {type(backends).__name__}"
+            f"Backend must be {'an'} instance of SDPBackend or a list of {'SDPBackend'} instances, got {type(backends).__name__}"
         )
     before, order = dict(enabled), list(_priority)
     enabled.update({kernel: kernel in wanted for kernel in _KERNELS})

@@ -137,7 +137,7 @@ class BlockMask:
         if kv_indices.dim() < 2:
             raise RuntimeError(f"BlockMask must have at least {2} dimensions")
         size = pair(BLOCK_SIZE)
-        q: tuple[Tensor | None, ...] = (None,) * 4
+        q: Any = (None,) * 4
         if compute_q_blocks:
             q = (*_turned(kv_num_blocks, kv_indices), *_turned(full_kv_num_blocks, full_kv_indices))
         if seq_lengths is None:
@@ -188,15 +188,16 @@ class BlockMask:
     def to(self, device: Any) -> BlockMask:
         """The same mask on another device."""
         tables = (getattr(self, name) for name in self._TABLES)
-        moved = (None if table is None else table.to(device) for table in tables)
-        return BlockMask(self.seq_lengths, *moved, BLOCK_SIZE=self.BLOCK_SIZE, mask_mod=self.mask_mod)  # type: ignore[misc]
+        moved: Any = (None if table is None else table.to(device) for table in tables)
+        return BlockMask(self.seq_lengths, *moved, BLOCK_SIZE=self.BLOCK_SIZE, mask_mod=self.mask_mod)
 
     def __getitem__(self, index: Any) -> BlockMask:
         index = index if isinstance(index, tuple) else (index,)
         index = tuple(slice(i, i + 1 or None) if isinstance(i, int) else i for i in index)[:3]
         kv = (self.kv_num_blocks, self.kv_indices, self.full_kv_num_blocks, self.full_kv_indices)
+        parts: Any = (None if table is None else table[index] for table in kv)
         return BlockMask.from_kv_blocks(
-            *(None if table is None else table[index] for table in kv),  # type: ignore[arg-type]
+            *parts,
             BLOCK_SIZE=self.BLOCK_SIZE,
             mask_mod=_sliced_mask_mod_error,
             seq_lengths=self.seq_lengths,
@@ -239,7 +240,7 @@ class BlockMask:
             if number == limit:
                 drawn.append(
                     f"...\nTo print out more, set {'BlockMask'}.to_string(limit=N)\n"
-                    "You can also index (BlockMask[batch, head]) to choose a specific batch or head"
+                    f"You can also {'index'} (BlockMask[batch, head]) to choose {'a'} specific batch or head"
                 )
                 break
             drawn.append(f"{place}\n{_drawing(table[place].tolist(), grid)}")

@@ -23,7 +23,7 @@ def attend(
     if scores.shape[-1] == 0:
         nothing = scores.sum(-1) - math.inf
         return (scores @ v).to(query.dtype), nothing, nothing
-    blind = (scores == -math.inf).all(-1, keepdim=True)
+    blind = scores.isneginf().all(-1, keepdim=True)
     safe = scores.masked_fill(blind, 0.0)
     weights = safe.softmax(-1).masked_fill(blind, 0.0)
     blind = blind.squeeze(-1)

@@ -29,7 +29,7 @@ class CausalBias(Tensor):
 
     def __new__(cls, variant: Any, seq_len_q: int, seq_len_kv: int) -> Any:
         if not isinstance(variant, CausalVariant):
-            raise AssertionError(f"variant must be a CausalVariant, got {type(variant).__name__}")
+            raise AssertionError(f"variant must be a {CausalVariant.__name__}, got {type(variant).__name__}")
         return Tensor._make_subclass(cls, zeros(()).expand(int(variant), int(seq_len_q), int(seq_len_kv)))
 
     def __init__(self, variant: CausalVariant, seq_len_q: int, seq_len_kv: int) -> None:

@@ -440,31 +440,16 @@ class MultiheadAttention(Module):
         if turned:
             query, key, value = _samples_second(query, key, value)
         apart = not self._qkv_same_embed_dim
+        joint = (self.in_proj_weight, self.in_proj_bias, self.bias_k, self.bias_v, self.add_zero_attn)
+        last = (self.dropout, self.out_proj.weight, self.out_proj.bias)
+        options: dict[str, Any] = {"average_attn_weights": average_attn_weights, "is_causal": is_causal}
+        if apart:
+            names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+            options |= {"use_separate_proj_weight": True, **{name: getattr(self, name) for name in names}}
         out, weights = F.multi_head_attention_forward(
-            query,
-            key,
-            value,
-            self.embed_dim,
-            self.num_heads,
-            self.in_proj_weight,
-            self.in_proj_bias,
-            self.bias_k,
-            self.bias_v,
-            self.add_zero_attn,
-            self.dropout,
-            self.out_proj.weight,
-            self.out_proj.bias,
-            training=self.training,
-            key_padding_mask=key_padding_mask,
-            need_weights=need_weights,
-            attn_mask=attn_mask,
-            use_separate_proj_weight=apart,
-            q_proj_weight=self.q_proj_weight,
-            k_proj_weight=self.k_proj_weight,
-            v_proj_weight=self.v_proj_weight,
-            average_attn_weights=average_attn_weights,
-            is_causal=is_causal,
-        )
+            query, key, value, self.embed_dim, self.num_heads, *joint, *last, training=self.training,
+            key_padding_mask=key_padding_mask, need_weights=need_weights, attn_mask=attn_mask, **options,
+        )  # fmt: skip
         return out.transpose(1, 0) if turned else out, weights
 
     def merge_masks(

@@ -300,7 +300,7 @@ class TransformerEncoder(Module):
 
 def _without_padding(output: Tensor, padding: Tensor) -> Tensor:
     """Zeros at the padded places, if these stand at the end of each sample."""
-    padded = padding != 0
+    padded = padding.ne(0)
     at_ends = (padded[:, 1:] | ~padded[:, :-1]).all()
     return output.masked_fill((padded & at_ends).unsqueeze(-1), 0.0)
 
@@ -406,9 +406,9 @@ class Transformer(Module):
         samples = 0 if self.batch_first else 1
         batched = src.dim() == 3
         if batched and src.size(samples) != tgt.size(samples):
-            raise RuntimeError("the batch number of src and tgt must be equal")
+            raise RuntimeError(f"the batch number of {'src'} and tgt must be equal")
         if src.size(-1) != self.d_model or tgt.size(-1) != self.d_model:
-            raise RuntimeError("the feature number of src and tgt must be equal to d_model")
+            raise RuntimeError(f"the feature number of {'src'} and tgt must be equal to d_model")
         memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
         return self.decoder(
             tgt,

@@ -22,6 +22,7 @@ from ..linalg.products import times
 from ..support.checks import scalar_name, type_name, wide
 from .dropout import dropout
 
+LEAST, BATCHES = 2, "two"  # in texts of errors
 BLOCK = 2**22  # scores that may exist at once
 
 
@@ -37,7 +38,7 @@ def _check(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array |
     three = (query, key, value)
     if min(x.ndim for x in three) < 2:
         raise RuntimeError(
-            f"Expected query, key, and value to {'all'} be  at least 2 dimensional, but got query.dim: "
+            f"Expected query, key, and value to all be  at least {LEAST} dimensional, but got query.dim: "
             f"{query.ndim} key.dim: {key.ndim} and value.dim: {value.ndim} instead."
         )
     if len({x.dtype for x in three}) > 1:
@@ -79,7 +80,7 @@ def _check_sizes(query: jax.Array, key: jax.Array, value: jax.Array) -> None:
 def _batch2(query: jax.Array, sizes: tuple[int, int], what: str) -> RuntimeError:
     count = math.prod(query.shape[:-2])
     return RuntimeError(
-        f"Expected size for first {'two'} dimensions of batch2 tensor to be: [{count}, {sizes[0]}] but got: "
+        f"Expected size for first {BATCHES} dimensions of batch2 tensor to be: [{count}, {sizes[0]}] but got: "
         f"[{count}, {sizes[1]}]. ({what})"
     )
 
