@@ -16,7 +16,8 @@ from . import host_function
 
 __all__ = ["fill"]
 
-_FROM = 1024  # numbers from which on a call pays; fewer do not load the library
+_LOADS = 1024  # numbers from which on the library is loaded
+_FROM = 8  # numbers from which on a call pays where it is
 
 
 @cache
@@ -47,7 +48,7 @@ def fill(name: str, bits: np.random.MT19937, out: np.ndarray, *numbers: float) -
     are below a limit (bool). `floats` (scale, start): u * scale + start, rounded once, with u from [0, 1) of a word's 24
     low bits; `doubles` the same of 53 bits.
     """
-    if out.size < _FROM:
+    if out.size < _LOADS and (out.size < _FROM or not _function.cache_info().currsize):
         return False
     function = _function(name)
     if function is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -59,12 +60,14 @@ def _working(dtype: np.dtype) -> Any:
     return np.float64 if dtype == np.float64 else np.float32
 
 
+@lru_cache(256)
 def scale_of(p: float, dtype: np.dtype) -> float:
     """What is kept is multiplied by this: 1 / (1 - p), rounded as PyTorch's division rounds it."""
     work = _working(dtype)
     return float(dtype.type(work(1) / work(1.0 - p)))
 
 
+@lru_cache(256)
 def _alpha_numbers(p: float, dtype: np.dtype) -> tuple[float, float, float]:
     """What keeps mean 0 and variance 1 of a SELU network (Klambauer et al., 2017): factor, shift, value of the others.
 
