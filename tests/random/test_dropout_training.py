@@ -44,6 +44,76 @@ def test_trains_like_torch(compiled: bool) -> None:
     np.testing.assert_array_equal(our_state[:5024], their_state[:5024])
 
 
+def sequence_model(L: Any, kind: str) -> Any:
+    nn = L.nn
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer, self.drop = nn.Linear(6, 8), nn.Linear(8, 4), nn.Dropout(0.3)
+            if kind == "Transformer":
+                self.core = nn.Transformer(8, 2, 1, 1, 16, 0.2, batch_first=True)
+            elif kind == "TransformerEncoder":
+                layer = nn.TransformerEncoderLayer(8, 2, 16, 0.2)
+                self.core = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+            elif kind == "MultiheadAttention":
+                self.core = nn.MultiheadAttention(8, 2, 0.2, batch_first=True)
+            else:
+                self.core = getattr(nn, kind)(8, 4, 3, dropout=0.3, bidirectional=True, batch_first=True)
+
+        def forward(self, x: Any) -> Any:
+            x = self.inner(x)
+            if kind == "MultiheadAttention":
+                x = x + self.core(x, x, x)[0]
+            elif kind == "Transformer":
+                x = self.core(x, x)
+            elif kind == "TransformerEncoder":
+                x = self.core(x.transpose(0, 1)).transpose(0, 1)
+            else:
+                x = self.core(x)[0]
+            return self.outer(self.drop(x)).mean(1)
+
+    return Model()
+
+
+def sequence_losses(L: Any, kind: str, compiled: bool, steps: int) -> tuple[list[float], np.ndarray]:
+    L.manual_seed(0)
+    model = sequence_model(L, kind).double()
+    optimizer = L.optim.SGD(model.parameters(), 0.05)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = L.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    step = L.compile(step, fullgraph=True) if compiled else step
+    made = [float(step(L.randn(5, 7, 6, dtype=L.float64), L.randint(4, (5,)))) for _ in range(steps)]
+    return made, array(L.get_rng_state())
+
+
+KINDS = ("LSTM", "GRU", "RNN", "MultiheadAttention", "TransformerEncoder", "Transformer")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_sequence_models_train_like_torch(kind: str, compiled: bool) -> None:
+    (ours, our_state), (theirs, their_state) = (
+        sequence_losses(fb, kind, compiled, 100), sequence_losses(torch, kind, False, 100),
+    )  # fmt: skip
+    np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+    np.testing.assert_array_equal(our_state[:5024], their_state[:5024])
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "MultiheadAttention"])
+def test_sequence_models_draw_like_torch(kind: str) -> None:
+    (ours, our_state), (theirs, their_state) = (sequence_losses(L, kind, False, 2) for L in (fb, torch))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+    np.testing.assert_array_equal(our_state[:5024], their_state[:5024])
+
+
 def test_checkpointed_parts_draw_the_same_masks_again() -> None:
     x = fb.randn(6, 8, requires_grad=True)
     layer = fb.nn.Sequential(fb.nn.Linear(8, 8), fb.nn.Dropout(0.5), fb.nn.Linear(8, 8))

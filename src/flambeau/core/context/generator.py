@@ -117,7 +117,9 @@ class Generator:
         if data.dtype != np.uint8:
             raise TypeError(f"RNG state must be a torch.ByteTensor, got elements of type {data.dtype}")
         if data.size != _STATE.itemsize:
-            raise RuntimeError(f"RNG state is wrong size: expected {_STATE.itemsize} bytes, got {data.size}")
+            raise RuntimeError(
+                f"Expected a CPUGeneratorImplState of size {_STATE.itemsize} but found the input RNG state size to be {data.size}"
+            )
         state = np.frombuffer(data.tobytes(), _STATE)[0]
         left, following = int(state["left"]), int(state["next"])
         untouched = following == 0 and left == 1
@@ -128,6 +130,14 @@ class Generator:
         self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": _N if untouched else following}}
         self._untouched = untouched
         self._normal = float(state["normal"]) if state["has_normal"] else None
+
+    def get_offset(self) -> int:
+        """Raises RuntimeError: only a GPU's generator counts its draws."""
+        raise RuntimeError("CPU Generator does not use offset")
+
+    def set_offset(self, offset: int) -> None:
+        """Raises RuntimeError, as `get_offset` does."""
+        raise RuntimeError("CPU Generator does not use offset")
 
     def clone_state(self) -> Generator:
         """A generator of its own that goes on from here."""

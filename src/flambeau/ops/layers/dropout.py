@@ -87,9 +87,10 @@ def _refuse_integers(input: Tensor, signed: bool = False) -> None:
         )
 
 
-def _checked(name: str, input: Any, p: Any, error: type[Exception]) -> Tensor:
-    if p < 0.0 or p > 1.0 or p != p:
-        raise (error if p == p else RuntimeError)(f"dropout probability has to be between 0 and 1, but got {p}")
+def _checked(name: str, input: Any, share: Any, error: type[Exception]) -> Tensor:
+    if share < 0.0 or share > 1.0 or share != share:
+        kind = error if share == share else RuntimeError
+        raise kind(f"dropout probability has to be between 0 and 1, but got {share}")
     if not isinstance(input, Tensor):
         raise not_a_tensor(name, "input", 1, input)
     return input
