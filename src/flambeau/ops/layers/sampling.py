@@ -15,6 +15,7 @@ from jax import lax
 
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
+from ..making.ranges import evenly
 from ..support.checks import FLOAT, category, scalar_name, type_name, wide
 from .resampling import cubic_weights
 
@@ -48,9 +49,15 @@ def _padded(x: jax.Array, size: int, padding_mode: str, align_corners: bool) -> 
     return _within(_reflected(x, size, align_corners) if padding_mode == "reflection" else x, size)
 
 
-def _taps(x: jax.Array, size: int, mode: str, padding_mode: str, align_corners: bool) -> list[tuple[jax.Array, Any]]:
+def _taps(
+    x: jax.Array, size: int, mode: str, padding_mode: str, align_corners: bool, planar: bool
+) -> list[tuple[jax.Array, Any]]:
     """The pixels along one dimension that make the value at each place, and their weights (None: 1)."""
-    x = (x + 1) / 2 * (size - 1) if align_corners else ((x + 1) * size - 1) / 2
+    # rounded as PyTorch's kernels do: at a pixel's centre it is the rounding that says on which side the slope is taken
+    if planar:
+        x = (x + 1) * ((size - 1) / 2) if align_corners else (x + 1) * (size / 2) - 0.5
+    else:
+        x = (x + 1) / 2 * (size - 1) if align_corners else ((x + 1) * size - 1) / 2
     if mode == "bicubic":
         first = lax.stop_gradient(jnp.floor(x))
         weights = cubic_weights(x - first)
@@ -107,7 +114,8 @@ def _grid_sample(input: Array, grid: Array, mode: str, padding_mode: str, align_
     rows = jnp.moveaxis(wide(input), 1, -1).reshape(samples * pixels, channels)  # one row of memory for each pixel
     places = wide(grid).reshape(samples, math.prod(grid.shape[1:-1]), len(sizes))
     taps = [  # the grid names the last dimension first
-        _taps(places[..., len(sizes) - 1 - d], size, mode, padding_mode, align_corners) for d, size in enumerate(sizes)
+        _taps(places[..., len(sizes) - 1 - d], size, mode, padding_mode, align_corners, len(sizes) == 2)
+        for d, size in enumerate(sizes)
     ]
     starts = (jnp.arange(samples) * pixels)[:, None]
     total: Any = 0
@@ -164,8 +172,9 @@ def grid_sample(
 def _affine_grid(theta: Array, sizes: Any, align_corners: bool) -> Array:
     steps = []
     for size in sizes:
-        line = np.linspace(-1, 1, size) if size > 1 else np.zeros(1)
-        steps.append(line if align_corners else line * (size - 1) / size)
+        line = evenly(-1.0, 1.0, size, theta.dtype) if size > 1 else np.zeros(1, theta.dtype)
+        # in PyTorch's order: places that lie on pixels are to lie there exactly
+        steps.append(line if align_corners else line * line.dtype.type(size - 1) / line.dtype.type(size))
     planes = np.meshgrid(*steps, indexing="ij")
     base = np.stack([*reversed(planes), np.ones(tuple(sizes))], -1).reshape(-1, len(sizes) + 1)
     made = jnp.matmul(jnp.asarray(base, theta.dtype), jnp.swapaxes(theta, 1, 2), precision=lax.Precision.HIGHEST)

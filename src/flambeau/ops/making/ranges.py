@@ -143,7 +143,7 @@ def _ends(name: str, start: Any, end: Any) -> tuple[Any, Any]:
     return number_of(name, "start", start), number_of(name, "end", end)
 
 
-def _evenly(a: Any, b: Any, n: int, target: np.dtype) -> np.ndarray:
+def evenly(a: Any, b: Any, n: int, target: np.dtype) -> np.ndarray:
     """`n` values from a to b: the first half counted from a, the second from b."""
     at = np.arange(n, dtype=np.float64)
     back = n - 1 - at
@@ -155,7 +155,7 @@ def _evenly(a: Any, b: Any, n: int, target: np.dtype) -> np.ndarray:
         step = (b - a) / gaps
         return _aligned(np.where(first, a + step * at, b - step * back), target)
     if target.kind in "iu":
-        return _aligned(np.trunc(_evenly(int(a), int(b), n, np.dtype(float))), target)
+        return _aligned(np.trunc(evenly(int(a), int(b), n, np.dtype(float))), target)
     low, high = (np.asarray(v, np.float64).astype(target)[()] for v in (a, b))
     step = ((high - low) / target.type(gaps)).astype(target)
     if target.itemsize == 2:  # every operation on 16-bit floats is rounded
@@ -187,7 +187,7 @@ def linspace(
 ) -> Tensor:
     """`steps` numbers evenly spaced from `start` to `end`, both included."""
     (a, b), n = _ends("linspace", start, end), _count("linspace", steps)
-    return deliver(lambda t: _evenly(a, b, n, t), _number_default(a, b), dtype, device, requires_grad, out)
+    return deliver(lambda t: evenly(a, b, n, t), _number_default(a, b), dtype, device, requires_grad, out)
 
 
 @composite(methods=False)
@@ -208,7 +208,7 @@ def logspace(
     (a, b), n = _ends("logspace", start, end), _count("logspace", steps)
 
     def fill(target: np.dtype) -> np.ndarray:
-        exponents = _evenly(a, b, n, np.dtype(builtins.complex if target.kind == "c" else float))
+        exponents = evenly(a, b, n, np.dtype(builtins.complex if target.kind == "c" else float))
         with np.errstate(invalid="ignore", over="ignore"):
             values = np.power(np.asarray(base, exponents.dtype), exponents)
             return _aligned(np.trunc(values) if target.kind in "iu" else values, target)
