@@ -12,7 +12,7 @@ from jax import lax
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor, wrap
 from ..support.checks import FLOAT, category, demand, on_host, type_name
-from ..support.losses import chosen_reduction
+from ..support.losses import REDUCTIONS, chosen_reduction
 
 _CHECKING = " (while checking arguments for ctc_loss_allocate_outputs)"
 
@@ -315,3 +315,12 @@ def ctc_loss(
     if targets.ndim == 1:
         targets = _padded(targets, target_lengths)
     return _ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, bool(zero_infinity))
+
+
+@composite(methods=False, name="ctc_loss")
+def _torch_ctc_loss(
+    log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 0,
+    zero_infinity: bool = False,
+) -> Any:  # fmt: skip
+    """`nn.functional.ctc_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
+    return ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, REDUCTIONS[reduction], zero_infinity)

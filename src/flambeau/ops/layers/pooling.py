@@ -20,6 +20,7 @@ from ...core.tensor.tensor import wrap
 from ...native.pooling import max_pooled
 from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
 from ..support.checks import refuse_outside, require_floating, type_name, wide
+from ..support.declare import alias
 
 
 def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -387,8 +388,12 @@ def _with_indices(pool: Callable) -> Callable:
     return composite(methods=False, public=("nn.functional",))(call)
 
 
-for _pool in (
-    max_pool1d, max_pool2d, max_pool3d, adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d,
-    fractional_max_pool2d, fractional_max_pool3d,
-):  # fmt: skip
-    _with_indices(_pool)
+_paired = {
+    pool.__name__: _with_indices(pool)
+    for pool in (
+        max_pool1d, max_pool2d, max_pool3d, adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d,
+        fractional_max_pool2d, fractional_max_pool3d,
+    )
+}  # fmt: skip
+alias("max_pool1d_with_indices", _paired["max_pool1d"], methods=False)
+alias("adaptive_max_pool1d", _paired["adaptive_max_pool1d"], methods=False)

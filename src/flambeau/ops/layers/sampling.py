@@ -17,6 +17,7 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..making.ranges import evenly
 from ..support.checks import FLOAT, category, scalar_name, type_name, wide
+from ..support.declare import alias
 from .resampling import cubic_weights
 
 MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}
@@ -218,3 +219,24 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
             stacklevel=3,
         )
     return _affine_grid(theta, sizes, align_corners)
+
+
+# ---------------------------------------------------------------- the forms of `torch` itself
+
+
+@composite(methods=False)
+def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
+    """`nn.functional.grid_sample`; the modes are numbers, in the order in which they are named there."""
+    return _grid_sample(
+        input, grid, tuple(MODES)[interpolation_mode], tuple(PADDING_MODES)[padding_mode], align_corners
+    )
+
+
+for _dims in (2, 3):
+    alias(f"grid_sampler_{_dims}d", grid_sampler, methods=False)
+
+
+@composite(methods=False)
+def affine_grid_generator(theta: Any, size: Any, align_corners: bool) -> Any:
+    """`nn.functional.affine_grid`"""
+    return affine_grid(theta, size, align_corners)
