@@ -16,14 +16,13 @@ from ..ops.layers.sampling import MODES as GRID_SAMPLE_INTERPOLATION_MODES
 from ..ops.layers.sampling import PADDING_MODES as GRID_SAMPLE_PADDING_MODES
 from ..ops.linalg.grouped import _ScalingType as ScalingType
 from ..ops.linalg.grouped import _SwizzleType as SwizzleType
-from . import grad
 
 globals().update(_namespaces["nn.functional"])
 sigmoid, tanh = _namespaces["torch"]["sigmoid"], _namespaces["torch"]["tanh"]
 
 # what code that was written beside `torch.nn.functional` takes from there
 _FOUND_THERE = (
-    Callable, GRID_SAMPLE_INTERPOLATION_MODES, GRID_SAMPLE_PADDING_MODES, Optional, ScalingType, SwizzleType, Tensor, grad,
+    Callable, GRID_SAMPLE_INTERPOLATION_MODES, GRID_SAMPLE_PADDING_MODES, Optional, ScalingType, SwizzleType, Tensor,
     math, np, warnings,
 )  # fmt: skip
 DType = int

@@ -47,7 +47,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         super().__init__()
         cutoffs = list(cutoffs)
         if not cutoffs:
-            raise ValueError("cutoffs should be a sequence of length larger than 0")
+            raise ValueError(f"cutoffs should be a sequence of {'length'} larger than 0")
         rising = all(a < b for a, b in itertools.pairwise(cutoffs))
         if not rising or cutoffs[0] <= 0 or cutoffs[-1] > n_classes - 1 or any(int(c) != c for c in cutoffs):
             raise ValueError(
@@ -84,8 +84,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         input, target = (input_.unsqueeze(0), target_.unsqueeze(0)) if single else (input_, target_)
         places = host_values(target, "AdaptiveLogSoftmaxWithLoss")
         if places.size and not 0 <= places.min() <= places.max() < self.n_classes:
+            last = self.n_classes - 1
             raise RuntimeError(
-                f"Target values should be in [0, {self.n_classes - 1}], "
+                f"Target {'values'} should be in [0, {last}], "
                 f"but values in range [{places.min()}, {places.max()}] were found. "
             )
         clusters = [np.flatnonzero((places >= low) & (places < high)) for low, high in self._ranges()]
@@ -121,7 +122,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if target.ndim == 1:
             if input.shape[0] != target.shape[0]:
                 raise RuntimeError(
-                    "Input and target should have the same size in the batch dimension. "
+                    f"Input and target should have the {'same'} size in the batch dimension. "
                     f"(got {list(input.shape)} and {list(target.shape)})"
                 )
             if input.ndim != 2:

@@ -279,7 +279,8 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         options: LinearCrossEntropyOptions | None = None,
     ) -> None:
         if weight is not None and weight.shape != (num_classes,):
-            raise RuntimeError(f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}")
+            given, wanted = tuple(weight.shape), (num_classes,)
+            raise RuntimeError(f"expected weight {'shape'} to be {wanted}, got {given}")
         super().__init__(weight, reduction=reduction)
         rows = math.prod(out_features, start=num_classes)
         self.linear = Linear(in_features, rows, bias=bias, device=device, dtype=dtype)

@@ -193,7 +193,7 @@ def embedding_bag(
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
-        raise ValueError("max mode does not support scaling the gradient by the frequency")
+        raise ValueError(f"max mode does not support {'scaling'} the gradient by the frequency")
     if mode == "max" and sparse:
         raise ValueError("max mode does not support sparse weights")
     if input.ndim == 2:
@@ -215,10 +215,11 @@ def embedding_bag(
                 "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
                 f"mode='sum' (got mode='{mode}')."
             )
-        if per_sample_weights.shape != input.shape:
+        wanted = input.shape
+        if per_sample_weights.shape != wanted:
             raise ValueError(
                 f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, "
-                f"then it must have the same shape as the input ({input.shape})"
+                f"then it must have the {'same'} shape as the input ({wanted})"
             )
     if weight.ndim != 2:
         raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.ndim}")

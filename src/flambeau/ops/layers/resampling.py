@@ -258,7 +258,7 @@ def _check_mode(mode: str, n: int, align_corners: bool | None, antialias: bool) 
         )
     if antialias and (mode not in _ANTIALIASED or n != 2):
         raise ValueError(
-            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
+            f"Anti-alias option is restricted to bilinear, bicubic, and {'lanczos'} modes and requires a 4-D tensor as input"
         )
     if antialias or (n in (1, 2, 3) and (mode in ("nearest", "nearest-exact", "area") or (mode, n) in _SMOOTH)):
         return

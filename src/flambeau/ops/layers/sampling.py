@@ -156,7 +156,7 @@ def grid_sample(
     """
     if mode not in MODES:
         raise ValueError(
-            f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'"
+            f"nn.functional.grid_sample(): expected mode to be {'bilinear'!r}, 'nearest' or 'bicubic', but got: '{mode}'"
         )
     if padding_mode not in PADDING_MODES:
         raise ValueError(
@@ -183,8 +183,9 @@ def _affine_grid(theta: Array, sizes: Any, align_corners: bool) -> Array:
 
 
 def _check_affine(theta: Tensor, size: Sequence[int]) -> None:
-    if not theta.dtype.is_floating_point:
-        raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")
+    kind = theta.dtype
+    if not kind.is_floating_point:
+        raise ValueError(f"Expected theta to have {'floating point'} type, but got {kind}")
     dims = len(size) - 2
     if dims not in (2, 3):
         raise NotImplementedError(
@@ -215,7 +216,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
     if align_corners and min(sizes) == 1:
         warnings.warn(
             f"Since version {'1.3.0,'} affine_grid behavior has changed for unit-size grids when align_corners=True. "
-            "This is not an intended use case of affine_grid. See the documentation of affine_grid for details.",
+            f"This is not an intended {'use case'} of affine_grid. See the documentation of affine_grid for details.",
             stacklevel=3,
         )
     return _affine_grid(theta, sizes, align_corners)
