@@ -45,6 +45,10 @@ def test_names_are_flambeaus_own():
         assert str(torch.optim.SGD) == "<class 'torch.optim.sgd.SGD'>"
         assert str(torchvision.models.AlexNet) == "<class 'torchvision.models.alexnet.AlexNet'>"
 
+        from torch.nn.utils.weight_norm import WeightNorm  # a module under the name of a function
+        assert torch.nn.utils.weight_norm is flambeau.nn.utils.weight_norm and callable(torch.nn.utils.weight_norm)
+        assert str(WeightNorm) == "<class 'torch.nn.utils.weight_norm.WeightNorm'>"
+
         import pickle
         layer = pickle.loads(pickle.dumps(nn.Linear(2, 3)))
         assert type(layer) is nn.Linear

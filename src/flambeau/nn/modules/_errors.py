@@ -11,6 +11,7 @@ from ._trail import Step, shown, steps_to
 
 # only for these is the text known to be one message for people
 _REWORDED = (RuntimeError, ValueError, TypeError, IndexError)
+_MOST_SEEN = 12
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -63,7 +64,8 @@ class _Place:
     def _more(self) -> str:
         lines = [self.advice] if self.advice and not self.path else []
         if self.seen:
-            lines.append("shapes in its forward: " + ", ".join(f"{name} {shape}" for name, shape in self.seen.items()))
+            seen = [f"{name} {shape}" for name, shape in list(self.seen.items())[-_MOST_SEEN:]]
+            lines.append(f"shapes in its forward: {', '.join(seen)}")
         for name, steps in self.trails:
             rows = shown(steps, self.passed)
             if not name:

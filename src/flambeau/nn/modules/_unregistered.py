@@ -14,12 +14,12 @@ def unregistered(module: Any) -> list[tuple[str, str, list[Any]]]:
     found = []
     for path, one in module.named_modules():
         for name, value in vars(one).items():
-            if not isinstance(value, (list, tuple, dict)) or not value:
+            if not isinstance(value, (list, tuple, dict)) or not value or name in _OWN or name.endswith("_hooks"):
                 continue
             parts = [v for v in (value.values() if isinstance(value, dict) else value) if id(v) not in known]
             modules = [p for p in parts if hasattr(p, "named_parameters") and not isinstance(p, type)]
             params = [p for p in parts if isinstance(p, Parameter)]
-            if (modules or params) and name not in _OWN:
+            if modules or params:
                 proper = f"nn.{'Module' if modules else 'Parameter'}{'Dict' if isinstance(value, dict) else 'List'}"
                 params += [p for m in modules for p in m.parameters()]
                 found.append((f"{path}.{name}" if path else name, proper, params))

@@ -248,7 +248,11 @@ def _reclass(module: Module, names: Sequence[str]) -> None:
     """Give a module the class with properties of these names; the class that it had, if there are none."""
     base = type_before_parametrizations(module)
     if names:
-        members: dict[str, Any] = {"__getstate__": _no_pickle, **{name: _property(name) for name in names}}
+        members: dict[str, Any] = {
+            "__module__": ParametrizationList.__module__,
+            "__getstate__": _no_pickle,
+            **{name: _property(name) for name in names},
+        }
         if not hasattr(base, "__deepcopy__"):
             members["__deepcopy__"] = _deepcopied
         base = type(base)(f"Parametrized{base.__name__}", (base,), members)
