@@ -544,22 +544,6 @@ def ws_param(t):
 
 
 @program
-def positive(t):
-    class Exp(t.nn.Module):
-        def forward(s, x):
-            return t.exp(x)
-
-        def right_inverse(s, y):
-            return t.log(y)
-
-    m = lin(t)
-    m.weight.data.abs_().add_(0.1)
-    P(t).register_parametrization(m, "weight", Exp())
-    steps(t, m, t.rand(2, 3), t.zeros(2, 3))
-    return [m.weight, bool((m.weight > 0).all())]
-
-
-@program
 def target_net(t):
     q = t.nn.Sequential(t.nn.Linear(2, 4), t.nn.ReLU(), t.nn.Linear(4, 2))
     tg = copy.deepcopy(q)

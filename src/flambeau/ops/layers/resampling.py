@@ -338,14 +338,16 @@ def _wanted_sizes(
     """The output's spatial sizes, and the factors that source positions are computed with (None: from the sizes)."""
     n = len(sizes)
     if (size is None) == (scale_factor is None):
-        both = "only one of size and scale_factor may be given, but got both"
-        raise ValueError(both if size is not None else "one of size and scale_factor must be given")
+        raise ValueError(f"{'either' if size is None else 'only one of'} size or scale_factor should be defined")
     name, given = ("size", size) if size is not None else ("scale_factor", scale_factor)
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,) * n
     if len(values) != n:
+        what, shown, letter = ("output", "output size", "o") if size is not None else (name, name, "s")
+        got = f"{shown} of {values}" if size is not None else f"{shown} of shape {values}"
         raise ValueError(
-            f"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions "
-            f"of {list(sizes)} and {name} of {given}"
+            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial dimensions of "
+            f"{list(sizes)} and {got}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and {shown} in "
+            f"({letter}1, {letter}2, ...,{letter}K) format."
         )
     if size is not None:
         if recompute:
