@@ -176,3 +176,22 @@ def test_modules_are_torchs_to_tools_that_ask():
         """
     )
     assert done.stdout.splitlines() == ["flambeau flambeau.nn []"]
+
+
+def test_a_failed_layer_says_what_would_fit():
+    run_code(
+        """
+        from flambeau import drop_in
+        drop_in.install()
+        import torch
+        from torch import nn
+
+        try:
+            nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(3, 2))(torch.ones(1, 1, 8, 8))
+        except RuntimeError as error:
+            assert "(1x72 and 3x2) (in_features should be 72)" in str(error)
+            assert "0 (Conv2d)  [1, 2, 6, 6]" in error.__notes__[-1]
+        else:
+            raise AssertionError
+        """
+    )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 
 import pytest
+import torch
 
+import flambeau as fb
 from support.programs import agree
 
 PROGRAMS = {}
@@ -199,3 +202,36 @@ def test_edges(name):
             t.set_default_dtype(t.float32)
 
     assert not isinstance(agree(run, words=None), NameError)
+
+
+HOOKED = {
+    "weight_norm": lambda t: t.nn.utils.weight_norm(t.nn.Linear(3, 3)),
+    "spectral_norm": lambda t: t.nn.utils.spectral_norm(t.nn.Linear(3, 3)),
+    "pruned": lambda t: pruning(t).l1_unstructured(t.nn.Linear(3, 3), "weight", 3),
+    "pruned twice": lambda t: pruning(t).random_unstructured(
+        pruning(t).l1_unstructured(t.nn.Linear(3, 3), "weight", 3), "weight", 2
+    ),
+}
+
+
+def pruning(t):
+    return importlib.import_module(t.__name__ + ".nn.utils.prune")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", HOOKED)
+def test_files_of_modules_with_hooks_go_both_ways(name):
+    def passed_on(saver, loader, module):
+        with saver.no_grad():
+            module.eval()(saver.ones(1, 3).double())  # a leaf, which can be pickled
+        file = io.BytesIO()
+        saver.save(module, file)
+        file.seek(0)
+        return loader.load(file, weights_only=False)
+
+    theirs = HOOKED[name](torch).double()
+    ours = passed_on(torch, fb, theirs)
+    back = passed_on(fb, torch, ours)
+    expected = theirs(torch.ones(1, 3).double()).tolist()
+    assert ours(fb.ones(1, 3).double()).tolist() == [pytest.approx(expected[0])]
+    assert back(torch.ones(1, 3).double()).tolist() == expected

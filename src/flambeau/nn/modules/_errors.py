@@ -12,7 +12,7 @@ from ._trail import Step, shown, steps_to
 # only for these is the text known to be one message for people
 _REWORDED = (RuntimeError, ValueError, TypeError, IndexError)
 _MOST_SEEN = 12
-_PACKAGE = __name__.partition(".")[0]
+_OURS = ("flambeau", "torch")  # under the drop-in our modules go by torch's name
 
 
 class _Place:
@@ -99,11 +99,11 @@ def _frames(error: BaseException) -> list[Any]:
 
 
 def _is_ours(frame: Any) -> bool:
-    return frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE
+    return frame.f_globals.get("__name__", "").partition(".")[0] in _OURS
 
 
 def _is_ours_class(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] in (_PACKAGE, "torch")
+    return cls.__module__.partition(".")[0] in _OURS
 
 
 def _forward(module: Any, frames: list[Any]) -> int:
