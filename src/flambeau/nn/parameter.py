@@ -267,6 +267,6 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[ove
         return made
 
 
-def is_lazy(tensor: Any) -> bool:
+def is_lazy(param: Any) -> bool:
     """Whether it is a parameter or buffer without a shape yet."""
-    return isinstance(tensor, UninitializedTensorMixin)
+    return isinstance(param, UninitializedTensorMixin)
