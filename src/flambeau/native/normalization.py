@@ -176,8 +176,8 @@ ad.primitive_transposes[_spread_p] = _spread_transpose
 # ---------------------------------------------------------------- batch normalization
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(3, 4))
-def batch_normalized(x: jax.Array, weight: jax.Array, bias: jax.Array, eps: float, channel: int = 1) -> Any:
+@partial(jax.custom_jvp, nondiff_argnums=(4,))
+def batch_normalized(x: jax.Array, weight: jax.Array, bias: jax.Array, eps: Any, channel: int = 1) -> Any:
     """`x` with mean 0 and variance 1 in each channel, times `weight`, plus `bias`; and the mean and the variance."""
     mean, variance = _moments_p.bind(x, channel=channel)
     scale = lax.rsqrt(variance + eps)
@@ -185,10 +185,10 @@ def batch_normalized(x: jax.Array, weight: jax.Array, bias: jax.Array, eps: floa
 
 
 @batch_normalized.defjvp
-def _batch_normalized_jvp(eps: float, channel: int, primals: Any, tangents: Any) -> Any:
+def _batch_normalized_jvp(channel: int, primals: Any, tangents: Any) -> Any:
     # Ioffe and Szegedy (2015), section 3, with the sums over the batch taken first: both directions need them once.
-    x, weight, bias = primals
-    dx, dweight, dbias = tangents
+    x, weight, bias, eps = primals
+    dx, dweight, dbias, _ = tangents
     y, mean, variance = batch_normalized(x, weight, bias, eps, channel)
     scale = lax.rsqrt(variance + eps)
     count = x.size // max(x.shape[channel], 1)

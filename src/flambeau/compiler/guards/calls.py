@@ -112,13 +112,14 @@ def _walks(function: Any, args: list[Any]) -> bool:
 
 def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     """A library's function: it may look into containers, and compute with numbers that it does not know as inputs."""
-    takes_numbers = getattr(function, "operator", None) is not None or getattr(function, "takes_host_numbers", False)
+    takes_numbers = getattr(function, "operator", None) is not None
+    places = getattr(function, "takes_host_numbers", ())  # positions and names
     walks = _walks(function, args)
-    for value in (*args, *kwargs.values()):
+    for place, value in (*enumerate(args), *kwargs.items()):
         if walks and isinstance(value, Module):
             shadow.watcher.walked(value)
         shadow.watcher.reads.deep(value)
-        if not takes_numbers or not isinstance(value, HostNumber):
+        if not isinstance(value, HostNumber) or not (takes_numbers or place in places):
             settle(value)
 
 

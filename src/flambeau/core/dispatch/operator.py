@@ -10,11 +10,12 @@ import functools
 import inspect
 import numbers
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src.array import ArrayImpl
 
 from ...native import channels_last
 from ..array import dtypes
@@ -29,12 +30,14 @@ from ..tensor.tensor import Tensor, blank, wrap
 from . import autocast
 from .host_numbers import HostNumber
 from .publishing import _attach, _publish, namespaces
-from .signature import PYTHON_NUMBERS, SYNONYMS, Signature, unpack
+from .signature import FLOAT, PYTHON_NUMBERS, SYNONYMS, Signature, kind_of, unpack
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
 Array = Any
 Arrays = Any
 Scalar = Any
+_T = TypeVar("_T")
+Static = Annotated[_T, "static"]
 
 _programs: list[dict[Any, Any]] = []
 dtypes._on_default_change.append(lambda: [p.clear() for p in _programs])
@@ -96,6 +99,7 @@ class Operator:
         space: str = "",
         images: bool = False,
         check: Callable[..., None] | None = None,
+        options: Callable[..., None] | None = None,
     ):
         self.function = function
         self.check = check
@@ -103,7 +107,7 @@ class Operator:
         self.name = function.__name__.lstrip("_")
         named = space + self.name
         self.promote = promote
-        self.signature = Signature(function)
+        self.signature = Signature(function, options)
         self.returns = return_type(named, returns) if returns else None
         self.grad = grad or camel(self.name) + "Backward0"
         self.programs: dict[Any, Program] = {}
@@ -238,6 +242,9 @@ def fit(out: Any, shape: tuple[int, ...], target: np.dtype) -> Any:
     return jax.lax.convert_element_type(out, target)
 
 
+_as_they_are = {*PYTHON_NUMBERS, ArrayImpl}
+
+
 def _arrays(op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool) -> tuple[list[Any], bool]:
     """The arrays of the dynamic arguments, and whether any of them may be on the tape.
 
@@ -249,7 +256,7 @@ def _arrays(op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: boo
     for value in dynamic:
         kind = type(value)
         if kind not in plain:
-            if kind in PYTHON_NUMBERS:
+            if kind in _as_they_are:
                 arrays.append(value)
                 continue
             if asks and has_say(value):
@@ -476,16 +483,19 @@ def operator(
     grad: str | Callable[..., str] | None = None,
     images: bool = False,
     check: Callable[..., None] | None = None,
+    options: Callable[..., None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
     `inplace` makes the method `name_`, and `public_inplace` the function `torch.name_`, too.
     `check` is called with the dynamic arguments before they are promoted, and raises if they do not go together.
+    `options` is called with all arguments where a `float` is not its default, and raises if it can't be.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        op = Operator(function, promote, returns, grad, "linalg_" if public == ("linalg",) else "", images, check)
+        space = "linalg_" if public == ("linalg",) else ""
+        op = Operator(function, promote, returns, grad, space, images, check, options)
         call = _lift(op)
         name = function.__name__
         _publish(name, call, public)
@@ -506,16 +516,18 @@ def composite(
     public: tuple[str, ...] = ("torch",),
     name: str | None = None,
     asks_arguments: bool = True,
+    numbers: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back.
 
     `name` is the public name, if that is not the function's. Without `asks_arguments` the public function takes arguments
-    with a `__torch_function__` as they are.
+    with a `__torch_function__` as they are. With `numbers` those for `float` parameters may be inputs of a compiled program:
+    all it does is to compute and compare with them, and to hand them to operators.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         called = function.__name__ = name or function.__name__
-        call = _composed(function, False, asks_arguments)
+        call = _composed(function, False, asks_arguments, numbers)
         _publish(called, call, public)
         _attach(call, _names(methods, called))
         if written := _names(inplace, called + "_"):
@@ -525,7 +537,7 @@ def composite(
     return declare
 
 
-def _composed(function: Callable[..., Any], asks: bool, asks_arguments: bool = True) -> Any:
+def _composed(function: Callable[..., Any], asks: bool, asks_arguments: bool = True, numbers: bool = False) -> Any:
     name = function.__name__
     parameters = inspect.signature(function).parameters
     takes_out = "out" in parameters
@@ -550,8 +562,18 @@ def _composed(function: Callable[..., Any], asks: bool, asks_arguments: bool = T
         return function(*args, **kwargs)
 
     call.asks_arguments = asks_arguments  # type: ignore[attr-defined]
-    overrides.made_by(call, lambda: _composed(function, True, asks_arguments))
+    call.takes_host_numbers = _places_of_floats(parameters.values()) if numbers else frozenset()  # type: ignore[attr-defined]
+    overrides.made_by(call, lambda: _composed(function, True, asks_arguments, numbers))
     return call
+
+
+def _places_of_floats(parameters: Iterable[inspect.Parameter]) -> frozenset[Any]:
+    """The names and positions of `float` parameters."""
+    found: set[Any] = set()
+    for i, parameter in enumerate(parameters):
+        if isinstance(parameter.annotation, str) and kind_of(parameter) == FLOAT:
+            found |= {i, parameter.name}
+    return frozenset(found)
 
 
 def _composite_inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -576,4 +598,4 @@ def _fitted(result: Array, *, shape: tuple[int, ...], dtype: Any) -> Array:
     return fit(result, shape, dtype)
 
 
-__all__ = ["Array", "Arrays", "Scalar", "composite", "inplace_form", "namespaces", "operator", "write_result"]
+__all__ = ["Array", "Arrays", "Scalar", "Static", "composite", "inplace_form", "namespaces", "operator", "write_result"]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import math
 import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..array import dtypes
 from ..array.size import Size
+from ..context.grad_mode import state as grad_state
 from ..context.overrides import Overridden, has_say
 from ..tensor.tensor import Tensor
 from .host_numbers import HostNumber
 
-ARRAY, ARRAYS, SCALAR, STATIC, VARARGS = range(5)
+ARRAY, ARRAYS, SCALAR, FLOAT, STATIC, VARARGS = range(6)
 
 
 def kind_of(parameter: inspect.Parameter) -> int:
@@ -32,6 +35,8 @@ def kind_of(parameter: inspect.Parameter) -> int:
         return ARRAYS
     if note in ("Scalar", "Scalar|None"):
         return SCALAR
+    if note in ("float", "float|None"):
+        return FLOAT
     return STATIC
 
 
@@ -75,15 +80,65 @@ def static(value: Any) -> Any:
 
 
 def static_key(value: Any) -> Any:
-    """A key part. Numbers come with their type, since 2 == 2.0 == True but they do not compute the same."""
-    return (STATIC, value, type(value)) if type(value) in PYTHON_NUMBERS else (STATIC, value)
+    """A key part. Numbers come with their type, since 2 == 2.0 == True but they do not compute the same; -0.0 is none of them."""
+    if type(value) not in PYTHON_NUMBERS:
+        return STATIC, value
+    return STATIC, value, "-0.0" if value == 0 and is_negative_zero(value) else type(value)
+
+
+def is_negative_zero(value: Any) -> bool:
+    return type(value) is float and value == 0 and math.copysign(1.0, value) < 0
+
+
+class Repeated:
+    """Numbers that are given again and again, as arrays: XLA takes these more quickly than Python's own.
+
+    A number becomes one the second time that it comes, so that one that is different at each call costs nothing more.
+    """
+
+    MOST = 256
+
+    def __init__(self) -> None:
+        self.arrays: dict[float, Any] = {}
+
+    def note(self, value: float) -> None:
+        """Take down that a number that is not in `arrays` was given."""
+        if not value or value != value or grad_state.transforms:
+            return  # 0.0 and -0.0 are equal
+        if value in self.arrays:
+            self.arrays[value] = jnp.asarray(value)  # weak, as Python's own
+            return
+        if len(self.arrays) >= self.MOST:
+            self.arrays.clear()
+        self.arrays[value] = None
+
+
+repeated = Repeated()
+dtypes._on_default_change.append(repeated.arrays.clear)
+
+
+def number(name: str, argument: str, position: int, value: Any) -> Any:
+    """What is given for a `float` parameter, as one of Python's own numbers or a number that is being traced."""
+    kind = type(value)
+    if kind is float or isinstance(value, HostNumber):
+        return value
+    if isinstance(value, (Tensor, np.generic)):
+        return number(name, argument, position, static(value))
+    if kind is int:
+        return value if -(2**63) <= value < 2**63 else float(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if has_say(value):
+        raise Overridden(f"{kind.__name__} has a say")
+    raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be float, not {kind.__name__}")
 
 
 class Signature:
     """How a call's arguments map to the array function's parameters."""
 
-    def __init__(self, function: Callable[..., Any]):
+    def __init__(self, function: Callable[..., Any], options: Callable[..., None] | None = None):
         self.signature = inspect.signature(function)
+        self.options = options
         self.parameters = list(self.signature.parameters.values())
         self.kinds = [kind_of(p) for p in self.parameters]
         self.names = [p.name for p in self.parameters]
@@ -127,6 +182,7 @@ class Signature:
             values[i] = value
         dynamic: list[Any] = []
         key_parts: list[Any] = []
+        unusual = False
         for i, (kind, value) in enumerate(zip(self.kinds, values, strict=True)):
             if value is MISSING:
                 raise TypeError(f"{name}() missing 1 required positional argument: '{self.names[i]}'")
@@ -158,13 +214,32 @@ class Signature:
                         )
                 dynamic.extend(members)
                 key_parts.append((ARRAYS, len(members)))
-            elif value is None or (value is self.defaults[i]) or _same(value, self.defaults[i]):
+            elif value is None or value is self.defaults[i]:
+                key_parts.append(static_key(value))
+            elif kind == FLOAT:  # static where it is its default or 0, which may be another formula
+                if type(value) is not float:
+                    value = number(name, self.names[i], i + 1, value)
+                unusual = True
+                values[i] = array = value
+                if type(value) in PYTHON_NUMBERS and (value == self.defaults[i] or value == 0 or value is True):
+                    key_parts.append(static_key(value))
+                    continue
+                if type(value) is float and grad_state.trace is None:
+                    array = repeated.arrays.get(value)
+                    if array is None:
+                        repeated.note(value)
+                        array = value
+                dynamic.append(array)
+                key_parts.append(FLOAT)
+            elif _same(value, self.defaults[i]):
                 key_parts.append(static_key(value))
             else:
                 if not isinstance(value, (numbers.Number, Tensor, np.generic)):
                     raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
                 dynamic.append(value)
                 key_parts.append(SCALAR)
+        if unusual and self.options is not None:
+            self.options(*values)
         return dynamic, tuple(key_parts)
 
     def refusal(self, name: str, key: tuple[Any, ...], dynamic: Iterable[Any], value: Any) -> TypeError:
@@ -172,14 +247,14 @@ class Signature:
         place = next(i for i, v in enumerate(dynamic) if v is value)
         argument = 0
         for argument, part in enumerate(key):  # noqa: B007 (where it stops)
-            place -= part[1] if isinstance(part, tuple) and part[0] == ARRAYS else part in (ARRAY, SCALAR)
+            place -= part[1] if isinstance(part, tuple) and part[0] == ARRAYS else part in (ARRAY, SCALAR, FLOAT)
             if place < 0:
                 break
         return not_a_tensor(name, self.names[argument], argument + 1, value)
 
 
 def _same(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and value == default
+    return type(value) is type(default) and value == default and not is_negative_zero(value)
 
 
 SYNONYMS = {"axis": "dim", "x": "input", "x1": "input", "x2": "other", "keepdims": "keepdim"}
@@ -198,6 +273,9 @@ def unpack(signature: Signature, key: tuple[Any, ...], flat: tuple[Any, ...]) ->
             position += 1
         elif part == SCALAR:
             scalars.append(position)
+            values.append(flat[position])
+            position += 1
+        elif part == FLOAT:
             values.append(flat[position])
             position += 1
         elif part[0] == ARRAYS:

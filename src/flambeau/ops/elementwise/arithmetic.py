@@ -11,7 +11,7 @@ from jax import lax
 
 from ...core.array import dtypes
 from ...core.context.overrides import name_public
-from ...core.dispatch.operator import Array, Scalar, composite, operator, write_result
+from ...core.dispatch.operator import Array, Scalar, Static, composite, operator, write_result
 from ...core.tensor.tensor import Tensor
 from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse, scalar_name
 from ..support.declare import alias, named_by_numbers, unary
@@ -299,7 +299,7 @@ _PLAIN_EXPONENTS = frozenset(range(-4, 9)) | {0.5, -0.5, 1.5}
 
 
 @operator(public=(), methods=False, grad="PowBackward0")
-def _pow_plain(input: Array, exponent: float, dtype: Any) -> Array:
+def _pow_plain(input: Array, exponent: Static[float], dtype: Any) -> Array:
     x = input.astype(dtype)
     if exponent == 0:
         return jnp.ones_like(x)

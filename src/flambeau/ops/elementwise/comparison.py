@@ -50,19 +50,20 @@ def equal(input: Tensor, other: Tensor) -> bool:
     return tuple(input.shape) == tuple(other.shape) and bool(_all_equal(input, other).item())
 
 
-@operator()
+def _check_tolerances(input: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -> None:
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+
+
+@operator(options=_check_tolerances)
 def isclose(input: Array, other: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Array:
     """Whether `abs(input - other) <= atol + rtol * abs(other)`, or both are equal, or (if asked) both are nan."""
     if input.dtype != other.dtype:
         raise RuntimeError(f"{type_name(input)} did not match {type_name(other)}")
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if value < 0:
-            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
     close = input == other
     if equal_nan and category(input) >= FLOAT:
         close = close | ((input != input) & (other != other))
-    if rtol == 0 and atol == 0:
-        return close
     a, b = input, other
     if category(a) < FLOAT:
         a, b = a.astype(jnp.float64), b.astype(jnp.float64)

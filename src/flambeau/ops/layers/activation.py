@@ -54,7 +54,7 @@ def _register_form(elementwise: Any, underscored: tuple[str, ...] = ()) -> Any:
     """Publish `function(..., inplace=False)` in nn.functional, and `function_` in the namespaces `underscored`."""
     write = in_place(elementwise)
     composite(methods=False, public=underscored)(write)
-    return composite(methods=False, public=("nn.functional",))(functional_form(elementwise, write))
+    return composite(methods=False, public=("nn.functional",), numbers=True)(functional_form(elementwise, write))
 
 
 # ---------------------------------------------------------------- piecewise linear
@@ -74,11 +74,14 @@ def relu6(input: Array) -> Array:
     return _clipped(input, 0.0, 6.0)
 
 
-@operator(methods=False, public=())
-def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
-    """x kept within [min_val, max_val]; the slope is 0 outside and on the bounds"""
+def _check_bounds(input: Any, min_val: float, max_val: float) -> None:
     if min_val > max_val:
         raise ValueError(f"min_val cannot be greater than max_val, but got {min_val} and {max_val}")
+
+
+@operator(methods=False, public=(), options=_check_bounds)
+def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """x kept within [min_val, max_val]; the slope is 0 outside and on the bounds"""
     return _clipped(input, min_val, max_val)
 
 
@@ -150,15 +153,20 @@ def hardshrink(input: Array, lambd: float = 0.5) -> Array:
     return jnp.where((input >= -lambd) & (input <= lambd), jnp.zeros((), input.dtype), input)
 
 
-@operator(methods=False, public=("nn.functional",))
+def _check_lambda(input: Any, lambd: float) -> None:
+    if lambd < 0:
+        array = input._array
+        require_floating("softshrink_cpu", array)
+        most = float(jnp.finfo(array.dtype).max)
+        raise RuntimeError(
+            f"lambda must be in range [0, {most:g}] for input dtype {type_name(array)}, but found {lambd:g}"
+        )
+
+
+@operator(methods=False, public=("nn.functional",), options=_check_lambda)
 def softshrink(input: Array, lambd: float = 0.5) -> Array:
     """x moved towards 0 by lambd, and 0 where |x| <= lambd"""
     require_floating("softshrink_cpu", input)
-    if lambd < 0:
-        most = float(jnp.finfo(input.dtype).max)
-        raise RuntimeError(
-            f"lambda must be in range [0, {most:g}] for input dtype {type_name(input)}, but found {lambd:g}"
-        )
     inside = jnp.where(jnp.isnan(input), input, jnp.zeros((), input.dtype))
     return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, inside))
 
@@ -195,11 +203,14 @@ def selu(input: Array) -> Array:
     return _exponential_unit(input, _SELU_ALPHA, 1.0, _SELU_SCALE)
 
 
-@operator(methods=False, public=("torch",))
-def celu(input: Array, alpha: float = 1.0) -> Array:
-    """x where x > 0, else alpha * (exp(x / alpha) - 1)"""
+def _check_alpha(input: Any, alpha: float) -> None:
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+
+
+@operator(methods=False, public=("torch",), options=_check_alpha)
+def celu(input: Array, alpha: float = 1.0) -> Array:
+    """x where x > 0, else alpha * (exp(x / alpha) - 1)"""
     require_floating("elu_cpu", input)
     return _exponential_unit(input, alpha, 1.0 / alpha, 1.0)
 
@@ -350,7 +361,7 @@ def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype:
     return _log_softmax(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), numbers=True)
 def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
     """A draw from the Gumbel-softmax distribution; with `hard`, one-hot in value and soft in its gradient.
 

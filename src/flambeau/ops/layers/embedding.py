@@ -37,7 +37,7 @@ def _embedding(weight: Array, input: Array, padding_idx: int | None, scale_grad_
     return _rows(weight, input, padding_idx, scale_grad_by_freq)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
+@functools.partial(jax.jit, static_argnums=3, inline=True)
 def _shortened(weight: jax.Array, indices: jax.Array, max_norm: float, norm_type: float) -> jax.Array:
     """The table with the rows that `indices` name cut to length `max_norm`."""
     norms = vector_norm(weight, norm_type, (1,), True)

@@ -18,7 +18,7 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..support.checks import demand, is_floating, refuse_outside, require_floating, type_name, wide
-from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
+from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, is_zero, loss, reduced
 
 _FUNCTIONAL = ("nn.functional",)
 
@@ -71,31 +71,38 @@ def l1_loss(
 
 
 def _smooth_name(arrays: list[Any], statics: dict[str, Any]) -> str:
-    return "SmoothL1LossBackward0" if statics["beta"] else by_reduction("AbsBackward0")(arrays, statics)
+    return "SmoothL1LossBackward0" if statics.get("beta", True) else by_reduction("AbsBackward0")(arrays, statics)
 
 
-@loss(grad=_smooth_name, same_sizes=True)
+def _check_beta(*given: Any) -> None:
+    if given[-1] < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {given[-1]}.")
+
+
+@loss(grad=_smooth_name, same_sizes=True, options=_check_beta)
 def smooth_l1_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
 ) -> Array:  # fmt: skip
     """(x - y)^2 / (2 beta) where |x - y| < beta, else |x - y| - beta / 2"""
-    if beta < 0:
-        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}.")
     require_floating("smooth_l1_cpu", input)
     distance = jnp.abs(input - target)
-    if beta:
-        distance = jnp.where(distance < beta, jnp.square(distance) / (2 * beta), distance - beta / 2)
+    if not is_zero(beta):
+        safe = jnp.where(beta == 0, 1, beta)  # 0 / 0 in the branch that is not taken would be in the gradient
+        distance = jnp.where(distance < beta, jnp.square(distance) / (2 * safe), distance - beta / 2)
     return reduced(distance, reduction)
 
 
-@loss(grad=_unless_weighted("HuberLossBackward0", "MeanBackward0"), same_sizes=True)
+def _check_delta(input: Any, target: Any, reduction: str, delta: float, weight: Any) -> None:
+    if delta <= 0:
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta. (got {delta})")
+
+
+@loss(grad=_unless_weighted("HuberLossBackward0", "MeanBackward0"), same_sizes=True, options=_check_delta)
 def huber_loss(
     input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
 ) -> Array:
     """(x - y)^2 / 2 where |x - y| <= delta, else delta (|x - y| - delta / 2)"""
-    if delta <= 0:
-        raise RuntimeError(f"huber_loss does not support non-positive values for delta. (got {delta})")
     require_floating("huber_cpu", input)
     distance = jnp.abs(input - target)
     losses = jnp.where(distance <= delta, jnp.square(distance) / 2, delta * (distance - delta / 2))
@@ -125,7 +132,9 @@ _gaussian_name = by_reduction(lambda statics: "AddBackward0" if statics["full"] 
 
 
 @operator(methods=False, promote="common", public=(), grad=_gaussian_name)
-def _gaussian_nll_loss(input: Array, target: Array, var: Array, full: bool, eps: float, reduction: str) -> Array:
+def _gaussian_nll_loss(
+    input: Array, target: Array, var: Array, full: bool, eps: float = 1e-6, reduction: str = "mean"
+) -> Array:
     if var.shape != input.shape and var.ndim:
         if input.shape[:-1] == var.shape:
             var = var[..., None]
@@ -138,7 +147,7 @@ def _gaussian_nll_loss(input: Array, target: Array, var: Array, full: bool, eps:
     return reduced(losses, reduction)
 
 
-@composite(methods=False, public=_FUNCTIONAL)
+@composite(methods=False, public=_FUNCTIONAL, numbers=True)
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:
@@ -374,7 +383,7 @@ def _cross_entropy_of_indices(
     log_p = jax.nn.log_softmax(wide(input), axis)
     losses, weights, kept = _chosen_losses(log_p, target, weight, ignore_index)
     result = _mean_over(losses, weights, reduction)
-    if smoothing:
+    if not is_zero(smoothing):
         even = log_p if weight is None else log_p * _along_axis(wide(weight), log_p.ndim, axis)
         even = jnp.where(kept, -even.sum(axis), jnp.zeros((), log_p.dtype)) / log_p.shape[axis]
         result = (1 - smoothing) * result + smoothing * _mean_over(even, weights, reduction)
@@ -389,7 +398,7 @@ def _cross_entropy_of_probabilities(
     axis = 1 if input.ndim > 1 else 0
     classes = input.shape[axis]
     log_p, target = jax.nn.log_softmax(wide(input), axis), wide(target)
-    if smoothing:
+    if not is_zero(smoothing):
         target = target * (1 - smoothing) + smoothing / classes
     products = log_p * target
     if weight is not None:
@@ -407,23 +416,26 @@ def _along_axis(vector: jax.Array, ndim: int, axis: int) -> jax.Array:
 def _cross_entropy_name(arrays: list[Any], statics: dict[str, Any]) -> str:
     if arrays[0].shape == arrays[1].shape:
         return "DivBackward1" if statics["reduction"] == "mean" else "NegBackward0"
-    return "AddBackward0" if statics["smoothing"] else _nll_name(arrays, statics)
+    return "AddBackward0" if statics.get("smoothing", True) else _nll_name(arrays, statics)
 
 
-@operator(methods=False, public=(), grad=_cross_entropy_name)
+def _check_smoothing(*given: Any) -> None:
+    if not 0 <= given[-1] <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {given[-1]}")
+
+
+@operator(methods=False, public=(), grad=_cross_entropy_name, options=_check_smoothing)
 def _cross_entropy(
-    input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float
+    input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float = 0.0
 ) -> Array:
     require_floating("log_softmax_lastdim_kernel_impl", input)
-    if not 0 <= smoothing <= 1:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {smoothing}")
     _check_weight(weight, input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0, input.dtype)
     if input.shape == target.shape:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, smoothing)
     return _cross_entropy_of_indices(input, target, weight, ignore_index, reduction, smoothing)
 
 
-@composite(methods=False, public=_FUNCTIONAL)
+@composite(methods=False, public=_FUNCTIONAL, numbers=True)
 def cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
     reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
@@ -440,7 +452,7 @@ def cross_entropy(
         _check_in_bounds(input, target, ignore_index)
     if target.dtype.is_floating_point and ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
-    return _cross_entropy(input, target, weight, ignore_index, reduction, float(label_smoothing))
+    return _cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
 # --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.operator import Array, Static, composite, operator
 from ..support.checks import normalized_dim, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
 from .normalization import vector_norm
@@ -41,13 +41,13 @@ def _distance(x1: jax.Array, x2: jax.Array, p: float, eps: float, keepdim: bool 
 
 
 @operator(methods=False, promote="float", public=("torch", "nn.functional"), grad="NormBackward1")
-def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
+def pairwise_distance(x1: Array, x2: Array, p: Static[float] = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
     """The p-norm of x1 - x2 + eps along the last dimension"""
     return _distance(x1, x2, p, eps, keepdim).astype(x1.real.dtype)
 
 
 @operator(methods=False, public=("torch", "nn.functional"))
-def pdist(input: Array, p: float = 2.0) -> Array:
+def pdist(input: Array, p: Static[float] = 2.0) -> Array:
     """The p-norm distances of every two rows of a matrix: a vector of n (n - 1) / 2"""
     if input.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
@@ -108,14 +108,17 @@ def cosine_embedding_loss(
     return reduced(losses, reduction, jnp.result_type(input1, input2))
 
 
-@loss(promote="float", grad=by_reduction("ClampMinBackward0"))
+def _check_margin(anchor: Any, positive: Any, negative: Any, margin: float, *others: Any) -> None:
+    if margin <= 0:
+        raise ValueError(f"the triplet's margin must be greater than 0, got {margin}")
+
+
+@loss(promote="float", grad=by_reduction("ClampMinBackward0"), options=_check_margin)
 def triplet_margin_loss(
-    anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
+    anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: Static[float] = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Array:  # fmt: skip
     """max(0, |a - p| - |a - n| + margin); with `swap`, |p - n| in place of |a - n| where it is smaller"""
-    if margin <= 0:
-        raise ValueError(f"the triplet's margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
         raise RuntimeError(
             "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
@@ -128,7 +131,7 @@ def triplet_margin_loss(
     return reduced(losses, reduction, anchor.real.dtype)
 
 
-@composite(methods=False, public=_FUNCTIONAL)
+@composite(methods=False, public=_FUNCTIONAL, numbers=True)
 def triplet_margin_with_distance_loss(
     anchor: Any,
     positive: Any,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tape.nodes import one_operator
 from ...native.normalization import batch_normalized
 from ..support.checks import FLOAT, HALVES, category, inexact, normalized_dim, require_floating, type_name, wide
@@ -53,7 +53,7 @@ def _moments(x: jax.Array, axes: Sequence[int], keepdims: bool = False) -> tuple
 @operator(methods=False, public=(), grad="NativeBatchNormBackward0")
 def _batch_norm(
     input: Array, mean: Array | None, variance: Array | None, weight: Array | None, bias: Array | None,
-    momentum: Array, training: bool, eps: float,
+    momentum: Array, training: bool, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
     """The normalized input and, in training, the new running mean and (unbiased) variance."""
     require_floating("batch_norm", input)
@@ -91,7 +91,7 @@ def _moved(old: jax.Array, new: jax.Array, momentum: jax.Array) -> jax.Array:
     return lax.stop_gradient((old.astype(new.dtype) * (1 - step) + new * step).astype(old.dtype))
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), numbers=True)
 def batch_norm(
     input: Any,
     running_mean: Any,
@@ -129,7 +129,7 @@ def batch_norm(
 @operator(methods=False, public=(), grad="ViewBackward0")
 def _instance_norm(
     input: Array, mean: Array | None, variance: Array | None, weight: Array | None, bias: Array | None,
-    momentum: Array, use_input_stats: bool, eps: float,
+    momentum: Array, use_input_stats: bool, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
     require_floating("instance_norm", input)
     _check_parameters(input, weight, bias)
@@ -151,7 +151,7 @@ def _instance_norm(
     return out, _moved(mean, new_mean, momentum), _moved(variance, new_variance, momentum)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), numbers=True)
 def instance_norm(
     input: Any,
     running_mean: Any = None,
@@ -324,7 +324,7 @@ def cross_map_lrn2d(input: Array, size: int, alpha: float, beta: float, k: float
 
 
 @operator(methods=False, public=("nn.functional",), grad="DivBackward0")
-def normalize(input: Array, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Array:
+def normalize(input: Array, p: Static[float] = 2.0, dim: Any = 1, eps: float = 1e-12) -> Array:
     """Divide by the p-norm along `dim`, or by `eps` where that is larger."""
     x = wide(input)
     dim = tuple(normalized_dim(d, x.ndim) for d in (dim if isinstance(dim, tuple) else (dim,))) if x.ndim else ()

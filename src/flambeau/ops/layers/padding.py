@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from ...core.dispatch.operator import Array, composite, operator
+from ..making.constants import overflow
 
 _MODES = ("reflect", "replicate", "circular")
 
@@ -20,8 +21,15 @@ def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:
     return [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
 
 
-@operator(methods=False, public=(), grad="ConstantPadNdBackward0")
-def _constant_pad(input: Array, pad: tuple[int, ...], value: float) -> Array:
+def _check_room(input: Any, pad: Any, value: float) -> None:
+    if (dtype := input._np_dtype).kind in "iu":
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            raise overflow(value, dtype)
+
+
+@operator(methods=False, public=(), grad="ConstantPadNdBackward0", options=_check_room)
+def _constant_pad(input: Array, pad: tuple[int, ...], value: float = 0) -> Array:
     config = [(0, 0, 0)] * input.ndim
     for i, (before, after) in enumerate(_pairs(pad)):
         axis = input.ndim - 1 - i
@@ -83,7 +91,7 @@ _BORDERS = {
 }
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), numbers=True)
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
     """Enlarge the last dimensions: `pad` is (before, after) of the last one, then of the one before it, and so on.
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.dtypes import BOOL, FLOAT, INTEGER
-from ...core.dispatch.operator import Array, Scalar, _attach, _publish, composite, operator
+from ...core.dispatch.operator import Array, Scalar, Static, _attach, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
 from ..support.checks import category, demand, inexact, normalized_dim, refuse, scalar_name, type_name
@@ -73,7 +73,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 @operator(methods=False, public=("torch",))
 def cdist(
-    x1: Array, x2: Array, p: float = 2.0, compute_mode: str | int | None = "use_mm_for_euclid_dist_if_necessary"
+    x1: Array, x2: Array, p: Static[float] = 2.0, compute_mode: str | int | None = "use_mm_for_euclid_dist_if_necessary"
 ) -> Array:
     """The `p`-norm distances of every row of `x1` `(*, P, M)` to every row of `x2` `(*, R, M)`: `(*, P, R)`.
 
@@ -97,7 +97,7 @@ def cdist(
 
 
 @operator(inplace=True)
-def renorm(input: Array, p: float, dim: int, maxnorm: Scalar) -> Array:
+def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
     """Every slice along `dim` whose `p`-norm is above `maxnorm`, scaled down to it."""
     if p <= 0:
         raise RuntimeError("renorm: non-positive-norm not supported")

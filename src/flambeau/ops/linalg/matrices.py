@@ -11,7 +11,7 @@ import jax.scipy.linalg as jsl
 import numpy as np
 
 from ...core.array.return_types import return_type
-from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
+from ...core.dispatch.operator import Array, Static, _attach, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import type_name
 from .checks import LINALG, demand_definite, demand_factors, demand_regular, demand_solvable, matrices, zero_pivot
@@ -197,7 +197,7 @@ def pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, herm
 
 
 @operator(methods=False, public=LINALG, returns=("solution", "residuals", "rank", "singular_values"))
-def lstsq(A: Array, B: Array, rcond: float | None = None, *, driver: str | None = None) -> Array:
+def lstsq(A: Array, B: Array, rcond: Static[float | None] = None, *, driver: str | None = None) -> Array:
     """The `X` of least norm that minimises the norm of `A X - B`.
 
     Also the squared norms of what is left (empty unless `A` has full rank and more rows than columns), the rank and,

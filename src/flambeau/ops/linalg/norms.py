@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ...core.array.dtypes import FLOAT, from_numpy
-from ...core.dispatch.operator import Array, operator
+from ...core.dispatch.operator import Array, Static, operator
 from ..reduce.statistics import vector_norm as _vector_norm
 from ..support.checks import axes_of, category, normalized_dim, type_name
 from .checks import LINALG, floating, matrices
@@ -29,7 +29,9 @@ def _typed(name: str, x: jax.Array, dtype: Any) -> jax.Array:
 
 
 @operator(methods=False, public=LINALG, grad="LinalgVectorNormBackward0")
-def vector_norm(x: Array, ord: float = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+def vector_norm(
+    x: Array, ord: Static[float] = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
+) -> Array:
     """`sum(abs(x) ** ord) ** (1 / ord)` over `dim`; the extreme size for +-inf, a count of non-zeros for 0."""
     typed = _typed("linalg.vector_norm", x, dtype)
     return _vector_norm(typed, float(ord), axes_of(dim, x.ndim), keepdim)

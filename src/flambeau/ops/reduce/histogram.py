@@ -48,9 +48,9 @@ def _equal_edges(x: jax.Array, bins: int, low: float, high: float, dim: int = 0)
     """The edges of equal bins from `low` to `high`; if these are equal, between the extremes of the data."""
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension {dim}")
-    by_data = low == high and x.size
-    first = x.min() if by_data else jnp.asarray(low, x.dtype)
-    last = x.max() if by_data else jnp.asarray(high, x.dtype)
+    first, last = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
+    if x.size and (isinstance(low == high, jax.Array) or low == high):
+        first, last = jnp.where(low == high, x.min(), first), jnp.where(low == high, x.max(), last)
     same = first == last
     first, last = jnp.where(same, first - 0.5, first), jnp.where(same, last + 0.5, last)
     return (first + jnp.arange(bins + 1, dtype=x.dtype) * ((last - first) / bins)).at[-1].set(last)
@@ -67,12 +67,15 @@ def _place(x: jax.Array, edges: jax.Array, equal: bool) -> jax.Array:
     return jnp.where(outside, bins, jnp.clip(place, 0, bins - 1))
 
 
-@operator()
+def _check_limits(input: Any, bins: int, min: float, max: float) -> None:
+    if max < min:
+        raise RuntimeError("torch.histc: max must be larger than min")
+
+
+@operator(options=_check_limits)
 def histc(input: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:
     """How many elements fall into each of `bins` equal intervals from `min` to `max` (if equal: the data's limits)."""
     x = _numbers(input.reshape(-1))
-    if max < min:
-        raise RuntimeError("torch.histc: max must be larger than min")
     place = _place(x, _equal_edges(x, bins, min, max), True)
     return jnp.zeros(bins, x.dtype).at[place].add(jnp.ones_like(x), mode="drop")
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy import special as jsp
 
-from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..elementwise.arithmetic import modulus
 from ..support.checks import (
@@ -60,7 +60,7 @@ def _moments(x: jax.Array, dim: Dim, correction: float, keepdim: bool) -> tuple[
 def _spread(name: str, deviation: bool, with_mean: bool, doc: str) -> Callable[..., Any]:
     """`var`, `std` and their forms with the mean, which take their arguments in the same two ways."""
 
-    def compute(input: Array, dim: Dim, correction: float, keepdim: bool) -> Any:
+    def compute(input: Array, dim: Dim, correction: Static[float], keepdim: bool) -> Any:
         variance, mean = _moments(input, dim, correction, keepdim)
         spread = _root(variance) if deviation else variance
         return (spread, mean) if with_mean else spread
@@ -327,7 +327,7 @@ def _nuclear(x: jax.Array, axes: tuple[int, ...], keepdim: bool) -> jax.Array:
 
 
 @operator(promote="common")
-def dist(input: Array, other: Array, p: float = 2) -> Array:
+def dist(input: Array, other: Array, p: Static[float] = 2) -> Array:
     """The `p`-norm of `input - other`."""
     if category(input) < FLOAT:
         raise RuntimeError(

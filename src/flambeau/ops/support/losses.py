@@ -16,6 +16,11 @@ from ...core.tensor.tensor import Tensor
 from .checks import wide
 
 
+def is_zero(value: Any) -> bool:
+    """Whether a `float` parameter is known to be 0 when the program is made."""
+    return not isinstance(value, jax.Array) and value == 0
+
+
 def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """The reduction meant by a call that may still use the two old switches."""
     if size_average is not None or reduce is not None:
@@ -45,7 +50,12 @@ def by_reduction(elementwise: str | Callable[[dict[str, Any]], str], mean: str =
 
 
 def loss(
-    *, promote: str | None = "common", grad: Any = None, same_sizes: bool = False, targets: Any = None
+    *,
+    promote: str | None = "common",
+    grad: Any = None,
+    same_sizes: bool = False,
+    targets: Any = None,
+    options: Any = None,
 ) -> Callable:
     """Declare a loss's array function as an operator of nn.functional.
 
@@ -55,7 +65,7 @@ def loss(
     """
 
     def declare(function: Callable) -> Callable:
-        operation = operator(methods=False, promote=promote, public=(), grad=grad)(function)
+        operation = operator(methods=False, promote=promote, public=(), grad=grad, options=options)(function)
         signature = inspect.signature(function)
         names = list(signature.parameters)
         first_switch = names.index("size_average") if "size_average" in names else len(names)
@@ -83,7 +93,7 @@ def loss(
                 args, kwargs = bound.args, bound.kwargs
             return operation(*args, **kwargs)
 
-        return composite(methods=False, public=("nn.functional",))(call)
+        return composite(methods=False, public=("nn.functional",), numbers=True)(call)
 
     return declare
 
