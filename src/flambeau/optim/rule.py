@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.array import dtypes
+from ..core.array import dtypes, programs
 from ..core.context.grad_mode import enable_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
@@ -400,7 +400,7 @@ def _program(
         return new_params, new_own, new_common
 
     program.__name__ = getattr(update, "__name__", "update")
-    return jax.jit(program, static_argnums=5)
+    return programs.jit(program, static_argnums=5)
 
 
 def _differentiable_step(

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from . import programs
+
 
 class Geometry(NamedTuple):
     shape: tuple[int, ...]
@@ -178,7 +180,7 @@ def _cut(levels: jax.Array, route: _Route, starts: Any) -> jax.Array:
     return lax.dynamic_slice(levels, [starts[i] for i in range(len(route.levels))], route.block)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
+@functools.partial(programs.jit, static_argnums=(2, 3, 4), inline=True)
 def _read_route(base: jax.Array, starts: Any, route: _Route, shape: tuple[int, ...], bits: Any) -> jax.Array:
     cut = _cut(_levels(_flat(base, bits), route), route, starts)
     if any(step != 1 for step in route.steps):
@@ -187,14 +189,14 @@ def _read_route(base: jax.Array, starts: Any, route: _Route, shape: tuple[int, .
     return compact if route.compact == shape else jnp.broadcast_to(compact, shape)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
+@functools.partial(programs.jit, static_argnums=(2, 3, 4), inline=True)
 def _read_gather(
     base: jax.Array, offset: Any, shape: tuple[int, ...], strides: tuple[int, ...], bits: Any
 ) -> jax.Array:
     return _flat(base, bits)[_indices(shape, strides, offset)]
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4), inline=True)
+@functools.partial(programs.jit, static_argnums=(3, 4), inline=True)
 def _write_route(base: jax.Array, new: jax.Array, starts: Any, route: _Route, bits: Any) -> jax.Array:
     flat = _flat(base, bits)
     levels = _levels(flat, route)
@@ -212,7 +214,7 @@ def _write_route(base: jax.Array, new: jax.Array, starts: Any, route: _Route, bi
     return _unflat(levels.reshape(-1)[: flat.size], base)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
+@functools.partial(programs.jit, static_argnums=(3, 4, 5), inline=True)
 def _write_gather(base: jax.Array, new: jax.Array, offset: Any, shape: Any, strides: Any, bits: Any) -> jax.Array:
     flat = _flat(base, bits)
     return _unflat(flat.at[_indices(shape, strides, offset)].set(new.astype(flat.dtype)), base)

@@ -18,7 +18,7 @@ import numpy as np
 from jax._src.array import ArrayImpl
 
 from ...native import channels_last
-from ..array import dtypes
+from ..array import dtypes, programs
 from ..array.return_types import return_type
 from ..context import overrides
 from ..context.grad_mode import no_grad
@@ -39,8 +39,7 @@ Scalar = Any
 _T = TypeVar("_T")
 Static = Annotated[_T, "static"]
 
-_programs: list[dict[Any, Any]] = []
-dtypes._on_default_change.append(lambda: [p.clear() for p in _programs])
+dtypes._on_default_change.append(programs.forget)
 
 
 def _rank(value: Any) -> tuple[dtypes.dtype, int]:
@@ -110,14 +109,13 @@ class Operator:
         self.signature = Signature(function, options)
         self.returns = return_type(named, returns) if returns else None
         self.grad = grad or camel(self.name) + "Backward0"
-        self.programs: dict[Any, Program] = {}
-        self.written: dict[Any, Program] = {}
-        _programs.extend((self.programs, self.written))
+        self.programs = programs.Table()
+        self.written = programs.Table()
 
     def program(self, key: tuple[Any, ...]) -> Program:
         """The compiled program for these static arguments."""
         try:
-            found = self.programs.get(key)
+            found = self.programs[key]
         except TypeError:
             bad = next((p[1] for p in key if not isinstance(p, int) and not _hashable(p[1])), None)
             raise TypeError(f"{self.name}(): unexpected argument of type {type(bad).__name__}") from None
@@ -136,7 +134,7 @@ class Operator:
 
     def write_program(self, key: tuple[Any, ...]) -> Program:
         """The same with the result cast to the first argument's dtype, for the in-place form."""
-        found = self.written.get(key)
+        found = self.written[key]
         if found is None:
             compute = self._flat(key)
 
@@ -351,7 +349,7 @@ _new = object.__new__
 def _lift(op: Operator, asks: bool = False) -> Callable[..., Any]:
     """The function on Tensors; one that `asks` others first if it is to be public."""
     quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
-    programs, held, images = op.programs, channels_last.held, op.images
+    known, held, images = op.programs, channels_last.held, op.images
 
     @functools.wraps(op.function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -364,7 +362,7 @@ def _lift(op: Operator, asks: bool = False) -> Callable[..., Any]:
                 if "out" in kwargs:
                     return _into_out(call, args, kwargs, asks)
                 dynamic, key = bind(name, args, kwargs)
-            program = programs.get(key) or op.program(key)
+            program = known.get(key) or op.program(key)
             arrays, taped = _arrays(op, name, key, dynamic, asks)
         except TypeError:
             if not asks or (found := ask(call, args, kwargs)) is PASS:

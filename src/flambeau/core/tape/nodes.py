@@ -20,7 +20,7 @@ import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from ...native import channels_last
-from ..array import geometry
+from ..array import geometry, programs
 from ..array.geometry import Geometry
 from ..context.grad_mode import state as grad_state
 
@@ -49,7 +49,7 @@ class Program:
         self.function = function
         self.name = name
         self.label = label  # what the nodes of its calls are called: a text, or a function of the arrays
-        self.run = jax.jit(function, inline=True)
+        self.run = programs.jit(function, inline=True)
         self.makes_images = makes_images  # whether it has convolutions
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
@@ -66,6 +66,8 @@ class Program:
         key = (turned, tuple([(getattr(a, "shape", None), getattr(a, "dtype", type(a))) for a in arrays]))
         found = self._layouts.get(key)
         if found is None:
+            if len(self._layouts) >= programs.SHAPES:
+                self._layouts.clear()
             found = self._layouts[key] = channels_last.layout_program(self.function, arrays, turned)
         return found
 
@@ -74,6 +76,8 @@ class Program:
         key = tuple((getattr(a, "shape", ()), getattr(a, "dtype", type(a))) for a in arguments)
         found = self._uses.get(key)
         if found is None:
+            if len(self._uses) >= programs.SHAPES:
+                self._uses.clear()
             jaxpr = jax.make_jaxpr(self.function)(*arguments).jaxpr
             _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
             found = self._uses[key] = frozenset(i for i, is_used in enumerate(used) if is_used)
@@ -450,7 +454,7 @@ def stretched(g: Geometry) -> tuple[int, ...]:
     return tuple(s for n, s in zip(g.shape, g.strides, strict=True) if n != 1)
 
 
-@functools.partial(jax.jit, static_argnums=1, inline=True)
+@functools.partial(programs.jit, static_argnums=1, inline=True)
 def _sum(values: Any, axes: tuple[int, ...]) -> Any:
     return values.sum(axes, keepdims=True)
 
@@ -461,17 +465,17 @@ def _put_plain(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
     return geometry.write(_zeros(shape, np.dtype(values.dtype)), g, values)
 
 
-@functools.partial(jax.jit, static_argnums=1, inline=True)
+@functools.partial(programs.jit, static_argnums=1, inline=True)
 def _reshape(values: Any, shape: tuple[int, ...]) -> Any:
     return values.reshape(shape)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+@functools.partial(programs.jit, static_argnums=(0, 1), inline=True)
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     return jnp.zeros(shape, dtype)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+@functools.partial(programs.jit, static_argnums=(1, 2), inline=True)
 def _put_overlapping(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
     base = jnp.zeros(shape, values.dtype)
     return jax.linear_transpose(lambda b: geometry.read(b, g), base)(values)[0]
@@ -550,7 +554,7 @@ class Unrelated(Node):
         return [(zeros, None) for zeros in self.backward([])]
 
 
-@jax.jit
+@programs.jit
 def add_arrays(a: Any, b: Any) -> Any:
     """The sum of two gradients."""
     return a + b

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ...core.array import dtypes
+from ...core.array import dtypes, programs
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
@@ -37,7 +37,7 @@ def _embedding(weight: Array, input: Array, padding_idx: int | None, scale_grad_
     return _rows(weight, input, padding_idx, scale_grad_by_freq)
 
 
-@functools.partial(jax.jit, static_argnums=3, inline=True)
+@functools.partial(programs.jit, static_argnums=3, inline=True)
 def _shortened(weight: jax.Array, indices: jax.Array, max_norm: float, norm_type: float) -> jax.Array:
     """The table with the rows that `indices` name cut to length `max_norm`."""
     norms = vector_norm(weight, norm_type, (1,), True)

@@ -1,0 +1,100 @@
+"""How many programs of XLA are held for operators. Each takes some 1.5 MiB, and one is made for each shape and each static value.
+
+The usual call must not pay for the count, so nothing is noted when a program is used. Whenever `ROUND` programs have been compiled,
+`sweep` lets go of the programs of static values that were not called for since the sweep before (what is called for is looked for
+there and comes back), and of all programs of a function that has more than `SHAPES` of them. What is needed again comes from the
+compilation cache on the disk in a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+ROUND = 256  # compilations from one sweep to the next
+SHAPES = 128  # programs of one function
+MOST = 1024  # programs in all that outlive a sweep
+
+_functions: weakref.WeakSet[Any] = weakref.WeakSet()
+_tables: list[Table] = []
+_lock = threading.Lock()
+_compiled = 0  # since the last sweep
+
+
+class Table(dict[Any, Any]):
+    """What is held by static values, in two generations: this dict's, and those that nobody has asked for since the last sweep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.older: dict[Any, Any] = {}
+        _tables.append(self)
+
+    def __missing__(self, key: Any) -> Any:
+        """What the older generation holds (it becomes young again), or None."""
+        found = self.older.pop(key, None)
+        if found is not None:
+            self[key] = found
+        return found
+
+    def age(self) -> None:
+        """Let go of the older generation; this one becomes it."""
+        self.older = dict(self)
+        self.clear()
+
+    def forget(self) -> None:
+        """Let go of everything."""
+        self.older = {}
+        self.clear()
+
+
+def jit(function: Callable[..., Any], **options: Any) -> Any:
+    """`jax.jit` of a function of an operator, whose programs are counted."""
+    made = jax.jit(function, **options)
+    _functions.add(made)
+    return made
+
+
+def held() -> int:
+    """How many programs are held."""
+    return sum(function._cache_size() for function in list(_functions))
+
+
+def forget() -> None:
+    """Let go of what is held by static values: something on which all programs depend has changed."""
+    for table in _tables:
+        table.forget()
+
+
+def sweep() -> None:
+    """Let go of what was not used lately, and of more if too many programs are left."""
+    for table in _tables:
+        table.age()
+    for function in list(_functions):
+        if function._cache_size() > SHAPES:
+            function.clear_cache()
+    if held() > MOST:
+        for table in _tables:
+            table.older = {}
+    if held() > MOST:
+        for function in list(_functions):
+            function.clear_cache()
+
+
+def _count(event: str, seconds: float, **rest: Any) -> None:
+    global _compiled
+    if not event.endswith("backend_compile_duration"):
+        return
+    _compiled += 1
+    if _compiled >= ROUND and _lock.acquire(blocking=False):
+        try:
+            _compiled = 0
+            sweep()
+        finally:
+            _lock.release()
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
