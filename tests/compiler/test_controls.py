@@ -189,7 +189,7 @@ def test_dynamo_names() -> None:
     assert dynamo.optimize("eager")(f)(fb.ones(1)).item() == 2.0
     assert dynamo.optimize()(f)(fb.ones(1)).item() == 2.0
     x = fb.ones(2, 3)
-    dynamo.mark_dynamic(x, 0), dynamo.mark_static(x, 1), dynamo.maybe_mark_dynamic(x, 0)
+    dynamo.mark_static(x, 1), dynamo.maybe_mark_dynamic(x, 0)
     assert fb.compile(f)(x).tolist() == [[2.0] * 3] * 2
     for name in ("suppress_errors", "recompile_limit", "cache_size_limit", "verbose", "capture_scalar_outputs"):
         before = getattr(dynamo.config, name)

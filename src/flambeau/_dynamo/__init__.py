@@ -7,6 +7,7 @@ from typing import Any
 
 from ..compiler import allow_in_graph, assume_constant_result, compile, disable, explain, is_compiling, reset
 from ..compiler.controls import graph_break
+from ..compiler.words import tell_of_sizes
 from . import config
 
 __all__ = [
@@ -34,7 +35,8 @@ def optimize(backend: Any = "inductor", *, nopython: bool = False, **options: An
 def mark_dynamic(
     t: Any, index: Any, *, hint_override: Any = None, min: int | None = None, max: int | None = None
 ) -> None:
-    """Nothing follows from it: XLA compiles for sizes, and each one has a program of its own."""
+    """XLA compiles for sizes, and each one has a program of its own: the first call says so in a warning."""
+    tell_of_sizes("mark_dynamic")
 
 
 def maybe_mark_dynamic(t: Any, index: Any) -> None:

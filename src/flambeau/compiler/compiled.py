@@ -32,6 +32,7 @@ from .guards.values import PLAIN, is_number
 from .inputs import Inputs
 from .program import TracedProgram, Unevaluable
 from .stance import stance
+from .words import difference, place_of, tell_of_sizes, with_names
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
 _MOST = 8  # programs for one signature of the arguments, as many as PyTorch's recompile_limit
@@ -91,6 +92,7 @@ class Compiled:
         self.inputs = Inputs()
         self.children: dict[int, tuple[Any, Compiled | None]] = {}
         self.traces = 0
+        self.reasons: list[str] = []  # of the last traces
         self.lock = threading.RLock()  # a call reads state, and writes it when the program has run
         self.warned: set[str] = set()
         self._quick: Any = None  # the last program, and what it asks of arguments that are all plain tensors
@@ -208,15 +210,20 @@ class Compiled:
         held = self.programs.get(key, [])
         if len(held) >= _MOST:
             self._warn(
-                f"{self.name} has been compiled {_MOST} times for the same arguments, and runs uncompiled where none of these "
-                f"programs holds. This time: {reason}."
+                f"{self.name}{place_of(self.function)} has been compiled {_MOST} times for the same arguments, and runs uncompiled "
+                f"where none of these programs holds. This time: {with_names(reason, self.function, *_structure(call))}. "
+                f"Before: {'; '.join(self.reasons)}.",
+                "limit",
             )
             return None
         if held:
             self._learn(held[0])
-        reason = reason or (self._difference(key) if self.programs else "first call")
+        leaves, treedef = tree.flatten(call)
+        reason = with_names(reason, self.function, treedef, len(leaves))
+        reason = reason or (self._difference(key, len(leaves)) if self.programs else "first call")
+        self.reasons = [*self.reasons[-2:], reason]
         try:
-            capture, bound = self._capture(*tree.flatten(call))
+            capture, bound = self._capture(leaves, treedef)
             program: TracedProgram | Uncompiled = TracedProgram(capture, bound, reason, self.name)
         except Failed as failed:
             error, reads = failed.error, failed.reads
@@ -227,8 +234,9 @@ class Compiled:
         self._keep(key, program)
         if self.traces == _MOST + 1 and not isinstance(program, Uncompiled):
             self._warn(
-                f"{self.name} has been compiled {self.traces} times. The last time because: {reason}. Each program takes time "
-                "and memory: pad or bucket what changes, or leave it uncompiled."
+                f"{self.name}{place_of(self.function)} has been compiled {self.traces} times, the last times because: "
+                f"{'; '.join(self.reasons)}. Each program takes time and memory: pad or bucket what changes, or leave it uncompiled.",
+                "often",
             )
         return program
 
@@ -331,21 +339,13 @@ class Compiled:
             self.warned.add(kind or text)
             warnings.warn(text, UserWarning, stacklevel=4)
 
-    def _difference(self, key: Any) -> str:
+    def _difference(self, key: Any, count: int) -> str:
         """In what a new signature differs from the last one."""
         last = next(reversed(self.programs))
-        if last[2] != key[2]:
-            return f"grad mode is {'on' if key[2] else 'off'} now"
-        if last[4] != key[4]:
-            return f"autocast is {'on' if key[4] else 'off'} now, or of another dtype"
-        if last[0] != key[0]:
-            return "the arguments have another structure"
-        changed = []
-        for i, (a, b) in enumerate(zip(last[1], key[1], strict=False)):
-            if a != b:
-                changed.append(f"argument {i}: {_shown(a)} -> {_shown(b)}")
-        self._advise(last, key)
-        return "; ".join(changed) or "the default dtype has changed"
+        text = with_names(difference(last, key), self.function, key[0], count)
+        if text.startswith(("argument", "a part")):
+            self._advise(last, key)
+        return text
 
     def _advise(self, last: Any, key: Any) -> None:
         """Tell once about `drop_last` when it looks like a DataLoader's smaller last batch."""
@@ -417,6 +417,11 @@ def _taken_apart(args: Any, kwargs: Any) -> tuple[list[Any], Any]:
     return (list(args), len(args)) if not kwargs and _are_tensors(args) else tree.flatten((args, kwargs))
 
 
+def _structure(call: Any) -> tuple[Any, int]:
+    leaves, treedef = tree.flatten(call)
+    return treedef, len(leaves)
+
+
 def _are_tensors(values: Any) -> bool:
     return all(type(value) is Tensor for value in values)
 
@@ -463,15 +468,6 @@ def _sharing(tensors: list[Tensor]) -> Any:
     )
 
 
-def _shown(part: Any) -> str:
-    if len(part) == 5:
-        return f"tensor {list(part[0])} {part[1]}{' requiring grad' if part[2] else ''}"
-    try:
-        return repr(part[0])
-    except Exception:
-        return f"a {part[1].__name__}"
-
-
 def compile(
     model: Any = None,
     *,
@@ -487,9 +483,11 @@ def compile(
     Whatever it reads and writes (parameters, buffers, gradients, optimizer state, random numbers, Python's own objects) is
     found while it is traced, looked at before each call and left as the uncompiled function would leave it. What needs values
     that only the running program has, or does what a program cannot repeat, runs uncompiled with one warning that names the
-    line; with `fullgraph=True` it raises CompileError. `dynamic`, `backend`, `mode` and `options` are accepted and mean
-    nothing here.
+    line; with `fullgraph=True` it raises CompileError. Each size of the arguments gets a program: `dynamic=True` is told so.
+    `backend`, `mode` and `options` are accepted and mean nothing here.
     """
+    if dynamic:
+        tell_of_sizes("compile(dynamic=True)")
     if model is None:
         return lambda function: compile(function, fullgraph=fullgraph, disable=disable)
     if disable or getattr(model, "_torchdynamo_disable", False):

@@ -160,11 +160,8 @@ class Reads:
             return self._look(given)
         for expression, value in self.outcomes:
             if not same(value, expression.value(given)):
-                return self._outcome_text()
+                return _outcome_text(expression, given)
         return None
-
-    def _outcome_text(self) -> str:
-        return "a Python number has another value, on which the code depends"
 
     def _look(self, given: list[Any]) -> str | None:
         for thing, kind in self.types.values():
@@ -185,9 +182,9 @@ class Reads:
         for expression, value in self.outcomes:
             try:
                 if not same(value, expression.value(given)):
-                    return self._outcome_text()
+                    return _outcome_text(expression, given)
             except Exception:
-                return self._outcome_text()
+                return _outcome_text(expression, given)
         self._write_fast()
         return None
 
@@ -240,6 +237,14 @@ class Reads:
         lines += ["        return True", "    except Exception:", "        return False"]
         exec("\n".join(lines), names)
         self._fast = names["fast"]
+
+
+def _outcome_text(expression: Expression, given: list[Any]) -> str:
+    shown = {
+        str(s.place) if isinstance(s, Looked) else f"argument {s.number}": s.value(given) for s in sources(expression)
+    }  # type: ignore[attr-defined]
+    values = ", ".join(f"{name} = {value!r}" for name, value in shown.items())
+    return f"the code looks at a number, and finds something else for {values}"
 
 
 def source_key(source: Expression) -> Any:

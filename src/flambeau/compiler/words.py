@@ -1,0 +1,80 @@
+"""What a compiled function says of its programs: why there is one more, and which input makes it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from ..core.tensor import tree
+
+_told: set[str] = set()
+
+
+def tell_of_sizes(who: str) -> None:
+    """Say once that sizes are never open: XLA compiles for them."""
+    if not _told:
+        _told.add(who)
+        warnings.warn(
+            f"{who}: XLA compiles for sizes, so each size of the arguments gets a program of its own all the same, and the 32 that "
+            "were used last are kept. Pad batches to a few sizes, or leave out the last one (drop_last=True).",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """The file and the line where a function (a module's: its `forward`) stands, in brackets; nothing if it has none."""
+    code = getattr(inspect.unwrap(_written(function)), "__code__", None)
+    return f" ({code.co_filename}, line {code.co_firstlineno})" if code is not None else ""
+
+
+def _written(function: Any) -> Any:
+    """The function that a user has written: a module's `forward` for its `__call__`."""
+    owner = getattr(function, "__self__", None)
+    return owner.forward if hasattr(owner, "_parameters") and hasattr(owner, "forward") else function
+
+
+def with_names(text: str, function: Callable[..., Any], treedef: Any, count: int) -> str:
+    """A text in which `argument 3` (a number of a leaf) has the name that it has in the function's signature."""
+    if "argument " not in text:
+        return text
+    try:
+        numbers = ((*range(treedef),), {}) if isinstance(treedef, int) else tree.unflatten([*range(count)], treedef)
+        bound = inspect.signature(_written(function)).bind(*numbers[0], **numbers[1])
+    except (TypeError, ValueError):
+        return text
+    names: dict[int, str] = {}
+    for name, value in bound.arguments.items():
+        leaves = tree.flatten(value)[0]
+        for leaf in leaves:
+            names[leaf] = f"argument {name!r}" if len(leaves) == 1 else f"a part of the argument {name!r}"
+    return re.sub(r"argument (\d+)(?=:| =)", lambda m: names.get(int(m[1]), m[0]), text)
+
+
+def difference(last: Any, key: Any) -> str:
+    """In what a new signature differs from the last one."""
+    if last[2] != key[2]:
+        return f"grad mode is {'on' if key[2] else 'off'} now"
+    if last[4] != key[4]:
+        return f"autocast is {'on' if key[4] else 'off'} now, or of another dtype"
+    if last[0] != key[0]:
+        return "the arguments have another structure"
+    changed = [
+        f"argument {i}: {_shown(a)} -> {_shown(b)}"
+        for i, (a, b) in enumerate(zip(last[1], key[1], strict=False))
+        if a != b
+    ]
+    return "; ".join(changed) or "the default dtype has changed"
+
+
+def _shown(part: Any) -> str:
+    if len(part) == 5:
+        return f"tensor {list(part[0])} {part[1]}{' requiring grad' if part[2] else ''}"
+    try:
+        text = part[0] if part[1] is float and isinstance(part[0], str) else repr(part[0])
+    except Exception:
+        return f"a {part[1].__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
