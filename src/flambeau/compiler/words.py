@@ -33,7 +33,7 @@ def place_of(function: Callable[..., Any]) -> str:
 
 def _written(function: Any) -> Any:
     """The function that a user has written: a module's `forward` for its `__call__`."""
-    owner = getattr(function, "__self__", None)
+    owner: Any = getattr(function, "__self__", None)
     return owner.forward if hasattr(owner, "_parameters") and hasattr(owner, "forward") else function
 
 

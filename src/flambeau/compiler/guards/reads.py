@@ -240,10 +240,12 @@ class Reads:
 
 
 def _outcome_text(expression: Expression, given: list[Any]) -> str:
-    shown = {
-        str(s.place) if isinstance(s, Looked) else f"argument {s.number}": s.value(given) for s in sources(expression)
-    }  # type: ignore[attr-defined]
-    values = ", ".join(f"{name} = {value!r}" for name, value in shown.items())
+    found = []
+    for source in sources(expression):
+        key = source_key(source)
+        name = str(source.place) if isinstance(source, Looked) else f"argument {key}"
+        found.append(f"{name} = {source.value(given)!r}")
+    values = ", ".join(dict.fromkeys(found))
     return f"the code looks at a number, and finds something else for {values}"
 
 
