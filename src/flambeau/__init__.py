@@ -22,6 +22,8 @@ from .core.array.formats import (
     layout,
     memory_format,
     preserve_format,
+    sparse_coo,
+    sparse_csr,
     strided,
 )
 from .core.array.printing import get_printoptions, set_printoptions
@@ -201,5 +203,7 @@ __all__ = [
     "set_num_interop_threads",
     "set_num_threads",
     "set_printoptions",
+    "sparse_coo",
+    "sparse_csr",
     "strided",
 ]

@@ -24,6 +24,10 @@ TOLERANCES = {
 
 def to_flambeau(value: Any, requires_grad: bool | None = None) -> Any:
     """A flambeau tensor with a torch tensor's values, dtype and requires_grad; containers are walked through."""
+    if isinstance(value, torch.Tensor) and value.is_sparse:
+        parts = to_flambeau((value._indices(), value._values()), False)
+        made = fb.sparse_coo_tensor(*parts, tuple(value.shape), is_coalesced=value.is_coalesced())
+        return made.requires_grad_(value.requires_grad if requires_grad is None else requires_grad)
     if isinstance(value, torch.Tensor):
         plain = value.detach().resolve_conj().resolve_neg()
         if plain.dtype is torch.bfloat16:
@@ -65,6 +69,17 @@ def same(ours: Any, theirs: Any, *, rtol: float | None = None, atol: float | Non
         assert tuple(ours.shape) == tuple(theirs.shape), f"shape {tuple(ours.shape)}, torch has {tuple(theirs.shape)}"
         name = str(theirs.dtype)[6:]
         assert ours.dtype.name == name, f"dtype {ours.dtype}, torch has {theirs.dtype}"
+        assert str(ours.layout) == str(theirs.layout), f"layout {ours.layout}, torch has {theirs.layout}"
+        if theirs.layout is torch.sparse_coo:
+            assert ours.is_coalesced() == theirs.is_coalesced()
+            same(
+                (ours._indices(), ours._values()), (theirs._indices(), theirs._values().detach()), rtol=rtol, atol=atol
+            )
+            return
+        if theirs.layout is torch.sparse_csr:
+            for part in ("crow_indices", "col_indices", "values"):
+                same(getattr(ours, part)(), getattr(theirs, part)(), rtol=rtol, atol=atol)
+            return
         relative, absolute = TOLERANCES.get(name, (0, 0))
         np.testing.assert_allclose(
             array(ours),

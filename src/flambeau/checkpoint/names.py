@@ -10,7 +10,7 @@ import sys
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ..core.array import dtypes
+from ..core.array import dtypes, formats
 from ..core.array.devices import device
 from ..core.array.size import Size
 from ..core.autograd.engine import RemovableHandle
@@ -38,17 +38,18 @@ _NAMESPACES = ("torch.nn.functional", "torch", "torch.linalg", "torch.special", 
 
 
 def get_layout(name: str) -> Any:
-    """The layout of a name; there is one here."""
-    if name != "torch.strided":
-        raise RuntimeError(f"tensors of the layout {name!r:.80} are not supported: save them with .to_dense()")
-    layout = getattr(sys.modules["flambeau"], "strided", None)
-    return name if layout is None else layout
+    """The layout of a name, strided or sparse."""
+    for layout in (formats.strided, formats.sparse_coo, formats.sparse_csr):
+        if name == repr(layout):
+            return layout
+    raise RuntimeError(f"tensors of the layout {name!r:.80} are not supported: save them with .to_dense()")
 
 
 _REBUILD = (
     rebuild._rebuild_tensor_v2,
     rebuild._rebuild_tensor_v3,
     rebuild._rebuild_tensor,
+    rebuild._rebuild_sparse_tensor,
     rebuild._rebuild_parameter,
     rebuild._rebuild_parameter_with_state,
     rebuild._rebuild_device_tensor_from_numpy,
@@ -89,8 +90,7 @@ _FOREIGN_DTYPES = (
     "uint1 uint2 uint3 uint4 uint5 uint6 uint7 int1 int2 int3 int4 int5 int6 int7"
 )
 _FOREIGN = {
-    "_rebuild_sparse_tensor": "sparse tensors are not supported: save them with .to_dense()",
-    "_rebuild_sparse_csr_tensor": "sparse tensors are not supported: save them with .to_dense()",
+    "_rebuild_sparse_csr_tensor": "this old form of sparse tensors is not supported: save them with .to_dense()",
     "_rebuild_qtensor": "quantised tensors are not supported: save them with .dequantize()",
     "_rebuild_nested_tensor": "nested tensors are not supported: save them with .to_padded_tensor(...)",
     "_rebuild_meta_tensor_no_storage": "meta tensors, which have no values, are not supported",

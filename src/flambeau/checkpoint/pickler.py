@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.array import dtypes
+from ..core.array import dtypes, formats
 from ..core.array.geometry import contiguous_strides
 from ..core.tensor import typed_memory as memory
 from ..core.tensor.copying import own_state
 from ..core.tensor.memory import Memory
+from ..core.tensor.sparse import is_sparse, stored
 from ..core.tensor.storage import ByteStorage, Storage
 from ..core.tensor.tensor import Tensor
 from . import names, rebuild
@@ -141,6 +142,14 @@ def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
         if state:
             return rebuild._rebuild_parameter_with_state, (*parts, state)
         return rebuild._rebuild_parameter, parts
+    if is_sparse(tensor):
+        if kind is not Tensor or state:
+            raise TypeError("a sparse tensor with attributes, or of a class of its own, cannot be saved")
+        held = stored(tensor)
+        layout = getattr(formats, held.layout)
+        if isinstance(held.indices, tuple):
+            return rebuild._rebuild_sparse_tensor, (layout, (*held.indices, held.values, tensor.shape))
+        return rebuild._rebuild_sparse_tensor, (layout, (held.indices, held.values, tensor.shape, held.coalesced))
     function, parts = _tensor_parts(plan, tensor)
     if kind is Tensor and not state:
         return function, parts
@@ -166,6 +175,8 @@ def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan) -> Any:
                 return NotImplemented
             if isinstance(obj, Tensor) and not hasattr(obj, "materialize"):
                 return _reduce_tensor(plan, obj)
+            if type(obj) is formats.layout:
+                return names.get_layout, (repr(obj),)
             if type(obj) is _Bare:
                 return _tensor_parts(plan, obj.tensor)
             if isinstance(obj, (TypedStorage, UntypedStorage)):

@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core.array import dtypes
+from ..core.array import dtypes, formats
 from ..core.array.geometry import contiguous_strides
 from ..core.context.grad_mode import no_grad
+from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import _INTERNAL, Tensor, from_storage
 from ..core.tensor.tensor import wrap as _wrap
 from .errors import brief, damaged
@@ -83,6 +84,28 @@ def _rebuild_tensor_v3(
 def _rebuild_tensor(storage: Any, storage_offset: int, size: Any, stride: Any) -> Tensor:
     """The form of the first versions of torch."""
     return _rebuild_tensor_v2(storage, storage_offset, size, stride, False, None)
+
+
+def _rebuild_sparse_tensor(layout: Any, data: Any) -> Tensor:
+    """A sparse tensor of its parts: indices (or compressed rows and columns), values, size, and whether coalesced."""
+    compressed = layout is formats.sparse_csr
+    if not (compressed or layout is formats.sparse_coo):
+        raise damaged(f"a sparse tensor should have a sparse layout, got {brief(layout)}")
+    if type(data) is not tuple or not 3 <= len(data) <= 4:
+        raise damaged(f"a sparse tensor should have three or four parts, got {brief(data)}")
+    count = 3 if compressed else 2
+    tensors, rest = data[:count], data[count:]
+    if len(tensors) + 1 > len(data) or not all(type(part) is Tensor for part in tensors):
+        raise damaged(f"the parts of a sparse tensor should be tensors and a size, got {brief(data)}")
+    size = _numbers(rest[0], "the size of a sparse tensor")
+    make = namespaces["torch"]
+    try:
+        if compressed:
+            return make["sparse_csr_tensor"](*tensors, size)
+        coalesced = len(rest) > 1 and _flag(rest[1], "whether a sparse tensor is coalesced")
+        return make["sparse_coo_tensor"](*tensors, size, is_coalesced=coalesced)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise damaged(f"the parts of a sparse tensor do not go together: {error}") from error
 
 
 def _tensor(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ..core.tensor.tensor import Tensor
 from .optimizer import Number, ParamsT
 from .rule import RuleOptimizer, check_options, decayed, picked, scaled
+from .sparse_adam import at_places, named_rows, put_places, summed
 
 __all__ = ["Adagrad"]
 
@@ -19,6 +23,17 @@ def adagrad(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
     state["sum"] = total = state["sum"] + grad * grad
     rate = options.lr / (1 + (step.astype(jnp.float64) - 1) * options.lr_decay)
     return param - scaled(grad, rate) / (jnp.sqrt(total) + options.eps.astype(param.dtype))
+
+
+@jax.jit
+def _sparse_step(param: Any, total: Any, rows: Any, options: Any) -> tuple[Any, Any]:
+    """The same for the places that a sparse gradient names."""
+    places, groups, values = rows
+    rate, eps, sign = (options[i].astype(param.dtype) for i in range(3))
+    grad = summed(values, groups).astype(param.dtype) * sign
+    squares = at_places(total, places) + grad * grad
+    moved = at_places(param, places) - rate * (grad / (jnp.sqrt(squares) + eps))
+    return put_places(param, places, moved), put_places(total, places, squares)
 
 
 class Adagrad(RuleOptimizer):
@@ -58,3 +73,19 @@ class Adagrad(RuleOptimizer):
 
     def initial(self, name: str, group: dict[str, Any]) -> float:
         return group["initial_accumulator_value"] if name == "sum" else 0.0
+
+    def _check_sparse(self, group: dict[str, Any]) -> None:
+        if group.get("fused"):
+            raise RuntimeError("`fused` does not support sparse grad or complex param")
+        if group["weight_decay"] != 0:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+
+    def _step_sparse(self, group: dict[str, Any], param: Tensor) -> None:
+        own = self.state[param]
+        own["step"] += 1
+        rate = float(group["lr"]) / (1 + (own["step"].item() - 1) * group["lr_decay"])
+        options = np.array([rate, group["eps"], -1.0 if group["maximize"] else 1.0], np.float64)
+        rows = named_rows(param.grad)  # type: ignore[arg-type]
+        moved, total = _sparse_step(param._array, own["sum"]._array, rows, options)
+        param._write(moved)
+        own["sum"]._write(total)

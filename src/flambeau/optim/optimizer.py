@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.tracing import recorder, structure
+from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor
 from ..nn.modules._unregistered import plainly_held, unregistered
 from ..nn.modules.module import Module
@@ -226,7 +227,10 @@ class Optimizer:
                         grad.detach_()
                     else:
                         grad.requires_grad_(False)
-                    grad._write(full_like(grad._array, 0))
+                    if is_sparse(grad):
+                        grad.zero_()
+                    else:
+                        grad._write(full_like(grad._array, 0))
 
     # --- groups ---------------------------------------------------------------------------------------------------
 

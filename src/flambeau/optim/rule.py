@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array import dtypes, programs
-from ..core.context.grad_mode import enable_grad
+from ..core.context.grad_mode import enable_grad, no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
 from ..core.tape.nodes import Program, taped_call
+from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from .optimizer import Optimizer, ParamsT, full_like
@@ -197,22 +198,51 @@ class RuleOptimizer(Optimizer):
             else:
                 batches = _apart(params)
             for batch in batches:
-                if not self.sorts:
-                    self._step_batch(index, group, batch)
-                    continue
-                kinds: dict[Any, list[Tensor]] = {}
-                for param in batch:
-                    kinds.setdefault(self.kind(param, group), []).append(param)
-                if len(kinds) > 1:  # the state is in the order of the parameters
-                    for param in batch:
-                        self.state[param]
-                for kind, members in kinds.items():
-                    self._step_batch(index, group, members, kind)
+                try:
+                    if self.sorts:
+                        self._step_by_kind(index, group, batch)
+                    else:
+                        self._step_batch(index, group, batch)
+                except SparseOperand:
+                    sparse = [param for param in batch if is_sparse(param.grad)]
+                    if not sparse:
+                        raise
+                    self._check_sparse(group)
+                    for param in batch if self.state_names(group) else ():
+                        self.state[param]  # the state is in the order of the parameters
+                    dense = [param for param in batch if not is_sparse(param.grad)]
+                    if dense:
+                        self._step_by_kind(index, group, dense)
+                    check_not_traced()
+                    with no_grad():
+                        for param in sparse:
+                            self._step_sparse(group, param)
         return loss
+
+    def _step_by_kind(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        kinds: dict[Any, list[Tensor]] = {}
+        for param in params:
+            kinds.setdefault(self.kind(param, group), []).append(param)
+        if len(kinds) > 1:  # the state is in the order of the parameters
+            for param in params:
+                self.state[param]
+        for kind, members in kinds.items():
+            self._step_batch(index, group, members, kind)
+
+    def _check_sparse(self, group: dict[str, Any]) -> None:
+        """RuntimeError if the rule does not take sparse gradients."""
+        name = next(cls for cls in type(self).__mro__ if "update" in cls.__dict__).__name__
+        instead = ", please consider SparseAdam instead" if name == "Adam" else ""
+        raise RuntimeError(f"{name} does not support sparse gradients{instead}")
+
+    def _step_sparse(self, group: dict[str, Any], param: Tensor) -> None:
+        """One step for a parameter whose gradient is sparse."""
+        raise NotImplementedError
 
     def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor], kind: Any = None) -> None:
         trace = recorder()
         own_group = group
+        grads = [param.grad._array for param in params]  # type: ignore[union-attr]  # raises for a sparse one
         if trace is not None:
             group = {name: _plain(value) for name, value in group.items()}
         names, program, scalars = self._prepare(index, group, kind)
@@ -263,7 +293,7 @@ class RuleOptimizer(Optimizer):
         # The one call. Nothing is donated here: clones, state dicts and the tape may hold the same arrays.
         new_params, new_own, new_common = program(
             [param._array for param in params],
-            [param.grad._array for param in params],  # type: ignore[union-attr]
+            grads,
             [tensor._array for tensor in own],
             common_arrays,
             scalars,

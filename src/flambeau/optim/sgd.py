@@ -81,3 +81,20 @@ class SGD(RuleOptimizer):
         if kind is not None and (trace := recorder()) is not None:
             trace.once = True
         super()._step_batch(index, group, params, kind)
+
+    def _check_sparse(self, group: dict[str, Any]) -> None:
+        if group.get("fused"):
+            raise RuntimeError("`_fused_sgd` does not support sparse gradients")
+
+    def _step_sparse(self, group: dict[str, Any], param: Tensor) -> None:
+        grad: Any = -param.grad if group["maximize"] else param.grad  # type: ignore[operator]
+        if group["weight_decay"] != 0:
+            grad = grad.add(param, alpha=group["weight_decay"])
+        if group["momentum"] != 0:
+            own = self.state[param]
+            if own.get("momentum_buffer") is None:
+                own["momentum_buffer"] = buffer = grad.detach().clone()
+            else:
+                buffer = own["momentum_buffer"].mul_(group["momentum"]).add_(grad, alpha=1 - group["dampening"])
+            grad = grad.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
+        param.add_(grad, alpha=-float(group["lr"]))

@@ -30,7 +30,7 @@ class memory_format:
 
 
 class layout:
-    """A layout; flambeau has dense (strided) tensors only."""
+    """How a tensor's values are kept: all of them (strided), or those that are not zero, by coordinates or by rows."""
 
     def __init__(self, name: str):
         self.name = name
@@ -47,3 +47,5 @@ preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last", (0, 2, 3, 1))
 channels_last_3d = memory_format("channels_last_3d", (0, 2, 3, 4, 1))
 strided = layout("strided")
+sparse_coo = layout("sparse_coo")
+sparse_csr = layout("sparse_csr")

@@ -171,17 +171,32 @@ def _body(shown: np.ndarray, cut: tuple[bool, ...], text: Formatter, width: int,
     return "[" + ("," + "\n" * (shown.ndim - 1) + " " * (indent + 1)).join(rows) + "]"
 
 
-def _with_suffixes(body: str, suffixes: list[str], indent: int) -> str:
-    """Append ', suffix' for each, on a new line where the last one would grow beyond the line width."""
+def with_suffixes(body: str, suffixes: list[str], indent: int, anew: bool = False) -> str:
+    """Append ', suffix' for each, on a new line where the last one would grow beyond the line width.
+
+    The first one begins a new line if it is to be written `anew`.
+    """
     length = len(body.rpartition("\n")[2]) + 2  # PyTorch breaks two characters early here
-    for suffix in suffixes:
-        if length + len(suffix) + 2 > _options.linewidth:
+    for i, suffix in enumerate(suffixes):
+        if (anew and not i) or length + len(suffix) + 2 > _options.linewidth:
             body += ",\n" + " " * indent + suffix
             length = indent + len(suffix)
         else:
             body += ", " + suffix
             length += len(suffix) + 2
     return body + ")"
+
+
+def format_part(name: str, array: np.ndarray, dtype: dtypes.dtype, left: int) -> str:
+    """`name=tensor(...)` of a dense part of a sparse tensor, whose text begins at the column `left`."""
+    prefix = f"{name}=tensor("
+    if not array.size:
+        return f"{prefix}[], size={tuple(map(int, array.shape))})"
+    edge = _options.edgeitems
+    summarised = array.size > _options.threshold
+    shown = _edges(array) if summarised else array
+    cut = tuple(summarised and n > 2 * edge for n in array.shape)
+    return prefix + _body(shown, cut, *_formatter(shown, dtype), left + len(prefix)) + ")"
 
 
 def format_tensor(
@@ -231,4 +246,4 @@ def format_tensor(
         suffixes.append(f"grad_fn=<{grad_fn_name}>")
     elif requires_grad:
         suffixes.append("requires_grad=True")
-    return _with_suffixes(prefix + body, suffixes, indent)
+    return with_suffixes(prefix + body, suffixes, indent)

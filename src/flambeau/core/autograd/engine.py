@@ -18,6 +18,7 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays, add_taped, is_differentiable, shown
+from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
 from ..tensor.tensor import Tensor, wrap
 
 _new = object.__new__
@@ -75,13 +76,11 @@ class Hooks(OrderedDict):
 def _tensor(taped: Taped | None) -> Tensor | None:
     if taped is None:
         return None
-    made = wrap(taped[0])
-    made._edge = taped[1]
-    return made
+    return from_array(*taped)
 
 
 def _taped(tensor: Tensor | None) -> Taped | None:
-    return None if tensor is None else (tensor._array, tensor._tape_edge())
+    return None if tensor is None else (to_array(tensor), tensor._tape_edge())
 
 
 def backward(
@@ -147,6 +146,8 @@ def grad(
     )
     result: list[Tensor | None] = []
     for i, (target, value) in enumerate(zip(targets, found, strict=True)):
+        if value is not None and type(target._view) is SparseLook:
+            value = pattern(target, value)
         if value is None:
             if materialize_grads:
                 value = wrap(jnp.zeros(target.shape, target._np_dtype))
@@ -220,8 +221,17 @@ def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
                 f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of "
                 f"{root.shape}."
             )
+        if type(root._view) is SparseLook:
+            gradient = _stored_gradient(root, gradient)
         made.append((gradient._array, gradient._tape_edge()))
     return made
+
+
+def _stored_gradient(root: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient of a sparse tensor's stored values."""
+    if type(gradient._view) is SparseLook:
+        gradient = gradient.to_dense()
+    return gradient[tuple(stored(root).indices)]
 
 
 _ones: dict[Any, Any] = {}
@@ -303,10 +313,8 @@ def _run(
         held = slots[number]
         if held is None:
             slots[number] = value
-        elif taped:
-            slots[number] = add_taped(held, value)
         else:
-            slots[number] = (add_arrays(held[0], value[0]), None)
+            slots[number] = _sum(held, value, taped)
 
     for edge, gradient in zip(edges, gradients, strict=True):
         send(edge, gradient)
@@ -439,12 +447,33 @@ def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
     if grad_state.trace is not None:
         grad_state.trace.read_grad(leaf)
     held = leaf._grad
+    if type(leaf._view) is SparseLook:
+        value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
     if held is None:
         leaf._grad = _tensor(value)
     elif taped or held._tape_edge() is not None:
-        leaf._grad = _tensor(add_taped((held._array, held._tape_edge()), value))
+        leaf._grad = _tensor(_sum((to_array(held), held._tape_edge()), value, True))
+    elif type(held._view) is SparseLook:
+        total = from_array(add_arrays_sparse(to_array(held), value[0]))
+        if type(total._view) is SparseLook:
+            stored(held).become(stored(total))
+        else:
+            leaf._grad = total
+    elif type(value[0]) is SparseArray:
+        held._write(add_arrays_sparse(held._array, value[0]))
     else:
         held._write(add_arrays(held._array, value[0]))
+
+
+def _sum(a: Taped, b: Taped, taped: bool) -> Taped:
+    """The sum of two gradients, each dense or sparse."""
+    if type(a[0]) is SparseArray or type(b[0]) is SparseArray:
+        if taped and (a[1] is not None or b[1] is not None):
+            raise NotImplementedError(
+                "derivatives of a sum of sparse gradients: use sparse=False where create_graph=True"
+            )
+        return add_arrays_sparse(a[0], b[0]), None
+    return add_taped(a, b) if taped else (add_arrays(a[0], b[0]), None)
 
 
 # --- what tensors and nodes offer ------------------------------------------------------------------------------------

@@ -25,12 +25,14 @@ from ..context.grad_mode import no_grad
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, Overridden, ask, has_say, plain
 from ..tape.nodes import OperatorNode, Program, camel, is_differentiable
+from ..tensor.sparse import SparseOperand
 from ..tensor.storage import Storage
 from ..tensor.tensor import Tensor, blank, wrap
 from . import autocast
 from .host_numbers import HostNumber
 from .publishing import _attach, _publish, namespaces
 from .signature import FLOAT, PYTHON_NUMBERS, SYNONYMS, Signature, kind_of, unpack
+from .sparse_forms import instead
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
 Array = Any
@@ -368,6 +370,8 @@ def _lift(op: Operator, asks: bool = False) -> Callable[..., Any]:
             if not asks or (found := ask(call, args, kwargs)) is PASS:
                 raise
             return found
+        except SparseOperand as error:
+            return instead(name, error, args, kwargs)
         try:
             out = program(*arrays) if held or images else program.run(*arrays)
         except Exception as error:
@@ -403,6 +407,8 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
             if not asks or (found := ask(call, (self, *args), kwargs)) is PASS:
                 raise
             return found
+        except SparseOperand as error:
+            return instead(name, error, (self, *args), kwargs)
         self._check_inplace()
         try:
             out = program(*arrays)
@@ -557,7 +563,10 @@ def _composed(function: Callable[..., Any], asks: bool, asks_arguments: bool = T
                 return _into_out(call, args, kwargs)
             if not open_ended:
                 kwargs = {k if k in parameters else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except SparseOperand as error:
+            return instead(name, error, args, kwargs)
 
     call.asks_arguments = asks_arguments  # type: ignore[attr-defined]
     call.takes_host_numbers = _places_of_floats(parameters.values()) if numbers else frozenset()  # type: ignore[attr-defined]
@@ -577,7 +586,10 @@ def _places_of_floats(parameters: Iterable[inspect.Parameter]) -> frozenset[Any]
 def _composite_inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self._check_inplace()
-        return write_result(self, function(self, *args, **kwargs))
+        try:
+            return write_result(self, function(self, *args, **kwargs))
+        except SparseOperand as error:
+            return instead(name, error, (self, *args), kwargs)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"In-place form of `{function.__name__}`."

@@ -13,9 +13,11 @@ from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, all_silent, ask, plain
 from ..tape.nodes import camel
+from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor, check_inside
 from .operator import _around, _attach, _names, _publish
 from .signature import SYNONYMS
+from .sparse_forms import instead
 
 
 def view(
@@ -69,7 +71,10 @@ def _seeing(function: Callable[..., Any], label: str, absolute: bool, asks: bool
             if not isinstance(input, Tensor):
                 raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
             kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
-        made = function(input._geometry, *args, **kwargs)
+        try:
+            made = function(input._geometry, *args, **kwargs)
+        except SparseOperand as error:
+            return instead(name, error, (input, *args), kwargs)
         if absolute:
             check_inside(input._storage, made)
         relative = None if absolute else made

@@ -8,11 +8,16 @@ from typing import Any
 
 from ..array.geometry import Geometry
 from ..context.grad_mode import state as grad_state
+from .sparse import SparseStorage, is_sparse, make, stored
 from .storage import Kept, Storage
 from .tensor import _INTERNAL, Tensor, blank
 
 
 def _reduce(self: Tensor, protocol: Any) -> Any:
+    if is_sparse(self):
+        held = stored(self)
+        parts = (held.indices, held.values, held.shape, held.coalesced, held.layout)
+        return _rebuild_sparse, (type(self), parts, self.requires_grad, own_state(self))
     return _rebuild, (type(self), Kept(self._storage), self._view, self.requires_grad, own_state(self))
 
 
@@ -43,7 +48,11 @@ def _deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
     # storages are copied once, so that what shared memory shares it in the copy too
     key = ("flambeau storage", id(self._storage))
     storage = memo.get(key)  # type: ignore[call-overload]
-    if storage is None:
+    if storage is None and is_sparse(self):
+        held = stored(self)
+        parts = deepcopy((held.indices, held.values), memo)
+        storage = memo[key] = SparseStorage(*parts, held.shape, held.coalesced, held.layout)  # type: ignore[index]
+    elif storage is None:
         trace = grad_state.trace
         value = self._storage.value if trace is None else trace.read(self)
         storage = memo[key] = Storage(value)  # type: ignore[index]
@@ -72,6 +81,16 @@ def own_state(tensor: Tensor) -> Any:
         return own(tensor)
     attributes, slots = _attributes(tensor)
     return (attributes, slots) if slots else attributes
+
+
+def _rebuild_sparse(cls: type, parts: Any, requires_grad: bool, state: Any) -> Any:
+    seen = make(*parts)
+    made = blank(cls, seen._storage, seen._view)
+    if requires_grad:
+        made.requires_grad_()
+    if state:
+        made.__setstate__(state)
+    return made
 
 
 def _rebuild(cls: type, kept: Kept, view: Geometry | None, requires_grad: bool, state: Any) -> Any:

@@ -355,7 +355,10 @@ class Tensor:
         """Where the values are."""
         if self._storage.on_host:
             return devices.CPU
-        value = self._storage.value
+        try:
+            value = self._storage.value
+        except NotImplementedError:
+            return self._storage.values.device  # type: ignore[attr-defined]  # a sparse tensor's
         if isinstance(value, jax.core.Tracer):
             return devices.get_default_device()
         return devices.from_jax(next(iter(value.devices())))

@@ -27,6 +27,8 @@ from ...core.dispatch.operator import (
     operator,
     result_type,
 )
+from ...core.dispatch.sparse_forms import instead
+from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.storage import Storage
 from ...core.tensor.tensor import Tensor, from_storage, wrap
 from ..making.constants import fitting_number, overflow
@@ -122,7 +124,10 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """
     if not isinstance(src, Tensor):
         src = like_on_device(np.asarray(src), self)
-    there, here = src._array, self._array
+    try:
+        there, here = src._array, self._array
+    except SparseOperand as error:
+        return instead("copy_", error, (self, src), {})
     tracing = isinstance(there, jax.core.Tracer) or isinstance(here, jax.core.Tracer)
     if not tracing and there.devices() != here.devices():
         src = src.to(self.device)
@@ -171,7 +176,10 @@ def fill(input: Tensor, value: Any) -> Tensor:
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite every element with `value`, a number or a 0-dim tensor (to which the gradient goes)."""
     value = _number(value, self)
-    array = self._array
+    try:
+        array = self._array
+    except SparseOperand as error:
+        return instead("fill_", error, (self, value), {})
     if isinstance(value, Tensor) or isinstance(array, jax.core.Tracer) or _taped(self):
         return _fill_taped(self, value)
     self._check_inplace()
@@ -183,7 +191,10 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 def zero_(self: Tensor) -> Tensor:
     """Overwrite every element with zero."""
-    return fill_(self, 0)
+    try:
+        return fill_(self, 0)
+    except SparseOperand as error:
+        return instead("zero_", error, (self,), {})
 
 
 def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:

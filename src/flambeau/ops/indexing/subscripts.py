@@ -18,6 +18,8 @@ from ...core.array import geometry
 from ...core.array.geometry import Geometry
 from ...core.context.tracing import is_traced
 from ...core.dispatch.operator import Array, Arrays, Operator, inplace_form, operator
+from ...core.dispatch.sparse_forms import instead
+from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
 from ..making.constants import cast_number
 from ..shape.views import sliced
@@ -260,7 +262,10 @@ overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards"), "co
 def _getitem(self: Tensor, key: Any) -> Tensor:
     if isinstance(key, list):
         key = _from_list(key)
-    g, advanced, name = _parse(self, key)
+    try:
+        g, advanced, name = _parse(self, key)
+    except SparseOperand as error:
+        return instead("__getitem__", error, (self, key), {})
     if advanced:
         seen = self if g == self._geometry else _seen(self, g, name, key)
         indices, dims = _spread(seen, advanced)

@@ -12,10 +12,12 @@ import numpy as np
 from jax import lax
 
 from ...core.array import dtypes, programs
-from ...core.context.grad_mode import no_grad
-from ...core.dispatch.operator import Array, composite, operator
+from ...core.context.grad_mode import no_grad, state
+from ...core.dispatch.operator import Array, composite, namespaces, operator
 from ...core.dispatch.signature import not_a_tensor
-from ...core.tensor.tensor import Tensor
+from ...core.tape.nodes import AccumulateGrad, Node, Program, taped_call
+from ...core.tensor.sparse import SparseArray, check_not_traced
+from ...core.tensor.tensor import Tensor, from_host
 from ..support.checks import demand, on_host, refuse_outside, type_name
 from .normalization import vector_norm
 
@@ -35,6 +37,51 @@ def _rows(weight: jax.Array, indices: jax.Array, padding_idx: int | None, scale_
 @operator(methods=False, public=(), grad="EmbeddingBackward0")
 def _embedding(weight: Array, input: Array, padding_idx: int | None, scale_grad_by_freq: bool) -> Array:
     return _rows(weight, input, padding_idx, scale_grad_by_freq)
+
+
+@jax.jit
+def _picked(gradient: jax.Array, kept: jax.Array) -> jax.Array:
+    return gradient.reshape(-1, gradient.shape[-1])[kept]
+
+
+_PICKED = Program(_picked, "index_select")
+
+
+class SparseRows(Node):
+    """A lookup whose gradient is sparse: the rows that were named, each as often as it was."""
+
+    __slots__ = ("rows", "kept", "shape")
+
+    def __init__(self, name: str, edge: Any, indices: Any, shape: tuple[int, ...], padding_idx: int | None) -> None:
+        super().__init__(name, (edge,))
+        flat = np.asarray(indices).reshape(-1)
+        self.kept = np.arange(flat.size) if padding_idx is None else np.flatnonzero(flat != padding_idx)
+        self.rows = flat[self.kept].astype(np.int64)[None]
+        self.shape = shape
+
+    def backward(self, cotangents: list[Any]) -> list[Any]:
+        return [SparseArray(jnp.asarray(self.rows), _picked(cotangents[0], self.kept), self.shape)]
+
+    def backward_taped(self, cotangents: list[Any]) -> list[Any]:
+        array, edge = cotangents[0]
+        values, edge = taped_call(_PICKED, (array, jnp.asarray(self.kept)), {0: edge})[0]
+        return [(SparseArray(jnp.asarray(self.rows), values, self.shape), edge)]
+
+
+def _looked_up(
+    weight: Tensor, indices: Tensor, padding_idx: int | None, by_freq: bool, sparse: bool, name: str
+) -> Tensor:
+    """The rows, on the tape by a dense or, with `sparse`, a sparse gradient of the table."""
+    edge = weight._tape_edge() if sparse and state.grad else None
+    if edge is None or type(edge[0]) is not AccumulateGrad or state.scope is not None:
+        return _embedding(weight, indices, padding_idx, by_freq)
+    check_not_traced()
+    if by_freq:
+        raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
+    with no_grad():
+        made = _embedding(weight, indices, padding_idx, False)
+    made._edge = (SparseRows(name, edge, indices._array, tuple(weight.shape), padding_idx), 0)
+    return made
 
 
 @functools.partial(programs.jit, static_argnums=3, inline=True)
@@ -88,8 +135,8 @@ def embedding(
     """The rows of `weight` that the integer tensor `input` names.
 
     `padding_idx` names a row that gets no gradient; `max_norm` first shortens (in place) the rows that are used;
-    `scale_grad_by_freq` divides a row's gradient by how often it is used. `sparse` makes no difference: gradients
-    are dense. Raises IndexError for a row that is not there.
+    `scale_grad_by_freq` divides a row's gradient by how often it is used. With `sparse`, the gradient of a table that is
+    a leaf is a sparse tensor. Raises IndexError for a row that is not there, RuntimeError for both of these together.
     """
     if weight.ndim != 2:
         raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {list(weight.shape)}")
@@ -97,7 +144,7 @@ def embedding(
     _check_indices(input, weight, "embedding")
     if max_norm is not None:
         _limit_norms(weight, input, max_norm, norm_type)
-    return _embedding(weight, input, padding_idx, scale_grad_by_freq)
+    return _looked_up(weight, input, padding_idx, scale_grad_by_freq, sparse, "EmbeddingBackward0")
 
 
 @operator(methods=False, public=(), grad="EmbeddingBagBackward0")
@@ -237,9 +284,22 @@ def embedding_bag(
     _check_bags(input, weight, offsets, include_last_offset)
     if max_norm is not None:
         _limit_norms(weight, input, max_norm, norm_type)
+    if sparse and weight.requires_grad and state.grad:
+        weight, input, padding_idx = _rows_in_order(weight, input, padding_idx, scale_grad_by_freq)
     return _embedding_bag(
         weight, input, offsets, per_sample_weights, mode, padding_idx, include_last_offset, scale_grad_by_freq
     )
+
+
+def _rows_in_order(weight: Tensor, input: Tensor, padding_idx: int | None, by_freq: bool) -> Any:
+    """The table of just the rows that the bags hold, in their order, by a lookup whose gradient is sparse."""
+    rows = _looked_up(weight, input.reshape(-1), padding_idx, by_freq, True, "EmbeddingBagBackward0")
+    places = np.arange(rows.shape[0]).reshape(tuple(input.shape))
+    if padding_idx is None:
+        return rows, from_host(places, input.device), None
+    padded = np.asarray(input._array) == padding_idx
+    table = namespaces["torch"]["cat"]([rows, rows.new_zeros((1, rows.shape[1]))])
+    return table, from_host(np.where(padded, rows.shape[0], places), input.device), rows.shape[0]
 
 
 @operator(methods=False, public=())

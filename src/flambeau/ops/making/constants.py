@@ -14,9 +14,11 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.array.dtypes import as_dtype, get_default_dtype
+from ...core.array.formats import sparse_coo, strided
 from ...core.array.geometry import contiguous_strides
 from ...core.array.size import dimension, is_open
 from ...core.dispatch.operator import _attach, composite, store
+from ...core.tensor import sparse
 from ...core.tensor.tensor import Tensor, from_host, from_storage
 
 # --- helpers that all creation shares --------------------------------------------------------------------------------
@@ -226,6 +228,18 @@ def overflow(value: Any, dtype: np.dtype) -> RuntimeError:
 # --- constant values -------------------------------------------------------------------------------------------------
 
 
+def _without_values(
+    name: str, value: Any, shape: tuple[int, ...], layout: Any, dtype: Any, device: Any, requires_grad: bool
+) -> Tensor:
+    """A sparse tensor that stores nothing."""
+    if value or layout is not sparse_coo:
+        raise NotImplementedError(
+            f"Could not run 'aten::{name}' with layout={layout}: only zeros and empty ones, of torch.sparse_coo, are there"
+        )
+    made = sparse.empty(shape, as_dtype(dtype or get_default_dtype()).numpy, device)
+    return made.requires_grad_() if requires_grad else made
+
+
 def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
     """The factory of a constant, its `_like` form and its `new_` method."""
 
@@ -241,6 +255,8 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         memory_format: Any = None,
     ) -> Tensor:
         shape = size_of(name, dims, size)
+        if layout is not None and layout is not strided:
+            return _without_values(name, value, shape, layout, dtype, device, requires_grad)
         order = getattr(memory_format, "order", None)
         laid = shape if order is None else tuple(shape[d] for d in order)
         return deliver(filled(laid, value), None, dtype, device, requires_grad, out, order)
@@ -255,6 +271,9 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         memory_format: Any = None,
         pin_memory: bool = False,
     ) -> Tensor:
+        if layout is not None and layout is not strided:
+            where = device_like(input, device)
+            return _without_values(name, value, tuple(input.shape), layout, dtype or input.dtype, where, requires_grad)
         return like(input, lambda shape: filled(shape, value), dtype, device, requires_grad, memory_format)
 
     def make_new(
@@ -268,6 +287,10 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         pin_memory: bool = False,
     ) -> Tensor:
         shape = size_of("new_" + name, dims, size)
+        if layout is not None and layout is not strided:
+            return _without_values(
+                name, value, shape, layout, dtype or self.dtype, device_like(self, device), requires_grad
+            )
         return deliver(filled(shape, value), self.dtype, dtype, device_like(self, device), requires_grad)
 
     for function, called, text in (

@@ -9,7 +9,6 @@ import numpy as np
 
 from ...core.array import devices, dtypes, geometry
 from ...core.array.dtypes import dtype
-from ...core.array.formats import strided
 from ...core.array.printing import format_tensor
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
@@ -18,6 +17,7 @@ from ...core.context.tracing import Untraceable
 from ...core.dispatch.operator import Array, _attach, _publish, composite, convert, operator
 from ...core.tape.nodes import ViewNode
 from ...core.tensor import copying, memory
+from ...core.tensor.sparse import is_sparse, values_of, with_values
 from ...core.tensor.tensor import Tensor, from_storage, normalize_dim, wrap
 from .creation import from_numpy, tensor
 
@@ -65,6 +65,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         return self.detach().numpy(force=True)
     if self.dtype is dtypes.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16")
+    if is_sparse(self):
+        raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
     if self.device.type != "cpu":
         if not force:
             raise TypeError(
@@ -211,6 +213,8 @@ def cast(self: Tensor, target: dtype, copy: bool = False) -> Tensor:
 
 def move(self: Tensor, where: devices.device) -> Tensor:
     """The tensor on another device, under autograd."""
+    if is_sparse(self):
+        return with_values(self, move(values_of(self), where))
     made = wrap(jax.device_put(self._array, devices.to_jax(where)))
     edge = self._tape_edge()
     if edge is not None:
@@ -315,7 +319,8 @@ for _name, _target in {
 def type(self: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
     """The name of the tensor type (`'torch.FloatTensor'`), or the tensor in another dtype or tensor type."""
     if dtype is None:
-        module = "torch." if self.device.type == "cpu" else f"torch.{self.device.type}."
+        sparse = "sparse." if is_sparse(self) else ""
+        module = f"torch.{sparse}" if self.device.type == "cpu" else f"torch.{self.device.type}.{sparse}"
         return f"{module}{self.dtype.abbr}Tensor"
     if isinstance(dtype, dtypes.dtype):
         return cast(self, dtype)
@@ -357,14 +362,20 @@ Tensor.ndimension = lambda self: self.dim()  # type: ignore[attr-defined]
 Tensor.nelement = lambda self: self.numel()  # type: ignore[attr-defined]
 Tensor.element_size = lambda self: self.dtype.itemsize  # type: ignore[attr-defined]
 Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
-Tensor.nbytes = property(lambda self: self.shape.numel() * self.dtype.itemsize)  # type: ignore[attr-defined]
+
+
+def _nbytes(self: Tensor) -> int:
+    if is_sparse(self):
+        raise RuntimeError("nbytes is not defined for sparse tensors. Add the nbytes of the indices and values instead")
+    return self.shape.numel() * self.dtype.itemsize
+
+
+Tensor.nbytes = property(_nbytes)  # type: ignore[attr-defined]
 Tensor.is_cuda = property(lambda self: self.device.type == "cuda")  # type: ignore[attr-defined]
 Tensor.is_cpu = property(lambda self: self.device.type == "cpu")  # type: ignore[attr-defined]
 Tensor.is_meta = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_sparse = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
 Tensor.pin_memory = lambda self, device=None: self  # type: ignore[attr-defined]

@@ -1,0 +1,33 @@
+"""Which functions have a form for sparse tensors. It is asked for only when a function has met one (`SparseOperand`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..tensor.sparse import SparseOperand
+
+_forms: dict[str, Callable[..., Any]] = {}
+
+
+def sparse_form(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a function of tensors as what the functions of these names do if one of their arguments is sparse."""
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            if name in _forms:
+                raise ValueError(f"the sparse form of {name} is declared twice")
+            _forms[name] = function
+        return function
+
+    return declare
+
+
+def instead(name: str, error: SparseOperand, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the sparse form gives; without one the error, which then names the function."""
+    form = _forms.get(name)
+    if form is None:
+        if not name.startswith("_"):
+            error.name = name
+        raise error
+    return form(*args, **kwargs)

@@ -1,0 +1,248 @@
+"""Sparse tensors turned, picked from, joined and written as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.array.printing import format_part, format_tensor, with_suffixes
+from ...core.dispatch.operator import composite, namespaces
+from ...core.dispatch.sparse_forms import sparse_form
+from ...core.tensor.sparse import SparseOperand, is_sparse, layout_of, make, stored, values_of
+from ...core.tensor.tensor import Tensor
+from .arithmetic import coordinates
+from .coo import dim_of, host_indices, index_tensor, resized, sparse_dims, to_sparse_coo
+
+# --- turned ----------------------------------------------------------------------------------------------------------
+
+
+@sparse_form("permute")
+def _permute(input: Tensor, *dims: Any) -> Tensor:
+    coordinates("permute", input)
+    order = [dim_of(input, d) for d in (dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims)]
+    if sorted(order) != list(range(input.ndim)):
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            f"ordering of dimensions, or some are named twice: {order}"
+        )
+    count = sparse_dims(input)
+    if any((d < count) != (i < count) for i, d in enumerate(order)):
+        raise RuntimeError("permute(sparse_coo): sparse and dense dimensions cannot change places")
+    values = values_of(input)
+    if count < input.ndim:
+        values = values.permute(0, *(d - count + 1 for d in order[count:]))
+    shape = [input.shape[d] for d in order]
+    coalesced = stored(input).coalesced and order[:count] == list(range(count))
+    return resized(input, host_indices(input)[order[:count]], values, shape, coalesced)
+
+
+@sparse_form("transpose", "swapaxes", "swapdims")
+def _transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    order = list(range(input.ndim))
+    a, b = dim_of(input, dim0), dim_of(input, dim1)
+    order[a], order[b] = order[b], order[a]
+    if layout_of(input) == "sparse_csr":
+        return _permute(to_sparse_coo(input), order).coalesce().to_sparse_csr()
+    return _permute(input, order)
+
+
+@sparse_form("t", "_reversed", "_matrix_transpose")
+def _t(input: Tensor) -> Tensor:
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
+    return input if input.ndim < 2 else _transpose(input, 0, 1)
+
+
+@sparse_form("unsqueeze")
+def _unsqueeze(input: Tensor, dim: int) -> Tensor:
+    coordinates("unsqueeze", input)
+    span = input.ndim + 1
+    if not -span <= dim < span:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
+    dim %= span
+    count, held = sparse_dims(input), stored(input)
+    shape = [*held.shape[:dim], 1, *held.shape[dim:]]
+    if dim > count:
+        return make(held.indices, values_of(input).unsqueeze(dim - count + 1), shape, held.coalesced)
+    indices = np.insert(host_indices(input), dim, 0, axis=0)
+    return resized(input, indices, values_of(input), shape, held.coalesced)
+
+
+@sparse_form("expand", "expand_as", "broadcast_to")
+def _expand(input: Tensor, *shape: Any, **others: Any) -> Tensor:
+    raise RuntimeError("expand is unsupported for Sparse tensors")
+
+
+@sparse_form("reshape", "flatten")
+def _reshape(input: Tensor, *shape: Any, **others: Any) -> Tensor:
+    raise RuntimeError("reshape is not implemented for sparse tensors")
+
+
+# --- picked ----------------------------------------------------------------------------------------------------------
+
+
+@sparse_form("select")
+def _select(input: Tensor, dim: int, index: int) -> Tensor:
+    if layout_of(input) == "sparse_csr":
+        input = to_sparse_coo(input)
+    dim, count = dim_of(input, dim), sparse_dims(input)
+    size = input.shape[dim]
+    if not -size <= index < size:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}"
+        )
+    index %= size
+    shape = [n for d, n in enumerate(input.shape) if d != dim]
+    if dim >= count:
+        return make(
+            stored(input).indices, values_of(input).select(dim - count + 1, index), shape, stored(input).coalesced
+        )
+    indices = host_indices(input)
+    found = np.flatnonzero(indices[dim] == index)
+    values = values_of(input)[index_tensor(found, input)]
+    if count == 1:
+        return values.sum(0)
+    kept = np.delete(indices[:, found], dim, 0)
+    return resized(input, kept, values, shape, len(found) < 2)
+
+
+@sparse_form("__getitem__")
+def _getitem(self: Tensor, index: Any) -> Tensor:
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if Ellipsis in [p for p in parts if not isinstance(p, Tensor)]:
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
+    made, dim = self, 0
+    for part in parts:
+        if part is None:
+            made, dim = made.unsqueeze(dim), dim + 1
+        elif isinstance(part, slice) and part == slice(None):
+            dim += 1
+        elif isinstance(part, (int, np.integer)) and not isinstance(part, bool):
+            size = made.shape[dim]
+            if not -size <= part < size:
+                raise IndexError(f"index {part} is out of bounds for dimension {dim} with size {size}")
+            made = made.select(dim, int(part))
+        else:
+            error = SparseOperand(layout_of(self))
+            error.name = "as_strided" if isinstance(part, slice) else "index.Tensor"
+            raise error
+    return made
+
+
+@sparse_form("index_select")
+def _index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    coordinates("index_select", input)
+    dim, count = dim_of(input, dim), sparse_dims(input)
+    shape = [len(index) if d == dim else n for d, n in enumerate(input.shape)]
+    if dim >= count:
+        held = stored(input)
+        return make(held.indices, values_of(input).index_select(dim - count + 1, index), shape, held.coalesced)
+    wanted = np.asarray(index._array)
+    if wanted.size and not (-input.shape[dim] <= wanted.min() and wanted.max() < input.shape[dim]):
+        raise IndexError("index_select(): index out of range in self")
+    indices = host_indices(input)
+    new, old = np.nonzero((wanted % input.shape[dim])[:, None] == indices[dim][None])
+    places = indices[:, old].copy()
+    places[dim] = new
+    return resized(input, places, values_of(input)[index_tensor(old, input)], shape)
+
+
+@sparse_form("unbind")
+def _unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    return tuple(_select(input, dim, i) for i in range(input.shape[dim_of(input, dim)]))
+
+
+# --- joined ----------------------------------------------------------------------------------------------------------
+
+
+@sparse_form("cat", "concat", "concatenate")
+def _cat(tensors: Any, dim: int = 0) -> Tensor:
+    tensors = list(tensors)
+    if not all(is_sparse(t) for t in tensors):
+        raise RuntimeError("cat: all of the tensors should be sparse, or none of them")
+    coordinates("cat", *tensors)
+    first = tensors[0]
+    dim, count = dim_of(first, dim), sparse_dims(first)
+    for i, tensor in enumerate(tensors):
+        if sparse_dims(tensor) != count or [n for d, n in enumerate(tensor.shape) if d != dim] != [
+            n for d, n in enumerate(first.shape) if d != dim
+        ]:
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}: tensor {i} has the shape {list(tensor.shape)}, "
+                f"the first one {list(first.shape)}"
+            )
+    if dim >= count:
+        raise NotImplementedError("cat of sparse tensors along a dense dimension: use .to_dense() first")
+    places, start = [], 0
+    for tensor in tensors:
+        indices = host_indices(tensor).copy()
+        indices[dim] += start
+        start += tensor.shape[dim]
+        places.append(indices)
+    shape = [start if d == dim else n for d, n in enumerate(first.shape)]
+    values = namespaces["torch"]["cat"]([values_of(t) for t in tensors])
+    coalesced = dim == 0 and all(stored(t).coalesced for t in tensors)
+    return resized(first, np.concatenate(places, 1), values, shape, coalesced)
+
+
+@sparse_form("stack")
+def _stack(tensors: Any, dim: int = 0) -> Tensor:
+    return _cat([t.unsqueeze(dim) for t in tensors], dim)
+
+
+# --- as text ---------------------------------------------------------------------------------------------------------
+
+
+@composite(public=())
+def sparse_resize_(self: Tensor, size: Any, sparse_dim: int, dense_dim: int) -> Tensor:
+    """Give a sparse tensor another shape; only its sparse dimensions, and only to larger ones while it stores values."""
+    held = stored(self)
+    size = tuple(size)
+    if sparse_dim != sparse_dims(self) or dense_dim != held.values.ndim - 1 or len(size) != self.ndim:
+        raise RuntimeError("sparse_resize_: changing the number of sparse or dense dimensions is not supported here")
+    if any(new < old for new, old in zip(size, held.shape, strict=True)) and held.values.shape[0]:
+        raise RuntimeError("shrinking the size of dimensions of a non-empty sparse tensor is not supported")
+    self._view = type(self._view)(size, held.layout)  # type: ignore[assignment, call-arg]
+    held.shape = size
+    return self
+
+
+def text(self: Tensor) -> str:
+    """The printed form of a sparse tensor."""
+    held = stored(self)
+    compressed = isinstance(held.indices, tuple)
+    names = ("crow_indices", "col_indices") if compressed else ("indices",)
+    lines = []
+    for name, part in zip(names, held.indices if compressed else (held.indices,), strict=True):
+        lines.append(format_part(name, np.asarray(part._array), part.dtype, len("tensor(")))
+    lines.append(format_part("values", np.asarray(held.values._array), self.dtype, len("tensor(")))
+    sizes = [f"size={tuple(int(n) for n in self.shape)}", f"nnz={held.values.shape[0]}"]
+    more = [] if self.device.type == "cpu" else [f"device='{self.device}'"]
+    if f"dtype={self.dtype!r}" in format_tensor(np.zeros(1, self.dtype.numpy), self.dtype):
+        more.append(f"dtype={self.dtype!r}")
+    more.append(f"layout=torch.{held.layout}")
+    node = self.grad_fn
+    if node is not None:
+        more.append(f"grad_fn=<{node.label}>")
+    elif self.requires_grad:
+        more.append("requires_grad=True")
+    return _joined(lines, sizes, more, compressed)
+
+
+def _joined(parts: list[str], sizes: list[str], more: list[str], compressed: bool) -> str:
+    indent = len("tensor(")
+    gap = ",\n" + " " * indent
+    body = "tensor(" + gap.join(parts)
+    return with_suffixes(body, [*sizes, *more], indent, anew=not compressed)
+
+
+_dense_repr: Any = Tensor.__repr__
+
+
+def _either(self: Tensor, *, tensor_contents: Any = None) -> str:
+    return text(self) if is_sparse(self) else _dense_repr(self, tensor_contents=tensor_contents)
+
+
+Tensor.__repr__ = _either  # type: ignore[assignment]

@@ -1,0 +1,141 @@
+"""SparseAdam, and the rows that a sparse gradient names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.context.grad_mode import enable_grad
+from ..core.tensor.sparse import check_not_traced, is_sparse, stored
+from ..core.tensor.tensor import Tensor, wrap
+from .optimizer import Number, Optimizer, ParamsT, full_like
+from .rule import check_tensor_rate, picked
+
+__all__ = ["SparseAdam"]
+
+
+def named_rows(grad: Tensor) -> tuple[Any, Any, Any]:
+    """The places of a sparse gradient, each once, which of them each value belongs to, and the values.
+
+    All three are filled up to a power of two (with places outside of the parameter, which XLA drops), so that steps
+    whose gradients store different numbers of values share a program.
+    """
+    held = stored(grad)
+    indices, values = np.asarray(held.indices._array), np.asarray(held.values._array)
+    count = indices.shape[1]
+    size = 1 << max(count - 1, 0).bit_length()
+    shape = held.shape[: len(indices)]
+    flat = np.ravel_multi_index(tuple(indices), shape) if count else np.zeros(0, np.int64)
+    unique, group = np.unique(flat, return_inverse=True)
+    places = np.full((len(indices), size), max(shape), np.int64)
+    places[:, : len(unique)] = np.unravel_index(unique, shape)
+    groups = np.full(size, size, np.int64)
+    groups[:count] = group
+    filled = np.zeros((size, *values.shape[1:]), values.dtype)
+    filled[:count] = values
+    return places, groups, filled
+
+
+def summed(values: Any, groups: Any) -> Any:
+    """The values of each place, added."""
+    return jnp.zeros_like(values).at[groups].add(values, mode="drop")
+
+
+def at_places(array: Any, places: Any) -> Any:
+    """What an array of the parameter's shape has at these places."""
+    return array.at[tuple(places)].get(mode="fill", fill_value=0)
+
+
+def put_places(array: Any, places: Any, values: Any) -> Any:
+    """The array with other values at these places."""
+    return array.at[tuple(places)].set(values.astype(array.dtype), mode="drop")
+
+
+@jax.jit
+def _step(param: Any, mean: Any, square: Any, rows: Any, options: Any) -> tuple[Any, Any, Any]:
+    """One step of Adam (Kingma and Ba, 2015) for the places that the gradient names."""
+    places, groups, values = rows
+    size, beta1, beta2, eps, sign = (options[i].astype(param.dtype) for i in range(5))
+    grad = summed(values, groups).astype(param.dtype) * sign
+    old_mean, old_square = at_places(mean, places), at_places(square, places)
+    new_mean = old_mean + (grad - old_mean) * (1 - beta1)
+    new_square = old_square + (grad * grad - old_square) * (1 - beta2)
+    moved = at_places(param, places) - size * (new_mean / (jnp.sqrt(new_square) + eps))
+    return put_places(param, places, moved), put_places(mean, places, new_mean), put_places(square, places, new_square)
+
+
+class SparseAdam(Optimizer):
+    """Adam that moves only what a sparse gradient stores, and its moments; the others stay as they are.
+
+    Raises ValueError for options out of range and parameters that are sparse, RuntimeError for a dense gradient.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Number = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        maximize: bool = False,
+    ) -> None:
+        check_tensor_rate(lr)
+        if not 0.0 < lr:
+            raise ValueError(f"Invalid learning rate: {lr}")
+        if not 0.0 < eps:
+            raise ValueError(f"Invalid epsilon value: {eps}")
+        for i, beta in enumerate(betas):
+            if not 0.0 <= beta < 1.0:
+                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        super().__init__(params, picked(locals(), "lr betas eps maximize"))
+        bad = [
+            [i, j] for i, group in enumerate(self.param_groups) for j, p in enumerate(group["params"]) if is_sparse(p)
+        ]
+        complex_ones = [
+            [i, j]
+            for i, group in enumerate(self.param_groups)
+            for j, p in enumerate(group["params"])
+            if p.dtype.is_complex
+        ]
+        if complex_ones:
+            raise ValueError(
+                f"Complex params at indices {complex_ones}: SparseAdam does not support complex parameters"
+            )
+        if bad:
+            raise ValueError(f"Sparse params at indices {bad}: SparseAdam requires dense parameter tensors")
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update what the gradients store. `closure` computes the loss anew; its value is returned."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [param for param in group["params"] if param.grad is not None]
+            for param in params:
+                if not is_sparse(param.grad):
+                    raise RuntimeError("SparseAdam does not support dense gradients, please consider Adam instead")
+            for param in params:
+                self._move(param, group)
+        return loss
+
+    def _move(self, param: Tensor, group: dict[str, Any]) -> None:
+        check_not_traced()
+        own = self.state[param]
+        if not own:
+            own["step"] = 0
+            for name in ("exp_avg", "exp_avg_sq"):
+                own[name] = wrap(full_like(param._array, 0))
+        own["step"] += 1
+        beta1, beta2 = (float(beta) for beta in group["betas"])
+        size = float(group["lr"]) * math.sqrt(1 - beta2 ** own["step"]) / (1 - beta1 ** own["step"])
+        sign = -1.0 if group["maximize"] else 1.0
+        options = np.array([size, beta1, beta2, group["eps"], sign], np.float64)
+        tensors = (param, own["exp_avg"], own["exp_avg_sq"])
+        made = _step(*(tensor._array for tensor in tensors), named_rows(param.grad), options)  # type: ignore[arg-type]
+        for tensor, array in zip(tensors, made, strict=True):
+            tensor._write(array)
