@@ -82,14 +82,15 @@ class Muon(RuleOptimizer):
             if not value >= 0.0:
                 raise ValueError(f"{name} should be >= 0 but is: {value}")
         if adjust_lr_fn is not None and adjust_lr_fn not in _RULES:
-            raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
+            what = "Adjust learning rate function"
+            raise ValueError(f"{what} {adjust_lr_fn} is not supported: only {' and '.join(_RULES)} are")
         names = "lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn"
         super().__init__(params, picked(locals(), names))
         for group in self.param_groups:
             for param in group["params"]:
                 if param.ndim != 2:
                     raise ValueError(
-                        f"Muon only supports 2D parameters whereas we found a parameter with size: {param.shape}"
+                        f"{type(self).__name__} only supports 2D parameters whereas we found a parameter with size: {param.shape}"
                     )
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class Adagrad(RuleOptimizer):
 
     def _check_sparse(self, group: dict[str, Any]) -> None:
         if group.get("fused"):
-            raise RuntimeError("`fused` does not support sparse grad or complex param")
+            raise RuntimeError(f"`{'fused'}` does not support sparse {'grad'} or complex param")
         if group["weight_decay"] != 0:
             raise RuntimeError("weight_decay option is not compatible with sparse gradients")
 

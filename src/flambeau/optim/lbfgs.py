@@ -191,7 +191,7 @@ class LBFGS(Optimizer):
         super().__init__(params, picked(locals(), names))
         if len(self.param_groups) != 1:
             raise ValueError(
-                "LBFGS doesn't support per-parameter options (parameter groups): give it one list of parameters"
+                f"{type(self).__name__} doesn't support per-parameter options (parameter groups): give it one list"
             )
 
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]

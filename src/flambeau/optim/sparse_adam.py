@@ -84,9 +84,9 @@ class SparseAdam(Optimizer):
         maximize: bool = False,
     ) -> None:
         check_tensor_rate(lr)
-        if not 0.0 < lr:
+        if not lr > 0.0:
             raise ValueError(f"Invalid learning rate: {lr}")
-        if not 0.0 < eps:
+        if not eps > 0.0:
             raise ValueError(f"Invalid epsilon value: {eps}")
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
@@ -118,7 +118,9 @@ class SparseAdam(Optimizer):
             params = [param for param in group["params"] if param.grad is not None]
             for param in params:
                 if not is_sparse(param.grad):
-                    raise RuntimeError("SparseAdam does not support dense gradients, please consider Adam instead")
+                    raise RuntimeError(
+                        f"{type(self).__name__} does not support dense gradients, please consider Adam instead"
+                    )
             for param in params:
                 self._move(param, group)
         return loss
