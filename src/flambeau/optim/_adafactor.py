@@ -72,7 +72,7 @@ class Adafactor(RuleOptimizer):
             (not beta2_decay <= 0.0, f"beta2_decay should be <= 0 but is: {beta2_decay}"),
             (eps[0] is not None and not eps[0] >= 0.0, f"epsilon1 should be >= 0 but is: {eps[0]}"),
             (not eps[1] >= 0.0, f"epsilon2 should be >= 0 but is: {eps[1]}"),
-            (not d >= 1.0, "Clipping threshold %s should be >= 1 but is: %s" % ("d", d)),
+            (not d >= 1.0, f"Clipping threshold d {'should be >= 1'} but is: {d}"),
             (not weight_decay >= 0.0, f"weight_decay should be >= 0 but is: {weight_decay}"),
         ):
             if bad:
