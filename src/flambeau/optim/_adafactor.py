@@ -67,16 +67,16 @@ class Adafactor(RuleOptimizer):
         maximize: bool = False,
     ) -> None:
         check_tensor_rate(lr)
-        for bad, text in (
-            (not lr >= 0.0, f"Learning rate should be >= 0 but is: {lr}"),
-            (not beta2_decay <= 0.0, f"beta2_decay should be <= 0 but is: {beta2_decay}"),
-            (eps[0] is not None and not eps[0] >= 0.0, f"epsilon1 should be >= 0 but is: {eps[0]}"),
-            (not eps[1] >= 0.0, f"epsilon2 should be >= 0 but is: {eps[1]}"),
-            (not d >= 1.0, f"Clipping threshold d {'should be >= 1'} but is: {d}"),
-            (not weight_decay >= 0.0, f"weight_decay should be >= 0 but is: {weight_decay}"),
+        for name, value, bound, fits in (
+            ("Learning rate", lr, ">= 0", lr >= 0.0),
+            ("beta2_decay", beta2_decay, "<= 0", beta2_decay <= 0.0),
+            ("epsilon1", eps[0], ">= 0", eps[0] is None or eps[0] >= 0.0),
+            ("epsilon2", eps[1], ">= 0", eps[1] >= 0.0),
+            ("Clipping threshold d", d, ">= 1", d >= 1.0),
+            ("weight_decay", weight_decay, ">= 0", weight_decay >= 0.0),
         ):
-            if bad:
-                raise ValueError(text)
+            if not fits:
+                raise ValueError(f"{name} should be {bound} but is: {value}")
         super().__init__(params, picked(locals(), "lr beta2_decay eps d weight_decay foreach maximize"))
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:

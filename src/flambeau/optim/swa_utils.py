@@ -29,6 +29,9 @@ __all__ = [
     "update_bn",
 ]
 
+_STRATEGIES = "'cos' or 'linear'"
+_AT_LEAST = "equal or greater than"
+
 
 @jax.jit
 def _blended(averages: list[Any], currents: list[Any], weight: Any) -> list[Any]:
@@ -194,10 +197,10 @@ class SWALR(LRScheduler):
         for lr, group in zip(_per_group("swa_lr", swa_lr, optimizer), optimizer.param_groups, strict=True):
             group["swa_lr"] = lr
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be 'cos' or 'linear', not {anneal_strategy!r}")
+            raise ValueError(f"anneal_strategy must be one of {_STRATEGIES}, instead got {anneal_strategy}")
         self._anneal_strategy = anneal_strategy
         if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
-            raise ValueError(f"anneal_epochs must be an integer of at least 0, not {anneal_epochs}")
+            raise ValueError(f"anneal_epochs must be {_AT_LEAST} 0, got {anneal_epochs}")
         self.anneal_epochs = anneal_epochs
         super().__init__(optimizer, last_epoch)
 

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from ..array import dtypes
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
-from ..tape.nodes import FREED, Node, Saved, Taped, is_differentiable
+from ..tape.nodes import FREED, AccumulateGrad, Node, Saved, Taped, is_differentiable
+from ..tensor.sparse import is_sparse, to_array
 from ..tensor.tensor import Tensor, wrap
 from .engine import _taped, _tensor
 
@@ -25,7 +26,10 @@ class Snapshots(Saved):
 
     def __init__(self, tensors: Sequence[Any]):
         self.members = [
-            (t, _whole(t), t._view, t._tape_edge()) if isinstance(t, Tensor) else (t, None, None, None) for t in tensors
+            (t, _whole(t), t._view, t._tape_edge())
+            if isinstance(t, Tensor) and not is_sparse(t)
+            else (t, None, None, None)
+            for t in tensors
         ]
 
     def __len__(self) -> int:
@@ -39,6 +43,13 @@ class Snapshots(Saved):
         made._view = view
         made._edge = edge
         return made
+
+
+def _arrived(gradient: Tensor, edge: Any) -> Any:
+    """A gradient as the next node takes it: a sparse one as it is only if that is a leaf."""
+    if is_sparse(gradient) and (edge is None or type(edge[0]) is not AccumulateGrad):
+        return to_array(gradient).dense()
+    return to_array(gradient)
 
 
 def _whole(tensor: Tensor) -> Any:
@@ -138,7 +149,7 @@ class FunctionNode(Node):
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         results = self._call([None if c is None else wrap(c) for c in cotangents])
-        return [None if r is None else r._array for r in results]
+        return [None if r is None else _arrived(r, e) for r, e in zip(results, self.edges, strict=True)]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         return [_taped(r) for r in self._call([_tensor(c) for c in cotangents])]

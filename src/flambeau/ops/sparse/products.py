@@ -148,6 +148,24 @@ def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1.0, alpha: An
 
 
 @composite(methods=False)
+def spmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices, the first of them sparse."""
+    return input.mm(mat2)
+
+
+@composite(methods=False)
+def dsmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices, one of them sparse."""
+    return input.mm(mat2)
+
+
+@composite(methods=False)
+def hsmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of a sparse and a dense matrix, sparse in the rows and dense in the columns."""
+    return hspmm(input, mat2)
+
+
+@composite()
 def smm(input: Tensor, mat: Tensor) -> Tensor:
     """The product of a sparse and a dense matrix as a sparse one."""
     rows = np.unique(host_indices(input)[0])

@@ -17,6 +17,7 @@ EPOCH_DEPRECATION_WARNING = (
     "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed "
     "form is used instead of the new chainable form, where available."
 )
+_TOO_EARLY = "Detected call of `lr_scheduler.step()` before `optimizer.step()`."
 _ORDER_URL = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
 Rate = float | Tensor
@@ -202,9 +203,9 @@ class LRScheduler:
                 )
             elif not getattr(self.optimizer, "_opt_called", False):
                 warnings.warn(
-                    "Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in the opposite "
-                    "order, `optimizer.step()` before `lr_scheduler.step()`; otherwise the first value of the learning "
-                    f"rate schedule is skipped. {_ORDER_URL}",
+                    f"{_TOO_EARLY} In PyTorch 1.1.0 and later, you should call them in the opposite order: "
+                    "`optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in "
+                    f"{'PyTorch'} skipping the first value of the learning rate schedule. {_ORDER_URL}",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -226,7 +227,8 @@ class LRScheduler:
         self._last_lr: list[Rate] = [_copied(group["lr"]) for group in self.optimizer.param_groups]
 
 
-_LRScheduler = LRScheduler
+class _LRScheduler(LRScheduler):
+    """The old name, a class of its own as in PyTorch: for schedules of users that derive from it."""
 
 
 class _ClosedForm(LRScheduler):

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from ..optimizer import Optimizer
 from .base import LRScheduler, Rate, _check_attributes, _check_optimizer, _per_group, _set
 
+_STRATEGIES = "'cos' or 'linear'"
+_NUMBER = "number of total steps"
+
 
 class CosineAnnealingWarmRestarts(LRScheduler):
     """Cosine annealing that starts anew after `T_0` epochs, then after periods that grow by `T_mult` (SGDR, 2017).
@@ -244,7 +247,7 @@ class OneCycleLR(_Cycle):
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
             raise ValueError(f"Expected float between 0 and 1 as pct_start, not {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be 'cos' or 'linear', not {anneal_strategy!r}")
+            raise ValueError(f"anneal_strategy must be one of {_STRATEGIES}, instead got {anneal_strategy}")
         self._anneal_func_type = anneal_strategy
         highs = _per_group("max_lr", max_lr, optimizer)
         if last_epoch == -1:
@@ -265,7 +268,7 @@ class OneCycleLR(_Cycle):
     def _rate(self, lr: Any, index: int) -> Any:
         step = self.last_epoch
         if step > self.total_steps:
-            raise ValueError(f"Tried to step {step} times. The cycle has {self.total_steps} (total_steps)")
+            raise ValueError(f"Tried to step {step} times. The specified {_NUMBER} is {self.total_steps}")
         start = 0.0
         for phase in self._schedule_phases:
             end = phase["end_step"]
