@@ -414,7 +414,6 @@ def test_errors_of_load(tmp_path):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: torch.ones(2, 2).to_sparse(), "to_dense"),
         (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "dequantize"),
         (lambda: torch.ones(2, device="meta"), "meta tensors"),
         (lambda: torch.ones(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
