@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..tape.nodes import AccumulateGrad, camel
 from ..tensor.sparse import SparseOperand
+from ..tensor.tensor import Tensor
 
 _forms: dict[str, Callable[..., Any]] = {}
 
@@ -30,4 +32,17 @@ def instead(name: str, error: SparseOperand, args: tuple[Any, ...], kwargs: dict
         if not name.startswith("_"):
             error.name = name
         raise error
-    return form(*args, **kwargs)
+    return labelled(form(*args, **kwargs), camel(name.strip("_")) + "Backward0", *args)
+
+
+def labelled(made: Any, label: str, *sources: Any) -> Any:
+    """What was made of `sources`, its node on the tape (if it has a new one) under the name that PyTorch gives it."""
+    edge = getattr(made, "_edge", None)
+    if edge is None or type(edge[0]) is AccumulateGrad:
+        return made
+    known = [part for source in sources for part in (source if isinstance(source, (tuple, list)) else (source,))]
+    if all(
+        part._tape_edge() is None or part._tape_edge()[0] is not edge[0] for part in known if isinstance(part, Tensor)
+    ):
+        edge[0].label = label
+    return made

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.array import dtypes, formats
 from ...core.dispatch.operator import composite, namespaces
-from ...core.dispatch.sparse_forms import sparse_form
+from ...core.dispatch.sparse_forms import labelled, sparse_form
 from ...core.tensor.sparse import SparseLook, empty, is_sparse, layout_of, make, pattern, stored, values_of
 from ...core.tensor.tensor import Tensor, from_host, normalize_dim
 
@@ -191,7 +191,7 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
     found = np.argwhere(mask).T if count else np.zeros((0, int(mask)), np.int64)
     indices = index_tensor(found, input)
     values = input[tuple(indices)] if count else input.reshape(1)[: int(mask)]
-    return make(indices, values, input.shape, True)
+    return labelled(make(indices, values, input.shape, True), "ToSparseBackward0", input)
 
 
 @composite(public=())
@@ -221,7 +221,7 @@ def to_dense(input: Tensor, dtype: Any = None, *, masked_grad: bool | None = Non
     values = values_of(input)
     values = values if dtype is None else values.to(dtype)
     places = flat_indices(host_indices(input), shape)
-    return grouped(values, places, math.prod(shape[:count])).reshape(shape)
+    return labelled(grouped(values, places, math.prod(shape[:count])).reshape(shape), "ToDenseBackward0", input)
 
 
 @composite(public=())
@@ -236,7 +236,8 @@ def coalesce(input: Tensor) -> Tensor:
         return make(held.indices, values, held.shape, True)
     places = flat_indices(indices, held.shape)
     _, first, group = np.unique(places, return_index=True, return_inverse=True)
-    return make(index_tensor(indices[:, first], input), grouped(values, group, len(first)), held.shape, True)
+    made = make(index_tensor(indices[:, first], input), grouped(values, group, len(first)), held.shape, True)
+    return labelled(made, "CoalesceBackward0", input)
 
 
 @composite(public=())
@@ -321,7 +322,7 @@ def sparse_mask(input: Tensor, mask: Tensor) -> Tensor:
         )
     if is_sparse(input):
         input = to_dense(input)
-    return pattern(mask, input[tuple(stored(mask).indices)])
+    return labelled(pattern(mask, input[tuple(stored(mask).indices)]), "SparseMaskBackward0", input)
 
 
 # --- what it is ------------------------------------------------------------------------------------------------------

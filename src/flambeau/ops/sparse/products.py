@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core.dispatch.operator import composite
-from ...core.dispatch.sparse_forms import sparse_form
+from ...core.dispatch.sparse_forms import labelled, sparse_form
 from ...core.tensor.sparse import is_sparse, layout_of, make, pattern, stored, values_of
 from ...core.tensor.tensor import Tensor
 from .coo import dim_of, flat_indices, grouped, host_indices, index_tensor, resized, sparse_dims, to_sparse_coo
@@ -138,13 +138,14 @@ def mm(mat1: Tensor, mat2: Tensor, reduce: Any = None) -> Tensor:
         )
     if not is_sparse(mat1) and not is_sparse(mat2):
         return mat1.mm(mat2)
-    return _mm(mat1, mat2)
+    label = "SparseSparseMatmulBackward0" if is_sparse(mat1) and is_sparse(mat2) else "SparseAddmmBackward0"
+    return labelled(_mm(mat1, mat2), label, mat1, mat2)
 
 
 @composite(methods=False, public=("sparse",))
 def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1.0, alpha: Any = 1.0) -> Tensor:
     """`beta * mat + alpha * (mat1 @ mat2)` of a sparse `mat1`."""
-    return _addmm(mat, mat1, mat2, beta=beta, alpha=alpha)
+    return labelled(_addmm(mat, mat1, mat2, beta=beta, alpha=alpha), "SparseAddmmBackward0", mat, mat1, mat2)
 
 
 @composite(methods=False)
@@ -214,7 +215,7 @@ def _sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 @composite(methods=False, public=("sparse",))
 def sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Tensor:
     """The sum of what is stored: of all, or over dimensions, which keeps the others sparse."""
-    return _sum(input, dim, dtype=dtype)
+    return labelled(_sum(input, dim, dtype=dtype), "SumBackward0" if dim is None else "SparseSumBackward0", input)
 
 
 def _softmax(input: Tensor, dim: int, dtype: Any, log: bool) -> Tensor:
@@ -241,13 +242,13 @@ def _softmax(input: Tensor, dim: int, dtype: Any, log: bool) -> Tensor:
 @composite(methods=False, public=("sparse",))
 def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Softmax over what is stored along `dim`; what is not stored counts as minus infinity."""
-    return _softmax(input, dim, dtype, False)
+    return labelled(_softmax(input, dim, dtype, False), "SparseSoftmaxBackward0", input)
 
 
 @composite(methods=False, public=("sparse",))
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The logarithm of `softmax`, over what is stored along `dim`."""
-    return _softmax(input, dim, dtype, True)
+    return labelled(_softmax(input, dim, dtype, True), "SparseLogSoftmaxBackward0", input)
 
 
 @composite(methods=False, public=("sparse",))
