@@ -184,7 +184,7 @@ def missing() -> tuple[str, ...]:
     return _door().missing
 
 
-def host_function(name: str) -> Callable[..., Any] | None:
+def host_function(name: str) -> Any:
     """A function of the library that the host calls itself, through ctypes; None where it is missing."""
     door = _door()
     return None if door.library is None or name in door.missing else getattr(door.library, name)

@@ -25,7 +25,11 @@ def _function(name: str) -> Any:
     function = host_function(f"flambeau_random_{name}")
     if function is None or not _layout_is_known():
         return None
-    numbers = {"below": [ctypes.c_uint64], "floats": [ctypes.c_float] * 2, "doubles": [ctypes.c_double] * 2}
+    numbers: dict[str, list[Any]] = {
+        "below": [ctypes.c_uint64],
+        "floats": [ctypes.c_float] * 2,
+        "doubles": [ctypes.c_double] * 2,
+    }
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *numbers.get(name, [])]
     function.restype = None
     return function
