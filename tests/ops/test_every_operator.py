@@ -117,9 +117,30 @@ ROWS = {
     "nn.functional.leaky_relu_": "t.nn.functional.leaky_relu_(f(2, 3) * 1, 0.1)",
     "nn.functional.rrelu_": "t.nn.functional.rrelu_(f(2, 3) * 1, 0.2, 0.4)",
     "nn.functional.threshold_": "t.nn.functional.threshold_(f(2, 3) * 1, 0.1, 20.0)",
+    "ctc_loss": "t.ctc_loss(f(6, 2, 4).log_softmax(2), i([[1, 2], [3, 3]]), (6, 5), (2, 1), reduction=1)",
+    "grid_sampler": "t.grid_sampler(f(1, 1, 3, 3), f(1, 2, 2, 2), 0, 2, False)",
+    "affine_grid_generator": "t.affine_grid_generator(f(1, 2, 3), (1, 1, 2, 2), False)",
+    "nn.functional.affine_grid": "t.nn.functional.affine_grid(f(1, 3, 4), (1, 1, 2, 2, 3), align_corners=True)",
+    "nn.functional.grouped_mm": "~ t.nn.functional.grouped_mm(h(2, 8, 16), h(2, 16, 8)).sum() * 0",
+    "max_pool1d_with_indices": "t.max_pool1d_with_indices(f(1, 2, 6), 2)",
+    "adaptive_max_pool1d": "t.adaptive_max_pool1d(f(1, 2, 6), 2)",
+    "native_channel_shuffle": "t.native_channel_shuffle(h(1, 4, 2), 2)",
+    "nn.functional.native_channel_shuffle": "t.nn.functional.native_channel_shuffle(h(1, 4, 2), 2)",
+    **{f"{s}conv_tbc": f"t.{s}conv_tbc(f(5, 2, 3), f(3, 3, 4), f(4), 1)" for s in ("", "nn.functional.")},
+    **{
+        f"nn.functional.{k}max_pool{n}d_with_indices": f"t.nn.functional.{k}max_pool{n}d_with_indices(f(1, 2, {', '.join('6' * n)}), 2)"
+        for k in ("", "adaptive_")
+        for n in (1, 2, 3)
+    },
+    **{
+        f"nn.functional.fractional_max_pool{n}d_with_indices": f"t.nn.functional.fractional_max_pool{n}d_with_indices("
+        f"f(1, 2, {', '.join('6' * n)}), 2, (2,) * {n}, _random_samples=f(1, 2, {n}).detach().sigmoid())"
+        for n in (2, 3)
+    },
 }
 
 NO_OPERATORS = {  # public beside the operators, and tested elsewhere
+    "nn.functional.scaled_mm", "nn.functional.scaled_grouped_mm",
     "linalg.LinAlgError", "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
     "set_rng_state", "random.Generator", "random.default_generator", "random.manual_seed", "random.seed",
     "_assert", "_assert_async", "from_file", "random.initial_seed", "random.get_rng_state", "random.set_rng_state", "random.fork_rng",
