@@ -31,7 +31,7 @@ def _apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Ten
 def apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Tensor:
     """Deprecated: `tensor.index_select(dim, permutation)`."""
     warnings.warn(
-        "`apply_permutation` is deprecated, please use `tensor.index_select(dim, permutation)` instead",
+        f"`{apply_permutation.__name__}` is deprecated, please use `tensor.{'index_select'}(dim, permutation)` instead",
         FutureWarning,
         stacklevel=2,
     )
@@ -97,7 +97,10 @@ class RNNBase(Module):
         out = proj_size or hidden_size
         for place, names in enumerate(self._all_weights):
             features = input_size if place < self._directions else out * self._directions
-            shapes = {"weight_ih": (chunks * hidden_size, features), "weight_hh": (chunks * hidden_size, out)}
+            shapes: dict[str, tuple[int, ...]] = {
+                "weight_ih": (chunks * hidden_size, features),
+                "weight_hh": (chunks * hidden_size, out),
+            }
             shapes |= {"bias_ih": (chunks * hidden_size,), "bias_hh": (chunks * hidden_size,)}
             shapes["weight_hr"] = (proj_size, hidden_size)
             for name in names:
@@ -129,7 +132,7 @@ class RNNBase(Module):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be greater than zero")
         if self.proj_size < 0:
-            raise ValueError("proj_size should be a positive integer or zero to disable projections")
+            raise ValueError(f"{'proj_size'} should be a positive integer or {'zero'} to disable projections")
         if self.proj_size >= self.hidden_size:
             raise ValueError("proj_size has to be smaller than hidden_size")
         if self.mode not in _CHUNKS:
@@ -203,7 +206,7 @@ class RNNBase(Module):
             raise RuntimeError(f"input must have {wanted} dimensions, got {input.ndim}")
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
+                f"input.size({-1}) must be equal to {'input_size'}. Expected {self.input_size}, got {input.shape[-1]}"
             )
 
     def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
@@ -322,13 +325,13 @@ class RNN(RNNBase):
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         if self.mode not in _rnn_impls:
-            raise AssertionError(f"mode must be RNN_TANH or RNN_RELU, got {self.mode}")
+            raise AssertionError(f"mode must be {' or '.join(_rnn_impls)}, got {self.mode}")
         return self._computed(_rnn_impls[self.mode], input, hx)
 
 
 def _refuse_projection(kwargs: dict[str, Any]) -> None:
     if "proj_size" in kwargs:
-        raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+        raise ValueError(f"{'proj_size'} argument is only supported for LSTM, not {'RNN'} or GRU")
 
 
 class LSTM(RNNBase):
@@ -429,7 +432,7 @@ class RNNCellBase(Module):
     def _computed(self, function: Callable[..., Any], input: Tensor, states: list[Any], names: list[str]) -> list[Any]:
         """The new states, of a batch or of one sample. ValueError for more dimensions."""
         if input.dim() not in (1, 2):
-            raise ValueError(f"{self._get_name()}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+            raise ValueError(f"{self._get_name()}: Expected {'input'} to be 1D or 2D, got {input.dim()}D instead")
         for state, name in zip(states, names, strict=True):
             if state is not None and state.dim() not in (1, 2):
                 raise ValueError(f"{self._get_name()}: Expected {name} to be 1D or 2D, got {state.dim()}D instead")
