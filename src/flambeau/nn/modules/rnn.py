@@ -206,7 +206,7 @@ class RNNBase(Module):
             raise RuntimeError(f"input must have {wanted} dimensions, got {input.ndim}")
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
-                f"input.size({-1}) must be equal to {'input_size'}. Expected {self.input_size}, got {input.shape[-1]}"
+                f"input.size({-1}) must be {'equal'} to {'input_size'}. Expected {self.input_size}, got {input.shape[-1]}"
             )
 
     def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
@@ -432,7 +432,7 @@ class RNNCellBase(Module):
     def _computed(self, function: Callable[..., Any], input: Tensor, states: list[Any], names: list[str]) -> list[Any]:
         """The new states, of a batch or of one sample. ValueError for more dimensions."""
         if input.dim() not in (1, 2):
-            raise ValueError(f"{self._get_name()}: Expected {'input'} to be 1D or 2D, got {input.dim()}D instead")
+            raise ValueError(f"{self._get_name()}: Expected {'input'} to be {1}D or {2}D, got {input.dim()}D instead")
         for state, name in zip(states, names, strict=True):
             if state is not None and state.dim() not in (1, 2):
                 raise ValueError(f"{self._get_name()}: Expected {name} to be 1D or 2D, got {state.dim()}D instead")
