@@ -205,9 +205,8 @@ class RNNBase(Module):
         if input.ndim != wanted:
             raise RuntimeError(f"input must have {wanted} dimensions, got {input.ndim}")
         if input.shape[-1] != self.input_size:
-            raise RuntimeError(
-                f"input.size({-1}) must be {'equal'} to {'input_size'}. Expected {self.input_size}, got {input.shape[-1]}"
-            )
+            same, name = "must be equal to", "input_size"
+            raise RuntimeError(f"input.size(-1) {same} {name}. Expected {self.input_size}, got {input.shape[-1]}")
 
     def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
         """The shape of a hidden state for this input."""

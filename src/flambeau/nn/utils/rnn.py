@@ -144,9 +144,8 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
         kind = type(permutation).__name__
         raise TypeError(f"empty_like(): argument 'input' (position 1) must be Tensor, not {kind} (invert_permutation)")
     if permutation.dtype.name != "int64":
-        raise RuntimeError(
-            f"scatter(): Expected {'self'}.dtype to be {'equal'} to src.dtype: int64, got {permutation.dtype}"
-        )
+        same = "to be equal to"
+        raise RuntimeError(f"scatter(): Expected self.dtype {same} src.dtype: int64, got {permutation.dtype}")
     return permutation.argsort()  # type: ignore[attr-defined]
 
 
@@ -197,9 +196,8 @@ def pad_packed_sequence(
 
 def _checked(sequences: Any) -> list[Tensor]:
     if not isinstance(sequences, (Iterable, Tensor)):
-        raise RuntimeError(
-            f"{'pad_sequence'}: Expected {'iterable'} for {'input'} sequences, but got {'arg'} of type: {type(sequences)}"
-        )
+        wanted = "iterable for input sequences"
+        raise RuntimeError(f"{'pad_sequence'}: Expected {wanted}, but got arg of type: {type(sequences)}")
     rows = list(sequences.unbind(0)) if isinstance(sequences, Tensor) else list(sequences)  # type: ignore[attr-defined]
     for place, row in enumerate(rows):
         if not isinstance(row, Tensor):
@@ -229,7 +227,8 @@ def pad_sequence(
     `padding_side` but 'left' and 'right'.
     """
     if padding_side not in ("left", "right"):
-        raise RuntimeError(f"Expected {'padding_side'} to be {'one'} of {'left'} or {'right'}, but got {padding_side}.")
+        sides = "one of left or right"
+        raise RuntimeError(f"Expected {'padding_side'} to be {sides}, but got {padding_side}.")
     rows = _checked(sequences)
     first = rows[0]
     longest = max(len(row) for row in rows)
