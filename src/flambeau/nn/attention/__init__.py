@@ -59,9 +59,9 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
     """Name the kernels that may be used. AssertionError if `backends` is neither an SDPBackend nor a list of them."""
     wanted = [backends] if isinstance(backends, SDPBackend) else backends
     if not isinstance(wanted, list) or not all(isinstance(b, SDPBackend) for b in wanted):
-        raise AssertionError(
-            f"Backend must be {'an'} instance of SDPBackend or a list of {'SDPBackend'} instances, got {type(backends).__name__}"
-        )
+        kind = SDPBackend.__name__
+        got = type(backends).__name__
+        raise AssertionError(f"Backend must be an instance of {kind} or a list of {kind} instances, got {got}")
     before, order = dict(enabled), list(_priority)
     enabled.update({kernel: kernel in wanted for kernel in _KERNELS})
     if set_priority:

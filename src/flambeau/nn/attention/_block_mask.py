@@ -189,7 +189,7 @@ class BlockMask:
         """The same mask on another device."""
         tables = (getattr(self, name) for name in self._TABLES)
         moved: Any = (None if table is None else table.to(device) for table in tables)
-        return BlockMask(self.seq_lengths, *moved, BLOCK_SIZE=self.BLOCK_SIZE, mask_mod=self.mask_mod)
+        return BlockMask(self.seq_lengths, *moved, self.BLOCK_SIZE, self.mask_mod)
 
     def __getitem__(self, index: Any) -> BlockMask:
         index = index if isinstance(index, tuple) else (index,)
@@ -197,11 +197,7 @@ class BlockMask:
         kv = (self.kv_num_blocks, self.kv_indices, self.full_kv_num_blocks, self.full_kv_indices)
         parts: Any = (None if table is None else table[index] for table in kv)
         return BlockMask.from_kv_blocks(
-            *parts,
-            BLOCK_SIZE=self.BLOCK_SIZE,
-            mask_mod=_sliced_mask_mod_error,
-            seq_lengths=self.seq_lengths,
-            compute_q_blocks=self.q_indices is not None,
+            *parts, self.BLOCK_SIZE, _sliced_mask_mod_error, self.seq_lengths, self.q_indices is not None
         )
 
     def _adjust(self, new_q_len: int, new_kv_len: int) -> BlockMask:

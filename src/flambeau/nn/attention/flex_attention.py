@@ -29,7 +29,6 @@ __all__ = [
     "or_masks",
 ]  # fmt: skip
 
-MASK_MOD = "mask_mod"
 ScoreMod = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -160,7 +159,8 @@ def create_block_mask(
             "create_block_mask: compute_dq_write_order is for a CUDA kernel that there is none of here"
         )
     if _takes_scores(mask_mod):
-        raise AssertionError(f"create-block_mask requires a {MASK_MOD} function! Got {mask_mod}")
+        name = "create-block_mask"  # PyTorch's word
+        raise AssertionError(f"{name} requires a mask_mod function! Got {mask_mod}")
     size = pair(BLOCK_SIZE)
     mask = create_mask(mask_mod, B, H, Q_LEN, KV_LEN, device)
     rows, columns = (-(-n // each) for n, each in zip((Q_LEN, KV_LEN), size, strict=True))
