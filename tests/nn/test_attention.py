@@ -66,3 +66,24 @@ def test_dropout() -> None:
     kept = fb.nn.functional.scaled_dot_product_attention(fb.zeros(64, 8), fb.zeros(64, 8), value, dropout_p=0.25)
     assert abs((kept == 0).float().mean().item() - 0.25) < 0.05
     assert fb.allclose(kept[kept != 0], fb.tensor(1 / 64 / 0.75))
+
+
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"mask": True}, {"mask": True, "is_causal": True}])
+def test_rows_at_a_time(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that are made for some rows of queries at a time give what all of them together give, and its gradients."""
+    from flambeau.ops.layers import attention
+
+    def computed(block: int) -> list[Any]:
+        monkeypatch.setattr(attention, "BLOCK", block)
+        attention._attention.operator.programs.clear()
+        fb.manual_seed(0)
+        leaves = [fb.randn(2, 3, n, 4, dtype=fb.float64, requires_grad=True) for n in (7, 5, 5)]
+        mask = fb.randn(2, 1, 7, 5, dtype=fb.float64) if "mask" in options else None
+        out = fb.nn.functional.scaled_dot_product_attention(*leaves, mask, is_causal="is_causal" in options)
+        first = fb.autograd.grad(out.square().sum(), leaves, create_graph=True)
+        return [out, *first, *fb.autograd.grad(sum(g.square().sum() for g in first), leaves)]
+
+    whole = computed(2**22)
+    for block in (1, 90):
+        assert all(fb.allclose(a, b, rtol=1e-10, atol=1e-12) for a, b in zip(computed(block), whole, strict=True))
+    attention._attention.operator.programs.clear()

@@ -302,3 +302,34 @@ def test_second_gradients() -> None:
         first = library.autograd.grad(out, list(layer.parameters()), create_graph=True)
         seconds.append(library.autograd.grad(sum(g.square().sum() for g in first), [layer.in_proj_weight])[0])
     same(seconds[1], seconds[0], rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+@pytest.mark.parametrize(("norm_first", "batch_first"), [(False, False), (True, True)])
+def test_training_with_dropout(norm_first: bool, batch_first: bool) -> None:
+    """The masks of dropout are torch's, in its order: a hundred steps give its losses."""
+
+    def losses(library: Any, compiled: bool) -> list[float]:
+        library.manual_seed(3)
+        double = library.float64
+        model = library.nn.Transformer(
+            8, 2, 2, 2, 16, 0.2, "gelu", norm_first=norm_first, batch_first=batch_first, dtype=double
+        )
+        optimizer = library.optim.AdamW(model.parameters(), lr=1e-2)
+        src, tgt = library.randn(3, 3, 8, dtype=double), library.randn(3, 3, 8, dtype=double)
+        mask = library.nn.Transformer.generate_square_subsequent_mask(3, dtype=double)
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = (model(src, tgt, tgt_mask=mask) - tgt).square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        run = library.compile(step) if compiled else step
+        return [float(run()) for _ in range(100)]
+
+    expected = losses(torch, False)
+    for compiled in (False, True):
+        np.testing.assert_allclose(losses(fb, compiled), expected, rtol=1e-8)

@@ -188,17 +188,17 @@ class BlockMask:
     def to(self, device: Any) -> BlockMask:
         """The same mask on another device."""
         tables = (getattr(self, name) for name in self._TABLES)
-        moved: Any = (None if table is None else table.to(device) for table in tables)
-        return BlockMask(self.seq_lengths, *moved, self.BLOCK_SIZE, self.mask_mod)
+        moved = (None if table is None else table.to(device) for table in tables)
+        made: Any = [self.seq_lengths, *moved, self.BLOCK_SIZE, self.mask_mod]
+        return BlockMask(*made)
 
     def __getitem__(self, index: Any) -> BlockMask:
         index = index if isinstance(index, tuple) else (index,)
         index = tuple(slice(i, i + 1 or None) if isinstance(i, int) else i for i in index)[:3]
         kv = (self.kv_num_blocks, self.kv_indices, self.full_kv_num_blocks, self.full_kv_indices)
-        parts: Any = (None if table is None else table[index] for table in kv)
-        return BlockMask.from_kv_blocks(
-            *parts, self.BLOCK_SIZE, _sliced_mask_mod_error, self.seq_lengths, self.q_indices is not None
-        )
+        parts = (None if table is None else table[index] for table in kv)
+        made: Any = [*parts, self.BLOCK_SIZE, _sliced_mask_mod_error, self.seq_lengths, self.q_indices is not None]
+        return BlockMask.from_kv_blocks(*made)
 
     def _adjust(self, new_q_len: int, new_kv_len: int) -> BlockMask:
         rows, wide = (-(-n // size) for n, size in zip((new_q_len, new_kv_len), self.BLOCK_SIZE, strict=True))
