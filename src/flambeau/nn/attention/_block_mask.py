@@ -143,16 +143,9 @@ class BlockMask:
         if seq_lengths is None:
             seq_lengths = (kv_indices.shape[-2] * size[0], kv_indices.shape[-1] * size[1])
         mod = noop_mask if mask_mod is None else mask_mod
-        return cls(
-            seq_lengths,
-            kv_num_blocks,
-            kv_indices,
-            full_kv_num_blocks,
-            full_kv_indices,
-            *q,
-            BLOCK_SIZE=size,
-            mask_mod=mod,
-        )
+        kv = (kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices)
+        made: Any = [seq_lengths, *kv, *q, size, mod]
+        return cls(*made)
 
     def as_tuple(self, flatten: bool = True) -> tuple[Any, ...]:
         """The lengths, the tables, the size of the blocks and `mask_mod`."""
