@@ -16,10 +16,10 @@ from ..core.array import dtypes, programs
 from ..core.context.grad_mode import enable_grad, no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
-from ..core.tape.nodes import Program, taped_call
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
+from .differentiable import differentiable_step
 from .optimizer import Optimizer, ParamsT, full_like
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
@@ -284,7 +284,7 @@ class RuleOptimizer(Optimizer):
             for i in range(width):
                 trace.hold_one(common[i::width])
         if self.defaults.get("differentiable"):
-            _differentiable_step(program, params, own, common, tensors, scalars, self.shared)
+            differentiable_step(program, params, own, common, tensors, scalars, self.shared)
             return
         common_arrays = [tensor._array for tensor in common]
         if all(array is common_arrays[i % width] for i, array in enumerate(common_arrays)):
@@ -433,52 +433,6 @@ def _program(
     return programs.jit(program, static_argnums=5)
 
 
-def _differentiable_step(
-    program: Callable[..., Any],
-    params: list[Tensor],
-    own: list[Tensor],
-    common: list[Tensor],
-    tensors: dict[int, Tensor],
-    scalars: Any,
-    shared: tuple[str, ...],
-) -> None:
-    """The step as one node on the tape: parameters, gradients, state and options that are tensors are its arguments."""
-    with enable_grad():
-        grads: list[Any] = [param.grad for param in params]
-        for tensor in params:
-            tensor._check_inplace()
-        numbers = [scalars[i] for i in range(len(scalars))]
-        edges = dict(enumerate(tensor._tape_edge() for tensor in (*params, *grads, *own, *common)))
-        arrays = [tensor._array for tensor in (*params, *grads, *own, *common)]
-        edges.update((len(arrays) + i, _flat_edge(tensor)) for i, tensor in tensors.items())
-        taped = _taped_program(program, len(params), len(own), len(common))
-        made = taped_call(taped, [*arrays, *numbers], edges)
-        for tensor, (array, edge) in zip((*params, *own), made, strict=False):
-            tensor._assign(array, edge)
-        followed = any(tensor.requires_grad for tensor in (*tensors.values(), *common))
-        for i, (array, edge) in enumerate(made[len(params) + len(own) :]):
-            count = shared[i % len(shared)] == "step"
-            common[i]._assign(array, edge if followed and not count else None)
-
-
-def _flat_edge(option: Tensor) -> Any:
-    """The edge of an option, which the program takes without dimensions."""
-    return (option if option.ndim == 0 else option.reshape(()))._tape_edge()
-
-
-@functools.lru_cache(maxsize=128)
-def _taped_program(program: Callable[..., Any], params: int, own: int, common: int) -> Program:
-    """The update as a program from single arrays to single arrays, of which the tape knows the derivatives."""
-
-    def update(*arrays: Any) -> tuple[Any, ...]:
-        rest = iter(arrays)
-        parts = [[next(rest) for _ in range(count)] for count in (params, params, own, common)]
-        new_params, new_own, new_common = program(*parts, list(rest), False)
-        return (*new_params, *new_own, *new_common)
-
-    return Program(update, program.__name__)
-
-
 def _met(trace: Any, tensors: list[Tensor]) -> Any:
     """Whether a compiled step's checks were met up to here, if its program will own the memory of this state.
 
@@ -528,9 +482,8 @@ def _check_number(name: str, value: Any) -> None:
 
 def _numbers(scalars: Any) -> np.ndarray:
     """The options that are numbers, in an array with zeros for those that are tensors."""
-    if isinstance(scalars, np.ndarray):
-        return scalars
-    return np.array([0.0 if isinstance(value, Tensor) else value for value in scalars], np.float64)
+    plain = scalars if isinstance(scalars, np.ndarray) else [0.0 if isinstance(v, Tensor) else v for v in scalars]
+    return np.asarray(plain, np.float64)
 
 
 def _joined(arrays: list[Any]) -> Any:
@@ -580,9 +533,8 @@ def _apart(params: list[Tensor]) -> list[list[Tensor]]:
     for param in params:
         view = param._geometry
         cell, start = id(param._storage), view.offset
-        stop = (
-            start + 1 + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)) if view.numel else start
-        )
+        reach = sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
+        stop = start + 1 + reach if view.numel else start
         level = 1 + max((lv for c, a, b, lv in placed if c == cell and a < stop and start < b), default=-1)
         placed.append((cell, start, stop, level))
         if level == len(batches):

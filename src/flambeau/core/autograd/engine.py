@@ -17,9 +17,10 @@ from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
 from ..dispatch.operator import Array, Arrays, operator
-from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays, add_taped, is_differentiable, shown
+from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays, is_differentiable, shown
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
 from ..tensor.tensor import Tensor, wrap
+from .sparse import add_gradients, stored_gradient
 
 _new = object.__new__
 
@@ -222,16 +223,9 @@ def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
                 f"{root.shape}."
             )
         if type(root._view) is SparseLook:
-            gradient = _stored_gradient(root, gradient)
+            gradient = stored_gradient(root, gradient)
         made.append((gradient._array, gradient._tape_edge()))
     return made
-
-
-def _stored_gradient(root: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient of a sparse tensor's stored values."""
-    if type(gradient._view) is SparseLook:
-        gradient = gradient.to_dense()
-    return gradient[tuple(stored(root).indices)]
 
 
 _ones: dict[Any, Any] = {}
@@ -314,7 +308,7 @@ def _run(
         if held is None:
             slots[number] = value
         else:
-            slots[number] = _sum(held, value, taped)
+            slots[number] = add_gradients(held, value, taped)
 
     for edge, gradient in zip(edges, gradients, strict=True):
         send(edge, gradient)
@@ -452,7 +446,7 @@ def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
     if held is None:
         leaf._grad = _tensor(value)
     elif taped or held._tape_edge() is not None:
-        leaf._grad = _tensor(_sum((to_array(held), held._tape_edge()), value, True))
+        leaf._grad = _tensor(add_gradients((to_array(held), held._tape_edge()), value, True))
     elif type(held._view) is SparseLook:
         total = from_array(add_arrays_sparse(to_array(held), value[0]))
         if type(total._view) is SparseLook:
@@ -463,17 +457,6 @@ def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
         held._write(add_arrays_sparse(held._array, value[0]))
     else:
         held._write(add_arrays(held._array, value[0]))
-
-
-def _sum(a: Taped, b: Taped, taped: bool) -> Taped:
-    """The sum of two gradients, each dense or sparse."""
-    if type(a[0]) is SparseArray or type(b[0]) is SparseArray:
-        if taped and (a[1] is not None or b[1] is not None):
-            raise NotImplementedError(
-                "derivatives of a sum of sparse gradients: use sparse=False where create_graph=True"
-            )
-        return add_arrays_sparse(a[0], b[0]), None
-    return add_taped(a, b) if taped else (add_arrays(a[0], b[0]), None)
 
 
 # --- what tensors and nodes offer ------------------------------------------------------------------------------------
