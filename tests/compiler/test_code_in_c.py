@@ -297,7 +297,7 @@ def format_attr(compile, x):
 @case
 def percent(compile, x):
     d = {"k": [1]}
-    f = compile(lambda x: x * len("%(k)s" % d))
+    f = compile(lambda x: x * len("%(k)s" % d))  # noqa: UP031
     yield f(x)
     d["k"].append(100)
     yield f(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import threading
+from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -53,8 +54,7 @@ def in_class(cls: type, name: str) -> Any:
     return MISSING
 
 
-@functools.lru_cache(maxsize=4096)
-def is_python_class(cls: Any) -> bool:
+def _is_python_class(cls: Any) -> bool:
     """Whether a class statement made a class: code in C knows no more of its instances than Python's code does."""
     if not cls.__flags__ & (1 << 9):  # not on the heap
         return False
@@ -64,6 +64,9 @@ def is_python_class(cls: Any) -> bool:
         if name == "__new__" and isinstance(raw, BuiltinFunctionType):
             return False
     return True
+
+
+is_python_class: Callable[[Any], bool] = functools.lru_cache(maxsize=4096)(_is_python_class)
 
 
 class Place:
