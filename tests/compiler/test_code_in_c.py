@@ -516,7 +516,7 @@ def try_extend_raises(compile, x):
         raise ValueError
 
     def step(x):
-        try:
+        try:  # noqa: SIM105
             l.extend(gen())
         except ValueError:
             pass

@@ -12,6 +12,10 @@ from support.op_database import known, op_infos, ours
 from support.rows import agree
 
 ROWS = {
+    "_sample_dirichlet": "t.manual_seed(3); t._sample_dirichlet(f(2, 3).exp().detach())",
+    "_standard_gamma": "t.manual_seed(3); t._standard_gamma(f(2, 3).exp().detach())",
+    "_weight_norm": "~ t._weight_norm(f(4, 3), f(4, 1), 0)",
+    "addmv_": "t.addmv_(f(2) * 1, f(2, 3), f(3), beta=0.5)",
     "adjoint": "t.adjoint(c(2, 3))",
     "alpha_dropout": "t.alpha_dropout(f(2, 3), 0.5, False)",
     "as_tensor": "t.as_tensor([[1.5, 2], [3, 4]])",
@@ -19,6 +23,7 @@ ROWS = {
     "bartlett_window": "t.bartlett_window(6)",
     "batch_norm": "t.batch_norm(f(4, 3), f(3), f(3), None, None, True, 0.1, 1e-5, False)",
     "binary_cross_entropy_with_logits": "t.binary_cross_entropy_with_logits(f(4), f(4).sigmoid())",
+    "binomial": "t.manual_seed(3); t.binomial(t.tensor([5.0, 20]), t.tensor([0.3, 0.8]))",
     "blackman_window": "t.blackman_window(6, periodic=False)",
     "celu": "t.celu(f(2, 3), 0.5)",
     "chain_matmul": "~ t.chain_matmul(f(2, 3), f(3, 4), f(4, 2))",
@@ -61,6 +66,12 @@ ROWS = {
         "distance_function=lambda x, y: (x - y).abs().sum(-1), swap=True)"
     ),
     "nn.functional.upsample": "t.nn.functional.upsample(f(1, 2, 3, 3), scale_factor=2, mode='bilinear')",
+    "gru_cell": "~ t.gru_cell(f(2, 3), f(2, 4), f(12, 3), f(12, 4), f(12), f(12))",
+    "lstm_cell": "~ t.lstm_cell(f(2, 3), (f(2, 4), f(2, 4)), f(16, 3), f(16, 4), f(16), f(16))",
+    "rnn_relu_cell": "~ t.rnn_relu_cell(f(2, 3), f(2, 4), f(4, 3), f(4, 4), f(4), f(4))",
+    "rnn_tanh_cell": "~ t.rnn_tanh_cell(f(2, 3), f(2, 4), f(4, 3), f(4, 4), f(4), f(4))",
+    "native_dropout": "t.manual_seed(3); t.native_dropout(f(2, 3), 0.5, True)",
+    "norm_except_dim": "~ t.norm_except_dim(f(4, 3), 2, 0)",
     "numel": "t.numel(f(2, 3))",
     "poisson": "t.manual_seed(3); t.poisson(f(2, 3).exp().detach())",
     "poisson_nll_loss": "t.poisson_nll_loss(f(4), f(4).exp(), True, True, 1e-8, 1)",
@@ -140,6 +151,9 @@ ROWS = {
 }
 
 NO_OPERATORS = {  # public beside the operators, and tested elsewhere
+    "_pack_padded_sequence", "_pad_packed_sequence", "gru", "lstm", "rnn_relu", "rnn_tanh",  # in nn/test_rnn.py
+    "dsmm", "hsmm", "hspmm", "smm", "spmm", "sparse.addmm", "sparse.log_softmax", "sparse.softmax", "sparse.spdiags", "sparse.sum",
+    "sparse_coo_tensor", "sparse_csr_tensor",  # in ops/test_sparse.py
     "nn.functional.scaled_mm", "nn.functional.scaled_grouped_mm",
     "linalg.LinAlgError", "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
     "set_rng_state", "random.Generator", "random.default_generator", "random.manual_seed", "random.seed",
