@@ -153,7 +153,7 @@ ROWS = {
 NO_OPERATORS = {  # public beside the operators, and tested elsewhere
     "_pack_padded_sequence", "_pad_packed_sequence", "gru", "lstm", "rnn_relu", "rnn_tanh",  # in nn/test_rnn.py
     "dsmm", "hsmm", "hspmm", "smm", "spmm", "sparse.addmm", "sparse.log_softmax", "sparse.softmax", "sparse.spdiags", "sparse.sum",
-    "sparse_coo_tensor", "sparse_csr_tensor",  # in ops/test_sparse.py
+    "sparse.mm", "sparse.sampled_addmm", "sparse_coo_tensor", "sparse_csr_tensor",  # in ops/test_sparse.py
     "nn.functional.scaled_mm", "nn.functional.scaled_grouped_mm",
     "linalg.LinAlgError", "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
     "set_rng_state", "random.Generator", "random.default_generator", "random.manual_seed", "random.seed",
