@@ -160,9 +160,11 @@ class Capture:
             raise Failed(error, self.recorder.reads) from None
         self._end(previous, before)
         inputs.restore()
-        watcher.end()
-        self._note_dependencies()
-        self._note_survivors()
+        try:
+            self._note_dependencies()
+            self._note_survivors()
+        finally:
+            watcher.end()
 
     def _let_go(self) -> None:
         """Have JAX forget a failed trace: a constant's finalizer would keep it, and it the constant."""

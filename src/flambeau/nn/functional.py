@@ -18,7 +18,6 @@ from ..ops.linalg.grouped import _ScalingType as ScalingType
 from ..ops.linalg.grouped import _SwizzleType as SwizzleType
 
 globals().update(_namespaces["nn.functional"])
-sigmoid, tanh = _namespaces["torch"]["sigmoid"], _namespaces["torch"]["tanh"]
 
 # what code that was written beside `torch.nn.functional` takes from there
 _FOUND_THERE = (
@@ -26,6 +25,16 @@ _FOUND_THERE = (
     math, np, warnings,
 )  # fmt: skip
 DType = int
+
+
+def sigmoid(input: Any) -> Any:
+    """`torch.sigmoid`, by the tensor's method."""
+    return input.sigmoid()
+
+
+def tanh(input: Any) -> Any:
+    """`torch.tanh`, by the tensor's method."""
+    return input.tanh()
 
 
 def assert_int_or_pair(arg: list[int], arg_name: str, message: str) -> None:

@@ -219,13 +219,18 @@ class Watcher:
         """Whether a tensor was made in the trace, or stands for an argument."""
         return isinstance(tensor._storage.value, jax.core.Tracer)
 
-    _collects = False
+    _collects = _froze = False
 
     def start(self) -> None:
         self._previous = sys.gettrace()
         self._collects = gc.isenabled()
         gc.disable()  # whoever asked to be called by the collector is no part of the function
-        gc.collect(0)  # from here on, what is young was made by the function
+        # from here on, what is young was made by the function; and nobody has to look through the rest of the process for it
+        self._froze = not gc.get_freeze_count()
+        if self._froze:
+            gc.freeze()
+        else:
+            gc.collect(0)
         frames.trace_opcodes(self._call)
 
     def stop(self) -> None:
@@ -235,6 +240,9 @@ class Watcher:
 
     def end(self) -> None:
         """The trace has been written down: what is young may grow old."""
+        if self._froze:
+            gc.unfreeze()
+            self._froze = False
         if self._collects:
             gc.enable()
 
