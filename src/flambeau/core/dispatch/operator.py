@@ -101,6 +101,7 @@ class Operator:
         images: bool = False,
         check: Callable[..., None] | None = None,
         options: Callable[..., None] | None = None,
+        derivative: str | None = None,
     ):
         self.function = function
         self.check = check
@@ -111,6 +112,7 @@ class Operator:
         self.signature = Signature(function, options)
         self.returns = return_type(named, returns) if returns else None
         self.grad = grad or camel(self.name) + "Backward0"
+        self.derivative = derivative
         self.programs = programs.Table()
         self.written = programs.Table()
 
@@ -122,7 +124,9 @@ class Operator:
             bad = next((p[1] for p in key if not isinstance(p, int) and not _hashable(p[1])), None)
             raise TypeError(f"{self.name}(): unexpected argument of type {type(bad).__name__}") from None
         if found is None:
-            found = self.programs[key] = Program(self._flat(key), self.name, self._label(key), self.images)
+            found = self.programs[key] = Program(
+                self._flat(key), self.name, self._label(key), self.images, self.derivative
+            )
         return found
 
     def _label(self, key: tuple[Any, ...]) -> str | Callable[[list[Any]], str]:
@@ -145,7 +149,7 @@ class Operator:
                 out = out[0] if isinstance(out, tuple) else out
                 return fit(out, flat[0].shape, flat[0].dtype)
 
-            found = self.written[key] = Program(inplace, self.name + "_", self._label(key))
+            found = self.written[key] = Program(inplace, self.name + "_", self._label(key), derivative=self.derivative)
         return found
 
     def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
@@ -485,6 +489,7 @@ def operator(
     public: tuple[str, ...] = ("torch",),
     returns: tuple[str, ...] | None = None,
     grad: str | Callable[..., str] | None = None,
+    derivative: str | None = None,
     images: bool = False,
     check: Callable[..., None] | None = None,
     options: Callable[..., None] | None = None,
@@ -494,12 +499,14 @@ def operator(
     `inplace` makes the method `name_`, and `public_inplace` the function `torch.name_`, too.
     `check` is called with the dynamic arguments before they are promoted, and raises if they do not go together.
     `options` is called with all arguments where a `float` is not its default, and raises if it can't be.
+    `grad` is the printed name of a call's node on the tape, `derivative` that of a call of its derivative: the last operator
+    of PyTorch's formula, if that is not the derivative's own name.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         space = "linalg_" if public == ("linalg",) else ""
-        op = Operator(function, promote, returns, grad, space, images, check, options)
+        op = Operator(function, promote, returns, grad, space, images, check, options, derivative)
         call = _lift(op)
         name = function.__name__
         _publish(name, call, public)

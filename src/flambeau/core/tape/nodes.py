@@ -43,14 +43,33 @@ def is_differentiable(np_dtype: np.dtype) -> bool:
 class Program:
     """A pure array function under `jax.jit`, with its derivatives, each compiled once."""
 
-    __slots__ = ("function", "name", "label", "run", "makes_images", "_derivatives", "_layouts", "_uses", "__weakref__")
+    __slots__ = (
+        "function",
+        "name",
+        "label",
+        "run",
+        "makes_images",
+        "derivative_label",
+        "_derivatives",
+        "_layouts",
+        "_uses",
+        "__weakref__",
+    )
 
-    def __init__(self, function: Callable[..., Any], name: str, label: Any = None, makes_images: bool = False):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        label: Any = None,
+        makes_images: bool = False,
+        derivative: Any = None,
+    ):
         self.function = function
         self.name = name
         self.label = label  # what the nodes of its calls are called: a text, or a function of the arrays
         self.run = programs.jit(function, inline=True)
         self.makes_images = makes_images  # whether it has convolutions
+        self.derivative_label = derivative  # the same for calls of its derivatives
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}
@@ -88,7 +107,7 @@ class Program:
         found = self._derivatives.get((wanted, given))
         if found is None:
             found = self._derivatives[wanted, given] = Program(
-                self._pullback(wanted, given), self.name + "Backward", makes_images=self.makes_images
+                self._pullback(wanted, given), self.name + "Backward", self.derivative_label, self.makes_images
             )
         return found
 
@@ -250,25 +269,6 @@ class OperatorNode(Node):
             self.saved = None
 
 
-# what PyTorch prints for the gradients of these: the last operator of its formulas
-_DERIVATIVES = {
-    f"{name}Backward": label
-    for names, label in (
-        (
-            "pow pow_plain pow_tensor square exp exp2 sin cos sinh cosh abs rtrue_divide reciprocal rsqrt norm",
-            "MulBackward0",
-        ),
-        ("sqrt log log2 log10 log1p atan asinh", "DivBackward0"),
-        ("tanh", "TanhBackwardBackward0"),
-        ("sigmoid", "SigmoidBackwardBackward0"),
-        ("relu", "ThresholdBackwardBackward0"),
-        ("softplus", "SoftplusBackwardBackward0"),
-        ("softmax", "SoftmaxBackwardDataBackward0"),
-    )
-    for name in names.split()
-}
-
-
 def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge | None]) -> list[Taped]:
     """Run a program on arrays of which some have edges, and record it."""
     made = program(*arguments)
@@ -279,7 +279,8 @@ def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge
         live = {i: e for i, e in live.items() if i in used}
     if not live:
         return [(m, None) for m in made]
-    label = _DERIVATIVES.get(program.name) or camel(program.name) + "0"
+    label = program.label or camel(program.name) + "0"
+    label = label if isinstance(label, str) else label(arguments)
     node = OperatorNode(program, arguments, tuple(live), tuple(live.values()), len(made), label)
     for watch in grad_state.watchers:
         watch(node, made)

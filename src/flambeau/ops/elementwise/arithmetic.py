@@ -145,7 +145,7 @@ def _square(x: jax.Array) -> jax.Array:
 
 
 _MODULUS = "The absolute value; for complex numbers the modulus, a real number."
-abs = unary("abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"))
+abs = unary("abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"), derivative="MulBackward0")
 sign = unary(
     "sign", _sign, "-1, 0 or 1 by the sign of `input`. Complex numbers: see `sgn`.", promote=None, public_inplace=False
 )
@@ -156,10 +156,10 @@ sgn = unary(
     promote=None,
     public_inplace=False,
 )
-square = unary("square", _square, "`input ** 2`.", promote=None, grad="PowBackward0")
-reciprocal = unary("reciprocal", lambda x: 1 / x, "`1 / input`.")
-sqrt = unary("sqrt", jnp.sqrt, "The square root.")
-rsqrt = unary("rsqrt", lambda x: lax.rsqrt(x), "`1 / sqrt(input)`.")
+square = unary("square", _square, "`input ** 2`.", promote=None, grad="PowBackward0", derivative="MulBackward0")
+reciprocal = unary("reciprocal", lambda x: 1 / x, "`1 / input`.", derivative="MulBackward0")
+sqrt = unary("sqrt", jnp.sqrt, "The square root.", derivative="DivBackward0")
+rsqrt = unary("rsqrt", lambda x: lax.rsqrt(x), "`1 / sqrt(input)`.", derivative="MulBackward0")
 
 # --- quotients and remainders ----------------------------------------------------------------------------------------
 
@@ -178,7 +178,9 @@ def true_divide(input: Array, other: Array) -> Array:
     return input / other
 
 
-@operator(promote="float", methods=("__rdiv__", "__rtruediv__"), public=(), grad="MulBackward0")
+@operator(
+    promote="float", methods=("__rdiv__", "__rtruediv__"), public=(), grad="MulBackward0", derivative="MulBackward0"
+)
 def _rtrue_divide(input: Array, other: Array) -> Array:
     return other / input
 
@@ -298,7 +300,7 @@ def _rremainder(input: Tensor, other: float) -> Tensor:
 _PLAIN_EXPONENTS = frozenset(range(-4, 9)) | {0.5, -0.5, 1.5}
 
 
-@operator(public=(), methods=False, grad="PowBackward0")
+@operator(public=(), methods=False, grad="PowBackward0", derivative="MulBackward0")
 def _pow_plain(input: Array, exponent: Static[float], dtype: Any) -> Array:
     x = input.astype(dtype)
     if exponent == 0:
@@ -348,7 +350,7 @@ def _power_name(arguments: list[Any]) -> str:
     return f"PowBackward{2 if not base else 1 if exponent else 0}"
 
 
-@operator(promote="common", public=(), methods=False, grad=_power_name)
+@operator(promote="common", public=(), methods=False, grad=_power_name, derivative="MulBackward0")
 def _pow_tensor(input: Array, exponent: Array) -> Array:
     return _power(input, exponent)
 

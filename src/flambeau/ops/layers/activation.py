@@ -60,7 +60,7 @@ def _register_form(elementwise: Any, underscored: tuple[str, ...] = ()) -> Any:
 # ---------------------------------------------------------------- piecewise linear
 
 
-@operator(inplace=True, public=("torch",))
+@operator(inplace=True, public=("torch",), derivative="ThresholdBackwardBackward0")
 def relu(input: Array) -> Array:
     """max(0, x)"""
     if input.dtype == jnp.bool_:
@@ -251,7 +251,7 @@ def mish(input: Array) -> Array:
     return (x * jnp.tanh(jax.nn.softplus(x))).astype(input.dtype)
 
 
-@operator(methods=False, public=("nn.functional",))
+@operator(methods=False, public=("nn.functional",), derivative="SoftplusBackwardBackward0")
 def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold"""
     require_floating("softplus_cpu", input)
@@ -307,7 +307,7 @@ def _along(function: Callable, what: str, input: jax.Array, dim: int, dtype: Any
     return result.astype(input.dtype).reshape(input.shape)
 
 
-@operator(public=("torch", "special"))
+@operator(public=("torch", "special"), derivative="SoftmaxBackwardDataBackward0")
 def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """exp(x) over its sum along `dim`; `dtype` is that of the result, and the input is cast to it first"""
     return _along(jax.nn.softmax, "softmax_lastdim_kernel_impl", input, dim, dtype)

@@ -67,7 +67,7 @@ def matrix_norm(
     return _matrix_norm(_typed("linalg.matrix_norm", A, dtype), ord, dim, keepdim)  # type: ignore[arg-type]
 
 
-@operator(methods=False, public=LINALG, grad="LinalgVectorNormBackward0")
+@operator(methods=False, public=LINALG, grad="LinalgVectorNormBackward0", derivative="MulBackward0")
 def norm(
     A: Array, ord: float | str | None = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Array:
