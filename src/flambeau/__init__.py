@@ -109,7 +109,7 @@ def typename(obj: Any) -> str:
 
 def result_type(tensor1: Any, tensor2: Any) -> dtype:
     """The dtype that an operator on both would have."""
-    from .core.dispatch.operator import result_type as _result_type
+    from .core.dispatch.promotion import result_type as _result_type
 
     return _result_type(tensor1, tensor2)
 

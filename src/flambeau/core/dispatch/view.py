@@ -15,7 +15,8 @@ from ..context.overrides import PASS, all_silent, ask, plain
 from ..tape.nodes import camel
 from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor, check_inside
-from .operator import _around, _attach, _names, _publish
+from .call import around as _around
+from .operator import _attach, _names, _publish
 from .signature import SYNONYMS
 from .sparse_forms import instead
 

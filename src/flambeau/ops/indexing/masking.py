@@ -15,18 +15,10 @@ from ...core.array.geometry import Geometry, contiguous_strides
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
-from ...core.dispatch.operator import (
-    Array,
-    _attach,
-    _broadcast_clash,
-    _publish,
-    _rank,
-    composite,
-    convert,
-    inplace_form,
-    operator,
-    result_type,
-)
+from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
+from ...core.dispatch.operator import Array, _attach, _publish, composite, inplace_form, operator
+from ...core.dispatch.promotion import convert, result_type
+from ...core.dispatch.promotion import rank as _rank
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.storage import Storage

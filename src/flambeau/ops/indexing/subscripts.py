@@ -17,7 +17,8 @@ import numpy as np
 from ...core.array import geometry
 from ...core.array.geometry import Geometry
 from ...core.context.tracing import is_traced
-from ...core.dispatch.operator import Array, Arrays, Operator, inplace_form, operator
+from ...core.dispatch.declared import Operator
+from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from ...core.array import dtypes
-from ...core.dispatch.operator import Array, Scalar, _broadcast_clash, composite, operator
+from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
+from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..linalg.products import times

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from ...core.array.dtypes import BOOL
-from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _broadcast_clash, composite, operator
+from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
+from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, composite, operator
 from ...core.tensor.tensor import Tensor
 from ...native.product import product
 from ..support.checks import category, normalized_dim, scalar_name, type_name

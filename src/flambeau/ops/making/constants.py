@@ -17,7 +17,8 @@ from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.array.formats import sparse_coo, strided
 from ...core.array.geometry import contiguous_strides
 from ...core.array.size import dimension, is_open
-from ...core.dispatch.operator import _attach, composite, store
+from ...core.dispatch.call import store
+from ...core.dispatch.operator import _attach, composite
 from ...core.tensor import sparse
 from ...core.tensor.tensor import Tensor, from_host, from_storage
 

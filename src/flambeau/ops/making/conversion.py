@@ -14,7 +14,8 @@ from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import is_plain
 from ...core.context.tracing import Untraceable
-from ...core.dispatch.operator import Array, _attach, _publish, composite, convert, operator
+from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
+from ...core.dispatch.promotion import convert
 from ...core.tape.nodes import ViewNode
 from ...core.tensor import copying, memory
 from ...core.tensor.sparse import is_sparse, values_of, with_values

@@ -1,0 +1,257 @@
+"""A call of an operator: from arguments to arrays, through its program, to tensors with a place on the tape."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from jax._src.array import ArrayImpl
+
+from ...native import channels_last
+from ..context import overrides
+from ..context.grad_mode import no_grad
+from ..context.grad_mode import state as grad_state
+from ..context.overrides import PASS, Overridden, ask, has_say, plain
+from ..tape.nodes import OperatorNode, Program, is_differentiable
+from ..tensor.sparse import SparseOperand
+from ..tensor.storage import Storage
+from ..tensor.tensor import Tensor, blank, wrap
+from . import autocast
+from .declared import Operator
+from .errors import described
+from .host_numbers import HostNumber
+from .promotion import fit
+from .signature import PYTHON_NUMBERS
+from .sparse_forms import instead
+
+_as_they_are = {*PYTHON_NUMBERS, ArrayImpl}
+
+
+def arrays_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool) -> tuple[list[Any], bool]:
+    """The arrays of the dynamic arguments, and whether any of them may be on the tape.
+
+    If the caller `asks` others, raises Overridden for an argument that has a say.
+    """
+    arrays = []
+    taped = False
+    traced = grad_state.trace is not None
+    for value in dynamic:
+        kind = type(value)
+        if kind not in plain:
+            if kind in _as_they_are:
+                arrays.append(value)
+                continue
+            if asks and has_say(value):
+                raise Overridden(f"{name}(): {kind.__name__} has a say")
+            if not isinstance(value, Tensor):
+                arrays.append(_array_of(op, name, key, dynamic, value))
+                continue
+        if value._view is None and not traced:
+            arrays.append(value._storage.value)
+        else:
+            arrays.append(value._array)
+        if value._edge is not None or value._base is not None:
+            taped = True
+    return arrays, taped
+
+
+def _array_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], value: Any) -> Any:
+    """What an argument that is neither a tensor nor one of Python's own numbers comes to."""
+    if isinstance(value, jax.Array):
+        return value  # private operators take keys and the like as they are
+    if isinstance(value, HostNumber):
+        return value.as_input()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (int, float)):  # an IntEnum, a float with a name
+        return int(value) if isinstance(value, int) else float(value)
+    if isinstance(value, numbers.Number):
+        return complex(value)  # type: ignore[arg-type]
+    raise op.signature.refusal(name, key, dynamic, value)
+
+
+def around(call: Any, name: str, op: Any, asks: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What modes and autocast make of a call (`op` if it is an operator's); PASS if nothing."""
+    if asks and (found := ask(call, args, kwargs)) is not PASS:
+        return found
+    policy = grad_state.autocast
+    if policy is not None and name and (rules := autocast.rule(policy, name)):
+        return autocast.call(policy, rules, call, args, kwargs)
+    if op is not None and grad_state.dispatch_modes:
+        return overrides.dispatch_operator(op, call, args, kwargs)
+    return PASS
+
+
+def edges_of(dynamic: Iterable[Any]) -> tuple[tuple[int, ...], tuple[Any, ...]]:
+    wanted: list[int] = []
+    edges: list[Any] = []
+    for i, value in enumerate(dynamic):
+        if isinstance(value, Tensor):
+            edge = value._edge if value._base is None else value._tape_edge()
+            if edge is not None:
+                wanted.append(i)
+                edges.append(edge)
+    return tuple(wanted), tuple(edges)
+
+
+def recorded(op: Operator, program: Program, arrays: list[Any], dynamic: Any, out: Any) -> Any:
+    """The tensors of a recorded call."""
+    wanted, edges = edges_of(dynamic)
+    if not wanted:
+        return wrapped(op, out)
+    if isinstance(out, tuple):
+        node = _node(program, arrays, wanted, edges, out)
+        made = []
+        for i, o in enumerate(out):
+            tensor = wrap(o)
+            if is_differentiable(o.dtype):
+                tensor._edge = (node, i)
+            made.append(tensor)
+        return op.returns(*made) if op.returns else tuple(made)
+    made = wrap(out)
+    if is_differentiable(out.dtype):
+        made._edge = (_node(program, arrays, wanted, edges, (out,)), 0)
+    return made
+
+
+def _node(program: Program, arrays: list[Any], wanted: Any, edges: Any, outputs: tuple[Any, ...]) -> OperatorNode:
+    """The place on the tape of a call's outputs."""
+    label = program.label
+    node = OperatorNode(
+        program, arrays, wanted, edges, len(outputs), label if isinstance(label, str) else label(arrays)
+    )
+    for watch in grad_state.watchers:
+        watch(node, outputs)
+    return node
+
+
+def wrapped(op: Operator, out: Any) -> Any:
+    if isinstance(out, tuple):
+        return op.returns(*map(wrap, out)) if op.returns else tuple(map(wrap, out))
+    return wrap(out)
+
+
+_new = object.__new__
+
+
+def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
+    """The function on Tensors; one that `asks` others first if it is to be public."""
+    quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
+    known, held, images = op.programs, channels_last.held, op.images
+
+    @functools.wraps(op.function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if grad_state.around and (found := around(call, name, op, asks, args, kwargs)) is not PASS:
+            return found
+        dynamic: Any = args
+        key = None if kwargs else quick.get(len(args))
+        try:
+            if key is None or (optional and any(a is None for a in args)):
+                if "out" in kwargs:
+                    return into_out(call, args, kwargs, asks)
+                dynamic, key = bind(name, args, kwargs)
+            program = known.get(key) or op.program(key)
+            arrays, taped = arrays_of(op, name, key, dynamic, asks)
+        except TypeError:
+            if not asks or (found := ask(call, args, kwargs)) is PASS:
+                raise
+            return found
+        except SparseOperand as error:
+            return instead(name, error, args, kwargs)
+        try:
+            out = program(*arrays) if held or images else program.run(*arrays)
+        except Exception as error:
+            better = described(error, arrays, op.name, op.promote is not None)
+            if better is error:
+                raise
+            raise better from None
+        if taped and grad_state.grad:
+            return recorded(op, program, arrays, dynamic, out)
+        if isinstance(out, tuple):
+            return wrapped(op, out)
+        storage = _new(Storage)
+        storage.value = out
+        storage.version = 0
+        return blank(Tensor, storage)
+
+    call.operator = op  # type: ignore[attr-defined]
+    overrides.made_by(call, lambda: lifted(op, asks=True))
+    return call
+
+
+def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., Any]:
+    """The method that writes the result into its tensor."""
+
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if grad_state.around and (found := around(call, "", op, asks, (self, *args), kwargs)) is not PASS:
+            return found
+        try:
+            dynamic, key = op.signature.bind(name, (self, *args), kwargs)
+            program = op.write_program(key)
+            arrays, taped = arrays_of(op, name, key, dynamic, asks)
+        except TypeError:
+            if not asks or (found := ask(call, (self, *args), kwargs)) is PASS:
+                raise
+            return found
+        except SparseOperand as error:
+            return instead(name, error, (self, *args), kwargs)
+        self._check_inplace()
+        try:
+            out = program(*arrays)
+        except Exception as error:
+            better = described(error, arrays, op.name, op.promote is not None)
+            if better is error:
+                raise
+            raise better from None
+        edge = None
+        if taped and grad_state.grad:
+            wanted, edges = edges_of(dynamic)
+            if wanted and is_differentiable(out.dtype):
+                edge = (_node(program, arrays, wanted, edges, (out,)), 0)
+        self._assign(out, edge)
+        return self
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"In-place form of `{op.name}`: writes the result into this tensor and returns it."
+    overrides.made_by(call, lambda: inplace_form(op, name, asks=True))
+    return call
+
+
+def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: bool = False) -> Any:
+    if asks and (found := ask(call, args, kwargs)) is not PASS:
+        return found
+    out = kwargs.pop("out")
+    if out is None:
+        return call(*args, **kwargs)
+    targets = out if isinstance(out, (tuple, list)) else (out,)
+    sources = (*args, *kwargs.values())
+    if grad_state.grad and any(isinstance(t, Tensor) and t.requires_grad for t in (*sources, *targets)):
+        raise RuntimeError(
+            f"{call.__name__}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
+    with no_grad():
+        made = call(*args, **kwargs)
+    results = made if isinstance(made, tuple) else (made,)
+    for target, result in zip(targets, results, strict=True):
+        store(target, result)
+    if isinstance(out, Tensor):
+        return out
+    return type(made)(*targets) if hasattr(made, "_fields") else type(out)(targets)
+
+
+def store(target: Tensor, result: Tensor) -> None:
+    """Put a result into an `out=` tensor, which takes its shape; RuntimeError if the dtypes do not go together."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"out must be a Tensor, not {type(target).__name__}")
+    if target is result:
+        return
+    if target.shape != result.shape:
+        fitted = wrap(fit(result._array, result.shape, target._np_dtype))
+        target._repoint(fitted)
+    else:
+        target._write(fit(result._array, result.shape, target._np_dtype))

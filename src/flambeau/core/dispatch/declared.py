@@ -1,0 +1,116 @@
+"""What a declaration of an operator keeps: the array function, and its compiled programs by static arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..array import dtypes, programs
+from ..array.return_types import return_type
+from ..tape.nodes import Program, camel
+from .promotion import fit, promoted, strong
+from .signature import Signature, unpack
+
+dtypes._on_default_change.append(programs.forget)
+
+
+class Operator:
+    """What `@operator` keeps of a declaration: the array function, and its compiled programs by static arguments."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        promote: str | None,
+        returns: Any,
+        grad: Any,
+        space: str = "",
+        images: bool = False,
+        check: Callable[..., None] | None = None,
+        options: Callable[..., None] | None = None,
+        derivative: str | None = None,
+    ):
+        self.function = function
+        self.check = check
+        self.images = images
+        self.name = function.__name__.lstrip("_")
+        named = space + self.name
+        self.promote = promote
+        self.signature = Signature(function, options)
+        self.returns = return_type(named, returns) if returns else None
+        self.grad = grad or camel(self.name) + "Backward0"
+        self.derivative = derivative
+        self.programs = programs.Table()
+        self.written = programs.Table()
+
+    def program(self, key: tuple[Any, ...]) -> Program:
+        """The compiled program for these static arguments."""
+        try:
+            found = self.programs[key]
+        except TypeError:
+            bad = next((p[1] for p in key if not isinstance(p, int) and not _hashable(p[1])), None)
+            raise TypeError(f"{self.name}(): unexpected argument of type {type(bad).__name__}") from None
+        if found is None:
+            found = self.programs[key] = Program(
+                self._flat(key), self.name, self._label(key), self.images, self.derivative
+            )
+        return found
+
+    def _label(self, key: tuple[Any, ...]) -> str | Callable[[list[Any]], str]:
+        """The node's name for these static arguments: a text, or a function of the arrays."""
+        grad = self.grad
+        if isinstance(grad, str) or len(inspect.signature(grad).parameters) == 1:
+            return grad
+        names = self.signature.names
+        statics = {name: part[1] for name, part in zip(names, key, strict=True) if isinstance(part, tuple)}
+        return lambda arrays: grad(arrays, statics)
+
+    def write_program(self, key: tuple[Any, ...]) -> Program:
+        """The same with the result cast to the first argument's dtype, for the in-place form."""
+        found = self.written[key]
+        if found is None:
+            compute = self._flat(key)
+
+            def inplace(*flat: Any) -> Any:
+                out = compute(*flat)
+                out = out[0] if isinstance(out, tuple) else out
+                return fit(out, flat[0].shape, flat[0].dtype)
+
+            found = self.written[key] = Program(inplace, self.name + "_", self._label(key), derivative=self.derivative)
+        return found
+
+    def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
+        function, signature, promote, check = self.function, self.signature, self.promote, self.check
+        parameters = signature.parameters
+
+        def flat_function(*flat: Any) -> Any:
+            if check is not None:
+                check(*flat)
+            values, arrays, scalars = unpack(signature, key, flat)
+            if promote is not None and arrays:
+                values, _, _ = unpack(signature, key, promoted(flat, arrays, scalars, promote))
+            else:
+                values, _, _ = unpack(signature, key, tuple(jnp.asarray(f) for f in flat))
+            args: list[Any] = []
+            kwargs: dict[str, Any] = {}
+            for parameter, value in zip(parameters, values, strict=True):
+                if parameter.kind is parameter.VAR_POSITIONAL:
+                    args.extend(value)
+                elif parameter.kind is parameter.KEYWORD_ONLY:
+                    kwargs[parameter.name] = value
+                else:
+                    args.append(value)
+            out = function(*args, **kwargs)
+            return tuple(strong(o) for o in out) if isinstance(out, (tuple, list)) else strong(out)
+
+        return flat_function
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""The errors of operators: PyTorch's in place of those that come out of tracing and XLA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from ..tensor.tensor import wrap
+
+
+def described(error: Exception, arrays: list[Any], name: str, promotes: bool) -> Exception:
+    """The error to raise for one that came out of tracing or XLA."""
+    if type(error) in (RuntimeError, IndexError, NotImplementedError) or getattr(error, "_flambeau", False):
+        return error
+    if type(error) in (ValueError, TypeError) and not _from_jax(error):
+        return error
+    text = str(error)
+    if isinstance(error, OverflowError) and any(isinstance(a, int) and not -(2**63) <= a < 2**64 for a in arrays):
+        return OverflowError("int too big to convert")
+    if "incompatible devices" in text:
+        places = sorted({str(wrap(a).device) for a in arrays if hasattr(a, "devices")})
+        return RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, {' and '.join(places)}! "
+            f"(in {name})"
+        )
+    if isinstance(error, jax.errors.JAXTypeError):
+        return error
+    if promotes or "ncompatible shapes for broadcasting" in text:
+        clash = broadcast_clash([a.shape for a in arrays if hasattr(a, "shape")])
+        if clash:
+            return RuntimeError(clash)
+    shapes = ", ".join(f"{list(a.shape)} {a.dtype}" if hasattr(a, "shape") else repr(a) for a in arrays)
+    return RuntimeError(f"{name}: {text.splitlines()[0] if text else type(error).__name__} (inputs: {shapes})")
+
+
+def _from_jax(error: BaseException) -> bool:
+    """Whether the error was raised inside JAX rather than by an array function of ours."""
+    trace = error.__traceback__
+    last = ""
+    while trace is not None:
+        last = trace.tb_frame.f_globals.get("__name__", "")
+        trace = trace.tb_next
+    return not last.startswith("flambeau.")
+
+
+def broadcast_clash(shapes: list[tuple[int, ...]]) -> str | None:
+    """PyTorch's words for the first pair of shapes that do not broadcast."""
+    for i, a in enumerate(shapes):
+        for b in shapes[i + 1 :]:
+            span = max(len(a), len(b))
+            for dim in range(span - 1, -1, -1):
+                x = a[dim - span + len(a)] if dim - span + len(a) >= 0 else 1
+                y = b[dim - span + len(b)] if dim - span + len(b) >= 0 else 1
+                if x != y and 1 not in (x, y):
+                    return f"The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {dim}"
+    return None
