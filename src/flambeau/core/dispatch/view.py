@@ -27,13 +27,14 @@ def view(
     inplace: str | None = None,
     public_inplace: bool = False,
     public: tuple[str, ...] = ("torch",),
-    grad: str | None = None,
+    grad: str | Callable[..., str] | None = None,
     absolute: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a view. The function gets the tensor's geometry and returns the view's, or a tuple of several.
 
     `inplace` names the node of the form that changes how the tensor itself looks into its storage (`t_`, `squeeze_`), and
-    makes it. `absolute` says that the view's place is given in the storage, not as seen from the tensor.
+    makes it. `grad` is the node's name, or makes it of the arguments. `absolute` says that the view's place is given in the
+    storage, not as seen from the tensor.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,7 +59,9 @@ def view(
     return declare
 
 
-def _seeing(function: Callable[..., Any], label: str, absolute: bool, asks: bool) -> Callable[..., Any]:
+def _seeing(
+    function: Callable[..., Any], grad: str | Callable[..., str], absolute: bool, asks: bool
+) -> Callable[..., Any]:
     name = function.__name__
     names = inspect.signature(function).parameters
 
@@ -82,9 +85,10 @@ def _seeing(function: Callable[..., Any], label: str, absolute: bool, asks: bool
         if relative is not None and input._view is not None and (input._edge is not None or input._base is not None):
             # on the tape a view is read from its parent's own, contiguous values
             relative = function(geometry.whole(input._view.shape), *args, **kwargs)
+        label = grad if isinstance(grad, str) else grad(*args, **kwargs)
         if isinstance(made, Geometry):
             return input._look(made, label, relative)
         return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
 
-    overrides.made_by(call, lambda: _seeing(function, label, absolute, True))
+    overrides.made_by(call, lambda: _seeing(function, grad, absolute, True))
     return call

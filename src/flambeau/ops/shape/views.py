@@ -383,7 +383,11 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     return tuple(expand(t, *shape) for t in given)
 
 
-@view(inplace="SqueezeBackward4")
+def _squeeze_name(dim: Any = None) -> str:
+    return f"SqueezeBackward{0 if dim is None else 2 if isinstance(dim, (tuple, list)) else 1}"
+
+
+@view(inplace="SqueezeBackward4", grad=_squeeze_name)
 def squeeze(g: Geometry, dim: Any = None) -> Geometry:
     """Without the dimensions of size 1: all of them, or those named."""
     if dim is None:
