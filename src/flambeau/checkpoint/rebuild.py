@@ -16,7 +16,8 @@ from ..core.array import dtypes, formats
 from ..core.array.geometry import contiguous_strides
 from ..core.context.grad_mode import no_grad
 from ..core.dispatch.operator import namespaces
-from ..core.tensor.tensor import _INTERNAL, Tensor, from_storage
+from ..core.tensor.looks import from_storage
+from ..core.tensor.tensor import _INTERNAL, Tensor
 from ..core.tensor.tensor import wrap as _wrap
 from .errors import brief, damaged
 from .storages import TypedStorage, UntypedStorage

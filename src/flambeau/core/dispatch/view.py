@@ -13,8 +13,9 @@ from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, all_silent, ask, plain
 from ..tape.nodes import camel
+from ..tensor.looks import check_inside
 from ..tensor.sparse import SparseOperand
-from ..tensor.tensor import Tensor, check_inside
+from ..tensor.tensor import Tensor
 from .call import around as _around
 from .operator import _attach, _names, _publish
 from .signature import SYNONYMS

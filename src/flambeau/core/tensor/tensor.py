@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from ..array import devices, dtypes, geometry
 from ..array.devices import device
 from ..array.dtypes import dtype
 from ..array.geometry import Geometry
-from ..array.size import Size
+from ..array.size import Size, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
@@ -70,36 +70,10 @@ class Tensor:
 
         def __getattr__(self, name: str) -> Any: ...
 
-        __add__: Any
-        __radd__: Any
-        __sub__: Any
-        __rsub__: Any
-        __mul__: Any
-        __rmul__: Any
-        __truediv__: Any
-        __rtruediv__: Any
-        __floordiv__: Any
-        __mod__: Any
-        __pow__: Any
-        __rpow__: Any
-        __matmul__: Any
-        __neg__: Any
-        __invert__: Any
-        __and__: Any
-        __or__: Any
-        __xor__: Any
-        __lt__: Any
-        __le__: Any
-        __gt__: Any
-        __ge__: Any
-        __getitem__: Any
-        __setitem__: Any
-        __len__: Any
-        __iter__: Any
-        __bool__: Any
-        __int__: Any
-        __float__: Any
-        __index__: Any
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = cast(Any, None)
+        __floordiv__ = __mod__ = __pow__ = __rpow__ = __matmul__ = __neg__ = __invert__ = __and__ = cast(Any, None)
+        __or__ = __xor__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = __setitem__ = cast(Any, None)
+        __len__ = __iter__ = __bool__ = __int__ = __float__ = __index__ = cast(Any, None)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """`Tensor(2, 3)` is uninitialised, `Tensor([1, 2])` holds the data, both in the default dtype."""
@@ -370,7 +344,7 @@ class Tensor:
         strides = self._geometry.strides
         if dim is None:
             return strides
-        return strides[normalize_dim(dim, len(strides))]
+        return strides[normalized_dim(dim, len(strides))]
 
     def storage_offset(self) -> int:
         """Where in the storage the first element lies, in elements."""
@@ -591,36 +565,6 @@ def from_host(values: np.ndarray, device: Any = None) -> Tensor:
     storage.host = values
     storage.version = 0
     return blank(Tensor, storage)
-
-
-def check_inside(storage: Storage, g: Geometry) -> None:
-    """Raises RuntimeError if `g` looks beyond the end of the storage."""
-    if g.offset < 0:
-        raise RuntimeError(f"Tensor: invalid storage offset {g.offset}")
-    step = (g.bits or storage.dtype).itemsize
-    held = int(np.prod(storage.shape)) * storage.dtype.itemsize
-    need = (g.offset + 1 + sum((n - 1) * s for n, s in zip(g.shape, g.strides, strict=True))) * step
-    if g.numel and need > held:
-        raise RuntimeError(
-            f"setStorage: sizes {list(g.shape)}, strides {list(g.strides)}, storage offset {g.offset}, and itemsize {step} "
-            f"requiring a storage size of {need} are out of bounds for storage of size {held}"
-        )
-
-
-def from_storage(storage: Storage, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Tensor:
-    """A tensor that looks into an existing storage. Raises RuntimeError if it would look beyond its end."""
-    g = Geometry(tuple(shape), tuple(strides), offset)
-    check_inside(storage, g)
-    whole = storage.shape == g.shape and g == geometry.whole(g.shape)
-    return blank(Tensor, storage, None if whole else g)
-
-
-def normalize_dim(dim: int, ndim: int) -> int:
-    """A dimension counted from the front. Raises IndexError if out of range (a 0-dim tensor takes 0 and -1)."""
-    span = max(ndim, 1)
-    if not -span <= dim < span:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
-    return dim % span
 
 
 def _legacy(cls: type, args: Any, where: Any) -> Any:

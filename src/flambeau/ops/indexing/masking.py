@@ -20,9 +20,10 @@ from ...core.dispatch.operator import Array, _attach, _publish, composite, inpla
 from ...core.dispatch.promotion import convert, result_type
 from ...core.dispatch.promotion import rank as _rank
 from ...core.dispatch.sparse_forms import instead
+from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.storage import Storage
-from ...core.tensor.tensor import Tensor, from_storage, wrap
+from ...core.tensor.tensor import Tensor, wrap
 from ..making.constants import fitting_number, overflow
 from ..making.creation import memory_order
 from ..shape.joining import cat

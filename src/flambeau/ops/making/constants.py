@@ -20,7 +20,8 @@ from ...core.array.size import dimension, is_open
 from ...core.dispatch.call import store
 from ...core.dispatch.operator import _attach, composite
 from ...core.tensor import sparse
-from ...core.tensor.tensor import Tensor, from_host, from_storage
+from ...core.tensor.looks import from_storage
+from ...core.tensor.tensor import Tensor, from_host
 
 # --- helpers that all creation shares --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import numpy as np
 from ...core.array import devices, dtypes, geometry
 from ...core.array.dtypes import dtype
 from ...core.array.printing import format_tensor
+from ...core.array.size import normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import is_plain
@@ -18,8 +19,9 @@ from ...core.dispatch.operator import Array, _attach, _publish, composite, opera
 from ...core.dispatch.promotion import convert
 from ...core.tape.nodes import ViewNode
 from ...core.tensor import copying, memory
+from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse, values_of, with_values
-from ...core.tensor.tensor import Tensor, from_storage, normalize_dim, wrap
+from ...core.tensor.tensor import Tensor, wrap
 from .creation import from_numpy, tensor
 
 
@@ -344,7 +346,7 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 @_method
 def size(self: Tensor, dim: int | None = None) -> Any:
     """The shape, or the size of one dimension."""
-    return self.shape if dim is None else self.shape[normalize_dim(dim, self.ndim)]
+    return self.shape if dim is None else self.shape[normalized_dim(dim, self.ndim)]
 
 
 @_method

@@ -13,7 +13,8 @@ from ...core.array import devices, dtypes
 from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.dispatch.operator import composite
 from ...core.tensor import memory
-from ...core.tensor.tensor import Tensor, from_storage, wrap
+from ...core.tensor.looks import from_storage
+from ...core.tensor.tensor import Tensor, wrap
 from .constants import (
     cast_number,
     deliver,

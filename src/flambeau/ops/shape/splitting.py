@@ -7,9 +7,10 @@ import operator
 from typing import Any
 
 from ...core.array.geometry import Geometry
+from ...core.array.size import normalized_dim
 from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
-from ...core.tensor.tensor import Tensor, normalize_dim
+from ...core.tensor.tensor import Tensor
 from ..support.declare import alias
 from .views import _ints, select, sliced
 
@@ -19,7 +20,7 @@ def unbind(g: Geometry, dim: int = 0) -> tuple[Geometry, ...]:
     """All indices of a dimension, each as a view without it."""
     if not g.shape:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
-    at = normalize_dim(dim, len(g.shape))
+    at = normalized_dim(dim, len(g.shape))
     return tuple(select.__wrapped__(g, at, i) for i in range(g.shape[at]))
 
 
@@ -39,7 +40,7 @@ def split(
     sizes = split_size_or_sections if split_size_or_sections is not None else split_size
     if not g.shape:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
-    at = normalize_dim(dim, len(g.shape))
+    at = normalized_dim(dim, len(g.shape))
     n = g.shape[at]
     if isinstance(sizes, (tuple, list)):
         sections = _ints((sizes,), "split")
@@ -71,9 +72,9 @@ def chunk(g: Geometry, chunks: int, dim: int = 0) -> tuple[Geometry, ...]:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    n = g.shape[normalize_dim(dim, len(g.shape))]
+    n = g.shape[normalized_dim(dim, len(g.shape))]
     if n == 0:
-        return _pieces(g, normalize_dim(dim, len(g.shape)), [0] * chunks)
+        return _pieces(g, normalized_dim(dim, len(g.shape)), [0] * chunks)
     return split.__wrapped__(g, -(-n // chunks), dim)
 
 
@@ -87,7 +88,7 @@ def tensor_split(
     where = indices_or_sections
     if isinstance(where, Tensor):
         where = where.tolist()
-    at = normalize_dim(dim, len(g.shape))
+    at = normalized_dim(dim, len(g.shape))
     n = g.shape[at]
     if isinstance(where, (tuple, list)):
         cuts = [0, *_ints((where,), "tensor_split"), None]

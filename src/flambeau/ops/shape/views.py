@@ -10,13 +10,13 @@ import numpy as np
 
 from ...core.array import dtypes, geometry
 from ...core.array.geometry import Geometry
-from ...core.array.size import dimension, is_open
+from ...core.array.size import dimension, is_open, normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
 from ...core.tensor.storage import ByteStorage
-from ...core.tensor.tensor import Tensor, normalize_dim
+from ...core.tensor.tensor import Tensor
 
 
 def _ints(given: tuple[Any, ...], name: str) -> tuple[int, ...]:
@@ -212,7 +212,7 @@ Tensor.imag = property(imag)  # type: ignore[attr-defined]
 def transpose(g: Geometry, dim0: int, dim1: int) -> Geometry:
     """The tensor with two dimensions exchanged."""
     order = list(range(len(g.shape)))
-    a, b = normalize_dim(dim0, len(order)), normalize_dim(dim1, len(order))
+    a, b = normalized_dim(dim0, len(order)), normalized_dim(dim1, len(order))
     if order:
         order[a], order[b] = order[b], order[a]
     return _permuted(g, order)
@@ -278,7 +278,7 @@ def permute(g: Geometry, *dims: int) -> Geometry:
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
             f"ordering of dimensions i.e. input.dim() = {len(g.shape)} is not equal to len(dims) = {len(given)}"
         )
-    order = [normalize_dim(d, len(g.shape)) for d in given]
+    order = [normalized_dim(d, len(g.shape)) for d in given]
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return _permuted(g, order)
@@ -292,7 +292,7 @@ def _moved(g: Geometry, source: Any, destination: Any) -> Geometry:
             f"movedim: Invalid source or destination dims: source ({given[0]} dims) should contain the same number of "
             f"dims as destination ({given[1]} dims)"
         )
-    sources, targets = ([normalize_dim(d, ndim) for d in dims] for dims in given)
+    sources, targets = ([normalized_dim(d, ndim) for d in dims] for dims in given)
     for which, dims, normal in (("source", given[0], sources), ("destination", given[1], targets)):
         if len(set(normal)) != len(normal):
             raise RuntimeError(f"movedim: repeated dim in `{which}` ({dims})")
@@ -393,7 +393,7 @@ def squeeze(g: Geometry, dim: Any = None) -> Geometry:
     if dim is None:
         gone = [i for i, n in enumerate(g.shape) if n == 1]
     else:
-        named = [normalize_dim(d, len(g.shape)) for d in _ints((dim,), "squeeze")]
+        named = [normalized_dim(d, len(g.shape)) for d in _ints((dim,), "squeeze")]
         if len(set(named)) != len(named):
             raise RuntimeError(f"dim appears multiple times in the list of dims: {list(named)}")
         gone = [d for d in named if g.shape and g.shape[d] == 1]
@@ -403,7 +403,7 @@ def squeeze(g: Geometry, dim: Any = None) -> Geometry:
 @view(inplace="UnsqueezeBackward1")
 def unsqueeze(g: Geometry, dim: int) -> Geometry:
     """With a new dimension of size 1 in front of `dim`."""
-    at = normalize_dim(dim, len(g.shape) + 1)
+    at = normalized_dim(dim, len(g.shape) + 1)
     stride = g.shape[at] * g.strides[at] if at < len(g.shape) else 1
     return g._replace(shape=(*g.shape[:at], 1, *g.shape[at:]), strides=(*g.strides[:at], stride, *g.strides[at:]))
 
@@ -413,7 +413,7 @@ def select(g: Geometry, dim: int, index: int) -> Geometry:
     """One index of a dimension, which is dropped."""
     if not g.shape:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    at, i = normalize_dim(dim, len(g.shape)), operator.index(index)
+    at, i = normalized_dim(dim, len(g.shape)), operator.index(index)
     n = g.shape[at]
     if not -n <= i < n:
         raise IndexError(f"select(): index {i} out of range for tensor of size {list(g.shape)} at dimension {at}")
@@ -439,7 +439,7 @@ def sliced(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Geomet
 @view(methods=False, public=(), grad="SliceBackward0")
 def slice_view(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Geometry:
     """One dimension's `start:end:step`."""
-    return sliced(g, normalize_dim(dim, len(g.shape)), start, end, step)
+    return sliced(g, normalized_dim(dim, len(g.shape)), start, end, step)
 
 
 @view(grad="SliceBackward0")
@@ -449,7 +449,7 @@ def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
         raise RuntimeError("there is no dimension, and narrow() cannot be applied to a 0-dim tensor.")
     if isinstance(start, Tensor) and (start.ndim or start.dtype.category != dtypes.INTEGER):
         raise RuntimeError(f"start must be an 0-dim integral Tensor. (got {start.dtype} {list(start.shape)})")
-    at, first, length = normalize_dim(dim, len(g.shape)), operator.index(start), operator.index(length)
+    at, first, length = normalized_dim(dim, len(g.shape)), operator.index(start), operator.index(length)
     n = g.shape[at]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -470,7 +470,7 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 @view()
 def diagonal(g: Geometry, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Geometry:
     """The diagonal of two dimensions, as the last dimension of the result."""
-    a, b = normalize_dim(dim1, len(g.shape)), normalize_dim(dim2, len(g.shape))
+    a, b = normalized_dim(dim1, len(g.shape)), normalized_dim(dim2, len(g.shape))
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     rows, columns = g.shape[a], g.shape[b]
@@ -483,7 +483,7 @@ def diagonal(g: Geometry, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Geom
 @view(methods=("unfold",), public=(), grad="UnfoldBackward0")
 def unfold_dimension(g: Geometry, dimension: int, size: int, step: int) -> Geometry:
     """All windows of `size` in a dimension, `step` apart, as a new last dimension."""
-    at = normalize_dim(dimension, len(g.shape))
+    at = normalized_dim(dimension, len(g.shape))
     n = g.shape[at] if g.shape else 1
     if size < 0 or size > n:
         raise RuntimeError(f"maximum size for tensor at dimension {at} is {n} but size is {size}")
@@ -511,7 +511,7 @@ def as_strided(g: Geometry, size: Any, stride: Any, storage_offset: int | None =
 def _flattened(shape: Any, start_dim: int, end_dim: int) -> tuple[int, ...]:
     if not shape:
         return (1,)
-    a, b = normalize_dim(start_dim, len(shape)), normalize_dim(end_dim, len(shape))
+    a, b = normalized_dim(start_dim, len(shape)), normalized_dim(end_dim, len(shape))
     if a > b:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     return (*shape[:a], math.prod(shape[a : b + 1]), *shape[b + 1 :])
@@ -538,7 +538,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @composite()
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """One dimension split into several."""
-    at = normalize_dim(dim, input.ndim)
+    at = normalized_dim(dim, input.ndim)
     sizes = _ints((sizes,), "unflatten")
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")

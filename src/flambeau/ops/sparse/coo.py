@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...core.array import dtypes, formats
+from ...core.array.size import normalized_dim
 from ...core.dispatch.operator import composite, namespaces
 from ...core.dispatch.sparse_forms import labelled, sparse_form
 from ...core.tensor.sparse import SparseLook, empty, is_sparse, layout_of, make, pattern, stored, values_of
-from ...core.tensor.tensor import Tensor, from_host, normalize_dim
+from ...core.tensor.tensor import Tensor, from_host
 
 COO = formats.sparse_coo
 
@@ -344,4 +345,4 @@ def resized(tensor: Tensor, indices: Any, values: Tensor, shape: Any, coalesced:
 
 def dim_of(tensor: Tensor, dim: int) -> int:
     """A dimension counted from the front."""
-    return normalize_dim(dim, tensor.ndim)
+    return normalized_dim(dim, tensor.ndim)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...core.array.printing import format_part, format_tensor, with_suffixes
+from ...core.array.size import normalized_dim
 from ...core.dispatch.operator import composite, namespaces
 from ...core.dispatch.sparse_forms import sparse_form
 from ...core.tensor.sparse import SparseOperand, is_sparse, layout_of, make, stored, values_of
@@ -57,10 +58,7 @@ def _t(input: Tensor) -> Tensor:
 @sparse_form("unsqueeze")
 def _unsqueeze(input: Tensor, dim: int) -> Tensor:
     coordinates("unsqueeze", input)
-    span = input.ndim + 1
-    if not -span <= dim < span:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
-    dim %= span
+    dim = normalized_dim(dim, input.ndim + 1)
     count, held = sparse_dims(input), stored(input)
     shape = [*held.shape[:dim], 1, *held.shape[dim:]]
     if dim > count:

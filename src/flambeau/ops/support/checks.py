@@ -14,6 +14,7 @@ from ...core.array.dtypes import COMPLEX as COMPLEX
 from ...core.array.dtypes import FLOAT as FLOAT
 from ...core.array.dtypes import INTEGER as INTEGER
 from ...core.array.dtypes import from_numpy, get_default_dtype
+from ...core.array.size import normalized_dim as normalized_dim
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
 from ...core.dispatch.checks import demand as demand
@@ -58,14 +59,6 @@ def require_floating(what: str, *arrays: jax.Array | None) -> None:
 def wide(array: jax.Array) -> jax.Array:
     """Half precision becomes float32, so that sums keep their digits; everything else stays."""
     return array.astype(jnp.float32) if array.dtype in HALVES else array
-
-
-def normalized_dim(dim: int, ndim: int) -> int:
-    """A dimension counted from the front; a 0-dim tensor takes 0 and -1. IndexError if there is none such."""
-    limit = max(ndim, 1)
-    if not -limit <= dim < limit:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
-    return dim % limit
 
 
 def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
