@@ -23,7 +23,7 @@ def floors_and_rooms() -> tuple[list[list[str]], dict[str, list[str]]]:
     """The floors from top to bottom, each a list of packages that stand side by side, and the rooms of those that have them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     floors = [layer.replace(" ", "").split(":") for layer in contracts[0]["layers"]]
-    return floors, {c["containers"][0]: c["layers"] for c in contracts[1:]}
+    return floors, {c["containers"][0]: c["layers"] for c in contracts[1:] if "containers" in c}
 
 
 def home(module: str, packages: list[str]) -> str | None:

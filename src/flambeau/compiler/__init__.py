@@ -1,6 +1,6 @@
 """`compile`: a Python function with state becomes XLA programs, one for each signature; `export` and `jax_function`."""
 
-from .compiled import Compiled, CompileError, Explanation, compile, explain, reset
+from .compiled import Compiled, CompileError
 from .controls import (
     allow_in_graph,
     assume_constant_result,
@@ -11,6 +11,7 @@ from .controls import (
     is_exporting,
     list_backends,
 )
+from .entry import Explanation, compile, explain, reset
 from .stance import set_stance
 
 __all__ = [

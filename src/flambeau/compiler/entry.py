@@ -1,0 +1,81 @@
+"""`compile`, and what there is to ask of a compiled function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .compiled import Compiled, _everything
+from .module import OptimizedModule
+from .program import TracedProgram
+from .words import tell_of_sizes
+
+
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
+    """A function, or a module, that runs as one XLA program for each signature.
+
+    Whatever it reads and writes (parameters, buffers, gradients, optimizer state, random numbers, Python's own objects) is
+    found while it is traced, looked at before each call and left as the uncompiled function would leave it. What needs values
+    that only the running program has, or does what a program cannot repeat, runs uncompiled with one warning that names the
+    line; with `fullgraph=True` it raises CompileError. Each size of the arguments gets a program: `dynamic=True` is told so.
+    `backend`, `mode` and `options` are accepted and mean nothing here.
+    """
+    if dynamic:
+        tell_of_sizes("compile(dynamic=True)")
+    if model is None:
+        return lambda function: compile(function, fullgraph=fullgraph, disable=disable)
+    if disable or getattr(model, "_torchdynamo_disable", False):
+        return model
+    if hasattr(model, "_parameters") and hasattr(model, "forward"):
+        return OptimizedModule(model, fullgraph)
+    if not callable(model):
+        raise RuntimeError(f"compile expects a function or a module, got {type(model).__name__}")
+    return Compiled(model, fullgraph)
+
+
+class Explanation:
+    """The programs of a compiled function: why each was traced, how often it ran, what state it reads and writes."""
+
+    def __init__(self, compiled: Compiled):
+        self.name = compiled.name
+        kept = [p for programs in compiled.programs.values() for p in reversed(programs)]
+        self.programs = [p for p in kept if isinstance(p, TracedProgram)]
+
+    def __len__(self) -> int:
+        return len(self.programs)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {len(self.programs)} program{'s' if len(self.programs) != 1 else ''}"]
+        for i, program in enumerate(self.programs):
+            counts = ", ".join(f"{count} {what}" for what, count in program.recorder_summary.items())
+            lines.append(f"  {i}: traced because: {program.reason}; called {program.calls} times; {counts}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def explain(compiled: Any) -> Explanation:
+    """What a compiled function or module has been compiled to. Raises TypeError for anything else."""
+    found = getattr(compiled, "_compiled", compiled)
+    if not isinstance(found, Compiled):
+        raise TypeError(f"explain expects what compile() returned, got {type(compiled).__name__}")
+    return Explanation(found)
+
+
+def reset() -> None:
+    """Forget all programs of all compiled functions."""
+    for compiled in list(_everything):
+        compiled.programs.clear()
+        compiled._quick = None
+        compiled.children.clear()
+
+
+compile.explain = explain  # type: ignore[attr-defined]
