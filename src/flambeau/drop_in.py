@@ -77,7 +77,7 @@ def _dressed_when_loaded(spec: ModuleSpec | None) -> ModuleSpec | None:
         def exec_module(module: ModuleType) -> None:
             execute(module)
             if is_installed():
-                _dress()
+                _dress(module)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
     return spec
@@ -162,9 +162,11 @@ _dressed: dict[str, dict[str, Any]] = {}  # module name -> the attributes that i
 _renamed: dict[type, str] = {}  # class -> the module name that it had before
 
 
-def _dress() -> None:
+def _dress(finished: ModuleType | None = None) -> None:
     """Give every loaded module torch's name and its explaining `__getattr__`, and every public class torch's module name."""
     for home, module in _modules():
+        if module is not finished and getattr(module.__spec__, "_initializing", False):
+            continue  # its classes have yet to be made, with flambeau's names
         if home not in _dressed and not _is_inside(home):
             _dress_module(home, module)
         for name, value in list(vars(module).items()):

@@ -129,9 +129,12 @@ def test_the_second_call_compiles_nothing() -> None:
         return loss
 
     compiled: list[str] = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, duration, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
-    )
+
+    def listen(event: str, duration: float, **_: object) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         step(x)
         assert compiled
@@ -140,7 +143,7 @@ def test_the_second_call_compiles_nothing() -> None:
             step(x)
         assert not compiled
     finally:
-        jax.monitoring.clear_event_listeners()
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 @dataclasses.dataclass

@@ -28,13 +28,13 @@ DType = int
 
 
 def sigmoid(input: Any) -> Any:
-    """`torch.sigmoid`, by the tensor's method."""
-    return input.sigmoid()
+    """`torch.sigmoid`."""
+    return _namespaces["torch"]["sigmoid"](input)
 
 
 def tanh(input: Any) -> Any:
-    """`torch.tanh`, by the tensor's method."""
-    return input.tanh()
+    """`torch.tanh`."""
+    return _namespaces["torch"]["tanh"](input)
 
 
 def assert_int_or_pair(arg: list[int], arg_name: str, message: str) -> None:

@@ -194,8 +194,8 @@ class StateMethods:
             lines = "\n\t".join(report)
             error = RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{lines}")
             more = explained(self, state_dict, missing, unexpected)
-            if more:
-                error.args = (f"{error.args[0]}\n{more}",)
+            if more:  # beside the message, which programs may compare
+                error.add_note(more)
             raise error
         return _IncompatibleKeys(missing, unexpected)
 

@@ -86,6 +86,8 @@ class RNNBase(Module):
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.bias = bias
+        if not isinstance(batch_first, bool):
+            raise TypeError(f"batch_first should be of type bool, got: {type(batch_first).__name__}")
         self.batch_first = batch_first
         self.dropout = float(dropout)
         self.bidirectional = bidirectional

@@ -67,8 +67,8 @@ def _check(input: Any, linear_weight: Any, linear_bias: Any) -> None:
         )
     if input.ndim == 1 and linear_weight.ndim > 2:
         raise RuntimeError(
-            f"K-dimensional loss defined by linear_weight shape {list(linear_weight.shape)} requires batched input, "
-            f"[N, {input.shape[0]}], got unbatched input with shape [{input.shape[0]},]"
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires batched input, "
+            f"(N, {input.shape[0]}), got unbatched input with shape ({input.shape[0]},)"
         )
     if linear_bias is not None and linear_bias.shape != linear_weight.shape[:-1]:
         wanted, got = tuple(linear_weight.shape[:-1]), tuple(linear_bias.shape)
@@ -107,6 +107,10 @@ def linear_cross_entropy(
     """
     _check(input, linear_weight, linear_bias)
     reduction = chosen_reduction(None, None, reduction)
+    if input.ndim == 2 and target.ndim and input.shape[0] != target.shape[0]:
+        raise ValueError(
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
+        )
     if target.dtype.is_floating_point and ignore_index is not None:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     ignored = -100 if ignore_index is None else ignore_index

@@ -124,7 +124,10 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 # --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
 
 
+_pad = pad
+
+
 @composite(methods=False)
 def constant_pad_nd(input: Any, pad: Sequence[int], value: float = 0) -> Any:
     """`nn.functional.pad` with a constant."""
-    return pad(input, pad, "constant", value)
+    return _pad(input, pad, "constant", value)

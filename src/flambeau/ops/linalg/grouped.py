@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ...core.array.dtypes import bfloat16
 from ...core.dispatch.operator import Array, composite, operator
 from ..support.checks import scalar_name, type_name
 
@@ -107,12 +108,20 @@ def _refuse_scaled(name: str) -> NoReturn:
 
 
 @composite(methods=False, public=("nn.functional",))
-def scaled_mm(mat_a: Any, mat_b: Any, *args: Any, **kwargs: Any) -> Any:
+def scaled_mm(
+    mat_a: Any, mat_b: Any, scale_a: Any, scale_recipe_a: Any, scale_b: Any, scale_recipe_b: Any, swizzle_a: Any = None,
+    swizzle_b: Any = None, bias: Any = None, output_dtype: Any = bfloat16, contraction_dim: Any = (),
+    use_fast_accum: bool = False,
+) -> Any:  # fmt: skip
     """Products of matrices of 8 or 4 bits with scales: refused (NotImplementedError)."""
     _refuse_scaled("scaled_mm")
 
 
 @composite(methods=False, public=("nn.functional",))
-def scaled_grouped_mm(mat_a: Any, mat_b: Any, *args: Any, **kwargs: Any) -> Any:
+def scaled_grouped_mm(
+    mat_a: Any, mat_b: Any, scale_a: Any, scale_recipe_a: Any, scale_b: Any, scale_recipe_b: Any, swizzle_a: Any = None,
+    swizzle_b: Any = None, bias: Any = None, offs: Any = None, output_dtype: Any = bfloat16,
+    contraction_dim: Any = (), use_fast_accum: bool = False,
+) -> Any:  # fmt: skip
     """`grouped_mm` of matrices of 8 or 4 bits with scales: refused (NotImplementedError)."""
     _refuse_scaled("scaled_grouped_mm")
