@@ -288,7 +288,8 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         self.out_features = out_features
         self.ignore_index = ignore_index
         if not 0.0 <= label_smoothing <= 1.0:
-            raise RuntimeError(f"expected {'label_smoothing'} to be in range [0, 1], got {label_smoothing}")
+            limits = "in range [0, 1]"
+            raise RuntimeError(f"expected label_smoothing to be {limits}, got {label_smoothing}")
         self.label_smoothing = label_smoothing
         self.options = options
 
