@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 
+from support.parametrizations import P, double, lin, reg, sym
 from support.programs import agree
 
 PROGRAMS = {}
@@ -19,41 +20,6 @@ def program(function):
 
 def compiled_form(t, function, **options):
     return function if t.__name__ == "torch" else t.compile(function, **options)
-
-
-def lin(t, i=3, o=3, **k):
-    t.manual_seed(0)
-    return t.nn.Linear(i, o, **k)
-
-
-def P(t):
-    return t.nn.utils.parametrize
-
-
-def sym(t):
-    class Symmetric(t.nn.Module):
-        def forward(self, X):
-            return X.triu() + X.triu(1).transpose(-1, -2)
-
-        def right_inverse(self, A):
-            return A.triu()
-
-    return Symmetric()
-
-
-def double(t):
-    class Twice(t.nn.Module):
-        def forward(self, X):
-            return 2 * X
-
-        def right_inverse(self, A):
-            return A / 2
-
-    return Twice()
-
-
-def reg(t, m, p, name="weight", **k):
-    return P(t).register_parametrization(m, name, p, **k)
 
 
 def Z(t):

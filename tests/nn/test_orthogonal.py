@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 
+from support.parametrizations import P
 from support.programs import agree
 
 PROGRAMS = {}
@@ -14,15 +15,6 @@ PROGRAMS = {}
 def program(function):
     PROGRAMS[function.__name__] = function
     return function
-
-
-def lin(t, i=3, o=3, **k):
-    t.manual_seed(0)
-    return t.nn.Linear(i, o, **k)
-
-
-def P(t):
-    return t.nn.utils.parametrize
 
 
 def Z(t):

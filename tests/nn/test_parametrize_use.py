@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 
+from support.parametrizations import double, lin, mod, reg, skew, sym
 from support.programs import agree
 
 PROGRAMS = {}
@@ -15,61 +16,6 @@ PROGRAMS = {}
 def program(function):
     PROGRAMS[function.__name__] = function
     return function
-
-
-def lin(t, i=3, o=3, **k):
-    t.manual_seed(0)
-    return t.nn.Linear(i, o, **k)
-
-
-def P(t):
-    return t.nn.utils.parametrize
-
-
-def sym(t):
-    class Symmetric(t.nn.Module):
-        def forward(self, X):
-            return X.triu() + X.triu(1).transpose(-1, -2)
-
-        def right_inverse(self, A):
-            return A.triu()
-
-    return Symmetric()
-
-
-def skew(t):
-    class Skew(t.nn.Module):
-        def forward(self, X):
-            A = X.triu(1)
-            return A - A.transpose(-1, -2)
-
-    return Skew()
-
-
-def double(t):
-    class Twice(t.nn.Module):
-        def forward(self, X):
-            return 2 * X
-
-        def right_inverse(self, A):
-            return A / 2
-
-    return Twice()
-
-
-def mod(t, forward=None, inv=None):
-    class Mod(t.nn.Module):
-        pass
-
-    if forward:
-        Mod.forward = forward
-    if inv:
-        Mod.right_inverse = inv
-    return Mod()
-
-
-def reg(t, m, p, name="weight", **k):
-    return P(t).register_parametrization(m, name, p, **k)
 
 
 @program

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from support.parametrizations import P, lin
 from support.programs import agree
 
 PROGRAMS = {}
@@ -16,15 +17,6 @@ PROGRAMS = {}
 def program(function):
     PROGRAMS[function.__name__] = function
     return function
-
-
-def lin(t, i=3, o=3, **k):
-    t.manual_seed(0)
-    return t.nn.Linear(i, o, **k)
-
-
-def P(t):
-    return t.nn.utils.parametrize
 
 
 def Z(t):
