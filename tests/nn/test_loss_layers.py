@@ -213,4 +213,5 @@ def test_bounds_that_the_dtype_cannot_hold(bounds: str) -> None:
 
 def test_products_with_scales_are_refused_by_name() -> None:
     with pytest.raises(NotImplementedError, match="no float8"):
-        ours_f.scaled_mm(fb.ones(2, 2), fb.ones(2, 2), 1.0, ours_f.ScalingType.TensorWise)
+        scaling = ours_f.ScalingType.TensorWise
+        ours_f.scaled_mm(fb.ones(2, 2), fb.ones(2, 2), 1.0, scaling, 1.0, scaling)
