@@ -288,8 +288,12 @@ def _check_weight(weight: jax.Array | None, classes: int, dtype: Any) -> None:
 
 
 def _check_class_indices(input: jax.Array, target: jax.Array) -> None:
+    _check_class_sizes(input, target)
     if type_name(target) not in ("Long", "Byte"):
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {type_name(target)}")
+
+
+def _check_class_sizes(input: jax.Array, target: jax.Array) -> None:
     if input.ndim == 0:
         raise ValueError(f"Expected 1 or more dimensions (got {input.ndim})")
     batch, others = (input.shape[:1], input.shape[2:]) if input.ndim > 1 else ((), ())
@@ -298,7 +302,7 @@ def _check_class_indices(input: jax.Array, target: jax.Array) -> None:
     if input.ndim == 1 and target.ndim <= 1:
         return
     if input.ndim > 1 and (not target.ndim or batch[0] != target.shape[0]):
-        got = target.shape[0] if target.ndim else 1
+        got = target.shape[0] if target.ndim else 0
         raise ValueError(f"Expected input batch_size ({batch[0]}) to match target batch_size ({got}).")
     if input.ndim <= 2 and target.ndim > 1:
         raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported (got {list(target.shape)})")
