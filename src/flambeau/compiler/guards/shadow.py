@@ -30,7 +30,7 @@ from ...optim.optimizer import Optimizer
 from . import frames
 from .code import LIBRARY, STANDARD, kind_of_code
 from .instructions import HANDLERS
-from .places import MISSING, Attribute, Place, in_class
+from .places import Attribute, Place, in_class
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
 from .values import PLAIN, same
 
@@ -461,13 +461,6 @@ _TOLD_OTHERWISE = (
     ModuleType,
     Symbol,
 )  # whether these are new is known
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return MISSING
 
 
 def _unwrapped(candidate: Any) -> list[Any]:

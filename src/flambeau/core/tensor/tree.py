@@ -97,12 +97,6 @@ def _build(leaves: Iterator[Any], spec: Spec) -> Any:
     return spec.build([_build(leaves, part) for part in spec.parts])
 
 
-def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The tree with `function` applied to each leaf."""
-    leaves, spec = flatten(tree)
-    return unflatten([function(leaf) for leaf in leaves], spec)
-
-
 def spread(prefix: Any, spec: Spec) -> list[Any] | None:
     """One entry of `prefix` for each leaf of `spec`; an entry that is no container stands for all below it.
 
