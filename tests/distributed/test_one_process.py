@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import tempfile
 import warnings
@@ -168,3 +169,11 @@ def test_a_module_in_its_wrapper() -> None:
         found.append((repr(model), list(model.state_dict()), model.module.weight.grad.tolist()))
         assert "not needed" in told(lambda t=t: t.nn.parallel.DistributedDataParallel(t.nn.ReLU()))[1]
     assert found[0] == found[1]
+
+
+def test_the_wrapper_takes_torchs_options() -> None:
+    ours, theirs = (inspect.signature(t.nn.parallel.DistributedDataParallel).parameters for t in (fb, torch))
+    assert [(n, p.default) for n, p in ours.items()] == [(n, p.default) for n, p in theirs.items()]
+    begin(fb)
+    with pytest.raises(NotImplementedError, match="mixed_precision"):
+        fb.nn.parallel.DistributedDataParallel(fb.nn.Linear(2, 2), mixed_precision=object())
