@@ -1,7 +1,8 @@
 """`import torch` means flambeau: an import hook that is one rename of the first component.
 
 `install()` makes `torch.x.y` and `flambeau.x.y` the same module object (nothing is executed twice), and `torchvision`
-the same as `flambeau.vision`. `uninstall()` takes all of it back.
+the same as `flambeau.vision`, unless the real torchvision is there: its Python part then runs on flambeau.
+`uninstall()` takes all of it back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,15 +23,27 @@ RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
 _INSIDE = tuple(f"flambeau.{name}" for name in ("checkpoint", "cli", "core", "drop_in", "native", "ops", "runtime"))
 
 
+@functools.cache
+def _real_torchvision() -> bool:
+    """Whether the package itself is installed, and not what `flambeau shim` puts in its place."""
+    spec = PathFinder.find_spec("torchvision")
+    return spec is not None and spec.origin is not None and "flambeau" not in Path(spec.origin).read_text()
+
+
+def stands_for() -> dict[str, str]:
+    """The packages that are flambeau's here, and which of its own they are."""
+    return {name: ours for name, ours in RENAMED.items() if name == "torch" or not _real_torchvision()}
+
+
 def _ours(name: str) -> str | None:
     """The flambeau module that a torch name stands for, or None for any other module."""
     head, dot, rest = name.partition(".")
-    return RENAMED[head] + dot + rest if head in RENAMED else None
+    return RENAMED[head] + dot + rest if head == "torch" or (head in RENAMED and not _real_torchvision()) else None
 
 
 def _theirs(name: str) -> str:
     """The torch name of a flambeau module; any other name comes back as it is."""
-    for theirs, ours in reversed(RENAMED.items()):
+    for theirs, ours in reversed(stands_for().items()):
         if name == ours or name.startswith(ours + "."):
             return theirs + name.removeprefix(ours)
     return name
@@ -133,7 +147,10 @@ _finders = (_Aliases(), _Absent())
 def _explain(name: str) -> str:
     """What to say of a torch name that flambeau lacks, with the nearest one that it has."""
     nearest = _nearest(*name.rpartition(".")[::2])
-    return f"{name} is not in flambeau yet" + (f"; nearest: {nearest}" if nearest else "")
+    said = f"{name} is not in flambeau yet" + (f"; nearest: {nearest}" if nearest else "")
+    if name.partition(".")[0] == "torchvision":
+        said += "; the real torchvision has it and runs on flambeau: `pip install --no-deps torchvision`"
+    return said
 
 
 def _nearest(parent: str, name: str) -> str | None:
@@ -221,7 +238,8 @@ def install() -> None:
     """
     if is_installed():
         return
-    for name in RENAMED:
+    _real_torchvision.cache_clear()
+    for name in stands_for():
         if name in sys.modules:
             where = getattr(sys.modules[name], "__file__", None) or "no file"
             raise RuntimeError(

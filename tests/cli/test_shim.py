@@ -71,6 +71,27 @@ def test_every_file_is_recorded(packages: Path) -> None:
     assert made == packages / "torch"
 
 
+def test_pip_is_told_to_keep_it(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(packages.parent))
+    monkeypatch.setattr(sys, "path", [str(packages)])
+    monkeypatch.setattr(shim, "folder", lambda: packages)
+    shim.install(("torch",))
+    settings = packages.parent / "pip.conf"
+    assert settings.exists() and shim.holds_pip()
+    record = (packages / "torch-2.13.0+flambeau.dist-info" / "RECORD").read_text()
+    assert "../pip.conf,sha256=" in record  # so that pip removes it, too
+    constraints = packages / "torch-2.13.0+flambeau.dist-info" / "constraints.txt"
+    assert constraints.read_text() == "torch==2.13.0+flambeau\n"
+    shim.remove(("torch",))
+    assert not settings.exists() and not list(packages.iterdir())
+
+    settings.write_text("[global]\ntimeout = 60\n")
+    shim.install(("torch",))
+    assert not shim.holds_pip() and settings.read_text() == "[global]\ntimeout = 60\n"
+    shim.remove(("torch",))
+    assert settings.exists()
+
+
 def test_a_real_torch_is_left_alone(packages: Path) -> None:
     (packages / "torch").mkdir()
     done = flambeau("install", "--into", packages, check=False)

@@ -106,6 +106,10 @@ def test_what_is_missing_says_so():
         """
     )
     zeros = "torch.zeros_lik is not in flambeau yet; nearest: torch.zeros_like"
+    datasets = (
+        "torchvision.datasets is not in flambeau yet; the real torchvision has it and runs on flambeau: "
+        "`pip install --no-deps torchvision`"
+    )
     lineer = "torch.nn.Lineer is not in flambeau yet; nearest: torch.nn.Linear"
     assert done.stdout.splitlines() == [
         "AttributeError: " + zeros,
@@ -119,8 +123,8 @@ def test_what_is_missing_says_so():
         "AttributeError: torch.xyzzy is not in flambeau yet",
         "AttributeError: module 'torch' has no attribute '__xyzzy__'",
         "AttributeError: torch.cross_entropy is not in flambeau yet; nearest: torch.nn.functional.cross_entropy",
-        "ModuleNotFoundError: torchvision.datasets is not in flambeau yet",
-        "ModuleNotFoundError: torchvision.datasets is not in flambeau yet",
+        "ModuleNotFoundError: " + datasets,
+        "ModuleNotFoundError: " + datasets,
     ]
 
 

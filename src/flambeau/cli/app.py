@@ -96,7 +96,7 @@ def _shims(vision: bool) -> tuple[str, ...]:
 @shim.command("install")
 def shim_install(torchvision: _Vision = False, into: _Into = None) -> None:
     """Put a distribution named torch there; `pip uninstall torch` or `flambeau shim remove` takes it away."""
-    from flambeau.cli.shim import Refused, install
+    from flambeau.cli.shim import Refused, holds_pip, install, pip_settings
 
     try:
         made = install(_shims(torchvision), into)
@@ -105,6 +105,12 @@ def shim_install(torchvision: _Vision = False, into: _Into = None) -> None:
         raise typer.Exit(1) from None
     for path in made:
         typer.echo(f"{path.name} is flambeau now ({path})")
+    if into is None and not holds_pip():
+        typer.echo(
+            f"pip has settings of its own ({pip_settings()}): add `constraint` there, or `export PIP_CONSTRAINT`, with a file "
+            "that says torch==2.13.0+flambeau, or it replaces the shim when a package asks for a newer torch",
+            err=True,
+        )
 
 
 @shim.command("remove")

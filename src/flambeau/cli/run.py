@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
 from flambeau import drop_in
+from flambeau.cli import shim
 
 
 def run_script(path: str, arguments: list[str]) -> dict[str, Any]:
@@ -31,6 +33,20 @@ def run_module(name: str, arguments: list[str]) -> None:
 
 def _as_main(execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     drop_in.install()
+    with tempfile.TemporaryDirectory(prefix="flambeau-") as folder:
+        _pass_on(Path(folder))
+        return _executed(execute)
+
+
+def _pass_on(folder: Path) -> None:
+    """Let the processes that the script starts find flambeau by torch's name, too, and everybody the distribution's version."""
+    shim.install(tuple(drop_in.stands_for()), folder)
+    paths = (str(folder), os.environ.get("PYTHONPATH"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    sys.path.insert(1, str(folder))
+
+
+def _executed(execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return execute()
     except SystemExit:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
+import os
 import shutil
 import sys
 import sysconfig
+from configparser import ConfigParser
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 VERSIONS = {"torch": "2.13.0+flambeau", "torchvision": "0.28.0+flambeau"}
 _SUMMARY = {"torch": "flambeau, by the name of torch", "torchvision": "flambeau.vision, by the name of torchvision"}
@@ -69,7 +72,19 @@ def install(names: tuple[str, ...], where: Path | None = None) -> list[Path]:
             )
     if not target.is_dir():
         raise Refused(f"{target} is not a folder")
-    return [_install(name, target) for name in names]
+    return [_install(name, target, where is None and sys.prefix != sys.base_prefix) for name in names]
+
+
+def pip_settings() -> Path:
+    """The file in which pip looks for what holds in this environment alone."""
+    return Path(sys.prefix) / ("pip.ini" if sys.platform == "win32" else "pip.conf")
+
+
+def holds_pip() -> bool:
+    """Whether pip is told to keep the shim. Without that, a package that needs a newer torch replaces it by the real one."""
+    settings = ConfigParser(interpolation=None)
+    settings.read(pip_settings())
+    return _information("torch") in unquote(settings.get("install", "constraint", fallback=""))
 
 
 def remove(names: tuple[str, ...], where: Path | None = None) -> list[Path]:
@@ -81,14 +96,36 @@ def remove(names: tuple[str, ...], where: Path | None = None) -> list[Path]:
             for path in (target / name, target / _information(name)):
                 shutil.rmtree(path, ignore_errors=True)
                 removed.append(path)
+            if name == "torch" and where is None and _is_ours(pip_settings()):
+                pip_settings().unlink()
+                removed.append(pip_settings())
     return removed
+
+
+_MARK = "# flambeau shim\n"
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and path.read_text().startswith(_MARK)
 
 
 def _information(name: str) -> str:
     return f"{name}-{VERSIONS[name]}.dist-info"
 
 
-def _install(name: str, target: Path) -> Path:
+def _keep(target: Path, files: dict[str, str]) -> str | None:
+    """Tell pip to keep the shim, where it has no settings of its own yet: the line that records that."""
+    path, constraints = pip_settings(), f"{_information('torch')}/constraints.txt"
+    files[constraints] = f"torch=={VERSIONS['torch']}\n"
+    if path.exists() and not _is_ours(path):
+        return None
+    text = f"{_MARK}[install]\nconstraint = {(target / constraints).as_uri()}\n"
+    path.write_text(text)
+    relative = os.path.relpath(path, target).replace(os.sep, "/")
+    return f"{relative},{_digest(text)},{len(text.encode())}"
+
+
+def _install(name: str, target: Path, keep: bool = False) -> Path:
     needs = "flambeau" if name == "torch" else f"torch=={VERSIONS['torch']}"
     information = _information(name)
     files = {
@@ -103,7 +140,8 @@ def _install(name: str, target: Path) -> Path:
         f"{information}/INSTALLER": "flambeau\n",
         f"{information}/top_level.txt": f"{name}\n",
     }
-    record = [f"{path},{_digest(text)},{len(text.encode())}" for path, text in files.items()]
+    kept = _keep(target, files) if keep and name == "torch" else None
+    record = [f"{path},{_digest(text)},{len(text.encode())}" for path, text in files.items()] + ([kept] if kept else [])
     record.append(f"{information}/RECORD,,")
     files[f"{information}/RECORD"] = "\n".join(record) + "\n"
     for path, text in files.items():
