@@ -1,12 +1,102 @@
-"""GPUs as JAX sees them, under torch's names."""
+"""GPUs as JAX sees them, under torch's names. Without one the answers are those of PyTorch's builds without CUDA."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from types import TracebackType
 from typing import Any
 
 from ..core.array.devices import device as _device
-from ..core.array.devices import jax_devices, to_jax
+from ..core.array.devices import jax_devices
+from ..core.tensor.tensor import Tensor
+from . import graphs, memory, nvtx, properties, random, streams
+from ._devices import index_of, required, wait
+from .graphs import CUDAGraph, graph, graph_pool_handle, is_current_stream_capturing, make_graphed_callables
+from .memory import (
+    CUDAPluggableAllocator,
+    MemPool,
+    caching_allocator_alloc,
+    caching_allocator_delete,
+    caching_allocator_enable,
+    change_current_allocator,
+    empty_cache,
+    get_allocator_backend,
+    get_per_process_memory_fraction,
+    host_memory_stats,
+    host_memory_stats_as_nested_dict,
+    max_memory_allocated,
+    max_memory_cached,
+    max_memory_reserved,
+    mem_get_info,
+    memory_allocated,
+    memory_cached,
+    memory_reserved,
+    memory_snapshot,
+    memory_stats,
+    memory_stats_as_nested_dict,
+    memory_summary,
+    reset_accumulated_host_memory_stats,
+    reset_accumulated_memory_stats,
+    reset_max_memory_allocated,
+    reset_max_memory_cached,
+    reset_peak_host_memory_stats,
+    reset_peak_memory_stats,
+    set_per_process_memory_fraction,
+    use_mem_pool,
+)
+from .properties import (
+    _CudaDeviceProperties,
+    can_device_access_peer,
+    clock_rate,
+    device_memory_used,
+    get_arch_list,
+    get_device_capability,
+    get_device_properties,
+    get_gencode_flags,
+    is_tf32_supported,
+    list_gpu_processes,
+    memory_usage,
+    power_draw,
+    temperature,
+    utilization,
+)
+from .random import (
+    get_rng_state,
+    get_rng_state_all,
+    initial_seed,
+    manual_seed,
+    manual_seed_all,
+    seed,
+    seed_all,
+    set_rng_state,
+    set_rng_state_all,
+)
+from .streams import (
+    Event,
+    ExternalStream,
+    Stream,
+    StreamContext,
+    current_stream,
+    default_stream,
+    get_stream_from_external,
+    set_stream,
+    stream,
+)
+
+has_half, has_magma = True, False
+default_generators: tuple[Any, ...] = ()  # the one on the host serves all devices
+
+
+class DeferredCudaCallError(Exception):
+    """What a call that waited for CUDA's start raised; none waits here."""
+
+
+class CudaError(RuntimeError):
+    """An error code of CUDA's runtime."""
+
+    def __init__(self, code: int):
+        super().__init__(f"({code}) an error of CUDA's runtime")
 
 
 def is_available() -> bool:
@@ -19,67 +109,50 @@ def device_count() -> int:
     return len(jax_devices("cuda"))
 
 
-def _index(device: Any) -> int:
-    if device is None:
-        return 0
-    return device if isinstance(device, int) else (_device(device).index or 0)
-
-
 def current_device() -> int:
     """The index of the GPU in use. Raises AssertionError without one."""
-    to_jax(_device("cuda", 0))
+    required()
     return 0
 
 
 def get_device_name(device: Any = None) -> str:
     """The name of a GPU. Raises AssertionError without one."""
-    return to_jax(_device("cuda", _index(device))).device_kind
+    return required(index_of(device)).device_kind
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait until everything given to the device is done."""
-    import jax
-
-    jax.effects_barrier()
-    jax.device_put(0, to_jax(_device("cuda", _index(device)))).block_until_ready()
-
-
-def empty_cache() -> None:
-    """Nothing to do: XLA's allocator keeps its memory."""
-
-
-def manual_seed(seed: int) -> None:
-    """Seed the generator (one serves all devices)."""
-    from ..ops.random.factories import manual_seed as seeded
-
-    seeded(seed)
-
-
-manual_seed_all = manual_seed
-
-
-def memory_allocated(device: Any = None) -> int:
-    """Bytes in use on a GPU; 0 without one, or where JAX does not tell."""
-    if not is_available():
-        return 0
-    return int((to_jax(_device("cuda", _index(device))).memory_stats() or {}).get("bytes_in_use", 0))
-
-
-def max_memory_allocated(device: Any = None) -> int:
-    """The most bytes that were in use on a GPU; 0 without one, or where JAX does not tell."""
-    if not is_available():
-        return 0
-    return int((to_jax(_device("cuda", _index(device))).memory_stats() or {}).get("peak_bytes_in_use", 0))
-
-
-memory_reserved, max_memory_reserved = memory_allocated, max_memory_allocated  # XLA's allocator tells no more
+    """Wait until everything given to the device is done. AssertionError without one."""
+    wait(index_of(device))
 
 
 def set_device(device: Any) -> None:
     """Make a GPU the one that `cuda()` without an index means; so far only the first can be. AssertionError without one."""
-    to_jax(_device("cuda", _index(device)))
-    if _index(device):
+    required(index_of(device))
+    if index_of(device):
         raise NotImplementedError("cuda.set_device() is not there yet for another GPU than 0: say .to('cuda:1')")
+
+
+class device(contextlib.AbstractContextManager[None]):
+    """A context in which a GPU is the one in use; so far only the first can be. A negative index means none."""
+
+    def __init__(self, device: Any):
+        self.idx = index_of(device)
+
+    def __enter__(self) -> None:
+        if self.idx >= 0 and is_available():
+            set_device(self.idx)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class device_of(device):
+    """The same for the GPU on which a tensor lies; a tensor elsewhere means none."""
+
+    def __init__(self, obj: Tensor):
+        super().__init__(obj.get_device() if obj.is_cuda else -1)
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
@@ -93,16 +166,63 @@ def is_initialized() -> bool:
 
 
 def init() -> None:
-    """Nothing to do."""
+    """Nothing to do where there is a GPU. AssertionError without one."""
+    required()
+
+
+_lazy_init = init
+
+
+def _is_in_bad_fork() -> bool:
+    return False
+
+
+def cudart() -> Any:
+    """Refused: JAX doesn't hand out CUDA's runtime. AssertionError without a GPU."""
+    required()
+    raise NotImplementedError("torch.cuda.cudart: JAX does not hand out CUDA's runtime")
+
+
+def current_blas_handle() -> int:
+    """Refused: XLA keeps its handles to itself. AssertionError without a GPU."""
+    required()
+    raise NotImplementedError("torch.cuda.current_blas_handle: XLA keeps its handles to itself")
+
+
+def current_solver_handle() -> int:
+    """Refused: XLA keeps its handles to itself. AssertionError without a GPU."""
+    required()
+    raise NotImplementedError("torch.cuda.current_solver_handle: XLA keeps its handles to itself")
+
+
+def ipc_collect() -> None:
+    """Nothing to collect: other processes can't see XLA's memory. AssertionError without a GPU."""
+    required()
+
+
+def get_sync_debug_mode() -> int:
+    """0: nothing warns of waiting. AssertionError without a GPU."""
+    required()
+    return 0
+
+
+def set_sync_debug_mode(debug_mode: int | str) -> None:
+    """ "default" (0) is how it is; others are refused. AssertionError without a GPU."""
+    required()
+    if debug_mode not in (0, "default"):
+        raise NotImplementedError("torch.cuda.set_sync_debug_mode: XLA does not tell when it waits for a device")
+
+
+_LATE = {"amp", "profiler"}
 
 
 def __getattr__(name: str) -> Any:
     from ..core.tensor.typed import CUDA_TENSOR_TYPES
 
-    if name == "OutOfMemoryError":
-        return importlib.import_module("flambeau").OutOfMemoryError
-    if name == "amp":
-        return importlib.import_module(f"{__package__}.amp")
+    if name in ("OutOfMemoryError", "AcceleratorError"):
+        return getattr(importlib.import_module("flambeau"), name)
+    if name in _LATE:
+        return importlib.import_module(f"{__package__}.{name}")
     if name in CUDA_TENSOR_TYPES:
         return CUDA_TENSOR_TYPES[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

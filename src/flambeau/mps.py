@@ -1,0 +1,23 @@
+"""Apple's GPUs: XLA has no plugin for them here, so none is ever there."""
+
+from __future__ import annotations
+
+from .runtime.absent import answer, names, placed, refusal, refused_class
+
+_absent = refusal(RuntimeError, "Cannot execute {name}() without MPS backend. JAX has no plugin for it here")
+
+globals().update(
+    placed(
+        {
+            **names(answer(False), "is_available"),
+            **names(answer(0), "device_count"),
+            **names(
+                _absent,
+                "compile_shader current_allocated_memory driver_allocated_memory empty_cache get_rng_state load_metallib",
+                "manual_seed recommended_max_memory seed set_per_process_memory_fraction set_rng_state synchronize",
+            ),
+            "Event": refused_class("Event", "Cannot execute acquireEvent() without MPS backend."),
+        },
+        __name__,
+    )
+)
