@@ -80,6 +80,22 @@ _HOMES = {
     "set_autocast_enabled": "amp.autocast_mode",
     "GradScaler": "amp",
     "LoadReport": "nn.modules._load_report",
+    "Stream": "cuda",
+    "Event": "cuda",
+    **dict.fromkeys(
+        (
+            "_check",
+            "_check_index",
+            "_check_value",
+            "_check_type",
+            "_check_not_implemented",
+            "_check_is_size",
+            "_check_with",
+            "_check_tensor_all",
+            "_check_tensor_all_with",
+        ),
+        "_asserting",
+    ),
 }
 
 

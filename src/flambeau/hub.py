@@ -16,15 +16,20 @@ from .checkpoint import load
 __all__ = ["download_url_to_file", "get_dir", "load_state_dict_from_url", "set_dir"]
 
 _folder: str | None = None
-_HASH = re.compile(r"-([a-f0-9]*)\.")  # resnet18-5c106cde.pth
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # resnet18-5c106cde.pth
+
+
+def _get_torch_home() -> str:
+    """`$TORCH_HOME`, or `torch` in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")))
 
 
 def get_dir() -> str:
     """The cache folder: what `set_dir` was given, else `$TORCH_HOME/hub`, else `torch/hub` in the user's cache."""
     if _folder is not None:
         return _folder
-    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return os.path.join(os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))), "hub")
+    return os.path.join(_get_torch_home(), "hub")
 
 
 def set_dir(d: str | os.PathLike[str]) -> None:
@@ -79,6 +84,6 @@ def load_state_dict_from_url(
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         print(f'Downloading: "{url}" to {path}')
-        found = _HASH.search(name) if check_hash else None
+        found = HASH_REGEX.search(name) if check_hash else None
         download_url_to_file(url, path, found.group(1) if found else None, progress)
     return load(path, map_location=map_location, weights_only=weights_only)

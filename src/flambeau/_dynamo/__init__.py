@@ -8,13 +8,17 @@ from typing import Any
 from ..compiler import allow_in_graph, assume_constant_result, compile, disable, explain, is_compiling, reset
 from ..compiler.controls import graph_break
 from ..compiler.words import tell_of_sizes
-from . import config
+from . import config, eval_frame, exc, utils
+from .eval_frame import OptimizedModule
 
 __all__ = [
+    "OptimizedModule",
     "allow_in_graph",
     "assume_constant_result",
     "config",
     "disable",
+    "eval_frame",
+    "exc",
     "explain",
     "graph_break",
     "is_compiling",
@@ -24,7 +28,11 @@ __all__ = [
     "maybe_mark_dynamic",
     "optimize",
     "reset",
+    "reset_code_caches",
+    "utils",
 ]
+
+reset_code_caches = reset
 
 
 def optimize(backend: Any = "inductor", *, nopython: bool = False, **options: Any) -> Callable[[Any], Any]:

@@ -9,3 +9,13 @@ def is_available() -> bool:
 def is_built() -> bool:
     """Never."""
     return False
+
+
+def is_macos_or_newer(major: int, minor: int) -> bool:
+    """Never: there is no such device."""
+    return False
+
+
+def is_macos13_or_newer(minor: int = 0) -> bool:
+    """Never: there is no such device."""
+    return False

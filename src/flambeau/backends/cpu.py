@@ -1,0 +1,13 @@
+"""What the processor can do."""
+
+from __future__ import annotations
+
+from ..cpu import get_capabilities
+
+
+def get_cpu_capability() -> str:
+    """The widest vectors that there are: 'AVX512', 'AVX2', or 'DEFAULT'."""
+    held = get_capabilities()
+    if all(held.get(f"avx512_{part}") for part in ("f", "bw", "dq", "vl")):
+        return "AVX512"
+    return "AVX2" if held.get("avx2") and held.get("fma3") else "DEFAULT"
