@@ -27,5 +27,5 @@ class _Namespace:
 
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"{__name__}.{name} is no namespace")
     return _Namespace(name)

@@ -71,7 +71,7 @@ def test_keys_are_objects() -> None:
         held = module.WeakIdKeyDictionary()
         key = lib.ones(2)
         held[key] = "here"
-        assert held[key] == "here" and lib.ones(2) not in held and list(held)[0] is key and len(held) == 1
+        assert held[key] == "here" and lib.ones(2) not in held and next(iter(held)) is key and len(held) == 1
         del key
         gc.collect()
         assert len(held) == 0

@@ -15,6 +15,6 @@ def is_available() -> bool:
 
 def get_opt_einsum() -> Any:
     """The package."""
-    import opt_einsum  # type: ignore[import-not-found]
+    import opt_einsum  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     return opt_einsum
