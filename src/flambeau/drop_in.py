@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .core.context import doors
+
 RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
 # No module of torch's answers to these.
 _INSIDE = tuple(f"flambeau.{name}" for name in ("checkpoint", "cli", "core", "drop_in", "native", "ops", "runtime"))
@@ -249,6 +251,7 @@ def install() -> None:
     importlib.import_module("flambeau")
     sys.meta_path.insert(0, _finders[0])
     sys.meta_path.append(_finders[1])
+    doors.in_workers.append(install)
     _dress()
 
 
@@ -265,6 +268,7 @@ def uninstall() -> None:
         return
     for finder in _finders:
         sys.meta_path.remove(finder)
+    doors.in_workers.remove(install)
     for name in [n for n in sys.modules if _ours(n) is not None]:
         del sys.modules[name]
     for cls, module_name in _renamed.items():

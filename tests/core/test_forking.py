@@ -147,7 +147,7 @@ def test_children_of_children() -> None:
 
 @pytest.mark.parametrize("context", ["None", "'fork'", "'spawn'", "multiprocessing.get_context('fork')"])
 def test_data_loader(context: str) -> None:
-    """Its workers are threads; also in a forked process, where batches are put together in the host's memory."""
+    """Also in a forked process, where batches are put together in the host's memory."""
     assert (
         python(f"""
         used()

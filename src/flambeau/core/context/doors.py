@@ -7,3 +7,6 @@ from typing import Any
 
 compile: Callable[..., Any]  # for `Module.compile`
 vmap: Callable[..., Any]  # for masks and scores that are functions of single places
+
+# Called first in the processes that load data: a top that changed what names mean says so there, too.
+in_workers: list[Callable[[], Any]] = []

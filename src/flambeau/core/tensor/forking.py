@@ -39,7 +39,7 @@ class _Refusal:
     value = property(refuse)
 
 
-def _clients() -> list[Any]:
+def clients() -> list[Any]:
     """What the parent has started of XLA; the child of one that has not may start its own."""
     from jax._src import xla_bridge
 
@@ -92,9 +92,9 @@ def _read_on_host() -> None:
 
 
 def _close_doors() -> None:
-    if not (clients := _clients()):
+    if not (held := clients()):
         return
-    for client in clients:  # which would wait for its threads when it is deleted
+    for client in held:  # which would wait for its threads when it is deleted
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
     _read_on_host()
     # both are public; the first makes all compiled functions unknown, so that they are looked up anew, and refused

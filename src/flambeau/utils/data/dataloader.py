@@ -4,34 +4,51 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import queue
-import weakref
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from flambeau.core.context.generator import Generator
-from flambeau.core.tensor.tensor import from_host
 from flambeau.utils.data._utils.collate import default_collate, default_convert
-from flambeau.utils.data._utils.host import on_host
-from flambeau.utils.data._utils.worker import Failure, Worker, WorkerInfo, get_worker_info
-from flambeau.utils.data.dataset import Dataset, IterableDataset, Subset, TensorDataset
-from flambeau.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
+from flambeau.utils.data._utils.iterators import (
+    _BaseDataLoaderIter,
+    _MultiProcessingDataLoaderIter,
+    _SingleProcessDataLoaderIter,
+)
+from flambeau.utils.data._utils.worker import get_worker_info
+from flambeau.utils.data.dataset import Dataset, IterableDataset
+from flambeau.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
 
 _T_co = TypeVar("_T_co", covariant=True)
+
+
+class _DatasetKind:
+    """How a data set is asked: by index, or as a stream."""
+
+    Map = 0
+    Iterable = 1
+
+
 _FIXED = {"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"}
 
 
 class DataLoader(Generic[_T_co]):
     """Iterates over batches of a data set, by index or streamed, each made by `collate_fn`.
 
-    `batch_size=None` turns batching off. With `num_workers` > 0 that many threads of this process make up to
-    `prefetch_factor` batches each ahead of time, in order; they share the data set and the random generators, and an
-    error in one is raised in the loop. `pin_memory`, `pin_memory_device`, `persistent_workers`, `in_order` and
-    `multiprocessing_context` are accepted and change nothing.
+    `batch_size=None` turns batching off. With `num_workers` > 0 that many processes make up to `prefetch_factor` batches
+    each ahead of time, each from its own copy of the data set and with random generators of its own, seeded as PyTorch's; an
+    error in one is raised in the loop. They are forked from a server that has computed nothing, so that they can compute,
+    and get the data set by value (cloudpickle): scripts need no `if __name__ == "__main__"`. `multiprocessing_context="fork"`
+    takes what this process holds without a copy; computing with tensors is refused there if it has computed before.
+    With `persistent_workers` they stay for the next epoch; with `in_order=False` batches come as they are done.
+    `pin_memory` changes nothing, with a warning where there is no accelerator: JAX copies by itself.
     """
+
+    _iterator: _BaseDataLoaderIter | None = None
 
     def __init__(
         self,
@@ -82,6 +99,34 @@ class DataLoader(Generic[_T_co]):
             collate_fn = default_convert if batch_sampler is None else default_collate
         self.collate_fn = collate_fn
         self._initialized = True
+        self._iterator = None
+        self.check_worker_number_rationality()
+
+    @property
+    def _auto_collation(self) -> bool:
+        return self.batch_sampler is not None
+
+    @property
+    def _index_sampler(self) -> Any:
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
+    @property
+    def _dataset_kind(self) -> int:
+        return _DatasetKind.Iterable if isinstance(self.dataset, IterableDataset) else _DatasetKind.Map
+
+    def check_worker_number_rationality(self) -> None:
+        """Warn where there are more workers than processors."""
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        if not self.num_workers or cpus is None or self.num_workers <= cpus:
+            return
+        warnings.warn(
+            f"This DataLoader will create {self.num_workers} worker processes in total. Our suggested max number of worker in "
+            f"current system is {cpus}{'' if hasattr(os, 'sched_getaffinity') else ' (`cpuset` is not taken into account)'}, "
+            f"which is smaller than what this DataLoader is going to create. {'Please'} be aware that excessive worker "
+            f"creation might get DataLoader running slow or even freeze, {'lower'} the worker number to avoid potential "
+            "slowness/freeze if necessary.",
+            stacklevel=3,
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and "_initialized" in self.__dict__:
@@ -89,7 +134,16 @@ class DataLoader(Generic[_T_co]):
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:
-        return _ThreadedIterator(self) if self.num_workers else _SerialIterator(self)
+        if not (self.persistent_workers and self.num_workers):
+            return self._get_iterator()
+        if self._iterator is None:
+            self._iterator = self._get_iterator()
+        else:
+            self._iterator._reset(self)
+        return self._iterator
+
+    def _get_iterator(self) -> _BaseDataLoaderIter:
+        return _MultiProcessingDataLoaderIter(self) if self.num_workers else _SingleProcessDataLoaderIter(self)
 
     def __len__(self) -> int:
         if not isinstance(self.dataset, IterableDataset):
@@ -104,17 +158,23 @@ class DataLoader(Generic[_T_co]):
 def _check_workers(num_workers: int, timeout: float, prefetch_factor: Any, persistent: bool, context: Any) -> None:
     if num_workers < 0:
         raise ValueError(
-            f"num_workers option should be non-negative (0 loads in the caller's thread), got {num_workers}"
+            "num_workers option should be non-negative; use num_workers=0 to disable multiprocessing. "
+            f"Got {num_workers}"
         )
     if timeout < 0:
         raise ValueError(f"timeout option should be non-negative, got {timeout}")
     if num_workers == 0:
         if prefetch_factor is not None:
-            raise ValueError(f"prefetch_factor={prefetch_factor} needs num_workers > 0; leave it None otherwise")
+            raise ValueError(
+                f"prefetch_factor option could only be specified in {'multiprocessing'}.let num_workers > 0 to enable "
+                f"multiprocessing, otherwise set prefetch_factor to None. Got prefetch_factor={prefetch_factor}"
+            )
         if persistent:
             raise ValueError("persistent_workers option needs num_workers > 0")
         if context is not None:
-            raise ValueError("multiprocessing_context can only be used with num_workers > 0, but got num_workers=0")
+            raise ValueError(
+                "multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got num_workers=0"
+            )
     elif prefetch_factor is not None and prefetch_factor < 0:
         raise ValueError(f"prefetch_factor option should be non-negative, got {prefetch_factor}")
 
@@ -171,143 +231,3 @@ class _Endless(Sampler[None]):
 
     def __iter__(self) -> Iterator[None]:
         return itertools.repeat(None)
-
-
-# --- making one batch ------------------------------------------------------------------------------------------------
-
-
-def _make_fetch(loader: DataLoader[Any]) -> Callable[[Any], Any]:
-    """A function from what the sampler yields (an index, a list of indices, "one more") to a collated batch.
-
-    It does not hold on to the loader. It raises StopIteration when a stream has ended.
-    """
-    dataset: Any = loader.dataset
-    collate: Callable[[Any], Any] = loader.collate_fn
-    batched = loader.batch_sampler is not None
-    if isinstance(dataset, IterableDataset):
-        stream = iter(dataset)
-        if not batched:
-            return lambda _: collate(next(stream))
-        least = (loader.drop_last and loader.batch_size) or 1
-
-        def fetch_from_stream(request: list[None]) -> Any:
-            samples = list(itertools.islice(stream, len(request)))
-            if len(samples) < least:
-                raise StopIteration
-            return collate(samples)
-
-        return fetch_from_stream
-    if not batched:
-        return lambda index: collate(dataset[index])
-
-    def fetch(indices: list[Any]) -> Any:
-        if collate is default_collate and (batch := _gather(dataset, indices)) is not None:
-            return batch
-        if callable(getattr(dataset, "__getitems__", None)):
-            return collate(dataset.__getitems__(indices))
-        return collate([dataset[i] for i in indices])
-
-    return fetch
-
-
-def _gather(dataset: Any, indices: list[int]) -> list[Any] | None:
-    """A batch of a plain TensorDataset (or a Subset of one) by one look-up per tensor; None for any other."""
-    while type(dataset) is Subset:
-        indices = [dataset.indices[i] for i in indices]
-        dataset = dataset.dataset
-    if type(dataset) is not TensorDataset or not all(isinstance(i, int) for i in indices):
-        return None
-    looks = [on_host(tensor) for tensor in dataset.tensors]
-    pairs = zip(dataset.tensors, looks, strict=True)
-    return [tensor[indices] if look is None else from_host(look[indices]) for tensor, look in pairs]
-
-
-# --- iterating -------------------------------------------------------------------------------------------------------
-
-
-class _Iterator(Iterator[Any]):
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        # PyTorch draws this whether it is needed or not, and whoever seeds counts on the draws that follow.
-        self._base_seed = draw_seed(loader.generator)
-        self._loader = loader
-        self._requests = iter(loader.sampler if loader.batch_sampler is None else loader.batch_sampler)
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-
-class _SerialIterator(_Iterator):
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        super().__init__(loader)
-        self._fetch = _make_fetch(loader)
-
-    def __next__(self) -> Any:
-        return self._fetch(next(self._requests))
-
-
-class _ThreadedIterator(_Iterator):
-    """Batch `k` comes from worker `k % num_workers`, so that the order is the sampler's whatever the workers' speed.
-
-    The sampler itself is advanced here, in the caller's thread: its random draws come in a fixed order.
-    """
-
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        super().__init__(loader)
-        count = loader.num_workers
-        self._timeout = loader.timeout or None
-        self._workers = [
-            Worker(
-                WorkerInfo(i, count, self._base_seed + i, loader.dataset),
-                lambda: _make_fetch(loader),
-                loader.worker_init_fn,
-            )
-            for i in range(count)
-        ]
-        self._finalizer = weakref.finalize(self, _stop_all, self._workers)
-        self._order: list[Worker] = []  # the workers that owe the next batches
-        self._turn = 0
-        self._ended: set[int] = set()
-        for _ in range(max(1, loader.prefetch_factor or 0) * count):
-            self._request()
-
-    def _request(self) -> None:
-        """Ask the next worker whose stream has not ended for one more batch."""
-        live = [i for i in range(len(self._workers)) if i not in self._ended]
-        if not live:
-            return
-        try:
-            request = next(self._requests)
-        except StopIteration:
-            return
-        while self._turn % len(self._workers) in self._ended:
-            self._turn += 1
-        worker = self._workers[self._turn % len(self._workers)]
-        self._turn += 1
-        worker.requests.put((request,))
-        self._order.append(worker)
-
-    def __next__(self) -> Any:
-        while self._order:
-            worker = self._order.pop(0)
-            try:
-                answer = worker.answers.get(timeout=self._timeout)
-            except queue.Empty:
-                self._finalizer()
-                raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds") from None
-            if isinstance(answer, Failure):
-                if isinstance(answer.error, StopIteration) and isinstance(self._loader.dataset, IterableDataset):
-                    self._ended.add(self._workers.index(worker))
-                    self._order = [w for w in self._order if w is not worker]
-                    self._request()
-                    continue
-                self._request()
-                raise answer.error
-            self._request()
-            return answer
-        self._finalizer()
-        raise StopIteration
-
-
-def _stop_all(workers: list[Worker]) -> None:
-    for worker in workers:
-        worker.stop()

@@ -1,15 +1,24 @@
-"""Workers: threads that make batches ahead of time."""
+"""A worker: a process that makes batches ahead of time, from a copy of the data set."""
 
 from __future__ import annotations
 
-import queue
-import threading
+import os
+import random
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
 
-@dataclass(frozen=True)
+from flambeau._utils import ExceptionWrapper
+from flambeau.core.dispatch.operator import namespaces
+from flambeau.utils.data._utils import transport
+from flambeau.utils.data._utils.fetch import make_fetch
+
+
+@dataclass
 class WorkerInfo:
     """What a worker knows of itself."""
 
@@ -17,57 +26,128 @@ class WorkerInfo:
     num_workers: int
     seed: int
     dataset: Any
+    rng: Any = None
+    worker_method: str = "multiprocessing"
 
 
-_here = threading.local()
+@dataclass(frozen=True)
+class StreamEnded:
+    """In place of a batch: the worker's part of an IterableDataset is over."""
+
+
+@dataclass
+class Task:
+    """What a worker needs to begin."""
+
+    id: int
+    num_workers: int
+    base_seed: int
+    dataset: Any
+    collate: Callable[[Any], Any]
+    batch_size: int | None
+    drop_last: bool
+    init: Callable[[int], None] | None
+
+
+_info: WorkerInfo | None = None
 
 
 def get_worker_info() -> WorkerInfo | None:
     """In a DataLoader's worker: its `id`, `num_workers`, `seed` and `dataset`. Elsewhere None."""
-    return getattr(_here, "info", None)
+    return _info
 
 
-@dataclass(frozen=True)
-class Failure:
-    """An exception on its way from a worker to the loop that waits for the batch."""
+def _prepare() -> None:
+    """A worker is one thread of work on the CPU, and leaves Ctrl-C to the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import jax
 
-    error: BaseException
+    from flambeau.core.tensor.forking import clients
 
-
-class Worker:
-    """One thread that answers requests in the order in which they come.
-
-    The thread refers to the queues only, never to the loader's iterator, so an iterator that is dropped half way is
-    collected and stops it.
-    """
-
-    def __init__(self, info: WorkerInfo, make_fetch: Callable[[], Callable[[Any], Any]], init: Any) -> None:
-        self.requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(
-            target=_serve,
-            args=(info, make_fetch, init, self.requests, self.answers, self.stopped),
-            name=f"flambeau-data-{info.id}",
-            daemon=True,
-        )
-        self.thread.start()
-
-    def stop(self) -> None:
-        """End the thread after what it is doing now."""
-        self.stopped.set()
-        self.requests.put(None)
+    if not clients():  # XLA starts here with the first computation
+        jax.config.update("jax_platforms", "cpu")
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
 
 
-def _serve(info: WorkerInfo, make_fetch: Any, init: Any, requests: Any, answers: Any, stopped: Any) -> None:
-    _here.info = info
-    fetch = None
-    while (request := requests.get()) is not None and not stopped.is_set():
+def _seed(task: Task) -> None:
+    """The generators of Python, NumPy and flambeau, each worker's its own, as PyTorch's workers have them."""
+    global _info
+    seed = task.base_seed + task.id
+    random.seed(seed)
+    namespaces["torch"]["manual_seed"](seed)
+    low, high = task.base_seed & 0xFFFFFFFF, task.base_seed >> 32
+    np.random.seed(np.random.SeedSequence([task.id, low, high, 0]).generate_state(4))
+    _info = WorkerInfo(task.id, task.num_workers, seed, task.dataset)
+
+
+def _where(task_id: int) -> str:
+    return f"in DataLoader worker process {task_id}"
+
+
+def _fetch_of(task: Task) -> Callable[[Any], Any]:
+    return make_fetch(task.dataset, task.collate, task.batch_size, task.drop_last)
+
+
+def _answer(task: Task, fetch: Any, request: Any) -> Any:
+    from flambeau.utils.data.dataset import IterableDataset
+
+    if isinstance(fetch, ExceptionWrapper):
+        return fetch
+    try:
+        return fetch(request)
+    except StopIteration as error:
+        if isinstance(task.dataset, IterableDataset):
+            return StreamEnded()
+        return ExceptionWrapper((type(error), error, error.__traceback__), where=_where(task.id))
+    except Exception:
+        return ExceptionWrapper(where=_where(task.id))
+
+
+def _send(connection: Connection, number: int, answer: Any, task_id: int) -> None:
+    try:
+        packet = transport.Packet((number, answer))
+    except Exception:
+        packet = transport.Packet((number, ExceptionWrapper(where=_where(task_id))))
+    try:
+        packet.send(connection, os.getppid())
+    finally:
+        packet.close()
+
+
+def _received(connection: Connection, parent: int) -> Any:
+    """The next request; None when there is none any more."""
+    while not connection.poll(5):
+        if os.getppid() != parent:  # whoever started this process is gone
+            return None
+    try:
+        return connection.recv()
+    except EOFError:
+        return None
+
+
+def serve(connection: Connection, number: int, task: Task | None = None) -> None:
+    """Begin with a task, which is sent if it isn't given, and answer requests in the order in which they come."""
+    _prepare()
+    parent = os.getppid()
+    fetch: Any
+    try:
+        for prepare in transport.receive(connection) if task is None else ():
+            prepare()
+        task = task or transport.receive(connection)
+        _seed(task)
+        if task.init is not None:
+            task.init(task.id)
+        fetch = _fetch_of(task)
+    except EOFError:
+        return
+    except Exception:
+        fetch = ExceptionWrapper(where=_where(number))
+    while (request := _received(connection, parent)) is not None:
+        kind, at, wanted = request
+        if kind == "again":
+            fetch = fetch if isinstance(fetch, ExceptionWrapper) or task is None else _fetch_of(task)
+            continue
         try:
-            if fetch is None:
-                if init is not None:
-                    init(info.id)
-                fetch = make_fetch()
-            answers.put(fetch(request[0]))
-        except BaseException as error:  # whatever it is, it belongs to whoever waits for this batch
-            answers.put(Failure(error))
+            _send(connection, at, _answer(task, fetch, wanted), number)  # type: ignore[arg-type]
+        except (BrokenPipeError, ConnectionResetError):
+            return
