@@ -1,9 +1,9 @@
 """Data sets, samplers and the loader that makes batches of them."""
 
-from flambeau.utils.data import _utils, dataloader, dataset, sampler
+from flambeau.utils.data import _utils, dataloader, dataset, distributed, sampler
 from flambeau.utils.data._utils.collate import default_collate, default_convert
 from flambeau.utils.data._utils.worker import get_worker_info
-from flambeau.utils.data.dataloader import DataLoader
+from flambeau.utils.data.dataloader import DataLoader, _DatasetKind
 from flambeau.utils.data.dataset import (
     ChainDataset,
     ConcatDataset,
@@ -14,6 +14,7 @@ from flambeau.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
+from flambeau.utils.data.distributed import DistributedSampler
 from flambeau.utils.data.sampler import (
     BatchSampler,
     RandomSampler,

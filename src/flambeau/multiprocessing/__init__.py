@@ -1,0 +1,59 @@
+"""Python's `multiprocessing`, with `spawn`, whose processes report their errors.
+
+Tensors go through queues and pipes by value. A process that is forked after this one has computed can't compute: start others
+by "spawn" or "forkserver".
+"""
+
+import multiprocessing
+import sys
+from multiprocessing import *
+from typing import Any
+
+from .spawn import (
+    ENV_VAR_PARALLEL_START,
+    ProcessContext,
+    ProcessExitedException,
+    ProcessRaisedException,
+    SpawnContext,
+    spawn,
+    start_processes,
+)
+
+_all_sharing_strategies = {"file_descriptor", "file_system"}
+_sharing_strategy = "file_descriptor"
+
+
+def get_all_sharing_strategies() -> set[str]:
+    """The names that `set_sharing_strategy` knows."""
+    return set(_all_sharing_strategies)
+
+
+def get_sharing_strategy() -> str:
+    """What `set_sharing_strategy` was told."""
+    return _sharing_strategy
+
+
+def set_sharing_strategy(new_strategy: str) -> None:
+    """Kept, for scripts that set it: tensors go from process to process by value. AssertionError for an unknown name."""
+    global _sharing_strategy
+    if new_strategy not in _all_sharing_strategies:
+        raise AssertionError(f"invalid sharing strategy {new_strategy!r}, expected one of {_all_sharing_strategies}")
+    _sharing_strategy = new_strategy
+
+
+def init_reductions() -> None:
+    """Nothing to do: tensors have a pickled form."""
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(multiprocessing, name)
+
+
+__all__ = [
+    *multiprocessing.__all__,
+    "ENV_VAR_PARALLEL_START", "ProcessContext", "ProcessExitedException", "ProcessRaisedException", "SpawnContext",
+    "get_all_sharing_strategies", "get_sharing_strategy", "init_reductions", "set_sharing_strategy", "spawn", "start_processes",
+    "sys",
+]  # fmt: skip
