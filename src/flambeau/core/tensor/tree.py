@@ -40,9 +40,36 @@ class Spec:
 LEAF = Spec(None, None, None, ())
 
 
+class _Context:
+    """What a registered class keeps besides its parts; it may not be hashable."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return hash(type(self.value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Context) and self.value == other.value
+
+
+# class -> (to parts and context, back); what `torch.utils._pytree.register_pytree_node` was told
+REGISTERED: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {}
+
+
+def _open_registered(tree: Any) -> tuple[list[Any], Any, Callable[[list[Any]], Any]]:
+    take_apart, put_together = REGISTERED[type(tree)]
+    parts, context = take_apart(tree)
+    return list(parts), _Context(context), lambda given: put_together(given, context)
+
+
 def _open(tree: Any) -> tuple[list[Any], Any, Callable[[list[Any]], Any]] | None:
     """A container's parts, its keys if any, and how to make another; None for a leaf."""
     kind = type(tree)
+    if kind in REGISTERED:
+        return _open_registered(tree)
     if kind in (list, tuple):
         return list(tree), None, kind
     if kind in (dict, OrderedDict):
@@ -109,7 +136,7 @@ def spread(prefix: Any, spec: Spec) -> list[Any] | None:
         return None
     parts, keys = opened[0], opened[1]
     if keys != spec.keys:
-        if keys is None or spec.keys is None or set(keys) != set(spec.keys):
+        if not isinstance(keys, tuple) or not isinstance(spec.keys, tuple) or set(keys) != set(spec.keys):
             return None
         parts = [parts[keys.index(key)] for key in spec.keys]
     entries: list[Any] = []
