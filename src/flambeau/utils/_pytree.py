@@ -11,7 +11,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ._pytree_nodes import (
+from ._pytree_nodes import (  # noqa: F401
     _BY_NAME,
     _WRITTEN,
     SUPPORTED_NODES,
