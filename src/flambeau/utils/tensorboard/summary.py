@@ -1,0 +1,356 @@
+"""One record of TensorBoard's each: what stands for a scalar, a histogram, a picture, a text."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+
+from ._arrays import as_bytes, as_numpy, in_rows
+
+_DTYPES = {"float32": (1, "float_val"), "float64": (2, "double_val"), "int32": (3, "int_val"), "uint8": (4, "int_val"),
+           "int16": (5, "int_val"), "int8": (6, "int_val"), "int64": (9, "int64_val"), "bool": (10, "bool_val")}  # fmt: skip
+_STRING = 7
+
+
+def _shape(*sizes: int) -> TensorShapeProto:
+    return TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in sizes])
+
+
+def _plugin(name: str, content: bytes = b"") -> SummaryMetadata:
+    return SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name=name, content=content))
+
+
+def _of_tensor(tag: str, tensor: TensorProto, plugin: str, content: bytes = b"") -> Summary:
+    return Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=_plugin(plugin, content))])
+
+
+def _strings(*texts: bytes) -> TensorProto:
+    return TensorProto(dtype=_STRING, string_val=list(texts), tensor_shape=_shape(len(texts)))
+
+
+def tensor_proto(tag: str, tensor: Any) -> Summary:
+    """A tensor's values. ValueError for a dtype that TensorBoard doesn't know."""
+    values = as_numpy(tensor)
+    if values.dtype.name not in _DTYPES:
+        raise ValueError(f"{tag}: tensors of {values.dtype} can't be written; cast to float32 first")
+    kind, field = _DTYPES[values.dtype.name]
+    made = TensorProto(dtype=kind, tensor_shape=_shape(*values.shape), **{field: values.ravel().tolist()})
+    return _of_tensor(tag, made, "tensor")
+
+
+def scalar(name: str, tensor: Any, new_style: bool = False, double_precision: bool = False) -> Summary:
+    """One number. AssertionError for more than one."""
+    value = as_numpy(tensor).squeeze()
+    if value.ndim != 0:
+        raise AssertionError(
+            f"Tensor should contain one element (0 dimensions). Was given size: {value.size} and {value.ndim} dimensions."
+        )
+    if not new_style:
+        return Summary(value=[Summary.Value(tag=name, simple_value=float(value))])
+    kind, field = _DTYPES["float64" if double_precision else "float32"]
+    return _of_tensor(name, TensorProto(dtype=kind, **{field: [float(value)]}), "scalars")
+
+
+# --- histograms ---------------------------------------------------------------------------------------------------------
+
+
+def default_bins() -> list[float]:
+    """TensorBoard's limits: from 1e-12 to 1e20, each a tenth above the one before, to both sides of zero."""
+    limits, value = [], 1e-12
+    while value < 1e20:
+        limits.append(value)
+        value *= 1.1
+    return [-limit for limit in reversed(limits)] + [0.0] + limits
+
+
+def _joined(counts: np.ndarray, limits: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` bins, neighbours added up."""
+    step = len(counts) // most
+    rest = len(counts) % step
+    if rest:
+        counts = np.pad(counts, (0, step - rest))
+    counts = counts.reshape(-1, step).sum(-1)
+    joined = np.empty(counts.size + 1, limits.dtype)
+    joined[:-1] = limits[:-1][::step]
+    joined[-1] = limits[-1]
+    return counts, joined
+
+
+def _histogram_of(values: np.ndarray, bins: Any, max_bins: int | None) -> HistogramProto:
+    if values.size == 0:
+        raise ValueError("The input has no element.")
+    values = values.reshape(-1)
+    counts, limits = np.histogram(values, bins=bins)
+    if max_bins is not None and len(counts) > max_bins:
+        counts, limits = _joined(counts, limits, max_bins)
+    filled = np.flatnonzero(counts)
+    if filled.size:
+        first, last = int(filled[0]), int(filled[-1]) + 1
+    else:
+        first, last = 0, len(counts)
+    # one empty bin before the first
+    shown = np.concatenate([[0], counts[:last]]) if first == 0 else counts[first - 1 : last]
+    edges = limits[first : last + 1]
+    if not edges.size or not shown.size:
+        raise ValueError(f"The histogram is empty, please file {'a bug'} report.")
+    return HistogramProto(
+        min=float(values.min()), max=float(values.max()), num=len(values), sum=float(values.sum()),
+        sum_squares=float(values.dot(values)), bucket_limit=edges.tolist(), bucket=shown.tolist(),
+    )  # fmt: skip
+
+
+def histogram(name: str, values: Any, bins: Any, max_bins: int | None = None) -> Summary:
+    """How values are distributed. ValueError for none."""
+    return Summary(value=[Summary.Value(tag=name, histo=_histogram_of(as_numpy(values).astype(float), bins, max_bins))])
+
+
+def histogram_raw(
+    name: str, min: Any, max: Any, num: Any, sum: Any, sum_squares: Any, bucket_limits: Any, bucket_counts: Any
+) -> Summary:
+    """A histogram that was counted elsewhere."""
+    made = HistogramProto(
+        min=min, max=max, num=num, sum=sum, sum_squares=sum_squares, bucket_limit=bucket_limits, bucket=bucket_counts
+    )
+    return Summary(value=[Summary.Value(tag=name, histo=made)])
+
+
+# --- pictures and sounds --------------------------------------------------------------------------------------------------
+
+
+def _picture(tag: str, rows: np.ndarray, scale: float = 1) -> Summary:
+    from PIL import Image
+
+    picture = Image.fromarray(rows)
+    if scale != 1:
+        picture = picture.resize((int(rows.shape[1] * scale), int(rows.shape[0] * scale)), Image.Resampling.LANCZOS)
+    return _encoded(tag, picture, rows.shape[2])
+
+
+def _encoded(tag: str, picture: Any, channels: int) -> Summary:
+    file = io.BytesIO()
+    picture.save(file, format="PNG")
+    made = Summary.Image(
+        height=picture.height, width=picture.width, colorspace=channels, encoded_image_string=file.getvalue()
+    )
+    return Summary(value=[Summary.Value(tag=tag, image=made)])
+
+
+def image(tag: str, tensor: Any, rescale: float = 1, dataformats: str = "NCHW") -> Summary:
+    """An image, or several in a grid: bytes, or numbers between 0 and 1."""
+    return _picture(tag, as_bytes(in_rows(as_numpy(tensor), dataformats)), rescale)
+
+
+def image_boxes(
+    tag: str, tensor_image: Any, tensor_boxes: Any, rescale: float = 1, dataformats: str = "CHW", labels: Any = None
+) -> Summary:
+    """An image with rectangles `x1, y1, x2, y2` drawn on it, each with its label."""
+    from PIL import Image, ImageDraw
+
+    rows = as_bytes(in_rows(as_numpy(tensor_image), dataformats))
+    picture = Image.fromarray(rows)
+    if rescale != 1:
+        picture = picture.resize((int(rows.shape[1] * rescale), int(rows.shape[0] * rescale)), Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(picture)
+    for i, (left, top, right, bottom) in enumerate(as_numpy(tensor_boxes) * rescale):
+        draw.line([(left, top), (left, bottom), (right, bottom), (right, top), (left, top)], width=2, fill="Red")
+        if labels is not None:
+            _label(draw, labels[i], left, bottom)
+    return _encoded(tag, picture, rows.shape[2])
+
+
+def _label(draw: Any, text: str, left: float, bottom: float) -> None:
+    x1, y1, x2, y2 = draw.textbbox((0, 0), text)
+    width, height = x2 - x1, y2 - y1
+    margin = int(np.ceil(0.05 * height))
+    draw.rectangle([(left, bottom - height - 2 * margin), (left + width, bottom)], fill="Red")
+    draw.text((left + margin, bottom - height - margin), text, fill="black")
+
+
+def video(tag: str, tensor: Any, fps: float = 4) -> Summary | None:
+    """`(N, T, C, H, W)`, bytes or numbers between 0 and 1, as a moving GIF; the `N` side by side."""
+    from PIL import Image
+
+    from ._arrays import grid
+
+    frames = as_bytes(as_numpy(tensor))
+    number = frames.shape[0]
+    columns = 1 << ((number - 1).bit_length() + 1) // 2 if number > 1 else 1
+    pictures = [Image.fromarray(np.moveaxis(grid(frame, columns), 0, -1)) for frame in np.moveaxis(frames, 1, 0)]
+    file = io.BytesIO()
+    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=int(1000 / fps), loop=0)
+    made = Summary.Image(
+        height=pictures[0].height, width=pictures[0].width, colorspace=3, encoded_image_string=file.getvalue()
+    )
+    return Summary(value=[Summary.Value(tag=tag, image=made)])
+
+
+def audio(tag: str, tensor: Any, sample_rate: int = 44100) -> Summary:
+    """Sound between -1 and 1, one channel."""
+    sound = as_numpy(tensor).squeeze()
+    if abs(sound).max() > 1:
+        print("warning: audio amplitude out of range, auto clipped.")
+        sound = sound.clip(-1, 1)
+    if sound.ndim != 1:
+        raise AssertionError(f"input tensor should be 1 dimensional, but has {sound.ndim} dimensions")
+    samples = (sound * np.iinfo(np.int16).max).astype("<i2")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as written:
+        written.setnchannels(1)
+        written.setsampwidth(2)
+        written.setframerate(sample_rate)
+        written.writeframes(samples.tobytes())
+    made = Summary.Audio(
+        sample_rate=sample_rate, num_channels=1, length_frames=sound.shape[-1], encoded_audio_string=file.getvalue(),
+        content_type="audio/wav",
+    )  # fmt: skip
+    return Summary(value=[Summary.Value(tag=tag, audio=made)])
+
+
+# --- texts, parameters, curves ----------------------------------------------------------------------------------------
+
+
+def text(tag: str, text: str) -> Summary:
+    """A text, in Markdown."""
+    return _of_tensor(tag + "/text_summary", _strings(text.encode()), "text")
+
+
+def custom_scalars(layout: dict[str, dict[str, Any]]) -> Summary:
+    """Which curves stand together: `{category: {title: ["Multiline" or "Margin", tags]}}`."""
+    from tensorboard.plugins.custom_scalar import layout_pb2 as pb
+
+    categories = []
+    for category, charts in layout.items():
+        made = []
+        for title, (kind, tags) in charts.items():
+            if kind == "Margin":
+                if len(tags) != 3:
+                    raise AssertionError(
+                        f"a margin chart needs three tags (value, lower, upper), but {title!r} has {len(tags)}"
+                    )
+                series = pb.MarginChartContent.Series(value=tags[0], lower=tags[1], upper=tags[2])
+                made.append(pb.Chart(title=title, margin=pb.MarginChartContent(series=[series])))
+            else:
+                made.append(pb.Chart(title=title, multiline=pb.MultilineChartContent(tag=list(tags))))
+        categories.append(pb.Category(title=category, chart=made))
+    tensor = TensorProto(
+        dtype=_STRING, string_val=[pb.Layout(category=categories).SerializeToString()], tensor_shape=TensorShapeProto()
+    )
+    return _of_tensor("custom_scalars__config__", tensor, "custom_scalars")
+
+
+def hparams(
+    hparam_dict: dict[str, Any], metric_dict: dict[str, Any], hparam_domain_discrete: dict[str, list[Any]] | None = None
+) -> tuple[Summary, Summary, Summary]:
+    """Three records: which parameters and figures there are, the parameters' values, and that the run is over."""
+    from google.protobuf.struct_pb2 import ListValue, Value
+    from tensorboard.plugins.hparams import api_pb2 as api
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    for name, given in (("hparam_dict", hparam_dict), ("metric_dict", metric_dict)):
+        if not isinstance(given, dict):
+            raise TypeError(f"parameter: {name} should be a dictionary, nothing logged.")
+    domains = hparam_domain_discrete or {}
+    if not isinstance(domains, dict) or any(
+        key not in hparam_dict or not isinstance(v, list) or not all(isinstance(d, type(hparam_dict[key])) for d in v)
+        for key, v in domains.items()
+    ):
+        raise TypeError(
+            f"parameter: hparam_domain_discrete[...] should be a list of same type as hparam_dict[...]: {domains}"
+        )
+
+    kinds = {int: api.DATA_TYPE_FLOAT64, float: api.DATA_TYPE_FLOAT64, str: api.DATA_TYPE_STRING}  # a bool is a number
+    fields = {int: "number_value", float: "number_value", str: "string_value"}
+    start = plugin_data_pb2.SessionStartInfo()
+    infos = []
+    for name, given in hparam_dict.items():
+        if given is None:
+            continue
+        value = given if isinstance(given, (bool, int, float, str)) else as_numpy(given).squeeze()[()].item()
+        kind = next((k for k in (int, float, str) if isinstance(value, k)), None)
+        if kind is None:
+            raise ValueError(f"value should be one of int, float, {'str'}, bool, or torch.Tensor")
+        start.hparams[name].CopyFrom(Value(**{fields[kind]: value}))
+        domain = None
+        if name in domains:
+            domain = ListValue(values=[Value(**{fields[kind]: option}) for option in domains[name]])
+        infos.append(api.HParamInfo(name=name, type=kinds[kind], domain_discrete=domain))
+    metrics = [api.MetricInfo(name=api.MetricName(tag=name)) for name in metric_dict]
+
+    def record(tag: str, **content: Any) -> Summary:
+        data = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **content)
+        plugin = _plugin(metadata.PLUGIN_NAME, data.SerializeToString())
+        return Summary(value=[Summary.Value(tag=tag, metadata=plugin)])
+
+    return (
+        record(metadata.EXPERIMENT_TAG, experiment=api.Experiment(hparam_infos=infos, metric_infos=metrics)),
+        record(metadata.SESSION_START_INFO_TAG, session_start_info=start),
+        record(
+            metadata.SESSION_END_INFO_TAG,
+            session_end_info=plugin_data_pb2.SessionEndInfo(status=api.Status.Value("STATUS_SUCCESS")),
+        ),
+    )
+
+
+def pr_curve_raw(
+    tag: str,
+    tp: Any,
+    fp: Any,
+    tn: Any,
+    fn: Any,
+    precision: Any,
+    recall: Any,
+    num_thresholds: int = 127,
+    weights: Any = None,
+) -> Summary:
+    """A curve of precision over recall that was computed elsewhere."""
+    from tensorboard.plugins.pr_curve.plugin_data_pb2 import PrCurvePluginData
+
+    number = min(num_thresholds, 127)  # or else the protobuf's reader fails
+    rows = np.stack([np.asarray(part) for part in (tp, fp, tn, fn, precision, recall)])
+    tensor = TensorProto(dtype=1, float_val=rows.reshape(-1).tolist(), tensor_shape=_shape(*rows.shape))
+    return _of_tensor(tag, tensor, "pr_curves", PrCurvePluginData(version=0, num_thresholds=number).SerializeToString())
+
+
+def pr_curve(tag: str, labels: Any, predictions: Any, num_thresholds: int = 127, weights: Any = None) -> Summary:
+    """Precision over recall: `labels` are true or not, `predictions` between 0 and 1."""
+    number = min(num_thresholds, 127)
+    true = as_numpy(labels).astype(float)
+    weight = np.ones_like(true) if weights is None else as_numpy(weights)
+    bucket = np.floor(as_numpy(predictions) * (number - 1)).astype(int)
+    inside = (0, number - 1)
+    right, _ = np.histogram(bucket, bins=number, range=inside, weights=true * weight)
+    wrong, _ = np.histogram(bucket, bins=number, range=inside, weights=(1 - true) * weight)
+    tp, fp = np.cumsum(right[::-1])[::-1], np.cumsum(wrong[::-1])[::-1]
+    tn, fn = fp[0] - fp, tp[0] - tp
+    least = 1e-7
+    return pr_curve_raw(tag, tp, fp, tn, fn, tp / np.maximum(least, tp + fp), tp / np.maximum(least, tp + fn), number)
+
+
+def mesh(
+    tag: str, vertices: Any, colors: Any, faces: Any, config_dict: Any, display_name: str | None = None
+) -> Summary:
+    """Points `(N, V, 3)` in space, with colours and triangles if there are any."""
+    from tensorboard.plugins.mesh import metadata
+    from tensorboard.plugins.mesh.plugin_data_pb2 import MeshPluginData
+
+    kinds = {MeshPluginData.VERTEX: vertices, MeshPluginData.FACE: faces, MeshPluginData.COLOR: colors}
+    given = [(kind, as_numpy(part)) for kind, part in kinds.items() if part is not None]
+    components = metadata.get_components_bitmask([kind for kind, _ in given])
+    values = []
+    for kind, part in given:
+        content = metadata.create_summary_metadata(
+            tag, display_name, kind, components, part.shape, json_config=json.dumps(config_dict or {}, sort_keys=True)
+        )
+        tensor = TensorProto(
+            dtype=1, float_val=part.reshape(-1).astype(float).tolist(), tensor_shape=_shape(*part.shape)
+        )
+        name = metadata.get_instance_name(tag, kind)
+        values.append(Summary.Value(tag=name, tensor=tensor, metadata=content))
+    return Summary(value=values)
