@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import flambeau as fb
-from flambeau.core.dispatch import autocast as tables
+from flambeau.core.context.overrides import source
+from flambeau.core.dispatch.autocast import kept, rules_of
+from flambeau.core.dispatch.publishing import namespaces
 from flambeau.core.tensor.tensor import Tensor
 from support.op_database import convert, flat, known, op_infos, ours
 from support.values import same
@@ -34,8 +36,16 @@ def result_dtypes(result: Any) -> list[str]:
     return [str(x.dtype) for x in flat(result) if isinstance(x, (Tensor, torch.Tensor))]
 
 
-def in_tables() -> set[str]:
-    return {name for names in tables._TABLES["cpu"].values() for name in names}
+def with_a_rule() -> set[str]:
+    """The names of the public functions whose declarations say what autocast makes of their inputs on the CPU."""
+    found = set()
+    for names in namespaces.values():
+        for name, face in names.items():
+            function = source(face) or face
+            declared = getattr(function, "operator", function)
+            if "cpu" in dict(getattr(declared, "casts", ())):
+                found.add(name)
+    return found
 
 
 def check_dtypes(key: str) -> None:
@@ -61,9 +71,8 @@ def check_dtypes(key: str) -> None:
 
 
 FLOATING = [k for k in known() if torch.float32 in op_infos()[k].supported_dtypes("cpu") and k not in KNOWN]
-LISTED = [
-    k for k in FLOATING if k.rpartition(".")[2] in in_tables() or op_infos()[k].name.rpartition(".")[2] in in_tables()
-]
+_RULED = with_a_rule()
+LISTED = [k for k in FLOATING if k.rpartition(".")[2] in _RULED or op_infos()[k].name.rpartition(".")[2] in _RULED]
 
 
 @pytest.mark.parametrize("key", LISTED)
@@ -145,11 +154,11 @@ def test_casts_of_parameters_are_made_once_and_not_kept_beyond_a_change() -> Non
             layer(x)
         assert layer(x).requires_grad
         layer(x)
-        assert len(tables.kept.casts) == 1
+        assert len(kept.casts) == 1
         with fb.no_grad():
             layer.weight.zero_()
         assert not layer(x).any()
-    assert not tables.kept.casts
+    assert not kept.casts
 
 
 def test_what_cannot_be_switched_on() -> None:
@@ -261,9 +270,8 @@ def test_a_compiled_function_is_compiled_again_when_autocast_is_switched() -> No
     assert "autocast is on now" in str(fb.compile.explain(product))
 
 
-def test_the_tables_name_functions_that_exist() -> None:
-    there = {name for names in fb.core.dispatch.operator.namespaces.values() for name in names}
-    # of torch's list, not in flambeau yet
-    absent = {"multi_margin_loss", "householder_product", "reflect_pad", "replicate_pad"}
-    named = {name for table in tables._TABLES.values() for names in table.values() for name in names}
-    assert named - there - absent == set()
+def test_a_declaration_with_an_unknown_rule_is_refused() -> None:
+    for wrong in ("half", {"cpu": "half"}, {"gpu": "lower"}):
+        with pytest.raises(ValueError, match="is no rule"):
+            rules_of(wrong)
+    assert rules_of({"cuda": "lower"}) == (("cuda", "lower"), ("tpu", "lower"))

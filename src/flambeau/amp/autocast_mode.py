@@ -1,6 +1,6 @@
 """`autocast`: a region in which matrix products and convolutions compute in a lower precision.
 
-`core/dispatch/autocast.py` holds the tables of what is cast and does the casting; here it is switched on and off.
+What is cast stands in the declarations of operators, `core/dispatch/autocast.py` does it; here it is switched on and off.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Mixed precision: which operators `amp.autocast` gives inputs of another dtype, and the casting.
+"""Mixed precision: what `amp.autocast` makes of the inputs of operators, and the casting.
 
-The tables are those of PyTorch's page "Automatic Mixed Precision package" (Autocast Op Reference), by the names of the
-public functions. A function that is in no table computes in the dtypes that come to it.
+Which operators get inputs of another dtype stands in their declarations, as PyTorch's page "Automatic Mixed Precision
+package" has it (Autocast Op Reference): `autocast="lower"` on every device, or `autocast={"cpu": "float32"}`. A function that
+says nothing computes in the dtypes that come to it.
 """
 
 from __future__ import annotations
@@ -16,53 +17,27 @@ from ..context.grad_mode import state as grad_state
 from ..tape.nodes import AccumulateGrad
 from ..tensor.tensor import Tensor
 
-LOWER, FULL, WIDEST, REFUSED = "the lower precision", "float32", "the widest of the inputs", "not safe"
+LOWER, FULL, WIDEST = "lower", "float32", "widest"  # the lower precision; float32; the widest of the inputs
+REFUSED = "refused"  # not safe: an error
+_DEVICES = {
+    "cpu": "cpu",
+    "cuda": "cuda",
+    "tpu": "cuda",
+}  # by type of device, under which name a declaration speaks of it
+
+Rules = tuple[tuple[str, str], ...]  # by type of device, what inputs become
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+def rules_of(declared: str | dict[str, str] | None) -> Rules:
+    """A declaration's rule for each type of device that has one. ValueError for what is none."""
+    if declared is None:
+        return ()
+    kinds = dict.fromkeys(_DEVICES.values(), declared) if isinstance(declared, str) else declared
+    if not set(kinds) <= set(_DEVICES.values()) or not set(kinds.values()) <= {LOWER, FULL, WIDEST, REFUSED}:
+        raise ValueError(f"autocast={declared!r} is no rule: see core/dispatch/autocast.py")
+    return tuple((device, kinds[name]) for device, name in _DEVICES.items() if name in kinds)
 
 
-_PRODUCTS = """
-    addbmm addmm baddbmm bmm chain_matmul conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d einsum
-    linear matmul mm multi_dot prelu scaled_dot_product_attention
-"""
-_LOSSES = """
-    binary_cross_entropy_with_logits cdist cosine_embedding_loss cross_entropy hinge_embedding_loss kl_div l1_loss
-    margin_ranking_loss mse_loss multi_margin_loss multilabel_margin_loss nll_loss poisson_nll_loss prod smooth_l1_loss
-    soft_margin_loss triplet_margin_loss
-"""
-_TABLES = {
-    "cpu": {
-        LOWER: _names(_PRODUCTS + "corrcoef cov inner matrix_power tensordot vecdot"),
-        FULL: _names(
-            _LOSSES
-            + """
-            adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d binary_cross_entropy cholesky cholesky_ex
-            cholesky_inverse cholesky_solve cond eig eigh eigvals eigvalsh fft fft2 fftn fractional_max_pool2d
-            fractional_max_pool3d hfft householder_product huber_loss ifft ifft2 ifftn ihfft inv inv_ex inverse irfft
-            irfft2 irfftn lstsq lu lu_factor lu_factor_ex lu_solve matrix_rank max_pool3d max_unpool1d max_unpool2d max_unpool3d
-            nanquantile pinv pinverse polar qr quantile reflect_pad replicate_pad rfft rfft2 rfftn solve solve_ex svd
-            svdvals tensorinv tensorsolve trace triangular_solve view_as_complex
-            """
-        ),
-        WIDEST: _names("cat index_copy stack"),
-        REFUSED: frozenset(),
-    },
-    "cuda": {
-        LOWER: _names(_PRODUCTS + "addmv addr mv"),
-        FULL: _names(
-            _LOSSES
-            + """
-            acos asin cosh cosine_similarity cumprod cumsum dist erfinv exp expm1 group_norm layer_norm log log10 log1p
-            log2 log_softmax norm normalize pdist pow reciprocal renorm rsqrt sinh softmax softmin softplus sum tan
-            """
-        ),
-        WIDEST: _names("addcdiv addcmul atan2 bilinear cat cross dot index_copy index_put scatter_add stack tensordot"),
-        REFUSED: _names("binary_cross_entropy"),
-    },
-}
-_TABLES["tpu"] = _TABLES["cuda"]
 _EIGHT_BYTES = dtypes.float64.itemsize
 
 
@@ -82,12 +57,10 @@ _interned = functools.lru_cache(None)(Policy)
 
 
 @functools.lru_cache(None)
-def rule(policy: Policy, name: str) -> dict[str, str] | None:
-    """By type of device, what a function's inputs become; None if it computes in the dtypes that come."""
-    rules = {
-        device: kind for device, _ in policy.lower for kind, names in _TABLES[device].items() if name in names
-    }  # fmt: skip
-    return rules or None
+def active(policy: Policy, rules: Rules) -> dict[str, str] | None:
+    """The rules that are in force under this policy, by type of device; None if there are none."""
+    on = dict(policy.lower)
+    return {device: kind for device, kind in rules if device in on} or None
 
 
 # --- casts that are kept ---------------------------------------------------------------------------------------------
@@ -159,17 +132,17 @@ def call(policy: Policy, rules: dict[str, str], function: Callable[..., Any], ar
 def _prepared(
     policy: Policy, kind: str, function: Callable[..., Any], device: str, tensors: list[Tensor], args: Any, kwargs: Any
 ) -> tuple[Any, Any]:
-    if kind is REFUSED:
+    if kind == REFUSED:
         raise RuntimeError(
             f"{function.__name__} is not safe under autocast on {device!r}: in the lower precision its logarithm overflows. "
             "Give logits to binary_cross_entropy_with_logits (or BCEWithLogitsLoss), which is, or switch autocast off here"
         )
-    target = dict(policy.lower)[device] if kind is LOWER else dtypes.float32
-    if kind is WIDEST:
+    target = dict(policy.lower)[device] if kind == LOWER else dtypes.float32
+    if kind == WIDEST:
         widest = max((t.dtype.itemsize for t in tensors if _is_eligible(t, device)), default=0)
         if widest < dtypes.float32.itemsize:
             return args, kwargs
-    keep = kind is LOWER and policy.keeps
+    keep = kind == LOWER and policy.keeps
 
     def change(tensor: Tensor) -> Tensor:
         if tensor.dtype is target or not _is_eligible(tensor, device):
@@ -188,4 +161,4 @@ def lowered(tensor: Tensor) -> Tensor:
     return _cast(tensor, target, policy.keeps and tensor.dtype is dtypes.float32)
 
 
-__all__ = ["FULL", "LOWER", "REFUSED", "WIDEST", "Policy", "call", "kept", "lowered", "rule"]
+__all__ = ["FULL", "LOWER", "REFUSED", "WIDEST", "Policy", "Rules", "active", "call", "kept", "lowered", "rules_of"]

@@ -74,12 +74,12 @@ def _array_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], value: 
     raise op.signature.refusal(name, key, dynamic, value)
 
 
-def around(call: Any, name: str, op: Any, asks: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What modes and autocast make of a call (`op` if it is an operator's); PASS if nothing."""
+def around(call: Any, casts: autocast.Rules, op: Any, asks: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What modes and autocast make of a call (`op` if it is an operator's, `casts` by its declaration); PASS if nothing."""
     if asks and (found := ask(call, args, kwargs)) is not PASS:
         return found
     policy = grad_state.autocast
-    if policy is not None and name and (rules := autocast.rule(policy, name)):
+    if policy is not None and casts and (rules := autocast.active(policy, casts)):
         return autocast.call(policy, rules, call, args, kwargs)
     if op is not None and grad_state.dispatch_modes:
         return overrides.dispatch_operator(op, call, args, kwargs)
@@ -141,11 +141,11 @@ _new = object.__new__
 def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
     """The function on Tensors; one that `asks` others first if it is to be public."""
     quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
-    known, held, images = op.programs, channels_last.held, op.images
+    known, held, images, casts = op.programs, channels_last.held, op.images, op.casts
 
     @functools.wraps(op.function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if grad_state.around and (found := around(call, name, op, asks, args, kwargs)) is not PASS:
+        if grad_state.around and (found := around(call, casts, op, asks, args, kwargs)) is not PASS:
             return found
         dynamic: Any = args
         key = None if kwargs else quick.get(len(args))
@@ -187,7 +187,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
     """The method that writes the result into its tensor."""
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if grad_state.around and (found := around(call, "", op, asks, (self, *args), kwargs)) is not PASS:
+        if grad_state.around and (found := around(call, (), op, asks, (self, *args), kwargs)) is not PASS:
             return found
         try:
             dynamic, key = op.signature.bind(name, (self, *args), kwargs)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ..array import dtypes, programs
 from ..array.return_types import return_type
 from ..tape.nodes import Program, camel
+from .autocast import Rules
 from .promotion import fit, promoted, strong
 from .signature import Signature, unpack
 
@@ -31,10 +32,12 @@ class Operator:
         check: Callable[..., None] | None = None,
         options: Callable[..., None] | None = None,
         derivative: str | None = None,
+        casts: Rules = (),
     ):
         self.function = function
         self.check = check
         self.images = images
+        self.casts = casts
         self.name = function.__name__.lstrip("_")
         named = space + self.name
         self.promote = promote

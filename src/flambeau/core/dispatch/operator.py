@@ -16,6 +16,7 @@ from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, ask
 from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor
+from .autocast import Rules, rules_of
 from .call import around, inplace_form, into_out, lifted
 from .declared import Operator
 from .promotion import fit
@@ -50,6 +51,7 @@ def operator(
     images: bool = False,
     check: Callable[..., None] | None = None,
     options: Callable[..., None] | None = None,
+    autocast: str | dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -58,12 +60,13 @@ def operator(
     `options` is called with all arguments where a `float` is not its default, and raises if it can't be.
     `grad` is the printed name of a call's node on the tape, `derivative` that of a call of its derivative: the last operator
     of PyTorch's formula, if that is not the derivative's own name.
+    `autocast` is what `amp.autocast` makes of the inputs ("lower", "float32", "widest", "refused"), on every device or by device.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         space = "linalg_" if public == ("linalg",) else ""
-        op = Operator(function, promote, returns, grad, space, images, check, options, derivative)
+        op = Operator(function, promote, returns, grad, space, images, check, options, derivative, rules_of(autocast))
         call = lifted(op)
         name = function.__name__
         _publish(name, call, public)
@@ -85,17 +88,18 @@ def composite(
     name: str | None = None,
     asks_arguments: bool = True,
     numbers: bool = False,
+    autocast: str | dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back.
 
     `name` is the public name, if that is not the function's. Without `asks_arguments` the public function takes arguments
     with a `__torch_function__` as they are. With `numbers` those for `float` parameters may be inputs of a compiled program:
-    all it does is to compute and compare with them, and to hand them to operators.
+    all it does is to compute and compare with them, and to hand them to operators. `autocast` as for operators.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         called = function.__name__ = name or function.__name__
-        call = _composed(function, False, asks_arguments, numbers)
+        call = _composed(function, False, asks_arguments, numbers, rules_of(autocast))
         _publish(called, call, public)
         _attach(call, _names(methods, called))
         if written := _names(inplace, called + "_"):
@@ -105,7 +109,9 @@ def composite(
     return declare
 
 
-def _composed(function: Callable[..., Any], asks: bool, asks_arguments: bool = True, numbers: bool = False) -> Any:
+def _composed(
+    function: Callable[..., Any], asks: bool, asks_arguments: bool = True, numbers: bool = False, casts: Rules = ()
+) -> Any:
     name = function.__name__
     parameters = inspect.signature(function).parameters
     takes_out = "out" in parameters
@@ -114,7 +120,7 @@ def _composed(function: Callable[..., Any], asks: bool, asks_arguments: bool = T
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if grad_state.around and (found := around(call, name, None, asks, args, kwargs)) is not PASS:
+        if grad_state.around and (found := around(call, casts, None, asks, args, kwargs)) is not PASS:
             return found
         if asks and (kwargs or not all_silent(args)):
             if (found := ask(call, args, kwargs)) is not PASS:
@@ -132,9 +138,10 @@ def _composed(function: Callable[..., Any], asks: bool, asks_arguments: bool = T
         except SparseOperand as error:
             return instead(name, error, args, kwargs)
 
+    call.casts = casts  # type: ignore[attr-defined]
     call.asks_arguments = asks_arguments  # type: ignore[attr-defined]
     call.takes_host_numbers = _places_of_floats(parameters.values()) if numbers else frozenset()  # type: ignore[attr-defined]
-    overrides.made_by(call, lambda: _composed(function, True, asks_arguments, numbers))
+    overrides.made_by(call, lambda: _composed(function, True, asks_arguments, numbers, casts))
     return call
 
 

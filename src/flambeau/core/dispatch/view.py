@@ -68,7 +68,7 @@ def _seeing(
 
     @functools.wraps(function)
     def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if grad_state.around and (found := _around(call, "", function, asks, (input, *args), kwargs)) is not PASS:
+        if grad_state.around and (found := _around(call, (), function, asks, (input, *args), kwargs)) is not PASS:
             return found
         if type(input) not in plain or kwargs or not all_silent(args):
             if asks and (found := ask(call, (input, *args), kwargs)) is not PASS:

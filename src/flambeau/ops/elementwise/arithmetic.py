@@ -65,14 +65,14 @@ def mul(input: Array, other: Array) -> Array:
     return input * other
 
 
-@operator(promote="common", inplace=True)
+@operator(promote="common", inplace=True, autocast={"cuda": "widest"})
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 * tensor2`, with broadcasting."""
     refuse("addcmul_cpu_out", input, BOOL)
     return input + _times(value, tensor1 * tensor2)
 
 
-@operator(promote="common", inplace=True)
+@operator(promote="common", inplace=True, autocast={"cuda": "widest"})
 def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 / tensor2`, with broadcasting. Integers raise RuntimeError."""
     if category(input) < FLOAT:
@@ -157,9 +157,13 @@ sgn = unary(
     public_inplace=False,
 )
 square = unary("square", _square, "`input ** 2`.", promote=None, grad="PowBackward0", derivative="MulBackward0")
-reciprocal = unary("reciprocal", lambda x: 1 / x, "`1 / input`.", derivative="MulBackward0")
+reciprocal = unary(
+    "reciprocal", lambda x: 1 / x, "`1 / input`.", derivative="MulBackward0", autocast={"cuda": "float32"}
+)
 sqrt = unary("sqrt", jnp.sqrt, "The square root.", derivative="DivBackward0")
-rsqrt = unary("rsqrt", lambda x: lax.rsqrt(x), "`1 / sqrt(input)`.", derivative="MulBackward0")
+rsqrt = unary(
+    "rsqrt", lambda x: lax.rsqrt(x), "`1 / sqrt(input)`.", derivative="MulBackward0", autocast={"cuda": "float32"}
+)
 
 # --- quotients and remainders ----------------------------------------------------------------------------------------
 
@@ -355,7 +359,7 @@ def _pow_tensor(input: Array, exponent: Array) -> Array:
     return _power(input, exponent)
 
 
-@composite(inplace=("pow_", "__ipow__"), methods=("pow", "__pow__"))
+@composite(inplace=("pow_", "__ipow__"), methods=("pow", "__pow__"), autocast={"cuda": "float32"})
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     """`input ** exponent`. Small whole exponents are products; negative ones of integers raise RuntimeError."""
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)):

@@ -19,13 +19,28 @@ BOTH = ("torch", "special")
 
 # --- exponentials and logarithms -------------------------------------------------------------------------------------
 
-exp = unary("exp", jnp.exp, "e to the power of `input`.", derivative="MulBackward0")
+exp = unary("exp", jnp.exp, "e to the power of `input`.", derivative="MulBackward0", autocast={"cuda": "float32"})
 exp2 = unary("exp2", jnp.exp2, "2 to the power of `input`.", public=BOTH, derivative="MulBackward0")
-expm1 = unary("expm1", jnp.expm1, "`exp(input) - 1`, exact near 0.", public=BOTH)
-log = unary("log", jnp.log, "The natural logarithm.", derivative="DivBackward0")
-log2 = unary("log2", lambda x: jnp.log2(x), "The logarithm to base 2.", derivative="DivBackward0")
-log10 = unary("log10", lambda x: jnp.log10(x), "The logarithm to base 10.", derivative="DivBackward0")
-log1p = unary("log1p", jnp.log1p, "`log(1 + input)`, exact near 0.", public=BOTH, derivative="DivBackward0")
+expm1 = unary("expm1", jnp.expm1, "`exp(input) - 1`, exact near 0.", public=BOTH, autocast={"cuda": "float32"})
+log = unary("log", jnp.log, "The natural logarithm.", derivative="DivBackward0", autocast={"cuda": "float32"})
+log2 = unary(
+    "log2", lambda x: jnp.log2(x), "The logarithm to base 2.", derivative="DivBackward0", autocast={"cuda": "float32"}
+)
+log10 = unary(
+    "log10",
+    lambda x: jnp.log10(x),
+    "The logarithm to base 10.",
+    derivative="DivBackward0",
+    autocast={"cuda": "float32"},
+)
+log1p = unary(
+    "log1p",
+    jnp.log1p,
+    "`log(1 + input)`, exact near 0.",
+    public=BOTH,
+    derivative="DivBackward0",
+    autocast={"cuda": "float32"},
+)
 sigmoid = unary("sigmoid", lambda x: lax.logistic(x), "`1 / (1 + exp(-input))`.", derivative="SigmoidBackwardBackward0")
 expit = alias("expit", sigmoid, methods=False, public=("special",))
 
@@ -33,12 +48,12 @@ expit = alias("expit", sigmoid, methods=False, public=("special",))
 
 sin = unary("sin", jnp.sin, "The sine of an angle in radians.", derivative="MulBackward0")
 cos = unary("cos", jnp.cos, "The cosine of an angle in radians.", derivative="MulBackward0")
-tan = unary("tan", jnp.tan, "The tangent of an angle in radians.")
-asin = unary("asin", jnp.arcsin, "The angle in radians whose sine is `input`.")
-acos = unary("acos", jnp.arccos, "The angle in radians whose cosine is `input`.")
+tan = unary("tan", jnp.tan, "The tangent of an angle in radians.", autocast={"cuda": "float32"})
+asin = unary("asin", jnp.arcsin, "The angle in radians whose sine is `input`.", autocast={"cuda": "float32"})
+acos = unary("acos", jnp.arccos, "The angle in radians whose cosine is `input`.", autocast={"cuda": "float32"})
 atan = unary("atan", jnp.arctan, "The angle in radians whose tangent is `input`.", derivative="DivBackward0")
-sinh = unary("sinh", jnp.sinh, "The hyperbolic sine.", derivative="MulBackward0")
-cosh = unary("cosh", jnp.cosh, "The hyperbolic cosine.", derivative="MulBackward0")
+sinh = unary("sinh", jnp.sinh, "The hyperbolic sine.", derivative="MulBackward0", autocast={"cuda": "float32"})
+cosh = unary("cosh", jnp.cosh, "The hyperbolic cosine.", derivative="MulBackward0", autocast={"cuda": "float32"})
 tanh = unary("tanh", jnp.tanh, "The hyperbolic tangent.", derivative="TanhBackwardBackward0")
 asinh = unary("asinh", jnp.arcsinh, "The inverse of `sinh`.", derivative="DivBackward0")
 acosh = unary("acosh", jnp.arccosh, "The inverse of `cosh`.")
@@ -48,7 +63,7 @@ arcsin, arccos, arctan = alias("arcsin", asin), alias("arccos", acos), alias("ar
 arcsinh, arccosh, arctanh = alias("arcsinh", asinh), alias("arccosh", acosh), alias("arctanh", atanh)
 
 
-@operator(promote="float", inplace=True)
+@operator(promote="float", inplace=True, autocast={"cuda": "widest"})
 def atan2(input: Array, other: Array) -> Array:
     """The angle in radians of the point with `input` as its ordinate and `other` as its abscissa."""
     refuse("atan2_cpu", input, COMPLEX)

@@ -51,7 +51,15 @@ def _with_slope(function: Callable[..., jax.Array], slope: Callable[..., jax.Arr
 
 erf = unary("erf", jsp.erf, "The error function.", complex=False, public=BOTH)
 erfc = unary("erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", complex=False, public=BOTH)
-erfinv = unary("erfinv", jsp.erfinv, "The inverse of `erf`.", complex=False, public=BOTH, public_inplace=False)
+erfinv = unary(
+    "erfinv",
+    jsp.erfinv,
+    "The inverse of `erf`.",
+    complex=False,
+    public=BOTH,
+    public_inplace=False,
+    autocast={"cuda": "float32"},
+)
 
 
 def _erfcx_value(x: jax.Array) -> jax.Array:

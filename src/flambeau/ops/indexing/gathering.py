@@ -38,6 +38,7 @@ def indexed(
     flat: bool = False,
     inplace: bool = True,
     grad: Any = None,
+    autocast: Any = None,
     unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
@@ -46,7 +47,7 @@ def indexed(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        call = operator(methods=False, public=(), grad=grad)(function)
+        call = operator(methods=False, public=(), grad=grad, autocast=autocast)(function)
         name = function.__name__
         names = list(inspect.signature(function).parameters)
         place = names.index("index")
@@ -219,7 +220,7 @@ def scatter(
     return _scattered(input, dim, index, value if src is None else src, reduce)
 
 
-@indexed()
+@indexed(autocast={"cuda": "widest"})
 def scatter_add(input: Array, dim: int, index: Array, src: Array) -> Array:
     """`input` with `out[index[i][j]][j] += src[i][j]` for `dim=0`, and so on."""
     if src.aval.weak_type:
@@ -401,7 +402,7 @@ def index_reduce(
     return _reduce_at(_raised(input), source, where, reduce, include_self).reshape(input.shape)
 
 
-@indexed("index_copy_(): index {} is out of bounds for dimension {dim} with size {size}", IndexError)
+@indexed("index_copy_(): index {} is out of bounds for dimension {dim} with size {size}", IndexError, autocast="widest")
 def index_copy(input: Array, dim: int, index: Array, source: Array) -> Array:
     """`input` with `source`'s slices in place of the slices along `dim` that `index` names."""
     axis = normalized_dim(dim, input.ndim)
@@ -508,7 +509,7 @@ def _parted(input: Tensor, indices: Sequence[Tensor]) -> tuple[list[Tensor], tup
     return _spread(input, places)
 
 
-@composite()
+@composite(autocast={"cuda": "widest"})
 def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """`input` with `out[indices] = values`; with `accumulate`, `out[indices] += values`, where repeats add up."""
     return _index_put(input, values, *_parted(input, indices), accumulate)

@@ -107,7 +107,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     return jnp.where(input > 0, input, input * negative_slope)
 
 
-@operator(public=("torch", "nn.functional"), grad="PreluKernelBackward0")
+@operator(public=("torch", "nn.functional"), grad="PreluKernelBackward0", autocast="lower")
 def prelu(input: Array, weight: Array) -> Array:
     """x where x > 0, else `weight * x`, with one weight or one for each channel (dimension 1)"""
     if weight.ndim > 1:
@@ -251,7 +251,9 @@ def mish(input: Array) -> Array:
     return (x * jnp.tanh(jax.nn.softplus(x))).astype(input.dtype)
 
 
-@operator(methods=False, public=("nn.functional",), derivative="SoftplusBackwardBackward0")
+@operator(
+    methods=False, public=("nn.functional",), derivative="SoftplusBackwardBackward0", autocast={"cuda": "float32"}
+)
 def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold"""
     require_floating("softplus_cpu", input)
@@ -307,13 +309,13 @@ def _along(function: Callable, what: str, input: jax.Array, dim: int, dtype: Any
     return result.astype(input.dtype).reshape(input.shape)
 
 
-@operator(public=("torch", "special"), derivative="SoftmaxBackwardDataBackward0")
+@operator(public=("torch", "special"), derivative="SoftmaxBackwardDataBackward0", autocast={"cuda": "float32"})
 def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """exp(x) over its sum along `dim`; `dtype` is that of the result, and the input is cast to it first"""
     return _along(jax.nn.softmax, "softmax_lastdim_kernel_impl", input, dim, dtype)
 
 
-@operator(public=("torch", "special"))
+@operator(public=("torch", "special"), autocast={"cuda": "float32"})
 def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """log(softmax(x)) along `dim`, without overflow"""
     return _along(jax.nn.log_softmax, "log_softmax_lastdim_kernel_impl", input, dim, dtype)
@@ -343,19 +345,19 @@ def _implicit_dim(name: str, ndim: int) -> int:
     return dim
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """exp(x) over its sum along `dim` (always give `dim`; the old guess draws a warning)"""
     return _softmax(input, _implicit_dim("softmax", input.ndim) if dim is None else dim, dtype)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """softmax(-x) along `dim`"""
     return _softmax(-input, _implicit_dim("softmin", input.ndim) if dim is None else dim, dtype)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """log(softmax(x)) along `dim`"""
     return _log_softmax(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)

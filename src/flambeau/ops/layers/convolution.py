@@ -230,7 +230,9 @@ def _transposed_form(n: int) -> Callable:
 def _published(form: Callable, name: str, n: int) -> Callable:
     form.__name__ = form.__qualname__ = name
     form.__doc__ = f"`convolved` over {n} spatial dimension{'s' * (n > 1)}: its docstring gives the shapes."
-    return operator(methods=False, public=("torch", "nn.functional"), grad=_grad_name, images=True)(form)
+    return operator(methods=False, public=("torch", "nn.functional"), grad=_grad_name, images=True, autocast="lower")(
+        form
+    )
 
 
 conv1d, conv2d, conv3d = map(_plain_form, (1, 2, 3))

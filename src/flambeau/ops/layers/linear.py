@@ -23,7 +23,7 @@ def _linear_name(arrays: list[Any]) -> str:
     return "SqueezeBackward4" if input.ndim == 1 else "UnsafeViewBackward0"
 
 
-@operator(methods=False, public=("nn.functional",), grad=_linear_name)
+@operator(methods=False, public=("nn.functional",), grad=_linear_name, autocast="lower")
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     """`input @ weight.T + bias` over the last dimension.
 
@@ -65,7 +65,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
 
 @operator(methods=False, public=("torch", "nn.functional"), grad=lambda arrays: (
     "AddBackward0" if len(arrays) > 3 else "ViewBackward0"
-))  # fmt: skip
+), autocast={"cuda": "widest"})  # fmt: skip
 def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Array:
     """`y[o] = input1 @ weight[o] @ input2 + bias[o]` over the last dimensions.
 

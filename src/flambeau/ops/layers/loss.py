@@ -49,7 +49,7 @@ def _unless_weighted(plain: Any, mean: str = "DivBackward0") -> Any:
     return name
 
 
-@loss(grad=_unless_weighted("MseLossBackward0"), same_sizes=True)
+@loss(grad=_unless_weighted("MseLossBackward0"), same_sizes=True, autocast="float32")
 def mse_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Array | None = None,
@@ -59,7 +59,7 @@ def mse_loss(
     return _weighted(jnp.square(input - target), weight, reduction)
 
 
-@loss(grad=_unless_weighted(by_reduction("AbsBackward0")), same_sizes=True)
+@loss(grad=_unless_weighted(by_reduction("AbsBackward0")), same_sizes=True, autocast="float32")
 def l1_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Array | None = None,
@@ -79,7 +79,7 @@ def _check_beta(*given: Any) -> None:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {given[-1]}.")
 
 
-@loss(grad=_smooth_name, same_sizes=True, options=_check_beta)
+@loss(grad=_smooth_name, same_sizes=True, options=_check_beta, autocast="float32")
 def smooth_l1_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", beta: float = 1.0,
@@ -98,7 +98,12 @@ def _check_delta(input: Any, target: Any, reduction: str, delta: float, weight: 
         raise RuntimeError(f"huber_loss does not support non-positive values for delta. (got {delta})")
 
 
-@loss(grad=_unless_weighted("HuberLossBackward0", "MeanBackward0"), same_sizes=True, options=_check_delta)
+@loss(
+    grad=_unless_weighted("HuberLossBackward0", "MeanBackward0"),
+    same_sizes=True,
+    options=_check_delta,
+    autocast={"cpu": "float32"},
+)
 def huber_loss(
     input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
 ) -> Array:
@@ -111,7 +116,11 @@ def huber_loss(
     return reduced(losses, reduction)
 
 
-@loss(promote="float", grad=by_reduction(lambda statics: "AddBackward0" if statics["full"] else "SubBackward0"))
+@loss(
+    promote="float",
+    grad=by_reduction(lambda statics: "AddBackward0" if statics["full"] else "SubBackward0"),
+    autocast="float32",
+)
 def poisson_nll_loss(
     input: Array, target: Array, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
@@ -192,7 +201,7 @@ def _binary_cross_entropy(input: Array, target: Array, weight: Array | None, red
     return reduced(losses if weight is None else losses * weight, reduction, input.dtype)
 
 
-@composite(methods=False, public=_FUNCTIONAL)
+@composite(methods=False, public=_FUNCTIONAL, autocast={"cpu": "float32", "cuda": "refused"})
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -216,7 +225,7 @@ def binary_cross_entropy(
     return _binary_cross_entropy(input, target, weight, reduction)
 
 
-@loss(promote=None)
+@loss(promote=None, autocast="float32")
 def binary_cross_entropy_with_logits(
     input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", pos_weight: Array | None = None,
@@ -248,7 +257,7 @@ def _kl_div(input: Array, target: Array, reduction: str, log_target: bool) -> Ar
     return reduced(losses, reduction)
 
 
-@composite(methods=False, public=_FUNCTIONAL)
+@composite(methods=False, public=_FUNCTIONAL, autocast="float32")
 def kl_div(
     input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
     log_target: bool = False,
@@ -366,7 +375,7 @@ def _check_in_bounds(input: Any, target: Any, ignore_index: int) -> None:
     refuse_outside(target, classes, text, IndexError, ignored=ignore_index)
 
 
-@composite(methods=False, public=_FUNCTIONAL)
+@composite(methods=False, public=_FUNCTIONAL, autocast="float32")
 def nll_loss(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
     reduce: bool | None = None, reduction: str = "mean",
@@ -439,7 +448,7 @@ def _cross_entropy(
     return _cross_entropy_of_indices(input, target, weight, ignore_index, reduction, smoothing)
 
 
-@composite(methods=False, public=_FUNCTIONAL, numbers=True)
+@composite(methods=False, public=_FUNCTIONAL, numbers=True, autocast="float32")
 def cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
     reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
@@ -462,7 +471,7 @@ def cross_entropy(
 # --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
 
 
-@composite(methods=False, name="binary_cross_entropy_with_logits")
+@composite(methods=False, name="binary_cross_entropy_with_logits", autocast="float32")
 def _torch_binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = 0
 ) -> Any:
@@ -472,13 +481,13 @@ def _torch_binary_cross_entropy_with_logits(
     )
 
 
-@composite(methods=False, name="kl_div")
+@composite(methods=False, name="kl_div", autocast="float32")
 def _torch_kl_div(input: Any, target: Any, reduction: int = 0, *, log_target: bool = False) -> Any:
     """`nn.functional.kl_div`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
     return kl_div(input, target, reduction=REDUCTIONS[reduction], log_target=log_target)
 
 
-@composite(methods=False, name="poisson_nll_loss")
+@composite(methods=False, name="poisson_nll_loss", autocast="float32")
 def _torch_poisson_nll_loss(input: Any, target: Any, log_input: bool, full: bool, eps: float, reduction: int) -> Any:
     """`nn.functional.poisson_nll_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
     return poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=REDUCTIONS[reduction])

@@ -25,7 +25,13 @@ def _positive_part(x: jax.Array) -> jax.Array:
 # ---------------------------------------------------------------- distances
 
 
-@operator(methods=False, promote="common", public=("torch", "nn.functional"), grad="SumBackward1")
+@operator(
+    methods=False,
+    promote="common",
+    public=("torch", "nn.functional"),
+    grad="SumBackward1",
+    autocast={"cuda": "float32"},
+)
 def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`"""
     require_floating("cosine_similarity", x1)
@@ -46,7 +52,7 @@ def pairwise_distance(x1: Array, x2: Array, p: Static[float] = 2.0, eps: float =
     return _distance(x1, x2, p, eps, keepdim).astype(x1.real.dtype)
 
 
-@operator(methods=False, public=("torch", "nn.functional"))
+@operator(methods=False, public=("torch", "nn.functional"), autocast={"cuda": "float32"})
 def pdist(input: Array, p: Static[float] = 2.0) -> Array:
     """The p-norm distances of every two rows of a matrix: a vector of n (n - 1) / 2"""
     if input.ndim != 2:
@@ -60,7 +66,7 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
 # ---------------------------------------------------------------- losses
 
 
-@loss(grad=by_reduction("AddBackward0"))
+@loss(grad=by_reduction("AddBackward0"), autocast="float32")
 def hinge_embedding_loss(
     input: Array, target: Array, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -71,7 +77,7 @@ def hinge_embedding_loss(
     return reduced(near + far, reduction)
 
 
-@loss(promote="float", grad=by_reduction("ClampMinBackward0"))
+@loss(promote="float", grad=by_reduction("ClampMinBackward0"), autocast="float32")
 def margin_ranking_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -86,7 +92,7 @@ def margin_ranking_loss(
     return reduced(losses, reduction)
 
 
-@loss(promote="float", grad=by_reduction("AddBackward0"))
+@loss(promote="float", grad=by_reduction("AddBackward0"), autocast="float32")
 def cosine_embedding_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -113,7 +119,7 @@ def _check_margin(anchor: Any, positive: Any, negative: Any, margin: float, *oth
         raise ValueError(f"the triplet's margin must be greater than 0, got {margin}")
 
 
-@loss(promote="float", grad=by_reduction("ClampMinBackward0"), options=_check_margin)
+@loss(promote="float", grad=by_reduction("ClampMinBackward0"), options=_check_margin, autocast="float32")
 def triplet_margin_loss(
     anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: Static[float] = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -159,7 +165,7 @@ def triplet_margin_with_distance_loss(
     return losses if reduction == "none" else getattr(losses, reduction)()
 
 
-@loss(promote=None)
+@loss(promote=None, autocast="float32")
 def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
@@ -185,7 +191,7 @@ def _class_lists(input: Any, target: Any) -> None:
         refuse_outside(target + 1, input.shape[-1] + 1, text, RuntimeError)
 
 
-@loss(promote=None, grad="MultilabelMarginLossBackward0", targets=_class_lists)
+@loss(promote=None, grad="MultilabelMarginLossBackward0", targets=_class_lists, autocast="float32")
 def multilabel_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
@@ -217,7 +223,7 @@ def _class_numbers(input: Any, target: Any) -> None:
         )
 
 
-@loss(promote=None, targets=_class_numbers)
+@loss(promote=None, targets=_class_numbers, autocast="float32")
 def multi_margin_loss(
     input: Array, target: Array, p: int = 1, margin: float = 1.0, weight: Array | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -256,25 +262,25 @@ def multi_margin_loss(
 # --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
 
 
-@composite(methods=False, name="hinge_embedding_loss")
+@composite(methods=False, name="hinge_embedding_loss", autocast="float32")
 def _torch_hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: int = 0) -> Any:
     """`nn.functional.hinge_embedding_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
     return hinge_embedding_loss(input, target, margin, reduction=REDUCTIONS[reduction])
 
 
-@composite(methods=False, name="margin_ranking_loss")
+@composite(methods=False, name="margin_ranking_loss", autocast="float32")
 def _torch_margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: int = 0) -> Any:
     """`nn.functional.margin_ranking_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
     return margin_ranking_loss(input1, input2, target, margin, reduction=REDUCTIONS[reduction])
 
 
-@composite(methods=False, name="cosine_embedding_loss")
+@composite(methods=False, name="cosine_embedding_loss", autocast="float32")
 def _torch_cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: int = 0) -> Any:
     """`nn.functional.cosine_embedding_loss`; the reduction is 0 (none), 1 (mean) or 2 (sum)."""
     return cosine_embedding_loss(input1, input2, target, margin, reduction=REDUCTIONS[reduction])
 
 
-@composite(methods=False, name="triplet_margin_loss")
+@composite(methods=False, name="triplet_margin_loss", autocast="float32")
 def _torch_triplet_margin_loss(
     anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
     swap: bool = False, reduction: int = 0,

@@ -208,7 +208,9 @@ def _check_normalized(input: jax.Array, shape: tuple[int, ...], **given: jax.Arr
     return tuple(range(input.ndim - len(shape), input.ndim))
 
 
-@operator(methods=False, public=("torch", "nn.functional"), grad="NativeLayerNormBackward0")
+@operator(
+    methods=False, public=("torch", "nn.functional"), grad="NativeLayerNormBackward0", autocast={"cuda": "float32"}
+)
 def layer_norm(
     input: Array, normalized_shape: Any, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
 ) -> Array:
@@ -240,7 +242,9 @@ def _as_shape(normalized_shape: Any) -> tuple[int, ...]:
     return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
 
 
-@operator(methods=False, public=("torch", "nn.functional"), grad="NativeGroupNormBackward0")
+@operator(
+    methods=False, public=("torch", "nn.functional"), grad="NativeGroupNormBackward0", autocast={"cuda": "float32"}
+)
 def group_norm(
     input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
 ) -> Array:
@@ -323,7 +327,7 @@ def cross_map_lrn2d(input: Array, size: int, alpha: float, beta: float, k: float
     return _cross_map_norm(wide(input), size, alpha, beta, k).astype(input.dtype)
 
 
-@operator(methods=False, public=("nn.functional",), grad="DivBackward0")
+@operator(methods=False, public=("nn.functional",), grad="DivBackward0", autocast={"cuda": "float32"})
 def normalize(input: Array, p: Static[float] = 2.0, dim: Any = 1, eps: float = 1e-12) -> Array:
     """Divide by the p-norm along `dim`, or by `eps` where that is larger."""
     x = wide(input)

@@ -80,7 +80,8 @@ def _bordering(mode: str, name: str) -> Any:
         return _padded(input, pad, mode)
 
     bordered.__name__ = f"_{mode}_pad"
-    return operator(methods=False, public=(), grad=name)(bordered)
+    casts = None if mode == "circular" else {"cpu": "float32"}
+    return operator(methods=False, public=(), grad=name, autocast=casts)(bordered)
 
 
 # the gradient's name says how many dimensions are padded

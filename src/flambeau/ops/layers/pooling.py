@@ -135,7 +135,8 @@ def _declared(function: Callable, name: str, kind: str, n: int, doc: str, public
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     grad = "SqueezeBackward1" if n == 1 else f"{kind}Backward0"
-    return operator(methods=False, public=public, grad=grad)(function)
+    casts = {"cpu": "float32"} if n == 3 else None
+    return operator(methods=False, public=public, grad=grad, autocast=casts)(function)
 
 
 def _max_pool(n: int) -> Callable:
@@ -295,7 +296,7 @@ def _unpool(n: int) -> Callable:
 
     unpool.__name__ = unpool.__qualname__ = f"max_unpool{n}d"
     unpool.__doc__ = f"Zeros with the values of `input` at the places that `max_pool{n}d` gave as `indices`."
-    return composite(methods=False, public=("nn.functional",))(unpool)
+    return composite(methods=False, public=("nn.functional",), autocast={"cpu": "float32"})(unpool)
 
 
 max_unpool1d, max_unpool2d, max_unpool3d = map(_unpool, (1, 2, 3))
@@ -364,7 +365,7 @@ def _fractional(n: int) -> Callable:
 
     pool.__name__ = pool.__qualname__ = name
     pool.__doc__ = "Maxima of windows whose places are drawn at random (Graham, 2014)."
-    return composite(methods=False, public=("nn.functional",))(pool)
+    return composite(methods=False, public=("nn.functional",), autocast={"cpu": "float32"})(pool)
 
 
 fractional_max_pool2d, fractional_max_pool3d = map(_fractional, (2, 3))

@@ -17,7 +17,7 @@ from .checks import LINALG
 from .products import times
 
 
-@operator(promote="common", methods=False, public=LINALG, grad="LinalgCrossBackward0")
+@operator(promote="common", methods=False, public=LINALG, grad="LinalgCrossBackward0", autocast={"cuda": "widest"})
 def cross(input: Array, other: Array, *, dim: int = -1) -> Array:
     """The cross product of vectors with three elements along `dim`; the other dimensions broadcast."""
     refuse("cross", input, BOOL)
@@ -46,7 +46,7 @@ _publish("cross", _cross, ("torch",))
 _attach(_cross, ("cross",))
 
 
-@operator(promote="common", methods=False, public=LINALG, grad="SumBackward1")
+@operator(promote="common", methods=False, public=LINALG, grad="SumBackward1", autocast={"cpu": "lower"})
 def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
     """The products of vectors along `dim`, the first one conjugated; the other dimensions broadcast."""
     a, b = jnp.broadcast_arrays(x, y)
@@ -71,7 +71,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)
 
 
-@operator(methods=False, public=("torch",))
+@operator(methods=False, public=("torch",), autocast="float32")
 def cdist(
     x1: Array, x2: Array, p: Static[float] = 2.0, compute_mode: str | int | None = "use_mm_for_euclid_dist_if_necessary"
 ) -> Array:
@@ -96,7 +96,7 @@ def cdist(
     return vector_norm(differences, float(p), (differences.ndim - 1,), False)
 
 
-@operator(inplace=True)
+@operator(inplace=True, autocast={"cuda": "float32"})
 def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
     """Every slice along `dim` whose `p`-norm is above `maxnorm`, scaled down to it."""
     if p <= 0:
@@ -163,7 +163,7 @@ def _cov(input: Array, correction: int, fweights: Array | None, aweights: Array 
     return _covariance(input, correction, fweights, aweights)
 
 
-@composite()
+@composite(autocast={"cpu": "lower"})
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
 ) -> Tensor:
@@ -183,7 +183,7 @@ def cov(
     return made
 
 
-@operator(grad="ClampBackward1")
+@operator(grad="ClampBackward1", autocast={"cpu": "lower"})
 def corrcoef(input: Array) -> Array:
     """Pearson's correlations of the rows (variables; columns are observations)."""
     if input.ndim > 2:

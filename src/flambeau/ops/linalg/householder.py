@@ -40,7 +40,7 @@ def _supported(kernel: str, array: jax.Array) -> None:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(array)}'")
 
 
-@operator(methods=False, public=("linalg",), grad="LinalgHouseholderProductBackward0")
+@operator(methods=False, public=("linalg",), grad="LinalgHouseholderProductBackward0", autocast={"cpu": "float32"})
 def householder_product(A: Array, tau: Array) -> Array:
     """The first n columns of `H_1 ... H_k`, where `H_i` is `I - tau_i v_i v_i^H`.
 

@@ -65,7 +65,7 @@ def _singular_at(a: jax.Array) -> jax.Array:
     return zero_pivot(jax.lax.linalg.lu(jax.lax.stop_gradient(a))[0])
 
 
-@operator(methods=False, public=(), grad="LinalgInvExBackward0")
+@operator(methods=False, public=(), grad="LinalgInvExBackward0", autocast={"cpu": "float32"})
 def _inv_ex(A: Array) -> Array:
     matrices("linalg.inv", A)
     return jnp.linalg.inv(A), _singular_at(A)
@@ -74,7 +74,7 @@ def _inv_ex(A: Array) -> Array:
 _InvEx = return_type("linalg_inv_ex", ("inverse", "info"))
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
     """The inverse, and 0 or the position of the zero pivot that makes the matrix singular.
 
@@ -92,7 +92,7 @@ def _inverted(A: Tensor, name: str) -> Tensor:
     return inverse
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def inv(A: Tensor) -> Tensor:
     """The inverse of the matrix or matrices. Raises `LinAlgError` for a singular one."""
     return _inverted(A, "linalg.inv")
@@ -102,7 +102,7 @@ _publish("inverse", inv, ("torch",))
 _attach(inv, ("inverse",))
 
 
-@operator(methods=False, public=(), grad="LinalgSolveExBackward0")
+@operator(methods=False, public=(), grad="LinalgSolveExBackward0", autocast={"cpu": "float32"})
 def _solve_ex(A: Array, B: Array, *, left: bool) -> Array:
     matrices("linalg.solve", A)
     if A.dtype != B.dtype:
@@ -131,7 +131,7 @@ def _solve_ex(A: Array, B: Array, *, left: bool) -> Array:
 _SolveEx = return_type("linalg_solve_ex", ("result", "info"))
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Any:
     """The solution `X` of `A X = B` (`X A = B` if not `left`), and 0 or where `A` is singular.
 
@@ -143,7 +143,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     return made
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """The solution `X` of `A X = B` (`X A = B` if not `left`). Raises `LinAlgError` if `A` is singular."""
     result, info = _solve_ex(A, B, left=left)
@@ -183,7 +183,7 @@ def _relative_tolerance(a: jax.Array, s: jax.Array, atol: Any, rtol: Any, batch:
     return jnp.maximum(atol, rtol * jnp.max(s, -1, initial=0)).astype(s.dtype)
 
 
-@operator(methods=False, public=LINALG, grad="LinalgPinvBackward0")
+@operator(methods=False, public=LINALG, grad="LinalgPinvBackward0", autocast={"cpu": "float32"})
 def pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, hermitian: bool = False) -> Array:
     """The Moore-Penrose inverse; singular values up to `max(atol, rtol * the largest)` count as 0."""
     matrices("linalg.pinv", A, square=hermitian)
@@ -196,7 +196,12 @@ def pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, herm
     return jnp.linalg.pinv(A, rtol=share)
 
 
-@operator(methods=False, public=LINALG, returns=("solution", "residuals", "rank", "singular_values"))
+@operator(
+    methods=False,
+    public=LINALG,
+    returns=("solution", "residuals", "rank", "singular_values"),
+    autocast={"cpu": "float32"},
+)
 def lstsq(A: Array, B: Array, rcond: Static[float | None] = None, *, driver: str | None = None) -> Array:
     """The `X` of least norm that minimises the norm of `A X - B`.
 
@@ -273,7 +278,7 @@ def _bad_minors(a: jax.Array) -> jax.Array:
     )  # the factorization failed, by a rounding error here or there
 
 
-@operator(methods=False, public=(), grad="LinalgCholeskyExBackward0")
+@operator(methods=False, public=(), grad="LinalgCholeskyExBackward0", autocast={"cpu": "float32"})
 def _cholesky_ex(input: Array, upper: bool) -> Array:
     matrices("linalg.cholesky", input)
     lower = _adjoint(input) if upper else input
@@ -288,7 +293,7 @@ def _cholesky_ex(input: Array, upper: bool) -> Array:
 _CholeskyEx = return_type("linalg_cholesky_ex", ("L", "info"))
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def cholesky_ex(input: Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:
     """The Cholesky factor, and 0, or the order of the first leading minor that is not positive definite.
 
@@ -307,7 +312,7 @@ def definite_factor(input: Tensor, upper: bool, name: str) -> Tensor:
     return factor
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
     """The lower triangular `L` with `L L^H = input` (`upper`: its adjoint). One triangle of the input is read.
 
@@ -316,7 +321,7 @@ def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
     return definite_factor(input, upper, "linalg.cholesky")
 
 
-@operator(methods=False, public=LINALG, returns=("Q", "R"), grad="LinalgQrBackward0")
+@operator(methods=False, public=LINALG, returns=("Q", "R"), grad="LinalgQrBackward0", autocast={"cpu": "float32"})
 def qr(A: Array, mode: str = "reduced") -> Array:
     """`A = Q R` with orthonormal columns in `Q` and an upper triangular `R`.
 
@@ -341,7 +346,9 @@ def thin_svd(a: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     return tuple(jnp.linalg.svd(a, full_matrices=False))  # type: ignore[return-value]
 
 
-@operator(methods=False, public=LINALG, returns=("U", "S", "Vh"), grad="LinalgSvdBackward0")
+@operator(
+    methods=False, public=LINALG, returns=("U", "S", "Vh"), grad="LinalgSvdBackward0", autocast={"cpu": "float32"}
+)
 def svd(A: Array, full_matrices: bool = True, *, driver: str | None = None) -> Array:
     """`A = U diag(S) Vh`, singular values falling. `full_matrices` fills `U` and `Vh` up to square ones.
 
@@ -357,7 +364,7 @@ def svd(A: Array, full_matrices: bool = True, *, driver: str | None = None) -> A
     return u, s, vh
 
 
-@operator(methods=False, public=LINALG, grad="LinalgSvdBackward0")
+@operator(methods=False, public=LINALG, grad="LinalgSvdBackward0", autocast={"cpu": "float32"})
 def svdvals(A: Array, *, driver: str | None = None) -> Array:
     """The singular values, falling."""
     matrices("linalg.svdvals", A, square=False)
@@ -379,7 +386,7 @@ def _row_exchanges(rows: Array, like: Array) -> Array:
 _LU = return_type("linalg_lu", ("P", "L", "U"))
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def lu(A: Tensor, *, pivot: bool = True) -> Any:
     """`A = P L U`: a permutation, a lower triangular matrix with ones on its diagonal and an upper triangular one."""
     if not pivot:
@@ -400,7 +407,7 @@ def triangles(both: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.tril(both[..., :, :k], -1) + jnp.eye(m, k, dtype=both.dtype), jnp.triu(both[..., :k, :])
 
 
-@operator(methods=False, public=(), grad="LinalgLuFactorExBackward0")
+@operator(methods=False, public=(), grad="LinalgLuFactorExBackward0", autocast={"cpu": "float32"})
 def _lu_factor_ex(A: Array, pivot: bool) -> Array:
     matrices("linalg.lu_factor", A, square=False)
     if not pivot:
@@ -413,7 +420,7 @@ _LuFactorEx = return_type("linalg_lu_factor_ex", ("LU", "pivots", "info"))
 _LuFactor = return_type("linalg_lu_factor", ("LU", "pivots"))
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Any:
     """`lu_factor`, and 0 or the position of the first zero on the diagonal of `U`; it raises only with `check_errors`."""
     made = _LuFactorEx(*_lu_factor_ex(A, pivot))
@@ -422,7 +429,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
     return made
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
     """Both factors in one matrix, and the row exchanges, counted from 1. RuntimeError if `U` has a zero on its diagonal."""
     *made, info = _lu_factor_ex(A, pivot)
@@ -430,7 +437,7 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
     return _LuFactor(*made)
 
 
-@operator(methods=False, public=LINALG, grad="LinalgLuSolveBackward0")
+@operator(methods=False, public=LINALG, grad="LinalgLuSolveBackward0", autocast={"cpu": "float32"})
 def lu_solve(
     LU: Array,
     pivots: Array,
@@ -476,13 +483,19 @@ def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array
     return values, vectors
 
 
-@operator(methods=False, public=LINALG, returns=("eigenvalues", "eigenvectors"), grad="LinalgEighBackward0")
+@operator(
+    methods=False,
+    public=LINALG,
+    returns=("eigenvalues", "eigenvectors"),
+    grad="LinalgEighBackward0",
+    autocast={"cpu": "float32"},
+)
 def eigh(A: Array, UPLO: str = "L") -> Array:
     """Rising eigenvalues and orthonormal eigenvectors (columns) of a Hermitian matrix; one triangle of it is read."""
     return _hermitian("linalg.eigh", A, UPLO)
 
 
-@operator(methods=False, public=LINALG, grad="LinalgEighBackward0")
+@operator(methods=False, public=LINALG, grad="LinalgEighBackward0", autocast={"cpu": "float32"})
 def eigvalsh(A: Array, UPLO: str = "L") -> Array:
     """Eigenvalues, rising, of a Hermitian matrix, of which one triangle is read."""
     return _hermitian("linalg.eigvalsh", A, UPLO)[0]
@@ -508,14 +521,20 @@ def _(primals: Any, tangents: Any) -> Any:
     return (values, vectors), (jnp.diagonal(turned, axis1=-2, axis2=-1), moved - vectors * along)
 
 
-@operator(methods=False, public=LINALG, returns=("eigenvalues", "eigenvectors"), grad="LinalgEigBackward0")
+@operator(
+    methods=False,
+    public=LINALG,
+    returns=("eigenvalues", "eigenvectors"),
+    grad="LinalgEigBackward0",
+    autocast={"cpu": "float32"},
+)
 def eig(A: Array) -> Array:
     """Complex eigenvalues and eigenvectors (columns of norm 1) of a square matrix."""
     matrices("linalg.eig", A)
     return _eigen(A)
 
 
-@operator(methods=False, public=LINALG, grad="LinalgEigBackward0")
+@operator(methods=False, public=LINALG, grad="LinalgEigBackward0", autocast={"cpu": "float32"})
 def eigvals(A: Array) -> Array:
     """Complex eigenvalues of a square matrix."""
     matrices("linalg.eigvals", A)
@@ -530,7 +549,7 @@ def _power(input: Array, n: int) -> Array:
     return jnp.linalg.matrix_power(input, n)
 
 
-@composite(public=("torch", "linalg"))
+@composite(public=("torch", "linalg"), autocast={"cpu": "lower"})
 def matrix_power(A: Tensor, n: int) -> Tensor:
     """The matrix times itself `n` times; the inverse's power if `n` is negative."""
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
@@ -547,7 +566,7 @@ def matrix_exp(A: Array) -> Array:
     return jsl.expm(A)
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse for `tensordot` over the first `ind` dimensions, whose product must be that of the others."""
     if ind <= 0:
@@ -562,7 +581,7 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     return _inverted(A.reshape(n, n), "inv").reshape(tail + head)
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def tensorsolve(A: Tensor, B: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
     """The `X` with `tensordot(A, X, X.ndim) == B`; the dimensions `dims` of `A` are moved to its end first."""
     if dims:

@@ -31,7 +31,7 @@ def _cholesky(input: Tensor, upper: bool = False) -> Tensor:
     return linalg.definite_factor(input, upper, "cholesky")
 
 
-@operator()
+@operator(autocast={"cpu": "float32"})
 def cholesky_solve(input: Array, input2: Array, upper: bool = False) -> Array:
     """The solution of `A X = input`, given the Cholesky factor `input2` of `A`."""
     matrices("cholesky_solve", input2)
@@ -71,7 +71,7 @@ def _cholesky_inverse(L: Array, upper: bool) -> Array:
     return _from_factor(L, eye, upper), zero_pivot(L)
 
 
-@composite()
+@composite(autocast={"cpu": "float32"})
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     """The inverse of the matrix of which `L` is the Cholesky factor. `LinAlgError` if there is none."""
     inverse, info = _cholesky_inverse(L, upper)
@@ -106,7 +106,7 @@ def _pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     return linalg.pinv(input, rcond)
 
 
-@operator(returns=("solution", "cloned_coefficient"))
+@operator(returns=("solution", "cloned_coefficient"), autocast={"cpu": "float32"})
 def triangular_solve(
     b: Array, A: Array, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Array:

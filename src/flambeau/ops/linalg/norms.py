@@ -67,7 +67,13 @@ def matrix_norm(
     return _matrix_norm(_typed("linalg.matrix_norm", A, dtype), ord, dim, keepdim)  # type: ignore[arg-type]
 
 
-@operator(methods=False, public=LINALG, grad="LinalgVectorNormBackward0", derivative="MulBackward0")
+@operator(
+    methods=False,
+    public=LINALG,
+    grad="LinalgVectorNormBackward0",
+    derivative="MulBackward0",
+    autocast={"cuda": "float32"},
+)
 def norm(
     A: Array, ord: float | str | None = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Array:
@@ -92,7 +98,7 @@ def norm(
     return _vector_norm(x, float(ord), axes_of(dims, x.ndim), keepdim)
 
 
-@operator(methods=False, public=LINALG)
+@operator(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def matrix_rank(
     A: Array,
     tol: Array | None = None,
@@ -108,7 +114,7 @@ def matrix_rank(
     return jnp.sum(s > jnp.expand_dims(limit, -1), -1, dtype=jnp.int64)
 
 
-@operator(methods=False, public=LINALG, grad="SqueezeBackward1")
+@operator(methods=False, public=LINALG, grad="SqueezeBackward1", autocast={"cpu": "float32"})
 def cond(A: Array, p: float | str | None = None) -> Array:
     """The condition number: the norm of the matrix times that of its inverse (`p=None`: by singular values)."""
     matrices("linalg.cond", A, square=p not in (None, 2, -2))

@@ -100,7 +100,7 @@ def _matmul_name(arrays: list[Any]) -> str:
     return "SqueezeBackward4" if ranks == (1, 2) else plain.get(ranks, "UnsafeView") + "Backward0"
 
 
-@operator(grad=_matmul_name, public=("torch", "linalg"))
+@operator(grad=_matmul_name, public=("torch", "linalg"), autocast="lower")
 def matmul(input: Array, other: Array) -> Array:
     """Matrix product over the last two dimensions; dimensions before them broadcast, vectors count as row or column.
 
@@ -127,7 +127,7 @@ _attach(_infix_reflected, ("__rmatmul__",))
 Tensor.__matmul__.__wrapped__.public = Tensor.matmul  # type: ignore[attr-defined]
 
 
-@operator()
+@operator(autocast="lower")
 def mm(input: Array, mat2: Array) -> Array:
     """Product of two matrices."""
     _tensors("mm", input=input, mat2=mat2)
@@ -147,7 +147,7 @@ def _check_bmm(a: jax.Array, b: jax.Array) -> None:
     _same_dtype(a, b, "expected scalar type {} but found {}")
 
 
-@operator()
+@operator(autocast="lower")
 def bmm(input: Array, mat2: Array) -> Array:
     """Products of two batches of matrices: `(b, n, m), (b, m, p) -> (b, n, p)`."""
     _tensors("bmm", input=input, mat2=mat2)
@@ -155,7 +155,7 @@ def bmm(input: Array, mat2: Array) -> Array:
     return times(input, mat2)
 
 
-@operator()
+@operator(autocast={"cuda": "lower"})
 def mv(input: Array, vec: Array) -> Array:
     """Product of a matrix and a vector."""
     _tensors("mv", input=input, vec=vec)
@@ -171,7 +171,7 @@ def _check_vectors(input: jax.Array, other: jax.Array) -> None:
     _check_dot(input, other)
 
 
-@operator()
+@operator(autocast={"cuda": "widest"})
 def dot(input: Array, tensor: Array) -> Array:
     """Sum of the products of two vectors' elements."""
     _tensors("dot", input=input, tensor=tensor)
@@ -187,7 +187,9 @@ def vdot(input: Array, other: Array) -> Array:
     return times(jnp.conj(input), other)
 
 
-@operator(grad=lambda arrays: "ViewBackward0" if all(a.ndim for a in arrays) else "MulBackward0")
+@operator(
+    grad=lambda arrays: "ViewBackward0" if all(a.ndim for a in arrays) else "MulBackward0", autocast={"cpu": "lower"}
+)
 def inner(input: Array, other: Array) -> Array:
     """Sums of products over both last dimensions; with a 0-dim tensor, the product."""
     if input.ndim == 0 or other.ndim == 0:
@@ -257,7 +259,7 @@ def _same_as_self(input: jax.Array, mat: jax.Array) -> None:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(input)} and {type_name(mat)}")
 
 
-@operator(inplace=True)
+@operator(inplace=True, autocast="lower")
 def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * (mat1 @ mat2)`; `input` broadcasts to the product's shape."""
     _tensors("addmm", input=input, mat1=mat1, mat2=mat2)
@@ -271,7 +273,7 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Scalar = 1, alpha: Sc
     return _joint(input, times(mat1, mat2), beta, alpha)
 
 
-@operator(inplace=True, public_inplace=True)
+@operator(inplace=True, public_inplace=True, autocast={"cuda": "lower"})
 def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * (mat @ vec)`; `input` broadcasts to the product's shape."""
     _tensors("addmv", input=input, mat=mat, vec=vec)
@@ -284,7 +286,7 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scal
     return _joint(input, times(mat, vec), beta, alpha)
 
 
-@operator(inplace=True, promote="common")
+@operator(inplace=True, promote="common", autocast={"cuda": "lower"})
 def addr(input: Array, vec1: Array, vec2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * outer(vec1, vec2)`; `input` broadcasts to the product's shape."""
     for argument, array in (("vec1", vec1), ("vec2", vec2)):
@@ -293,7 +295,7 @@ def addr(input: Array, vec1: Array, vec2: Array, *, beta: Scalar = 1, alpha: Sca
     return _joint(input, vec1[:, None] * vec2[None, :], beta, alpha)
 
 
-@operator(inplace=True)
+@operator(inplace=True, autocast="lower")
 def addbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha *` the sum over the batch of `batch1 @ batch2`."""
     _tensors("addbmm", input=input, batch1=batch1, batch2=batch2)
@@ -314,7 +316,7 @@ def addbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alph
     return _joint(input, jnp.tensordot(batch1, batch2, ((0, 2), (0, 1)), precision=PRECISION), beta, alpha)
 
 
-@operator(inplace=True)
+@operator(inplace=True, autocast="lower")
 def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * (batch1 @ batch2)` for batches of matrices."""
     _tensors("baddbmm", input=input, batch1=batch1, batch2=batch2)
@@ -328,7 +330,7 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Scalar = 1, alp
 # --- many factors -----------------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=("linalg",), grad="ViewBackward0")
+@operator(methods=False, public=("linalg",), grad="ViewBackward0", autocast="lower")
 def multi_dot(tensors: Arrays) -> Array:
     """The product of two or more matrices (the first and last may be vectors), in the order that costs least."""
     if len(tensors) < 2:
@@ -354,7 +356,7 @@ def multi_dot(tensors: Arrays) -> Array:
     return jnp.linalg.multi_dot(tensors, precision=PRECISION)
 
 
-@composite(methods=False)
+@composite(methods=False, autocast="lower")
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """`linalg.multi_dot` of the arguments; one matrix is returned as it is."""
     return matrices[0] if len(matrices) == 1 else multi_dot(matrices)
@@ -377,7 +379,7 @@ def _tensordot(a: Array, b: Array, axes: tuple[tuple[int, ...], tuple[int, ...]]
     return jnp.tensordot(a, b, (left, right), precision=PRECISION)
 
 
-@composite(methods=False)
+@composite(methods=False, autocast={"cpu": "lower", "cuda": "widest"})
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Sums of products over `dims`: the number of last dimensions of `a` and first of `b`, or two lists of them."""
     if isinstance(dims, Tensor):
@@ -523,7 +525,7 @@ def _einsum(operands: Arrays, inputs: tuple[tuple[int, ...], ...], output: tuple
     return jnp.einsum(*arguments, list(output), precision=PRECISION)
 
 
-@composite(methods=False)
+@composite(methods=False, autocast="lower")
 def einsum(*args: Any) -> Tensor:
     """Sums of products by Einstein's convention: `einsum("ij,jk->ik", a, b)` or `einsum(a, [0, 1], b, [1, 2], [0, 2])`.
 

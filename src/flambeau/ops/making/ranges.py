@@ -347,7 +347,7 @@ def complex(real: Array, imag: Array) -> Array:
     return jax.lax.complex(jnp.broadcast_to(real, shape), jnp.broadcast_to(imag, shape))
 
 
-@operator(methods=False)
+@operator(methods=False, autocast={"cpu": "float32"})
 def polar(abs: Array, angle: Array) -> Array:
     """The complex numbers with these absolute values and angles."""
     _check_parts(abs, angle)

@@ -37,7 +37,7 @@ def _running(name: str, formula: Callable[[jax.Array, int], jax.Array], doc: str
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc} along `dim`. Integers and bools give int64, or `dtype`."
-    return operator(inplace=True)(function)
+    return operator(inplace=True, autocast={"cuda": "float32"})(function)
 
 
 cumsum = _running("cumsum", lambda x, axis: lax.cumsum(x, axis), "The running sum")

@@ -39,7 +39,7 @@ def numbered(name: str) -> Callable[..., str]:
 # --- sums and products -----------------------------------------------------------------------------------------------
 
 
-@operator(grad=numbered("Sum"))
+@operator(grad=numbered("Sum"), autocast={"cuda": "float32"})
 def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`. Integers and bools are summed as int64, or in `dtype`."""
     x = input.astype(summed_dtype(input, dtype))
@@ -91,7 +91,7 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
     return kept / jnp.sum(~missing, axes, keepdims=keepdim).astype(x.dtype)
 
 
-@operator(grad=numbered("Prod"))
+@operator(grad=numbered("Prod"), autocast="float32")
 def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The product over `dim` (one dimension or all). Integers and bools give int64, or `dtype`."""
     x = input.astype(summed_dtype(input, dtype))

@@ -236,7 +236,7 @@ def _quantile(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
         f"{doc}\n`q` is a number or a 1-D tensor of numbers in [0, 1]; a tensor's length becomes the first dimension.\n"
         "`interpolation` (linear, lower, higher, midpoint, nearest) says what lies between two elements."
     )
-    return composite()(function)
+    return composite(autocast={"cpu": "float32"})(function)
 
 
 def _between(ordered: jax.Array, q: jax.Array, interpolation: str, ignore_nan: bool) -> jax.Array:
@@ -300,7 +300,7 @@ def _safe_power(x: jax.Array, p: float) -> jax.Array:
     return jnp.where(zero, at_zero, jnp.where(zero, jnp.ones_like(x), x) ** p)
 
 
-@operator(grad="LinalgVectorNormBackward0", derivative="MulBackward0")
+@operator(grad="LinalgVectorNormBackward0", derivative="MulBackward0", autocast={"cuda": "float32"})
 def norm(
     input: Array, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
 ) -> Array:
@@ -326,7 +326,7 @@ def _nuclear(x: jax.Array, axes: tuple[int, ...], keepdim: bool) -> jax.Array:
     return jnp.expand_dims(found, axes) if keepdim else found
 
 
-@operator(promote="common")
+@operator(promote="common", autocast={"cuda": "float32"})
 def dist(input: Array, other: Array, p: Static[float] = 2) -> Array:
     """The `p`-norm of `input - other`."""
     if category(input) < FLOAT:

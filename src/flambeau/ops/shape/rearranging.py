@@ -162,7 +162,7 @@ def diagflat(input: Array, offset: int = 0) -> Array:
     return _embedded(input.reshape(-1), offset, -2, -1)
 
 
-@operator()
+@operator(autocast={"cpu": "float32"})
 def trace(input: Array) -> Array:
     """The sum of a matrix's diagonal."""
     if input.ndim != 2:

@@ -182,7 +182,7 @@ def view_as_real(input: Tensor) -> Tensor:
     return _as_real(input, input.dtype.to_real().numpy)
 
 
-@composite()
+@composite(autocast={"cpu": "float32"})
 def view_as_complex(input: Tensor) -> Tensor:
     """A real tensor whose last dimension is (real, imaginary) as a complex one."""
     if input.dtype not in (dtypes.float32, dtypes.float64):

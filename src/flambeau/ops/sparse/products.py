@@ -129,7 +129,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
 # --- torch.sparse ----------------------------------------------------------------------------------------------------
 
 
-@composite(methods=False, public=("sparse",))
+@composite(methods=False, public=("sparse",), autocast="lower")
 def mm(mat1: Tensor, mat2: Tensor, reduce: Any = None) -> Tensor:
     """The product of a sparse and a dense (or sparse) matrix, with gradients for both."""
     if reduce is not None:
@@ -142,7 +142,7 @@ def mm(mat1: Tensor, mat2: Tensor, reduce: Any = None) -> Tensor:
     return labelled(_mm(mat1, mat2), label, mat1, mat2)
 
 
-@composite(methods=False, public=("sparse",))
+@composite(methods=False, public=("sparse",), autocast="lower")
 def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1.0, alpha: Any = 1.0) -> Tensor:
     """`beta * mat + alpha * (mat1 @ mat2)` of a sparse `mat1`."""
     return labelled(_addmm(mat, mat1, mat2, beta=beta, alpha=alpha), "SparseAddmmBackward0", mat, mat1, mat2)
@@ -212,7 +212,7 @@ def _sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return made.coalesce() if gone else made
 
 
-@composite(methods=False, public=("sparse",))
+@composite(methods=False, public=("sparse",), autocast={"cuda": "float32"})
 def sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Tensor:
     """The sum of what is stored: of all, or over dimensions, which keeps the others sparse."""
     return labelled(_sum(input, dim, dtype=dtype), "SumBackward0" if dim is None else "SparseSumBackward0", input)
@@ -239,13 +239,13 @@ def _softmax(input: Tensor, dim: int, dtype: Any, log: bool) -> Tensor:
     return pattern(input, shifted - total.log() if log else shifted.exp() / total)
 
 
-@composite(methods=False, public=("sparse",))
+@composite(methods=False, public=("sparse",), autocast={"cuda": "float32"})
 def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Softmax over what is stored along `dim`; what is not stored counts as minus infinity."""
     return labelled(_softmax(input, dim, dtype, False), "SparseSoftmaxBackward0", input)
 
 
-@composite(methods=False, public=("sparse",))
+@composite(methods=False, public=("sparse",), autocast={"cuda": "float32"})
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The logarithm of `softmax`, over what is stored along `dim`."""
     return labelled(_softmax(input, dim, dtype, True), "SparseLogSoftmaxBackward0", input)

@@ -142,7 +142,8 @@ def _declare(kind: str, what: str) -> None:
     ):
         function.__name__ = function.__qualname__ = kind + ending
         function.__doc__ = f'{what} {over}. `norm`: "backward" (the default) scales the inverse, "forward", "ortho".'
-        operator(methods=False, public=_FFT, grad=_grad_name(kind))(function)
+        casts = None if ending and kind in ("hfft", "ihfft") else {"cpu": "float32"}
+        operator(methods=False, public=_FFT, grad=_grad_name(kind), autocast=casts)(function)
 
 
 _declare("fft", "The discrete Fourier transform")

@@ -56,6 +56,7 @@ def loss(
     same_sizes: bool = False,
     targets: Any = None,
     options: Any = None,
+    autocast: Any = None,
 ) -> Callable:
     """Declare a loss's array function as an operator of nn.functional.
 
@@ -93,7 +94,7 @@ def loss(
                 args, kwargs = bound.args, bound.kwargs
             return operation(*args, **kwargs)
 
-        return composite(methods=False, public=("nn.functional",), numbers=True)(call)
+        return composite(methods=False, public=("nn.functional",), numbers=True, autocast=autocast)(call)
 
     return declare
 
