@@ -1,11 +1,10 @@
 """`torch.functional`: functions of `torch` that PyTorch has in Python."""
 
+from .core.context.overrides import resolve as _resolve
 from .core.dispatch.operator import namespaces as _namespaces
 
-_NAMES = (
-    "atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors cartesian_prod block_diag cdist chain_matmul einsum "
-    "istft lu norm meshgrid pca_lowrank split stft svd_lowrank tensordot unique unique_consecutive unravel_index"
-).split()
+_TOP = _namespaces["torch"]
+_ELSEWHERE = ("broadcast_shapes", "unravel_index")  # in Python, too, but modes know them as functions of `torch`
 
-__all__ = [name for name in _NAMES if name in _namespaces["torch"]]
-globals().update({name: _namespaces["torch"][name] for name in __all__})
+__all__ = [name for name, face in _TOP.items() if name in _ELSEWHERE or _resolve(face) == f"torch.functional.{name}"]
+globals().update({name: _TOP[name] for name in __all__})

@@ -52,6 +52,7 @@ def operator(
     check: Callable[..., None] | None = None,
     options: Callable[..., None] | None = None,
     autocast: str | dict[str, str] | None = None,
+    in_python: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -61,6 +62,7 @@ def operator(
     `grad` is the printed name of a call's node on the tape, `derivative` that of a call of its derivative: the last operator
     of PyTorch's formula, if that is not the derivative's own name.
     `autocast` is what `amp.autocast` makes of the inputs ("lower", "float32", "widest", "refused"), on every device or by device.
+    `in_python` says whether PyTorch has the function in Python, if that is not as usual (see `publishing.py`).
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     """
 
@@ -69,7 +71,7 @@ def operator(
         op = Operator(function, promote, returns, grad, space, images, check, options, derivative, rules_of(autocast))
         call = lifted(op)
         name = function.__name__
-        _publish(name, call, public)
+        _publish(name, call, public, in_python)
         _attach(call, _names(methods, name))
         if written := _names(inplace, name + "_"):
             form = inplace_form(op, written[0])
@@ -89,18 +91,20 @@ def composite(
     asks_arguments: bool = True,
     numbers: bool = False,
     autocast: str | dict[str, str] | None = None,
+    in_python: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back.
 
     `name` is the public name, if that is not the function's. Without `asks_arguments` the public function takes arguments
     with a `__torch_function__` as they are. With `numbers` those for `float` parameters may be inputs of a compiled program:
-    all it does is to compute and compare with them, and to hand them to operators. `autocast` as for operators.
+    all it does is to compute and compare with them, and to hand them to operators. `autocast` and `in_python`
+    as for operators.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         called = function.__name__ = name or function.__name__
         call = _composed(function, False, asks_arguments, numbers, rules_of(autocast))
-        _publish(called, call, public)
+        _publish(called, call, public, in_python)
         _attach(call, _names(methods, called))
         if written := _names(inplace, called + "_"):
             _attach(_composite_inplace(function, written[0]), written)

@@ -16,36 +16,36 @@ from ..tensor.tensor import Tensor, wrap
 namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
 
 
-def _publish(name: str, function: Any, public: Iterable[str]) -> None:
+def _publish(name: str, function: Any, public: Iterable[str], in_python: bool | None = None) -> None:
+    """Make a function public. `in_python` says whether PyTorch has it in Python, which modes and subclasses can tell.
+
+    Usually it has what is only in nn.functional in Python, and all else in C++. What is both there and at the top is one
+    object, unless it is said to be in Python: then nn.functional has a function of its own, which is.
+    """
+    public = tuple(public)
     for namespace in public:
         held = namespaces.setdefault(namespace, {})
         if name in held:
             raise ValueError(f"{namespace}.{name} is declared twice")
-        held[name] = _face_in(namespace, name, function)
+        if namespace == "torch" and "nn.functional" in public:
+            held[name] = _face_in(namespace, name, function, None)
+        else:
+            held[name] = _face_in(namespace, name, function, in_python)
 
 
-# PyTorch has these in Python too, in a module of their own
-_FUNCTIONAL = frozenset(
-    "atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors cartesian_prod cdist chain_matmul einsum istft lu meshgrid norm "
-    "pca_lowrank split stft svd_lowrank tensordot unique unique_consecutive".split()
-)
-_OWN_FUNCTIONAL = frozenset(
-    "group_norm layer_norm max_pool1d max_pool2d max_pool3d rms_norm rrelu".split()
-)  # in Python, too
 _PREFIXED = ("linalg", "fft", "special")  # namespaces whose functions call themselves by both names
 
 
-def _face_in(namespace: str, name: str, function: Any) -> Any:
+def _face_in(namespace: str, name: str, function: Any, in_python: bool | None) -> Any:
     functional = namespace == "nn.functional"
-    shared = namespaces["torch"].get(name) if functional and name not in _OWN_FUNCTIONAL else None
+    shared = namespaces["torch"].get(name) if functional and not in_python else None
     if shared is not None and overrides.source(shared) is function:
         overrides.name_public(shared, f"torch.nn.functional.{name}", True)
         return shared
     made = overrides.face(function, f"{namespace}_{name}" if namespace in _PREFIXED else name)
     if made is not function:
-        elsewhere = namespace == "torch" and name in _FUNCTIONAL
-        made.in_python = elsewhere or (functional and name not in _NATIVE)
-        place = "functional." if elsewhere else "" if namespace == "torch" else namespace + "."
+        made.in_python = functional if in_python is None else in_python
+        place = "functional." if namespace == "torch" and in_python else "" if namespace == "torch" else namespace + "."
         overrides.name_public(made, f"torch.{place}{name}")
         if namespace not in _PREFIXED:
             made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
@@ -69,12 +69,6 @@ def _attach(function: Any, names: Iterable[str]) -> None:
             method.__qualname__ = f"Tensor.{name}"
         setattr(Tensor, name, method)
 
-
-# PyTorch has these of nn.functional in C++, all others in Python: there it hands on what has a default by keyword
-_NATIVE = frozenset(
-    "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear logsigmoid one_hot pad scaled_dot_product_attention softplus "
-    "softshrink".split()
-)
 
 _SIGNS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
 _BINARY = {f"__{kind}{sign}__" for sign in _SIGNS for kind in ("", "r", "i")} | {

@@ -30,12 +30,13 @@ def view(
     public: tuple[str, ...] = ("torch",),
     grad: str | Callable[..., str] | None = None,
     absolute: bool = False,
+    in_python: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a view. The function gets the tensor's geometry and returns the view's, or a tuple of several.
 
     `inplace` names the node of the form that changes how the tensor itself looks into its storage (`t_`, `squeeze_`), and
     makes it. `grad` is the node's name, or makes it of the arguments. `absolute` says that the view's place is given in the
-    storage, not as seen from the tensor.
+    storage, not as seen from the tensor. `in_python` as for operators.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +48,7 @@ def view(
             input._look_anew(call(input, *args, **kwargs), inplace)
             return input
 
-        _publish(name, call, public)
+        _publish(name, call, public, in_python)
         _attach(call, _names(methods, name))
         if inplace:
             written = name + "_"

@@ -53,7 +53,7 @@ def functional_form(elementwise: Any, write: Callable) -> Callable:
 def _register_form(elementwise: Any, underscored: tuple[str, ...] = ()) -> Any:
     """Publish `function(..., inplace=False)` in nn.functional, and `function_` in the namespaces `underscored`."""
     write = in_place(elementwise)
-    composite(methods=False, public=underscored)(write)
+    composite(methods=False, public=underscored, in_python=False)(write)
     return composite(methods=False, public=("nn.functional",), numbers=True)(functional_form(elementwise, write))
 
 
@@ -163,7 +163,7 @@ def _check_lambda(input: Any, lambd: float) -> None:
         )
 
 
-@operator(methods=False, public=("nn.functional",), options=_check_lambda)
+@operator(methods=False, public=("nn.functional",), options=_check_lambda, in_python=False)
 def softshrink(input: Array, lambd: float = 0.5) -> Array:
     """x moved towards 0 by lambd, and 0 where |x| <= lambd"""
     require_floating("softshrink_cpu", input)
@@ -221,7 +221,7 @@ def _exponential_unit(input: jax.Array, alpha: float, rate: float, scale: float)
     return jnp.where(x > 0, scale * x, (scale * alpha) * jnp.expm1(below * rate)).astype(input.dtype)
 
 
-@operator(methods=False, public=("nn.functional",))
+@operator(methods=False, public=("nn.functional",), in_python=False)
 def gelu(input: Array, approximate: str = "none") -> Array:
     """x * Phi(x) with Phi the normal distribution's integral, exact ('none') or through tanh ('tanh')"""
     if approximate not in ("none", "tanh"):
@@ -252,7 +252,11 @@ def mish(input: Array) -> Array:
 
 
 @operator(
-    methods=False, public=("nn.functional",), derivative="SoftplusBackwardBackward0", autocast={"cuda": "float32"}
+    methods=False,
+    public=("nn.functional",),
+    derivative="SoftplusBackwardBackward0",
+    autocast={"cuda": "float32"},
+    in_python=False,
 )
 def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold"""
@@ -263,7 +267,7 @@ def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     return jnp.where(linear, input, curved.astype(input.dtype))
 
 
-@operator(methods=False, public=("nn.functional",), grad="LogSigmoidBackward0")
+@operator(methods=False, public=("nn.functional",), grad="LogSigmoidBackward0", in_python=False)
 def logsigmoid(input: Array) -> Array:
     """log(1 / (1 + exp(-x)))"""
     require_floating("log_sigmoid_cpu", input)
@@ -379,7 +383,7 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float =
     return one_hot.to(soft.dtype) - soft.detach() + soft
 
 
-@composite(methods=False, public=("torch", "nn.functional"))
+@composite(methods=False, public=("torch", "nn.functional"), in_python=True)
 def rrelu(
     input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Any:

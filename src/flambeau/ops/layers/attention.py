@@ -225,7 +225,7 @@ def _takes_both(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, p: floa
     return four and p == 0 and mask.ndim in (2, 4) and not mask.requires_grad and query.shape[-1] == value.shape[-1]
 
 
-@composite(methods=False, public=("nn.functional",), numbers=True, autocast="lower")
+@composite(methods=False, public=("nn.functional",), numbers=True, autocast="lower", in_python=False)
 def scaled_dot_product_attention(
     query: Any,
     key: Any,

@@ -307,7 +307,7 @@ def _one_hot(input: Array, num_classes: int) -> Array:
     return (input[..., None] == jnp.arange(num_classes, dtype=input.dtype)).astype(jnp.int64)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), in_python=False)
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """A new last dimension with a 1 at the place that the integer names; `-1` counts the classes from the data."""
     if type_name(tensor._array) != "Long":

@@ -23,7 +23,7 @@ def _linear_name(arrays: list[Any]) -> str:
     return "SqueezeBackward4" if input.ndim == 1 else "UnsafeViewBackward0"
 
 
-@operator(methods=False, public=("nn.functional",), grad=_linear_name, autocast="lower")
+@operator(methods=False, public=("nn.functional",), grad=_linear_name, autocast="lower", in_python=False)
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     """`input @ weight.T + bias` over the last dimension.
 

@@ -209,7 +209,11 @@ def _check_normalized(input: jax.Array, shape: tuple[int, ...], **given: jax.Arr
 
 
 @operator(
-    methods=False, public=("torch", "nn.functional"), grad="NativeLayerNormBackward0", autocast={"cuda": "float32"}
+    methods=False,
+    public=("torch", "nn.functional"),
+    grad="NativeLayerNormBackward0",
+    autocast={"cuda": "float32"},
+    in_python=True,
 )
 def layer_norm(
     input: Array, normalized_shape: Any, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
@@ -223,7 +227,7 @@ def layer_norm(
     return _affine((x - mean) * lax.rsqrt(variance + eps), weight, bias).astype(input.dtype)
 
 
-@operator(methods=False, public=("torch", "nn.functional"), grad="MulBackward0")
+@operator(methods=False, public=("torch", "nn.functional"), grad="MulBackward0", in_python=True)
 def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, eps: float | None = None) -> Array:
     """Divide by the root mean square over the last dimensions, whose sizes are `normalized_shape`.
 
@@ -243,7 +247,11 @@ def _as_shape(normalized_shape: Any) -> tuple[int, ...]:
 
 
 @operator(
-    methods=False, public=("torch", "nn.functional"), grad="NativeGroupNormBackward0", autocast={"cuda": "float32"}
+    methods=False,
+    public=("torch", "nn.functional"),
+    grad="NativeGroupNormBackward0",
+    autocast={"cuda": "float32"},
+    in_python=True,
 )
 def group_norm(
     input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5

@@ -130,13 +130,15 @@ def _averaged(input: jax.Array, windows: list[Windows], divisors: Sequence[np.nd
     return (x / jnp.asarray(divisor, x.dtype)).astype(input.dtype)
 
 
-def _declared(function: Callable, name: str, kind: str, n: int, doc: str, public: tuple[str, ...]) -> Callable:
+def _declared(
+    function: Callable, name: str, kind: str, n: int, doc: str, public: tuple[str, ...], in_python: bool | None = None
+) -> Callable:
     """An operator under `name`. PyTorch makes the 1d pools from the 2d ones and squeezes, so that is their gradient."""
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     grad = "SqueezeBackward1" if n == 1 else f"{kind}Backward0"
     casts = {"cpu": "float32"} if n == 3 else None
-    return operator(methods=False, public=public, grad=grad, autocast=casts)(function)
+    return operator(methods=False, public=public, grad=grad, autocast=casts, in_python=in_python)(function)
 
 
 def _max_pool(n: int) -> Callable:
@@ -155,7 +157,7 @@ def _max_pool(n: int) -> Callable:
         return _max_result(input, windows, return_indices)
 
     doc = f"The maximum of each window over the last {n} dimensions, and its place in the plane if `return_indices`."
-    return _declared(pool, name, f"MaxPool{n}DWithIndices", n, doc, ("torch", "nn.functional"))
+    return _declared(pool, name, f"MaxPool{n}DWithIndices", n, doc, ("torch", "nn.functional"), in_python=True)
 
 
 def _adaptive_max_pool(n: int) -> Callable:
@@ -195,7 +197,8 @@ def _avg_pool(n: int) -> Callable:
         return _averaged(input, windows, divisors)
 
     doc = f"The mean of each window over the last {n} dimensions; `divisor_override` takes the place of its size."
-    return _declared(pool, name, f"AvgPool{n}D", n, doc, ("torch", "nn.functional") if n == 1 else ("nn.functional",))
+    public = ("torch", "nn.functional") if n == 1 else ("nn.functional",)
+    return _declared(pool, name, f"AvgPool{n}D", n, doc, public, in_python=False)
 
 
 def _adaptive_avg_pool(n: int) -> Callable:

@@ -71,7 +71,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)
 
 
-@operator(methods=False, public=("torch",), autocast="float32")
+@operator(methods=False, public=("torch",), autocast="float32", in_python=True)
 def cdist(
     x1: Array, x2: Array, p: Static[float] = 2.0, compute_mode: str | int | None = "use_mm_for_euclid_dist_if_necessary"
 ) -> Array:

@@ -18,7 +18,7 @@ def _range(A: Any, q: int, niter: int) -> Any:
     return Q
 
 
-@composite(methods=False)
+@composite(methods=False, in_python=True)
 def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None) -> tuple[Tensor, Tensor, Tensor]:
     """`(U, S, V)` with `U @ diag(S) @ V.mH` near `A` (less `M`, if given), of `q` singular values.
 
@@ -35,7 +35,7 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
     return (U, S, V) if tall else (V, S, U)
 
 
-@composite(methods=False)
+@composite(methods=False, in_python=True)
 def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> tuple[Tensor, Tensor, Tensor]:
     """The `q` (default: `min(6, m, n)`) first principal components of the rows of `A`, as `svd_lowrank` gives them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,10 +18,10 @@ from .checks import demand_regular, matrices, zero_pivot
 from .products import times
 
 
-def _old(function: Callable[..., Any]) -> Callable[..., Any]:
+def _old(function: Callable[..., Any], in_python: bool | None = None) -> Callable[..., Any]:
     """Publish under its name, less the underscore, at the top and as a method."""
     name = function.__name__ = function.__name__.lstrip("_")
-    _publish(name, function, ("torch",))
+    _publish(name, function, ("torch",), in_python)
     _attach(function, (name,))
     return function
 
@@ -125,7 +126,7 @@ def triangular_solve(
 _LU = return_type("lu", ("LU", "pivots", "infos"))
 
 
-@_old
+@partial(_old, in_python=True)
 def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """`linalg.lu_factor`; with `get_infos` also zeros, or the positions of zero pivots."""
     both, pivots, info = linalg.lu_factor_ex(A, pivot=pivot)

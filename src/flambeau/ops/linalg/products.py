@@ -356,7 +356,7 @@ def multi_dot(tensors: Arrays) -> Array:
     return jnp.linalg.multi_dot(tensors, precision=PRECISION)
 
 
-@composite(methods=False, autocast="lower")
+@composite(methods=False, autocast="lower", in_python=True)
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """`linalg.multi_dot` of the arguments; one matrix is returned as it is."""
     return matrices[0] if len(matrices) == 1 else multi_dot(matrices)
@@ -379,7 +379,7 @@ def _tensordot(a: Array, b: Array, axes: tuple[tuple[int, ...], tuple[int, ...]]
     return jnp.tensordot(a, b, (left, right), precision=PRECISION)
 
 
-@composite(methods=False, autocast={"cpu": "lower", "cuda": "widest"})
+@composite(methods=False, autocast={"cpu": "lower", "cuda": "widest"}, in_python=True)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Sums of products over `dims`: the number of last dimensions of `a` and first of `b`, or two lists of them."""
     if isinstance(dims, Tensor):
@@ -525,7 +525,7 @@ def _einsum(operands: Arrays, inputs: tuple[tuple[int, ...], ...], output: tuple
     return jnp.einsum(*arguments, list(output), precision=PRECISION)
 
 
-@composite(methods=False, autocast="lower")
+@composite(methods=False, autocast="lower", in_python=True)
 def einsum(*args: Any) -> Tensor:
     """Sums of products by Einstein's convention: `einsum("ij,jk->ik", a, b)` or `einsum(a, [0, 1], b, [1, 2], [0, 2])`.
 

@@ -293,7 +293,7 @@ def members_of(tensors: tuple[Any, ...]) -> list[Any]:
     return members
 
 
-@composite(methods=False)
+@composite(methods=False, in_python=True)
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Coordinate grids of 1-dim tensors: grid k varies along dimension k (`"ij"`, the default) as tensor k does.
 

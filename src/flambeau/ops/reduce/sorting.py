@@ -192,7 +192,7 @@ def _answer(parts: tuple[np.ndarray, Any, Any], return_inverse: bool, return_cou
     return made[0] if len(made) == 1 else tuple(made)
 
 
-@composite()
+@composite(in_python=True)
 def unique(
     input: Tensor,
     sorted: bool = True,
@@ -210,7 +210,7 @@ def unique(
     return _answer((found, inverse.reshape(x.shape if dim is None else -1), counts), return_inverse, return_counts)
 
 
-@composite()
+@composite(in_python=True)
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:

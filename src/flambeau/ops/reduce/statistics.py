@@ -300,7 +300,7 @@ def _safe_power(x: jax.Array, p: float) -> jax.Array:
     return jnp.where(zero, at_zero, jnp.where(zero, jnp.ones_like(x), x) ** p)
 
 
-@operator(grad="LinalgVectorNormBackward0", derivative="MulBackward0", autocast={"cuda": "float32"})
+@operator(grad="LinalgVectorNormBackward0", derivative="MulBackward0", autocast={"cuda": "float32"}, in_python=True)
 def norm(
     input: Array, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
 ) -> Array:

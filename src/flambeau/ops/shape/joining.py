@@ -126,7 +126,7 @@ def _block_diag(tensors: Arrays) -> Array:
     return out
 
 
-@composite(methods=False)
+@composite(methods=False, in_python=True)
 def block_diag(*tensors: Tensor) -> Tensor:
     """A matrix with the given matrices (vectors count as rows) along its diagonal and zeros elsewhere."""
     return _block_diag(tensors) if tensors else _block_diag([wrap(np.zeros((1, 0), get_default_dtype().numpy))])
@@ -146,7 +146,7 @@ def combinations(input: Array, r: int = 2, with_replacement: bool = False) -> Ar
     return jnp.take(input, chosen, axis=0, mode="clip") if chosen.size else jnp.zeros(chosen.shape, input.dtype)
 
 
-@composite(methods=False)
+@composite(methods=False, in_python=True)
 def cartesian_prod(*tensors: Any) -> Tensor:
     """All combinations of one element from each of the 1-dim tensors, as rows; a single tensor stays as it is."""
     members = members_of(tensors)

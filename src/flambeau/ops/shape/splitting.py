@@ -32,7 +32,7 @@ def _pieces(g: Geometry, dim: int, sizes: Any) -> tuple[Geometry, ...]:
     return tuple(made)
 
 
-@view()
+@view(in_python=True)
 def split(
     g: Geometry, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
 ) -> tuple[Geometry, ...]:

@@ -375,7 +375,7 @@ def broadcast_shapes(*shapes: Any) -> Any:
         ) from None
 
 
-@composite(methods=False)
+@composite(methods=False, in_python=True)
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """The tensors expanded to their common shape."""
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
@@ -587,7 +587,7 @@ def _at_least(name: str, count: int) -> None:
 
     at_least.__name__ = name
     at_least.__doc__ = f"Each tensor as a view with at least {count} dimensions."
-    composite(methods=False)(at_least)
+    composite(methods=False, in_python=True)(at_least)
 
 
 for _count in (1, 2, 3):
