@@ -4,8 +4,8 @@ The kernels are optional. Where the compiled library or oneDNN is missing, where
 platforms and for other dtypes, operators use their XLA form. `serves` is the one place where that is decided.
 `FLAMBEAU_NATIVE=require` makes the import of flambeau an error where any of the kernels is missing.
 
-An operator comes through the door with a handler in `native/` whose symbol is listed in `_TARGETS`, and a lowering
-rule made by `lowering`. A symbol that the library lacks takes its own kernel away, with a warning, and no other.
+A kernel comes through the door with a handler in a `.cc` of `native/` and its declaration (`kernel.py`). A symbol that the library
+lacks takes its own kernel away, with a warning, and no other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,14 +25,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.interpreters import mlir
 
 __all__ = [
     "available",
-    "choice",
+    "expect",
+    "expected",
     "get_num_threads",
     "host_function",
-    "lowering",
     "missing",
     "portable",
     "serves",
@@ -41,27 +40,7 @@ __all__ = [
     "why_not",
 ]
 
-# The handlers that the library exports; XLA knows them by the same names.
-_TARGETS = (
-    "flambeau_convolution",
-    "flambeau_convolution_input",
-    "flambeau_convolution_weight",
-    "flambeau_moments",
-    "flambeau_product",
-    "flambeau_elementwise",
-    "flambeau_paired_sums",
-    "flambeau_max_pool",
-    "flambeau_max_pool_places",
-    "flambeau_pool_take",
-    "flambeau_pool_put",
-)
-# What the host calls directly, without XLA.
-_HOST_FUNCTIONS = (
-    "flambeau_random_below",
-    "flambeau_random_doubles",
-    "flambeau_random_floats",
-    "flambeau_random_words",
-)
+_expected: dict[str, bool] = {}  # the symbols of kernels that were declared, and whether XLA calls them (or the host)
 # What the door itself asks of the library; without these, none of it can be used.
 _FUNCTIONS = (
     "flambeau_get_num_threads",
@@ -87,11 +66,10 @@ class _Broken(Exception):
 
 @dataclass(frozen=True)
 class _Door:
-    """What was found: the library, or the reason why there is none; and which kernels it lacks."""
+    """What was found: the library, or the reason why there is none."""
 
     library: ctypes.CDLL | None = None
     reason: str = ""
-    missing: tuple[str, ...] = ()
     fault: str = ""  # what there is to warn of
 
 
@@ -136,12 +114,18 @@ def _load() -> _Door:
     loaded.flambeau_onednn_version.restype = ctypes.c_char_p
     if _threads is not None:
         loaded.flambeau_set_num_threads(_threads)
-    missing = tuple(name for name in (*_TARGETS, *_HOST_FUNCTIONS) if not hasattr(loaded, name))
-    for target in _TARGETS:
-        if target not in missing:
-            jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
-    fault = f"{library.name} has no {', '.join(missing)}: XLA's own operators are used there" if missing else ""
-    return _Door(loaded, missing=missing, fault=fault)
+    return _Door(loaded, fault=_connect(loaded, _expected))
+
+
+def _connect(library: ctypes.CDLL, names: Iterable[str]) -> str:
+    """Make handlers known to XLA. What there is to warn of: those that the library lacks."""
+    lacking = []
+    for name in names:
+        if not hasattr(library, name):
+            lacking.append(name)
+        elif _expected[name]:
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+    return f"{_LIBRARY} has no {', '.join(lacking)}: XLA's own operators are used there" if lacking else ""
 
 
 @cache
@@ -161,8 +145,12 @@ def _door() -> _Door:
         first = not _opened.cache_info().currsize
         found = _opened()
     if first and found.fault:
-        warnings.warn(f"flambeau's native kernels: {found.fault}", RuntimeWarning)
+        _warn(found.fault)
     return found
+
+
+def _warn(fault: str) -> None:
+    warnings.warn(f"flambeau's native kernels: {fault}", RuntimeWarning)
 
 
 def _library() -> ctypes.CDLL | None:
@@ -179,15 +167,41 @@ def why_not() -> str:
     return _door().reason
 
 
+def expect(*names: str, by_host: bool = False) -> None:
+    """Say which symbols a kernel needs of the library: handlers that XLA calls, or functions that the host calls itself.
+
+    Raises ImportError where `FLAMBEAU_NATIVE=require` is set and one of them is missing.
+    """
+    _expected.update(dict.fromkeys(names, not by_host))
+    required = _mode() == "require"
+    if not required and not _opened.cache_info().currsize:
+        return
+    opening = not _opened.cache_info().currsize
+    found = _opened()
+    if found.library is None:
+        fault = found.reason
+    else:
+        fault = found.fault if opening else _connect(found.library, names)
+    if fault and required:
+        raise ImportError(f"FLAMBEAU_NATIVE=require is set, and {fault}")
+    if fault and found.library is not None:
+        _warn(fault)
+
+
+def expected() -> tuple[str, ...]:
+    """The symbols of all kernels that are declared."""
+    return tuple(_expected)
+
+
 def missing() -> tuple[str, ...]:
     """The kernels that the compiled library lacks; empty where there is no library (`why_not` tells)."""
-    return _door().missing
+    library = _library()
+    return () if library is None else tuple(name for name in _expected if not hasattr(library, name))
 
 
 def host_function(name: str) -> Any:
     """A function of the library that the host calls itself, through ctypes; None where it is missing."""
-    door = _door()
-    return None if door.library is None or name in door.missing else getattr(door.library, name)
+    return getattr(_library(), name, None)
 
 
 def version() -> str | None:
@@ -229,75 +243,6 @@ def serves(dtype: Any, target: str | None = None) -> bool:
     if _portable.value or dtype.name not in ("float32", "bfloat16"):
         return False
     door = _door()
-    if door.library is None or target in door.missing:
+    if door.library is None or not (target is None or hasattr(door.library, target)):
         return False
     return dtype.name == "float32" or bool(door.library.flambeau_has_bfloat16())
-
-
-def lowering(
-    primitive: Any,
-    xla_form: Callable,
-    orders: Callable,
-    attributes: Callable,
-    fits: Callable,
-    xla_cpu_form: Callable | None = None,
-) -> None:
-    """Lower `primitive` to the handler of its name on a CPU that it serves, and to `xla_form(*arrays, **params)` elsewhere.
-
-    A CPU that the handler does not serve gets `xla_cpu_form` where that is given.
-    `orders(*ndims)` gives the dimensions of the arguments and of the result in the order that the handler takes them,
-    `attributes(**params)` what the handler is told, and `fits(*shapes, **params)` whether it can take shapes like these
-    (of the arguments and of the result).
-    """
-
-    def native(*arrays: jax.Array, result: Any, **params: Any) -> jax.Array:
-        # Transposes rather than layouts of the call: XLA then sees row-major arrays throughout, and most of what it puts
-        # between two such calls (sums above all) copies arrays that lie in any other order.
-        *given, made = orders(*(a.ndim for a in arrays), len(result.shape))
-        turned = (jax.numpy.transpose(a, order) for a, order in zip(arrays, given, strict=True))
-        call = jax.ffi.ffi_call(
-            primitive.name, jax.ShapeDtypeStruct(tuple(result.shape[d] for d in made), result.dtype)
-        )
-        return jax.numpy.transpose(call(*turned, **attributes(**params)), tuple(map(int, np.argsort(made))))
-
-    choice(primitive, native, xla_form, fits, xla_cpu_form)
-
-
-def choice(
-    primitive: Any,
-    native: Callable,
-    xla_form: Callable,
-    fits: Callable,
-    xla_cpu_form: Callable | None = None,
-    target: Callable[..., str] | None = None,
-) -> None:
-    """Lower `primitive` to `native(*arrays, result=..., **params)` on a CPU that it serves, and to the XLA forms elsewhere.
-
-    `result` is the result's abstract value, or a list of them where the primitive has several. `fits` as for `lowering`.
-    `native` calls the handler of the primitive's name, or of the name that `target(**params)` gives.
-    """
-    several = primitive.multiple_results
-    elsewhere = mlir.lower_fun(xla_form, multiple_results=several)
-    xla_on_cpu = mlir.lower_fun(xla_cpu_form or xla_form, multiple_results=several)
-    native_rule = mlir.lower_fun(native, multiple_results=several)
-
-    def on_cpu(ctx: Any, *args: Any, **params: Any) -> Any:
-        shapes = [aval.shape for aval in (*ctx.avals_in, *ctx.avals_out)]
-        exported = getattr(getattr(ctx.module_context, "lowering_parameters", None), "for_export", False)
-        handler = primitive.name if target is None else target(**params)
-        if not exported and serves(ctx.avals_in[0].dtype, handler) and fits(*shapes, **params):
-            return native_rule(ctx, *args, result=ctx.avals_out if several else ctx.avals_out[0], **params)
-        return xla_on_cpu(ctx, *args, **params)
-
-    mlir.register_lowering(primitive, elsewhere)
-    mlir.register_lowering(primitive, on_cpu, platform="cpu")
-
-
-def _require() -> None:
-    found = _door()
-    if found.reason or found.missing:
-        raise ImportError(f"FLAMBEAU_NATIVE=require is set, and {found.reason or found.fault}")
-
-
-if _mode() == "require":
-    _require()

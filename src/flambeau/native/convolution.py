@@ -7,6 +7,7 @@ stands between two of them, so that the transposes cancel. Elsewhere they are XL
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -15,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching
 
-from . import lowering, xla_convolution
+from . import xla_convolution
+from .kernel import called, kernel
 
 __all__ = ["convolution", "convolution_input", "convolution_weight", "output_spatial_shape"]
 
@@ -93,43 +94,6 @@ def _weight_shape(
     return (g.shape[1], x.shape[1] // groups, *size)
 
 
-# ---------------------------------------------------------------- the primitives
-
-
-def _primitive(name: str, shape: Callable) -> Primitive:
-    primitive = Primitive(name)
-    primitive.def_abstract_eval(lambda a, b, **params: jax.core.ShapedArray(shape(a, b, **params), a.dtype))
-
-    @cache
-    def compiled(items: tuple) -> Callable:
-        return jax.jit(partial(primitive.bind, **dict(items)))
-
-    primitive.def_impl(lambda a, b, **params: compiled(tuple(params.items()))(a, b))
-    return primitive
-
-
-_forward_p = _primitive("flambeau_convolution", _forward_shape)
-_input_p = _primitive("flambeau_convolution_input", _input_shape)
-_weight_p = _primitive("flambeau_convolution_weight", _weight_shape)
-
-# Each is linear in both arguments, and the gradient by either is another of the three.
-ad.defbilinear(
-    _forward_p,
-    lambda ct, x, w, **p: _input_p.bind(ct, w, size=x.aval.shape[2:], **p),
-    lambda ct, x, w, **p: _weight_p.bind(x, ct, size=w.aval.shape[2:], **p),
-)
-ad.defbilinear(
-    _input_p,
-    lambda ct, g, w, size, **p: _forward_p.bind(ct, w, **p),
-    lambda ct, g, w, size, **p: _weight_p.bind(ct, g, size=w.aval.shape[2:], **p),
-)
-ad.defbilinear(
-    _weight_p,
-    lambda ct, x, g, size, **p: _input_p.bind(g, ct, size=x.aval.shape[2:], **p),
-    lambda ct, x, g, size, **p: _forward_p.bind(x, ct, **p),
-)
-
-
 # ---------------------------------------------------------------- vmap: the mapped dimension joins one that is there
 
 
@@ -149,13 +113,15 @@ def _part(array: jax.Array, mapped: int, dimension: int, groups: int) -> jax.Arr
     return jnp.moveaxis(array, dimension + 1, 0).reshape(mapped, *before, total, *after)
 
 
-def _batcher(primitive: Primitive, first: tuple, second: tuple, both: tuple[int, int, int]) -> None:
+def _batcher(first: tuple, second: tuple, both: tuple[int, int, int]) -> Callable:
     """Where the mapped dimension goes: `first` and `second` say it for the one argument that has it, as (dimension of
     that argument, whether the groups stay outside of it), with the result's in the same form after that; `both` names a
     dimension of each argument and of the result, where the mapped dimension makes more groups.
     """
 
-    def rule(arrays: Sequence[jax.Array], dims: Sequence[Any], *, groups: int, **params: Any) -> tuple[jax.Array, int]:
+    def rule(
+        primitive: Primitive, arrays: Sequence[jax.Array], dims: Sequence[Any], *, groups: int, **params: Any
+    ) -> tuple[jax.Array, int]:
         a, b = (x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(arrays, dims, strict=True))
         mapped = next(x.shape[0] for x, d in zip((a, b), dims, strict=True) if d is not None)
         if mapped == 0:
@@ -176,15 +142,10 @@ def _batcher(primitive: Primitive, first: tuple, second: tuple, both: tuple[int,
         result = primitive.bind(_join(a, both[0], 1), _join(b, both[1], 1), groups=groups * mapped, **params)
         return _part(result, mapped, both[2], 1), 0
 
-    batching.primitive_batchers[primitive] = rule
+    return rule
 
 
-_batcher(_forward_p, first=(0, False, 0, False), second=(0, True, 1, True), both=(1, 0, 1))
-_batcher(_input_p, first=(0, False, 0, False), second=(1, False, 1, True), both=(1, 0, 1))
-_batcher(_weight_p, first=(1, True, 1, False), second=(1, True, 0, True), both=(1, 1, 0))
-
-
-# ---------------------------------------------------------------- lowering
+# ---------------------------------------------------------------- the primitives
 
 
 def _channels_last(ndim: int) -> tuple[int, ...]:
@@ -212,17 +173,68 @@ def _fits(*shapes: tuple, stride: tuple, **_: Any) -> bool:
     return 1 <= len(stride) <= 3
 
 
-for _p, _form, _names in (
-    (_forward_p, "forward", "xwy"),
-    (_input_p, "by_input", "ywx"),
-    (_weight_p, "by_weight", "xyw"),
-):
+def _primitive(
+    name: str, form: str, letters: str, shape: Callable, batched: Callable, bilinear: tuple[Callable, Callable]
+) -> Primitive:
+    """`letters` says which arrays the two arguments and the result are: input `x`, weight `w`, output `y`."""
 
-    def _orders(*ndims: int, names: str = _names) -> tuple:
-        return tuple(_row_major(n) if name == "w" else _channels_last(n) for name, n in zip(names, ndims, strict=True))
+    def orders(*ndims: int) -> tuple:
+        return tuple(
+            _row_major(n) if letter == "w" else _channels_last(n) for letter, n in zip(letters, ndims, strict=True)
+        )
 
-    on_cpu = getattr(xla_convolution.on_cpu, _form)
-    lowering(_p, getattr(xla_convolution, _form), _orders, _attributes, _fits, xla_cpu_form=on_cpu)
+    def multiply_adds(*shapes: tuple, **_: Any) -> int:
+        """Every element of the output meets one filter."""
+        of = dict(zip(letters, shapes, strict=True))
+        return math.prod(of["y"]) * math.prod(of["w"][1:])
+
+    return kernel(
+        name,
+        getattr(xla_convolution, form),
+        called(name, orders, _attributes),
+        shape=lambda a, b, **params: jax.ShapeDtypeStruct(shape(a, b, **params), a.dtype),
+        fits=_fits,
+        xla_on_cpu=getattr(xla_convolution.on_cpu, form),
+        batched=batched,
+        bilinear=bilinear,
+        multiply_adds=multiply_adds,
+    )
+
+
+# Each is linear in both arguments, and the gradient by either is another of the three.
+_forward_p: Primitive = _primitive(
+    "flambeau_convolution",
+    "forward",
+    "xwy",
+    _forward_shape,
+    _batcher(first=(0, False, 0, False), second=(0, True, 1, True), both=(1, 0, 1)),
+    (
+        lambda ct, x, w, **p: _input_p.bind(ct, w, size=x.aval.shape[2:], **p),
+        lambda ct, x, w, **p: _weight_p.bind(x, ct, size=w.aval.shape[2:], **p),
+    ),
+)
+_input_p: Primitive = _primitive(
+    "flambeau_convolution_input",
+    "by_input",
+    "ywx",
+    _input_shape,
+    _batcher(first=(0, False, 0, False), second=(1, False, 1, True), both=(1, 0, 1)),
+    (
+        lambda ct, g, w, size, **p: _forward_p.bind(ct, w, **p),
+        lambda ct, g, w, size, **p: _weight_p.bind(ct, g, size=w.aval.shape[2:], **p),
+    ),
+)
+_weight_p: Primitive = _primitive(
+    "flambeau_convolution_weight",
+    "by_weight",
+    "xyw",
+    _weight_shape,
+    _batcher(first=(1, True, 1, False), second=(1, True, 0, True), both=(1, 1, 0)),
+    (
+        lambda ct, x, g, size, **p: _input_p.bind(g, ct, size=x.aval.shape[2:], **p),
+        lambda ct, x, g, size, **p: _forward_p.bind(x, ct, **p),
+    ),
+)
 
 
 # ---------------------------------------------------------------- the functions

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Literal, Primitive
-from jax.interpreters import ad, batching
+from jax.extend.core import Literal
+from jax.interpreters import ad
 
-from . import choice
+from .kernel import kernel
 
 __all__ = ["fused"]
 
@@ -58,10 +58,6 @@ class Instruction(NamedTuple):
     operands: tuple[int, ...]
 
 
-_fused_p = Primitive("flambeau_elementwise")
-_fused_p.multiple_results = True
-
-
 def _xla(*given: jax.Array, program: Sequence[Instruction], results: int, places: Any) -> list[jax.Array]:
     *arrays, scalars = given
     registers = dict(enumerate([*arrays, *scalars]))
@@ -82,26 +78,23 @@ def _native(*given: jax.Array, result: Any, program: Sequence[Instruction], resu
     return call(*given, program=np.array(code, np.int64), temporaries=np.int64(len(program)))
 
 
-@_fused_p.def_abstract_eval
 def _shapes(*given: Any, results: int, **_: Any) -> Any:
     return [jax.core.ShapedArray(given[0].shape, given[0].dtype)] * results
-
-
-_fused_p.def_impl(lambda *given, **params: jax.jit(partial(_fused_p.bind, **params))(*given))
 
 
 def _jvp(primals: Any, tangents: Any, **params: Any) -> Any:
     return jax.jvp(partial(_xla, **params), primals, tuple(map(ad.instantiate_zeros, tangents)))
 
 
-def _batched(given: Any, dims: Any, **params: Any) -> Any:
-    made = jax.vmap(partial(_xla, **params), in_axes=tuple(dims))(*given)
-    return made, [0] * len(made)
-
-
-ad.primitive_jvps[_fused_p] = _jvp
-batching.primitive_batchers[_fused_p] = _batched
-choice(_fused_p, _native, _xla, lambda first, *_, **__: math.prod(first) > 0)
+_fused_p = kernel(
+    "flambeau_elementwise",
+    _xla,
+    _native,
+    shape=_shapes,
+    several=True,
+    fits=lambda first, *_, **__: math.prod(first) > 0,
+    jvp=_jvp,
+)
 
 
 # ---------------------------------------------------------------- writing a function down

@@ -15,10 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad
 
-from . import choice
+from .kernel import kernel
 
 __all__ = ["batch_normalized"]
 
@@ -66,40 +65,7 @@ def _native(target: str, channel: int, *arrays: jax.Array) -> Any:
     return jax.ffi.ffi_call(target, (result, result))(*arrays)
 
 
-# ---------------------------------------------------------------- the primitives
-
-
-def _primitive(name: str, form: Callable, results: int) -> Primitive:
-    primitive = Primitive(name)
-    primitive.multiple_results = results > 1
-
-    def shapes(*avals: Any, **params: Any) -> Any:
-        made = jax.eval_shape(partial(form, **params), *avals)
-        return jax.tree_util.tree_map(lambda m: jax.core.ShapedArray(m.shape, m.dtype), made)
-
-    primitive.def_abstract_eval(shapes)
-    primitive.def_impl(lambda *arrays, **params: jax.jit(partial(primitive.bind, **params))(*arrays))
-    return primitive
-
-
-def _batched(primitive: Primitive, form: Callable) -> None:
-    def rule(arrays: Any, dims: Any, **params: Any) -> Any:
-        made = jax.vmap(partial(form, **params), in_axes=tuple(dims))(*arrays)
-        return (list(made), [0] * len(made)) if primitive.multiple_results else (made, 0)
-
-    batching.primitive_batchers[primitive] = rule
-
-
-_moments_p = _primitive("flambeau_moments", _moments, 2)
-_paired_p = _primitive("flambeau_paired_sums", _paired_sums, 2)
-_spread_p = _primitive("flambeau_spread", _spread, 1)
-for _p, _form in ((_moments_p, _moments), (_paired_p, _paired_sums), (_spread_p, _spread)):
-    _batched(_p, _form)
-
-mlir.register_lowering(_spread_p, mlir.lower_fun(_spread, multiple_results=False))
-
-
-def _is_float32(*shapes: Any, channel: int) -> bool:
+def _has_elements(*shapes: Any, channel: int) -> bool:
     return math.prod(shapes[0]) > 0
 
 
@@ -111,10 +77,6 @@ def _paired_native(*arrays: jax.Array, result: Any, channel: int) -> Any:
     if arrays[0].dtype != jnp.float32:
         return _paired_sums(*arrays, channel=channel)
     return _native("flambeau_paired_sums", channel, *arrays)
-
-
-choice(_moments_p, _moments_native, _moments, _is_float32)
-choice(_paired_p, _paired_native, _paired_sums, _is_float32)
 
 
 # ---------------------------------------------------------------- their derivatives
@@ -167,10 +129,19 @@ def _spread_transpose(cotangent: Any, s: Any, t: Any, x: Any, mean: Any, scale: 
     return [*_paired_p.bind(cotangent, x, mean, scale, channel=channel), None, None, None]
 
 
-ad.primitive_jvps[_paired_p] = _paired_jvp
-ad.primitive_transposes[_paired_p] = _paired_transpose
-ad.primitive_jvps[_spread_p] = _spread_jvp
-ad.primitive_transposes[_spread_p] = _spread_transpose
+# ---------------------------------------------------------------- the primitives
+
+_moments_p = kernel("flambeau_moments", _moments, _moments_native, several=True, fits=_has_elements)
+_paired_p = kernel(
+    "flambeau_paired_sums",
+    _paired_sums,
+    _paired_native,
+    several=True,
+    fits=_has_elements,
+    jvp=_paired_jvp,
+    transpose=_paired_transpose,
+)
+_spread_p = kernel("flambeau_spread", _spread, jvp=_spread_jvp, transpose=_spread_transpose)  # XLA fuses it
 
 
 # ---------------------------------------------------------------- batch normalization

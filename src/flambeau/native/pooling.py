@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching
+from jax.interpreters import ad
 
-from . import choice, serves, xla_pooling
+from . import serves, xla_pooling
+from .kernel import kernel
 from .xla_pooling import Windows
 
 __all__ = ["max_pooled"]
@@ -116,34 +117,18 @@ def _fits(*shapes: tuple, channel: int, places: bool = True, **_: Any) -> bool:
 # ---------------------------------------------------------------- the primitives
 
 
-def _primitive(
-    name: str, shape: Callable, native: Callable, xla: Callable, several: bool = False, target: Any = None
-) -> Primitive:
-    primitive = Primitive(name)
-    primitive.multiple_results = several
-    primitive.def_abstract_eval(shape)
-
-    @cache
-    def compiled(items: tuple) -> Callable:
-        return jax.jit(partial(primitive.bind, **dict(items)))
-
-    primitive.def_impl(lambda *arrays, **params: compiled(tuple(params.items()))(*arrays))
-    choice(primitive, native, xla, _fits, target=target)
-
-    def batched(arrays: Sequence[jax.Array], dims: Sequence[Any], **params: Any) -> tuple[Any, Any]:
-        """The mapped dimension joins the batch."""
-        mapped = next(a.shape[d] for a, d in zip(arrays, dims, strict=True) if d is not None)
-        arrays = [
-            jnp.broadcast_to(a, (mapped, *a.shape)) if d is None else jnp.moveaxis(a, d, 0)
-            for a, d in zip(arrays, dims, strict=True)
-        ]
-        batch = arrays[0].shape[1]
-        made = primitive.bind(*(a.reshape(mapped * batch, *a.shape[2:]) for a in arrays), **params)
-        parted = [m.reshape(mapped, batch, *m.shape[1:]) for m in (made if several else [made])]
-        return (parted, [0] * len(parted)) if several else (parted[0], 0)
-
-    batching.primitive_batchers[primitive] = batched
-    return primitive
+def _batched(primitive: Primitive, arrays: Sequence[jax.Array], dims: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+    """The mapped dimension joins the batch."""
+    mapped = next(a.shape[d] for a, d in zip(arrays, dims, strict=True) if d is not None)
+    arrays = [
+        jnp.broadcast_to(a, (mapped, *a.shape)) if d is None else jnp.moveaxis(a, d, 0)
+        for a, d in zip(arrays, dims, strict=True)
+    ]
+    batch = arrays[0].shape[1]
+    several = primitive.multiple_results
+    made = primitive.bind(*(a.reshape(mapped * batch, *a.shape[2:]) for a in arrays), **params)
+    parted = [m.reshape(mapped, batch, *m.shape[1:]) for m in (made if several else [made])]
+    return (parted, [0] * len(parted)) if several else (parted[0], 0)
 
 
 def _max_shapes(x: Any, *, windows: tuple, channel: int, places: bool) -> list[Any]:
@@ -165,13 +150,6 @@ def _linear_shape(name: str, given: bool) -> Callable:
     return shape
 
 
-_max_p = _primitive("flambeau_max_pool", _max_shapes, _native_max, _xla_max, several=True, target=_max_target)
-_take_p, _put_p = (
-    _primitive(name, _linear_shape(name, given), _native_linear(name), xla)
-    for name, given, xla in (("flambeau_pool_take", True, _xla_take), ("flambeau_pool_put", False, _xla_put))
-)
-
-
 def _no_tangent(primal: Any) -> ad.Zero:
     return ad.Zero(jax.typeof(primal).to_tangent_aval())
 
@@ -183,10 +161,21 @@ def _max_jvp(primals: Any, tangents: Any, *, places: bool, **params: Any) -> tup
     return ([y, where], [dy, zero]) if places else ([y], [dy])
 
 
-ad.primitive_jvps[_max_p] = _max_jvp
+_max_p = kernel(
+    "flambeau_max_pool",
+    _xla_max,
+    _native_max,
+    shape=_max_shapes,
+    several=True,
+    fits=_fits,
+    handler=_max_target,
+    handlers=("flambeau_max_pool", "flambeau_max_pool_places"),
+    batched=_batched,
+    jvp=_max_jvp,
+)
 
 
-def _linear(primitive: Primitive, transposed: Primitive) -> None:
+def _linear(name: str, xla: Callable, given: bool, transposed: Callable[[], Primitive]) -> Primitive:
     def jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
         made = primitive.bind(*primals, **params)
         if type(tangents[0]) is ad.Zero:
@@ -196,14 +185,15 @@ def _linear(primitive: Primitive, transposed: Primitive) -> None:
     def transpose(cotangent: Any, a: Any, places: Any, **params: Any) -> list[Any]:
         if type(cotangent) is ad.Zero:
             return [ad.Zero(a.aval), None]
-        return [transposed.bind(cotangent, places, **params), None]
+        return [transposed().bind(cotangent, places, **params), None]
 
-    ad.primitive_jvps[primitive] = jvp
-    ad.primitive_transposes[primitive] = transpose
+    shape, native = _linear_shape(name, given), _native_linear(name)
+    primitive = kernel(name, xla, native, shape=shape, fits=_fits, batched=_batched, jvp=jvp, transpose=transpose)
+    return primitive
 
 
-_linear(_take_p, _put_p)
-_linear(_put_p, _take_p)
+_take_p: Primitive = _linear("flambeau_pool_take", _xla_take, True, lambda: _put_p)
+_put_p: Primitive = _linear("flambeau_pool_put", _xla_put, False, lambda: _take_p)
 
 
 # ---------------------------------------------------------------- the function

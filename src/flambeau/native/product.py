@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching
 
-from . import choice
+from .kernel import kernel
 
 __all__ = ["product"]
 
@@ -24,20 +22,6 @@ def _xla(a: jax.Array, b: jax.Array, *, transpose_a: bool, transpose_b: bool) ->
     return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
 
 
-_product_p = Primitive("flambeau_product")
-
-
-@cache
-def _compiled(transpose_a: bool, transpose_b: bool) -> Any:
-    return jax.jit(partial(_product_p.bind, transpose_a=transpose_a, transpose_b=transpose_b))
-
-
-@_product_p.def_impl
-def _run(a: jax.Array, b: jax.Array, *, transpose_a: bool, transpose_b: bool) -> jax.Array:
-    return _compiled(transpose_a, transpose_b)(a, b)
-
-
-@_product_p.def_abstract_eval
 def _shape(a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any:
     return jax.core.ShapedArray((a.shape[1 if transpose_a else 0], b.shape[0 if transpose_b else 1]), a.dtype)
 
@@ -54,16 +38,6 @@ def _by_b(ct: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> A
     return _product_p.bind(a, ct, transpose_a=not transpose_a, transpose_b=False)
 
 
-ad.defbilinear(_product_p, _by_a, _by_b)
-
-
-def _batched(arrays: Any, dims: Any, **params: Any) -> Any:
-    return jax.vmap(partial(_xla, **params), in_axes=tuple(dims))(*arrays), 0
-
-
-batching.primitive_batchers[_product_p] = _batched
-
-
 def _native(a: jax.Array, b: jax.Array, *, result: Any, transpose_a: bool, transpose_b: bool) -> jax.Array:
     depth = a.shape[0 if transpose_a else 1]
     is_mostly_writing = depth <= 32 and result.size >= 1 << 24 and a.dtype == np.float32
@@ -73,7 +47,15 @@ def _native(a: jax.Array, b: jax.Array, *, result: Any, transpose_a: bool, trans
     return call(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
-choice(_product_p, _native, _xla, lambda a, b, c, **_: min(*a, *b) > 0)
+_product_p = kernel(
+    "flambeau_product",
+    _xla,
+    _native,
+    shape=_shape,
+    fits=lambda a, b, c, **_: min(*a, *b) > 0,
+    bilinear=(_by_a, _by_b),
+    multiply_adds=lambda a, b, c, transpose_a, **_: math.prod(c) * a[0 if transpose_a else 1],
+)
 
 
 def product(a: jax.Array, b: jax.Array, transpose_a: bool = False, transpose_b: bool = False) -> jax.Array:

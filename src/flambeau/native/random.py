@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import host_function
+from . import expect, host_function
 
 __all__ = ["fill"]
 
@@ -20,17 +20,21 @@ _LOADS = 1024  # numbers from which on the library is loaded
 _FROM = 8  # numbers from which on a call pays where it is
 
 
+_NUMBERS: dict[str, list[Any]] = {  # what each function takes after the state, the results and how many
+    "below": [ctypes.c_uint64],
+    "doubles": [ctypes.c_double] * 2,
+    "floats": [ctypes.c_float] * 2,
+    "words": [],
+}
+expect(*(f"flambeau_random_{name}" for name in _NUMBERS), by_host=True)
+
+
 @cache
 def _function(name: str) -> Any:
     function = host_function(f"flambeau_random_{name}")
     if function is None or not _layout_is_known():
         return None
-    numbers: dict[str, list[Any]] = {
-        "below": [ctypes.c_uint64],
-        "floats": [ctypes.c_float] * 2,
-        "doubles": [ctypes.c_double] * 2,
-    }
-    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *numbers.get(name, [])]
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *_NUMBERS[name]]
     function.restype = None
     return function
 
