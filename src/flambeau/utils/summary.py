@@ -6,7 +6,6 @@ trace, so that every product in it is counted for the innermost module that aske
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ import jax
 from flambeau.core.array import dtypes
 from flambeau.core.context import generator as random
 from flambeau.core.context.grad_mode import no_grad
+from flambeau.core.dispatch.multiply_adds import products
 from flambeau.core.tensor.tensor import Tensor, wrap
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import is_lazy
@@ -123,9 +123,7 @@ def summary(model: Module, input_size: Any, *, dtype: Any = None) -> Summary:
     modules = dict(model.named_modules())
     with _left_as_it_was(model), _recorded(modules) as outputs, no_grad():
         jaxpr = jax.make_jaxpr(lambda *arrays: _arrays(model(*map(wrap, arrays))))(*inputs)
-    products = Counter[str]()
-    _count_products(jaxpr.jaxpr, "", 1, products)
-    return _collect(model, modules, outputs, products)
+    return _collect(model, modules, outputs, _by_scope(jaxpr.jaxpr))
 
 
 def _shapes(input_size: Any) -> list[tuple[int, ...]]:
@@ -193,39 +191,22 @@ def _recorded(modules: dict[str, Module]) -> Iterator[dict[str, Any]]:
                 scopes.pop().__exit__(None, None, None)
 
 
-def _count_products(jaxpr: Any, outer: str, times: int, found: Counter[str]) -> None:
-    """Add the multiply-adds of every product in a traced program to the scope that it stands in."""
-    for equation in jaxpr.eqns:
-        names = [n for n in str(equation.source_info.name_stack).split("/") if n.startswith(_SCOPE)]
-        scope = names[-1] if names else outer
-        kind = equation.primitive.name
-        if kind == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            found[scope] += times * equation.outvars[0].aval.size * math.prod(left[d] for d in contracted)
-        elif kind == "flambeau_product":
-            rows = equation.invars[0].aval.shape
-            found[scope] += times * equation.outvars[0].aval.size * rows[0 if equation.params["transpose_a"] else 1]
-        elif kind in ("flambeau_convolution", "flambeau_convolution_input"):
-            # every element of the output of a plain convolution, or of the input of a transposed one, meets one filter
-            image = equation.outvars[0].aval if kind == "flambeau_convolution" else equation.invars[0].aval
-            weight = equation.invars[1].aval
-            found[scope] += times * image.size * weight.size // weight.shape[0]
-        repeats = equation.params.get("length", 1) if kind == "scan" else 1
-        for value in equation.params.values():
-            for inner in value if isinstance(value, list | tuple) else [value]:
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    _count_products(inner, scope, times * repeats, found)
+def _by_scope(jaxpr: Any) -> Counter[str]:
+    """The multiply-adds of a traced program, by the innermost module's scope that they stand in."""
+    found = Counter[str]()
+    for scopes, count in products(jaxpr):
+        inside = [name for name in scopes.split("/") if name.startswith(_SCOPE)]
+        found[inside[-1] if inside else ""] += count
+    return found
 
 
-def _collect(model: Module, modules: dict[str, Module], outputs: dict[str, Any], products: Counter[str]) -> Summary:
+def _collect(model: Module, modules: dict[str, Module], outputs: dict[str, Any], found: Counter[str]) -> Summary:
     counted: dict[int, Tensor] = {}
     layers = []
     for i, (path, module) in enumerate(modules.items()):
         fresh = [p for p in module.parameters(recurse=False) if id(p) not in counted]
         counted.update((id(p), p) for p in fresh)
-        multiply_adds = products[f"{_SCOPE}{i}"]
+        multiply_adds = found[f"{_SCOPE}{i}"]
         if fresh or multiply_adds or not any(True for _ in module.children()):
             layers.append(
                 Layer(path, type(module).__name__, outputs.get(path), sum(p.numel() for p in fresh), multiply_adds)
@@ -236,5 +217,5 @@ def _collect(model: Module, modules: dict[str, Module], outputs: dict[str, Any],
         parameters=sum(p.numel() for p in tensors),
         trainable_parameters=sum(p.numel() for p in tensors if p.requires_grad),
         parameter_bytes=sum(p.numel() * p.dtype.itemsize for p in tensors),
-        multiply_adds=products.total(),
+        multiply_adds=found.total(),
     )
