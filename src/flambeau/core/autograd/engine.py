@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import warnings
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,63 +14,14 @@ import numpy as np
 
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
-from ..context.tracing import structure
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays, is_differentiable, shown
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
 from ..tensor.tensor import Tensor, wrap
+from .handles import Hooks, RemovableHandle
 from .sparse import add_gradients, stored_gradient
 
 _new = object.__new__
-
-
-class RemovableHandle:
-    """Takes a hook out again: `handle.remove()`, or at the end of `with handle:`."""
-
-    __module__ = "flambeau.utils.hooks"
-    next_id = 0
-
-    def __init__(self, hooks: Any, *, extra_dict: Any = None):
-        self.hooks_dict_ref = weakref.ref(hooks)
-        structure.version += 1
-        self.id = RemovableHandle.next_id
-        RemovableHandle.next_id += 1
-        extras = extra_dict if isinstance(extra_dict, (list, tuple)) else [] if extra_dict is None else [extra_dict]
-        self.extra_dict_ref = tuple(weakref.ref(e) for e in extras)
-
-    def remove(self) -> None:
-        """Take the hook out; a second time does nothing."""
-        structure.version += 1
-        if grad_state.trace is not None:
-            grad_state.trace.change_hooks(self)
-        for ref in (self.hooks_dict_ref, *self.extra_dict_ref):
-            hooks = ref()
-            if hooks is not None:
-                hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
-
-    def __getstate__(self) -> Any:
-        return (self.hooks_dict_ref(), self.id, tuple(r() for r in self.extra_dict_ref))
-
-    def __setstate__(self, state: Any) -> None:
-        hooks, self.id, extras = state[0], state[1], state[2] if len(state) > 2 else ()
-        self.hooks_dict_ref = weakref.ref(OrderedDict() if hooks is None else hooks)
-        self.extra_dict_ref = tuple(weakref.ref(OrderedDict() if e is None else e) for e in extras)
-        RemovableHandle.next_id = max(RemovableHandle.next_id, self.id + 1)
-
-
-class Hooks(OrderedDict):
-    """Hooks in the order of registration, by their handle's id."""
-
-    def add(self, hook: Any) -> RemovableHandle:
-        handle = RemovableHandle(self)
-        self[handle.id] = hook
-        return handle
 
 
 def _tensor(taped: Taped | None) -> Tensor | None:
@@ -279,6 +229,30 @@ class Run:
         grad_state.run = self.outer
 
 
+class _Queue:
+    """The nodes that gradients have come to, and these. They leave in the reverse order of their making: complete, that is."""
+
+    __slots__ = ("heap", "taped", "waiting")
+
+    def __init__(self, taped: bool):
+        self.taped = taped
+        self.waiting: dict[Node, list[Taped | None]] = {}
+        self.heap: list[tuple[int, Any]] = []
+
+    def send(self, edge: Edge, value: Taped) -> None:
+        node, number = edge
+        slots = self.waiting.get(node)
+        if slots is None:
+            slots = self.waiting[node] = [None] * node.outputs
+            heapq.heappush(self.heap, (-node.order, node))
+        held = slots[number]
+        slots[number] = value if held is None else add_gradients(held, value, self.taped)
+
+    def take(self) -> tuple[Any, list[Taped | None]]:
+        node = heapq.heappop(self.heap)[1]
+        return node, self.waiting.pop(node)
+
+
 def _run(
     roots: list[Tensor],
     gradients: list[Taped],
@@ -287,7 +261,7 @@ def _run(
     wanted: list[Edge] | None = None,
     accumulate: Sequence[Tensor] = (),
 ) -> list[Tensor | None]:
-    """Send the gradients down the tape. Nodes run in the reverse order of their making, so each is complete when it runs.
+    """Send the gradients down the tape.
 
     Without `wanted`, leaves collect; with it, the gradients at these edges are returned (and added to the `.grad` of
     the tensors in `accumulate`).
@@ -295,29 +269,14 @@ def _run(
     edges: list[Edge] = [r._tape_edge() for r in roots]  # type: ignore[misc]
     on_path, to_run = (None, None) if wanted is None else _paths(edges, wanted)
     arrived: dict[Edge, Taped] = {}
-    waiting: dict[Node, list[Taped | None]] = {}
-    heap: list[tuple[int, Any]] = []
-
-    def send(edge: Edge, value: Taped) -> None:
-        node, number = edge
-        slots = waiting.get(node)
-        if slots is None:
-            slots = waiting[node] = [None] * node.outputs
-            heapq.heappush(heap, (-node.order, node))
-        held = slots[number]
-        if held is None:
-            slots[number] = value
-        else:
-            slots[number] = add_gradients(held, value, taped)
-
+    queue = _Queue(taped)
     for edge, gradient in zip(edges, gradients, strict=True):
-        send(edge, gradient)
+        queue.send(edge, gradient)
     targets = {} if wanted is None else dict.fromkeys(wanted)
     trace, anomaly = grad_state.trace, grad_state.anomaly
     with set_grad_enabled(taped), Run(wanted is not None) as run:
-        while heap:
-            node = heapq.heappop(heap)[1]
-            slots = waiting.pop(node)
+        while queue.heap:
+            node, slots = queue.take()
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
             if node.pre_hooks:
@@ -333,27 +292,28 @@ def _run(
                     _accumulate(node, slots[0], taped)
                 continue
             run.arrived = slots
-            if anomaly is not None:
-                results = anomaly(node, slots, taped)
-            elif taped:
-                results = list(node.backward_taped(slots))
-            else:
-                results = [
-                    None if r is None else (r, None)
-                    for r in node.backward([None if s is None else s[0] for s in slots])
-                ]
+            results = _backward_of(node, slots, taped, anomaly)
             if node.post_hooks:
                 results = _post_hooks(node, results, slots)
             if not retain:
                 node.release()
             for edge, value in zip(node.edges, results, strict=True):
                 if edge is not None and value is not None and (on_path is None or edge[0] in on_path):
-                    send(edge, value)
+                    queue.send(edge, value)
         for target in accumulate:
             value = arrived.get(target._tape_edge())  # type: ignore[arg-type]
             if value is not None:
                 _add_to_grad(target, value, taped)
     return [_tensor(arrived.get(e)) for e in wanted or ()]
+
+
+def _backward_of(node: Node, slots: list[Taped | None], taped: bool, anomaly: Any) -> list[Taped | None]:
+    if anomaly is not None:
+        return anomaly(node, slots, taped)
+    if taped:
+        return list(node.backward_taped(slots))
+    made = node.backward([None if s is None else s[0] for s in slots])
+    return [None if r is None else (r, None) for r in made]
 
 
 _OLDER = (

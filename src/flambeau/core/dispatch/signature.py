@@ -161,6 +161,44 @@ class Signature:
 
     def bind(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], tuple[Any, ...]]:
         """The dynamic values, and the key that says where they go and what the static ones are."""
+        values = self._by_parameter(name, args, kwargs)
+        dynamic: list[Any] = []
+        key_parts: list[Any] = []
+        unusual = False
+        for i, (kind, value) in enumerate(zip(self.kinds, values, strict=True)):
+            if value is MISSING:
+                raise TypeError(f"{name}() missing 1 required positional argument: '{self.names[i]}'")
+            if kind == ARRAY:
+                if value is None:
+                    if not self.takes_none[i]:
+                        raise not_a_tensor(name, self.names[i], i + 1, None)
+                    key_parts.append((STATIC, None))
+                else:
+                    dynamic.append(value)
+                    key_parts.append(ARRAY)
+            elif kind in (STATIC, VARARGS):
+                key_parts.append(static_key(static(value)))
+            elif kind == ARRAYS:
+                key_parts.append(self._bind_arrays(name, i, value, dynamic))
+            elif value is None or value is self.defaults[i]:
+                key_parts.append(static_key(value))
+            elif kind == FLOAT:
+                unusual = True
+                values[i], part = self._bind_float(name, i, value, dynamic)
+                key_parts.append(part)
+            elif _same(value, self.defaults[i]):
+                key_parts.append(static_key(value))
+            else:
+                if not isinstance(value, (numbers.Number, Tensor, np.generic)):
+                    raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
+                dynamic.append(value)
+                key_parts.append(SCALAR)
+        if unusual and self.options is not None:
+            self.options(*values)
+        return dynamic, tuple(key_parts)
+
+    def _by_parameter(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """The value of each parameter, its default where none is given."""
         values = list(self.defaults)
         if len(args) > self.positional:
             if self.varargs is None:
@@ -180,67 +218,43 @@ class Signature:
             if i < len(args):
                 raise TypeError(f"{name}() got multiple values for argument '{key}'")
             values[i] = value
-        dynamic: list[Any] = []
-        key_parts: list[Any] = []
-        unusual = False
-        for i, (kind, value) in enumerate(zip(self.kinds, values, strict=True)):
-            if value is MISSING:
-                raise TypeError(f"{name}() missing 1 required positional argument: '{self.names[i]}'")
-            if kind == ARRAY:
-                if value is None:
-                    if not self.takes_none[i]:
-                        raise not_a_tensor(name, self.names[i], i + 1, None)
-                    key_parts.append((STATIC, None))
-                else:
-                    dynamic.append(value)
-                    key_parts.append(ARRAY)
-            elif kind in (STATIC, VARARGS):
-                key_parts.append(static_key(static(value)))
-            elif kind == ARRAYS:
-                if value is None:
-                    key_parts.append((STATIC, None))
-                    continue
-                if isinstance(value, Tensor) or not isinstance(value, Iterable):
-                    raise TypeError(
-                        f"{name}(): argument '{self.names[i]}' must be tuple of Tensors, not {type(value).__name__}"
-                    )
-                if has_say(value):
-                    raise Overridden(f"{type(value).__name__} has a say")
-                members = list(value)
-                for position, member in enumerate(members):
-                    if not isinstance(member, Tensor):
-                        raise TypeError(
-                            f"expected Tensor as element {position} in argument {i}, but got {type(member).__name__}"
-                        )
-                dynamic.extend(members)
-                key_parts.append((ARRAYS, len(members)))
-            elif value is None or value is self.defaults[i]:
-                key_parts.append(static_key(value))
-            elif kind == FLOAT:  # static where it is its default or 0, which may be another formula
-                if type(value) is not float:
-                    value = number(name, self.names[i], i + 1, value)
-                unusual = True
-                values[i] = array = value
-                if type(value) in PYTHON_NUMBERS and (value == self.defaults[i] or value == 0 or value is True):
-                    key_parts.append(static_key(value))
-                    continue
-                if type(value) is float and grad_state.trace is None:
-                    array = repeated.arrays.get(value)
-                    if array is None:
-                        repeated.note(value)
-                        array = value
-                dynamic.append(array)
-                key_parts.append(FLOAT)
-            elif _same(value, self.defaults[i]):
-                key_parts.append(static_key(value))
-            else:
-                if not isinstance(value, (numbers.Number, Tensor, np.generic)):
-                    raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
-                dynamic.append(value)
-                key_parts.append(SCALAR)
-        if unusual and self.options is not None:
-            self.options(*values)
-        return dynamic, tuple(key_parts)
+        return values
+
+    def _bind_arrays(self, name: str, i: int, value: Any, dynamic: list[Any]) -> Any:
+        """The key's part for a list of tensors, which join the dynamic values."""
+        if value is None:
+            return STATIC, None
+        if isinstance(value, Tensor) or not isinstance(value, Iterable):
+            raise TypeError(
+                f"{name}(): argument '{self.names[i]}' must be tuple of Tensors, not {type(value).__name__}"
+            )
+        if has_say(value):
+            raise Overridden(f"{type(value).__name__} has a say")
+        members = list(value)
+        for position, member in enumerate(members):
+            if not isinstance(member, Tensor):
+                raise TypeError(
+                    f"expected Tensor as element {position} in argument {i}, but got {type(member).__name__}"
+                )
+        dynamic.extend(members)
+        return ARRAYS, len(members)
+
+    def _bind_float(self, name: str, i: int, value: Any, dynamic: list[Any]) -> tuple[Any, Any]:
+        """The number for a `float` parameter, and the key's part: static where it is the default or 0, which may be another
+        formula; otherwise it joins the dynamic values.
+        """
+        if type(value) is not float:
+            value = number(name, self.names[i], i + 1, value)
+        if type(value) in PYTHON_NUMBERS and (value == self.defaults[i] or value == 0 or value is True):
+            return value, static_key(value)
+        array = value
+        if type(value) is float and grad_state.trace is None:
+            array = repeated.arrays.get(value)
+            if array is None:
+                repeated.note(value)
+                array = value
+        dynamic.append(array)
+        return value, FLOAT
 
     def refusal(self, name: str, key: tuple[Any, ...], dynamic: Iterable[Any], value: Any) -> TypeError:
         """The error for a dynamic value that is neither tensor nor number."""
