@@ -1,14 +1,9 @@
-"""Reading and writing at tensors of indices: gather, scatter, the index_* family, take and put.
-
-XLA clamps or drops indices that are out of range; PyTorch raises. They are therefore looked at before the call
-(`@indexed`), or, in a compiled function, by its program.
-"""
+"""Reading and writing at tensors of indices: gather, scatter, the index_* family, take and put."""
 
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,78 +13,13 @@ import numpy as np
 from ...core.array import dtypes
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ...core.tensor.tensor import Tensor
-from ..making.constants import fitting_number
-from ..support.checks import category, normalized_dim, refuse_outside, type_name
+from ..support.checks import category, normalized_dim, type_name
+from .indexed import indexed
 from .subscripts import _put_index, _spread, _subscript
 
 _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 # what is out of bounds is refused
 _AT: dict[str, Any] = {"mode": "promise_in_bounds", "wrap_negative_indices": False}
-
-
-# --- declaring --------------------------------------------------------------------------------------------------------
-
-
-def indexed(
-    text: str = "index {} is out of bounds for dimension {dim} with size {size}",
-    error: type[Exception] = RuntimeError,
-    *,
-    negative: bool = False,
-    flat: bool = False,
-    inplace: bool = True,
-    grad: Any = None,
-    autocast: Any = None,
-    unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
-
-    `unless(dim, ndim)` may give another text and error than the usual ones, as some of PyTorch's kernels do.
-    """
-
-    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        call = operator(methods=False, public=(), grad=grad, autocast=autocast)(function)
-        name = function.__name__
-        names = list(inspect.signature(function).parameters)
-        place = names.index("index")
-
-        def check(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            input = args[0] if args else kwargs.get("input")
-            index = args[place] if len(args) > place else kwargs.get("index")
-            if not isinstance(input, Tensor) or not isinstance(index, Tensor):
-                return  # the operator says what is wrong
-            dim, size = 0, 1
-            if flat:
-                size = int(np.prod(input.shape))
-            elif input.ndim:
-                dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-                if not isinstance(dim, int) or not -input.ndim <= dim < input.ndim:
-                    return
-                dim %= input.ndim
-                size = input.shape[dim]
-            words, kind = unless(dim, input.ndim) or (text, error)
-            words = words.replace("{dim}", str(dim)).replace("{size}", str(size))
-            refuse_outside(index, size, words, kind, negative)
-            if name == "index_fill":
-                value = args[3] if len(args) > 3 else kwargs.get("value")
-                if isinstance(value, (int, float)):
-                    fitting_number(value, input._np_dtype)
-
-        def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-            @functools.wraps(function)
-            def outer(*args: Any, **kwargs: Any) -> Any:
-                check(args, kwargs)
-                return function(*args, **kwargs)
-
-            return outer
-
-        made = checked(call)
-        _publish(name, made, ("torch",))
-        _attach(made, (name,))
-        if inplace:
-            _attach(checked(inplace_form(call.operator, name + "_")), (name + "_",))
-        return made
-
-    return declare
 
 
 # --- gather and scatter: an index for every element -------------------------------------------------------------------

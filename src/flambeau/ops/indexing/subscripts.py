@@ -76,22 +76,8 @@ def _consumed(item: Any) -> int:
 
 def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
     """The view of the basic items, the tensors with the view's dimensions that they index, and the view's name."""
-    items = list(key) if isinstance(key, tuple) else [key]
-    items = [i if not isinstance(i, (list, tuple, np.ndarray, range)) else _as_index(i) for i in items]
     g = x._geometry
-    taken = sum(map(_consumed, items))
-    if taken > len(g.shape):
-        if not g.shape:
-            raise IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
-                "0-dim tensor to a number"
-            )
-        raise IndexError(f"too many indices for tensor of dimension {len(g.shape)}")
-    ellipses = [n for n, i in enumerate(items) if i is Ellipsis]
-    if len(ellipses) > 1:
-        # PyTorch reads every further ellipsis as a full slice of nothing
-        for n in reversed(ellipses[1:]):
-            del items[n]
+    items, taken = _items(g, key)
     shape, strides, offset = list(g.shape), list(g.strides), g.offset
     dim = 0  # in the view
     source = 0  # in the tensor
@@ -113,11 +99,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             advanced.append((dim, from_host(np.asarray([bool(item)]))))
             dim += 1
         elif isinstance(item, slice):
-            step = 1 if item.step is None else python_operator.index(item.step)
-            if step <= 0:
-                raise ValueError("step must be greater than zero")
-            start = None if item.start is None else python_operator.index(item.start)
-            stop = None if item.stop is None else python_operator.index(item.stop)
+            start, stop, step = _bounds(item)
             cut = sliced(Geometry(tuple(shape), tuple(strides), offset), dim, start, stop, step)
             if cut.shape[dim] != shape[dim] or step != 1:
                 name = "SliceBackward0"
@@ -131,20 +113,54 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             dim += _consumed(item)
             source += _consumed(item)
         else:
-            try:
-                index = python_operator.index(item.item() if isinstance(item, Tensor) else item)
-            except TypeError:
-                if isinstance(item, str):
-                    raise TypeError(_INDEX_KINDS.format("str")) from None
-                raise IndexError(_INDEX_KINDS.format(type(item).__name__)) from None
-            n = shape[dim]
-            if not -n <= index < n:
-                raise IndexError(f"index {index} is out of bounds for dimension {source} with size {n}")
-            offset += (index % n) * strides[dim]
+            offset += _place(item, shape[dim], source) * strides[dim]
             del shape[dim], strides[dim]
             source += 1
             name = "SelectBackward0"
     return g._replace(shape=tuple(shape), strides=tuple(strides), offset=offset), advanced, name
+
+
+def _items(g: Geometry, key: Any) -> tuple[list[Any], int]:
+    """A key's items, lists as tensors, with one ellipsis at most; and how many dimensions they take."""
+    items = list(key) if isinstance(key, tuple) else [key]
+    items = [i if not isinstance(i, (list, tuple, np.ndarray, range)) else _as_index(i) for i in items]
+    taken = sum(map(_consumed, items))
+    if taken > len(g.shape):
+        if not g.shape:
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
+                "0-dim tensor to a number"
+            )
+        raise IndexError(f"too many indices for tensor of dimension {len(g.shape)}")
+    ellipses = [n for n, i in enumerate(items) if i is Ellipsis]
+    if len(ellipses) > 1:
+        # PyTorch reads every further ellipsis as a full slice of nothing
+        for n in reversed(ellipses[1:]):
+            del items[n]
+    return items, taken
+
+
+def _bounds(item: slice) -> tuple[int | None, int | None, int]:
+    """A slice's start, stop and step."""
+    step = 1 if item.step is None else python_operator.index(item.step)
+    if step <= 0:
+        raise ValueError("step must be greater than zero")
+    start = None if item.start is None else python_operator.index(item.start)
+    stop = None if item.stop is None else python_operator.index(item.stop)
+    return start, stop, step
+
+
+def _place(item: Any, size: int, source: int) -> int:
+    """A number as an index from the front, along the tensor's dimension `source`."""
+    try:
+        index = python_operator.index(item.item() if isinstance(item, Tensor) else item)
+    except TypeError:
+        if isinstance(item, str):
+            raise TypeError(_INDEX_KINDS.format("str")) from None
+        raise IndexError(_INDEX_KINDS.format(type(item).__name__)) from None
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension {source} with size {size}")
+    return index % size
 
 
 def _is_number(item: Tensor) -> bool:

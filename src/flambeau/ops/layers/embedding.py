@@ -211,38 +211,16 @@ def _check_bags(input: Any, weight: Any, offsets: Any, include_last_offset: bool
         raise RuntimeError(f"offsets must not decrease, but got {values.tolist()}")
 
 
-@composite(methods=False, public=("nn.functional",))
-def embedding_bag(
-    input: Any,
-    weight: Any,
-    offsets: Any = None,
-    max_norm: float | None = None,
-    norm_type: float = 2,
-    scale_grad_by_freq: bool = False,
-    mode: str = "mean",
-    sparse: bool = False,
-    per_sample_weights: Any = None,
-    include_last_offset: bool = False,
-    padding_idx: int | None = None,
-) -> Any:
-    """Sums, means or maxima of bags of rows, without the rows in between.
-
-    The bags are the rows of a 2-D `input`, or the pieces of a 1-D one that begin at `offsets`.
-    """
-    if weight.dtype in (dtypes.int64, dtypes.int32) and input.dtype.is_floating_point:
-        warnings.warn(
-            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, "
-            "and should now be `embedding_bag(input, weight, ...)`.",
-            UserWarning,
-            stacklevel=3,
-        )
-        weight, input = input, weight
+def _check_mode(mode: str, scale_grad_by_freq: bool, sparse: bool) -> None:
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError(f"max mode does not support {'scaling'} the gradient by the frequency")
     if mode == "max" and sparse:
         raise ValueError("max mode does not support sparse weights")
+
+
+def _check_bag_shapes(input: Any, weight: Any, offsets: Any, per_sample_weights: Any, mode: str) -> None:
     if input.ndim == 2:
         if offsets is not None:
             raise ValueError(
@@ -270,12 +248,43 @@ def embedding_bag(
             )
     if weight.ndim != 2:
         raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.ndim}")
-    rows = weight.shape[0]
-    if padding_idx is not None and not -rows <= padding_idx < rows:
-        raise RuntimeError(
-            f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}"
+
+
+@composite(methods=False, public=("nn.functional",))
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Any:
+    """Sums, means or maxima of bags of rows, without the rows in between.
+
+    The bags are the rows of a 2-D `input`, or the pieces of a 1-D one that begin at `offsets`.
+    """
+    if weight.dtype in (dtypes.int64, dtypes.int32) and input.dtype.is_floating_point:
+        warnings.warn(
+            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, "
+            "and should now be `embedding_bag(input, weight, ...)`.",
+            UserWarning,
+            stacklevel=3,
         )
-    padding_idx = None if padding_idx is None else padding_idx % rows
+        weight, input = input, weight
+    _check_mode(mode, scale_grad_by_freq, sparse)
+    _check_bag_shapes(input, weight, offsets, per_sample_weights, mode)
+    rows = weight.shape[0]
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise RuntimeError(
+                f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}"
+            )
+        padding_idx %= rows
     if per_sample_weights is not None and per_sample_weights.dtype is not weight.dtype:
         raise RuntimeError(
             "Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 'per_sample_weights'; "

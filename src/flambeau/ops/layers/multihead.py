@@ -163,34 +163,44 @@ def _longer(k: Any, v: Any, masks: list[Any], more_k: Any, more_v: Any, dim: int
     return cat([k, more_k], dim), cat([v, more_v], dim), [None if m is None else pad(m, (0, 1)) for m in masks]
 
 
+def _with_biases(
+    k: Any, v: Any, masks: list[Any], bias_k: Any, bias_v: Any, static_k: Any, static_v: Any
+) -> tuple[Any, Any, list[Any]]:
+    """Keys and values with one more place, if there are biases for it."""
+    if bias_k is None or bias_v is None:
+        _expect(bias_k is None, "bias_k is set but bias_v is None")
+        _expect(bias_v is None, "bias_v is set but bias_k is None")
+        return k, v, masks
+    _expect(static_k is None, "bias cannot be added to static key.")
+    _expect(static_v is None, "bias cannot be added to static value.")
+    samples = k.shape[1]
+    return _longer(k, v, masks, bias_k.repeat(1, samples, 1), bias_v.repeat(1, samples, 1), 0)
+
+
+def _check_causal(is_causal: bool, attn_mask: Any) -> None:
+    if is_causal and attn_mask is None:
+        raise RuntimeError(
+            f"Need attn_mask if specifying the is_causal {'hint'}. You may use the Transformer module method "
+            "`generate_square_subsequent_mask` to create this mask."
+        )
+
+
+def _as_batch_of_one(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
+    """With a dimension of samples; what is one tensor stays one, since it is projected by one product."""
+    same_q, same_v = query is key, value is key
+    key = key.unsqueeze(1)
+    return key if same_q else query.unsqueeze(1), key, key if same_v else value.unsqueeze(1)
+
+
 @composite(methods=False, public=("nn.functional",))
 def multi_head_attention_forward(
-    query: Any,
-    key: Any,
-    value: Any,
-    embed_dim_to_check: int,
-    num_heads: int,
-    in_proj_weight: Any,
-    in_proj_bias: Any,
-    bias_k: Any,
-    bias_v: Any,
-    add_zero_attn: bool,
-    dropout_p: float,
-    out_proj_weight: Any,
-    out_proj_bias: Any,
-    training: bool = True,
-    key_padding_mask: Any = None,
-    need_weights: bool = True,
-    attn_mask: Any = None,
-    use_separate_proj_weight: bool = False,
-    q_proj_weight: Any = None,
-    k_proj_weight: Any = None,
-    v_proj_weight: Any = None,
-    static_k: Any = None,
-    static_v: Any = None,
-    average_attn_weights: bool = True,
+    query: Any, key: Any, value: Any, embed_dim_to_check: int, num_heads: int, in_proj_weight: Any, in_proj_bias: Any,
+    bias_k: Any, bias_v: Any, add_zero_attn: bool, dropout_p: float, out_proj_weight: Any, out_proj_bias: Any,
+    training: bool = True, key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
+    use_separate_proj_weight: bool = False, q_proj_weight: Any = None, k_proj_weight: Any = None,
+    v_proj_weight: Any = None, static_k: Any = None, static_v: Any = None, average_attn_weights: bool = True,
     is_causal: bool = False,
-) -> Any:
+) -> Any:  # fmt: skip
     """The attention of several heads and its weights (None unless they are needed), by the given projections.
 
     Shapes: query `(L, E)` or `(L, N, E)`, key and value `(S, E)` or `(S, N, E)` (with separate projections of other last
@@ -205,34 +215,23 @@ def multi_head_attention_forward(
     """
     batched = _is_batched(query, key, value, key_padding_mask, attn_mask, num_heads)
     if not batched:
-        same_q, same_v = query is key, value is key
-        key = key.unsqueeze(1)
-        query, value = key if same_q else query.unsqueeze(1), key if same_v else value.unsqueeze(1)
+        query, key, value = _as_batch_of_one(query, key, value)
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
     length, samples, width = query.shape
     padding = added_mask(key_padding_mask, "key_padding_mask", query.dtype, attn_mask, "attn_mask")
-    if is_causal and attn_mask is None:
-        raise RuntimeError(
-            f"Need attn_mask if specifying the is_causal {'hint'}. You may use the Transformer module method "
-            "`generate_square_subsequent_mask` to create this mask."
-        )
+    _check_causal(is_causal, attn_mask)
     implied = is_causal and padding is None and not need_weights  # the mask need not be read
     attn_mask = None if implied else added_mask(attn_mask, "attn_mask", query.dtype)
     head = _check_inputs(query, key, value, embed_dim_to_check, num_heads, use_separate_proj_weight)
-    if not use_separate_proj_weight:
+    separate = None
+    if use_separate_proj_weight:
+        separate = _separate(q_proj_weight, k_proj_weight, v_proj_weight)
+    else:
         _expect(in_proj_weight is not None, "use_separate_proj_weight is False but in_proj_weight is None")
-    separate = _separate(q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     q, k, v = _projected(query, key, value, in_proj_weight, in_proj_bias, separate)
     if attn_mask is not None:
         attn_mask = _whole_mask(attn_mask, length, key.shape[0], samples, num_heads)
-    masks = [attn_mask, padding]
-    if bias_k is not None and bias_v is not None:
-        _expect(static_k is None, "bias cannot be added to static key.")
-        _expect(static_v is None, "bias cannot be added to static value.")
-        k, v, masks = _longer(k, v, masks, bias_k.repeat(1, samples, 1), bias_v.repeat(1, samples, 1), 0)
-    else:
-        _expect(bias_k is None, "bias_k is set but bias_v is None")
-        _expect(bias_v is None, "bias_v is set but bias_k is None")
+    k, v, masks = _with_biases(k, v, [attn_mask, padding], bias_k, bias_v, static_k, static_v)
     q = _per_head(q, None, "", samples, num_heads, head)
     k = _per_head(k, static_k, "static_k", samples, num_heads, head)
     v = _per_head(v, static_v, "static_v", samples, num_heads, head)

@@ -242,6 +242,11 @@ def _without_values(
     return made.requires_grad_() if requires_grad else made
 
 
+def _name(function: Any, name: str, doc: str) -> None:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+
+
 def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
     """The factory of a constant, its `_like` form and its `new_` method."""
 
@@ -295,13 +300,9 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
             )
         return deliver(filled(shape, value), self.dtype, dtype, device_like(self, device), requires_grad)
 
-    for function, called, text in (
-        (make, name, f"A tensor {doc}, of the given shape."),
-        (make_like, name + "_like", f"A tensor {doc}, with `input`'s shape, dtype, device and order in memory."),
-        (make_new, "new_" + name, f"A tensor {doc}, with this one's dtype and device."),
-    ):
-        function.__name__ = function.__qualname__ = called
-        function.__doc__ = text
+    _name(make, name, f"A tensor {doc}, of the given shape.")
+    _name(make_like, name + "_like", f"A tensor {doc}, with `input`'s shape, dtype, device and order in memory.")
+    _name(make_new, "new_" + name, f"A tensor {doc}, with this one's dtype and device.")
     _attach(make_new, (make_new.__name__,))
     return composite(methods=False)(make), composite(methods=False)(make_like), make_new
 
