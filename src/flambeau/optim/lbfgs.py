@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ..core.context.grad_mode import enable_grad
 from ..core.tensor.tensor import Tensor, wrap
+from ._line_search import Point, StrongWolfe
 from .optimizer import Number, Optimizer, ParamsT
 from .rule import check_options, picked
 
@@ -59,99 +59,7 @@ def _flat(arrays: list[Any]) -> Any:
     return jnp.concatenate([piece.reshape(-1) for piece in pieces])
 
 
-class _Point(NamedTuple):
-    """A place on the search line: the step length, the loss, the gradient, and the slope along the line."""
-
-    t: float
-    loss: float
-    gradient: Any
-    slope: float
-
-
-def _interpolated(a: _Point, b: _Point, low: float | None = None, high: float | None = None) -> float:
-    """The minimum of the cubic through two points with these slopes, kept within bounds (by default the points)."""
-    if a.t > b.t:
-        a, b = b, a
-    low, high = a.t if low is None else low, b.t if high is None else high
-    bend = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
-    square = bend**2 - a.slope * b.slope
-    if not square >= 0:
-        return (low + high) / 2.0
-    root = math.sqrt(square)
-    divisor = b.slope - a.slope + 2 * root
-    if divisor == 0:
-        return (low + high) / 2.0
-    return min(max(b.t - (b.t - a.t) * ((b.slope + root - bend) / divisor), low), high)
-
-
-def _strong_wolfe(
-    evaluate: Callable[[float], _Point],
-    start: _Point,
-    t: float,
-    scale: float,
-    tolerance_change: float,
-    c1: float = 1e-4,
-    c2: float = 0.9,
-    max_ls: int = 25,
-) -> tuple[_Point, int]:
-    """A point that satisfies the strong Wolfe conditions, and the number of evaluations.
-
-    Nocedal and Wright (2006), algorithms 3.5 and 3.6, with cubic interpolation as in Schmidt's minFunc. `scale` is the
-    largest element of the direction.
-    """
-
-    def rises(point: _Point) -> bool:
-        return point.loss > start.loss + c1 * point.t * start.slope
-
-    def flat(point: _Point) -> bool:
-        return abs(point.slope) <= -c2 * start.slope
-
-    before, point = start, evaluate(t)
-    turns, done = 0, False
-    bracket = [start, point]
-    while turns < max_ls:
-        bracket = [before, point]
-        if rises(point) or (turns > 1 and point.loss >= before.loss):
-            break
-        if flat(point):
-            bracket, done = [point, point], True
-            break
-        if point.slope >= 0:
-            break
-        t = _interpolated(before, point, point.t + 0.01 * (point.t - before.t), point.t * 10)
-        before, point = point, evaluate(t)
-        turns += 1
-    else:
-        bracket = [start, point]
-
-    stuck = False
-    low = 0 if bracket[0].loss <= bracket[1].loss else 1
-    while not done and turns < max_ls:
-        left, right = sorted(end.t for end in bracket)
-        if (right - left) * scale < tolerance_change:
-            break
-        t = _interpolated(bracket[0], bracket[1])
-        margin = 0.1 * (right - left)
-        if min(right - t, t - left) >= margin:
-            stuck = False
-        elif stuck or t >= right or t <= left:  # too near an end for the second time: step away from it
-            t = right - margin if abs(t - right) < abs(t - left) else left + margin
-            stuck = False
-        else:
-            stuck = True
-        point = evaluate(t)
-        turns += 1
-        if rises(point) or point.loss >= bracket[low].loss:
-            bracket[1 - low] = point
-            low = 0 if bracket[0].loss <= bracket[1].loss else 1
-            continue
-        if flat(point):
-            done = True
-        elif point.slope * (bracket[1 - low].t - bracket[low].t) >= 0:
-            bracket[1 - low] = bracket[low]
-        bracket[low] = point
-    return bracket[low], turns + 1
-
+_MOST_TURNS = 25  # of a line search
 
 # what a step leaves for the next one, in PyTorch's order
 _MEMORY = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
@@ -203,16 +111,11 @@ class LBFGS(Optimizer):
         if search not in (None, "strong_wolfe"):
             raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, but got {search!r}")
         state = self.state[params[0]]  # one for all of them
-        state.setdefault("func_evals", 0)
-        state.setdefault("n_iter", 0)
+        for name in ("func_evals", "n_iter"):
+            state.setdefault(name, 0)
         memory = {name: state.get(name) for name in _MEMORY}  # taken over at the end
 
-        def evaluate() -> tuple[Any, Any]:
-            with enable_grad():
-                loss = closure()
-            return loss, self._gather_flat_grad()
-
-        first_loss, gradient = evaluate()
+        first_loss, gradient = self._evaluate(closure)
         loss = float(first_loss)
         evaluations = 1
         state["func_evals"] += 1
@@ -237,19 +140,12 @@ class LBFGS(Optimizer):
             if search is None:
                 self._place(start, direction, t)
                 if iterations != max_iter:
-                    value, gradient = evaluate()
+                    value, gradient = self._evaluate(closure)
                     loss, made = float(value), 1
             else:
-
-                def at(t: float, start: Any = start, direction: Any = direction) -> _Point:
-                    self._place(start, direction, t)
-                    value, new = evaluate()
-                    return _Point(t, float(value), new, float(_dot(new, direction)))
-
-                here = _Point(0.0, loss, gradient, slope)
-                scale = float(_largest(direction))
-                turns = min(25, max_eval - evaluations)
-                best, made = _strong_wolfe(at, here, t, scale, group["tolerance_change"], max_ls=turns)
+                turns = min(_MOST_TURNS, max_eval - evaluations)
+                line = StrongWolfe(self._along(closure, start, direction), Point(0.0, loss, gradient, slope), turns)
+                best, made = line.find(t, float(_largest(direction)), group["tolerance_change"])
                 if best.t != t:
                     memory["t"] = t = best.t
                 loss, gradient = best.loss, best.gradient
@@ -265,6 +161,22 @@ class LBFGS(Optimizer):
                 break
         state.update(memory)
         return first_loss
+
+    def _evaluate(self, closure: Callable[[], Any]) -> tuple[Any, Any]:
+        """The loss and the gradient, as one vector."""
+        with enable_grad():
+            loss = closure()
+        return loss, self._gather_flat_grad()
+
+    def _along(self, closure: Callable[[], Any], start: list[Any], direction: Any) -> Callable[[float], Point]:
+        """The points on the line from `start`, by step length. The parameters stay at the last one."""
+
+        def point(t: float) -> Point:
+            self._place(start, direction, t)
+            loss, gradient = self._evaluate(closure)
+            return Point(t, float(loss), gradient, float(_dot(gradient, direction)))
+
+        return point
 
     def _direction(self, state: dict[str, Any], memory: dict[str, Any], gradient: Any, history_size: int) -> Any:
         """Minus the gradient, times the inverse Hessian as the remembered steps show it."""

@@ -19,6 +19,7 @@ from ..core.dispatch.host_numbers import HostNumber
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
+from ._arrays import is_complex, joined, narrowed, split, widened
 from .differentiable import differentiable_step
 from .optimizer import Optimizer, ParamsT, full_like
 
@@ -181,7 +182,7 @@ class RuleOptimizer(Optimizer):
                 if name not in own:
                     array, value = param._array, self.initial(name, group)
                     shape = self.state_shape(name, array.shape)
-                    own[name] = wrap(full_like(array, complex(value, value) if _is_complex(array) else value, shape))
+                    own[name] = wrap(full_like(array, complex(value, value) if is_complex(array) else value, shape))
 
     # --- the step -------------------------------------------------------------------------------------------------
 
@@ -269,18 +270,7 @@ class RuleOptimizer(Optimizer):
                 common = [state[name] for state in states for name in self.shared]
         width = len(self.shared)
         if trace is not None:
-            # and it holds while they ask for the same program, and parameters and state are these
-            def depends() -> Any:
-                _, asked, values = self._prepare(index, _plain_group(own_group), kind)
-                which = [id(v) for v in values if isinstance(v, Tensor)] if isinstance(values, list) else None
-                return asked, which, id(self.state), len(self.state), len(own_group["params"])
-
-            trace.guard(depends, "an optimizer's options, parameters or state have changed")
-            for param in params if names or self.shared else ():
-                state = self.state[param]
-                trace.keep_state(self.state, param, state)
-                for name in (*names, *self.shared):
-                    trace.keep_state(state, name, state[name])
+            self._watch(trace, index, own_group, kind, params if names or self.shared else [], names)
             for i in range(width):
                 trace.hold_one(common[i::width])
         if self.defaults.get("differentiable"):
@@ -306,6 +296,23 @@ class RuleOptimizer(Optimizer):
             tensor._write(array)
         for i, tensor in enumerate(common):
             tensor._write(new_common[i % len(new_common)])
+
+    def _watch(
+        self, trace: Any, index: int, group: dict[str, Any], kind: Any, params: list[Tensor], names: Any
+    ) -> None:
+        """A compiled step holds while the options ask for the same program, and parameters and state are these."""
+
+        def depends() -> Any:
+            _, asked, values = self._prepare(index, _plain_group(group), kind)
+            which = [id(v) for v in values if isinstance(v, Tensor)] if isinstance(values, list) else None
+            return asked, which, id(self.state), len(self.state), len(group["params"])
+
+        trace.guard(depends, "an optimizer's options, parameters or state have changed")
+        for param in params:
+            state = self.state[param]
+            trace.keep_state(self.state, param, state)
+            for name in (*names, *self.shared):
+                trace.keep_state(state, name, state[name])
 
     def _host_options(self, trace: Any, index: int, group: dict[str, Any], kind: Any, some_are_tensors: bool) -> Any:
         """The options as inputs of a compiled step: numbers that the host has at each call; tensors are state."""
@@ -407,23 +414,23 @@ def _program(
             ours = common if alike else common[first * width : (first + 1) * width]
 
             def one(param: Any, grad: Any, *mine: Any, ours: Any = ours) -> list[Any]:
-                state = dict(zip(names, map(_widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
-                wide = _widened(param)
-                new = update(wide, _widened(grad).astype(wide.dtype), state, options)
-                own = [_narrowed(state[name], old) for name, old in zip(names, mine, strict=True)]
+                state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
+                wide = widened(param)
+                new = update(wide, widened(grad).astype(wide.dtype), state, options)
+                own = [narrowed(state[name], old) for name, old in zip(names, mine, strict=True)]
                 common = [state[name].astype(ours[i].dtype) for i, name in enumerate(shared)]
-                made = [_narrowed(new, param), *own, *common]
+                made = [narrowed(new, param), *own, *common]
                 if met is None:
                     return made
                 return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
 
             columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
-            joined = [_joined([column[i] for i in members]) for column in columns]
-            results = one(*joined) if alone else fused(one, joined, memory)
-            for i, param in zip(members, _split(results[0], [params[i] for i in members]), strict=True):
+            together = [joined([column[i] for i in members]) for column in columns]
+            results = one(*together) if alone else fused(one, together, memory)
+            for i, param in zip(members, split(results[0], [params[i] for i in members]), strict=True):
                 new_params[i] = param
             for j, result in enumerate(results[1 : 1 + n]):
-                for i, part in zip(members, _split(result, [params[i] for i in members]), strict=True):
+                for i, part in zip(members, split(result, [params[i] for i in members]), strict=True):
                     new_own[j * count + i] = part
             place = 0 if alike else first * width
             new_common[place : place + width] = results[1 + n :]
@@ -452,7 +459,7 @@ def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
     bundles: dict[Any, list[int]] = {}
     for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
         small = 0 < param.size * param.dtype.itemsize <= PACKED_ARRAY and grad.dtype == param.dtype
-        small = small and not _is_complex(param)
+        small = small and not is_complex(param)
         bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
     return list(bundles.values())
 
@@ -484,35 +491,6 @@ def _numbers(scalars: Any) -> np.ndarray:
     """The options that are numbers, in an array with zeros for those that are tensors."""
     plain = scalars if isinstance(scalars, np.ndarray) else [0.0 if isinstance(v, Tensor) else v for v in scalars]
     return np.asarray(plain, np.float64)
-
-
-def _joined(arrays: list[Any]) -> Any:
-    return arrays[0] if len(arrays) == 1 else jnp.concatenate([array.reshape(-1) for array in arrays])
-
-
-def _split(array: Any, like: list[Any]) -> list[Any]:
-    """The parts of a joined array, in these shapes."""
-    if len(like) == 1:
-        return [array]
-    ends = np.cumsum([part.size for part in like])
-    return [array[end - part.size : end].reshape(part.shape) for end, part in zip(ends, like, strict=True)]
-
-
-def _is_complex(array: Any) -> bool:
-    return np.issubdtype(array.dtype, np.complexfloating)
-
-
-def _widened(array: Any) -> Any:
-    """As real numbers of at least 32 bits; a complex array gets a last dimension of two."""
-    if _is_complex(array):
-        return jnp.stack([array.real, array.imag], -1)
-    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
-
-
-def _narrowed(array: Any, like: Any) -> Any:
-    if _is_complex(like):
-        array = jax.lax.complex(array[..., 0], array[..., 1])
-    return array.astype(like.dtype)
 
 
 def _placed(array: np.ndarray) -> Any:
