@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -36,6 +36,72 @@ def _fail(message: str, where: str, msg: Any) -> None:
     raise AssertionError(msg(text) if callable(msg) else msg or text)
 
 
+class _Comparison(NamedTuple):
+    """What two values are compared by."""
+
+    rtol: float | None
+    atol: float | None
+    equal_nan: bool
+    check_device: bool
+    check_dtype: bool
+    check_stride: bool
+    msg: Any
+
+    def compare(self, a: Any, e: Any, where: str = "") -> None:
+        """AssertionError unless the values are close, item by item; `where` says which item."""
+        if isinstance(e, Mapping):
+            if not isinstance(a, Mapping) or set(a) != set(e):
+                _fail("The keys of the mappings do not match", where, self.msg)
+            for key in e:
+                self.compare(a[key], e[key], f"{where}[{key!r}]")
+        elif isinstance(e, Sequence) and not isinstance(e, str):
+            if not isinstance(a, Sequence) or len(a) != len(e):
+                _fail("The length of the sequences mismatch", where, self.msg)
+            for i, (x, y) in enumerate(zip(a, e, strict=True)):
+                self.compare(x, y, f"{where}[{i}]")
+        else:
+            numbers = not isinstance(a, Tensor) and not isinstance(e, Tensor)
+            self._compare_attributes(_as_tensor(a), _as_tensor(e), where, numbers)
+            self._compare_values(_as_tensor(a), _as_tensor(e), where, numbers)
+
+    def _compare_attributes(self, a: Tensor, e: Tensor, where: str, numbers: bool) -> None:
+        if a.shape != e.shape:
+            _fail(f"The values for attribute 'shape' do not match: {a.shape} != {e.shape}.", where, self.msg)
+        if self.check_device and a.device != e.device:
+            _fail(f"The values for attribute 'device' do not match: {a.device} != {e.device}.", where, self.msg)
+        if self.check_dtype and not numbers and a.dtype is not e.dtype:
+            _fail(f"The values for attribute 'dtype' do not match: {a.dtype} != {e.dtype}.", where, self.msg)
+        if self.check_stride and a.stride() != e.stride():
+            _fail(f"The values for attribute 'stride()' do not match: {a.stride()} != {e.stride()}.", where, self.msg)
+
+    def _compare_values(self, a: Tensor, e: Tensor, where: str, numbers: bool) -> None:
+        relative, absolute = self.rtol, self.atol
+        if relative is None or absolute is None:
+            relative, absolute = _tolerances(a, e)
+        wide = np.complex128 if a.dtype.is_complex or e.dtype.is_complex else np.float64
+        if a.dtype.category <= dtypes.INTEGER and e.dtype.category <= dtypes.INTEGER:
+            wide = np.int64  # type: ignore[assignment]
+        x, y = (np.asarray(t.detach()._array).astype(wide) for t in (a, e))
+        close = np.isclose(x, y, rtol=relative, atol=absolute, equal_nan=self.equal_nan)
+        if close.all():
+            return
+        wrong = ~close
+        difference = np.abs(np.where(wrong, x - y, 0))
+        index = tuple(int(i) for i in np.unravel_index(np.nanargmax(difference), difference.shape))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.abs(np.where(wrong, (x - y) / y, 0))
+        at = "" if not index else f" at index {index}"
+        kind = "Scalars" if numbers else "Tensor-likes"
+        exact = "equal" if relative == absolute == 0 else "close"
+        _fail(
+            f"{kind} are not {exact}!\n\nMismatched elements: {wrong.sum()} / {wrong.size} ({wrong.mean():.1%})\n"
+            f"Greatest absolute difference: {np.nanmax(difference)}{at} (up to {absolute} allowed)\n"
+            f"Greatest relative difference: {np.nanmax(ratio)}{at} (up to {relative} allowed)",
+            where,
+            self.msg,
+        )
+
+
 def assert_close(
     actual: Any,
     expected: Any,
@@ -56,56 +122,7 @@ def assert_close(
     """
     if (rtol is None) != (atol is None):
         raise ValueError(f"rtol and atol must both be given or both be left out, got rtol={rtol}, atol={atol}")
-
-    def compare(a: Any, e: Any, where: str) -> None:
-        if isinstance(e, Mapping):
-            if not isinstance(a, Mapping) or set(a) != set(e):
-                _fail("The keys of the mappings do not match", where, msg)
-            for key in e:
-                compare(a[key], e[key], f"{where}[{key!r}]")
-        elif isinstance(e, Sequence) and not isinstance(e, str):
-            if not isinstance(a, Sequence) or len(a) != len(e):
-                _fail("The length of the sequences mismatch", where, msg)
-            for i, (x, y) in enumerate(zip(a, e, strict=True)):
-                compare(x, y, f"{where}[{i}]")
-        else:
-            numbers = not isinstance(a, Tensor) and not isinstance(e, Tensor)
-            _compare_tensors(_as_tensor(a), _as_tensor(e), where, numbers)
-
-    def _compare_tensors(a: Tensor, e: Tensor, where: str, numbers: bool) -> None:
-        kind = "Scalars" if numbers else "Tensor-likes"
-        if a.shape != e.shape:
-            _fail(f"The values for attribute 'shape' do not match: {a.shape} != {e.shape}.", where, msg)
-        if check_device and a.device != e.device:
-            _fail(f"The values for attribute 'device' do not match: {a.device} != {e.device}.", where, msg)
-        if check_dtype and not numbers and a.dtype is not e.dtype:
-            _fail(f"The values for attribute 'dtype' do not match: {a.dtype} != {e.dtype}.", where, msg)
-        if check_stride and a.stride() != e.stride():
-            _fail(f"The values for attribute 'stride()' do not match: {a.stride()} != {e.stride()}.", where, msg)
-        relative, absolute = _tolerances(a, e) if rtol is None or atol is None else (rtol, atol)
-        wide = np.complex128 if a.dtype.is_complex or e.dtype.is_complex else np.float64
-        if a.dtype.category <= dtypes.INTEGER and e.dtype.category <= dtypes.INTEGER:
-            wide = np.int64  # type: ignore[assignment]
-        x, y = (np.asarray(t.detach()._array).astype(wide) for t in (a, e))
-        close = np.isclose(x, y, rtol=relative, atol=absolute, equal_nan=equal_nan)
-        if close.all():
-            return
-        wrong = ~close
-        difference = np.abs(np.where(wrong, x - y, 0))
-        index = tuple(int(i) for i in np.unravel_index(np.nanargmax(difference), difference.shape))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.abs(np.where(wrong, (x - y) / y, 0))
-        at = "" if not index else f" at index {index}"
-        exact = "equal" if relative == absolute == 0 else "close"
-        _fail(
-            f"{kind} are not {exact}!\n\nMismatched elements: {wrong.sum()} / {wrong.size} ({wrong.mean():.1%})\n"
-            f"Greatest absolute difference: {np.nanmax(difference)}{at} (up to {absolute} allowed)\n"
-            f"Greatest relative difference: {np.nanmax(ratio)}{at} (up to {relative} allowed)",
-            where,
-            msg,
-        )
-
-    compare(actual, expected, "")
+    _Comparison(rtol, atol, equal_nan, check_device, check_dtype, check_stride, msg).compare(actual, expected)
 
 
 def assert_allclose(

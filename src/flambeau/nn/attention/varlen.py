@@ -29,6 +29,14 @@ def _places(cumulative: Tensor, total: int) -> tuple[Tensor, Tensor, Tensor]:
     return sequence, number - starts, ends[known] - starts
 
 
+def _by_head(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """`(H, T, D)` of each, with as many heads."""
+    q, k, v = (x.transpose(0, 1) for x in (query, key, value))
+    if enable_gqa:
+        k, v = (x.repeat_interleave(q.shape[0] // x.shape[0], 0) for x in (k, v))
+    return q, k, v
+
+
 def varlen_attn(
     query: Tensor,
     key: Tensor,
@@ -84,9 +92,7 @@ def varlen_attn(
         if right >= 0:
             seen = seen & (place_k <= beside + right)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    q, k, v = (x.transpose(0, 1) for x in (query, key, value))
-    if enable_gqa:
-        k, v = (x.repeat_interleave(q.shape[0] // x.shape[0], 0) for x in (k, v))
+    q, k, v = _by_head(query, key, value, enable_gqa)
     out, lse, _ = attend(q, k, v, scale, lambda scores: scores.masked_fill(~seen, -math.inf))
     out = out.transpose(0, 1)
     return (out, lse.transpose(0, 1)) if return_aux is not None and return_aux.lse else out
