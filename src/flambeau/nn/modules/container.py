@@ -12,8 +12,9 @@ from typing import Any, Self
 from ...core.context.tracing import structure
 from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter
+from ._members import kind_of
 from ._printing import tree
-from .module import Module, _kind
+from .module import Module
 
 __all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
@@ -98,7 +99,7 @@ class _Row(Module):
 
     def _insert(self, position: int, module: Module) -> None:
         if not isinstance(module, Module):
-            raise TypeError(f"{_kind(module)} is not a Module subclass")
+            raise TypeError(f"{kind_of(module)} is not a Module subclass")
         numbered = all(name == str(i) for i, name in enumerate(self._modules))
         self.append(module)
         items = list(self._modules.items())
@@ -139,7 +140,7 @@ class Sequential(_Row):
         """Put a module in front of the one at `index` (or at the end)."""
         length = len(self)
         if not isinstance(module, Module):
-            raise AssertionError(f"module should be of type: {Module}, but is {_kind(module)}")
+            raise AssertionError(f"module should be of type: {Module}, but is {kind_of(module)}")
         if not -length <= index <= length:
             raise IndexError(f"Index out of range: {index}")
         self._insert(index + length if index < 0 else index, module)
@@ -364,7 +365,7 @@ class ParameterDict(Module):
     def _attribute(self, key: Any) -> str:
         if not isinstance(key, str):
             raise TypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{_kind(key)}')."
+                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{kind_of(key)}')."
             )
         return key
 
@@ -456,7 +457,7 @@ class ParameterDict(Module):
 
     def extra_repr(self) -> str:
         """A line for each value."""
-        return "\n".join(_entry(k, v, _kind(v)) for k, v in self.items())
+        return "\n".join(_entry(k, v, kind_of(v)) for k, v in self.items())
 
     def __call__(self, input: Any) -> Any:
         """There is nothing to call: RuntimeError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from ...core.context import doors
@@ -29,6 +29,7 @@ from ._hooks import (
     register_module_parameter_registration_hook,
     registered,
 )
+from ._members import MemberMethods, forget, is_member, kind_of, not_initialised
 from ._printing import tree
 from ._state import StateMethods, _IncompatibleKeys
 
@@ -74,18 +75,6 @@ def _fresh_state() -> dict[str, Any]:
 _STATE_NAMES = frozenset(_fresh_state())
 
 
-def _not_initialised(module: Any, what: str) -> AttributeError:
-    return AttributeError(f"{what}: call super().__init__() first in {type(module).__name__}.__init__")
-
-
-def _kind(value: Any) -> str:
-    """A value's type, as the messages name it."""
-    if isinstance(value, Tensor):
-        return value.type()  # type: ignore[attr-defined]
-    cls = value if isinstance(value, type) else type(value)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-
-
 def _instead(value: Any) -> str:
     if isinstance(value, type) and issubclass(value, Module):
         return f": this is the class, {value.__name__}(...) makes a module"
@@ -94,7 +83,7 @@ def _instead(value: Any) -> str:
     return ""
 
 
-class Module(HookMethods, StateMethods, ConversionMethods):
+class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
     """The base class of all networks and layers.
 
     A subclass calls `super().__init__()`, assigns its parameters, buffers and child modules to attributes, and defines
@@ -141,7 +130,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         except Exception as error:
             if "_forward_hooks" not in own:
                 missing = f"{type(self).__name__!r} object has no attribute '_backward_hooks'"
-                raise _not_initialised(self, missing) from None
+                raise not_initialised(self, missing) from None
             locate(error, self, shapes_of(args, kwargs), (*args, *kwargs.values()))
             raise
 
@@ -179,7 +168,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             if name in own["_buffers"]:
                 return own["_buffers"][name]
         elif name in _STATE_NAMES:
-            raise _not_initialised(self, f"'{cls.__name__}' object has no attribute '{name}'")
+            raise not_initialised(self, f"'{cls.__name__}' object has no attribute '{name}'")
         if hasattr(cls, name):
             # it is there: a property's own code raised. Its error says more than that the attribute is missing
             return object.__getattribute__(self, name)
@@ -194,18 +183,18 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             self._set_before_init(name, value)
         elif isinstance(value, Tensor):
             if isinstance(value, Parameter):
-                _forget(own, name, keep="_parameters")
+                forget(own, name, keep="_parameters")
                 self.register_parameter(name, value)
-            elif isinstance(value, Buffer) and not _is_member(own, name):
+            elif isinstance(value, Buffer) and not is_member(own, name):
                 self.register_buffer(name, value, value.persistent)
             else:
                 self._set_member(own, name, value)
         elif isinstance(value, Module):
             if name in own["_parameters"]:
                 self._set_member(own, name, value)  # refuses
-            _forget(own, name, keep="_modules")
+            forget(own, name, keep="_modules")
             own["_modules"][name] = registered(_hooks._global_module_registration_hooks, self, name, value)
-        elif _is_member(own, name):
+        elif is_member(own, name):
             self._set_member(own, name, value)
         else:
             object.__setattr__(self, name, value)
@@ -213,7 +202,7 @@ class Module(HookMethods, StateMethods, ConversionMethods):
     def _set_before_init(self, name: str, value: Any) -> None:
         for kind, what in ((Parameter, "parameters"), (Module, "module"), (Buffer, "buffer")):
             if isinstance(value, kind):
-                raise _not_initialised(self, f"cannot assign {what} before Module.__init__() call")
+                raise not_initialised(self, f"cannot assign {what} before Module.__init__() call")
         object.__setattr__(self, name, value)
 
     def _set_member(self, own: dict[str, Any], name: str, value: Any) -> None:
@@ -221,19 +210,19 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         if name in own["_parameters"]:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{_kind(value)}' as parameter '{name}' (torch.nn.Parameter or None expected)"
+                    f"cannot assign '{kind_of(value)}' as parameter '{name}' (torch.nn.Parameter or None expected)"
                 )
             own["_parameters"][name] = None
         elif name in own["_modules"]:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{_kind(value)}' as child module '{name}' (torch.nn.Module or None expected)"
+                    f"cannot assign '{kind_of(value)}' as child module '{name}' (torch.nn.Module or None expected)"
                 )
             own["_modules"][name] = registered(_hooks._global_module_registration_hooks, self, name, None)
         elif name in own["_buffers"]:
             if value is not None and not isinstance(value, Tensor):
                 expected = "torch.nn.Buffer, torch.Tensor or None expected"
-                raise TypeError(f"cannot assign '{_kind(value)}' as buffer '{name}' ({expected})")
+                raise TypeError(f"cannot assign '{kind_of(value)}' as buffer '{name}' ({expected})")
             if isinstance(value, Buffer):
                 self._set_persistence(name, value.persistent)
             own["_buffers"][name] = registered(_hooks._global_buffer_registration_hooks, self, name, value)
@@ -274,64 +263,10 @@ class Module(HookMethods, StateMethods, ConversionMethods):
 
     # --- registration -------------------------------------------------------------------------------------------------
 
-    def _check_name(self, kind: str, name: Any, table: str) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"{kind} name should be a string. Got {_kind(name)}")
-        own = self.__dict__
-        if table not in own:
-            raise _not_initialised(self, f"cannot assign {kind} before Module.__init__() call")
-        if "." in name:
-            raise KeyError(f'{kind} name can\'t contain ".", got: {name}')
-        if name == "":
-            raise KeyError(f'{kind} name can\'t be empty string ""')
-        if name not in own[table] and (name in own or _is_member(own, name) or hasattr(type(self), name)):
-            raise KeyError(f"attribute '{name}' already exists")
-
-    def _note_write(self, table: str, name: str) -> None:
-        structure.version += 1
-        if grad_state.trace is not None:
-            grad_state.trace.keep_table(self, table, name)
-
-    def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Make `param` the parameter `name`; None is a parameter that is left out. KeyError if the name is taken."""
-        self._check_name("parameter", name, "_parameters")
-        if param is not None:
-            if not isinstance(param, Parameter):
-                raise TypeError(
-                    f"cannot assign '{_kind(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
-                )
-            if param.grad_fn is not None:
-                raise ValueError(
-                    f"Cannot assign a non-leaf Tensor to parameter '{name}': parameters are made explicitly. To have "
-                    f"'{name}' computed from another Tensor, compute the value in the forward() method."
-                )
-            param = registered(_hooks._global_parameter_registration_hooks, self, name, param)
-        if self._parameters.get(name) is not param or param is None:
-            self._note_write("_parameters", name)
-        self._parameters[name] = param
-
-    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Make `tensor` the buffer `name`: part of the module's state, but no parameter. KeyError if the name is taken.
-
-        With `persistent=False` it stays out of the state dict.
-        """
-        self._check_name("buffer", name, "_buffers")
-        if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"cannot assign '{_kind(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
-            )
-        self._note_write("_buffers", name)
-        self._buffers[name] = registered(_hooks._global_buffer_registration_hooks, self, name, tensor)
-        self._set_persistence(name, persistent)
-
-    def _set_persistence(self, name: str, persistent: bool) -> None:
-        change = self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add
-        change(name)
-
     def add_module(self, name: str, module: Module | None) -> None:
         """Make `module` the child `name`. KeyError if the name is taken."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{_kind(module)} is not a Module subclass{_instead(module)}")
+            raise TypeError(f"{kind_of(module)} is not a Module subclass{_instead(module)}")
         self._check_name("module", name, "_modules")
         self._note_write("_modules", name)
         self._modules[name] = registered(_hooks._global_module_registration_hooks, self, name, module)
@@ -370,28 +305,6 @@ class Module(HookMethods, StateMethods, ConversionMethods):
             raise AttributeError(f"`{name}` is not an nn.Module")
         setattr(parent, name, module)
 
-    def get_parameter(self, target: str) -> Parameter:
-        """The parameter at a dotted path. AttributeError if there is none."""
-        module, name = self._member(target)
-        param = getattr(module, name)
-        if not isinstance(param, Parameter):
-            raise AttributeError(f"`{name}` is not an nn.Parameter")
-        return param
-
-    def get_buffer(self, target: str) -> Tensor:
-        """The buffer at a dotted path. AttributeError if there is none."""
-        module, name = self._member(target)
-        if name not in module._buffers:
-            raise AttributeError(f"`{name}` is not a buffer")
-        return module._buffers[name]
-
-    def _member(self, target: str) -> tuple[Module, str]:
-        path, _, name = target.rpartition(".")
-        module = self.get_submodule(path)
-        if not hasattr(module, name):
-            raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
-        return module, name
-
     # --- walks --------------------------------------------------------------------------------------------------------
 
     def named_modules(
@@ -427,46 +340,6 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         for _, child in self.named_children():
             yield child
 
-    def _named_members(
-        self,
-        get_members_fn: Callable[[Module], Iterable[tuple[str, Any]]],
-        prefix: str = "",
-        recurse: bool = True,
-        remove_duplicate: bool = True,
-    ) -> Iterator[tuple[str, Any]]:
-        """(path, value) for the pairs that `get_members_fn` gives for each module, None left out."""
-        seen = set()
-        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
-        for path, module in modules:
-            for name, value in get_members_fn(module):
-                if value is None or value in seen:
-                    continue
-                if remove_duplicate:
-                    seen.add(value)
-                yield f"{path}.{name}" if path else name, value
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
-        """(path, parameter) for all parameters, or only the module's own if `recurse` is False."""
-        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, each once."""
-        for _, param in self.named_parameters(recurse=recurse):
-            yield param
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
-        """(path, buffer) for all buffers, or only the module's own if `recurse` is False."""
-        yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """All buffers, each once."""
-        for _, buffer in self.named_buffers(recurse=recurse):
-            yield buffer
-
     def apply(self, fn: Callable[[Module], None]) -> Self:
         """Call `fn` on every descendant, then on the module itself."""
         for child in self.children():
@@ -489,21 +362,6 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         """The same as `train(False)`."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set `requires_grad` of all parameters."""
-        for param in self.parameters():
-            param.requires_grad_(requires_grad)
-        return self
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or make them zeros if `set_to_none` is False."""
-        for param in self.parameters():
-            if set_to_none:
-                param.grad = None
-            elif param.grad is not None:
-                zeroed: Any = param.grad.detach()
-                param.grad = zeroed.zero_()
-
     # --- printing -----------------------------------------------------------------------------------------------------
 
     def _get_name(self) -> str:
@@ -517,14 +375,12 @@ class Module(HookMethods, StateMethods, ConversionMethods):
         return tree(self._get_name(), self.extra_repr(), self._modules.items())
 
 
-def _is_member(own: dict[str, Any], name: str) -> bool:
-    return name in own["_parameters"] or name in own["_buffers"] or name in own["_modules"]
+def _tell_of_one_class() -> None:
+    """Errors, `repr` and pickles know the methods as those of `Module`, whatever file they are written in."""
+    for part in (MemberMethods, HookMethods, StateMethods, ConversionMethods):
+        for name, value in vars(part).items():
+            if hasattr(value, "__code__"):
+                value.__module__, value.__qualname__ = __name__, f"Module.{name}"
 
 
-def _forget(own: dict[str, Any], name: str, keep: str = "") -> None:
-    """Remove what a module has under a name that is about to be registered, except in the table `keep`."""
-    own.pop(name, None)
-    for table in ("_parameters", "_buffers", "_modules"):
-        if table != keep and name in own[table]:
-            del own[table][name]
-            own["_non_persistent_buffers_set"].discard(name)
+_tell_of_one_class()
