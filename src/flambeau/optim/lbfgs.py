@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..core.context.grad_mode import enable_grad
 from ..core.tensor.tensor import Tensor, wrap
 from ._line_search import Point, StrongWolfe
-from .optimizer import Number, Optimizer, ParamsT
+from .optimizer import Number, Optimizer, ParamsT, loss_of
 from .rule import check_options, picked
 
 __all__ = ["LBFGS"]
@@ -164,9 +163,7 @@ class LBFGS(Optimizer):
 
     def _evaluate(self, closure: Callable[[], Any]) -> tuple[Any, Any]:
         """The loss and the gradient, as one vector."""
-        with enable_grad():
-            loss = closure()
-        return loss, self._gather_flat_grad()
+        return loss_of(closure), self._gather_flat_grad()
 
     def _along(self, closure: Callable[[], Any], start: list[Any], direction: Any) -> Callable[[float], Point]:
         """The points on the line from `start`, by step length. The parameters stay at the last one."""

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from ..core.autograd.engine import Hooks, RemovableHandle
+from ..core.context.grad_mode import enable_grad
 from ..core.context.tracing import recorder, structure
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor
@@ -51,6 +52,14 @@ def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandl
 def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(optimizer, args, kwargs)` after every `step` of every optimizer."""
     return _global_optimizer_post_hooks.add(hook)
+
+
+def loss_of(closure: Callable[[], Any] | None) -> Any:
+    """What a step's closure gives, with gradients on; None without one."""
+    if closure is None:
+        return None
+    with enable_grad():
+        return closure()
 
 
 def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None) -> Any:

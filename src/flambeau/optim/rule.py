@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array import dtypes, programs
-from ..core.context.grad_mode import enable_grad, no_grad
+from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
@@ -21,7 +21,7 @@ from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from ._arrays import is_complex, joined, narrowed, split, widened
 from .differentiable import differentiable_step
-from .optimizer import Optimizer, ParamsT, full_like
+from .optimizer import Optimizer, ParamsT, full_like, loss_of
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -188,10 +188,7 @@ class RuleOptimizer(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient. `closure` computes the loss anew; its value is returned."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for index, group in enumerate(self.param_groups):
             params = [param for param in group["params"] if param.grad is not None]
             if len({id(param._storage) for param in params}) == len(params):

@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.context.grad_mode import enable_grad
 from ..core.tensor.sparse import check_not_traced, is_sparse, stored
 from ..core.tensor.tensor import Tensor, wrap
-from .optimizer import Number, Optimizer, ParamsT, full_like
+from .optimizer import Number, Optimizer, ParamsT, full_like, loss_of
 from .rule import check_tensor_rate, picked
 
 __all__ = ["SparseAdam"]
@@ -110,10 +109,7 @@ class SparseAdam(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update what the gradients store. `closure` computes the loss anew; its value is returned."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             params = [param for param in group["params"] if param.grad is not None]
             for param in params:

@@ -85,16 +85,14 @@ def own_state(tensor: Tensor) -> Any:
 
 def _rebuild_sparse(cls: type, parts: Any, requires_grad: bool, state: Any) -> Any:
     seen = make(*parts)
-    made = blank(cls, seen._storage, seen._view)
-    if requires_grad:
-        made.requires_grad_()
-    if state:
-        made.__setstate__(state)
-    return made
+    return _with_state(blank(cls, seen._storage, seen._view), requires_grad, state)
 
 
 def _rebuild(cls: type, kept: Kept, view: Geometry | None, requires_grad: bool, state: Any) -> Any:
-    made = blank(cls, kept.storage, view)
+    return _with_state(blank(cls, kept.storage, view), requires_grad, state)
+
+
+def _with_state(made: Any, requires_grad: bool, state: Any) -> Any:
     if requires_grad:
         made.requires_grad_()
     if state:

@@ -26,6 +26,12 @@ def uniform_by_fan_in(weight: Tensor, bias: Tensor | None) -> None:
         init.uniform_(bias, -bound, bound)  # type: ignore[arg-type]
 
 
+def _add_parameters(layer: Any, shape: tuple[int, ...], bias: bool, device: Any, dtype: Any) -> None:
+    """A weight of this shape, and a bias of its first size (or none), with values still to be drawn."""
+    layer.weight = Parameter(empty(shape, device=device, dtype=dtype))
+    layer.register_parameter("bias", Parameter(empty(shape[0], device=device, dtype=dtype)) if bias else None)
+
+
 class Identity(Module):
     """Returns its input; takes and forgets any arguments."""
 
@@ -49,11 +55,7 @@ class Linear(Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(empty((out_features, in_features), device=device, dtype=dtype))
-        if bias:
-            self.bias = Parameter(empty(out_features, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
+        _add_parameters(self, (out_features, in_features), bias, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -89,11 +91,7 @@ class Bilinear(Module):
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self.weight = Parameter(empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
-        if bias:
-            self.bias = Parameter(empty(out_features, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
+        _add_parameters(self, (out_features, in1_features, in2_features), bias, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
