@@ -274,7 +274,7 @@ def _padded(targets: Tensor, target_lengths: Tensor) -> Tensor:
     return wrap(jnp.asarray(rows))
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), autocast={"cpu": "float32"})
 def ctc_loss(
     log_probs: Any,
     targets: Any,
@@ -317,7 +317,7 @@ def ctc_loss(
     return _ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, bool(zero_infinity))
 
 
-@composite(methods=False, name="ctc_loss")
+@composite(methods=False, name="ctc_loss", autocast={"cpu": "float32"})
 def _torch_ctc_loss(
     log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 0,
     zero_infinity: bool = False,

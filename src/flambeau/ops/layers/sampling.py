@@ -144,7 +144,7 @@ def _told_to_align(align_corners: bool | None) -> bool:
     return bool(align_corners)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), autocast={"cpu": "float32"})
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Any:
@@ -225,7 +225,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
 # ---------------------------------------------------------------- the forms of `torch` itself
 
 
-@composite(methods=False)
+@composite(methods=False, autocast={"cpu": "float32"})
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
     """`nn.functional.grid_sample`; the modes are numbers, in the order in which they are named there."""
     return _grid_sample(

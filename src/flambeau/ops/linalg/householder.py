@@ -64,7 +64,7 @@ alias("orgqr", householder_product, methods=False)
 _attach(householder_product, ("orgqr",))
 
 
-@operator(returns=("a", "tau"), grad="GeqrfBackward0")
+@operator(returns=("a", "tau"), grad="GeqrfBackward0", autocast={"cpu": "float32"})
 def geqrf(input: Array) -> Array:
     """`(a, tau)`: R on and above the diagonal, and the reflections whose product is Q, as `householder_product` takes
     them. Shapes: `(*, m, n)`, and `(*, min(m, n))`.
