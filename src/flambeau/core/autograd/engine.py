@@ -230,7 +230,7 @@ class Run:
 
 
 class _Queue:
-    """The nodes that gradients have come to, and these. They leave in the reverse order of their making: complete, that is."""
+    """The nodes that gradients have come to, and these. The heap gives the node that was made last, which is complete."""
 
     __slots__ = ("heap", "taped", "waiting")
 
@@ -241,16 +241,13 @@ class _Queue:
 
     def send(self, edge: Edge, value: Taped) -> None:
         node, number = edge
-        slots = self.waiting.get(node)
+        waiting = self.waiting
+        slots = waiting.get(node)
         if slots is None:
-            slots = self.waiting[node] = [None] * node.outputs
+            slots = waiting[node] = [None] * node.outputs
             heapq.heappush(self.heap, (-node.order, node))
         held = slots[number]
         slots[number] = value if held is None else add_gradients(held, value, self.taped)
-
-    def take(self) -> tuple[Any, list[Taped | None]]:
-        node = heapq.heappop(self.heap)[1]
-        return node, self.waiting.pop(node)
 
 
 def _run(
@@ -270,13 +267,15 @@ def _run(
     on_path, to_run = (None, None) if wanted is None else _paths(edges, wanted)
     arrived: dict[Edge, Taped] = {}
     queue = _Queue(taped)
+    send, heap, waiting = queue.send, queue.heap, queue.waiting
     for edge, gradient in zip(edges, gradients, strict=True):
-        queue.send(edge, gradient)
+        send(edge, gradient)
     targets = {} if wanted is None else dict.fromkeys(wanted)
     trace, anomaly = grad_state.trace, grad_state.anomaly
     with set_grad_enabled(taped), Run(wanted is not None) as run:
-        while queue.heap:
-            node, slots = queue.take()
+        while heap:
+            node = heapq.heappop(heap)[1]
+            slots = waiting.pop(node)
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
             if node.pre_hooks:
@@ -299,7 +298,7 @@ def _run(
                 node.release()
             for edge, value in zip(node.edges, results, strict=True):
                 if edge is not None and value is not None and (on_path is None or edge[0] in on_path):
-                    queue.send(edge, value)
+                    send(edge, value)
         for target in accumulate:
             value = arrived.get(target._tape_edge())  # type: ignore[arg-type]
             if value is not None:
