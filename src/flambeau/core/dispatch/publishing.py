@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,6 +33,13 @@ _FUNCTIONAL = frozenset(
 _OWN_FUNCTIONAL = frozenset(
     "group_norm layer_norm max_pool1d max_pool2d max_pool3d rms_norm rrelu".split()
 )  # in Python, too
+# what these take differs from what PyTorch writes down: a parameter that all operators have, or one more name for one
+_WRITTEN_DOWN: dict[str, Callable[..., Any]] = {
+    "torch.functional.norm": lambda input, p="fro", dim=None, keepdim=False, out=None, dtype=None: None,
+    "torch.functional.split": lambda tensor, split_size_or_sections, dim=0: None,
+    "torch.functional.tensordot": lambda a, b, dims=2, out=None: None,
+    "torch.nn.functional.normalize": lambda input, p=2.0, dim=1, eps=1e-12, out=None: None,
+}
 _PREFIXED = ("linalg", "fft", "special")  # namespaces whose functions call themselves by both names
 
 
@@ -47,6 +55,8 @@ def _face_in(namespace: str, name: str, function: Any) -> Any:
         made.in_python = elsewhere or (functional and name not in _NATIVE)
         place = "functional." if elsewhere else "" if namespace == "torch" else namespace + "."
         overrides.name_public(made, f"torch.{place}{name}")
+        if written := _WRITTEN_DOWN.get(f"torch.{place}{name}"):
+            made.__signature__ = inspect.signature(written)
         if namespace not in _PREFIXED:
             made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
     return made
@@ -72,7 +82,7 @@ def _attach(function: Any, names: Iterable[str]) -> None:
 
 # PyTorch has these of nn.functional in C++, all others in Python: there it hands on what has a default by keyword
 _NATIVE = frozenset(
-    "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear logsigmoid one_hot pad scaled_dot_product_attention softplus "
+    "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear logsigmoid one_hot scaled_dot_product_attention softplus "
     "softshrink".split()
 )
 
