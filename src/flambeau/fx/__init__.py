@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    _compatibility,
     _lazy_graph_module,
     _pytree,
     _symbolic_trace,

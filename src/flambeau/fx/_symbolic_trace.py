@@ -271,10 +271,9 @@ class Tracer(TracerBase):
         """Take arguments that are structures (`PH` in lists and dicts) apart: each leaf is an input."""
         if concrete_args is None or not any(isinstance(v, (dict, list, tuple)) for v in concrete_args.values()):
             return root_fn, args
-        from ._structures import StructuredCodeGen, flattened
+        from ._structures import flattened
 
         function, leaves, codegen = flattened(root_fn, args, names)
-        assert isinstance(codegen, StructuredCodeGen)
         self.graph._codegen = codegen
         return function, leaves
 

@@ -6,8 +6,9 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..utils import _pytree as pytree
 from . import _python_code
 from ._names import _TAKEN
 from ._names import IN_PLACE as inplace_methods  # noqa: F401
@@ -102,6 +103,60 @@ class CodeGen:
         if record_func:
             raise NotImplementedError("record_func: there is no profiler of generated code here")
         return _python_code.Writer(self, nodes, root_module, namespace, _python_code.Options(**options)).write()
+
+
+class _PyTreeInfo(NamedTuple):
+    """The parameters' names, and how arguments and result are built."""
+
+    orig_args: list[str]
+    in_spec: pytree.TreeSpec
+    out_spec: pytree.TreeSpec | None
+
+
+class _PyTreeCodeGen(CodeGen):
+    """Takes arguments apart on the way in, and puts the result together on the way out."""
+
+    def __init__(self, pytree_info: _PyTreeInfo):
+        super().__init__()
+        self.pytree_info = pytree_info
+
+    def process_inputs(self, *inputs: Any) -> Any:
+        return pytree.arg_tree_leaves(*inputs)
+
+    def process_outputs(self, out: Any) -> Any:
+        if self.pytree_info is None or self.pytree_info.out_spec is None:
+            return out
+        if not isinstance(out, (list, tuple)):
+            out = [out]
+        return pytree.tree_unflatten(out, self.pytree_info.out_spec)
+
+    def gen_fn_def(self, free_vars: list[str], maybe_return_annotation: str, *, expanded_def: bool = False) -> str:
+        names = list(self.pytree_info.orig_args)
+        named = names if names and names[0] == "self" else ["self", *names]
+        head = super().gen_fn_def(named, maybe_return_annotation, expanded_def=expanded_def)
+        if not free_vars:
+            return head
+        typed = [v for v in free_vars if ":" in v]
+        bare = [v.split(":")[0].split("=")[0].strip() for v in free_vars]
+        given = ", ".join(n for n in names if n != "self")
+        spec = "self._in_spec"
+        lines = f"\n    {', '.join(bare)}, = fx_pytree.tree_flatten_spec([{given}], {spec})"
+        if typed:
+            lines += f"\n    {'; '.join(v.split('=')[0].strip() for v in typed)}"
+        return head + lines
+
+    def generate_output(
+        self, output_args: Any, *, descs: Sequence[str] | None = None, repr_fn: Callable[[Any], str] | None = None
+    ) -> str:
+        if self.pytree_info is None or self.pytree_info.out_spec is None:
+            return super().generate_output(output_args, repr_fn=repr_fn)
+        if not isinstance(output_args, (list, tuple)):
+            output_args = [output_args]
+        return f"return pytree.tree_unflatten({(repr_fn or repr)(output_args)}, self._out_spec)"
+
+    def _prepare(self, module: Any) -> None:
+        module._in_spec = self.pytree_info.in_spec
+        module._out_spec = self.pytree_info.out_spec
 
 
 class _InsertPoint:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from ..utils._pytree import register_pytree_node
+
 __all__ = ["immutable_dict", "immutable_list"]
 
 _ADVICE = (
@@ -42,3 +44,11 @@ class immutable_dict(dict):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (immutable_dict, (tuple(self.items()),))
+
+
+register_pytree_node(immutable_list, lambda made: (list(made), None), lambda values, context: immutable_list(values))
+register_pytree_node(
+    immutable_dict,
+    lambda made: (list(made.values()), list(made)),
+    lambda values, keys: immutable_dict(zip(keys, values, strict=True)),
+)
