@@ -284,6 +284,45 @@ def test_pictures_need_a_package(monkeypatch):
         fb.fx.passes.graph_drawer.FxGraphDrawer(staged(fb), "name")
 
 
+class Pydot:
+    """Stands for the package: keeps what is drawn."""
+
+    class Dot:
+        def __init__(self, name, **style):
+            self.nodes, self.edges = {}, []
+
+        def add_node(self, node):
+            self.nodes[node.name] = node.label
+
+        def add_edge(self, edge):
+            self.edges.append(edge.ends)
+
+    class Node:
+        def __init__(self, name, label, **style):
+            self.name, self.label = name, label
+
+    class Edge:
+        def __init__(self, *ends):
+            self.ends = ends
+
+
+def test_pictures(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydot", Pydot)
+    gm = staged(fb)
+    fb.fx.passes.shape_prop.ShapeProp(gm).propagate(fb.ones(2, 3))
+    drawer = fb.fx.passes.graph_drawer.FxGraphDrawer
+    full = drawer(gm, "full").get_dot_graph()
+    assert ("x", "a") in full.edges and ("a.weight", "a") in full.edges and ("w", "add") in full.edges
+    assert "torch.nn.modules.linear.Linear" in full.nodes["a"] and "in_features=3" in full.nodes["a"]
+    assert "shape=torch.Size([2, 3])" in full.nodes["add"] and "target=operator.add" in full.nodes["add"]
+    less = drawer(
+        gm, "less", ignore_getattr=True, ignore_parameters_and_buffers=True, skip_node_names_in_args=False
+    ).get_dot_graph()
+    assert set(full.nodes) - set(less.nodes) == {"w", "bu", *(n for n in full.nodes if "." in n)}
+    dropout = fb.fx.symbolic_trace(lambda x: fb.nn.functional.dropout(x, 0.3))
+    assert "training: True" in drawer(dropout, "named", normalize_args=True).get_dot_graph().nodes["dropout"]
+
+
 def test_annotations_of_values():
     def code(torch):
         annotate = passes(torch, "annotate").annotate

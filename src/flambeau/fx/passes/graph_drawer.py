@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import zlib
 from typing import Any
 
-from .._names import printed_target
+from .._names import of_torch, printed_target
+from .._python_code import parse_stack_trace
 from ..graph_module import GraphModule
 from ..node import Node, _format_arg
 from .shape_prop import TensorMetadata
@@ -41,6 +41,8 @@ class FxGraphDrawer:
         self._name = name
         self.dot_graph_shape = dot_graph_shape or "record"
         self._ignore_getattr = ignore_getattr
+        self._ignore_parameters_and_buffers = ignore_parameters_and_buffers
+        self._normalize_args = normalize_args
         self._skip_names = skip_node_names_in_args
         self._stack_trace = parse_stack_trace
         self._dot_graphs = {name: self._draw(graph_module, name)}
@@ -64,39 +66,55 @@ class FxGraphDrawer:
 
     def _draw(self, gm: GraphModule, name: str) -> Any:
         picture = self._pydot.Dot(name, rankdir="TB")
+        style = {"shape": self.dot_graph_shape, "style": '"filled,rounded"', "fontcolor": "#000000"}
         shown = [n for n in gm.graph.nodes if not (self._ignore_getattr and n.op == "get_attr")]
         for node in shown:
-            style = {
-                "shape": self.dot_graph_shape,
-                "style": '"filled,rounded"',
-                "fontcolor": "#000000",
-                "fillcolor": _color(node),
-            }
-            picture.add_node(self._pydot.Node(node.name, label=self._label(gm, node), **style))
-        for node, used in itertools.product(shown, shown):
-            if used in node.all_input_nodes:
-                picture.add_edge(self._pydot.Edge(used.name, node.name))
+            picture.add_node(self._pydot.Node(node.name, label=self._label(gm, node), fillcolor=_color(node), **style))
+            if node.op == "call_module" and not self._ignore_parameters_and_buffers:
+                self._draw_members(picture, gm, node, style)
+        for node in shown:
+            for used in node.all_input_nodes:
+                if used in shown:
+                    picture.add_edge(self._pydot.Edge(used.name, node.name))
         return picture
+
+    def _draw_members(self, picture: Any, gm: GraphModule, node: Node, style: dict[str, str]) -> None:
+        """A box for each parameter and buffer of the layer that a node calls."""
+        called = gm.get_submodule(str(node.target))
+        for kind, members in (("get_parameter", called.named_parameters()), ("get_buffer", called.named_buffers())):
+            for own, tensor in members:
+                label = _record([f"{node.name}.{own}", f"op_code={kind}", f"{tensor.dtype}{list(tensor.shape)}"])
+                picture.add_node(self._pydot.Node(f"{node.name}.{own}", label=label, fillcolor="Salmon", **style))
+                picture.add_edge(self._pydot.Edge(f"{node.name}.{own}", node.name))
 
     def _label(self, gm: GraphModule, node: Node) -> str:
         lines = [f"name=%{node.name}", f"op_code={node.op}"]
         if node.op == "call_module":
             called = gm.get_submodule(str(node.target))
-            lines.append(type(called).__module__ + "." + type(called).__name__)
-            lines += [f"{key}: {getattr(called, key)}" for key in getattr(called, "__constants__", ())]
+            lines += [of_torch(type(called).__module__) + "." + type(called).__name__, called.extra_repr()]
         else:
             lines.append(f"target={printed_target(node.target)}")
             if self._skip_names and node.op != "output":
-                lines += [f"args: {_format_arg(a)}" for a in node.args if not isinstance(a, Node)]
-                lines += [f"{k}: {_format_arg(v)}" for k, v in node.kwargs.items() if not isinstance(v, Node)]
+                lines += self._arguments(gm, node)
         lines.append(f"num_users={len(node.users)}")
         meta = node.meta.get("tensor_meta")
         if isinstance(meta, TensorMetadata):
-            lines += [f"dtype={meta.dtype}", f"shape={tuple(meta.shape)}"]
+            lines += [f"{field}={getattr(meta, field)}" for field in ("dtype", "shape", "requires_grad", "stride")]
         if self._stack_trace and node.stack_trace:
-            lines.append(node.stack_trace.strip().splitlines()[0])
-        text = "\\l|".join(_escaped(line) for line in lines)
-        return '"{' + text + '\\l}"'
+            line = parse_stack_trace(node.stack_trace)
+            lines.append(line.get_summary_str() if line else "")
+        return _record([line for line in lines if line])
+
+    def _arguments(self, gm: GraphModule, node: Node) -> list[str]:
+        """The arguments that are no nodes; by keyword, with all defaults, if `normalize_args` asks for it."""
+        found = node.normalized_arguments(gm, normalize_to_only_use_kwargs=True) if self._normalize_args else None
+        args, kwargs = (found.args, found.kwargs) if found else (node.args, node.kwargs)
+        shown = [f"args: {_format_arg(a)}" for a in args if not isinstance(a, Node)]
+        return shown + [f"{key}: {_format_arg(v)}" for key, v in kwargs.items() if not isinstance(v, Node)]
+
+
+def _record(lines: list[str]) -> str:
+    return '"{' + "\\l|".join(_escaped(line) for line in lines) + '\\l}"'
 
 
 def _color(node: Node) -> str:
