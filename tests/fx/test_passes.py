@@ -111,6 +111,30 @@ def test_shapes():
     assert isinstance(agree(failing, words=0), RuntimeError)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"colored": True},
+        {"expanded_def": True},
+        {"additional_meta": ["foo"]},
+        {"include_device": True},
+        {"include_stride": True},
+    ],
+)
+def test_what_readable_code_tells(options):
+    def code(torch):
+        gm = staged(torch)
+        passes(torch, "passes.shape_prop").ShapeProp(gm).propagate(torch.ones(2, 3))
+        for node in gm.graph.nodes:
+            node.meta["foo"] = "bar"
+            if node.name == "relu":
+                node.meta.update(custom={"a": 1}, stack_trace='File "a.py", line 3, in f\n    x = 1')
+        return gm.print_readable(print_output=False, **options), gm.graph.python_code("self", **options).src
+
+    agree(code)
+
+
 def test_patterns():
     def code(torch):
         relu = torch.nn.functional.relu

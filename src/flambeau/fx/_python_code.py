@@ -148,7 +148,7 @@ class Writer:
     def value(self, arg: Any) -> str:
         """An expression for an argument."""
         if isinstance(arg, Node):
-            return self.options.paint(repr(arg), "green") if self.options.colored else repr(arg)
+            return repr(arg)
         if isinstance(arg, tuple) and hasattr(arg, "_fields"):
             name = self.add_global(_names.qualified_name(type(arg)), type(arg))
             return f"{name}({', '.join(map(self.value, arg))})"
@@ -156,7 +156,7 @@ class Writer:
             return f"({self.value(arg[0])},)" if len(arg) == 1 else f"({', '.join(map(self.value, arg))})"
         if isinstance(arg, list):
             return f"[{', '.join(map(self.value, arg))}]"
-        if isinstance(arg, dict):
+        if isinstance(arg, dict) and not self.options.colored:
             return "{" + ", ".join(f"{key!r}: {self.value(v)}" for key, v in arg.items()) + "}"
         if isinstance(arg, slice):
             return f"slice({self.value(arg.start)}, {self.value(arg.stop)}, {self.value(arg.step)})"
@@ -173,7 +173,7 @@ class Writer:
     def _annotation(self, node: Node) -> str:
         shown = self._tensor(node) if self.options.verbose else ""
         if shown:
-            return f': "{self.options.paint(shown, "red")}"'
+            return f': "{self.options.paint(shown, "red") if "val" in node.meta else shown}"'
         return f" : {self.type_name(node.type)}" if node.type else ""
 
     def _tensor(self, node: Node) -> str:
@@ -198,6 +198,11 @@ class Writer:
         if node.stack_trace:
             line = parse_stack_trace(node.stack_trace)
             comment = line.get_summary_str() if line else ""
+        if custom := node.meta.get("custom"):
+            comment = f"Annotation: {custom} {comment}"
+        named = [f"{key}: {node.meta[key]}" for key in self.options.additional_meta or () if key in node.meta]
+        if named:
+            comment = f"{', '.join(named)} # {comment}"
         if comment != self.last_comment:
             self.last_comment = comment
             if comment:

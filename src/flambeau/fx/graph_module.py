@@ -479,7 +479,7 @@ def _print_readable(module: Module, module_name: str, **options: Any) -> str:
         if hasattr(child, "graph"):
             inside.append(_print_readable(child, name, **options))
     text = f"class {module_name}(torch.nn.Module):\n{_indented(code)}{_indented(chr(10).join(inside))}"
-    return text if options.get("colored") else re.sub(r"[ \t]+$", "", text, flags=re.M)
+    return re.sub(r"[ \t]+$", "", text, flags=re.M)
 
 
 def _indented(text: str) -> str:
