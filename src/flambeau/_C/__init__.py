@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib as _importlib
+from typing import Any as _Any
+
 from ..core.context.overrides import disabled as _disabled_torch_dispatch_impl
 from ..core.context.overrides import disabled as _disabled_torch_function_impl
 from ..core.context.overrides import no_subclasses as DisableTorchFunctionSubclass
@@ -10,6 +13,13 @@ from ..core.tensor.tensor import Tensor as TensorBase
 from ..overrides import _is_torch_function_mode_enabled
 
 _TensorBase = TensorBase
+_PARTS = ("_fft", "_linalg", "_nn", "_special")
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _PARTS:
+        return _importlib.import_module(f"{__package__}.{name}")
+    raise AttributeError(f"module {__package__!r} has no attribute {name!r}")
 
 
 def _is_torch_function_enabled() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -33,6 +34,13 @@ def _publish(name: str, function: Any, public: Iterable[str], in_python: bool | 
             held[name] = _face_in(namespace, name, function, in_python)
 
 
+# what these take differs from what PyTorch writes down: a parameter that all operators have, or one more name for one
+_WRITTEN_DOWN: dict[str, Callable[..., Any]] = {
+    "torch.functional.norm": lambda input, p="fro", dim=None, keepdim=False, out=None, dtype=None: None,
+    "torch.functional.split": lambda tensor, split_size_or_sections, dim=0: None,
+    "torch.functional.tensordot": lambda a, b, dims=2, out=None: None,
+    "torch.nn.functional.normalize": lambda input, p=2.0, dim=1, eps=1e-12, out=None: None,
+}
 _PREFIXED = ("linalg", "fft", "special")  # namespaces whose functions call themselves by both names
 
 
@@ -47,6 +55,8 @@ def _face_in(namespace: str, name: str, function: Any, in_python: bool | None) -
         made.in_python = functional if in_python is None else in_python
         place = "functional." if namespace == "torch" and in_python else "" if namespace == "torch" else namespace + "."
         overrides.name_public(made, f"torch.{place}{name}")
+        if written := _WRITTEN_DOWN.get(f"torch.{place}{name}"):
+            made.__signature__ = inspect.signature(written)
         if namespace not in _PREFIXED:
             made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
     return made

@@ -92,7 +92,7 @@ _BORDERS = {
 }
 
 
-@composite(methods=False, public=("nn.functional",), numbers=True, in_python=False)
+@composite(methods=False, public=("nn.functional",), numbers=True)
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
     """Enlarge the last dimensions: `pad` is (before, after) of the last one, then of the one before it, and so on.
 

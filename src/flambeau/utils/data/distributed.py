@@ -37,8 +37,7 @@ class DistributedSampler(Sampler[int]):
         if rank is None:
             rank = group.get_rank()
         if not 0 <= rank < num_replicas:
-            allowed = f"[0, {num_replicas - 1}]"
-            raise ValueError(f"Invalid {'rank'} {rank}, {'rank'} should be in the {'interval'} {allowed}")
+            raise ValueError(f"Invalid rank {rank}, {'rank'} should be in {'the interval'} [0, {num_replicas - 1}]")
         self.dataset = dataset
         self.num_replicas = num_replicas
         self.rank = rank
