@@ -50,6 +50,7 @@ _REBUILD = (
     rebuild._rebuild_tensor_v3,
     rebuild._rebuild_tensor,
     rebuild._rebuild_sparse_tensor,
+    rebuild._rebuild_meta_tensor_no_storage,
     rebuild._rebuild_parameter,
     rebuild._rebuild_parameter_with_state,
     rebuild._rebuild_device_tensor_from_numpy,
@@ -93,7 +94,6 @@ _FOREIGN = {
     "_rebuild_sparse_csr_tensor": "this old form of sparse tensors is not supported: save them with .to_dense()",
     "_rebuild_qtensor": "quantised tensors are not supported: save them with .dequantize()",
     "_rebuild_nested_tensor": "nested tensors are not supported: save them with .to_padded_tensor(...)",
-    "_rebuild_meta_tensor_no_storage": "meta tensors, which have no values, are not supported",
     "_rebuild_wrapper_subclass": "wrapper subclasses of tensors are not supported",
 }
 

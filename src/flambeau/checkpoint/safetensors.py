@@ -8,7 +8,6 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..core.array import devices, dtypes
@@ -46,7 +45,7 @@ def load_safetensors(f: str | os.PathLike[str], device: Any = "cpu") -> dict[str
         arrays = load_file(f)
     except SafetensorError as e:
         raise RuntimeError(f"the safetensors file {os.fspath(f)} is damaged: {e}") from e
-    return {name: wrap(jax.device_put(array, place)) for name, array in arrays.items()}
+    return {name: wrap(devices.put(array, place)) for name, array in arrays.items()}
 
 
 def save_safetensors(

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 import jax
 import numpy as np
 
+from ..core.array.meta import MetaArray
 from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.tracing import recorder, structure
 from ..core.tensor.sparse import is_sparse
@@ -56,6 +57,8 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
 def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None) -> Any:
     """A constant array of `array`'s dtype and place (and shape). Made on the host: no program is compiled for it."""
     shape = array.shape if shape is None else shape
+    if type(array) is MetaArray:
+        return MetaArray(shape, array.dtype)
     filled = np.full(shape, value, array.dtype) if value else np.zeros(shape, array.dtype)
     if isinstance(array, jax.core.Tracer):
         with jax.ensure_compile_time_eval():  # state outlives the trace that first needs it

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array import dtypes, programs
+from ..core.array.meta import NoData, evaluate, is_meta
 from ..core.context.grad_mode import enable_grad, no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
@@ -291,15 +292,15 @@ class RuleOptimizer(Optimizer):
             common_arrays = common_arrays[:width]  # one step count for all of them
 
         # The one call. Nothing is donated here: clones, state dicts and the tape may hold the same arrays.
-        new_params, new_own, new_common = program(
-            [param._array for param in params],
-            grads,
-            [tensor._array for tensor in own],
-            common_arrays,
-            scalars,
-            trace is not None,  # only a compiled step owns the memory of parameters and state
-            None if trace is None else _met(trace, [*params, *own, *common]),
-        )
+        arrays = ([param._array for param in params], grads, [tensor._array for tensor in own], common_arrays, scalars)
+        try:
+            new_params, new_own, new_common = program(
+                *arrays,
+                trace is not None,  # only a compiled step owns the memory of parameters and state
+                None if trace is None else _met(trace, [*params, *own, *common]),
+            )
+        except NoData:
+            new_params, new_own, new_common = _without_values(program, arrays)
         for tensor, array in zip(params, new_params, strict=True):
             tensor._write(array)
         for tensor, array in zip(own, new_own, strict=True):
@@ -431,6 +432,15 @@ def _program(
 
     program.__name__ = getattr(update, "__name__", "update")
     return programs.jit(program, static_argnums=5)
+
+
+def _without_values(program: Any, arrays: Any) -> tuple[Any, Any, Any]:
+    """The step of parameters on the meta device: what is shared (the count of steps) has values and is computed."""
+    new_params, new_own, _ = evaluate(lambda *given: program(*given, False, None), arrays)
+    *tensors, common, scalars = jax.tree.map(
+        lambda array: jnp.zeros((0,) * array.ndim, array.dtype) if is_meta(array) else array, arrays
+    )
+    return new_params, new_own, program(*tensors, common, scalars, False, None)[2]
 
 
 def _met(trace: Any, tensors: list[Tensor]) -> Any:

@@ -22,6 +22,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from ...native import channels_last
 from ..array import geometry, programs
 from ..array.geometry import Geometry
+from ..array.meta import MetaArray, NoData, evaluate, like
 from ..context.grad_mode import state as grad_state
 
 Edge = tuple[Any, int]
@@ -81,6 +82,13 @@ class Program:
                 return self._by_layout(turned, arrays)(*arrays)
         return self.run(*arrays)
 
+    def anywhere(self, *arrays: Any) -> Any:
+        """The results, also where arrays have no values."""
+        try:
+            return self(*arrays)
+        except NoData:
+            return evaluate(self.run, arrays)
+
     def _by_layout(self, turned: tuple[bool, ...], arrays: Sequence[Any]) -> Callable[..., Any]:
         key = (turned, tuple([(getattr(a, "shape", None), getattr(a, "dtype", type(a))) for a in arrays]))
         found = self._layouts.get(key)
@@ -97,7 +105,8 @@ class Program:
         if found is None:
             if len(self._uses) >= programs.SHAPES:
                 self._uses.clear()
-            jaxpr = jax.make_jaxpr(self.function)(*arguments).jaxpr
+            known = [like(a) if type(a) is MetaArray else a for a in arguments]
+            jaxpr = jax.make_jaxpr(self.function)(*known).jaxpr
             _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
             found = self._uses[key] = frozenset(i for i, is_used in enumerate(used) if is_used)
         return found
@@ -247,7 +256,7 @@ class OperatorNode(Node):
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         run = self._derivative(cotangents)
         given = [c for c in cotangents if c is not None]
-        return run(*(self._arguments(run, given) if self.saved is None else self.saved), *given)
+        return run.anywhere(*(self._arguments(run, given) if self.saved is None else self.saved), *given)
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         program = self._derivative(cotangents)
@@ -271,7 +280,7 @@ class OperatorNode(Node):
 
 def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge | None]) -> list[Taped]:
     """Run a program on arrays of which some have edges, and record it."""
-    made = program(*arguments)
+    made = program.anywhere(*arguments)
     made = made if isinstance(made, tuple) else (made,)
     live = {i: e for i, e in sorted(edges.items()) if e is not None}
     if live:
@@ -437,6 +446,8 @@ class PutNode(ViewNode):
 
 def put(values: Any, shape: tuple[int, ...], g: Look) -> Any:
     """Zeros of `shape` with `values` added at the places that `g` shows (the transpose of reading `g`)."""
+    if type(values) is MetaArray:
+        return _put_meta(values, shape, g)
     if type(g) is Through:
         return g.shown(put(values, (g.size,), g.g))
     if g.bits is not None:
@@ -482,10 +493,20 @@ def _put_overlapping(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
     return jax.linear_transpose(lambda b: geometry.read(b, g), base)(values)[0]
 
 
+def _put_meta(values: MetaArray, shape: tuple[int, ...], g: Look) -> MetaArray:
+    if type(g) is Through:
+        return MetaArray(g.source.shape, values.dtype)
+    return MetaArray(shape, values.dtype if g.bits is None else _parts_or_whole(g.bits))
+
+
+def _parts_or_whole(bits: np.dtype) -> np.dtype:
+    """Of a complex type the type of its parts, and the other way round."""
+    return np.dtype(f"f{bits.itemsize // 2}" if bits.kind == "c" else f"c{bits.itemsize * 2}")
+
+
 def _put_bits(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
     # a complex value seen as pairs of reals, or the other way round; other bit casts have no gradient
-    other = np.dtype(f"f{g.bits.itemsize // 2}" if g.bits.kind == "c" else f"c{g.bits.itemsize * 2}")
-    return geometry.write(_zeros(shape, other), g, values)
+    return geometry.write(_zeros(shape, _parts_or_whole(g.bits)), g, values)
 
 
 def cleared(values: Any, look: Look) -> Any:
@@ -549,16 +570,24 @@ class Unrelated(Node):
         self.metas = metas
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        return [jnp.zeros(shape, dtype) for shape, dtype in self.metas]
+        meta = type(cotangents[0]) is MetaArray if cotangents else False
+        return [MetaArray(*found) if meta else jnp.zeros(*found) for found in self.metas]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [(zeros, None) for zeros in self.backward([])]
+        return [(zeros, None) for zeros in self.backward([cotangents[0] and cotangents[0][0]])]
 
 
 @programs.jit
+def _sum_of(a: Any, b: Any) -> Any:
+    return a + b
+
+
 def add_arrays(a: Any, b: Any) -> Any:
     """The sum of two gradients."""
-    return a + b
+    try:
+        return _sum_of(a, b)
+    except NoData:
+        return evaluate(_sum_of, (a, b))
 
 
 class _Add(Node):

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array import devices
 from ...core.array.dtypes import bool as bool_
-from ...core.array.dtypes import promote, uint8
+from ...core.array.dtypes import int64, promote, uint8
 from ...core.array.geometry import Geometry, contiguous_strides
+from ...core.array.meta import MetaArray, is_meta
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
@@ -25,9 +27,9 @@ from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.storage import Storage
 from ...core.tensor.tensor import Tensor, wrap
 from ..making.constants import fitting_number, overflow
-from ..making.creation import memory_order
+from ..making.creation import empty, memory_order
 from ..shape.joining import cat
-from ..support.checks import demand, on_host, type_name
+from ..support.checks import demand, on_host, type_name, without_values
 
 
 def host_values(name: str, tensor: Tensor) -> np.ndarray:
@@ -40,13 +42,15 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
             "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or "
             "call this outside of it."
         )
+    if is_meta(array):
+        raise without_values(name)
     return np.asarray(array)
 
 
 def like_on_device(values: np.ndarray, tensor: Tensor) -> Tensor:
     """A tensor of host values where `tensor` lives."""
     array = tensor._array
-    return wrap(jax.device_put(values, None if isinstance(array, jax.core.Tracer) else array.sharding))
+    return wrap(devices.put(values, None if isinstance(array, jax.core.Tracer) else array.sharding))
 
 
 def _together(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -79,7 +83,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
         if view is not None and kept and view.contiguous and fresh.numel():  # strides of dimensions of size 1 live on
             fresh._view = Geometry(view.shape, view.strides)
         return fresh
-    turned = jnp.transpose(fresh._array, order)
+    turned = fresh._array.transpose(order)
     steps = dict(zip(order, contiguous_strides(turned.shape), strict=True))
     strides = tuple(steps[d] for d in range(len(order)))
     if view is not None and all(a == b or n == 1 for n, a, b in zip(view.shape, view.strides, strides, strict=True)):
@@ -176,6 +180,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor) or isinstance(array, jax.core.Tracer) or _taped(self):
         return _fill_taped(self, value)
     self._check_inplace()
+    if type(array) is MetaArray:
+        self._assign(array, None)
+        return self
     full = np.empty(array.shape, array.dtype)
     full.fill(value.real if isinstance(value, complex) and array.dtype.kind != "c" else value)
     self._assign(jax.device_put(full, array.sharding), None)
@@ -271,6 +278,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 @composite()
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """`nonzero` cut or filled up with `fill_value` to `size` rows."""
+    if input.is_meta:  # type: ignore[attr-defined]
+        return empty((size, input.ndim), dtype=int64, device=input.device)
     found = nonzero(input)[:size]
     return cat([found, found.new_full((size - len(found), input.ndim), fill_value)])
 

@@ -25,7 +25,7 @@ from ...core.tensor.tensor import Tensor, from_host
 from ..making.constants import cast_number
 from ..shape.views import sliced
 from ..support.checks import refuse_outside
-from .masking import where
+from .masking import host_values, where
 
 _INDEX_KINDS = (
     "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
@@ -194,7 +194,7 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
                         f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the indexed tensor "
                         f"{list(x.shape)} at index {dim + k}"
                     )
-            for k, where in enumerate(np.nonzero(np.asarray(item._array))):
+            for k, where in enumerate(np.nonzero(host_values("index", item))):
                 tensors[dim + k] = from_host(where)
         else:
             size = x.shape[dim]

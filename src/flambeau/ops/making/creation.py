@@ -189,6 +189,8 @@ def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, require
         stacklevel=4,
     )
     order = memory_order(source)
+    if source.is_meta:  # type: ignore[attr-defined]
+        return empty_like(source.detach(), dtype=dtype, device=device, requires_grad=requires_grad)
     values = np.asarray(source.detach()._array)
     return place(np.array(values.transpose(order), dtype.numpy, order="C"), device, requires_grad, order)
 
@@ -196,6 +198,7 @@ def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, require
 @composite(methods=False, asks_arguments=False)
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor: itself if it is one already (and needs no conversion), sharing a NumPy array's memory."""
+    device = devices.asked_device() if device is None else device
     if isinstance(data, Tensor):
         return _converted(data, dtype, device)
     if isinstance(data, np.ndarray) and data.dtype.isnative:
@@ -237,6 +240,7 @@ def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
     """`obj` as a tensor, sharing memory where that is possible (never with copy=True, always with copy=False)."""
+    device = devices.asked_device() if device is None else device
     if isinstance(obj, memory.Memory):
         obj, dtype = _from_storage(obj, as_dtype(dtype)), None
     if not isinstance(obj, (Tensor, np.ndarray)):
