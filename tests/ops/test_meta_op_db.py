@@ -53,7 +53,9 @@ def compared(function: Callable[..., Any], args: Any, kwargs: Any, gradients: bo
         return None  # no sample for this form
     leaves: dict[int, Tensor] = {}
     meta_args, meta_kwargs = on_meta(args, leaves), on_meta(kwargs, leaves)
-    if "device" in inspect.signature(function).parameters and not any(isinstance(a, Tensor) for a in flat([args, kwargs])):
+    if "device" in inspect.signature(function).parameters and not any(
+        isinstance(a, Tensor) for a in flat([args, kwargs])
+    ):
         meta_kwargs = {**meta_kwargs, "device": "meta"}
     before = fb.get_rng_state()
     with warnings.catch_warnings():
@@ -83,9 +85,7 @@ def failures(case: Case, forms: bool = False) -> Iterator[str]:
         args, kwargs = convert((case.sample.input, *case.sample.args)), convert(case.sample.kwargs)
     except NotImplementedError:
         return  # arguments that flambeau does not have
-    called: list[tuple[str, Callable[..., Any], bool]] = [
-        ("", lambda *a, **k: case.wrapped(function, *a, **k), True)
-    ]
+    called: list[tuple[str, Callable[..., Any], bool]] = [("", lambda *a, **k: case.wrapped(function, *a, **k), True)]
     if forms and isinstance(args[0], Tensor):
         for variant in (case.info.method_variant, case.info.inplace_variant):
             name = getattr(variant, "__name__", None)

@@ -7,6 +7,7 @@ array function gives them.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
@@ -139,3 +140,21 @@ def evaluate(function: Callable[..., Any], arrays: Sequence[Any]) -> Any:
     made = jax.eval_shape(function, *jax.tree.map(lambda a: like(a) if type(a) is MetaArray else a, tuple(arrays)))
     return jax.tree.map(lambda x: MetaArray(x.shape, x.dtype), made)
 
+
+def with_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, of arrays and tuples of arrays, made to give arrays without values for such."""
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except NoData:
+            held = {i: a for i, a in enumerate(args) if any_meta(a if isinstance(a, tuple) else (a,))}
+
+            def filled(*given: Any) -> Any:
+                every = dict(enumerate(args)) | dict(zip(held, given, strict=True))
+                return function(*every.values())
+
+            return evaluate(filled, tuple(held.values()))
+
+    return call

@@ -268,6 +268,8 @@ class UntypedStorage(Memory):
             return made
         if not isinstance(index, int):
             raise TypeError(f"can't index a torch.UntypedStorage with {type(index).__name__}")
+        if self.device.type == "meta":
+            raise NotImplementedError("Not available for 'meta' device type")
         return int(bytes_of(self._cell)[checked_index(index, self.nbytes())])
 
     def _window(self, start: int, stop: int) -> Storage:

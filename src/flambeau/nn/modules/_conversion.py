@@ -128,7 +128,8 @@ class ConversionMethods:
         """Give all tensors new memory on `device`, with arbitrary values."""
         where = devices.resolve(device)
         return self._apply(
-            lambda t: wrap(devices.put(np.broadcast_to(np.zeros((), t._np_dtype), tuple(t.shape)), where)), recurse=recurse
+            lambda t: wrap(devices.put(np.broadcast_to(np.zeros((), t._np_dtype), tuple(t.shape)), where)),
+            recurse=recurse,
         )
 
     def share_memory(self) -> Self:

@@ -28,7 +28,10 @@ from ...core.tensor.tensor import Tensor, from_host
 
 
 def place(
-    values: np.ndarray | MetaArray, device: Any = None, requires_grad: bool = False, order: tuple[int, ...] | None = None
+    values: np.ndarray | MetaArray,
+    device: Any = None,
+    requires_grad: bool = False,
+    order: tuple[int, ...] | None = None,
 ) -> Tensor:
     """A tensor of NumPy values that nobody else holds: JAX may keep the very buffer.
 

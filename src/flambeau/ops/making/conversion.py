@@ -72,7 +72,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     if is_sparse(self):
         raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
     if self.device.type != "cpu":
-        if not force or self.is_meta:
+        if not force:
             raise TypeError(
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
             )

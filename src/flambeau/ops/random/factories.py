@@ -266,7 +266,11 @@ def normal(
         return result if out is not None or requires_grad else drawn_from(result, _normal_name(mean, std), *tensors)
     nowhere = any(t.is_meta for t in tensors)  # type: ignore[attr-defined]
     arrays = [t._array if isinstance(t, Tensor) else t for t in (mean, std)]
-    values = arrays if nowhere else [np.asarray(a) if isinstance(t, Tensor) else a for t, a in zip((mean, std), arrays, strict=True)]
+    values = (
+        arrays
+        if nowhere
+        else [np.asarray(a) if isinstance(t, Tensor) else a for t, a in zip((mean, std), arrays, strict=True)]
+    )
     try:
         shape = np.broadcast_shapes(*(np.shape(v) for v in values))
     except ValueError:
