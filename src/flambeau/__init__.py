@@ -14,6 +14,8 @@ from . import core, ops
 from .core.array.devices import device, get_default_device, set_default_device
 from .core.array.dtypes import ALIASES as _ALIASES
 from .core.array.dtypes import DTYPES as _DTYPES
+from .core.array.dtypes import NARROW as _NARROW
+from .core.array.dtypes import OPAQUE as _OPAQUE
 from .core.array.dtypes import can_cast, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
 from .core.array.formats import (
     channels_last,
@@ -46,7 +48,7 @@ from .runtime.threads import get_num_interop_threads, get_num_threads, set_num_i
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the PyTorch whose behaviour this is, then our own
 
-globals().update({t.name: t for t in _DTYPES})
+globals().update({t.name: t for t in (*_DTYPES, *_NARROW, *_OPAQUE)})
 globals().update(_ALIASES)
 globals().update(_TENSOR_TYPES)
 globals().update(_LEGACY_STORAGES)

@@ -71,7 +71,7 @@ TORCH: dict[tuple[str, str], Any] = {
     ("torch", "device"): device,
     ("torch", "dtype"): dtypes.dtype,
     ("torch.serialization", "_get_layout"): get_layout,
-    **{("torch", d.name): d for d in dtypes.DTYPES},
+    **{("torch", d.name): d for d in (*dtypes.DTYPES, *dtypes.NARROW, *dtypes.OPAQUE)},
     **{("torch", alias): d for alias, d in dtypes.ALIASES.items()},
     **{("torch", t.name): t for t in STORAGE_TYPES.values()},
     ("torch.storage", "UntypedStorage"): UNTYPED,
@@ -86,10 +86,6 @@ _WRITTEN: dict[int, tuple[str, str]] = {}
 for _name, _object in (TORCH | TRUSTED).items():
     _WRITTEN.setdefault(id(_object), _name)
 
-_FOREIGN_DTYPES = (
-    "float8 float4 complex32 chalf qint quint bits "
-    "uint1 uint2 uint3 uint4 uint5 uint6 uint7 int1 int2 int3 int4 int5 int6 int7"
-)
 _FOREIGN = {
     "_rebuild_sparse_csr_tensor": "this old form of sparse tensors is not supported: save them with .to_dense()",
     "_rebuild_qtensor": "quantised tensors are not supported: save them with .dequantize()",
@@ -105,8 +101,6 @@ def unsupported(module: str, name: str) -> str | None:
             return _FOREIGN[name]
         if module == "torch" and name.startswith(("QInt", "QUInt")) and name.endswith("Storage"):
             return _FOREIGN["_rebuild_qtensor"]
-        if module == "torch" and name.startswith(tuple(_FOREIGN_DTYPES.split())):
-            return f"the dtype torch.{name} is not supported: convert the tensors before saving them"
     return None
 
 

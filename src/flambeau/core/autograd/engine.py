@@ -183,7 +183,7 @@ def _grad_by_rows(
     return tuple(None if column[0] is None else _stacked(column) for column in zip(*rows, strict=True))
 
 
-@operator(methods=False, public=(), grad="StackBackward0")
+@operator(methods=False, public=(), grad="StackBackward0", narrow=True)
 def _stacked(tensors: Arrays) -> Array:
     return jnp.stack(tensors)
 
@@ -590,7 +590,7 @@ Node.__repr__ = _node_repr  # type: ignore[assignment]
 Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[attr-defined]
 
 
-@operator(methods=False, public=(), grad="CloneBackward0")
+@operator(methods=False, public=(), grad="CloneBackward0", narrow=True)
 def _identity(input: Array) -> Any:
     return input
 

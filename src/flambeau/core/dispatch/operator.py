@@ -50,6 +50,7 @@ def operator(
     images: bool = False,
     check: Callable[..., None] | None = None,
     options: Callable[..., None] | None = None,
+    narrow: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -58,12 +59,13 @@ def operator(
     `options` is called with all arguments where a `float` is not its default, and raises if it can't be.
     `grad` is the printed name of a call's node on the tape, `derivative` that of a call of its derivative: the last operator
     of PyTorch's formula, if that is not the derivative's own name.
+    `narrow` says that it takes floating point numbers of 8 bits: it moves elements or looks at their bits.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         space = "linalg_" if public == ("linalg",) else ""
-        op = Operator(function, promote, returns, grad, space, images, check, options, derivative)
+        op = Operator(function, promote, returns, grad, space, images, check, options, derivative, narrow)
         call = lifted(op)
         name = function.__name__
         _publish(name, call, public)
@@ -167,7 +169,7 @@ def write_result(self: Tensor, result: Tensor) -> Tensor:
     return self
 
 
-@operator(methods=False, public=())
+@operator(methods=False, public=(), narrow=True)
 def _fitted(result: Array, *, shape: tuple[int, ...], dtype: Any) -> Array:
     return fit(result, shape, dtype)
 

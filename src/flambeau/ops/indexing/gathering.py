@@ -38,6 +38,7 @@ def indexed(
     flat: bool = False,
     inplace: bool = True,
     grad: Any = None,
+    narrow: bool = False,
     unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
@@ -46,7 +47,7 @@ def indexed(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        call = operator(methods=False, public=(), grad=grad)(function)
+        call = operator(methods=False, public=(), grad=grad, narrow=narrow)(function)
         name = function.__name__
         names = list(inspect.signature(function).parameters)
         place = names.index("index")
@@ -323,6 +324,7 @@ _IN_SELF = ("index out of range in self", IndexError)
 @indexed(
     *_IN_SELF,
     inplace=False,
+    narrow=True,
     unless=lambda dim, ndim: (
         ("INDICES element is out of DATA bounds, id={} axis_dim={size}", RuntimeError) if dim else None
     ),
@@ -463,7 +465,7 @@ def index_fill(input: Array, dim: int, index: Array, value: Array) -> Array:
 # --- index_put, take, put ---------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="IndexPutBackward0")
+@operator(methods=False, public=(), grad="IndexPutBackward0", narrow=True)
 def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...], accumulate: bool) -> Array:
     if values.dtype != input.dtype:
         raise RuntimeError(

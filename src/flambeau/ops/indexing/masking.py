@@ -26,7 +26,7 @@ from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.storage import Storage
 from ...core.tensor.tensor import Tensor, wrap
-from ..making.constants import fitting_number, overflow
+from ..making.constants import cast_number, fitting_number, overflow
 from ..making.creation import empty, memory_order
 from ..shape.joining import cat
 from ..support.checks import demand, on_host, type_name, without_values
@@ -68,7 +68,7 @@ def _taped(*values: Any) -> bool:
 # --- copies -----------------------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="CloneBackward0")
+@operator(methods=False, public=(), grad="CloneBackward0", narrow=True)
 def _clone(input: Array) -> Array:
     return input
 
@@ -103,7 +103,7 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
 _attach(contiguous, ("contiguous",))
 
 
-@operator(methods=False, public=(), grad="CopyBackwards")
+@operator(methods=False, public=(), grad="CopyBackwards", narrow=True)
 def _overwrite(input: Array, src: Array) -> Array:
     shape = _together(input.shape, src.shape)
     if shape != input.shape:
@@ -154,7 +154,7 @@ def _number(value: Any, input: Tensor) -> Any:
     return cast.item() if input._np_dtype.kind in "iub" else value
 
 
-@operator(methods=False, public=(), grad="FillBackward0")
+@operator(methods=False, public=(), grad="FillBackward0", narrow=True)
 def _fill(input: Array, value: Array) -> Array:
     if value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
@@ -184,7 +184,13 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         self._assign(array, None)
         return self
     full = np.empty(array.shape, array.dtype)
-    full.fill(value.real if isinstance(value, complex) and array.dtype.kind != "c" else value)
+    full.fill(
+        cast_number(value, array.dtype)
+        if array.dtype.kind == "V" or array.dtype.itemsize == 1
+        else value.real
+        if isinstance(value, complex) and array.dtype.kind != "c"
+        else value
+    )
     self._assign(jax.device_put(full, array.sharding), None)
     return self
 
@@ -224,7 +230,7 @@ _publish("zero_", zero_, ("torch",))
 # --- by mask ----------------------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="WhereBackward0")
+@operator(methods=False, public=(), grad="WhereBackward0", narrow=True)
 def _where(condition: Array, input: Array, other: Array) -> Array:
     if condition.dtype not in (np.bool_, np.uint8):
         raise RuntimeError(
@@ -319,7 +325,7 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
 _attach(masked_fill_, ("masked_fill_",))
 
 
-@operator(methods=False, public=())
+@operator(methods=False, public=(), narrow=True)
 def _masked_select(input: Array, places: Array, shape: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(input, shape).reshape(-1).at[places].get(mode="promise_in_bounds", unique_indices=True)
 

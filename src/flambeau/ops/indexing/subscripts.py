@@ -213,7 +213,7 @@ def _subscript(indices: Any, dims: tuple[bool, ...]) -> tuple[Any, ...]:
     return tuple(next(given) if d else slice(None) for d in dims)
 
 
-@operator(methods=False, public=(), grad="IndexBackward0")
+@operator(methods=False, public=(), grad="IndexBackward0", narrow=True)
 def index(input: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
     """Gather at index arrays for the dimensions marked in `dims`."""
     try:
@@ -256,8 +256,8 @@ def _overwrite(input: Array, values: Array) -> Array:
         ) from None
 
 
-put_index_ = inplace_form(Operator(_put_index, None, None, "IndexPutBackward0"), "__setitem__")
-overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards"), "copy_")
+put_index_ = inplace_form(Operator(_put_index, None, None, "IndexPutBackward0", narrow=True), "__setitem__")
+overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards", narrow=True), "copy_")
 
 
 def _getitem(self: Tensor, key: Any) -> Tensor:

@@ -34,7 +34,7 @@ def _rows(weight: jax.Array, indices: jax.Array, padding_idx: int | None, scale_
     return rows
 
 
-@operator(methods=False, public=(), grad="EmbeddingBackward0")
+@operator(methods=False, public=(), grad="EmbeddingBackward0", narrow=True)
 def _embedding(weight: Array, input: Array, padding_idx: int | None, scale_grad_by_freq: bool) -> Array:
     return _rows(weight, input, padding_idx, scale_grad_by_freq)
 

@@ -17,6 +17,7 @@ from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.array.formats import sparse_coo, strided
 from ...core.array.geometry import contiguous_strides
 from ...core.array.meta import NOWHERE, MetaArray
+from ...core.array.narrow import NARROW, narrowed
 from ...core.array.size import dimension, is_open
 from ...core.dispatch.call import store
 from ...core.dispatch.operator import _attach, composite
@@ -206,6 +207,8 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
         if not lowest <= value <= limits.max:
             raise refusal
         return dtype.type(value % (limits.max + 1) if dtype.kind == "u" else value)
+    if dtype in NARROW:
+        return narrowed(np.float32(value), dtype, np)[()]
     with np.errstate(over="ignore"):
         return dtype.type(value)
 

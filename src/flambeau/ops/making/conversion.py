@@ -10,6 +10,7 @@ import numpy as np
 from ...core.array import devices, dtypes, geometry
 from ...core.array.dtypes import dtype
 from ...core.array.meta import MetaArray, is_meta
+from ...core.array.narrow import NARROW
 from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
 from ...core.autograd.engine import _identity
@@ -67,8 +68,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         if not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self.detach().numpy(force=True)
-    if self.dtype is dtypes.bfloat16:
-        raise TypeError("Got unsupported ScalarType BFloat16")
+    if self.dtype is dtypes.bfloat16 or self.dtype in dtypes.NARROW:
+        raise TypeError(f"Got unsupported ScalarType {self.dtype.abbr}")
     if is_sparse(self):
         raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
     if self.device.type != "cpu":
@@ -88,6 +89,8 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     if self.is_meta:
         return self.numpy()
+    if self.dtype in dtypes.NARROW:
+        raise TypeError(f"Got unsupported ScalarType {self.dtype.abbr}")
     array = _host(self) if self.dtype is not dtypes.bfloat16 else _host(self).astype(np.float32)
     return np.array(array, dtype) if copy is not False else array
 
@@ -197,8 +200,10 @@ Tensor.__reversed__ = lambda self: self.flip(0) if self.ndim else self  # type: 
 # --- other dtypes and devices ----------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="ToCopyBackward0")
+@operator(methods=False, public=(), grad="ToCopyBackward0", narrow=True)
 def _cast(input: Array, target: Any) -> Array:
+    if input.dtype in NARROW and target not in NARROW:
+        input = input.astype(np.float32)
     if input.dtype.kind in "fV" and target.kind in "iu":
         return _float_to_int(input, target)
     return convert(input, target)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.array import devices, dtypes
 from ...core.array.dtypes import as_dtype, get_default_dtype
+from ...core.array.narrow import NARROW, narrowed
 from ...core.dispatch.operator import composite
 from ...core.tensor import memory
 from ...core.tensor.looks import from_storage
@@ -148,6 +149,8 @@ def _cast_all(values: list[Any], found: dtypes.dtype, target: np.dtype) -> np.nd
                 return np.array([cast_number(v, target) for v in values], target)
         elif found.category >= dtypes.FLOAT:
             return np.array([cast_number(v, target) for v in values], target)
+    if target in NARROW:
+        return narrowed(np.array(values, np.float64), target, np)
     try:
         with np.errstate(over="ignore"):
             return np.array(values, target)
@@ -156,7 +159,7 @@ def _cast_all(values: list[Any], found: dtypes.dtype, target: np.dtype) -> np.nd
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "biufc" and array.dtype != dtypes.bfloat16.numpy:
+    if array.dtype.kind not in "biufc" and array.dtype != dtypes.bfloat16.numpy and array.dtype not in NARROW:
         dtypes.from_numpy(array.dtype.type)  # raises TypeError
     if not array.dtype.isnative:
         raise ValueError(

@@ -98,7 +98,7 @@ def filling(function: Any) -> Any:
 
 
 def _uniform(dtype: dtypes.dtype, low: Any, high: Any, generator: Generator | None) -> Draw:
-    if dtype.category < dtypes.FLOAT:
+    if dtype.category < dtypes.FLOAT or dtype in dtypes.NARROW:
         raise refusal("check_uniform_bounds", dtype)
     low, high = float(low), float(high)
     limit = dtypes.finfo(dtype).max
@@ -180,7 +180,7 @@ def rand_like(input: Tensor, *, generator: Generator | None = None, **options: A
 
 
 def _normal(dtype: dtypes.dtype, mean: Any, std: Any, generator: Generator | None) -> Draw:
-    if dtype.category < dtypes.FLOAT:
+    if dtype.category < dtypes.FLOAT or dtype in dtypes.NARROW:
         raise refusal("normal_kernel_cpu", dtype)
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
@@ -299,6 +299,8 @@ def _normal_name(mean: Any, std: Any) -> str:
 def _integers(dtype: dtypes.dtype, low: int, high: int, generator: Generator | None) -> Draw:
     if dtype.is_complex:
         raise RuntimeError("check_random_bounds handles only integral, floating-point and boolean types")
+    if dtype in dtypes.NARROW:
+        raise refusal("random_update_from_to", dtype)
     if low >= high:
         raise RuntimeError(f"random_: 'from' must be less than 'to', got from={low} and to={high}")
     target = dtype.numpy
