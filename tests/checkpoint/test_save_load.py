@@ -416,7 +416,10 @@ def test_errors_of_load(tmp_path):
     [
         (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "dequantize"),
         (lambda: torch.ones(2).to(torch.complex32), "Use torch.complex64"),
-        (lambda: torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2), "Keep the bytes in a tensor of torch.uint8"),
+        (
+            lambda: torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+            "Keep the bytes in a tensor of torch.uint8",
+        ),
     ],
 )
 def test_what_flambeau_does_not_have(make, text):

@@ -12,7 +12,6 @@ from ..array import devices, dtypes, geometry
 from ..array.devices import device
 from ..array.dtypes import dtype
 from ..array.geometry import Geometry
-from ..array.meta import MetaArray
 from ..array.size import Size, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state

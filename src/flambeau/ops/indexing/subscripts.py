@@ -304,7 +304,7 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
             f"Index put requires the source and destination dtypes match, got {self.dtype} for the destination and "
             f"{value.dtype} for the source."
         )
-    if is_traced() and _set_masked(seen, advanced, value):
+    if (is_traced() or self.is_meta) and _set_masked(seen, advanced, value):  # type: ignore[attr-defined]
         return
     indices, dims = _spread(seen, advanced)
     put_index_(seen, value, indices, dims)
