@@ -302,7 +302,7 @@ class FakeTensorMode(TorchFunctionMode):
         if name in ("to", "cpu", "cuda") and args and isinstance(args[0], FakeTensor):
             _, target, copy = parse_to(*args[1:], **kwargs) if name == "to" else (None, None, False)
             copy = copy or where != args[0].fake_device
-            return Tensor.to, (args[0],), {"dtype": target, "copy": copy}
+            return Tensor.to, (args[0],), {"dtype": target, "copy": copy}  # type: ignore[attr-defined]
         if kwargs.get("device") is not None or name in _FACTORIES:
             kwargs = {**kwargs, "device": "meta"}
         return func, args, kwargs

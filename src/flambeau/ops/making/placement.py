@@ -57,9 +57,9 @@ def dim_order(self: Tensor, *, ambiguity_check: bool | Sequence[Any] = False) ->
     With `ambiguity_check`, RuntimeError if sizes of 1 (or 0) leave several orders; a list of memory formats says which of
     them count.
     """
-    if not isinstance(ambiguity_check, bool):
-        if not isinstance(ambiguity_check, list) or not all(isinstance(f, memory_format) for f in ambiguity_check):
-            raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")
+    listed = isinstance(ambiguity_check, list) and all(isinstance(f, memory_format) for f in ambiguity_check)
+    if not isinstance(ambiguity_check, bool) and not listed:
+        raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")
     strides, shape = self.stride(), tuple(self.shape)
     order = tuple(sorted(range(self.ndim), key=lambda d: (-strides[d], d)))
     if ambiguity_check is False:
