@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..array.meta import is_meta
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
@@ -152,7 +151,8 @@ def grad(
             value = pattern(target, value)
         if value is None:
             if materialize_grads:
-                value = wrap(target._array if is_meta(target._array) else jnp.zeros(target.shape, target._np_dtype))
+                nowhere = target.device.type == "meta"
+                value = wrap(target._array if nowhere else jnp.zeros(target.shape, target._np_dtype))
             elif not allow_unused:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
@@ -214,8 +214,8 @@ def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
                 )
             if root._np_dtype.kind == "c":
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
-            one = root._array if is_meta(root._array) else _one(tuple(root.shape), root._np_dtype)
-            made.append((one, None))
+            nowhere = root.device.type == "meta"
+            made.append((root._array if nowhere else _one(tuple(root.shape), root._np_dtype), None))
             continue
         if not isinstance(gradient, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")

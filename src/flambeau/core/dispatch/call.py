@@ -12,7 +12,7 @@ import numpy as np
 from jax._src.array import ArrayImpl
 
 from ...native import channels_last
-from ..array.meta import MetaArray, NoData, any_meta, evaluate, is_meta
+from ..array.meta import MetaArray, NoData, any_meta, evaluate
 from ..context import overrides
 from ..context.grad_mode import no_grad
 from ..context.grad_mode import state as grad_state
@@ -269,7 +269,7 @@ def store(target: Tensor, result: Tensor) -> None:
         raise TypeError(f"out must be a Tensor, not {type(target).__name__}")
     if target is result:
         return
-    if is_meta(target._storage.value) != is_meta(result._storage.value):
+    if (target.device.type == "meta") != (result.device.type == "meta"):
         raise RuntimeError(
             f"Attempting to copy from device {result.device} to device {target.device}, but cross-device copies are not "
             "allowed!"

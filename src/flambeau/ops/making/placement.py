@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -167,6 +168,11 @@ def reinforce(self: Tensor, reward: Any) -> NoReturn:
 
 def resize(self: Tensor, *sizes: Any) -> Tensor:
     """The old name of `view`; RuntimeError if the number of elements differs."""
+    warnings.warn("non-inplace resize is deprecated", UserWarning, stacklevel=2)
+    return _resized(self, sizes)
+
+
+def _resized(self: Tensor, sizes: tuple[Any, ...]) -> Tensor:
     shape = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
     count = 1
     for n in shape:
@@ -182,7 +188,8 @@ def resize(self: Tensor, *sizes: Any) -> Tensor:
 
 def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
     """`resize` to another tensor's shape."""
-    return resize(self, tuple(tensor.shape))
+    warnings.warn("non-inplace resize_as is deprecated", UserWarning, stacklevel=2)
+    return _resized(self, tuple(tensor.shape))
 
 
 for _function in (record_stream, reinforce, resize, resize_as):

@@ -69,8 +69,6 @@ _attach(_refused("qscheme"), ("qscheme",))
 @composite(methods=True)
 def dequantize(tensor: Any) -> Any:
     """The values that a quantized tensor stands for; those of any other one are its own, in float32."""
-    if isinstance(tensor, (tuple, list)):
-        return type(tensor)(dequantize(one) for one in tensor)
     if not isinstance(tensor, Tensor):
         raise TypeError(f"dequantize(): argument 'tensor' (position 1) must be Tensor, not {type(tensor).__name__}")
     return tensor.float()  # type: ignore[attr-defined]
