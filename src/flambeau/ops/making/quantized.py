@@ -29,10 +29,11 @@ class qscheme:
         return self.name
 
 
-_publish("qscheme", qscheme, ("torch",))
-for _name in (
+SCHEMES = (
     "per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric", "per_channel_affine_float_qparams",
-):  # fmt: skip
+)  # fmt: skip
+_publish("qscheme", qscheme, ("torch",))
+for _name in SCHEMES:
     globals()[_name] = qscheme(_name)
     _publish(_name, globals()[_name], ("torch",))
 
@@ -46,24 +47,24 @@ def _refused(name: str) -> Callable[..., NoReturn]:
     return function
 
 
-for _name in (
-    "quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic", "empty_quantized", "quantized_batch_norm",
-    "quantized_gru", "quantized_gru_cell", "quantized_lstm", "quantized_lstm_cell", "quantized_max_pool1d", "quantized_max_pool2d",
-    "quantized_max_pool3d", "quantized_rnn_relu_cell", "quantized_rnn_tanh_cell", "choose_qparams_optimized",
-    "fused_moving_avg_obs_fake_quant",
-):  # fmt: skip
-    _publish(_name, _refused(_name), ("torch",))
-for _name in (
+_METHODS = (
     "q_scale",
     "q_zero_point",
     "q_per_channel_scales",
     "q_per_channel_zero_points",
     "q_per_channel_axis",
     "int_repr",
-):
+)
+REFUSED = (
+    "quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic", "empty_quantized", "quantized_batch_norm",
+    "quantized_gru", "quantized_gru_cell", "quantized_lstm", "quantized_lstm_cell", "quantized_max_pool1d", "quantized_max_pool2d",
+    "quantized_max_pool3d", "quantized_rnn_relu_cell", "quantized_rnn_tanh_cell", "choose_qparams_optimized",
+    "fused_moving_avg_obs_fake_quant", *_METHODS,
+)  # fmt: skip
+for _name in REFUSED:
     _publish(_name, _refused(_name), ("torch",))
+for _name in (*_METHODS, "qscheme"):
     _attach(_refused(_name), (_name,))
-_attach(_refused("qscheme"), ("qscheme",))
 
 
 @composite(methods=True)
