@@ -115,7 +115,7 @@ def failures(case: Case, forms: bool = False, theirs: Any = None) -> Iterator[st
 @pytest.mark.parametrize("part", range(PARTS))
 def test_one_sample_of_each(part: int) -> None:
     found: list[str] = []
-    for key in sorted(known())[part::PARTS]:
+    for key in sorted(known())[part :: 2 * PARTS]:  # every second operator; the slow run takes all
         case = usual_sample(key)
         if case is not None:  # torch's result, since it costs no compilation
             sample = case.sample
