@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array import dtypes, programs
-from ..core.array.meta import NoData, evaluate, is_meta
+from ..core.array.meta import NoData
 from ..core.context.grad_mode import enable_grad, no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
@@ -21,7 +21,7 @@ from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from .differentiable import differentiable_step
-from .optimizer import Optimizer, ParamsT, full_like
+from .optimizer import Optimizer, ParamsT, full_like, step_without_values
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -300,7 +300,7 @@ class RuleOptimizer(Optimizer):
                 None if trace is None else _met(trace, [*params, *own, *common]),
             )
         except NoData:
-            new_params, new_own, new_common = _without_values(program, arrays)
+            new_params, new_own, new_common = step_without_values(program, arrays)
         for tensor, array in zip(params, new_params, strict=True):
             tensor._write(array)
         for tensor, array in zip(own, new_own, strict=True):
@@ -432,15 +432,6 @@ def _program(
 
     program.__name__ = getattr(update, "__name__", "update")
     return programs.jit(program, static_argnums=5)
-
-
-def _without_values(program: Any, arrays: Any) -> tuple[Any, Any, Any]:
-    """The step of parameters on the meta device: what is shared (the count of steps) has values and is computed."""
-    new_params, new_own, _ = evaluate(lambda *given: program(*given, False, None), arrays)
-    *tensors, common, scalars = jax.tree.map(
-        lambda array: jnp.zeros((0,) * array.ndim, array.dtype) if is_meta(array) else array, arrays
-    )
-    return new_params, new_own, program(*tensors, common, scalars, False, None)[2]
 
 
 def _met(trace: Any, tensors: list[Tensor]) -> Any:

@@ -16,18 +16,8 @@ from ..array.size import Size, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
-from ..tape.nodes import (
-    NOBODY,
-    AccumulateGrad,
-    CopySlices,
-    Edge,
-    Look,
-    Unrelated,
-    ViewNode,
-    is_differentiable,
-    seen_from,
-    shown,
-)
+from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, is_differentiable, shown
+from ..tape.places import Look, seen_from
 from .storage import HostStorage, Storage
 
 _new = object.__new__

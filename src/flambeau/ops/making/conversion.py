@@ -385,38 +385,13 @@ def _nbytes(self: Tensor) -> int:
 
 
 Tensor.nbytes = property(_nbytes)  # type: ignore[attr-defined]
-Tensor.is_cuda = property(lambda self: self.device.type == "cuda")  # type: ignore[attr-defined]
-Tensor.is_cpu = property(lambda self: self.device.type == "cpu")  # type: ignore[attr-defined]
-Tensor.is_meta = property(lambda self: self.device.type == "meta")  # type: ignore[attr-defined]
-Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
 Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
 Tensor._is_view = lambda self: self._base is not None  # type: ignore[attr-defined]
 Tensor.is_inference = lambda self: False  # type: ignore[attr-defined]
-Tensor.is_mkldnn = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_nested = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_xla = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_xpu = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.name = property(lambda self: None)  # type: ignore[attr-defined]
 Tensor.volatile = property(lambda self: False)  # type: ignore[attr-defined]
-
-
-@_method
-def pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """The tensor: no memory is pinned here. RuntimeError for one on the meta device."""
-    if self.is_meta:
-        raise RuntimeError(f"cannot pin 'Meta{self.dtype.abbr}Type' only dense CPU tensors can be pinned")
-    return self
-
-
-@_method
-def share_memory_(self: Tensor) -> Tensor:
-    """The tensor: no memory is shared between processes. RuntimeError for one on the meta device."""
-    if self.is_meta:
-        raise RuntimeError("_share_fd_: only available on CPU")
-    return self
 
 
 @composite()

@@ -60,12 +60,12 @@ def dim_order(self: Tensor, *, ambiguity_check: bool | Sequence[Any] = False) ->
     """
     listed = isinstance(ambiguity_check, list) and all(isinstance(f, memory_format) for f in ambiguity_check)
     if not isinstance(ambiguity_check, bool) and not listed:
-        raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")
+        raise TypeError(f"The {'ambiguity_check'} argument must be a bool or a list of memory formats.")
     strides, shape = self.stride(), tuple(self.shape)
     order = tuple(sorted(range(self.ndim), key=lambda d: (-strides[d], d)))
     if ambiguity_check is False:
         return order
-    text = "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
+    text = f"The tensor does not have {'unique'} dim order, or cannot map to exact {'one'} of the given memory formats."
     if ambiguity_check is True:
         if len(set(strides)) < len(strides) or any(n <= 1 for n in shape):
             raise RuntimeError(text)
@@ -77,6 +77,20 @@ def dim_order(self: Tensor, *, ambiguity_check: bool | Sequence[Any] = False) ->
 
 
 _attach(dim_order, ("dim_order",))
+
+
+def pin_memory(self: Tensor, device: Any = None) -> Tensor:
+    """The tensor: no memory is pinned here. RuntimeError for one on the meta device."""
+    if self.is_meta:  # type: ignore[attr-defined]
+        raise RuntimeError(f"cannot pin 'Meta{self.dtype.abbr}Type' only dense CPU tensors can be pinned")
+    return self
+
+
+def share_memory_(self: Tensor) -> Tensor:
+    """The tensor: no memory is shared between processes. RuntimeError for one on the meta device."""
+    if self.is_meta:  # type: ignore[attr-defined]
+        raise RuntimeError("_share_fd_: only available on CPU")
+    return self
 
 
 def const_data_ptr(self: Tensor) -> int:
@@ -96,7 +110,7 @@ def is_distributed(self: Tensor) -> bool:
 
 
 composite(methods=True)(is_distributed)
-for _function in (const_data_ptr, module_load):
+for _function in (const_data_ptr, module_load, pin_memory, share_memory_):
     _attach(_function, (_function.__name__,))
 
 
@@ -132,6 +146,15 @@ def _set_grad_dtype(self: Tensor, value: Any) -> None:
 
 
 Tensor.grad_dtype = property(_grad_dtype, _set_grad_dtype)  # type: ignore[attr-defined]
+Tensor.is_cuda = property(lambda self: self.device.type == "cuda")  # type: ignore[attr-defined]
+Tensor.is_cpu = property(lambda self: self.device.type == "cpu")  # type: ignore[attr-defined]
+Tensor.is_meta = property(lambda self: self.device.type == "meta")  # type: ignore[attr-defined]
+Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_mkldnn = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_nested = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_xla = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_xpu = property(lambda self: False)  # type: ignore[attr-defined]
 for _name in ("is_ipu", "is_maia", "is_mtia", "is_vulkan"):
     setattr(Tensor, _name, property(lambda self: False))
 
