@@ -140,7 +140,8 @@ sd["emb.weight"], sd["l.weight"].untyped_storage().data_ptr() == 0
 with torch.device('meta'): net5=Net()
 net5.load_state_dict(sd, assign=True)
 net5.emb.weight
-torch.nn.utils.rnn.pad_packed_sequence(torch.nn.utils.rnn.pack_padded_sequence(m(3, 5, 4), torch.tensor([5, 3, 2]), batch_first=True), batch_first=True)[0].shape
+packed = nn.utils.rnn.pack_padded_sequence(m(3, 5, 4), torch.tensor([5, 3, 2]), batch_first=True)
+nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)[0].shape
 q = m(2, 4, 8, 16); F.scaled_dot_product_attention(q, q, q, is_causal=True).shape
 torch.tril(m(3, 3, dtype=torch.bool)), torch.full((3, 3), float("-inf"), device="meta").triu(1)
 inv = 1.0 / (10000 ** (torch.arange(0, 8, 2, device="meta").float() / 8)); torch.outer(torch.arange(4, device="meta").float(), inv).cos().shape
