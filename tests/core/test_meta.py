@@ -248,6 +248,21 @@ def test_a_compiled_function_runs_uncompiled():
         fb.compile(lambda x: layer(x), fullgraph=True)(fb.empty(4, 2, device="meta"))
 
 
+def test_summary_and_export_of_models_without_values():
+    def made(device):
+        fb.manual_seed(0)
+        return fb.nn.Sequential(fb.nn.Conv2d(3, 4, 3), fb.nn.BatchNorm2d(4), fb.nn.Flatten(), fb.nn.Linear(144, 5)).to(
+            device
+        )
+
+    empty = made("meta")
+    assert str(fb.summary(empty, (2, 3, 8, 8))) == str(fb.summary(made("cpu"), (2, 3, 8, 8)))
+    assert empty[0].weight.is_meta and empty[1].running_mean.is_meta
+    exported = fb.export(empty, fb.empty(2, 3, 8, 8, device="meta"))
+    with pytest.raises(NotImplementedError, match="no data"):
+        exported.save("nowhere")
+
+
 def test_a_model_of_70_billion_parameters():
     """Sizes of Llama 3 70B: built in seconds, and run for its shapes."""
     nn = fb.nn

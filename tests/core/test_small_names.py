@@ -45,6 +45,11 @@ SAME = [
     lambda t: (t.legacy_contiguous_format is t.contiguous_format, t.Storage is t.FloatStorage, t.bit is t.uint1),
     lambda t: (t.per_tensor_affine, t.per_channel_symmetric, isinstance(t.per_tensor_affine, t.qscheme)),
     lambda t: (t.ones(2).dequantize(), t.dequantize(t.ones(2).half())),
+    lambda t: t.eig(t.ones(2, 2)),
+    lambda t: t.ones(2, 2).symeig(),
+    lambda t: t.solve(t.ones(2, 2), t.ones(2, 2)),
+    lambda t: t.ones(2, 2).lstsq(t.ones(2, 2)),
+    lambda t: t.matrix_rank(t.ones(2, 2)),
     lambda t: t.set_deterministic_debug_mode("x"),
     lambda t: t.set_deterministic_debug_mode(5),
 ]
