@@ -160,6 +160,20 @@ def test_what_is_kept_and_what_is_refused(text):
     assert theirs in ours if text in REFUSED else theirs == ours, (theirs, ours)
 
 
+@pytest.mark.parametrize("value", [1e9, -1e9, float("inf"), float("nan"), 448, 57344, 0.3])
+@pytest.mark.parametrize("name", NARROW[:4])
+def test_numbers_that_do_not_fit(name, value):
+    def run(t):
+        d = getattr(t, name)
+        return told(t.zeros(2, dtype=d).fill_, value)
+
+    def filled(t):
+        return told(lambda: t.full((2,), value, dtype=getattr(t, name)))
+
+    assert run(fb).split(": ")[0] == run(torch).split(": ")[0]
+    assert filled(fb).split(" without")[0] == filled(torch).split(" without")[0]
+
+
 def test_gradients_go_through_the_conversion():
     def run(t):
         x = t.tensor([0.3, -2.0, 500.0], requires_grad=True)

@@ -17,7 +17,7 @@ from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.array.formats import sparse_coo, strided
 from ...core.array.geometry import contiguous_strides
 from ...core.array.meta import NOWHERE, MetaArray
-from ...core.array.narrow import NARROW, narrowed
+from ...core.array.narrow import E5M2, NARROW, narrowed
 from ...core.array.size import dimension, is_open
 from ...core.dispatch.call import store
 from ...core.dispatch.operator import _attach, composite
@@ -217,6 +217,11 @@ def fitting_number(value: Any, dtype: np.dtype) -> Any:
     """The same, refusing also finite numbers that would become infinite."""
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise OverflowError("int too big to convert")
+    if dtype in NARROW and not isinstance(value, complex) and value == value:
+        limits = dtypes.finfo(dtypes.from_numpy(dtype))
+        endless = math.isinf(value) and dtype == E5M2
+        if not limits.min <= value <= limits.max and not endless:
+            raise overflow(value, dtype)
     made = cast_number(value, dtype)
     if dtype.kind in "fV" and math.isinf(made) and math.isfinite(value):
         raise overflow(value, dtype)
@@ -231,6 +236,7 @@ _IN_C = {
     "complex64": "c10::complex<float>",
     "complex128": "c10::complex<double>",
     "int32": "int",
+    **{d.name: f"c10::{d.abbr}" for d in dtypes.NARROW},
     **{
         f"{sign}int{bits}": f"{sign}int{bits}_t"
         for sign in ("", "u")
