@@ -43,6 +43,9 @@ REASONS = {  # by namespace, or by name in full
     "torch.package": "its archives hold pickled code for torch's importer",
     "torch.distributed": "groups of several processes are not there yet",
 }
+KERNELS = ("cudnn_", "miopen_", "mkldnn_", "fbgemm_", "batch_norm_")
+ONE_LIBRARY = "kernels of one library; the public functions call what computes here"
+QUANTIZED = "quantized tensors are refused, with what to do instead"
 INTERNAL = "a class of libtorch that is visible in Python: nothing here stands behind it"
 
 
@@ -76,6 +79,10 @@ def reason(space: str, name: str) -> str:
     value = getattr(torch, name, None) if space == "torch" else None
     if isinstance(value, type) and (str(value.__module__).startswith("torch._C") or hasattr(torch._C, name)):
         return INTERNAL
+    if space == "torch" and name.startswith(KERNELS):
+        return ONE_LIBRARY
+    if space == "torch" and name.startswith(("QInt", "QUInt", "fake_quantize_")):
+        return QUANTIZED
     return REASONS.get(f"{space}.{name}") or REASONS.get(space, NOT_YET)
 
 

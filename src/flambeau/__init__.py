@@ -11,9 +11,36 @@ from math import e, inf, nan, pi
 from typing import Any
 
 from . import core, ops
+from ._settings import (
+    are_deterministic_algorithms_enabled,
+    get_deterministic_debug_mode,
+    get_device_module,
+    is_deterministic_algorithms_warn_only_enabled,
+    is_warn_always_enabled,
+    set_deterministic_debug_mode,
+    set_warn_always,
+    use_deterministic_algorithms,
+)
+from ._symbolic import (
+    SymBool,
+    SymFloat,
+    SymInt,
+    sym_constrain_range,
+    sym_constrain_range_for_size,
+    sym_float,
+    sym_int,
+    sym_ite,
+    sym_max,
+    sym_min,
+    sym_not,
+    sym_sqrt,
+    sym_sum,
+)
 from .core.array.devices import device, get_default_device, set_default_device
 from .core.array.dtypes import ALIASES as _ALIASES
 from .core.array.dtypes import DTYPES as _DTYPES
+from .core.array.dtypes import NARROW as _NARROW
+from .core.array.dtypes import OPAQUE as _OPAQUE
 from .core.array.dtypes import can_cast, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
 from .core.array.formats import (
     channels_last,
@@ -46,12 +73,15 @@ from .runtime.threads import get_num_interop_threads, get_num_threads, set_num_i
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the PyTorch whose behaviour this is, then our own
 
-globals().update({t.name: t for t in _DTYPES})
+globals().update({t.name: t for t in (*_DTYPES, *_NARROW, *_OPAQUE)})
 globals().update(_ALIASES)
 globals().update(_TENSOR_TYPES)
 globals().update(_LEGACY_STORAGES)
 globals().update(_namespaces["torch"])
 newaxis = None
+bit = globals()["uint1"]
+legacy_contiguous_format = contiguous_format
+Storage = globals()["FloatStorage"]
 long: dtype  # `int`, `float`, `bool` shadow Python's in this namespace, as torch's do
 
 _PACKAGES = frozenset(module.name for module in pkgutil.iter_modules(__path__)) - {"__main__"}
@@ -76,6 +106,18 @@ _HOMES = {
     "is_autocast_cache_enabled": "amp.autocast_mode",
     "is_autocast_enabled": "amp.autocast_mode",
     "set_autocast_cache_enabled": "amp.autocast_mode",
+    "set_anomaly_enabled": "autograd.anomaly_mode",
+    **dict.fromkeys(
+        (
+            f"{verb}_autocast_{kind}_{what}"
+            for kind in ("cpu", "gpu", "ipu", "xla")
+            for verb, what in (("get", "dtype"), ("set", "dtype"), ("is", "enabled"), ("set", "enabled"))
+            if (verb, kind, what) not in (("is", "gpu", "enabled"), ("set", "gpu", "enabled"))
+        ),
+        "amp.old_names",
+    ),
+    "autocast_decrement_nesting": "amp.old_names",
+    "autocast_increment_nesting": "amp.old_names",
     "set_autocast_dtype": "amp.autocast_mode",
     "set_autocast_enabled": "amp.autocast_mode",
     "GradScaler": "amp",
@@ -131,20 +173,6 @@ def result_type(tensor1: Any, tensor2: Any) -> dtype:
 
 
 result_type = _published(result_type, "torch", in_python=False)
-
-
-def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Accepted: XLA's CPU programs are deterministic."""
-    global _deterministic
-    _deterministic = mode
-
-
-_deterministic = False
-
-
-def are_deterministic_algorithms_enabled() -> bool:
-    """Whether `use_deterministic_algorithms` asked for it."""
-    return _deterministic
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -415,8 +415,11 @@ def test_errors_of_load(tmp_path):
     ("make", "text"),
     [
         (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "dequantize"),
-        (lambda: torch.ones(2, device="meta"), "meta tensors"),
-        (lambda: torch.ones(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
+        (lambda: torch.ones(2).to(torch.complex32), "Use torch.complex64"),
+        (
+            lambda: torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+            "Keep the bytes in a tensor of torch.uint8",
+        ),
     ],
 )
 def test_what_flambeau_does_not_have(make, text):

@@ -50,6 +50,7 @@ _REBUILD = (
     rebuild._rebuild_tensor_v3,
     rebuild._rebuild_tensor,
     rebuild._rebuild_sparse_tensor,
+    rebuild._rebuild_meta_tensor_no_storage,
     rebuild._rebuild_parameter,
     rebuild._rebuild_parameter_with_state,
     rebuild._rebuild_device_tensor_from_numpy,
@@ -70,7 +71,7 @@ TORCH: dict[tuple[str, str], Any] = {
     ("torch", "device"): device,
     ("torch", "dtype"): dtypes.dtype,
     ("torch.serialization", "_get_layout"): get_layout,
-    **{("torch", d.name): d for d in dtypes.DTYPES},
+    **{("torch", d.name): d for d in (*dtypes.DTYPES, *dtypes.NARROW, *dtypes.OPAQUE)},
     **{("torch", alias): d for alias, d in dtypes.ALIASES.items()},
     **{("torch", t.name): t for t in STORAGE_TYPES.values()},
     ("torch.storage", "UntypedStorage"): UNTYPED,
@@ -85,15 +86,10 @@ _WRITTEN: dict[int, tuple[str, str]] = {}
 for _name, _object in (TORCH | TRUSTED).items():
     _WRITTEN.setdefault(id(_object), _name)
 
-_FOREIGN_DTYPES = (
-    "float8 float4 complex32 chalf qint quint bits "
-    "uint1 uint2 uint3 uint4 uint5 uint6 uint7 int1 int2 int3 int4 int5 int6 int7"
-)
 _FOREIGN = {
     "_rebuild_sparse_csr_tensor": "this old form of sparse tensors is not supported: save them with .to_dense()",
     "_rebuild_qtensor": "quantised tensors are not supported: save them with .dequantize()",
     "_rebuild_nested_tensor": "nested tensors are not supported: save them with .to_padded_tensor(...)",
-    "_rebuild_meta_tensor_no_storage": "meta tensors, which have no values, are not supported",
     "_rebuild_wrapper_subclass": "wrapper subclasses of tensors are not supported",
 }
 
@@ -105,8 +101,6 @@ def unsupported(module: str, name: str) -> str | None:
             return _FOREIGN[name]
         if module == "torch" and name.startswith(("QInt", "QUInt")) and name.endswith("Storage"):
             return _FOREIGN["_rebuild_qtensor"]
-        if module == "torch" and name.startswith(tuple(_FOREIGN_DTYPES.split())):
-            return f"the dtype torch.{name} is not supported: convert the tensors before saving them"
     return None
 
 

@@ -93,6 +93,10 @@ class Plan:
 
 
 def _tensor_parts(plan: Plan, tensor: Tensor) -> tuple[Any, ...]:
+    parts: tuple[Any, ...]
+    if tensor.is_meta:  # type: ignore[attr-defined]
+        parts = (tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.requires_grad)
+        return rebuild._rebuild_meta_tensor_no_storage, parts
     dtype, shape, strides, offset = tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset()
     owner: Any = tensor._storage
     if owner.dtype != dtype.numpy:  # a view that reads other bits: torch cannot share these either
@@ -102,14 +106,7 @@ def _tensor_parts(plan: Plan, tensor: Tensor) -> tuple[Any, ...]:
     held = plan.held(owner, kind, offset, stop)
     location = str(tensor.device) if tensor.device.type == "cuda" else "cpu"
     offset = offset - held.start if stop > offset else 0
-    parts: tuple[Any, ...] = (
-        plan.reference(held, location),
-        offset,
-        shape,
-        strides,
-        tensor.requires_grad,
-        OrderedDict(),
-    )
+    parts = (plan.reference(held, location), offset, shape, strides, tensor.requires_grad, OrderedDict())
     if kind is UNTYPED:
         return rebuild._rebuild_tensor_v3, (*parts, dtype)
     return rebuild._rebuild_tensor_v2, parts

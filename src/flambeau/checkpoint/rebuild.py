@@ -14,9 +14,11 @@ import numpy as np
 
 from ..core.array import dtypes, formats
 from ..core.array.geometry import contiguous_strides
+from ..core.array.meta import MetaArray
 from ..core.context.grad_mode import no_grad
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.looks import from_storage
+from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import _INTERNAL, Tensor
 from ..core.tensor.tensor import wrap as _wrap
 from .errors import brief, damaged
@@ -148,6 +150,21 @@ def _lazy_bits(metadata: Any) -> tuple[bool, bool]:
     return tuple(_flag(metadata.get(bit, False), bit) for bit in ("conj", "neg"))  # type: ignore[return-value]
 
 
+def _rebuild_meta_tensor_no_storage(dtype: Any, size: Any, stride: Any, requires_grad: bool) -> Tensor:
+    """A tensor on the meta device, of which a file has no values."""
+    if not isinstance(dtype, dtypes.dtype):
+        raise damaged(f"a tensor should have a dtype, got {brief(dtype)}")
+    shape, strides = _numbers(size, "sizes"), _numbers(stride, "strides")
+    if len(shape) != len(strides):
+        raise damaged(f"a tensor has {len(shape)} sizes but {len(strides)} strides")
+    count = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else 0
+    if strides == contiguous_strides(shape):
+        made = _wrap(MetaArray(shape, dtype.numpy))
+    else:
+        made = from_storage(Storage(MetaArray((count,), dtype.numpy)), shape, strides)
+    return _finish(made, requires_grad)
+
+
 def _rebuild_parameter(data: Any, requires_grad: bool = True, backward_hooks: Any = None) -> Tensor:
     """A parameter around `data`."""
     from ..nn.parameter import Parameter  # here, since nn.Module itself pickles through this package
@@ -167,7 +184,9 @@ def _rebuild_parameter_with_state(data: Any, requires_grad: bool, backward_hooks
 
 def _rebuild_from_type_v2(function: Any, new_type: Any, args: Any, state: Any) -> Tensor:
     """A tensor of a subclass, or one with Python attributes."""
-    known = (_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_parameter)
+    known = (
+        _rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_parameter, _rebuild_meta_tensor_no_storage,
+    )  # fmt: skip
     if not any(function is one for one in known):
         raise damaged(f"tensors are not made by {brief(function)}")
     if not isinstance(new_type, type) or not issubclass(new_type, Tensor) or not isinstance(args, tuple):

@@ -8,7 +8,6 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..core.array import devices, dtypes
@@ -19,6 +18,7 @@ _MISSING = "safetensors files need the package safetensors: pip install safetens
 _NAMES = {
     dtypes.bool: "BOOL", dtypes.uint8: "U8", dtypes.int8: "I8", dtypes.uint16: "U16", dtypes.int16: "I16",
     dtypes.uint32: "U32", dtypes.int32: "I32", dtypes.uint64: "U64", dtypes.int64: "I64", dtypes.float16: "F16",
+    dtypes.float8_e4m3fn: "F8_E4M3", dtypes.float8_e5m2: "F8_E5M2", dtypes.float8_e8m0fnu: "F8_E8M0",
     dtypes.bfloat16: "BF16", dtypes.float32: "F32", dtypes.float64: "F64", dtypes.complex64: "C64",
 }  # fmt: skip
 _KNOWN = frozenset(_NAMES.values())
@@ -35,18 +35,33 @@ def load_safetensors(f: str | os.PathLike[str], device: Any = "cpu") -> dict[str
     except ImportError as e:
         raise ImportError(_MISSING) from e
     place = devices.to_jax(devices.device(device))
+    any_narrow = False
     try:
         with safe_open(f, framework="np") as file:
             for name in file.keys():  # noqa: SIM118 (it is no dict)
-                if (found := file.get_slice(name).get_dtype()) not in _KNOWN:
+                found = file.get_slice(name).get_dtype()
+                any_narrow |= found.startswith("F8")
+                if found not in _KNOWN:
                     raise RuntimeError(
                         f"the tensor {name!r:.80} in {os.fspath(f)} has the dtype {found}, which is not supported: "
                         "convert it before saving"
                     )
-        arrays = load_file(f)
+        arrays = _deserialized(f) if any_narrow else load_file(f)
     except SafetensorError as e:
         raise RuntimeError(f"the safetensors file {os.fspath(f)} is damaged: {e}") from e
-    return {name: wrap(jax.device_put(array, place)) for name, array in arrays.items()}
+    return {name: wrap(devices.put(array, place)) for name, array in arrays.items()}
+
+
+def _deserialized(f: Any) -> dict[str, np.ndarray]:
+    """The arrays of a file with floating point numbers of 8 bits, which the package does not give to NumPy."""
+    from safetensors import deserialize
+
+    with open(f, "rb") as file:
+        parts = deserialize(file.read())
+    types = {name: d.numpy for d, name in _NAMES.items()}
+    return {
+        name: np.frombuffer(part["data"], types[part["dtype"]]).reshape(part["shape"]).copy() for name, part in parts
+    }
 
 
 def save_safetensors(

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ..core.array import devices, dtypes
+from ..core.array.meta import MetaArray
 from ..core.tensor.storage import Storage
 from .errors import brief
 
@@ -60,7 +61,7 @@ class UntypedStorage:
         target = devices.device(device)
         if target == self.device:
             return self
-        if not devices.jax_devices(target.type):
+        if target.type != "meta" and not devices.jax_devices(target.type):
             if target.type == "cuda":
                 raise RuntimeError(
                     "this checkpoint's tensors are tagged for a CUDA device, but torch.cuda.is_available() is False. "
@@ -111,6 +112,10 @@ class UntypedStorage:
         if cell is None:
             if any(held[0] is not dtype for held in self._cells):
                 raise RuntimeError("the checkpoint is damaged: tensors of different dtypes lie in the same storage")
+            if self.device.type == "meta":
+                array: Any = MetaArray(shape or (self.nbytes() // dtype.itemsize,), dtype.numpy)
+                cell = self._cells[key] = Storage(array)
+                return cell
             array = self.array(dtype)
             if conj:
                 array = np.conjugate(array)

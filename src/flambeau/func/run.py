@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.array.meta import NoData, evaluate
 from ..core.autograd.engine import _taped, _tensor
 from ..core.autograd.engine import grad as tape_grad
 from ..core.context.grad_mode import state
@@ -40,7 +41,11 @@ class Run:
         def traced(marker: Any, arrays: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
             return self._trace(marker, arrays, edges)
 
-        parts = self.transform.call(traced, [[None if t is None else t._array for t in logical] for logical in inputs])
+        given = [[None if t is None else t._array for t in logical] for logical in inputs]
+        try:
+            parts = self.transform.call(traced, given)
+        except NoData:  # tensors on the meta device
+            parts = evaluate(lambda arrays: self.transform.call(traced, arrays), (given,))
         self._settle([p[2] for p in parts])
         made = [tuple(map(wrap, arrays)) for arrays in zip(*(p[0] for p in parts), strict=True)]
         self._put_on_tape(made, list(zip(*(p[1] for p in parts), strict=True)))

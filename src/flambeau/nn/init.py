@@ -96,9 +96,13 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     return fan_in if mode == "fan_in" else fan_out
 
 
-def _write(tensor: Tensor, values: np.ndarray) -> Tensor:
+def _write(tensor: Tensor, make: Callable[[], np.ndarray]) -> Tensor:
+    """Write what `make` gives; a tensor without values (on the meta device) stays as it is, and nothing is made."""
     with no_grad():
-        tensor._fill_host(values)
+        if tensor.is_meta:  # type: ignore[attr-defined]
+            tensor._fill_nothing("")
+        else:
+            tensor._fill_host(make())
     return tensor
 
 
@@ -253,22 +257,30 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     if dtype.itemsize < 4 or dtype.kind != "f":
         raise NotImplementedError(f"\"geqrf_cpu\" not implemented for '{tensor.dtype.abbr}'")
     rows, columns = shape[0], math.prod(shape[1:])
-    matrix = draw("normal", generator, rows * columns, dtype).reshape(rows, columns)
-    q, r = np.linalg.qr(matrix.T if rows < columns else matrix)
-    q *= np.sign(np.diagonal(r))
-    q = q.T if rows < columns else q
-    return _write(tensor, np.ascontiguousarray(q).reshape(shape) * dtype.type(gain))
+
+    def make() -> np.ndarray:
+        matrix = draw("normal", generator, rows * columns, dtype).reshape(rows, columns)
+        q, r = np.linalg.qr(matrix.T if rows < columns else matrix)
+        q *= np.sign(np.diagonal(r))
+        q = q.T if rows < columns else q
+        return np.ascontiguousarray(q).reshape(shape) * dtype.type(gain)
+
+    return _write(tensor, make)
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Normal values, of which the fraction `sparsity` of each column is zero (Martens, 2010)."""
     rows, columns = _need_dimensions(tensor, "2", 2, 2)
     zeros = math.ceil(sparsity * rows)
-    values = np.array(normal_(tensor, 0.0, std, generator)._array)
-    for column in range(columns):
-        # as in PyTorch, where the zeros are comes from the default generator
-        values[draw("permutation", None, rows)[:zeros], column] = 0
-    return _write(tensor, values)
+
+    def make() -> np.ndarray:
+        values = np.array(normal_(tensor, 0.0, std, generator)._array)
+        for column in range(columns):
+            # as in PyTorch, where the zeros are comes from the default generator
+            values[draw("permutation", None, rows)[:zeros], column] = 0
+        return values
+
+    return _write(tensor, make)
 
 
 # --- given values ----------------------------------------------------------------------------------------------------
@@ -277,7 +289,8 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
 @_public
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """The value `val` everywhere."""
-    return _write(tensor, filled(tuple(tensor.shape), number_of("fill_", "value", val))(tensor._np_dtype))
+    fill = filled(tuple(tensor.shape), number_of("fill_", "value", val))
+    return _write(tensor, lambda: fill(tensor._np_dtype))
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -299,7 +312,7 @@ def zeros_(tensor: Tensor) -> Tensor:
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix, or as much of it as fits: a linear layer then passes its inputs through."""
     shape = _need_dimensions(tensor, "2", 2, 2)
-    return _write(tensor, np.eye(*shape, dtype=tensor._np_dtype))
+    return _write(tensor, lambda: np.eye(*shape, dtype=tensor._np_dtype))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -311,13 +324,17 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     shape = _need_dimensions(tensor, "3, 4, or 5", 3, 5)
     if shape[0] % groups:
         raise ValueError(f"dim 0 must be divisible by groups, got {shape[0]} and {groups}")
-    values = np.zeros(shape, tensor._np_dtype)
     per_group = shape[0] // groups
     middle = tuple(n // 2 for n in shape[2:])
-    for group in range(groups):
-        for channel in range(min(per_group, shape[1])):
-            values[(group * per_group + channel, channel, *middle)] = 1
-    return _write(tensor, values)
+
+    def make() -> np.ndarray:
+        values = np.zeros(shape, tensor._np_dtype)
+        for group in range(groups):
+            for channel in range(min(per_group, shape[1])):
+                values[(group * per_group + channel, channel, *middle)] = 1
+        return values
+
+    return _write(tensor, make)
 
 
 # --- deprecated names ------------------------------------------------------------------------------------------------

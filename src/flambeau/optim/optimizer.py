@@ -10,8 +10,10 @@ from copy import deepcopy
 from typing import Any, ClassVar, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from ..core.array.meta import MetaArray, evaluate, is_meta
 from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.grad_mode import enable_grad
 from ..core.context.tracing import recorder, structure
@@ -65,12 +67,23 @@ def loss_of(closure: Callable[[], Any] | None) -> Any:
 def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None) -> Any:
     """A constant array of `array`'s dtype and place (and shape). Made on the host: no program is compiled for it."""
     shape = array.shape if shape is None else shape
+    if type(array) is MetaArray:
+        return MetaArray(shape, array.dtype)
     filled = np.full(shape, value, array.dtype) if value else np.zeros(shape, array.dtype)
     if isinstance(array, jax.core.Tracer):
         with jax.ensure_compile_time_eval():  # state outlives the trace that first needs it
             return jax.device_put(filled)
     # bound to a device only if `array` is, since programs are compiled for one or the other
     return jax.device_put(filled, array.sharding if array.committed else None)
+
+
+def step_without_values(program: Any, arrays: Any) -> tuple[Any, Any, Any]:
+    """The step of parameters on the meta device: what is shared (the count of steps) has values and is computed."""
+    new_params, new_own, _ = evaluate(lambda *given: program(*given, False, None), arrays)
+    *tensors, common, scalars = jax.tree.map(
+        lambda array: jnp.zeros((0,) * array.ndim, array.dtype) if is_meta(array) else array, arrays
+    )
+    return new_params, new_own, program(*tensors, common, scalars, False, None)[2]
 
 
 def _model_of(params: Any) -> Module | None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.array import dtypes, programs
+from ..core.array.meta import NoData
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
@@ -21,7 +22,7 @@ from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from ._arrays import is_complex, joined, narrowed, split, widened
 from .differentiable import differentiable_step
-from .optimizer import Optimizer, ParamsT, full_like, loss_of
+from .optimizer import Optimizer, ParamsT, full_like, loss_of, step_without_values
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -278,15 +279,15 @@ class RuleOptimizer(Optimizer):
             common_arrays = common_arrays[:width]  # one step count for all of them
 
         # The one call. Nothing is donated here: clones, state dicts and the tape may hold the same arrays.
-        new_params, new_own, new_common = program(
-            [param._array for param in params],
-            grads,
-            [tensor._array for tensor in own],
-            common_arrays,
-            scalars,
-            trace is not None,  # only a compiled step owns the memory of parameters and state
-            None if trace is None else _met(trace, [*params, *own, *common]),
-        )
+        arrays = ([param._array for param in params], grads, [tensor._array for tensor in own], common_arrays, scalars)
+        try:
+            new_params, new_own, new_common = program(
+                *arrays,
+                trace is not None,  # only a compiled step owns the memory of parameters and state
+                None if trace is None else _met(trace, [*params, *own, *common]),
+            )
+        except NoData:
+            new_params, new_own, new_common = step_without_values(program, arrays)
         for tensor, array in zip(params, new_params, strict=True):
             tensor._write(array)
         for tensor, array in zip(own, new_own, strict=True):

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from flambeau.core.array import dtypes
+from flambeau.core.array.meta import like
 from flambeau.core.context import generator as random
 from flambeau.core.context.grad_mode import no_grad
 from flambeau.core.dispatch.multiply_adds import products
@@ -121,8 +122,15 @@ def summary(model: Module, input_size: Any, *, dtype: Any = None) -> Summary:
         for shape, kind in zip(shapes, kinds, strict=True)
     ]
     modules = dict(model.named_modules())
+    empty = list({id(t._storage): t._storage for _, t in _tensors(model) if t.device.type == "meta"}.values())
+
+    def forward(held: list[Any], *arrays: Any) -> list[Any]:
+        for cell, value in zip(empty, held, strict=True):
+            cell.value = value
+        return _arrays(model(*map(wrap, arrays)))
+
     with _left_as_it_was(model), _recorded(modules) as outputs, no_grad():
-        jaxpr = jax.make_jaxpr(lambda *arrays: _arrays(model(*map(wrap, arrays))))(*inputs)
+        jaxpr = jax.make_jaxpr(forward)([like(cell.value) for cell in empty], *inputs)
     return _collect(model, modules, outputs, _by_scope(jaxpr.jaxpr))
 
 

@@ -7,6 +7,9 @@ import re
 from typing import Any
 
 import jax
+import numpy as np
+
+from .meta import NOWHERE, MetaArray, NoData
 
 _PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "tpu": "tpu"}
 _KNOWN = ("cpu", "cuda", "tpu", "meta", "mps", "xpu", "xla")
@@ -70,12 +73,18 @@ class device:
 
 
 CPU = device("cpu")
+META = device("meta")
 _stack: list[device] = [CPU]
 
 
 def get_default_device() -> device:
     """The device on which tensors are made when none is named."""
     return _stack[-1]
+
+
+def asked_device() -> device | None:
+    """The default device if somebody has set one, else None."""
+    return _stack[-1] if len(_stack) > 1 or _stack[0] is not CPU else None
 
 
 def set_default_device(d: Any) -> None:
@@ -95,6 +104,8 @@ def jax_devices(type: str) -> tuple[Any, ...]:
 @functools.cache
 def to_jax(d: device) -> Any:
     """The JAX device. Raises RuntimeError (AssertionError for cuda, as PyTorch does) if it is not there."""
+    if d.type == "meta":
+        return NOWHERE
     found = jax_devices(d.type)
     if not found:
         if d.type == "cuda":
@@ -115,9 +126,20 @@ def from_jax(d: Any) -> device:
     """The device of a JAX device."""
     if d.platform == "cpu":
         return CPU
+    if d is NOWHERE:
+        return META
     return device("cuda" if d.platform in ("gpu", "cuda", "rocm") else d.platform, d.local_hardware_id)
 
 
 def resolve(d: Any) -> Any:
     """The JAX device of what a user gave as `device=` (None: the default)."""
     return to_jax(_stack[-1] if d is None else d if isinstance(d, device) else device(d))
+
+
+def put(values: Any, where: Any) -> Any:
+    """The values on a device (as `to_jax` gives it, or a sharding). Raises NoData for those that are on the meta device."""
+    if where is NOWHERE:
+        return MetaArray(np.shape(values), values.dtype)
+    if type(values) is MetaArray:
+        raise NoData
+    return jax.device_put(values, where)

@@ -9,7 +9,9 @@ import jax  # noqa: F401  (registers bfloat16 with NumPy)
 import ml_dtypes
 import numpy as np
 
-BOOL, INTEGER, FLOAT, COMPLEX = range(4)  # categories, in the order of promotion
+from . import narrow
+
+BOOL, INTEGER, FLOAT, COMPLEX, OTHER = range(5)  # categories, in the order of promotion
 
 
 class dtype:
@@ -19,13 +21,31 @@ class dtype:
 
     def __init__(self, name: str, numpy: Any, category: int, abbr: str):
         self.name = name
-        self.numpy = np.dtype(numpy)
         self.category = category
-        self.itemsize: int = self.numpy.itemsize
+        self.abbr = abbr  # the class name in `torch.FloatTensor`, as `Tensor.type()` returns it
         self.is_floating_point: bool = category == FLOAT
         self.is_complex: bool = category == COMPLEX
-        self.is_signed: bool = category != BOOL and self.numpy.kind != "u"
-        self.abbr = abbr  # the class name in `torch.FloatTensor`, as `Tensor.type()` returns it
+        if isinstance(numpy, int):  # a type that tensors do not have here, of so many bytes
+            self.itemsize = numpy
+            if not abbr.startswith(("Bits", "Q")):
+                self.is_signed = not abbr.startswith("U")
+            return
+        self.numpy = np.dtype(numpy)
+        self.itemsize: int = self.numpy.itemsize
+        self.is_signed: bool = category != BOOL and self.numpy.kind != "u" and self.numpy != narrow.E8M0FNU
+
+    def __getattr__(self, name: str) -> Any:
+        """What a type that tensors do not have here is asked for. `numpy`: NotImplementedError that says what to do."""
+        if name == "numpy":
+            raise NotImplementedError(
+                f"\"empty\" not implemented for '{self.abbr}': {_CURES[self.abbr.rstrip('_0123456789x')]}"
+            )
+        if name == "is_signed":
+            quantized = self.abbr.startswith("Q")
+            raise RuntimeError(
+                "isSignedType not supported for quantized types" if quantized else "Bits types are undefined"
+            )
+        raise AttributeError(f"'torch.dtype' object has no attribute '{name}'")
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -35,11 +55,16 @@ class dtype:
 
     def to_complex(self) -> dtype:
         """The complex type whose parts have this type's precision."""
-        return {float64: complex128, complex128: complex128}.get(self, complex64)
+        if self.is_complex:
+            return self
+        found = {float64: complex128, float32: complex64, bfloat16: complex64, float16: complex32}.get(self)
+        if found is None:
+            raise RuntimeError(f"Unknown Complex ScalarType for {self.abbr}")
+        return found
 
     def to_real(self) -> dtype:
         """The type of a complex type's parts; itself for a real type."""
-        return {complex64: float32, complex128: float64}.get(self, self)
+        return {complex32: float16, complex64: float32, complex128: float64}.get(self, self)
 
 
 bool = dtype("bool", np.bool_, BOOL, "Bool")
@@ -57,11 +82,43 @@ float32 = dtype("float32", np.float32, FLOAT, "Float")
 float64 = dtype("float64", np.float64, FLOAT, "Double")
 complex64 = dtype("complex64", np.complex64, COMPLEX, "ComplexFloat")
 complex128 = dtype("complex128", np.complex128, COMPLEX, "ComplexDouble")
+float8_e4m3fn = dtype("float8_e4m3fn", narrow.E4M3FN, FLOAT, "Float8_e4m3fn")
+float8_e4m3fnuz = dtype("float8_e4m3fnuz", narrow.E4M3FNUZ, FLOAT, "Float8_e4m3fnuz")
+float8_e5m2 = dtype("float8_e5m2", narrow.E5M2, FLOAT, "Float8_e5m2")
+float8_e5m2fnuz = dtype("float8_e5m2fnuz", narrow.E5M2FNUZ, FLOAT, "Float8_e5m2fnuz")
+float8_e8m0fnu = dtype("float8_e8m0fnu", narrow.E8M0FNU, FLOAT, "Float8_e8m0fnu")
 
 DTYPES: tuple[dtype, ...] = (
     bool, uint8, int8, int16, int32, int64, uint16, uint32, uint64,
     float16, bfloat16, float32, float64, complex64, complex128,
 )  # fmt: skip
+NARROW: tuple[dtype, ...] = (float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float8_e8m0fnu)
+
+# Types that have a name, a size and limits; a tensor of one is refused, with what to do instead.
+complex32 = dtype("complex32", 4, COMPLEX, "ComplexHalf")
+float4_e2m1fn_x2 = dtype("float4_e2m1fn_x2", 1, FLOAT, "Float4_e2m1fn_x2")
+OPAQUE: tuple[dtype, ...] = (
+    complex32,
+    float4_e2m1fn_x2,
+    *(
+        dtype(f"bits{n}", size, OTHER, f"Bits{n}")
+        for n, size in (("8", 1), ("16", 2), ("1x8", 1), ("2x4", 1), ("4x2", 1))
+    ),
+    *(dtype(f"int{n}", 1, INTEGER, f"Int{n}") for n in range(1, 8)),
+    *(dtype(f"uint{n}", 1, INTEGER, f"UInt{n}") for n in range(1, 8)),
+    *(
+        dtype(f"q{n}", size, OTHER, a)
+        for n, size, a in (("int8", 1, "QInt8"), ("uint8", 1, "QUInt8"), ("int32", 4, "QInt32"))
+    ),
+    *(dtype(f"quint{n}", 1, OTHER, f"QUInt{n}") for n in ("4x2", "2x4")),
+)
+globals().update({d.name: d for d in OPAQUE})
+_BYTES = "JAX has no such type. Keep the bytes in a tensor of torch.uint8"
+_QUANTIZED = "there are no quantized tensors here. Keep a tensor of torch.int8 with its scale and zero point, or use dequantized values"
+_CURES = {
+    "ComplexHalf": "JAX has no complex numbers of half precision. Use torch.complex64",
+    "Float4_e2m1fn": _BYTES, "Bits": _BYTES, "Int": _BYTES, "UInt": _BYTES, "QInt": _QUANTIZED, "QUInt": _QUANTIZED,
+}  # fmt: skip
 
 ALIASES: dict[str, dtype] = {
     "half": float16,
@@ -70,11 +127,12 @@ ALIASES: dict[str, dtype] = {
     "short": int16,
     "int": int32,
     "long": int64,
+    "chalf": complex32,
     "cfloat": complex64,
     "cdouble": complex128,
 }
 
-_FROM_NUMPY = {t.numpy: t for t in DTYPES}
+_FROM_NUMPY = {t.numpy: t for t in (*DTYPES, *NARROW)}
 
 
 def from_numpy(numpy_dtype: Any) -> dtype:
@@ -118,6 +176,8 @@ def set_default_dtype(d: dtype) -> None:
         raise TypeError("invalid dtype object: only floating-point types are supported as the default type")
     if not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, got {d}")
+    if d in NARROW or d is float4_e2m1fn_x2:
+        raise TypeError(f"couldn't find storage object {d.abbr}Storage")
     if d is not _default:
         _default = d
         for callback in _on_default_change:
@@ -126,7 +186,7 @@ def set_default_dtype(d: dtype) -> None:
 
 def default_complex() -> dtype:
     """The complex type that goes with the default dtype."""
-    return _default.to_complex()
+    return complex128 if _default is float64 else complex64
 
 
 # --- promotion -------------------------------------------------------------------------------------------------------
@@ -137,12 +197,7 @@ def default_complex() -> dtype:
 def _promote_integers(a: dtype, b: dtype) -> dtype:
     if a.is_signed == b.is_signed:
         return a if a.itemsize >= b.itemsize else b
-    signed, unsigned = (a, b) if a.is_signed else (b, a)
-    if unsigned is not uint8:
-        # PyTorch refuses to mix the wide unsigned types with signed ones, but for a signed type that is wider.
-        raise RuntimeError(
-            f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a} and {b}"
-        )
+    signed = a if a.is_signed else b
     return int16 if signed is int8 else signed
 
 
@@ -150,7 +205,21 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype to which both can go without losing their category."""
     if type1 is type2:
         return type1
+    for d in (type1, type2):
+        if d in NARROW or d is float4_e2m1fn_x2:
+            raise RuntimeError(
+                f"Promotion for Float8 Types is not supported, attempted to promote {type1.abbr} and {type2.abbr}"
+            )
+        if d.category == OTHER:
+            if d.abbr.startswith("Q"):
+                raise RuntimeError("promoteTypes with quantized numbers is not handled yet")
+            raise RuntimeError(f"Promotion from {type1.abbr} and {type2.abbr} is unsupported.")
     low, high = sorted((type1, type2), key=lambda t: t.category)
+    if high.category in (INTEGER, COMPLEX) and not {type1, type2}.isdisjoint((uint16, uint32, uint64)):
+        raise RuntimeError(
+            "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+            f"{type1.abbr} and {type2.abbr}"
+        )
     if low.category == high.category:
         if low.category == INTEGER:
             return _promote_integers(type1, type2)
@@ -158,6 +227,8 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
             return float32
         return low if low.itemsize > high.itemsize else high
     if high.category == COMPLEX and low.category == FLOAT:
+        if high is complex32 and low is not float16:
+            return complex128 if low is float64 else complex64
         return complex128 if low is float64 else high
     return high
 
@@ -184,7 +255,7 @@ def promote(participants: Any) -> dtype:
         elif d.category > result.category:
             if d.category == COMPLEX and result.category == FLOAT:
                 # a number or 0-dim tensor makes the result complex but keeps the width that the others chose
-                result = result.to_complex()
+                result = complex128 if result is float64 else complex64
             else:
                 result = d
     assert result is not None
@@ -193,6 +264,8 @@ def promote(participants: Any) -> dtype:
 
 def can_cast(from_: dtype, to: dtype) -> _python_bool:
     """Whether `from_` may be stored into `to` in place (no loss of category)."""
+    if OTHER in (from_.category, to.category):
+        return True
     if from_.category == INTEGER and to.category == INTEGER:
         return True
     return from_.category <= to.category
@@ -207,16 +280,20 @@ class finfo:
     def __init__(self, type: dtype | None = None):
         d = _default if type is None else type
         if not isinstance(d, dtype) or not (d.is_floating_point or d.is_complex):
-            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d}'")
+            raise TypeError(
+                "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'"
+            )
+        if d is float4_e2m1fn_x2:
+            raise TypeError("torch.finfo() has no limits of torch.float4_e2m1fn_x2, of which an element is two numbers")
         info = ml_dtypes.finfo(d.to_real().numpy)
         self.dtype = d.to_real().name
         self.bits = int(info.bits)
-        self.eps = float(info.eps)
+        self.eps = 0.125 if d is float8_e5m2fnuz else float(info.eps)  # as PyTorch has it
         self.max = float(info.max)
         self.min = float(info.min)
         self.tiny = float(info.smallest_normal)
         self.smallest_normal = self.tiny
-        self.resolution = float(f"1e-{info.precision}")
+        self.resolution = 1.0 if self.bits == 8 else float(f"1e-{info.precision}")
 
     def __repr__(self) -> str:
         return (
@@ -229,8 +306,10 @@ class iinfo:
     """Limits of an integer dtype, as `torch.iinfo`."""
 
     def __init__(self, type: dtype):
-        if not isinstance(type, dtype) or type.category != INTEGER:
-            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'")
+        if type is bool:
+            raise TypeError("torch.bool is not supported by torch.iinfo")
+        if not isinstance(type, dtype) or type.category != INTEGER or type in OPAQUE:
+            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
         info = np.iinfo(type.numpy)
         self.dtype = type.name
         self.bits = int(info.bits)
@@ -238,4 +317,4 @@ class iinfo:
         self.min = int(info.min)
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"

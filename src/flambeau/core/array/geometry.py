@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from . import programs
+from .meta import MetaArray
 
 
 class Geometry(NamedTuple):
@@ -241,6 +242,8 @@ def _plan(base: Any, g: Geometry) -> tuple[_Route | None, Any]:
 
 def read(base: Any, g: Geometry) -> Any:
     """The values that the geometry shows of a storage's array."""
+    if type(base) is MetaArray:
+        return MetaArray(g.shape, base.dtype if g.bits is None else g.bits)
     if 0 in g.shape:
         return jnp.zeros(g.shape, base.dtype if g.bits is None else g.bits)
     route, where = _plan(base, g)
@@ -264,6 +267,8 @@ def write(base: Any, g: Geometry, new: Any) -> Any:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location, as "
             "after expand() or with overlapping windows; write to a clone() instead."
         )
+    if type(base) is MetaArray:
+        return base
     route, where = _plan(base, g)
     if route is None:
         return _write_gather(base, new, where, g.shape, g.strides, g.bits)

@@ -101,7 +101,8 @@ def grad(
             value = pattern(target, value)
         if value is None:
             if materialize_grads:
-                value = wrap(jnp.zeros(target.shape, target._np_dtype))
+                nowhere = target.device.type == "meta"
+                value = wrap(target._array if nowhere else jnp.zeros(target.shape, target._np_dtype))
             elif not allow_unused:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
@@ -132,7 +133,7 @@ def _grad_by_rows(
     return tuple(None if column[0] is None else _stacked(column) for column in zip(*rows, strict=True))
 
 
-@operator(methods=False, public=(), grad="StackBackward0")
+@operator(methods=False, public=(), grad="StackBackward0", narrow=True)
 def _stacked(tensors: Arrays) -> Array:
     return jnp.stack(tensors)
 
@@ -163,7 +164,8 @@ def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
                 )
             if root._np_dtype.kind == "c":
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
-            made.append((_one(tuple(root.shape), root._np_dtype), None))
+            nowhere = root.device.type == "meta"
+            made.append((root._array if nowhere else _one(tuple(root.shape), root._np_dtype), None))
             continue
         if not isinstance(gradient, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
@@ -547,7 +549,7 @@ Node.__repr__ = _node_repr  # type: ignore[assignment]
 Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[attr-defined]
 
 
-@operator(methods=False, public=(), grad="CloneBackward0")
+@operator(methods=False, public=(), grad="CloneBackward0", narrow=True)
 def _identity(input: Array) -> Any:
     return input
 

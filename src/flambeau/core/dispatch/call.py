@@ -12,6 +12,7 @@ import numpy as np
 from jax._src.array import ArrayImpl
 
 from ...native import channels_last
+from ..array.meta import MetaArray, NoData, any_meta, evaluate
 from ..context import overrides
 from ..context.grad_mode import no_grad
 from ..context.grad_mode import state as grad_state
@@ -28,7 +29,7 @@ from .promotion import fit
 from .signature import PYTHON_NUMBERS
 from .sparse_forms import instead
 
-_as_they_are = {*PYTHON_NUMBERS, ArrayImpl}
+_as_they_are = {*PYTHON_NUMBERS, ArrayImpl, MetaArray}
 
 
 def arrays_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool) -> tuple[list[Any], bool]:
@@ -135,6 +136,30 @@ def wrapped(op: Operator, out: Any) -> Any:
     return wrap(out)
 
 
+def _without_values(error: Exception, op: Operator, program: Program, arrays: list[Any]) -> Any:
+    """What a call that has failed gives if there are arrays without values among its arguments; else raises the error."""
+    if type(error) is NoData and any_meta(arrays):
+        _check_places(op, arrays)
+        try:
+            return evaluate(program.run, arrays)
+        except Exception as found:
+            error = found
+    better = described(error, arrays, op.name, op.promote is not None)
+    if better is error:
+        raise error
+    raise better from None
+
+
+def _check_places(op: Operator, arrays: list[Any]) -> None:
+    """Raises RuntimeError if arrays with and without values do not go together: numbers do, and indices."""
+    tensors = [a for a in arrays if type(a) is MetaArray or (isinstance(a, jax.Array) and a.ndim)]
+    first, mixes = tensors[0], op.promote is None
+    for other in tensors:
+        if (type(other) is MetaArray) != (type(first) is MetaArray) and not (mixes and other.dtype.kind in "iub"):
+            here, there = (wrap(a).device for a in (first, other))
+            raise RuntimeError(f"Tensor on device {there} is not on the expected device {here}! (in {op.name})")
+
+
 _new = object.__new__
 
 
@@ -165,10 +190,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
         try:
             out = program(*arrays) if held or images else program.run(*arrays)
         except Exception as error:
-            better = described(error, arrays, op.name, op.promote is not None)
-            if better is error:
-                raise
-            raise better from None
+            out = _without_values(error, op, program, arrays)
         if taped and grad_state.grad:
             return recorded(op, program, arrays, dynamic, out)
         if isinstance(out, tuple):
@@ -203,10 +225,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
         try:
             out = program(*arrays)
         except Exception as error:
-            better = described(error, arrays, op.name, op.promote is not None)
-            if better is error:
-                raise
-            raise better from None
+            out = _without_values(error, op, program, arrays)
         edge = None
         if taped and grad_state.grad:
             wanted, edges = edges_of(dynamic)
@@ -250,6 +269,11 @@ def store(target: Tensor, result: Tensor) -> None:
         raise TypeError(f"out must be a Tensor, not {type(target).__name__}")
     if target is result:
         return
+    if (target.device.type == "meta") != (result.device.type == "meta"):
+        raise RuntimeError(
+            f"Attempting to copy from device {result.device} to device {target.device}, but cross-device copies are not "
+            "allowed!"
+        )
     if target.shape != result.shape:
         fitted = wrap(fit(result._array, result.shape, target._np_dtype))
         target._repoint(fitted)

@@ -12,7 +12,7 @@ from ..array import dtypes, programs
 from ..array.return_types import return_type
 from ..tape.nodes import Program, camel
 from .autocast import Rules
-from .promotion import fit, promoted, strong
+from .promotion import fit, promoted, refuse_narrow, strong
 from .signature import Signature, unpack
 
 dtypes._on_default_change.append(programs.forget)
@@ -33,6 +33,7 @@ class Operator:
         options: Callable[..., None] | None = None,
         derivative: str | None = None,
         casts: Rules = (),
+        narrow: bool = False,
     ):
         self.function = function
         self.check = check
@@ -45,6 +46,7 @@ class Operator:
         self.returns = return_type(named, returns) if returns else None
         self.grad = grad or camel(self.name) + "Backward0"
         self.derivative = derivative
+        self.narrow = narrow
         self.programs = programs.Table()
         self.written = programs.Table()
 
@@ -86,12 +88,15 @@ class Operator:
 
     def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
         function, signature, promote, check = self.function, self.signature, self.promote, self.check
+        narrow, name = self.narrow, self.name
         parameters = signature.parameters
 
         def flat_function(*flat: Any) -> Any:
             if check is not None:
                 check(*flat)
             values, arrays, scalars = unpack(signature, key, flat)
+            if not narrow:
+                refuse_narrow(name, flat, promote is not None)
             if promote is not None and arrays:
                 values, _, _ = unpack(signature, key, promoted(flat, arrays, scalars, promote))
             else:

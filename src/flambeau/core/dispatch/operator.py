@@ -53,6 +53,7 @@ def operator(
     options: Callable[..., None] | None = None,
     autocast: str | dict[str, str] | None = None,
     in_python: bool | None = None,
+    narrow: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -63,12 +64,15 @@ def operator(
     of PyTorch's formula, if that is not the derivative's own name.
     `autocast` is what `amp.autocast` makes of the inputs ("lower", "float32", "widest", "refused"), on every device or by device.
     `in_python` says whether PyTorch has the function in Python, if that is not as usual (see `publishing.py`).
+    `narrow` says that it takes floating point numbers of 8 bits: it moves elements or looks at their bits.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         space = "linalg_" if public == ("linalg",) else ""
-        op = Operator(function, promote, returns, grad, space, images, check, options, derivative, rules_of(autocast))
+        op = Operator(
+            function, promote, returns, grad, space, images, check, options, derivative, rules_of(autocast), narrow
+        )
         call = lifted(op)
         name = function.__name__
         _publish(name, call, public, in_python)
@@ -178,7 +182,7 @@ def write_result(self: Tensor, result: Tensor) -> Tensor:
     return self
 
 
-@operator(methods=False, public=())
+@operator(methods=False, public=(), narrow=True)
 def _fitted(result: Array, *, shape: tuple[int, ...], dtype: Any) -> Array:
     return fit(result, shape, dtype)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..array import dtypes
+from ..array.narrow import NARROW, narrowed
 from ..tensor.tensor import Tensor
 
 
@@ -31,6 +33,30 @@ def promoted(flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode:
     return tuple(made)
 
 
+def refuse_narrow(name: str, arrays: tuple[Any, ...], promotes: bool) -> None:
+    """Raises NotImplementedError if there is an array of 8-bit floating point numbers: those are to be kept, not computed with."""
+    found = {a.dtype for a in arrays if hasattr(a, "dtype")}
+    if not found.isdisjoint(NARROW):
+        kinds = [a.dtype for a in arrays if hasattr(a, "dtype") and (a.dtype in NARROW or (promotes and a.ndim))]
+        common = functools.reduce(dtypes.promote_types, map(dtypes.from_numpy, kinds))  # may raise
+        raise NotImplementedError(
+            f"\"{_KERNELS.get(name, name + '_cpu')}\" not implemented for '{common.abbr}' (in {name}: numbers of 8 bits are for "
+            "keeping. Convert them first, as in x.to(torch.float32))"
+        )
+
+
+# what PyTorch calls the kernels of operators whose kernel is not named after them
+_KERNELS = {
+    "add": "add_stub", "sub": "add_stub", "mul": "mul_cpu_reduced_float", "floor_divide": "div_floor_cpu",
+    "max": "max_all", "min": "min_all", "amax": "max_values_cpu", "amin": "min_values_cpu", "dot": "dot", "true_divide": "div_cpu",
+    "pow": "pow", "mean": "sum_cpu", "sort": "sorting_kernel_method_name", "cumsum": "cumsum_out_cpu",
+    "relu": "clamp_min_scalar_cpu", "clamp": "clamp_scalar_cpu", "sigmoid": "sigmoid_cpu_reduced_float",
+    "softmax": "softmax_lastdim_kernel_impl", "gather": "gather_expanded_index", "masked_fill": "masked_fill",
+    "scatter": "scatter_gather_tensor_cpu", "isinf": "isinf", "isfinite": "isfinite", "tril": "tril", "triu": "triu",
+    **{name: f"{name}_vml_cpu" for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sqrt", "round", "trunc", "ceil", "floor")},
+}  # fmt: skip
+
+
 def result_type(*values: Any) -> dtypes.dtype:
     """The dtype that a promoting operator on these tensors and Python numbers has."""
     kinds = {bool: dtypes.bool, int: dtypes.int64, float: dtypes.float64, complex: dtypes.complex128}
@@ -42,6 +68,8 @@ def result_type(*values: Any) -> dtypes.dtype:
 def convert(value: Any, target: np.dtype) -> Any:
     """The value as a (strongly typed) array of this dtype; of complex numbers only the real parts become real."""
     value = jnp.asarray(value)
+    if target in NARROW and value.dtype != target:
+        return narrowed(value.real if value.dtype.kind == "c" else value, target, jnp)
     if value.dtype == target:
         return jax.lax.convert_element_type(value, target) if value.aval.weak_type else value
     if value.dtype.kind == "c" and target.kind != "c":
@@ -62,6 +90,8 @@ def fit(out: Any, shape: tuple[int, ...], target: np.dtype) -> Any:
         raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(out.shape)}")
     if out.dtype == target:
         return out
+    if target in NARROW:
+        return narrowed(out, target, jnp)
     have, want = dtypes.from_numpy(out.dtype), dtypes.from_numpy(target)
     if not dtypes.can_cast(have, want):
         raise RuntimeError(f"result type {have.abbr} can't be cast to the desired output type {want.abbr}")

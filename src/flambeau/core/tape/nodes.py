@@ -8,11 +8,10 @@ This file knows nothing of Tensors.
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +19,10 @@ import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from ...native import channels_last
-from ..array import geometry, programs
-from ..array.geometry import Geometry
+from ..array import programs
+from ..array.meta import MetaArray, NoData, evaluate, like, with_shapes
 from ..context.grad_mode import state as grad_state
+from .places import Look, cleared, put, take
 
 Edge = tuple[Any, int]
 Taped = tuple[Any, Edge | None]
@@ -81,6 +81,13 @@ class Program:
                 return self._by_layout(turned, arrays)(*arrays)
         return self.run(*arrays)
 
+    def anywhere(self, *arrays: Any) -> Any:
+        """The results, also where arrays have no values."""
+        try:
+            return self(*arrays)
+        except NoData:
+            return evaluate(self.run, arrays)
+
     def _by_layout(self, turned: tuple[bool, ...], arrays: Sequence[Any]) -> Callable[..., Any]:
         key = (turned, tuple([(getattr(a, "shape", None), getattr(a, "dtype", type(a))) for a in arrays]))
         found = self._layouts.get(key)
@@ -97,7 +104,8 @@ class Program:
         if found is None:
             if len(self._uses) >= programs.SHAPES:
                 self._uses.clear()
-            jaxpr = jax.make_jaxpr(self.function)(*arguments).jaxpr
+            known = [like(a) if type(a) is MetaArray else a for a in arguments]
+            jaxpr = jax.make_jaxpr(self.function)(*known).jaxpr
             _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
             found = self._uses[key] = frozenset(i for i, is_used in enumerate(used) if is_used)
         return found
@@ -247,7 +255,7 @@ class OperatorNode(Node):
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         run = self._derivative(cotangents)
         given = [c for c in cotangents if c is not None]
-        return run(*(self._arguments(run, given) if self.saved is None else self.saved), *given)
+        return run.anywhere(*(self._arguments(run, given) if self.saved is None else self.saved), *given)
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
         program = self._derivative(cotangents)
@@ -271,7 +279,7 @@ class OperatorNode(Node):
 
 def taped_call(program: Program, arguments: Sequence[Any], edges: dict[int, Edge | None]) -> list[Taped]:
     """Run a program on arrays of which some have edges, and record it."""
-    made = program(*arguments)
+    made = program.anywhere(*arguments)
     made = made if isinstance(made, tuple) else (made,)
     live = {i: e for i, e in sorted(edges.items()) if e is not None}
     if live:
@@ -309,99 +317,6 @@ class AccumulateGrad(Node):
         return "torch::autograd::AccumulateGrad"
 
 
-class Through(NamedTuple):
-    """A view `g` of a memory of `size` elements, seen from a tensor that shows `source` of it.
-
-    Where the steps of `g` are no steps of that tensor (a row, seen from the diagonal), the way leads through the memory:
-    elements that the tensor does not show are zero there.
-    """
-
-    g: Geometry
-    source: Geometry
-    size: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.g.shape
-
-    def memory(self, values: Any) -> Any:
-        """The memory with the tensor's values in their places."""
-        return put(_shared(values, self.source, self.size), (self.size,), self.source)
-
-    def shown(self, memory: Any) -> Any:
-        """What the tensor shows of it; the transpose of `memory`."""
-        return _shared(geometry.read(memory, self.source), self.source, self.size)
-
-
-Look = Geometry | Through  # where in a tensor's values a view lies
-
-
-def seen_from(base: Geometry | None, g: Geometry, size: int) -> Look:
-    """`g`, given in a memory of `size` elements, as seen from the values of a tensor that shows `base` of it."""
-    if base is None:
-        return g
-    if base.bits is not None:  # count in the tensor's elements
-        held, base = base.bits, base._replace(bits=None)
-        if g.bits == held:
-            g = g._replace(bits=None)
-    if g.bits is None:
-        direct = _translated(base, g)
-        if direct is not None:
-            return direct
-    elif base.offset == 0 and base.contiguous and base.numel == size:
-        return g
-    return Through(g, base, size)
-
-
-def _translated(base: Geometry, g: Geometry) -> Geometry | None:
-    """`g` in steps of the base's own values; None where there are no such steps."""
-    if 0 in g.shape:
-        return g._replace(offset=0)
-    own = geometry.contiguous_strides(base.shape)
-    order = sorted((i for i, n in enumerate(base.shape) if n > 1), key=lambda i: -base.strides[i])
-    room = {i: base.shape[i] - 1 for i in order}  # how far one can still go in each dimension
-    if g.offset < base.offset or (geometry.overlaps(base) and not base.contiguous):
-        return None
-
-    def translate(distance: int, count: int) -> int | None:
-        total = 0
-        for i in order:
-            digit, distance = divmod(distance, base.strides[i])
-            room[i] -= digit * count
-            if room[i] < 0:
-                return None
-            total += digit * own[i]
-        return None if distance else total
-
-    offset = translate(g.offset - base.offset, 1)
-    strides = [translate(s, n - 1) if n > 1 else 0 for n, s in zip(g.shape, g.strides, strict=True)]
-    if offset is None or None in strides:
-        return None
-    return g._replace(offset=offset, strides=tuple(strides))  # type: ignore[arg-type]
-
-
-def _shared(values: Any, source: Geometry, size: int) -> Any:
-    """Values of which several indices lead to one element, divided by how many."""
-    if not geometry.overlaps(source) and all(s or n == 1 for n, s in zip(source.shape, source.strides, strict=True)):
-        return values
-    counts = put(jnp.ones(source.shape, values.dtype), (size,), source)
-    return values / geometry.read(counts, source)
-
-
-def take(values: Any, look: Look) -> Any:
-    """What a view shows of the values."""
-    if type(look) is Through:
-        return geometry.read(look.memory(values), look.g)
-    return geometry.read(values, look)
-
-
-def replaced(values: Any, look: Look, new: Any) -> Any:
-    """The values with others in the places that a view shows."""
-    if type(look) is Through:
-        return look.shown(geometry.write(look.memory(values), look.g, new))
-    return geometry.write(values, look, new)
-
-
 class ViewNode(Node):
     """Reading a view `g` out of a contiguous value of shape `shape`; its backward puts the gradient back in place."""
 
@@ -433,64 +348,6 @@ class PutNode(ViewNode):
         array, edge = cotangents[0]  # type: ignore[misc]
         out = take(array, self.g)
         return [(out, edge and (ViewNode(self.label + "Backward", edge, self.shape, self.g), 0))]
-
-
-def put(values: Any, shape: tuple[int, ...], g: Look) -> Any:
-    """Zeros of `shape` with `values` added at the places that `g` shows (the transpose of reading `g`)."""
-    if type(g) is Through:
-        return g.shown(put(values, (g.size,), g.g))
-    if g.bits is not None:
-        return _put_bits(values, shape, g)
-    if 0 in stretched(g):
-        axes = tuple(i for i, (n, s) in enumerate(zip(g.shape, g.strides, strict=True)) if s == 0 and n != 1)
-        values = _sum(values, axes)
-        g = Geometry(values.shape, g.strides, g.offset)
-    if g.numel and geometry.overlaps(g):
-        return _put_overlapping(values, shape, g)
-    return _put_plain(values, shape, g)
-
-
-def stretched(g: Geometry) -> tuple[int, ...]:
-    """The strides of dimensions that have more than one index."""
-    return tuple(s for n, s in zip(g.shape, g.strides, strict=True) if n != 1)
-
-
-@functools.partial(programs.jit, static_argnums=1, inline=True)
-def _sum(values: Any, axes: tuple[int, ...]) -> Any:
-    return values.sum(axes, keepdims=True)
-
-
-def _put_plain(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
-    if g.numel == int(np.prod(shape)) and g.contiguous:
-        return _reshape(values, shape)
-    return geometry.write(_zeros(shape, np.dtype(values.dtype)), g, values)
-
-
-@functools.partial(programs.jit, static_argnums=1, inline=True)
-def _reshape(values: Any, shape: tuple[int, ...]) -> Any:
-    return values.reshape(shape)
-
-
-@functools.partial(programs.jit, static_argnums=(0, 1), inline=True)
-def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
-    return jnp.zeros(shape, dtype)
-
-
-@functools.partial(programs.jit, static_argnums=(1, 2), inline=True)
-def _put_overlapping(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
-    base = jnp.zeros(shape, values.dtype)
-    return jax.linear_transpose(lambda b: geometry.read(b, g), base)(values)[0]
-
-
-def _put_bits(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
-    # a complex value seen as pairs of reals, or the other way round; other bit casts have no gradient
-    other = np.dtype(f"f{g.bits.itemsize // 2}" if g.bits.kind == "c" else f"c{g.bits.itemsize * 2}")
-    return geometry.write(_zeros(shape, other), g, values)
-
-
-def cleared(values: Any, look: Look) -> Any:
-    """The values with zeros in the places that a view shows."""
-    return replaced(values, look, _zeros(look.shape, np.dtype(values.dtype)))
 
 
 class CopySlices(Node):
@@ -549,12 +406,14 @@ class Unrelated(Node):
         self.metas = metas
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        return [jnp.zeros(shape, dtype) for shape, dtype in self.metas]
+        meta = type(cotangents[0]) is MetaArray if cotangents else False
+        return [MetaArray(*found) if meta else jnp.zeros(*found) for found in self.metas]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [(zeros, None) for zeros in self.backward([])]
+        return [(zeros, None) for zeros in self.backward([cotangents[0] and cotangents[0][0]])]
 
 
+@with_shapes
 @programs.jit
 def add_arrays(a: Any, b: Any) -> Any:
     """The sum of two gradients."""

@@ -14,6 +14,7 @@ import numpy as np
 from ...runtime import files
 from ..array import devices, dtypes
 from ..array.geometry import Geometry, contiguous_strides
+from ..array.meta import NOWHERE, MetaArray, is_meta
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
 from .storage import ByteStorage, Storage, address, aligned, from_bytes, own, window
@@ -26,7 +27,7 @@ _BYTE = np.dtype(np.uint8)
 def data_ptr(cell: Storage) -> int:
     """The address of a cell's values. Raises RuntimeError where they are not there yet."""
     _check_concrete(cell, "the address of a tensor's memory")
-    return address(cell)
+    return 0 if not cell.on_host and is_meta(cell.value) else address(cell)
 
 
 def _check_concrete(cell: Storage, what: str) -> None:
@@ -178,7 +179,11 @@ class Memory:
     def _moved(self, device: Any) -> UntypedStorage:
         place = devices.to_jax(devices.device(device))
         made = _new(UntypedStorage)
-        made._cell = Storage(jax.device_put(bytes_of(self.untyped()._cell), place))
+        cell = self.untyped()._cell
+        if place is NOWHERE or self.device.type == "meta":
+            made._cell = Storage(devices.put(MetaArray((_nbytes(cell),), _BYTE), place))
+        else:
+            made._cell = Storage(jax.device_put(bytes_of(cell), place))
         return made
 
     def _like(self, other: Any) -> None:
@@ -197,6 +202,8 @@ class Memory:
         return iter(self.tolist())
 
     def _text(self, what: str) -> str:
+        if self.device.type == "meta":
+            return f"...\n[torch.storage.{what}) of size {self.size()}]"
         return " " + "\n ".join(map(str, self.tolist())) + f"\n[torch.storage.{what}) of size {self.size()}]"
 
 
@@ -261,6 +268,8 @@ class UntypedStorage(Memory):
             return made
         if not isinstance(index, int):
             raise TypeError(f"can't index a torch.UntypedStorage with {type(index).__name__}")
+        if self.device.type == "meta":
+            raise NotImplementedError("Not available for 'meta' device type")
         return int(bytes_of(self._cell)[checked_index(index, self.nbytes())])
 
     def _window(self, start: int, stop: int) -> Storage:
@@ -475,7 +484,7 @@ def untyped_storage(tensor: Tensor) -> UntypedStorage:
 
 def _address(tensor: Tensor) -> int:
     """The address of the first element; 0 if there is none. It holds until the memory gets new values."""
-    if not tensor.shape.numel():
+    if not tensor.shape.numel() or tensor.is_meta:  # type: ignore[attr-defined]
         return 0
     return data_ptr(tensor._storage) + tensor.storage_offset() * tensor._np_dtype.itemsize
 

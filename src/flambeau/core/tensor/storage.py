@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from ..array import devices, geometry
+from ..array.meta import MetaArray, is_meta
 from ..context.grad_mode import state
 
 ALIGNMENT = 64  # JAX takes memory that begins at a multiple of this without a copy
@@ -80,6 +81,8 @@ class Kept:
         if state.trace is not None:
             raise RuntimeError("a tensor cannot be pickled inside a compiled function, which has no values yet")
         value = self.storage.value
+        if is_meta(value):
+            return _unpickled_meta, (value.shape, value.dtype)
         # in a forked process the values are NumPy's
         where = devices.CPU if isinstance(value, np.ndarray) else devices.from_jax(next(iter(value.devices())))
         return _unpickled, (np.array(value), str(where))
@@ -87,6 +90,10 @@ class Kept:
 
 def _unpickled(values: np.ndarray, where: str) -> Kept:
     return Kept(Storage(jax.device_put(values, devices.to_jax(devices.device(where)))))
+
+
+def _unpickled_meta(shape: tuple[int, ...], dtype: np.dtype) -> Kept:
+    return Kept(Storage(MetaArray(shape, dtype)))
 
 
 class HostStorage(Storage):

@@ -16,18 +16,8 @@ from ..array.size import Size, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
-from ..tape.nodes import (
-    NOBODY,
-    AccumulateGrad,
-    CopySlices,
-    Edge,
-    Look,
-    Unrelated,
-    ViewNode,
-    is_differentiable,
-    seen_from,
-    shown,
-)
+from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, is_differentiable, shown
+from ..tape.places import Look, seen_from
 from .storage import HostStorage, Storage
 
 _new = object.__new__
@@ -164,7 +154,13 @@ class Tensor:
             self._storage.set_host(values)
             return
         edge = None if before is None else (Unrelated(name, (before,), ((tuple(self.shape), self._np_dtype),)), 0)
-        self._assign(jax.device_put(values, devices.to_jax(self.device)), edge)
+        self._assign(devices.put(values, devices.to_jax(self.device)), edge)
+
+    def _fill_nothing(self, name: str) -> None:
+        """What `_fill_host` is for a tensor without values: only the tape and the version learn of it."""
+        before = self._tape_edge() if grad_state.grad else None
+        edge = None if before is None else (Unrelated(name, (before,), ((tuple(self.shape), self._np_dtype),)), 0)
+        self._assign(self._array, edge)
 
     def _assign(self, array: Any, edge: Edge | None) -> None:
         """Replace the values in place; under autograd, what now has the values' gradient is `edge`."""
@@ -291,6 +287,10 @@ class Tensor:
             raise TypeError(f"Variable data has to be a tensor, but got {type(other).__name__}")
         if self._edge is not None and not is_differentiable(other._np_dtype):
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+        if (self.device.type == "meta") != (other.device.type == "meta") and type(other) is Tensor:
+            raise RuntimeError(
+                "Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type."
+            )
         self._repoint(other)
 
     def _repoint(self, other: Tensor) -> None:
@@ -480,6 +480,11 @@ class Tensor:
                 f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype '{self.dtype}'. The "
                 "gradient must have the tensor's dtype"
             )
+        if value.device.type != self.device.type:
+            raise RuntimeError(
+                f"attempting to assign a gradient with device type '{value.device.type}' to a tensor with device type "
+                f"'{self.device.type}'. Please ensure that the gradient and the tensor are on the same device"
+            )
         if value.shape != self.shape:
             raise RuntimeError(
                 f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size '{list(self.shape)}'. "
@@ -560,7 +565,7 @@ def from_host(values: np.ndarray, device: Any = None) -> Tensor:
     """A new tensor of NumPy values that nobody else holds (JAX may keep the very buffer), on a device or the default one."""
     where = devices.get_default_device() if device is None else devices.device(device)
     if where.type != "cpu" or grad_state.trace is not None or grad_state.transforms:
-        return wrap(jax.device_put(values, devices.to_jax(where)))
+        return wrap(devices.put(values, devices.to_jax(where)))
     storage = _new(HostStorage)
     storage.host = values
     storage.version = 0
@@ -578,4 +583,4 @@ def _legacy(cls: type, args: Any, where: Any) -> Any:
         values = np.zeros(args[0], target) if isinstance(args[0], Size) else np.array(args[0], dtype=target)
     else:
         values = np.zeros(args or (0,), target)
-    return blank(cls, from_host(values, where)._storage)
+    return blank(cls, from_host(values, devices.CPU if where is None else where)._storage)

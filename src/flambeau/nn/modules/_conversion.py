@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
-import jax
 import numpy as np
 
 from ...core.array import devices
+from ...core.array.meta import NoData
 from ...core.context.grad_mode import no_grad
 from ...core.context.tracing import structure
 from ...core.tensor.swapping import swap_tensors
@@ -47,15 +47,17 @@ class ConversionMethods:
                     continue
                 if is_lazy(param):
                     param._convert(fn)
-                elif manner.overwrite and not manner.swap:
-                    structure.version += 1
-                    self._parameters[name] = _converted(param, fn)
                 elif manner.swap:
                     swap_tensors(param, _converted(param, fn))
                 else:
-                    _replace_values(param, fn)
+                    made = fn(param)
+                    if manner.overwrite or _gains_or_loses_values(param, made):
+                        structure.version += 1
+                        self._parameters[name] = _converted(param, fn, made)
+                        continue
+                    _set_values(param, made)
                     if param.grad is not None:
-                        _replace_values(param.grad, fn)
+                        _set_values(param.grad, fn(param.grad))
             for name, buffer in self._buffers.items():
                 if is_lazy(buffer):
                     buffer._convert(fn)
@@ -84,7 +86,13 @@ class ConversionMethods:
 
         def convert(tensor: Tensor) -> Tensor:
             cast = tensor.dtype.is_floating_point or tensor.dtype.is_complex
-            return tensor.to(where, target if cast else None)  # type: ignore[attr-defined]
+            try:
+                return tensor.to(where, target if cast else None)  # type: ignore[attr-defined]
+            except NoData as error:
+                raise NoData(
+                    f"{error} Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving module "
+                    "from meta to a different device."
+                ) from None
 
         return self._apply(convert)
 
@@ -120,7 +128,8 @@ class ConversionMethods:
         """Give all tensors new memory on `device`, with arbitrary values."""
         where = devices.resolve(device)
         return self._apply(
-            lambda t: wrap(jax.device_put(np.zeros(tuple(t.shape), t._np_dtype), where)), recurse=recurse
+            lambda t: wrap(devices.put(np.broadcast_to(np.zeros((), t._np_dtype), tuple(t.shape)), where)),
+            recurse=recurse,
         )
 
     def share_memory(self) -> Self:
@@ -130,15 +139,19 @@ class ConversionMethods:
         return self
 
 
-def _converted(param: Any, fn: _Convert) -> Any:
+def _gains_or_loses_values(old: Tensor, new: Tensor) -> bool:
+    """Whether one of the two is on the meta device. As in PyTorch, a parameter is then another object."""
+    return (old.device.type == "meta") != (new.device.type == "meta")
+
+
+def _converted(param: Any, fn: _Convert, values: Tensor | None = None) -> Any:
     """A new parameter, with the converted values and gradient."""
-    made: Any = Parameter(fn(param.detach()), param.requires_grad)
+    made: Any = Parameter(fn(param.detach()) if values is None else values, param.requires_grad)
     if param.grad is not None:
         made.grad = fn(param.grad.detach()).requires_grad_(param.grad.requires_grad)
     return made
 
 
-def _replace_values(tensor: Any, fn: _Convert) -> None:
-    made = fn(tensor)
+def _set_values(tensor: Any, made: Tensor) -> None:
     if made is not tensor:
         tensor.data = made

@@ -242,6 +242,13 @@ def _load_tensor(module: Any, name: str, old: Any, new: Any, key: str, assign: b
                 f"size mismatch for {key}: copying a param with shape {shape} from checkpoint, the shape in current "
                 f"model is {old.shape}."
             )
+    if not assign and not is_lazy(old) and not is_lazy(new) and old.is_meta and not new.is_meta:
+        warnings.warn(
+            f"for {key}: copying from a non-meta {'parameter'} in the checkpoint to a meta {'parameter'} in the current model, "
+            "which is a no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary to their "
+            f"{'corresponding'} key in the module instead of copying them in place?)",
+            stacklevel=2,
+        )
     try:
         with no_grad():
             if manner.swap and not is_lazy(old) and not is_lazy(new):

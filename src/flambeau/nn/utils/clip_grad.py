@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes, programs
+from ...core.array.meta import with_shapes
 from ...core.tensor.tensor import Tensor, wrap
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -38,17 +39,20 @@ def _norm(x: Any, p: float) -> Any:
     return norm.astype(size.dtype)
 
 
+@with_shapes
 @functools.partial(programs.jit, static_argnames=("p", "dtype"))
 def _total_norm(arrays: tuple[Any, ...], p: float, dtype: np.dtype) -> Any:
     return _norm(jnp.stack([_norm(a, p).astype(dtype) for a in arrays]), p)
 
 
+@with_shapes
 @programs.jit
 def _scaled(arrays: tuple[Any, ...], max_norm: Any, total: Any) -> tuple[Any, ...]:
     factor = jnp.minimum(max_norm / (total + 1e-6), 1.0)  # a NaN stays one
     return tuple((a * factor).astype(a.dtype) for a in arrays)
 
 
+@with_shapes
 @programs.jit
 def _clipped(arrays: tuple[Any, ...], limit: Any) -> tuple[Any, ...]:
     return tuple(jnp.clip(a, -limit.astype(a.dtype), limit.astype(a.dtype)) for a in arrays)

@@ -145,7 +145,7 @@ def _square(x: jax.Array) -> jax.Array:
 
 
 _MODULUS = "The absolute value; for complex numbers the modulus, a real number."
-abs = unary("abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"), derivative="MulBackward0")
+abs = unary("abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"), derivative="MulBackward0", narrow=True)
 sign = unary(
     "sign", _sign, "-1, 0 or 1 by the sign of `input`. Complex numbers: see `sgn`.", promote=None, public_inplace=False
 )

@@ -22,7 +22,7 @@ def _comparison(name: str, formula: Callable[..., jax.Array], sign: str, ordered
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Whether `input {sign} other`, elementwise and with broadcasting."
-    return operator(promote="common", inplace=True, methods=(name, f"__{name}__"))(function)
+    return operator(promote="common", inplace=True, methods=(name, f"__{name}__"), narrow=not ordered)(function)
 
 
 eq = _comparison("eq", jnp.equal, "==", ordered=False)

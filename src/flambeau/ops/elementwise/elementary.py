@@ -221,7 +221,7 @@ def _isreal(x: jax.Array) -> jax.Array:
     return x.imag == 0 if category(x) == COMPLEX else jnp.ones(x.shape, jnp.bool_)
 
 
-isnan = _classify("isnan", jnp.isnan, "is nan (for complex numbers: either part)")
+isnan = _classify("isnan", jnp.isnan, "is nan (for complex numbers: either part)", narrow=True)
 isinf = _classify("isinf", jnp.isinf, "is infinite (for complex numbers: either part)")
 isfinite = _classify("isfinite", jnp.isfinite, "is neither infinite nor nan")
 isposinf = _classify("isposinf", _sign_of_infinity("isposinf", math.inf), "is positive infinity")

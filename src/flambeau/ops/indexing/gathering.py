@@ -254,6 +254,7 @@ _IN_SELF = ("index out of range in self", IndexError)
 @indexed(
     *_IN_SELF,
     inplace=False,
+    narrow=True,
     unless=lambda dim, ndim: (
         ("INDICES element is out of DATA bounds, id={} axis_dim={size}", RuntimeError) if dim else None
     ),
@@ -394,7 +395,7 @@ def index_fill(input: Array, dim: int, index: Array, value: Array) -> Array:
 # --- index_put, take, put ---------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="IndexPutBackward0")
+@operator(methods=False, public=(), grad="IndexPutBackward0", narrow=True)
 def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, ...], accumulate: bool) -> Array:
     if values.dtype != input.dtype:
         raise RuntimeError(

@@ -28,6 +28,7 @@ def indexed(
     inplace: bool = True,
     grad: Any = None,
     autocast: Any = None,
+    narrow: bool = False,
     unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
@@ -36,7 +37,7 @@ def indexed(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        call = operator(methods=False, public=(), grad=grad, autocast=autocast)(function)
+        call = operator(methods=False, public=(), grad=grad, autocast=autocast, narrow=narrow)(function)
         name = function.__name__
         names = list(inspect.signature(function).parameters)
         place = names.index("index")

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array import devices
 from ...core.array.dtypes import bool as bool_
-from ...core.array.dtypes import promote, uint8
+from ...core.array.dtypes import int64, promote, uint8
 from ...core.array.geometry import Geometry, contiguous_strides
+from ...core.array.meta import MetaArray, is_meta
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
@@ -24,10 +26,10 @@ from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.storage import Storage
 from ...core.tensor.tensor import Tensor, wrap
-from ..making.constants import fitting_number, overflow
-from ..making.creation import memory_order
+from ..making.constants import cast_number, fitting_number, overflow
+from ..making.creation import empty, memory_order
 from ..shape.joining import cat
-from ..support.checks import demand, on_host, type_name
+from ..support.checks import demand, on_host, type_name, without_values
 
 
 def host_values(name: str, tensor: Tensor) -> np.ndarray:
@@ -40,13 +42,15 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
             "function is being compiled. Use a form with a fixed shape (torch.where, a product with the mask), or "
             "call this outside of it."
         )
+    if is_meta(array):
+        raise without_values(name)
     return np.asarray(array)
 
 
 def like_on_device(values: np.ndarray, tensor: Tensor) -> Tensor:
     """A tensor of host values where `tensor` lives."""
     array = tensor._array
-    return wrap(jax.device_put(values, None if isinstance(array, jax.core.Tracer) else array.sharding))
+    return wrap(devices.put(values, None if isinstance(array, jax.core.Tracer) else array.sharding))
 
 
 def _together(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -64,7 +68,7 @@ def _taped(*values: Any) -> bool:
 # --- copies -----------------------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="CloneBackward0")
+@operator(methods=False, public=(), grad="CloneBackward0", narrow=True)
 def _clone(input: Array) -> Array:
     return input
 
@@ -79,7 +83,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
         if view is not None and kept and view.contiguous and fresh.numel():  # strides of dimensions of size 1 live on
             fresh._view = Geometry(view.shape, view.strides)
         return fresh
-    turned = jnp.transpose(fresh._array, order)
+    turned = fresh._array.transpose(order)
     steps = dict(zip(order, contiguous_strides(turned.shape), strict=True))
     strides = tuple(steps[d] for d in range(len(order)))
     if view is not None and all(a == b or n == 1 for n, a, b in zip(view.shape, view.strides, strides, strict=True)):
@@ -99,7 +103,7 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
 _attach(contiguous, ("contiguous",))
 
 
-@operator(methods=False, public=(), grad="CopyBackwards")
+@operator(methods=False, public=(), grad="CopyBackwards", narrow=True)
 def _overwrite(input: Array, src: Array) -> Array:
     shape = _together(input.shape, src.shape)
     if shape != input.shape:
@@ -150,7 +154,7 @@ def _number(value: Any, input: Tensor) -> Any:
     return cast.item() if input._np_dtype.kind in "iub" else value
 
 
-@operator(methods=False, public=(), grad="FillBackward0")
+@operator(methods=False, public=(), grad="FillBackward0", narrow=True)
 def _fill(input: Array, value: Array) -> Array:
     if value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
@@ -176,8 +180,17 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor) or isinstance(array, jax.core.Tracer) or _taped(self):
         return _fill_taped(self, value)
     self._check_inplace()
+    if type(array) is MetaArray:
+        self._assign(array, None)
+        return self
     full = np.empty(array.shape, array.dtype)
-    full.fill(value.real if isinstance(value, complex) and array.dtype.kind != "c" else value)
+    full.fill(
+        cast_number(value, array.dtype)
+        if array.dtype.kind == "V" or array.dtype.itemsize == 1
+        else value.real
+        if isinstance(value, complex) and array.dtype.kind != "c"
+        else value
+    )
     self._assign(jax.device_put(full, array.sharding), None)
     return self
 
@@ -217,7 +230,7 @@ _publish("zero_", zero_, ("torch",))
 # --- by mask ----------------------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="WhereBackward0")
+@operator(methods=False, public=(), grad="WhereBackward0", narrow=True)
 def _where(condition: Array, input: Array, other: Array) -> Array:
     if condition.dtype not in (np.bool_, np.uint8):
         raise RuntimeError(
@@ -271,6 +284,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 @composite()
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """`nonzero` cut or filled up with `fill_value` to `size` rows."""
+    if input.is_meta:  # type: ignore[attr-defined]
+        return empty((size, input.ndim), dtype=int64, device=input.device)
     found = nonzero(input)[:size]
     return cat([found, found.new_full((size - len(found), input.ndim), fill_value)])
 
@@ -310,7 +325,7 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
 _attach(masked_fill_, ("masked_fill_",))
 
 
-@operator(methods=False, public=())
+@operator(methods=False, public=(), narrow=True)
 def _masked_select(input: Array, places: Array, shape: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(input, shape).reshape(-1).at[places].get(mode="promise_in_bounds", unique_indices=True)
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array.meta import MetaArray
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import demand, normalized_dim, type_name
@@ -59,7 +60,7 @@ def repeat_interleave(
         )
     if output_size is not None:
         _demand_size(repeats, slices, output_size)
-    if isinstance(repeats._array, jax.core.Tracer) and output_size is not None:
+    if isinstance(repeats._array, (jax.core.Tracer, MetaArray)) and output_size is not None:
         return _repeat_to(input, repeats.reshape(-1).expand(slices), dim, output_size)
     counts = host_values("repeat_interleave", repeats).reshape(-1)
     _check_repeats(counts)

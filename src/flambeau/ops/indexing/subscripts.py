@@ -25,7 +25,7 @@ from ...core.tensor.tensor import Tensor, from_host
 from ..making.constants import cast_number
 from ..shape.views import sliced
 from ..support.checks import refuse_outside
-from .masking import where
+from .masking import host_values, where
 
 _INDEX_KINDS = (
     "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
@@ -210,7 +210,7 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
                         f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the indexed tensor "
                         f"{list(x.shape)} at index {dim + k}"
                     )
-            for k, where in enumerate(np.nonzero(np.asarray(item._array))):
+            for k, where in enumerate(np.nonzero(host_values("index", item))):
                 tensors[dim + k] = from_host(where)
         else:
             size = x.shape[dim]
@@ -229,7 +229,7 @@ def _subscript(indices: Any, dims: tuple[bool, ...]) -> tuple[Any, ...]:
     return tuple(next(given) if d else slice(None) for d in dims)
 
 
-@operator(methods=False, public=(), grad="IndexBackward0")
+@operator(methods=False, public=(), grad="IndexBackward0", narrow=True)
 def index(input: Array, indices: Arrays, dims: tuple[bool, ...]) -> Array:
     """Gather at index arrays for the dimensions marked in `dims`."""
     try:
@@ -272,8 +272,8 @@ def _overwrite(input: Array, values: Array) -> Array:
         ) from None
 
 
-put_index_ = inplace_form(Operator(_put_index, None, None, "IndexPutBackward0"), "__setitem__")
-overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards"), "copy_")
+put_index_ = inplace_form(Operator(_put_index, None, None, "IndexPutBackward0", narrow=True), "__setitem__")
+overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards", narrow=True), "copy_")
 
 
 def _getitem(self: Tensor, key: Any) -> Tensor:
@@ -320,7 +320,7 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
             f"Index put requires the source and destination dtypes match, got {self.dtype} for the destination and "
             f"{value.dtype} for the source."
         )
-    if is_traced() and _set_masked(seen, advanced, value):
+    if (is_traced() or self.is_meta) and _set_masked(seen, advanced, value):  # type: ignore[attr-defined]
         return
     indices, dims = _spread(seen, advanced)
     put_index_(seen, value, indices, dims)

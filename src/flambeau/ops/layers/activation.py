@@ -395,7 +395,7 @@ def rrelu(
             raise not_a_tensor("rrelu", "input", 1, input)
         if not input.dtype.is_floating_point or input.dtype is dtypes.float16:
             raise refusal("rrelu_with_noise_out_cpu", input.dtype)
-        slopes = jnp.asarray(_slopes(input, lower, upper))
+        slopes = wide(input._array) if input.is_meta else jnp.asarray(_slopes(input, lower, upper))  # type: ignore[attr-defined]
         return (in_place(_rrelu) if inplace else _rrelu)(input, slopes)
     return leaky_relu(input, (lower + upper) / 2, inplace)
 

@@ -17,6 +17,7 @@ from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor, wrap
 from ..elementwise.arithmetic import mul
+from ..making.constants import ones_like
 from ..random.factories import refusal
 from ..random.masks import mask, mask_like
 from ..support.declare import in_place
@@ -112,7 +113,7 @@ def _applied(name: str, input: Any, p: Any, training: bool, inplace: bool, error
         raise refusal("bernoulli_scalar_cpu_", input.dtype)
     _refuse_integers(input, signed=alpha)
     if features:
-        keep = mask((*input.shape[:2], *(1,) * (input.ndim - 2)), 1.0 - p)
+        keep = mask(input, (*input.shape[:2], *(1,) * (input.ndim - 2)), 1.0 - p)
     else:
         keep = mask_like(input, 1.0 - p)
     function = _alpha_dropout if alpha else _dropout
@@ -202,7 +203,7 @@ def native_dropout(input: Any, p: float, train: bool | None) -> Any:
     if not isinstance(input, Tensor):
         raise not_a_tensor("native_dropout", "input", 1, input)
     if 0 in input.shape or train is False:
-        keep = jnp.ones(tuple(input.shape), input._np_dtype if 0 in input.shape else np.bool_)
+        keep = ones_like(input, dtype=None if 0 in input.shape else dtypes.bool)._array  # type: ignore[arg-type]
         return _native_dropout(input, keep, 1.0), wrap(keep)
     if not 0.0 <= p <= 1.0:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={1.0 - p:g}")

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from ...core.array import dtypes, programs
+from ...core.array.meta import with_shapes
 from ...core.context.grad_mode import no_grad, state
 from ...core.dispatch.operator import Array, composite, namespaces, operator
 from ...core.dispatch.signature import not_a_tensor
@@ -34,7 +35,7 @@ def _rows(weight: jax.Array, indices: jax.Array, padding_idx: int | None, scale_
     return rows
 
 
-@operator(methods=False, public=(), grad="EmbeddingBackward0")
+@operator(methods=False, public=(), grad="EmbeddingBackward0", narrow=True)
 def _embedding(weight: Array, input: Array, padding_idx: int | None, scale_grad_by_freq: bool) -> Array:
     return _rows(weight, input, padding_idx, scale_grad_by_freq)
 
@@ -84,6 +85,7 @@ def _looked_up(
     return made
 
 
+@with_shapes
 @functools.partial(programs.jit, static_argnums=3, inline=True)
 def _shortened(weight: jax.Array, indices: jax.Array, max_norm: float, norm_type: float) -> jax.Array:
     """The table with the rows that `indices` name cut to length `max_norm`."""

@@ -28,7 +28,7 @@ def _check_room(input: Any, pad: Any, value: float) -> None:
             raise overflow(value, dtype)
 
 
-@operator(methods=False, public=(), grad="ConstantPadNdBackward0", options=_check_room)
+@operator(methods=False, public=(), grad="ConstantPadNdBackward0", options=_check_room, narrow=True)
 def _constant_pad(input: Array, pad: tuple[int, ...], value: float = 0) -> Array:
     config = [(0, 0, 0)] * input.ndim
     for i, (before, after) in enumerate(_pairs(pad)):

@@ -13,12 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ...core.context.generator import draw
-from ...core.context.tracing import host_value
 from ...core.dispatch.operator import Array, composite, operator
-from ...core.tensor.tensor import wrap
 from ...native.pooling import max_pooled
 from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
+from ..random.factories import rand
 from ..support.checks import refuse_outside, require_floating, type_name, wide
 from ..support.declare import alias
 
@@ -362,8 +360,7 @@ def _fractional(n: int) -> Callable:
                 raise RuntimeError(f"{name}: pool size {k} and output {out} are too large for input of size {size}")
         if _random_samples is None:
             lead = (1, input.shape[0]) if input.ndim == n + 1 else tuple(input.shape[:2])
-            places = host_value(lambda: draw("uniform", None, math.prod(lead) * n, input._np_dtype).reshape(*lead, n))
-            _random_samples = wrap(jnp.asarray(places))
+            _random_samples = rand((*lead, n), dtype=input.dtype, device=input.device)
         return _fractional_max_pool(input, _random_samples, kernel, output, return_indices)
 
     pool.__name__ = pool.__qualname__ = name

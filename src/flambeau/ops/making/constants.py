@@ -12,10 +12,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.array import dtypes
+from ...core.array import devices, dtypes
 from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.array.formats import sparse_coo, strided
 from ...core.array.geometry import contiguous_strides
+from ...core.array.meta import NOWHERE, MetaArray
+from ...core.array.narrow import E5M2, NARROW, narrowed
 from ...core.array.size import dimension, is_open
 from ...core.dispatch.call import store
 from ...core.dispatch.operator import _attach, composite
@@ -27,7 +29,10 @@ from ...core.tensor.tensor import Tensor, from_host
 
 
 def place(
-    values: np.ndarray, device: Any = None, requires_grad: bool = False, order: tuple[int, ...] | None = None
+    values: np.ndarray | MetaArray,
+    device: Any = None,
+    requires_grad: bool = False,
+    order: tuple[int, ...] | None = None,
 ) -> Tensor:
     """A tensor of NumPy values that nobody else holds: JAX may keep the very buffer.
 
@@ -85,16 +90,27 @@ def deliver(
     requires_grad: bool = False,
     out: Tensor | None = None,
     order: tuple[int, ...] | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> Tensor:
-    """What all factories end with: choose the dtype, have the values made, put them where they belong."""
+    """What all factories end with: choose the dtype, have the values made, put them where they belong.
+
+    On the meta device no values of a known `shape` are made, and nothing is drawn.
+    """
     target = as_dtype(dtype)
+    nowhere = shape is not None and _resolved(out, device) is NOWHERE
     if out is None:
         target = target or default or get_default_dtype()
-        return place(fill(target.numpy), device, requires_grad, order)
+        values = MetaArray(shape, target.numpy) if nowhere else fill(target.numpy)  # type: ignore[arg-type]
+        return place(values, device, requires_grad, order)
     if target not in (None, out.dtype):
         raise RuntimeError(f"dtype {target} does not match dtype of out parameter ({out.dtype})")
-    store(out, place(fill(out.dtype.numpy), out.device))
+    values = MetaArray(shape, out.dtype.numpy) if nowhere else fill(out.dtype.numpy)  # type: ignore[arg-type]
+    store(out, place(values, out.device))
     return out.requires_grad_() if requires_grad else out
+
+
+def _resolved(out: Tensor | None, device: Any) -> Any:
+    return devices.resolve(device if out is None else out.device)
 
 
 def filled(shape: tuple[int, ...], value: Any) -> Callable[[np.dtype], np.ndarray]:
@@ -144,7 +160,8 @@ def like(
         raise TypeError(f"argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     order = memory_order(input, memory_format)
     shape = tuple(input.shape) if order is None else tuple(input.shape[d] for d in order)
-    return deliver(fill(shape), input.dtype, dtype, device_like(input, device), requires_grad, order=order)
+    where = device_like(input, device)
+    return deliver(fill(shape), input.dtype, dtype, where, requires_grad, order=order, shape=shape)
 
 
 def device_like(input: Tensor, device: Any) -> Any:
@@ -190,6 +207,8 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
         if not lowest <= value <= limits.max:
             raise refusal
         return dtype.type(value % (limits.max + 1) if dtype.kind == "u" else value)
+    if dtype in NARROW:
+        return narrowed(np.float32(value), dtype, np)[()]
     with np.errstate(over="ignore"):
         return dtype.type(value)
 
@@ -198,6 +217,11 @@ def fitting_number(value: Any, dtype: np.dtype) -> Any:
     """The same, refusing also finite numbers that would become infinite."""
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise OverflowError("int too big to convert")
+    if dtype in NARROW and not isinstance(value, complex) and value == value:
+        limits = dtypes.finfo(dtypes.from_numpy(dtype))
+        endless = math.isinf(value) and dtype == E5M2
+        if not limits.min <= value <= limits.max and not endless:
+            raise overflow(value, dtype)
     made = cast_number(value, dtype)
     if dtype.kind in "fV" and math.isinf(made) and math.isfinite(value):
         raise overflow(value, dtype)
@@ -212,6 +236,7 @@ _IN_C = {
     "complex64": "c10::complex<float>",
     "complex128": "c10::complex<double>",
     "int32": "int",
+    **{d.name: f"c10::{d.abbr}" for d in dtypes.NARROW},
     **{
         f"{sign}int{bits}": f"{sign}int{bits}_t"
         for sign in ("", "u")

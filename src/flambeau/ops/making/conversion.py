@@ -9,6 +9,8 @@ import numpy as np
 
 from ...core.array import devices, dtypes, geometry
 from ...core.array.dtypes import dtype
+from ...core.array.meta import MetaArray, is_meta
+from ...core.array.narrow import NARROW
 from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
 from ...core.autograd.engine import _identity
@@ -22,7 +24,7 @@ from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse, values_of, with_values
 from ...core.tensor.tensor import Tensor, wrap
-from .creation import from_numpy, tensor
+from .creation import empty_like, from_numpy, tensor
 
 
 def _method(function: Any) -> Any:
@@ -66,8 +68,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         if not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self.detach().numpy(force=True)
-    if self.dtype is dtypes.bfloat16:
-        raise TypeError("Got unsupported ScalarType BFloat16")
+    if self.dtype is dtypes.bfloat16 or self.dtype in dtypes.NARROW:
+        raise TypeError(f"Got unsupported ScalarType {self.dtype.abbr}")
     if is_sparse(self):
         raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
     if self.device.type != "cpu":
@@ -85,6 +87,10 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
 def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
     if self.requires_grad:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    if self.is_meta:
+        return self.numpy()
+    if self.dtype in dtypes.NARROW:
+        raise TypeError(f"Got unsupported ScalarType {self.dtype.abbr}")
     array = _host(self) if self.dtype is not dtypes.bfloat16 else _host(self).astype(np.float32)
     return np.array(array, dtype) if copy is not False else array
 
@@ -194,8 +200,10 @@ Tensor.__reversed__ = lambda self: self.flip(0) if self.ndim else self  # type: 
 # --- other dtypes and devices ----------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="ToCopyBackward0")
+@operator(methods=False, public=(), grad="ToCopyBackward0", narrow=True)
 def _cast(input: Array, target: Any) -> Array:
+    if input.dtype in NARROW and target not in NARROW:
+        input = input.astype(np.float32)
     if input.dtype.kind in "fV" and target.kind in "iu":
         return _float_to_int(input, target)
     return convert(input, target)
@@ -218,7 +226,10 @@ def move(self: Tensor, where: devices.device) -> Tensor:
     """The tensor on another device, under autograd."""
     if is_sparse(self):
         return with_values(self, move(values_of(self), where))
-    made = wrap(jax.device_put(self._array, devices.to_jax(where)))
+    if where.type == "meta":
+        made = empty_like(self.detach(), device=where)  # of the same strides
+    else:
+        made = wrap(devices.put(self._array, devices.to_jax(where)))
     edge = self._tape_edge()
     if edge is not None:
         from ...core.context.grad_mode import is_grad_enabled
@@ -234,7 +245,7 @@ class _MoveNode(ViewNode):
     __slots__ = ()
 
     def backward(self, cotangents: list[Any]) -> Any:
-        return (jax.device_put(cotangents[0], devices.to_jax(self.g)),)
+        return (devices.put(cotangents[0], devices.to_jax(self.g)),)
 
     def backward_taped(self, cotangents: list[Any]) -> Any:
         array, edge = cotangents[0]
@@ -374,22 +385,11 @@ def _nbytes(self: Tensor) -> int:
 
 
 Tensor.nbytes = property(_nbytes)  # type: ignore[attr-defined]
-Tensor.is_cuda = property(lambda self: self.device.type == "cuda")  # type: ignore[attr-defined]
-Tensor.is_cpu = property(lambda self: self.device.type == "cpu")  # type: ignore[attr-defined]
-Tensor.is_meta = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
-Tensor.pin_memory = lambda self, device=None: self  # type: ignore[attr-defined]
 Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
-Tensor.share_memory_ = lambda self: self  # type: ignore[attr-defined]
 Tensor._is_view = lambda self: self._base is not None  # type: ignore[attr-defined]
 Tensor.is_inference = lambda self: False  # type: ignore[attr-defined]
-Tensor.is_mkldnn = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_nested = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_xla = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_xpu = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.name = property(lambda self: None)  # type: ignore[attr-defined]
 Tensor.volatile = property(lambda self: False)  # type: ignore[attr-defined]
 
@@ -415,6 +415,8 @@ def _by_python(self: Tensor, name: str, function: Any, others: tuple[Tensor, ...
     for other in others:
         if other.dtype is not self.dtype:
             raise TypeError(f"{name}: expected {self.type()} for 'other' (got {other.type()})")
+    if self.is_meta:
+        return self
     columns = [t.expand(self.shape).flatten().tolist() for t in (self, *others)]
     made = [function(*row) for row in zip(*columns, strict=True)]
     return self.copy_(tensor(made, dtype=self.dtype).view(self.shape))
@@ -481,6 +483,11 @@ def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, s
         return self
     if not isinstance(source, Tensor):
         raise TypeError(f"set_() takes a Tensor or a storage, not {source.__class__.__name__}")
+    if self.device != source.device and self.shape.numel():
+        raise RuntimeError(
+            f'Attempted to set the storage of a tensor on device "{self.device}" to a storage on different device '
+            f'"{source.device}".  This is no longer allowed; the devices must match.'
+        )
     whole = source
     if size is not None:
         stride = geometry.contiguous_strides(tuple(size)) if stride is None else tuple(stride)
@@ -512,6 +519,10 @@ def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self
     view = self._view or geometry.whole(())
     g = geometry.Geometry(shape, geometry.contiguous_strides(shape), view.offset, view.bits)
+    if self.is_meta:
+        self._storage.set(MetaArray((max(g.numel + g.offset, self._storage.value.size),), self._storage.dtype))
+        self._view = g
+        return self
     held = np.asarray(self._storage.value).reshape(-1)
     need = -(-(g.numel + g.offset) * self._np_dtype.itemsize // held.dtype.itemsize)
     if g.numel and need > held.size:
@@ -566,10 +577,10 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
                 "and print it outside"
             )
         return f"tensor(<traced>, shape={list(self.shape)}, dtype={self.dtype})"
-    where = self.device
+    where, no_values = self.device, is_meta(array)
     has_own_class = not is_plain(self.__class__)
     text = format_tensor(
-        np.asarray(array), self.dtype, requires_grad=edge is not None, grad_fn_name=name,
+        None if no_values else np.asarray(array), self.dtype, shape=tuple(self.shape), requires_grad=edge is not None, grad_fn_name=name,
         device=None if where.type == "cpu" else where,
         name=self.__class__.__name__ if has_own_class else "tensor",
     )  # fmt: skip
@@ -581,7 +592,7 @@ Tensor.__repr__ = _repr  # type: ignore[assignment]
 
 
 def _format(self: Tensor, spec: str) -> str:
-    if self.ndim == 0 and self.__class__ is Tensor:
+    if self.ndim == 0 and self.__class__ is Tensor and not self.is_meta:
         return format(self.item(), spec)
     return object.__format__(self, spec)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.array import devices, dtypes
 from ...core.array.dtypes import as_dtype, get_default_dtype
+from ...core.array.narrow import NARROW, narrowed
 from ...core.dispatch.operator import composite
 from ...core.tensor import memory
 from ...core.tensor.looks import from_storage
@@ -148,6 +149,8 @@ def _cast_all(values: list[Any], found: dtypes.dtype, target: np.dtype) -> np.nd
                 return np.array([cast_number(v, target) for v in values], target)
         elif found.category >= dtypes.FLOAT:
             return np.array([cast_number(v, target) for v in values], target)
+    if target in NARROW:
+        return narrowed(np.array(values, np.float64), target, np)
     try:
         with np.errstate(over="ignore"):
             return np.array(values, target)
@@ -156,7 +159,7 @@ def _cast_all(values: list[Any], found: dtypes.dtype, target: np.dtype) -> np.nd
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "biufc" and array.dtype != dtypes.bfloat16.numpy:
+    if array.dtype.kind not in "biufc" and array.dtype != dtypes.bfloat16.numpy and array.dtype not in NARROW:
         dtypes.from_numpy(array.dtype.type)  # raises TypeError
     if not array.dtype.isnative:
         raise ValueError(
@@ -189,6 +192,8 @@ def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, require
         stacklevel=4,
     )
     order = memory_order(source)
+    if source.is_meta:  # type: ignore[attr-defined]
+        return empty_like(source.detach(), dtype=dtype, device=device, requires_grad=requires_grad)
     values = np.asarray(source.detach()._array)
     return place(np.array(values.transpose(order), dtype.numpy, order="C"), device, requires_grad, order)
 
@@ -196,6 +201,7 @@ def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, require
 @composite(methods=False, asks_arguments=False)
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor: itself if it is one already (and needs no conversion), sharing a NumPy array's memory."""
+    device = devices.asked_device() if device is None else device
     if isinstance(data, Tensor):
         return _converted(data, dtype, device)
     if isinstance(data, np.ndarray) and data.dtype.isnative:
@@ -237,6 +243,7 @@ def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
     """`obj` as a tensor, sharing memory where that is possible (never with copy=True, always with copy=False)."""
+    device = devices.asked_device() if device is None else device
     if isinstance(obj, memory.Memory):
         obj, dtype = _from_storage(obj, as_dtype(dtype)), None
     if not isinstance(obj, (Tensor, np.ndarray)):

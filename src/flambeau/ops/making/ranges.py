@@ -56,6 +56,10 @@ def arange(
     _check_range(low, high, by)
     whole = all(isinstance(v, int) for v in (low, high, by))
     default = dtypes.int64 if whole else dtypes.get_default_dtype()
+    if isinstance(dtype, dtypes.dtype) and dtype in dtypes.NARROW:
+        raise NotImplementedError(
+            f"\"arange_cpu\" not implemented for '{dtype.abbr}' (make it in torch.float32 and convert it)"
+        )
     fill = lambda target: _steps(low, high, by, target)  # noqa: E731
     return deliver(fill, default, dtype, device, requires_grad, out)
 

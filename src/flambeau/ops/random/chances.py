@@ -85,7 +85,7 @@ def bernoulli(
     else:
         chance = _check_chance("bernoulli_", p)
         fill = lambda d: draw("bernoulli", generator, math.prod(shape), chance).astype(d).reshape(shape)  # noqa: E731
-    made = deliver(fill, input.dtype, None, input.device, out=out)
+    made = deliver(fill, input.dtype, None, input.device, out=out, shape=shape)
     return drawn_from(made, "BernoulliBackward0", input) if out is None else made
 
 
@@ -112,6 +112,9 @@ def multinomial(
         )
     if out is not None and out.dtype is not dtypes.int64:
         raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.abbr}")
+    if input.is_meta:  # type: ignore[attr-defined]
+        shape = (*input.shape[:-1], num_samples)
+        return constants.deliver(np.zeros, dtypes.int64, None, input.device, out=out, shape=shape)  # type: ignore[arg-type]
     race = num_samples == 1 or not replacement
     _check_distributions(input, race)
     weights = input._array if is_traced() else np.asarray(input._array)
@@ -167,8 +170,10 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
         raise refusal("poisson_cpu", input.dtype)
     text = "invalid Poisson rate, expected rate to be non-negative"
     demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(text), input)
-    rates = host_values(input, "poisson", _HOW_MANY)
-    made = deliver(lambda d: draw("poisson", generator, rates).astype(d), input.dtype, None, input.device)
+    made = deliver(
+        lambda d: draw("poisson", generator, host_values(input, "poisson", _HOW_MANY)).astype(d),
+        input.dtype, None, input.device, shape=tuple(input.shape),
+    )  # fmt: skip
     return drawn_from(made, "PoissonBackward0", input)
 
 
@@ -184,9 +189,13 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
         raise RuntimeError(f"Found dtype {prob.dtype.abbr} but expected {count.dtype.abbr}")
     if count.dtype.itemsize < 4:
         raise refusal("binomial_cpu", count.dtype)
-    counts, chances = (host_values(x, "binomial", _HOW_MANY) for x in (count, prob))
-    counts, chances = np.broadcast_arrays(counts, chances)
-    made = deliver(lambda d: draw("binomial", generator, counts, chances).astype(d), count.dtype, None, count.device)
+
+    def fill(dtype: np.dtype) -> np.ndarray:
+        counts, chances = np.broadcast_arrays(*(host_values(x, "binomial", _HOW_MANY) for x in (count, prob)))
+        return draw("binomial", generator, counts, chances).astype(dtype)
+
+    shape = np.broadcast_shapes(tuple(count.shape), tuple(prob.shape))
+    made = deliver(fill, count.dtype, None, count.device, shape=shape)
     return _without_derivative("binomial", made, count, prob)
 
 

@@ -39,6 +39,9 @@ def _parts(make: Draw) -> Draw:
 def fill_drawn(self: Tensor, name: str, make: Draw) -> Tensor:
     """Write drawn values into a tensor, in the order in which its elements lie in memory. `name` is the node's."""
     self._check_inplace()
+    if self.is_meta:  # type: ignore[attr-defined]
+        self._fill_nothing(name)
+        return self
     shape, strides = tuple(self.shape), self.stride()
     if any(step == 0 and n > 1 for n, step in zip(shape, strides, strict=True)):
         raise RuntimeError(
@@ -95,7 +98,7 @@ def filling(function: Any) -> Any:
 
 
 def _uniform(dtype: dtypes.dtype, low: Any, high: Any, generator: Generator | None) -> Draw:
-    if dtype.category < dtypes.FLOAT:
+    if dtype.category < dtypes.FLOAT or dtype in dtypes.NARROW:
         raise refusal("check_uniform_bounds", dtype)
     low, high = float(low), float(high)
     limit = dtypes.finfo(dtype).max
@@ -133,7 +136,7 @@ def rand(
 ) -> Tensor:
     """A tensor of the given shape with values from [0, 1)."""
     shape = size_of("rand", dims, size)
-    return deliver(_maker(_standard_uniform(generator), shape), None, dtype, device, requires_grad, out)
+    return deliver(_maker(_standard_uniform(generator), shape), None, dtype, device, requires_grad, out, shape=shape)
 
 
 def _standard_uniform(generator: Generator | None) -> Callable[[dtypes.dtype], Draw]:
@@ -177,7 +180,7 @@ def rand_like(input: Tensor, *, generator: Generator | None = None, **options: A
 
 
 def _normal(dtype: dtypes.dtype, mean: Any, std: Any, generator: Generator | None) -> Draw:
-    if dtype.category < dtypes.FLOAT:
+    if dtype.category < dtypes.FLOAT or dtype in dtypes.NARROW:
         raise refusal("normal_kernel_cpu", dtype)
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
@@ -210,7 +213,7 @@ def randn(
 ) -> Tensor:
     """A tensor of the given shape with standard normal values."""
     shape = size_of("randn", dims, size)
-    return deliver(_maker(_standard_normal(generator), shape), None, dtype, device, requires_grad, out)
+    return deliver(_maker(_standard_normal(generator), shape), None, dtype, device, requires_grad, out, shape=shape)
 
 
 @composite(methods=False)
@@ -239,7 +242,7 @@ def normal(
         mean, std = number_of("normal", "mean", mean), number_of("normal", "std", std)
         shape = size_of("normal", (), size)
         make = _maker(lambda d: _normal(d, mean, std, generator), shape)
-        return deliver(make, None, dtype, device, requires_grad, out)
+        return deliver(make, None, dtype, device, requires_grad, out, shape=shape)
     if not tensors:
         raise TypeError(
             f"normal(): argument 'mean' (position 1) must be Tensor, not {type(mean).__name__}; "
@@ -261,7 +264,13 @@ def normal(
         made = noise * deviations + means
         result = constants.deliver(lambda d: made.astype(d), tensors[0].dtype, None, where, requires_grad, out)
         return result if out is not None or requires_grad else drawn_from(result, _normal_name(mean, std), *tensors)
-    values = [np.asarray(t._array) if isinstance(t, Tensor) else t for t in (mean, std)]
+    nowhere = any(t.is_meta for t in tensors)  # type: ignore[attr-defined]
+    arrays = [t._array if isinstance(t, Tensor) else t for t in (mean, std)]
+    values = (
+        arrays
+        if nowhere
+        else [np.asarray(a) if isinstance(t, Tensor) else a for t, a in zip((mean, std), arrays, strict=True)]
+    )
     try:
         shape = np.broadcast_shapes(*(np.shape(v) for v in values))
     except ValueError:
@@ -274,7 +283,9 @@ def normal(
         made += np.asarray(values[0]).astype(target)
         return made
 
-    result = deliver(fill, tensors[0].dtype, dtype, where if device is None else device, requires_grad, out)
+    result = deliver(
+        fill, tensors[0].dtype, dtype, where if device is None else device, requires_grad, out, shape=shape
+    )
     return result if out is not None or requires_grad else drawn_from(result, _normal_name(mean, std), *tensors)
 
 
@@ -288,6 +299,8 @@ def _normal_name(mean: Any, std: Any) -> str:
 def _integers(dtype: dtypes.dtype, low: int, high: int, generator: Generator | None) -> Draw:
     if dtype.is_complex:
         raise RuntimeError("check_random_bounds handles only integral, floating-point and boolean types")
+    if dtype in dtypes.NARROW:
+        raise refusal("random_update_from_to", dtype)
     if low >= high:
         raise RuntimeError(f"random_: 'from' must be less than 'to', got from={low} and to={high}")
     target = dtype.numpy
@@ -366,8 +379,9 @@ def randint(
     start, end, dims = _span("randint", args, low, high, size, "size")
     if not isinstance(dims, (tuple, list)):
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(dims).__name__}")
-    make = _maker(lambda d: _integers(d, start, end, generator), size_of("randint", (), dims))
-    return deliver(make, dtypes.int64, dtype, device, requires_grad, out)
+    shape = size_of("randint", (), dims)
+    make = _maker(lambda d: _integers(d, start, end, generator), shape)
+    return deliver(make, dtypes.int64, dtype, device, requires_grad, out, shape=shape)
 
 
 @composite(methods=False)
@@ -405,7 +419,7 @@ def randperm(
             raise RuntimeError(f"value cannot be converted to type {dtypes.from_numpy(target)} without overflow: {n}")
         return draw("permutation", generator, n).astype(target, copy=False)
 
-    return deliver(fill, dtypes.int64, dtype, device, requires_grad, out)
+    return deliver(fill, dtypes.int64, dtype, device, requires_grad, out, shape=(n,))
 
 
 # --- other distributions ---------------------------------------------------------------------------------------------

@@ -8,17 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array.meta import MetaArray
 from ...core.context.generator import draw
 from ...core.context.tracing import host_value
 from ...core.tensor.tensor import Tensor
 from ..making.constants import memory_order
 
 
-def mask(shape: tuple[int, ...], chance: float, order: tuple[int, ...] | None = None) -> jax.Array:
-    """Bools that are true with probability `chance`, drawn anew at each call of a compiled function.
+def mask(like: Tensor, shape: tuple[int, ...], chance: float, order: tuple[int, ...] | None = None) -> jax.Array:
+    """Bools that are true with probability `chance`, for the tensor `like`; drawn anew at each call of a compiled function.
 
     They are drawn row by row, or with the dimensions in another order, first the one that changes last.
     """
+    if like.is_meta:  # type: ignore[attr-defined]
+        return MetaArray(shape, np.bool_)  # type: ignore[return-value]
 
     def drawn() -> np.ndarray:
         made = draw("bernoulli", None, math.prod(shape), chance)
@@ -33,4 +36,4 @@ def mask(shape: tuple[int, ...], chance: float, order: tuple[int, ...] | None = 
 def mask_like(input: Tensor, chance: float) -> jax.Array:
     """A mask of `input`'s shape, drawn in the order in which its elements lie in memory, as PyTorch does."""
     order = None if input.is_contiguous() else memory_order(input)
-    return mask(tuple(input.shape), chance, order)
+    return mask(input, tuple(input.shape), chance, order)

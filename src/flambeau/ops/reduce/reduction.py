@@ -115,7 +115,7 @@ def _truth(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable[.
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Whether {doc} over `dim` true, that is not 0. uint8 gives uint8."
-    return operator()(function)
+    return operator(narrow=True)(function)
 
 
 all = _truth("all", jnp.all, "all elements are")

@@ -41,7 +41,7 @@ def _joined(arrays: tuple[Array, ...], dim: int) -> Array:
     return jnp.concatenate([array for _, array in given], axis)
 
 
-@operator(promote="common", methods=False, autocast="widest")
+@operator(promote="common", methods=False, autocast="widest", narrow=True)
 def cat(tensors: Arrays, dim: int = 0) -> Array:
     """The tensors one after the other along `dim`, in their common dtype; other sizes must agree.
 
@@ -55,7 +55,7 @@ concat = alias("concat", cat, methods=False)
 concatenate = alias("concatenate", cat, methods=False)
 
 
-@operator(promote="common", methods=False, autocast="widest")
+@operator(promote="common", methods=False, autocast="widest", narrow=True)
 def stack(tensors: Arrays, dim: int = 0) -> Array:
     """Tensors of one shape, joined along a new dimension `dim`."""
     if not tensors:

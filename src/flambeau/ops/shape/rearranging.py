@@ -15,7 +15,7 @@ from ..support.checks import normalized_dim, summed_dtype
 # --- repeats ----------------------------------------------------------------------------------------------------------
 
 
-@operator(public=())
+@operator(public=(), narrow=True)
 def repeat(input: Array, *repeats: int) -> Array:
     """The tensor laid out `repeats` times along each dimension; more repeats than dimensions add some in front."""
     if len(repeats) < input.ndim:
@@ -70,7 +70,7 @@ def flipud(input: Array) -> Array:
     return jnp.flip(input, 0)
 
 
-@operator()
+@operator(narrow=True)
 def roll(input: Array, shifts: int | tuple[int, ...], dims: int | tuple[int, ...] = ()) -> Array:
     """The elements moved on by `shifts` along `dims`, those that fall off the end coming in at the start.
 

@@ -14,6 +14,7 @@ from ...core.array.dtypes import COMPLEX as COMPLEX
 from ...core.array.dtypes import FLOAT as FLOAT
 from ...core.array.dtypes import INTEGER as INTEGER
 from ...core.array.dtypes import from_numpy, get_default_dtype
+from ...core.array.meta import NoData, is_meta
 from ...core.array.size import normalized_dim as normalized_dim
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
@@ -124,4 +125,20 @@ def host_values(x: Tensor, name: str, what: str = "the size of the result depend
         raise error(
             f"{name}: {what} on the data, which is not known inside a compiled function. Call {name} outside of it."
         )
+    if is_meta(x._array):
+        raise without_values(name)
     return np.asarray(x._array)
+
+
+def without_values(name: str) -> NoData:
+    """The error of an operator whose result depends on values in more than its own, for a tensor on the meta device."""
+    if name in ("nonzero", "index", "where"):
+        return NoData(
+            f"The register_meta function for torch.nonzero() {'raises unimplemented'} by default, as a correct data-independent "
+            f"implementation does not exist. ({name}: the shape of the result depends on values, which tensors on the meta "
+            "device do not have)"
+        )
+    return NoData(
+        f"aten::{name}: attempted to run this operator with Meta tensors, but there was no fake impl or Meta kernel "
+        f"registered. ({name}: the result depends on values in a way that tensors on the meta device can't follow)"
+    )
