@@ -39,6 +39,7 @@ from .core.context.grad_mode import (
 )
 from .core.context.overrides import published as _published
 from .core.dispatch.operator import namespaces as _namespaces
+from .core.dispatch.overloads import ops  # the package of this name holds the functions  # noqa: F811
 from .core.tensor.tensor import Tensor
 from .core.tensor.typed import TENSOR_TYPES as _TENSOR_TYPES
 from .core.tensor.typed_memory import LEGACY as _LEGACY_STORAGES
@@ -95,6 +96,14 @@ _HOMES = {
             "_check_tensor_all_with",
         ),
         "_asserting",
+    ),
+    "Argument": "core.dispatch.schema",
+    "DispatchKey": "_library.keys",
+    "FunctionSchema": "core.dispatch.schema",
+    "Tag": "_library.keys",
+    **dict.fromkeys(
+        "SymBool SymFloat SymInt sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum".split(),
+        "_symbols",
     ),
 }
 

@@ -24,6 +24,7 @@ from . import autocast
 from .declared import Operator
 from .errors import described
 from .host_numbers import HostNumber
+from .overloads import dispatch_operator
 from .promotion import fit
 from .signature import PYTHON_NUMBERS
 from .sparse_forms import instead
@@ -82,7 +83,7 @@ def around(call: Any, name: str, op: Any, asks: bool, args: tuple[Any, ...], kwa
     if policy is not None and name and (rules := autocast.rule(policy, name)):
         return autocast.call(policy, rules, call, args, kwargs)
     if op is not None and grad_state.dispatch_modes:
-        return overrides.dispatch_operator(op, call, args, kwargs)
+        return dispatch_operator(op, call, args, kwargs)
     return PASS
 
 

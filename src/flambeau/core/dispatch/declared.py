@@ -37,6 +37,7 @@ class Operator:
         self.images = images
         self.name = function.__name__.lstrip("_")
         named = space + self.name
+        self.space = space
         self.promote = promote
         self.signature = Signature(function, options)
         self.returns = return_type(named, returns) if returns else None
