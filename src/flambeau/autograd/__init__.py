@@ -1,5 +1,8 @@
 """Gradients: `backward`, `grad`, user-defined `Function`s, grad modes and `gradcheck`."""
 
+import importlib as _importlib
+from typing import Any as _Any
+
 from ..core.autograd import engine as _engine
 from ..core.autograd.function import Function
 from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -11,6 +14,13 @@ from .variable import Variable
 
 backward = _published(_engine.backward, "torch.autograd")
 grad = _published(_engine.grad, "torch.autograd")
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "forward_ad":  # it needs torch.func, which needs this package's floor
+        return _importlib.import_module(f"{__package__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Function",

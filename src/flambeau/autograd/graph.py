@@ -63,7 +63,7 @@ class Kept(Saved):
             tensor = self.restore(self.forms[i])
             if not self.on_tensors:
                 return tensor._array
-            made = tensor.detach()
+            made = tensor._off_tape()
             made._edge = self.edges[i]
             return made
         held = self.shapes[i]

@@ -437,7 +437,7 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
 
 def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
     if grad_state.transforms:
-        grad_state.transforms.before_grad(leaf, value[0])
+        value = (grad_state.transforms.before_grad(leaf, value[0]), value[1])
     if grad_state.trace is not None:
         grad_state.trace.read_grad(leaf)
     held = leaf._grad
@@ -466,7 +466,8 @@ def _tensor_backward(
     self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
 ) -> None:
     """Add the gradients of this tensor to the `.grad` of the leaves that it was computed from."""
-    if grad_state.scope is not None or grad_state.transforms:
+    transform = grad_state.transforms
+    if grad_state.scope is not None or (transform and not transform.stays_open):
         raise RuntimeError(
             "backward() called inside a function that torch.func transforms: use torch.func.grad or torch.func.vjp there "
             "(or torch.autograd.grad), or call backward() on what the transformed function returns"

@@ -341,7 +341,7 @@ _OWN_VIEWS = (
 
 def _alias(seen: Tensor, source: Tensor, refusal: str | None = None) -> Tensor:
     """Another tensor on the memory of `seen`, a view of `source`."""
-    made = seen.detach()
+    made = seen._off_tape()
     made._base = source if source._base is None else source._base
     made._edge_version = made._base._edge_version
     made._refusal = refusal or source._refusal
@@ -362,7 +362,7 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
             continue
         source = sources.get(o._storage)
         if id(o) in constant or not is_differentiable(o._np_dtype):
-            tensor = o.detach() if id(o) in given else o
+            tensor = o._off_tape() if id(o) in given else o
         elif id(o) in known:
             tensor = known[id(o)]
             tensor._edge = (node, i)
@@ -370,7 +370,7 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
             tensor = o
             o._set_edge((node, i))
         else:
-            tensor = o.detach() if source is None else _alias(o, source, refusal.format(i, name))
+            tensor = o._off_tape() if source is None else _alias(o, source, refusal.format(i, name))
             tensor._edge = (node, i)
         known[id(o)] = tensor
         made.append(tensor)
@@ -415,7 +415,7 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
         made = []
         for i, result in enumerate(listed):
             if isinstance(result, Tensor):
-                result = result.detach()
+                result = result._off_tape()
                 result._edge = (node, i)
             made.append(result)
         return made[0] if single else tuple(made)

@@ -89,6 +89,48 @@ def _unpickled(values: np.ndarray, where: str) -> Kept:
     return Kept(Storage(jax.device_put(values, devices.to_jax(devices.device(where)))))
 
 
+class DetachedStorage(Storage):
+    """The memory of another storage, while a function is differentiated by JAX: what is read there is a constant.
+
+    What is written gives the memory new values, while the derivative of the old ones stays; read through here again, it has
+    its own derivative.
+    """
+
+    __slots__ = ("held", "seen", "source")
+
+    def __init__(self, source: Storage):
+        self.source = source
+        self.held, self.seen = None, -1
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        if self.seen != self.source.version or self.source.volatile:
+            self.held, self.seen = jax.lax.stop_gradient(self.source.value), self.source.version
+        return self.held
+
+    @property
+    def version(self) -> int:  # type: ignore[override]
+        return self.source.version
+
+    def set(self, value: Any) -> None:
+        self.source.set(_with_derivative_of(value, self.source.value))
+        self.held, self.seen = value, self.source.version
+
+    def set_host(self, values: np.ndarray) -> None:
+        self.set(jax.device_put(values))
+
+    def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
+        return self.source.share_with(array)
+
+
+@jax.custom_jvp
+def _with_derivative_of(value: Any, other: Any) -> Any:
+    return value
+
+
+_with_derivative_of.defjvp(lambda values, directions: (values[0], directions[1]))
+
+
 class HostStorage(Storage):
     """A CPU storage whose values are still NumPy's. The first read makes it an ordinary one.
 

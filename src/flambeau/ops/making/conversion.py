@@ -76,6 +76,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
             )
         return np.array(self._array)
+    if grad_state.transforms and isinstance(self._array, jax.core.Tracer):
+        return _host(self)
     storage = self._storage
     owner = storage.host if storage.volatile else storage.share_with()
     return owner if self._view is None else storage.view(self._view)  # type: ignore[attr-defined]
@@ -559,6 +561,9 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     node = self.grad_fn
     if node is not None:
         name = node.label
+    parts = grad_state.transforms.dual_parts(self) if grad_state.transforms else None
+    if parts is not None:
+        array = parts[0]._array
     if isinstance(array, jax.core.Tracer):
         if grad_state.trace is not None:
             raise Untraceable(
@@ -572,6 +577,7 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
         np.asarray(array), self.dtype, requires_grad=edge is not None, grad_fn_name=name,
         device=None if where.type == "cpu" else where,
         name=self.__class__.__name__ if has_own_class else "tensor",
+        tangent=None if parts is None else f"{parts[1]}",
     )  # fmt: skip
     own = has_own_class and (hasattr(self, "_mark") or self.__dict__.get("_is_param"))
     return f"Parameter({text})" if own else text
