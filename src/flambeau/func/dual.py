@@ -58,7 +58,9 @@ class _DualTrace(ad.JVPTrace):
         made = super().process_primitive(primitive, tracers, *rest)
         return made if stops else self._filled(tracers, made)
 
-    def process_custom_jvp_call(self, primitive: Any, fun: Any, jvp: Any, tracers: Any, *rest: Any, **options: Any) -> Any:
+    def process_custom_jvp_call(
+        self, primitive: Any, fun: Any, jvp: Any, tracers: Any, *rest: Any, **options: Any
+    ) -> Any:
         given = tracers if self.enabled else self._values(tracers)
         made = super().process_custom_jvp_call(primitive, fun, jvp, given, *rest, **options)
         return self._filled(given, made)
@@ -176,7 +178,11 @@ def _settle_tensor(level: DualLevel, tensor: Any) -> None:
 
 
 def _settle_node(level: DualLevel, node: Any) -> None:
-    if node.order >= level.start and not isinstance(node, FunctionNode) and type(getattr(node, "saved", ())) in (list, tuple):
+    if (
+        node.order >= level.start
+        and not isinstance(node, FunctionNode)
+        and type(getattr(node, "saved", ())) in (list, tuple)
+    ):
         node.exchange(level.value, lambda edge: edge)
 
 
