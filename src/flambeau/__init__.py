@@ -63,6 +63,7 @@ _HOMES = {
     "UntypedStorage": "storage",
     "is_anomaly_check_nan_enabled": "autograd.anomaly_mode",
     "is_anomaly_enabled": "autograd.anomaly_mode",
+    "set_anomaly_enabled": "autograd.anomaly_mode",
     "to_dlpack": "utils.dlpack",
     "summary": "utils.summary",
     "compile": "compiler",

@@ -23,6 +23,13 @@ def _is_torch_function_enabled() -> bool:
     return state.subclasses
 
 
+def _is_multithreading_enabled() -> bool:
+    """Whether a backward pass may use other threads."""
+    from ..autograd.grad_mode import set_multithreading_enabled
+
+    return set_multithreading_enabled.now
+
+
 __all__ = [
     "Argument",
     "DisableTorchFunction",

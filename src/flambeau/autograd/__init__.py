@@ -4,11 +4,12 @@ import importlib as _importlib
 from typing import Any as _Any
 
 from ..core.autograd import engine as _engine
-from ..core.autograd.function import Function
+from ..core.autograd.function import Function, NestedIOFunction
 from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ..core.context.overrides import published as _published
 from . import function, functional, grad_mode, graph
 from .anomaly_mode import detect_anomaly, set_detect_anomaly
+from .grad_mode import enforce_grad_layout_policy, set_multithreading_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .variable import Variable
 
@@ -25,10 +26,13 @@ def __getattr__(name: str) -> _Any:
 __all__ = [
     "Function",
     "GradcheckError",
+    "NestedIOFunction",
     "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "enforce_grad_layout_policy",
+    "forward_ad",
     "function",
     "functional",
     "grad",
@@ -40,4 +44,5 @@ __all__ = [
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]

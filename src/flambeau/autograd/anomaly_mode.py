@@ -102,6 +102,11 @@ class detect_anomaly:
         self._mode.__exit__()
 
 
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Switch the detection on or off, silently."""
+    set_detect_anomaly(enabled, check_nan)
+
+
 def is_anomaly_enabled() -> bool:
     """Whether the detection is on."""
     return state.anomaly is not None

@@ -282,6 +282,25 @@ class Function:
         return made[0] if single else list(made) if isinstance(output, list) else tuple(made)
 
 
+class InplaceFunction(Function):
+    """The old class for functions that write to their argument; today `ctx.mark_dirty` says so."""
+
+    def __init__(self, inplace: bool = False):
+        super().__init__()
+        self.inplace = inplace
+
+
+class NestedIOFunction(Function):
+    """The old class for functions of nested structures. It cannot be applied, in PyTorch neither: use Function."""
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            f"{cls.__name__}: NestedIOFunction needs functions with instances, which are gone (Legacy autograd function with "
+            "non-static forward method is deprecated): use torch.autograd.Function, and hand it the tensors one by one"
+        )
+
+
 def _check_saved(saved: Any) -> None:
     for i, value in enumerate(saved or ()):
         if value is not None and not isinstance(value, Tensor):
@@ -423,4 +442,6 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-__all__ = ["Function", "FunctionCtx", "FunctionNode", "Snapshots", "once_differentiable"]
+__all__ = [
+    "Function", "FunctionCtx", "FunctionNode", "InplaceFunction", "NestedIOFunction", "Snapshots", "once_differentiable",
+]  # fmt: skip

@@ -57,6 +57,7 @@ class Operator:
             found = self.programs[key] = Program(
                 self._flat(key), self.name, self._label(key), self.images, self.derivative
             )
+            found.arguments = (self.signature.names, key)
         return found
 
     def _label(self, key: tuple[Any, ...]) -> str | Callable[[list[Any]], str]:
@@ -80,6 +81,7 @@ class Operator:
                 return fit(out, flat[0].shape, flat[0].dtype)
 
             found = self.written[key] = Program(inplace, self.name + "_", self._label(key), derivative=self.derivative)
+            found.arguments = (self.signature.names, key)
         return found
 
     def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
