@@ -101,6 +101,8 @@ _HOMES = {
     "Argument": "core.dispatch.schema",
     "DispatchKey": "_library.keys",
     "FunctionSchema": "core.dispatch.schema",
+    "cond": "_higher_order_ops.cond",
+    "while_loop": "_higher_order_ops.while_loop",
     "Tag": "_library.keys",
     **dict.fromkeys(
         "SymBool SymFloat SymInt sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum".split(),
@@ -117,6 +119,9 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
+ops.higher_order._look_up = lambda name: getattr(
+    __getattr__("_higher_order_ops"), {"map_impl": "map"}.get(name, name), None
+)
 _doors.compile = lambda *args, **kwargs: __getattr__("compile")(*args, **kwargs)
 _doors.vmap = lambda *args, **kwargs: __getattr__("vmap")(*args, **kwargs)
 

@@ -30,3 +30,6 @@ class TransformedCall(Protocol):
     def dual_parts(self, tensor: Any) -> Any:
         """A tensor's values and its derivative, as two tensors, if the level of forward_ad has given it one; else None."""
         return None
+
+    def unchecked(self) -> None:
+        """An operator has values that it would have to look at, and can't; may raise."""
