@@ -112,6 +112,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("_sym_"):
+        return getattr(importlib.import_module(f"{__package__}._symbols"), name)
     if name in _PACKAGES:
         return importlib.import_module(f"{__package__}.{name}")
     if name in _HOMES:

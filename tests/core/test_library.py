@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import torch
 
 import flambeau as fb
 import flambeau.library
+import flambeau.nn
+import flambeau.optim
 import flambeau.utils._python_dispatch
 from support.programs import agree
 
@@ -216,3 +219,56 @@ def test_dispatch_modes_see_overloads() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         agree(program)
+
+
+def test_dispatch_modes_see_what_makes_and_fills_tensors() -> None:
+    def program(t: Any) -> Any:
+        seen: list[str] = []
+
+        class Seeing(t.utils._python_dispatch.TorchDispatchMode):  # type: ignore[misc, name-defined]
+            def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                seen.append(str(func))
+                return func(*args, **(kwargs or {}))
+
+        with Seeing():
+            x = t.zeros(2, 3)
+            (t.randn(3), t.arange(3), t.ones_like(x), t.full((2,), 3.0), t.eye(2), t.rand(2), t.randint(3, (2,)))
+            x.fill_(2).zero_().uniform_()
+            x.copy_(t.ones(3))
+        return seen
+
+    agree(program)
+
+
+def test_shared_memory_is_shared() -> None:
+    def program(t: Any) -> Any:
+        x = t.arange(4.0)
+        told = [x.is_shared(), x.share_memory_() is x, x.is_shared(), x[1:].is_shared(), x.clone().is_shared()]
+        x.add_(1)
+        model = t.nn.Linear(2, 2).share_memory()
+        model(t.ones(1, 2)).sum().backward()
+        t.optim.SGD(model.parameters(), 0.1).step()
+        return told, x.is_shared(), x, [p.is_shared() for p in model.parameters()]
+
+    agree(program)
+    x = fb.arange(4.0).share_memory_()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX warns of every fork
+        process = os.fork()
+    if process == 0:
+        x.numpy()[0] = 100
+        os._exit(0)
+    os.waitpid(process, 0)
+    assert x.tolist() == [100, 1, 2, 3]
+
+
+def test_symbols_of_sizes() -> None:
+    calls = [
+        lambda t: (t.sym_int(3.7), t.sym_int(-3.7), t.sym_float(3), t.sym_not(0), t.sym_sqrt(4), t.sym_sum([1.5, 2])),
+        lambda t: (t.sym_max(3, 2.0), t.sym_min(3, 2.0), t.sym_max(1, 2), t.sym_ite(True, 1, 2), t._sym_log2(8)),
+        lambda t: (isinstance(3, t.SymInt), isinstance(3.0, t.SymFloat), isinstance(True, t.SymBool)),
+        lambda t: t.sym_ite(1, 1, 2),
+        lambda t: t.sym_ite(True, 1, 2.0),
+    ]
+    for call in calls:
+        agree(call)

@@ -6,6 +6,7 @@ A namespace is filled by `define` (`torch.library`), or finds its operators when
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -340,7 +341,7 @@ def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[st
         name = name.rstrip("_") + "_"
     packet = getattr(ops.aten, _CALLED.get(name) or getattr(op, "space", "") + name, None)
     if packet is not None:
-        handle = packet.fitting(args, kwargs) or packet.usual()
+        handle = packet.fitting(args, kwargs) or packet.fitting((args,), kwargs) or packet.usual()
     else:
         handle = _handles.get((id(op), name))
         if handle is None:
@@ -348,11 +349,23 @@ def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[st
     return seen_by_mode(handle, call, args, kwargs)
 
 
+def shown_to_modes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is no declared operator, as one that dispatch modes see."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if grad_state.dispatch_modes:
+            return dispatch_operator(function, call, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
 # what PyTorch calls operators of ours that have another name
 _CALLED = {
     "true_divide": "div", "true_divide_": "div_", "subtract": "sub", "multiply": "mul", "absolute": "abs",
     "rmatmul": "matmul", "cast": "_to_copy", "_view_shape": "view", "cross_entropy": "cross_entropy_loss",
-    "attention": "scaled_dot_product_attention", "_reversed": "permute",
+    "attention": "scaled_dot_product_attention", "_reversed": "permute", "tensor": "lift_fresh",
 }  # fmt: skip
 _USUAL = ("dim_IntList", "correction", "default")  # what is named where the arguments fit none of the overloads
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import sys
 import weakref
 from typing import Any
@@ -69,6 +70,17 @@ class Storage:
         self.__class__ = SharedStorage  # type: ignore[assignment]
         return array
 
+    def share_between_processes(self) -> None:
+        """From now on, hold the values in memory that processes forked later have too: a write in one is seen in all."""
+        if self in _between_processes:
+            return
+        value = self.host if self.on_host else np.asarray(self.value)
+        memory = np.frombuffer(mmap.mmap(-1, max(value.nbytes, 1)), np.uint8)[: value.nbytes]
+        array = memory.view(value.dtype).reshape(value.shape)
+        array[...] = value
+        self.share_with(array)
+        _between_processes[self] = array  # a holder, so that it stays there
+
 
 class Kept:
     """A storage on its way through `copy`, which keeps it, or through `pickle`, which copies it for every tensor."""
@@ -87,6 +99,14 @@ class Kept:
 
 def _unpickled(values: np.ndarray, where: str) -> Kept:
     return Kept(Storage(jax.device_put(values, devices.to_jax(devices.device(where)))))
+
+
+_between_processes: weakref.WeakKeyDictionary[Storage, np.ndarray] = weakref.WeakKeyDictionary()
+
+
+def is_between_processes(storage: Storage) -> bool:
+    """Whether forked processes share the values."""
+    return storage in _between_processes
 
 
 class DetachedStorage(Storage):

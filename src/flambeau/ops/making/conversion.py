@@ -21,6 +21,7 @@ from ...core.tape.nodes import ViewNode
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse, values_of, with_values
+from ...core.tensor.storage import is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
 from .creation import from_numpy, tensor
 
@@ -375,6 +376,27 @@ def _nbytes(self: Tensor) -> int:
     return self.shape.numel() * self.dtype.itemsize
 
 
+@_method
+def is_shared(self: Tensor) -> bool:
+    """Whether processes that are forked from this one have the same memory; on a GPU always."""
+    return self.device.type == "cuda" or is_between_processes(self._storage)
+
+
+@_method
+def share_memory_(self: Tensor) -> Tensor:
+    """Move the values into memory that processes forked from now on share: a write in one is seen in all of them.
+
+    Nothing is done on a GPU. Raises Untraceable in a compiled function, NotImplementedError for a sparse tensor.
+    """
+    if grad_state.trace is not None:
+        raise Untraceable("share_memory_() moves a tensor's memory: call it outside")
+    if is_sparse(self):
+        raise NotImplementedError("share_memory_() of a sparse tensor: share its indices() and values()")
+    if self.device.type == "cpu":
+        self._storage.share_between_processes()
+    return self
+
+
 Tensor.nbytes = property(_nbytes)  # type: ignore[attr-defined]
 Tensor.is_cuda = property(lambda self: self.device.type == "cuda")  # type: ignore[attr-defined]
 Tensor.is_cpu = property(lambda self: self.device.type == "cpu")  # type: ignore[attr-defined]
@@ -384,8 +406,6 @@ Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
 Tensor.pin_memory = lambda self, device=None: self  # type: ignore[attr-defined]
-Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
-Tensor.share_memory_ = lambda self: self  # type: ignore[attr-defined]
 Tensor._is_view = lambda self: self._base is not None  # type: ignore[attr-defined]
 Tensor.is_inference = lambda self: False  # type: ignore[attr-defined]
 Tensor.is_mkldnn = property(lambda self: False)  # type: ignore[attr-defined]
