@@ -10,7 +10,8 @@ import pkgutil
 from math import e, inf, nan, pi
 from typing import Any
 
-from . import core, ops
+from . import core
+from . import ops as _operators
 from .core.array.devices import device, get_default_device, set_default_device
 from .core.array.dtypes import ALIASES as _ALIASES
 from .core.array.dtypes import DTYPES as _DTYPES
@@ -39,7 +40,8 @@ from .core.context.grad_mode import (
 )
 from .core.context.overrides import published as _published
 from .core.dispatch.operator import namespaces as _namespaces
-from .core.dispatch.overloads import ops  # the package of this name holds the functions  # noqa: F811
+from .core.dispatch.overloads import OpNamespace as _OpNamespace
+from .core.dispatch.overloads import ops  # the package of this name holds the functions
 from .core.tensor.tensor import Tensor
 from .core.tensor.typed import TENSOR_TYPES as _TENSOR_TYPES
 from .core.tensor.typed_memory import LEGACY as _LEGACY_STORAGES
@@ -121,9 +123,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
-ops.higher_order._look_up = lambda name: getattr(
-    __getattr__("_higher_order_ops"), {"map_impl": "map"}.get(name, name), None
-)
+def _control_flow(name: str) -> Any:
+    return getattr(__getattr__("_higher_order_ops"), "map" if name == "map_impl" else name, None)
+
+
+ops.higher_order = _OpNamespace("higher_order", _control_flow)
 _doors.compile = lambda *args, **kwargs: __getattr__("compile")(*args, **kwargs)
 _doors.vmap = lambda *args, **kwargs: __getattr__("vmap")(*args, **kwargs)
 

@@ -44,7 +44,7 @@ def scan(
         return carry, unflatten([v.movedim(0, dim) for v in leaves], out_spec)
     length = lengths.pop()
     outputs: list[Any] = []
-    carry, out_spec = init, None
+    carry, out_spec = init, spec
     for i in reversed(range(length)) if reverse else range(length):
         carry, out = combine_fn(carry, unflatten([v[i] for v in moved], spec))
         made, made_spec = flatten(carry)

@@ -72,8 +72,8 @@ def run(op: OpOverload, /, *given: Any, **named: Any) -> Any:
     found = kernel_for(op, device.upper())
 
     def kernel(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = _without_defaults(op, args, kwargs)
-        return found(*args, **kwargs)
+        left, named_ = _without_defaults(op, args, kwargs)
+        return found(*left, **named_)
 
     if found is kernels.get("CompositeImplicitAutograd"):
         return returned(op, kernel(*args, **kwargs))
@@ -207,7 +207,7 @@ def _function(op: OpOverload, mapped: bool) -> type[Function]:
     cache = op.__dict__.setdefault("functions", {})
     found = cache.get(mapped)
     if found is None:
-        methods = {"forward": _forward, "setup_context": _setup, "backward": _backward}
+        methods: dict[str, Any] = {"forward": _forward, "setup_context": _setup, "backward": _backward}
         if mapped:
             methods["vmap"] = _vmap
         name = f"GeneratedBackwardFor_{op.namespace}_{op._opname}_{op._overloadname}"

@@ -35,10 +35,11 @@ def _parameter_types() -> dict[Any, str]:
         lists(kind, name)
         for sequence in (typing.Sequence, typing.List, collections.abc.Sequence, list):  # noqa: UP006
             found[Optional[sequence[kind]]] = f"{name}[]?"  # type: ignore[index]
-    for kind, name in (
+    others: tuple[tuple[Any, str], ...] = (
         (str, "str"), (Union[int, float, bool], "Scalar"), (dtype, "ScalarType"), (device, "Device"), (layout, "Layout"),
         (memory_format, "MemoryFormat"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for kind, name in others:
         found[kind] = name
         found[Optional[kind]] = f"{name}?"
     lists(Union[int, float, bool], "Scalar")

@@ -20,7 +20,7 @@ grad = _published(_engine.grad, "torch.autograd")
 def __getattr__(name: str) -> _Any:
     if name == "forward_ad":  # it needs torch.func, which needs this package's floor
         return _importlib.import_module(f"{__package__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"{__name__}: no {name!r} here")
 
 
 __all__ = [

@@ -43,7 +43,7 @@ def exit_dual_level(*, level: int | None = None) -> None:
 class dual_level(_GradMode):
     """A level for a `with` block, or for a function."""
 
-    def __enter__(self) -> int:
+    def __enter__(self) -> int:  # type: ignore[override]
         return enter_dual_level()
 
     def __exit__(self, *exc: object) -> None:

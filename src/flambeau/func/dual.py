@@ -179,7 +179,7 @@ def _settle_tensor(level: DualLevel, tensor: Any) -> None:
 
 def _settle_node(level: DualLevel, node: Any) -> None:
     if (
-        node.order >= level.start
+        getattr(node, "order", -1) >= level.start
         and not isinstance(node, FunctionNode)
         and type(getattr(node, "saved", ())) in (list, tuple)
     ):

@@ -103,7 +103,7 @@ def _saved_names(node: Node) -> list[str]:
 
 def _node_getattr(self: Node, name: str) -> Any:
     if not name.startswith(("_saved_", "_raw_saved_")) or name not in _saved_names(self):
-        raise AttributeError(f"{self.label!r} object has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
     if name.startswith("_raw_saved_"):
         called = name.removeprefix("_raw_saved_")
         return SavedTensor(self, _arguments(self)["self" if called == "result" else called][0])

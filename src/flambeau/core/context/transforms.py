@@ -33,3 +33,4 @@ class TransformedCall(Protocol):
 
     def unchecked(self) -> None:
         """An operator has values that it would have to look at, and can't; may raise."""
+        return None

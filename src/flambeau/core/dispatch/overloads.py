@@ -255,6 +255,9 @@ OpNamespace.__module__ = "flambeau._ops"
 class Ops(ModuleType):
     """`torch.ops`: a namespace for each name that is asked for."""
 
+    aten: OpNamespace
+    higher_order: OpNamespace
+
     def __init__(self) -> None:
         super().__init__("torch.ops")
         self.loaded_libraries: set[str] = set()
