@@ -23,26 +23,8 @@ def __getattr__(name: str) -> _Any:
     raise AttributeError(f"{__name__}: no {name!r} here")
 
 
-__all__ = [
-    "Function",
-    "GradcheckError",
-    "NestedIOFunction",
-    "Variable",
-    "backward",
-    "detect_anomaly",
-    "enable_grad",
-    "enforce_grad_layout_policy",
-    "forward_ad",
-    "function",
-    "functional",
-    "grad",
-    "grad_mode",
-    "gradcheck",
-    "gradgradcheck",
-    "graph",
-    "inference_mode",
-    "no_grad",
-    "set_detect_anomaly",
-    "set_grad_enabled",
-    "set_multithreading_enabled",
-]
+__all__ = (
+    "Function GradcheckError NestedIOFunction Variable backward detect_anomaly enable_grad enforce_grad_layout_policy "
+    "forward_ad function functional grad grad_mode gradcheck gradgradcheck graph inference_mode no_grad "
+    "set_detect_anomaly set_grad_enabled set_multithreading_enabled"
+).split()
