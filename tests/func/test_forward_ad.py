@@ -151,3 +151,47 @@ def test_a_level_in_a_compiled_function_runs_uncompiled() -> None:
     with pytest.warns(UserWarning, match="dual_level"):
         assert fb.compile(tangent)(fb.tensor([1.0, 2.0])).tolist() == [2, 4]
     assert our_forward.unpack_dual(fb.ones(1)).tangent is None
+
+
+class Wrong:
+    """A Function whose jvp is not its derivative."""
+
+    def __new__(cls, t: Any) -> Any:
+        class Twice(t.autograd.Function):  # type: ignore[misc, name-defined]
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                return x * 2
+
+            @staticmethod
+            def backward(ctx: Any, grad: Any) -> Any:
+                return grad * 2
+
+            @staticmethod
+            def jvp(ctx: Any, tangent: Any) -> Any:
+                return tangent * 3
+
+        return Twice.apply
+
+
+CHECKS = {
+    "right": lambda t, x: t.autograd.gradcheck(lambda a: (a * a.exp(), a.sum()), (x,), check_forward_ad=True),
+    "complex": lambda t, x: t.autograd.gradcheck(
+        lambda a: a * a.conj() + a.exp(), (t.complex(x, x).detach().requires_grad_(),), check_forward_ad=True
+    ),
+    "wrong": lambda t, x: t.autograd.gradcheck(Wrong(t), (x,), check_forward_ad=True),
+    "wrong, not asked": lambda t, x: t.autograd.gradcheck(Wrong(t), (x,)),
+    "forward only": lambda t, x: t.autograd.gradcheck(
+        Wrong(t), (x,), check_forward_ad=True, check_backward_ad=False, raise_exception=False
+    ),
+    "over reverse": lambda t, x: t.autograd.gradgradcheck(lambda a: Wrong(t)(a) ** 2, (x,), check_fwd_over_rev=True),
+    "second": lambda t, x: t.autograd.gradgradcheck(lambda a: a.exp() * a.sum(), (x,), check_fwd_over_rev=True),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_gradcheck_looks_at_forward_mode(kind: str) -> None:
+    def program(t: Any) -> Any:
+        return CHECKS[kind](t, t.tensor([0.3, 1.2], dtype=t.float64, requires_grad=True))
+
+    ours, theirs = outcome(fb, program), outcome(torch, program)
+    assert str(ours.error)[:60] == str(theirs.error)[:60] and ours.value == theirs.value

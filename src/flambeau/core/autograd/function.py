@@ -250,7 +250,8 @@ class Function:
         ctx.needs_input_grad = wanted
         with set_grad_enabled(False):
             if cls.setup_context is Function.setup_context:
-                return ctx, cls.forward(ctx, *args, **kwargs)
+                made = cls.forward(ctx, *args, **kwargs)
+                return ctx, made if output is None else _in_place_of(made, output, ctx)
             if output is None:
                 output = cls.forward(*args, **kwargs)
             cls.setup_context(ctx, args, output)
@@ -299,6 +300,17 @@ class NestedIOFunction(Function):
             f"{cls.__name__}: NestedIOFunction needs functions with instances, which are gone (Legacy autograd function with "
             "non-static forward method is deprecated): use torch.autograd.Function, and hand it the tensors one by one"
         )
+
+
+def _in_place_of(made: Any, output: Any, ctx: FunctionCtx) -> Any:
+    """Put an output that was computed by another rule wherever forward has left its own."""
+    single = not isinstance(output, (tuple, list))
+    own = [made] if not isinstance(made, (tuple, list)) else made
+    others = {id(m): o for m, o in zip(own, [output] if single else output, strict=True)}
+    ctx._saved = tuple(others.get(id(t), t) for t in ctx._saved or ())
+    ctx._dirty = tuple(others.get(id(t), t) for t in ctx._dirty)
+    ctx._constant = tuple(others.get(id(t), t) for t in ctx._constant)
+    return output
 
 
 def _check_saved(saved: Any) -> None:
