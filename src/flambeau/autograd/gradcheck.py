@@ -73,7 +73,7 @@ def _forward(function: Callable[..., Any], inputs: tuple[Any, ...], which: int, 
     from . import forward_ad
 
     source = inputs[which]
-    columns = []
+    columns: list[list[Any]] = []
     for i in range(source.numel()):
         for direction in (1, 1j) if source.dtype.is_complex else (1,):
             tangent = np.zeros(source.numel(), source._np_dtype)
