@@ -41,6 +41,31 @@ REASONS = {  # by namespace, or by name in full
     "torch.xpu": "there is no such device under XLA's plugins here",
     "torch.utils.cpp_extension": "extensions are compiled against libtorch, which is not here",
     "torch.package": "its archives hold pickled code for torch's importer",
+    **dict.fromkeys(
+        (
+            f"torch.compiler.{name}"
+            for name in (
+                "keep_portable_guards_unsafe",
+                "keep_tensor_guards_unsafe",
+                "skip_all_guards_unsafe",
+                "skip_guard_on_all_nn_modules_unsafe",
+                "skip_guard_on_globals_unsafe",
+                "skip_guard_on_inbuilt_nn_modules_unsafe",
+                "set_enable_guard_collectives",
+            )
+        ),
+        "what a compiled function holds for is always looked at: guards can't be left out",
+    ),
+    **dict.fromkeys(
+        (
+            f"torch.compiler.{name}"
+            for name in ("load_cache_artifacts", "save_cache_artifacts", "load_compiled_function")
+        ),
+        "XLA keeps its programs on the disk by itself; flambeau.export writes files",
+    ),
+    "torch.compiler.config": "settings of Dynamo and Inductor, neither of which is here",
+    "torch.compiler.substitute_in_graph": "functions in C are not replaced while a function is traced; it runs uncompiled",
+    "torch.compiler.wrap_numpy": "NumPy's functions can't be traced by XLA; write them with tensors",
     "torch.distributed": "groups of several processes are not there yet",
 }
 KERNELS = ("cudnn_", "miopen_", "mkldnn_", "fbgemm_", "batch_norm_")

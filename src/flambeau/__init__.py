@@ -10,7 +10,8 @@ import pkgutil
 from math import e, inf, nan, pi
 from typing import Any
 
-from . import core, ops
+from . import core
+from . import ops as _operators
 from ._settings import (
     are_deterministic_algorithms_enabled,
     get_deterministic_debug_mode,
@@ -66,6 +67,8 @@ from .core.context.grad_mode import (
 )
 from .core.context.overrides import published as _published
 from .core.dispatch.operator import namespaces as _namespaces
+from .core.dispatch.overloads import OpNamespace as _OpNamespace
+from .core.dispatch.overloads import ops  # the package of this name holds the functions
 from .core.tensor.tensor import Tensor
 from .core.tensor.typed import TENSOR_TYPES as _TENSOR_TYPES
 from .core.tensor.typed_memory import LEGACY as _LEGACY_STORAGES
@@ -92,6 +95,7 @@ _HOMES = {
     "UntypedStorage": "storage",
     "is_anomaly_check_nan_enabled": "autograd.anomaly_mode",
     "is_anomaly_enabled": "autograd.anomaly_mode",
+    "set_anomaly_enabled": "autograd.anomaly_mode",
     "to_dlpack": "utils.dlpack",
     "summary": "utils.summary",
     "compile": "compiler",
@@ -106,7 +110,6 @@ _HOMES = {
     "is_autocast_cache_enabled": "amp.autocast_mode",
     "is_autocast_enabled": "amp.autocast_mode",
     "set_autocast_cache_enabled": "amp.autocast_mode",
-    "set_anomaly_enabled": "autograd.anomaly_mode",
     **dict.fromkeys(
         (
             f"{verb}_autocast_{kind}_{what}"
@@ -138,10 +141,22 @@ _HOMES = {
         ),
         "_asserting",
     ),
+    "Argument": "core.dispatch.schema",
+    "DispatchKey": "_library.keys",
+    "FunctionSchema": "core.dispatch.schema",
+    "cond": "_higher_order_ops.cond",
+    "while_loop": "_higher_order_ops.while_loop",
+    "Tag": "_library.keys",
+    **dict.fromkeys(
+        "SymBool SymFloat SymInt sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum".split(),
+        "_symbols",
+    ),
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("_sym_"):
+        return getattr(importlib.import_module(f"{__package__}._symbols"), name)
     if name in _PACKAGES:
         return importlib.import_module(f"{__package__}.{name}")
     if name in _HOMES:
@@ -149,6 +164,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
+def _control_flow(name: str) -> Any:
+    return getattr(__getattr__("_higher_order_ops"), "map" if name == "map_impl" else name, None)
+
+
+ops.higher_order = _OpNamespace("higher_order", _control_flow)
 _doors.compile = lambda *args, **kwargs: __getattr__("compile")(*args, **kwargs)
 _doors.vmap = lambda *args, **kwargs: __getattr__("vmap")(*args, **kwargs)
 

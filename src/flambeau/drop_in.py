@@ -21,6 +21,7 @@ from typing import Any
 from .core.context import doors
 
 RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
+_SHOWN = ("flambeau.ops",)  # packages whose torch name is an object, the package's attribute of this name
 # No module of torch's answers to these.
 _INSIDE = tuple(f"flambeau.{name}" for name in ("checkpoint", "cli", "core", "drop_in", "native", "ops", "runtime"))
 
@@ -78,6 +79,8 @@ class _AliasLoader(Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(self.ours)
+        if self.ours in _SHOWN:
+            module = getattr(sys.modules["flambeau"], self.ours.rpartition(".")[2])
         self.spec = module.__spec__  # the import machinery is about to put the alias's there
         return module
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib as _importlib
 from typing import Any as _Any
 
+from .._library.calls import below_autograd as _AutoDispatchBelowAutograd
+from .._library.keys import DispatchKey, DispatchKeySet
 from ..core.context.overrides import disabled as _disabled_torch_dispatch_impl
 from ..core.context.overrides import disabled as _disabled_torch_function_impl
 from ..core.context.overrides import no_subclasses as DisableTorchFunctionSubclass
 from ..core.context.overrides import nobody as DisableTorchFunction
+from ..core.dispatch.schema import Argument, FunctionSchema
+from ..core.dispatch.schema import parse as parse_schema
 from ..core.tensor.tensor import Tensor as TensorBase
 from ..overrides import _is_torch_function_mode_enabled
 
@@ -29,13 +33,26 @@ def _is_torch_function_enabled() -> bool:
     return state.subclasses
 
 
+def _is_multithreading_enabled() -> bool:
+    """Whether a backward pass may use other threads."""
+    from ..autograd.grad_mode import set_multithreading_enabled
+
+    return set_multithreading_enabled.now
+
+
 __all__ = [
+    "Argument",
     "DisableTorchFunction",
     "DisableTorchFunctionSubclass",
+    "DispatchKey",
+    "DispatchKeySet",
+    "FunctionSchema",
     "TensorBase",
+    "_AutoDispatchBelowAutograd",
     "_TensorBase",
     "_disabled_torch_dispatch_impl",
     "_disabled_torch_function_impl",
     "_is_torch_function_enabled",
     "_is_torch_function_mode_enabled",
+    "parse_schema",
 ]

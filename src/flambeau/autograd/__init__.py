@@ -1,33 +1,30 @@
 """Gradients: `backward`, `grad`, user-defined `Function`s, grad modes and `gradcheck`."""
 
+import importlib as _importlib
+from typing import Any as _Any
+
 from ..core.autograd import engine as _engine
-from ..core.autograd.function import Function
+from ..core.autograd.function import Function, NestedIOFunction
 from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ..core.context.overrides import published as _published
 from . import function, functional, grad_mode, graph
 from .anomaly_mode import detect_anomaly, set_detect_anomaly
+from .grad_mode import enforce_grad_layout_policy, set_multithreading_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .variable import Variable
 
 backward = _published(_engine.backward, "torch.autograd")
 grad = _published(_engine.grad, "torch.autograd")
 
-__all__ = [
-    "Function",
-    "GradcheckError",
-    "Variable",
-    "backward",
-    "detect_anomaly",
-    "enable_grad",
-    "function",
-    "functional",
-    "grad",
-    "grad_mode",
-    "gradcheck",
-    "gradgradcheck",
-    "graph",
-    "inference_mode",
-    "no_grad",
-    "set_detect_anomaly",
-    "set_grad_enabled",
-]
+
+def __getattr__(name: str) -> _Any:
+    if name == "forward_ad":  # it needs torch.func, which needs this package's floor
+        return _importlib.import_module(f"{__package__}.{name}")
+    raise AttributeError(f"{__name__}: no {name!r} here")
+
+
+__all__ = (
+    "Function GradcheckError NestedIOFunction Variable backward detect_anomaly enable_grad enforce_grad_layout_policy "
+    "forward_ad function functional grad grad_mode gradcheck gradgradcheck graph inference_mode no_grad "
+    "set_detect_anomaly set_grad_enabled set_multithreading_enabled"
+).split()

@@ -103,7 +103,7 @@ class detect_anomaly:
 
 
 def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
-    """Switch the detection on or off."""
+    """Switch the detection on or off, silently."""
     set_detect_anomaly(enabled, check_nan)
 
 

@@ -1,5 +1,5 @@
 """User-defined differentiable functions, under torch's module path."""
 
-from ..core.autograd.function import Function, FunctionCtx, once_differentiable
+from ..core.autograd.function import Function, FunctionCtx, InplaceFunction, NestedIOFunction, once_differentiable
 
-__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+__all__ = ["Function", "FunctionCtx", "InplaceFunction", "NestedIOFunction", "once_differentiable"]

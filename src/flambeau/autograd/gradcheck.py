@@ -68,6 +68,38 @@ def _analytical(output: Tensor, source: Tensor) -> np.ndarray:
     return np.stack(rows, -1) if rows else np.zeros((0, 0))
 
 
+def _forward(function: Callable[..., Any], inputs: tuple[Any, ...], which: int, count: int) -> list[np.ndarray]:
+    """The same matrices by forward mode, a direction of the input at a time."""
+    from . import forward_ad
+
+    source = inputs[which]
+    columns: list[list[Any]] = []
+    for i in range(source.numel()):
+        for direction in (1, 1j) if source.dtype.is_complex else (1,):
+            tangent = np.zeros(source.numel(), source._np_dtype)
+            tangent[i] = direction
+            with forward_ad.dual_level():
+                probe = list(inputs)
+                probe[which] = forward_ad.make_dual(source, wrap(jax.device_put(tangent.reshape(source.shape))))
+                found = [forward_ad.unpack_dual(o).tangent for o in _outputs(function, tuple(probe))]
+                columns.append([None if f is None else np.asarray(f.detach()._array).reshape(-1) for f in found])
+    sizes = [next((c[k].size for c in columns if c[k] is not None), 0) for k in range(count)]
+    return [
+        np.stack([np.zeros(sizes[k]) if c[k] is None else c[k] for c in columns]) if columns else np.zeros((0, 0))
+        for k in range(count)
+    ]
+
+
+def _compare(analytical: np.ndarray, numerical: np.ndarray, what: str, k: int, i: int, **closeness: float) -> None:
+    if not analytical.size and not numerical.any():
+        return
+    if not np.allclose(analytical, numerical, equal_nan=True, **closeness):
+        raise GradcheckError(
+            f"{what} for output {k} with respect to input {i},\n"
+            f"numerical:{wrap(jax.device_put(numerical))}\nanalytical:{wrap(jax.device_put(analytical))}\n"
+        )
+
+
 def gradcheck(
     func: Callable[..., Any],
     inputs: Any,
@@ -87,6 +119,9 @@ def gradcheck(
     masked: bool | None = None,
 ) -> bool:
     """Whether the gradients of `func` at `inputs` agree with central differences of step `eps`.
+
+    `check_forward_ad` looks at its forward-mode derivatives, too; without `check_backward_ad` only at those. Every direction is
+    looked at (also with `fast_mode`), one by one: batches of gradients are computed so here, and agree with them.
 
     Inputs that require grad should be double precision. Raises GradcheckError where they do not agree, unless
     `raise_exception=False`; ValueError if no input requires grad.
@@ -109,17 +144,17 @@ def gradcheck(
     live = [k for k, o in enumerate(outs) if o.requires_grad]
     try:
         for i in checked:
-            if not live and any(n.any() for n in _numerical(func, given, i, eps)):
+            numericals = _numerical(func, given, i, eps)
+            forward = _forward(func, given, i, len(outs)) if check_forward_ad else []
+            for k, analytical in enumerate(forward):
+                what = "Jacobian computed with forward mode mismatch"
+                _compare(analytical, numericals[k], what, k, i, rtol=rtol, atol=atol)
+            if not check_backward_ad:
+                continue
+            if not live and any(n.any() for n in numericals):
                 raise GradcheckError("Numerical gradient for function expected to be zero: no output requires grad")
-            for k, numerical in enumerate(_numerical(func, given, i, eps)):
-                if k not in live:
-                    continue
-                analytical = _analytical(outs[k], given[i])
-                if not np.allclose(analytical, numerical, rtol=rtol, atol=atol, equal_nan=True):
-                    raise GradcheckError(
-                        f"Jacobian mismatch for output {k} with respect to input {i},\n"
-                        f"numerical:{wrap(jax.device_put(numerical))}\nanalytical:{wrap(jax.device_put(analytical))}\n"
-                    )
+            for k in live:
+                _compare(_analytical(outs[k], given[i]), numericals[k], "Jacobian mismatch", k, i, rtol=rtol, atol=atol)
     except GradcheckError:
         if raise_exception:
             raise
@@ -133,9 +168,14 @@ def gradgradcheck(
     grad_outputs: Any = None,
     *,
     gen_non_contig_grad_outputs: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
     **options: Any,
 ) -> bool:
-    """`gradcheck` of the gradients themselves, for random (or the given) `grad_outputs`."""
+    """`gradcheck` of the gradients themselves, for random (or the given) `grad_outputs`.
+
+    `check_fwd_over_rev` looks at their forward-mode derivatives, `check_rev_over_rev` at their gradients.
+    """
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     live = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
     outs = [o for o in _outputs(func, given) if o.requires_grad]
@@ -154,6 +194,7 @@ def gradgradcheck(
         found = grad(results, [xs[i] for i in live], list(ws), create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
-    for name in ("check_fwd_over_rev", "check_rev_over_rev"):
-        options.pop(name, None)
+    if options.get("check_undefined_grad", True) and not check_rev_over_rev:
+        raise AssertionError(f"Setting check_undefined_grad=True {'requires'} check_rev_over_rev to be True")
+    options.update(check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev)
     return gradcheck(gradients, (*given, *weights), **options)

@@ -2,80 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from ..core.autograd.function import FunctionNode
+from ..core.autograd.edges import GradientEdge, get_gradient_edge
+from ..core.autograd.engine import RemovableHandle
+from ..core.autograd.kept import Kept, keep, kept_by, saved_of
 from ..core.context.grad_mode import no_grad, state
-from ..core.tape.nodes import Node, OperatorNode, Saved, is_differentiable
+from ..core.tape.nodes import Node
 from ..core.tensor.tensor import Tensor, wrap
-
-
-def kept_by(node: Node, outputs: Any) -> list[int]:
-    """Which of the values that a new node has saved its gradient depends on, as numbers into `saved_of(node)`."""
-    saved = saved_of(node)
-    if not saved:
-        return []
-    if not isinstance(node, OperatorNode):
-        return [i for i, x in enumerate(saved) if isinstance(x, (Tensor, jax.Array))]
-    given = tuple(i for i, o in enumerate(outputs) if is_differentiable(o.dtype))
-    cotangents = [jax.ShapeDtypeStruct(outputs[i].shape, outputs[i].dtype) for i in given]
-    needed = node.program.derivative(node.wanted, given).uses((*saved, *cotangents))
-    return [i for i, x in enumerate(saved) if i in needed and isinstance(x, jax.Array)]
-
-
-def saved_of(node: Node) -> Any:
-    """What a node has saved: arrays and plain values, Tensors if it is a Function's; None if there is nothing."""
-    return node.ctx._saved if isinstance(node, FunctionNode) else getattr(node, "saved", None)
-
-
-class Kept(Saved):
-    """What a node has saved, some of it in another form; looking at it puts it into its own form again.
-
-    `restore` gets what stands in the place of a value and gives it back as a Tensor. What the gradient does not depend
-    on is not kept: zeros are made for it.
-    """
-
-    def __init__(self, node: Node, forms: dict[int, Any], restore: Callable[[Any], Tensor]):
-        saved = saved_of(node)
-        self.restore = restore
-        self.forms = forms
-        self.on_tensors = isinstance(node, FunctionNode)
-        self.shapes = [
-            None
-            if self.on_tensors and i in forms
-            else jax.ShapeDtypeStruct(x.shape, x.dtype)
-            if isinstance(x, jax.Array)
-            else x
-            for i, x in enumerate(saved)
-        ]
-        # a second derivative goes on through what a Function has saved
-        self.edges = {i: saved[i]._tape_edge() for i in forms} if self.on_tensors else {}
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def __getitem__(self, i: Any) -> Any:
-        if i in self.forms:
-            tensor = self.restore(self.forms[i])
-            if not self.on_tensors:
-                return tensor._array
-            made = tensor.detach()
-            made._edge = self.edges[i]
-            return made
-        held = self.shapes[i]
-        return jnp.zeros(held.shape, held.dtype) if isinstance(held, jax.ShapeDtypeStruct) else held
-
-
-def keep(node: Node, kept: Any) -> None:
-    """Give a node something else to have saved."""
-    if isinstance(node, FunctionNode):
-        node.ctx._saved = kept
-    else:
-        node.saved = kept  # type: ignore[attr-defined]
 
 
 class Saving:
@@ -109,6 +47,10 @@ class saved_tensors_hooks(Saving):
 
     def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]):
         super().__init__()
+        if not (callable(pack_hook) and callable(unpack_hook)):
+            raise TypeError(
+                f"saved_tensors_hooks: pack_hook and unpack_hook must be callable, got {pack_hook!r}, {unpack_hook!r}"
+            )
         self.pack_hook = pack_hook
         self.unpack_hook = unpack_hook
 
@@ -156,20 +98,120 @@ class disable_saved_tensors_hooks:
         _refusals.pop()
 
 
+class _AllowMutationOnSavedContext:
+    """What `allow_mutation_on_saved_tensors` gives; it holds nothing."""
+
+    def clear(self) -> None:
+        """Nothing is held that could be let go of."""
+
+
 class allow_mutation_on_saved_tensors:
     """Nothing has to be done for it: saved values are immutable, and a write gives the tensor new ones."""
 
-    def __enter__(self) -> None:
-        return None
+    _inside = False
+
+    def __enter__(self) -> _AllowMutationOnSavedContext:
+        if allow_mutation_on_saved_tensors._inside:
+            raise RuntimeError("allow_mutation_on_saved_tensors contexts cannot be nested")
+        allow_mutation_on_saved_tensors._inside = True
+        return _AllowMutationOnSavedContext()
 
     def __exit__(self, *exc: object) -> None:
-        return None
+        allow_mutation_on_saved_tensors._inside = False
+
+
+class _MultiHandle(RemovableHandle):
+    """Takes the hooks of several tensors out again."""
+
+    handles: tuple[RemovableHandle, ...]
+
+    def __init__(self, handles: Sequence[RemovableHandle]):
+        self.handles = tuple(handles)
+
+    def remove(self) -> None:
+        """Take them out."""
+        for handle in self.handles:
+            handle.remove()
+
+    def __getstate__(self) -> Any:
+        return self.handles
+
+    def __setstate__(self, state: Any) -> None:
+        self.handles = state
+
+
+def register_multi_grad_hook(
+    tensors: Sequence[Tensor], fn: Callable[[Any], None], *, mode: str = "all"
+) -> RemovableHandle:
+    """Call `fn(grads)` in each backward pass when the gradients of all these tensors are known (None for those that the pass
+    does not come to); with `mode="any"` `fn(grad)` at the first of them.
+
+    Raises ValueError for another mode, AssertionError for a tensor that does not require grad.
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    edges = [t._tape_edge() for t in tensors]
+    if any(e is None for e in edges):
+        raise AssertionError("Expected gradient function to be set")
+    passes: Any = weakref.WeakKeyDictionary()  # run of the engine -> what has come in it
+    lock = threading.Lock()
+
+    def arrived(number: int, gradient: Tensor) -> None:
+        run = state.run
+        with lock:
+            if mode == "any":
+                first = run not in passes
+                passes[run] = True
+                told = gradient if first else None
+            else:
+                if run not in passes:
+                    passes[run] = [None] * len(edges), sum(run.reaches(e[0]) for e in edges if e is not None)
+                found, left = passes[run]
+                found[number] = gradient if found[number] is None else found[number] + gradient
+                passes[run] = found, left - 1
+                told = found if left == 1 else None
+        if told is not None:
+            fn(told)
+
+    return _MultiHandle([t.register_hook(functools.partial(arrived, i)) for i, t in enumerate(tensors)])
+
+
+def increment_version(tensor: Any) -> None:
+    """Count a write to a tensor, or to each of several, that flambeau has not seen."""
+    tensors = [tensor] if isinstance(tensor, Tensor) else tensor
+    if not isinstance(tensors, Iterable):
+        raise RuntimeError("increment_version expect a Iterable[Tensor] as input")
+    for one in tensors:
+        one._storage.version += 1
+
+
+def region_activation_memory_budget(budget: float) -> Any:
+    """Refused: XLA decides what a compiled function keeps."""
+    raise NotImplementedError(
+        "region_activation_memory_budget() is a setting of PyTorch's partitioner, which is not here: use "
+        "torch.utils.checkpoint to keep less"
+    )
+
+
+def set_warn_on_accumulate_grad_stream_mismatch(enabled: bool) -> None:
+    """There are no streams here, so that nothing is ever warned of."""
+
+
+def set_override_stale_capture_stream(enabled: bool) -> None:
+    """There are no streams that could be captured here."""
 
 
 __all__ = [
+    "GradientEdge",
     "Node",
     "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
+    "get_gradient_edge",
+    "increment_version",
+    "region_activation_memory_budget",
+    "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "set_override_stale_capture_stream",
+    "set_warn_on_accumulate_grad_stream_mismatch",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from ..core.context.grad_mode import state
 from ..core.tensor.tensor import Tensor
 
 
@@ -20,8 +22,21 @@ class _OldTensor(type):
         return made.requires_grad_() if requires_grad else made
 
 
+class _Engine:
+    """The engine that runs the tape backwards."""
+
+    @staticmethod
+    def queue_callback(callback: Callable[[], Any]) -> None:
+        """Call a function at the end of the backward pass that runs now. RuntimeError outside of one."""
+        if state.run is None:
+            raise RuntimeError("Final callbacks can only be installed during backward pass.")
+        state.run.callbacks.append(callback)
+
+
 class Variable(metaclass=_OldTensor):
     """The old name for a tensor on the tape: called, it gives `data` itself, requiring grad if asked."""
+
+    _execution_engine = _Engine()
 
 
 __all__ = ["Variable"]

@@ -6,10 +6,13 @@ from .controls import (
     assume_constant_result,
     cudagraph_mark_step_begin,
     disable,
+    get_default_backend,
     is_compiling,
     is_dynamo_compiling,
     is_exporting,
     list_backends,
+    nested_compile_region,
+    set_default_backend,
 )
 from .entry import Explanation, compile, explain, reset
 from .stance import set_stance
@@ -24,10 +27,13 @@ __all__ = [
     "cudagraph_mark_step_begin",
     "disable",
     "explain",
+    "get_default_backend",
     "is_compiling",
     "is_dynamo_compiling",
     "is_exporting",
     "list_backends",
+    "nested_compile_region",
     "reset",
+    "set_default_backend",
     "set_stance",
 ]

@@ -88,3 +88,23 @@ def cudagraph_mark_step_begin() -> None:
 def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
     """The names of the compilers that `torch.compile(backend=...)` could choose from: XLA is the only one."""
     return ["xla"]
+
+
+_default: list[Any] = [None]
+
+
+def set_default_backend(backend: Any) -> None:
+    """Remember what `compile` would use where no `backend` is named (None: XLA again). It is always XLA that compiles."""
+    _default[0] = backend
+
+
+def get_default_backend() -> Any:
+    """What `set_default_backend` was given last, or "xla"."""
+    return "xla" if _default[0] is None else _default[0]
+
+
+def nested_compile_region(
+    fn: Any = None, *, options: Any = None, max_reuse_entries: int = 8, reuse_hash_fn: Any = None
+) -> Any:
+    """Say that a function is called several times in a compiled one. It is compiled as any other; serves as a decorator."""
+    return (lambda function: function) if fn is None else fn

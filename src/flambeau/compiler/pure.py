@@ -20,6 +20,8 @@ from ..nn.utils.stateless import call_with
 class PureCall(TransformedCall):
     """What the core asks while a module runs as a pure function (see `grad_mode.state.transforms`)."""
 
+    differentiates = True
+
     def __init__(self) -> None:
         self.before: dict[Any, tuple[Any, int]] = {}  # storages that were written to -> their values
 

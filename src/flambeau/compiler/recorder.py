@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src import core as jax_core
 from jax._src.lax.lax import _convert_element_type
 
 from ..core.context.tracing import Demand, HostValue, Refusal, Untraceable
@@ -81,7 +82,8 @@ class Recorder:
             shards = [shard.data for shard in value.addressable_shards]
             stands = jax.make_array_from_single_device_arrays(value.shape, value.sharding, shards)
         self.sources[id(stands)] = (stands, source)
-        return jnp.array(stands, copy=True)  # a traced value, as all inside the trace are
+        with jax_core.set_current_trace(self.level):  # not of a branch or loop that is being traced in it
+            return jnp.array(stands, copy=True)  # a traced value, as all inside the trace are
 
     def hold_one(self, tensors: list[Any]) -> bool:
         """Make whole tensors that hold one array one input, for as long as they do. False if they hold several."""

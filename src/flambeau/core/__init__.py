@@ -1,4 +1,5 @@
 """What a tensor is: dtypes, devices, storages and views, the operator mechanism and the tape."""
 
 from ..runtime import config
+from .autograd import offered
 from .tensor import forking

@@ -9,6 +9,8 @@ from .modules import functional_call as functional_call
 from .modules import functionalize as functionalize
 from .modules import replace_all_batch_norm_modules_ as replace_all_batch_norm_modules_
 from .modules import stack_module_state as stack_module_state
+from .rearranging import debug_unwrap as debug_unwrap
+from .rearranging import rearrange as rearrange
 from .reverse import grad as grad
 from .reverse import grad_and_value as grad_and_value
 from .reverse import jacrev as jacrev

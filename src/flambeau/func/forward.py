@@ -23,6 +23,8 @@ from .run import run
 class DualRegion(Region):
     """A function's run on values with their derivatives in one direction."""
 
+    takes_derivatives = True
+
     def apply_rule(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """By the static method `jvp`, which it has to have."""
         places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
@@ -53,6 +55,11 @@ class DualRegion(Region):
                     if direction.dtype != jax.dtypes.float0:
                         given[place] = wrap(direction)
                 found = flatten(function.jvp(ctx, *given))[0]
+            if len(found) != len(outputs):
+                raise RuntimeError(
+                    "Function's jvp returned an invalid number of forward gradients (expected "
+                    f"{len(outputs)} but got {len(found)})"
+                )
             pairs = zip(outputs, found, strict=True)
             return tuple(o._array for o in outputs), tuple(_result_direction(o, f) for o, f in pairs)
 
@@ -101,7 +108,17 @@ class Jvp(Transform):
 def _result_direction(output: Tensor, direction: Any) -> Any:
     if not is_differentiable(output._np_dtype):
         return np.zeros(output.shape, jax.dtypes.float0)
+    if direction is not None and direction.shape != output.shape:
+        raise RuntimeError(different_size(output, direction))
     return jnp.zeros(output.shape, output._np_dtype) if direction is None else direction._array
+
+
+def different_size(value: Tensor, direction: Tensor) -> str:
+    """The error for a derivative of another shape than its value's."""
+    return (
+        "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. "
+        f"Tensor is of size {list(value.shape)} while the given forward gradient is of size {list(direction.shape)}."
+    )
 
 
 def _direction(value: Any, direction: Any) -> Any:

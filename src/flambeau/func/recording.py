@@ -64,7 +64,7 @@ class Recording:
             return found if isinstance(found, tuple) else (found, number)
         if node in self._region.roots:
             key, exit = node, self._region.roots[node]
-        elif node.order < self._region.start:
+        elif node.order < self._region.start or self._region.stays_open:
             key, exit = edge, Exit((edge,), False)
         else:
             return None  # a leaf that was made inside

@@ -25,6 +25,7 @@ from ..core.context import tracing
 from ..core.context.grad_mode import state
 from ..core.context.transforms import TransformedCall
 from ..core.tape.nodes import Edge, Node, Taped, _count, is_differentiable
+from ..core.tensor.storage import DetachedStorage
 from ..core.tensor.tensor import Tensor, wrap
 
 
@@ -65,8 +66,11 @@ class Exit(NamedTuple):
 class Region(TransformedCall):
     """One run of a function under a transform. While it runs, `grad_mode.state.transforms` is the innermost one."""
 
+    takes_derivatives = False  # whether the transform itself differentiates
+
     def __init__(self, marker: Any) -> None:
         self.parent: TransformedCall | None = state.transforms
+        self.differentiates = self.takes_derivatives or bool(self.parent and self.parent.differentiates)
         self.level = marker._trace  # tells this transform's tracers from others
         self.start = next(_count)  # nodes of the tape with a smaller number are not of this run
         self.roots: dict[Root, Exit] = {}
@@ -98,13 +102,15 @@ class Region(TransformedCall):
     def before_write(self, tensor: Tensor) -> None:
         """Note that a tensor is about to be written to: no tracer may stay in one from outside."""
         storage = tensor._storage
+        while isinstance(storage, DetachedStorage):
+            storage = storage.source
         if storage not in self.written:
             base = None if tensor._base is None else weakref.ref(tensor._base)
             self.written[storage] = (value_of(storage), weakref.ref(tensor), tensor._edge, base)
         if self.parent is not None:
             self.parent.before_write(tensor)
 
-    def before_grad(self, leaf: Tensor, array: Any) -> None:
+    def before_grad(self, leaf: Tensor, array: Any) -> Any:
         """Refuse to put a tracer into the `.grad` of a leaf from outside."""
         edge = leaf._tape_edge()
         if edge is not None and edge[0].order < self.start and isinstance(array, jax.core.Tracer):
@@ -112,8 +118,7 @@ class Region(TransformedCall):
                 "backward() inside a function that is transformed by torch.func reaches a tensor from outside of it: return "
                 "the gradient (torch.func.grad, torch.func.vjp) or call backward() outside"
             )
-        if self.parent is not None:
-            self.parent.before_grad(leaf, array)
+        return array if self.parent is None else self.parent.before_grad(leaf, array)
 
     def host_value(self, draw: Callable[[], Any]) -> Any:
         """A random draw, made by the host."""

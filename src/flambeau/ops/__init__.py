@@ -9,8 +9,6 @@ from ..core.tensor.tensor import Tensor
 for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
     importlib.import_module(_module.name)
 
-from .overloads import aten  # `torch.ops` is this package  # noqa: E402
-
 # what is no function of a tensor's values, or is made of other methods
 _NOT_ASKED = frozenset(
     "__new__ __init__ __hash__ __iter__ __torch_function__ _make_subclass as_subclass __setstate__ __dir__ __copy__".split()

@@ -1,14 +1,185 @@
-"""`torch.ops.aten`: operators by the names that PyTorch gives them below its public functions.
+"""`torch.ops.aten`: operators by the names and schemas that PyTorch gives them below its public functions.
 
-A name stands for the public function that computes it. The names are for comparing (policies of selective checkpointing
-do) and, where the arguments are the same, for calling.
+`aten_schemas.txt` holds the schemas, one a line. A name is computed by the public function or method of that name; some, which
+have none, by a form given here. A name that nothing computes is there to be compared with, and says so when it is called.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from importlib import resources
 from typing import Any
 
 from ..core.dispatch.operator import namespaces
+from ..core.dispatch.overloads import OpNamespace, OpOverload, OpOverloadPacket, ops
+from ..core.dispatch.schema import parse
+from ..core.tensor.tensor import Tensor
+
+# Where a number will do for a tensor
+_TAKES_NUMBERS = frozenset(
+    """add add_ sub sub_ mul mul_ div div_ divide divide_ multiply multiply_ subtract subtract_ true_divide true_divide_
+    floor_divide floor_divide_ remainder remainder_ rsub pow pow_ fmod fmod_ copysign copysign_ xlogy xlogy_ logaddexp
+    maximum minimum where clamp clamp_ logical_and logical_or logical_xor lerp lerp_""".split()
+)
+
+
+@functools.cache
+def _schemas() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in resources.files(__package__).joinpath("aten_schemas.txt").read_text().splitlines():
+        found.setdefault(line[: line.index("(")].partition(".")[0], []).append(line)
+    return found
+
+
+def _look_up(name: str) -> OpOverloadPacket | None:
+    if name in _SAME:
+        return getattr(aten, _SAME[name])  # type: ignore[no-any-return]
+    lines = _schemas().get(name)
+    if lines is None:
+        return None
+    packet = OpOverloadPacket("aten", name)
+    packet.takes_numbers = name in _TAKES_NUMBERS
+    run = _computed(name, _public(name))
+    for line in lines:
+        packet.add(parse(line, "aten"), run)
+    return packet
+
+
+def _public(name: str) -> Callable[..., Any] | None:
+    """The public function that computes an operator."""
+    if name in _FORMS:
+        return _FORMS[name]
+    for space in ("torch", "nn.functional"):
+        if name in namespaces.get(space, {}):
+            return namespaces[space][name]
+    space, _, rest = name.partition("_")
+    if space in ("linalg", "fft", "special") and rest in namespaces.get(space, {}):
+        return namespaces[space][rest]
+    return getattr(Tensor, name, None)
+
+
+def _computed(name: str, function: Callable[..., Any] | None) -> Callable[..., Any]:
+    def run(op: OpOverload, *args: Any, **kwargs: Any) -> Any:
+        bound = op._schema.bind(args, kwargs, op.overloadpacket.takes_numbers)
+        if function is None:
+            raise NotImplementedError(
+                f"Could not run '{op.name()}': flambeau has no operator of this name, only the name to compare with; call the "
+                "public function that you need"
+            )
+        given: list[Any] = []
+        named: dict[str, Any] = {}
+        outs: list[Any] = []
+        for place, argument in enumerate(op._schema.arguments):
+            if argument.name not in bound:
+                continue  # what follows is given by name
+            value = bound[argument.name]
+            if argument.is_out:
+                outs.append(value)
+            elif argument.name == "reduction" and isinstance(value, int) and name not in _FORMS:
+                named["reduction"] = ("none", "mean", "sum")[value]
+            elif not argument.kwarg_only and len(given) == place:
+                given.append(value)
+            elif not (argument.name in _ABOUT_MEMORY and value in (None, False)):
+                named[argument.name] = value
+        if outs:
+            named["out"] = outs[0] if len(outs) == 1 else tuple(outs)
+        result = function(*given, **named)
+        if not isinstance(result, tuple):
+            return result
+        return list(result) if op._schema.returns[0].type.steps else tuple(result)
+
+    return run
+
+
+_ABOUT_MEMORY = ("pin_memory", "layout", "device", "memory_format")
+
+
+# --- operators that no public function is called like ---------------------------------------------------------------
+
+
+def _torch(name: str) -> Callable[..., Any]:
+    return namespaces["torch"][name]
+
+
+def _functional(name: str) -> Callable[..., Any]:
+    return namespaces["nn.functional"][name]
+
+
+def _softmax(self: Tensor, dim: int, half_to_float: bool) -> Tensor:
+    return _torch("softmax")(self, dim)
+
+
+def _log_softmax(self: Tensor, dim: int, half_to_float: bool) -> Tensor:
+    return _torch("log_softmax")(self, dim)
+
+
+def _to_copy(self: Tensor, non_blocking: bool = False, **options: Any) -> Tensor:
+    kept = {k: v for k, v in options.items() if v is not None}
+    return self.to(**kept, copy=True)  # type: ignore[no-any-return]
+
+
+def _slice(self: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
+    return self[(slice(None),) * (dim % self.ndim) + (slice(start, end, step),)]  # type: ignore[no-any-return]
+
+
+def _index(self: Tensor, indices: Any) -> Tensor:
+    return self[tuple(slice(None) if i is None else i for i in indices)]  # type: ignore[no-any-return]
+
+
+def _convolution(input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+                 output_padding: Any, groups: int, *cudnn: Any) -> Tensor:  # fmt: skip
+    name = f"conv{'_transpose' if transposed else ''}{weight.ndim - 2}d"
+    if transposed:
+        return _torch(name)(input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _torch(name)(input, weight, bias, stride, padding, dilation, groups)
+
+
+def _native_layer_norm(input: Tensor, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> Any:
+    dims = tuple(range(input.ndim - len(normalized_shape), input.ndim))
+    mean = input.mean(dims, keepdim=True)
+    rstd = (input.var(dims, correction=0, keepdim=True) + eps).rsqrt()
+    return _functional("layer_norm")(input, tuple(normalized_shape), weight, bias, eps), mean, rstd
+
+
+def _alias(self: Tensor) -> Tensor:
+    return self.view(self.shape)  # type: ignore[no-any-return]
+
+
+def _sym_size(self: Tensor, dim: int | None = None) -> Any:
+    return self.size() if dim is None else self.size(dim)
+
+
+def _nll_loss_forward(self: Tensor, target: Tensor, weight: Any, reduction: int, ignore_index: int) -> Any:
+    how = ("none", "mean", "sum")[reduction]
+    loss = _functional("nll_loss")(self, target, weight, ignore_index=ignore_index, reduction=how)
+    counted = target != ignore_index
+    total = counted if weight is None else weight[target.clamp(min=0)] * counted
+    return loss, total.sum().to(self.dtype)
+
+
+def _scalar(self: Tensor) -> Any:
+    return self.item()
+
+
+def _threshold_backward(grad_output: Tensor, self: Tensor, threshold: Any) -> Tensor:
+    return grad_output * (self > threshold)  # type: ignore[no-any-return]
+
+
+_FORMS: dict[str, Callable[..., Any]] = {
+    "_softmax": _softmax, "_log_softmax": _log_softmax, "_to_copy": _to_copy, "slice": _slice, "index": _index,
+    "convolution": _convolution, "native_layer_norm": _native_layer_norm, "alias": _alias, "lift_fresh": _alias,
+    "_unsafe_view": lambda self, size: self.reshape(size), "sym_size": _sym_size, "_local_scalar_dense": _scalar,
+    "sym_numel": lambda self: self.numel(), "sym_stride": lambda self, dim=None: self.stride() if dim is None else self.stride(dim),
+    "threshold_backward": _threshold_backward, "nll_loss_forward": _nll_loss_forward,
+    "_reshape_alias": lambda self, size, stride: self.as_strided(size, stride), "copy": lambda self, src, non_blocking=False: (
+        src.to(self.dtype).expand(self.shape).clone()),
+}  # fmt: skip
+ops.aten = OpNamespace("aten", _look_up)
+aten = ops.aten
+
+
+# --- what PyTorch would have computed ---------------------------------------------------------------------------------
 
 # PyTorch's name for what flambeau's operators (by their own names) compute, where it is another one
 _BELOW = {
@@ -27,101 +198,19 @@ _SAME = {
     "_flash_attention_forward": "_scaled_dot_product_flash_attention_for_cpu",
     "_efficient_attention_forward": "_scaled_dot_product_flash_attention_for_cpu",
 }
-_ABOVE = {below: above for above, below in reversed(_BELOW.items())}
-_OVERLOADS = frozenset(
-    """default out Tensor Scalar Tensor_Tensor Tensor_Scalar Scalar_Tensor Tensor_mode Scalar_mode Tensor_out Scalar_out
-    int int_Tensor dim dim_IntList dim_int IntList dims dimname correction self other mode float float_Tensor Tensor_float
-    memory_format dtype names size vec padding indices n names_dim sections start complex bool""".split()
-)
-_TENSOR = {"add", "sub", "mul", "div", "remainder", "floor_divide", "eq", "ne", "lt", "le", "gt", "ge"}
 
 
-class OpOverload:
-    """One operator: `torch.ops.aten.mm.default`. It is the same object, and compares equal, wherever it is met."""
-
-    __module__ = "flambeau._ops"
-
-    def __init__(self, packet: OpOverloadPacket, overload: str):
-        self.overloadpacket = packet
-        self.namespace = "aten"
-        self._overloadname = overload
-        self._qualified_op_name = f"aten::{packet.__name__}"
-        self.__name__ = f"{packet.__name__}.{overload}"
-
-    def name(self) -> str:
-        """`aten::add.Tensor`; a default overload is not named."""
-        return self._qualified_op_name + ("" if self._overloadname == "default" else f".{self._overloadname}")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.overloadpacket(*args, **kwargs)
-
-    def __str__(self) -> str:
-        return f"aten.{self.__name__}"
-
-    def __repr__(self) -> str:
-        return f"<OpOverload(op='aten.{self.overloadpacket.__name__}', overload='{self._overloadname}')>"
-
-
-class OpOverloadPacket:
-    """All overloads of an operator: `torch.ops.aten.mm`."""
-
-    __module__ = "flambeau._ops"
-
-    def __init__(self, name: str, function: Any):
-        self.__name__ = name
-        self._function = function
-
-    def __getattr__(self, overload: str) -> OpOverload:
-        if overload not in _OVERLOADS:
-            raise AttributeError(f"The underlying op of 'aten.{self.__name__}' has no overload name '{overload}'")
-        made = self.__dict__[overload] = OpOverload(self, overload)
-        return made
-
-    def overloads(self) -> list[str]:
-        """The names of the overloads that were asked for so far: flambeau's operators have no fixed list of them."""
-        return [name for name in self.__dict__ if name in _OVERLOADS]
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._function is None:
-            raise NotImplementedError(f"aten.{self.__name__} is a name to compare with here: call the public function")
-        return self._function(*args, **kwargs)
-
-    def __str__(self) -> str:
-        return f"aten.{self.__name__}"
-
-    __repr__ = __str__
-
-
-class _Aten:
-    """The look-up: an attribute for each operator that flambeau has."""
-
-    def __getattr__(self, name: str) -> OpOverloadPacket:
-        name_below = _SAME.get(name, name)
-        found = self.__dict__.get(name_below)
-        if found is None:
-            public = [
-                namespaces[space][name_below] for space in ("torch", "nn.functional") if name_below in namespaces[space]
-            ]
-            if not public and name_below not in _ABOVE and name_below not in _ONLY_NAMES:
-                raise AttributeError(f"'_OpNamespace' 'aten' object has no attribute '{name}'")
-            found = self.__dict__[name_below] = OpOverloadPacket(name_below, public[0] if public else None)
-        self.__dict__[name] = found
-        return found
-
-
-_ONLY_NAMES = {"view", "t", "transpose", "detach", "expand", "_unsafe_view", "size", "numel", "dim", "stride"}
-aten = _Aten()
-
-
-def overload_of(name: str, arrays: Any) -> OpOverload:
+def overload_of(name: str, arrays: Any) -> OpOverload | None:
     """What PyTorch calls the computation of an operator of ours (by its name) on these arguments."""
     if name == "linear":
         name = "addmm" if len(arrays) > 2 else "mm"
     elif name in ("matmul", "rmatmul") and len(arrays) == 2:
         left, right = (getattr(a, "ndim", 0) for a in arrays)
         name = {(1, 1): "dot", (2, 1): "mv", (2, 2): "mm"}.get((left, right), "mm" if right == 2 else "bmm")
-    name = _BELOW.get(name, name)
-    packet = aten.__dict__.get(name) or aten.__dict__.setdefault(name, OpOverloadPacket(name, None))
-    if name in namespaces["torch"] and packet._function is None:
-        packet._function = namespaces["torch"][name]
-    return getattr(packet, "Tensor" if name in _TENSOR else "default")
+    packet = getattr(aten, _BELOW.get(name, name), None)
+    if packet is None:
+        return None
+    return getattr(packet, packet.overloads()[0])
+
+
+__all__ = ["aten", "overload_of"]

@@ -7,17 +7,29 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.context.grad_mode import state as _state
+from ..core.tensor.tensor import Tensor
 
-__all__ = ["BaseTorchDispatchMode", "TorchDispatchMode", "is_in_torch_dispatch_mode"]
+__all__ = [
+    "BaseTorchDispatchMode",
+    "TorchDispatchMode",
+    "is_in_torch_dispatch_mode",
+    "is_traceable_wrapper_subclass",
+    "is_traceable_wrapper_subclass_type",
+    "return_and_correct_aliasing",
+]
 
 
 class TorchDispatchMode:
-    """While entered, sees every operator and view that this thread runs.
+    """While entered, sees every operator, view and factory that this thread runs.
 
     `__torch_dispatch__(self, func, types, args=(), kwargs=None)` runs in the operator's place; while it does, the mode
-    is off, so that it may call `func`. `func` is flambeau's own operator: `func.__name__` is its name there, and there are
-    no ATen overloads. Operators run above the tape: results of `func` are recorded, and the backward pass is not seen.
+    is off, so that it may call `func`. `func` is the OpOverload of that name (`torch.ops.aten.add.Tensor`), or flambeau's own
+    operator where PyTorch has none. The operators are flambeau's, above the tape: a linear layer is one, with its own arguments;
+    results of `func` are recorded, and the backward pass is not seen.
     """
+
+    def __init__(self, _dispatch_key: Any = None):
+        pass
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         raise NotImplementedError
@@ -35,6 +47,30 @@ class BaseTorchDispatchMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
+
+
+def is_traceable_wrapper_subclass_type(t: type) -> bool:
+    """Whether a class of tensors is made of others, by `__tensor_flatten__` and `__tensor_unflatten__`."""
+    return (
+        issubclass(t, Tensor)
+        and t is not Tensor
+        and hasattr(t, "__tensor_flatten__")
+        and hasattr(t, "__tensor_unflatten__")
+    )
+
+
+def is_traceable_wrapper_subclass(t: object) -> bool:
+    """The same of an object's class."""
+    return is_traceable_wrapper_subclass_type(type(t))
+
+
+def return_and_correct_aliasing(func: Any, args: Any, kwargs: Any, out: Any) -> Any:
+    """What a `__torch_dispatch__` gives back: for an operator that writes, the argument that it wrote to; else `out`."""
+    schema = getattr(func, "_schema", None)
+    if schema is not None and schema.is_mutable and len(schema.returns) == 1:
+        named = schema.bind(args, kwargs or {}, func.overloadpacket.takes_numbers)
+        return next((named[a.name] for a in schema.arguments if a.is_write and a.name in named), out)
+    return out
 
 
 def is_in_torch_dispatch_mode(include_infra_modes: bool = True) -> bool:

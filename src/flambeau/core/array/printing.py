@@ -208,6 +208,7 @@ def format_tensor(
     device: Any = None,
     shape: tuple[int, ...] | None = None,
     name: str = "tensor",
+    tangent: str | None = None,
 ) -> str:
     """The `repr` of a tensor with these values.
 
@@ -246,4 +247,6 @@ def format_tensor(
         suffixes.append(f"grad_fn=<{grad_fn_name}>")
     elif requires_grad:
         suffixes.append("requires_grad=True")
+    if tangent is not None:
+        suffixes.append(f"tangent={tangent}")
     return with_suffixes(prefix + body, suffixes, indent)

@@ -15,9 +15,10 @@ import numpy as np
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
 from ..dispatch.operator import Array, Arrays, operator
-from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays, is_differentiable, shown
+from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
 from ..tensor.tensor import Tensor, wrap
+from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
 from .sparse import add_gradients, stored_gradient
 
@@ -97,12 +98,12 @@ def grad(
     )
     result: list[Tensor | None] = []
     for i, (target, value) in enumerate(zip(targets, found, strict=True)):
-        if value is not None and type(target._view) is SparseLook:
+        if value is not None and type(getattr(target, "_view", None)) is SparseLook:
             value = pattern(target, value)
         if value is None:
             if materialize_grads:
-                nowhere = target.device.type == "meta"
-                value = wrap(target._array if nowhere else jnp.zeros(target.shape, target._np_dtype))
+                nowhere = isinstance(target, Tensor) and target.device.type == "meta"
+                value = wrap(target._array if nowhere else jnp.zeros(*shape_of(target)))
             elif not allow_unused:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
@@ -138,25 +139,28 @@ def _stacked(tensors: Arrays) -> Array:
     return jnp.stack(tensors)
 
 
-def _sequence(value: Any) -> list[Tensor]:
-    return [value] if isinstance(value, Tensor) else list(value)
+def _sequence(value: Any) -> list[Any]:
+    return [value] if isinstance(value, (Tensor, GradientEdge)) else list(value)
 
 
-def _target_edge(target: Tensor) -> Edge:
-    edge = target._tape_edge()
+def _target_edge(target: Any) -> Edge:
+    edge = edge_of(target)
     if edge is None:
         raise RuntimeError("One of the differentiated Tensors does not require grad")
     return edge
 
 
-def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
+def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
     gradients = [None] * len(roots) if given is None else _sequence(given)
     if len(gradients) != len(roots):
         raise RuntimeError(f"got {len(roots)} tensors and {len(gradients)} gradients")
     made: list[Taped] = []
     for i, (root, gradient) in enumerate(zip(roots, gradients, strict=True)):
-        if root._tape_edge() is None:
+        if edge_of(root) is None:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        if isinstance(root, GradientEdge):
+            made.append(_edge_gradient(i, root, gradient))
+            continue
         if gradient is None:
             if root._storage.value.size != 1 if root._view is None else root._view.numel != 1:
                 raise RuntimeError(
@@ -178,6 +182,17 @@ def _root_grads(roots: list[Tensor], given: Any) -> list[Taped]:
             gradient = stored_gradient(root, gradient)
         made.append((gradient._array, gradient._tape_edge()))
     return made
+
+
+def _edge_gradient(i: int, root: GradientEdge, gradient: Any) -> Taped:
+    if gradient is not None:
+        return gradient._array, gradient._tape_edge()
+    shape, dtype = shape_of(root)
+    if np.prod(shape) != 1:
+        raise RuntimeError(
+            f"grad can be implicitly created only for scalar outputs; output {i} has shape {list(shape)}: pass gradient="
+        )
+    return _one(shape, dtype), None
 
 
 _ones: dict[Any, Any] = {}
@@ -216,12 +231,28 @@ def _paths(roots: list[Edge], wanted: list[Edge]) -> tuple[set[Node], set[Node]]
 class Run:
     """One run of the engine. While it lasts, `grad_mode.state.run` is the innermost one."""
 
-    __slots__ = ("arrived", "outer", "recomputed", "targeted")
+    __slots__ = ("__weakref__", "_reached", "_roots", "arrived", "callbacks", "outer", "recomputed", "targeted")
 
-    def __init__(self, targeted: bool):
+    def __init__(self, targeted: bool, roots: list[Edge], on_path: set[Node] | None):
+        self._roots = roots
+        self._reached = on_path
+        self.callbacks: list[Callable[[], Any]] = []  # called at the end of the outermost run
         self.targeted = targeted  # whether it looks for the gradients of given tensors only
         self.arrived: list[Taped | None] = []  # what has come to the node that runs now
         self.recomputed: dict[Any, dict[int, Any]] = {}  # what checkpointed parts have computed again, by part
+
+    def reaches(self, node: Node) -> bool:
+        """Whether a gradient comes to this node."""
+        if self._reached is None:
+            seen: set[Node] = set()
+            stack = [e[0] for e in self._roots]
+            while stack:
+                found = stack.pop()
+                if found not in seen:
+                    seen.add(found)
+                    stack.extend(e[0] for e in found.edges if e is not None)
+            self._reached = seen
+        return node in self._reached
 
     def __enter__(self) -> Run:
         self.outer, grad_state.run = grad_state.run, self
@@ -253,19 +284,19 @@ class _Queue:
 
 
 def _run(
-    roots: list[Tensor],
+    roots: list[Any],
     gradients: list[Taped],
     retain: bool,
     taped: bool,
     wanted: list[Edge] | None = None,
-    accumulate: Sequence[Tensor] = (),
+    accumulate: Sequence[Any] = (),
 ) -> list[Tensor | None]:
     """Send the gradients down the tape.
 
     Without `wanted`, leaves collect; with it, the gradients at these edges are returned (and added to the `.grad` of
     the tensors in `accumulate`).
     """
-    edges: list[Edge] = [r._tape_edge() for r in roots]  # type: ignore[misc]
+    edges: list[Edge] = [edge_of(r) for r in roots]  # type: ignore[misc]
     on_path, to_run = (None, None) if wanted is None else _paths(edges, wanted)
     arrived: dict[Edge, Taped] = {}
     queue = _Queue(taped)
@@ -274,7 +305,7 @@ def _run(
         send(edge, gradient)
     targets = {} if wanted is None else dict.fromkeys(wanted)
     trace, anomaly = grad_state.trace, grad_state.anomaly
-    with set_grad_enabled(taped), Run(wanted is not None) as run:
+    with set_grad_enabled(taped), Run(wanted is not None, edges, on_path) as run:
         while heap:
             node = heapq.heappop(heap)[1]
             slots = waiting.pop(node)
@@ -302,9 +333,15 @@ def _run(
                 if edge is not None and value is not None and (on_path is None or edge[0] in on_path):
                     send(edge, value)
         for target in accumulate:
-            value = arrived.get(target._tape_edge())  # type: ignore[arg-type]
+            value = arrived.get(edge_of(target))  # type: ignore[arg-type]
             if value is not None:
-                _add_to_grad(target, value, taped)
+                _add_to_grad(leaf_of(target), value, taped)
+    if run.callbacks:
+        if run.outer is not None:
+            run.outer.callbacks += run.callbacks
+        else:
+            while run.callbacks:
+                run.callbacks.pop(0)()
     return [_tensor(arrived.get(e)) for e in wanted or ()]
 
 
@@ -398,7 +435,7 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
 
 def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
     if grad_state.transforms:
-        grad_state.transforms.before_grad(leaf, value[0])
+        value = (grad_state.transforms.before_grad(leaf, value[0]), value[1])
     if grad_state.trace is not None:
         grad_state.trace.read_grad(leaf)
     held = leaf._grad
@@ -427,7 +464,8 @@ def _tensor_backward(
     self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
 ) -> None:
     """Add the gradients of this tensor to the `.grad` of the leaves that it was computed from."""
-    if grad_state.scope is not None or grad_state.transforms:
+    transform = grad_state.transforms
+    if grad_state.scope is not None or (transform and not transform.stays_open):
         raise RuntimeError(
             "backward() called inside a function that torch.func transforms: use torch.func.grad or torch.func.vjp there "
             "(or torch.autograd.grad), or call backward() on what the transformed function returns"
@@ -502,51 +540,6 @@ Tensor.register_hook = _register_hook  # type: ignore[attr-defined]
 Tensor.register_post_accumulate_grad_hook = _register_post_accumulate_grad_hook  # type: ignore[attr-defined]
 Tensor.retain_grad = _retain_grad  # type: ignore[attr-defined]
 Tensor._keep_grad = _keep_grad  # type: ignore[attr-defined]
-
-
-def _node_hook(self: Node, hook: Any) -> RemovableHandle:
-    if self.post_hooks is None:
-        self.post_hooks = Hooks()
-    return self.post_hooks.add(hook)  # type: ignore[attr-defined]
-
-
-def _node_metadata(self: Node) -> dict[Any, Any]:
-    if not hasattr(self, "metadata_"):
-        self.metadata_ = {}
-    return self.metadata_
-
-
-def _node_call(self: Node, *gradients: Tensor) -> Any:
-    results = self.backward_taped([_taped(g) for g in gradients])
-    made = tuple(map(_tensor, results))
-    return made[0] if len(made) == 1 else made
-
-
-def _next_functions(self: Any) -> tuple[tuple[Any, int], ...]:
-    """A pair for each tensor that could have a gradient: the node it comes from (None if it has none), output number."""
-    edges = self.edges
-    if getattr(self, "saved", None) is not None:
-        taped = dict(zip(self.wanted, edges, strict=True))
-        shapes = getattr(self.saved, "shapes", self.saved)  # which need not be computed again for it
-        edges = [
-            taped.get(i)
-            for i, x in enumerate(shapes)
-            if i in taped or (hasattr(x, "ndim") and is_differentiable(x.dtype))
-        ]
-    return tuple((shown(e[0]), e[1]) if e else (None, 0) for e in edges)
-
-
-def _node_repr(self: Node) -> str:
-    return f"<{self.label} object at {id(self):#x}>"
-
-
-Node.register_hook = _node_hook  # type: ignore[attr-defined]
-Node.register_prehook = lambda self, hook: _hooks_of(self, _ALL).add(hook)  # type: ignore[attr-defined]
-Node.metadata = property(_node_metadata)  # type: ignore[attr-defined]
-Node.next_functions = property(_next_functions)  # type: ignore[attr-defined]
-Node.__call__ = _node_call  # type: ignore[attr-defined]
-Node.__repr__ = _node_repr  # type: ignore[assignment]
-Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[attr-defined]
 
 
 @operator(methods=False, public=(), grad="CloneBackward0", narrow=True)

@@ -250,7 +250,8 @@ class Function:
         ctx.needs_input_grad = wanted
         with set_grad_enabled(False):
             if cls.setup_context is Function.setup_context:
-                return ctx, cls.forward(ctx, *args, **kwargs)
+                made = cls.forward(ctx, *args, **kwargs)
+                return ctx, made if output is None else _in_place_of(made, output, ctx)
             if output is None:
                 output = cls.forward(*args, **kwargs)
             cls.setup_context(ctx, args, output)
@@ -280,6 +281,36 @@ class Function:
         for watch in grad_state.watchers:
             watch(node, ())
         return made[0] if single else list(made) if isinstance(output, list) else tuple(made)
+
+
+class InplaceFunction(Function):
+    """The old class for functions that write to their argument; today `ctx.mark_dirty` says so."""
+
+    def __init__(self, inplace: bool = False):
+        super().__init__()
+        self.inplace = inplace
+
+
+class NestedIOFunction(Function):
+    """The old class for functions of nested structures. It cannot be applied, in PyTorch neither: use Function."""
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            f"{cls.__name__}: NestedIOFunction needs functions with instances, which are gone (Legacy autograd function with "
+            "non-static forward method is deprecated): use torch.autograd.Function, and hand it the tensors one by one"
+        )
+
+
+def _in_place_of(made: Any, output: Any, ctx: FunctionCtx) -> Any:
+    """Put an output that was computed by another rule wherever forward has left its own."""
+    single = not isinstance(output, (tuple, list))
+    own = [made] if not isinstance(made, (tuple, list)) else made
+    others = {id(m): o for m, o in zip(own, [output] if single else output, strict=True)}
+    ctx._saved = tuple(others.get(id(t), t) for t in ctx._saved or ())
+    ctx._dirty = tuple(others.get(id(t), t) for t in ctx._dirty)
+    ctx._constant = tuple(others.get(id(t), t) for t in ctx._constant)
+    return output
 
 
 def _check_saved(saved: Any) -> None:
@@ -341,7 +372,7 @@ _OWN_VIEWS = (
 
 def _alias(seen: Tensor, source: Tensor, refusal: str | None = None) -> Tensor:
     """Another tensor on the memory of `seen`, a view of `source`."""
-    made = seen.detach()
+    made = seen._off_tape()
     made._base = source if source._base is None else source._base
     made._edge_version = made._base._edge_version
     made._refusal = refusal or source._refusal
@@ -362,7 +393,7 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
             continue
         source = sources.get(o._storage)
         if id(o) in constant or not is_differentiable(o._np_dtype):
-            tensor = o.detach() if id(o) in given else o
+            tensor = o._off_tape() if id(o) in given else o
         elif id(o) in known:
             tensor = known[id(o)]
             tensor._edge = (node, i)
@@ -370,7 +401,7 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
             tensor = o
             o._set_edge((node, i))
         else:
-            tensor = o.detach() if source is None else _alias(o, source, refusal.format(i, name))
+            tensor = o._off_tape() if source is None else _alias(o, source, refusal.format(i, name))
             tensor._edge = (node, i)
         known[id(o)] = tensor
         made.append(tensor)
@@ -415,7 +446,7 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
         made = []
         for i, result in enumerate(listed):
             if isinstance(result, Tensor):
-                result = result.detach()
+                result = result._off_tape()
                 result._edge = (node, i)
             made.append(result)
         return made[0] if single else tuple(made)
@@ -423,4 +454,6 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-__all__ = ["Function", "FunctionCtx", "FunctionNode", "Snapshots", "once_differentiable"]
+__all__ = [
+    "Function", "FunctionCtx", "FunctionNode", "InplaceFunction", "NestedIOFunction", "Snapshots", "once_differentiable",
+]  # fmt: skip

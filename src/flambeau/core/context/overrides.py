@@ -286,25 +286,6 @@ class OperatorHandle:
         return f"flambeau.{self.__name__}"
 
 
-_handles: dict[tuple[int, str], OperatorHandle] = {}
-
-
-def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Let the innermost dispatch mode run an operator."""
-    name = getattr(op, "name", None) or op.__name__
-    if call.__name__.endswith("_") and not call.__name__.endswith("__"):
-        name += "_"
-    handle = _handles.get((id(op), name))
-    if handle is None:
-        handle = _handles[id(op), name] = OperatorHandle(name, call)
-    modes = state.dispatch_modes
-    state.set_dispatch_modes(modes[:-1])
-    try:
-        return modes[-1].__torch_dispatch__(handle, (), args, kwargs)
-    finally:
-        state.set_dispatch_modes(modes)
-
-
 # --- faces -----------------------------------------------------------------------------------------------------------
 
 _makers: dict[Any, Callable[[], Callable[..., Any]]] = {}

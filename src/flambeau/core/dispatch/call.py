@@ -25,6 +25,7 @@ from . import autocast
 from .declared import Operator
 from .errors import described
 from .host_numbers import HostNumber
+from .overloads import dispatch_operator
 from .promotion import fit
 from .signature import PYTHON_NUMBERS
 from .sparse_forms import instead
@@ -83,7 +84,7 @@ def around(call: Any, casts: autocast.Rules, op: Any, asks: bool, args: tuple[An
     if policy is not None and casts and (rules := autocast.active(policy, casts)):
         return autocast.call(policy, rules, call, args, kwargs)
     if op is not None and grad_state.dispatch_modes:
-        return overrides.dispatch_operator(op, call, args, kwargs)
+        return dispatch_operator(op, call, args, kwargs)
     return PASS
 
 

@@ -53,6 +53,8 @@ def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> N
         if isinstance(bad, jax.core.Tracer):
             if state.trace is not None and bad._trace is state.trace.level and bad.size:
                 state.trace.demand(*first(bad, value), error)
+            elif state.transforms and bad.size:
+                state.transforms.unchecked()
             return
     else:
         values = [on_host(tensor) for tensor in tensors]

@@ -41,6 +41,7 @@ class Operator:
         self.casts = casts
         self.name = function.__name__.lstrip("_")
         named = space + self.name
+        self.space = space
         self.promote = promote
         self.signature = Signature(function, options)
         self.returns = return_type(named, returns) if returns else None
@@ -61,6 +62,7 @@ class Operator:
             found = self.programs[key] = Program(
                 self._flat(key), self.name, self._label(key), self.images, self.derivative
             )
+            found.arguments = (self.signature.names, key)
         return found
 
     def _label(self, key: tuple[Any, ...]) -> str | Callable[[list[Any]], str]:
@@ -84,6 +86,7 @@ class Operator:
                 return fit(out, flat[0].shape, flat[0].dtype)
 
             found = self.written[key] = Program(inplace, self.name + "_", self._label(key), derivative=self.derivative)
+            found.arguments = (self.signature.names, key)
         return found
 
     def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:

@@ -49,6 +49,7 @@ class Program:
         "label",
         "run",
         "makes_images",
+        "arguments",
         "derivative_label",
         "_derivatives",
         "_layouts",
@@ -70,6 +71,7 @@ class Program:
         self.run = programs.jit(function, inline=True)
         self.makes_images = makes_images  # whether it has convolutions
         self.derivative_label = derivative  # the same for calls of its derivatives
+        self.arguments: Any = None  # the names of the operator's arguments, and what says where each lies
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}

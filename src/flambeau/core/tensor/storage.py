@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import sys
 import weakref
 from typing import Any
@@ -70,6 +71,17 @@ class Storage:
         self.__class__ = SharedStorage  # type: ignore[assignment]
         return array
 
+    def share_between_processes(self) -> None:
+        """From now on, hold the values in memory that processes forked later have too: a write in one is seen in all."""
+        if self in _between_processes:
+            return
+        value = self.host if self.on_host else np.asarray(self.value)
+        memory = np.frombuffer(mmap.mmap(-1, max(value.nbytes, 1)), np.uint8)[: value.nbytes]
+        array = memory.view(value.dtype).reshape(value.shape)
+        array[...] = value
+        self.share_with(array)
+        _between_processes[self] = array  # a holder, so that it stays there
+
 
 class Kept:
     """A storage on its way through `copy`, which keeps it, or through `pickle`, which copies it for every tensor."""
@@ -94,6 +106,56 @@ def _unpickled(values: np.ndarray, where: str) -> Kept:
 
 def _unpickled_meta(shape: tuple[int, ...], dtype: np.dtype) -> Kept:
     return Kept(Storage(MetaArray(shape, dtype)))
+
+
+_between_processes: weakref.WeakKeyDictionary[Storage, np.ndarray] = weakref.WeakKeyDictionary()
+
+
+def is_between_processes(storage: Storage) -> bool:
+    """Whether forked processes share the values."""
+    return storage in _between_processes
+
+
+class DetachedStorage(Storage):
+    """The memory of another storage, while a function is differentiated by JAX: what is read there is a constant.
+
+    What is written gives the memory new values, while the derivative of the old ones stays; read through here again, it has
+    its own derivative.
+    """
+
+    __slots__ = ("held", "seen", "source")
+
+    def __init__(self, source: Storage):
+        self.source = source
+        self.held, self.seen = None, -1
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        if self.seen != self.source.version or self.source.volatile:
+            self.held, self.seen = jax.lax.stop_gradient(self.source.value), self.source.version
+        return self.held
+
+    @property
+    def version(self) -> int:  # type: ignore[override]
+        return self.source.version
+
+    def set(self, value: Any) -> None:
+        self.source.set(_with_derivative_of(value, self.source.value))
+        self.held, self.seen = value, self.source.version
+
+    def set_host(self, values: np.ndarray) -> None:
+        self.set(jax.device_put(values))
+
+    def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
+        return self.source.share_with(array)
+
+
+@jax.custom_jvp
+def _with_derivative_of(value: Any, other: Any) -> Any:
+    return value
+
+
+_with_derivative_of.defjvp(lambda values, directions: (values[0], directions[1]))
 
 
 class HostStorage(Storage):

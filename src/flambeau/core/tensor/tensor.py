@@ -18,7 +18,7 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
 from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, is_differentiable, shown
 from ..tape.places import Look, seen_from
-from .storage import HostStorage, Storage
+from .storage import DetachedStorage, HostStorage, Storage
 
 _new = object.__new__
 
@@ -274,6 +274,15 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
+        transform = grad_state.transforms
+        if transform and transform.differentiates:
+            if grad_state.trace is not None:
+                return wrap(jax.lax.stop_gradient(self._array))
+            return blank(Tensor, DetachedStorage(self._storage), self._view or geometry.whole(self._storage.shape))
+        return blank(Tensor, self._storage, self._view)
+
+    def _off_tape(self) -> Tensor:
+        """The same, also where JAX differentiates: with the derivative that the values have there."""
         return blank(Tensor, self._storage, self._view)
 
     @property

@@ -19,6 +19,7 @@ from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
 from ...core.dispatch.operator import Array, _attach, _publish, composite, inplace_form, operator
+from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import convert, result_type
 from ...core.dispatch.promotion import rank as _rank
 from ...core.dispatch.sparse_forms import instead
@@ -138,7 +139,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     return self
 
 
-_attach(copy_, ("copy_",))
+_attach(shown_to_modes(copy_), ("copy_",))
 
 
 # --- one value --------------------------------------------------------------------------------------------------------
@@ -219,10 +220,10 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     return self
 
 
-_attach(fill_, ("fill_",))
+_attach(shown_to_modes(fill_), ("fill_",))
 _attach(fill_diagonal_, ("fill_diagonal_",))
 _publish("fill_diagonal_", fill_diagonal_, ("torch",))
-_attach(zero_, ("zero_",))
+_attach(shown_to_modes(zero_), ("zero_",))
 _publish("fill_", fill_, ("torch",))
 _publish("zero_", zero_, ("torch",))
 

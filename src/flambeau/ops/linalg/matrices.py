@@ -193,7 +193,21 @@ def pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, herm
     s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
     largest = s[..., 0]
     share = _relative_tolerance(A, s, atol, rtol) / jnp.where(largest == 0, 1, largest)
+    return _pseudoinverse(A, share)
+
+
+@jax.custom_jvp
+def _pseudoinverse(A: Array, share: Array) -> Array:
     return jnp.linalg.pinv(A, rtol=share)
+
+
+@_pseudoinverse.defjvp
+def _pseudoinverse_direction(values: tuple[Array, Array], directions: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Golub and Pereyra (1973), equation 4.12. JAX's own rule takes no tolerance that is traced."""
+    (A, share), dA = values, directions[0]
+    P = _pseudoinverse(A, share)
+    left, right = _adjoint(dA) - times(_adjoint(dA), times(A, P)), _adjoint(dA) - times(times(P, A), _adjoint(dA))
+    return P, times(times(P, _adjoint(P)), left) + times(right, times(_adjoint(P), P)) - times(P, times(dA, P))
 
 
 @operator(

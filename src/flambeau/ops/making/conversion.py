@@ -23,6 +23,7 @@ from ...core.tape.nodes import ViewNode
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse, values_of, with_values
+from ...core.tensor.storage import is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
 from .creation import empty_like, from_numpy, tensor
 
@@ -78,6 +79,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
             )
         return np.array(self._array)
+    if grad_state.transforms and isinstance(self._array, jax.core.Tracer):
+        return _host(self)
     storage = self._storage
     owner = storage.host if storage.volatile else storage.share_with()
     return owner if self._view is None else storage.view(self._view)  # type: ignore[attr-defined]
@@ -384,10 +387,32 @@ def _nbytes(self: Tensor) -> int:
     return self.shape.numel() * self.dtype.itemsize
 
 
+@_method
+def is_shared(self: Tensor) -> bool:
+    """Whether processes that are forked from this one have the same memory; on a GPU always."""
+    return self.device.type == "cuda" or is_between_processes(self._storage)
+
+
+@_method
+def share_memory_(self: Tensor) -> Tensor:
+    """Move the values into memory that processes forked from now on share: a write in one is seen in all of them.
+
+    Nothing is done on a GPU. Raises Untraceable in a compiled function, NotImplementedError for a sparse tensor.
+    """
+    if grad_state.trace is not None:
+        raise Untraceable("share_memory_() moves a tensor's memory: call it outside")
+    if self.is_meta:  # type: ignore[attr-defined]
+        raise RuntimeError("_share_fd_: only available on CPU")
+    if is_sparse(self):
+        raise NotImplementedError("share_memory_() of a sparse tensor: share its indices() and values()")
+    if self.device.type == "cpu":
+        self._storage.share_between_processes()
+    return self
+
+
 Tensor.nbytes = property(_nbytes)  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
-Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
 Tensor._is_view = lambda self: self._base is not None  # type: ignore[attr-defined]
 Tensor.is_inference = lambda self: False  # type: ignore[attr-defined]
 Tensor.name = property(lambda self: None)  # type: ignore[attr-defined]
@@ -570,6 +595,9 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     node = self.grad_fn
     if node is not None:
         name = node.label
+    parts = grad_state.transforms.dual_parts(self) if grad_state.transforms else None
+    if parts is not None:
+        array = parts[0]._array
     if isinstance(array, jax.core.Tracer):
         if grad_state.trace is not None:
             raise Untraceable(
@@ -583,6 +611,7 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
         None if no_values else np.asarray(array), self.dtype, shape=tuple(self.shape), requires_grad=edge is not None, grad_fn_name=name,
         device=None if where.type == "cpu" else where,
         name=self.__class__.__name__ if has_own_class else "tensor",
+        tangent=None if parts is None else f"{parts[1]}",
     )  # fmt: skip
     own = has_own_class and (hasattr(self, "_mark") or self.__dict__.get("_is_param"))
     return f"Parameter({text})" if own else text

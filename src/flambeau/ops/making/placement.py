@@ -86,13 +86,6 @@ def pin_memory(self: Tensor, device: Any = None) -> Tensor:
     return self
 
 
-def share_memory_(self: Tensor) -> Tensor:
-    """The tensor: no memory is shared between processes. RuntimeError for one on the meta device."""
-    if self.is_meta:  # type: ignore[attr-defined]
-        raise RuntimeError("_share_fd_: only available on CPU")
-    return self
-
-
 def const_data_ptr(self: Tensor) -> int:
     """`data_ptr`, for who only reads there."""
     return self.data_ptr()
@@ -110,7 +103,7 @@ def is_distributed(self: Tensor) -> bool:
 
 
 composite(methods=True)(is_distributed)
-for _function in (const_data_ptr, module_load, pin_memory, share_memory_):
+for _function in (const_data_ptr, module_load, pin_memory):
     _attach(_function, (_function.__name__,))
 
 

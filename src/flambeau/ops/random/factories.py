@@ -18,6 +18,7 @@ from ...core.context.generator import Generator, default_generator, draw, larges
 from ...core.context.tracing import host_value, is_traced
 from ...core.dispatch.checks import demand
 from ...core.dispatch.operator import _attach, _publish, composite
+from ...core.dispatch.overloads import shown_to_modes
 from ...core.tensor.tensor import Tensor
 from ..making import constants
 from ..making.creation import like, number_of, place, size_of
@@ -90,8 +91,9 @@ def refusal(kernel: str, dtype: dtypes.dtype) -> NotImplementedError:
 
 def filling(function: Any) -> Any:
     """Make a function that fills its tensor a method."""
-    _attach(function, (function.__name__,))
-    return function
+    call = shown_to_modes(function)
+    _attach(call, (function.__name__,))
+    return call
 
 
 # --- uniform ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Operators that users register (`torch.library`): schemas from annotations, what a call runs, checks."""
