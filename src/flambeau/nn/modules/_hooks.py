@@ -445,8 +445,8 @@ def _watch_last_node(module: Any, own: dict[str, Any], result: Any) -> None:
     node = result.grad_fn
     if node is not None:
         warnings.warn(
-            "A non-full backward hook sees only the inputs of the module's last operation: some grad_input will be "
-            "missing. Please use register_full_backward_hook to get the documented behavior.",
+            "Using a non-full backward hook when the forward contains multiple autograd Nodes is deprecated: it sees "
+            "only the inputs of the last of them. Please use register_full_backward_hook.",
             FutureWarning,
         )
         for hook in hooks:
