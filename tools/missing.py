@@ -42,6 +42,16 @@ REASONS = {  # by namespace, or by name in full
     "torch.utils.cpp_extension": "extensions are compiled against libtorch, which is not here",
     "torch.package": "its archives hold pickled code for torch's importer",
     "torch.distributed": "groups of several processes are not there yet",
+    **{
+        f"torch.nn.functional.{name}_notes": "texts of torch's own pages"
+        for name in ("reproducibility", "sparse_support", "tf32")
+    },
+    **{
+        f"torch.utils.checkpoint.{name}_device_states": "draws on a GPU come from the CPU's generator: `get_rng_state` has it all"
+        for name in ("get", "set")
+    },
+    "torch.utils.checkpoint.GraphExecGroup": "each backward pass computes a checkpointed part anew, and keeps nothing of it",
+    "torch.utils.hooks.BackwardHook": "torch's own way to put a module's backward hooks on the tape",
 }
 INTERNAL = "a class of libtorch that is visible in Python: nothing here stands behind it"
 
