@@ -350,7 +350,7 @@ def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any,
         u = samples[:, 1 - d if n == 2 else d, None]  # in 2d, PyTorch's samples name the last dimension first
         alpha = (size - k) / (out - 1) if out > 1 else 0.0
         steps = jnp.arange(out - 1, dtype=samples.dtype)
-        begins = jnp.floor((steps + u) * alpha) - jnp.floor(u * alpha)
+        begins = jnp.trunc((steps + u) * alpha) - jnp.trunc(u * alpha)
         begins = jnp.concatenate([begins.astype(jnp.int64), jnp.full((rows, 1), size - k, jnp.int64)], 1)
         inside = begins[:, :, None] + jnp.arange(k)
         shape = [rows] + [1] * 2 * n
