@@ -448,9 +448,3 @@ def test_forward_called_directly():
     del layer.forward
     handle.remove()
     layer.forward(x)
-    compiled = fb.compile(lambda x: model.forward(x))
-    model = fb.nn.Sequential(fb.nn.Linear(2, 1))
-    model.register_forward_pre_hook(lambda *given: called.append(given))
-    with pytest.warns(UserWarning, match=r"Sequential\.forward"):
-        compiled(x)
-    assert len(called) == 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import warnings
-import weakref
 from typing import Any
 
 HOOK_TABLES = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -28,15 +27,12 @@ class WatchedForward:
     __slots__ = ("__weakref__", "module", "told")
 
     def __init__(self, module: Any):
-        self.module = weakref.ref(module)
+        self.module = module  # a circle, but `make_model().forward` has to keep its module
         self.told = False
 
     @property
     def __wrapped__(self) -> Any:
-        module = self.module()
-        if module is None:
-            raise ReferenceError("this forward belongs to a module that is gone")
-        return type(module).forward.__get__(module)
+        return type(self.module).forward.__get__(self.module)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
@@ -50,8 +46,8 @@ class WatchedForward:
         return self.__wrapped__(*args, **kwargs)
 
     def _look(self) -> None:
-        module = self.module()
-        if module is None or any(called is module for called in calling.modules):
+        module = self.module
+        if any(called is module for called in calling.modules):
             return
         passed_over = [
             f"{len(module.__dict__[table])} in {table}" for table in HOOK_TABLES if module.__dict__.get(table)
