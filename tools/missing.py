@@ -67,6 +67,16 @@ REASONS = {  # by namespace, or by name in full
     "torch.compiler.substitute_in_graph": "functions in C are not replaced while a function is traced; it runs uncompiled",
     "torch.compiler.wrap_numpy": "NumPy's functions can't be traced by XLA; write them with tensors",
     "torch.distributed": "groups of several processes are not there yet",
+    **{
+        f"torch.nn.functional.{name}_notes": "texts of torch's own pages"
+        for name in ("reproducibility", "sparse_support", "tf32")
+    },
+    **{
+        f"torch.utils.checkpoint.{name}_device_states": "draws on a GPU come from the CPU's generator: `get_rng_state` has it all"
+        for name in ("get", "set")
+    },
+    "torch.utils.checkpoint.GraphExecGroup": "each backward pass computes a checkpointed part anew, and keeps nothing of it",
+    "torch.utils.hooks.BackwardHook": "torch's own way to put a module's backward hooks on the tape",
 }
 KERNELS = ("cudnn_", "miopen_", "mkldnn_", "fbgemm_", "batch_norm_")
 ONE_LIBRARY = "kernels of one library; the public functions call what computes here"

@@ -12,6 +12,12 @@ from typing import Any
 from . import nn, ops  # noqa: F401  (they declare the functions)
 from .core.context import overrides as _core
 from .core.context.grad_mode import state as _state
+from .core.context.overrides import (  # noqa: F401
+    handle_torch_function,
+    has_torch_function,
+    has_torch_function_unary,
+    has_torch_function_variadic,
+)
 from .core.dispatch.operator import namespaces as _namespaces
 from .core.tensor.tensor import Tensor
 
@@ -28,33 +34,6 @@ __all__ = [
     "resolve_name",
     "wrap_torch_function",
 ]
-
-
-def has_torch_function(relevant_args: Iterable[Any]) -> bool:
-    """Whether a mode is on, or one of these arguments has a `__torch_function__` that is in force."""
-    if _core.skips_once():
-        return False
-    return bool(_state.modes) or any(map(_core.has_say, relevant_args))
-
-
-def has_torch_function_unary(obj: Any) -> bool:
-    """`has_torch_function` of one argument."""
-    return has_torch_function((obj,))
-
-
-def has_torch_function_variadic(*relevant_args: Any) -> bool:
-    """`has_torch_function` of these arguments."""
-    return has_torch_function(relevant_args)
-
-
-def handle_torch_function(
-    public_api: Callable[..., Any], relevant_args: Iterable[Any], *args: Any, **kwargs: Any
-) -> Any:
-    """What the modes and the arguments with a say make of the call `public_api(*args, **kwargs)`.
-
-    Raises TypeError if all of them return NotImplemented.
-    """
-    return _core.dispatch(public_api, _core.with_a_say(relevant_args, everyone=True), args, kwargs)
 
 
 def _get_overloaded_args(relevant_args: Iterable[Any], get_type_fn: Any = None) -> list[Any]:

@@ -359,3 +359,36 @@ def test_transposed_convolution_law(
         assert isinstance(ours, type(theirs)) or ours.numel() == 0
     else:
         same(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+KINKS = [  # of x and y, whose elements are equal in part
+    *(f"F.{name}(x, y{more}, reduction='sum')"
+      for name, more in (("l1_loss", ""), ("smooth_l1_loss", ""), ("smooth_l1_loss", ", beta=0"), ("huber_loss", ""))),
+    *(f"F.pairwise_distance(x[None], y[None], p={p}, eps=0)" for p in ("1", "float('inf')")),
+    *(f"F.normalize(x, p={p}, dim=0)" for p in (1, 2, 3)),
+    *(f"F.{name}(x)" for name in ("elu", "selu", "celu", "softsign", "softplus", "hardswish", "leaky_relu")),
+    "F.cosine_similarity(x, y, dim=0)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", KINKS)
+def test_slopes_at_kinks(expression: str) -> None:
+    """First and second derivatives where elements are 0 or equal."""
+    found = []
+    for L in (fb, torch):
+        x, y = (
+            L.tensor(v, dtype=L.float64, requires_grad=True) for v in ([-1.0, 0.0, 2.0, -0.0], [-1.0, 0.0, 1.0, 1.0])
+        )
+        weights = L.arange(1.0, 5, dtype=L.float64)
+        result = eval(expression, {"F": L.nn.functional, "L": L, "x": x, "y": y})
+        first = L.autograd.grad(
+            (result * weights[: result.numel()]).sum(), (x, y), create_graph=True, allow_unused=True
+        )
+        total = sum((weights * g * g).sum() for g in first if g is not None)
+        second = L.autograd.grad(total, (x, y), allow_unused=True) if total.requires_grad else ()
+        found.append([g if g is None else g.detach() + 0 for g in (*first, *second)])
+    for ours, theirs in zip(*found, strict=False):
+        same(
+            fb.zeros(4, dtype=fb.float64) if ours is None else ours,
+            torch.zeros(4).double() if theirs is None else theirs,
+        )

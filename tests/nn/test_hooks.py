@@ -1,6 +1,7 @@
 """Hooks of every kind: their order, what they see, what they may change, and how they go away."""
 
 import copy
+import inspect
 import pickle
 from collections import namedtuple
 
@@ -425,3 +426,25 @@ def test_hooked_calls_name_the_place_of_an_error():
     with pytest.raises(ValueError) as caught:
         m(x(fb))
     assert str(caught.value) == "in 0 (Calls): boom"
+
+
+def test_forward_called_directly():
+    """Hooks are passed over, as in torch, and it is said once for each module; copies and pickles know no more of it."""
+    called = []
+    layer = fb.nn.Linear(2, 2)
+    handle = layer.register_forward_hook(lambda *given: called.append(given))
+    x = fb.ones(1, 2)
+    layer(x)
+    with pytest.warns(UserWarning, match=r"Linear\.forward\(\.\.\.\) was called directly.*1 in _forward_hooks"):
+        layer.forward(x)
+    layer.forward(x)
+    assert len(called) == 1 and inspect.signature(layer.forward) == inspect.signature(fb.nn.Linear(1, 1).forward)
+    assert b"WatchedForward" not in pickle.dumps(copy.deepcopy(layer).requires_grad_(False).state_dict())
+    with pytest.warns(UserWarning, match="was called directly"):
+        copy.deepcopy(layer).forward(x)
+    plain = layer.forward  # a wrapper around it, as libraries put there, is no direct call
+    layer.forward = lambda *given: plain(*given)
+    layer(x)
+    del layer.forward
+    handle.remove()
+    layer.forward(x)

@@ -9,6 +9,7 @@ import torch
 
 import flambeau as fb
 from oracle import array
+from support.values import same
 
 OPTIMIZERS = {
     "Adam": {"amsgrad": True}, "AdamW": {}, "SGD": {"momentum": 0.9}, "RMSprop": {"momentum": 0.9, "centered": True},
@@ -303,3 +304,41 @@ def test_scalers():
         assert scaler.state_dict() == before
     scaler.load_state_dict(good)
     assert scaler.state_dict() == good
+
+
+def test_swapped_in():
+    """Other parameters and state for a while, with torch's results and refusals."""
+    found = []
+    for lib in (fb, torch):
+        lib.manual_seed(0)
+        model = lib.nn.Linear(2, 2).double()
+        optimizer = lib.optim.Adam(model.parameters(), lr=0.1)
+        swap = lib.optim.swap_in_optimizer_params_and_state
+        texts = []
+
+        def use(parameters, state, swap=swap, optimizer=optimizer, texts=texts):
+            try:
+                with swap(optimizer, parameters, state):
+                    optimizer.step()
+            except RuntimeError as error:
+                texts.append(str(error))
+
+        others = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
+        use(others, optimizer.state_dict())
+        model(lib.ones(1, 2, dtype=lib.float64)).sum().backward()
+        optimizer.step()
+        state = copy.deepcopy(optimizer.state_dict())
+        state["param_groups"][0]["lr"] = 0.5
+        for p in others.values():
+            p.grad = lib.ones_like(p)
+        use(others, state)
+        use({"weight": others["weight"]}, state)
+        use(others, {**state, "param_groups": []})
+        use(others, {"param_groups": state["param_groups"]})
+        assert optimizer.param_groups[0]["lr"] == 0.1 and optimizer.param_groups[0]["params"][0] is model.weight
+        found.append([*others.values(), *model.parameters(), *state["state"][0].values(), texts])
+    *ours, our_texts = found[0]
+    *theirs, their_texts = found[1]
+    assert our_texts == their_texts and len(our_texts) == 4
+    for a, b in zip(ours, theirs, strict=True):
+        same(a, b)

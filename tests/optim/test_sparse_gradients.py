@@ -215,3 +215,22 @@ def test_compiled_step_is_the_uncompiled_one():
             assert all(run(fb.tensor([i, 1])) for i in range(3))
         results.append(layer.weight.detach())
     assert results[0].tolist() == results[1].tolist()
+
+
+@pytest.mark.parametrize("name", ["SGD", "SparseAdam", "Adagrad"])
+def test_what_others_hold_stays(name):
+    """A step writes into the table's own memory, but not into what clones and others hold."""
+    torch.manual_seed(0)
+    start = torch.randn(40, 3).numpy()
+    layer = fb.nn.Embedding.from_pretrained(fb.tensor(start), freeze=False, sparse=True)
+    optimizer = getattr(fb.optim, name)(layer.parameters(), lr=0.1)
+    before = []
+    for _ in range(3):
+        clone, saved = layer.weight.detach().clone(), np.asarray(layer.weight._array)
+        before.append((clone, saved, saved.copy()))
+        layer(fb.tensor([1, 7, 1])).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    for clone, saved, copied in before:
+        assert (clone.numpy() == copied).all() and (saved == copied).all()
+    assert (layer.weight.detach().numpy()[[1, 7]] != start[[1, 7]]).all()

@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from .. import ops  # noqa: F401  (declares them)
+from ..core.context.overrides import (
+    handle_torch_function,
+    has_torch_function,
+    has_torch_function_unary,
+    has_torch_function_variadic,
+)
 from ..core.dispatch.operator import namespaces as _namespaces
 from ..core.tensor.tensor import Tensor
 from ..ops.layers.sampling import MODES as GRID_SAMPLE_INTERPOLATION_MODES
@@ -22,9 +28,19 @@ globals().update(_namespaces["nn.functional"])
 # what code that was written beside `torch.nn.functional` takes from there
 _FOUND_THERE = (
     Callable, GRID_SAMPLE_INTERPOLATION_MODES, GRID_SAMPLE_PADDING_MODES, Optional, ScalingType, SwizzleType, Tensor,
-    math, np, warnings,
+    handle_torch_function, has_torch_function, has_torch_function_unary, has_torch_function_variadic, math, np, warnings,
 )  # fmt: skip
 DType = int
+
+
+class _BroadcastingList:
+    """What TorchScript reads in annotations: `BroadcastingList2[int]` is an int or a list of two. Nothing looks at it."""
+
+    def __getitem__(self, types: Any) -> None:
+        return None
+
+
+BroadcastingList1, BroadcastingList2, BroadcastingList3 = (_BroadcastingList() for _ in range(3))
 
 
 def sigmoid(input: Any) -> Any:

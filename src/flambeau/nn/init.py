@@ -158,7 +158,7 @@ def trunc_normal_(
     """Normal values, those outside [a, b] drawn anew."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            f"trunc_normal_: the mean {mean:g} lies more than 2 std (std is {std:g}) outside [a, b] = [{a:g}, {b:g}]. "
+            f"mean is more than 2 std from [a, b] in nn.init.trunc_normal_. (mean {mean:g}, std {std:g}, [{a:g}, {b:g}]) "
             "The distribution of values may be incorrect.",
             UserWarning,
             stacklevel=2,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.tensor.donation import overwrite
 from ..core.tensor.tensor import Tensor
 from .optimizer import Number, ParamsT
 from .rule import RuleOptimizer, check_options, decayed, picked, scaled
@@ -25,7 +27,7 @@ def adagrad(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
     return param - scaled(grad, rate) / (jnp.sqrt(total) + options.eps.astype(param.dtype))
 
 
-@jax.jit
+@functools.partial(jax.jit, donate_argnums=(0, 1))
 def _sparse_step(param: Any, total: Any, rows: Any, options: Any) -> tuple[Any, Any]:
     """The same for the places that a sparse gradient names."""
     places, groups, values = rows
@@ -86,6 +88,4 @@ class Adagrad(RuleOptimizer):
         rate = float(group["lr"]) / (1 + (own["step"].item() - 1) * group["lr_decay"])
         options = np.array([rate, group["eps"], -1.0 if group["maximize"] else 1.0], np.float64)
         rows = named_rows(param.grad)  # type: ignore[arg-type]
-        moved, total = _sparse_step(param._array, own["sum"]._array, rows, options)
-        param._write(moved)
-        own["sum"]._write(total)
+        overwrite(_sparse_step, (param, own["sum"]), rows, options)

@@ -259,7 +259,7 @@ class Optimizer:
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take up further parameters, `{"params": ..., option: value, ...}`."""
         if not isinstance(param_group, dict):
-            raise TypeError(f"param_group must be a dict, not a {type(param_group).__name__}")
+            raise TypeError(f"param_group must be a {dict.__name__}, but got {type(param_group)}")
         given = param_group["params"]
         if isinstance(given, Tensor):
             given = [given]

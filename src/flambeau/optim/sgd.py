@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import jax
+import numpy as np
 from jax import lax
 
 from ..core.context.tracing import recorder
+from ..core.tensor.donation import overwrite
+from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor
 from .optimizer import Number, ParamsT
 from .rule import RuleOptimizer, check_options, decayed, picked, scaled
+from .sparse_adam import all_rows
 
 __all__ = ["SGD"]
 
@@ -29,6 +35,13 @@ def first_of_sgd(param: Any, grad: Any, state: dict[str, Any], options: Any) -> 
     grad = decayed(grad, param, options)
     state["momentum_buffer"] = buffer = lax.stop_gradient(grad)
     return param - scaled(grad + scaled(buffer, options.momentum) if options.nesterov else buffer, options.lr)
+
+
+@functools.partial(jax.jit, donate_argnums=(0,))
+def _sparse_step(param: Any, rows: Any, factor: Any) -> tuple[Any]:
+    """`factor` times the values that a sparse gradient stores, added at their places."""
+    places, values = rows
+    return (param.at[tuple(places)].add(values * factor.astype(param.dtype), mode="drop"),)
 
 
 class SGD(RuleOptimizer):
@@ -97,4 +110,7 @@ class SGD(RuleOptimizer):
             else:
                 buffer = own["momentum_buffer"].mul_(group["momentum"]).add_(grad, alpha=1 - group["dampening"])
             grad = grad.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
-        param.add_(grad, alpha=-float(group["lr"]))
+        if is_sparse(grad) and not is_sparse(param) and grad.dtype is param.dtype:
+            overwrite(_sparse_step, (param,), all_rows(grad), np.float64(-float(group["lr"])))
+        else:
+            param.add_(grad, alpha=-float(group["lr"]))

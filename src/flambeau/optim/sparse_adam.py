@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.tensor.donation import overwrite
 from ..core.tensor.sparse import check_not_traced, is_sparse, stored
 from ..core.tensor.tensor import Tensor, wrap
 from .optimizer import Number, Optimizer, ParamsT, full_like, loss_of
@@ -24,20 +26,31 @@ def named_rows(grad: Tensor) -> tuple[Any, Any, Any]:
     All three are filled up to a power of two (with places outside of the parameter, which XLA drops), so that steps
     whose gradients store different numbers of values share a program.
     """
+    indices, filled = all_rows(grad)
+    shape, count = stored(grad).shape[: len(indices)], stored(grad).indices.shape[1]
+    size = indices.shape[1]
+    flat = np.ravel_multi_index(tuple(indices[:, :count]), shape) if count else np.zeros(0, np.int64)
+    unique, group = np.unique(flat, return_inverse=True)
+    places = np.full_like(indices, max(shape))
+    places[:, : len(unique)] = np.unravel_index(unique, shape)
+    groups = np.full(size, size, np.int64)
+    groups[:count] = group
+    return places, groups, filled
+
+
+def all_rows(grad: Tensor) -> tuple[Any, Any]:
+    """The places of a sparse gradient as it stores them, and the values, filled up in the same way."""
     held = stored(grad)
     indices, values = np.asarray(held.indices._array), np.asarray(held.values._array)
     count = indices.shape[1]
     size = 1 << max(count - 1, 0).bit_length()
-    shape = held.shape[: len(indices)]
-    flat = np.ravel_multi_index(tuple(indices), shape) if count else np.zeros(0, np.int64)
-    unique, group = np.unique(flat, return_inverse=True)
-    places = np.full((len(indices), size), max(shape), np.int64)
-    places[:, : len(unique)] = np.unravel_index(unique, shape)
-    groups = np.full(size, size, np.int64)
-    groups[:count] = group
+    if count == size:
+        return indices, values
+    places = np.full((len(indices), size), max(held.shape[: len(indices)]), np.int64)
+    places[:, :count] = indices
     filled = np.zeros((size, *values.shape[1:]), values.dtype)
     filled[:count] = values
-    return places, groups, filled
+    return places, filled
 
 
 def summed(values: Any, groups: Any) -> Any:
@@ -55,7 +68,7 @@ def put_places(array: Any, places: Any, values: Any) -> Any:
     return array.at[tuple(places)].set(values.astype(array.dtype), mode="drop")
 
 
-@jax.jit
+@functools.partial(jax.jit, donate_argnums=(0, 1, 2))
 def _step(param: Any, mean: Any, square: Any, rows: Any, options: Any) -> tuple[Any, Any, Any]:
     """One step of Adam (Kingma and Ba, 2015) for the places that the gradient names."""
     places, groups, values = rows
@@ -133,7 +146,4 @@ class SparseAdam(Optimizer):
         size = float(group["lr"]) * math.sqrt(1 - beta2 ** own["step"]) / (1 - beta1 ** own["step"])
         sign = -1.0 if group["maximize"] else 1.0
         options = np.array([size, beta1, beta2, group["eps"], sign], np.float64)
-        tensors = (param, own["exp_avg"], own["exp_avg_sq"])
-        made = _step(*(tensor._array for tensor in tensors), named_rows(param.grad), options)  # type: ignore[arg-type]
-        for tensor, array in zip(tensors, made, strict=True):
-            tensor._write(array)
+        overwrite(_step, (param, own["exp_avg"], own["exp_avg_sq"]), named_rows(param.grad), options)  # type: ignore[arg-type]

@@ -432,9 +432,40 @@ def guard_class(cls: Any, keep: frozenset[str]) -> None:
             name_public(made, f"torch.Tensor.{name}")
 
 
+# --- questions of a user's functions ---------------------------------------------------------------------------------
+
+
+def has_torch_function(relevant_args: Iterable[Any]) -> bool:
+    """Whether a mode is on, or one of these arguments has a `__torch_function__` that is in force."""
+    if skips_once():
+        return False
+    return bool(state.modes) or any(map(has_say, relevant_args))
+
+
+def has_torch_function_unary(obj: Any) -> bool:
+    """`has_torch_function` of one argument."""
+    return has_torch_function((obj,))
+
+
+def has_torch_function_variadic(*relevant_args: Any) -> bool:
+    """`has_torch_function` of these arguments."""
+    return has_torch_function(relevant_args)
+
+
+def handle_torch_function(
+    public_api: Callable[..., Any], relevant_args: Iterable[Any], *args: Any, **kwargs: Any
+) -> Any:
+    """What the modes and the arguments with a say make of the call `public_api(*args, **kwargs)`.
+
+    Raises TypeError if all of them return NotImplemented.
+    """
+    return dispatch(public_api, with_a_say(relevant_args, everyone=True), args, kwargs)
+
+
 _SILENT.update((jax.Array, type(jax.numpy)))
 
 __all__ = [
-    "PASS", "Overridden", "all_silent", "ask", "attribute", "disabled", "dispatch", "face", "guard_class", "guarded", "has_say",
+    "PASS", "Overridden", "all_silent", "ask", "attribute", "disabled", "dispatch", "face", "guard_class", "guarded",
+    "handle_torch_function", "has_say", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic",
     "made_by", "name_public", "never_asked", "no_subclasses", "nobody", "plain", "pop", "push", "resolve", "with_a_say",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import warnings
 from copy import deepcopy
 from typing import Any
 
@@ -13,7 +14,21 @@ from .storage import Kept, Storage
 from .tensor import _INTERNAL, Tensor, blank
 
 
+def warn_if_has_hooks(tensor: Tensor) -> None:
+    """A UserWarning for each hook of this leaf that a pickle leaves behind and that is not marked as meant to be."""
+    edge = tensor._edge
+    hooks = None if edge is None or edge[0].pre_hooks is None else edge[0].pre_hooks.get(edge[1])
+    for hook in (hooks or {}).values():
+        if not hasattr(hook, "__torch_unserializable__"):
+            warnings.warn(
+                f"backward hook {hook!r} on tensor will not be serialized.  If this is expected, you can decorate the "
+                "function with @torch.utils.hooks.unserializable_hook to suppress this warning",
+                stacklevel=3,
+            )
+
+
 def _reduce(self: Tensor, protocol: Any) -> Any:
+    warn_if_has_hooks(self)
     if is_sparse(self):
         held = stored(self)
         parts = (held.indices, held.values, held.shape, held.coalesced, held.layout)

@@ -20,6 +20,7 @@ from ...core.autograd.function import Function
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
 from ...core.tensor.tensor import Tensor, wrap
+from ._direct_calls import WatchedForward, calling, watch
 from ._errors import locate, shapes_of
 
 Table = OrderedDict[int, Any]
@@ -147,7 +148,7 @@ class HookMethods:
         With `with_kwargs`, the hook is called as `hook(module, args, kwargs)` and returns None or the pair.
         """
         options = [self._forward_pre_hooks_with_kwargs] if with_kwargs else []
-        return add(self._forward_pre_hooks, hook, *options, prepend=prepend)
+        return self._add_hook(self._forward_pre_hooks, hook, *options, prepend=prepend)
 
     def register_forward_hook(
         self,
@@ -167,11 +168,11 @@ class HookMethods:
             options.append(self._forward_hooks_with_kwargs)
         if always_call:
             options.append(self._forward_hooks_always_called)
-        return add(self._forward_hooks, hook, *options, prepend=prepend)
+        return self._add_hook(self._forward_hooks, hook, *options, prepend=prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_output)` before the module's backward; it may return other gradients."""
-        return add(self._backward_pre_hooks, hook, prepend=prepend)
+        return self._add_hook(self._backward_pre_hooks, hook, prepend=prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` once the gradients of the positional inputs are known.
@@ -180,12 +181,17 @@ class HookMethods:
         requires grad, it is called when the gradients of the outputs are known.
         """
         self._set_backward_kind(True)
-        return add(self._backward_hooks, hook, prepend=prepend)
+        return self._add_hook(self._backward_hooks, hook, prepend=prepend)
 
     def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """The older form of `register_full_backward_hook`: sees only the inputs of the last operation."""
         self._set_backward_kind(False)
-        return add(self._backward_hooks, hook)
+        return self._add_hook(self._backward_hooks, hook)
+
+    def _add_hook(self, table: Table, hook: Any, *options: Table, prepend: bool = False) -> RemovableHandle:
+        handle = add(table, hook, *options, prepend=prepend)
+        watch(self)
+        return handle
 
     def _set_backward_kind(self, full: bool) -> None:
         if self._is_full_backward_hook is (not full):
@@ -243,12 +249,14 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bo
         return run(module, args, kwargs)
     done: set[int] = set()  # numbers of the always-called hooks that had their turn; numbers are unique over all tables
     result = None
+    calling.modules.append(module)
     try:
         args, kwargs = _before(module, own, args, kwargs)
         gradients = _backward_call(module, own)
         if gradients is not None:
             args = gradients.enter(args)
-        result = module.forward(*args, **kwargs)
+        forward = module.forward
+        result = (forward.__wrapped__ if type(forward) is WatchedForward else forward)(*args, **kwargs)
         for number, hook, with_kwargs, always in _forward_hooks(own):
             if always:
                 done.add(number)
@@ -271,6 +279,7 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bo
                     )
         raise
     finally:
+        calling.modules.pop()
         if trace is not None:
             trace.calls.pop()
 
@@ -445,8 +454,8 @@ def _watch_last_node(module: Any, own: dict[str, Any], result: Any) -> None:
     node = result.grad_fn
     if node is not None:
         warnings.warn(
-            "A non-full backward hook sees only the inputs of the module's last operation: some grad_input will be "
-            "missing. Please use register_full_backward_hook to get the documented behavior.",
+            "Using a non-full backward hook when the forward contains multiple autograd Nodes is deprecated: it sees "
+            "only the inputs of the last of them. Please use register_full_backward_hook.",
             FutureWarning,
         )
         for hook in hooks:

@@ -62,7 +62,7 @@ class MemberMethods:
         if table not in own:
             raise not_initialised(self, f"cannot assign {kind} before Module.__init__() call")
         if "." in name:
-            raise KeyError(f'{kind} name can\'t contain ".", got: {name}')
+            raise KeyError(f'{kind} name can\'t contain "."' + (f", got: {name}" if kind == "module" else ""))
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
         if name not in own[table] and (name in own or is_member(own, name) or hasattr(type(self), name)):

@@ -116,11 +116,11 @@ def _check_settings(
             raise ValueError(f"{name} must be divisible by groups, but got {name}={channels} and groups={groups}")
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
-            raise ValueError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
+            raise ValueError(f"Invalid padding string {padding!r}, should be one of {{'valid', 'same'}}")
         if padding == "same" and any(s != 1 for s in stride):
             raise ValueError(f"padding='same' is not supported for strided convolutions, but got stride={stride}")
     if padding_mode not in _PADDING_MODES:
-        raise ValueError(f"padding_mode must be one of {_PADDING_MODES}, but got padding_mode={padding_mode!r}")
+        raise ValueError(f"padding_mode must be one of {set(_PADDING_MODES)}, but got padding_mode={padding_mode!r}")
 
 
 class _Conv(_ConvNd):
@@ -255,8 +255,8 @@ class _ConvTransposeNd(_ConvNd):
         largest = tuple(low + s - 1 for low, s in zip(smallest, self.stride, strict=True))
         if not all(low <= w <= high for low, w, high in zip(smallest, wanted, largest, strict=True)):
             raise ValueError(
-                f"requested an output size of {wanted}, but valid sizes range from {smallest} to {largest} "
-                f"(for an input of {tuple(input.shape[lead:])})"
+                f"requested an output size of {wanted}, but valid sizes range from {list(smallest)} to {list(largest)} "
+                f"(for an input of torch.Size({list(input.shape[lead:])}))"
             )
         return tuple(w - low for w, low in zip(wanted, smallest, strict=True))
 

@@ -14,6 +14,7 @@ from ...core.tensor.tensor import Tensor
 from ..parameter import Buffer, Parameter
 from . import _hooks
 from ._conversion import ConversionMethods
+from ._direct_calls import HOOK_TABLES, watch, without_watch
 from ._errors import locate, shapes_of
 from ._hooks import (
     HookMethods,
@@ -260,6 +261,12 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
     def __setstate__(self, state: dict[str, Any]) -> None:
         # what an older version did not save yet gets its default
         self.__dict__.update({**_fresh_state(), **self.__dict__, **state})
+        if any(self.__dict__[table] for table in HOOK_TABLES):
+            watch(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        made = super().__reduce_ex__(protocol)
+        return made if isinstance(made, str) or len(made) < 3 else (*made[:2], without_watch(made[2]), *made[3:])
 
     # --- registration -------------------------------------------------------------------------------------------------
 

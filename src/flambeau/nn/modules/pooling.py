@@ -310,11 +310,11 @@ class _FractionalMaxPoolNd(Module):
     ) -> None:
         super().__init__()
         spread = _ntuple(self._dims)
-        if (output_size is None) == (output_ratio is None):
-            raise ValueError(
-                f"{type(self).__name__} takes either an output size or an output ratio: "
-                f"got output_size={output_size} and output_ratio={output_ratio}"
-            )
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{type(self).__name__} requires specifying either an output size, or a pooling ratio")
+        if output_size is not None and output_ratio is not None:
+            both = " and ".join(("output_size", "output_ratio"))
+            raise ValueError(f"only one of {both} may be specified")
         self.kernel_size = spread(kernel_size)
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)

@@ -42,7 +42,7 @@ class _Table(Module):
             return
         if list(given.shape) != shape:
             raise AssertionError(
-                f"Shape of weight {list(given.shape)} does not match num_embeddings and embedding_dim {shape}"
+                f"Shape of weight does not match num_embeddings and embedding_dim: {list(given.shape)}, not {shape}"
             )
         self.weight = Parameter(given, requires_grad=not freeze)
 

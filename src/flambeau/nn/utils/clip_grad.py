@@ -63,7 +63,8 @@ def _listed(tensors: _Tensors, warn: bool = False) -> list[Tensor]:
         return [tensors]
     found = list(tensors)
     if warn and not found and isinstance(tensors, types.GeneratorType):
-        warnings.warn("`parameters` is an empty generator: nothing is clipped.", stacklevel=3)
+        what = type(tensors).__name__
+        warnings.warn(f"`parameters` is an empty {what}, no gradient clipping will occur.", stacklevel=3)
     return found
 
 
@@ -99,7 +100,8 @@ def get_total_norm(
     if error_if_nonfinite and not np.isfinite(np.asarray(norm, np.float64)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
-            "clipped. To scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
+            "clipped. To disable this error and scale the gradients by the non-finite norm anyway, "
+            "set `error_if_nonfinite=False`"
         )
     return wrap(norm)
 
@@ -140,7 +142,7 @@ def clip_grad_norm(
 ) -> Tensor:
     """The old name of `clip_grad_norm_`."""
     warnings.warn(
-        "`torch.nn.utils.clip_grad_norm` is deprecated: use `torch.nn.utils.clip_grad_norm_`.",
+        "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",
         FutureWarning,
         stacklevel=2,
     )

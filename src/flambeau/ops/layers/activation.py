@@ -21,6 +21,7 @@ from ...core.context.generator import draw
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
+from ..elementwise.arithmetic import modulus
 from ..random.factories import refusal
 from ..support.checks import host_values, normalized_dim, require_floating, type_name, wide
 from ..support.declare import in_place
@@ -216,9 +217,22 @@ def celu(input: Array, alpha: float = 1.0) -> Array:
 
 
 def _exponential_unit(input: jax.Array, alpha: float, rate: float, scale: float) -> jax.Array:
-    x = wide(input)
+    return _exponential(wide(input), scale * alpha, rate, scale).astype(input.dtype)
+
+
+@jax.custom_jvp
+def _exponential(x: jax.Array, size: Any, rate: Any, scale: Any) -> jax.Array:
     below = jnp.where(x > 0, jnp.zeros((), x.dtype), x)  # exp must not overflow in the branch that is not taken
-    return jnp.where(x > 0, scale * x, (scale * alpha) * jnp.expm1(below * rate)).astype(input.dtype)
+    return jnp.where(x > 0, scale * x, size * jnp.expm1(below * rate))
+
+
+@_exponential.defjvp
+def _exponential_jvp(primals: Any, tangents: Any) -> Any:
+    """The slope at 0 is that of the left side, all further derivatives there are those of the right side."""
+    x, size, rate, scale = primals
+    below = jnp.where(x < 0, x, jnp.zeros((), x.dtype))
+    slope = jnp.where(x > 0, scale, size * rate * jnp.exp(below * rate))
+    return _exponential(*primals), slope.astype(x.dtype) * tangents[0]
 
 
 @operator(methods=False, public=("nn.functional",), in_python=False)
@@ -277,7 +291,7 @@ def logsigmoid(input: Array) -> Array:
 @operator(methods=False, promote="float", public=("nn.functional",), grad="DivBackward0")
 def softsign(input: Array) -> Array:
     """x / (1 + |x|)"""
-    return input / (1 + jnp.abs(input))
+    return input / (1 + modulus(input))
 
 
 @operator(methods=False, promote="float", public=("nn.functional",), grad="SubBackward0")
@@ -343,7 +357,7 @@ mish = _register_form(mish)
 def _implicit_dim(name: str, ndim: int) -> int:
     dim = 0 if ndim in (0, 1, 3) else 1
     warnings.warn(
-        f"Implicit dimension choice for {name} is deprecated: write dim={dim} in the call, which is what is meant now.",
+        f"Implicit {'dim'}ension choice for {name} has been deprecated. Write dim={dim} in the call: it is meant now.",
         stacklevel=3,
     )
     return dim

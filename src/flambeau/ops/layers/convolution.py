@@ -66,7 +66,7 @@ def _check(
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"non-positive stride is not supported, but got stride={list(stride)}")
     if any(d <= 0 for d in dilation):
-        raise RuntimeError(f"dilation should be greater than zero, but got dilation={list(dilation)}")
+        raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
     if not isinstance(padding, str) and any(p < 0 for p in padding):
         raise RuntimeError(f"negative padding is not supported, but got padding={list(padding)}")
     if groups <= 0:
@@ -119,6 +119,12 @@ def convolved(
     if weight.ndim < 3:
         raise RuntimeError(f"weight should have at least three dimensions, but {name} got {list(weight.shape)}")
     if weight.ndim != n + 2:
+        if n != 1:  # a number stands for any number of dimensions
+            raise RuntimeError(
+                f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the "
+                f"convolution dimensions, but got stride={list(per_dim(stride, n, 'stride'))}: "
+                f"{name} takes a weight of {n + 2} dimensions"
+            )
         raise RuntimeError(
             f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight{list(weight.shape)}, but got "
             f"{input.ndim}-dimensional input of size {list(input.shape)} instead; {name} takes a weight of {n + 2} dimensions"
@@ -173,9 +179,13 @@ def _transposed(
 ) -> jax.Array:
     for o, s, d in zip(extra, stride, dilation, strict=True):
         if o < 0 or (o and o >= max(s, d)):
+            sides = ("depth", "height", "width")[-max(len(extra), 2) :]
+            given = (("output_padding", (0, *extra)), ("stride", (1, *stride)), ("dilation", (1, *dilation)))
+            shown = [
+                f"{what}_{side}: {n}" for what, ns in given for side, n in zip(sides, ns[-len(sides) :], strict=True)
+            ]
             raise RuntimeError(
-                "output padding must be smaller than either stride or dilation, but got "
-                f"output_padding={list(extra)}, stride={list(stride)}, dilation={list(dilation)}"
+                f"output padding must be smaller than either stride or dilation, but got {' '.join(shown)}"
             )
     sizes = [
         (i - 1) * s + e + o - lo - hi
@@ -311,7 +321,7 @@ def _patch_grid(
     if any(g < 1 for g in grid):
         raise RuntimeError(
             f"Given input with spatial size {tuple(size)}, kernel_size={tuple(kernel)}, dilation={tuple(dilation)}, "
-            f"padding={tuple(padding)}, stride={tuple(stride)}, calculated shape of the array of sliding blocks as "
+            f"padding={tuple(padding)}, calculated shape of the array of sliding blocks as "
             f"{grid}, but its components must be at least one."
         )
     return grid
@@ -374,12 +384,13 @@ def fold(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
             f"but got input.size(1)={columns.shape[1]} and kernel_size={kernel}."
         )
-    expected = math.prod(_patch_grid(size, kernel, dilation, padding, stride))
+    grid = _patch_grid(size, kernel, dilation, padding, stride)
+    expected = math.prod(grid)
     if columns.shape[2] != expected:
         raise RuntimeError(
             f"Given output_size={size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, "
             f"stride={stride}, expected size of input's dimension 2 to match the calculated number of sliding "
-            f"blocks {expected}, but got input.size(2)={columns.shape[2]}."
+            f"blocks {' * '.join(map(str, grid))} = {expected}, but got input.size(2)={columns.shape[2]}."
         )
     shape = (columns.shape[0], columns.shape[1] // math.prod(kernel), *size)
     adjoint = jax.linear_transpose(

@@ -17,6 +17,7 @@ from jax.scipy.special import xlogy
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
+from ..elementwise.arithmetic import modulus
 from ..support.checks import demand, is_floating, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, is_zero, loss, reduced
 
@@ -67,7 +68,7 @@ def l1_loss(
     """|x - y|"""
     if reduction == "mean":
         require_floating("mean", input)
-    return _weighted(jnp.abs(input - target), weight, reduction)
+    return _weighted(modulus(input - target), weight, reduction)
 
 
 def _smooth_name(arrays: list[Any], statics: dict[str, Any]) -> str:
@@ -76,7 +77,7 @@ def _smooth_name(arrays: list[Any], statics: dict[str, Any]) -> str:
 
 def _check_beta(*given: Any) -> None:
     if given[-1] < 0:
-        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {given[-1]}.")
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta. (got {given[-1]})")
 
 
 @loss(grad=_smooth_name, same_sizes=True, options=_check_beta, autocast="float32")
@@ -86,7 +87,7 @@ def smooth_l1_loss(
 ) -> Array:  # fmt: skip
     """(x - y)^2 / (2 beta) where |x - y| < beta, else |x - y| - beta / 2"""
     require_floating("smooth_l1_cpu", input)
-    distance = jnp.abs(input - target)
+    distance = modulus(input - target)
     if not is_zero(beta):
         safe = jnp.where(beta == 0, 1, beta)  # 0 / 0 in the branch that is not taken would be in the gradient
         distance = jnp.where(distance < beta, jnp.square(distance) / (2 * safe), distance - beta / 2)
@@ -107,10 +108,10 @@ def _check_delta(input: Any, target: Any, reduction: str, delta: float, weight: 
 def huber_loss(
     input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
 ) -> Array:
-    """(x - y)^2 / 2 where |x - y| <= delta, else delta (|x - y| - delta / 2)"""
+    """(x - y)^2 / 2 where |x - y| < delta, else delta (|x - y| - delta / 2)"""
     require_floating("huber_cpu", input)
-    distance = jnp.abs(input - target)
-    losses = jnp.where(distance <= delta, jnp.square(distance) / 2, delta * (distance - delta / 2))
+    distance = modulus(input - target)
+    losses = jnp.where(distance < delta, jnp.square(distance) / 2, delta * (distance - delta / 2))
     if weight is not None:  # unlike mse_loss and l1_loss, whose mean is the weighted one
         losses = losses * weight
     return reduced(losses, reduction)
@@ -274,8 +275,8 @@ def kl_div(
     chosen = chosen_reduction(size_average, reduce, reduction)
     if chosen == "mean":
         warnings.warn(
-            "kl_div: reduction 'mean' divides by the number of elements. The divergence's definition divides by the "
-            "batch size alone, which is reduction='batchmean' (and what 'mean' is to become in PyTorch).",
+            f"reduction: '{chosen}' divides the total loss by both the batch size and the support size."
+            f"'batchmean' divides only by the batch size, which is the divergence's definition.",
             stacklevel=3,
         )
     return _kl_div(input, target, chosen, log_target)

@@ -84,9 +84,10 @@ def margin_ranking_loss(
 ) -> Array:  # fmt: skip
     """max(0, -y (x1 - x2) + margin)"""
     if not input1.ndim == input2.ndim == target.ndim:
+        given = (("sizes: input1", input1), ("input2", input2), ("target", target))
+        shown = [f"{name}: torch.Size({list(array.shape)})" for name, array in given]
         raise RuntimeError(
-            "margin_ranking_loss: the tensors should have the same number of dimensions, but got "
-            f"input1: {list(input1.shape)}, input2: {list(input2.shape)}, target: {list(target.shape)} "
+            f"margin_ranking_loss : All input tensors should have same dimension but got {', '.join(shown)} "
         )
     losses = _positive_part(-target * (input1 - input2) + margin)
     return reduced(losses, reduction)

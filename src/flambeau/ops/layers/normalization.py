@@ -15,6 +15,7 @@ from jax import lax
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tape.nodes import one_operator
 from ...native.normalization import batch_normalized
+from ..elementwise.arithmetic import modulus
 from ..support.checks import FLOAT, HALVES, category, inexact, normalized_dim, require_floating, type_name, wide
 
 
@@ -345,7 +346,7 @@ def normalize(input: Array, p: Static[float] = 2.0, dim: Any = 1, eps: float = 1
 
 def vector_norm(x: jax.Array, p: float, dim: tuple[int, ...], keepdims: bool) -> jax.Array:
     """The p-norm, with gradient 0 where the norm is 0."""
-    size = jnp.abs(x)
+    size = modulus(x)
     if p == math.inf:
         return size.max(dim, keepdims=keepdims)
     if p == -math.inf:
@@ -354,9 +355,11 @@ def vector_norm(x: jax.Array, p: float, dim: tuple[int, ...], keepdims: bool) ->
         return (x != 0).astype(size.dtype).sum(dim, keepdims=keepdims)
     if p == 1:
         return size.sum(dim, keepdims=keepdims)
-    total = (jnp.square(size) if p == 2 else jnp.power(jnp.where(size == 0, 1, size), p) * (size != 0)).sum(
-        dim, keepdims=keepdims
-    )
+    if p == 2:
+        powers = jnp.square(x) if not jnp.iscomplexobj(x) else jnp.square(x.real) + jnp.square(x.imag)
+    else:
+        powers = jnp.power(jnp.where(size == 0, 1, size), p) * (size != 0)
+    total = powers.sum(dim, keepdims=keepdims)
     safe = jnp.where(total == 0, jnp.ones((), total.dtype), total)
     root = jnp.sqrt(safe) if p == 2 else jnp.power(safe, 1 / p)
     return jnp.where(total == 0, jnp.zeros((), total.dtype), root)

@@ -67,7 +67,7 @@ def _padded(input: jax.Array, pad: Sequence[int], mode: str) -> jax.Array:
             )
         if mode == "circular" and max(before, after) > size:
             raise RuntimeError(
-                f"Padding value causes wrapping around more than once: got padding ({before}, {after}) "
+                f"Padding value causes wrapping around more than once. Got padding ({before}, {after}) "
                 f"at dimension {axis} of input {list(input.shape)}"
             )
         if before or after:
@@ -116,8 +116,12 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     n = len(pad) // 2
     if n not in (1, 2, 3) or input.ndim not in (n + 1, n + 2):
         raise NotImplementedError(
-            f"Padding size {len(pad)} is not supported for {input.ndim}D input tensor: non-constant padding takes "
-            "2 numbers for 2D or 3D input, 4 for 3D or 4D input, 6 for 4D or 5D input"
+            f"Padding size {len(pad)} is not supported for {input.ndim}D input tensor.\n"
+            "Supported combinations for non-constant padding:\n"
+            + "\n".join(
+                f"  - {k + 1}D or {k + 2}D input: padding size = {2 * k} (pads last {'dimension' if k == 1 else f'{k} dimensions'})"
+                for k in (1, 2, 3)
+            )
         )
     return _BORDERS[mode, n](input, pad)
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.array import dtypes
 from ...core.dispatch.operator import Array, composite, operator
 from ...native.pooling import max_pooled
 from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
@@ -32,13 +33,37 @@ def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: in
 # ---------------------------------------------------------------- arguments
 
 
+_SPELT = {1: "one", 2: "two", 3: "three"}
+
+
 def _per_dim(value: Any, n: int, name: str) -> tuple[int, ...]:
     values = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
     if len(values) == 1:
         values *= n
     if len(values) != n:
-        raise RuntimeError(f"{name} must either be a single int, or a tuple of {n} ints, but got {value}")
+        raise RuntimeError(f"{name} must either be a single int, or a tuple of {_SPELT[n]} ints, but got {value}")
     return values
+
+
+def _not_positive(name: str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> RuntimeError:
+    if name == "max_pool1d":
+        given = (("kernel_size", kernel[0]), ("stride", stride[0]), ("dilation", dilation[0]))
+        what, value = next((what, value) for what, value in given if value <= 0)
+        return RuntimeError(f"{name}() {what} must be greater than zero, but got {value}")
+    if 0 in stride:
+        return RuntimeError(f"stride should not be zero, but got {list(stride)}")
+    for what, letter, sizes in (
+        ("kernel size", "k", kernel),
+        ("stride", "d", stride),
+        ("dilation", "dilation", dilation),
+    ):
+        if min(sizes) <= 0:
+            sides = "THW"[-max(len(sizes), 2) :]
+            shown = " ".join(
+                f"{letter}{side}: {size}" for side, size in zip(sides, (1, *sizes)[-len(sides) :], strict=True)
+            )
+            return RuntimeError(f"{what} should be greater than zero, but got {shown}")
+    raise AssertionError("all sizes are positive")
 
 
 def _require_padding(name: str, k: int, p: int, d: int) -> None:
@@ -52,6 +77,15 @@ def _require_padding(name: str, k: int, p: int, d: int) -> None:
 
 def _require_planes(name: str, input: jax.Array, n: int) -> None:
     """Every size but the batch's must be positive, and there must be n spatial dimensions."""
+    if name.startswith("adaptive") and input.ndim in (n + 1, n + 2):
+        first = max(input.ndim - n - 1, 1)  # of a batch without channels nothing is left to be averaged
+        empty = next((d for d in range(first, input.ndim) if input.shape[d] == 0), None)
+        if empty is not None:
+            which = "non-batch dimensions"
+            raise RuntimeError(
+                f"{name}(): Expected input to have non-zero size for {which}, "
+                f"but input has sizes {list(input.shape)} with dimension {empty} being empty"
+            )
     if n > 1 and input.ndim not in (n + 1, n + 2):
         raise RuntimeError(
             f"{name}: non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input (got {list(input.shape)})"
@@ -71,8 +105,7 @@ def _regular_windows(
     padding, dilation = _per_dim(padding, n, f"{name}: padding"), _per_dim(dilation, n, f"{name}: dilation")
     for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
         if k <= 0 or s <= 0 or d <= 0:
-            what, value = next((w, v) for w, v in (("kernel_size", k), ("stride", s), ("dilation", d)) if v <= 0)
-            raise RuntimeError(f"{name}() {what} must be greater than zero, but got {value}")
+            raise _not_positive(name, kernel, stride, dilation)
         _require_padding(name, k, p, d)
     _require_planes(name, input, n)
     sizes = input.shape[-n:]
@@ -242,13 +275,6 @@ lp_pool1d, lp_pool2d, lp_pool3d = map(_lp_pool, (1, 2, 3))
 
 @operator(methods=False, public=(), grad=lambda arrays: f"MaxUnpool{arrays[0].ndim - 2}DBackward0")
 def _max_unpool(input: Array, indices: Array, sizes: Any) -> Array:
-    if indices.dtype != jnp.int64:
-        raise RuntimeError(f"max_unpool: indices should be of type int64, but got {type_name(indices)}")
-    if input.shape != indices.shape:
-        raise RuntimeError(
-            f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) "
-            f"but got indices tensor with shape: {list(indices.shape)}"
-        )
     lead = input.shape[: input.ndim - len(sizes)]
     rows = math.prod(lead)
     flat, places = input.reshape(rows, -1), indices.reshape(rows, -1)
@@ -273,9 +299,7 @@ def _unpooled_sizes(
         )
     for d, (w, size, st) in enumerate(zip(wanted, natural, stride, strict=True)):
         if not size - st < w < size + st:
-            raise ValueError(
-                f'invalid output_size "{wanted}" (dim {d} must be between {size - st} and {size + st}, exclusive)'
-            )
+            raise ValueError(f'invalid output_size "{wanted}" (dim {d} must be between {size - st} and {size + st})')
     return wanted
 
 
@@ -286,6 +310,16 @@ def _unpool(n: int) -> Callable:
         if input.ndim not in (n + 1, n + 2):
             raise RuntimeError(
                 f"max_unpool{n}d: expected {n + 1}D or {n + 2}D input, but got a tensor of shape {list(input.shape)}"
+            )
+        if indices.dtype is not dtypes.int64:
+            raise RuntimeError(
+                f"elements in indices should be type {dtypes.int64.name} but got: {type_name(indices._array)}"
+            )
+        if input.shape != indices.shape:
+            shown = [[*t.shape, 1] if n == 1 else list(t.shape) for t in (input, indices)]
+            raise RuntimeError(
+                f"Expected shape of indices to be same as that of the input tensor ({shown[0]}) "
+                f"but got indices tensor with shape: {shown[1]}"
             )
         kernel = _per_dim(kernel_size, n, "kernel_size")
         stride = kernel if stride is None or stride == () else _per_dim(stride, n, "stride")
@@ -318,7 +352,7 @@ def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any,
         u = samples[:, 1 - d if n == 2 else d, None]  # in 2d, PyTorch's samples name the last dimension first
         alpha = (size - k) / (out - 1) if out > 1 else 0.0
         steps = jnp.arange(out - 1, dtype=samples.dtype)
-        begins = jnp.floor((steps + u) * alpha) - jnp.floor(u * alpha)
+        begins = jnp.trunc((steps + u) * alpha) - jnp.trunc(u * alpha)
         begins = jnp.concatenate([begins.astype(jnp.int64), jnp.full((rows, 1), size - k, jnp.int64)], 1)
         inside = begins[:, :, None] + jnp.arange(k)
         shape = [rows] + [1] * 2 * n

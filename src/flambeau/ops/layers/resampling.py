@@ -70,7 +70,8 @@ def channel_shuffle(input: Array, groups: int) -> Array:
         raise RuntimeError(f"channel_shuffle: the number of groups must be positive, but got {groups}")
     n, channels, *rest = input.shape
     if channels % groups:
-        raise RuntimeError(f"channel_shuffle: {channels} channels are not divisible by {groups} groups")
+        broken = "Number of channels must be divisible by groups"
+        raise RuntimeError(f"{broken}. Got {channels} channels and {groups} groups.")
     return input.reshape(n, groups, channels // groups, *rest).swapaxes(1, 2).reshape(input.shape)
 
 
@@ -273,6 +274,10 @@ def _check_mode(mode: str, n: int, align_corners: bool | None, antialias: bool) 
     )
 
 
+def _by_side(sizes: Sequence[int]) -> str:
+    return ", ".join(f"{side}: {size}" for side, size in zip("DHW"[-len(sizes) :], sizes, strict=True))
+
+
 @composite(methods=False, public=("nn.functional",))
 def interpolate(
     input: Any,
@@ -294,8 +299,8 @@ def interpolate(
     sizes, factors = _wanted_sizes(tuple(input.shape[2:]), size, scale_factor, recompute_scale_factor)
     if min(sizes) <= 0 or min(input.shape[1:]) <= 0:
         raise RuntimeError(
-            f"Input and output sizes should be greater than 0, but got input (spatial {tuple(input.shape[2:])}) "
-            f"output {sizes}"
+            f"Input and output sizes should be greater than 0, but got input ({_by_side(input.shape[2:])}) "
+            f"output ({_by_side(sizes)})"
         )
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, sizes)

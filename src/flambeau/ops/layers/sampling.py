@@ -112,25 +112,47 @@ def _grid_sample(input: Array, grid: Array, mode: str, padding_mode: str, align_
     if not input.size or not grid.size:
         return jnp.zeros((samples, channels, *grid.shape[1:-1]), input.dtype)
     pixels = math.prod(sizes)
-    rows = jnp.moveaxis(wide(input), 1, -1).reshape(samples * pixels, channels)  # one row of memory for each pixel
+    images = jnp.pad(wide(input).reshape(samples, channels, pixels), ((0, 0), (0, 0), (0, 1)))
     places = wide(grid).reshape(samples, math.prod(grid.shape[1:-1]), len(sizes))
     taps = [  # the grid names the last dimension first
         _taps(places[..., len(sizes) - 1 - d], size, mode, padding_mode, align_corners, len(sizes) == 2)
         for d, size in enumerate(sizes)
     ]
-    starts = (jnp.arange(samples) * pixels)[:, None]
-    total: Any = 0
+    corners = []
     for corner in itertools.product(*taps):
-        index, inside, weight = starts, True, None
+        index, inside, weight = 0, True, None
         stride = pixels
         for (place, factor), size in zip(corner, sizes, strict=True):
             stride //= size
             index = index + jnp.clip(jnp.nan_to_num(place), 0, size - 1).astype(jnp.int64) * stride
             inside = inside & (place >= 0) & (place < size)
             weight = factor if weight is None else weight * factor
-        taken = jnp.where(inside[..., None], jnp.take(rows, index, 0, mode="clip"), 0)
-        total = total + (taken if weight is None else taken * weight[..., None])
-    return jnp.moveaxis(total, -1, 1).reshape(samples, channels, *grid.shape[1:-1]).astype(input.dtype)
+        corners.append((jnp.where(inside, index, pixels), weight))  # outside of the image is a pixel of zeros
+    if mode == "nearest":
+        made = _per_sample(_picked, images, corners)
+    else:  # one row of memory for each pixel
+        made = jnp.moveaxis(_per_sample(_weighted, jnp.moveaxis(images, 1, 2), corners), 2, 1)
+    return made.reshape(samples, channels, *grid.shape[1:-1]).astype(input.dtype)
+
+
+def _picked(given: Any) -> jax.Array:
+    image, [(index, _)] = given
+    return jnp.take(image, index, 1, mode="clip")
+
+
+def _weighted(given: Any) -> jax.Array:
+    image, corners = given
+    total: Any = 0
+    for index, weight in corners:
+        total = total + jnp.take(image, index, 0, mode="clip") * weight[:, None]
+    return total
+
+
+def _per_sample(function: Any, images: jax.Array, corners: Any) -> jax.Array:
+    """The function of each sample; on the CPU one after the other, or else XLA finds the places anew for each channel."""
+    return lax.platform_dependent(
+        images, corners, cpu=lambda *given: lax.map(function, given), default=lambda *given: jax.vmap(function)(given)
+    )
 
 
 def _told_to_align(align_corners: bool | None) -> bool:

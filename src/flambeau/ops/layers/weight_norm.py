@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.dispatch.operator import Array, operator
+from ..elementwise.arithmetic import modulus
 
 
 def _norm(v: jax.Array, pow: float, dim: int) -> jax.Array:
@@ -15,7 +16,7 @@ def _norm(v: jax.Array, pow: float, dim: int) -> jax.Array:
             f"Dimension out of range (expected to be in range of [{-v.ndim}, {v.ndim - 1}], but got {dim})"
         )
     rest = None if dim == -1 else tuple(d for d in range(v.ndim) if d != dim % v.ndim)
-    size = jnp.abs(v)
+    size = modulus(v) if pow != 2 or jnp.iscomplexobj(v) else v
     wide = size.astype(jnp.promote_types(size.dtype, np.float32))
     total = jnp.sqrt(jnp.square(wide).sum(rest)) if pow == 2 else jnp.power(jnp.power(wide, pow).sum(rest), 1 / pow)
     if rest is not None:

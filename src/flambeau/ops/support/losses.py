@@ -76,7 +76,7 @@ def loss(
             if same_sizes and len(args) >= 2 and args[0].shape != args[1].shape:
                 warnings.warn(
                     f"Using a target size ({args[1].shape}) that is different to the input size ({args[0].shape}). "
-                    "They are broadcast, which is seldom what is meant. Please ensure they have the same size.",
+                    "This will likely lead to incorrect results, since they are broadcast. Please give both the same size.",
                     stacklevel=3,
                 )
             if targets is not None:

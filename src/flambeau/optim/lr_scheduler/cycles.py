@@ -228,7 +228,7 @@ class OneCycleLR(_Cycle):
             _check_positive("steps_per_epoch", steps_per_epoch)
             self.total_steps = epochs * steps_per_epoch
         else:
-            raise ValueError("You must define either total_steps, or both epochs and steps_per_epoch")
+            raise ValueError(f"You must define either total_steps OR ({' AND '.join(('epochs', 'steps_per_epoch'))})")
         first, last = float(pct_start * self.total_steps) - 1, self.total_steps - 1
         phases: list[tuple[float, str, str, str, str]]
         if three_phase:
