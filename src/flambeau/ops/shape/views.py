@@ -377,10 +377,10 @@ def broadcast_shapes(*shapes: Any) -> Any:
 
 @composite(methods=False, in_python=True)
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
-    """The tensors expanded to their common shape."""
+    """The tensors expanded to their common shape; those that have it are given back themselves."""
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     shape = broadcast_shapes(*(t.shape for t in given))
-    return tuple(expand(t, *shape) for t in given)
+    return tuple(t if t.shape == shape else expand(t, *shape) for t in given)
 
 
 def _squeeze_name(dim: Any = None) -> str:
