@@ -66,7 +66,7 @@ def _kl_beta_beta(p: Any, q: Any) -> Tensor:
 @register_kl(Binomial, Binomial)
 def _kl_binomial_binomial(p: Any, q: Any) -> Tensor:
     if (p.total_count < q.total_count).any():
-        raise NotImplementedError("KL between Binomials where q.total_count > p.total_count is not implemented")
+        raise NotImplementedError(f"KL between Binomials where {'q.total_count > p.total_count'} is not implemented")
     one = p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
     return where(p.total_count > q.total_count, inf, p.total_count * one)
 

@@ -26,7 +26,7 @@ class CatTransform(Transform):
         self.transforms = [t.with_cache(cache_size) for t in tseq] if cache_size else list(tseq)
         self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
         if len(self.lengths) != len(self.transforms):
-            raise AssertionError(f"lengths ({len(self.lengths)}) must match transforms ({len(self.transforms)})")
+            raise AssertionError(f"lengths ({len(self.lengths)}) must match transforms ({len(tseq)})")
         self.dim = dim
 
     @lazy_property
@@ -45,7 +45,7 @@ class CatTransform(Transform):
 
     def _parts(self, name: str, x: Any) -> list[Any]:
         if not -x.dim() <= self.dim < x.dim():
-            raise AssertionError(f"dim {self.dim} out of range for tensor with {x.dim()} dimensions")
+            raise AssertionError(f"dim {self.dim} out of range for tensor {'with'} {x.ndim} dimensions")
         if x.size(self.dim) != self.length:
             raise AssertionError(f"{name}.size({self.dim}) = {x.size(self.dim)} must equal length {self.length}")
         return list(x.split(self.lengths, self.dim))
@@ -98,7 +98,7 @@ class StackTransform(Transform):
 
     def _parts(self, name: str, x: Any) -> list[Any]:
         if not -x.dim() <= self.dim < x.dim():
-            raise AssertionError(f"dim {self.dim} out of range for tensor with {x.dim()} dimensions")
+            raise AssertionError(f"dim {self.dim} out of range for tensor {'with'} {x.ndim} dimensions")
         if x.size(self.dim) != len(self.transforms):
             raise AssertionError(
                 f"{name}.size({self.dim}) = {x.size(self.dim)} must equal len(transforms) {len(self.transforms)}"
@@ -131,23 +131,19 @@ class StackTransform(Transform):
 class CumulativeDistributionTransform(Transform):
     """Values of a distribution to their probabilities, by its `cdf`; back by its `icdf`."""
 
-    bijective = True
     codomain = constraints.unit_interval
-    sign = +1
+    sign = 1
+    bijective = True
 
     def __init__(self, distribution: Distribution, cache_size: int = 0) -> None:
         super().__init__(cache_size=cache_size)
         self.distribution = distribution
 
-    @property
-    def domain(self) -> Any:  # type: ignore[override]
-        return self.distribution.support
+    def _inverse(self, y: Any) -> Any:
+        return self.distribution.icdf(y)
 
     def _call(self, x: Any) -> Any:
         return self.distribution.cdf(x)
-
-    def _inverse(self, y: Any) -> Any:
-        return self.distribution.icdf(y)
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
         return self.distribution.log_prob(x)
@@ -156,3 +152,7 @@ class CumulativeDistributionTransform(Transform):
         if self._cache_size == cache_size:
             return self
         return CumulativeDistributionTransform(self.distribution, cache_size=cache_size)
+
+    @property
+    def domain(self) -> Any:  # type: ignore[override]
+        return self.distribution.support

@@ -11,7 +11,7 @@ from .utils import lazy_property, logits_to_probs, probs_to_logits
 def one_of(probs: Any, logits: Any) -> None:
     """Raise ValueError unless exactly one of the two is given."""
     if (probs is None) == (logits is None):
-        raise ValueError("Either `probs` or `logits` must be specified, but not both.")
+        raise ValueError(f"Either {'`probs` or `logits`'} must be specified, but not both.")
 
 
 class Odds:

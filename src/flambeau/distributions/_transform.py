@@ -58,11 +58,11 @@ class Transform:
 
     def with_cache(self, cache_size: int = 1) -> Any:
         """The same transform with a cache of this size."""
-        if self._cache_size == cache_size:
+        if cache_size == self._cache_size:
             return self
-        if type(self).__init__ is Transform.__init__:
-            return type(self)(cache_size=cache_size)
-        raise NotImplementedError(f"{type(self)}.with_cache is not implemented")
+        if type(self).__init__ is not Transform.__init__:
+            raise NotImplementedError(f"{type(self)}.with_cache is not implemented")
+        return type(self)(cache_size=cache_size)
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -239,11 +239,12 @@ class ComposeTransform(Transform):
         for part in self.parts[:-1]:
             steps.append(part(steps[-1]))
         steps.append(y)
-        terms, event_dim = [], self.domain.event_dim
+        terms, rank = [], self.domain.event_dim
         for part, before, after in zip(self.parts, steps[:-1], steps[1:], strict=True):
-            terms.append(_sum_rightmost(part.log_abs_det_jacobian(before, after), event_dim - part.domain.event_dim))
-            event_dim += part.codomain.event_dim - part.domain.event_dim
-        return functools.reduce(operator.add, terms)
+            own = part.domain.event_dim
+            terms.append(_sum_rightmost(part.log_abs_det_jacobian(before, after), rank - own))
+            rank += part.codomain.event_dim - own
+        return functools.reduce(lambda one, other: one + other, terms)
 
     def forward_shape(self, shape: Any) -> Any:
         for part in self.parts:
@@ -293,13 +294,11 @@ class IndependentTransform(Transform):
         return self.base_transform.sign
 
     def _call(self, x: Any) -> Any:
-        if x.dim() < self.domain.event_dim:
-            raise ValueError("Too few dimensions on input")
+        _insist_on_dimensions(x.ndim, self.domain.event_dim)
         return self.base_transform(x)
 
     def _inverse(self, y: Any) -> Any:
-        if y.dim() < self.codomain.event_dim:
-            raise ValueError("Too few dimensions on input")
+        _insist_on_dimensions(y.ndim, self.codomain.event_dim)
         return self.base_transform.inv(y)
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
@@ -315,25 +314,29 @@ class IndependentTransform(Transform):
         return self.base_transform.inverse_shape(shape)
 
 
+def _insist_on_dimensions(have: int, need: int) -> None:
+    if have < need:
+        raise ValueError("Too few dimensions on input")
+
+
 class ReshapeTransform(Transform):
     """Events of shape `in_shape` as events of shape `out_shape`."""
 
     bijective = True
 
     def __init__(self, in_shape: Any, out_shape: Any, cache_size: int = 0) -> None:
-        self.in_shape = Size(in_shape)
-        self.out_shape = Size(out_shape)
-        if self.in_shape.numel() != self.out_shape.numel():
-            raise ValueError("in_shape, out_shape have different numbers of elements")
+        self.in_shape, self.out_shape = Size(in_shape), Size(out_shape)
         super().__init__(cache_size=cache_size)
+        if self.out_shape.numel() != self.in_shape.numel():
+            raise ValueError("in_shape, out_shape have different numbers of elements")
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
-        return constraints.independent(constraints.real, len(self.in_shape))
+        return _reals(self.in_shape)
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
-        return constraints.independent(constraints.real, len(self.out_shape))
+        return _reals(self.out_shape)
 
     def with_cache(self, cache_size: int = 1) -> Any:
         if self._cache_size == cache_size:
@@ -356,9 +359,12 @@ class ReshapeTransform(Transform):
         return _exchanged(shape, self.out_shape, self.in_shape)
 
 
+def _reals(shape: Any) -> Any:
+    return constraints.independent(constraints.real, len(shape))
+
+
 def _exchanged(shape: Any, old: Any, new: Any) -> Any:
-    if len(shape) < len(old):
-        raise ValueError("Too few dimensions on input")
+    _insist_on_dimensions(len(shape), len(old))
     cut = len(shape) - len(old)
     if shape[cut:] != old:
         raise ValueError(f"Shape mismatch: expected {shape[cut:]} but got {old}")

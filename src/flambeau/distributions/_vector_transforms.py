@@ -12,7 +12,7 @@ from ..ops.linalg.matrices import cholesky
 from ..ops.making.ranges import eye
 from . import constraints
 from ._elementwise_transforms import _clipped_sigmoid
-from ._transform import Transform
+from ._transform import Transform, _insist_on_dimensions
 from .utils import tril_matrix_to_vec, vec_to_tril_matrix
 
 
@@ -48,8 +48,7 @@ class CorrCholeskyTransform(Transform):
         return stick - 2 * (x + softplus(-2 * x) - math.log(2.0)).sum(-1)
 
     def forward_shape(self, shape: Any) -> Any:
-        if len(shape) < 1:
-            raise ValueError("Too few dimensions on input")
+        _insist_on_dimensions(len(shape), 1)
         count = shape[-1]
         size = round((0.25 + 2 * count) ** 0.5 + 0.5)
         if size * (size - 1) // 2 != count:
@@ -57,8 +56,7 @@ class CorrCholeskyTransform(Transform):
         return shape[:-1] + (size, size)
 
     def inverse_shape(self, shape: Any) -> Any:
-        if len(shape) < 2:
-            raise ValueError("Too few dimensions on input")
+        _insist_on_dimensions(len(shape), 2)
         if shape[-2] != shape[-1]:
             raise ValueError("Input is not square")
         size = shape[-1]
@@ -84,8 +82,7 @@ class SoftmaxTransform(Transform):
         return y.log()
 
     def forward_shape(self, shape: Any) -> Any:
-        if len(shape) < 1:
-            raise ValueError("Too few dimensions on input")
+        _insist_on_dimensions(len(shape), 1)
         return shape
 
     def inverse_shape(self, shape: Any) -> Any:
@@ -123,13 +120,11 @@ class StickBreakingTransform(Transform):
         return (-x + logsigmoid(x) + y[..., :-1].log()).sum(-1)
 
     def forward_shape(self, shape: Any) -> Any:
-        if len(shape) < 1:
-            raise ValueError("Too few dimensions on input")
+        _insist_on_dimensions(len(shape), 1)
         return shape[:-1] + (shape[-1] + 1,)
 
     def inverse_shape(self, shape: Any) -> Any:
-        if len(shape) < 1:
-            raise ValueError("Too few dimensions on input")
+        _insist_on_dimensions(len(shape), 1)
         return shape[:-1] + (shape[-1] - 1,)
 
 

@@ -26,10 +26,10 @@ __all__ = ["Bernoulli"]
 class Bernoulli(Odds, ExponentialFamily):
     """1 with probability `probs`, else 0."""
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
-    support = constraints.boolean
-    has_enumerate_support = True
     _mean_carrier_measure = 0
+    has_enumerate_support = True
+    support = constraints.boolean
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         one_of(probs, logits)
@@ -60,8 +60,7 @@ class Bernoulli(Odds, ExponentialFamily):
             return bernoulli(self.probs.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         logits, value = broadcast_all(self.logits, value)
         return -binary_cross_entropy_with_logits(logits, value, reduction="none")
 

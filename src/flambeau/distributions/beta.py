@@ -21,9 +21,9 @@ __all__ = ["Beta"]
 class Beta(ExponentialFamily):
     """The beta distribution on (0, 1), with the densities' exponents `concentration1` - 1 of x and `concentration0` - 1 of 1 - x."""
 
-    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
-    support = constraints.unit_interval
     has_rsample = True
+    support = constraints.unit_interval
+    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None) -> None:
         both = broadcast_all(concentration1, concentration0)
@@ -38,7 +38,8 @@ class Beta(ExponentialFamily):
 
     @property
     def mean(self) -> Tensor:
-        return self.concentration1 / (self.concentration1 + self.concentration0)
+        total = self.concentration1 + self.concentration0
+        return self.concentration1 / total
 
     @property
     def mode(self) -> Tensor:
@@ -53,8 +54,7 @@ class Beta(ExponentialFamily):
         return self._dirichlet.rsample(sample_shape).select(-1, 0)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         return self._dirichlet.log_prob(stack([value, 1.0 - value], -1))
 
     def entropy(self) -> Tensor:

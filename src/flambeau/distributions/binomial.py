@@ -28,12 +28,12 @@ def _clamp_by_zero(x: Tensor) -> Tensor:
 class Binomial(Odds, Distribution):
     """The number of successes in `total_count` trials, with probability `probs` each."""
 
-    arg_constraints = {
+    has_enumerate_support = True
+    arg_constraints: dict[str, constraints.Constraint] = {
         "total_count": constraints.nonnegative_integer,
         "probs": constraints.unit_interval,
         "logits": constraints.real,
     }
-    has_enumerate_support = True
 
     def __init__(
         self, total_count: Any = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -73,8 +73,7 @@ class Binomial(Odds, Distribution):
             return binomial(self.total_count.expand(shape), self.probs.expand(shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         n, logits = self.total_count, self.logits
         # log(1 + e^logits) without overflow, n times
         normalizer = n * _clamp_by_zero(logits) + n * (-logits.abs()).exp().log1p() - lgamma(n + 1)

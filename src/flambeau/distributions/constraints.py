@@ -18,40 +18,13 @@ from ..ops.making.constants import full
 from ..ops.shape.joining import cat as cat_tensors
 from ..ops.shape.joining import stack as stack_tensors
 
-__all__ = [
-    "Constraint",
-    "MixtureSameFamilyConstraint",
-    "boolean",
-    "cat",
-    "corr_cholesky",
-    "dependent",
-    "dependent_property",
-    "greater_than",
-    "greater_than_eq",
-    "half_open_interval",
-    "independent",
-    "integer_interval",
-    "interval",
-    "is_dependent",
-    "less_than",
-    "lower_cholesky",
-    "lower_triangular",
-    "multinomial",
-    "nonnegative",
-    "nonnegative_integer",
-    "one_hot",
-    "positive",
-    "positive_definite",
-    "positive_integer",
-    "positive_semidefinite",
-    "real",
-    "real_vector",
-    "simplex",
-    "square",
-    "stack",
-    "symmetric",
-    "unit_interval",
-]
+__all__ = """
+    Constraint MixtureSameFamilyConstraint boolean cat corr_cholesky dependent dependent_property greater_than
+    greater_than_eq half_open_interval independent integer_interval interval is_dependent less_than
+    lower_cholesky lower_triangular multinomial nonnegative nonnegative_integer one_hot positive
+    positive_definite positive_integer positive_semidefinite real real_vector simplex square stack symmetric
+    unit_interval
+""".split()
 
 
 class Constraint:
@@ -80,15 +53,17 @@ class _Dependent(Constraint):
 
     @property
     def is_discrete(self) -> bool:  # type: ignore[override]
-        if self._is_discrete is NotImplemented:
-            raise NotImplementedError(".is_discrete cannot be determined statically")
-        return self._is_discrete
+        return self._known("is_discrete")
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]
-        if self._event_dim is NotImplemented:
-            raise NotImplementedError(".event_dim cannot be determined statically")
-        return self._event_dim
+        return self._known("event_dim")
+
+    def _known(self, name: str) -> Any:
+        value = getattr(self, f"_{name}")
+        if value is NotImplemented:
+            raise NotImplementedError(f".{name} cannot be determined statically")
+        return value
 
     def __call__(self, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented) -> _Dependent:
         """The same with what is known of it: `constraints.dependent(is_discrete=True, event_dim=0)`."""
@@ -130,10 +105,10 @@ class _IndependentConstraint(Constraint):
 
     def __init__(self, base_constraint: Constraint, reinterpreted_batch_ndims: int):
         assert isinstance(base_constraint, Constraint), (
-            f"base_constraint must be a Constraint, got {type(base_constraint).__name__}"
+            f"base_constraint must be a {Constraint.__name__}, got {type(base_constraint).__name__}"
         )
         assert isinstance(reinterpreted_batch_ndims, int), (
-            f"reinterpreted_batch_ndims must be an int, got {type(reinterpreted_batch_ndims).__name__}"
+            f"reinterpreted_batch_ndims must be an {int.__name__}, got {type(reinterpreted_batch_ndims).__name__}"
         )
         assert reinterpreted_batch_ndims >= 0, (
             f"reinterpreted_batch_ndims must be >= 0, got {reinterpreted_batch_ndims}"
@@ -166,7 +141,7 @@ class MixtureSameFamilyConstraint(Constraint):
 
     def __init__(self, base_constraint: Constraint):
         assert isinstance(base_constraint, Constraint), (
-            f"base_constraint must be a Constraint, got {type(base_constraint).__name__}"
+            f"base_constraint must be a {Constraint.__name__}, got {type(base_constraint).__name__}"
         )
         self.base_constraint = base_constraint
         super().__init__()
@@ -183,7 +158,7 @@ class MixtureSameFamilyConstraint(Constraint):
         unsqueezed = value.unsqueeze(-1 - self.event_dim)
         result = self.base_constraint.check(unsqueezed)
         if value.dim() < self.event_dim:
-            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
+            raise ValueError(f"{'Expected'} value.dim() >= {self.event_dim} but got {value.ndim}")
         return result.reshape(*value.shape[: value.ndim - self.event_dim], -1).all(-1)
 
     def __repr__(self) -> str:
@@ -437,7 +412,7 @@ class _Cat(Constraint):
         assert all(isinstance(c, Constraint) for c in cseq), "All elements of cseq must be Constraint instances"
         self.cseq = list(cseq)
         self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
-        assert len(self.lengths) == len(self.cseq), f"lengths ({len(self.lengths)}) must match cseq ({len(self.cseq)})"
+        assert len(self.lengths) == len(self.cseq), f"lengths ({len(self.lengths)}) must match cseq ({len(list(cseq))})"
         self.dim = dim
         super().__init__()
 
@@ -451,7 +426,7 @@ class _Cat(Constraint):
 
     def check(self, value: Any) -> Any:
         assert -value.dim() <= self.dim < value.dim(), (
-            f"dim {self.dim} out of range for value with {value.dim()} dimensions"
+            f"dim {self.dim} out of range for value {'with'} {value.ndim} dimensions"
         )
         checks, start = [], 0
         for constraint, length in zip(self.cseq, self.lengths, strict=True):
@@ -480,7 +455,7 @@ class _Stack(Constraint):
 
     def check(self, value: Any) -> Any:
         assert -value.dim() <= self.dim < value.dim(), (
-            f"dim {self.dim} out of range for value with {value.dim()} dimensions"
+            f"dim {self.dim} out of range for value {'with'} {value.ndim} dimensions"
         )
         parts = [value.select(self.dim, i) for i in range(value.size(self.dim))]
         return stack_tensors([c.check(v) for v, c in zip(parts, self.cseq, strict=False)], self.dim)
@@ -488,32 +463,32 @@ class _Stack(Constraint):
 
 # --- the public names -------------------------------------------------------------------------------------------------
 
-dependent = _Dependent()
-dependent_property = _DependentProperty
-independent = _IndependentConstraint
-boolean = _Boolean()
-one_hot = _OneHot()
-nonnegative_integer = _IntegerGreaterThan(0)
-positive_integer = _IntegerGreaterThan(1)
-integer_interval = _IntegerInterval
-real = _Real()
-real_vector = independent(real, 1)
-positive = _GreaterThan(0.0)
+symmetric = _Symmetric()
+square = _Square()
+positive_definite = _PositiveDefinite()
+positive_semidefinite = _PositiveSemidefinite()
 nonnegative = _GreaterThanEq(0.0)
-greater_than = _GreaterThan
-greater_than_eq = _GreaterThanEq
-less_than = _LessThan
+positive = _GreaterThan(0.0)
+stack = _Stack
+real = _Real()
 multinomial = _Multinomial
-unit_interval = _Interval(0.0, 1.0)
 interval = _Interval
 half_open_interval = _HalfOpenInterval
-simplex = _Simplex()
+integer_interval = _IntegerInterval
+unit_interval = _Interval(0.0, 1.0)
+boolean = _Boolean()
+greater_than = _GreaterThan
+less_than = _LessThan
+greater_than_eq = _GreaterThanEq
 lower_triangular = _LowerTriangular()
+nonnegative_integer = _IntegerGreaterThan(0)
+positive_integer = _IntegerGreaterThan(1)
+cat = _Cat
+dependent = _Dependent()
+independent = _IndependentConstraint
+one_hot = _OneHot()
+simplex = _Simplex()
 lower_cholesky = _LowerCholesky()
 corr_cholesky = _CorrCholesky()
-square = _Square()
-symmetric = _Symmetric()
-positive_semidefinite = _PositiveSemidefinite()
-positive_definite = _PositiveDefinite()
-cat = _Cat
-stack = _Stack
+dependent_property = _DependentProperty
+real_vector = independent(real, 1)

@@ -29,10 +29,10 @@ class ContinuousBernoulli(Odds, ExponentialFamily):
     Within `lims` of 1/2, where the formulas cancel, Taylor series take their place.
     """
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
-    support = constraints.unit_interval
-    _mean_carrier_measure = 0
     has_rsample = True
+    _mean_carrier_measure = 0
+    support = constraints.unit_interval
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
 
     def __init__(
         self,
@@ -103,14 +103,12 @@ class ContinuousBernoulli(Odds, ExponentialFamily):
         return self.icdf(rand(self._extended_shape(sample_shape), dtype=self.probs.dtype, device=self.probs.device))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         logits, value = broadcast_all(self.logits, value)
         return -binary_cross_entropy_with_logits(logits, value, reduction="none") + self._cont_bern_log_norm()
 
     def cdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         cut = self._cut_probs()
         found = (cut.pow(value) * (1.0 - cut).pow(1.0 - value) + cut - 1.0) / (2.0 * cut - 1.0)
         found = where(self._outside_unstable_region(), found, value)

@@ -186,14 +186,19 @@ class Distribution:
         """The shape of what `sample(sample_shape)` gives."""
         return Size(sample_shape) + self._batch_shape + self._event_shape
 
+    def _look_at(self, value: Tensor) -> None:
+        """`_validate_sample`, if this distribution checks its arguments."""
+        if self._validate_args:
+            self._validate_sample(value)
+
     def _validate_sample(self, value: Tensor) -> None:
         """Raise ValueError unless `value` is a tensor of a fitting shape within the support."""
         if not isinstance(value, Tensor):
-            raise ValueError("The value argument to log_prob must be a Tensor")
+            raise ValueError(f"The value argument to {'log_prob'} must be a Tensor")
         start = value.ndim - len(self._event_shape)
         if value.size()[start:] != self._event_shape:
             raise ValueError(
-                f"The right-most size of value must match event_shape: {value.size()} vs {self._event_shape}."
+                f"The right-most size of value must match {'_'.join(('event', 'shape'))}: {value.size()} vs {self._event_shape}."
             )
         expected = self._batch_shape + self._event_shape
         for i, j in zip(reversed(value.size()), reversed(expected), strict=False):

@@ -19,10 +19,10 @@ __all__ = ["Exponential"]
 class Exponential(ExponentialFamily):
     """The exponential distribution of density rate * exp(-rate x)."""
 
-    arg_constraints = {"rate": constraints.positive}
-    support = constraints.nonnegative
-    has_rsample = True
     _mean_carrier_measure = 0
+    has_rsample = True
+    support = constraints.nonnegative
+    arg_constraints = {"rate": constraints.positive}
 
     @property
     def mean(self) -> Tensor:
@@ -51,13 +51,11 @@ class Exponential(ExponentialFamily):
         return self.rate.new(self._extended_shape(sample_shape)).exponential_() / self.rate
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         return self.rate.log() - self.rate * value
 
     def cdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         return 1 - (-self.rate * value).exp()
 
     def icdf(self, value: Tensor) -> Tensor:

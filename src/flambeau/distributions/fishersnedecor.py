@@ -23,9 +23,9 @@ __all__ = ["FisherSnedecor"]
 class FisherSnedecor(Distribution):
     """The F-distribution of Fisher and Snedecor: a ratio of chi-squared values, each over its degrees of freedom."""
 
-    arg_constraints = {"df1": constraints.positive, "df2": constraints.positive}
-    support = constraints.positive
     has_rsample = True
+    support = constraints.positive
+    arg_constraints = {"df1": constraints.positive, "df2": constraints.positive}
 
     def __init__(self, df1: Any, df2: Any, validate_args: bool | None = None) -> None:
         self.df1, self.df2 = broadcast_all(df1, df2)
@@ -63,8 +63,7 @@ class FisherSnedecor(Distribution):
         return (x1 / x2).clamp_(min=tiny)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         h1, h2 = self.df1 * 0.5, self.df2 * 0.5
         ratio = self.df1 / self.df2
         return (

@@ -22,10 +22,10 @@ __all__ = ["Gamma"]
 class Gamma(ExponentialFamily):
     """The gamma distribution of shape `concentration` and inverse scale `rate`."""
 
-    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
-    support = constraints.nonnegative
-    has_rsample = True
     _mean_carrier_measure = 0
+    has_rsample = True
+    support = constraints.nonnegative
+    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
 
     @property
     def mean(self) -> Tensor:
@@ -54,8 +54,7 @@ class Gamma(ExponentialFamily):
 
     def log_prob(self, value: Tensor) -> Tensor:
         value = as_tensor(value, dtype=self.rate.dtype, device=self.rate.device)
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         return (
             xlogy(self.concentration, self.rate)
             + xlogy(self.concentration - 1, value)
@@ -75,6 +74,5 @@ class Gamma(ExponentialFamily):
         return lgamma(x + 1) + (x + 1) * (-y.reciprocal()).log()
 
     def cdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         return gammainc(self.concentration, self.rate * value)

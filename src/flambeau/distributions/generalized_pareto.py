@@ -23,8 +23,8 @@ __all__ = ["GeneralizedPareto"]
 class GeneralizedPareto(Distribution):
     """The law of what lies beyond a threshold `loc`, with a tail index of `concentration` (0 is exponential)."""
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive, "concentration": constraints.real}
     has_rsample = True
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive, "concentration": constraints.real}
 
     def __init__(self, loc: Any, scale: Any, concentration: Any, validate_args: bool | None = None) -> None:
         self.loc, self.scale, self.concentration = broadcast_all(loc, scale, concentration)
@@ -46,27 +46,23 @@ class GeneralizedPareto(Distribution):
         return (x - self.loc) / self.scale
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         z, (flat, c) = self._z(value), self._tail()
         return -self.scale.log() - where(flat, z, (1 + 1 / c) * (c * z).log1p())
 
     def log_survival_function(self, value: Tensor) -> Tensor:
         """log(1 - cdf(value))."""
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         z, (flat, c) = self._z(value), self._tail()
         return where(flat, -z, -(c * z).log1p() / c)
 
     def log_cdf(self, value: Tensor) -> Tensor:
         """log(cdf(value))."""
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         return (-self.log_survival_function(value).exp()).log1p()
 
     def cdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         return self.log_cdf(value).exp()
 
     def icdf(self, value: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ __all__ = ["Geometric"]
 class Geometric(Odds, Distribution):
     """The number of failures before the first success, with probability `probs` each."""
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.nonnegative_integer
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         one_of(probs, logits)
@@ -70,8 +70,7 @@ class Geometric(Odds, Distribution):
             return (u.log() / (-self.probs).log1p()).floor()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         value, probs = broadcast_all(value, self.probs)
         probs = where((probs == 0) & (value == 0), 0, probs)  # no gradient from there
         return value * (-probs).log1p() + self.probs.log()

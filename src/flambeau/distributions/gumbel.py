@@ -23,8 +23,8 @@ __all__ = ["Gumbel"]
 class Gumbel(TransformedDistribution):
     """The Gumbel distribution, of the greatest of many values."""
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
     support = constraints.real
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)
@@ -32,39 +32,36 @@ class Gumbel(TransformedDistribution):
         base = Uniform(full_like(self.loc, info.tiny), full_like(self.loc, 1 - info.eps), validate_args=validate_args)
         transforms = [
             ExpTransform().inv,
-            AffineTransform(loc=0, scale=-ones_like(self.scale)),
+            AffineTransform(0, -ones_like(self.scale)),
             ExpTransform().inv,
-            AffineTransform(loc=loc, scale=-self.scale),
+            AffineTransform(loc, -self.scale),
         ]
         super().__init__(base, transforms, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = self._get_checked_instance(Gumbel, _instance)
-        new.loc = self.loc.expand(batch_shape)
-        new.scale = self.scale.expand(batch_shape)
+        new = self._expanded(Gumbel, batch_shape, _instance, loc=0, scale=0)
         return super().expand(batch_shape, _instance=new)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        y = (self.loc - value) / self.scale
-        return (y - y.exp()) - self.scale.log()
+        self._look_at(value)
+        z = (self.loc - value) / self.scale
+        return (z - z.exp()) - self.scale.log()
 
     @property
-    def mean(self) -> Tensor:
-        return self.loc + self.scale * euler_constant
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
+    def variance(self) -> Tensor:
+        return self.stddev.pow(2)
 
     @property
     def stddev(self) -> Tensor:
         return (math.pi / math.sqrt(6)) * self.scale
 
     @property
-    def variance(self) -> Tensor:
-        return self.stddev.pow(2)
+    def mode(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc + self.scale * euler_constant
 
     def entropy(self) -> Tensor:
         return self.scale.log() + (1 + euler_constant)

@@ -59,16 +59,16 @@ class Independent(Distribution, Generic[D]):
         return constraints.independent(result, n) if n else result
 
     @property
-    def mean(self) -> Tensor:
-        return self.base_dist.mean
+    def variance(self) -> Tensor:
+        return self.base_dist.variance
 
     @property
     def mode(self) -> Tensor:
         return self.base_dist.mode
 
     @property
-    def variance(self) -> Tensor:
-        return self.base_dist.variance
+    def mean(self) -> Tensor:
+        return self.base_dist.mean
 
     def sample(self, sample_shape: Any = EMPTY) -> Tensor:
         return self.base_dist.sample(sample_shape)

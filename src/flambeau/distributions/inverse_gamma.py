@@ -18,9 +18,9 @@ __all__ = ["InverseGamma"]
 class InverseGamma(TransformedDistribution):
     """The distribution of 1 / x for x from Gamma(concentration, rate)."""
 
-    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
-    support = constraints.positive
     has_rsample = True
+    support = constraints.positive
+    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
     base_dist: Gamma
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:

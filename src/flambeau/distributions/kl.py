@@ -90,6 +90,6 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     function = _KL_MEMOIZE[pair]
     if function is NotImplemented:
         raise NotImplementedError(
-            f"No KL(p || q) is implemented for p type {p.__class__.__name__} and q type {q.__class__.__name__}"
+            f"No KL(p || q) is implemented for p type {pair[0].__name__} and q type {pair[1].__name__}"
         )
     return function(p, q)

@@ -32,12 +32,13 @@ class LKJCholesky(Distribution):
     extended onion method", 2009). Raises ValueError for fewer than 2 rows.
     """
 
-    arg_constraints = {"concentration": constraints.positive}
     support = constraints.corr_cholesky
+    arg_constraints = {"concentration": constraints.positive}
 
     def __init__(self, dim: int, concentration: Any = 1.0, validate_args: bool | None = None) -> None:
-        if dim < 2:
-            raise ValueError(f"Expected dim to be an integer greater than or equal to 2. Found dim={dim}.")
+        least = 2
+        if dim < least:
+            raise ValueError(f"Expected dim to be an integer greater than or {'equal'} to {least}. Found dim={dim}.")
         self.dim = dim
         (self.concentration,) = broadcast_all(concentration)
         options = {"dtype": self.concentration.dtype, "device": self.concentration.device}
@@ -64,8 +65,7 @@ class LKJCholesky(Distribution):
             return w + rest.sqrt().diag_embed()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         diagonal = value.diagonal(dim1=-1, dim2=-2)[..., 1:]
         order = arange(2, self.dim + 1, device=self.concentration.device)
         order = 2 * (self.concentration - 1).unsqueeze(-1) + self.dim - order

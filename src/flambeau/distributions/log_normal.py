@@ -16,9 +16,9 @@ __all__ = ["LogNormal"]
 class LogNormal(TransformedDistribution):
     """The distribution of exp(x) for x from Normal(loc, scale)."""
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.positive
     has_rsample = True
+    support = constraints.positive
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
     base_dist: Normal
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:

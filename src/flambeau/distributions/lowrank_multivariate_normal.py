@@ -44,13 +44,13 @@ class LowRankMultivariateNormal(Distribution):
     Only matrices as small as the rank are factored. Raises ValueError for shapes that do not fit.
     """
 
-    arg_constraints = {
+    has_rsample = True
+    support = constraints.real_vector
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real_vector,
         "cov_factor": constraints.independent(constraints.real, 2),
         "cov_diag": constraints.independent(constraints.positive, 1),
     }
-    support = constraints.real_vector
-    has_rsample = True
 
     def __init__(self, loc: Tensor, cov_factor: Tensor, cov_diag: Tensor, validate_args: bool | None = None) -> None:
         if loc.dim() < 1:
@@ -59,16 +59,18 @@ class LowRankMultivariateNormal(Distribution):
         if cov_factor.dim() < 2:
             raise ValueError("cov_factor must be at least two-dimensional, with optional leading batch dimensions")
         if cov_factor.shape[-2:-1] != event_shape:
-            raise ValueError(f"cov_factor must be a batch of matrices with shape {event_shape[0]} x m")
+            raise ValueError(f"cov_factor must be a batch of matrices with shape {loc.shape[-1]} x m")
         if cov_diag.shape[-1:] != event_shape:
-            raise ValueError(f"cov_diag must be a batch of vectors with shape {event_shape}")
+            raise ValueError(f"cov_diag must be a batch of vectors with shape {loc.shape[-1:]}")
         loc_, diag_ = loc.unsqueeze(-1), cov_diag.unsqueeze(-1)
         try:
             loc_, self.cov_factor, diag_ = broadcast_tensors(loc_, cov_factor, diag_)
         except RuntimeError as e:
-            raise ValueError(
-                f"Incompatible batch shapes: loc {loc.shape}, cov_factor {cov_factor.shape}, cov_diag {cov_diag.shape}"
-            ) from e
+            shapes = ", ".join(
+                f"{name} {given.shape}"
+                for name, given in (("loc", loc), ("cov_factor", cov_factor), ("cov_diag", cov_diag))
+            )
+            raise ValueError(f"Incompatible batch shapes: {shapes}") from e
         self.loc, self.cov_diag = loc_[..., 0], diag_[..., 0]
         self._unbroadcasted_cov_factor = cov_factor
         self._unbroadcasted_cov_diag = cov_diag
@@ -140,8 +142,7 @@ class LowRankMultivariateNormal(Distribution):
         )
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         distance = self._distance(value - self.loc)
         return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + self._log_det() + distance)
 

@@ -96,8 +96,7 @@ class MixtureSameFamily(Distribution):
         return (self.component_distribution.cdf(self._pad(x)) * self.mixture_distribution.probs).sum(dim=-1)
 
     def log_prob(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        if self._validate_args:
-            self._validate_sample(x)
+        self._look_at(x)
         log_mix = log_softmax(self.mixture_distribution.logits, dim=-1)
         return (self.component_distribution.log_prob(self._pad(x)) + log_mix).logsumexp(dim=-1)
 

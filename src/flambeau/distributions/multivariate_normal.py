@@ -21,6 +21,9 @@ from .utils import (
 __all__ = ["MultivariateNormal"]
 
 
+_MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")
+
+
 def _batch_mv(bmat: Tensor, bvec: Tensor) -> Tensor:
     """Products of matrices and vectors, with batches of both."""
     return (bmat @ bvec.unsqueeze(-1)).squeeze(-1)
@@ -52,14 +55,14 @@ class MultivariateNormal(Distribution):
     Raises ValueError unless exactly one of the three matrices is given.
     """
 
-    arg_constraints = {
+    has_rsample = True
+    support = constraints.real_vector
+    arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real_vector,
         "covariance_matrix": constraints.positive_definite,
         "precision_matrix": constraints.positive_definite,
         "scale_tril": constraints.lower_cholesky,
     }
-    support = constraints.real_vector
-    has_rsample = True
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class MultivariateNormal(Distribution):
         }
         given = {name: matrix for name, matrix in given.items() if matrix is not None}
         if len(given) != 1:
-            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
+            raise ValueError(f"Exactly one of {' or '.join(_MATRICES)} may be specified.")
         ((name, matrix),) = given.items()
         assert matrix is not None
         if matrix.dim() < 2:
@@ -139,8 +142,7 @@ class MultivariateNormal(Distribution):
         return self.loc + _batch_mv(self._unbroadcasted_scale_tril, eps)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         distance = _batch_mahalanobis(self._unbroadcasted_scale_tril, value - self.loc)
         half_log_det = self._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + distance) - half_log_det

@@ -25,12 +25,12 @@ __all__ = ["NegativeBinomial"]
 class NegativeBinomial(Odds, Distribution):
     """The number of successes, with probability `probs` each, before `total_count` failures."""
 
-    arg_constraints = {
+    support = constraints.nonnegative_integer
+    arg_constraints: dict[str, constraints.Constraint] = {
         "total_count": constraints.greater_than_eq(0),
         "probs": constraints.half_open_interval(0.0, 1.0),
         "logits": constraints.real,
     }
-    support = constraints.nonnegative_integer
 
     def __init__(
         self, total_count: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -70,8 +70,7 @@ class NegativeBinomial(Odds, Distribution):
             return poisson(self._gamma.sample(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         n = self.total_count
         unnormalized = n * logsigmoid(-self.logits) + value * logsigmoid(self.logits)
         normalizer = -lgamma(n + value) + lgamma(1.0 + value) + lgamma(n)

@@ -24,28 +24,26 @@ class Pareto(TransformedDistribution):
     def __init__(self, scale: Any, alpha: Any, validate_args: bool | None = None) -> None:
         self.scale, self.alpha = broadcast_all(scale, alpha)
         base = Exponential(self.alpha, validate_args=validate_args)
-        transforms = [ExpTransform(), AffineTransform(loc=0, scale=self.scale)]
+        transforms = [ExpTransform(), AffineTransform(0, self.scale)]
         super().__init__(base, transforms, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = self._get_checked_instance(Pareto, _instance)
-        new.scale = self.scale.expand(batch_shape)
-        new.alpha = self.alpha.expand(batch_shape)
+        new = self._expanded(Pareto, batch_shape, _instance, scale=0, alpha=0)
         return super().expand(batch_shape, _instance=new)
 
     @property
-    def mean(self) -> Tensor:
-        a = self.alpha.clamp(min=1)  # inf up to 1
-        return a * self.scale / (a - 1)
+    def variance(self) -> Tensor:
+        a = self.alpha.clamp(min=2)  # inf up to 2
+        return self.scale.pow(2) * a / ((a - 1).pow(2) * (a - 2))
 
     @property
     def mode(self) -> Tensor:
         return self.scale
 
     @property
-    def variance(self) -> Tensor:
-        a = self.alpha.clamp(min=2)  # inf up to 2
-        return self.scale.pow(2) * a / ((a - 1).pow(2) * (a - 2))
+    def mean(self) -> Tensor:
+        a = self.alpha.clamp(min=1)  # inf up to 1
+        return a * self.scale / (a - 1)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:

@@ -21,8 +21,8 @@ __all__ = ["Poisson"]
 class Poisson(ExponentialFamily):
     """The number of events at a rate of `rate`."""
 
-    arg_constraints = {"rate": constraints.nonnegative}
     support = constraints.nonnegative_integer
+    arg_constraints = {"rate": constraints.nonnegative}
 
     @property
     def mean(self) -> Tensor:
@@ -48,8 +48,7 @@ class Poisson(ExponentialFamily):
             return poisson(self.rate.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         rate, value = broadcast_all(self.rate, value)
         return xlogy(value, rate) - rate - (value + 1).lgamma()
 

@@ -23,8 +23,8 @@ __all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
 class LogitRelaxedBernoulli(Odds, Distribution):
     """The log-odds of relaxed Bernoulli values (Maddison et al., 2017; Jang et al., 2017)."""
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.real
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
 
     def __init__(
         self, temperature: Tensor, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -50,8 +50,7 @@ class LogitRelaxedBernoulli(Odds, Distribution):
         return (u.log() - (-u).log1p() + probs.log() - (-probs).log1p()) / self.temperature
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         logits, value = broadcast_all(self.logits, value)
         diff = logits - value.mul(self.temperature)
         return self.temperature.log() + diff - 2 * diff.exp().log1p()
@@ -60,9 +59,9 @@ class LogitRelaxedBernoulli(Odds, Distribution):
 class RelaxedBernoulli(TransformedDistribution):
     """Numbers of (0, 1) that come near to 0 and 1 as `temperature` goes to 0."""
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
-    support = constraints.unit_interval
     has_rsample = True
+    support = constraints.unit_interval
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     base_dist: LogitRelaxedBernoulli
 
     def __init__(

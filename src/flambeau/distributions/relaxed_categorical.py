@@ -25,9 +25,9 @@ __all__ = ["ExpRelaxedCategorical", "RelaxedOneHotCategorical"]
 class ExpRelaxedCategorical(Distribution):
     """Logarithms of relaxed one-hot vectors (Maddison et al., "The Concrete Distribution", 2017)."""
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
-    support = constraints.real_vector  # of those vectors whose logsumexp is 0
     has_rsample = True
+    support = constraints.real_vector  # of those vectors whose logsumexp is 0
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
 
     def __init__(
         self,
@@ -73,8 +73,7 @@ class ExpRelaxedCategorical(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         k = self._categorical._num_events
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         logits, value = broadcast_all(self.logits, value)
         log_scale = full_like(self.temperature, float(k)).lgamma() - self.temperature.log().mul(-(k - 1))
         score = logits - value.mul(self.temperature)
@@ -84,9 +83,9 @@ class ExpRelaxedCategorical(Distribution):
 class RelaxedOneHotCategorical(TransformedDistribution):
     """Points of the simplex that come near to its corners as `temperature` goes to 0."""
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
-    support = constraints.simplex
     has_rsample = True
+    support = constraints.simplex
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     base_dist: ExpRelaxedCategorical
 
     def __init__(

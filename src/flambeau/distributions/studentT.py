@@ -25,9 +25,9 @@ __all__ = ["StudentT"]
 class StudentT(Distribution):
     """Student's t-distribution of `df` degrees of freedom, moved by `loc` and stretched by `scale`."""
 
-    arg_constraints = {"df": constraints.positive, "loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
     has_rsample = True
+    support = constraints.real
+    arg_constraints = {"df": constraints.positive, "loc": constraints.real, "scale": constraints.positive}
 
     def __init__(self, df: Any, loc: Any = 0.0, scale: Any = 1.0, validate_args: bool | None = None) -> None:
         self.df, self.loc, self.scale = broadcast_all(df, loc, scale)
@@ -60,8 +60,7 @@ class StudentT(Distribution):
         return self.loc + self.scale * (x * (z / self.df).rsqrt())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         y = (value - self.loc) / self.scale
         z = (
             self.scale.log()

@@ -117,7 +117,7 @@ def tril_matrix_to_vec(mat: Tensor, diag: int = 0) -> Tensor:
     """The elements on and below the diagonal number `diag` of (..., D, D) matrices, row by row, as vectors."""
     n = mat.shape[-1]
     if diag < -n or diag >= n:
-        raise ValueError(f"diag ({diag}) provided is outside [{-n}, {n - 1}].")
+        raise ValueError(f"diag ({diag}) provided is outside [{-n}, {mat.shape[-1] - 1}].")
     rows, columns = tril_indices(n, n, diag, device=mat.device)
     return mat[..., rows, columns]
 

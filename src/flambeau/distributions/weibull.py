@@ -22,16 +22,16 @@ __all__ = ["Weibull"]
 class Weibull(TransformedDistribution):
     """The Weibull distribution of shape `concentration`, of the time until a failure."""
 
-    arg_constraints = {"scale": constraints.positive, "concentration": constraints.positive}
     support = constraints.positive
+    arg_constraints = {"scale": constraints.positive, "concentration": constraints.positive}
 
     def __init__(self, scale: Any, concentration: Any, validate_args: bool | None = None) -> None:
         self.scale, self.concentration = broadcast_all(scale, concentration)
         self.concentration_reciprocal = self.concentration.reciprocal()
         base = Exponential(ones_like(self.scale), validate_args=validate_args)
         transforms = [
-            PowerTransform(exponent=self.concentration_reciprocal),
-            AffineTransform(loc=0, scale=self.scale),
+            PowerTransform(self.concentration_reciprocal),
+            AffineTransform(0, self.scale),
         ]
         super().__init__(base, transforms, validate_args=validate_args)
 
@@ -42,7 +42,7 @@ class Weibull(TransformedDistribution):
         new.concentration_reciprocal = new.concentration.reciprocal()
         base = self.base_dist.expand(batch_shape)
         transforms = [
-            PowerTransform(exponent=new.concentration_reciprocal),
+            PowerTransform(new.concentration_reciprocal),
             AffineTransform(loc=0, scale=new.scale),
         ]
         TransformedDistribution.__init__(new, base, transforms, validate_args=False)

@@ -23,7 +23,7 @@ from ..ops.shape.views import broadcast_shapes
 from . import constraints
 from .chi2 import Chi2
 from .exp_family import ExponentialFamily
-from .multivariate_normal import _precision_to_scale_tril
+from .multivariate_normal import _MATRICES, _precision_to_scale_tril
 from .utils import (
     EMPTY,
     lazy_property,
@@ -53,18 +53,14 @@ class Wishart(ExponentialFamily):
     `df` that is not greater than the dimension less 1.
     """
 
-    support = constraints.positive_definite
-    has_rsample = True
     _mean_carrier_measure = 0
+    has_rsample = True
+    support = constraints.positive_definite
 
     @property
     def arg_constraints(self) -> dict[str, Any]:
-        return {
-            "covariance_matrix": constraints.positive_definite,
-            "precision_matrix": constraints.positive_definite,
-            "scale_tril": constraints.lower_cholesky,
-            "df": constraints.greater_than(self.event_shape[-1] - 1),
-        }
+        matrices = (constraints.positive_definite, constraints.positive_definite, constraints.lower_cholesky)
+        return dict(zip(_MATRICES, matrices, strict=True)) | {"df": constraints.greater_than(self.event_shape[-1] - 1)}
 
     def __init__(
         self,
@@ -81,21 +77,23 @@ class Wishart(ExponentialFamily):
         }
         given = {name: matrix for name, matrix in given.items() if matrix is not None}
         if len(given) != 1:
-            raise AssertionError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
+            raise AssertionError(f"Exactly one of {' or '.join(_MATRICES)} may be specified.")
         ((name, param),) = given.items()
         assert param is not None
         if param.dim() < 2:
-            raise ValueError("scale_tril must be at least two-dimensional, with optional leading batch dimensions")
+            raise ValueError(f"{'scale_tril'} must be at least two-dimensional, with optional leading batch dimensions")
         df = tensor(df, dtype=param.dtype, device=param.device) if isinstance(df, Number) else df
         batch_shape = broadcast_shapes(param.shape[:-2], df.shape)
         event_shape = param.shape[-2:]
         self.df = df.expand(batch_shape)
         if not is_traced() and self.df.le(event_shape[-1] - 1).any():
-            raise ValueError(f"Value of df={df} expected to be greater than ndim - 1 = {event_shape[-1] - 1}.")
+            least = event_shape[-1] - 1
+            raise ValueError(f"Value of df={df} expected to be greater than ndim - 1 = {least}.")
         setattr(self, name, param.expand(batch_shape + (-1, -1)))
         if not is_traced() and self.df.lt(event_shape[-1]).any():
+            bound = "ndim - 1"
             warnings.warn(
-                "Low df values detected. Singular samples are highly likely to occur for ndim - 1 < df < ndim."
+                f"Low df values detected. Singular samples are highly likely to occur for {bound} < df < ndim."
             )
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
         if name == "scale_tril":
@@ -187,8 +185,7 @@ class Wishart(ExponentialFamily):
         return self._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
+        self._look_at(value)
         nu, p = self.df, self._event_shape[-1]
         solved = cholesky_solve(value, self._unbroadcasted_scale_tril)
         return (
