@@ -12,6 +12,7 @@ import numpy as np
 from ...core.array import devices, dtypes
 from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.array.narrow import NARROW, narrowed
+from ...core.array.size import Size
 from ...core.dispatch.operator import composite
 from ...core.tensor import memory
 from ...core.tensor.looks import from_storage
@@ -343,7 +344,9 @@ def new_tensor(
 
 @composite(methods=True, public=())
 def new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
-    """A tensor of this one's dtype: of a size (`new(2, 3)`) or with the given data (`new([1, 2])`)."""
+    """A tensor of this one's dtype: of a size (`new(2, 3)`, `new(x.shape)`) or with the given data (`new([1, 2])`)."""
+    if args and isinstance(args[0], Size):
+        return new_empty(self, args[0], device=device)
     if not args or all(isinstance(a, int) for a in args):
         return new_empty(self, *(args or (0,)), device=device)
     return new_tensor(self, args[0], device=device) if not isinstance(args[0], Tensor) else args[0].detach()

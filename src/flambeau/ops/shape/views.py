@@ -13,6 +13,7 @@ from ...core.array.geometry import Geometry
 from ...core.array.size import dimension, is_open, normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
 from ...core.tensor.storage import ByteStorage
@@ -377,10 +378,12 @@ def broadcast_shapes(*shapes: Any) -> Any:
 
 @composite(methods=False, in_python=True)
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
-    """The tensors expanded to their common shape."""
+    """The tensors expanded to their common shape; those that have it are given back themselves."""
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    if clash := broadcast_clash([tuple(t.shape) for t in given]):
+        raise RuntimeError(clash)
     shape = broadcast_shapes(*(t.shape for t in given))
-    return tuple(expand(t, *shape) for t in given)
+    return tuple(t if t.shape == shape else expand(t, *shape) for t in given)
 
 
 def _squeeze_name(dim: Any = None) -> str:
