@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -123,14 +124,25 @@ def triangular_solve(
     return solution, full
 
 
-_LU = return_type("lu", ("LU", "pivots", "infos"))
+_LuInfo = return_type("_lu_with_info", ("LU", "pivots", "info"))
+
+
+@composite(methods=False, name="_lu_with_info")
+def _lu_and_info(input: Tensor, pivot: bool = True, check_errors: bool = True) -> Any:
+    """`linalg.lu_factor_ex`."""
+    return _LuInfo(*linalg.lu_factor_ex(input, pivot=pivot))
 
 
 @partial(_old, in_python=True)
 def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """`linalg.lu_factor`; with `get_infos` also zeros, or the positions of zero pivots."""
+    warnings.warn(
+        "torch.lu is deprecated in favor of torch.linalg.lu_factor / torch.linalg.lu_factor_ex and will be removed in a "
+        "future PyTorch release.\nCall torch.linalg.lu_factor(A), or torch.linalg.lu_factor_ex(A) for the infos.",
+        stacklevel=3,
+    )
     both, pivots, info = linalg.lu_factor_ex(A, pivot=pivot)
-    return _LU(both, pivots, info) if get_infos else (both, pivots)
+    return _LuInfo(both, pivots, info) if get_infos else (both, pivots)
 
 
 @_old
