@@ -75,4 +75,4 @@ def nuclear_norm(input: Tensor, dim: Any = (-2, -1), keepdim: bool = False) -> T
     if isinstance(dim, bool):
         dim, keepdim = (-2, -1), dim
     _warn("nuclear_norm", "matrix_norm(A, 'nuc', dim, keepdim)")
-    return matrix_norm(input, "nuc", tuple(dim), keepdim)
+    return matrix_norm(input, "nuc", (dim, dim) if isinstance(dim, int) else tuple(dim), keepdim)

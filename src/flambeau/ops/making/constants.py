@@ -411,3 +411,31 @@ def empty_strided(
 def new_empty_strided(self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """`torch.empty_strided` with this tensor's dtype and device."""
     return empty_strided(size, stride, dtype=dtype or self.dtype, device=device_like(self, device))
+
+
+@composite(methods=False)
+def empty_permuted(
+    size: Sequence[int],
+    physical_layout: Sequence[int],
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Zeros whose dimensions lie in memory in the order `physical_layout`, the outermost first. RuntimeError if that is none."""
+    order = tuple(d + len(size) if d < 0 else d for d in physical_layout)
+    if len(order) != len(size):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = "
+            f"{len(size)} is not equal to len(physical_layout) = {len(order)}"
+        )
+    if any(not 0 <= d < len(size) for d in order):
+        raise RuntimeError(
+            f"Dimension out of range (expected to be between 0 and {len(size) - 1}, but got {list(order)})"
+        )
+    if len(set(order)) != len(order):
+        raise RuntimeError("Duplicate dim not allowed")
+    fill = filled(tuple(size[d] for d in order), 0)
+    return deliver(fill, None, dtype, device, requires_grad, order=order)
