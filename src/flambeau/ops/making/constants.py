@@ -6,7 +6,7 @@ Values are made with NumPy on the host and then put on their device: making a te
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
