@@ -43,6 +43,27 @@ REASONS = {  # by namespace, or by name in full
     "torch.package": "its archives hold pickled code for torch's importer",
     "torch.distributed": "groups of several processes are not there yet",
 }
+_FOR_GPUS = (
+    "there is no such operator on CPUs in PyTorch either: it is a kernel of one library for GPUs or one processor"
+)
+for _name in """batch_norm_backward_elemt batch_norm_backward_reduce batch_norm_elemt batch_norm_gather_stats
+        batch_norm_gather_stats_with_counts batch_norm_stats cudnn_affine_grid_generator cudnn_batch_norm cudnn_convolution
+        cudnn_convolution_add_relu cudnn_convolution_relu cudnn_convolution_transpose cudnn_grid_sampler cudnn_is_acceptable
+        miopen_batch_norm miopen_convolution miopen_convolution_add_relu miopen_convolution_relu miopen_convolution_transpose
+        miopen_ctc_loss miopen_depthwise_convolution miopen_rnn mkldnn_adaptive_avg_pool2d mkldnn_convolution
+        mkldnn_linear_backward_weights mkldnn_max_pool2d mkldnn_max_pool3d mkldnn_rnn_layer""".split():
+    REASONS[f"torch.{_name}"] = _FOR_GPUS
+for _name in """fbgemm_linear_fp16_weight fbgemm_linear_fp16_weight_fp32_activation fbgemm_linear_int8_weight
+        fbgemm_linear_int8_weight_fp32_activation fbgemm_linear_quantize_weight fbgemm_pack_gemm_matrix_fp16
+        fbgemm_pack_quantized_matrix quantized_batch_norm quantized_gru quantized_gru_cell quantized_lstm quantized_lstm_cell
+        quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d quantized_rnn_relu_cell quantized_rnn_tanh_cell""".split():
+    REASONS[f"torch.{_name}"] = "it computes with weights packed for one library, or with quantized tensors"
+REASONS["torch.native_norm"] = "PyTorch itself has it for sparse tensors only; norm is there"
+for _name in ("ccol_indices_copy", "row_indices_copy"):
+    REASONS[f"torch.{_name}"] = "matrices with compressed columns are not there"
+REASONS["torch.fft.Tensor"] = "the class that torch.fft happens to import"
+REASONS["torch.linalg.common_notes"] = "pieces of PyTorch's documentation"
+
 INTERNAL = "a class of libtorch that is visible in Python: nothing here stands behind it"
 
 

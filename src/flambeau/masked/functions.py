@@ -12,26 +12,23 @@ from .. import ops  # noqa: F401
 from ..core.array import dtypes
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
-from .maskedtensor.core import MaskedTensor, is_masked_tensor
+from .maskedtensor.core import is_masked_tensor
 
 Dim = int | tuple[int, ...] | list[int] | None
 _torch = namespaces["torch"]
 
 
-def _parts(input: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None, bool]:
-    """The values, the mask (both masks together) in their shape, and whether the result carries one."""
-    carried = is_masked_tensor(input)
-    values = input.get_data() if carried else input
+def _parts(input: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The values, and the mask in their shape: an argument's own one, whatever else is given."""
+    if is_masked_tensor(input):
+        return input.get_data(), input.get_mask()
     if mask is not None:
-        if mask.ndim > values.ndim:
+        if mask.ndim > input.ndim:
             raise IndexError(
                 "_input_mask expected broadcastable mask (got mask dimensionality higher than of the input)"
             )
-        mask = mask.to(dtypes.bool).expand(values.shape)
-    if carried:
-        own = input.get_mask()
-        mask = own if mask is None else own & mask
-    return values, mask, carried
+        mask = mask.to(dtypes.bool).expand(input.shape)
+    return input, mask
 
 
 def _axes(input: Tensor, dim: Dim) -> tuple[int, ...]:
@@ -72,26 +69,17 @@ def _kept(values: Tensor, mask: Tensor | None, identity: Any) -> Tensor:
     return values if mask is None else _torch["where"](mask, values, _torch["full"]((), identity, dtype=values.dtype))
 
 
-def _wrapped(result: Tensor, mask: Tensor | None, axes: tuple[int, ...], keepdim: bool, carried: bool) -> Tensor:
-    """The result, with the mask of what it was computed of, if its argument had one."""
-    if not carried or mask is None:
-        return result
-    for axis in sorted(axes, reverse=True):
-        mask = mask.any(axis, keepdim=keepdim)
-    return MaskedTensor(result, mask)
-
-
 def _reduction(
     name: str, identity: Callable[[Any], Any], reduce: Callable[..., Tensor], doc: str, whole: bool = False
 ) -> Callable[..., Tensor]:
     def function(
         input: Tensor, dim: Dim = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
     ) -> Tensor:
-        values, mask, carried = _parts(input, mask)
+        values, mask = _parts(input, mask)
         axes = _axes(values, dim)
         values = _cast(values, dtype, whole)
-        made = reduce(_kept(values, mask, identity(values.dtype)), axes, bool(keepdim))
-        return _wrapped(made, mask, axes, bool(keepdim), carried)
+        made = reduce(_kept(values, mask, identity(values.dtype)), axes, bool(keepdim)).to(values.dtype)
+        return made
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc} of the elements that `mask` keeps, over `dim` (default: all)."
@@ -121,13 +109,13 @@ def _place(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
     def function(
         input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
     ) -> Tensor:
-        values, mask, carried = _parts(input, mask)
+        values, mask = _parts(input, mask)
         values = _cast(values, dtype)
         made = getattr(_kept(values, mask, _extreme(values.dtype, -sign)), name)(dim, keepdim=bool(keepdim))
-        return _wrapped(made, mask, _axes(values, dim), bool(keepdim), carried)
+        return made.to(values.dtype)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"The place of the {doc} of the elements that `mask` keeps (in all of them without `dim`)."
+    function.__doc__ = f"The place of the {doc} of the elements that `mask` keeps (in all of them without `dim`), in the input's dtype."
     return function
 
 
@@ -145,29 +133,29 @@ def mean(
     input: Tensor, dim: Dim = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
 ) -> Tensor:
     """The mean of the elements that `mask` keeps, over `dim` (default: all); nan where it keeps none."""
-    values, mask, carried = _parts(input, mask)
+    values, mask = _parts(input, mask)
     axes, keepdim = _axes(values, dim), bool(keepdim)
     if mask is None:
         made = values.mean(axes, keepdim=keepdim, dtype=dtype) if values.ndim else values.mean(dtype=dtype)
-        return _wrapped(made, None, axes, keepdim, carried)
+        return made
     if dtype is None and values.dtype.category < dtypes.FLOAT:
         raise ValueError(f"mean expects an input of a floating point or complex dtype, or dtype=, got {values.dtype}")
     total = sum(_cast(values, dtype), dim, keepdim=keepdim, mask=mask)
-    return _wrapped(total / _count(values, mask, axes, keepdim), mask, axes, keepdim, carried)
+    return total / _count(values, mask, axes, keepdim)
 
 
 def median(
     input: Tensor, dim: int = -1, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
 ) -> Tensor:
     """The lower median of the elements that `mask` keeps; nan where it keeps none. ValueError for nan among all elements."""
-    values, mask, carried = _parts(input, mask)
+    values, mask = _parts(input, mask)
     values = _cast(values, dtype)
     if values.dtype.category < dtypes.FLOAT:
         raise NotImplementedError("masked median doesn't support integer inputs that a mask leaves out of; cast them")
     if mask is not None and bool(values.isnan().any()):
         raise ValueError("masked median expects no fully masked out rows if grad is requested, and no nan in the input")
     made = _kept(values, mask, math.nan).nanmedian(dim, keepdim=bool(keepdim)).values
-    return _wrapped(made, mask, _axes(values, dim), bool(keepdim), carried)
+    return made
 
 
 def norm(
@@ -180,12 +168,12 @@ def norm(
     mask: Tensor | None = None,
 ) -> Tensor:
     """The vector norm of the elements that `mask` keeps."""
-    values, mask, carried = _parts(input, mask)
+    values, mask = _parts(input, mask)
     axes = _axes(values, dim)
     order = 2.0 if ord is None else ord
     kept = _kept(_cast(values, dtype), mask, math.inf if order == -math.inf else 0)
     made = namespaces["linalg"]["vector_norm"](kept, order, axes, bool(keepdim), dtype=dtype)
-    return _wrapped(made, mask, axes, bool(keepdim), carried)
+    return made
 
 
 def _spread(
@@ -197,7 +185,7 @@ def _spread(
     if unbiased is not None and correction is not None:
         raise RuntimeError("Only one of unbiased and correction may be given")
     less = float(unbiased) if unbiased is not None else 1.0 if correction is None else correction
-    values, mask, carried = _parts(input, mask)
+    values, mask = _parts(input, mask)
     axes, keepdim = _axes(values, dim), bool(keepdim)
     if dtype is None and values.dtype.category < dtypes.FLOAT:
         dtype = dtypes.float32
@@ -207,12 +195,11 @@ def _spread(
     away = _kept(values - middle, mask, 0)
     squares = away * away.conj() if away.is_complex() else away * away
     total = squares.sum(axes, keepdim=True) if values.ndim else squares
-    total = total.real if total.is_complex() else total
     made = total / (count - less).clamp(min=0)
-    made = made.sqrt() if root else made
+    made = made.sqrt() if root else made  # of complex numbers complex ones without imaginary parts, as in PyTorch
     for axis in () if keepdim else sorted(axes, reverse=True):
         made = made.squeeze(axis)
-    return _wrapped(made, mask, axes, keepdim, carried)
+    return made
 
 
 def var(
@@ -250,12 +237,12 @@ def _normalization(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
     apply = "softmax" if name == "softmin" else name
 
     def function(input: Tensor, dim: int, *, dtype: Any = None, mask: Tensor | None = None) -> Tensor:
-        values, mask, carried = _parts(input, mask)
+        values, mask = _parts(input, mask)
         values = _cast(values, dtype, name.startswith("cum"))
         identity = {"cumsum": 0, "cumprod": 1}.get(name)
         kept = _kept(values, mask, _extreme(values.dtype, -sign) if identity is None else identity)
         made = getattr(-kept if name == "softmin" else kept, apply)(dim)
-        return MaskedTensor(made, mask) if carried and mask is not None else made
+        return made
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
@@ -275,11 +262,11 @@ def normalize(
     input: Tensor, ord: float, dim: int, *, eps: float = 1e-12, dtype: Any = None, mask: Tensor | None = None
 ) -> Tensor:
     """The elements divided by their `norm` along `dim`, or by `eps` where that is larger."""
-    values, mask, carried = _parts(input, mask)
+    values, mask = _parts(input, mask)
     values = _cast(values, dtype)
     size = norm(values, ord, dim, keepdim=True, dtype=dtype, mask=mask)
     made = _kept(values, mask, 0) / size.clamp(min=eps)
-    return MaskedTensor(made, mask) if carried and mask is not None else made
+    return made
 
 
 def logaddexp(
@@ -291,10 +278,7 @@ def logaddexp(
     other_mask: Tensor | None = None,
 ) -> Tensor:
     """`log(exp(input) + exp(other))`, where an element that its mask leaves out counts as -inf."""
-    one, first, carried = _parts(input, input_mask)
-    two, second, also = _parts(other, other_mask)
+    one, first = _parts(input, input_mask)
+    two, second = _parts(other, other_mask)
     made = _torch["logaddexp"](_kept(_cast(one, dtype), first, -math.inf), _kept(_cast(two, dtype), second, -math.inf))
-    if not (carried or also):
-        return made
-    whole = _torch["ones_like"](made, dtype=dtypes.bool)
-    return MaskedTensor(made, (whole if first is None else first) | (whole if second is None else second))
+    return made

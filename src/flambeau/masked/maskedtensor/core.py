@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 from ... import ops  # noqa: F401
@@ -35,7 +36,7 @@ _MOVES = frozenset(
     """__getitem__ view reshape view_as reshape_as t transpose permute movedim unsqueeze squeeze expand expand_as flatten unflatten
     contiguous chunk split unbind unfold select narrow index_select swapaxes swapdims flip roll repeat broadcast_to T mT""".split()
 )
-_TYPES = frozenset("to float double half bfloat16 int long clone detach requires_grad_ cpu to_dense".split())
+_TYPES = frozenset("to float double half bfloat16 int long clone detach cpu to_dense".split())
 _JOINS = frozenset("cat stack concat hstack vstack".split())
 
 
@@ -105,11 +106,10 @@ class MaskedTensor(Tensor):
         name = getattr(func, "__name__", "")
         if name == "__get__":
             return super().__torch_function__(func, types, args, kwargs)
-        in_place = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
+        in_place = name.endswith("_") and not name.endswith("__")
         plain = _SIGNS.get(name, name[:-1] if in_place else name)
         if plain in _REDUCTIONS | _NORMALIZATIONS:
-            functions = importlib.import_module("..functions", __package__)
-            return getattr(functions, plain)(*args, **{k: v for k, v in kwargs.items() if k != "_stacklevel"})
+            return _reduced(plain, args, {k: v for k, v in kwargs.items() if k != "_stacklevel"})
         if plain in ("all", "any"):
             return _logical(plain, *args, **kwargs)
         if plain == "where":
@@ -118,10 +118,10 @@ class MaskedTensor(Tensor):
             return _joined(func, *args, **kwargs)
         if name in _MOVES:
             return _moved(func, *args, **kwargs)
-        if plain in _UNARY | _BINARY | _TYPES | {"ones_like", "full_like"}:
-            return _elementwise(func, name, in_place, args, kwargs)
         if name in _ALLOWED:
             return super().__torch_function__(func, types, args, kwargs)
+        if plain in _UNARY | _BINARY | _TYPES | {"ones_like", "full_like"}:
+            return _elementwise(func, in_place, args, kwargs)
         raise TypeError(
             f"Multiple dispatch failed for '{name}': there is no masked form of it. Call get_data() or to_tensor(value) first."
         )
@@ -129,7 +129,7 @@ class MaskedTensor(Tensor):
 
 _ALLOWED = frozenset(
     """size dim numel stride backward as_subclass element_size is_contiguous data_ptr __len__ __hash__ is_floating_point is_complex
-    ndimension nelement retain_grad register_hook __deepcopy__ item __bool__ __float__ __int__ get_device is_same_size storage_offset
+    ndimension nelement retain_grad requires_grad_ register_hook __deepcopy__ item __bool__ __float__ __int__ get_device is_same_size storage_offset
     type untyped_storage __format__ __reduce_ex__ has_names""".split()
 )
 
@@ -138,14 +138,14 @@ def _values(value: Any) -> Any:
     return value.get_data() if is_masked_tensor(value) else value
 
 
-def _elementwise(func: Any, name: str, in_place: bool, args: Any, kwargs: dict[str, Any]) -> Any:
+def _elementwise(func: Any, in_place: bool, args: Any, kwargs: dict[str, Any]) -> Any:
     masked = [a for a in (*args, *kwargs.values()) if is_masked_tensor(a)]
     mask = masked[0].get_mask()
     for other in masked[1:]:
         if other.get_mask().shape != mask.shape or not bool((other.get_mask() == mask).all()):
             raise ValueError("Input masks must match. If you need support for this, please open an issue on Github.")
     made = func(*map(_values, args), **{k: _values(v) for k, v in kwargs.items()})
-    if in_place or name == "requires_grad_":
+    if in_place:
         return args[0]
     return MaskedTensor(made, mask if made.shape == mask.shape else mask.expand(made.shape))
 
@@ -161,6 +161,21 @@ def _moved(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
 def _joined(func: Any, tensors: Any, *args: Any, **kwargs: Any) -> Any:
     masks = [t.get_mask() if is_masked_tensor(t) else _torch["ones_like"](t, dtype=dtypes.bool) for t in tensors]
     return MaskedTensor(func(list(map(_values, tensors)), *args, **kwargs), func(masks, *args, **kwargs))
+
+
+def _reduced(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    """`torch.masked`'s function of that name, and the mask of what its results were computed of."""
+    function = getattr(importlib.import_module("..functions", __package__), name)
+    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    made, mask = function(*args, **kwargs), args[0].get_mask()
+    if name in _NORMALIZATIONS:
+        return MaskedTensor(made, mask)
+    dim, keepdim = given.get("dim"), bool(given.get("keepdim"))
+    every = dim is None or dim == ()
+    axes = range(mask.ndim) if every else {d % max(mask.ndim, 1) for d in ((dim,) if isinstance(dim, int) else dim)}  # type: ignore[union-attr]
+    for axis in sorted(axes, reverse=True):
+        mask = mask.any(axis, keepdim=keepdim)
+    return MaskedTensor(made, mask)
 
 
 def _where(condition: Any, input: Any, other: Any) -> Any:

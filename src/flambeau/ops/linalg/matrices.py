@@ -39,12 +39,21 @@ def det(A: Array) -> Array:
     return jnp.linalg.det(A) if A.shape[-1] else jnp.ones(A.shape[:-2], A.dtype)
 
 
-@operator(public=("torch", "linalg"), returns=("sign", "logabsdet"), grad="LinalgSlogdetBackward0")
+@operator(returns=("sign", "logabsdet"), grad="LinalgSlogdetBackward0")
 def slogdet(A: Array) -> Array:
     """Sign (or phase) and logarithm of the absolute value of the determinant."""
     matrices("linalg.slogdet", A)
     sign, logabsdet = jnp.linalg.slogdet(A)
     return sign, logabsdet
+
+
+_Slogdet = return_type("linalg_slogdet", ("sign", "logabsdet"))
+
+
+@composite(methods=False, public=LINALG, name="slogdet")
+def _linalg_slogdet(A: Tensor) -> Any:
+    """Sign (or phase) and logarithm of the absolute value of the determinant."""
+    return _Slogdet(*slogdet(A))
 
 
 @operator(grad="WhereBackward0")

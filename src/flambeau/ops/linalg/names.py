@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.return_types import return_type
-from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
+from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from . import matrices as linalg
 from .checks import demand_regular, matrices, zero_pivot
@@ -21,10 +21,7 @@ from .products import times
 
 def _old(function: Callable[..., Any], in_python: bool | None = None) -> Callable[..., Any]:
     """Publish under its name, less the underscore, at the top and as a method."""
-    name = function.__name__ = function.__name__.lstrip("_")
-    _publish(name, function, ("torch",), in_python)
-    _attach(function, (name,))
-    return function
+    return composite(name=function.__name__.lstrip("_"), in_python=in_python)(function)
 
 
 @_old
@@ -81,10 +78,13 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     return inverse
 
 
+_Qr = return_type("qr", ("Q", "R"))
+
+
 @_old
 def _qr(input: Tensor, some: bool = True) -> Any:
     """`linalg.qr`, complete if not `some`."""
-    return linalg.qr(input, "reduced" if some else "complete")
+    return _Qr(*linalg.qr(input, "reduced" if some else "complete"))
 
 
 _Svd = return_type("svd", ("U", "S", "V"))
