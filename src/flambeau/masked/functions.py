@@ -25,7 +25,7 @@ def _parts(input: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
     if mask is not None:
         if mask.ndim > input.ndim:
             raise IndexError(
-                "_input_mask expected broadcastable mask (got mask dimensionality higher than of the input)"
+                f"_input_mask expected broadcastable mask (got mask dimensionality {'higher'} than of the input)"
             )
         mask = mask.to(dtypes.bool).expand(input.shape)
     return input, mask
@@ -42,7 +42,8 @@ def _axes(input: Tensor, dim: Dim) -> tuple[int, ...]:
             raise IndexError(f"Dimension out of range (expected to be in range of [{low}, {high}], but got {d})")
         d = d % max(input.ndim, 1)
         if d in found:
-            raise RuntimeError(f"dim={d} appears multiple times in the list of dims")
+            times = "multiple times"
+            raise RuntimeError(f"dim={d} appears {times} in the list of dims")
         found.append(d)
     return tuple(found) if input.ndim else ()
 
@@ -183,7 +184,7 @@ def _spread(
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if unbiased is not None and correction is not None:
-        raise RuntimeError("Only one of unbiased and correction may be given")
+        raise RuntimeError(f"Only one of unbiased and correction may be given, got {unbiased} and {correction}")
     less = float(unbiased) if unbiased is not None else 1.0 if correction is None else correction
     values, mask = _parts(input, mask)
     axes, keepdim = _axes(values, dim), bool(keepdim)

@@ -143,7 +143,9 @@ def _elementwise(func: Any, in_place: bool, args: Any, kwargs: dict[str, Any]) -
     mask = masked[0].get_mask()
     for other in masked[1:]:
         if other.get_mask().shape != mask.shape or not bool((other.get_mask() == mask).all()):
-            raise ValueError("Input masks must match. If you need support for this, please open an issue on Github.")
+            raise ValueError(
+                f"Input masks must match. If you need support for this, please open an issue on {'Github'}."
+            )
     made = func(*map(_values, args), **{k: _values(v) for k, v in kwargs.items()})
     if in_place:
         return args[0]

@@ -122,7 +122,7 @@ def hash_tensor(input: Array, dim: int | tuple[int, ...] | None = (), *, keepdim
         raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
     if input.size == 0 and dim in ((), None):
         raise RuntimeError(
-            "hash_tensor: Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the "
+            f"hash_tensor: Expected reduction dim to be {'specified'} for input.numel() == 0. Specify the reduction dim with the "
             "'dim' argument."
         )
     kind = category(input)

@@ -152,7 +152,7 @@ def stft(
     `return_complex`; False gives a last dimension of real and imaginary parts.
     """
     if center and align_to_window is not None:
-        raise RuntimeError("stft align_to_window should only be set when center = false")
+        raise RuntimeError(f"stft align_to_window should only be set when center = {'false'}")
     if center:
         batched = input.view((1,) * (3 - input.ndim) + tuple(input.shape)) if input.ndim < 3 else input
         input = pad(batched, [n_fft // 2, n_fft // 2], pad_mode).view(
@@ -185,7 +185,7 @@ def stft(
             "on the complex output to recover the old return format."
         )
     if whole and onesided:
-        raise RuntimeError("Cannot have onesided output if window or input is complex")
+        raise RuntimeError(f"Cannot have onesided output if window or {'input'} is complex")
     made = _stft(
         input, window, n_fft=n_fft, hop=hop, length=length, ortho=bool(normalized),
         offset=(n_fft - length) // 2 if align_to_window else 0, onesided=not whole if onesided is None else bool(onesided),
@@ -262,7 +262,7 @@ def _check_spectra(
     if not 0 < length <= n_fft:
         raise RuntimeError(f"{call} : expected 0 < win_length <= n_fft")
     if window is not None and tuple(window.shape) != (length,):
-        raise RuntimeError(f"{call} : Invalid window shape. window has to be 1D and length of `win_length`")
+        raise RuntimeError(f"{call} : Invalid window shape. window has to be 1D and {'length'} of `win_length`")
 
 
 @composite()
@@ -302,7 +302,7 @@ def istft(
     if not return_complex and window is not None and window.is_complex():
         raise RuntimeError("Complex windows are incompatible with return_complex=False")
     if return_complex and one:
-        raise RuntimeError("Cannot have onesided output if window or input is complex")
+        raise RuntimeError(f"Cannot have onesided output if window or {'input'} is complex")
     count = input.shape[-1]
     full = n_fft + hop * (count - 1)
     start = n_fft // 2 if center else 0
@@ -310,13 +310,13 @@ def istft(
     have = min(end, full)
     if have <= start:
         raise RuntimeError(
-            "min(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
+            f"min(): Expected reduction dim to be {'specified'} for input.numel() == 0. Specify the reduction dim with the 'dim' "
             f"argument. (istft: with length={length} nothing is left of {full} elements)"
         )
     _demand_cover(call, window, width, n_fft, hop, count, start, have)
     if end > have:
         _warn(
-            "The length of signal is shorter than the length parameter. Result is being padded with zeros in the tail. "
+            f"The length of signal is shorter than the {'length'} parameter. Result is being padded with zeros in the tail. "
             "Please check your center and hop_length settings."
         )
     return _istft(
