@@ -12,6 +12,7 @@ from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
 
 _torch = namespaces["torch"]
+_ISSUE = "an issue on Github"
 
 _UNARY = frozenset(
     """abs absolute acos arccos acosh arccosh angle asin arcsin asinh arcsinh atan arctan atanh arctanh bitwise_not ceil clamp
@@ -143,9 +144,7 @@ def _elementwise(func: Any, in_place: bool, args: Any, kwargs: dict[str, Any]) -
     mask = masked[0].get_mask()
     for other in masked[1:]:
         if other.get_mask().shape != mask.shape or not bool((other.get_mask() == mask).all()):
-            raise ValueError(
-                f"Input masks must match. If you need support for this, please open an issue on {'Github'}."
-            )
+            raise ValueError(f"Input masks must match. If you need support for this, please open {_ISSUE}.")
     made = func(*map(_values, args), **{k: _values(v) for k, v in kwargs.items()})
     if in_place:
         return args[0]

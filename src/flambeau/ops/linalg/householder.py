@@ -71,13 +71,13 @@ def _refuse_ormqr(input: jax.Array, tau: jax.Array, other: jax.Array, left: bool
     for what, array in (("input", input), ("other", other)):
         if array.ndim < 2:
             raise RuntimeError(f"{name}: {what} must have at least 2 dimensions.")
-    side = -2 if left else -1
+    side, tau_size = -2 if left else -1, "tau.shape[-1]"
     if other.shape[side] < tau.shape[-1]:
         raise RuntimeError(f"{name}: other.shape[{side}] must be greater than or equal to tau.shape[-1]")
     if other.shape[side] != input.shape[-2]:
         raise RuntimeError(f"{name}: other.shape[{side}] must be equal to input.shape[-2]")
     if tau.shape[-1] > input.shape[-1]:
-        raise RuntimeError(f"{name}: tau.shape[-1] must be less than or {'equal'} to input.shape[-1]")
+        raise RuntimeError(f"{name}: {tau_size} must be less than or equal to input.shape[-1]")
     for what, array, less in (("tau", tau, 1), ("other", other, 0)):
         if input.ndim - array.ndim != less:
             kind = "one dimension less than" if less else "the same number of dimensions as"

@@ -114,8 +114,9 @@ def _check(name: str, A: jax.Array) -> None:
         raise RuntimeError(
             f"{name}: A must be batches of square matrices, but they are {A.shape[-2]} by {A.shape[-1]} matrices"
         )
+    needed = "complex tensor"
     if category(A) < FLOAT:
-        raise RuntimeError(f"{name}: Expected a floating point or complex {'tensor'} as input. Got {type_name(A)}")
+        raise RuntimeError(f"{name}: Expected a floating point or {needed} as input. Got {type_name(A)}")
 
 
 @operator(methods=False, public=(), grad="NotImplemented")

@@ -121,8 +121,9 @@ def hash_tensor(input: Array, dim: int | tuple[int, ...] | None = (), *, keepdim
     if mode != 0:
         raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
     if input.size == 0 and dim in ((), None):
+        given = "specified"
         raise RuntimeError(
-            f"hash_tensor: Expected reduction dim to be {'specified'} for input.numel() == 0. Specify the reduction dim with the "
+            f"hash_tensor: Expected reduction dim to be {given} for input.numel() == 0. Specify the reduction dim with the "
             "'dim' argument."
         )
     kind = category(input)

@@ -262,7 +262,8 @@ def _check_spectra(
     if not 0 < length <= n_fft:
         raise RuntimeError(f"{call} : expected 0 < win_length <= n_fft")
     if window is not None and tuple(window.shape) != (length,):
-        raise RuntimeError(f"{call} : Invalid window shape. window has to be 1D and {'length'} of `win_length`")
+        what = "window"
+        raise RuntimeError(f"{call} : Invalid window shape. {what} has to be 1D and length of `win_length`")
 
 
 @composite()
@@ -309,8 +310,9 @@ def istft(
     end = start + length if length is not None else full - n_fft // 2 if center else full
     have = min(end, full)
     if have <= start:
+        given = "specified"
         raise RuntimeError(
-            f"min(): Expected reduction dim to be {'specified'} for input.numel() == 0. Specify the reduction dim with the 'dim' "
+            f"min(): Expected reduction dim to be {given} for input.numel() == 0. Specify the reduction dim with the 'dim' "
             f"argument. (istft: with length={length} nothing is left of {full} elements)"
         )
     _demand_cover(call, window, width, n_fft, hop, count, start, have)
