@@ -58,7 +58,7 @@ def _lstsq(A: Array, B: Array, rcond: Static[float | None], *, driver: str | Non
 _Lstsq = return_type("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))
 
 
-@composite(methods=False, public=LINALG)
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """The `X` of least norm that minimises the norm of `A X - B`. Shapes: `(*, m, n)`, `(*, m, k)` or `(*, m)`.
 

@@ -129,7 +129,7 @@ def _check_frames(call: str, input: Tensor, n_fft: int, hop: int, length: int, w
 # --- the transform ---------------------------------------------------------------------------------------------------
 
 
-@composite()
+@composite(in_python=True)
 def stft(
     input: Tensor,
     n_fft: int,
@@ -266,7 +266,7 @@ def _check_spectra(
         raise RuntimeError(f"{call} : Invalid window shape. {what} has to be 1D and length of `win_length`")
 
 
-@composite()
+@composite(in_python=True)
 def istft(
     input: Tensor,
     n_fft: int,
