@@ -77,7 +77,7 @@ def _refuse_ormqr(input: jax.Array, tau: jax.Array, other: jax.Array, left: bool
     if other.shape[side] != input.shape[-2]:
         raise RuntimeError(f"{name}: other.shape[{side}] must be equal to input.shape[-2]")
     if tau.shape[-1] > input.shape[-1]:
-        raise RuntimeError(f"{name}: {tau_size} must be less than or equal to input.shape[-1]")
+        raise RuntimeError(f"{name}: {tau_size} must be equal to min(other.shape[{side}], input.shape[-1])")
     for what, array, less in (("tau", tau, 1), ("other", other, 0)):
         if input.ndim - array.ndim != less:
             kind = "one dimension less than" if less else "the same number of dimensions as"

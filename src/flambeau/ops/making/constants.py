@@ -425,16 +425,18 @@ def empty_permuted(
     pin_memory: bool = False,
 ) -> Tensor:
     """Zeros whose dimensions lie in memory in the order `physical_layout`, the outermost first. RuntimeError if that is none."""
-    order = tuple(d + len(size) if d < 0 else d for d in physical_layout)
+    order = tuple(physical_layout)
     if len(order) != len(size):
         raise RuntimeError(
             "Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = "
             f"{len(size)} is not equal to len(physical_layout) = {len(order)}"
         )
-    if any(not 0 <= d < len(size) for d in order):
-        raise RuntimeError(
-            f"Dimension out of range (expected to be between 0 and {len(size) - 1}, but got {list(order)})"
-        )
+    for i, d in enumerate(physical_layout):
+        if not 0 <= d < len(size):
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {len(size) - 1}, but got {d} at index {i}).  NB: negative "
+                "dims not currently supported; file an issue if you want it."
+            )
     if len(set(order)) != len(order):
         raise RuntimeError("Duplicate dim not allowed")
     fill = filled(tuple(size[d] for d in order), 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +29,6 @@ def declare_copy(name: str, look: Callable[..., Any]) -> None:
     """Publish `name_copy`: what a view shows, in memory of its own."""
     signature = inspect.signature(look)
 
-    @functools.wraps(look)
     def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
         return _copy(look(input, *args, **kwargs))
 
