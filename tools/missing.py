@@ -78,6 +78,11 @@ REASONS = {  # by namespace, or by name in full
     "torch.utils.checkpoint.GraphExecGroup": "each backward pass computes a checkpointed part anew, and keeps nothing of it",
     "torch.utils.hooks.BackwardHook": "torch's own way to put a module's backward hooks on the tape",
 }
+REASONS["torch.native_norm"] = "PyTorch itself has it for sparse tensors only; norm is there"
+for _name in ("ccol_indices_copy", "row_indices_copy"):
+    REASONS[f"torch.{_name}"] = "matrices with compressed columns are not there"
+REASONS["torch.fft.Tensor"] = "the class that torch.fft happens to import"
+REASONS["torch.linalg.common_notes"] = "pieces of PyTorch's documentation"
 KERNELS = ("cudnn_", "miopen_", "mkldnn_", "fbgemm_", "batch_norm_")
 ONE_LIBRARY = "kernels of one library; the public functions call what computes here"
 QUANTIZED = "quantized tensors are refused, with what to do instead"

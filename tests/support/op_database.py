@@ -85,6 +85,15 @@ DIFFERENCES: dict[str, tuple[Difference, ...]] = {
     "nn.functional.batch_norm": (
         Difference("forward", "torch takes an empty 1-D input", when=lambda s: s.input.ndim < 2),
     ),
+    "istft": (
+        Difference(
+            "gradient",
+            "torch's has no gradient for some windows beside complex spectra",
+            (torch.complex128,),
+            when=lambda s: s.kwargs.get("window") is not None,
+        ),
+    ),
+    "as_strided_scatter": (Difference("gradient", "torch's passes where the input was overwritten, and nowhere else"),),
     "as_strided.partial_views": (
         Difference("all", "the samples are carried over by value, so what they are views of is lost"),
     ),
@@ -98,6 +107,7 @@ DIFFERENCES["argsort"] = (Difference("values", TIES, WHOLE_NUMBERS),)
 
 _CONVOLUTIONS = [f"nn.functional.conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)]
 _POLYGAMMAS = ("special.polygamma.special_polygamma_n_0", *(f"polygamma.polygamma_n_{n}" for n in range(5)))
+_BESSELS = [f"special.{name}" for name in ("airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1")]
 _FOURIER = [f"fft.{i}{kind}fft{n}" for i in ("", "i") for kind in ("", "r", "h") for n in ("", "2", "n")]
 LOOSER: dict[str, tuple[float, str]] = {  # relative and absolute tolerance in float64 (others in proportion), and why
     "matrix_exp": (1e-5, "torch chooses its Taylor polynomial by the norm, XLA a Pade approximant"),
@@ -107,6 +117,8 @@ LOOSER: dict[str, tuple[float, str]] = {  # relative and absolute tolerance in f
     # measured in float32: torch's are within 1.7e-5 of the exact ones, ours within 1.1e-5
     "nn.functional.scaled_dot_product_attention": (1e-6, "exponentials of large scores keep few digits"),
     "nn.functional.multi_head_attention_forward": (1e-6, "exponentials of large scores keep few digits"),
+    # measured in float64 with mpmath: torch's are within 2.1e-6 of the exact ones, ours within 1e-14
+    **dict.fromkeys(_BESSELS, (3e-5, "torch's have the digits of float32")),
     **dict.fromkeys(_POLYGAMMAS, (1e-6, "near a pole torch divides by the sine of a large number")),
 }
 
@@ -276,7 +288,8 @@ class Case:
     def __init__(self, key: str, dtype: torch.dtype, sample: Any):
         self.key, self.dtype, self.sample = key, dtype, sample
         self.info = op_infos()[key]
-        self.wrapped = (lambda op, *a, **k: op(*a, **k)) if key in WRAPPED_BY_TORCH else self.info.gradcheck_wrapper
+        own = key in WRAPPED_BY_TORCH or key.startswith("masked.")  # whose wrapper hides what a mask leaves out
+        self.wrapped = (lambda op, *a, **k: op(*a, **k)) if own else self.info.gradcheck_wrapper
         self.used: set[Difference] = set()
 
     def known(self, what: str) -> bool:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
+from ..nn.modules._direct_calls import without_watch
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from ._imports import format_import_block, run_import_block
@@ -403,7 +404,7 @@ class GraphModule(Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> GraphModule:
         made = type(self).__new__(type(self))
         memo[id(self)] = made
-        copied = _CodeOnlyModule(copy.deepcopy(self.__dict__, memo))
+        copied = _CodeOnlyModule(copy.deepcopy(without_watch(self.__dict__), memo))
         self._deepcopy_init()(made, copied, copied.__dict__["_graph"])
         kept = (
             "_state_dict_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks", "_forward_hooks",

@@ -9,13 +9,23 @@ registry: dict[str, Any] = {}
 
 
 def return_type(name: str, fields: tuple[str, ...]) -> Any:
-    """A named tuple that prints as PyTorch's: a line for each field."""
+    """A named tuple that prints as PyTorch's: a line for each field. It is made of its values, or of one sequence of them."""
     found = registry.get(name)
     if found is not None and found._fields == fields:
         return found
 
     class Result(namedtuple(name, fields)):  # type: ignore[misc]
         __slots__ = ()
+        n_fields = n_sequence_fields = len(fields)
+        n_unnamed_fields = 0
+
+        def __new__(cls, *values: Any, **named: Any) -> Any:
+            if len(values) == 1 and not named and isinstance(values[0], (tuple, list)):
+                values = tuple(values[0])
+                if len(values) != len(fields):
+                    n = len(fields)
+                    raise TypeError(f"torch.return_types.{name}() takes a {n}-sequence ({len(values)}-sequence given)")
+            return super().__new__(cls, *values, **named)
 
         def __repr__(self) -> str:
             lines = ",\n".join(f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True))
@@ -26,3 +36,8 @@ def return_type(name: str, fields: tuple[str, ...]) -> Any:
     Result.__doc__ = f"The results of `{name}`: {', '.join(fields)}."
     registry[name] = Result
     return Result
+
+
+def written_type(kind: Any) -> Any:
+    """The type of the same results where they were written to `out=`."""
+    return return_type(f"{kind.__name__}_out", kind._fields) if registry.get(kind.__name__) is kind else kind

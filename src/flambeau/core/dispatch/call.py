@@ -13,6 +13,7 @@ from jax._src.array import ArrayImpl
 
 from ...native import channels_last
 from ..array.meta import MetaArray, NoData, any_meta, evaluate
+from ..array.return_types import written_type
 from ..context import overrides
 from ..context.grad_mode import no_grad
 from ..context.grad_mode import state as grad_state
@@ -261,7 +262,7 @@ def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: 
         store(target, result)
     if isinstance(out, Tensor):
         return out
-    return type(made)(*targets) if hasattr(made, "_fields") else type(out)(targets)
+    return written_type(type(made))(*targets) if hasattr(made, "_fields") else type(out)(targets)
 
 
 def store(target: Tensor, result: Tensor) -> None:

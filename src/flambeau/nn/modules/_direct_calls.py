@@ -35,6 +35,8 @@ class WatchedForward:
         return type(self.module).forward.__get__(self.module)
 
     def __getattr__(self, name: str) -> Any:
+        if name in WatchedForward.__slots__:  # of one that is being copied
+            raise AttributeError(name)
         return getattr(self.__wrapped__, name)
 
     def __repr__(self) -> str:

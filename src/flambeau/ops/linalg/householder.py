@@ -11,6 +11,7 @@ from ...core.array.dtypes import FLOAT
 from ...core.dispatch.operator import Array, _attach, operator
 from ..support.checks import category, type_name
 from ..support.declare import alias
+from .products import times
 
 
 def _refuse(A: jax.Array, tau: jax.Array) -> None:
@@ -49,15 +50,64 @@ def householder_product(A: Array, tau: Array) -> Array:
     (1989), which solves `(I + diag(tau) triu(V^H V, 1)) T = diag(tau)`.
     """
     _refuse(A, tau)
-    m, n, k = *A.shape[-2:], tau.shape[-1]
-    eye = jnp.eye(m, n, dtype=A.dtype)
-    V = jnp.tril(A[..., :k], -1) + eye[:, :k]
-    Vh = jnp.conj(jnp.swapaxes(V, -1, -2))
+    V, T = _compact(A, tau)
+    Vh = jnp.conj(jnp.swapaxes(V, -1, -2))[..., : A.shape[-1]]
+    eye = jnp.eye(*A.shape[-2:], dtype=A.dtype)
+    return eye - times(V, times(T, Vh))
+
+
+def _compact(A: jax.Array, tau: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The `V` and `T` of the product `I - V T V^H`, for as many reflections as `tau` has."""
+    m, k = A.shape[-2], tau.shape[-1]
+    V = jnp.tril(A[..., :k], -1) + jnp.eye(m, k, dtype=A.dtype)
     scale = tau[..., None]
-    precision = jax.lax.Precision.HIGHEST
-    inner = jnp.eye(k, dtype=A.dtype) + scale * jnp.triu(jnp.matmul(Vh, V, precision=precision), 1)
+    inner = jnp.eye(k, dtype=A.dtype) + scale * jnp.triu(times(jnp.conj(jnp.swapaxes(V, -1, -2)), V), 1)
     T = jax.lax.linalg.triangular_solve(inner, scale * jnp.eye(k, dtype=A.dtype), left_side=True, unit_diagonal=True)
-    return eye - jnp.matmul(V, jnp.matmul(T, Vh[..., :n], precision=precision), precision=precision)
+    return V, T
+
+
+def _refuse_ormqr(input: jax.Array, tau: jax.Array, other: jax.Array, left: bool) -> None:
+    name = "torch.ormqr"
+    for what, array in (("input", input), ("other", other)):
+        if array.ndim < 2:
+            raise RuntimeError(f"{name}: {what} must have at least 2 dimensions.")
+    side, tau_size = -2 if left else -1, "tau.shape[-1]"
+    if other.shape[side] < tau.shape[-1]:
+        raise RuntimeError(f"{name}: other.shape[{side}] must be greater than or equal to tau.shape[-1]")
+    if other.shape[side] != input.shape[-2]:
+        raise RuntimeError(f"{name}: other.shape[{side}] must be equal to input.shape[-2]")
+    if tau.shape[-1] > input.shape[-1]:
+        raise RuntimeError(f"{name}: {tau_size} must be equal to min(other.shape[{side}], input.shape[-1])")
+    for what, array, less in (("tau", tau, 1), ("other", other, 0)):
+        if input.ndim - array.ndim != less:
+            kind = "one dimension less than" if less else "the same number of dimensions as"
+            raise RuntimeError(
+                f"{name}: Expected {what} to have {kind} input, but got {what}.ndim equal to {array.ndim} and input.ndim is "
+                f"equal to {input.ndim}"
+            )
+        if (batch := array.shape[: array.ndim - 2 + less]) != input.shape[:-2]:
+            raise RuntimeError(
+                f"{name}: Expected batch dimensions of {what} to be equal to input.shape[:-2], but got {list(batch)}"
+            )
+        if array.dtype != input.dtype:
+            raise RuntimeError(
+                f"{name}: Expected input and {what} to have the same dtype, but input has dtype{type_name(input)} and "
+                f"{what} has dtype {type_name(array)}"
+            )
+    _supported("ormqr_cpu", input)
+
+
+@operator()
+def ormqr(input: Array, tau: Array, other: Array, left: bool = True, transpose: bool = False) -> Array:
+    """`Q other` (`other Q` if not `left`; `transpose`: with `Q^H`), where `Q` is the square product of `geqrf`'s reflections.
+
+    Shapes: `input` `(*, m, n)`, `tau` `(*, k)`, `other` `(*, m, p)` or, if not `left`, `(*, p, m)`.
+    """
+    _refuse_ormqr(input, tau, other, left)
+    V, T = _compact(input, tau)
+    Vh = jnp.conj(jnp.swapaxes(V, -1, -2))
+    T = jnp.conj(jnp.swapaxes(T, -1, -2)) if transpose else T
+    return other - (times(V, times(T, times(Vh, other))) if left else times(times(times(other, V), T), Vh))
 
 
 alias("orgqr", householder_product, methods=False)

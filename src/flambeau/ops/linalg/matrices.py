@@ -11,7 +11,7 @@ import jax.scipy.linalg as jsl
 import numpy as np
 
 from ...core.array.return_types import return_type
-from ...core.dispatch.operator import Array, Static, _attach, _publish, composite, operator
+from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import type_name
 from .checks import LINALG, demand_definite, demand_factors, demand_regular, demand_solvable, matrices, zero_pivot
@@ -39,12 +39,21 @@ def det(A: Array) -> Array:
     return jnp.linalg.det(A) if A.shape[-1] else jnp.ones(A.shape[:-2], A.dtype)
 
 
-@operator(public=("torch", "linalg"), returns=("sign", "logabsdet"), grad="LinalgSlogdetBackward0")
+@operator(returns=("sign", "logabsdet"), grad="LinalgSlogdetBackward0")
 def slogdet(A: Array) -> Array:
     """Sign (or phase) and logarithm of the absolute value of the determinant."""
     matrices("linalg.slogdet", A)
     sign, logabsdet = jnp.linalg.slogdet(A)
     return sign, logabsdet
+
+
+_Slogdet = return_type("linalg_slogdet", ("sign", "logabsdet"))
+
+
+@composite(methods=False, public=LINALG, name="slogdet")
+def _linalg_slogdet(A: Tensor) -> Any:
+    """Sign (or phase) and logarithm of the absolute value of the determinant."""
+    return _Slogdet(*slogdet(A))
 
 
 @operator(grad="WhereBackward0")
@@ -208,45 +217,6 @@ def _pseudoinverse_direction(values: tuple[Array, Array], directions: tuple[Arra
     P = _pseudoinverse(A, share)
     left, right = _adjoint(dA) - times(_adjoint(dA), times(A, P)), _adjoint(dA) - times(times(P, A), _adjoint(dA))
     return P, times(times(P, _adjoint(P)), left) + times(right, times(_adjoint(P), P)) - times(P, times(dA, P))
-
-
-@operator(
-    methods=False,
-    public=LINALG,
-    returns=("solution", "residuals", "rank", "singular_values"),
-    autocast={"cpu": "float32"},
-)
-def lstsq(A: Array, B: Array, rcond: Static[float | None] = None, *, driver: str | None = None) -> Array:
-    """The `X` of least norm that minimises the norm of `A X - B`.
-
-    Also the squared norms of what is left (empty unless `A` has full rank and more rows than columns), the rank and,
-    with the drivers "gelsd" and "gelss", the singular values.
-    """
-    if A.ndim < 2:
-        raise RuntimeError("torch.linalg.lstsq: input must have at least 2 dimensions.")
-    matrices("torch.linalg.lstsq", A, square=False)
-    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
-        raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")
-    vector = B.ndim == A.ndim - 1
-    sides = B[..., None] if vector else B
-    if sides.ndim < 2 or sides.shape[-2] != A.shape[-2]:
-        raise RuntimeError(
-            f"torch.linalg.lstsq: input.size(-2) should match other.size(-2), got {list(A.shape)} and {list(B.shape)}"
-        )
-    m, n = A.shape[-2:]
-    s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
-    share = float(jnp.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond
-    solution = times(jnp.linalg.pinv(A, rtol=share), sides)
-    rank = (
-        jnp.zeros((0,), np.int64)
-        if driver == "gels"
-        else jnp.sum(s > share * jnp.max(s, -1, keepdims=True, initial=0), -1)
-    )
-    residuals = jnp.zeros((0,), s.dtype)
-    if m > n and driver != "gelsy":
-        residuals = jnp.sum(jnp.abs(times(A, solution) - sides) ** 2, -2)
-    kept = s if driver in ("gelsd", "gelss") else jnp.zeros((0,), s.dtype)
-    return solution[..., 0] if vector else solution, residuals, rank, kept
 
 
 # --- factorizations ---------------------------------------------------------------------------------------------------

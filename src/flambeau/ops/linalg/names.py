@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.return_types import return_type
-from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
+from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from . import matrices as linalg
 from .checks import demand_regular, matrices, zero_pivot
@@ -20,10 +21,7 @@ from .products import times
 
 def _old(function: Callable[..., Any], in_python: bool | None = None) -> Callable[..., Any]:
     """Publish under its name, less the underscore, at the top and as a method."""
-    name = function.__name__ = function.__name__.lstrip("_")
-    _publish(name, function, ("torch",), in_python)
-    _attach(function, (name,))
-    return function
+    return composite(name=function.__name__.lstrip("_"), in_python=in_python)(function)
 
 
 @_old
@@ -80,10 +78,13 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     return inverse
 
 
+_Qr = return_type("qr", ("Q", "R"))
+
+
 @_old
 def _qr(input: Tensor, some: bool = True) -> Any:
     """`linalg.qr`, complete if not `some`."""
-    return linalg.qr(input, "reduced" if some else "complete")
+    return _Qr(*linalg.qr(input, "reduced" if some else "complete"))
 
 
 _Svd = return_type("svd", ("U", "S", "V"))
@@ -123,14 +124,25 @@ def triangular_solve(
     return solution, full
 
 
-_LU = return_type("lu", ("LU", "pivots", "infos"))
+_LuInfo = return_type("_lu_with_info", ("LU", "pivots", "info"))
+
+
+@composite(methods=False, name="_lu_with_info")
+def _lu_and_info(input: Tensor, pivot: bool = True, check_errors: bool = True) -> Any:
+    """`linalg.lu_factor_ex`."""
+    return _LuInfo(*linalg.lu_factor_ex(input, pivot=pivot))
 
 
 @partial(_old, in_python=True)
 def _lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """`linalg.lu_factor`; with `get_infos` also zeros, or the positions of zero pivots."""
+    warnings.warn(
+        "torch.lu is deprecated in favor of torch.linalg.lu_factor / torch.linalg.lu_factor_ex and will be removed in a "
+        "future PyTorch release.\nCall torch.linalg.lu_factor(A), or torch.linalg.lu_factor_ex(A) for the infos.",
+        stacklevel=3,
+    )
     both, pivots, info = linalg.lu_factor_ex(A, pivot=pivot)
-    return _LU(both, pivots, info) if get_infos else (both, pivots)
+    return _LuInfo(both, pivots, info) if get_infos else (both, pivots)
 
 
 @_old

@@ -11,6 +11,7 @@ from ...core.array import geometry as geometries
 from ...core.dispatch.operator import composite, namespaces
 from ...core.tensor.sparse import is_sparse, layout_of, make, stored, values_of
 from ...core.tensor.tensor import Tensor
+from ..shape.copies import declare_copy
 from .coo import index_tensor, to_sparse_coo
 
 _INVARIANT = "`crow_indices[..., 0] == 0` is not satisfied."
@@ -117,3 +118,7 @@ def crow_indices(input: Tensor) -> Tensor:
 def col_indices(input: Tensor) -> Tensor:
     """The column of each value."""
     return _part(input, "col_indices", 1)
+
+
+for _name in ("indices", "values", "crow_indices", "col_indices"):
+    declare_copy(_name, getattr(Tensor, _name))
