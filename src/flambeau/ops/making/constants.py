@@ -6,7 +6,7 @@ Values are made with NumPy on the host and then put on their device: making a te
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -436,33 +436,3 @@ def empty_strided(
 def new_empty_strided(self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """`torch.empty_strided` with this tensor's dtype and device."""
     return empty_strided(size, stride, dtype=dtype or self.dtype, device=device_like(self, device))
-
-
-@composite(methods=False)
-def empty_permuted(
-    size: Sequence[int],
-    physical_layout: Sequence[int],
-    *,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
-    """Zeros whose dimensions lie in memory in the order `physical_layout`, the outermost first. RuntimeError if that is none."""
-    order = tuple(physical_layout)
-    if len(order) != len(size):
-        raise RuntimeError(
-            "Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = "
-            f"{len(size)} is not equal to len(physical_layout) = {len(order)}"
-        )
-    for i, d in enumerate(physical_layout):
-        if not 0 <= d < len(size):
-            raise RuntimeError(
-                f"Dimension out of range (expected to be between 0 and {len(size) - 1}, but got {d} at index {i}).  NB: negative "
-                "dims not currently supported; file an issue if you want it."
-            )
-    if len(set(order)) != len(order):
-        raise RuntimeError("Duplicate dim not allowed")
-    fill = filled(tuple(size[d] for d in order), 0)
-    return deliver(fill, None, dtype, device, requires_grad, order=order)

@@ -59,7 +59,7 @@ REFUSED = (
     "quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic", "empty_quantized", "quantized_batch_norm",
     "quantized_gru", "quantized_gru_cell", "quantized_lstm", "quantized_lstm_cell", "quantized_max_pool1d", "quantized_max_pool2d",
     "quantized_max_pool3d", "quantized_rnn_relu_cell", "quantized_rnn_tanh_cell", "choose_qparams_optimized",
-    "fused_moving_avg_obs_fake_quant", *_METHODS,
+    *_METHODS,
 )  # fmt: skip
 for _name in REFUSED:
     _publish(_name, _refused(_name), ("torch",))
