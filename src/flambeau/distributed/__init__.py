@@ -3,7 +3,10 @@
 `init_process_group` with a world size of more than one raises RuntimeError: that is not there yet.
 """
 
+import importlib
 import logging
+import pkgutil
+from typing import Any
 
 from .collectives import *
 from .groups import *
@@ -11,3 +14,13 @@ from .objects import *
 from .stores import FileStore, HashStore, PrefixStore, Store, TCPStore
 
 log = logging.getLogger(__name__)
+
+_SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__package__}.{name}")
+    if name in ("DeviceMesh", "init_device_mesh"):
+        return getattr(importlib.import_module(f"{__package__}.device_mesh"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

@@ -1,0 +1,3 @@
+"""The older path of `fully_shard`."""
+
+from . import fsdp

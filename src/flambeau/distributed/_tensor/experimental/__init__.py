@@ -1,0 +1,3 @@
+"""The older name of `torch.distributed.tensor.experimental`."""
+
+from ...tensor.experimental import *

@@ -1,0 +1,1 @@
+"""What is built on groups of processes, and activation checkpointing as a wrapper."""

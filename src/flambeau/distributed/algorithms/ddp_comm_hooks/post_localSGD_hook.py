@@ -1,0 +1,6 @@
+"""Refused: it needs several processes."""
+
+from ... import _later
+
+post_localSGD_hook = _later.function("post_localSGD_hook", __name__)
+PostLocalSGDState = _later.kind("PostLocalSGDState", __name__)

@@ -1,0 +1,6 @@
+"""Refused: it needs several processes."""
+
+from ... import _later
+
+ModelAverager = _later.kind("ModelAverager", __name__)
+PeriodicModelAverager = _later.kind("PeriodicModelAverager", __name__, ModelAverager)

@@ -1,0 +1,6 @@
+"""Calls of functions in other processes: not there."""
+
+
+def is_available() -> bool:
+    """Never."""
+    return False

@@ -1,0 +1,66 @@
+"""How a tensor lies on a mesh: cut along a dimension, whole everywhere, or as parts that are to be added up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Placement:
+    """How a tensor lies along one side of a mesh."""
+
+    def is_shard(self, dim: int | None = None) -> bool:
+        """Whether it is cut (along this dimension)."""
+        return False
+
+    def is_replicate(self) -> bool:
+        """Whether each process has all of it."""
+        return False
+
+    def is_partial(self, reduce_op: str | None = None) -> bool:
+        """Whether each process has a part that is to be reduced."""
+        return False
+
+
+@dataclass(frozen=True)
+class Shard(Placement):
+    """Cut along a dimension of the tensor."""
+
+    dim: int
+
+    def is_shard(self, dim: int | None = None) -> bool:
+        return dim is None or dim == self.dim
+
+    @staticmethod
+    def local_shard_size_and_offset(curr_local_size: int, num_chunks: int, rank: int) -> tuple[int, int]:
+        """How long a process's part of a dimension is, and where it begins."""
+        full = (curr_local_size + num_chunks - 1) // num_chunks
+        start = min(full * rank, curr_local_size)
+        return min(full, curr_local_size - start), start
+
+    _local_shard_size_and_offset = local_shard_size_and_offset
+
+
+@dataclass(frozen=True)
+class _StridedShard(Shard):
+    split_factor: int = 1
+
+
+@dataclass(frozen=True)
+class Replicate(Placement):
+    """All of it in each process."""
+
+    def is_replicate(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Partial(Placement):
+    """A part in each process, to be reduced by this operation."""
+
+    reduce_op: str = "sum"
+
+    def is_partial(self, reduce_op: str | None = None) -> bool:
+        return reduce_op is None or reduce_op == self.reduce_op
+
+    def __repr__(self) -> str:
+        return f"Partial({self.reduce_op})"
