@@ -8,10 +8,10 @@ import logging
 import pkgutil
 from typing import Any
 
-from .collectives import *
-from .groups import *
-from .objects import *
-from .stores import FileStore, HashStore, PrefixStore, Store, TCPStore
+from ..processes.collectives import *
+from ..processes.groups import *
+from ..processes.objects import *
+from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStore
 
 log = logging.getLogger(__name__)
 

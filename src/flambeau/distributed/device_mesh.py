@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.dispatch.operator import namespaces
-from . import groups
+from ..processes import groups
 
 __all__ = ["DeviceMesh", "init_device_mesh"]
 

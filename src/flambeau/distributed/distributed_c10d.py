@@ -1,9 +1,9 @@
 """The groups and collectives by the path that PyTorch's own module has."""
 
-from . import groups
-from .collectives import *  # noqa: F403
-from .groups import *  # noqa: F403
-from .objects import *  # noqa: F403
+from ..processes import groups
+from ..processes.collectives import *  # noqa: F403
+from ..processes.groups import *  # noqa: F403
+from ..processes.objects import *  # noqa: F403
 
 
 def _get_default_group() -> groups.ProcessGroup:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
-from .. import groups
-from ..collectives import ReduceOp
+from ...processes import groups
+from ...processes.collectives import ReduceOp
 
 
 def _group_of_one(group: Any) -> None:

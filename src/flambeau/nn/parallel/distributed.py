@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ...distributed.groups import chosen
+from ...processes.groups import chosen
 from ..modules.module import Module
 
 __all__ = ["DistributedDataParallel"]
