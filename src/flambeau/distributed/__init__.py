@@ -15,7 +15,7 @@ from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStor
 
 log = logging.getLogger(__name__)
 
-_SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+_SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))  # noqa: F405
 
 
 def __getattr__(name: str) -> Any:

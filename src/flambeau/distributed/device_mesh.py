@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.dispatch.operator import namespaces
 from ..processes import groups
+from ..processes.stores import HashStore
 
 __all__ = ["DeviceMesh", "init_device_mesh"]
 
@@ -29,7 +30,7 @@ class DeviceMesh:
         self.mesh = torch["as_tensor"](mesh).long()
         self.mesh_dim_names = tuple(mesh_dim_names) if mesh_dim_names else None
         if not groups.is_initialized():
-            groups.init_process_group("gloo", rank=0, world_size=1)
+            groups.init_process_group("gloo", rank=0, world_size=1, store=HashStore())
         if self.mesh.numel() > groups.get_world_size():
             raise RuntimeError(
                 f"Mesh should not be bigger than default world size {groups.get_world_size()}, but found "

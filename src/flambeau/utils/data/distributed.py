@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from flambeau.core.context.generator import Generator
 from flambeau.core.dispatch.operator import namespaces
+from flambeau.processes import groups
 from flambeau.utils.data.sampler import Sampler
 
 __all__ = ["DistributedSampler"]
@@ -31,11 +31,10 @@ class DistributedSampler(Sampler[int]):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        group = importlib.import_module("flambeau.distributed")
         if num_replicas is None:
-            num_replicas = group.get_world_size()
+            num_replicas = groups.get_world_size()
         if rank is None:
-            rank = group.get_rank()
+            rank = groups.get_rank()
         if not 0 <= rank < num_replicas:
             raise ValueError(f"Invalid rank {rank}, {'rank'} should be in {'the interval'} [0, {num_replicas - 1}]")
         self.dataset = dataset

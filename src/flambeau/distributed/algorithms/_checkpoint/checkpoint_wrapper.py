@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Any
 
 from ....nn import Module
+from ....utils.checkpoint import checkpoint
 from ... import _later
 
 _PREFIX = "_checkpoint_wrapped_module"
@@ -43,7 +44,7 @@ class CheckpointWrapper(Module):
             return getattr(super().__getattr__(_PREFIX), name)
 
     def __getitem__(self, key: int) -> Any:
-        return self._checkpoint_wrapped_module[key]
+        return self._checkpoint_wrapped_module[key]  # type: ignore[index]
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
         for name, parameter in super().named_parameters(*args, **kwargs):
@@ -53,9 +54,6 @@ class CheckpointWrapper(Module):
         """What the module gives."""
         if self._function is not None:
             return self._function(self._checkpoint_wrapped_module, *args, **self._options, **kwargs)
-        import importlib
-
-        checkpoint = importlib.import_module("flambeau.utils.checkpoint").checkpoint
         reentrant = self.checkpoint_impl is CheckpointImpl.REENTRANT
         return checkpoint(self._checkpoint_wrapped_module, *args, use_reentrant=reentrant, **self._options, **kwargs)
 

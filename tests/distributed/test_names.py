@@ -1,0 +1,131 @@
+"""What needs several processes can be imported and asked for, and says what it is when it is used."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+import torch.distributed.fsdp
+import torch.distributed.tensor
+
+import flambeau as fb
+from flambeau.distributed.algorithms._checkpoint.checkpoint_wrapper import (
+    CheckpointWrapper,
+    apply_activation_checkpointing,
+)
+from flambeau.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+
+@pytest.fixture
+def group():
+    fb.distributed.init_process_group("gloo", rank=0, world_size=1, store=fb.distributed.HashStore())
+    yield
+    fb.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", ["fsdp", "tensor", "tensor.parallel", "tensor.placement_types", "device_mesh"])
+def test_public_names_are_there(name: str) -> None:
+    theirs = importlib.import_module(f"torch.distributed.{name}")
+    ours = importlib.import_module(f"flambeau.distributed.{name}")
+    missing = {"DataParallelMeshDims"} | {n for n in getattr(theirs, "__all__", ()) if not hasattr(ours, n)}
+    assert missing == {"DataParallelMeshDims"}
+
+
+def test_what_needs_several_says_so() -> None:
+    fsdp, tensor = fb.distributed.fsdp, fb.distributed.tensor
+    for call in (
+        lambda: fsdp.fully_shard(fb.nn.Linear(2, 2)),
+        lambda: fsdp.FullyShardedDataParallel(fb.nn.Linear(2, 2)),
+        lambda: tensor.distribute_tensor(fb.ones(2), None, []),
+        lambda: tensor.DTensor.from_local(fb.ones(2)),
+    ):
+        with pytest.raises(NotImplementedError, match="groups of several processes are not there yet"):
+            call()
+    assert not isinstance(fb.ones(2), tensor.DTensor)
+
+
+def test_settings_are_data() -> None:
+    for name in (
+        "MixedPrecision",
+        "CPUOffload",
+        "FullStateDictConfig",
+        "ShardedOptimStateDictConfig",
+        "CPUOffloadPolicy",
+    ):
+        ours, theirs = getattr(fb.distributed.fsdp, name)(), getattr(torch.distributed.fsdp, name)()
+        assert {k: v for k, v in vars(ours).items() if k[0] != "_"} == {
+            k: v for k, v in vars(theirs).items() if k[0] != "_"
+        }
+    assert [s.name for s in fb.distributed.fsdp.ShardingStrategy] == [
+        s.name for s in torch.distributed.fsdp.ShardingStrategy
+    ]
+    for lib in (fb, torch):
+        Shard, Replicate, Partial = (getattr(lib.distributed.tensor, n) for n in ("Shard", "Replicate", "Partial"))
+        assert Shard(1) == Shard(1) != Shard(0) and Shard(1).is_shard(1) and not Shard(1).is_shard(0)
+        assert Replicate().is_replicate() and Partial().is_partial() and repr(Partial()) == "Partial(sum)"
+
+
+def test_a_mesh_of_one(group: None) -> None:
+    mesh = fb.distributed.init_device_mesh("cpu", (1, 1), mesh_dim_names=("data", "tensor"))
+    assert mesh.shape == (1, 1) and mesh["data"].ndim == 1 and mesh.get_local_rank("tensor") == 0
+    assert mesh.get_group("data").size() == 1 and mesh == fb.distributed.init_device_mesh(
+        "cpu", (1, 1), mesh_dim_names=("data", "tensor")
+    )
+    with pytest.raises(RuntimeError, match="Mesh should not be bigger than default world size 1, but found 2"):
+        fb.distributed.init_device_mesh("cpu", (2,))
+    with pytest.raises(KeyError):
+        mesh["model"]
+
+
+def test_collectives_keep_gradients(group: None) -> None:
+    x = fb.ones(3, requires_grad=True)
+    functional = fb.distributed.nn.functional
+    (functional.all_reduce(x * 2) + functional.all_gather(x)[0]).sum().backward()
+    assert x.grad.tolist() == [3, 3, 3]
+
+
+def test_activation_checkpointing_as_a_wrapper() -> None:
+    fb.manual_seed(0)
+    model = fb.nn.Sequential(fb.nn.Linear(3, 4), fb.nn.Tanh(), fb.nn.Linear(4, 1))
+    x = fb.randn(5, 3)
+    plain = model(x).sum()
+    plain.backward()
+    wanted = model[0].weight.grad.clone()
+    names = list(model.state_dict())
+    model.zero_grad()
+    apply_activation_checkpointing(model, check_fn=lambda m: isinstance(m, fb.nn.Linear))
+    assert isinstance(model[0], CheckpointWrapper) and list(model.state_dict()) == names
+    model.load_state_dict(model.state_dict())
+    model(x).sum().backward()
+    assert fb.equal(model[0].weight.grad, wanted)
+
+
+def test_state_dicts_by_name() -> None:
+    def trained():
+        fb.manual_seed(0)
+        model = fb.nn.Sequential(fb.nn.Linear(2, 3), fb.nn.Linear(3, 1))
+        optimizer = fb.optim.AdamW([{"params": model[1].parameters(), "lr": 0.1}, {"params": model[0].parameters()}])
+        return model, optimizer
+
+    model, optimizer = trained()
+    model(fb.ones(4, 2)).sum().backward()
+    optimizer.step()
+    weights, state = get_state_dict(model, optimizer)
+    assert set(state["state"]) == set(weights) and state["param_groups"][0]["params"] == ["1.weight", "1.bias"]
+    other, fresh = trained()
+    set_state_dict(other, fresh, model_state_dict=weights, optim_state_dict=state)
+    for key, held in optimizer.state_dict()["state"].items():
+        assert fb.equal(held["exp_avg"], fresh.state_dict()["state"][key]["exp_avg"])
+    assert fresh.param_groups[0]["lr"] == 0.1 and fb.equal(other[0].weight, model[0].weight)
+
+
+def test_which_modules_are_wrapped() -> None:
+    wrap, theirs = fb.distributed.fsdp.wrap, importlib.import_module("torch.distributed.fsdp.wrap")
+    for lib, module in ((fb, wrap), (torch, theirs)):
+        layer = lib.nn.Linear(10, 10)
+        for recurse in (True, False):
+            assert module.transformer_auto_wrap_policy(layer, recurse, 110, {lib.nn.Linear}) is True
+            assert bool(module.size_based_auto_wrap_policy(layer, recurse, 110, min_num_params=100)) is True
+            assert bool(module.size_based_auto_wrap_policy(layer, recurse, 110, min_num_params=1000)) is False
+        assert module.ModuleWrapPolicy({lib.nn.Linear})(layer, recurse=False) is True
