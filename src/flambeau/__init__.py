@@ -169,6 +169,10 @@ def _control_flow(name: str) -> Any:
 
 
 ops.higher_order = _OpNamespace("higher_order", _control_flow)
+for _name in ("_C", "image"):  # of the real torchvision, whose Python part runs on these
+    _doors.supplied["torchvision", _name] = lambda: importlib.import_module(
+        f"{__package__}.vision.operators"
+    ).register()
 _doors.compile = lambda *args, **kwargs: __getattr__("compile")(*args, **kwargs)
 _doors.vmap = lambda *args, **kwargs: __getattr__("vmap")(*args, **kwargs)
 

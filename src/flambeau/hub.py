@@ -87,3 +87,41 @@ def load_state_dict_from_url(
         found = HASH_REGEX.search(name) if check_hash else None
         download_url_to_file(url, path, found.group(1) if found else None, progress)
     return load(path, map_location=map_location, weights_only=weights_only)
+
+
+class _Faketqdm:
+    """In place of tqdm's bar where that is not installed: the same calls, and a line on stderr now and then."""
+
+    def __init__(self, total: int | None = None, disable: bool = False, **options: Any):
+        self.total, self.disable, self.n = total, disable, 0
+
+    def update(self, n: int) -> None:
+        """So much more is done."""
+        import sys
+
+        self.n += n
+        if not self.disable:
+            print(f"\r{100 * self.n / self.total:.1f}%" if self.total else f"\r{self.n} bytes", end="", file=sys.stderr)
+
+    def set_description(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing is shown."""
+
+    def close(self) -> None:
+        """The bar ends."""
+        self.disable = True
+
+    def __enter__(self) -> _Faketqdm:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tqdm":
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return _Faketqdm
+        return tqdm
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,8 @@ from .core.dispatch.overloads import define as _define
 _RESERVED = ("prim",)
 _KEYS = frozenset(KEYS.split())
 _USED = frozenset(
-    "CPU CUDA Meta XLA MPS XPU HPU PrivateUse1 Autograd AutogradCPU AutogradCUDA CompositeImplicitAutograd "
+    "CPU CUDA Meta XLA MPS XPU HPU PrivateUse1 Autograd AutogradCPU AutogradCUDA AutocastCPU AutocastCUDA AutocastXPU "
+    "CompositeImplicitAutograd "
     "CompositeExplicitAutograd CompositeExplicitAutogradNonFunctional".split()
 )
 _defined: set[str] = set()  # namespaces that have a Library of kind DEF

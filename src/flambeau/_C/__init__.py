@@ -6,6 +6,7 @@ import importlib as _importlib
 from typing import Any as _Any
 
 from .._library.calls import below_autograd as _AutoDispatchBelowAutograd
+from .._library.calls import without_keys as _ExcludeDispatchKeyGuard
 from .._library.keys import DispatchKey, DispatchKeySet
 from ..core.context.overrides import disabled as _disabled_torch_dispatch_impl
 from ..core.context.overrides import disabled as _disabled_torch_function_impl
@@ -33,6 +34,10 @@ def _is_torch_function_enabled() -> bool:
     return state.subclasses
 
 
+def _log_api_usage_once(event: str) -> None:
+    """Nothing is logged."""
+
+
 def _is_multithreading_enabled() -> bool:
     """Whether a backward pass may use other threads."""
     from ..autograd.grad_mode import set_multithreading_enabled
@@ -49,10 +54,12 @@ __all__ = [
     "FunctionSchema",
     "TensorBase",
     "_AutoDispatchBelowAutograd",
+    "_ExcludeDispatchKeyGuard",
     "_TensorBase",
     "_disabled_torch_dispatch_impl",
     "_disabled_torch_function_impl",
     "_is_torch_function_enabled",
     "_is_torch_function_mode_enabled",
+    "_log_api_usage_once",
     "parse_schema",
 ]

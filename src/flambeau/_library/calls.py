@@ -50,6 +50,28 @@ class below_autograd:
         grad_state.grad = self._before
 
 
+class without_keys:
+    """Inside, kernels of these keys are passed over: those of autocast can be."""
+
+    def __init__(self, keys: Any) -> None:
+        names = [key.name for key in keys._keys]
+        if not all(name.startswith("Autocast") for name in names):
+            raise NotImplementedError(
+                f"_ExcludeDispatchKeyGuard: only keys of autocast can be passed over here, not {names}"
+            )
+
+    def __enter__(self) -> None:
+        self._before, grad_state.autocast = grad_state.autocast, None
+
+    def __exit__(self, *exc: object) -> None:
+        grad_state.autocast = self._before
+
+
+def policy_is_on(device: str) -> bool:
+    """Whether autocast is on for a kind of device."""
+    return device in dict(grad_state.autocast.lower)
+
+
 def run(op: OpOverload, /, *given: Any, **named: Any) -> Any:
     """Call a registered operator."""
     schema, rules = op._schema, rules_of(op)
@@ -67,8 +89,13 @@ def run(op: OpOverload, /, *given: Any, **named: Any) -> Any:
         if above is not None:
             args, kwargs = _without_defaults(op, args, kwargs)
             return returned(op, above(*args, **kwargs))
-    if grad_state.autocast is not None and device in rules.autocast:
-        return _autocast(op, rules.autocast[device], args, kwargs)
+    if grad_state.autocast is not None:
+        if device in rules.autocast:
+            return _autocast(op, rules.autocast[device], args, kwargs)
+        above = kernels.get("Autocast" + device.upper())
+        if above is not None and policy_is_on(device):
+            args, kwargs = _without_defaults(op, args, kwargs)
+            return returned(op, above(*args, **kwargs))
     found = kernel_for(op, device.upper())
 
     def kernel(*args: Any, **kwargs: Any) -> Any:

@@ -10,3 +10,6 @@ vmap: Callable[..., Any]  # for masks and scores that are functions of single pl
 
 # Called first in the processes that load data: a top that changed what names mean says so there, too.
 in_workers: list[Callable[[], Any]] = []
+
+# Compiled libraries of operators whose operators flambeau gives itself: (folder, file's stem) -> what registers them.
+supplied: dict[tuple[str, str], Callable[[], Any]] = {}

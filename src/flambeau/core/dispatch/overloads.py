@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..context import doors
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, OperatorHandle, ask
 from ..tensor.tensor import Tensor
@@ -270,7 +272,14 @@ class Ops(ModuleType):
         return made
 
     def load_library(self, path: Any) -> None:
-        """Refused: compiled operators of PyTorch's cannot run here."""
+        """Register the operators of a library that flambeau has itself. OSError for any other: compiled operators can't run here."""
+        file = Path(path)
+        supplied = doors.supplied.get((file.parent.name, file.name.partition(".")[0]))
+        if supplied is not None:
+            if str(path) not in self.loaded_libraries:
+                supplied()
+                self.loaded_libraries.add(str(path))
+            return
         raise OSError(
             f"Could not load this library: {path}: it holds operators that are compiled against PyTorch's C++ library, which "
             "flambeau does not have. Register a Python implementation with torch.library.custom_op instead"

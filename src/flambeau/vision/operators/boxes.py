@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,3 +121,10 @@ def _box_iou_rotated(boxes1: Array, boxes2: Array) -> Array:
 def box_iou_rotated(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """`(N, M)`: how much turned boxes (`centre x, centre y, width, height, degrees`) overlap, between 0 and 1."""
     return _box_iou_rotated(boxes1, boxes2)
+
+
+def quantized(*args: Any) -> Tensor:
+    """Refused: there are no quantized tensors."""
+    raise NotImplementedError(
+        "torchvision's operators on quantized tensors: there are none here; dequantize them first"
+    )
