@@ -22,21 +22,6 @@ from ._settings import (
     set_warn_always,
     use_deterministic_algorithms,
 )
-from ._symbolic import (
-    SymBool,
-    SymFloat,
-    SymInt,
-    sym_constrain_range,
-    sym_constrain_range_for_size,
-    sym_float,
-    sym_int,
-    sym_ite,
-    sym_max,
-    sym_min,
-    sym_not,
-    sym_sqrt,
-    sym_sum,
-)
 from .core.array.devices import device, get_default_device, set_default_device
 from .core.array.dtypes import ALIASES as _ALIASES
 from .core.array.dtypes import DTYPES as _DTYPES
@@ -148,7 +133,8 @@ _HOMES = {
     "while_loop": "_higher_order_ops.while_loop",
     "Tag": "_library.keys",
     **dict.fromkeys(
-        "SymBool SymFloat SymInt sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum".split(),
+        """SymBool SymFloat SymInt sym_constrain_range sym_constrain_range_for_size sym_float sym_fresh_size sym_int sym_ite
+        sym_max sym_min sym_not sym_sqrt sym_sum""".split(),
         "_symbols",
     ),
 }

@@ -96,12 +96,38 @@ def _on_number(name: str) -> Callable[[Any], float]:
 
 
 sym_sqrt = _on_number("sqrt")
+
+
+def sym_constrain_range(size: Any, *, min: int | None = None, max: int | None = None) -> None:
+    """RuntimeError if a number is not between two others."""
+    low, high = -(2**63) if min is None else min, 2**63 - 1 if max is None else max
+    if not low <= size <= high:
+        raise RuntimeError(f"Invalid value range for {size} between [{low}, {high}].")
+
+
+def sym_constrain_range_for_size(size: Any, *, min: int | None = None, max: int | None = None) -> None:
+    """The same for a size, which is not negative."""
+    sym_constrain_range(size, min=0 if min is None else min, max=max)
+
+
 _FUNCTIONS = {
     f"_sym_{name}": _on_number(name) for name in "acos asin atan cos cosh log2 sin sinh sqrt tan tanh".split()
 }
 globals().update(_FUNCTIONS)
 
 __all__ = [
-    "SymBool", "SymFloat", "SymInt", "sym_float", "sym_fresh_size", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not",
-    "sym_sqrt", "sym_sum",
+    "SymBool",
+    "SymFloat",
+    "SymInt",
+    "sym_constrain_range",
+    "sym_constrain_range_for_size",
+    "sym_float",
+    "sym_fresh_size",
+    "sym_int",
+    "sym_ite",
+    "sym_max",
+    "sym_min",
+    "sym_not",
+    "sym_sqrt",
+    "sym_sum",
 ]  # fmt: skip

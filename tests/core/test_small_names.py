@@ -119,7 +119,7 @@ def test_quantized_tensors_are_refused(name):
 
 def test_what_has_no_instances():
     for kind in (fb.SymInt, fb.SymFloat, fb.SymBool):
-        with pytest.raises(NotImplementedError, match="no symbols"):
+        with pytest.raises(NotImplementedError, match="not symbols"):
             kind(None)
     with pytest.raises(NotImplementedError, match=r"torch\.complex64"):
         fb.ones(2).chalf()

@@ -119,7 +119,7 @@ def convolved(
     if weight.ndim < 3:
         raise RuntimeError(f"weight should have at least three dimensions, but {name} got {list(weight.shape)}")
     if weight.ndim != n + 2:
-        if n != 1:  # a number stands for any number of dimensions
+        if n != 1 and not isinstance(padding, str):  # a number stands for any number of dimensions
             raise RuntimeError(
                 f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the "
                 f"convolution dimensions, but got stride={list(per_dim(stride, n, 'stride'))}: "
