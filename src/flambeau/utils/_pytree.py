@@ -11,6 +11,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from . import _pytree_nodes
 from ._pytree_nodes import (  # noqa: F401
     _BY_NAME,
     _WRITTEN,
@@ -424,3 +425,9 @@ def treespec_loads(serialized: str) -> TreeSpec:
     if protocol != 1:
         raise ValueError(f"Unknown protocol {protocol}. Available protocols: [1]")
     return _from_json(written)
+
+
+def __getattr__(name: str) -> Any:
+    if name.endswith(("_flatten", "_unflatten", "_flatten_with_keys")):
+        return getattr(_pytree_nodes, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -307,3 +307,12 @@ def _get_node_type(tree: Any) -> Any:
 
 
 _register_built_in()
+
+# PyTorch's own names for how the built-in kinds are taken apart and put together
+for _kind, _name in ((tuple, "tuple"), (list, "list"), (dict, "dict"), (OrderedDict, "ordereddict"), (defaultdict, "defaultdict"),
+                     (deque, "deque"), (_NamedTuple, "namedtuple")):  # fmt: skip
+    globals().update({
+        f"_{_name}_flatten": SUPPORTED_NODES[_kind].flatten_fn,
+        f"_{_name}_unflatten": SUPPORTED_NODES[_kind].unflatten_fn,
+        f"_{_name}_flatten_with_keys": SUPPORTED_NODES[_kind].flatten_with_keys_fn,
+    })  # fmt: skip

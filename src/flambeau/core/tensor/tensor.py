@@ -67,6 +67,8 @@ class Tensor:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """`Tensor(2, 3)` is uninitialised, `Tensor([1, 2])` holds the data, both in the default dtype."""
+        if cls is not Tensor:
+            _check_subclass(cls)
         return _legacy(cls, args, kwargs.get("device"))
 
     @classmethod
@@ -89,12 +91,6 @@ class Tensor:
         if not hasattr(cls, "__torch_dispatch__"):
             raise TypeError(f"{cls.__name__} must define __torch_dispatch__")
         raise _no_dispatch(cls)
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        given = cls.__dict__.get("__torch_dispatch__")
-        if given is not None and given is not overrides.disabled:
-            raise _no_dispatch(cls)
 
     @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
@@ -548,6 +544,9 @@ def _check_subclass(cls: Any) -> None:
             "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your class "
             "inherits from Tensor."
         )
+    given = getattr(cls, "__torch_dispatch__", None)
+    if given is not None and given is not overrides.disabled:
+        raise _no_dispatch(cls)
 
 
 def _as_class(result: Any, cls: Any) -> Any:

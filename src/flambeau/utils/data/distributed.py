@@ -36,7 +36,8 @@ class DistributedSampler(Sampler[int]):
         if rank is None:
             rank = groups.get_rank()
         if not 0 <= rank < num_replicas:
-            raise ValueError(f"Invalid rank {rank}, {'rank'} should be in {'the interval'} [0, {num_replicas - 1}]")
+            allowed = f"[0, {num_replicas - 1}]"
+            raise ValueError(f"Invalid {'rank'} {rank}, {'rank'} should be in the {'interval'} {allowed}")
         self.dataset = dataset
         self.num_replicas = num_replicas
         self.rank = rank
