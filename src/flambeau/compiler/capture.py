@@ -25,11 +25,12 @@ from ..nn.parameter import Parameter
 from .effects import Deferred, Mutation
 from .guards import frames
 from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_class
-from .guards.places import Attribute, Item, Place, TensorAt
+from .guards.places import Attribute, Item, Place
 from .guards.shadow import Refused
 from .guards.symbols import LATER
 from .guards.values import is_number
 from .inputs import Inputs
+from .moving import Moving, choose
 from .recorder import Recorder
 from .templates import Describer, Template
 
@@ -229,7 +230,7 @@ class Capture:
         others = [
             *(Parts(module) for module in recorder.reached if module not in recorder.modules),
             *(Groups(optimizer) for optimizer in recorder.optimizers),
-            *(Leaf(tensor) for tensor in leaves if tensor._edge is not None),
+            *(Leaf(tensor) for tensor in leaves if tensor._edge is not None and id(tensor) not in self.moving.at),
             GlobalHooks(),
         ]
         recorder.modules.update(dict.fromkeys(others))
@@ -296,8 +297,8 @@ class Capture:
         if changed:
             raise Untraceable(f"code that could not be followed changes a {type(changed[0]).__name__}")
         self._check_numbers()
-        self.moving_places = self._moving_places()
-        self.describer = Describer(self._recipe, self._number, watcher.was_there, watcher.arguments)
+        self.moving = self._choose_moving()
+        self.describer = Describer(self._recipe, self._number, watcher.was_there, watcher.arguments, self.moving.inner)
         self.result = self.describer.describe(result)
         self.grads = [
             (tensor, None if tensor._grad is None else self._recipe(tensor._grad))
@@ -340,42 +341,15 @@ class Capture:
         storage = tensor._storage
         return storage in self.recorder.values or not isinstance(storage.value, jax.core.Tracer)
 
-    def _moving_places(self) -> dict[Any, tuple[Place, Any]]:
-        """Places that hold tensors which may be others at the next call: those that the function replaces, or others did."""
+    def _choose_moving(self) -> Moving:
         recorder = self.recorder
-        reads, writes = recorder.reads, recorder.writes
-        sources = {source._storage for _, source in recorder.sources.values() if isinstance(source, Tensor)}
-        found = {}
-        for key, (place, before) in writes.places.items():
-            leaves = tree.flatten(before)[0]
-            was_read = key in writes.read_first or any(getattr(leaf, "_storage", None) in sources for leaf in leaves)
-            if was_read and any(isinstance(leaf, Tensor) for leaf in leaves):
-                found[key] = place, before
-        held: dict[int, int] = {}
-        for _, value in reads.places.values():
-            if isinstance(value, Tensor):
-                held[id(value)] = held.get(id(value), 0) + 1
-        fixed = {
-            id(p) for optimizer in recorder.optimizers for group in optimizer.param_groups for p in group["params"]
-        }
-        replaced = {**self.inputs_known.moving, **dict.fromkeys(writes.stored)}
-        for key in replaced:
-            if key in reads.places and key not in found:
-                place, before = reads.places[key]
-                leaves = [leaf for leaf in tree.flatten(before)[0] if isinstance(leaf, Tensor)]
-                if leaves and all(held.get(id(leaf), 0) <= 1 and id(leaf) not in fixed for leaf in leaves):
-                    found[key] = place, before
-        self.moving: dict[int, TensorAt] = {}
-        memory: dict[Any, TensorAt] = {}
-        for place, before in found.values():
-            for number, leaf in enumerate(tree.flatten(before)[0]):
-                if isinstance(leaf, Tensor):
-                    self.moving[id(leaf)] = memory[leaf._storage] = TensorAt(place, number)
-        # the function looks at such a tensor through views or `detach()` that it makes itself
-        for source in [s for _, s in recorder.sources.values() if isinstance(s, Tensor) and id(s) not in held]:
-            if source._storage in memory and not isinstance(source, Parameter):
-                self.moving.setdefault(id(source), memory[source._storage])
-        return found
+        tensors = [source for _, source in recorder.sources.values() if isinstance(source, Tensor)]
+        fixed = {id(p) for optimizer in recorder.optimizers for g in optimizer.param_groups for p in g["params"]}
+        fixed |= {id(tensor) for group in recorder.together for tensor in group}
+        moving = choose(recorder.reads, recorder.writes, self.inputs_known.moving, fixed, {t._storage for t in tensors})
+        held = {id(value) for _, value in recorder.reads.places.values()}
+        moving.follow(t for t in tensors if id(t) not in held and not isinstance(t, Parameter))
+        return moving
 
     def _number(self, expression: Any) -> int:
         number = self.expression_numbers.get(id(expression))
@@ -443,8 +417,10 @@ class Capture:
         computed = edge is not None and not is_leaf
         owner = self.recorder.owners.get(storage, tensor)
         if self._is_outside(tensor) and (not computed or edge[0].order < self.recorder.start or owner is tensor):
-            if (source := self.moving.get(id(tensor))) is not None:
-                return Recipe(AT, source)
+            if id(tensor) in self.moving.leaves:
+                return Recipe(AT, self.moving.at[id(tensor)])
+            if (source := self.moving.at.get(id(tensor)) or self.moving.at.get(id(owner))) is not None:
+                return Recipe(LOOK, (AT, source), view, type(tensor))
             return (
                 Recipe(SAME, tensor) if owner is tensor or is_leaf else Recipe(LOOK, (SAME, owner), view, type(tensor))
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.context.tracing import Untraceable
-from .guards.places import MISSING, Attribute, Item, Place
+from .guards.places import MISSING, Attribute, Item, Length, Place
 from .guards.reads import Reads
 from .guards.values import is_buffer
 
@@ -56,6 +56,12 @@ class Later:
     __hash__ = object.__hash__
 
 
+_BY_POSITION = (
+    operator.setitem, operator.delitem, list.__setitem__, list.__delitem__, deque.__setitem__, deque.__delitem__, list.insert,
+    deque.insert,
+)  # fmt: skip
+
+
 class Writes:
     """The changes of one trace, in their order."""
 
@@ -91,6 +97,12 @@ class Writes:
             )
         if id(container) not in self.snapshots and id(container) not in self.given:
             self.snapshots[id(container)] = container, _copy(container)
+        by_position = function in _BY_POSITION and not (
+            args and isinstance(args[0], slice) and args[0].step in (None, 1)
+        )
+        if by_position and isinstance(container, (list, deque)) and id(container) in self.snapshots:
+            # which element it is, and whether there is one
+            self.reads.place(Length(container), len(self.snapshots[id(container)][1]))
         self.log.append(Mutation(container, function, tuple(args), kwargs or {}))
         if (
             function in (operator.setitem, operator.delitem)
@@ -98,6 +110,12 @@ class Writes:
             and not isinstance(args[0], slice)
         ):
             self.stored.add(Item(container, args[0]).key)
+
+    def put_last(self, container: Any, position: int) -> bool:
+        """Whether an element, counted from the end, is one that the function has appended, whatever else the container holds."""
+        changes = [m for m in self.log if isinstance(m, Mutation) and m.container is container]
+        appends = (list.append, deque.append)
+        return -len(changes) <= position < 0 and all(m.function in appends for m in changes)
 
     def take_back(self, mutation: Mutation) -> None:
         """A change was not made: it raised."""

@@ -275,7 +275,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     if isinstance(owner, dict):
         return _entry(shadow, owner, key)
     if type(key) is int:
-        if watcher.is_old(owner):
+        if watcher.is_old(owner) and not watcher.writes.put_last(owner, key):
             if id(owner) in watcher.writes.snapshots and not watcher.writes.is_written(Item(owner, key)):
                 watcher.reads.content(owner, watcher.writes.before(owner))
             else:

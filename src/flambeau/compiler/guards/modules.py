@@ -35,14 +35,14 @@ def fingerprint(thing: Any, ignored: Ignored = frozenset()) -> Any:
     """
     if isinstance(thing, Dependency):
         return thing.fingerprint(ignored)
-    own, buffers = thing.__dict__, thing._buffers
+    own, buffers, parameters = thing.__dict__, thing._buffers, thing._parameters
     seen: list[Any] = [type(thing)]
     names = own if _has_layer_code(type(thing)) else _STATE_NAMES  # type: ignore[arg-type]
     for name in names:
         value = own.get(name)
         if name != "_compiled_call_impl" and not (ignored and (id(own), name) in ignored):
-            if ignored and value is buffers:
-                value = _unignored(buffers, ignored)
+            if ignored and (value is buffers or value is parameters):
+                value = _unignored(value, ignored)
             seen.append((name, value_of(value)))
     seen.append(_leaves(thing))
     return seen
@@ -88,7 +88,7 @@ class Parts(Dependency):
 
     def fingerprint(self, ignored: Ignored) -> Any:
         module = self.what
-        tables = module._parameters, _unignored(module._buffers, ignored), module._modules
+        tables = _unignored(module._parameters, ignored), _unignored(module._buffers, ignored), module._modules
         return module.__dict__.get("training"), [value_of(table) for table in tables], _leaves(module)
 
 

@@ -212,6 +212,18 @@ class Item(Place):
         return f"the entry {name} of a {type(self.owner).__name__}"
 
 
+class Length(Place):
+    """How much a list or deque holds."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return len(self.owner)
+
+    def __str__(self) -> str:
+        return f"the length of a {type(self.owner).__name__}"
+
+
 class Cell(Place):
     """A variable of an enclosing function."""
 

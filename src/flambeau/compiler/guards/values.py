@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .places import Item
+
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range))
 
 
@@ -60,10 +62,11 @@ def _keys_and_values(container: Any) -> tuple[Any, ...]:
 class Contents:
     """What a container (list, dict, set, deque, NumPy array) held at the trace: kept, and compared at each call."""
 
-    __slots__ = ("container", "held", "ids")
+    __slots__ = ("container", "held", "ids", "loose")
 
     def __init__(self, container: Any, held: Any = None):
         self.container = container
+        self.loose: set[int] = set()
         source = container if held is None else held
         if is_buffer(source):
             self.held: Any = _bytes(source)
@@ -74,6 +77,18 @@ class Contents:
             self.held = _keys_and_values(source)
             self.ids = tuple(map(id, self.held))
 
+    def places(self) -> list[tuple[int, Item]]:
+        """Where each value that is held stands, with its number in `held`."""
+        container = self.container
+        if isinstance(container, dict):
+            n = len(self.held) // 2
+            return [(n + i, Item(container, key)) for i, key in enumerate(self.held[:n])]
+        return [(i, Item(container, i)) for i in range(len(self.held))] if isinstance(container, (list, deque)) else []
+
+    def loosen(self, numbers: set[int]) -> None:
+        """Values with these numbers may be others at each call."""
+        self.loose = numbers
+
     def holds(self) -> bool:
         container = self.container
         if self.ids is None:
@@ -83,8 +98,13 @@ class Contents:
         now = _keys_and_values(container)
         if tuple(map(id, now)) == self.ids:
             return True
-        if len(now) != len(self.held) or not all(map(same, self.held, now)):
+        if len(now) != len(self.held):
             return False
+        loose = self.loose
+        if not all(i in loose or same(a, b) for i, (a, b) in enumerate(zip(self.held, now, strict=True))):
+            return False
+        if loose:  # nothing is gained from remembering these, and they would be kept alive
+            return True
         self.held, self.ids = now, tuple(map(id, now))
         return True
 
