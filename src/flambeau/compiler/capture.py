@@ -119,6 +119,7 @@ class Capture:
         self.wanted: list[tuple[Any, int | None]] = []
         self.seeds: list[Any] = []
         self.kept: list[Any] = []  # objects whose ids are in use
+        self.young: set[int] | None = None  # ids of objects that were made since the trace began
         watcher = self.recorder.watcher
 
         def traced(*arrays: Any) -> list[Any]:
@@ -155,10 +156,12 @@ class Capture:
             self._let_go()
             if watcher.refused is not None and isinstance(error, (Refused, Exception)):
                 error = watcher.refused.with_traceback(error.__traceback__)
+            if watcher.taken - bound:  # what it found may have been wrong
+                raise Conflict(frozenset(watcher.taken | bound)) from None
             if isinstance(error, (Again, Conflict)) or not isinstance(error, Exception):
                 raise
             self.recorder.reads.finish({})
-            raise Failed(error, self.recorder.reads) from None
+            raise Failed(error, None if watcher.weak else self.recorder.reads) from None
         self._end(previous, before)
         inputs.restore()
         try:
@@ -175,6 +178,7 @@ class Capture:
 
     def _leaf_value(self, i: int, leaf: Any) -> Any:
         if i in self.inputs_known.leaves and is_number(leaf):
+            self.recorder.number_leaves = True
             return self.recorder.reads.given(i, leaf)
         return leaf
 
@@ -266,6 +270,7 @@ class Capture:
                 if tensor.requires_grad:
                     made.requires_grad_()
             self.stand_ins.append(made)
+            self.recorder.watcher.originals.setdefault(id(made), (i, tensor))
             if tensor.__dict__:
                 made.__dict__.update(tensor.__dict__)
             self.recorder.stand_ins[id(made)] = made
@@ -346,7 +351,14 @@ class Capture:
         tensors = [source for _, source in recorder.sources.values() if isinstance(source, Tensor)]
         fixed = {id(p) for optimizer in recorder.optimizers for g in optimizer.param_groups for p in g["params"]}
         fixed |= {id(tensor) for group in recorder.together for tensor in group}
-        moving = choose(recorder.reads, recorder.writes, self.inputs_known.moving, fixed, {t._storage for t in tensors})
+        moving = choose(
+            recorder.reads,
+            recorder.writes,
+            self.inputs_known.moving,
+            fixed,
+            {t._storage for t in tensors},
+            recorder.watcher.compared_containers,
+        )
         held = {id(value) for _, value in recorder.reads.places.values()}
         moving.follow(t for t in tensors if id(t) not in held and not isinstance(t, Parameter))
         return moving
@@ -416,6 +428,9 @@ class Capture:
         is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
         computed = edge is not None and not is_leaf
         owner = self.recorder.owners.get(storage, tensor)
+        if self._is_outside(tensor) and owner is tensor and not computed and self._is_young(tensor):
+            return Recipe(LOOK, (AT, source) if (source := self.moving.at.get(id(tensor))) else (SAME, tensor), view,
+                          type(tensor), leaf=is_leaf)  # fmt: skip
         if self._is_outside(tensor) and (not computed or edge[0].order < self.recorder.start or owner is tensor):
             if id(tensor) in self.moving.leaves:
                 return Recipe(AT, self.moving.at[id(tensor)])
@@ -444,6 +459,12 @@ class Capture:
             self.recipes.append(Recipe(MADE, self._emit(storage.value)))
             self.kept.append(storage)
         return Recipe(LOOK, (MADE, root), view, type(tensor), leaf=is_leaf)
+
+    def _is_young(self, tensor: Tensor) -> bool:
+        """Whether a tensor with memory from outside was made in the trace (`state.detach()`)."""
+        if self.young is None:
+            self.young = {id(thing) for thing in gc.get_objects(generation=0)}
+        return id(tensor) in self.young
 
     def _changed_edges(self) -> list[tuple[Any, int | None, Any]]:
         """Tensors from outside whose place on the tape the function changes: (tensor, argument, what becomes of it)."""
@@ -496,7 +517,7 @@ class Capture:
     def _check_conflicts(self, bound: frozenset[int]) -> None:
         recorder = self.recorder
         written = {self.tensors[argument]._storage for (argument, _), _ in self.argument_writes}
-        found = set()
+        found = set(recorder.watcher.taken - bound)
         for i, tensor in enumerate(self.tensors):
             if i in bound:
                 continue

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.context.tracing import Untraceable
-from .guards.places import MISSING, Attribute, Item, Length, Place
+from .guards.places import MISSING, Attribute, Item, Length, Place, own_attributes
 from .guards.reads import Reads
-from .guards.values import is_buffer
+from .guards.values import entries, is_buffer
 
 
 class Mutation:
@@ -68,6 +68,7 @@ class Writes:
     def __init__(self, reads: Reads):
         self.reads = reads
         reads.before = self.before
+        reads.unwritten = self.unwritten
         self.places: dict[Any, tuple[Place, Any]] = {}  # where something was put, with what was there before
         self.read_first: dict[Any, None] = {}  # those of them that had been read before
         self.log: list[Mutation | Deferred | Place] = []
@@ -85,6 +86,13 @@ class Writes:
             self.log.append(place)
             if key in self.reads.places or key in self.reads.numbers:
                 self.read_first[key] = None
+
+    def unwritten(self, table: Any, copy: dict[Any, Any]) -> dict[Any, Any]:
+        """A copy of a dict, made as it was before anything was put into its places."""
+        for place, before in self.places.values():
+            if place.owner is table or (isinstance(place, Attribute) and own_attributes(place.owner) is table):
+                copy.pop(place.name, None) if before is MISSING else copy.update({place.name: before})
+        return copy
 
     def is_written(self, place: Place) -> bool:
         return place.key in self.places or place.key in self.stored
@@ -185,9 +193,8 @@ def _differs(container: Any, copy: Any) -> bool:
     if len(container) != len(copy):
         return True
     if isinstance(container, dict):
-        return not all(a is b for a, b in zip(dict.values(container), copy.values(), strict=True)) or [*container] != [
-            *copy
-        ]
+        pairs = zip(entries(container), copy.items(), strict=True)
+        return not all(key is k and value is v for (key, value), (k, v) in pairs)
     if isinstance(container, set):
         return container != set(copy)
     return not all(a is b for a, b in zip(container, copy, strict=True))
@@ -195,7 +202,7 @@ def _differs(container: Any, copy: Any) -> bool:
 
 def _copy(container: Any) -> Any:
     if isinstance(container, dict):
-        return dict(container)
+        return dict(entries(container))
     return set(container) if isinstance(container, set) else list(container)
 
 

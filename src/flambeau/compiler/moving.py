@@ -118,10 +118,12 @@ def tensors_in(value: Any) -> list[Tensor]:
     return [leaf for leaf in tree.flatten(value)[0] if isinstance(leaf, Tensor)]
 
 
-def choose(reads: Reads, writes: Writes, learned: dict[Any, Any], fixed: set[int], read: set[Any]) -> Moving:
+def choose(
+    reads: Reads, writes: Writes, learned: dict[Any, Any], fixed: set[int], read: set[Any], compared: dict[int, Any]
+) -> Moving:
     """The places to look up: those that the function replaces after a read, those in containers that it changes, and those where
     another tensor was found after an earlier trace (`learned`: their keys). `fixed` are the ids of tensors that must stay the
-    same, `read` the storages of the inputs.
+    same, `read` the storages of the inputs, `compared` containers of which it was asked whether they are others, by their ids.
     """
     owners = {
         id(place.owner) for place, _ in (*reads.places.values(), *reads.numbers.values(), *writes.places.values())
@@ -149,7 +151,7 @@ def choose(reads: Reads, writes: Writes, learned: dict[Any, Any], fixed: set[int
     for key, (place, before) in candidates.items():
         tensors, parts = tensors_in(before), opened(before)
         still = key in writes.places or all(id(t) not in held for t in tensors)
-        alone = not any(is_written(writes, p) for p in parts)
+        alone = not any(is_written(writes, p) or id(p) in compared for p in parts)
         plain = not any(id(t) in fixed or id(t) in owners or has_hooks(t) for t in tensors)
         if tensors and still and alone and plain:
             moving.add(key, place, before)

@@ -251,6 +251,7 @@ class TracedProgram:
         grads = [GradOf(tensor) for tensor, was_none in self.grads_read if not was_none]
         self.pattern = Pattern(capture.moving, grads, self._known(capture))
         self.pattern.take(capture.tensors)
+        self.apart = [(i, at.get(id(other), other)) for i, other in recorder.watcher.apart]
         written = {s for s, _ in self.all_writes}
         # what an argument must not share memory with
         risky = self.storages if self.all_argument_writes else [
@@ -310,6 +311,9 @@ class TracedProgram:
         broken = self.pattern.broken(tensors) if self.pattern.seen else None
         if broken is not None:
             return broken
+        for i, other in self.apart:
+            if tensors[i] is now(other):
+                return f"argument {i} is a tensor that the function compares it with"
         for tensor, was_none in self.grads_read:
             if (now(tensor)._grad is None) is not was_none:
                 return "a gradient that was None is there now, or the other way round"
@@ -351,7 +355,7 @@ class TracedProgram:
             if self.others:
                 inputs += [source(given) for source in self.others]
             numbers = [e.value(given) for e in self.expressions] if self.expressions else ()
-        except ArithmeticError as fault:
+        except (ArithmeticError, ValueError) as fault:
             raise Unevaluable from fault
         for i in self.donated:
             # not what anybody else holds: a clone, a checkpoint, the tape

@@ -112,6 +112,7 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
         found = own_attributes(owner)
         if watcher.is_old(owner):
             watcher.reads.see(found)
+            watcher.reads.owners.setdefault(id(found), owner)
             watcher.attribute_tables[id(found)] = owner
         return found
     if name == "__class__":
@@ -266,6 +267,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
         return PENDING
     settle(key)
     key = plain(key)
+    watcher.asked_which(key)
     if isinstance(owner, _BUFFERS):
         return UNKNOWN
     if type(owner).__getitem__ not in _GETS:
@@ -319,6 +321,8 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     settle(key)
     key = plain(key)
     given = id(owner) in watcher.arguments
+    if isinstance(owner, dict) and (given or watcher.is_old(owner)):
+        watcher.asked_which(key)
     if isinstance(owner, Tensor) or not is_container(owner) or not (given or watcher.is_old(owner)):
         return
     if isinstance(owner, _BUFFERS):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
@@ -23,7 +24,7 @@ from .access import attribute, complete, in_place, item, iterate, push, store_at
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
 from .modules import is_library_class
-from .places import MISSING, Attribute, Item, Referent, in_class, is_python_class, own_attributes, shown_by
+from .places import MISSING, Attribute, Item, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_container
 
@@ -56,6 +57,10 @@ _VALUES: tuple[Any, ...] = (
     datetime.timedelta, datetime.date, datetime.time, decimal.Decimal,
     property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
 )  # fmt: skip
+# what takes the values of an iterator by methods that such numbers have
+_ASKS = frozenset(
+    "sum min max any all sorted next iter list tuple set len isinstance hasattr getattr setattr reversed id type callable".split()
+)
 _KEEPS_NUMBERS = frozenset(
     "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr".split()
 )
@@ -74,9 +79,8 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
     while isinstance(callee, functools.partial):
         args, kwargs = [*callee.args, *args], {**callee.keywords, **kwargs}
         watcher.known(callee)
-        for part in args:
-            if watcher.is_old(callee):
-                watcher.reads.see(part)
+        if watcher.is_old(callee):
+            watcher.reads_of_partial(callee)
         callee = callee.func
     if isinstance(callee, MethodType):
         args, callee = [callee.__self__, *args], callee.__func__
@@ -87,6 +91,8 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
         for value in (*args, *kwargs.values()):
             if callable(value) and not isinstance(value, Tensor):
                 hand_over(shadow, value, given)
+                if not isinstance(value, FunctionType) and value not in (operator.add, operator.mul):
+                    settle(given)
     if isinstance(callee, FunctionType):
         _python_function(shadow, callee, args, kwargs)
     elif isinstance(callee, type):
@@ -314,7 +320,10 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
             watcher.known(value)
             if watcher.is_old(value):
                 watcher.reads.kind(value)
-    if name not in _KEEPS_NUMBERS:
+    if name in ("id", "hash") and args:
+        watcher.asked_which(args[0])
+    if module not in ("builtins", "_operator", "_functools") or name not in _KEEPS_NUMBERS:
+        _no_numbers_on_the_way(shadow, name, args)
         for value in (*args, *kwargs.values()):
             settle(value)
     if function in (min, max, abs, round, divmod, pow) and any(isinstance(a, HostNumber) for a in args):
@@ -323,6 +332,16 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         )  # what it will give, numbers as they are
         return
     shadow.push(UNKNOWN)
+
+
+def _no_numbers_on_the_way(shadow: Any, name: str, args: list[Any]) -> None:
+    """A function in C takes numbers from a generator as they are, without asking those that are inputs of the program."""
+    watcher = shadow.watcher
+    if name in _ASKS or not any(hasattr(type(value), "__next__") for value in args):
+        return
+    trace = grad_state.trace
+    if watcher.reads.numbers or trace.number_leaves:
+        watcher.refuse(f"it gives {name} an iterator while some numbers are inputs of the program")
 
 
 def _count(shadow: Any, counter: Any, counted: Any) -> None:
@@ -359,6 +378,8 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
     watcher = shadow.watcher
     kind = next(k for k in CHANGING if isinstance(owner, k))
     changing = name in CHANGING[kind]
+    if args and (kind in (dict, set) or name in ("index", "count", "remove", "__contains__")):
+        watcher.asked_which(args[0])
     old = watcher.is_old(owner)
     if not old and not (changing and id(owner) in watcher.arguments):
         for value in (*args, *kwargs.values()) if name not in _TAKES_ONE else ():
@@ -522,6 +543,7 @@ def _whole(shadow: Any, owner: Any) -> None:
     own = own_attributes(owner)
     if own:
         watcher.reads.see(own)
+        watcher.reads.owners.setdefault(id(own), owner)
         watcher.attribute_tables[id(own)] = owner
         watcher.reads.content(own, watcher.writes.before(own))
     for base in type(owner).__mro__ if is_python_class(type(owner)) else ():
@@ -537,9 +559,8 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
 
     watcher = shadow.watcher
     if isinstance(callee, weakref.ref):
-        watcher.reads.see(callee)
-        shadow.push(watcher.read(Referent(callee)))
-        return
+        watcher.weak = True
+        watcher.refuse("it looks through a weak reference, and a program would keep the object alive")
     if isinstance(callee, (operator.attrgetter, operator.itemgetter)):
         shadow.push(getter(shadow, callee, args))
         return

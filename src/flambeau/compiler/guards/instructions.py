@@ -12,6 +12,7 @@ from ...core.dispatch.host_numbers import HostInt, HostNumber, plain, settle
 from ...core.tensor.tensor import Tensor
 from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
+from .numeric import followed
 from .places import MISSING, Attribute, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
 from .values import is_container, is_number
@@ -332,6 +333,8 @@ def _contains(shadow: Any, ins: Any) -> None:
     watcher = shadow.watcher
     if owner is UNKNOWN:
         watcher.refuse("it looks into a value that could not be followed")
+    if not isinstance(owner, Tensor):
+        watcher.asked_which(key)
     if (
         isinstance(owner, dict)
         and watcher.is_old(owner)
@@ -410,8 +413,12 @@ def _compare(shadow: Any, ins: Any) -> None:
 
 @_handles("IS_OP")
 def _is(shadow: Any, ins: Any) -> None:
-    for value in shadow.pop(2):
-        settle(value)
+    pair = shadow.pop(2)
+    settle(pair)
+    shadow.watcher.compared(*pair)
+    for value in pair:
+        if is_container(value):
+            shadow.watcher.compared_containers[id(value)] = value
     shadow.push(UNKNOWN)
 
 
@@ -576,6 +583,10 @@ def _call(shadow: Any, ins: Any) -> None:
         callee, bound = first, second
     split = len(values) - len(names)
     args = values[:split] if bound is NULL else [bound, *values[:split]]
+    if bound is NULL and shadow.watcher.replaces and (instead := followed(callee, args, names)) is not None:
+        shadow.replace(len(shadow.stack) + (not NULL_AFTER), instead)
+        shadow.push(UNKNOWN)
+        return
     call(shadow, callee, args, dict(zip(names, values[split:], strict=True)))
 
 

@@ -165,18 +165,6 @@ class Bases(Place):
         return f"what {self.owner.__name__} inherits from"
 
 
-class Referent(Place):
-    """What a weak reference refers to."""
-
-    __slots__ = ()
-
-    def get(self) -> Any:
-        return self.owner()
-
-    def __str__(self) -> str:
-        return "what a weak reference refers to"
-
-
 class Item(Place):
     """An entry of a dict (globals and a module's tables of parameters are dicts), or an element of a list or deque."""
 

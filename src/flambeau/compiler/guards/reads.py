@@ -24,7 +24,7 @@ from .places import (
     own_attributes,
     shown_by,
 )
-from .values import Contents, is_buffer, is_container, is_number, same
+from .values import Contents, entries, is_buffer, is_container, is_number, same
 
 
 class Reads:
@@ -45,6 +45,9 @@ class Reads:
         self.strict: set[Any] = set()  # keys of places and numbers of arguments whose ints have to be ints
         self.copies: dict[int, tuple[Any, Any]] = {}  # containers that were there before, by id, with what they held
         self.owners: dict[int, Any] = {}  # `__dict__`s among these -> the objects that have them
+        self.unwritten: Callable[[Any, Any], Any] = lambda table, copy: (
+            copy
+        )  # a copy of a dict, without what was written
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.make_input: Callable[[HostNumber], Any] | None = None
         self._fast: Callable[[], bool] | None = None
@@ -71,10 +74,10 @@ class Reads:
         if isinstance(value, (list, set, deque)):
             self.copies[id(value)] = value, list(value)
         elif isinstance(value, dict):
-            self.copies.setdefault(id(value), (value, dict(dict.items(value))))
+            self.copies.setdefault(id(value), (value, self.unwritten(value, dict(entries(value)))))
         elif is_python_class(kind) and not isinstance(value, type) and not is_library_class(kind):
             own = own_attributes(value)
-            self.copies.setdefault(id(own), (own, dict(own)))
+            self.copies.setdefault(id(own), (own, self.unwritten(own, dict(own))))
             self.owners[id(own)] = value
 
     def place(self, place: Place, value: Any) -> None:
@@ -117,8 +120,9 @@ class Reads:
         if isinstance(value, SimpleNamespace):  # compared, copied and shown by code in C
             own = own_attributes(value)
             if id(value) in self.old:
-                self.copies.setdefault(id(own), (own, dict(own)))
+                self.copies.setdefault(id(own), (own, self.unwritten(own, dict(own))))
                 self.old.setdefault(id(own), own)
+                self.owners.setdefault(id(own), value)
             value = own
         if isinstance(value, MappingProxyType):
             value = shown_by(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import ItemsView, KeysView, ValuesView
 from types import MappingProxyType, MethodType
 from typing import Any
@@ -51,6 +51,11 @@ def same(before: Any, now: Any) -> bool:
     if isinstance(before, np.dtype):
         return before == now
     return False
+
+
+def entries(table: dict[Any, Any]) -> Any:
+    """The keys and values of a dict in their order, whatever a class of the user's makes of `items`."""
+    return OrderedDict.items(table) if isinstance(table, OrderedDict) else dict.items(table)
 
 
 def _keys_and_values(container: Any) -> tuple[Any, ...]:
