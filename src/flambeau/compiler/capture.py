@@ -227,6 +227,9 @@ class Capture:
             owner = (
                 type(module) if is_library_class(type(module)) else module
             )  # their attributes have a guard of their own
+            for place in self.inputs_known.places.values():
+                if place.owner is module:
+                    recorder.reads.look_at_number(place)
             if not recorder.writes.is_written(place := Attribute(owner, "forward")):
                 recorder.reads.place(place, place.get())
         known = {id(p) for module in recorder.modules for p in module._parameters.values()}
@@ -348,6 +351,10 @@ class Capture:
 
     def _choose_moving(self) -> Moving:
         recorder = self.recorder
+        called = {id(table) for m in recorder.modules for table in (m._parameters, m._buffers)}
+        for place in self.inputs_known.moving.values():
+            if id(place.owner) in called and not recorder.writes.is_written(place):
+                recorder.reads.place(place, place.get())
         tensors = [source for _, source in recorder.sources.values() if isinstance(source, Tensor)]
         fixed = {id(p) for optimizer in recorder.optimizers for g in optimizer.param_groups for p in g["params"]}
         fixed |= {id(tensor) for group in recorder.together for tensor in group}

@@ -275,9 +275,9 @@ class Compiled:
     def _learn(self, last: TracedProgram | Uncompiled) -> None:
         """What has changed since the last trace becomes an input of the next program, where that can be."""
         if isinstance(last, TracedProgram):
-            changed = last.reads.changed_numbers()
+            changed = {**last.reads.changed_numbers(), **last.held.changed_numbers()}
             self.inputs.places.update({k: p for k, p in changed.items() if k not in self.inputs.never})
-            self.inputs.moving.update(last.reads.changed_tensors())
+            self.inputs.moving.update({**last.reads.changed_tensors(), **last.held.changed_tensors()})
 
     def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
         self.programs.setdefault(key, []).insert(0, program)

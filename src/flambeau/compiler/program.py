@@ -21,9 +21,10 @@ from ..core.tape.nodes import Program as ArrayProgram
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
 from ..native import channels_last
+from ..nn.modules.module import Module
 from .capture import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Capture, Effect, Recipe, spent
-from .guards.modules import fingerprint
-from .guards.places import MISSING, Attribute, Place, TensorAt, own_attributes
+from .guards.modules import Held, fingerprint
+from .guards.places import MISSING, Attribute, Cell, Length, Place, TensorAt, own_attributes
 from .moving import GradOf, Pattern, now, tensors_in
 from .node import CompiledNode
 from .packing import PackedStorage, Packing
@@ -244,7 +245,9 @@ class TracedProgram:
         at = capture.moving.at
         self.grads_read = [(at.get(id(t), t), was_none) for t, was_none in recorder.grads_read.items()]
         self.modules = list(recorder.modules)
-        replaced = [place for place, _ in (*recorder.writes.places.values(), *self.moving_places.values())]
+        self.held = Held([m for m in self.modules if isinstance(m, Module)])
+        places = (*recorder.writes.places.values(), *self.moving_places.values(), *self.reads.numbers.values())
+        replaced = [place for place, _ in places if not isinstance(place, (Cell, Length))]
         self.ignored = frozenset(map(_table_entry, replaced))
         self.moving = [s for s in self.others if not isinstance(s, (HostValue, NumberValue))]
         self.looks = [_look(s.find()) for s in self.moving]

@@ -9,6 +9,8 @@ from ...nn.modules import _hooks
 from ...nn.modules.container import ModuleDict, ModuleList, Sequential
 from ...nn.modules.module import _STATE_NAMES, Module
 from ...optim import optimizer as _optimizer
+from .places import Attribute, Item, Place
+from .values import same
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type)
 _OWN = frozenset({__name__.partition(".")[0], "torch"})  # the drop-in's classes say that they are torch's
@@ -53,6 +55,39 @@ def _has_layer_code(cls: Any) -> bool:
     """Whether code of ours reads the attributes of such modules. What the user's code reads is followed as it runs."""
     ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in _OWN]
     return any(issubclass(base, Module) and base not in (Module, Sequential, ModuleList, ModuleDict) for base in ours)
+
+
+class Held:
+    """What modules held at a trace, of what may be an input of later programs: parameters, buffers, and numbers of our layers."""
+
+    def __init__(self, modules: list[Module]):
+        tables = [table for module in modules for table in (module._parameters, module._buffers)]
+        self.tensors = [(table, dict(table)) for table in tables if table]
+        self.numbers = [(m, numbers) for m in modules if _has_layer_code(type(m)) and (numbers := _floats(m))]
+
+    def changed_tensors(self) -> dict[Any, Place]:
+        """Entries of the tables where another tensor is now."""
+        places = [
+            Item(table, name)
+            for table, before in self.tensors
+            for name, tensor in before.items()
+            if tensor is not None and table.get(name, tensor) is not tensor and table[name] is not None
+        ]
+        return {place.key: place for place in places}
+
+    def changed_numbers(self) -> dict[Any, Place]:
+        """Attributes of our layers that are other floats now."""
+        places = [
+            Attribute(module, name)
+            for module, before in self.numbers
+            for name, number in before.items()
+            if type(now := module.__dict__.get(name)) is float and not same(number, now)
+        ]
+        return {place.key: place for place in places}
+
+
+def _floats(module: Module) -> dict[str, float]:
+    return {name: value for name, value in module.__dict__.items() if type(value) is float}
 
 
 def _unignored(table: dict[str, Any], ignored: Ignored) -> dict[str, Any]:

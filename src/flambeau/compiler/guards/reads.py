@@ -89,6 +89,11 @@ class Reads:
                 self.places[place.key] = place, value
                 self.see(value)
 
+    def look_at_number(self, place: Place) -> None:
+        """Note that the number in a place is an input, whoever reads it."""
+        if place.key not in self.numbers and place.key not in self.places and is_number(value := place.get()):
+            self.numbers[place.key] = place, type(value)
+
     def kind(self, thing: Any) -> None:
         """Note that an object's type matters."""
         if id(thing) not in self.types:
