@@ -366,6 +366,7 @@ class Capture:
             {t._storage for t in tensors},
             recorder.watcher.compared_containers,
         )
+        moving.add_gradients(recorder.grads)
         held = {id(value) for _, value in recorder.reads.places.values()}
         moving.follow(t for t in tensors if id(t) not in held and not isinstance(t, Parameter))
         return moving

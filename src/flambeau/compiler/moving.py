@@ -33,7 +33,7 @@ class GradOf:
 
 def now(tensor: Any) -> Any:
     """A tensor, or the one that is in a place at the time of the call."""
-    return tensor.find() if type(tensor) is TensorAt else tensor
+    return tensor if isinstance(tensor, Tensor) else tensor.find()
 
 
 class Kinds:
@@ -70,12 +70,13 @@ def _kind(tensor: Tensor) -> _Kind:
 class Moving:
     """The places of one trace whose tensors are looked up at each call.
 
-    `found` holds (place, what was there before the trace) by the place's key; `at` where each tensor in them is, by its id.
+    `found` holds (place, what was there before the trace) by the place's key; `at` where each tensor in them is, by its id, and each
+    gradient.
     """
 
     def __init__(self) -> None:
         self.found: dict[Any, tuple[Place, Any]] = {}
-        self.at: dict[int, TensorAt] = {}
+        self.at: dict[int, TensorAt | GradOf] = {}
         self.leaves: dict[int, Tensor] = {}  # those that a place holds, by id: not what was made of them
         self.inner: dict[int, Any] = {}  # containers and records in the places, by id
 
@@ -86,6 +87,13 @@ class Moving:
             if isinstance(leaf, Tensor) and id(leaf) not in self.at:
                 self.at[id(leaf)] = TensorAt(place, number)
                 self.leaves[id(leaf)] = leaf
+
+    def add_gradients(self, grads: dict[Any, Any]) -> None:
+        """The gradients that tensors had before the trace."""
+        for tensor, gradient in grads.items():
+            if gradient is not None and id(gradient) not in self.at:
+                self.at[id(gradient)] = GradOf(self.at.get(id(tensor), tensor))
+                self.leaves[id(gradient)] = gradient
 
     def follow(self, tensors: Iterable[Tensor]) -> None:
         """The function has looked at the memory of these through views or `detach()` that it made itself."""

@@ -87,9 +87,7 @@ class TracedProgram:
         """How to find each piece of state at a call. Gradients and attributes may be other tensors by then."""
         recorder = capture.recorder
         at = capture.moving.at
-        moving: dict[int, Any] = {id(g): GradOf(at.get(id(t), t)) for t, g in recorder.grads.items() if g is not None}
         self.moving_places = capture.moving.found
-        moving.update(at)
         self.grads = [(at.get(id(t), t), recipe) for t, recipe in capture.grads]
         self.edges = [(at.get(id(t), t), argument, what) for t, argument, what in capture.edges]
         self.wanted = [(at.get(id(t), t), argument) for t, argument in capture.wanted]
@@ -98,7 +96,7 @@ class TracedProgram:
         self.where: dict[int, int] = {}  # id of the array that stood for a source -> its number among the state
         late = []
         for key, (_, source) in recorder.sources.items():
-            source = moving.get(id(source), source)
+            source = at.get(id(source), source)
             if isinstance(source, Tensor):
                 self.where[key] = len(self.tensors)
                 self.tensors.append(source)
@@ -111,8 +109,8 @@ class TracedProgram:
         self.all_writes = []
         self.all_other_writes = []
         for tensor, number in capture.writes:
-            if id(tensor) in moving:
-                self.all_other_writes.append((moving[id(tensor)], number))
+            if id(tensor) in at:
+                self.all_other_writes.append((at[id(tensor)], number))
             else:
                 self.all_writes.append((tensor._storage, number))
         self.all_writes += capture.left
@@ -150,7 +148,7 @@ class TracedProgram:
         places = {i: n for n, (i, dense) in enumerate(capture.inputs) if dense}
         states = {id(t): arguments + n for n, t in enumerate(self.tensors) if t._view is None}
         for n, source in enumerate(self.others):
-            if type(source) is TensorAt and source.find()._view is None:
+            if isinstance(source, (TensorAt, GradOf)) and source.find()._view is None:
                 states[id(source.find())] = arguments + len(self.tensors) + n
         self.wanted_inputs = [states.get(id(t)) if a is None else places.get(a) for t, a in capture.wanted]
         self.backward = ArrayProgram(backward, "CompiledFunctionBackward") if self.count else None
@@ -214,7 +212,7 @@ class TracedProgram:
         for tensor, r in self.grads:
             if r is None or r in needed or tensor in read or not _is_plain(self.recipes[r]):
                 continue
-            if type(tensor) is TensorAt:
+            if not isinstance(tensor, Tensor):
                 continue
             number = self.recipes[r].what
             if number in once:
