@@ -162,7 +162,7 @@ s.model.inner.requires_grad_(False)
 s.model.requires_grad_(True)
 s.opt.param_groups[0]["lr"] *= 0.5
 s.opt.param_groups[0]["momentum"] = 0.0
-s.opt = fb.optim.Adam(s.model.parameters(), lr=0.01); s.sched = fb.optim.lr_scheduler.ExponentialLR(s.opt, 0.9)
+s.opt = fb.optim.Adam(s.model.parameters(), lr=0.01, eps=0.1); s.sched = fb.optim.lr_scheduler.ExponentialLR(s.opt, 0.9)
 s.sched.step()
 s.handles.pop().remove() if s.handles else None
 s.handles.append(s.model.inner.register_forward_hook(lambda m, i, o: o * 2))

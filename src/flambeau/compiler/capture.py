@@ -17,7 +17,7 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import MISSING, Untraceable
 from ..core.dispatch import checks
 from ..core.dispatch.host_numbers import HostNumber
-from ..core.tape.nodes import AccumulateGrad, OperatorNode
+from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
@@ -31,6 +31,7 @@ from .guards.symbols import LATER
 from .guards.values import is_number
 from .inputs import Inputs
 from .moving import Moving, choose
+from .node import SpentNode
 from .recorder import Recorder
 from .templates import Describer, Template
 
@@ -579,7 +580,7 @@ class Capture:
 
 def spent() -> Any:
     """A place on the tape whose graph has been used up."""
-    return OperatorNode(None, None, (), (), 1, "CompiledFunctionBackward"), 0  # type: ignore[arg-type]
+    return SpentNode(), 0
 
 
 def _saved_on_tape(roots: list[Tensor]) -> list[Tensor]:

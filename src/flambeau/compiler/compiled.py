@@ -147,6 +147,9 @@ class Compiled:
                 with contextlib.suppress(Unevaluable):
                     return program(tensors, leaves, call)
                 again = True
+            if not program.calls:  # it was traced for this call, and what the trace has begun is not to stay
+                program.give_up()
+                self._drop(key, program)
         if again:
             return self._uncompiled(args, kwargs)
         return self._call(args, kwargs, again=True)
@@ -283,6 +286,13 @@ class Compiled:
         self.programs.setdefault(key, []).insert(0, program)
         while sum(map(len, self.programs.values())) > _SIGNATURES:
             self.programs.popitem(last=False)
+
+    def _drop(self, key: Any, program: TracedProgram) -> None:
+        known = self.programs.get(key, [])
+        if program in known:
+            known.remove(program)
+        if not known:
+            self.programs.pop(key, None)
 
     # --- uncompiled -----------------------------------------------------------------------------------------------
 

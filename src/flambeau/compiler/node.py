@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.tape.nodes import FREED, Node, Taped, taped_call
+from ..core.tape.nodes import FREED, Node, OperatorNode, Taped, taped_call
 
 
 class CompiledNode(Node):
@@ -51,3 +51,15 @@ class CompiledNode(Node):
 
     def release(self) -> None:
         self.saved = None
+
+
+class SpentNode(OperatorNode):
+    """A place on the tape whose graph has been used up inside of a program."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None, None, (), (), 1, "CompiledFunctionBackward")  # type: ignore[arg-type]
+
+    def _derivative(self, cotangents: list[Any]) -> Any:
+        raise RuntimeError(FREED)

@@ -435,10 +435,10 @@ class TracedProgram:
                 self.word_at_hand = next(iter(outputs[self.word].devices())).platform == "cpu"
             return outputs
         except BaseException:
-            self._give_up()
+            self.give_up()
             raise
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Take back what the trace has begun, if this was to be the first run."""
         if self.failed is not None:
             self.failed()
@@ -449,7 +449,7 @@ class TracedProgram:
         for storage, number in (*self.writes, *((source.find()._storage, n) for source, n in self.other_writes)):
             if number in self.given_over:
                 storage.value = outputs[number]
-        self._give_up()
+        self.give_up()
 
     def _make(self, recipe: Recipe, made: list[Tensor], tensors: list[Tensor], outputs: Any, node: Any) -> Tensor:
         kind = recipe.kind

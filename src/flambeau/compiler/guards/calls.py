@@ -147,6 +147,8 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
     elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
         shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
     else:
+        if not _is_python(cls):
+            no_numbers_on_the_way(shadow, cls, args)
         for value in (*args, *kwargs.values()):
             if not _is_python(cls):
                 shadow.watcher.reads.deep(value)
@@ -323,7 +325,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     if name in ("id", "hash") and args:
         watcher.asked_which(args[0])
     if module not in ("builtins", "_operator", "_functools") or name not in _KEEPS_NUMBERS:
-        _no_numbers_on_the_way(shadow, name, args)
+        no_numbers_on_the_way(shadow, function, args)
         for value in (*args, *kwargs.values()):
             settle(value)
     if function in (min, max, abs, round, divmod, pow) and any(isinstance(a, HostNumber) for a in args):
@@ -334,9 +336,9 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     shadow.push(UNKNOWN)
 
 
-def _no_numbers_on_the_way(shadow: Any, name: str, args: list[Any]) -> None:
+def no_numbers_on_the_way(shadow: Any, function: Any, args: list[Any]) -> None:
     """A function in C takes numbers from a generator as they are, without asking those that are inputs of the program."""
-    watcher = shadow.watcher
+    watcher, name = shadow.watcher, getattr(function, "__name__", "")
     if name in _ASKS or not any(hasattr(type(value), "__next__") for value in args):
         return
     trace = grad_state.trace
@@ -603,4 +605,4 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
     watcher.refuse(f"it calls a {type(callee).__name__}, of which nobody can see what it does")
 
 
-__all__ = ["call", "library"]
+__all__ = ["call", "library", "no_numbers_on_the_way"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import opcode
 import operator
 import sys
-from types import CellType, SimpleNamespace
+from collections import deque
+from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import HostInt, HostNumber, plain, settle
 from ...core.tensor.tensor import Tensor
 from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
-from .calls import call
+from .calls import call, no_numbers_on_the_way
 from .numeric import followed
 from .places import MISSING, Attribute, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
@@ -599,7 +600,9 @@ def _call_ex(shadow: Any, ins: Any) -> None:
     for part in (args, kwargs):
         if is_container(part):
             iterate(shadow, part)
-    known = isinstance(args, tuple)
+    known = isinstance(args, (tuple, list, deque))
+    if not known and not isinstance(callee, (FunctionType, MethodType)):
+        no_numbers_on_the_way(shadow, callee, [args])
     call(shadow, callee, list(args) if known else [UNKNOWN], dict(kwargs) if isinstance(kwargs, dict) else {})
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.dispatch.host_numbers import HostNumber, plain
 from .places import Item
 
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range))
@@ -67,11 +68,12 @@ def _keys_and_values(container: Any) -> tuple[Any, ...]:
 class Contents:
     """What a container (list, dict, set, deque, NumPy array) held at the trace: kept, and compared at each call."""
 
-    __slots__ = ("container", "held", "ids", "loose")
+    __slots__ = ("container", "held", "ids", "loose", "numbers")
 
     def __init__(self, container: Any, held: Any = None):
         self.container = container
         self.loose: set[int] = set()
+        self.numbers: dict[int, type] = {}
         source = container if held is None else held
         if is_buffer(source):
             self.held: Any = _bytes(source)
@@ -79,7 +81,10 @@ class Contents:
         elif isinstance(source, set):
             self.held, self.ids = source.copy(), None
         else:
-            self.held = _keys_and_values(source)
+            found = _keys_and_values(source)
+            # inputs of the program: whoever takes them out depends on what he does with them
+            self.numbers = {i: type(v.plain) for i, v in enumerate(found) if isinstance(v, HostNumber)}
+            self.held = tuple(map(plain, found)) if self.numbers else found
             self.ids = tuple(map(id, self.held))
 
     def places(self) -> list[tuple[int, Item]]:
@@ -105,9 +110,10 @@ class Contents:
             return True
         if len(now) != len(self.held):
             return False
-        loose = self.loose
-        if not all(i in loose or same(a, b) for i, (a, b) in enumerate(zip(self.held, now, strict=True))):
-            return False
+        loose, numbers = self.loose, self.numbers
+        for i, (a, b) in enumerate(zip(self.held, now, strict=True)):
+            if i not in loose and not (type(b) is numbers[i] if i in numbers else same(a, b)):
+                return False
         if loose:  # nothing is gained from remembering these, and they would be kept alive
             return True
         self.held, self.ids = now, tuple(map(id, now))
