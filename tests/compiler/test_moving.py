@@ -78,6 +78,50 @@ def view_of_what_others_replace(compile, x):
         yield r, box.h
 
 
+@case(programs=2)
+def graph_that_goes_on_from_call_to_call(compile, x):
+    box, w = Box(h=fb.zeros(3)), fb.ones(3, requires_grad=True)
+
+    def step(y):
+        box.h = box.h * 0.5 + w * y
+        return box.h.sum()
+
+    f = compile(step)
+    for _ in range(4):
+        loss = f(x)
+        w.grad = None
+        loss.backward(retain_graph=True)
+        yield loss, w.grad, box.h
+
+
+@case(may_fall_back="backward through what was freed raises")
+def graph_that_was_freed(compile, x):
+    box, w = Box(h=fb.zeros(3)), fb.ones(3, requires_grad=True)
+
+    def step(y):
+        box.h = box.h * 0.5 + w * y
+        box.h.sum().backward()
+
+    f = compile(step)
+    for _ in range(4):
+        yield attempt(f, x), w.grad
+
+
+@case
+def gradient_that_is_handed_out(compile, x):
+    w = fb.ones(3, requires_grad=True)
+
+    def step(y):
+        (w * y).sum().backward()
+        return w.grad
+
+    f = compile(step)
+    for i in range(6):
+        if i % 3 == 2:
+            w.grad = None
+        yield f(x), w.grad
+
+
 # ---------------------------------------------------------------------------------------------- shared memory
 
 

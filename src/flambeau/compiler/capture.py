@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from ..core.autograd.engine import grad as tape_grad
-from ..core.autograd.function import Snapshots
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import MISSING, Untraceable
 from ..core.dispatch import checks
@@ -31,35 +31,10 @@ from .guards.symbols import LATER
 from .guards.values import is_number
 from .inputs import Inputs
 from .moving import Moving, choose
-from .node import SpentNode
+from .node import graph, saved_on_tape, spent, used_up
+from .plan import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Effect, Recipe
 from .recorder import Recorder
-from .templates import Describer, Template
-
-SAME, AT, ARGUMENT, MADE, LOOK = "same", "at", "argument", "made", "look"
-OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape, beside a number of a gradient
-
-
-class Recipe(NamedTuple):
-    """How a call finds or makes one of the tensors that it hands out or stores somewhere."""
-
-    # SAME: an object; AT: what a place holds before the call; ARGUMENT: an argument; MADE: a new tensor; LOOK: a new view of
-    # another recipe's tensor
-    kind: str
-    what: Any  # the object, or the number of the argument, output or recipe
-    view: Any = None  # the geometry of a LOOK
-    cls: type = Tensor
-    live: int = -1  # the number of the gradient that it has, if any
-    dead: bool = False  # whether its graph was used up inside
-    leaf: bool = False  # whether it is a new leaf that requires grad
-
-
-class Effect(NamedTuple):
-    """A change of Python's own objects that each call makes after its run, in order."""
-
-    place: Place | None  # where `args[0]` is put (None: `function` is called)
-    function: Any
-    args: list[Template]
-    kwargs: dict[str, Template]
+from .templates import Describer
 
 
 class Failed(Exception):
@@ -450,7 +425,7 @@ class Capture:
             )
         live, dead = -1, False
         if computed:
-            dead = _used_up(edge[0])
+            dead = used_up(edge[0])
             if not dead:
                 live = len(self.live)
                 self.live.append(tensor)
@@ -487,7 +462,7 @@ class Capture:
             elif type(edge[0]) is AccumulateGrad:
                 if before is None or type(before[0]) is not AccumulateGrad:
                     changed.append((tensor, argument, LEAF))
-            elif _used_up(edge[0]):
+            elif used_up(edge[0]):
                 changed.append((tensor, argument, USED_UP))
             else:
                 changed.append((tensor, argument, len(self.live)))
@@ -502,7 +477,7 @@ class Capture:
         ]
         candidates += [(t, None) for t in sources]
         known = {id(t) for t, _ in candidates}
-        for node in _graph([t._tape_edge()[0] for t in self.live]):
+        for node in graph([t._tape_edge()[0] for t in self.live]):
             leaf = node.variable if type(node) is AccumulateGrad else None
             if leaf is not None and id(leaf) not in known:  # its memory was read through another tensor (`p.data`)
                 known.add(id(leaf))
@@ -515,11 +490,29 @@ class Capture:
         with jax.ensure_compile_time_eval():
             self.seeds = [jax.device_put(np.zeros(t.shape, t._np_dtype)) for t in self.live]
         weights = [wrap(jax.numpy.array(s, copy=True)) for s in self.seeds]
-        found = tape_grad(self.live, [t for t, _ in wanted], weights, retain_graph=True, allow_unused=True)
+        with self._graph_of_this_trace([t for t, _ in wanted]):
+            found = tape_grad(self.live, [t for t, _ in wanted], weights, retain_graph=True, allow_unused=True)
         for (tensor, argument), gradient in zip(wanted, found, strict=True):
             if gradient is not None:
                 self.outputs.append(gradient._array)
                 self.wanted.append((tensor, argument))
+
+    @contextlib.contextmanager
+    def _graph_of_this_trace(self, wanted: list[Tensor]) -> Iterator[None]:
+        """End the graph at tensors that were on the tape before: a call goes on from there on its own, through their edges."""
+        ends: set[Any] = {edge[0] for t in wanted if (edge := t._tape_edge()) is not None}
+        ends = {node for node in ends if type(node) is not AccumulateGrad}
+        before = [(node, node.edges) for node in ends]
+        for node, edges in before:
+            node.edges = [None] * len(edges)
+        try:
+            for node in graph([t._tape_edge()[0] for t in self.live]):  # type: ignore[index]
+                if node.order < self.recorder.start and node not in ends and type(node) is not AccumulateGrad:
+                    raise Untraceable("a result goes back to a tensor that was on the tape before, through another one")
+            yield
+        finally:
+            for node, edges in before:
+                node.edges = edges
 
     # --- what cannot be -------------------------------------------------------------------------------------------
 
@@ -554,7 +547,7 @@ class Capture:
         Every call gives them its values.
         """
         known = {id(t) for t in (*self.kept, *self.stand_ins, *self.recorder.owners.values())}
-        known |= {id(t) for t in _saved_on_tape(self.live)}
+        known |= {id(t) for t in saved_on_tape(self.live)}
         trace = self.tracer._trace
         storages = {t._storage for t in self.kept if isinstance(t, Tensor)} | {s for s, _ in self.arrays_before}
 
@@ -576,37 +569,3 @@ class Capture:
             if tensor._edge is not None and type(tensor._edge[0]) is not AccumulateGrad:
                 tensor._edge = spent()
         return list({id(t._storage): t for t in found}.values())
-
-
-def spent() -> Any:
-    """A place on the tape whose graph has been used up."""
-    return SpentNode(), 0
-
-
-def _saved_on_tape(roots: list[Tensor]) -> list[Tensor]:
-    found: list[Tensor] = []
-    for node in _graph([t._tape_edge()[0] for t in roots]):  # type: ignore[index]
-        ctx = getattr(node, "ctx", None)
-        if ctx is not None:
-            saved = ctx._saved if isinstance(ctx._saved, (tuple, Snapshots)) else ()  # not what would be computed again
-            held = [*vars(ctx).values(), *saved]
-            found += [t for t in held if isinstance(t, Tensor)]
-    return found
-
-
-def _graph(roots: list[Any]) -> Iterator[Any]:
-    stack, seen = list(roots), set()
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            yield node
-            stack += [e[0] for e in node.edges if e is not None]
-
-
-def _used_up(root: Any) -> bool:
-    """Whether a part of the graph under a node has been freed by a backward pass."""
-    return any(
-        getattr(node, "saved", ()) is None or getattr(getattr(node, "ctx", None), "_saved", ()) is None
-        for node in _graph([root])
-    )

@@ -105,7 +105,8 @@ class Moving:
 
 def opened(value: Any) -> list[Any]:
     """The containers and records in a value that are the same to a program as others with the same tensors."""
-    found, stack = [], [value]
+    found: list[Any] = []
+    stack = [value]
     while stack:
         part = stack.pop()
         if isinstance(part, (list, deque)):
@@ -198,7 +199,9 @@ class Pattern:
         self.seen = self.look(tensors)
 
     def look(self, tensors: list[Tensor]) -> Any:
-        known, first, out = self.known, {}, []
+        known = self.known
+        out: list[Any] = []
+        first: dict[int, int] = {}
         found = [t for place, _ in self.kinds for t in tensors_in(place.get())]
         for source in self.grads:
             gradient = source.find()

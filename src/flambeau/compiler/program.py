@@ -22,12 +22,13 @@ from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
 from ..native import channels_last
 from ..nn.modules.module import Module
-from .capture import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Capture, Effect, Recipe, spent
+from .capture import Capture
 from .guards.modules import Held, fingerprint
 from .guards.places import MISSING, Attribute, Cell, Length, Place, TensorAt, own_attributes
 from .moving import GradOf, Pattern, now, tensors_in
-from .node import CompiledNode
+from .node import CompiledNode, spent
 from .packing import PackedStorage, Packing
+from .plan import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Effect, Recipe
 from .recorder import NumberValue
 from .templates import Built, OfRecipe
 

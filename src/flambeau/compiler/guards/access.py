@@ -22,6 +22,7 @@ import numpy as np
 
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
+from ...nn.modules.module import Module
 from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
@@ -264,6 +265,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
         return PENDING
     if not is_container(owner):
         settle(key)
+        look_through(watcher, owner)
         return PENDING
     settle(key)
     key = plain(key)
@@ -373,10 +375,17 @@ def iterate(shadow: Any, owner: Any) -> None:
     if isinstance(owner, MappingProxyType):
         owner = shown_by(owner)
         watcher.arrive(owner)
+    look_through(watcher, owner)
     if is_container(owner) and watcher.is_old(owner):
         watcher.reads.content(owner, watcher.writes.before(owner))
     elif hasattr(type(owner), "__next__") and watcher.is_old(owner):
         watcher.refuse(f"it takes values from an iterator ({type(owner).__name__}) that was there before")
+
+
+def look_through(watcher: Any, owner: Any) -> None:
+    """A container of ours (ModuleList, ParameterDict) is looked into by code that is not followed."""
+    if isinstance(owner, Module):
+        watcher.walked(owner)
 
 
 def _complete_item(watcher: Any, mutation: Any, length: int) -> None:

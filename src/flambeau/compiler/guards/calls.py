@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
@@ -24,6 +23,7 @@ from .access import attribute, complete, in_place, item, iterate, push, store_at
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
 from .modules import is_library_class
+from .numeric import no_numbers_on_the_way
 from .places import MISSING, Attribute, Item, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_container
@@ -57,10 +57,6 @@ _VALUES: tuple[Any, ...] = (
     datetime.timedelta, datetime.date, datetime.time, decimal.Decimal,
     property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
 )  # fmt: skip
-# what takes the values of an iterator by methods that such numbers have
-_ASKS = frozenset(
-    "sum min max any all sorted next iter list tuple set len isinstance hasattr getattr setattr reversed id type callable".split()
-)
 _KEEPS_NUMBERS = frozenset(
     "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr".split()
 )
@@ -302,7 +298,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         watcher.refuse("it takes the next value of an iterator that was there before")
     elif name in ("len", "iter", "sum", "min", "max", "sorted", "any", "all", "reversed"):
         for value in (*args, *kwargs.values()):
-            iterate(shadow, value) if is_container(value) else None
+            iterate(shadow, value)
     elif name != "isinstance":
         for value in (*args, *kwargs.values()):
             watcher.reads.deep(value)
@@ -334,16 +330,6 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         )  # what it will give, numbers as they are
         return
     shadow.push(UNKNOWN)
-
-
-def no_numbers_on_the_way(shadow: Any, function: Any, args: list[Any]) -> None:
-    """A function in C takes numbers from a generator as they are, without asking those that are inputs of the program."""
-    watcher, name = shadow.watcher, getattr(function, "__name__", "")
-    if name in _ASKS or not any(hasattr(type(value), "__next__") for value in args):
-        return
-    trace = grad_state.trace
-    if watcher.reads.numbers or trace.number_leaves:
-        watcher.refuse(f"it gives {name} an iterator while some numbers are inputs of the program")
 
 
 def _count(shadow: Any, counter: Any, counted: Any) -> None:
@@ -605,4 +591,4 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
     watcher.refuse(f"it calls a {type(callee).__name__}, of which nobody can see what it does")
 
 
-__all__ = ["call", "library", "no_numbers_on_the_way"]
+__all__ = ["call", "library"]

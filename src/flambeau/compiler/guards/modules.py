@@ -39,7 +39,7 @@ def fingerprint(thing: Any, ignored: Ignored = frozenset()) -> Any:
         return thing.fingerprint(ignored)
     own, buffers, parameters = thing.__dict__, thing._buffers, thing._parameters
     seen: list[Any] = [type(thing)]
-    names = own if _has_layer_code(type(thing)) else _STATE_NAMES  # type: ignore[arg-type]
+    names = own if _has_layer_code(_class(thing)) else _STATE_NAMES
     for name in names:
         value = own.get(name)
         if name != "_compiled_call_impl" and not (ignored and (id(own), name) in ignored):
@@ -63,7 +63,7 @@ class Held:
     def __init__(self, modules: list[Module]):
         tables = [table for module in modules for table in (module._parameters, module._buffers)]
         self.tensors = [(table, dict(table)) for table in tables if table]
-        self.numbers = [(m, numbers) for m in modules if _has_layer_code(type(m)) and (numbers := _floats(m))]
+        self.numbers = [(m, numbers) for m in modules if _has_layer_code(_class(m)) and (numbers := _floats(m))]
 
     def changed_tensors(self) -> dict[Any, Place]:
         """Entries of the tables where another tensor is now."""
@@ -84,6 +84,10 @@ class Held:
             if type(now := module.__dict__.get(name)) is float and not same(number, now)
         ]
         return {place.key: place for place in places}
+
+
+def _class(module: Module) -> Any:
+    return type(module)
 
 
 def _floats(module: Module) -> dict[str, float]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.host_numbers import Expression, HostNumber, expression_of, lift, plain
 
 _NAMES = (
@@ -41,4 +42,20 @@ def followed(callee: Any, args: list[Any], kwargs: Any) -> Callable[..., Any] | 
         return None
 
 
-__all__ = ["followed"]
+# what takes the values of an iterator by methods that such numbers have
+_ASKS = frozenset(
+    "sum min max any all sorted next iter list tuple set len isinstance hasattr getattr setattr reversed id type callable".split()
+)
+
+
+def no_numbers_on_the_way(shadow: Any, function: Any, args: list[Any]) -> None:
+    """A function in C takes numbers from a generator as they are, without asking those that are inputs of the program."""
+    watcher, name = shadow.watcher, getattr(function, "__name__", "")
+    if name in _ASKS or not any(hasattr(type(value), "__next__") for value in args):
+        return
+    trace = grad_state.trace
+    if watcher.reads.numbers or trace.number_leaves:
+        watcher.refuse(f"it gives {name} an iterator while some numbers are inputs of the program")
+
+
+__all__ = ["followed", "no_numbers_on_the_way"]
