@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import warnings
+from math import sqrt
 from typing import Any
 
 import flambeau as fb
-from compiler.scenarios import Case, Table, executions
+from compiler.scenarios import Case, Table, attempt, executions
 from flambeau import nn
 
 case = Table()
@@ -385,6 +387,144 @@ def zero_dim_tensors(compile, x):
     f = compile(lambda x, k: x * k)
     for i in range(10):
         yield f(x, fb.tensor(0.3 + i))
+
+
+# ------------------------------------------------------------------------- parameters and numbers of layers
+
+
+@case(programs=2)
+def parameters_loaded_by_assignment(compile, x):
+    m, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    f = compile(m)
+    for i in range(10):
+        m.load_state_dict({k: v.clone() * i for k, v in other.state_dict().items()}, assign=True)
+        yield f(x)
+
+
+@case(programs=2)
+def parameter_that_is_replaced(compile, x):
+    m = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+
+    def step(x):
+        loss = m(x).sum()
+        loss.backward()
+        return loss
+
+    f = compile(step)
+    for i in range(10):
+        m[0].weight = nn.Parameter(fb.full((2, 3), float(i)))
+        m.zero_grad()
+        yield f(x), m[0].weight.grad, m[1].weight.grad
+
+
+@case(programs=3)
+def tied_parameters_that_are_replaced(compile, x):
+    m = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    f = compile(lambda x: m(x).sum())
+    for i in range(10):
+        m[0].weight = nn.Parameter(fb.full((3, 3), i / 10))
+        m[1].weight = m[0].weight if i < 5 else nn.Parameter(fb.full((3, 3), 2.0))
+        loss = f(x)
+        loss.backward()
+        yield loss, m[0].weight.grad, m[1].weight.grad
+
+
+@case(programs=2)
+def buffers_that_are_replaced(compile, x):
+    m = nn.BatchNorm1d(3)
+    f = compile(m)
+    for i in range(8):
+        if i % 2:
+            m.running_mean = fb.full((3,), float(i))
+        yield f(fb.stack([x, x * i])), m.running_mean, m.num_batches_tracked
+
+
+@case(programs=2)
+def momentum_of_a_normalization(compile, x):
+    m = nn.BatchNorm1d(3)
+    f = compile(m)
+    for i in range(10):
+        m.momentum = 0.1 + i / 20
+        yield f(fb.stack([x, x * 2])), m.running_mean
+
+
+@case(programs=2)
+def slope_of_an_activation(compile, x):
+    m = nn.Sequential(nn.Linear(3, 3), nn.LeakyReLU(0.1), nn.LayerNorm(3))
+    f = compile(m)
+    for i in range(10):
+        m[1].negative_slope = 0.1 + i / 20
+        yield f(x - 2)
+
+
+# ------------------------------------------------------------------------------------- functions of math
+
+
+@case(programs=2)
+def schedule_by_cosine(compile, x):
+    box = types.SimpleNamespace(n=0)
+
+    def step(x):
+        box.n += 1
+        lr = 0.5 * (1 + math.cos(math.pi * min(box.n, 10) / 10))
+        return x * lr, lr
+
+    f = compile(step)
+    for _ in range(12):
+        yield f(x)
+
+
+@case(programs=1)
+def functions_of_math(compile, x):
+    box = types.SimpleNamespace(n=0.0)
+
+    def step(x):
+        box.n += 0.5
+        y = x * sqrt(box.n) + math.exp(-box.n) - math.log(box.n, 2) + math.floor(box.n)
+        return y * math.hypot(box.n, int(box.n)) + float(box.n)
+
+    f = compile(step)
+    for _ in range(12):
+        yield f(x)
+
+
+@case(may_fall_back="math raises")
+def function_of_math_beyond_its_domain(compile, x):
+    box = types.SimpleNamespace(n=4)
+
+    def step(x):
+        box.n -= 1
+        return x * math.sqrt(box.n)
+
+    f = compile(step)
+    for _ in range(6):
+        yield attempt(f, x), box.n
+
+
+@case
+def functions_in_c_that_call_math(compile, x):
+    box = types.SimpleNamespace(n=0.0)
+
+    def step(x):
+        box.n += 0.5
+        return x * sum(map(math.cos, [box.n, 2 * box.n])) + max([box.n, 1.0], key=math.sin)
+
+    f = compile(step)
+    for _ in range(4):
+        yield f(x)
+
+
+@case(may_fall_back="a generator in C")
+def generator_of_numbers_for_c(compile, x):
+    box = types.SimpleNamespace(n=0.0)
+
+    def step(x):
+        box.n += 0.5
+        return x * math.fsum(v for v in (box.n, 1.0))
+
+    f = compile(step)
+    for _ in range(4):
+        yield f(x)
 
 
 @case.test

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import enum
+import functools
+import types
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -425,6 +427,65 @@ def own_generator(compile, x):
     yield f(x)
     g = fb.Generator().manual_seed(7)
     yield f(x), fb.rand(1, generator=g)
+
+
+@case
+def which_tensor_it_is(compile, x):
+    box = types.SimpleNamespace(x=x)
+    f = compile(lambda y: y * 2 if y is box.x else y)
+    yield f(x)
+    yield f(x * 1)
+    box.x = x * 1
+    yield f(x)
+    yield f(box.x)
+
+
+@case
+def which_tensor_of_a_list_it_is(compile, x):
+    rows = [x, x * 2]
+    f = compile(lambda y: [i for i, row in enumerate(rows) if row is y])
+    yield f(x)
+    yield f(x * 1)
+    yield f(rows[1])
+    rows.reverse()
+    yield f(x)
+
+
+@case
+def tensor_as_a_key(compile, x):
+    table, ids = {x: 2.0}, {id(x): 3.0}
+    f = compile(lambda y: y * table.get(y, 5.0) * ids.get(id(y), 7.0))
+    yield f(x)
+    yield f(x * 1)
+    table[x] = 3.0
+    yield f(x)
+
+
+@case
+def keywords_of_a_partial(compile, x):
+    def scaled(y, k, table):
+        return y * k * table["k"]
+
+    table = {"k": 2.0}
+    part = functools.partial(scaled, k=3.0, table=table)
+    f = compile(lambda y: part(y))
+    yield f(x)
+    table["k"] = 5.0
+    yield f(x)
+    part.keywords["k"] = 7.0
+    yield f(x)
+
+
+@case
+def detached_state_is_a_new_tensor_at_each_call(compile, x):
+    w = fb.ones(3, requires_grad=True)
+    f = compile(lambda: w.detach())
+    for _ in range(3):
+        r = f()
+        yield r, r.requires_grad
+        r.mul_(2)
+        yield w
+        r.requires_grad_(True)
 
 
 @case.test

@@ -495,6 +495,24 @@ def weight_penalty_over_new_modules(compile, x):
     yield f(x)
 
 
+@case
+def entries_of_our_containers(compile, x):
+    table = nn.ParameterDict({"a": nn.Parameter(fb.ones(3)), "b": nn.Parameter(fb.ones(3) * 2)})
+    rows, box = nn.ParameterList([fb.ones(3), fb.ones(3) * 3]), types.SimpleNamespace(k="a")
+    f = compile(lambda y: y * table[box.k] + rows[0] + len(rows) + ("c" in table))
+    yield f(x)
+    box.k = "b"
+    yield f(x)
+    table["b"] = nn.Parameter(fb.zeros(3))
+    yield f(x)
+    rows[0] = nn.Parameter(fb.full((3,), 7.0))
+    yield f(x)
+    rows.append(fb.ones(3))
+    yield f(x)
+    table["c"] = nn.Parameter(fb.ones(3))
+    yield f(x)
+
+
 @case.test
 def test_modules(case: Case) -> None:
     case.check()

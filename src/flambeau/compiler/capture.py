@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from ..core.autograd.engine import grad as tape_grad
-from ..core.autograd.function import Snapshots
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import MISSING, Untraceable
 from ..core.dispatch import checks
 from ..core.dispatch.host_numbers import HostNumber
-from ..core.tape.nodes import AccumulateGrad, OperatorNode
+from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
@@ -25,39 +25,16 @@ from ..nn.parameter import Parameter
 from .effects import Deferred, Mutation
 from .guards import frames
 from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_class
-from .guards.places import Attribute, Item, Place, TensorAt
+from .guards.places import Attribute, Item, Place
 from .guards.shadow import Refused
 from .guards.symbols import LATER
 from .guards.values import is_number
 from .inputs import Inputs
+from .moving import Moving, choose
+from .node import graph, saved_on_tape, spent, used_up
+from .plan import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Effect, Recipe
 from .recorder import Recorder
-from .templates import Describer, Template
-
-SAME, AT, ARGUMENT, MADE, LOOK = "same", "at", "argument", "made", "look"
-OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape, beside a number of a gradient
-
-
-class Recipe(NamedTuple):
-    """How a call finds or makes one of the tensors that it hands out or stores somewhere."""
-
-    # SAME: an object; AT: what a place holds before the call; ARGUMENT: an argument; MADE: a new tensor; LOOK: a new view of
-    # another recipe's tensor
-    kind: str
-    what: Any  # the object, or the number of the argument, output or recipe
-    view: Any = None  # the geometry of a LOOK
-    cls: type = Tensor
-    live: int = -1  # the number of the gradient that it has, if any
-    dead: bool = False  # whether its graph was used up inside
-    leaf: bool = False  # whether it is a new leaf that requires grad
-
-
-class Effect(NamedTuple):
-    """A change of Python's own objects that each call makes after its run, in order."""
-
-    place: Place | None  # where `args[0]` is put (None: `function` is called)
-    function: Any
-    args: list[Template]
-    kwargs: dict[str, Template]
+from .templates import Describer
 
 
 class Failed(Exception):
@@ -118,6 +95,7 @@ class Capture:
         self.wanted: list[tuple[Any, int | None]] = []
         self.seeds: list[Any] = []
         self.kept: list[Any] = []  # objects whose ids are in use
+        self.young: set[int] | None = None  # ids of objects that were made since the trace began
         watcher = self.recorder.watcher
 
         def traced(*arrays: Any) -> list[Any]:
@@ -154,10 +132,12 @@ class Capture:
             self._let_go()
             if watcher.refused is not None and isinstance(error, (Refused, Exception)):
                 error = watcher.refused.with_traceback(error.__traceback__)
+            if watcher.taken - bound:  # what it found may have been wrong
+                raise Conflict(frozenset(watcher.taken | bound)) from None
             if isinstance(error, (Again, Conflict)) or not isinstance(error, Exception):
                 raise
             self.recorder.reads.finish({})
-            raise Failed(error, self.recorder.reads) from None
+            raise Failed(error, None if watcher.weak else self.recorder.reads) from None
         self._end(previous, before)
         inputs.restore()
         try:
@@ -174,6 +154,7 @@ class Capture:
 
     def _leaf_value(self, i: int, leaf: Any) -> Any:
         if i in self.inputs_known.leaves and is_number(leaf):
+            self.recorder.number_leaves = True
             return self.recorder.reads.given(i, leaf)
         return leaf
 
@@ -222,6 +203,9 @@ class Capture:
             owner = (
                 type(module) if is_library_class(type(module)) else module
             )  # their attributes have a guard of their own
+            for place in self.inputs_known.places.values():
+                if place.owner is module:
+                    recorder.reads.look_at_number(place)
             if not recorder.writes.is_written(place := Attribute(owner, "forward")):
                 recorder.reads.place(place, place.get())
         known = {id(p) for module in recorder.modules for p in module._parameters.values()}
@@ -229,7 +213,7 @@ class Capture:
         others = [
             *(Parts(module) for module in recorder.reached if module not in recorder.modules),
             *(Groups(optimizer) for optimizer in recorder.optimizers),
-            *(Leaf(tensor) for tensor in leaves if tensor._edge is not None),
+            *(Leaf(tensor) for tensor in leaves if tensor._edge is not None and id(tensor) not in self.moving.at),
             GlobalHooks(),
         ]
         recorder.modules.update(dict.fromkeys(others))
@@ -265,6 +249,7 @@ class Capture:
                 if tensor.requires_grad:
                     made.requires_grad_()
             self.stand_ins.append(made)
+            self.recorder.watcher.originals.setdefault(id(made), (i, tensor))
             if tensor.__dict__:
                 made.__dict__.update(tensor.__dict__)
             self.recorder.stand_ins[id(made)] = made
@@ -296,8 +281,8 @@ class Capture:
         if changed:
             raise Untraceable(f"code that could not be followed changes a {type(changed[0]).__name__}")
         self._check_numbers()
-        self.moving_places = self._moving_places()
-        self.describer = Describer(self._recipe, self._number, watcher.was_there, watcher.arguments)
+        self.moving = self._choose_moving()
+        self.describer = Describer(self._recipe, self._number, watcher.was_there, watcher.arguments, self.moving.inner)
         self.result = self.describer.describe(result)
         self.grads = [
             (tensor, None if tensor._grad is None else self._recipe(tensor._grad))
@@ -340,42 +325,27 @@ class Capture:
         storage = tensor._storage
         return storage in self.recorder.values or not isinstance(storage.value, jax.core.Tracer)
 
-    def _moving_places(self) -> dict[Any, tuple[Place, Any]]:
-        """Places that hold tensors which may be others at the next call: those that the function replaces, or others did."""
+    def _choose_moving(self) -> Moving:
         recorder = self.recorder
-        reads, writes = recorder.reads, recorder.writes
-        sources = {source._storage for _, source in recorder.sources.values() if isinstance(source, Tensor)}
-        found = {}
-        for key, (place, before) in writes.places.items():
-            leaves = tree.flatten(before)[0]
-            was_read = key in writes.read_first or any(getattr(leaf, "_storage", None) in sources for leaf in leaves)
-            if was_read and any(isinstance(leaf, Tensor) for leaf in leaves):
-                found[key] = place, before
-        held: dict[int, int] = {}
-        for _, value in reads.places.values():
-            if isinstance(value, Tensor):
-                held[id(value)] = held.get(id(value), 0) + 1
-        fixed = {
-            id(p) for optimizer in recorder.optimizers for group in optimizer.param_groups for p in group["params"]
-        }
-        replaced = {**self.inputs_known.moving, **dict.fromkeys(writes.stored)}
-        for key in replaced:
-            if key in reads.places and key not in found:
-                place, before = reads.places[key]
-                leaves = [leaf for leaf in tree.flatten(before)[0] if isinstance(leaf, Tensor)]
-                if leaves and all(held.get(id(leaf), 0) <= 1 and id(leaf) not in fixed for leaf in leaves):
-                    found[key] = place, before
-        self.moving: dict[int, TensorAt] = {}
-        memory: dict[Any, TensorAt] = {}
-        for place, before in found.values():
-            for number, leaf in enumerate(tree.flatten(before)[0]):
-                if isinstance(leaf, Tensor):
-                    self.moving[id(leaf)] = memory[leaf._storage] = TensorAt(place, number)
-        # the function looks at such a tensor through views or `detach()` that it makes itself
-        for source in [s for _, s in recorder.sources.values() if isinstance(s, Tensor) and id(s) not in held]:
-            if source._storage in memory and not isinstance(source, Parameter):
-                self.moving.setdefault(id(source), memory[source._storage])
-        return found
+        called = {id(table) for m in recorder.modules for table in (m._parameters, m._buffers)}
+        for place in self.inputs_known.moving.values():
+            if id(place.owner) in called and not recorder.writes.is_written(place):
+                recorder.reads.place(place, place.get())
+        tensors = [source for _, source in recorder.sources.values() if isinstance(source, Tensor)]
+        fixed = {id(p) for optimizer in recorder.optimizers for g in optimizer.param_groups for p in g["params"]}
+        fixed |= {id(tensor) for group in recorder.together for tensor in group}
+        moving = choose(
+            recorder.reads,
+            recorder.writes,
+            self.inputs_known.moving,
+            fixed,
+            {t._storage for t in tensors},
+            recorder.watcher.compared_containers,
+        )
+        moving.add_gradients(recorder.grads)
+        held = {id(value) for _, value in recorder.reads.places.values()}
+        moving.follow(t for t in tensors if id(t) not in held and not isinstance(t, Parameter))
+        return moving
 
     def _number(self, expression: Any) -> int:
         number = self.expression_numbers.get(id(expression))
@@ -442,15 +412,20 @@ class Capture:
         is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
         computed = edge is not None and not is_leaf
         owner = self.recorder.owners.get(storage, tensor)
+        if self._is_outside(tensor) and owner is tensor and not computed and self._is_young(tensor):
+            return Recipe(LOOK, (AT, source) if (source := self.moving.at.get(id(tensor))) else (SAME, tensor), view,
+                          type(tensor), leaf=is_leaf)  # fmt: skip
         if self._is_outside(tensor) and (not computed or edge[0].order < self.recorder.start or owner is tensor):
-            if (source := self.moving.get(id(tensor))) is not None:
-                return Recipe(AT, source)
+            if id(tensor) in self.moving.leaves:
+                return Recipe(AT, self.moving.at[id(tensor)])
+            if (source := self.moving.at.get(id(tensor)) or self.moving.at.get(id(owner))) is not None:
+                return Recipe(LOOK, (AT, source), view, type(tensor))
             return (
                 Recipe(SAME, tensor) if owner is tensor or is_leaf else Recipe(LOOK, (SAME, owner), view, type(tensor))
             )
         live, dead = -1, False
         if computed:
-            dead = _used_up(edge[0])
+            dead = used_up(edge[0])
             if not dead:
                 live = len(self.live)
                 self.live.append(tensor)
@@ -469,6 +444,12 @@ class Capture:
             self.kept.append(storage)
         return Recipe(LOOK, (MADE, root), view, type(tensor), leaf=is_leaf)
 
+    def _is_young(self, tensor: Tensor) -> bool:
+        """Whether a tensor with memory from outside was made in the trace (`state.detach()`)."""
+        if self.young is None:
+            self.young = {id(thing) for thing in gc.get_objects(generation=0)}
+        return id(tensor) in self.young
+
     def _changed_edges(self) -> list[tuple[Any, int | None, Any]]:
         """Tensors from outside whose place on the tape the function changes: (tensor, argument, what becomes of it)."""
         changed: list[tuple[Any, int | None, Any]] = []
@@ -481,7 +462,7 @@ class Capture:
             elif type(edge[0]) is AccumulateGrad:
                 if before is None or type(before[0]) is not AccumulateGrad:
                     changed.append((tensor, argument, LEAF))
-            elif _used_up(edge[0]):
+            elif used_up(edge[0]):
                 changed.append((tensor, argument, USED_UP))
             else:
                 changed.append((tensor, argument, len(self.live)))
@@ -496,7 +477,7 @@ class Capture:
         ]
         candidates += [(t, None) for t in sources]
         known = {id(t) for t, _ in candidates}
-        for node in _graph([t._tape_edge()[0] for t in self.live]):
+        for node in graph([t._tape_edge()[0] for t in self.live]):
             leaf = node.variable if type(node) is AccumulateGrad else None
             if leaf is not None and id(leaf) not in known:  # its memory was read through another tensor (`p.data`)
                 known.add(id(leaf))
@@ -509,18 +490,36 @@ class Capture:
         with jax.ensure_compile_time_eval():
             self.seeds = [jax.device_put(np.zeros(t.shape, t._np_dtype)) for t in self.live]
         weights = [wrap(jax.numpy.array(s, copy=True)) for s in self.seeds]
-        found = tape_grad(self.live, [t for t, _ in wanted], weights, retain_graph=True, allow_unused=True)
+        with self._graph_of_this_trace([t for t, _ in wanted]):
+            found = tape_grad(self.live, [t for t, _ in wanted], weights, retain_graph=True, allow_unused=True)
         for (tensor, argument), gradient in zip(wanted, found, strict=True):
             if gradient is not None:
                 self.outputs.append(gradient._array)
                 self.wanted.append((tensor, argument))
+
+    @contextlib.contextmanager
+    def _graph_of_this_trace(self, wanted: list[Tensor]) -> Iterator[None]:
+        """End the graph at tensors that were on the tape before: a call goes on from there on its own, through their edges."""
+        ends: set[Any] = {edge[0] for t in wanted if (edge := t._tape_edge()) is not None}
+        ends = {node for node in ends if type(node) is not AccumulateGrad}
+        before = [(node, node.edges) for node in ends]
+        for node, edges in before:
+            node.edges = [None] * len(edges)
+        try:
+            for node in graph([t._tape_edge()[0] for t in self.live]):  # type: ignore[index]
+                if node.order < self.recorder.start and node not in ends and type(node) is not AccumulateGrad:
+                    raise Untraceable("a result goes back to a tensor that was on the tape before, through another one")
+            yield
+        finally:
+            for node, edges in before:
+                node.edges = edges
 
     # --- what cannot be -------------------------------------------------------------------------------------------
 
     def _check_conflicts(self, bound: frozenset[int]) -> None:
         recorder = self.recorder
         written = {self.tensors[argument]._storage for (argument, _), _ in self.argument_writes}
-        found = set()
+        found = set(recorder.watcher.taken - bound)
         for i, tensor in enumerate(self.tensors):
             if i in bound:
                 continue
@@ -548,7 +547,7 @@ class Capture:
         Every call gives them its values.
         """
         known = {id(t) for t in (*self.kept, *self.stand_ins, *self.recorder.owners.values())}
-        known |= {id(t) for t in _saved_on_tape(self.live)}
+        known |= {id(t) for t in saved_on_tape(self.live)}
         trace = self.tracer._trace
         storages = {t._storage for t in self.kept if isinstance(t, Tensor)} | {s for s, _ in self.arrays_before}
 
@@ -570,37 +569,3 @@ class Capture:
             if tensor._edge is not None and type(tensor._edge[0]) is not AccumulateGrad:
                 tensor._edge = spent()
         return list({id(t._storage): t for t in found}.values())
-
-
-def spent() -> Any:
-    """A place on the tape whose graph has been used up."""
-    return OperatorNode(None, None, (), (), 1, "CompiledFunctionBackward"), 0  # type: ignore[arg-type]
-
-
-def _saved_on_tape(roots: list[Tensor]) -> list[Tensor]:
-    found: list[Tensor] = []
-    for node in _graph([t._tape_edge()[0] for t in roots]):  # type: ignore[index]
-        ctx = getattr(node, "ctx", None)
-        if ctx is not None:
-            saved = ctx._saved if isinstance(ctx._saved, (tuple, Snapshots)) else ()  # not what would be computed again
-            held = [*vars(ctx).values(), *saved]
-            found += [t for t in held if isinstance(t, Tensor)]
-    return found
-
-
-def _graph(roots: list[Any]) -> Iterator[Any]:
-    stack, seen = list(roots), set()
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            yield node
-            stack += [e[0] for e in node.edges if e is not None]
-
-
-def _used_up(root: Any) -> bool:
-    """Whether a part of the graph under a node has been freed by a backward pass."""
-    return any(
-        getattr(node, "saved", ()) is None or getattr(getattr(node, "ctx", None), "_saved", ()) is None
-        for node in _graph([root])
-    )

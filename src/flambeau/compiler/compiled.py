@@ -147,6 +147,9 @@ class Compiled:
                 with contextlib.suppress(Unevaluable):
                     return program(tensors, leaves, call)
                 again = True
+            if not program.calls:  # it was traced for this call, and what the trace has begun is not to stay
+                program.give_up()
+                self._drop(key, program)
         if again:
             return self._uncompiled(args, kwargs)
         return self._call(args, kwargs, again=True)
@@ -229,7 +232,7 @@ class Compiled:
             error, reads = failed.error, failed.reads
             if self.fullgraph:
                 raise (_explained(error, self.name) if isinstance(error, NEEDS_VALUES) else error) from error.__cause__
-            program = Uncompiled(reads, error)
+            program = Uncompiled(reads, error, self.name)
         self.traces += 1
         self._keep(key, program)
         if self.traces == _MOST + 1 and not isinstance(program, Uncompiled):
@@ -275,14 +278,21 @@ class Compiled:
     def _learn(self, last: TracedProgram | Uncompiled) -> None:
         """What has changed since the last trace becomes an input of the next program, where that can be."""
         if isinstance(last, TracedProgram):
-            changed = last.reads.changed_numbers()
+            changed = {**last.reads.changed_numbers(), **last.held.changed_numbers()}
             self.inputs.places.update({k: p for k, p in changed.items() if k not in self.inputs.never})
-            self.inputs.moving.update(last.reads.changed_tensors())
+            self.inputs.moving.update({**last.reads.changed_tensors(), **last.held.changed_tensors()})
 
     def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
         self.programs.setdefault(key, []).insert(0, program)
         while sum(map(len, self.programs.values())) > _SIGNATURES:
             self.programs.popitem(last=False)
+
+    def _drop(self, key: Any, program: TracedProgram) -> None:
+        known = self.programs.get(key, [])
+        if program in known:
+            known.remove(program)
+        if not known:
+            self.programs.pop(key, None)
 
     # --- uncompiled -----------------------------------------------------------------------------------------------
 
@@ -294,14 +304,14 @@ class Compiled:
             result = self.function(*args, **kwargs)
         finally:
             grad_state.regional = before
-        if failed is not None and not isinstance(failed, Disabled):
-            self._warn(f"{_explained(failed, self.name)}\n{self.name} runs uncompiled.", "uncompiled")
+        if failed is not None:
+            self._warn(f"{failed}\n{self.name} runs uncompiled.", "uncompiled")
         return result
 
     def _why_not(self) -> Any:
         if self.programs and not self.quiet:
             last = self.programs[next(reversed(self.programs))][0]
-            return last.error if isinstance(last, Uncompiled) else None
+            return last.why if isinstance(last, Uncompiled) else None
         return None
 
     def _child(self, module: Any, args: Any, kwargs: Any) -> Any:
@@ -362,8 +372,10 @@ class Compiled:
 class Uncompiled:
     """A call for which there can be no program, for as long as what the trace had read stays the same."""
 
-    def __init__(self, reads: Any, error: Exception):
-        self.reads, self.error = reads, error
+    def __init__(self, reads: Any, error: Exception, name: str):
+        self.reads = reads
+        self.why = None if isinstance(error, Disabled) else str(_explained(error, name))
+        error.__traceback__ = None  # its frames would keep what the function had
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:
         return None if self.reads is None else self.reads.broken(given)

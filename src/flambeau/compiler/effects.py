@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.context.tracing import Untraceable
-from .guards.places import MISSING, Attribute, Item, Place
+from .guards.places import MISSING, Attribute, Item, Length, Place, own_attributes
 from .guards.reads import Reads
-from .guards.values import is_buffer
+from .guards.values import entries, is_buffer
 
 
 class Mutation:
@@ -56,12 +56,19 @@ class Later:
     __hash__ = object.__hash__
 
 
+_BY_POSITION = (
+    operator.setitem, operator.delitem, list.__setitem__, list.__delitem__, deque.__setitem__, deque.__delitem__, list.insert,
+    deque.insert,
+)  # fmt: skip
+
+
 class Writes:
     """The changes of one trace, in their order."""
 
     def __init__(self, reads: Reads):
         self.reads = reads
         reads.before = self.before
+        reads.unwritten = self.unwritten
         self.places: dict[Any, tuple[Place, Any]] = {}  # where something was put, with what was there before
         self.read_first: dict[Any, None] = {}  # those of them that had been read before
         self.log: list[Mutation | Deferred | Place] = []
@@ -80,6 +87,13 @@ class Writes:
             if key in self.reads.places or key in self.reads.numbers:
                 self.read_first[key] = None
 
+    def unwritten(self, table: Any, copy: dict[Any, Any]) -> dict[Any, Any]:
+        """A copy of a dict, made as it was before anything was put into its places."""
+        for place, before in self.places.values():
+            if place.owner is table or (isinstance(place, Attribute) and own_attributes(place.owner) is table):
+                copy.pop(place.name, None) if before is MISSING else copy.update({place.name: before})
+        return copy
+
     def is_written(self, place: Place) -> bool:
         return place.key in self.places or place.key in self.stored
 
@@ -91,6 +105,12 @@ class Writes:
             )
         if id(container) not in self.snapshots and id(container) not in self.given:
             self.snapshots[id(container)] = container, _copy(container)
+        by_position = function in _BY_POSITION and not (
+            args and isinstance(args[0], slice) and args[0].step in (None, 1)
+        )
+        if by_position and isinstance(container, (list, deque)) and id(container) in self.snapshots:
+            # which element it is, and whether there is one
+            self.reads.place(Length(container), len(self.snapshots[id(container)][1]))
         self.log.append(Mutation(container, function, tuple(args), kwargs or {}))
         if (
             function in (operator.setitem, operator.delitem)
@@ -98,6 +118,12 @@ class Writes:
             and not isinstance(args[0], slice)
         ):
             self.stored.add(Item(container, args[0]).key)
+
+    def put_last(self, container: Any, position: int) -> bool:
+        """Whether an element, counted from the end, is one that the function has appended, whatever else the container holds."""
+        changes = [m for m in self.log if isinstance(m, Mutation) and m.container is container]
+        appends = (list.append, deque.append)
+        return -len(changes) <= position < 0 and all(m.function in appends for m in changes)
 
     def take_back(self, mutation: Mutation) -> None:
         """A change was not made: it raised."""
@@ -167,9 +193,8 @@ def _differs(container: Any, copy: Any) -> bool:
     if len(container) != len(copy):
         return True
     if isinstance(container, dict):
-        return not all(a is b for a, b in zip(dict.values(container), copy.values(), strict=True)) or [*container] != [
-            *copy
-        ]
+        pairs = zip(entries(container), copy.items(), strict=True)
+        return not all(key is k and value is v for (key, value), (k, v) in pairs)
     if isinstance(container, set):
         return container != set(copy)
     return not all(a is b for a, b in zip(container, copy, strict=True))
@@ -177,7 +202,7 @@ def _differs(container: Any, copy: Any) -> bool:
 
 def _copy(container: Any) -> Any:
     if isinstance(container, dict):
-        return dict(container)
+        return dict(entries(container))
     return set(container) if isinstance(container, set) else list(container)
 
 

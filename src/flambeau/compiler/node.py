@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core.tape.nodes import FREED, Node, Taped, taped_call
+from ..core.autograd.function import Snapshots
+from ..core.tape.nodes import FREED, Node, OperatorNode, Taped, taped_call
+from ..core.tensor.tensor import Tensor
 
 
 class CompiledNode(Node):
@@ -51,3 +53,49 @@ class CompiledNode(Node):
 
     def release(self) -> None:
         self.saved = None
+
+
+class SpentNode(OperatorNode):
+    """A place on the tape whose graph has been used up inside of a program."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None, None, (), (), 1, "CompiledFunctionBackward")  # type: ignore[arg-type]
+
+    def _derivative(self, cotangents: list[Any]) -> Any:
+        raise RuntimeError(FREED)
+
+
+def spent() -> Any:
+    """A place on the tape whose graph has been used up."""
+    return SpentNode(), 0
+
+
+def saved_on_tape(roots: list[Tensor]) -> list[Tensor]:
+    found: list[Tensor] = []
+    for node in graph([t._tape_edge()[0] for t in roots]):  # type: ignore[index]
+        ctx = getattr(node, "ctx", None)
+        if ctx is not None:
+            saved = ctx._saved if isinstance(ctx._saved, (tuple, Snapshots)) else ()  # not what would be computed again
+            held = [*vars(ctx).values(), *saved]
+            found += [t for t in held if isinstance(t, Tensor)]
+    return found
+
+
+def graph(roots: list[Any]) -> Iterator[Any]:
+    stack, seen = list(roots), set()
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            yield node
+            stack += [e[0] for e in node.edges if e is not None]
+
+
+def used_up(root: Any) -> bool:
+    """Whether a part of the graph under a node has been freed by a backward pass."""
+    return any(
+        getattr(node, "saved", ()) is None or getattr(getattr(node, "ctx", None), "_saved", ()) is None
+        for node in graph([root])
+    )

@@ -18,15 +18,17 @@ from ..core.dispatch import checks
 from ..core.dispatch.checks import number_at
 from ..core.tape.nodes import AccumulateGrad
 from ..core.tape.nodes import Program as ArrayProgram
-from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
 from ..native import channels_last
-from .capture import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Capture, Effect, Recipe, spent
-from .guards.modules import fingerprint
-from .guards.places import MISSING, Attribute, Place, TensorAt, own_attributes
-from .node import CompiledNode
+from ..nn.modules.module import Module
+from .capture import Capture
+from .guards.modules import Held, fingerprint
+from .guards.places import MISSING, Attribute, Cell, Length, Place, TensorAt, own_attributes
+from .moving import GradOf, Pattern, now, tensors_in
+from .node import CompiledNode, spent
 from .packing import PackedStorage, Packing
+from .plan import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Effect, Recipe
 from .recorder import NumberValue
 from .templates import Built, OfRecipe
 
@@ -42,21 +44,6 @@ _new = object.__new__
 
 class Unevaluable(Exception):
     """Python's numbers can't be computed at this call (a division by zero): nothing has been changed yet."""
-
-
-class GradOf:
-    """The gradient of a tensor, whichever tensor it is at the time of the call."""
-
-    __slots__ = ("tensor",)
-
-    def __init__(self, tensor: Tensor):
-        self.tensor = tensor
-
-    def find(self) -> Any:
-        return self.tensor._grad
-
-    def __call__(self, given: Any) -> Any:
-        return self.tensor._grad._storage.value  # type: ignore[union-attr]
 
 
 class TracedProgram:
@@ -81,13 +68,10 @@ class TracedProgram:
         self.all_argument_grads = capture.argument_grads
         self.together = [[t._storage for t in group] for group in capture.recorder.together]
         self.shapes = [(o.aval.shape, o.aval.dtype) for o in capture.jaxpr.jaxpr.outvars]
-        self.edges = capture.edges
         self.count = len(capture.live)
         self.spent = spent()
-        self.wanted = capture.wanted
         self.metas = [(tuple(t.shape), t._np_dtype) for t in capture.live]
         self.bound = [(i, capture.tensors[i]) for i in sorted(bound)]
-        self.grads = capture.grads
         self.failed: Callable[[], None] | None = capture.recorder.give_up
         self.handed_out = capture.handed_out  # numbers of recipes that results and Python's objects get
         self.refusals = capture.refusals
@@ -103,15 +87,17 @@ class TracedProgram:
     def _name_state(self, capture: Capture) -> None:
         """How to find each piece of state at a call. Gradients and attributes may be other tensors by then."""
         recorder = capture.recorder
-        moving: dict[int, Any] = {id(g): GradOf(t) for t, g in recorder.grads.items() if g is not None}
-        self.moving_places = capture.moving_places
-        moving.update(capture.moving)
+        at = capture.moving.at
+        self.moving_places = capture.moving.found
+        self.grads = [(at.get(id(t), t), recipe) for t, recipe in capture.grads]
+        self.edges = [(at.get(id(t), t), argument, what) for t, argument, what in capture.edges]
+        self.wanted = [(at.get(id(t), t), argument) for t, argument in capture.wanted]
         self.tensors: list[Tensor] = []
         self.others: list[Any] = []
         self.where: dict[int, int] = {}  # id of the array that stood for a source -> its number among the state
         late = []
         for key, (_, source) in recorder.sources.items():
-            source = moving.get(id(source), source)
+            source = at.get(id(source), source)
             if isinstance(source, Tensor):
                 self.where[key] = len(self.tensors)
                 self.tensors.append(source)
@@ -124,8 +110,8 @@ class TracedProgram:
         self.all_writes = []
         self.all_other_writes = []
         for tensor, number in capture.writes:
-            if id(tensor) in moving:
-                self.all_other_writes.append((moving[id(tensor)], number))
+            if id(tensor) in at:
+                self.all_other_writes.append((at[id(tensor)], number))
             else:
                 self.all_writes.append((tensor._storage, number))
         self.all_writes += capture.left
@@ -162,6 +148,9 @@ class TracedProgram:
 
         places = {i: n for n, (i, dense) in enumerate(capture.inputs) if dense}
         states = {id(t): arguments + n for n, t in enumerate(self.tensors) if t._view is None}
+        for n, source in enumerate(self.others):
+            if isinstance(source, (TensorAt, GradOf)) and source.find()._view is None:
+                states[id(source.find())] = arguments + len(self.tensors) + n
         self.wanted_inputs = [states.get(id(t)) if a is None else places.get(a) for t, a in capture.wanted]
         self.backward = ArrayProgram(backward, "CompiledFunctionBackward") if self.count else None
         self.forward, self.arguments, self.plain = forward, arguments, plain
@@ -224,6 +213,8 @@ class TracedProgram:
         for tensor, r in self.grads:
             if r is None or r in needed or tensor in read or not _is_plain(self.recipes[r]):
                 continue
+            if not isinstance(tensor, Tensor):
+                continue
             number = self.recipes[r].what
             if number in once:
                 gradients.append((r, number, *self.shapes[number]))
@@ -248,14 +239,21 @@ class TracedProgram:
         recorder = capture.recorder
         self.reads = recorder.reads
         self.looks_at_attributes = recorder.watcher.looked_at_attributes
-        self.reads.finish({key: place for key, (place, _) in self.moving_places.items()})
+        self.reads.finish(self.moving_places)
         self.guards = recorder.guards
-        self.grads_read = list(recorder.grads_read.items())
+        at = capture.moving.at
+        self.grads_read = [(at.get(id(t), t), was_none) for t, was_none in recorder.grads_read.items()]
         self.modules = list(recorder.modules)
-        self.ignored = frozenset(_table_entry(place) for place, _ in recorder.writes.places.values())
+        self.held = Held([m for m in self.modules if isinstance(m, Module)])
+        places = (*recorder.writes.places.values(), *self.moving_places.values(), *self.reads.numbers.values())
+        replaced = [place for place, _ in places if not isinstance(place, (Cell, Length))]
+        self.ignored = frozenset(map(_table_entry, replaced))
         self.moving = [s for s in self.others if not isinstance(s, (HostValue, NumberValue))]
         self.looks = [_look(s.find()) for s in self.moving]
-        self.befores = [(place, _kinds(before)) for place, before in self.moving_places.values()]
+        grads = [GradOf(tensor) for tensor, was_none in self.grads_read if not was_none]
+        self.pattern = Pattern(capture.moving, grads, self._known(capture))
+        self.pattern.take(capture.tensors)
+        self.apart = [(i, at.get(id(other), other)) for i, other in recorder.watcher.apart]
         written = {s for s, _ in self.all_writes}
         # what an argument must not share memory with
         risky = self.storages if self.all_argument_writes else [
@@ -271,6 +269,21 @@ class TracedProgram:
             "gradients set": len(self.grads),
             "host values": len(self.others) - len(self.moving),
         }
+
+    def _known(self, capture: Capture) -> list[Tensor]:
+        """Tensors that are the same ones at each call."""
+        reads = capture.recorder.reads
+        inner = capture.moving.inner
+        held = [value for place, value in reads.places.values() if id(place.owner) not in inner]
+        held += [
+            value
+            for c in reads.contents.values()
+            if c.ids is not None and id(c.container) not in inner
+            for i, value in enumerate(c.held)
+            if i not in c.loose
+        ]
+        found = [t for v in held if isinstance(v, (Tensor, tuple)) for t in tensors_in(v)]
+        return [*self.tensors, *(t for t, _ in self.wanted if isinstance(t, Tensor)), *found]
 
     def _prints(self) -> Any:
         modules = [fingerprint(m, self.ignored) for m in self.modules]
@@ -297,8 +310,14 @@ class TracedProgram:
             for i, tensor in self.bound:
                 if tensors[i] is not tensor:
                     return f"argument {i} was state of the function, too, and is another tensor now"
+        broken = self.pattern.broken(tensors) if self.pattern.seen else None
+        if broken is not None:
+            return broken
+        for i, other in self.apart:
+            if tensors[i] is now(other):
+                return f"argument {i} is a tensor that the function compares it with"
         for tensor, was_none in self.grads_read:
-            if (tensor._grad is None) is not was_none:
+            if (now(tensor)._grad is None) is not was_none:
                 return "a gradient that was None is there now, or the other way round"
         for storages in self.together:
             values = [s.value for s in storages]
@@ -308,9 +327,6 @@ class TracedProgram:
         for look, seen, what in self.guards:
             if look() != seen:
                 return what
-        for place, kinds in self.befores:
-            if _kinds(place.get()) != kinds:
-                return f"{place} is of another kind now"
         if self.moving:
             for source, look in zip(self.moving, self.looks, strict=True):
                 if _look(source.find()) != look:
@@ -341,7 +357,7 @@ class TracedProgram:
             if self.others:
                 inputs += [source(given) for source in self.others]
             numbers = [e.value(given) for e in self.expressions] if self.expressions else ()
-        except ArithmeticError as fault:
+        except (ArithmeticError, ValueError) as fault:
             raise Unevaluable from fault
         for i in self.donated:
             # not what anybody else holds: a clone, a checkpoint, the tape
@@ -390,7 +406,7 @@ class TracedProgram:
             storage.host = (packs[pack], place, 0)  # type: ignore[assignment]
             tensor._grad = blank(Tensor, storage)
         for tensor, recipe_number in self.loose_grads:
-            tensor._grad = None if recipe_number is None else made[recipe_number]
+            now(tensor)._grad = None if recipe_number is None else made[recipe_number]
         if self.argument_grads:
             for i, number in self.argument_grads:
                 _add_grad(tensors[i], outputs[number])
@@ -420,10 +436,10 @@ class TracedProgram:
                 self.word_at_hand = next(iter(outputs[self.word].devices())).platform == "cpu"
             return outputs
         except BaseException:
-            self._give_up()
+            self.give_up()
             raise
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Take back what the trace has begun, if this was to be the first run."""
         if self.failed is not None:
             self.failed()
@@ -434,7 +450,7 @@ class TracedProgram:
         for storage, number in (*self.writes, *((source.find()._storage, n) for source, n in self.other_writes)):
             if number in self.given_over:
                 storage.value = outputs[number]
-        self._give_up()
+        self.give_up()
 
     def _make(self, recipe: Recipe, made: list[Tensor], tensors: list[Tensor], outputs: Any, node: Any) -> Tensor:
         kind = recipe.kind
@@ -448,7 +464,8 @@ class TracedProgram:
             tensor = wrap(outputs[recipe.what])
         else:
             root_kind, root = recipe.what
-            root = root if root_kind is SAME else tensors[root] if root_kind is ARGUMENT else made[root]
+            if root_kind is not SAME:
+                root = root.find() if root_kind is AT else tensors[root] if root_kind is ARGUMENT else made[root]
             tensor = blank(Tensor, root._storage, recipe.view)
         if recipe.cls is not Tensor:
             tensor.__class__ = recipe.cls
@@ -463,7 +480,7 @@ class TracedProgram:
     def _node(self, tensors: list[Tensor], inputs: list[Any]) -> CompiledNode | None:
         edges, positions = [], []
         for i, (tensor, argument) in enumerate(self.wanted):
-            edge = (tensor if argument is None else tensors[argument])._tape_edge()
+            edge = (now(tensor) if argument is None else tensors[argument])._tape_edge()
             if edge is not None:
                 edges.append(edge)
                 positions.append(i)
@@ -472,7 +489,7 @@ class TracedProgram:
 
     def _set_edges(self, tensors: list[Tensor], node: Any) -> None:
         for tensor, argument, what in self.edges:
-            tensor = tensor if argument is None else tensors[argument]
+            tensor = now(tensor) if argument is None else tensors[argument]
             if what == OFF:
                 tensor._set_edge(None)
             elif what == LEAF:
@@ -539,15 +556,6 @@ def _apply(effect: Effect, built: Built) -> None:
 def _look(tensor: Any) -> Any:
     """What a program that reads a moving tensor depends on."""
     return tensor._view, tensor._storage.shape, tensor._storage.dtype
-
-
-def _kinds(value: Any) -> Any:
-    """What a program depends on in a place whose tensors it looks up at each call."""
-    leaves, spec = tree.flatten(value)
-    kinds = [
-        (v.shape, v._np_dtype, v._tape_edge() is not None) if isinstance(v, Tensor) else (type(v), v) for v in leaves
-    ]
-    return spec, kinds
 
 
 def _add_grad(tensor: Tensor, array: Any) -> None:

@@ -46,6 +46,7 @@ class Recorder:
         self.watcher = Watcher(self.reads, self.writes)
         self.stand_ins: dict[int, Any] = {}  # tensors that stand for arguments, by id
         self.strided: dict[int, Any] = {}  # those of them whose arguments are not contiguous
+        self.number_leaves = False  # whether numbers among the arguments are inputs
         self.number_inputs: dict[int, Any] = {}  # id of an expression -> (the expression, the traced value of it)
         self.guards: list[tuple[Callable[[], Any], Any, str]] = []
         self.modules: dict[Any, None] = {}  # those that were called

@@ -237,8 +237,9 @@ class Container(Node):
 class Describer:
     """Writes templates while a trace is being read. `recipe` and `number` give the numbers of tensors and of host numbers."""
 
-    def __init__(self, recipe: Any, number: Any, is_old: Any, arguments: dict[int, Any]):
+    def __init__(self, recipe: Any, number: Any, is_old: Any, arguments: dict[int, Any], looked_up: dict[int, Any]):
         self.recipe, self.number, self.is_old, self.arguments = recipe, number, is_old, arguments
+        self.looked_up = looked_up  # containers and records that are others at each call, by id
         self.known: dict[int, tuple[Any, Template]] = {}
         self.depth = 0
         self.recipes: set[int] = set()  # all that were asked for
@@ -260,6 +261,8 @@ class Describer:
         if id(value) in self.arguments:
             return OfArgument(self.arguments[id(value)][1])
         if self.is_old(value) and not isinstance(value, tuple):
+            if id(value) in self.looked_up:
+                raise Untraceable(f"it gives out or keeps a {kind.__name__} of tensors that it takes out of its place")
             return Same(value)
         known = self.known.get(id(value))
         if known is not None:

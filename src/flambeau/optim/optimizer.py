@@ -303,6 +303,8 @@ class Optimizer:
             raise ValueError("some parameters appear in more than one parameter group of the optimizer")
         structure.version += 1
         self.param_groups.append(param_group)
+        if (trace := recorder()) is not None:
+            trace.undo.append(self.param_groups.pop)
 
     # --- the dictionary form --------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
+from ...nn.modules.module import Module
 from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
@@ -112,6 +113,7 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
         found = own_attributes(owner)
         if watcher.is_old(owner):
             watcher.reads.see(found)
+            watcher.reads.owners.setdefault(id(found), owner)
             watcher.attribute_tables[id(found)] = owner
         return found
     if name == "__class__":
@@ -263,9 +265,11 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
         return PENDING
     if not is_container(owner):
         settle(key)
+        look_through(watcher, owner)
         return PENDING
     settle(key)
     key = plain(key)
+    watcher.asked_which(key)
     if isinstance(owner, _BUFFERS):
         return UNKNOWN
     if type(owner).__getitem__ not in _GETS:
@@ -275,7 +279,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     if isinstance(owner, dict):
         return _entry(shadow, owner, key)
     if type(key) is int:
-        if watcher.is_old(owner):
+        if watcher.is_old(owner) and not watcher.writes.put_last(owner, key):
             if id(owner) in watcher.writes.snapshots and not watcher.writes.is_written(Item(owner, key)):
                 watcher.reads.content(owner, watcher.writes.before(owner))
             else:
@@ -319,6 +323,8 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     settle(key)
     key = plain(key)
     given = id(owner) in watcher.arguments
+    if isinstance(owner, dict) and (given or watcher.is_old(owner)):
+        watcher.asked_which(key)
     if isinstance(owner, Tensor) or not is_container(owner) or not (given or watcher.is_old(owner)):
         return
     if isinstance(owner, _BUFFERS):
@@ -369,10 +375,17 @@ def iterate(shadow: Any, owner: Any) -> None:
     if isinstance(owner, MappingProxyType):
         owner = shown_by(owner)
         watcher.arrive(owner)
+    look_through(watcher, owner)
     if is_container(owner) and watcher.is_old(owner):
         watcher.reads.content(owner, watcher.writes.before(owner))
     elif hasattr(type(owner), "__next__") and watcher.is_old(owner):
         watcher.refuse(f"it takes values from an iterator ({type(owner).__name__}) that was there before")
+
+
+def look_through(watcher: Any, owner: Any) -> None:
+    """A container of ours (ModuleList, ParameterDict) is looked into by code that is not followed."""
+    if isinstance(owner, Module):
+        watcher.walked(owner)
 
 
 def _complete_item(watcher: Any, mutation: Any, length: int) -> None:

@@ -23,7 +23,8 @@ from .access import attribute, complete, in_place, item, iterate, push, store_at
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
 from .modules import is_library_class
-from .places import MISSING, Attribute, Item, Referent, in_class, is_python_class, own_attributes, shown_by
+from .numeric import no_numbers_on_the_way
+from .places import MISSING, Attribute, Item, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_container
 
@@ -74,9 +75,8 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
     while isinstance(callee, functools.partial):
         args, kwargs = [*callee.args, *args], {**callee.keywords, **kwargs}
         watcher.known(callee)
-        for part in args:
-            if watcher.is_old(callee):
-                watcher.reads.see(part)
+        if watcher.is_old(callee):
+            watcher.reads_of_partial(callee)
         callee = callee.func
     if isinstance(callee, MethodType):
         args, callee = [callee.__self__, *args], callee.__func__
@@ -87,6 +87,8 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
         for value in (*args, *kwargs.values()):
             if callable(value) and not isinstance(value, Tensor):
                 hand_over(shadow, value, given)
+                if not isinstance(value, FunctionType) and value not in (operator.add, operator.mul):
+                    settle(given)
     if isinstance(callee, FunctionType):
         _python_function(shadow, callee, args, kwargs)
     elif isinstance(callee, type):
@@ -141,6 +143,8 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
     elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
         shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
     else:
+        if not _is_python(cls):
+            no_numbers_on_the_way(shadow, cls, args)
         for value in (*args, *kwargs.values()):
             if not _is_python(cls):
                 shadow.watcher.reads.deep(value)
@@ -294,7 +298,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         watcher.refuse("it takes the next value of an iterator that was there before")
     elif name in ("len", "iter", "sum", "min", "max", "sorted", "any", "all", "reversed"):
         for value in (*args, *kwargs.values()):
-            iterate(shadow, value) if is_container(value) else None
+            iterate(shadow, value)
     elif name != "isinstance":
         for value in (*args, *kwargs.values()):
             watcher.reads.deep(value)
@@ -314,7 +318,10 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
             watcher.known(value)
             if watcher.is_old(value):
                 watcher.reads.kind(value)
-    if name not in _KEEPS_NUMBERS:
+    if name in ("id", "hash") and args:
+        watcher.asked_which(args[0])
+    if module not in ("builtins", "_operator", "_functools") or name not in _KEEPS_NUMBERS:
+        no_numbers_on_the_way(shadow, function, args)
         for value in (*args, *kwargs.values()):
             settle(value)
     if function in (min, max, abs, round, divmod, pow) and any(isinstance(a, HostNumber) for a in args):
@@ -359,6 +366,8 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
     watcher = shadow.watcher
     kind = next(k for k in CHANGING if isinstance(owner, k))
     changing = name in CHANGING[kind]
+    if args and (kind in (dict, set) or name in ("index", "count", "remove", "__contains__")):
+        watcher.asked_which(args[0])
     old = watcher.is_old(owner)
     if not old and not (changing and id(owner) in watcher.arguments):
         for value in (*args, *kwargs.values()) if name not in _TAKES_ONE else ():
@@ -522,6 +531,7 @@ def _whole(shadow: Any, owner: Any) -> None:
     own = own_attributes(owner)
     if own:
         watcher.reads.see(own)
+        watcher.reads.owners.setdefault(id(own), owner)
         watcher.attribute_tables[id(own)] = owner
         watcher.reads.content(own, watcher.writes.before(own))
     for base in type(owner).__mro__ if is_python_class(type(owner)) else ():
@@ -537,9 +547,8 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
 
     watcher = shadow.watcher
     if isinstance(callee, weakref.ref):
-        watcher.reads.see(callee)
-        shadow.push(watcher.read(Referent(callee)))
-        return
+        watcher.weak = True
+        watcher.refuse("it looks through a weak reference, and a program would keep the object alive")
     if isinstance(callee, (operator.attrgetter, operator.itemgetter)):
         shadow.push(getter(shadow, callee, args))
         return

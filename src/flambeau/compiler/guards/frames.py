@@ -46,6 +46,17 @@ def stack(frame: FrameType, before: int, depth: int) -> list[Any]:
     return found
 
 
+def replace(frame: FrameType, before: int, index: int, value: Any) -> None:
+    """Put another object in the place of one on the stack, which the instruction that is about to run takes from there."""
+    start: Any = _pointer(id(frame) + _FRAME).value
+    place = start + _VARIABLES + (before + index) * _WORD
+    held = ctypes.py_object(_object(place).value)
+    new = ctypes.py_object(value)
+    ctypes.pythonapi.Py_IncRef(new)
+    _pointer(place).value = id(value)
+    ctypes.pythonapi.Py_DecRef(held)
+
+
 def function_of(frame: FrameType) -> Any:
     """The function that a frame runs; None if it runs something else."""
     start: Any = _pointer(id(frame) + _FRAME).value
@@ -93,6 +104,10 @@ def _tried(first: Any, second: Any) -> Any:
     return first, (second, first)
 
 
+def _replaced(function: Any, first: Any) -> Any:
+    return function(first)
+
+
 def trace_opcodes(function: Any) -> None:
     """`sys.settrace`, so that frames can ask for their opcodes: Python 3.12 looks only here whether anybody does."""
     sys._getframe().f_trace_opcodes = True
@@ -134,4 +149,30 @@ def readable() -> bool:
     )
 
 
-__all__ = ["depths", "function_of", "readable", "stack", "trace_opcodes", "variables"]
+@functools.cache
+def replaceable() -> bool:
+    """Whether `replace` works in this interpreter: tried with one call whose function is replaced."""
+    if not readable():
+        return False
+    count = variables(_replaced.__code__)
+    table = {ins.offset: ins for ins in dis.get_instructions(_replaced.__code__)}
+    deep = depths(_replaced.__code__, list(table.values()))
+
+    def look(frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_code is not _replaced.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and table[frame.f_lasti].opname == "CALL":
+            found = stack(frame, count, deep.get(frame.f_lasti, -1))
+            replace(frame, count, found.index(str), int)
+        return look
+
+    before = sys.gettrace()
+    trace_opcodes(look)
+    try:
+        return _replaced(str, 1.5) == 1
+    finally:
+        sys.settrace(before)
+
+
+__all__ = ["depths", "function_of", "readable", "replace", "replaceable", "stack", "trace_opcodes", "variables"]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import opcode
 import operator
 import sys
-from types import CellType, SimpleNamespace
+from collections import deque
+from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import HostInt, HostNumber, plain, settle
 from ...core.tensor.tensor import Tensor
 from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
+from .numeric import followed, no_numbers_on_the_way
 from .places import MISSING, Attribute, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
 from .values import is_container, is_number
@@ -42,7 +44,8 @@ def _nothing(shadow: Any, ins: Any) -> None:
     pass
 
 
-@_handles("POP_TOP POP_EXCEPT END_FOR")
+@_handles("POP_TOP POP_EXCEPT END_FOR POP_JUMP_FORWARD_IF_NONE POP_JUMP_FORWARD_IF_NOT_NONE POP_JUMP_BACKWARD_IF_NONE "
+          "POP_JUMP_BACKWARD_IF_NOT_NONE POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE")  # fmt: skip
 def _pop(shadow: Any, ins: Any) -> None:
     shadow.pop()
 
@@ -85,8 +88,7 @@ def _yield(shadow: Any, ins: Any) -> None:
 @_handles("PUSH_EXC_INFO LOAD_ASSERTION_ERROR LOAD_BUILD_CLASS LOAD_LOCALS")
 def _push_unknown(shadow: Any, ins: Any) -> None:
     if ins.name == "PUSH_EXC_INFO":
-        shadow.pop()
-        shadow.push(UNKNOWN)
+        shadow.stack[-1:] = [UNKNOWN]
     shadow.push(UNKNOWN)
 
 
@@ -332,6 +334,8 @@ def _contains(shadow: Any, ins: Any) -> None:
     watcher = shadow.watcher
     if owner is UNKNOWN:
         watcher.refuse("it looks into a value that could not be followed")
+    if not isinstance(owner, Tensor):
+        watcher.asked_which(key)
     if (
         isinstance(owner, dict)
         and watcher.is_old(owner)
@@ -342,7 +346,7 @@ def _contains(shadow: Any, ins: Any) -> None:
         look_for_entry(watcher, owner, key)
     else:
         settle(key)
-        iterate(shadow, owner) if is_container(owner) else None
+        iterate(shadow, owner)
     shadow.push(UNKNOWN)
 
 
@@ -365,12 +369,6 @@ def _truth(shadow: Any, ins: Any) -> None:
         shadow.push(UNKNOWN)
     elif "OR_POP" in ins.name:
         shadow.push(value)
-
-
-@_handles("POP_JUMP_FORWARD_IF_NONE POP_JUMP_FORWARD_IF_NOT_NONE POP_JUMP_BACKWARD_IF_NONE POP_JUMP_BACKWARD_IF_NOT_NONE "
-          "POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE")  # fmt: skip
-def _pop_jump(shadow: Any, ins: Any) -> None:
-    shadow.pop()
 
 
 @_handles("BINARY_OP")
@@ -403,15 +401,17 @@ def _compare(shadow: Any, ins: Any) -> None:
     pair = shadow.pop(2)
     if any(is_container(value) or isinstance(value, (tuple, SimpleNamespace)) for value in pair):
         shadow.watcher.reads.deep(tuple(pair))
-        shadow.push(UNKNOWN)
-    else:
-        shadow.push(UNKNOWN)
+    shadow.push(UNKNOWN)
 
 
 @_handles("IS_OP")
 def _is(shadow: Any, ins: Any) -> None:
-    for value in shadow.pop(2):
-        settle(value)
+    pair = shadow.pop(2)
+    settle(pair)
+    shadow.watcher.compared(*pair)
+    for value in pair:
+        if is_container(value):
+            shadow.watcher.compared_containers[id(value)] = value
     shadow.push(UNKNOWN)
 
 
@@ -432,8 +432,7 @@ def _build(shadow: Any, ins: Any) -> None:
 
 @_handles("BUILD_MAP")
 def _build_map(shadow: Any, ins: Any) -> None:
-    for part in [shadow.pop()] if 2 * ins.arg == 1 else shadow.pop(2 * ins.arg):
-        del part
+    shadow.pop(2 * ins.arg)
     shadow.push(FRESH)
 
 
@@ -475,12 +474,11 @@ def _match_keys(shadow: Any, ins: Any) -> None:
 
 @_handles("MATCH_CLASS")
 def _match_class(shadow: Any, ins: Any) -> None:
-    names, cls, subject = shadow.stack[-1:], None, shadow.stack[-3] if len(shadow.stack) > 2 else UNKNOWN
+    names, subject = shadow.stack[-1:], shadow.stack[-3] if len(shadow.stack) > 2 else UNKNOWN
     shadow.pop(3)
     found = names[0] if names and isinstance(names[0], tuple) else ()
     for name in (*found, *getattr(type(subject), "__match_args__", ())):
         attribute(shadow, subject, name)
-    del cls
     shadow.push(UNKNOWN)
 
 
@@ -576,6 +574,10 @@ def _call(shadow: Any, ins: Any) -> None:
         callee, bound = first, second
     split = len(values) - len(names)
     args = values[:split] if bound is NULL else [bound, *values[:split]]
+    if bound is NULL and shadow.watcher.replaces and (instead := followed(callee, args, names)) is not None:
+        shadow.replace(len(shadow.stack) + (not NULL_AFTER), instead)
+        shadow.push(UNKNOWN)
+        return
     call(shadow, callee, args, dict(zip(names, values[split:], strict=True)))
 
 
@@ -588,7 +590,9 @@ def _call_ex(shadow: Any, ins: Any) -> None:
     for part in (args, kwargs):
         if is_container(part):
             iterate(shadow, part)
-    known = isinstance(args, tuple)
+    known = isinstance(args, (tuple, list, deque))
+    if not known and not isinstance(callee, (FunctionType, MethodType)):
+        no_numbers_on_the_way(shadow, callee, [args])
     call(shadow, callee, list(args) if known else [UNKNOWN], dict(kwargs) if isinstance(kwargs, dict) else {})
 
 

@@ -9,6 +9,8 @@ from ...nn.modules import _hooks
 from ...nn.modules.container import ModuleDict, ModuleList, Sequential
 from ...nn.modules.module import _STATE_NAMES, Module
 from ...optim import optimizer as _optimizer
+from .places import Attribute, Item, Place
+from .values import same
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type)
 _OWN = frozenset({__name__.partition(".")[0], "torch"})  # the drop-in's classes say that they are torch's
@@ -35,14 +37,14 @@ def fingerprint(thing: Any, ignored: Ignored = frozenset()) -> Any:
     """
     if isinstance(thing, Dependency):
         return thing.fingerprint(ignored)
-    own, buffers = thing.__dict__, thing._buffers
+    own, buffers, parameters = thing.__dict__, thing._buffers, thing._parameters
     seen: list[Any] = [type(thing)]
-    names = own if _has_layer_code(type(thing)) else _STATE_NAMES  # type: ignore[arg-type]
+    names = own if _has_layer_code(_class(thing)) else _STATE_NAMES
     for name in names:
         value = own.get(name)
         if name != "_compiled_call_impl" and not (ignored and (id(own), name) in ignored):
-            if ignored and value is buffers:
-                value = _unignored(buffers, ignored)
+            if ignored and (value is buffers or value is parameters):
+                value = _unignored(value, ignored)
             seen.append((name, value_of(value)))
     seen.append(_leaves(thing))
     return seen
@@ -53,6 +55,43 @@ def _has_layer_code(cls: Any) -> bool:
     """Whether code of ours reads the attributes of such modules. What the user's code reads is followed as it runs."""
     ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in _OWN]
     return any(issubclass(base, Module) and base not in (Module, Sequential, ModuleList, ModuleDict) for base in ours)
+
+
+class Held:
+    """What modules held at a trace, of what may be an input of later programs: parameters, buffers, and numbers of our layers."""
+
+    def __init__(self, modules: list[Module]):
+        tables = [table for module in modules for table in (module._parameters, module._buffers)]
+        self.tensors = [(table, dict(table)) for table in tables if table]
+        self.numbers = [(m, numbers) for m in modules if _has_layer_code(_class(m)) and (numbers := _floats(m))]
+
+    def changed_tensors(self) -> dict[Any, Place]:
+        """Entries of the tables where another tensor is now."""
+        places = [
+            Item(table, name)
+            for table, before in self.tensors
+            for name, tensor in before.items()
+            if tensor is not None and table.get(name, tensor) is not tensor and table[name] is not None
+        ]
+        return {place.key: place for place in places}
+
+    def changed_numbers(self) -> dict[Any, Place]:
+        """Attributes of our layers that are other floats now."""
+        places = [
+            Attribute(module, name)
+            for module, before in self.numbers
+            for name, number in before.items()
+            if type(now := module.__dict__.get(name)) is float and not same(number, now)
+        ]
+        return {place.key: place for place in places}
+
+
+def _class(module: Module) -> Any:
+    return type(module)
+
+
+def _floats(module: Module) -> dict[str, float]:
+    return {name: value for name, value in module.__dict__.items() if type(value) is float}
 
 
 def _unignored(table: dict[str, Any], ignored: Ignored) -> dict[str, Any]:
@@ -88,7 +127,7 @@ class Parts(Dependency):
 
     def fingerprint(self, ignored: Ignored) -> Any:
         module = self.what
-        tables = module._parameters, _unignored(module._buffers, ignored), module._modules
+        tables = _unignored(module._parameters, ignored), _unignored(module._buffers, ignored), module._modules
         return module.__dict__.get("training"), [value_of(table) for table in tables], _leaves(module)
 
 

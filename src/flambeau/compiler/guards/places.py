@@ -165,18 +165,6 @@ class Bases(Place):
         return f"what {self.owner.__name__} inherits from"
 
 
-class Referent(Place):
-    """What a weak reference refers to."""
-
-    __slots__ = ()
-
-    def get(self) -> Any:
-        return self.owner()
-
-    def __str__(self) -> str:
-        return "what a weak reference refers to"
-
-
 class Item(Place):
     """An entry of a dict (globals and a module's tables of parameters are dicts), or an element of a list or deque."""
 
@@ -210,6 +198,18 @@ class Item(Place):
         plain = isinstance(self.name, (str, int, float, bytes, type(None)))
         name = repr(self.name) if plain else f"of a {type(self.name).__name__}"
         return f"the entry {name} of a {type(self.owner).__name__}"
+
+
+class Length(Place):
+    """How much a list or deque holds."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return len(self.owner)
+
+    def __str__(self) -> str:
+        return f"the length of a {type(self.owner).__name__}"
 
 
 class Cell(Place):

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
+from ...core.tensor import tree
 from ...core.tensor.tensor import Tensor
 from .modules import is_library_class
-from .places import MISSING, Attribute, Bases, Cell, Item, Place, in_class, is_python_class, own_attributes, shown_by
-from .values import Contents, is_buffer, is_container, is_number, same
+from .places import (
+    MISSING,
+    Attribute,
+    Bases,
+    Cell,
+    Item,
+    Length,
+    Place,
+    in_class,
+    is_python_class,
+    own_attributes,
+    shown_by,
+)
+from .values import Contents, entries, is_buffer, is_container, is_number, same
 
 
 class Reads:
@@ -28,11 +41,13 @@ class Reads:
         self.numbers: dict[
             Any, tuple[Place, type]
         ] = {}  # places whose numbers are inputs: only their type is looked at
-        self.moving: dict[Any, Place] = {}  # places whose tensors the program looks up at each call
         self.old: dict[int, Any] = {}  # objects that were there before the trace, by id
         self.strict: set[Any] = set()  # keys of places and numbers of arguments whose ints have to be ints
         self.copies: dict[int, tuple[Any, Any]] = {}  # containers that were there before, by id, with what they held
         self.owners: dict[int, Any] = {}  # `__dict__`s among these -> the objects that have them
+        self.unwritten: Callable[[Any, Any], Any] = lambda table, copy: (
+            copy
+        )  # a copy of a dict, without what was written
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.make_input: Callable[[HostNumber], Any] | None = None
         self._fast: Callable[[], bool] | None = None
@@ -59,10 +74,10 @@ class Reads:
         if isinstance(value, (list, set, deque)):
             self.copies[id(value)] = value, list(value)
         elif isinstance(value, dict):
-            self.copies.setdefault(id(value), (value, dict(dict.items(value))))
+            self.copies.setdefault(id(value), (value, self.unwritten(value, dict(entries(value)))))
         elif is_python_class(kind) and not isinstance(value, type) and not is_library_class(kind):
             own = own_attributes(value)
-            self.copies.setdefault(id(own), (own, dict(own)))
+            self.copies.setdefault(id(own), (own, self.unwritten(own, dict(own))))
             self.owners[id(own)] = value
 
     def place(self, place: Place, value: Any) -> None:
@@ -73,6 +88,11 @@ class Reads:
             else:
                 self.places[place.key] = place, value
                 self.see(value)
+
+    def look_at_number(self, place: Place) -> None:
+        """Note that the number in a place is an input, whoever reads it."""
+        if place.key not in self.numbers and place.key not in self.places and is_number(value := place.get()):
+            self.numbers[place.key] = place, type(value)
 
     def kind(self, thing: Any) -> None:
         """Note that an object's type matters."""
@@ -105,8 +125,9 @@ class Reads:
         if isinstance(value, SimpleNamespace):  # compared, copied and shown by code in C
             own = own_attributes(value)
             if id(value) in self.old:
-                self.copies.setdefault(id(own), (own, dict(own)))
+                self.copies.setdefault(id(own), (own, self.unwritten(own, dict(own))))
                 self.old.setdefault(id(own), own)
+                self.owners.setdefault(id(own), value)
             value = own
         if isinstance(value, MappingProxyType):
             value = shown_by(value)
@@ -145,9 +166,8 @@ class Reads:
 
     # --- at each call ---------------------------------------------------------------------------------------------
 
-    def finish(self, moving: dict[Any, Place]) -> None:
-        """The trace is over: from now on, compare. Tensors in the places `moving` may be others at each call."""
-        self.moving = moving
+    def finish(self, moving: Iterable[Any]) -> None:
+        """The trace is over: from now on, compare. What is in places with the keys `moving` is looked up at each call."""
         self.make_input = None
         self.old = {}
         for key in moving:
@@ -158,8 +178,14 @@ class Reads:
         """What does not hold any more, or None. `given` are the leaves of the call's arguments."""
         if not self._fast():  # type: ignore[misc]
             return self._look(given)
+        return self._outcome_broken(given) if self.outcomes else None
+
+    def _outcome_broken(self, given: list[Any]) -> str | None:
         for expression, value in self.outcomes:
-            if not same(value, expression.value(given)):
+            try:
+                if not same(value, expression.value(given)):
+                    return _outcome_text(expression, given)
+            except Exception:  # the code itself will raise it
                 return _outcome_text(expression, given)
         return None
 
@@ -179,31 +205,29 @@ class Reads:
         for contents in self.contents.values():
             if not contents.holds():
                 return f"{contents} has changed"
-        for expression, value in self.outcomes:
-            try:
-                if not same(value, expression.value(given)):
-                    return _outcome_text(expression, given)
-            except Exception:
-                return _outcome_text(expression, given)
-        self._write_fast()
-        return None
+        broken = self._outcome_broken(given)
+        if broken is None:
+            self._write_fast()
+        return broken
 
     def changed_numbers(self) -> dict[Any, Place]:
         """Places whose numbers were constants of the program and have changed to others of the same type."""
         found = {}
         for key, (place, before) in self.places.items():
-            if is_number(before):
+            if is_number(before) and not isinstance(place, Length):
                 now = place.get()
                 if type(now) is type(before) and not same(before, now):
                     found[key] = place
         return found
 
     def changed_tensors(self) -> dict[Any, Place]:
-        """Places that hold another tensor now."""
+        """Places that hold another tensor now, or another tuple or container with tensors."""
+        held = [(place, before) for place, before in self.places.values()]
+        held += [(place, contents.held[i]) for contents in self.contents.values() for i, place in contents.places()]
         return {
-            key: place
-            for key, (place, before) in self.places.items()
-            if isinstance(before, Tensor) and isinstance(now := place.get(), Tensor) and now is not before
+            place.key: place
+            for place, before in held
+            if (now := place.get()) is not before and type(now) is type(before) and _has_tensors(before)
         }
 
     def _write_fast(self) -> None:
@@ -221,7 +245,7 @@ class Reads:
             terms.append(f"type(p{i}()) is q{i}")
         for i, contents in enumerate(self.contents.values()):
             held = contents.container
-            if contents.ids is None or not isinstance(held, (list, dict)):
+            if contents.ids is None or contents.loose or not isinstance(held, (list, dict)):
                 names[f"c{i}"] = contents.holds
                 terms.append(f"c{i}()")
             elif isinstance(held, dict):
@@ -237,6 +261,10 @@ class Reads:
         lines += ["        return True", "    except Exception:", "        return False"]
         exec("\n".join(lines), names)
         self._fast = names["fast"]
+
+
+def _has_tensors(value: Any) -> bool:
+    return any(isinstance(leaf, Tensor) for leaf in tree.flatten(value)[0])
 
 
 def _outcome_text(expression: Expression, given: list[Any]) -> str:
@@ -260,6 +288,8 @@ def _term(i: int, place: Place, before: Any, names: dict[str, Any]) -> str:
     if isinstance(place, Cell):
         if before is not MISSING:
             return f"o{i}.cell_contents is v{i}"
+    elif isinstance(place, Length):
+        return f"len(o{i}) == v{i}"
     elif isinstance(place, Item):
         if isinstance(owner, dict):
             return f"n{i} not in o{i}" if before is MISSING else f"o{i}[n{i}] is v{i}"

@@ -150,6 +150,10 @@ class Shadow:
         del stack[-count:]
         return [UNKNOWN] * (count - len(taken)) + taken
 
+    def replace(self, index: int, value: Any) -> None:
+        """Put another object on the interpreter's stack, `index` from its bottom."""
+        frames.replace(self.frame, self.before, index, value)
+
     def push(self, value: Any = UNKNOWN) -> None:
         self.stack.append(value)
 
@@ -177,6 +181,13 @@ class Watcher:
         self.aside: set[FrameType] = set()  # finalizers and modules that are being imported, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
         self.refused: Untraceable | None = None
+        self.originals: dict[
+            int, tuple[int, Tensor]
+        ] = {}  # id of a stand-in -> the number of the argument, and the argument
+        self.taken: set[int] = set()  # arguments of which the function asks which objects they are
+        self.apart: list[tuple[int, Tensor]] = []  # arguments, and tensors that they were compared with and are not
+        self.compared_containers: dict[int, Any] = {}  # of which it was asked whether they are others, by id
+        self.weak = False  # whether it looks whether an object is still alive
         self.arguments: dict[int, Any] = {}  # containers that stand for the caller's, and the way to these, by id
         self.attribute_tables: dict[int, Any] = {}  # `__dict__`s of objects that were there before
 
@@ -201,8 +212,8 @@ class Watcher:
                 stack += [(part, (*path, ATTRIBUTE, name)) for name, part in vars(value).items()]
         for found in _unwrapped(function):
             if isinstance(found, functools.partial):
-                for part in (*found.args, *found.keywords.values()):
-                    self.reads.see(part)
+                self.reads.see(found)
+                self.reads_of_partial(found)
             elif isinstance(found, MethodType):
                 self.reads.see(found.__self__)
                 if isinstance(found.__func__, FunctionType):
@@ -215,14 +226,34 @@ class Watcher:
         trace = grad_state.trace
         return trace is not None and id(tensor) in trace.stand_ins
 
+    def asked_which(self, thing: Any) -> None:
+        """Somebody looks which object this is (as a key, by `id`, in a list)."""
+        if isinstance(thing, tuple):
+            for part in thing:
+                self.asked_which(part)
+        elif id(thing) in self.originals:
+            self.taken.add(self.originals[id(thing)][0])
+
+    def compared(self, a: Any, b: Any) -> None:
+        """Somebody asks whether two tensors are one."""
+        for one, other in ((a, b), (b, a)):
+            if id(one) not in self.originals or id(other) in self.originals or not isinstance(other, Tensor):
+                continue
+            number, original = self.originals[id(one)]
+            if original is other:
+                self.taken.add(number)
+            elif not self.is_traced(other):
+                self.apart.append((number, other))
+
     def is_traced(self, tensor: Tensor) -> bool:
         """Whether a tensor was made in the trace, or stands for an argument."""
         return isinstance(tensor._storage.value, jax.core.Tracer)
 
-    _collects = _froze = False
+    _collects = _froze = replaces = False
 
     def start(self) -> None:
         self._previous = sys.gettrace()
+        self.replaces = frames.replaceable()
         self._collects = gc.isenabled()
         gc.disable()  # whoever asked to be called by the collector is no part of the function
         # from here on, what is young was made by the function; and nobody has to look through the rest of the process for it
@@ -326,6 +357,13 @@ class Watcher:
             self.read(Attribute(function, name))
         if function.__kwdefaults__:
             self.reads.content(function.__kwdefaults__)
+
+    def reads_of_partial(self, partial: functools.partial[Any]) -> None:
+        """What a partial function holds; its keywords are a dict, which can be changed."""
+        for part in (partial.func, *partial.args, *partial.keywords.values()):
+            self.reads.see(part)
+        self.reads.see(partial.keywords)
+        self.reads.content(partial.keywords)
 
     def _know_self(self, frame: FrameType, function: Any) -> None:
         """The object whose method runs is one that was there before, or fresh."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import ItemsView, KeysView, ValuesView
 from types import MappingProxyType, MethodType
 from typing import Any
 
 import numpy as np
+
+from ...core.dispatch.host_numbers import HostNumber, plain
+from .places import Item
 
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range))
 
@@ -51,6 +54,11 @@ def same(before: Any, now: Any) -> bool:
     return False
 
 
+def entries(table: dict[Any, Any]) -> Any:
+    """The keys and values of a dict in their order, whatever a class of the user's makes of `items`."""
+    return OrderedDict.items(table) if isinstance(table, OrderedDict) else dict.items(table)
+
+
 def _keys_and_values(container: Any) -> tuple[Any, ...]:
     if isinstance(container, (dict, MappingProxyType)):
         return (*container.keys(), *container.values())
@@ -60,10 +68,12 @@ def _keys_and_values(container: Any) -> tuple[Any, ...]:
 class Contents:
     """What a container (list, dict, set, deque, NumPy array) held at the trace: kept, and compared at each call."""
 
-    __slots__ = ("container", "held", "ids")
+    __slots__ = ("container", "held", "ids", "loose", "numbers")
 
     def __init__(self, container: Any, held: Any = None):
         self.container = container
+        self.loose: set[int] = set()
+        self.numbers: dict[int, type] = {}
         source = container if held is None else held
         if is_buffer(source):
             self.held: Any = _bytes(source)
@@ -71,8 +81,23 @@ class Contents:
         elif isinstance(source, set):
             self.held, self.ids = source.copy(), None
         else:
-            self.held = _keys_and_values(source)
+            found = _keys_and_values(source)
+            # inputs of the program: whoever takes them out depends on what he does with them
+            self.numbers = {i: type(v.plain) for i, v in enumerate(found) if isinstance(v, HostNumber)}
+            self.held = tuple(map(plain, found)) if self.numbers else found
             self.ids = tuple(map(id, self.held))
+
+    def places(self) -> list[tuple[int, Item]]:
+        """Where each value that is held stands, with its number in `held`."""
+        container = self.container
+        if isinstance(container, dict):
+            n = len(self.held) // 2
+            return [(n + i, Item(container, key)) for i, key in enumerate(self.held[:n])]
+        return [(i, Item(container, i)) for i in range(len(self.held))] if isinstance(container, (list, deque)) else []
+
+    def loosen(self, numbers: set[int]) -> None:
+        """Values with these numbers may be others at each call."""
+        self.loose = numbers
 
     def holds(self) -> bool:
         container = self.container
@@ -83,8 +108,14 @@ class Contents:
         now = _keys_and_values(container)
         if tuple(map(id, now)) == self.ids:
             return True
-        if len(now) != len(self.held) or not all(map(same, self.held, now)):
+        if len(now) != len(self.held):
             return False
+        loose, numbers = self.loose, self.numbers
+        for i, (a, b) in enumerate(zip(self.held, now, strict=True)):
+            if i not in loose and not (type(b) is numbers[i] if i in numbers else same(a, b)):
+                return False
+        if loose:  # nothing is gained from remembering these, and they would be kept alive
+            return True
         self.held, self.ids = now, tuple(map(id, now))
         return True
 

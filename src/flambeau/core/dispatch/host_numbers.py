@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -157,7 +158,7 @@ def settle(value: Any) -> None:
     """Settle all such numbers in a value that somebody is about to look into."""
     if isinstance(value, HostNumber):
         value.settle()
-    elif type(value) in (list, tuple, set, frozenset):
+    elif type(value) in (list, tuple, set, frozenset, deque):
         for part in value:
             settle(part)
     elif type(value) is dict:

@@ -1,0 +1,61 @@
+"""Functions of one's numbers that are computed anew at each call (`math.cos(n)`), in place of Python's own, which look at the value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.host_numbers import Expression, HostNumber, expression_of, lift, plain
+
+_NAMES = (
+    "acos acosh asin asinh atan atan2 atanh cbrt ceil comb copysign cos cosh degrees erf erfc exp exp2 expm1 fabs factorial floor "
+    "fmod gamma gcd hypot isclose isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 nextafter perm pow radians "
+    "remainder sin sinh sqrt tan tanh trunc ulp"
+)
+
+
+def _followed(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        reads = next(arg.reads for arg in args if isinstance(arg, HostNumber))
+        return lift(function(*map(plain, args)), Expression(function, *map(expression_of, args)), reads)
+
+    return call
+
+
+_FOLLOWED = {
+    function: _followed(function)
+    for function in (int, float, *(getattr(math, name) for name in _NAMES.split() if hasattr(math, name)))
+}
+
+
+def followed(callee: Any, args: list[Any], kwargs: Any) -> Callable[..., Any] | None:
+    """What to call instead of a function that is given numbers which are inputs of the program; None for any other call."""
+    if kwargs or not any(isinstance(arg, HostNumber) for arg in args):
+        return None
+    if not all(type(arg) in (int, float) or isinstance(arg, HostNumber) for arg in args):
+        return None
+    try:
+        return _FOLLOWED.get(callee)
+    except TypeError:  # it has no hash
+        return None
+
+
+# what takes the values of an iterator by methods that such numbers have
+_ASKS = frozenset(
+    "sum min max any all sorted next iter list tuple set len isinstance hasattr getattr setattr reversed id type callable".split()
+)
+
+
+def no_numbers_on_the_way(shadow: Any, function: Any, args: list[Any]) -> None:
+    """A function in C takes numbers from a generator as they are, without asking those that are inputs of the program."""
+    watcher, name = shadow.watcher, getattr(function, "__name__", "")
+    if name in _ASKS or not any(hasattr(type(value), "__next__") for value in args):
+        return
+    trace = grad_state.trace
+    if watcher.reads.numbers or trace.number_leaves:
+        watcher.refuse(f"it gives {name} an iterator while some numbers are inputs of the program")
+
+
+__all__ = ["followed", "no_numbers_on_the_way"]
