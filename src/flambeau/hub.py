@@ -124,4 +124,4 @@ def __getattr__(name: str) -> Any:
         except ImportError:
             return _Faketqdm
         return tqdm
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

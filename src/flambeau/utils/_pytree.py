@@ -430,4 +430,4 @@ def treespec_loads(serialized: str) -> TreeSpec:
 def __getattr__(name: str) -> Any:
     if name.endswith(("_flatten", "_unflatten", "_flatten_with_keys")):
         return getattr(_pytree_nodes, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

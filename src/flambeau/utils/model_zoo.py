@@ -11,4 +11,4 @@ __all__ = ["load_url"]
 def __getattr__(name: str) -> Any:
     if name == "tqdm":
         return getattr(hub, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
