@@ -120,7 +120,7 @@ class _Faketqdm:
 def __getattr__(name: str) -> Any:
     if name == "tqdm":
         try:
-            from tqdm import tqdm
+            from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
             return _Faketqdm
         return tqdm
