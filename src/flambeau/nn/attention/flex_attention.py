@@ -16,6 +16,8 @@ from ...ops.making.ranges import arange
 from ._block_mask import BLOCK, BlockMask, MaskMod, noop_mask, ordered, pair, table_of
 from ._dense import attend
 
+_DEFAULT_SPARSE_BLOCK_SIZE = BLOCK
+
 __all__ = [
     "AuxOutput",
     "AuxRequest",

@@ -32,6 +32,7 @@ from ._hooks import (
 )
 from ._members import MemberMethods, forget, is_member, kind_of, not_initialised
 from ._printing import tree
+from ._state import EXTRA_STATE as _EXTRA_STATE_KEY_SUFFIX  # noqa: F401
 from ._state import StateMethods, _IncompatibleKeys
 
 __all__ = [
