@@ -71,10 +71,6 @@ REASONS = {  # by namespace, or by name in full
         f"torch.nn.functional.{name}_notes": "texts of torch's own pages"
         for name in ("reproducibility", "sparse_support", "tf32")
     },
-    **{
-        f"torch.utils.checkpoint.{name}_device_states": "draws on a GPU come from the CPU's generator: `get_rng_state` has it all"
-        for name in ("get", "set")
-    },
     "torch.utils.checkpoint.GraphExecGroup": "each backward pass computes a checkpointed part anew, and keeps nothing of it",
     "torch.utils.hooks.BackwardHook": "torch's own way to put a module's backward hooks on the tape",
 }

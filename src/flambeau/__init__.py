@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from math import e, inf, nan, pi
 from typing import Any
 
@@ -145,6 +146,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"{__package__}._symbols"), name)
     if name in _PACKAGES:
         return importlib.import_module(f"{__package__}.{name}")
+    if name == "torch":  # a module that imports itself, as PyTorch's does
+        return sys.modules[__name__]
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__package__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

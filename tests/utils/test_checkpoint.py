@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch.utils.checkpoint  # noqa: F401
+import torch.utils.checkpoint
 
 import flambeau as fb
 import flambeau.utils.checkpoint
@@ -530,3 +530,10 @@ def test_random_networks() -> None:
             return y, first, t.autograd.grad(first.sum(), x, allow_unused=True)
 
         agree(program)
+
+
+def test_states_of_devices() -> None:
+    for lib in (flambeau, torch):
+        checkpoint = lib.utils.checkpoint
+        assert checkpoint.get_device_states(lib.ones(2), [lib.ones(1)], 3) == ([], [])
+        checkpoint.set_device_states([], [])

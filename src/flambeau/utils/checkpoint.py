@@ -13,7 +13,9 @@ from typing import Any
 from ..autograd import backward as run_backward
 from ..core.autograd.function import Function
 from ..core.context.grad_mode import enable_grad, no_grad, state
+from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
+from ..core.tensor.tree import flatten
 from ..nn.modules.container import Sequential
 from ._recomputation import CheckpointError, Draws, Options, Part, casting, late_tensor, later
 from ._selective import (
@@ -35,9 +37,11 @@ __all__ = [
     "checkpoint_sequential",
     "create_selective_checkpoint_contexts",
     "detach_variable",
+    "get_device_states",
     "noop_context_fn",
     "set_checkpoint_debug_enabled",
     "set_checkpoint_early_stop",
+    "set_device_states",
 ]
 
 
@@ -230,3 +234,15 @@ def checkpoint_sequential(
         end = start + size
         input = checkpoint(part(start, end), input, use_reentrant=use_reentrant, preserve_rng_state=repeat_draws)
     return part(end, len(chain))(input)
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """The GPUs on which these tensors lie, and a state of the generator for each: one on the host serves them all."""
+    found = sorted({t.get_device() for t in flatten(args)[0] if isinstance(t, Tensor) and t.device.type == "cuda"})
+    return found, [namespaces["torch"]["get_rng_state"]() for _ in found]
+
+
+def set_device_states(devices: list[int], states: list[Tensor], *, device_type: str | None = None) -> None:
+    """Make the generator go on from a state that `get_device_states` gave."""
+    for held in states[:1]:
+        namespaces["torch"]["set_rng_state"](held)
