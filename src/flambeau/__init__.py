@@ -133,6 +133,7 @@ _HOMES = {
     "cond": "_higher_order_ops.cond",
     "while_loop": "_higher_order_ops.while_loop",
     "Tag": "_library.keys",
+    "TensorType": "_C",
     **dict.fromkeys(
         """SymBool SymFloat SymInt sym_constrain_range sym_constrain_range_for_size sym_float sym_fresh_size sym_int sym_ite
         sym_max sym_min sym_not sym_sqrt sym_sum""".split(),

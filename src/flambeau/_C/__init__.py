@@ -34,6 +34,13 @@ def _is_torch_function_enabled() -> bool:
     return state.subclasses
 
 
+class TensorType:
+    """The type of tensors to TorchScript's compiler: a name to annotate with. There is no such compiler, and no object of it."""
+
+    def __init__(self) -> None:
+        raise TypeError("No constructor defined! There is no TorchScript compiler here")
+
+
 def _log_api_usage_once(event: str) -> None:
     """Nothing is logged."""
 
@@ -53,6 +60,7 @@ __all__ = [
     "DispatchKeySet",
     "FunctionSchema",
     "TensorBase",
+    "TensorType",
     "_AutoDispatchBelowAutograd",
     "_ExcludeDispatchKeyGuard",
     "_TensorBase",
