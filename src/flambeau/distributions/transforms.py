@@ -31,6 +31,7 @@ from ._vector_transforms import (
     SoftmaxTransform,
     StickBreakingTransform,
 )
+from .utils import _sum_rightmost  # noqa: F401
 
 __all__ = [
     "AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform",
