@@ -24,6 +24,7 @@ from ._transform import (
     Transform,
     identity_transform,
 )
+from ._transform import _InverseTransform as _InverseTransform
 from ._vector_transforms import (
     CorrCholeskyTransform,
     LowerCholeskyTransform,
