@@ -177,6 +177,8 @@ def ask(face: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any])
     if not found and not state.modes:
         return PASS
     public, in_python = about.get("public", face), about.get("in_python", False)
+    if about.get("spreads") and len(args) == 2 and isinstance(args[1], (list, tuple)):
+        args = (args[0], *args[1])
     if in_python:
         args, kwargs = _by_keyword(public, args, kwargs)
         if state.subclasses:

@@ -117,6 +117,7 @@ def composite(
     return declare
 
 
+_SPREADING = ("einsum",)  # hands its list of operands on one by one
 # Where composites make tensors, and call no operators that a dispatch mode would see
 _MADE_OF_NONE = ("flambeau.ops.making.", "flambeau.ops.random.")
 
@@ -153,6 +154,7 @@ def _composed(
 
     call.casts = casts  # type: ignore[attr-defined]
     call.asks_arguments = asks_arguments  # type: ignore[attr-defined]
+    call.spreads = name in _SPREADING  # type: ignore[attr-defined]
     call.takes_host_numbers = _places_of_floats(parameters.values()) if numbers else frozenset()  # type: ignore[attr-defined]
     overrides.made_by(call, lambda: _composed(function, True, asks_arguments, numbers, casts))
     return call
