@@ -132,6 +132,7 @@ _HOMES = {
         "_asserting",
     ),
     "_nested_view_from_buffer": "nested",
+    "_nested_compute_contiguous_strides_offsets": "nested",
     "Argument": "core.dispatch.schema",
     "DispatchKey": "_library.keys",
     "FunctionSchema": "core.dispatch.schema",
@@ -148,6 +149,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "torch":
+        return importlib.import_module(__name__)
     if name.startswith("_sym_"):
         return getattr(importlib.import_module(f"{__package__}._symbols"), name)
     if name in _PACKAGES:

@@ -188,3 +188,10 @@ def _nested_view_from_buffer(buffer: Tensor, sizes: Tensor, strides: Tensor, off
             "_nested_view_from_buffer: only parts that lie one after the other are supported here"
         )
     return made
+
+
+def _nested_compute_contiguous_strides_offsets(nested_size: Tensor) -> tuple[Tensor, Tensor]:
+    """The strides of parts of these sizes (a row for each), and where each begins, if they lie one after the other."""
+    shapes = [tuple(row) for row in nested_size.tolist()]
+    made = strided(_torch["empty"](0), shapes)
+    return made._nested_tensor_strides(), made._nested_tensor_storage_offsets()
