@@ -71,16 +71,6 @@ def _are_functorch_transforms_active() -> bool:
     return bool(state.transforms)
 
 
-class _ExcludeDispatchKeyGuard:
-    """Refused: calls don't pass a list of dispatch keys here, of which one could be left out."""
-
-    def __init__(self, keys: Any) -> NoReturn:
-        raise NotImplementedError(
-            "_ExcludeDispatchKeyGuard: there are no dispatch keys here; torch._C.DisableTorchFunctionSubclass() leaves out "
-            "the __torch_function__ of arguments"
-        )
-
-
 # --- switches of TorchScript's compiler, which is not here -----------------------------------------------------------
 
 _switches: dict[str, bool] = {"profiling_mode": True, "profiling_executor": True, "texpr_fuser_enabled": True}

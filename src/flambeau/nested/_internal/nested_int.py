@@ -6,7 +6,7 @@ import itertools
 import weakref
 from typing import Any
 
-from ..._symbolic import SymInt
+from ..._symbols import SymInt
 from ...core.tensor.tensor import Tensor
 
 _numbers = itertools.count(1)
