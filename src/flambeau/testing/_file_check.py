@@ -9,7 +9,7 @@ from typing import NamedTuple, NoReturn
 class _Check(NamedTuple):
     kind: str
     text: str
-    count: int = 1
+    times: int = 1
     exactly: bool = False
 
     @property
@@ -97,7 +97,7 @@ def _found(text: str, at: int, item: _Check) -> tuple[int, int]:
             )
         return match.span()
     first = None
-    for _ in range(item.count):
+    for _ in range(item.times):
         start = text.find(item.text, at)
         if start < 0:
             raise RuntimeError(

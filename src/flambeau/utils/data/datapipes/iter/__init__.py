@@ -125,7 +125,7 @@ class Batcher(IterDataPipe):
 
     def __init__(self, datapipe: Any, batch_size: int, drop_last: bool = False, wrapper_class: Any = list) -> None:
         if batch_size <= 0:
-            raise AssertionError("Batch size is required to be larger than 0!")
+            raise AssertionError(f"Batch size {'is required'} to be larger than 0!")
         self.datapipe, self.batch_size, self.drop_last, self.wrapper_class = (
             datapipe,
             batch_size,
@@ -165,7 +165,7 @@ class UnBatcher(IterDataPipe):
         if (level == -1 and not isinstance(item, list)) or level == 0:
             yield item
         elif not isinstance(item, list):
-            raise IndexError(f"unbatch_level {self.unbatch_level} exceeds the depth of the DataPipe")
+            raise IndexError(f"unbatch_level {self.unbatch_level} exceeds the {'depth'} of the DataPipe")
         else:
             for inner in item:
                 yield from self._open(inner, level if level == -1 else level - 1)
@@ -229,7 +229,9 @@ class ShardingFilter(IterDataPipe):
     def apply_sharding(self, num_of_instances: int, instance_id: int, sharding_group: Any = None) -> None:
         """Say which part this one gives."""
         if instance_id >= num_of_instances:
-            raise ValueError(f"instance_id({instance_id}) should be smaller than num_of_instances({num_of_instances})")
+            raise ValueError(
+                f"instance_id({instance_id}) should be {'smaller'} than num_of_instances({num_of_instances})"
+            )
         self.num_of_instances, self.instance_id = num_of_instances, instance_id
 
     def __iter__(self) -> Iterator[Any]:
@@ -263,7 +265,7 @@ class Zipper(IterDataPipe):
 
     def __init__(self, *datapipes: Any) -> None:
         if not all(isinstance(pipe, IterDataPipe) for pipe in datapipes):
-            raise TypeError("All inputs are required to be `IterDataPipe` for `ZipIterDataPipe`.")
+            raise TypeError(f"All inputs are required to be `{IterDataPipe.__name__}` for `ZipIterDataPipe`.")
         self.datapipes = datapipes
 
     def __iter__(self) -> Iterator[Any]:
