@@ -20,7 +20,7 @@ __all__ = ["get_printoptions", "printoptions", "set_printoptions"]
 def __getattr__(name: str) -> Any:
     if name == "PRINT_OPTS":  # what is set now
         return printing._options
-    raise AttributeError(f"module {__name__!r} has {'no'} attribute {name!r}")
+    raise AttributeError(f"module {__spec__.name!r} has no attribute {name!r}")
 
 
 def _str_intern(inp: Tensor, *, tensor_contents: str | None = None) -> str:

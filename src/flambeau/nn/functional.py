@@ -95,7 +95,8 @@ def _canonical_mask(
     if mask is None:
         return None
     if mask.dtype is not _dtypes.bool and not mask.dtype.is_floating_point:
-        raise AssertionError(f"only {'bool and floating'} types of {mask_name} are supported")
+        kinds = "bool and floating"
+        raise AssertionError(f"only {kinds} types of {mask_name} are supported")
     if check_other and other_type is not None and mask.dtype is not other_type:
         warnings.warn(
             f"Support for mismatched {mask_name} and {other_name} is deprecated. Use same type for both instead.",

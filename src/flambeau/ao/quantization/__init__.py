@@ -52,7 +52,7 @@ _function = refusal(NotImplementedError, _TEXT)
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has {'no'} attribute {name!r}")
+        raise AttributeError(f"module {__spec__.name!r} has no attribute {name!r}")
     made = refused_class(name, _TEXT.replace("{name}", name)) if name[0].isupper() else _function(name)
     made.__module__ = __name__
     made.__doc__ = "Refused: quantized tensors and modules are not here."

@@ -9,7 +9,7 @@ _NAMES = "FloorDiv ModularIndexing Mod CeilDiv Max Min".split()
 
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has {'no'} attribute {name!r}")
+        raise AttributeError(f"module {__spec__.name!r} has no attribute {name!r}")
     made = globals()[name] = refused_class(
         name, f"torch.utils._sympy.functions.{name}: sizes are known numbers here, not symbols"
     )

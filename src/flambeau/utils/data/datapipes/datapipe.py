@@ -24,14 +24,16 @@ class _Methods:
     def __getattr__(self, name: str) -> Any:
         made = type(self).functions.get(name)
         if made is None:
-            raise AttributeError(f"'{type(self).__name__}' object {'has'} no attribute '{name}'")
+            kind = type(self).__name__
+            raise AttributeError(f"'{kind}' object has no attribute '{name}'")
         return functools.partial(made, self)
 
     @classmethod
     def register_datapipe_as_function(cls, function_name: str, cls_to_register: Any) -> None:
         """Make a pipe's class a method of all pipes of this kind."""
         if function_name in cls.functions:
-            raise Exception(f"Unable to add {'DataPipe function'} name {function_name} as it is already taken")
+            what = "DataPipe function name"
+            raise Exception(f"Unable to add {what} {function_name} as it is already taken")
         cls.functions[function_name] = cls_to_register
 
     def __repr__(self) -> str:

@@ -165,7 +165,8 @@ class UnBatcher(IterDataPipe):
         if (level == -1 and not isinstance(item, list)) or level == 0:
             yield item
         elif not isinstance(item, list):
-            raise IndexError(f"unbatch_level {self.unbatch_level} exceeds the {'depth'} of the DataPipe")
+            level = f"unbatch_level {self.unbatch_level}"
+            raise IndexError(f"{level} exceeds the depth of the DataPipe")
         else:
             for inner in item:
                 yield from self._open(inner, level if level == -1 else level - 1)
@@ -229,9 +230,8 @@ class ShardingFilter(IterDataPipe):
     def apply_sharding(self, num_of_instances: int, instance_id: int, sharding_group: Any = None) -> None:
         """Say which part this one gives."""
         if instance_id >= num_of_instances:
-            raise ValueError(
-                f"instance_id({instance_id}) should be {'smaller'} than num_of_instances({num_of_instances})"
-            )
+            limit = f"num_of_instances({num_of_instances})"
+            raise ValueError(f"instance_id({instance_id}) should be smaller than {limit}")
         self.num_of_instances, self.instance_id = num_of_instances, instance_id
 
     def __iter__(self) -> Iterator[Any]:
