@@ -34,7 +34,6 @@ NAMESPACES = """
 
 NOT_YET = "not there yet"
 REASONS = {  # by namespace, or by name in full
-    "torch.ao.quantization": "quantized tensors are not there yet",
     "torch.cpu": NOT_YET,
     "torch.mps": "there is no such device under XLA's plugins here",
     "torch.mtia": "there is no such device under XLA's plugins here",
@@ -74,9 +73,52 @@ REASONS = {  # by namespace, or by name in full
     "torch.utils.checkpoint.GraphExecGroup": "each backward pass computes a checkpointed part anew, and keeps nothing of it",
     "torch.utils.hooks.BackwardHook": "torch's own way to put a module's backward hooks on the tape",
 }
+_MORE = {
+    "names of an aggregation that PyTorch's Python code doesn't use": "torch.AVG torch.SUM",
+    "what PyTorch's own modules import or set up for themselves": (
+        "torch.PRIVATE_OPS torch.TYPE_CHECKING torch.USE_GLOBAL_DEPS torch.USE_RTLD_GLOBAL_WITH_LIBTORCH torch.classproperty "
+        "torch.get_file_path torch.init_num_threads torch.prepare_multiprocessing_environment "
+        "torch.profiler_allow_cudagraph_cupti_lazy_reinit_cuda12 torch.utils.set_module torch.cuda.check_error torch.cuda.cudaStatus"
+    ),
+    "how libtorch was built; torch.__config__.show() says what is here": (
+        "torch.compiled_with_cxx11_abi torch.has_lapack torch.has_mkl torch.has_openmp torch.has_spectral "
+        "torch.utils.cmake_prefix_path torch.utils.get_cpp_backtrace"
+    ),
+    "TorchScript's own language and its compiler are not here: torch.jit runs Python": (
+        "torch.import_ir_module torch.import_ir_module_from_buffer torch.merge_type_from_type_comment torch.parse_ir "
+        "torch.parse_type_comment torch.unify_type_list torch.utils.ThroughputBenchmark"
+    ),
+    "indexing by first-class dimensions (functorch.dim), which are not here": "torch.Tensor.index",
+    "oneDNN's own layout of memory; XLA chooses its own": "torch.Tensor.to_mkldnn",
+    "two of four values left out is a format of GPUs' matrix units": (
+        "torch.sparse.SparseSemiStructuredTensor torch.sparse.SparseSemiStructuredTensorCUSPARSELT "
+        "torch.sparse.SparseSemiStructuredTensorCUTLASS"
+    ),
+    "no public function of PyTorch either: a leftover of its list": "torch.sparse.solve",
+    "storages that know their dtype are old; on a GPU there were never any here": " ".join(
+        f"torch.cuda.{kind}Storage"
+        for kind in "BFloat16 Bool Byte Char ComplexDouble ComplexFloat Double Float Half Int Long Short".split()
+    ),
+    "CUDA's own machinery, which XLA's runtime keeps to itself": (
+        "torch.cuda.GreenContext torch.cuda.caching_allocator_disabled torch.cuda.jiterator torch.cuda.nccl torch.cuda.sparse "
+        "torch.cuda.tunable torch.backends.cuda.blas_workspace_size torch.backends.cuda.cuBLASModule "
+        "torch.backends.cuda.cuFFTPlanCache torch.backends.cuda.cuFFTPlanCacheAttrContextProp "
+        "torch.backends.cuda.cuFFTPlanCacheManager torch.backends.cuda.cublas_workspace_size "
+        "torch.backends.cuda.cublaslt_workspace_size torch.backends.cuda.cufft_plan_cache "
+        "torch.backends.cuda.preferred_blas_library torch.backends.cuda.preferred_linalg_library "
+        "torch.backends.cuda.preferred_rocm_fa_library"
+    ),
+    "devices of others plug into XLA, not into this library": (
+        "torch.utils.generate_methods_for_privateuse1_backend torch.utils.rename_privateuse1_backend"
+    ),
+    "checks of the types in data pipes' annotations, which PyTorch has retired; the pipes are there": (
+        "torch.utils.data.DataChunk torch.utils.data.argument_validation torch.utils.data.guaranteed_datapipes_determinism "
+        "torch.utils.data.non_deterministic torch.utils.data.runtime_validation torch.utils.data.runtime_validation_disabled"
+    ),
+    "numbers of devices in DLPack's C header": "torch.utils.dlpack.DLDeviceType",
+}
+REASONS.update({name: why for why, names in _MORE.items() for name in names.split()})
 REASONS["torch.native_norm"] = "PyTorch itself has it for sparse tensors only; norm is there"
-for _name in ("ccol_indices_copy", "row_indices_copy"):
-    REASONS[f"torch.{_name}"] = "matrices with compressed columns are not there"
 REASONS["torch.fft.Tensor"] = "the class that torch.fft happens to import"
 REASONS["torch.linalg.common_notes"] = "pieces of PyTorch's documentation"
 KERNELS = ("cudnn_", "miopen_", "mkldnn_", "fbgemm_", "batch_norm_")

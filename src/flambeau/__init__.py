@@ -33,10 +33,14 @@ from .core.array.formats import (
     channels_last,
     channels_last_3d,
     contiguous_format,
+    jagged,
     layout,
     memory_format,
     preserve_format,
+    sparse_bsc,
+    sparse_bsr,
     sparse_coo,
+    sparse_csc,
     sparse_csr,
     strided,
 )
@@ -127,7 +131,11 @@ _HOMES = {
         ),
         "_asserting",
     ),
+    "_nested_view_from_buffer": "nested",
+    "thread_safe_generator": "random",
+    "_nested_compute_contiguous_strides_offsets": "nested",
     "Argument": "core.dispatch.schema",
+    "parse_schema": "_C",
     "DispatchKey": "_library.keys",
     "FunctionSchema": "core.dispatch.schema",
     "cond": "_higher_order_ops.cond",
@@ -143,6 +151,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "torch":
+        return importlib.import_module(__name__)
     if name.startswith("_sym_"):
         return getattr(importlib.import_module(f"{__package__}._symbols"), name)
     if name in _PACKAGES:

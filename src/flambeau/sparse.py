@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from . import ops  # noqa: F401
 from .core.array import dtypes
 from .core.dispatch.operator import namespaces
-from .core.tensor.sparse import layout_of
+from .core.tensor.sparse import is_sparse, layout_of
 from .core.tensor.tensor import Tensor
 
 
@@ -86,6 +87,75 @@ class check_sparse_tensor_invariants:
         return checked
 
 
+def as_sparse_gradcheck(gradcheck: Callable[..., Any]) -> Callable[..., Any]:
+    """`gradcheck` for functions of sparse tensors: it varies their values, and reads sparse results as dense ones.
+
+    With `masked=True` only stored values are varied, otherwise every place.
+    """
+
+    @functools.wraps(gradcheck)
+    def checked(fn: Callable[..., Any], inputs: Any, **options: Any) -> Any:
+        masked = options.pop("masked", False)
+        given = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+        varied = [(_values_of(t, masked) if _is_varied(t) else t) for t in given]
+
+        def dense(*values: Any) -> Any:
+            made = fn(*(_with_values(t, v, masked) if _is_varied(t) else v for t, v in zip(given, values, strict=True)))
+            outputs = made if isinstance(made, (tuple, list)) else (made,)
+            read = tuple(o.to_dense() if is_sparse(o) else o for o in outputs)
+            return read if isinstance(made, (tuple, list)) else read[0]
+
+        return gradcheck(dense, tuple(varied), **options)
+
+    return checked
+
+
+def _is_varied(value: Any) -> bool:
+    return is_sparse(value) and value.requires_grad
+
+
+def _values_of(tensor: Any, masked: bool) -> Tensor:
+    held = tensor.detach()
+    return (held.to_sparse_coo().coalesce().values() if masked else held.to_dense()).requires_grad_()  # type: ignore[no-any-return]
+
+
+def _with_values(tensor: Any, values: Any, masked: bool) -> Tensor:
+    make = namespaces["torch"]
+    held = tensor.detach()
+    form = held.to_sparse_coo() if masked else make["ones_like"](values.detach()).to_sparse(held.sparse_dim())
+    places = form.coalesce().indices()
+    stored = values if masked else values[tuple(places)]
+    made = make["sparse_coo_tensor"](places, stored, tuple(tensor.shape), is_coalesced=True)
+    layout = layout_of(tensor)
+    if layout == "sparse_coo":
+        return made  # type: ignore[no-any-return]
+    return made.to_sparse(layout=tensor.layout, blocksize=held.values().shape[1:] or None)  # type: ignore[no-any-return]
+
+
+def to_sparse_semi_structured(original_tensor: Tensor, transposed: bool = False) -> Tensor:
+    """Refused: two of four values left out is a format of GPUs' matrix units."""
+    raise RuntimeError(
+        f"Error original_tensor.device= {original_tensor.device} is not supported! Only CUDA tensors are currently supported. "
+        "XLA has no such format: keep the tensor dense, with zeros"
+    )
+
+
+def spsolve(input: Tensor, other: Tensor, *, left: bool = True) -> Tensor:
+    """Refused: a direct solver of sparse systems is a library of GPUs (cuDSS)."""
+    raise NotImplementedError(
+        "Could not run 'aten::_spsolve': PyTorch has it on CUDA alone, XLA nowhere: use torch.linalg.solve(input.to_dense(), other)"
+    )
+
+
 globals().update(namespaces["sparse"])
 globals().update(_TYPES)
-__all__ = sorted([*namespaces["sparse"], *_TYPES, "check_sparse_tensor_invariants"])
+__all__ = sorted(
+    [
+        *namespaces["sparse"],
+        *_TYPES,
+        "as_sparse_gradcheck",
+        "check_sparse_tensor_invariants",
+        "spsolve",
+        "to_sparse_semi_structured",
+    ]
+)

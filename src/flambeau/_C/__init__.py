@@ -18,12 +18,15 @@ from ..core.tensor.tensor import Tensor as TensorBase
 from ..overrides import _is_torch_function_mode_enabled
 
 _TensorBase = TensorBase
-_PARTS = ("_fft", "_linalg", "_nn", "_special")
+_PARTS = ("_fft", "_functorch", "_linalg", "_nn", "_special")
 
 
 def __getattr__(name: str) -> _Any:
     if name in _PARTS:
         return _importlib.import_module(f"{__package__}.{name}")
+    state = _importlib.import_module(f"{__package__}._state")
+    if name.startswith("_") and not name.startswith("__") and hasattr(state, name):
+        return getattr(state, name)
     raise AttributeError(f"module {__package__!r} has no attribute {name!r}")
 
 

@@ -181,6 +181,11 @@ class autocast:
 # --- autograd.Function under autocast --------------------------------------------------------------------------------
 
 
+def _cast(value: Any, device_type: str, dtype: Any) -> Any:
+    """The floating point tensors of a device in `value`, however nested, in another dtype."""
+    return _cast_to(value, device_type, dtype)
+
+
 def _cast_to(value: Any, device_type: str, dtype: Any) -> Any:
     if isinstance(value, Tensor):
         wanted = value.is_floating_point() and value.dtype is not dtypes.float64 and value.device.type == device_type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from enum import Enum
 from typing import Any
 
 import jax
@@ -15,7 +16,15 @@ from ..core.context.tracing import host_value
 from ..core.tensor.tensor import Tensor, wrap
 from ..ops.elementwise.elementary import isfinite
 
-__all__ = ["GradScaler"]
+__all__ = ["GradScaler", "OptState"]
+
+
+class OptState(Enum):
+    """What a scaler has done with an optimizer since the last update."""
+
+    READY = 0
+    UNSCALED = 1
+    STEPPED = 2
 
 
 class GradScaler:
@@ -49,6 +58,14 @@ class GradScaler:
         self._scale: Tensor | None = None  # made when it is first used
         self._stages: dict[int, str] = {}  # by optimizer: "unscaled" or "stepped", since the last update
         self._bad: dict[int, bool] = {}  # by optimizer: whether an inf or nan was found
+
+    @property
+    def _per_optimizer_states(self) -> dict[int, dict[str, Any]]:
+        """By the id of each optimizer it was used with: its stage, and whether an inf or nan was found."""
+        return {
+            key: {"stage": OptState[stage.upper()], "found_inf": self._bad.get(key, False)}
+            for key, stage in self._stages.items()
+        }
 
     def _used(self, action: str) -> Tensor:
         if self._scale is None:

@@ -39,7 +39,9 @@ _NAMESPACES = ("torch.nn.functional", "torch", "torch.linalg", "torch.special", 
 
 def get_layout(name: str) -> Any:
     """The layout of a name, strided or sparse."""
-    for layout in (formats.strided, formats.sparse_coo, formats.sparse_csr):
+    for layout in (
+        formats.strided, formats.sparse_coo, formats.sparse_csr, formats.sparse_csc, formats.sparse_bsr, formats.sparse_bsc,
+    ):  # fmt: skip
         if name == repr(layout):
             return layout
     raise RuntimeError(f"tensors of the layout {name!r:.80} are not supported: save them with .to_dense()")

@@ -170,7 +170,7 @@ def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan) -> Any:
         def reducer_override(self, obj: Any) -> Any:
             if type(obj) in _PLAIN:
                 return NotImplemented
-            if isinstance(obj, Tensor) and not hasattr(obj, "materialize"):
+            if isinstance(obj, Tensor) and not hasattr(obj, "materialize") and not obj.is_nested:  # type: ignore[attr-defined]
                 return _reduce_tensor(plan, obj)
             if type(obj) is formats.layout:
                 return names.get_layout, (repr(obj),)

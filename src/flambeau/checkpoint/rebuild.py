@@ -91,7 +91,7 @@ def _rebuild_tensor(storage: Any, storage_offset: int, size: Any, stride: Any) -
 
 def _rebuild_sparse_tensor(layout: Any, data: Any) -> Tensor:
     """A sparse tensor of its parts: indices (or compressed rows and columns), values, size, and whether coalesced."""
-    compressed = layout is formats.sparse_csr
+    compressed = layout in (formats.sparse_csr, formats.sparse_csc, formats.sparse_bsr, formats.sparse_bsc)
     if not (compressed or layout is formats.sparse_coo):
         raise damaged(f"a sparse tensor should have a sparse layout, got {brief(layout)}")
     if type(data) is not tuple or not 3 <= len(data) <= 4:
@@ -104,7 +104,7 @@ def _rebuild_sparse_tensor(layout: Any, data: Any) -> Tensor:
     make = namespaces["torch"]
     try:
         if compressed:
-            return make["sparse_csr_tensor"](*tensors, size)
+            return make["sparse_compressed_tensor"](*tensors, size, layout=layout)
         coalesced = len(rest) > 1 and _flag(rest[1], "whether a sparse tensor is coalesced")
         return make["sparse_coo_tensor"](*tensors, size, is_coalesced=coalesced)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from .. import ops  # noqa: F401  (declares them)
+from ..core.array import dtypes as _dtypes
 from ..core.context.overrides import (
     handle_torch_function,
     has_torch_function,
@@ -78,3 +79,29 @@ __all__ = ["sigmoid", "tanh", *_namespaces["nn.functional"]]
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...  # a type checker cannot see what `ops/` declares
+
+
+def _none_or_dtype(input: Any) -> Any:
+    """A tensor's dtype, None for None."""
+    if input is None or isinstance(input, Tensor):
+        return None if input is None else input.dtype
+    raise RuntimeError(f"input to {_none_or_dtype.__name__}() must be None or torch.Tensor")
+
+
+def _canonical_mask(
+    mask: Any, mask_name: str, other_type: Any, other_name: str, target_type: Any, check_other: bool = True
+) -> Any:
+    """A mask as one that is added: minus infinity where a bool one is true."""
+    if mask is None:
+        return None
+    if mask.dtype is not _dtypes.bool and not mask.dtype.is_floating_point:
+        kinds = "bool and floating"
+        raise AssertionError(f"only {kinds} types of {mask_name} are supported")
+    if check_other and other_type is not None and mask.dtype is not other_type:
+        warnings.warn(
+            f"Support for mismatched {mask_name} and {other_name} is deprecated. Use same type for both instead.",
+            stacklevel=2,
+        )
+    if mask.dtype.is_floating_point:
+        return mask
+    return _namespaces["torch"]["zeros_like"](mask, dtype=target_type).masked_fill_(mask, -math.inf)

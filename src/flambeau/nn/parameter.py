@@ -270,3 +270,6 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[ove
 def is_lazy(param: Any) -> bool:
     """Whether it is a parameter or buffer without a shape yet."""
     return isinstance(param, UninitializedTensorMixin)
+
+
+_ParameterMeta = type(Parameter)

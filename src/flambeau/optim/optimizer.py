@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.array.meta import MetaArray, evaluate, is_meta
 from ..core.autograd.engine import Hooks, RemovableHandle
-from ..core.context.grad_mode import enable_grad
+from ..core.context.grad_mode import enable_grad, set_grad_enabled
 from ..core.context.tracing import recorder, structure
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor
@@ -407,3 +407,47 @@ def _fitted(value: Any, param: Tensor, key: Any = None) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         return type(value)(_fitted(v, param) for v in value)  # type: ignore[call-arg]
     return value
+
+
+# --- names that other optimizers are written with --------------------------------------------------------------------
+
+
+def _use_grad_for_differentiable(func: Callable[..., Any]) -> Callable[..., Any]:
+    """A `step` that records its operators only if the optimizer is `differentiable`."""
+
+    @functools.wraps(func)
+    def stepped(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        with set_grad_enabled(bool(self.defaults.get("differentiable"))):
+            return func(self, *args, **kwargs)
+
+    return stepped
+
+
+def _default_to_fused_or_foreach(
+    params: list[Tensor], differentiable: bool, use_fused: bool = False
+) -> tuple[bool, bool]:
+    """(False, False): the one program of a step serves for both, so neither is preferred."""
+    return False, False
+
+
+def _get_capturable_supported_devices(supports_xla: bool = True) -> list[str]:
+    """The kinds of devices on which `capturable=True` means something."""
+    return ["cuda", "xpu", "hpu", "privateuseone", *(["xla"] if supports_xla else [])]
+
+
+def _group_tensors(
+    tensorlistlist: list[list[Any]], with_indices: bool = False
+) -> dict[tuple[Any, Any], tuple[list[list[Any]], list[int]]]:
+    """Lists that go together, split by device and dtype of the first list's tensors; with the places they had."""
+    groups: dict[tuple[Any, Any], tuple[list[list[Any]], list[int]]] = {}
+    for place, first in enumerate(tensorlistlist[0]):
+        lists, places = groups.setdefault((first.device, first.dtype), ([[] for _ in tensorlistlist], []))
+        for part, given in zip(lists, tensorlistlist, strict=True):
+            if given:
+                part.append(given[place])
+        if with_indices:
+            places.append(place)
+    return groups
+
+
+Optimizer._group_tensors_by_device_and_dtype = staticmethod(_group_tensors)  # type: ignore[attr-defined]

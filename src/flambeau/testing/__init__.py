@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.array import dtypes
 from ..core.tensor.tensor import Tensor, wrap
+from ._file_check import FileCheck
 
 # default (rtol, atol) by dtype: https://docs.pytorch.org/docs/stable/testing.html
 _TOLERANCES = {
@@ -171,4 +172,4 @@ def make_tensor(
     return made.requires_grad_() if requires_grad else made
 
 
-__all__ = ["assert_allclose", "assert_close", "make_tensor"]
+__all__ = ["FileCheck", "assert_allclose", "assert_close", "make_tensor"]

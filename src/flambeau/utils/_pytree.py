@@ -55,6 +55,7 @@ __all__ = (
     tree_unflatten treespec_dict treespec_dumps treespec_leaf treespec_loads treespec_pprint treespec_tuple"""
 ).split()
 
+PyTree = Context = Any
 _Leaf = Callable[[Any], bool] | None
 
 # --- structures -------------------------------------------------------------------------------------------------------

@@ -439,6 +439,10 @@ def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
     if grad_state.trace is not None:
         grad_state.trace.read_grad(leaf)
     held = leaf._grad
+    if type(leaf._view) is SparseLook and isinstance(stored(leaf).indices, tuple):  # compressed: always the same places
+        more = pattern(leaf.detach(), _tensor(value))
+        leaf._grad = more if held is None else held + more
+        return
     if type(leaf._view) is SparseLook:
         value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
     if held is None:

@@ -192,6 +192,8 @@ def pattern(tensor: Tensor, values: Tensor) -> Tensor:
     """A sparse tensor with this one's indices and other values."""
     held = stored(tensor)
     shape = (*held.shape[: len(held.shape) - max(held.values.ndim - 1, 0)], *values.shape[1:])
+    if isinstance(held.indices, tuple):  # compressed, perhaps with blocks as values: a matrix
+        shape = held.shape
     return make(held.indices, values, shape, held.coalesced, held.layout)
 
 

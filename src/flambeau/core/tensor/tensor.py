@@ -185,7 +185,7 @@ class Tensor:
         else:
             # this view, too, takes its edge anew from the base: its gradient goes through the base's
             if edge is not None or base._edge is not None:
-                base._replace_edge((CopySlices(base._edge, edge, tuple(base.shape), base._place(self._geometry)), 0))
+                base._replace_edge((CopySlices(base._edge, edge, tuple(base._geometry.shape), base._place(self._geometry)), 0))
             base._edge_version += 1
 
     def _replace_edge(self, edge: Edge | None) -> None:
@@ -245,7 +245,7 @@ class Tensor:
             made._refusal = self._refusal or _UNTRACKED
         if edge is not None and grad_state.grad and is_differentiable(made._np_dtype):
             place = self._place(g) if relative is None else relative
-            made._edge = (ViewNode(name, edge, tuple(self.shape), place), 0)
+            made._edge = (ViewNode(name, edge, tuple(self._geometry.shape), place), 0)
         return made
 
     def _look_anew(self, seen: Tensor, name: str) -> None:
@@ -397,7 +397,7 @@ class Tensor:
         """An edge for what this view shows of its base."""
         base: Any = self._base
         where = base._place(self._geometry)
-        return ViewNode("AsStridedBackward0", base._edge, tuple(base.shape), where), 0
+        return ViewNode("AsStridedBackward0", base._edge, tuple(base._geometry.shape), where), 0
 
     @property
     def requires_grad(self) -> bool:

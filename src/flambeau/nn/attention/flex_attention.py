@@ -294,3 +294,5 @@ def flex_attention(
     if return_aux is None:
         return out
     return out, AuxOutput(lse if return_aux.lse else None, most if return_aux.max_scores else None)
+
+_DEFAULT_SPARSE_BLOCK_SIZE = BLOCK

@@ -16,8 +16,9 @@ from . import _hooks
 from ._conversion import ConversionMethods
 from ._direct_calls import HOOK_TABLES, watch, without_watch
 from ._errors import locate, shapes_of
-from ._hooks import (
+from ._hooks import (  # noqa: F401  (packages look at the table of hooks)
     HookMethods,
+    _global_parameter_registration_hooks,
     _WrappedHook,
     global_call_hooks,
     register_module_backward_hook,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array import dtypes
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import Array, composite, namespaces, operator
 from ...core.tensor.tensor import Tensor
@@ -154,3 +155,37 @@ def embedding_renorm_(self: Tensor, indices: Tensor, max_norm: float, norm_type:
     """Shrink the rows of a table that `indices` name to a norm of `max_norm` where it is larger, in place."""
     embedding._limit_norms(self, indices, max_norm, norm_type)
     return self
+
+
+@composite(methods=False)
+def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
+    """The gradient of `softmax`, from its result and the gradient of that."""
+    made = output * (grad_output - (grad_output * output).sum(dim, keepdim=True))
+    return made.to(input_dtype)
+
+
+@composite(methods=False)
+def _log_softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
+    """The gradient of `log_softmax`, from its result and the gradient of that."""
+    made = grad_output - output.exp() * grad_output.sum(dim, keepdim=True)
+    return made.to(input_dtype)
+
+
+@composite(methods=False)
+def _shape_as_tensor(self: Tensor) -> Tensor:
+    """The sizes as a tensor."""
+    return namespaces["torch"]["tensor"](list(self.shape), dtype=dtypes.int64)
+
+
+def _cast_function(kind: str) -> Any:
+    @composite(name=f"_cast_{kind}", methods=False)
+    def cast(input: Tensor, non_blocking: bool = False) -> Tensor:
+        """The tensor in another dtype."""
+        return input.to(getattr(dtypes, {"Byte": "uint8", "Char": "int8", "Double": "float64", "Float": "float32", "Half": "float16",
+                                         "Int": "int32", "Long": "int64", "Short": "int16"}[kind]))  # fmt: skip
+
+    return cast
+
+
+for _kind in ("Byte", "Char", "Double", "Float", "Half", "Int", "Long", "Short"):
+    _cast_function(_kind)

@@ -210,3 +210,11 @@ def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
 
 for _function in (record_stream, reinforce, resize, resize_as):
     _attach(_function, (_function.__name__,))
+
+
+@composite(public=())
+def to_padded_tensor(input: Tensor, padding: float, output_size: Any = None) -> Tensor:
+    """Of a nested tensor (`torch.nested`) a dense one, with `padding` where a part has no element. NotImplementedError for others."""
+    raise NotImplementedError(
+        "Could not run 'aten::to_padded_tensor' with arguments from the 'CPU' backend. Only nested tensors are padded"
+    )

@@ -206,7 +206,7 @@ def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
             f"Sparse division requires a scalar or zero-dim dense tensor divisor (got shape {shape} for divisor)"
         )
     if rounding_mode is not None:
-        input = input if layout_of(input) == "sparse_csr" else input.coalesce()
+        input = input.coalesce() if layout_of(input) == "sparse_coo" else input
         return pattern(input, values_of(input).div(other, rounding_mode=rounding_mode))
     return pattern(input, values_of(input) / other)
 
@@ -249,11 +249,11 @@ _LINEAR = ("neg", "negative", "positive", "deg2rad", "rad2deg", "real", "imag", 
 
 
 def _elementwise(name: str) -> None:
-    @sparse_form(name)
+    @sparse_form(name, of_values=True)
     def form(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return _of_values(input, lambda v: namespaces["torch"][name](v, *args, **kwargs), name in _LINEAR)
 
-    @sparse_form(name + "_")
+    @sparse_form(name + "_", of_values=True)
     def written(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return overwrite(self, form(self, *args, **kwargs))
 

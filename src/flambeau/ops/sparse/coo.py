@@ -35,9 +35,14 @@ def sparse_dims(tensor: Tensor) -> int:
     return stored(tensor).indices.shape[0]
 
 
+SPARSE_NAMES = {
+    "strided": "Strided", "sparse_coo": "Sparse", "sparse_csr": "SparseCsr", "sparse_csc": "SparseCsc",
+    "sparse_bsr": "SparseBsr", "sparse_bsc": "SparseBsc",
+}  # fmt: skip
+
+
 def _layout_error(name: str, what: str, tensor: Tensor) -> RuntimeError:
-    kind = {"strided": "Strided", "sparse_coo": "Sparse", "sparse_csr": "SparseCsr"}[layout_of(tensor)]
-    return RuntimeError(f"{name} expected {what} tensor layout but got {kind}")
+    return RuntimeError(f"{name} expected {what} tensor layout but got {SPARSE_NAMES[layout_of(tensor)]}")
 
 
 def _check_coordinates(name: str, tensor: Tensor) -> None:
@@ -168,12 +173,17 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
               dense_dim: int | None = None) -> Tensor:  # fmt: skip
     """The sparse form of a dense tensor: what is not zero, by its first `sparse_dim` dimensions (default: all)."""
     if layout is not None and layout is not COO:
-        if layout is formats.sparse_csr:
-            return input.to_sparse_csr(dense_dim)
-        raise RuntimeError(
-            f"to_sparse: conversion to {layout} is not supported here, only torch.sparse_coo and sparse_csr"
-        )
-    if layout_of(input) == "sparse_csr":
+        if layout in (formats.sparse_csr, formats.sparse_csc):
+            return getattr(input, f"to_{layout.name}")(dense_dim)
+        if layout in (formats.sparse_bsr, formats.sparse_bsc):
+            if blocksize is None:
+                raise RuntimeError(
+                    f"dense_to_sparse: conversion from {SPARSE_NAMES[layout_of(input)]} to {SPARSE_NAMES[layout.name]} without "
+                    "blocksize argument given is not supported"
+                )
+            return getattr(input, f"to_{layout.name}")(blocksize, dense_dim)
+        raise RuntimeError(f"to_sparse: expected a sparse layout, got {layout}")
+    if layout_of(input) not in ("strided", "sparse_coo"):
         return input.to_sparse_coo()
     if is_sparse(input):
         if sparse_dim is not None and sparse_dim != sparse_dims(input):
@@ -198,11 +208,19 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
 @composite(public=())
 def to_sparse_coo(input: Tensor) -> Tensor:
     """This tensor in coordinates."""
-    if layout_of(input) == "sparse_csr":
-        rows = csr_rows(stored(input).indices[0])
-        indices = index_tensor(np.stack([rows, np.asarray(stored(input).indices[1]._array)]), input)
-        return make(indices, values_of(input), input.shape, True)
-    return to_sparse(input)
+    if not is_sparse(input) or layout_of(input) == "sparse_coo":
+        return to_sparse(input)
+    held, layout = stored(input), layout_of(input)
+    pair = [csr_rows(held.indices[0]), np.asarray(held.indices[1]._array)]
+    rows, columns = pair if layout in ("sparse_csr", "sparse_bsr") else pair[::-1]
+    values = values_of(input)
+    if values.ndim == 3:  # blocks
+        block = np.indices(values.shape[1:])
+        rows = (rows[:, None, None] * values.shape[1] + block[0]).reshape(-1)
+        columns = (columns[:, None, None] * values.shape[2] + block[1]).reshape(-1)
+        values = values.reshape(-1)
+    indices = index_tensor(np.stack([rows, columns]), input)
+    return make(indices, values, input.shape, layout == "sparse_csr")
 
 
 def csr_rows(crow: Tensor) -> np.ndarray:
@@ -216,7 +234,7 @@ def to_dense(input: Tensor, dtype: Any = None, *, masked_grad: bool | None = Non
     """The dense form of a tensor."""
     if not is_sparse(input):
         return input if dtype is None else input.to(dtype)
-    if layout_of(input) == "sparse_csr":
+    if layout_of(input) != "sparse_coo":
         input = to_sparse_coo(input)
     count, shape = sparse_dims(input), tuple(input.shape)
     values = values_of(input)
@@ -300,7 +318,7 @@ def _nnz(input: Tensor) -> int:
 @composite(public=())
 def sparse_dim(input: Tensor) -> int:
     """How many dimensions the coordinates speak of; 0 for a dense tensor."""
-    if layout_of(input) == "sparse_csr":
+    if is_sparse(input) and layout_of(input) != "sparse_coo":
         return 2
     return sparse_dims(input) if is_sparse(input) else 0
 
@@ -308,6 +326,8 @@ def sparse_dim(input: Tensor) -> int:
 @composite(public=())
 def dense_dim(input: Tensor) -> int:
     """How many dimensions each stored value has; all of a dense tensor."""
+    if is_sparse(input) and layout_of(input) != "sparse_coo":
+        return 0
     return stored(input).values.ndim - 1 if is_sparse(input) else input.ndim
 
 

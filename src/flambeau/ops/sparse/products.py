@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dispatch.operator import composite
+from ...core.dispatch.operator import composite, namespaces
 from ...core.dispatch.sparse_forms import labelled, sparse_form
 from ...core.tensor.sparse import is_sparse, layout_of, make, pattern, stored, values_of
 from ...core.tensor.tensor import Tensor
@@ -15,7 +15,7 @@ from .coo import dim_of, flat_indices, grouped, host_indices, index_tensor, resi
 
 
 def _in_coordinates(tensor: Any) -> Any:
-    return to_sparse_coo(tensor) if is_sparse(tensor) and layout_of(tensor) == "sparse_csr" else tensor
+    return to_sparse_coo(tensor) if is_sparse(tensor) and layout_of(tensor) != "sparse_coo" else tensor
 
 
 def _check_product(name: str, a: Tensor, b: Tensor) -> None:
@@ -275,3 +275,30 @@ def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) 
     values = diagonals.reshape(-1)[index_tensor(np.concatenate(picks), diagonals)]
     made = make(index_tensor(found, diagonals), values, (rows, columns))
     return made if layout is None else made.to_sparse(layout=layout)
+
+
+@composite()
+def sspaddmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """`beta * input + alpha * (mat1 @ mat2)` of a sparse `input` and `mat1`, uncoalesced: whole rows where `mat1` stores some.
+
+    RuntimeError if `input` or `mat1` is dense, or the shapes don't fit.
+    """
+    if not (is_sparse(input) and is_sparse(mat1)):
+        raise RuntimeError("tensor.sspaddmm(...) can only be called on sparse tensors")
+    _check_product("sspaddmm", mat1, mat2)
+    if tuple(input.shape) != (mat1.shape[0], mat2.shape[1]):
+        raise RuntimeError(
+            f"sspaddmm: Argument #1: Expected shape {[mat1.shape[0], mat2.shape[1]]} of the product, got {list(input.shape)}"
+        )
+    rows = np.unique(host_indices(mat1)[0])
+    product = _mm(mat1, mat2)[index_tensor(rows, input)].reshape(-1)
+    columns = np.tile(np.arange(mat2.shape[1]), len(rows))
+    places = np.concatenate([host_indices(input), np.stack([np.repeat(rows, mat2.shape[1]), columns])], 1)
+    values = namespaces["torch"]["cat"]([values_of(input) * beta, product * alpha])
+    return make(index_tensor(places, input), values, input.shape)
+
+
+@composite(methods=False)
+def saddmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """`sspaddmm` under its other name."""
+    return sspaddmm(input, mat1, mat2, beta=beta, alpha=alpha)

@@ -10,10 +10,18 @@ from ...core.array.printing import format_part, format_tensor, with_suffixes
 from ...core.array.size import normalized_dim
 from ...core.dispatch.operator import composite, namespaces
 from ...core.dispatch.sparse_forms import sparse_form
-from ...core.tensor.sparse import SparseOperand, is_sparse, layout_of, make, stored, values_of
+from ...core.tensor.sparse import SparseOperand, empty, is_sparse, layout_of, make, stored, values_of
 from ...core.tensor.tensor import Tensor
 from .arithmetic import coordinates
 from .coo import dim_of, host_indices, index_tensor, resized, sparse_dims, to_sparse_coo
+
+_ROWS, _COLUMNS = ("crow_indices", "col_indices"), ("ccol_indices", "row_indices")
+_PART_NAMES = {
+    "sparse_coo": ("indices",), "sparse_csr": _ROWS, "sparse_bsr": _ROWS, "sparse_csc": _COLUMNS, "sparse_bsc": _COLUMNS,
+}  # fmt: skip
+_TURNED = {
+    "sparse_csr": "sparse_csc", "sparse_csc": "sparse_csr", "sparse_bsr": "sparse_bsc", "sparse_bsc": "sparse_bsr",
+}  # fmt: skip
 
 # --- turned ----------------------------------------------------------------------------------------------------------
 
@@ -43,8 +51,13 @@ def _transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     order = list(range(input.ndim))
     a, b = dim_of(input, dim0), dim_of(input, dim1)
     order[a], order[b] = order[b], order[a]
-    if layout_of(input) == "sparse_csr":
-        return _permute(to_sparse_coo(input), order).coalesce().to_sparse_csr()
+    held = stored(input)
+    if isinstance(held.indices, tuple):
+        if a == b:
+            return input
+        values = values_of(input)
+        turned = values.transpose(-2, -1) if values.ndim == 3 else values
+        return make(held.indices, turned, (input.shape[1], input.shape[0]), True, _TURNED[held.layout])
     return _permute(input, order)
 
 
@@ -207,11 +220,31 @@ def sparse_resize_(self: Tensor, size: Any, sparse_dim: int, dense_dim: int) -> 
     return self
 
 
+@composite(public=())
+def sparse_resize_and_clear_(self: Tensor, size: Any, sparse_dim: int, dense_dim: int) -> Tensor:
+    """Give a sparse tensor another shape, and let it store nothing."""
+    coordinates("sparse_resize_and_clear_", self)
+    shape = tuple(int(n) for n in size)
+    if sparse_dim + dense_dim != len(shape):
+        raise RuntimeError(
+            f"number of dimensions must be sparse_dim ({sparse_dim}) + dense_dim ({dense_dim}), but got {len(shape)}"
+        )
+    stored(self).become(stored(empty(shape, self._np_dtype, self.device, dense_dim)))
+    self._view = type(self._view)(shape, "sparse_coo")  # type: ignore[assignment, call-arg]
+    return self
+
+
+@composite()
+def resize_as_sparse_(self: Tensor, the_template: Tensor) -> Tensor:
+    """Give a sparse tensor the shape of another one."""
+    return sparse_resize_(self, the_template.shape, sparse_dims(the_template), stored(the_template).values.ndim - 1)
+
+
 def text(self: Tensor) -> str:
     """The printed form of a sparse tensor."""
     held = stored(self)
     compressed = isinstance(held.indices, tuple)
-    names = ("crow_indices", "col_indices") if compressed else ("indices",)
+    names = _PART_NAMES[held.layout]
     lines = []
     for name, part in zip(names, held.indices if compressed else (held.indices,), strict=True):
         lines.append(format_part(name, np.asarray(part._array), part.dtype, len("tensor(")))

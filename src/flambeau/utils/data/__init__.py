@@ -1,9 +1,10 @@
 """Data sets, samplers and the loader that makes batches of them."""
 
-from flambeau.utils.data import _utils, dataloader, dataset, distributed, sampler
+from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distributed, sampler
 from flambeau.utils.data._utils.collate import default_collate, default_convert
 from flambeau.utils.data._utils.worker import get_worker_info
 from flambeau.utils.data.dataloader import DataLoader, _DatasetKind
+from flambeau.utils.data.datapipes.datapipe import DFIterDataPipe, IterDataPipe, MapDataPipe, functional_datapipe
 from flambeau.utils.data.dataset import (
     ChainDataset,
     ConcatDataset,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import flambeau
 from flambeau.core.tensor.tensor import Tensor, from_host
 from flambeau.utils.data._utils.host import stacked
 
+np_str_obj_array_pattern = re.compile(r"[SaUO]")  # dtypes of which no tensor can be made
 default_collate_err_msg_format = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
 )

@@ -1,0 +1,1 @@
+"""Parts of `torch.func` under the names of PyTorch's own package."""

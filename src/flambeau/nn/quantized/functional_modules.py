@@ -1,0 +1,64 @@
+"""Arithmetic as a module, which quantization would replace by arithmetic of whole numbers."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from ...core.dispatch.operator import namespaces
+from ...core.tensor.tensor import Tensor
+from ..modules.module import Module
+
+_torch = namespaces["torch"]
+
+
+class FloatFunctional(Module):
+    """Sums, products and concatenations as methods of a module, so that each has its place in a model.
+
+    `activation_post_process` sees every result; it gives it back as it is until something else is put there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.activation_post_process = _Identity()
+
+    def forward(self, x: Any) -> NoReturn:
+        """RuntimeError: one of the methods is to be called."""
+        raise RuntimeError("FloatFunctional is not intended to use the 'forward'. Please use the underlying operation")
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """`x + y`."""
+        return self.activation_post_process(x + y)  # type: ignore[no-any-return]
+
+    def add_scalar(self, x: Tensor, y: float) -> Tensor:
+        """`x + y` for a number."""
+        return x + y
+
+    def mul(self, x: Tensor, y: Tensor) -> Tensor:
+        """`x * y`."""
+        return self.activation_post_process(x * y)  # type: ignore[no-any-return]
+
+    def mul_scalar(self, x: Tensor, y: float) -> Tensor:
+        """`x * y` for a number."""
+        return x * y
+
+    def cat(self, x: list[Tensor], dim: int = 0) -> Tensor:
+        """The tensors one after the other."""
+        return self.activation_post_process(_torch["cat"](x, dim=dim))  # type: ignore[no-any-return]
+
+    def add_relu(self, x: Tensor, y: Tensor) -> Tensor:
+        """`relu(x + y)`."""
+        return self.activation_post_process((x + y).relu())  # type: ignore[no-any-return]
+
+    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
+        """`x @ y`."""
+        return self.activation_post_process(x @ y)  # type: ignore[no-any-return]
+
+
+class _Identity(Module):
+    """Its input."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+_Identity.__name__ = _Identity.__qualname__ = "Identity"

@@ -1,0 +1,73 @@
+"""What data pipes are, and how their methods come about."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, TypeVar
+
+from ..dataset import Dataset, IterableDataset
+
+_Pipe = TypeVar("_Pipe", bound=type)
+
+
+class _Methods:
+    """Other pipes as methods: `pipe.map(f)` is `Mapper(pipe, f)`."""
+
+    functions: ClassVar[dict[str, Callable[..., Any]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "functions" not in cls.__dict__ and _Methods in cls.__bases__:
+            cls.functions = {}
+
+    def __getattr__(self, name: str) -> Any:
+        made = type(self).functions.get(name)
+        if made is None:
+            kind = type(self).__name__
+            raise AttributeError(f"'{kind}' object has no attribute '{name}'")
+        return functools.partial(made, self)
+
+    @classmethod
+    def register_datapipe_as_function(cls, function_name: str, cls_to_register: Any) -> None:
+        """Make a pipe's class a method of all pipes of this kind."""
+        if function_name in cls.functions:
+            what = "DataPipe function name"
+            raise Exception(f"Unable to add {what} {function_name} as it is already taken")
+        cls.functions[function_name] = cls_to_register
+
+    def __repr__(self) -> str:
+        return type(self).__qualname__
+
+
+class IterDataPipe(_Methods, IterableDataset):
+    """A data set that is iterated over, whose methods make further ones of it."""
+
+    functions: ClassVar[dict[str, Callable[..., Any]]] = {}
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError("a data pipe has an __iter__ of its own")
+
+
+class MapDataPipe(_Methods, Dataset):
+    """A data set that is asked by key, whose methods make further ones of it."""
+
+    functions: ClassVar[dict[str, Callable[..., Any]]] = {}
+
+
+class DFIterDataPipe(IterDataPipe):
+    """A data pipe of data frames."""
+
+
+class functional_datapipe:
+    """Decorate a pipe's class, so that it is a method of that name of the others of its kind."""
+
+    def __init__(self, name: str, enable_df_api_tracing: bool = False) -> None:
+        self.name = name
+
+    def __call__(self, cls: _Pipe) -> _Pipe:
+        if not (isinstance(cls, type) and issubclass(cls, (IterDataPipe, MapDataPipe))):
+            raise TypeError("Can only decorate IterDataPipe")
+        kind = IterDataPipe if issubclass(cls, IterDataPipe) else MapDataPipe
+        kind.register_datapipe_as_function(self.name, cls)
+        return cls

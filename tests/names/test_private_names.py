@@ -1,0 +1,274 @@
+# ruff: noqa: E501
+"""Private and small names that packages call, against PyTorch's."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch._prims_common
+import torch.numa.binding
+import torch.quantization
+
+import flambeau
+import flambeau._C
+import flambeau._guards
+import flambeau._prims_common
+import flambeau._tensor_str
+import flambeau.ao.quantization
+import flambeau.nn.quantized
+import flambeau.nn.utils._per_sample_grad
+import flambeau.numa.binding
+import flambeau.optim.optimizer
+import flambeau.quantization
+import flambeau.utils._pytree
+import flambeau.utils._sympy.value_ranges
+import flambeau.utils.data.graph_settings
+
+OPTIMIZER = sys.modules["torch.optim.optimizer"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lib._C._nn._parse_to('cpu', lib.float64)",
+        "lib._C._nn._parse_to(lib.float64, non_blocking=True, memory_format=lib.channels_last)",
+        "lib._C._nn._parse_to(lib.ones(1))",
+        "lib._C._nn._parse_to('cpu', None, True)",
+        "lib._C._nn._parse_to(device='cpu', dtype=lib.float16)",
+        "lib._C._log_api_usage_once('x')",
+        "lib._C._get_tracing_state()",
+        "lib._C._is_tracing()",
+        "lib._C._current_graph_task_id()",
+        "lib._C._get_accelerator()",
+        "lib._C._get_privateuse1_backend_name()",
+        "lib._C._get_default_device()",
+        "lib._C._are_functorch_transforms_active()",
+        "lib._C._is_alias_of(lib.ones(1), lib.ones(1))",
+        "(lambda x: lib._C._is_alias_of(x, x[0]))(lib.ones(2))",
+        "lib._C._jit_set_texpr_fuser_enabled(True)",
+        "lib._shape_as_tensor(lib.ones(2, 3)).tolist()",
+        "lib._cast_Long(lib.ones(2)).dtype",
+        "lib._cast_Half(lib.ones(2)).dtype",
+        "[t.tolist() for t in lib._nested_compute_contiguous_strides_offsets(lib.tensor([[2, 3], [4, 3]]))]",
+        "lib._tensor_str._str_intern(lib.ones(2))",
+        "lib._tensor_str._tensor_str(lib.arange(30.) * 1.5, 7)",
+        "lib._tensor_str._add_suffixes('tensor([1', ['a=1'], 7, False)",
+        "lib._tensor_str._add_suffixes('tensor([1', ['a=1'], 7, True)",
+        "lib._tensor_str.PRINT_OPTS.threshold",
+        "lib.nn.functional._none_or_dtype(lib.ones(1)), lib.nn.functional._none_or_dtype(None)",
+        "lib.nn.functional._canonical_mask(lib.tensor([True, False]), 'm', None, 'o', lib.float32).tolist()",
+        "lib.nn.functional._canonical_mask(lib.ones(2), 'm', lib.float32, 'o', lib.float32).tolist()",
+        "lib.nn.functional._canonical_mask(lib.ones(2).int(), 'm', None, 'o', lib.float32)",
+        "lib.nn.modules.module._EXTRA_STATE_KEY_SUFFIX",
+        "list(lib.nn.modules.module._global_parameter_registration_hooks.values())",
+        "lib.nn.init._no_grad_fill_(lib.ones(2), 3.).tolist()",
+        "lib.torch.__name__",
+        "lib.amp.grad_scaler.OptState.UNSCALED",
+        "lib.utils._pytree._dict_flatten({'a': 1})",
+        "lib.utils._pytree._list_unflatten([1, 2], None)",
+        "lib.random.thread_safe_generator()",
+        "lib.numa.binding.AffinityMode.NODE.value",
+        "[str(k) for k in lib._prims_common.elementwise_dtypes(lib.ones(2).int(), 1.5, type_promotion_kind=lib._prims_common.ELEMENTWISE_TYPE_PROMOTION_KIND.DEFAULT)]",
+        "[str(k) for k in lib._prims_common.elementwise_dtypes(lib.ones(2).int(), type_promotion_kind=lib._prims_common.ELEMENTWISE_TYPE_PROMOTION_KIND.INT_TO_FLOAT)]",
+        "[str(k) for k in lib._prims_common.elementwise_dtypes(lib.ones(2).bfloat16(), lib.tensor(1.), type_promotion_kind=lib._prims_common.ELEMENTWISE_TYPE_PROMOTION_KIND.DEFAULT)]",
+        "[str(k) for k in lib._prims_common.elementwise_dtypes(lib.ones(2).cfloat(), type_promotion_kind=lib._prims_common.ELEMENTWISE_TYPE_PROMOTION_KIND.COMPLEX_TO_FLOAT)]",
+        "[str(k) for k in lib._prims_common.elementwise_dtypes(lib.ones(2) > 0, type_promotion_kind=lib._prims_common.ELEMENTWISE_TYPE_PROMOTION_KIND.BOOL_TO_LONG)]",
+        "lib._prims_common.is_contiguous_or_false(lib.ones(2, 3).t())",
+        "lib._prims_common.make_contiguous_strides_for((2, 3, 4)), lib._prims_common.make_contiguous_strides_for((2, 3, 4), False)",
+        "lib._prims_common.canonicalize_dims(3, (-1, 0)), lib._prims_common.canonicalize_dim(0, -1)",
+        "lib._prims_common.canonicalize_dim(3, 3)",
+        "lib._prims_common.dtype_to_type(lib.bfloat16), lib._prims_common.type_to_dtype(int)",
+    ],
+)
+def test_same_as_pytorch(text):
+    results = []
+    for lib in (torch, flambeau):
+        try:
+            results.append(repr(eval(text, {"lib": lib})).replace("flambeau", "torch"))
+        except Exception as error:
+            results.append((type(error).__name__, str(error).replace("flambeau", "torch")))
+    assert results[1] == results[0]
+
+
+def test_gradients_of_softmax():
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    for name in ("softmax", "log_softmax"):
+        made = []
+        for lib in (torch, flambeau):
+            out = getattr(lib, name)(lib.tensor(x), -1)
+            made.append(
+                getattr(lib, f"_{name}_backward_data")(lib.tensor(x[::-1].copy()), out, -1, lib.float64).tolist()
+            )
+        np.testing.assert_allclose(made[1], made[0], rtol=1e-12)
+
+
+def test_switches_of_the_script_compiler_remember():
+    before = flambeau._C._jit_set_profiling_mode(False)
+    assert flambeau._C._jit_set_profiling_mode(before) is False
+    flambeau._C._jit_override_can_fuse_on_cpu(True)
+    assert flambeau._C._jit_can_fuse_on_cpu()
+    flambeau._C._jit_override_can_fuse_on_cpu(False)
+
+
+def test_batched_tensors_are_known():
+    seen = []
+    flambeau.vmap(lambda x: seen.append(flambeau._C._functorch.is_batchedtensor(x)) or x)(flambeau.ones(3))
+    assert seen == [True] and not flambeau._C._functorch.is_batchedtensor(flambeau.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (
+            lambda: flambeau.ao.quantization.prepare(None),
+            NotImplementedError,
+            "torch.ao.quantization.prepare: quantized",
+        ),
+        (lambda: flambeau.ao.quantization.QuantStub(), RuntimeError, "torch.ao.quantization.QuantStub: quantized"),
+        (
+            lambda: flambeau.quantization.convert(None),
+            NotImplementedError,
+            "quantized tensors and modules are not here",
+        ),
+        (lambda: flambeau._C._storage_Use_Count(0), NotImplementedError, "getrefcount"),
+        (lambda: flambeau._C._functorch._add_batch_dim(None, 0, 0), NotImplementedError, "not wrapped"),
+        (lambda: flambeau.utils._sympy.value_ranges.ValueRanges(0, 1), RuntimeError, "not symbols"),
+        (lambda: flambeau._guards.TracingContext.get(), RuntimeError, "within an ongoing trace"),
+        (
+            lambda: flambeau.nn.utils._per_sample_grad.call_for_per_sample_grads(None),
+            NotImplementedError,
+            "torch.func.vmap",
+        ),
+    ],
+)
+def test_refused(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
+
+
+def test_names_of_quantization_are_pytorchs():
+    assert set(torch.ao.quantization.__all__) <= set(flambeau.ao.quantization.__all__)
+    assert not isinstance(flambeau.nn.Linear(1, 1), flambeau.ao.quantization.ObserverBase)
+    with pytest.raises(AttributeError):
+        flambeau.ao.quantization.no_such_name  # noqa: B018
+
+
+def test_float_functional():
+    for lib, home in ((torch, torch.ao.nn.quantized), (flambeau, flambeau.nn.quantized)):
+        module = home.FloatFunctional()
+        a, b = lib.tensor([1.0, -2.0]), lib.tensor([3.0, 1.0])
+        assert module.add(a, b).tolist() == [4.0, -1.0] and module.add_relu(a, b).tolist() == [4.0, 0.0]
+        assert module.cat([a, b]).tolist() == [1.0, -2.0, 3.0, 1.0] and module.mul_scalar(a, 2.0).tolist() == [
+            2.0,
+            -4.0,
+        ]
+        assert module.matmul(a, b).item() == 1.0 and list(module.state_dict()) == []
+        with pytest.raises(RuntimeError, match="not intended to use the 'forward'"):
+            module(a)
+
+
+def test_optimizers_are_written_with_these():
+    lib = flambeau.optim.optimizer
+    assert lib._default_to_fused_or_foreach([flambeau.ones(1)], False) == (False, False)
+    assert lib._get_capturable_supported_devices() == OPTIMIZER._get_capturable_supported_devices()
+    seen = []
+
+    class Mine(flambeau.optim.Optimizer):
+        @lib._use_grad_for_differentiable
+        def step(self, closure=None):
+            seen.append(flambeau.is_grad_enabled())
+
+    Mine([flambeau.ones(1, requires_grad=True)], {"differentiable": False}).step()
+    Mine([flambeau.ones(1, requires_grad=True)], {"differentiable": True}).step()
+    assert seen == [False, True]
+    lists = [[flambeau.ones(1), flambeau.ones(1).double(), flambeau.ones(2)]]
+    groups = lib.Optimizer._group_tensors_by_device_and_dtype(lists, True)
+    assert sorted(places for _, places in groups.values()) == [[0, 2], [1]]
+
+
+def test_stages_of_a_grad_scaler():
+    scaler = flambeau.amp.GradScaler("cpu")
+    w = flambeau.ones(1, requires_grad=True)
+    optimizer = flambeau.optim.SGD([w], 0.1)
+    scaler.scale(w.sum()).backward()
+    scaler.unscale_(optimizer)
+    assert scaler._per_optimizer_states[id(optimizer)]["stage"] is flambeau.amp.grad_scaler.OptState.UNSCALED
+
+
+CHECKS = [
+    (lambda c: c.check("a").check("b"), "a b"),
+    (lambda c: c.check("a").check("b"), "b a"),
+    (lambda c: c.check_not("a"), "ba"),
+    (lambda c: c.check("x").check_not("a").check("y"), "a x y a"),
+    (lambda c: c.check("x").check_not("a").check("y"), "x a y"),
+    (lambda c: c.check_count("a", 2, exactly=True), "aaa"),
+    (lambda c: c.check_count("a", 2, exactly=True), "aa"),
+    (lambda c: c.check_count("a", 4), "aaa"),
+    (lambda c: c.check("a").check_next("b"), "a\nb"),
+    (lambda c: c.check("a").check_next("b"), "a\n\nb"),
+    (lambda c: c.check("a").check_same("b"), "a  b"),
+    (lambda c: c.check("a").check_same("b"), "a\nb"),
+    (lambda c: c.check_dag("b").check_dag("a").check("c"), "a b c"),
+    (lambda c: c.check_regex("x.z"), "xyz"),
+    (lambda c: c.check_regex("x.z"), "xay"),
+    (lambda c: c, "a"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CHECKS)))
+def test_file_check(number):
+    make, text = CHECKS[number]
+    results = []
+    for lib in (torch, flambeau):
+        try:
+            make(lib.testing.FileCheck()).run(text)
+            results.append(None)
+        except RuntimeError as error:
+            results.append(str(error).split("\n")[0])
+    assert results[1] == results[0]
+
+
+@pytest.mark.filterwarnings("ignore:Local function is not supported by pickle")
+@pytest.mark.filterwarnings("ignore:Lambda function is not supported by pickle")
+def test_data_pipes():
+    results = []
+    for lib in (torch, flambeau):
+        pipes = lib.utils.data.datapipes
+        wrap = pipes.iter.IterableWrapper
+        source = wrap(range(10))
+        made = [
+            list(source.map(lambda x: x * 2).filter(lambda x: x > 4).batch(3)),
+            list(source.batch(4, drop_last=True).unbatch()),
+            list(source.zip(wrap("abc"))),
+            list(source.concat(wrap("ab"))),
+            len(source.batch(3)),
+            list(wrap([(1, 2), (3, 4)]).map(lambda x: x + 1, input_col=0)),
+            list(wrap([(1, 2), (3, 4)]).map(lambda x: x + 1, input_col=0, output_col=-1)),
+            sorted(source.shuffle()),
+            list(source.shuffle().set_shuffle(False)),
+            list(source.shuffle().set_seed(3)),
+            [b.tolist() for b in source.batch(5).collate()],
+            list(pipes.map.SequenceWrapper([1, 2, 3]).map(lambda x: -x)),
+            isinstance(source, lib.utils.data.IterableDataset),
+        ]
+
+        @lib.utils.data.functional_datapipe(f"twice_{lib.__name__}")
+        class Twice(lib.utils.data.IterDataPipe):
+            def __init__(self, source):
+                self.source = source
+
+            def __iter__(self):
+                for item in self.source:
+                    yield from (item, item)
+
+        made.append(list(getattr(wrap([1, 2]), f"twice_{lib.__name__}")()))
+        shuffled = lib.utils.data.graph_settings.apply_shuffle_settings(source.shuffle().batch(2), shuffle=False)
+        made.append(list(shuffled))
+        results.append(made)
+    assert results[1] == results[0]
+
+
+def test_a_loader_takes_data_pipes():
+    pipe = flambeau.utils.data.datapipes.iter.IterableWrapper(range(6)).map(lambda x: x + 1)
+    assert [b.tolist() for b in flambeau.utils.data.DataLoader(pipe, batch_size=3)] == [[1, 2, 3], [4, 5, 6]]
