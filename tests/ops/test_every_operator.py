@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 from flambeau.core.dispatch.operator import namespaces
-from flambeau.ops.linalg import removed
 from flambeau.ops.making import quantized
 from support.op_database import known, op_infos, ours
 from support.rows import agree
@@ -160,7 +159,7 @@ NO_OPERATORS = {  # public beside the operators, and tested elsewhere
     "linalg.LinAlgError", "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
     "set_rng_state", "random.Generator", "random.default_generator", "random.manual_seed", "random.seed",
     "_assert", "_assert_async", "from_file", "random.initial_seed", "random.get_rng_state", "random.set_rng_state", "random.fork_rng",
-    "qscheme", *quantized.SCHEMES, *quantized.REFUSED, *removed.REMOVED, "dequantize", "get_device", "is_distributed", "is_inference",
+    "qscheme", *quantized.SCHEMES, *quantized.REFUSED, "dequantize", "get_device", "is_distributed", "is_inference",
     "is_vulkan_available",  # in core/test_small_names.py
 }  # fmt: skip
 

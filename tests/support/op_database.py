@@ -27,6 +27,7 @@ from flambeau.core.tensor.tensor import Tensor, wrap
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128)
 ALL = 60
 DRAWN_FROM = 20  # the ordinary run takes one of so many
+TWICE = 5  # samples of which second gradients are compared
 SAMPLES = int(os.environ.get("FLAMBEAU_SAMPLES", ALL))  # at most so many sample inputs of an operator and dtype
 TOLERANCES = {  # relative, absolute
     np.dtype(np.float64): (1e-7, 1e-8),
@@ -305,8 +306,11 @@ class Case:
             return False
         return True
 
-    def failures(self, forms: bool = False) -> Iterator[str]:
-        """Texts, each of which begins with the kind of difference. `forms` adds the method and the in-place form."""
+    def failures(self, forms: bool = False, second: bool = False) -> Iterator[str]:
+        """Texts, each of which begins with the kind of difference.
+
+        `forms` adds the method, the in-place form and `out=`, `second` the gradients of gradients.
+        """
         sample = self.sample
         try:
             theirs = seeded(lambda: self.wrapped(self.info.op, sample.input, *sample.args, **sample.kwargs))
@@ -332,7 +336,7 @@ class Case:
         if forms:
             yield from self.form_failures(theirs)
         if leaves and not (self.known("values") or self.known("signs")):
-            wrong = self.gradient_failure(mine, theirs, leaves)
+            wrong = self.gradient_failure(mine, theirs, leaves, second and self.info.supports_gradgrad)
             if wrong and not self.known("gradient"):
                 yield f"gradient: {wrong}"
 
@@ -344,6 +348,9 @@ class Case:
 
     def form_failures(self, theirs: Any) -> Iterator[str]:
         sample = self.sample
+        wrong = self.out_failure() if self.info.supports_out else None
+        if wrong and not self.known("forward") and not self.known("out"):
+            yield f"out=: {wrong}"
         for what, variant in (("method", self.info.method_variant), ("in-place", self.info.inplace_variant)):
             name = getattr(variant, "__name__", None)
             if name is None or not isinstance(sample.input, torch.Tensor) or not hasattr(Tensor, name):
@@ -366,41 +373,80 @@ class Case:
             if wrong and not self.known("forward") and not (what == "in-place" and self.known(what)):
                 yield f"forward ({name}): {wrong}"
 
-    def gradient_failure(self, mine: Any, theirs: Any, leaves: dict[int, Any]) -> str | None:
+    def out_failure(self) -> str | None:
+        """What is wrong with writing to given tensors: full of other values, and of no elements, so that they grow."""
+
+        def run(call: Callable[..., Any], out: Any) -> Any:
+            result = seeded(lambda: call(out))
+            same = all(r is o for r, o in zip(flat(result), flat(out), strict=True))
+            return out if same else "the result is not what `out=` names"
+
+        sample = self.sample
+        plain = apart((sample.input, *sample.args)), apart(sample.kwargs)
+        args, kwargs = convert(plain[0]), convert(plain[1])
+        function = ours(self.key)
+        assert function is not None
+        with torch.no_grad(), fb.no_grad():
+            try:
+                results = seeded(lambda: self.info.op(*plain[0], **plain[1]))
+                given = torch.utils._pytree.tree_map(
+                    torch.zeros_like, tuple(results) if isinstance(results, tuple) else results
+                )
+                mine = convert(given)
+                theirs = run(lambda out: self.info.op(*plain[0], **plain[1], out=out), given)
+            except Exception:
+                return None  # torch does not take this sample in this form
+            if isinstance(theirs, str):
+                return None
+            try:
+                return self.difference(run(lambda out: function(*args, **kwargs, out=out), mine), theirs)
+            except Exception as error:
+                return f"{type(error).__name__}: {str(error)[:300]}"
+
+    def gradient_failure(self, mine: Any, theirs: Any, leaves: dict[int, Any], second: bool) -> str | None:
         process = self.sample.output_process_fn_grad
-        theirs, mine = process(theirs), process(mine)
-        pairs = [
-            (m, t)
-            for m, t in zip(flat(mine), flat(theirs), strict=True)
-            if isinstance(t, torch.Tensor) and t.requires_grad
-        ]
-        lost = [i for i, (m, _) in enumerate(pairs) if not m.requires_grad]
-        if lost:
-            return f"result {lost[0]} has no gradient"
-        if not pairs:
-            return None
+        theirs, mine = flat(process(theirs)), flat(process(mine))
         tensors = [t for t in flat([self.sample.input, self.sample.args, self.sample.kwargs]) if id(t) in leaves]
         tensors = list({id(t): t for t in tensors}.values())
+        variables = [leaves[id(t)] for t in tensors]
         torch.manual_seed(5)
-        weights = [torch.randn_like(t) for _, t in pairs]
-        expected = torch.autograd.grad([t for _, t in pairs], tensors, weights, allow_unused=True)
-        try:
-            got = fb.autograd.grad(
-                [m for m, _ in pairs],
-                [leaves[id(t)] for t in tensors],
-                [convert(w) for w in weights],
-                allow_unused=True,
-            )
-        except Exception as error:
-            return f"{type(error).__name__}: {str(error)[:300]}"
-        for i, (g, e) in enumerate(zip(got, expected, strict=True)):
-            if e is None and g is not None:
-                e = torch.zeros(tuple(g.shape), dtype=tensors[i].dtype)
-            if g is None and e is not None:
-                g = convert(torch.zeros_like(e))
-            if e is not None and (wrong := difference(g, e, self.key)):
-                return f"by input {i}: {wrong}"
+        for order in ("", "second, ") if second else ("",):  # the second also by what the first was weighted with
+            pairs = [
+                (m, t) for m, t in zip(mine, theirs, strict=True) if isinstance(t, torch.Tensor) and t.requires_grad
+            ]
+            lost = [i for i, (m, _) in enumerate(pairs) if m is None or not m.requires_grad]
+            if lost:
+                return f"{order}result {lost[0]} has no gradient"
+            if not pairs:
+                return None
+            weights = [torch.randn_like(t).requires_grad_(second and not order) for _, t in pairs]
+            converted = [convert(w) for w in weights]
+            options = {"allow_unused": True, "create_graph": second and not order}
+            try:
+                theirs = torch.autograd.grad([t for _, t in pairs], tensors, weights, **options)
+            except Exception:
+                assert order, f"torch has no gradient of {self.key}"
+                return None
+            try:
+                mine = fb.autograd.grad([m for m, _ in pairs], variables, converted, **options)
+            except Exception as error:
+                return f"{order}{type(error).__name__}: {str(error)[:300]}"
+            for i, (g, e) in enumerate(zip(mine, theirs, strict=True)):
+                if e is None and g is not None:
+                    e = torch.zeros(tuple(g.shape), dtype=tensors[i].dtype)
+                if g is None and e is not None:
+                    g = convert(torch.zeros_like(e.detach()))
+                if e is not None and (wrong := difference(g, e, self.key)):
+                    return f"{order}by input {i}: {wrong}"
+            both = [(m, t) for m, t in zip(mine, theirs, strict=True) if m is not None and t is not None]
+            mine, theirs = [m for m, _ in both], [t for _, t in both]
+            tensors, variables = [*tensors, *weights], [*variables, *converted]
         return None
+
+
+def apart(x: Any) -> Any:
+    """The same nest with tensors of their own that require no grad."""
+    return torch.utils._pytree.tree_map(lambda v: v.detach().clone() if isinstance(v, torch.Tensor) else v, x)
 
 
 def as_called(info: Any, sample: Any) -> Any:
@@ -463,7 +509,7 @@ def sweep(key: str, limit: int = SAMPLES) -> tuple[list[str], set[Difference]]:
     used: set[Difference] = set()
     for dtype in DTYPES:
         for i, case in enumerate(cases(key, dtype, limit)):
-            for text in case.failures(forms=i < DRAWN_FROM):
+            for text in case.failures(forms=i < DRAWN_FROM, second=i < TWICE):
                 found.append(f"{key} {str(dtype).removeprefix('torch.')}: ({show(case.sample)}) {text}")
             used |= case.used
     found += [f"{key} {text}" for text in error_failures(key)]
