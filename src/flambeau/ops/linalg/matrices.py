@@ -268,6 +268,8 @@ def _cholesky_ex(input: Array, upper: bool) -> Array:
     lower = _adjoint(input) if upper else input
     factor = lower_cholesky(lower)
     failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2))
+    if not input.shape[-1]:
+        return input, jnp.zeros(input.shape[:-2], np.int32)
     order = jax.lax.cond(
         failed.any(), _bad_minors, lambda a: jnp.zeros(a.shape[:-2], np.int32), jax.lax.stop_gradient(lower)
     )
