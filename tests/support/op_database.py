@@ -118,7 +118,7 @@ for _name in ("topk", "kthvalue", "sort", "mode"):
 DIFFERENCES["argsort"] = (Difference("values", TIES, WHOLE_NUMBERS),)
 
 _CONVOLUTIONS = [f"nn.functional.conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)]
-_POLYGAMMAS = ("special.polygamma.special_polygamma_n_0", "lgamma", *(f"polygamma.polygamma_n_{n}" for n in range(5)))
+_POLYGAMMAS = ("special.polygamma.special_polygamma_n_0", *(f"polygamma.polygamma_n_{n}" for n in range(5)))
 _BESSELS = [f"special.{name}" for name in ("airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1")]
 _FOURIER = [f"fft.{i}{kind}fft{n}" for i in ("", "i") for kind in ("", "r", "h") for n in ("", "2", "n")]
 LOOSER: dict[str, tuple[float, str]] = {  # relative and absolute tolerance in float64 (others in proportion), and why
