@@ -103,6 +103,10 @@ DIFFERENCES: dict[str, tuple[Difference, ...]] = {
         name: (Difference("out", "torch leaves `out=` as it was", when=_one_dimension),)
         for name in ("fft.ihfft2", "fft.ihfftn")
     },
+    "chalf": (Difference("all", "there are no complex numbers of half precision"),),
+    "max_pool2d_with_indices_backward": (
+        Difference("gradient", "its derivative by the pooled tensor is none here, and zeros in torch"),
+    ),
     "masked.logaddexp": (Difference("gradient", "torch's second is nan where both are masked out"),),
     "linalg.norm.subgradients_at_zero": (Difference("gradient", "torch's second is nan there"),),
     "as_strided_scatter": (Difference("gradient", "torch's passes where the input was overwritten, and nowhere else"),),
@@ -134,6 +138,16 @@ LOOSER: dict[str, tuple[float, str]] = {  # relative and absolute tolerance in f
     **dict.fromkeys(_POLYGAMMAS, (1e-6, "near a pole torch divides by the sine of a large number")),
 }
 
+
+def _max_pool2d_backward(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                         ceil_mode: bool = False, **_: Any) -> Any:  # fmt: skip
+    made, indices = fb.nn.functional.max_pool2d_with_indices(x, kernel_size, stride, padding, dilation, ceil_mode, True)
+    steps = kernel_size if stride is None else stride
+    return fb.ops.aten.max_pool2d_with_indices_backward.default(
+        fb.ones_like(made), x, kernel_size, steps, padding, dilation, ceil_mode, indices
+    )
+
+
 ADAPTED: dict[str, Callable[..., Any]] = {  # where torch describes another function than the one of that name
     "polygamma": lambda x, n, **k: fb.polygamma(n, x, **k),
     "special.polygamma": lambda x, n, **k: fb.special.polygamma(n, x, **k),
@@ -141,6 +155,22 @@ ADAPTED: dict[str, Callable[..., Any]] = {  # where torch describes another func
     "einsum": lambda tensors, equation: fb.einsum(equation, tensors),
     "nn.functional.embedding": lambda weight, index, **k: fb.nn.functional.embedding(index, weight, **k),
     "nn.functional.embedding_bag": lambda weight, index, **k: fb.nn.functional.embedding_bag(index, weight, **k),
+    "_segment_reduce": lambda x, *a, **k: fb.segment_reduce(x, *a, **k),
+    "slice": lambda x, *a, **k: fb.ops.aten.slice.Tensor(x, *a, **k),
+    "max_pool2d_with_indices_backward": lambda x, **k: _max_pool2d_backward(x, **k),
+    **{
+        name: lambda x, *a, name=name, **k: getattr(x, f"{name}_")(*a, **k)
+        for name in ("cauchy", "exponential", "geometric", "log_normal", "uniform")
+    },
+    **{
+        name: lambda x, *a, name=name, **k: getattr(fb.ops.aten, name)(x, *a, **k)
+        for name in (
+            "_batch_norm_with_update",
+            "_upsample_bilinear2d_aa",
+            "native_dropout_backward",
+            "_softmax_backward_data",
+        )
+    },
     "zero_": lambda x: x.clone().zero_(),
     "normal.in_place": lambda x, *a, **k: x.clone().normal_(*a, **k),
     "normal.number_mean": lambda std, mean, *a, **k: fb.normal(mean, std, *a, **k),
@@ -174,10 +204,13 @@ def ours(key: str) -> Callable[..., Any] | None:
     name, found = op_infos()[key].name, fb  # type: str, Any
     if key in ADAPTED or name in ADAPTED:
         return ADAPTED.get(key) or ADAPTED[name]
-    for part in name.split("."):
+    for part in name.removeprefix("torch.").split("."):
         found = getattr(found, part, None) if found is not None else None
-    if found is None and "." not in name:
-        found = getattr(Tensor, name, None)
+    if callable(found) or "." in name:
+        return found if callable(found) else None
+    found = getattr(Tensor, name, None)
+    if isinstance(found, property):
+        return found.fget
     return found if callable(found) else None
 
 
@@ -427,6 +460,16 @@ class Case:
                 for m, t in zip(mine, theirs, strict=True)
                 if isinstance(t, torch.Tensor) and t.requires_grad and (not order or t.numel())
             ]
+            if order:  # what depends on nothing is off the tape here: torch's derivatives of it are zeros
+                off = [t for m, t in pairs if not m.requires_grad]
+                slopes = (
+                    torch.autograd.grad([t.sum() for t in off], tensors, allow_unused=True, retain_graph=True)
+                    if off
+                    else ()
+                )
+                if any(s is not None and s.any() for s in slopes):
+                    return f"{order}a result has no gradient"
+                pairs = [(m, t) for m, t in pairs if m.requires_grad]
             lost = [i for i, (m, _) in enumerate(pairs) if m is None or not m.requires_grad]
             if lost:
                 return f"{order}result {lost[0]} has no gradient"
