@@ -78,18 +78,18 @@ def _padded(input: jax.Array, pad: Sequence[int], mode: str) -> jax.Array:
     return input
 
 
-def _bordering(mode: str, name: str) -> Any:
+def _bordering(mode: str, name: str, n: int) -> Any:
     def bordered(input: Array, pad: tuple[int, ...]) -> Array:
         return _padded(input, pad, mode)
 
     bordered.__name__ = f"_{mode}_pad"
-    casts = None if mode == "circular" else {"cpu": "float32"}
+    casts = None if mode == "circular" or (mode, n) == ("reflect", 3) else {"cpu": "float32"}
     return operator(methods=False, public=(), grad=name, autocast=casts)(bordered)
 
 
 # the gradient's name says how many dimensions are padded
 _BORDERS = {
-    (mode, n): _bordering(mode, "torch::autograd::CopySlices" if mode == "circular" else f"{name}Pad{n}DBackward0")
+    (mode, n): _bordering(mode, "torch::autograd::CopySlices" if mode == "circular" else f"{name}Pad{n}DBackward0", n)
     for mode, name in (("reflect", "Reflection"), ("replicate", "Replication"), ("circular", "Circular"))
     for n in (1, 2, 3)
 }
