@@ -74,6 +74,14 @@ REASONS = {  # by namespace, or by name in full
     "torch.utils.checkpoint.GraphExecGroup": "each backward pass computes a checkpointed part anew, and keeps nothing of it",
     "torch.utils.hooks.BackwardHook": "torch's own way to put a module's backward hooks on the tape",
 }
+_BLOCKS = "matrices with compressed columns, or blocks, are not there"
+for _name in ("ccol_indices", "row_indices", "to_sparse_bsc", "to_sparse_bsr", "to_sparse_csc"):
+    REASONS[f"torch.Tensor.{_name}"] = _BLOCKS
+for _name in ("resize_as_sparse_", "sparse_resize_and_clear_", "sspaddmm"):
+    REASONS[f"torch.Tensor.{_name}"] = "it changes a sparse tensor's memory, or adds to one; nobody has asked for it"
+REASONS["torch.Tensor.index"] = "it makes tensors with first-class dimensions (functorch.dim), which are not there"
+REASONS["torch.Tensor.to_mkldnn"] = "the layout of one library; flambeau chooses its own"
+REASONS["torch.Tensor.to_padded_tensor"] = "a method of nested tensors alone"
 REASONS["torch.native_norm"] = "PyTorch itself has it for sparse tensors only; norm is there"
 for _name in ("ccol_indices_copy", "row_indices_copy"):
     REASONS[f"torch.{_name}"] = "matrices with compressed columns are not there"

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.array import devices, dtypes, formats
 from ...core.array.dtypes import dtype
+from ...core.array.geometry import contiguous_strides
 from ...core.array.narrow import NARROW
 from ...core.autograd.engine import _identity
 from ...core.dispatch.operator import Array, operator
@@ -106,7 +107,9 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 def _format_of(tensor: Tensor) -> formats.memory_format:
     """The format that a tensor's strides tell of."""
-    if not tensor.is_contiguous():
+    if tensor.stride() != contiguous_strides(
+        tuple(tensor.shape)
+    ):  # (both may be dense where a dimension has one element)
         for form in (formats.channels_last, formats.channels_last_3d):
             if form.is_contiguous(tensor):
                 return form
