@@ -115,24 +115,25 @@ RESAMPLING = {
 @composite(methods=False)
 def _chunk_cat(tensors: Sequence[Tensor], dim: int, num_chunks: int, *, out: Tensor | None = None) -> Tensor:
     """Each tensor in `num_chunks` pieces of a dimension (zeros fill the last), flat; the pieces of all, one after the other."""
+    expects = "_chunk_cat expects"
     if num_chunks < 1:
-        raise RuntimeError("_chunk_cat expects positive num_chunks")
+        raise RuntimeError(f"{expects} positive num_chunks")
     if not tensors:
-        raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
+        raise RuntimeError(f"{expects} a non-empty input tensor list")
     first = tensors[0]
     if dim < 0 and any(t.ndim != first.ndim for t in tensors):
-        raise RuntimeError("_chunk_cat expects non-negative dim when input tensors have different ndims")
+        raise RuntimeError(f"{expects} non-negative dim when input tensors have different ndims")
     flat = []
     for tensor in tensors:
         at = dim + tensor.ndim if dim < 0 else dim
         if not 0 <= at < tensor.ndim:
-            raise RuntimeError("_chunk_cat expects dim < ndim for all input tensors")
+            raise RuntimeError(f"{expects} dim < ndim for all input tensors")
         if not tensor.numel():
-            raise RuntimeError("_chunk_cat expects non-empty tensor")
+            raise RuntimeError(f"{expects} non-empty tensor")
         if tensor.shape[:at] != first.shape[:at]:
-            raise RuntimeError("_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors")
+            raise RuntimeError(f"{expects} same sizes of 0,...,dim-1 dimensions for all tensors")
         if tensor.dtype is not first.dtype:
-            raise RuntimeError("_chunk_cat expects all input tensors with the same dtype")
+            raise RuntimeError(f"{expects} all input tensors with the same dtype")
         missing = -tensor.shape[at] % num_chunks
         widths = [0, 0] * (tensor.ndim - 1 - at) + [0, missing]
         whole = _torch("constant_pad_nd")(tensor, widths) if missing else tensor

@@ -321,7 +321,8 @@ def _normal_name(mean: Any, std: Any) -> str:
 
 def _need_room(low: int, high: int) -> None:
     if low >= high:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+        first, end = "'from'", "'to'"
+        raise RuntimeError(f"random_ expects {first} to be less than {end}, but got from={low} >= to={high}")
 
 
 def _integers(dtype: dtypes.dtype, low: int, high: int, generator: Generator | None) -> Draw:

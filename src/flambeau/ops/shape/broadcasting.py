@@ -20,7 +20,8 @@ def broadcast_shapes(*shapes: Any) -> Size:
     given = []
     for shape in shapes:
         if not isinstance(shape, (int, tuple, list, range, str)) and shape is not None:
-            raise RuntimeError(f"Input shapes should be of type ints, a tuple of ints, or a list of ints, got {shape}")
+            kinds = "ints, a tuple of ints, or a list of ints"
+            raise RuntimeError(f"Input shapes should be of type {kinds}, got {shape}")
         given.append((shape,) if isinstance(shape, int) else () if shape is None else shape)
     made = [1] * max(map(len, given), default=0)
     for i, shape in enumerate(given):
