@@ -45,7 +45,13 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize(  # these are made of others, and slow to compile
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] if n in ("Stack", "Compose", "CumulativeDistribution") else [])
+        for n in TRANSFORMS
+    ],
+)
 def test_transform(name: str) -> None:
     def facts(L: Any) -> Any:
         t = TRANSFORMS[name](L.distributions, lambda v: L.tensor(v, dtype=L.float64))

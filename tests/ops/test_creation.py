@@ -161,6 +161,44 @@ EXACT = [
     "torch.ones(2,3,layout=torch.strided)",
     "torch.empty(2,3).shape",
     "torch.empty(2,memory_format=torch.contiguous_format).shape",
+    *(
+        f"torch.ones({shape}).{call}"
+        for shape in ("2,3,4,5", "2,1,4,4", "2,3,1,1", "2,3,4")
+        for call in (
+            "to(memory_format=torch.channels_last)",
+            "to(torch.float64,memory_format=torch.channels_last)",
+            "to(memory_format=torch.channels_last).to(memory_format=torch.contiguous_format)",
+            "half(memory_format=torch.channels_last)",
+            "cpu(memory_format=torch.channels_last_3d)",
+            "clone(memory_format=torch.channels_last)",
+        )
+    ),
+    "torch.empty(2,3,4,memory_format=torch.channels_last)",
+    *(
+        f"torch.broadcast_shapes({shapes})"
+        for shapes in (
+            "",
+            "(),(2,)",
+            "3,(2,1),1",
+            "(1,0),(3,1)",
+            "(2,3),(4,)",
+            "(4,),[2,3]",
+            "-1",
+            "(3,),(-1,)",
+            "2.5",
+            "None",
+        )
+    ),
+    *(
+        f"torch.{call},device='meta').shape"
+        for call in ("randn(3,dtype=torch.int64", "normal(0.,-1.,(3,)", "randint(3,1,(2,)", "rand(3,dtype=torch.int64")
+    ),
+    "torch.empty(3,device='meta').uniform_(2,1).shape",
+    "torch.empty(3,device='meta').random_(3,1).shape",
+    "torch.ones(2,3).narrow_copy(2,0,0)",
+    "torch.tensor([True,False]).clamp(torch.tensor([False,True]))",
+    "torch.tensor([True,False]).clamp(True,False)",
+    "torch.constant_pad_nd(torch.ones(2)+0j,(1,1),1+2j)",
     "torch.eye(2)",
     "torch.eye(2,3)",
     "torch.eye(n=2,m=1)",

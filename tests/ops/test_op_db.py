@@ -12,6 +12,8 @@ from support.op_database import ALL, DIFFERENCES, LOOSER, SAMPLES, known, op_inf
 
 PARTS = 12  # several operators in one test: 566 tests would take longer to report than to run
 NO_SAMPLE = {  # operator -> why none of its samples is compared (test_every_operator.py has rows of our own)
+    "chalf": "there are no complex numbers of half precision",
+    **{f"torch.ops.aten._{n}_attention_forward": "torch has samples for GPUs only" for n in ("flash", "efficient")},
     "nn.functional.batch_norm.without_cudnn": "torch has samples for GPUs only",
     "nn.functional.triplet_margin_with_distance_loss": "the distance in all of torch's samples is torch's own module",
     "to": "all of torch's samples name a memory format",

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 import flambeau as fb
@@ -14,6 +15,18 @@ import flambeau.nn.init
 
 from .outcomes import Outcome, agree_on_error, agree_on_value, outcome
 from .values import same, to_flambeau
+
+
+def first_of_each(expressions: list[str]) -> list[Any]:
+    """Cases of which all but the first of each function (`torch.name(...)`, `x.name(...)`) are marked slow."""
+    seen: set[str] = set()
+    made = []
+    for expression in expressions:
+        name = expression.partition("(")[0].rpartition(".")[2]
+        made.append(pytest.param(expression, marks=[pytest.mark.slow] if name in seen else []))
+        seen.add(name)
+    return made
+
 
 # ---------------------------------------------------------------- in a fixed scope
 

@@ -14,7 +14,6 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
@@ -24,9 +23,12 @@ import torch
 import flambeau as fb
 from flambeau.core.tensor.tensor import Tensor, wrap
 
+from .op_differences import DIFFERENCES, LOOSER, Difference
+
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128)
 ALL = 60
 DRAWN_FROM = 20  # the ordinary run takes one of so many
+TWICE = 5  # samples of which second gradients are compared
 SAMPLES = int(os.environ.get("FLAMBEAU_SAMPLES", ALL))  # at most so many sample inputs of an operator and dtype
 TOLERANCES = {  # relative, absolute
     np.dtype(np.float64): (1e-7, 1e-8),
@@ -36,99 +38,39 @@ TOLERANCES = {  # relative, absolute
     np.dtype(np.float16): (2e-3, 2e-3),
 }
 
-# --- where flambeau differs ------------------------------------------------------------------------------------------
 
+def _max_pool2d_backward(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                         ceil_mode: bool = False, **_: Any) -> Any:  # fmt: skip
+    made, indices = fb.nn.functional.max_pool2d_with_indices(x, kernel_size, stride, padding, dilation, ceil_mode, True)
+    steps = kernel_size if stride is None else stride
+    return fb.ops.aten.max_pool2d_with_indices_backward.default(
+        fb.ones_like(made), x, kernel_size, steps, padding, dilation, ceil_mode, indices
+    )
 
-@dataclass(frozen=True)
-class Difference:
-    """A known difference, for these dtypes (None: all) and samples. `what` it touches:
-
-    "forward", "in-place", "gradient", "errors" or "all": nothing agrees there; "values": only shapes and dtypes do, and
-    gradients are not compared; "signs": only absolute values do, and gradients are not compared; "second": of several
-    results the first agrees, of the others shapes and dtypes.
-    """
-
-    what: str
-    reason: str
-    dtypes: tuple[torch.dtype, ...] | None = None
-    when: Callable[[Any], bool] | None = None
-
-    def covers(self, what: str, dtype: torch.dtype | None, sample: Any) -> bool:
-        if self.what not in (what, "all"):
-            return False
-        if self.dtypes is not None and dtype not in self.dtypes:
-            return False
-        return self.when is None or self.when(sample)
-
-
-UNINITIALISED = "the values are whatever lay in memory"
-
-DIFFERENCES: dict[str, tuple[Difference, ...]] = {
-    **{
-        name: (Difference("values", UNINITIALISED),)
-        for name in ("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided")
-    },
-    "addbmm": (
-        Difference("in-place", "torch lets addbmm_ change its tensor's shape", when=lambda s: s.input.ndim < 2),
-    ),
-    **{
-        name: (Difference("second", "eigenvectors are told but for a factor of absolute value 1"),)
-        for name in ("linalg.eig", "linalg.eigh")
-    },
-    **{
-        name: (Difference("signs", "singular vectors are told but for a factor of absolute value 1"),)
-        for name in ("pca_lowrank", "svd_lowrank")
-    },
-    "nn.functional.local_response_norm": (
-        Difference("values", "torch averages the squares of integers in whole numbers", (torch.int64,)),
-    ),
-    "nn.functional.batch_norm": (
-        Difference("forward", "torch takes an empty 1-D input", when=lambda s: s.input.ndim < 2),
-    ),
-    "istft": (
-        Difference(
-            "gradient",
-            "torch's has no gradient for some windows beside complex spectra",
-            (torch.complex128,),
-            when=lambda s: s.kwargs.get("window") is not None,
-        ),
-    ),
-    "as_strided_scatter": (Difference("gradient", "torch's passes where the input was overwritten, and nowhere else"),),
-    "as_strided.partial_views": (
-        Difference("all", "the samples are carried over by value, so what they are views of is lost"),
-    ),
-}
-
-WHOLE_NUMBERS = (torch.int64, torch.bool)
-TIES = "which of several equal elements is named is left open by torch"
-for _name in ("topk", "kthvalue", "sort", "mode"):
-    DIFFERENCES[_name] = (Difference("second", TIES, WHOLE_NUMBERS),)
-DIFFERENCES["argsort"] = (Difference("values", TIES, WHOLE_NUMBERS),)
-
-_CONVOLUTIONS = [f"nn.functional.conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)]
-_POLYGAMMAS = ("special.polygamma.special_polygamma_n_0", *(f"polygamma.polygamma_n_{n}" for n in range(5)))
-_BESSELS = [f"special.{name}" for name in ("airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1")]
-_FOURIER = [f"fft.{i}{kind}fft{n}" for i in ("", "i") for kind in ("", "r", "h") for n in ("", "2", "n")]
-LOOSER: dict[str, tuple[float, str]] = {  # relative and absolute tolerance in float64 (others in proportion), and why
-    "matrix_exp": (1e-5, "torch chooses its Taylor polynomial by the norm, XLA a Pade approximant"),
-    **dict.fromkeys(_CONVOLUTIONS, (1e-6, "long sums that nearly cancel keep few digits")),
-    # measured in float32: ours and torch's are both within 2e-7 of the largest value, of the exact one
-    **dict.fromkeys(_FOURIER, (1e-6, "long sums that nearly cancel keep few digits")),
-    # measured in float32: torch's are within 1.7e-5 of the exact ones, ours within 1.1e-5
-    "nn.functional.scaled_dot_product_attention": (1e-6, "exponentials of large scores keep few digits"),
-    "nn.functional.multi_head_attention_forward": (1e-6, "exponentials of large scores keep few digits"),
-    # measured in float64 with mpmath: torch's are within 2.1e-6 of the exact ones, ours within 1e-14
-    **dict.fromkeys(_BESSELS, (3e-5, "torch's have the digits of float32")),
-    **dict.fromkeys(_POLYGAMMAS, (1e-6, "near a pole torch divides by the sine of a large number")),
-}
 
 ADAPTED: dict[str, Callable[..., Any]] = {  # where torch describes another function than the one of that name
-    "polygamma": lambda x, n: fb.polygamma(n, x),
-    "special.polygamma": lambda x, n: fb.special.polygamma(n, x),
-    "where": lambda x, condition, other: fb.where(condition, x, other),
+    "polygamma": lambda x, n, **k: fb.polygamma(n, x, **k),
+    "special.polygamma": lambda x, n, **k: fb.special.polygamma(n, x, **k),
+    "where": lambda x, condition, other, **k: fb.where(condition, x, other, **k),
     "einsum": lambda tensors, equation: fb.einsum(equation, tensors),
     "nn.functional.embedding": lambda weight, index, **k: fb.nn.functional.embedding(index, weight, **k),
     "nn.functional.embedding_bag": lambda weight, index, **k: fb.nn.functional.embedding_bag(index, weight, **k),
+    "_segment_reduce": lambda x, *a, **k: fb.segment_reduce(x, *a, **k),
+    "slice": lambda x, *a, **k: fb.ops.aten.slice.Tensor(x, *a, **k),
+    "max_pool2d_with_indices_backward": lambda x, **k: _max_pool2d_backward(x, **k),
+    **{
+        name: lambda x, *a, name=name, **k: getattr(x, f"{name}_")(*a, **k)
+        for name in ("cauchy", "exponential", "geometric", "log_normal", "uniform")
+    },
+    **{
+        name: lambda x, *a, name=name, **k: getattr(fb.ops.aten, name)(x, *a, **k)
+        for name in (
+            "_batch_norm_with_update",
+            "_upsample_bilinear2d_aa",
+            "native_dropout_backward",
+            "_softmax_backward_data",
+        )
+    },
     "zero_": lambda x: x.clone().zero_(),
     "normal.in_place": lambda x, *a, **k: x.clone().normal_(*a, **k),
     "normal.number_mean": lambda std, mean, *a, **k: fb.normal(mean, std, *a, **k),
@@ -162,10 +104,13 @@ def ours(key: str) -> Callable[..., Any] | None:
     name, found = op_infos()[key].name, fb  # type: str, Any
     if key in ADAPTED or name in ADAPTED:
         return ADAPTED.get(key) or ADAPTED[name]
-    for part in name.split("."):
+    for part in name.removeprefix("torch.").split("."):
         found = getattr(found, part, None) if found is not None else None
-    if found is None and "." not in name:
-        found = getattr(Tensor, name, None)
+    if callable(found) or "." in name:
+        return found if callable(found) else None
+    found = getattr(Tensor, name, None)
+    if isinstance(found, property):
+        return found.fget
     return found if callable(found) else None
 
 
@@ -305,8 +250,11 @@ class Case:
             return False
         return True
 
-    def failures(self, forms: bool = False) -> Iterator[str]:
-        """Texts, each of which begins with the kind of difference. `forms` adds the method and the in-place form."""
+    def failures(self, forms: bool = False, second: bool = False) -> Iterator[str]:
+        """Texts, each of which begins with the kind of difference.
+
+        `forms` adds the method, the in-place form and `out=`, `second` the gradients of gradients.
+        """
         sample = self.sample
         try:
             theirs = seeded(lambda: self.wrapped(self.info.op, sample.input, *sample.args, **sample.kwargs))
@@ -332,7 +280,7 @@ class Case:
         if forms:
             yield from self.form_failures(theirs)
         if leaves and not (self.known("values") or self.known("signs")):
-            wrong = self.gradient_failure(mine, theirs, leaves)
+            wrong = self.gradient_failure(mine, theirs, leaves, second and self.info.supports_gradgrad)
             if wrong and not self.known("gradient"):
                 yield f"gradient: {wrong}"
 
@@ -344,6 +292,9 @@ class Case:
 
     def form_failures(self, theirs: Any) -> Iterator[str]:
         sample = self.sample
+        wrong = self.out_failure() if self.info.supports_out else None
+        if wrong and not self.known("forward") and not self.known("out"):
+            yield f"out=: {wrong}"
         for what, variant in (("method", self.info.method_variant), ("in-place", self.info.inplace_variant)):
             name = getattr(variant, "__name__", None)
             if name is None or not isinstance(sample.input, torch.Tensor) or not hasattr(Tensor, name):
@@ -366,41 +317,92 @@ class Case:
             if wrong and not self.known("forward") and not (what == "in-place" and self.known(what)):
                 yield f"forward ({name}): {wrong}"
 
-    def gradient_failure(self, mine: Any, theirs: Any, leaves: dict[int, Any]) -> str | None:
+    def out_failure(self) -> str | None:
+        """What is wrong with writing to given tensors: full of other values, and of no elements, so that they grow."""
+
+        def run(call: Callable[..., Any], out: Any) -> Any:
+            result = seeded(lambda: call(out))
+            same = all(r is o for r, o in zip(flat(result), flat(out), strict=True))
+            return out if same else "the result is not what `out=` names"
+
+        sample = self.sample
+        plain = apart((sample.input, *sample.args)), apart(sample.kwargs)
+        args, kwargs = convert(plain[0]), convert(plain[1])
+        function = ours(self.key)
+        assert function is not None
+        with torch.no_grad(), fb.no_grad():
+            try:
+                results = seeded(lambda: self.info.op(*plain[0], **plain[1]))
+                given = torch.utils._pytree.tree_map(
+                    torch.zeros_like, tuple(results) if isinstance(results, tuple) else results
+                )
+                mine = convert(given)
+                theirs = run(lambda out: self.info.op(*plain[0], **plain[1], out=out), given)
+            except Exception:
+                return None  # torch does not take this sample in this form
+            if isinstance(theirs, str):
+                return None
+            try:
+                return self.difference(run(lambda out: function(*args, **kwargs, out=out), mine), theirs)
+            except Exception as error:
+                return f"{type(error).__name__}: {str(error)[:300]}"
+
+    def gradient_failure(self, mine: Any, theirs: Any, leaves: dict[int, Any], second: bool) -> str | None:
         process = self.sample.output_process_fn_grad
-        theirs, mine = process(theirs), process(mine)
-        pairs = [
-            (m, t)
-            for m, t in zip(flat(mine), flat(theirs), strict=True)
-            if isinstance(t, torch.Tensor) and t.requires_grad
-        ]
-        lost = [i for i, (m, _) in enumerate(pairs) if not m.requires_grad]
-        if lost:
-            return f"result {lost[0]} has no gradient"
-        if not pairs:
-            return None
+        theirs, mine = flat(process(theirs)), flat(process(mine))
         tensors = [t for t in flat([self.sample.input, self.sample.args, self.sample.kwargs]) if id(t) in leaves]
         tensors = list({id(t): t for t in tensors}.values())
+        variables = [leaves[id(t)] for t in tensors]
         torch.manual_seed(5)
-        weights = [torch.randn_like(t) for _, t in pairs]
-        expected = torch.autograd.grad([t for _, t in pairs], tensors, weights, allow_unused=True)
-        try:
-            got = fb.autograd.grad(
-                [m for m, _ in pairs],
-                [leaves[id(t)] for t in tensors],
-                [convert(w) for w in weights],
-                allow_unused=True,
-            )
-        except Exception as error:
-            return f"{type(error).__name__}: {str(error)[:300]}"
-        for i, (g, e) in enumerate(zip(got, expected, strict=True)):
-            if e is None and g is not None:
-                e = torch.zeros(tuple(g.shape), dtype=tensors[i].dtype)
-            if g is None and e is not None:
-                g = convert(torch.zeros_like(e))
-            if e is not None and (wrong := difference(g, e, self.key)):
-                return f"by input {i}: {wrong}"
+        for order in ("", "second, ") if second else ("",):  # the second also by what the first was weighted with
+            pairs = [
+                (m, t)
+                for m, t in zip(mine, theirs, strict=True)
+                if isinstance(t, torch.Tensor) and t.requires_grad and (not order or t.numel())
+            ]
+            if order:  # what depends on nothing is off the tape here: torch's derivatives of it are zeros
+                off = [t for m, t in pairs if not m.requires_grad]
+                slopes = (
+                    torch.autograd.grad([t.sum() for t in off], tensors, allow_unused=True, retain_graph=True)
+                    if off
+                    else ()
+                )
+                if any(s is not None and s.any() for s in slopes):
+                    return f"{order}a result has no gradient"
+                pairs = [(m, t) for m, t in pairs if m.requires_grad]
+            lost = [i for i, (m, _) in enumerate(pairs) if m is None or not m.requires_grad]
+            if lost:
+                return f"{order}result {lost[0]} has no gradient"
+            if not pairs:
+                return None
+            weights = [torch.randn_like(t).requires_grad_(second and not order) for _, t in pairs]
+            converted = [convert(w) for w in weights]
+            options = {"allow_unused": True, "create_graph": second and not order}
+            try:
+                theirs = torch.autograd.grad([t for _, t in pairs], tensors, weights, **options)
+            except Exception:
+                assert order, f"torch has no gradient of {self.key}"
+                return None
+            try:
+                mine = fb.autograd.grad([m for m, _ in pairs], variables, converted, **options)
+            except Exception as error:
+                return f"{order}{type(error).__name__}: {str(error)[:300]}"
+            for i, (g, e) in enumerate(zip(mine, theirs, strict=True)):
+                if e is None and g is not None:
+                    e = torch.zeros(tuple(g.shape), dtype=tensors[i].dtype)
+                if g is None and e is not None:
+                    g = convert(torch.zeros_like(e.detach()))
+                if e is not None and (wrong := difference(g, e, self.key)):
+                    return f"{order}by input {i}: {wrong}"
+            both = [(m, t) for m, t in zip(mine, theirs, strict=True) if m is not None and t is not None]
+            mine, theirs = [m for m, _ in both], [t for _, t in both]
+            tensors, variables = [*tensors, *weights], [*variables, *converted]
         return None
+
+
+def apart(x: Any) -> Any:
+    """The same nest with tensors of their own that require no grad."""
+    return torch.utils._pytree.tree_map(lambda v: v.detach().clone() if isinstance(v, torch.Tensor) else v, x)
 
 
 def as_called(info: Any, sample: Any) -> Any:
@@ -463,7 +465,7 @@ def sweep(key: str, limit: int = SAMPLES) -> tuple[list[str], set[Difference]]:
     used: set[Difference] = set()
     for dtype in DTYPES:
         for i, case in enumerate(cases(key, dtype, limit)):
-            for text in case.failures(forms=i < DRAWN_FROM):
+            for text in case.failures(forms=i < DRAWN_FROM, second=i < TWICE):
                 found.append(f"{key} {str(dtype).removeprefix('torch.')}: ({show(case.sample)}) {text}")
             used |= case.used
     found += [f"{key} {text}" for text in error_failures(key)]

@@ -17,7 +17,7 @@ from ..core.array.meta import NoData, is_meta
 from ..core.context.grad_mode import state as _state
 from ..core.context.overrides import no_subclasses
 from ..core.tensor.tensor import Tensor, blank, wrap
-from ..ops.making.conversion import parse_to
+from ..ops.making.casting import parse_to
 from ..overrides import TorchFunctionMode
 
 __all__ = [

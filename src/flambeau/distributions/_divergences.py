@@ -14,7 +14,7 @@ from ..ops.elementwise.special import digamma, lgamma
 from ..ops.indexing.masking import where
 from ..ops.layers.activation import softplus
 from ..ops.linalg.matrices import solve_triangular
-from ..ops.shape.views import broadcast_shapes
+from ..ops.shape.broadcasting import broadcast_shapes
 from .bernoulli import Bernoulli
 from .beta import Beta
 from .binomial import Binomial

@@ -9,7 +9,7 @@ from ..core.array.dtypes import finfo
 from ..core.tensor.tensor import Tensor
 from ..ops.layers.activation import softplus
 from ..ops.making.constants import full_like
-from ..ops.shape.views import broadcast_shapes
+from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
 from ._transform import Transform
 from .utils import _sum_rightmost, broadcast_all, lazy_property

@@ -11,7 +11,7 @@ from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import full
 from ..ops.making.ranges import arange
 from ..ops.random.chances import multinomial
-from ..ops.shape.views import broadcast_tensors
+from ..ops.shape.broadcasting import broadcast_tensors
 from . import constraints
 from ._odds import Odds, one_of
 from .distribution import Distribution

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.tensor.tensor import Tensor
 from ..ops.linalg.matrices import cholesky, solve_triangular
 from ..ops.making.ranges import eye
-from ..ops.shape.views import broadcast_tensors
+from ..ops.shape.broadcasting import broadcast_tensors
 from . import constraints
 from .distribution import Distribution
 from .multivariate_normal import _batch_mahalanobis, _batch_mv

@@ -9,7 +9,7 @@ from ..core.tensor.tensor import Tensor
 from ..ops.linalg.matrices import cholesky, solve_triangular
 from ..ops.linalg.names import cholesky_inverse
 from ..ops.making.ranges import eye
-from ..ops.shape.views import broadcast_shapes
+from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
 from .distribution import Distribution
 from .utils import (

@@ -17,7 +17,7 @@ from ..ops.making.constants import zeros
 from ..ops.making.creation import tensor
 from ..ops.making.ranges import tril_indices
 from ..ops.random.factories import randn
-from ..ops.shape.views import broadcast_tensors
+from ..ops.shape.broadcasting import broadcast_tensors
 
 T = TypeVar("T", contravariant=True)
 R = TypeVar("R", covariant=True)

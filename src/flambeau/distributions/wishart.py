@@ -19,7 +19,7 @@ from ..ops.linalg.names import cholesky_inverse, cholesky_solve
 from ..ops.making.creation import tensor
 from ..ops.making.ranges import arange, tril_indices
 from ..ops.random.factories import randn
-from ..ops.shape.views import broadcast_shapes
+from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
 from .chi2 import Chi2
 from .exp_family import ExponentialFamily

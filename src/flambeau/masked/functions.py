@@ -102,7 +102,10 @@ prod = _reduction("prod", lambda _: 1, _product, "The product", True)
 amax = _reduction("amax", lambda dtype: _extreme(dtype, -1), _reduced("amax"), "The largest")
 amin = _reduction("amin", lambda dtype: _extreme(dtype, 1), _reduced("amin"), "The smallest")
 logsumexp = _reduction(
-    "logsumexp", lambda dtype: _extreme(dtype, -1), _reduced("logsumexp"), "The logarithm of the sum of exponentials"
+    "logsumexp",
+    lambda dtype: _extreme(dtype, -1),
+    lambda values, axes, keepdim: values.logsumexp(axes, keepdim=keepdim),
+    "The logarithm of the sum of exponentials",
 )
 
 

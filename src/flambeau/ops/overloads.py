@@ -15,6 +15,7 @@ from ..core.dispatch.operator import namespaces
 from ..core.dispatch.overloads import OpNamespace, OpOverload, OpOverloadPacket, ops
 from ..core.dispatch.schema import parse
 from ..core.tensor.tensor import Tensor
+from .layers.aten_forms import FORMS
 
 # Where a number will do for a tensor
 _TAKES_NUMBERS = frozenset(
@@ -167,6 +168,7 @@ def _threshold_backward(grad_output: Tensor, self: Tensor, threshold: Any) -> Te
 
 
 _FORMS: dict[str, Callable[..., Any]] = {
+    **FORMS,
     "_softmax": _softmax, "_log_softmax": _log_softmax, "_to_copy": _to_copy, "slice": _slice, "index": _index,
     "convolution": _convolution, "native_layer_norm": _native_layer_norm, "alias": _alias, "lift_fresh": _alias,
     "_unsafe_view": lambda self, size: self.reshape(size), "sym_size": _sym_size, "_local_scalar_dense": _scalar,

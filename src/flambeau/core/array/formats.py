@@ -20,6 +20,12 @@ class memory_format:
     def __reduce__(self) -> str:
         return self.name
 
+    def order_of(self, n: int) -> tuple[int, ...] | None:
+        """The order for a tensor of `n` dimensions. Raises RuntimeError if the format is one of another number."""
+        if self.order is not None and len(self.order) != n:
+            raise RuntimeError(f"required rank {len(self.order)} tensor to use {self.name} format")
+        return self.order
+
     def is_contiguous(self, tensor: Any) -> bool:
         """Whether a tensor's strides are dense in this order."""
         if self.order is None or tensor.ndim != len(self.order):

@@ -185,7 +185,9 @@ class Tensor:
         else:
             # this view, too, takes its edge anew from the base: its gradient goes through the base's
             if edge is not None or base._edge is not None:
-                base._replace_edge((CopySlices(base._edge, edge, tuple(base._geometry.shape), base._place(self._geometry)), 0))
+                base._replace_edge(
+                    (CopySlices(base._edge, edge, tuple(base._geometry.shape), base._place(self._geometry)), 0)
+                )
             base._edge_version += 1
 
     def _replace_edge(self, edge: Edge | None) -> None:

@@ -295,4 +295,5 @@ def flex_attention(
         return out
     return out, AuxOutput(lse if return_aux.lse else None, most if return_aux.max_scores else None)
 
+
 _DEFAULT_SPARSE_BLOCK_SIZE = BLOCK

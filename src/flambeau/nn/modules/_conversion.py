@@ -14,7 +14,7 @@ from ...core.context.grad_mode import no_grad
 from ...core.context.tracing import structure
 from ...core.tensor.swapping import swap_tensors
 from ...core.tensor.tensor import Tensor, wrap
-from ...ops.making.conversion import parse_to
+from ...ops.making.casting import parse_to
 from ..parameter import Parameter, is_lazy
 
 _Convert = Callable[[Tensor], Tensor]

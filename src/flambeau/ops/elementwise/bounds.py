@@ -31,8 +31,21 @@ def _cut_to(x: jax.Array, high: jax.Array) -> jax.Array:
     return jnp.where((x > high) | is_nan(high), high, x)
 
 
-def _refuse_overflow(input: Any, *bounds: Any) -> None:
-    """Raise RuntimeError for a whole number that the tensor's dtype has no room for (below zero: but for its sign)."""
+def _look_at_numbers(name: str, input: Any, *bounds: Any, **named: Any) -> None:
+    """Raise RuntimeError for a whole number that the tensor's dtype has no room for (below zero: but for its sign).
+
+    NotImplementedError for bools as bounds of a bool tensor, which PyTorch has for tensors alone.
+    """
+    if isinstance(input, Tensor) and input._np_dtype.kind == "b":
+        given = [
+            name for name, b in (*zip(("min", "max"), bounds, strict=False), *named.items()) if isinstance(b, bool)
+        ]
+        if given:
+            kernel = (
+                "clamp_scalar_cpu" if len(given) == 2 else f"{name if '_' in name else f'clamp_{given[0]}'}_scalar_cpu"
+            )
+            raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+    bounds = (*bounds, *named.values())
     if not isinstance(input, Tensor) or input._np_dtype.kind not in "iu":
         return
     numbers = [bound for bound in bounds if bound is not None]
@@ -47,12 +60,12 @@ def _within_dtype(operation: Callable[..., Any]) -> Callable[..., Any]:
     """The public forms of an operator whose other arguments are bounds: as tensors, or as numbers that the dtype can hold."""
 
     def written(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        _refuse_overflow(self, *args, *kwargs.values())
+        _look_at_numbers(operation.__name__, self, *args, **kwargs)
         return write(self, *args, **kwargs)
 
     @functools.wraps(operation)
     def checked(input: Any, *args: Any, **kwargs: Any) -> Any:
-        _refuse_overflow(input, *args, *kwargs.values())
+        _look_at_numbers(operation.__name__, input, *args, **kwargs)
         return operation(input, *args, **kwargs)
 
     name = operation.__name__ + "_"
@@ -72,7 +85,8 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if category(input) == COMPLEX:
         raise NotImplementedError("clamp is not supported for complex types")
-    refuse("clamp_min_scalar_cpu" if max is None else "clamp_max_scalar_cpu", input, BOOL)
+    if min is not None and max is not None:
+        refuse("clamp_cpu", input, BOOL)
     result = input
     if min is not None:
         low = min if max is None else jnp.where(min < max, min, lax.stop_gradient(min))
@@ -84,7 +98,6 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
 @operator(promote="common", methods=False, public=())
 def clamp_min(input: Array, min: Array) -> Array:
     """`input`, raised to at least `min`."""
-    refuse("clamp_min_scalar_cpu", input, BOOL)
     return _raise_to(input, min)
 
 
@@ -92,7 +105,6 @@ def clamp_min(input: Array, min: Array) -> Array:
 @operator(promote="common", methods=False, public=())
 def clamp_max(input: Array, max: Array) -> Array:
     """`input`, cut to at most `max`."""
-    refuse("clamp_max_scalar_cpu", input, BOOL)
     return _cut_to(input, max)
 
 

@@ -111,9 +111,11 @@ def _digamma(x: jax.Array) -> jax.Array:
     return _polygamma(0, x)
 
 
+# (the derivatives of lax.digamma lose all digits on the left)
+_lgamma = _with_slope(lambda x: lax.lgamma(x), lambda x, _: _digamma(x))
 lgamma = unary(
     "lgamma",
-    lambda x: lax.lgamma(x),
+    _lgamma,
     "The logarithm of the size of the gamma function.",
     complex=False,
     public_inplace=False,
@@ -141,7 +143,7 @@ def mvlgamma(input: Array, p: int) -> Array:
         raise RuntimeError("p has to be greater than or equal to 1")
     x = inexact(input)
     constant = p * (p - 1) / 4 * math.log(math.pi)
-    return sum((lax.lgamma(x - j / 2) for j in range(p)), jnp.full_like(x, constant))
+    return sum((_lgamma(x - j / 2) for j in range(p)), jnp.full_like(x, constant))
 
 
 multigammaln = _twin("multigammaln", mvlgamma)

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.array import devices
 from ...core.array.dtypes import bool as bool_
 from ...core.array.dtypes import int64, promote, uint8
-from ...core.array.geometry import Geometry, contiguous_strides
+from ...core.array.geometry import Geometry
 from ...core.array.meta import MetaArray, is_meta
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
@@ -23,11 +23,9 @@ from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import convert, result_type
 from ...core.dispatch.promotion import rank as _rank
 from ...core.dispatch.sparse_forms import instead
-from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import SparseOperand
-from ...core.tensor.storage import Storage
 from ...core.tensor.tensor import Tensor, wrap
-from ..making.constants import cast_number, fitting_number, overflow
+from ..making.constants import cast_number, fitting_number, laid_out, overflow
 from ..making.creation import empty, memory_order
 from ..shape.joining import cat
 from ..support.checks import demand, on_host, type_name, without_values
@@ -84,13 +82,11 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
         if view is not None and kept and view.contiguous and fresh.numel():  # strides of dimensions of size 1 live on
             fresh._view = Geometry(view.shape, view.strides)
         return fresh
-    turned = fresh._array.transpose(order)
-    steps = dict(zip(order, contiguous_strides(turned.shape), strict=True))
-    strides = tuple(steps[d] for d in range(len(order)))
-    if view is not None and all(a == b or n == 1 for n, a, b in zip(view.shape, view.strides, strides, strict=True)):
-        strides = view.strides
-    made = from_storage(Storage(turned), tuple(fresh.shape), strides)
-    made._edge = fresh._edge
+    made = laid_out(fresh, order)
+    if view is not None and all(
+        a == b or n == 1 for n, a, b in zip(view.shape, view.strides, made.stride(), strict=True)
+    ):
+        made._view = Geometry(view.shape, view.strides)
     return made
 
 

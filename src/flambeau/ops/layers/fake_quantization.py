@@ -56,7 +56,7 @@ def _by_tensors(input: Array, scale: Array, zero_point: Array, quant_min: int, q
     return _on_grid(input, scale.reshape(()), zero_point.reshape(()), quant_min, quant_max)
 
 
-@composite(methods=False)
+@composite(methods=False, autocast={"cpu": "float32"})
 def fake_quantize_per_tensor_affine(
     input: Tensor, scale: float | Tensor, zero_point: int | Tensor, quant_min: int, quant_max: int
 ) -> Tensor:

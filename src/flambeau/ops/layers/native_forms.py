@@ -158,20 +158,6 @@ def embedding_renorm_(self: Tensor, indices: Tensor, max_norm: float, norm_type:
 
 
 @composite(methods=False)
-def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
-    """The gradient of `softmax`, from its result and the gradient of that."""
-    made = output * (grad_output - (grad_output * output).sum(dim, keepdim=True))
-    return made.to(input_dtype)
-
-
-@composite(methods=False)
-def _log_softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
-    """The gradient of `log_softmax`, from its result and the gradient of that."""
-    made = grad_output - output.exp() * grad_output.sum(dim, keepdim=True)
-    return made.to(input_dtype)
-
-
-@composite(methods=False)
 def _shape_as_tensor(self: Tensor) -> Tensor:
     """The sizes as a tensor."""
     return namespaces["torch"]["tensor"](list(self.shape), dtype=dtypes.int64)

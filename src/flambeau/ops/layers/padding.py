@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ..making.constants import overflow
 
 _MODES = ("reflect", "replicate", "circular")
@@ -21,15 +21,18 @@ def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:
     return [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
 
 
-def _check_room(input: Any, pad: Any, value: float) -> None:
-    if (dtype := input._np_dtype).kind in "iu":
+def _check_room(input: Any, value: Any) -> None:
+    dtype = input._np_dtype
+    if isinstance(value, complex) and dtype.kind != "c":
+        raise overflow(value, dtype)
+    if dtype.kind in "iu" and isinstance(value, (int, float)):
         limits = np.iinfo(dtype)
         if not limits.min <= value <= limits.max:
             raise overflow(value, dtype)
 
 
-@operator(methods=False, public=(), grad="ConstantPadNdBackward0", options=_check_room, narrow=True)
-def _constant_pad(input: Array, pad: tuple[int, ...], value: float = 0) -> Array:
+@operator(methods=False, public=(), grad="ConstantPadNdBackward0", narrow=True)
+def _constant_pad(input: Array, pad: tuple[int, ...], value: Scalar = 0) -> Array:
     config = [(0, 0, 0)] * input.ndim
     for i, (before, after) in enumerate(_pairs(pad)):
         axis = input.ndim - 1 - i
@@ -75,21 +78,33 @@ def _padded(input: jax.Array, pad: Sequence[int], mode: str) -> jax.Array:
     return input
 
 
-def _bordering(mode: str, name: str) -> Any:
+def _bordering(mode: str, name: str, n: int) -> Any:
     def bordered(input: Array, pad: tuple[int, ...]) -> Array:
         return _padded(input, pad, mode)
 
     bordered.__name__ = f"_{mode}_pad"
-    casts = None if mode == "circular" else {"cpu": "float32"}
+    casts = None if mode == "circular" or (mode, n) == ("reflect", 3) else {"cpu": "float32"}
     return operator(methods=False, public=(), grad=name, autocast=casts)(bordered)
 
 
 # the gradient's name says how many dimensions are padded
 _BORDERS = {
-    (mode, n): _bordering(mode, "torch::autograd::CopySlices" if mode == "circular" else f"{name}Pad{n}DBackward0")
+    (mode, n): _bordering(mode, "torch::autograd::CopySlices" if mode == "circular" else f"{name}Pad{n}DBackward0", n)
     for mode, name in (("reflect", "Reflection"), ("replicate", "Replication"), ("circular", "Circular"))
     for n in (1, 2, 3)
 }
+
+
+def _checked(input: Any, pad: Sequence[int]) -> tuple[int, ...]:
+    pad = tuple(int(p) for p in pad)
+    if len(pad) % 2:
+        raise RuntimeError(f"Padding length must be divisible by 2, but got {list(pad)}")
+    if len(pad) > 2 * input.ndim:
+        raise RuntimeError(
+            "Padding length should be less than or equal to two times the input dimension but got padding length "
+            f"{len(pad)} and input of dimension {input.ndim}"
+        )
+    return pad
 
 
 @composite(methods=False, public=("nn.functional",), numbers=True)
@@ -99,16 +114,13 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     Modes: 'constant' (with `value`), 'reflect', 'replicate', 'circular'. Negative numbers crop. The modes other than
     'constant' take the last 1, 2 or 3 dimensions of a tensor with one or two more (NotImplementedError otherwise).
     """
-    pad = tuple(int(p) for p in pad)
-    if len(pad) % 2:
-        raise RuntimeError(f"Padding length must be divisible by 2, but got {list(pad)}")
-    if len(pad) > 2 * input.ndim:
-        raise RuntimeError(
-            "Padding length should be less than or equal to two times the input dimension but got padding length "
-            f"{len(pad)} and input of dimension {input.ndim}"
-        )
+    pad = _checked(input, pad)
     if mode == "constant":
-        return _constant_pad(input, pad, 0 if value is None else value)
+        if isinstance(value, complex):
+            raise TypeError("pad(): argument 'value' (position 4) must be float, not complex")
+        value = 0 if value is None else value
+        _check_room(input, value)
+        return _constant_pad(input, pad, value)
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in _MODES:
@@ -129,10 +141,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 # --- as `torch` itself has them: arguments in another order, a reduction as a number -----------------------------------
 
 
-_pad = pad
-
-
 @composite(methods=False)
-def constant_pad_nd(input: Any, pad: Sequence[int], value: float = 0) -> Any:
-    """`nn.functional.pad` with a constant."""
-    return _pad(input, pad, "constant", value)
+def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
+    """`nn.functional.pad` with a constant, which may be complex for complex tensors."""
+    _check_room(input, value)
+    return _constant_pad(input, _checked(input, pad), value)

@@ -42,6 +42,14 @@ def matrices(name: str, array: jax.Array, square: bool = True) -> None:
     floating(name, array)
 
 
+def full_precision(name: str, array: jax.Array, kernel: str | None = None) -> None:
+    """Raise for numbers of two bytes: RuntimeError in a function's name, NotImplementedError in that of a kernel."""
+    if array.dtype.itemsize < 4:
+        if kernel is not None:
+            raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(array)}' ({name}: cast it)")
+        raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {type_name(array)}")
+
+
 def zero_pivot(both: jax.Array) -> jax.Array:
     """The position, from 1, of the first zero on the diagonal; 0 if there is none."""
     zero = jnp.diagonal(jax.lax.stop_gradient(both), axis1=-2, axis2=-1) == 0

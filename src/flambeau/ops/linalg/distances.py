@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.dtypes import BOOL, FLOAT, INTEGER
-from ...core.dispatch.operator import Array, Scalar, Static, _attach, _publish, composite, operator
+from ...core.dispatch.operator import Array, Scalar, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
 from ..support.checks import category, demand, inexact, normalized_dim, refuse, scalar_name, type_name
@@ -31,6 +31,7 @@ def cross(input: Array, other: Array, *, dim: int = -1) -> Array:
     return jnp.roll(a, -1, axis) * jnp.roll(b, -2, axis) - jnp.roll(a, -2, axis) * jnp.roll(b, -1, axis)
 
 
+@composite(name="cross")
 def _cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The cross product along `dim`, or along the first dimension that has three elements."""
     if dim is None:
@@ -39,11 +40,6 @@ def _cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
             raise RuntimeError("no dimension of size 3 in input")
         dim = found[0]
     return cross(input, other, dim=dim)
-
-
-_cross.__name__ = "cross"
-_publish("cross", _cross, ("torch",))
-_attach(_cross, ("cross",))
 
 
 @operator(promote="common", methods=False, public=LINALG, grad="SumBackward1", autocast={"cpu": "lower"})

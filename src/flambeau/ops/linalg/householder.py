@@ -97,7 +97,7 @@ def _refuse_ormqr(input: jax.Array, tau: jax.Array, other: jax.Array, left: bool
     _supported("ormqr_cpu", input)
 
 
-@operator()
+@operator(autocast={"cpu": "float32"})
 def ormqr(input: Array, tau: Array, other: Array, left: bool = True, transpose: bool = False) -> Array:
     """`Q other` (`other Q` if not `left`; `transpose`: with `Q^H`), where `Q` is the square product of `geqrf`'s reflections.
 

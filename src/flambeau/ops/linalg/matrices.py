@@ -13,8 +13,17 @@ import numpy as np
 from ...core.array.return_types import return_type
 from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import type_name
-from .checks import LINALG, demand_definite, demand_factors, demand_regular, demand_solvable, matrices, zero_pivot
+from ..support.checks import type_name, wide
+from .checks import (
+    LINALG,
+    demand_definite,
+    demand_factors,
+    demand_regular,
+    demand_solvable,
+    full_precision,
+    matrices,
+    zero_pivot,
+)
 from .products import times
 
 
@@ -36,6 +45,7 @@ def _from_triangle(a: jax.Array, lower: bool = True) -> jax.Array:
 def det(A: Array) -> Array:
     """The determinant of the matrix or matrices."""
     matrices("linalg.det", A)
+    full_precision("linalg.det", A, "lu_cpu")
     return jnp.linalg.det(A) if A.shape[-1] else jnp.ones(A.shape[:-2], A.dtype)
 
 
@@ -43,6 +53,7 @@ def det(A: Array) -> Array:
 def slogdet(A: Array) -> Array:
     """Sign (or phase) and logarithm of the absolute value of the determinant."""
     matrices("linalg.slogdet", A)
+    full_precision("linalg.slogdet", A)
     sign, logabsdet = jnp.linalg.slogdet(A)
     return sign, logabsdet
 
@@ -60,6 +71,7 @@ def _linalg_slogdet(A: Tensor) -> Any:
 def logdet(input: Array) -> Array:
     """The logarithm of the determinant; nan where that is negative, -inf where it is 0."""
     matrices("logdet", input)
+    full_precision("logdet", input)
     sign, logabsdet = jnp.linalg.slogdet(input)
     if jnp.iscomplexobj(input):
         return logabsdet + jnp.log(sign)
@@ -268,6 +280,8 @@ def _cholesky_ex(input: Array, upper: bool) -> Array:
     lower = _adjoint(input) if upper else input
     factor = lower_cholesky(lower)
     failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2))
+    if not input.shape[-1]:
+        return input, jnp.zeros(input.shape[:-2], np.int32)
     order = jax.lax.cond(
         failed.any(), _bad_minors, lambda a: jnp.zeros(a.shape[:-2], np.int32), jax.lax.stop_gradient(lower)
     )
@@ -528,12 +542,12 @@ def eigvals(A: Array) -> Array:
 # --- functions of matrices --------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="MmBackward0")
+@operator(methods=False, public=(), grad="MmBackward0", autocast={"cpu": "lower"})
 def _power(input: Array, n: int) -> Array:
     return jnp.linalg.matrix_power(input, n)
 
 
-@composite(public=("torch", "linalg"), autocast={"cpu": "lower"})
+@composite(public=("torch", "linalg"))
 def matrix_power(A: Tensor, n: int) -> Tensor:
     """The matrix times itself `n` times; the inverse's power if `n` is negative."""
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
@@ -547,7 +561,7 @@ def matrix_exp(A: Array) -> Array:
     matrices("linalg.matrix_exp", A)
     if A.size == 0:
         return A
-    return jsl.expm(A)
+    return jsl.expm(wide(A)).astype(A.dtype)
 
 
 @composite(methods=False, public=LINALG, autocast={"cpu": "float32"})

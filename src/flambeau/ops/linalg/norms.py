@@ -12,7 +12,7 @@ from ...core.array.dtypes import FLOAT, from_numpy
 from ...core.dispatch.operator import Array, Static, operator
 from ..reduce.statistics import vector_norm as _vector_norm
 from ..support.checks import axes_of, category, normalized_dim, type_name
-from .checks import LINALG, floating, matrices
+from .checks import LINALG, floating, full_precision, matrices
 from .matrices import _relative_tolerance
 
 Dim = int | tuple[int, ...] | None
@@ -52,6 +52,7 @@ def _matrix_norm(x: jax.Array, ord: float | str, dim: tuple[int, int], keepdim: 
         return found if keepdim else jnp.squeeze(found, (rows, columns))
     if ord not in ("nuc", 2, -2):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    full_precision("linalg.matrix_norm", x)
     s = jnp.linalg.svd(jnp.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
     found = jnp.sum(s, -1) if ord == "nuc" else jnp.max(s, -1) if ord == 2 else jnp.min(s, -1)
     return jnp.expand_dims(found, tuple(sorted((rows, columns)))) if keepdim else found

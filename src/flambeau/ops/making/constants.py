@@ -23,6 +23,7 @@ from ...core.dispatch.call import store
 from ...core.dispatch.operator import _attach, composite
 from ...core.tensor import sparse
 from ...core.tensor.looks import from_storage
+from ...core.tensor.storage import Storage
 from ...core.tensor.tensor import Tensor, from_host
 
 # --- helpers that all creation shares --------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ def deliver(
     On the meta device no values of a known `shape` are made, and nothing is drawn.
     """
     target = as_dtype(dtype)
-    nowhere = shape is not None and _resolved(out, device) is NOWHERE
+    nowhere = shape is not None and resolved(out, device) is NOWHERE
     if out is None:
         target = target or default or get_default_dtype()
         values = MetaArray(shape, target.numpy) if nowhere else fill(target.numpy)  # type: ignore[arg-type]
@@ -109,7 +110,7 @@ def deliver(
     return out.requires_grad_() if requires_grad else out
 
 
-def _resolved(out: Tensor | None, device: Any) -> Any:
+def resolved(out: Tensor | None, device: Any) -> Any:
     return devices.resolve(device if out is None else out.device)
 
 
@@ -125,9 +126,8 @@ def filled(shape: tuple[int, ...], value: Any) -> Callable[[np.dtype], np.ndarra
 
 def memory_order(input: Tensor, memory_format: Any = None) -> tuple[int, ...] | None:
     """The dimensions by falling stride, if a tensor made in `input`'s likeness keeps them; None for row-major."""
-    asked = getattr(memory_format, "order", None)
-    if asked is not None:
-        return tuple(asked)
+    if getattr(memory_format, "order", None) is not None:
+        return memory_format.order_of(input.ndim)
     if memory_format is not None and "preserve" not in str(memory_format):
         return None
     if input._view is None or input._view.contiguous:
@@ -145,6 +145,15 @@ def memory_order(input: Tensor, memory_format: Any = None) -> tuple[int, ...] | 
             order[before], order[here] = high, low
             here = before
     return tuple(reversed(order))
+
+
+def laid_out(fresh: Tensor, order: tuple[int, ...]) -> Tensor:
+    """A tensor that nobody else holds, with its dimensions in this order in memory."""
+    turned = fresh._array.transpose(order)
+    steps = dict(zip(order, contiguous_strides(turned.shape), strict=True))
+    made = from_storage(Storage(turned), tuple(fresh.shape), tuple(steps[d] for d in range(len(order))))
+    made._edge = fresh._edge
+    return made
 
 
 def like(
@@ -289,7 +298,7 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         shape = size_of(name, dims, size)
         if layout is not None and layout is not strided:
             return _without_values(name, value, shape, layout, dtype, device, requires_grad)
-        order = getattr(memory_format, "order", None)
+        order = None if memory_format is None else memory_format.order_of(len(shape))
         laid = shape if order is None else tuple(shape[d] for d in order)
         return deliver(filled(laid, value), None, dtype, device, requires_grad, out, order)
 

@@ -7,25 +7,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...core.array import devices, dtypes, geometry
-from ...core.array.dtypes import dtype
+from ...core.array import dtypes, geometry
 from ...core.array.meta import MetaArray, is_meta
-from ...core.array.narrow import NARROW
 from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
-from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import is_plain
 from ...core.context.tracing import Untraceable
-from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
-from ...core.dispatch.promotion import convert
-from ...core.tape.nodes import ViewNode
+from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
-from ...core.tensor.sparse import is_sparse, values_of, with_values
+from ...core.tensor.sparse import is_sparse
 from ...core.tensor.storage import is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
-from .creation import empty_like, from_numpy, tensor
+from .creation import from_numpy, tensor
 
 
 def _method(function: Any) -> Any:
@@ -198,160 +193,6 @@ Tensor.__len__ = _length  # type: ignore[attr-defined]
 Tensor.__iter__ = _iterate  # type: ignore[attr-defined]
 Tensor.__contains__ = _contains  # type: ignore[attr-defined]
 Tensor.__reversed__ = lambda self: self.flip(0) if self.ndim else self  # type: ignore[attr-defined]
-
-
-# --- other dtypes and devices ----------------------------------------------------------------------------------------
-
-
-@operator(methods=False, public=(), grad="ToCopyBackward0", narrow=True)
-def _cast(input: Array, target: Any) -> Array:
-    if input.dtype in NARROW and target not in NARROW:
-        input = input.astype(np.float32)
-    if input.dtype.kind in "fV" and target.kind in "iu":
-        return _float_to_int(input, target)
-    return convert(input, target)
-
-
-def _float_to_int(x: jax.Array, target: np.dtype) -> jax.Array:
-    # narrow integers wrap around as a C cast through int64 does, where XLA would saturate
-    wide = x.astype(np.int64)
-    return wide.astype(target)
-
-
-def cast(self: Tensor, target: dtype, copy: bool = False) -> Tensor:
-    """The tensor in another dtype; itself if it has it already and no copy is asked for."""
-    if self.dtype is target:
-        return _identity(self) if copy else self
-    return _cast(self, target.numpy)
-
-
-def move(self: Tensor, where: devices.device) -> Tensor:
-    """The tensor on another device, under autograd."""
-    if is_sparse(self):
-        return with_values(self, move(values_of(self), where))
-    if where.type == "meta":
-        made = empty_like(self.detach(), device=where)  # of the same strides
-    else:
-        made = wrap(devices.put(self._array, devices.to_jax(where)))
-    edge = self._tape_edge()
-    if edge is not None:
-        from ...core.context.grad_mode import is_grad_enabled
-
-        if is_grad_enabled():
-            made._edge = (_MoveNode("ToCopyBackward0", edge, tuple(self.shape), self.device), 0)
-    return made
-
-
-class _MoveNode(ViewNode):
-    """A move between devices; the gradient moves back."""
-
-    __slots__ = ()
-
-    def backward(self, cotangents: list[Any]) -> Any:
-        return (devices.put(cotangents[0], devices.to_jax(self.g)),)
-
-    def backward_taped(self, cotangents: list[Any]) -> Any:
-        array, edge = cotangents[0]
-        back = wrap(array)
-        back._edge = edge
-        moved = move(back, self.g)  # type: ignore[arg-type]
-        return [(moved._array, moved._tape_edge())]
-
-
-@_method
-def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """To a dtype, a device, both, or those of another tensor; itself if nothing changes and `copy` is not set."""
-    where, target, copy = parse_to(*args, **kwargs)
-    made = self
-    if where is not None and where.type == "cuda" and where.index is None:
-        where = devices.device("cuda", 0)
-    if where is not None and where != self.device:
-        made = move(made, where)
-    if target is not None and target is not self.dtype:
-        return cast(made, target)
-    return _identity(made) if copy and made is self else made
-
-
-def parse_to(*args: Any, **kwargs: Any) -> tuple[devices.device | None, dtype | None, bool]:
-    """The device, dtype and copy flag of a call of `to`. Raises TypeError for anything else."""
-    where, target = kwargs.pop("device", None), kwargs.pop("dtype", None)
-    copy = kwargs.pop("copy", False)
-    kwargs.pop("non_blocking", None)
-    kwargs.pop("memory_format", None)
-    other = kwargs.pop("other", None)
-    rest = list(args)
-    if rest:
-        first = rest.pop(0)
-        if isinstance(first, Tensor):
-            other = first
-        elif isinstance(first, dtype):
-            target = first
-        elif first is not None:
-            where = first
-            if rest and (rest[0] is None or isinstance(rest[0], dtype)):
-                target = rest.pop(0)
-        elif rest and (rest[0] is None or isinstance(rest[0], dtype)):
-            target = rest.pop(0)
-        rest and rest.pop(0)  # non_blocking
-        copy = rest.pop(0) if rest else copy
-    if kwargs or rest or (target is not None and not isinstance(target, dtype)):
-        raise TypeError(f"to() received an invalid combination of arguments: {args} {kwargs}")
-    if other is not None:
-        return other.device, other.dtype, copy
-    return (None if where is None else devices.device(where)), target, copy
-
-
-@_method
-def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
-    """On the CPU; itself if it is there."""
-    return self.to(devices.CPU)
-
-
-@_method
-def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
-    """On a GPU. Raises AssertionError if JAX has none."""
-    return self.to(devices.device("cuda", 0) if device is None else devices.device(device))
-
-
-def _to_dtype(name: str, target: dtype) -> None:
-    def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        return cast(self, target)
-
-    method.__name__ = name
-    method.__doc__ = f"This tensor as {target}."
-    setattr(Tensor, name, method)
-
-
-for _name, _target in {
-    **dtypes.ALIASES,
-    "bool": dtypes.bool,
-    "byte": dtypes.uint8,
-    "char": dtypes.int8,
-    "bfloat16": dtypes.bfloat16,
-}.items():
-    _to_dtype(_name, _target)
-
-
-@_method
-def type(self: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
-    """The name of the tensor type (`'torch.FloatTensor'`), or the tensor in another dtype or tensor type."""
-    if dtype is None:
-        sparse = "sparse." if is_sparse(self) else ""
-        module = f"torch.{sparse}" if self.device.type == "cpu" else f"torch.{self.device.type}.{sparse}"
-        return f"{module}{self.dtype.abbr}Tensor"
-    if isinstance(dtype, dtypes.dtype):
-        return cast(self, dtype)
-    name = dtype if isinstance(dtype, str) else f"torch.{dtype.__name__}"
-    for candidate in dtypes.DTYPES:
-        if name.rpartition(".")[2] == f"{candidate.abbr}Tensor":
-            return cast(self, candidate).to("cuda") if ".cuda." in name else cast(self, candidate)
-    raise ValueError(f"invalid type: {dtype!r}")
-
-
-@_method
-def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """This tensor in another one's dtype and on its device."""
-    return self.to(other.device, other.dtype)
 
 
 # --- shape and size --------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..making import constants
 from ..support.checks import host_values
-from .factories import deliver, fill_drawn, filling, refusal
+from .factories import deliver, fill_drawn, fill_nothing, filling, refusal
 
 _HOW_MANY = "how many random numbers are drawn depends"
 
@@ -63,6 +63,8 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         )
     if isinstance(p, Tensor):
         return fill_drawn(self, "BernoulliBackward2", lambda n, d, serial: _chances(p, generator, (n,)).astype(d))
+    if self.is_meta:  # type: ignore[attr-defined]
+        return fill_nothing(self, "BernoulliBackward2")
     chance = _check_chance("bernoulli_", p)
     return fill_drawn(
         self, "BernoulliBackward2", lambda n, d, serial: draw("bernoulli", generator, n, chance).astype(d)

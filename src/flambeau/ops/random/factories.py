@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.array.meta import NOWHERE
 from ...core.autograd.engine import drawn_from
 from ...core.context.generator import Generator, default_generator, draw, largest_exact
 from ...core.context.tracing import host_value, is_traced
@@ -39,10 +40,9 @@ def _parts(make: Draw) -> Draw:
 
 def fill_drawn(self: Tensor, name: str, make: Draw) -> Tensor:
     """Write drawn values into a tensor, in the order in which its elements lie in memory. `name` is the node's."""
-    self._check_inplace()
     if self.is_meta:  # type: ignore[attr-defined]
-        self._fill_nothing(name)
-        return self
+        return fill_nothing(self, name)
+    self._check_inplace()
     shape, strides = tuple(self.shape), self.stride()
     if any(step == 0 and n > 1 for n, step in zip(shape, strides, strict=True)):
         raise RuntimeError(
@@ -60,6 +60,13 @@ def fill_drawn(self: Tensor, name: str, make: Draw) -> Tensor:
         return np.ascontiguousarray(values).reshape(shape)
 
     self._fill_host(host_value(drawn), name)
+    return self
+
+
+def fill_nothing(self: Tensor, name: str) -> Tensor:
+    """What `fill_drawn` does on the meta device, where PyTorch looks at few options."""
+    self._check_inplace()
+    self._fill_nothing(name)
     return self
 
 
@@ -121,6 +128,8 @@ def _uniform(dtype: dtypes.dtype, low: Any, high: Any, generator: Generator | No
 def uniform_(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
     """Fill with values from [from, to): `uniform_(from=0, to=1)`."""
     low, high = _arguments("uniform_", ("from", "to"), (0.0, 1.0), args, kwargs)
+    if self.is_meta:  # type: ignore[attr-defined]
+        return fill_nothing(self, "UniformBackward0")
     return fill_drawn(self, "UniformBackward0", _uniform(self.dtype, low, high, generator))
 
 
@@ -197,6 +206,16 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     return fill_drawn(self, "NormalBackward0", _normal(self.dtype, mean, std, generator))
 
 
+def _normal_nowhere(dtype: Any, device: Any, out: Tensor | None, std: float = 1.0) -> None:
+    """On the meta device nothing is drawn, but PyTorch looks at these."""
+    if constants.resolved(out, device) is NOWHERE:
+        target = dtypes.as_dtype(dtype) or (out.dtype if out is not None else None)
+        if target is not None and target.category < dtypes.FLOAT:
+            raise RuntimeError(f"expected a floating-point or complex dtype, but got dtype={target}")
+        if std < 0:
+            raise RuntimeError(f"normal expects std >= 0.0, but found std {float(std)}")
+
+
 def _standard_normal(generator: Generator | None) -> Callable[[dtypes.dtype], Draw]:
     return lambda dtype: _normal(dtype, 0.0, 1.0, generator)
 
@@ -215,6 +234,7 @@ def randn(
 ) -> Tensor:
     """A tensor of the given shape with standard normal values."""
     shape = size_of("randn", dims, size)
+    _normal_nowhere(dtype, device, out)
     return deliver(_maker(_standard_normal(generator), shape), None, dtype, device, requires_grad, out, shape=shape)
 
 
@@ -243,6 +263,7 @@ def normal(
     if size is not None:
         mean, std = number_of("normal", "mean", mean), number_of("normal", "std", std)
         shape = size_of("normal", (), size)
+        _normal_nowhere(dtype, device, out, std)
         make = _maker(lambda d: _normal(d, mean, std, generator), shape)
         return deliver(make, None, dtype, device, requires_grad, out, shape=shape)
     if not tensors:
@@ -298,13 +319,18 @@ def _normal_name(mean: Any, std: Any) -> str:
 # --- integers --------------------------------------------------------------------------------------------------------
 
 
+def _need_room(low: int, high: int) -> None:
+    if low >= high:
+        first, end = "'from'", "'to'"
+        raise RuntimeError(f"random_ expects {first} to be less than {end}, but got from={low} >= to={high}")
+
+
 def _integers(dtype: dtypes.dtype, low: int, high: int, generator: Generator | None) -> Draw:
     if dtype.is_complex:
         raise RuntimeError("check_random_bounds handles only integral, floating-point and boolean types")
     if dtype in dtypes.NARROW:
         raise refusal("random_update_from_to", dtype)
-    if low >= high:
-        raise RuntimeError(f"random_: 'from' must be less than 'to', got from={low} and to={high}")
+    _need_room(low, high)
     target = dtype.numpy
     if dtype.is_floating_point:
         least, most = -dtypes.finfo(dtype).max, dtypes.finfo(dtype).max
@@ -327,6 +353,8 @@ def random_(self: Tensor, *args: Any, generator: Generator | None = None, **kwar
     low, high = _arguments("random_", ("from", "to"), (None, None), args, kwargs)
     low, high = (None if v is None else _whole("random_", n, v) for n, v in (("from", low), ("to", high)))
     dtype, target = self.dtype, self._np_dtype
+    if self.is_meta:  # type: ignore[attr-defined]
+        return fill_nothing(self, "RandomBackward2")
     if dtype.is_complex or (target.kind == "u" and target.itemsize > 1 and high is None):
         raise refusal("random_kernel_cpu", dtype)
     if high is None and low is None:
@@ -382,6 +410,7 @@ def randint(
     if not isinstance(dims, (tuple, list)):
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(dims).__name__}")
     shape = size_of("randint", (), dims)
+    _need_room(start, end)
     make = _maker(lambda d: _integers(d, start, end, generator), shape)
     return deliver(make, dtypes.int64, dtype, device, requires_grad, out, shape=shape)
 

@@ -268,6 +268,8 @@ nanquantile = _quantile("nanquantile", True, "The elements below which the fract
 def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
     """`log(sum(exp(input)))` over `dim`, safe from overflow."""
     x = inexact(input)
+    if not x.ndim and category(x) == COMPLEX:
+        return jnp.log(jnp.exp(x - x.real)) + x.real  # the angle is the principal one
     return jsp.logsumexp(wide(x), axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
 
 

@@ -13,7 +13,6 @@ from ...core.array.geometry import Geometry
 from ...core.array.size import dimension, is_open, normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
-from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
 from ...core.tensor.storage import ByteStorage
@@ -362,30 +361,6 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
     return expand(input, *size)
 
 
-@composite(methods=False)
-def broadcast_shapes(*shapes: Any) -> Any:
-    """The shape to which shapes broadcast. Raises RuntimeError if they do not."""
-    from ...core.array.size import Size
-
-    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
-    try:
-        return Size(np.broadcast_shapes(*given))
-    except ValueError:
-        raise RuntimeError(
-            f"Shape mismatch: objects cannot be broadcast to a single shape: {', '.join(map(str, given))}"
-        ) from None
-
-
-@composite(methods=False, in_python=True)
-def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
-    """The tensors expanded to their common shape; those that have it are given back themselves."""
-    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
-    if clash := broadcast_clash([tuple(t.shape) for t in given]):
-        raise RuntimeError(clash)
-    shape = broadcast_shapes(*(t.shape for t in given))
-    return tuple(t if t.shape == shape else expand(t, *shape) for t in given)
-
-
 def _squeeze_name(dim: Any = None) -> str:
     return f"SqueezeBackward{0 if dim is None else 2 if isinstance(dim, (tuple, list)) else 1}"
 
@@ -467,6 +442,10 @@ def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
 @composite()
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`narrow` with memory of its own."""
+    if 0 < input.ndim <= dim:  # the one place where this is no IndexError
+        raise RuntimeError(
+            f"Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false. (dim is {dim}.)"
+        )
     return narrow(input, dim, start, length).clone()
 
 
