@@ -148,7 +148,7 @@ def test_timers(capsys: Any) -> None:
     assert (once.number_per_run, len(once.times), once.label, once.num_threads) == (20, 1, "l", 2) and once.median > 0
     seen: list[int] = []
     many = timer.blocked_autorange(callback=lambda n, t: seen.append(n), min_run_time=0.05)
-    assert len(many.times) == len(seen) > 1 and sum(many.raw_times) >= 0.05
+    assert len(many.times) == len(seen) >= 1 and sum(many.raw_times) >= 0.05
     some = timer.adaptive_autorange(min_run_time=0.005, max_run_time=0.05)
     assert len(some.times) >= 1
     ours.Compare([once, many]).print()

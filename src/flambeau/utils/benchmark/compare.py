@@ -159,6 +159,6 @@ class Compare:
             if self._colorize is Colorize.ROWWISE:
                 peers = [c[i] for c in columns]
             else:
-                peers = [r for r, row in zip(column, rows, strict=True) if row[:2] == rows[i][:2]]
+                peers = [r for r, row in zip(column, rows, strict=True) if row[0] == rows[i][0]]
             found.append(_coloured(text, result.median, min(p.median for p in peers if p is not None)))
         return found

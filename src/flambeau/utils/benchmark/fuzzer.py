@@ -64,7 +64,7 @@ class FuzzedParameter:
         if self._distribution == "uniform":
             return int(state.randint(int(low), int(high) + 1)) if whole else float(state.uniform(low, high))
         drawn = 2 ** state.uniform(low=np.log2(low), high=np.log2(high))
-        drawn = round(float(drawn)) if whole else float(drawn)
+        drawn = int(drawn) if whole else float(drawn)
         if self._strict and not low <= drawn <= high:
             raise AssertionError(f"{self._name}: {drawn} is not between {low} and {high}")
         return min(max(drawn, low), high)
