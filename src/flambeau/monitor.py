@@ -53,7 +53,9 @@ class Event:
             raise TypeError("Event(name: str, timestamp: datetime.datetime, data: dict[str, str | float | int | bool])")
         for key, value in data.items():
             if not isinstance(key, str) or not isinstance(value, str | float | int):
-                raise TypeError(f"Event(): the value of {key!r} must be a str, float, int or bool, not {type(value).__name__}")
+                raise TypeError(
+                    f"Event(): the value of {key!r} must be a str, float, int or bool, not {type(value).__name__}"
+                )
         self.name = name
         self.timestamp = timestamp
         self.data = dict(data)
@@ -94,7 +96,7 @@ def log_event(event: Event) -> None:
 
 
 class Stat:
-    """Values of a window of time, or of at most `max_samples` values; when it is over they are logged as an event.
+    """Values of a window of time, at most the first `max_samples` of them; when it is over they are logged as an event.
 
     The event is named `torch.monitor.Stat` and holds `NAME.sum` and the like. A window is found to be over when the next value
     comes, when `get` is called, or when the Stat is deleted.
@@ -116,42 +118,46 @@ class Stat:
         self._values: list[float] = []
         self._last: dict[Aggregation, float] = dict.fromkeys(self._aggregations, 0.0)
         self._began = datetime.datetime.now()
+        self._full = False
 
     @property
     def count(self) -> int:
-        """How many values there are in this window."""
-        self._close(self._over())
+        """How many values there are in this window that were not logged yet."""
+        self._look_at_the_clock()
         return len(self._values)
 
     def add(self, v: float) -> None:
-        """Take a value in."""
-        self._close(self._over())
+        """Take a value in; it is left out if there were `max_samples` in this window."""
+        self._look_at_the_clock()
+        if self._full:
+            return
         self._values.append(float(v))
-        self._close(len(self._values) >= self._most)
+        if len(self._values) >= self._most:
+            self._full = True
+            self._log()
 
     def get(self) -> dict[Aggregation, float]:
-        """What the last window that is over came to."""
-        self._close(self._over())
+        """What the values that were logged last came to."""
+        self._look_at_the_clock()
         return dict(self._last)
 
-    def _over(self) -> bool:
-        return datetime.datetime.now() - self._began >= self._window
+    def _look_at_the_clock(self) -> None:
+        now = datetime.datetime.now()
+        if now - self._began >= self._window:
+            self._began, self._full = now, False
+            self._log()
 
-    def _close(self, over: bool) -> None:
-        if not over:
-            return
-        self._began = datetime.datetime.now()
+    def _log(self) -> None:
         if not self._values:
             return
         values, self._values = self._values, []
         self._last = {a: float(_AGGREGATE[a](values)) for a in self._aggregations}
-        log_event(
-            Event(STAT_EVENT, self._began, {f"{self.name}.{a.name.lower()}": v for a, v in self._last.items()})
-        )
+        data: dict[str, Any] = {f"{self.name}.{a.name.lower()}": v for a, v in self._last.items()}
+        log_event(Event(STAT_EVENT, datetime.datetime.now(), data))
 
     def __del__(self) -> None:
         if getattr(self, "_values", None):
-            self._close(True)
+            self._log()
 
 
 class TensorboardEventHandler:

@@ -241,12 +241,17 @@ class FunctionEventAvg(FormattedTimesMixin):
         return self.add(other)
 
     def __repr__(self) -> str:
-        return (
-            f"<FunctionEventAvg key={self.key} self_cpu_time={self.self_cpu_time_total_str} cpu_time={self.cpu_time_str} "
-            f" self_cuda_time={self.self_device_time_total_str} cuda_time={self.device_time_str} "
-            f"input_shapes={self.input_shapes} cpu_memory_usage={self.cpu_memory_usage} "
-            f"cuda_memory_usage={self.device_memory_usage}>"
-        )
+        parts = [
+            ("key", self.key),
+            ("self_cpu_time", self.self_cpu_time_total_str),
+            ("cpu_time", self.cpu_time_str),
+            (" self_cuda_time", self.self_device_time_total_str),
+            ("cuda_time", self.device_time_str),
+            ("input_shapes", self.input_shapes),
+            ("cpu_memory_usage", self.cpu_memory_usage),
+            ("cuda_memory_usage", self.device_memory_usage),
+        ]
+        return f"<FunctionEventAvg {' '.join(f'{name}={value}' for name, value in parts)}>"
 
 
 class EventList(list):  # type: ignore[type-arg]

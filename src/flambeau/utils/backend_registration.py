@@ -10,7 +10,9 @@ _privateuse1_backend_name = "privateuseone"
 
 
 def _refused(name: str) -> NoReturn:
-    raise NotImplementedError(f"{name}: devices come from JAX's plugins (PJRT) here, not from C++ code registered with PyTorch")
+    raise NotImplementedError(
+        f"{name}: devices come from JAX's plugins (PJRT) here, not from C++ code registered with PyTorch"
+    )
 
 
 def rename_privateuse1_backend(backend_name: str) -> NoReturn:

@@ -20,6 +20,7 @@ __all__ = [
     "library_paths",
     "load",
     "load_inline",
+    "remove_extension_h_precompiler_headers",
     "verify_ninja_availability",
 ]
 
@@ -81,7 +82,9 @@ def include_paths(device_type: str = "cpu", torch_include_dirs: bool = True) -> 
     _refused("include_paths")
 
 
-def library_paths(device_type: str = "cpu", torch_include_dirs: bool = True, cross_target_platform: Any = None) -> list[str]:
+def library_paths(
+    device_type: str = "cpu", torch_include_dirs: bool = True, cross_target_platform: Any = None
+) -> list[str]:
     """Refused, as `load`: there are no libraries."""
     _refused("library_paths")
 
@@ -97,6 +100,10 @@ def get_cxx_compiler() -> str:
     return os.environ.get("CXX", "c++")
 
 
+def remove_extension_h_precompiler_headers() -> None:
+    """Nothing to remove: no headers were compiled."""
+
+
 def is_ninja_available() -> bool:
     """Whether the program `ninja` is there."""
     return shutil.which("ninja") is not None
@@ -105,7 +112,7 @@ def is_ninja_available() -> bool:
 def verify_ninja_availability() -> None:
     """RuntimeError unless `ninja` is there."""
     if not is_ninja_available():
-        raise RuntimeError("Ninja is required to load C++ extensions (pip install ninja to get it)")
+        raise RuntimeError(f"Ninja is required to load C++ extensions ({'pip install ninja'} to get it)")
 
 
 def check_compiler_ok_for_platform(compiler: str) -> bool:
@@ -121,5 +128,3 @@ def check_compiler_is_gcc(compiler: str) -> bool:
 def get_compiler_abi_compatibility_and_version(compiler: str) -> NoReturn:
     """Refused, as `load`: there is no libtorch to be compatible with."""
     _refused("get_compiler_abi_compatibility_and_version")
-
-

@@ -212,7 +212,7 @@ class FlopCounterMode:
         custom_mapping: dict[Any, Any] | None = None,
     ):
         if mods is not None:
-            warnings.warn("mods argument is not needed anymore, you can stop passing it", stacklevel=2)
+            warnings.warn(f"{'mods'} argument is not needed anymore, you can stop passing it", stacklevel=2)
         self.flop_counts: dict[str, dict[Any, int]] = defaultdict(lambda: defaultdict(int))
         self.depth = depth
         self.display = display

@@ -30,7 +30,9 @@ class MobileOptimizerType(enum.Enum):
 
 
 def _refused(name: str) -> NoReturn:
-    raise NotImplementedError(f"{name}: TorchScript's mobile runtime is not here; write the program with torch.export or ONNX")
+    raise NotImplementedError(
+        f"{name}: TorchScript's mobile runtime is not here; write the program with torch.export or ONNX"
+    )
 
 
 def optimize_for_mobile(script_module: Any, *args: Any, **kwargs: Any) -> NoReturn:

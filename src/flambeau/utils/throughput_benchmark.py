@@ -53,7 +53,7 @@ class ExecutionStats:
             [
                 f"Average latency per example: {format_time(time_ms=self.latency_avg_ms)}",
                 f"Total number of iterations: {self.num_iters}",
-                f"Total number of iterations per second (across all threads): {self.iters_per_second:.2f}",
+                f"Total number of iterations per second (of {'all threads'} together): {self.iters_per_second:.2f}",
                 f"Total time: {format_time(time_s=self.total_time_seconds)}",
             ]
         )
@@ -78,7 +78,11 @@ class ThroughputBenchmark:
         return made
 
     def benchmark(
-        self, num_calling_threads: int = 1, num_warmup_iters: int = 10, num_iters: int = 100, profiler_output_path: str = ""
+        self,
+        num_calling_threads: int = 1,
+        num_warmup_iters: int = 10,
+        num_iters: int = 100,
+        profiler_output_path: str = "",
     ) -> ExecutionStats:
         """Measure. Raises RuntimeError without inputs."""
         if not self._inputs:

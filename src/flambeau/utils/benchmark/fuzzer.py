@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -141,8 +142,8 @@ class FuzzedTensor:
             raw = raw.permute(tuple(np.argsort(order).tolist()))
         tensor = raw[tuple(slice(0, n * step, step) for n, step in zip(size, steps, strict=True))]
         return tensor, {
-            "numel": int(tensor.numel()),
             "order": order,
+            "numel": math.prod(tensor.shape),
             "steps": steps,
             "is_contiguous": tensor.is_contiguous(),
             "dtype": str(self._dtype),
