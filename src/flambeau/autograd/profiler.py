@@ -94,10 +94,9 @@ class profile:
         self._recorder.start()
         return self
 
-    def __exit__(self, *exc: object) -> bool:
+    def __exit__(self, *exc: object) -> None:
         if self.enabled and self._recorder is not None:
             self._events = self._recorder.stop()
-        return False
 
     def toggle_collection_dynamic(self, enabled: bool, activities: Any = None) -> None:
         """Pause the measurement, or go on with it."""
@@ -179,7 +178,7 @@ class record_function(_DecoratorContextManager):
         """Another range of the same name."""
         return type(self)(self.name, self.args)
 
-    def __enter__(self) -> record_function:
+    def __enter__(self) -> record_function:  # type: ignore[override]
         annotation = jax.profiler.TraceAnnotation(self.name)
         annotation.__enter__()
         begun = [(r, r.begin(self.name, is_user_annotation=True)) for r in recorders.active if not r.paused]
@@ -226,10 +225,9 @@ class _Emitting:
             state.observer, state.node_observer = self._call, self._node
         return self
 
-    def __exit__(self, *exc: object) -> bool:
+    def __exit__(self, *exc: object) -> None:
         if self.enabled:
             state.observer, state.node_observer = self._before
-        return False
 
     def _call(self, call: Any, op: Any, args: Any, kwargs: Any) -> Any:
         name = name_of_call(op, call) if hasattr(call, "__name__") else "CompiledFunction"

@@ -7,6 +7,7 @@ which of ATen's names, is as in PyTorch: products of matrices, convolutions and 
 from __future__ import annotations
 
 import functools
+import operator
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -82,7 +83,7 @@ def _from_shapes(function: Callable[..., Any], *shapes: Any, **options: Any) -> 
 @register_flop_formula(aten.mm)
 def mm_flop(a_shape: Any, b_shape: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
     """Flops of a product of two matrices."""
-    return _from_shapes(Tensor.matmul, a_shape, b_shape)
+    return _from_shapes(operator.matmul, a_shape, b_shape)
 
 
 @register_flop_formula(aten.addmm)
@@ -294,7 +295,7 @@ class FlopCounterMode:
         if backward is None:
             return
         count = of_backward(node)
-        arguments = node.saved if node.saved is not None else node.released
+        arguments: Any = node.saved if node.saved is not None else node.released
         groups = _groups(name, node, arguments)
         if groups > 1 and 1 in node.wanted:  # PyTorch counts the weight's gradient as if there were no groups
             count += count // len([i for i in node.wanted if i < 2]) * (groups - 1)
@@ -330,7 +331,10 @@ class FlopCounterMode:
             own = sum(counts.values())
             subsumed = subsumed or (path != GLOBAL and own >= total)
             indent = " " * level
-            found = [[indent + path, own], *([f"{indent} - {op}", n] for op, n in counts.items())]
+            found: list[tuple[str, int]] = [
+                (indent + path, own),
+                *((f"{indent} - {op}", n) for op, n in counts.items()),
+            ]
             return [[t, convert_num_with_suffix(n, suffix), convert_to_percent_str(n, total)] for t, n in found]
 
         for path in sorted(self.flop_counts):
@@ -344,7 +348,7 @@ class FlopCounterMode:
 
 def _matmul_backward(node: OperatorNode) -> str | None:
     """The name for a product that was recorded before the counter was entered, from its operands' ranks."""
-    arguments = node.saved if node.saved is not None else node.released
+    arguments: Any = node.saved if node.saved is not None else node.released
     ranks = [getattr(a, "ndim", len(a.shape)) for a in arguments[:2]]
     if ranks[-1] == 1 or (ranks[0] == 1 and ranks[-1] > 2):
         return None

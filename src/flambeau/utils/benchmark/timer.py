@@ -187,7 +187,7 @@ class Timer:
 class FunctionCount(NamedTuple):
     """How many instructions a function took."""
 
-    count: int
+    count: int  # type: ignore[assignment]
     function: str
 
 
