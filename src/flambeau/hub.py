@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.util
 import os
 import re
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
-from .checkpoint import load
+from .checkpoint import load as _load_file
 
-__all__ = ["download_url_to_file", "get_dir", "load_state_dict_from_url", "set_dir"]
+__all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
 
 _folder: str | None = None
 HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # resnet18-5c106cde.pth
@@ -86,7 +90,84 @@ def load_state_dict_from_url(
         print(f'Downloading: "{url}" to {path}')
         found = HASH_REGEX.search(name) if check_hash else None
         download_url_to_file(url, path, found.group(1) if found else None, progress)
-    return load(path, map_location=map_location, weights_only=weights_only)
+    return _load_file(path, map_location=map_location, weights_only=weights_only)
+
+
+# --- models of a folder ------------------------------------------------------------------------------------------------
+
+_REFUSED = "code is not fetched from GitHub and run here: clone the repository, and load it with source='local' and the path of the folder"
+
+
+@contextlib.contextmanager
+def _hubconf(folder: Any) -> Iterator[Any]:
+    """The module `hubconf.py` of a folder, which is on the path meanwhile. RuntimeError if it needs what is not there."""
+    path = os.path.join(os.fspath(folder), "hubconf.py")
+    sys.path.insert(0, os.fspath(folder))
+    try:
+        spec = importlib.util.spec_from_file_location("hubconf", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        needed = getattr(module, "dependencies", None) or []
+        missing = [name for name in needed if name not in sys.modules and importlib.util.find_spec(name) is None]
+        if missing:
+            raise RuntimeError(f"Missing dependencies: {', '.join(missing)}")
+        yield module
+    finally:
+        sys.path.remove(os.fspath(folder))
+
+
+def _entry(module: Any, model: str) -> Any:
+    if not isinstance(model, str):
+        raise ValueError("Invalid input: model should be a string of function name")
+    found = getattr(module, model, None)
+    if not callable(found):
+        raise RuntimeError(f"Cannot find callable {model} in hubconf")
+    return found
+
+
+def _folder_of(github: Any) -> Any:
+    if os.path.isdir(github):
+        return github
+    raise NotImplementedError(f"torch.hub: {github}: {_REFUSED}")
+
+
+def list(
+    github: Any,
+    force_reload: bool = False,
+    skip_validation: bool = False,
+    trust_repo: Any = "check",
+    verbose: bool = True,
+) -> Any:
+    """The names of the functions that a folder's `hubconf.py` offers. NotImplementedError for a repository on GitHub."""
+    with _hubconf(_folder_of(github)) as module:
+        return [name for name in dir(module) if callable(getattr(module, name)) and not name.startswith("_")]
+
+
+def help(
+    github: Any, model: str, force_reload: bool = False, skip_validation: bool = False, trust_repo: Any = "check"
+) -> Any:
+    """The docstring of one of them."""
+    with _hubconf(_folder_of(github)) as module:
+        return _entry(module, model).__doc__
+
+
+def load(
+    repo_or_dir: Any, model: str, *args: Any, source: str = "github", trust_repo: Any = "check", force_reload: bool = False,
+    verbose: bool = True, skip_validation: bool = False, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """What a function of a folder's `hubconf.py` returns for these arguments; `source` has to be 'local'.
+
+    The folder's code is run: it has to be one that you trust. Raises NotImplementedError for `source='github'`, ValueError for
+    any other, RuntimeError if there is no such function or something that it needs is not installed.
+    """
+    source = source.lower()
+    if source not in ("github", "local"):
+        raise ValueError(f'Unknown source: "{source}". Allowed values: "github" | "local".')
+    if source == "github":
+        raise NotImplementedError(f"torch.hub.load({repo_or_dir!r}): {_REFUSED}")
+    with _hubconf(repo_or_dir) as module:
+        return _entry(module, model)(*args, **kwargs)
 
 
 class _Faketqdm:
@@ -97,8 +178,6 @@ class _Faketqdm:
 
     def update(self, n: int) -> None:
         """So much more is done."""
-        import sys
-
         self.n += n
         if not self.disable:
             print(f"\r{100 * self.n / self.total:.1f}%" if self.total else f"\r{self.n} bytes", end="", file=sys.stderr)

@@ -1,5 +1,11 @@
 """`torch.serialization`: saving and loading."""
 
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
 from .checkpoint import (
     add_safe_globals,
     clear_safe_globals,
@@ -9,13 +15,117 @@ from .checkpoint import (
     safe_globals,
     save,
 )
+from .checkpoint.settings import (
+    LoadEndianness,
+    get_crc32_options,
+    get_default_load_endianness,
+    get_default_mmap_options,
+    location_tag,
+    register_package,
+    set_crc32_options,
+    set_default_load_endianness,
+    set_default_mmap_options,
+    skip_data,
+)
+from .checkpoint.storages import StorageType, restorer
+from .core.array import devices
 
 __all__ = [
+    "LoadEndianness",
+    "SourceChangeWarning",
+    "StorageType",
     "add_safe_globals",
+    "check_module_version_greater_or_equal",
     "clear_safe_globals",
+    "default_restore_location",
+    "get_crc32_options",
+    "get_default_load_endianness",
+    "get_default_mmap_options",
     "get_safe_globals",
     "get_unsafe_globals_in_checkpoint",
     "load",
+    "location_tag",
+    "mkdtemp",
+    "register_package",
     "safe_globals",
     "save",
+    "set_crc32_options",
+    "set_default_load_endianness",
+    "set_default_mmap_options",
+    "skip_data",
+    "validate_cuda_device",
+    "validate_hpu_device",
 ]
+
+DEFAULT_PROTOCOL = 2
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+PROTOCOL_VERSION = 1001
+STORAGE_KEY_SEPARATOR = ","
+FILE_LIKE = FileLike = Any  # a path, or a file
+MAP_LOCATION = Callable[[Any, str], Any] | devices.device | str | dict[str, str] | None
+
+
+class SourceChangeWarning(Warning):
+    """PyTorch warns with it of classes that changed since they were saved; nothing here compares sources."""
+
+
+def mkdtemp() -> Any:
+    """A new folder, for a `with` block that deletes it."""
+    return tempfile.TemporaryDirectory()
+
+
+def check_module_version_greater_or_equal(
+    module: Any, req_version_tuple: tuple[int, ...], error_if_malformed: bool = True
+) -> bool:
+    """Whether a module's `__version__` is at least this. RuntimeError if it can't be read, or a warning and True."""
+    try:
+        version = tuple(
+            kind(part) for kind, part in zip(map(type, req_version_tuple), module.__version__.split("."), strict=False)
+        )
+        return version >= req_version_tuple
+    except Exception as error:
+        text = f"'{module}' module version string is malformed '{module.__version__}' and cannot be compared with tuple {req_version_tuple}"
+        if error_if_malformed:
+            raise RuntimeError(text) from error
+        import warnings
+
+        warnings.warn(text + ", but continuing assuming that requirement is met", stacklevel=2)
+        return True
+
+
+def default_restore_location(storage: Any, location: Any) -> Any:
+    """The storage, moved to the place that is named. RuntimeError for a name that is no device."""
+    try:
+        return restorer(None)(storage, str(location))
+    except RuntimeError as error:
+        if "don't know how to restore" not in str(error):
+            raise
+        raise RuntimeError(
+            f"don't know how to restore data location of {type(storage).__module__}.{type(storage).__qualname__} "
+            f"(tagged with {location})"
+        ) from error
+
+
+def validate_cuda_device(location: Any) -> int:
+    """The number of the GPU that a location names. RuntimeError if it is not there."""
+    import flambeau
+
+    number = devices.device(location).index or 0
+    if not flambeau.cuda.is_available():
+        raise RuntimeError(
+            "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are running on a "
+            "CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your storages to the CPU."
+        )
+    if number >= flambeau.cuda.device_count():
+        raise RuntimeError(
+            f"Attempting to deserialize object on CUDA device {number} but torch.cuda.device_count() is "
+            f"{flambeau.cuda.device_count()}. Please use torch.load with map_location to map your storages to an existing device."
+        )
+    return number
+
+
+def validate_hpu_device(location: Any) -> int:
+    """Refused with RuntimeError: there are no such devices."""
+    raise RuntimeError(
+        "Attempting to deserialize object on a HPU device, which is not here: load with map_location='cpu'"
+    )

@@ -17,8 +17,27 @@ backward = _published(_engine.backward, "torch.autograd")
 grad = _published(_engine.grad, "torch.autograd")
 
 
+def _profiler_enabled() -> bool:
+    """Whether this thread is being profiled."""
+    from ._recorder import recorders
+
+    return bool(recorders.active)
+
+
+def _disable_profiler() -> _Any:
+    """Stop the innermost profile of this thread, and return its events. RuntimeError if there is none."""
+    from .profiler import _disable_profiler as stop
+
+    return stop()
+
+
+def kineto_available() -> bool:
+    """Whether profiles can be made: `torch.profiler` measures without Kineto here."""
+    return True
+
+
 def __getattr__(name: str) -> _Any:
-    if name == "forward_ad":  # it needs torch.func, which needs this package's floor
+    if name in ("forward_ad", "profiler", "profiler_util"):  # they need floors that need this package's
         return _importlib.import_module(f"{__package__}.{name}")
     raise AttributeError(f"{__name__}: no {name!r} here")
 

@@ -10,12 +10,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..runtime import files
 from . import allowed
 from .archive import MAGIC, Reader, aligned, fill
 from .errors import damaged
 from .legacy import LegacyFile
 from .reader import Storages
+from .settings import LoadEndianness, settings
 from .storages import restorer
 from .trusted import unpickler
 from .unpickler import Inspector, Unpickler
@@ -114,12 +117,19 @@ def _prefix(archive: Reader) -> str:
 def _load_zip(archive: Reader, restore: Any, unpickle: Any, lazily: bool) -> Any:
     prefix = _prefix(archive)
     order = "little"
+    if settings.endianness is not None:
+        order = {LoadEndianness.BIG: "big", LoadEndianness.LITTLE: "little"}.get(settings.endianness, sys.byteorder)
     if prefix + "byteorder" in archive.records:
         order = bytes(archive.read(prefix + "byteorder")[:16]).decode("latin1").strip()
         if order not in ("little", "big"):
             raise damaged(f"its byte order should be little or big, got {order!r}")
+
+    def values(key: Any) -> np.ndarray:
+        record = f"{prefix}data/{key}"
+        return np.zeros(archive.size(record), np.uint8) if settings.skips else archive.read(record, lazily)
+
     storages = Storages(
-        lambda key: archive.read(f"{prefix}data/{key}", lazily),
+        values,
         lambda key: archive.size(f"{prefix}data/{key}"),
         restore,
         swapped=order != sys.byteorder,

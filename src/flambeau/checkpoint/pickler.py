@@ -17,7 +17,7 @@ from ..core.tensor.memory import Memory
 from ..core.tensor.sparse import is_sparse, stored
 from ..core.tensor.storage import ByteStorage, Storage
 from ..core.tensor.tensor import Tensor
-from . import names, rebuild
+from . import names, rebuild, settings
 from .storages import STORAGE_TYPES, UNTYPED, StorageType, TypedStorage, UntypedStorage
 
 _PLAIN = frozenset((int, float, bool, str, bytes, type(None), tuple, list, dict, set, OrderedDict))
@@ -104,7 +104,7 @@ def _tensor_parts(plan: Plan, tensor: Tensor) -> tuple[Any, ...]:
     stop = offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else offset
     kind = STORAGE_TYPES.get(dtype, UNTYPED)
     held = plan.held(owner, kind, offset, stop)
-    location = str(tensor.device) if tensor.device.type == "cuda" else "cpu"
+    location = settings.location_of(tensor.untyped_storage, tensor.device)
     offset = offset - held.start if stop > offset else 0
     parts = (plan.reference(held, location), offset, shape, strides, tensor.requires_grad, OrderedDict())
     if kind is UNTYPED:
@@ -126,7 +126,7 @@ def _storage_key(plan: Plan, storage: Memory) -> tuple[Any, ...]:
         raise RuntimeError(
             "Cannot save multiple tensors or storages that view the same data as different types: save just the tensor"
         )
-    return plan.reference(held, str(storage.device) if storage.is_cuda else "cpu").key
+    return plan.reference(held, settings.location_of(lambda: storage, storage.device)).key
 
 
 def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:

@@ -16,6 +16,7 @@ from ..runtime import files
 from .archive import Writer
 from .legacy import MAGIC, VERSION
 from .pickler import Plan, pickler
+from .settings import settings
 
 
 class _Nowhere:
@@ -70,7 +71,8 @@ def _write(write: Any, name: str, pickled: Any, plan: Plan, protocol: int) -> No
     archive.add(f"{name}/.storage_alignment", b"64")
     archive.add(f"{name}/byteorder", sys.byteorder.encode())
     for held in plan.written:
-        archive.add(f"{name}/data/{held.number}", held.array().view(np.uint8))
+        values = held.array().view(np.uint8)
+        archive.add(f"{name}/data/{held.number}", np.zeros_like(values) if settings.skips else values)
     archive.add(f"{name}/version", b"3\n")
     archive.add(f"{name}/.data/serialization_id", archive.fingerprint().encode())
     archive.close()

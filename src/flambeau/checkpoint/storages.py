@@ -11,6 +11,7 @@ import numpy as np
 from ..core.array import devices, dtypes
 from ..core.array.meta import MetaArray
 from ..core.tensor.storage import Storage
+from . import settings
 from .errors import brief
 
 
@@ -195,6 +196,8 @@ def restorer(map_location: Any) -> Callable[[UntypedStorage, str], UntypedStorag
 
 
 def _restore(storage: UntypedStorage, tag: str) -> UntypedStorage:
+    if (found := settings.placed(storage, tag)) is not None:
+        return found
     try:
         target = devices.device(tag)
     except RuntimeError as e:

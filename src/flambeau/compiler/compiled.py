@@ -114,6 +114,11 @@ class Compiled:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
         if grad_state.uncompiled or grad_state.modes or grad_state.dispatch_modes:
             return self.function(*args, **kwargs)  # modes see what runs, and a program holds no Python
+        if grad_state._observer is not None:
+            if grad_state.observed is not self:
+                grad_state.observed = self
+                return grad_state._observer(self, None, args, kwargs)
+            grad_state.observed = None
         if stance.value != "default":
             return self._by_stance(args, kwargs)
         return self._call(args, kwargs)
@@ -405,7 +410,7 @@ class _Quick:
             or state.grad is not self.grad
             or state.uncompiled
             or stance.value != "default"
-            or (state.around and (state.modes or state.dispatch_modes))
+            or (state.around and (state.modes or state.dispatch_modes or state._observer))
             or state._autocast is not self.autocast
             or dtypes._default is not self.default
         ):

@@ -9,12 +9,27 @@ from flambeau.utils import data
 
 _SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 
+_HOMES = {
+    "ThroughputBenchmark": "throughput_benchmark",
+    "generate_methods_for_privateuse1_backend": "backend_registration",
+    "rename_privateuse1_backend": "backend_registration",
+}
+
+
+def set_module(obj: Any, mod: str) -> None:
+    """Say of a class or a function that it is of the module `mod`. TypeError for a name that is no text."""
+    if not isinstance(mod, str):
+        raise TypeError("The mod argument should be a string")
+    obj.__module__ = mod
+
 
 def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__package__}.{_HOMES[name]}"), name)
     if name in _SUBMODULES:
         return importlib.import_module(f"{__package__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_HOMES})

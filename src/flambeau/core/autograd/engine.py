@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import warnings
 import weakref
@@ -304,7 +305,7 @@ def _run(
     for edge, gradient in zip(edges, gradients, strict=True):
         send(edge, gradient)
     targets = {} if wanted is None else dict.fromkeys(wanted)
-    trace, anomaly = grad_state.trace, grad_state.anomaly
+    trace, anomaly, observer = grad_state.trace, grad_state.anomaly, grad_state.node_observer
     with set_grad_enabled(taped), Run(wanted is not None, edges, on_path) as run:
         while heap:
             node = heapq.heappop(heap)[1]
@@ -324,7 +325,10 @@ def _run(
                     _accumulate(node, slots[0], taped)
                 continue
             run.arrived = slots
-            results = _backward_of(node, slots, taped, anomaly)
+            if observer is None:
+                results = _backward_of(node, slots, taped, anomaly)
+            else:
+                results = observer(node, functools.partial(_backward_of, node, slots, taped, anomaly))
             if node.post_hooks:
                 results = _post_hooks(node, results, slots)
             if not retain:

@@ -26,6 +26,9 @@ class _State(threading.local):
     _autocast: Any = None
     anomaly: Any = None  # what runs the nodes of the tape while anomalies are looked for (see autograd/anomaly_mode.py)
     watchers: tuple[Any, ...] = ()  # called with each node that is recorded, and with its outputs
+    _observer: Any = None
+    observed: Any = None  # the call that the observer has begun
+    node_observer: Any = None  # runs the nodes of the tape for whoever measures them: (node, what runs it)
     run: Any = None  # the innermost run of the engine that this thread is in (see autograd.py)
     draws: Any = None  # called with each random generator that is about to be drawn from
     uncompiled = False  # whether compiled functions run as they stand (torch.compiler.disable)
@@ -42,6 +45,16 @@ class _State(threading.local):
         self._autocast = policy
         self._look_around()
 
+    @property
+    def observer(self) -> Any:
+        """What makes this thread's calls of operators and measures them: (call, operator or None, args, kwargs)."""
+        return self._observer
+
+    @observer.setter
+    def observer(self, observer: Any) -> None:
+        self._observer = observer
+        self._look_around()
+
     def set_modes(self, modes: tuple[Any, ...]) -> None:
         """Replace the function modes."""
         self.modes = modes
@@ -53,7 +66,7 @@ class _State(threading.local):
         self._look_around()
 
     def _look_around(self) -> None:
-        self.around = bool(self.modes or self.dispatch_modes) or self._autocast is not None
+        self.around = bool(self.modes or self.dispatch_modes or self._observer or self._autocast is not None)
 
 
 state = _State()

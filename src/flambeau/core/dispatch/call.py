@@ -79,6 +79,11 @@ def _array_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], value: 
 
 def around(call: Any, casts: autocast.Rules, op: Any, asks: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What modes and autocast make of a call (`op` if it is an operator's, `casts` by its declaration); PASS if nothing."""
+    if (observer := grad_state._observer) is not None:
+        if grad_state.observed is not call:
+            grad_state.observed = call
+            return observer(call, op, args, kwargs)
+        grad_state.observed = None
     if asks and (found := ask(call, args, kwargs)) is not PASS:
         return found
     policy = grad_state.autocast

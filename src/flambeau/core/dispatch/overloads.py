@@ -346,12 +346,23 @@ def seen_by_mode(handle: Any, run: Callable[..., Any], args: tuple[Any, ...], kw
 _handles: dict[tuple[int, str], Any] = {}
 
 
-def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Let the innermost dispatch mode run an operator of ours, under the name that PyTorch has for it, if there is one."""
+def _names(op: Any, call: Any) -> tuple[str, str]:
+    """What a call of an operator is called here, and in PyTorch."""
     name = getattr(op, "name", None) or op.__name__
     if call.__name__.endswith("_") and not call.__name__.endswith("__"):
         name = name.rstrip("_") + "_"
-    packet = getattr(ops.aten, _CALLED.get(name) or getattr(op, "space", "") + name, None)
+    return name, _CALLED.get(name) or getattr(op, "space", "") + name
+
+
+def name_of_call(op: Any, call: Any) -> str:
+    """PyTorch's name, such as `aten::add_`, of a call of an operator, or of a function that calls operators (no `op`)."""
+    return f"aten::{_names(op, call)[1] if op is not None else call.__name__}"
+
+
+def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Let the innermost dispatch mode run an operator of ours, under the name that PyTorch has for it, if there is one."""
+    name, called = _names(op, call)
+    packet = getattr(ops.aten, called, None)
     if packet is not None:
         handle = packet.fitting(args, kwargs) or packet.fitting((args,), kwargs) or packet.usual()
     else:
