@@ -55,12 +55,11 @@ def export(
     if others is not None:
         _generalize(mod, first, examples, others, in_spec, names, dims)
     graph_module = _graph_module(mod, first)
-    used = {name: t for name, t in first.constants.items()}
+    used = dict(first.constants)
     spec = signature(mod, first.graph, used, list(zip(names, leaves, strict=True)))
     program = ExportedProgram(graph_module, spec, (args, keywords), CallSpec(in_spec, first.out_spec), dims)
     _verify(mod, program, _resized(leaves, dims, 2) if others is not None else leaves)
-    program._values = first.values  # type: ignore[attr-defined]
-    program._computed = first.computed  # type: ignore[attr-defined]
+    program._recording = first
     return program
 
 

@@ -29,7 +29,9 @@ def save(
 ) -> None:
     """Write a program to a path or a binary file. TypeError for anything else than an `ExportedProgram`."""
     if not isinstance(ep, ExportedProgram):
-        raise TypeError(f"The 'ep' parameter must be an instance of 'ExportedProgram', got '{type(ep).__name__}' instead.")
+        raise TypeError(
+            f"The 'ep' parameter must be an instance of 'ExportedProgram', got '{type(ep).__name__}' instead."
+        )
     content = io.BytesIO()
     parts = (ep.graph_module, ep.graph_signature, ep.example_inputs, ep.call_spec, ep._dims)
     save_tensors((*parts, _outside(ep)), content)

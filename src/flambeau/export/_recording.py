@@ -91,7 +91,7 @@ class Recorder(TorchFunctionMode):
                     "the exported program runs: use torch.where instead of `if`, or return the tensor"
                 )
             return result
-        if made and all(any(t is leaf for leaf in leaves) for t in made) and not name.endswith("_") or name == "grad":
+        if (made and all(any(t is leaf for leaf in leaves) for t in made) and not name.endswith("_")) or name == "grad":
             return result  # `contiguous`, `to` and the like, which have given back what they got
         self._record(func, name, args, kwargs, result, depends)
         return result
@@ -131,6 +131,7 @@ class Recording:
     def __init__(self, recorder: Recorder, outputs: list[Any], out_spec: Any):
         self.graph, self.values, self.constants = recorder.graph, recorder.values, recorder.constants
         self.computed, self.outputs, self.out_spec = recorder.computed, outputs, out_spec
+        self.moving: dict[Node, set[int]] = {}  # the dimensions of a value whose size depends on those that may change
 
 
 def record(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], names: list[str]) -> Recording:
@@ -215,28 +216,36 @@ def generalize(first: Recording, second: Recording, dims: list[tuple[Node, int, 
     if len(ours) != len(theirs):
         raise ValueError("the code calls other functions at another size")
     for a, b in zip(ours, theirs, strict=True):
+        if a in first.values and b in second.values:
+            shapes = zip(first.values[a].shape, second.values[b].shape, strict=False)
+            first.moving[a] = {d for d, (m, n) in enumerate(shapes) if m != n}
         if a.op != b.op or (a.target is not b.target and a.target != b.target):
             raise ValueError(f"the code calls {a.target} at one size and {b.target} at another")
         if a.op == "get_attr" and a.target in first.constants:
             _check_constant(first.constants[a.target], second.constants[b.target])
 
-        def same(x: Any, y: Any) -> Any:
-            if isinstance(x, Node):
-                if index.get(x) != place.get(y):
-                    raise ValueError("the code takes other values at another size")
-                return x
-            if type(x) is int and type(y) is int and x != y:
-                return sizes.expression(x, y)
-            if isinstance(x, slice):
-                return slice(*(same(p, q) for p, q in zip(_slice(x), _slice(y), strict=True)))
-            if x is not y and not (type(x) is type(y) and x == y):
-                raise ValueError(f"an argument of {a.target} is {x} at one size and {y} at another")
-            return x
-
         (left, spec), (right, other) = (pytree.tree_flatten((n.args, dict(n.kwargs))) for n in (a, b))
         if spec != other:
             raise ValueError(f"{a.target} is called with other arguments at another size")
-        a.args, a.kwargs = pytree.tree_unflatten([same(x, y) for x, y in zip(left, right, strict=True)], spec)
+        a.args, a.kwargs = pytree.tree_unflatten(
+            [_merged(x, y, a, index, place, sizes) for x, y in zip(left, right, strict=True)], spec
+        )
+
+
+def _merged(x: Any, y: Any, node: Node, index: Any, place: Any, sizes: Sizes) -> Any:
+    """One argument for both sizes."""
+    if isinstance(x, Node):
+        if index.get(x) != place.get(y):
+            raise ValueError("the code takes other values at another size")
+        return x
+    if type(x) is int and type(y) is int and x != y:
+        return sizes.expression(x, y)
+    if isinstance(x, slice) and isinstance(y, slice):
+        pairs = zip(_slice(x), _slice(y), strict=True)
+        return slice(*(_merged(p, q, node, index, place, sizes) for p, q in pairs))
+    if x is not y and not (type(x) is type(y) and x == y):
+        raise ValueError(f"an argument of {node.target} is {x} at one size and {y} at another")
+    return x
 
 
 def _slice(value: slice) -> tuple[Any, Any, Any]:

@@ -103,6 +103,7 @@ class ExportedProgram:
         self.example_inputs = example_inputs
         self.call_spec = call_spec
         self._dims = dims
+        self._recording: Any = None  # what `torch.onnx.export` goes by; not in a file
 
     @property
     def graph(self) -> Graph:
@@ -183,7 +184,9 @@ class ExportedProgram:
             made.__dict__[mode] = _refused(mode)
         return made
 
-    def run_decompositions(self, decomp_table: Any = None, decompose_custom_triton_ops: bool = False) -> ExportedProgram:
+    def run_decompositions(
+        self, decomp_table: Any = None, decompose_custom_triton_ops: bool = False
+    ) -> ExportedProgram:
         """The program itself. NotImplementedError for a table, since its operators are ATen's."""
         if decomp_table:
             raise NotImplementedError(
@@ -248,7 +251,9 @@ def _refused(mode: str) -> Any:
     return refuse
 
 
-def signature(module: Module, graph: Graph, used: dict[str, Tensor], arguments: list[tuple[str, Any]]) -> ExportGraphSignature:
+def signature(
+    module: Module, graph: Graph, used: dict[str, Tensor], arguments: list[tuple[str, Any]]
+) -> ExportGraphSignature:
     """What the inputs and outputs of a recorded graph are; `used` are the constants that were found in the code."""
     inputs = []
     for name, _ in module.named_parameters():

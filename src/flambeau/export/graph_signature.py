@@ -139,7 +139,9 @@ class ExportGraphSignature:
     @property
     def inputs_to_parameters(self) -> dict[str, str]:
         """Which parameter an input is."""
-        return {s.arg.name: s.target for s in self.input_specs if s.kind is InputKind.PARAMETER and s.target is not None}
+        return {
+            s.arg.name: s.target for s in self.input_specs if s.kind is InputKind.PARAMETER and s.target is not None
+        }
 
     @property
     def inputs_to_buffers(self) -> dict[str, str]:
