@@ -78,9 +78,10 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        leaves, _ = pytree.tree_flatten((list(args), dict(kwargs)))
+        before = {id(t): t._storage.version for t in leaves if isinstance(t, Tensor)}
         result = func(*args, **kwargs)
         name = name_of(func)
-        leaves, _ = pytree.tree_flatten((list(args), dict(kwargs)))
         known = [self.nodes[id(t)] for t in leaves if isinstance(t, Tensor) and id(t) in self.nodes]
         depends = any(node in self.computed for node in known)
         made = [t for t in pytree.tree_flatten(result)[0] if isinstance(t, Tensor)]
@@ -91,12 +92,13 @@ class Recorder(TorchFunctionMode):
                     "the exported program runs: use torch.where instead of `if`, or return the tensor"
                 )
             return result
-        if (made and all(any(t is leaf for leaf in leaves) for t in made) and not name.endswith("_")) or name == "grad":
+        wrote = any(before.get(id(t), t._storage.version) != t._storage.version for t in made)
+        if made and not wrote and all(id(t) in before for t in made):
             return result  # `contiguous`, `to` and the like, which have given back what they got
-        self._record(func, name, args, kwargs, result, depends)
+        self._record(func, name, args, kwargs, result, depends).meta["writes"] = wrote
         return result
 
-    def _record(self, func: Any, name: str, args: Any, kwargs: Any, result: Any, depends: bool) -> None:
+    def _record(self, func: Any, name: str, args: Any, kwargs: Any, result: Any, depends: bool) -> Node:
         plain = pytree.tree_map(lambda v: tuple(v) if isinstance(v, Size) else v, (tuple(args), dict(kwargs)))
         arguments, keywords = pytree.tree_map(self.argument, plain)
         full = resolve_name(func) or name
@@ -111,8 +113,7 @@ class Recorder(TorchFunctionMode):
         else:
             node = self.graph.call_function(func, arguments, keywords)
         self._name_results(node, result, depends)
-        if name == "__setitem__":
-            self.nodes[id(args[0])].meta["written"] = True
+        return node
 
     def _name_results(self, node: Node, result: Any, depends: bool) -> None:
         if depends:
@@ -183,6 +184,9 @@ class Sizes:
     def _combined(self, function: Any, left: Node, right: Any) -> Node:
         return self._node((function, left, right), lambda: self.graph.call_function(function, (left, right)))
 
+    def _shifted(self, size: Node, by: int) -> Node:
+        return self._combined(operator.add, size, by) if by else size
+
     def expression(self, first: int, second: int) -> Node:
         """What was `first` at the first sizes and `second` at the second ones. ValueError if no simple expression is."""
         for i, (_, _, a, b) in enumerate(self.dims):
@@ -195,11 +199,17 @@ class Sizes:
                     product = self._combined(operator.mul, self.size(j), self.size(i))
                     return product if k == 1 else self._combined(operator.mul, product, k)
         for i, (_, _, a, b) in enumerate(self.dims):
+            if first - a == second - b:
+                return self._shifted(self.size(i), first - a)
+        for i, (_, _, a, b) in enumerate(self.dims):
+            for j, (_, _, c, d) in enumerate(self.dims[:i]):
+                if first - a - c == second - b - d:
+                    return self._shifted(self._combined(operator.add, self.size(j), self.size(i)), first - a - c)
+        for i, (_, _, a, b) in enumerate(self.dims):
             k, rest = divmod(second - first, b - a)
             if k and not rest:
                 scaled = self.size(i) if k == 1 else self._combined(operator.mul, self.size(i), k)
-                offset = first - k * a
-                return self._combined(operator.add, scaled, offset) if offset else scaled
+                return self._shifted(scaled, first - k * a)
         for i, (_, _, a, b) in enumerate(self.dims):
             k = a // first if first else 0
             if k > 1 and (first, second) == (a // k, b // k):

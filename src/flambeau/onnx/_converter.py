@@ -95,7 +95,7 @@ class Converter:
             self.results[node] = list(made)
         else:
             self.results[node] = made if isinstance(made, Size) else self._value(node, made)
-        if name.endswith("_") and not name.endswith("__"):
+        if node.meta.get("writes"):
             self._note_write(node, shown)
 
     def _converted(self, node: Node, name: str) -> Any:

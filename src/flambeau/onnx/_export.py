@@ -69,7 +69,9 @@ class ONNXProgram:
         where: dict[str, Any] = {}
         if outside:
             where = {"save_as_external_data": True, "location": location, "size_threshold": 0}
-        onnx.save_model(self.model_proto, os.fspath(destination), **where)
+        model = type(self.model_proto)()
+        model.CopyFrom(self.model_proto)  # whose tensors go to the other file
+        onnx.save_model(model if outside else self.model_proto, os.fspath(destination), **where)
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Run it with onnxruntime: the outputs as a tuple of tensors. ImportError if that is not installed."""
