@@ -123,7 +123,7 @@ def test_what_can_not_be_exported() -> None:
         fb.export.export(branches, (x,), dynamic_shapes=[{0: dim}])
     with pytest.raises(RuntimeError, match="can't change"):
         fb.export.export(Applied(lambda x: x * 1.5 ** x.shape[0]), (x,), dynamic_shapes=[{0: dim}])
-    with pytest.raises(ValueError, match="Expected `mod` to be an instance of `torch.nn.Module`"):
+    with pytest.raises(ValueError, match=r"Expected `mod` to be an instance of `torch\.nn\.Module`"):
         fb.export.export(3, (x,))
     with pytest.raises(RuntimeError, match="Expecting `args` to be a tuple of example positional inputs"):
         fb.export.export(nn.ReLU(), x)

@@ -199,6 +199,14 @@ class Sizes:
                     product = self._combined(operator.mul, self.size(j), self.size(i))
                     return product if k == 1 else self._combined(operator.mul, product, k)
         for i, (_, _, a, b) in enumerate(self.dims):
+            k = first // a
+            if k > 1 and (first, second) == (k * a, k * b):
+                return self._combined(operator.mul, self.size(i), k)
+        for i, (_, _, a, b) in enumerate(self.dims):
+            k = a // first if first else 0
+            if k > 1 and (first, second) == (a // k, b // k):
+                return self._combined(operator.floordiv, self.size(i), k)
+        for i, (_, _, a, b) in enumerate(self.dims):
             if first - a == second - b:
                 return self._shifted(self.size(i), first - a)
         for i, (_, _, a, b) in enumerate(self.dims):
@@ -210,10 +218,6 @@ class Sizes:
             if k and not rest:
                 scaled = self.size(i) if k == 1 else self._combined(operator.mul, self.size(i), k)
                 return self._shifted(scaled, first - k * a)
-        for i, (_, _, a, b) in enumerate(self.dims):
-            k = a // first if first else 0
-            if k > 1 and (first, second) == (a // k, b // k):
-                return self._combined(operator.floordiv, self.size(i), k)
         raise ValueError(f"a number is {first} at one size and {second} at the other")
 
 
