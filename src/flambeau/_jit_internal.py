@@ -33,7 +33,7 @@ def _mark(fn: Any, modifier: str) -> Any:
     if isinstance(fn, property):
         for accessor in (fn.fget, fn.fset):
             if accessor is not None:
-                accessor._torchscript_modifier = modifier  # type: ignore[attr-defined]
+                setattr(accessor, "_torchscript_modifier", modifier)  # noqa: B010
     else:
         fn._torchscript_modifier = modifier
     return fn

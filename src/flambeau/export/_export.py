@@ -11,7 +11,7 @@ from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
 from ..fx import GraphModule, Node
 from ..nn.modules.module import Module
-from ..random import get_rng_state, set_rng_state
+from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
 from ..utils import _pytree as pytree
 from ._recording import Recording, generalize, record
 from .dynamic_shapes import AdditionalInputs, ShapesCollection, changing
@@ -51,7 +51,7 @@ def export(
     examples, others = leaves, None
     if any(dims):
         examples, others = _resized(leaves, dims, 0), _resized(leaves, dims, 1)
-    first = record(mod, *pytree.tree_unflatten(examples, in_spec), names)
+    first = record(mod, pytree.tree_unflatten(examples, in_spec), names)
     if others is not None:
         _generalize(mod, first, examples, others, in_spec, names, dims)
     graph_module = _graph_module(mod, first)
@@ -137,7 +137,7 @@ def _repeated(leaf: Tensor, dim: int, size: int) -> Tensor:
 
 
 def _generalize(mod: Any, first: Recording, examples: Any, others: Any, spec: Any, names: Any, dims: Any) -> None:
-    second = record(mod, *pytree.tree_unflatten(others, spec), names)
+    second = record(mod, pytree.tree_unflatten(others, spec), names)
     inputs: list[Node] = [node for node in first.graph.nodes if node.op == "placeholder"]
     seen: dict[Any, Any] = {}
     for i, changing_here in enumerate(dims):

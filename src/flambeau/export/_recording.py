@@ -17,7 +17,7 @@ from ..fx import Graph, Node
 from ..fx.passes.shape_prop import _extract_tensor_metadata
 from ..nn.modules.module import Module
 from ..overrides import TorchFunctionMode, resolve_name
-from ..random import get_rng_state, set_rng_state
+from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
 from ..utils import _pytree as pytree
 
 # What may be asked of a tensor without a look at its values.
@@ -36,7 +36,7 @@ class DataDependent(RuntimeError):
 
 def name_of(function: Any) -> str:
     """The name of a function that a mode sees, without the module: `linear`, `add`, `T`."""
-    found = resolve_name(function) or getattr(function, "__name__", str(function))
+    found = str(resolve_name(function) or getattr(function, "__name__", function))
     return found.removesuffix(".__get__").rpartition(".")[2]
 
 
@@ -135,12 +135,13 @@ class Recording:
         self.moving: dict[Node, set[int]] = {}  # the dimensions of a value whose size depends on those that may change
 
 
-def record(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], names: list[str]) -> Recording:
-    """One run of the module. Its buffers and the random numbers are left as they were."""
+def record(module: Module, example: tuple[Any, Any], names: list[str]) -> Recording:
+    """One run of the module with the example, which is `(args, kwargs)`. Its buffers and the random numbers are left as they were."""
     recorder = Recorder(module)
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     random = get_rng_state()
-    leaves, _ = pytree.tree_flatten((args, kwargs))
+    args, kwargs = example
+    leaves, _ = pytree.tree_flatten(example)
     for name, leaf in zip(names, leaves, strict=True):
         node = recorder.graph.placeholder(name)
         if isinstance(leaf, Tensor):
@@ -236,7 +237,7 @@ def generalize(first: Recording, second: Recording, dims: list[tuple[Node, int, 
         if a.op != b.op or (a.target is not b.target and a.target != b.target):
             raise ValueError(f"the code calls {a.target} at one size and {b.target} at another")
         if a.op == "get_attr" and a.target in first.constants:
-            _check_constant(first.constants[a.target], second.constants[b.target])
+            _check_constant(first.constants[str(a.target)], second.constants[str(b.target)])
 
         (left, spec), (right, other) = (pytree.tree_flatten((n.args, dict(n.kwargs))) for n in (a, b))
         if spec != other:
@@ -267,5 +268,5 @@ def _slice(value: slice) -> tuple[Any, Any, Any]:
 
 
 def _check_constant(first: Tensor, second: Tensor) -> None:
-    if first.shape != second.shape or not bool((first == second).all()):
+    if first.shape != second.shape or bool(first.ne(second).any()):
         raise ValueError("the code makes a tensor of the size without torch's functions")

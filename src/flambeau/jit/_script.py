@@ -198,7 +198,7 @@ def converted(module: Module, change: Callable[[type], type], memo: dict[int, Mo
     memo = {} if memo is None else memo
     if id(module) in memo:
         return memo[id(module)]
-    new = object.__new__(change(type(module)))
+    new: Any = object.__new__(change(type(module)))
     memo[id(module)] = new
     for key, value in vars(module).items():
         new.__dict__[key] = type(value)(value) if type(value) in (dict, OrderedDict) and key.startswith("_") else value

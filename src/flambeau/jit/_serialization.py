@@ -38,7 +38,12 @@ def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
     name = m.original_name if isinstance(m, ScriptModule) else m.name
     parts = m.named_modules() if isinstance(m, ScriptModule) else ()
     names = {path: getattr(part, "original_name", type(part).__name__) for path, part in parts}
-    header = {"format": _FORMAT, "version": _VERSION, "function": isinstance(m, ScriptFunction), "names": names}
+    header: dict[str, Any] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "function": isinstance(m, ScriptFunction),
+        "names": names,
+    }
     try:
         header["form"], content = "graphs", _graphs(m)
     except Exception as error:

@@ -53,7 +53,7 @@ class Converter:
         if like is not None:
             name = next(given, None)
             if name is None:
-                name = self.builder.fresh(node.name)
+                name = self.builder.fresh(str(node.target))
             self.results[node] = self._value(node, name)
             self.inputs.append((node, self.results[node]))
 

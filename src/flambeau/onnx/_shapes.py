@@ -179,7 +179,8 @@ def getitem(b: Builder, out: Any, input: Any, index: Any) -> Any:
     if Ellipsis in [i for i in indices if not isinstance(i, Value)]:
         at = next(k for k, i in enumerate(indices) if i is Ellipsis)
         indices[at : at + 1] = [slice(None)] * (input.ndim - used)
-    name, dim, tensors, new = input.name, 0, 0, []
+    name, dim, tensors = input.name, 0, 0
+    new: list[int] = []
     for i in indices:
         if i is None:
             new.append(len(new) + dim)
