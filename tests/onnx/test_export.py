@@ -184,7 +184,7 @@ FUNCTIONS = {
     "shapes": lambda x: [x.T, x.unsqueeze(1).expand(-1, 3, -1), x.repeat(2, 1), fb.stack([x, x], 1), *x.chunk(2, 1), *x.unbind(0), x.reshape(-1)],
     "indexing": lambda x: [x[0], x[:, 1:3], x[..., -1], x[None, :, ::2], x[:, None, 0], x[fb.tensor([2, 0])], x.flip(1), x.narrow(1, 1, 2)],
     "selection": lambda x: [x.tril(), x.triu(1), x.gather(1, fb.tensor([[0, 1]] * 3)), x.index_select(1, fb.tensor([1, 1])), F.pad(x, (1, 2))],
-    "products": lambda x: [x @ x.T, fb.einsum("ij,kj->ik", x, x), F.normalize(x), fb.addmm(x[:, :3], x, x.T, beta=0.5, alpha=2), x.mm(x.t()), x.cumsum(1), x.select(1, 0)],
+    "products": lambda x: [x @ x.T, fb.einsum("ij,kj->ik", x, x), F.normalize(x), fb.addmm(x[:, :3], x, x.T, beta=0.5, alpha=2), x.cumsum(1)],
     "dtypes": lambda x: [x.to(fb.float64), x.int(), (x > 0).float(), (x > 0).sum(1), fb.zeros_like(x), x.double() + 1, x.type_as(x.double())],
     "in place": lambda x: [x.clone().add_(1).mul_(2).relu_()],
 }  # fmt: skip
