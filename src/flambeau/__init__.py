@@ -89,7 +89,6 @@ _HOMES = {
     "to_dlpack": "utils.dlpack",
     "summary": "utils.summary",
     "compile": "compiler",
-    "export": "compiler.export",
     "load_exported": "compiler.export",
     "jax_function": "compiler.pure",
     "show_config": "runtime.config",

@@ -19,11 +19,19 @@ from ..overrides import _is_torch_function_mode_enabled
 
 _TensorBase = TensorBase
 _PARTS = ("_fft", "_functorch", "_linalg", "_nn", "_special")
+_JIT = frozenset(
+    """Graph Value Node ScriptMethod ScriptFunction ScriptModule _get_tracing_state _is_tracing
+    _get_graph_executor_optimize _set_graph_executor_optimize _jit_set_profiling_executor _jit_set_profiling_mode _jit_override_can_fuse_on_gpu
+    _jit_override_can_fuse_on_cpu _jit_set_texpr_fuser_enabled _jit_set_nvfuser_enabled _jit_set_nvfuser_guard_mode
+    _jit_can_fuse_on_cpu _jit_can_fuse_on_gpu _jit_texpr_fuser_enabled _jit_nvfuser_enabled""".split()
+)
 
 
 def __getattr__(name: str) -> _Any:
     if name in _PARTS:
         return _importlib.import_module(f"{__package__}.{name}")
+    if name in _JIT:
+        return getattr(_importlib.import_module(f"{__package__}._jit"), name)
     state = _importlib.import_module(f"{__package__}._state")
     if name.startswith("_") and not name.startswith("__") and hasattr(state, name):
         return getattr(state, name)

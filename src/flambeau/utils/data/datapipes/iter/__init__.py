@@ -165,8 +165,8 @@ class UnBatcher(IterDataPipe):
         if (level == -1 and not isinstance(item, list)) or level == 0:
             yield item
         elif not isinstance(item, list):
-            level = f"unbatch_level {self.unbatch_level}"
-            raise IndexError(f"{level} exceeds the depth of the DataPipe")
+            asked = f"unbatch_level {self.unbatch_level}"
+            raise IndexError(f"{asked} exceeds the depth of the DataPipe")
         else:
             for inner in item:
                 yield from self._open(inner, level if level == -1 else level - 1)

@@ -1,0 +1,210 @@
+"""`torch.export.export`: a module's forward, recorded for an example, and checked at other sizes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from .. import testing
+from ..core.context.grad_mode import no_grad
+from ..core.tensor.tensor import Tensor
+from ..fx import GraphModule, Node
+from ..nn.modules.module import Module
+from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
+from ..utils import _pytree as pytree
+from ._recording import Recording, generalize, record
+from .dynamic_shapes import AdditionalInputs, ShapesCollection, changing
+from .exported_program import CallSpec, ExportedProgram, signature
+
+
+def export(
+    mod: Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+    strict: bool = False,
+    preserve_module_call_signature: tuple[str, ...] = (),
+    prefer_deferred_runtime_asserts_over_guards: bool = False,
+) -> ExportedProgram:
+    """A module's forward as a graph of torch's functions, for inputs like the example.
+
+    Branches and loops are followed as they go for the example, in the module's present mode. `dynamic_shapes` says which sizes may
+    change: the code is then run at several sizes, and what it computes from them goes into the graph. `strict` means nothing.
+    ValueError for arguments that don't fit; RuntimeError if the code asks for a tensor's values, or does something else
+    at another size.
+    """
+    if not isinstance(mod, Module):
+        raise ValueError(f"Expected `mod` to be an instance of `torch.nn.Module`, got {type(mod)}.")
+    if not isinstance(args, tuple):
+        raise RuntimeError(f"Expecting `args` to be a tuple of example positional inputs, got {type(args)}")
+    if preserve_module_call_signature:
+        raise NotImplementedError("torch.export.export: preserve_module_call_signature is not supported")
+    keywords = dict(kwargs or {})
+    if isinstance(dynamic_shapes, (ShapesCollection, AdditionalInputs)):
+        dynamic_shapes = dynamic_shapes.dynamic_shapes(mod, args, keywords)
+    named = _named(mod, args, keywords)
+    dims = changing(dynamic_shapes, list(named), list(named.values()))
+    leaves, in_spec = pytree.tree_flatten((args, keywords))
+    names = _placeholders(named)
+    examples, others = leaves, None
+    if any(dims):
+        examples, others = _resized(leaves, dims, 0), _resized(leaves, dims, 1)
+    first = record(mod, pytree.tree_unflatten(examples, in_spec), names)
+    if others is not None:
+        _generalize(mod, first, examples, others, in_spec, names, dims)
+    graph_module = _graph_module(mod, first)
+    used = dict(first.constants)
+    spec = signature(mod, first.graph, used, list(zip(names, leaves, strict=True)))
+    program = ExportedProgram(graph_module, spec, (args, keywords), CallSpec(in_spec, first.out_spec), dims)
+    _verify(mod, program, _resized(leaves, dims, 2) if others is not None else leaves)
+    program._recording = first
+    return program
+
+
+def _named(mod: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by the names that forward gives them; of `*args` and `**kwargs` each has its own."""
+    bound = inspect.signature(mod.forward).bind(*args, **kwargs)
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            named.update({f"{name}_{i}": part for i, part in enumerate(value)})
+        else:
+            named[name] = value
+    positional = list(named)[: len(args)]
+    return {name: named[name] for name in [*positional, *kwargs]}
+
+
+def _placeholders(named: dict[str, Any]) -> list[str]:
+    """A name for every flat input."""
+    names = []
+    for name, value in named.items():
+        leaves = pytree.tree_flatten(value)[0]
+        alone = len(leaves) == 1 and leaves[0] is value
+        names.extend([name] if alone else [f"{name}_{i}" for i in range(len(leaves))])
+    return names
+
+
+def _sizes(leaves: list[Any], dims: list[dict[int, Any]]) -> dict[Any, tuple[int, int, int]]:
+    """For every dimension that may change (by its name, or by where it is) the three sizes at which the code is run."""
+    found: dict[Any, tuple[int, int, int]] = {}
+    for i, (leaf, changing_here) in enumerate(zip(leaves, dims, strict=True)):
+        for d, dim in changing_here.items():
+            key = _key(i, d, dim)
+            size, rank = leaf.shape[d], len(found)
+            low, high = getattr(dim, "min", None) or 0, getattr(dim, "max", None)
+            if size < low or (high is not None and size > high):
+                raise ValueError(f"{size} not in range [{low}, {'int_oo' if high is None else high}]")
+            if key in found:
+                if size not in (found[key][0], 0, 1) and leaf.shape[d] != size:
+                    raise ValueError(f"two sizes that are called {key} differ in the example")
+                continue
+            base = max(size, 2)
+            options = [base, base * (2 + rank), base * (3 + rank) + 0]
+            if high is not None and options[2] > high:
+                options = [max(high - 2, min(2, high)), max(high - 1, 1), high]
+                if len(set(options)) < 3:
+                    raise ValueError(f"dynamic_shapes: there are too few sizes up to {high} to see what depends on it")
+            found[key] = options[0], options[1], options[2]
+    return found
+
+
+def _key(i: int, d: int, dim: Any) -> Any:
+    return dim if isinstance(dim, str) else getattr(dim, "__name__", (i, d))
+
+
+def _resized(leaves: list[Any], dims: list[dict[int, Any]], which: int) -> list[Any]:
+    """The example at other sizes: its values are repeated, or left out."""
+    sizes, made = _sizes(leaves, dims), []
+    for i, (leaf, changing_here) in enumerate(zip(leaves, dims, strict=True)):
+        for d, dim in changing_here.items():
+            size = sizes[_key(i, d, dim)][which]
+            if leaf.shape[d] == 0:
+                raise ValueError("dynamic_shapes: the example is empty in a dimension that may change")
+            leaf = _repeated(leaf, d, size)
+        made.append(leaf.clone() if isinstance(leaf, Tensor) else leaf)
+    return made
+
+
+def _repeated(leaf: Tensor, dim: int, size: int) -> Tensor:
+    times = [1] * leaf.ndim
+    times[dim] = -(-size // leaf.shape[dim])
+    return leaf.repeat(*times).narrow(dim, 0, size)
+
+
+def _generalize(mod: Any, first: Recording, examples: Any, others: Any, spec: Any, names: Any, dims: Any) -> None:
+    second = record(mod, pytree.tree_unflatten(others, spec), names)
+    inputs: list[Node] = [node for node in first.graph.nodes if node.op == "placeholder"]
+    seen: dict[Any, Any] = {}
+    for i, changing_here in enumerate(dims):
+        for d, dim in changing_here.items():
+            seen.setdefault(_key(i, d, dim), (inputs[i], d, examples[i].shape[d], others[i].shape[d]))
+    try:
+        generalize(first, second, list(seen.values()))
+    except ValueError as error:
+        raise RuntimeError(f"torch.export: the sizes that dynamic_shapes names can't change: {error}") from error
+
+
+def _graph_module(mod: Module, recorded: Recording) -> GraphModule:
+    root = Module()
+    for name, parameter in mod.named_parameters():
+        _put(root, name, parameter)
+    for owner, part in mod.named_modules():
+        for key, buffer in part._buffers.items():
+            if buffer is not None:
+                persistent = key not in part._non_persistent_buffers_set
+                _holder(root, f"{owner}.{key}").register_buffer(key, buffer, persistent)
+    for name, constant in recorded.constants.items():
+        root.register_buffer(name, constant, persistent=False)
+    recorded.graph.lint()
+    made = GraphModule(root, recorded.graph, type(mod).__name__)
+    for name, part in root.named_children():  # what the graph does not use
+        if name not in made._modules:
+            made.add_module(name, part)
+    made._parameters = dict(root._parameters)
+    made._buffers = dict(root._buffers)
+    made._non_persistent_buffers_set = set(root._non_persistent_buffers_set)
+    for name, part in root.named_children():
+        made._modules[name] = part
+    return made
+
+
+def _holder(root: Module, name: str) -> Module:
+    for part in filter(None, name.split(".")[:-1]):
+        if part not in root._modules:
+            root.add_module(part, Module())
+        root = root._modules[part]  # type: ignore[assignment]
+    return root
+
+
+def _put(root: Module, name: str, parameter: Any) -> None:
+    _holder(root, name).register_parameter(name.rpartition(".")[2], parameter)
+
+
+def _verify(mod: Module, program: ExportedProgram, leaves: list[Any]) -> None:
+    """The graph gives what the module gives, also at a size that was not recorded. RuntimeError if not."""
+    args, kwargs = pytree.tree_unflatten(leaves, program.call_spec.in_spec)
+    random = get_rng_state()
+    before = {name: buffer.clone() for name, buffer in mod.named_buffers()}
+    results = []
+    for run in (lambda: mod(*args, **kwargs), lambda: program.graph_module(*leaves)):
+        set_rng_state(random)
+        try:
+            with no_grad():
+                results.append(pytree.tree_flatten(run())[0])
+        finally:
+            set_rng_state(random)
+            with no_grad():
+                for name, buffer in mod.named_buffers():
+                    buffer.copy_(before[name])
+    try:
+        testing.assert_close(list(results[1]), list(results[0]), equal_nan=True, rtol=1e-3, atol=1e-3)
+    except AssertionError as error:
+        raise RuntimeError(
+            "torch.export: the recorded graph does not compute what the module does (it may write into a view, or change with "
+            f"the sizes in a way that is not followed): {error}"
+        ) from error

@@ -1,0 +1,234 @@
+"""`save` and `load`: a scripted module in a file that is read without the module's class.
+
+The file is a zip archive. `header.json` tells what is in it: `graphs`, a pickle of the `torch.fx` graphs of the module (of both
+modes, where they differ) with its parameters; or, for code that `torch.fx` does not follow, `program`, the XLA program of
+`flambeau.export` for inputs like the example that the module was traced with. Loading runs the generated code of the graphs, so
+a file is to come from somebody who is trusted, as for `torch.load(weights_only=False)`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import zipfile
+from typing import Any
+
+from ..checkpoint import load as load_tensors
+from ..checkpoint import save as save_tensors
+from ..compiler.export import export, load_exported
+from ..core.tensor.tensor import Tensor, wrap
+from ..fx import GraphModule, Tracer
+from ..nn.modules.module import Module
+from ..nn.parameter import Parameter
+from ._script import ScriptFunction, ScriptModule, as_plain, as_script
+
+_FORMAT, _VERSION = "flambeau.jit", 1
+
+
+def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
+    """Write a scripted or traced module (or function) to a path or a binary file.
+
+    Its forward is written, in both modes, as far as `torch.fx` follows it; else, if it was traced with tensors, the program for
+    tensors like these, in the present mode and without gradients. RuntimeError, with the reason, if neither can be.
+    """
+    if not isinstance(m, (ScriptModule, ScriptFunction)):
+        raise AttributeError(f"'{type(m).__name__}' object has no attribute 'save'")
+    name = m.original_name if isinstance(m, ScriptModule) else m.name
+    parts = m.named_modules() if isinstance(m, ScriptModule) else ()
+    names = {path: getattr(part, "original_name", type(part).__name__) for path, part in parts}
+    header: dict[str, Any] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "function": isinstance(m, ScriptFunction),
+        "names": names,
+    }
+    try:
+        header["form"], content = "graphs", _graphs(m)
+    except Exception as error:
+        header["form"], content = "program", _program(m, name, error)
+    with zipfile.ZipFile(f, "w") as archive:
+        archive.writestr("header.json", json.dumps(header))
+        archive.writestr(header["form"], content)
+        for key, value in (_extra_files or {}).items():
+            archive.writestr(f"extra/{key}", value)
+
+
+def graph_of(m: Any, training: bool | None = None) -> GraphModule:
+    """The graph of a scripted module or function, in the mode that is asked for."""
+    if isinstance(m, ScriptFunction):
+        return _trace_function(m._function)
+    plain = as_plain(m)
+    modes = {name: part.training for name, part in plain.named_modules()}
+    if training is not None:
+        plain.train(training)
+    graph = Tracer().trace(plain)
+    made = GraphModule(plain, graph, type(plain).__name__)
+    for name, part in made.named_modules():
+        part.training = modes.get(name, plain.training)
+    return made
+
+
+def _trace_function(function: Any) -> GraphModule:
+    tracer = Tracer()
+    graph = tracer.trace(function)
+    return GraphModule(tracer.root, graph, getattr(function, "__name__", "function"))
+
+
+def _tensors(module: Module) -> dict[str, tuple[Any, bool]]:
+    """The parameters and buffers by name, and whether they are in `state_dict`."""
+    found: dict[str, tuple[Any, bool]] = {}
+    for owner, part in module.named_modules(remove_duplicate=False):
+        lead = f"{owner}." if owner else ""
+        found.update({lead + key: (p, True) for key, p in part._parameters.items() if p is not None})
+        left_out = part._non_persistent_buffers_set
+        found.update({lead + key: (b, key not in left_out) for key, b in part._buffers.items() if b is not None})
+    return found
+
+
+def _complete(module: Module, tensors: dict[str, tuple[Any, bool]]) -> None:
+    """Give a module the parameters and buffers that it lacks."""
+    have = _tensors(module)
+    for name, (tensor, kept) in tensors.items():
+        if name not in have:
+            holder, key = _holder(module, name), name.rpartition(".")[2]
+            if isinstance(tensor, Parameter):
+                holder.register_parameter(key, tensor)
+            else:
+                holder.register_buffer(key, tensor, kept)
+
+
+def _holder(module: Module, name: str) -> Module:
+    for part in name.split(".")[:-1]:
+        if part not in module._modules:
+            module.add_module(part, Module())
+        module = module._modules[part]  # type: ignore[assignment]
+    return module
+
+
+def _graphs(m: Any) -> bytes:
+    buffer = io.BytesIO()
+    tensors: dict[str, tuple[Any, bool]] = {}
+    if isinstance(m, ScriptFunction):
+        graphs: list[Any] = [graph_of(m)]
+    elif Tracer().is_leaf_module(plain := as_plain(m), ""):
+        graphs = [plain]
+    else:
+        tensors = _tensors(m)
+        graphs = [graph_of(m, True), graph_of(m, False)]
+        if graphs[0].code == graphs[1].code:
+            del graphs[1]
+    save_tensors((graphs, tensors), buffer)
+    return buffer.getvalue()
+
+
+def _program(m: Any, name: str, error: Exception) -> bytes:
+    args, kwargs = getattr(m, "_example", None) or ((), None)
+    said = f"torch.jit.save: {name} cannot be written as a torch.fx graph ({type(error).__name__}: {error})"
+    if kwargs is None or kwargs or not args or not all(isinstance(a, Tensor) for a in args):
+        raise RuntimeError(
+            f"{said}, and there is no example of tensors to compile it for: make it with torch.jit.trace(module, example), or "
+            "keep its state_dict"
+        ) from error
+    if isinstance(m, ScriptFunction):
+        model: Module = Module()
+        model.forward = m._function  # type: ignore[method-assign,assignment]
+    else:
+        model = as_plain(m)
+    try:
+        exported = export(model, args)
+    except Exception as second:
+        raise RuntimeError(f"{said}, nor as a program: {second}") from second
+    buffer = io.BytesIO()
+    exported.save(buffer)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+class _Program(Module):
+    """An exported program with its parameters. What it computes has no gradient."""
+
+    def __init__(self, exported: Any):
+        super().__init__()
+        self.__dict__["exported"] = exported
+        for name, array in exported.params.items():
+            tensor = wrap(array)
+            _holder(self, name).register_parameter(name.rpartition(".")[2], Parameter(tensor, requires_grad=False))
+
+    def forward(self, *args: Any) -> Any:
+        exported = self.__dict__["exported"]
+        exported.params = {name: p._array for name, p in self.named_parameters(remove_duplicate=False)}
+        return exported(*args)
+
+
+def _of_graphs(graphs: list[Any], tensors: dict[str, tuple[Any, bool]]) -> Any:
+    """One module out of the graphs of both modes (or of one that stands for both), and of all tensors."""
+    first, last = graphs[0], graphs[-1]
+    _complete(first, tensors)
+    for name, part in last.named_modules():
+        if name and name not in dict(first.named_modules()):
+            _holder(first, name).add_module(name.rpartition(".")[2], part)
+    if last is not first:
+        ways = {True: type(first).forward, False: type(last).forward}
+        first.__class__ = _by_mode(type(first), ways)
+    return as_script(first)
+
+
+def _by_mode(cls: type, ways: dict[bool, Any]) -> type:
+    """The class of a module that has a forward for each mode."""
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return ways[self.training](self, *args, **kwargs)
+
+    return type(cls.__name__, (cls,), {"forward": functools.wraps(ways[True])(forward)})
+
+
+def load(
+    f: Any, map_location: Any = None, _extra_files: dict[str, Any] | None = None, _restore_shapes: bool = False
+) -> Any:
+    """What `save` has written, from a path or a binary file. The values of `_extra_files` are filled in.
+
+    ValueError if there is no such file, RuntimeError if it is another one; PyTorch's own archives hold TorchScript, which is not
+    compiled here.
+    """
+    if isinstance(f, (str, os.PathLike)):
+        if not os.path.exists(f):
+            raise ValueError(f"The provided filename {f} does not exist")
+        if os.path.isdir(f):
+            raise ValueError(f"The provided filename {f} is a directory")
+    try:
+        archive = zipfile.ZipFile(f)
+    except zipfile.BadZipFile as error:
+        raise RuntimeError(
+            f"torch.jit.load: PytorchStreamReader failed reading zip archive: not a ZIP archive ({error})"
+        ) from error
+    with archive:
+        header = _header(archive)
+        content = io.BytesIO(archive.read(header["form"]))
+        for key in _extra_files or ():
+            _extra_files[key] = archive.read(f"extra/{key}")  # type: ignore[index]
+    if header["form"] == "program":
+        made = as_script(_Program(load_exported(content)))  # type: ignore[arg-type]
+    else:
+        made = _of_graphs(*load_tensors(content, map_location=map_location, weights_only=False))
+    for name, part in made.named_modules():
+        if name in header["names"]:
+            part.__dict__["original_name"] = header["names"][name]
+    return ScriptFunction(made, None) if header["function"] else made
+
+
+def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    names = archive.namelist()
+    if "header.json" not in names:
+        kind = "PyTorch's TorchScript archive" if any("/code/" in n for n in names) else "another kind of archive"
+        raise RuntimeError(
+            f"torch.jit.load: this is {kind}; flambeau reads what its own torch.jit.save has written. Of a module of PyTorch, "
+            "save the state_dict() there and load that"
+        )
+    header = json.loads(archive.read("header.json"))
+    if header.get("format") != _FORMAT or header.get("version") != _VERSION:
+        raise RuntimeError(f"torch.jit.load: the file is of format {header.get('format')} {header.get('version')}")
+    return header
+
+
+__all__ = ["load", "save"]

@@ -1,0 +1,71 @@
+"""`torch.onnx`: modules as ONNX models. The `onnx` package writes them (`pip install 'flambeau[onnx]'`)."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import pkgutil
+from typing import Any
+
+from ..version import __version__ as producer_version
+from . import errors
+from ._export import ONNXProgram, OperatorExportTypes, TrainingMode, export, is_in_onnx_export
+from .errors import OnnxExporterError
+
+producer_name = "flambeau"
+_SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+
+
+class TensorProtoDataType(enum.IntEnum):
+    """ONNX's numbers of dtypes."""
+
+    UNDEFINED = 0
+    FLOAT = 1
+    UINT8 = 2
+    INT8 = 3
+    UINT16 = 4
+    INT16 = 5
+    INT32 = 6
+    INT64 = 7
+    STRING = 8
+    BOOL = 9
+    FLOAT16 = 10
+    DOUBLE = 11
+    UINT32 = 12
+    UINT64 = 13
+    COMPLEX64 = 14
+    COMPLEX128 = 15
+    BFLOAT16 = 16
+    FLOAT8E4M3FN = 17
+    FLOAT8E4M3FNUZ = 18
+    FLOAT8E5M2 = 19
+    FLOAT8E5M2FNUZ = 20
+
+
+def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_version: int) -> None:
+    """Refused: there is no TorchScript graph whose operators a symbolic function would translate."""
+    raise NotImplementedError(
+        f"torch.onnx.register_custom_op_symbolic: {symbolic_name}: there is no TorchScript graph to translate in flambeau; write "
+        "the operator with torch's functions"
+    )
+
+
+def unregister_custom_op_symbolic(symbolic_name: str, opset_version: int) -> None:
+    """Refused, as there are none."""
+    raise NotImplementedError(f"torch.onnx.unregister_custom_op_symbolic: {symbolic_name}: there are none in flambeau")
+
+
+def select_model_mode_for_export(model: Any, mode: Any) -> Any:
+    """A context in which a model has the mode that an export asks for."""
+    from ._export import _mode
+
+    return _mode(model, TrainingMode(mode))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__package__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+
+
+__all__ = ["ONNXProgram", "OnnxExporterError", "errors", "export", "is_in_onnx_export"]

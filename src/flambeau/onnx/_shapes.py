@@ -1,0 +1,364 @@
+"""Functions that rearrange, select and convert, in ONNX's operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ._graph import Builder, Size, Unsupported, Value, np_name
+from ._pointwise import handles
+
+
+@handles("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout")
+def dropout(b: Builder, out: Any, input: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    if training and p:
+        raise Unsupported("in training mode: call model.eval() first")
+    return input.name
+
+
+@handles("contiguous", "clone", "detach", "identity", "alias", "data", "requires_grad_")
+def same(b: Builder, out: Any, input: Value, *, memory_format: Any = None) -> Any:
+    return input.name
+
+
+@handles(
+    "to",
+    "type_as",
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "int",
+    "long",
+    "bool",
+    "type",
+    "cpu",
+    "cuda",
+    "short",
+    "char",
+)
+def to(b: Builder, out: Any, input: Value, *args: Any, **kwargs: Any) -> Any:  # the example says to which dtype
+    return b.cast(input, out.dtype)
+
+
+@handles("view", "reshape", "_unsafe_view")
+def view(b: Builder, out: Any, input: Value, *shape: Any) -> Any:
+    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    if not all(isinstance(s, (int, Size)) for s in sizes):
+        raise Unsupported("a view as another dtype")
+    return b.reshape(input.name, sizes)
+
+
+@handles("view_as", "reshape_as")
+def view_as(b: Builder, out: Any, input: Value, other: Value) -> Any:
+    return b.node("Reshape", [input.name, b.node("Shape", [other.name])])
+
+
+@handles("flatten")
+def flatten(b: Builder, out: Any, input: Value, start_dim: int = 0, end_dim: int = -1) -> Any:
+    if input.ndim == 0:
+        return b.reshape(input.name, [1])
+    start, end = start_dim % input.ndim, end_dim % input.ndim
+    before = [0] * start
+    after = [b.size_of(input, d) for d in range(end + 1, input.ndim)]
+    return b.reshape(input.name, [*before, -1, *after])
+
+
+@handles("unflatten")
+def unflatten(b: Builder, out: Any, input: Value, dim: int, sizes: Sequence[Any]) -> Any:
+    dim %= input.ndim
+    return b.reshape(input.name, [*[0] * dim, *sizes, *(b.size_of(input, d) for d in range(dim + 1, input.ndim))])
+
+
+@handles("transpose", "swapaxes", "swapdims")
+def transpose(b: Builder, out: Any, input: Value, dim0: int, dim1: int) -> Any:
+    order = list(range(input.ndim))
+    if order:
+        order[dim0], order[dim1] = order[dim1], order[dim0]
+    return b.transpose(input.name, order)
+
+
+@handles("permute")
+def permute(b: Builder, out: Any, input: Value, *dims: Any) -> Any:
+    order = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    return b.transpose(input.name, [d % input.ndim for d in order])
+
+
+@handles("t", "T", "mT")
+def t(b: Builder, out: Any, input: Value) -> Any:
+    if input.ndim > 2:
+        raise Unsupported(f"{input.ndim} dimensions")
+    return b.transpose(input.name, list(range(input.ndim))[::-1])
+
+
+@handles("squeeze")
+def squeeze(b: Builder, out: Any, input: Value, dim: Any = None) -> Any:
+    dims = range(input.ndim) if dim is None else [d % input.ndim for d in ((dim,) if isinstance(dim, int) else dim)]
+    gone = [d for d in dims if input.shape[d] == 1]
+    return b.node("Squeeze", [input.name, b.constant(gone)]) if gone else input.name
+
+
+@handles("unsqueeze")
+def unsqueeze(b: Builder, out: Any, input: Value, dim: int) -> Any:
+    return b.node("Unsqueeze", [input.name, b.constant([dim % (input.ndim + 1)])])
+
+
+@handles("expand", "broadcast_to")
+def expand(b: Builder, out: Any, input: Value, *sizes: Any) -> Any:
+    wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+    return b.node("Expand", [input.name, b.shape([1 if s == -1 else s for s in wanted])])
+
+
+@handles("expand_as")
+def expand_as(b: Builder, out: Any, input: Value, other: Value) -> Any:
+    return b.node("Expand", [input.name, b.node("Shape", [other.name])])
+
+
+@handles("repeat", "tile")
+def repeat(b: Builder, out: Any, input: Value, *sizes: Any) -> Any:
+    times = list(sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes)
+    name = input.name
+    if len(times) < input.ndim:
+        times = [1] * (input.ndim - len(times)) + times
+    if len(times) > input.ndim:
+        name = b.node("Unsqueeze", [name, b.constant(list(range(len(times) - input.ndim)))])
+    return b.node("Tile", [name, b.shape(times)])
+
+
+@handles("cat", "concat", "concatenate")
+def cat(b: Builder, out: Any, tensors: Sequence[Value], dim: int = 0) -> Any:
+    return b.node("Concat", [b.cast(v, out.dtype) for v in tensors if v.shape != (0,)], axis=dim)
+
+
+@handles("stack")
+def stack(b: Builder, out: Any, tensors: Sequence[Value], dim: int = 0) -> Any:
+    at = b.constant([dim % out.ndim])
+    return b.node("Concat", [b.node("Unsqueeze", [b.cast(v, out.dtype), at]) for v in tensors], axis=dim % out.ndim)
+
+
+@handles("split", "split_with_sizes")
+def split(b: Builder, out: Any, tensor: Value, split_size: Any, dim: int = 0) -> Any:
+    return _parts(b, out, tensor, dim)
+
+
+@handles("chunk", "tensor_split")
+def chunk(b: Builder, out: Any, input: Value, chunks: Any, dim: int = 0) -> Any:
+    return _parts(b, out, input, dim)
+
+
+def _parts(b: Builder, out: Any, tensor: Value, dim: int) -> Any:
+    if (tensor.name, dim % tensor.ndim) in b.moving:
+        raise Unsupported("parts of a dimension whose size may change")
+    sizes = [part.shape[dim] for part in out]
+    made = b.node("Split", [tensor.name, b.constant(sizes)], len(sizes), axis=dim)
+    return [made] if isinstance(made, str) else made
+
+
+@handles("unbind")
+def unbind(b: Builder, out: Any, input: Value, dim: int = 0) -> Any:
+    return [b.node("Gather", [input.name, b.constant(i)], axis=dim) for i in range(len(out))]
+
+
+@handles("select")
+def select(b: Builder, out: Any, input: Value, dim: int, index: int) -> Any:
+    return b.node("Gather", [input.name, b.constant(index)], axis=dim)
+
+
+@handles("narrow")
+def narrow(b: Builder, out: Any, input: Value, dim: int, start: Any, length: Any) -> Any:
+    end = b.node("Add", [b.size(start), b.size(length)])
+    return b.node("Slice", [input.name, b.size(start), end, b.constant([dim])])
+
+
+@handles("getitem")
+def getitem(b: Builder, out: Any, input: Any, index: Any) -> Any:
+    indices = list(index) if isinstance(index, tuple) else [index]
+    used = sum(1 for i in indices if i is not None and i is not Ellipsis)
+    if Ellipsis in [i for i in indices if not isinstance(i, Value)]:
+        at = next(k for k, i in enumerate(indices) if i is Ellipsis)
+        indices[at : at + 1] = [slice(None)] * (input.ndim - used)
+    name, dim, tensors = input.name, 0, 0
+    new: list[int] = []
+    for i in indices:
+        if i is None:
+            new.append(len(new) + dim)
+            continue
+        if isinstance(i, slice):
+            name = _sliced(b, name, i, dim)
+            dim += 1
+        elif isinstance(i, int) and not isinstance(i, bool):
+            name = b.node("Gather", [name, b.constant(i)], axis=dim)
+        elif isinstance(i, Value) and i.dtype.is_floating_point is False and np_name(i.dtype) != "bool":
+            tensors += 1
+            if tensors > 1:
+                raise Unsupported("indexing with several tensors")
+            name = b.node("Gather", [name, i.name], axis=dim)
+            dim += i.ndim
+        else:
+            raise Unsupported(f"indexing with {'a mask' if isinstance(i, Value) else type(i).__name__}")
+    return b.node("Unsqueeze", [name, b.constant(new)]) if new else name
+
+
+def _sliced(b: Builder, name: str, part: slice, dim: int) -> str:
+    if part == slice(None):
+        return name
+    step = 1 if part.step is None else part.step
+    if not isinstance(step, int):
+        raise Unsupported("a step that depends on a size")
+    start = b.size(0 if part.start is None else part.start)
+    end = b.size(np.iinfo(np.int64).max if part.stop is None else part.stop)
+    return b.node("Slice", [name, start, end, b.constant([dim]), b.constant([step])])
+
+
+@handles("index_select")
+def index_select(b: Builder, out: Any, input: Value, dim: int, index: Value) -> Any:
+    return b.node("Gather", [input.name, index.name], axis=dim)
+
+
+@handles("gather")
+def gather(b: Builder, out: Any, input: Value, dim: int, index: Value, *, sparse_grad: bool = False) -> Any:
+    return b.node("GatherElements", [input.name, index.name], axis=dim)
+
+
+@handles("flip")
+def flip(b: Builder, out: Any, input: Value, *dims: Any) -> Any:
+    axes = list(dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims)
+    low = np.iinfo(np.int64).min
+    ends = [b.constant([v] * len(axes)) for v in (-1, low, -1)]
+    return b.node("Slice", [input.name, ends[0], ends[1], b.constant([d % input.ndim for d in axes]), ends[2]])
+
+
+@handles("pad")
+def pad(b: Builder, out: Any, input: Value, pad: Sequence[Any], mode: str = "constant", value: Any = None) -> Any:
+    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
+    if mode not in modes:
+        raise Unsupported(f"mode={mode!r}")
+    before, after = [0] * input.ndim, [0] * input.ndim
+    for k in range(len(pad) // 2):
+        before[-1 - k], after[-1 - k] = pad[2 * k], pad[2 * k + 1]
+    filling = b.scalar(value or 0, input.dtype) if mode == "constant" else None
+    return b.node("Pad", [input.name, b.shape([*before, *after]), filling], mode=modes[mode])
+
+
+def _triangle(upper: int) -> Any:
+    def handler(b: Builder, out: Any, input: Value, diagonal: int = 0) -> Any:
+        return b.node("Trilu", [input.name, b.constant(diagonal)], upper=upper)
+
+    return handler
+
+
+handles("tril")(_triangle(0))
+handles("triu")(_triangle(1))
+
+
+@handles("arange")
+def arange(
+    b: Builder, out: Any, *bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    start, end, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    return b.node("Range", [b.operand(v, out.dtype) for v in (start, end, step)])
+
+
+def _filled(value: float) -> Any:
+    def handler(
+        b: Builder, out: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    ) -> Any:
+        sizes = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+        return b.node("Expand", [b.scalar(value, out.dtype), b.shape(sizes)])
+
+    return handler
+
+
+handles("zeros")(_filled(0))
+handles("ones")(_filled(1))
+
+
+@handles("full")
+def full(b: Builder, out: Any, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+    return b.node("Expand", [b.operand(fill_value, out.dtype), b.shape(size)])
+
+
+def _like(value: float) -> Any:
+    def handler(
+        b: Builder, out: Any, input: Value, *, dtype: Any = None, device: Any = None, memory_format: Any = None
+    ) -> Any:
+        return b.node("Expand", [b.scalar(value, out.dtype), b.node("Shape", [input.name])])
+
+    return handler
+
+
+handles("zeros_like")(_like(0))
+handles("ones_like")(_like(1))
+
+
+@handles("one_hot")
+def one_hot(b: Builder, out: Any, input: Value, num_classes: int = -1) -> Any:
+    if num_classes < 0:
+        raise Unsupported("num_classes=-1")
+    return b.node("OneHot", [input.name, b.constant(num_classes), b.constant([0, 1])])
+
+
+@handles("pixel_shuffle")
+def pixel_shuffle(b: Builder, out: Any, input: Value, upscale_factor: int) -> Any:
+    if input.ndim != 4:
+        raise Unsupported(f"{input.ndim} dimensions")
+    return b.node("DepthToSpace", [input.name], blocksize=upscale_factor, mode="CRD")
+
+
+@handles("interpolate")
+def interpolate(
+    b: Builder,
+    out: Any,
+    input: Value,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Any:
+    modes = {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+    if mode not in modes or antialias or recompute_scale_factor:
+        raise Unsupported(f"mode={mode!r}" if mode not in modes else "antialias or recompute_scale_factor")
+    where = "asymmetric" if mode == "nearest" else "align_corners" if align_corners else "half_pixel"
+    how: dict[str, Any] = {"mode": modes[mode], "coordinate_transformation_mode": where, "cubic_coeff_a": -0.75}
+    if mode == "nearest":
+        how["nearest_mode"] = "floor"
+    if scale_factor is not None:
+        scales = scale_factor if isinstance(scale_factor, (tuple, list)) else [scale_factor] * (input.ndim - 2)
+        return b.node("Resize", [input.name, None, b.constant([1.0, 1.0, *scales], np.float32)], **how)
+    sizes = size if isinstance(size, (tuple, list)) else [size] * (input.ndim - 2)
+    lead = [b.size_of(input, d) for d in range(2)]
+    return b.node("Resize", [input.name, None, None, b.shape([*lead, *sizes])], **how)
+
+
+@handles("embedding")
+def embedding(
+    b: Builder,
+    out: Any,
+    input: Value,
+    weight: Value,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    if max_norm is not None:
+        raise Unsupported("max_norm")
+    return b.node("Gather", [weight.name, input.name], axis=0)
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+
+@handles("size")
+def size(b: Builder, out: Any, input: Value, dim: int) -> Any:
+    return b.size_of(input, dim)
+
+
+def arithmetic(b: Builder, kind: str, left: Any, right: Any) -> Size:
+    """A sum, product or quotient of sizes."""
+    return Size(b.node({"add": "Add", "mul": "Mul", "floordiv": "Div"}[kind], [b.size(left), b.size(right)]))

@@ -1,0 +1,181 @@
+"""`torch.export`: modules as graphs, whose sizes may change."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import flambeau as fb
+from flambeau import nn
+from flambeau.nn import functional as F
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2)
+        self.out, self.unused = nn.Linear(32, 3), nn.Linear(2, 2)
+        self.register_buffer("k", fb.ones(3), persistent=False)
+
+    def forward(self, x: fb.Tensor, y: fb.Tensor | None = None, *, z: int = 0) -> dict[str, fb.Tensor]:
+        x = F.max_pool2d(self.norm(self.conv(x)).relu_(), 2)
+        b = x.shape[0]
+        x = self.out(x.view(b, -1))
+        wide = (x + fb.arange(b).unsqueeze(1))[:, None].expand(b, 2, 3).reshape(b * 2, 3)
+        return {"a": x * self.k + z, "b": wide}
+
+
+def network() -> nn.Module:
+    fb.manual_seed(0)
+    return Net().eval()
+
+
+def test_a_program_is_printed_and_called_as_in_torch() -> None:
+    import torch
+
+    ours = fb.export.export(nn.Linear(2, 3), (fb.ones(4, 2),))
+    theirs = torch.export.export(torch.nn.Linear(2, 3), (torch.ones(4, 2),))
+    assert str(ours.graph_signature) == str(theirs.graph_signature)
+    assert ours.graph_signature.user_inputs == theirs.graph_signature.user_inputs
+    assert list(ours.state_dict) == list(theirs.state_dict)
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    assert str(ours).startswith("ExportedProgram:\n    class") and "Range constraints: {}" in str(ours)
+    with pytest.raises(RuntimeError, match="Unable to call ExportedProgram directly"):
+        ours(fb.ones(4, 2))
+    for t, program in ((torch, theirs), (fb, ours)):
+        with pytest.raises(AssertionError, match=r"Guard failed: input\.size\(\)\[0\] == 4"):
+            program.module()(t.ones(5, 2))
+        with pytest.raises(ValueError, match="Trying to flatten user inputs with exported input tree spec"):
+            program.module()(t.ones(4, 2), 3)
+        with pytest.raises(NotImplementedError, match="Calling train"):
+            program.module().train()
+
+
+def test_sizes_that_may_change() -> None:
+    net, batch = network(), fb.export.Dim("batch", max=64)
+    shapes = {"x": {0: batch}, "z": None}
+    program = fb.export.export(net, (fb.randn(2, 1, 8, 8),), {"z": 2}, dynamic_shapes=shapes)
+    module = program.module()
+    for n in (1, 3, 7):
+        x = fb.randn(n, 1, 8, 8)
+        made, expected = module(x, z=2), net(x, z=2)
+        assert list(made) == ["a", "b"] and all(fb.equal(made[k], expected[k]) for k in made)
+    with pytest.raises(AssertionError, match=r"x\.size\(\)\[0\] <= 64"):
+        module(fb.randn(65, 1, 8, 8), z=2)
+    with pytest.raises(AssertionError, match="z == 2"):
+        module(fb.randn(2, 1, 8, 8), z=3)
+    assert repr(program.range_constraints) == "{'batch': VR[0, 64]}"
+    module(fb.randn(2, 1, 8, 8), z=2)["a"].sum().backward()
+    assert net.out.weight.grad is not None
+
+
+def test_several_sizes_and_ways_to_say_them() -> None:
+    class Grid(nn.Module):
+        def forward(self, x: fb.Tensor) -> fb.Tensor:
+            b, h, w = x.shape
+            return x.reshape(b, h * w).sum(0).repeat(2)[: h + w - 1] + fb.ones(h + w - 1) * (h // 2)
+
+    dim = fb.export.Dim
+    for shapes in (
+        ({0: dim("b"), 1: dim("h"), 2: dim("w")},),
+        [(dim.DYNAMIC, dim.AUTO, dim.DYNAMIC)],
+        {"x": ("b", "h", "w")},
+    ):
+        program = fb.export.export(Grid(), (fb.randn(2, 4, 6),), dynamic_shapes=shapes)
+        for size in ((1, 4, 2), (3, 8, 5)):
+            x = fb.randn(*size)
+            fb.testing.assert_close(program.module()(x), Grid()(x))
+    same = fb.export.Dim("n")
+    program = fb.export.export(
+        Applied(lambda x, y: x + y), (fb.ones(2), fb.ones(2)), dynamic_shapes=({0: same}, {0: same})
+    )
+    with pytest.raises(AssertionError, match="as another size that is called n"):
+        program.module()(fb.ones(3), fb.ones(4))
+    more = fb.export.AdditionalInputs()
+    more.add((fb.ones(5),))
+    assert (
+        fb.export.export(Applied(lambda x: x * 2), (fb.ones(3),), dynamic_shapes=more).module()(fb.ones(9)).sum() == 18
+    )
+
+
+class Applied(nn.Module):
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args):
+        return self.function(*args)
+
+
+def test_what_can_not_be_exported() -> None:
+    x, dim = fb.randn(3, 4), fb.export.Dim("b")
+    for function in (lambda x: x if x.sum() > 0 else -x, lambda x: x * x.sum().item(), lambda x: fb.tensor(x.tolist())):
+        with pytest.raises(RuntimeError, match="Could not guard on data-dependent expression"):
+            fb.export.export(Applied(function), (x,))
+    branches = Applied(lambda x: x * 2 if x.shape[0] < 4 else x.sin())
+    assert fb.equal(fb.export.export(branches, (x,)).module()(x), x * 2)
+    with pytest.raises(RuntimeError, match="the sizes that dynamic_shapes names can't change"):
+        fb.export.export(branches, (x,), dynamic_shapes=[{0: dim}])
+    with pytest.raises(RuntimeError, match="can't change"):
+        fb.export.export(Applied(lambda x: x * 1.5 ** x.shape[0]), (x,), dynamic_shapes=[{0: dim}])
+    with pytest.raises(ValueError, match=r"Expected `mod` to be an instance of `torch\.nn\.Module`"):
+        fb.export.export(3, (x,))
+    with pytest.raises(RuntimeError, match="Expecting `args` to be a tuple of example positional inputs"):
+        fb.export.export(nn.ReLU(), x)
+    with pytest.raises(ValueError, match="its top-level keys must be the arg names"):
+        fb.export.export(nn.ReLU(), (x,), dynamic_shapes={"q": {0: dim}})
+    with pytest.raises(ValueError, match=r"3 not in range \[5, int_oo\]"):
+        fb.export.export(nn.ReLU(), (x,), dynamic_shapes=({0: fb.export.Dim("b", min=5)},))
+    with pytest.raises(AssertionError, match="Cannot create Dim with inconsistent min=5, max=2"):
+        fb.export.Dim("b", min=5, max=2)
+
+
+def test_the_module_is_left_as_it_was_and_randomness_stays() -> None:
+    fb.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
+    state, random = {k: v.clone() for k, v in net.state_dict().items()}, fb.get_rng_state()
+    program = fb.export.export(net, (fb.randn(4, 3).mul(1),))
+    x = fb.randn(4, 3)
+    fb.set_rng_state(random)
+    assert all(fb.equal(v, state[k]) for k, v in net.state_dict().items())
+    module = program.module()
+    made = [module(x) for _ in range(2)]
+    assert not fb.equal(*made) and net[1].num_batches_tracked == 2
+
+
+def test_saved_and_read_in_another_process(tmp_path: Path) -> None:
+    net, x = network(), fb.randn(5, 1, 8, 8)
+    program = fb.export.export(net, (x[:2],), dynamic_shapes=({0: fb.export.Dim("b")},))
+    fb.export.save(program, tmp_path / "net.pt2", extra_files={"note": "hello"})
+    fb.save((x, net(x)["b"].detach(), list(program.state_dict)), tmp_path / "expected.pt")
+    code = (
+        "import flambeau as fb; extra = {'note': ''}\n"
+        "p = fb.export.load('net.pt2', extra_files=extra); x, y, names = fb.load('expected.pt')\n"
+        "assert fb.equal(p.module()(x)['b'], y) and list(p.state_dict) == names and extra == {'note': 'hello'}\n"
+        "assert fb.equal(fb.export.unflatten(p)(x)['b'], y) and 'k' in p.constants\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True, timeout=120)
+    with pytest.raises(RuntimeError, match=r"torch\.export\.load"):
+        fb.export.load(io.BytesIO(b"x"))
+    with pytest.raises(TypeError, match="must be an instance of 'ExportedProgram', got 'Linear'"):
+        fb.export.save(nn.Linear(1, 1), tmp_path / "x")
+
+
+def test_dataclasses_and_the_module_that_is_a_function() -> None:
+    @dataclasses.dataclass
+    class Pair:
+        left: fb.Tensor
+        right: fb.Tensor
+
+    fb.export.register_dataclass(Pair)
+    program = fb.export.export(Applied(lambda p: Pair(p.right, p.left * 2)), (Pair(fb.ones(1), fb.zeros(1)),))
+    assert program.module()(Pair(fb.ones(1), fb.zeros(1))).right.item() == 2
+    assert fb.equal(fb.export(nn.ReLU(), fb.ones(2))(fb.ones(2)), fb.ones(2))
+    assert program.run_decompositions() is program and program.validate() is None
+    with pytest.raises(NotImplementedError, match="run_decompositions"):
+        program.run_decompositions({1: 2})

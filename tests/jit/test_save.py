@@ -1,0 +1,118 @@
+"""`torch.jit.save` and `load`: a scripted module in a file that needs no Python class."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import flambeau as fb
+from flambeau import nn
+from flambeau.nn import functional as F
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:torch.jit. there is no TorchScript:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning"),  # torch of its own
+]
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+        self.head = nn.Linear(2, 3)
+        self.unused = nn.Linear(2, 2)
+        self.register_buffer("mean", fb.full((2,), 0.5))
+        self.register_buffer("hidden", fb.ones(1), persistent=False)
+
+    def forward(self, x: fb.Tensor, n: int = 1) -> fb.Tensor:
+        x = F.dropout(self.features(x).mean((2, 3)) - self.mean, 0.5, self.training)
+        return self.head(x) * n * self.hidden
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x: fb.Tensor) -> fb.Tensor:
+        for _ in range(x.shape[0]):
+            x = x * 2
+        return self.linear(x)
+
+
+def through_a_file(scripted: fb.Tensor) -> nn.Module:
+    return fb.jit.load(io.BytesIO(scripted.save_to_buffer()))
+
+
+@pytest.mark.parametrize("make", [fb.jit.script, lambda m: fb.jit.trace(m, fb.ones(2, 1, 5, 5))])
+def test_another_process_runs_it_without_the_class(make, tmp_path: Path) -> None:
+    fb.manual_seed(0)
+    scripted, x = make(Net()), fb.randn(4, 1, 6, 6)
+    scripted.eval()
+    torch_name = tmp_path / "net.pt"
+    scripted.save(torch_name)
+    fb.save((x, scripted(x, 2).detach(), scripted.state_dict()), tmp_path / "expected.pt")
+    code = (
+        "import flambeau as fb\n"
+        "net = fb.jit.load('net.pt'); x, y, state = fb.load('expected.pt')\n"
+        "assert isinstance(net, fb.jit.ScriptModule) and net.original_name == 'Net' and not net.training\n"
+        "assert fb.equal(net(x, 2), y) and fb.equal(net(x) * 2, y) and net(x[:1]).shape == (1, 3)\n"
+        "assert set(net.state_dict()) == set(state)\n"
+        "net(x).sum().backward(); assert net.head.weight.grad.shape == (3, 2)\n"
+        "net.train(); fb.manual_seed(0); a = net(x); assert not fb.equal(a, net(x))\n"
+        "net.double().eval()(x.double())\n"
+        "net.save('again.pt'); assert fb.equal(fb.jit.load('again.pt')(x.double()), net(x.double()))\n"
+        "assert fb.jit.load('again.pt').train()(x.double()).ne(net(x.double())).any()\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_code_that_fx_does_not_follow_becomes_a_program() -> None:
+    traced = fb.jit.trace(Branching(), fb.ones(3, 2))
+    loaded, x = through_a_file(traced), fb.randn(3, 2)
+    fb.testing.assert_close(loaded(x), traced(x).detach())
+    assert list(loaded.state_dict()) == ["linear.weight", "linear.bias"]
+    loaded.load_state_dict({name: t * 0 for name, t in loaded.state_dict().items()})
+    assert not loaded(x).any()
+    with pytest.raises(ValueError, match="expected float32"):
+        loaded(fb.randn(4, 2))
+    with pytest.raises(RuntimeError, match=r"Branching cannot be written.*as an integer"):
+        fb.jit.script(Branching()).save(io.BytesIO())
+
+
+def test_layers_functions_and_extra_files(tmp_path: Path) -> None:
+    lstm = fb.jit.script(nn.LSTM(2, 3))
+    x = fb.randn(4, 1, 2)
+    assert fb.equal(through_a_file(lstm)(x)[0], lstm(x)[0])
+    double = through_a_file(fb.jit.script(lambda x: x * 2 + x.shape[0]))
+    assert isinstance(double, fb.jit.ScriptFunction) and double(fb.ones(3)).tolist() == [5, 5, 5]
+    fb.jit.save(lstm, tmp_path / "m.pt", _extra_files={"labels.txt": "a b"})
+    extra = {"labels.txt": ""}
+    fb.jit.load(str(tmp_path / "m.pt"), map_location="cpu", _extra_files=extra)
+    assert extra == {"labels.txt": b"a b"}
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    import torch
+
+    with pytest.raises(ValueError, match="does not exist"):
+        fb.jit.load(tmp_path / "none")
+    with pytest.raises(ValueError, match="is a directory"):
+        fb.jit.load(tmp_path)
+    (tmp_path / "bad").write_text("x")
+    with pytest.raises(RuntimeError, match="PytorchStreamReader failed reading zip archive"):
+        fb.jit.load(tmp_path / "bad")
+    with zipfile.ZipFile(tmp_path / "other", "w") as archive:
+        archive.writestr("a", "b")
+    with pytest.raises(RuntimeError, match="another kind of archive"):
+        fb.jit.load(tmp_path / "other")
+    torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "theirs"))
+    with pytest.raises(RuntimeError, match="TorchScript archive"):
+        fb.jit.load(tmp_path / "theirs")
+    with pytest.raises(AttributeError, match="'Linear' object has no attribute 'save'"):
+        fb.jit.save(nn.Linear(2, 2), tmp_path / "m")
