@@ -267,7 +267,10 @@ def _cholesky_ex(input: Array, upper: bool) -> Array:
     matrices("linalg.cholesky", input)
     lower = _adjoint(input) if upper else input
     factor = lower_cholesky(lower)
-    failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2))
+    # an infinite pivot leaves no digit of what follows
+    last = np.arange(input.shape[-1]) == input.shape[-1] - 1
+    known = jnp.isfinite(jnp.tril(jax.lax.stop_gradient(lower))) | np.outer(last, last)
+    failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2)) | ~known.all((-1, -2))
     order = jax.lax.cond(
         failed.any(), _bad_minors, lambda a: jnp.zeros(a.shape[:-2], np.int32), jax.lax.stop_gradient(lower)
     )
