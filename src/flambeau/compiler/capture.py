@@ -22,6 +22,7 @@ from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
 from ..nn.parameter import Parameter
+from . import backwards
 from .effects import Deferred, Mutation
 from .guards import frames
 from .guards.modules import GlobalHooks, Groups, Leaf, Parts, is_library_class
@@ -92,6 +93,7 @@ class Capture:
         self.recipes: list[Recipe] = []
         self.recipe_numbers: dict[int, int] = {}
         self.live: list[Any] = []
+        self.inner: frozenset[int] = frozenset()
         self.wanted: list[tuple[Any, int | None]] = []
         self.seeds: list[Any] = []
         self.kept: list[Any] = []  # objects whose ids are in use
@@ -118,6 +120,7 @@ class Capture:
             self._collect(result, bound)
             return self.outputs
 
+        self.recorder.root = traced.__code__
         previous, before = grad_state.trace, (grad_state.grad, grad_state.inference, grad_state.autocast)
         inputs.install(self.recorder.reads)
         try:
@@ -131,7 +134,8 @@ class Capture:
             watcher.end()
             self._let_go()
             if watcher.refused is not None and isinstance(error, (Refused, Exception)):
-                error = watcher.refused.with_traceback(error.__traceback__)
+                own = watcher.refused.__traceback__  # from the line that needed a value
+                error = watcher.refused.with_traceback(own or error.__traceback__)
             if watcher.taken - bound:  # what it found may have been wrong
                 raise Conflict(frozenset(watcher.taken | bound)) from None
             if isinstance(error, (Again, Conflict)) or not isinstance(error, Exception):
@@ -248,6 +252,8 @@ class Capture:
                 made = known[id(tensor)] = blank(type(tensor), storage, None if dense else tensor._view)
                 if tensor.requires_grad:
                     made.requires_grad_()
+                    if backwards.hooked(tensor._tape_edge()):
+                        made.register_hook(backwards.refuse_hooks)
             self.stand_ins.append(made)
             self.recorder.watcher.originals.setdefault(id(made), (i, tensor))
             if tensor.__dict__:
@@ -490,8 +496,14 @@ class Capture:
         with jax.ensure_compile_time_eval():
             self.seeds = [jax.device_put(np.zeros(t.shape, t._np_dtype)) for t in self.live]
         weights = [wrap(jax.numpy.array(s, copy=True)) for s in self.seeds]
-        with self._graph_of_this_trace([t for t, _ in wanted]):
-            found = tape_grad(self.live, [t for t, _ in wanted], weights, retain_graph=True, allow_unused=True)
+        edges = [t._tape_edge() for t in self.live]
+        self.inner = backwards.inner(edges, self.recorder.start)
+        targets = [t for t, _ in wanted]
+        with self._graph_of_this_trace(targets):
+            found = backwards.followed(
+                lambda: tape_grad(self.live, targets, weights, retain_graph=True, allow_unused=True),
+                self.recorder, edges, [t._tape_edge()[0] for t in targets],
+            )  # fmt: skip
         for (tensor, argument), gradient in zip(wanted, found, strict=True):
             if gradient is not None:
                 self.outputs.append(gradient._array)

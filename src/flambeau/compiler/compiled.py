@@ -23,11 +23,12 @@ from ..core.dispatch.host_numbers import Strict, sources
 from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
+from .backwards import hooked
 from .capture import Again, Capture, Conflict, Failed
 from .controls import Disabled
 from .guards.modules import is_library_class
 from .guards.reads import source_key
-from .guards.shadow import Repeat
+from .guards.shadow import NEEDS_VALUES, Repeat
 from .guards.values import PLAIN, is_number
 from .inputs import Inputs
 from .program import TracedProgram, Unevaluable
@@ -45,16 +46,6 @@ _everything: weakref.WeakSet[Compiled] = weakref.WeakSet()
 
 class CompileError(RuntimeError):
     """Something in a compiled function needs values that are only known when the program runs."""
-
-
-NEEDS_VALUES = (
-    Untraceable,
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerBoolConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
 
 
 def user_line(error: BaseException) -> str:
@@ -77,6 +68,12 @@ def _explained(error: Exception, name: str) -> CompileError:
             "  or leave it as it is: with fullgraph=False (the default) such a call runs uncompiled."
         )
     return CompileError(f"{user_line(error)} raised {type(error).__name__} while {name} was being compiled: {error}")
+
+
+def _taped(leaf: Tensor) -> int:
+    """Whether a tensor requires grad: 0, 1, or 2 with hooks."""
+    edge = leaf._tape_edge()
+    return 0 if edge is None else 1 + hooked(edge)
 
 
 class Compiled:
@@ -183,9 +180,7 @@ class Compiled:
         numeric = self.inputs.leaves
         for i, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor):
-                parts.append(
-                    (leaf.shape, leaf._np_dtype, leaf._tape_edge() is not None, type(leaf), leaf.is_contiguous())
-                )
+                parts.append((leaf.shape, leaf._np_dtype, _taped(leaf), type(leaf), leaf.is_contiguous()))
                 if leaf.__dict__:
                     own = tuple((name, _static(value), type(value)) for name, value in leaf.__dict__.items())
                     parts[-1] = (*parts[-1], own)

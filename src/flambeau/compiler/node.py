@@ -15,7 +15,7 @@ from ..core.tensor.tensor import Tensor
 class CompiledNode(Node):
     """The backward of a call: a program of its own, from the same trace, on the call's inputs and the cotangents."""
 
-    __slots__ = ("program", "saved", "positions", "numbers", "metas", "wanted")
+    __slots__ = ("program", "saved", "positions", "numbers", "metas", "wanted", "inner")
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class CompiledNode(Node):
         numbers: list[int | None],
         edges: list[Any],
         metas: list[Any],
+        inner: frozenset[int],
     ):
         super().__init__("CompiledFunctionBackward", edges, len(metas))
         self.program = program
@@ -32,6 +33,7 @@ class CompiledNode(Node):
         self.positions = positions  # which of the program's gradients go down the edges
         self.numbers = numbers  # and which of its inputs these are the gradients of
         self.metas = metas
+        self.inner = inner
         self.wanted = tuple(range(len(edges)))  # for `next_functions`
 
     def _arguments(self, cotangents: list[Any]) -> list[Any]:

@@ -69,6 +69,7 @@ class TracedProgram:
         self.together = [[t._storage for t in group] for group in capture.recorder.together]
         self.shapes = [(o.aval.shape, o.aval.dtype) for o in capture.jaxpr.jaxpr.outvars]
         self.count = len(capture.live)
+        self.inner = capture.inner
         self.spent = spent()
         self.metas = [(tuple(t.shape), t._np_dtype) for t in capture.live]
         self.bound = [(i, capture.tensors[i]) for i in sorted(bound)]
@@ -485,7 +486,7 @@ class TracedProgram:
                 edges.append(edge)
                 positions.append(i)
         numbers = [self.wanted_inputs[i] for i in positions]
-        return CompiledNode(self.backward, inputs, positions, numbers, edges, self.metas) if edges else None
+        return CompiledNode(self.backward, inputs, positions, numbers, edges, self.metas, self.inner) if edges else None
 
     def _set_edges(self, tensors: list[Tensor], node: Any) -> None:
         for tensor, argument, what in self.edges:

@@ -22,6 +22,7 @@ from .effects import Later, Writes
 from .guards.places import Attribute, Item
 from .guards.reads import Reads
 from .guards.shadow import Watcher
+from .handlers import catching
 
 
 class Recorder:
@@ -62,6 +63,7 @@ class Recorder:
         self.demands: list[Demand] = []  # what operators refuse at each call
         self.kept: set[Any] = set()  # storages that are written only where the demands up to there are met
         self.calls: list[Callable[[Exception], None]] = []  # of modules, outermost first: each names itself in an error
+        self.root: Any = None  # the code under which the traced function runs
         self.reads.make_input = self.number_input
         self.start = next(_count)  # nodes of the tape with a smaller number are not of this trace
 
@@ -215,6 +217,12 @@ class Recorder:
             )
         self.keep_place(Item(module.__dict__[table], name))
 
+    def hook(self, tensor: Any) -> None:
+        """Raises Untraceable if a tensor that was there before gets a hook: each call has to add one."""
+        outside = tensor._storage in self.values or not isinstance(tensor._storage.value, jax.core.Tracer)
+        if outside or id(tensor) in self.stand_ins:
+            raise Untraceable("it puts a hook on the gradient of a tensor from outside: do that outside")
+
     def change_hooks(self, handle: Any) -> None:
         """Raises Untraceable if a hook that was there before is taken out."""
         if id(handle) not in self.watcher.fresh:
@@ -299,6 +307,11 @@ class Recorder:
 
     def demand(self, bad: Any, value: Any, error: Callable[[int], Exception]) -> None:
         """Note that each call has to raise `error(value)` if `bad` is true (both are traced scalars)."""
+        caught = catching(error(0), self.root, self.watcher.shadows)
+        if caught is not None:
+            raise Untraceable(
+                f"an error that depends on values would be caught there ({caught}), and a program raises it only when it has run"
+            )
         self.demands.append(Demand(bad, value, Refusal(error, tuple(self.calls))))
 
     def met(self) -> Any:

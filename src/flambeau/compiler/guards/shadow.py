@@ -104,6 +104,8 @@ class Shadow:
                     self.watcher.take_back(*self.logged)
                 finally:
                     self.logged = 0, 0
+            if isinstance(arg[1], NEEDS_VALUES):
+                self.watcher.need(arg[1].with_traceback(arg[2]))
         elif event == "return":
             if self.after is not None:
                 after, self.after = self.after, None
@@ -158,6 +160,17 @@ class Shadow:
         self.stack.append(value)
 
 
+# What JAX and we raise where values are needed that only a running program has
+NEEDS_VALUES = (
+    Untraceable,
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerBoolConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
+
 class Refused(BaseException):
     """Ends a trace at something that a program cannot repeat. No user's code catches it by accident."""
 
@@ -180,7 +193,7 @@ class Watcher:
         ] = []  # abstract classes, and the classes of which it was asked whether they are theirs
         self.aside: set[FrameType] = set()  # finalizers and modules that are being imported, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
-        self.refused: Untraceable | None = None
+        self.refused: Exception | None = None
         self.originals: dict[
             int, tuple[int, Tensor]
         ] = {}  # id of a stand-in -> the number of the argument, and the argument
@@ -313,6 +326,12 @@ class Watcher:
         if self.refused is None:
             self.refused = Untraceable(what)
         raise Refused(what)
+
+    def need(self, error: Exception) -> None:
+        """End the trace: the code needs values. Its own `except` is not to take that for an error of its own."""
+        if self.refused is None:
+            self.refused = error
+        raise Refused(str(error)) from error
 
     def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
         code = frame.f_code

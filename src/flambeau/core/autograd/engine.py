@@ -15,6 +15,7 @@ import numpy as np
 
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
+from ..context.tracing import Untraceable
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
@@ -148,7 +149,18 @@ def _target_edge(target: Any) -> Edge:
     edge = edge_of(target)
     if edge is None:
         raise RuntimeError("One of the differentiated Tensors does not require grad")
+    _refuse_inner(edge)
     return edge
+
+
+def _refuse_inner(edge: Edge) -> None:
+    """RuntimeError if only a part of the gradient would come to this place."""
+    if edge[1] in edge[0].inner:
+        raise RuntimeError(
+            "this tensor's gradient is not to be had: other results of the compiled function that made it were computed from it, "
+            "inside of one program. Call retain_grad() or register_hook() on it within the function, or decorate that with "
+            "torch.compiler.disable"
+        )
 
 
 def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
@@ -320,6 +332,8 @@ def _run(
                         arrived[node, number] = value
                 if node not in to_run:  # type: ignore[operator]
                     continue
+            if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad:
+                raise Untraceable(_OLDER)
             if type(node) is AccumulateGrad:
                 if wanted is None and slots[0] is not None:
                     _accumulate(node, slots[0], taped)
@@ -486,6 +500,9 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Rem
     edge = self._tape_edge()
     if edge is None:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient, since none will reach it")
+    _refuse_inner(edge)
+    if grad_state.trace is not None and (type(edge[0]) is AccumulateGrad or edge[0].order < grad_state.trace.start):
+        grad_state.trace.hook(self)
     return _hooks_of(edge[0], edge[1]).add(hook)
 
 
@@ -504,6 +521,8 @@ def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], N
         raise RuntimeError(
             "post accumulate grad hooks cannot be registered on non-leaf tensors, where register_hook serves"
         )
+    if grad_state.trace is not None:
+        grad_state.trace.hook(self)
     if edge[0].done_hooks is None:
         edge[0].done_hooks = Hooks()
     return edge[0].done_hooks.add(hook)
@@ -515,6 +534,7 @@ def _retain_grad(self: Tensor) -> None:
     if edge is None:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
     if type(edge[0]) is not AccumulateGrad and self._keeper is None:
+        _refuse_inner(edge)
         self._keep_grad(edge)
 
 

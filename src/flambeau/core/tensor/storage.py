@@ -241,7 +241,10 @@ class SharedStorage(Storage):
             flat = flat.view(g.bits)
         size = flat.itemsize
         flat = flat[g.offset :] if g.numel else flat
-        return np.lib.stride_tricks.as_strided(flat, g.shape, [s * size for s in g.strides])
+        dtype = flat.dtype
+        if dtype.isbuiltin != 1:  # NumPy itself can't read the name that float8_e5m2 has for it ("<f1")
+            flat = flat.view(f"V{size}")
+        return np.lib.stride_tricks.as_strided(flat, g.shape, [s * size for s in g.strides]).view(dtype)
 
     def set(self, value: Any) -> None:
         self.host[...] = np.asarray(value)

@@ -16,10 +16,11 @@ from ..support.checks import category, demand, type_name
 LINALG = ("linalg",)
 
 
-class LinAlgError(RuntimeError):
+class _LinAlgError(RuntimeError):  # the name that programs print
     """A matrix for which the operation has no answer: singular, not positive definite, or not converging."""
 
 
+LinAlgError = _LinAlgError
 _publish("LinAlgError", LinAlgError, LINALG)
 
 

@@ -279,7 +279,10 @@ def _cholesky_ex(input: Array, upper: bool) -> Array:
     matrices("linalg.cholesky", input)
     lower = _adjoint(input) if upper else input
     factor = lower_cholesky(lower)
-    failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2))
+    # an infinite pivot leaves no digit of what follows
+    last = np.arange(input.shape[-1]) == input.shape[-1] - 1
+    known = jnp.isfinite(jnp.tril(jax.lax.stop_gradient(lower))) | np.outer(last, last)
+    failed = jnp.isnan(jax.lax.stop_gradient(factor)).any((-1, -2)) | ~known.all((-1, -2))
     if not input.shape[-1]:
         return input, jnp.zeros(input.shape[:-2], np.int32)
     order = jax.lax.cond(
