@@ -502,7 +502,7 @@ class Capture:
         with self._graph_of_this_trace(targets):
             found = backwards.followed(
                 lambda: tape_grad(self.live, targets, weights, retain_graph=True, allow_unused=True),
-                self.recorder, edges, [t._tape_edge()[0] for t in targets],
+                self.recorder, edges, [t._tape_edge()[0] for t in targets],  # type: ignore[index]
             )  # fmt: skip
         for (tensor, argument), gradient in zip(wanted, found, strict=True):
             if gradient is not None:

@@ -54,11 +54,11 @@ def _catches(frame: FrameType, name: str, error: Exception) -> bool:
 def _swallows(manager: Any, error: Exception) -> bool:
     """Whether a context manager ends an error that leaves its block."""
     if isinstance(manager, contextlib.suppress):
-        return isinstance(error, manager._exceptions)
+        return isinstance(error, manager._exceptions)  # type: ignore[attr-defined]
     if isinstance(manager, contextlib.ExitStack):
         return any(_swallows(getattr(exit, "__self__", None), error) for _, exit in manager._exit_callbacks)  # type: ignore[attr-defined]
     if isinstance(manager, contextlib._GeneratorContextManager):
-        code, frame = manager.gen.gi_code, manager.gen.gi_frame
+        code, frame = manager.gen.gi_code, manager.gen.gi_frame  # type: ignore[attr-defined]
         if frame is None or kind_of_code(code, frame.f_globals) != USER:
             return False
         return any(name == WITH or _catches(frame, name, error) for name in _caught(code, frame.f_lasti))

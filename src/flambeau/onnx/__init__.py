@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import importlib
 import pkgutil
+import re
 from typing import Any
 
 from ..version import __version__ as producer_version
@@ -63,6 +64,8 @@ def select_model_mode_for_export(model: Any, mode: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if re.fullmatch(r"symbolic_opset\d+", name):
+        return importlib.import_module(f"{__package__}._symbolic").opset(f"{__package__}.{name}")
     if name in _SUBMODULES:
         return importlib.import_module(f"{__package__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
