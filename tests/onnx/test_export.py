@@ -292,5 +292,7 @@ def test_what_can_not_be_exported_is_named() -> None:
     ):
         with pytest.raises(NotImplementedError, match=next(iter(option))):
             fb.onnx.export(nn.ReLU(), (x,), **option)
-    with pytest.raises(NotImplementedError, match="register_custom_op_symbolic"):
-        fb.onnx.register_custom_op_symbolic("a::b", None, 9)
+    fb.onnx.register_custom_op_symbolic("a::b", None, 9)
+    told = str(fb.onnx.errors.UnsupportedOperatorError("a::b", 17, None))
+    assert "is not supported: the form that was registered for it belongs to TorchScript's exporter" in told
+    fb.onnx.unregister_custom_op_symbolic("a::b", 9)

@@ -44,16 +44,13 @@ class TensorProtoDataType(enum.IntEnum):
 
 
 def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_version: int) -> None:
-    """Refused: there is no TorchScript graph whose operators a symbolic function would translate."""
-    raise NotImplementedError(
-        f"torch.onnx.register_custom_op_symbolic: {symbolic_name}: there is no TorchScript graph to translate in flambeau; write "
-        "the operator with torch's functions"
-    )
+    """Remember that there is a form for TorchScript's exporter. An export that meets the operator is refused, and says so."""
+    errors.registered.add(symbolic_name)
 
 
 def unregister_custom_op_symbolic(symbolic_name: str, opset_version: int) -> None:
-    """Refused, as there are none."""
-    raise NotImplementedError(f"torch.onnx.unregister_custom_op_symbolic: {symbolic_name}: there are none in flambeau")
+    """Forget it."""
+    errors.registered.discard(symbolic_name)
 
 
 def select_model_mode_for_export(model: Any, mode: Any) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 __all__ = ["OnnxExporterError", "OnnxExporterWarning", "SymbolicValueError", "UnsupportedOperatorError"]
 
 
+registered: set[str] = set()  # operators for which a form of TorchScript's exporter was registered, which is not here
+
+
 class OnnxExporterWarning(UserWarning):
     """What the exporter warns of."""
 
@@ -22,6 +25,8 @@ class UnsupportedOperatorError(OnnxExporterError):
             said += (
                 f". Support for this operator was added in version {supported_version}, try exporting with this version"
             )
+        if name in registered or name.replace(".", "::", 1).partition(".")[0] in registered:
+            why = (f"{why}; " if why else "") + "the form that was registered for it belongs to TorchScript's exporter"
         super().__init__(said + (f": {why}" if why else ""))
 
 
