@@ -141,6 +141,7 @@ _HOMES = {
     "while_loop": "_higher_order_ops.while_loop",
     "Tag": "_library.keys",
     "TensorType": "_C",
+    "PyTorchFileReader": "checkpoint.file_reader",
     **dict.fromkeys(
         """SymBool SymFloat SymInt sym_constrain_range sym_constrain_range_for_size sym_float sym_fresh_size sym_int sym_ite
         sym_max sym_min sym_not sym_sqrt sym_sum""".split(),
