@@ -166,6 +166,9 @@ NO_OPERATORS = {  # public beside the operators, or tested elsewhere
     "view_as_complex_copy", "view_as_real_copy",  # in ops/test_native_forms.py
     "_pack_padded_sequence", "_pad_packed_sequence", "gru", "lstm", "rnn_relu", "rnn_tanh",  # in nn/test_rnn.py
     "dsmm", "hsmm", "hspmm", "smm", "spmm", "sparse.addmm", "sparse.log_softmax", "sparse.softmax", "sparse.spdiags", "sparse.sum",
+    "sparse_bsc_tensor", "sparse_bsr_tensor", "sparse_compressed_tensor", "sparse_csc_tensor", "ccol_indices_copy", "row_indices_copy",
+    "resize_as_sparse_", "saddmm", "sspaddmm", "_convert_indices_from_coo_to_csr", "_convert_indices_from_csr_to_coo",
+    *(f"_cast_{kind}" for kind in "Byte Char Double Float Half Int Long Short".split()), "_shape_as_tensor",  # in names/
     "sparse.mm", "sparse.sampled_addmm", "sparse_coo_tensor", "sparse_csr_tensor",  # in ops/test_sparse.py
     "nn.functional.scaled_mm", "nn.functional.scaled_grouped_mm",
     "linalg.LinAlgError", "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",

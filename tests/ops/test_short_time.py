@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import flambeau as fb
+from flambeau.ops.spectral import short_time
 from support.expressions import check, check_gradient
 from support.values import to_flambeau
 
@@ -83,7 +84,7 @@ def test_the_inverse_gives_the_signal_back_in_a_compiled_function() -> None:
 
 
 def test_a_missing_window_is_told_of() -> None:
-    fb.ops.spectral.short_time._warn.cache_clear()
+    short_time._warn.cache_clear()
     with pytest.warns(UserWarning, match="A window was not provided. A rectangular window will be applied,which"):
         fb.stft(to_flambeau(SIGNAL), 8, return_complex=True)
     with warnings.catch_warnings(record=True) as more:

@@ -30,11 +30,11 @@ _JIT = frozenset(
 def __getattr__(name: str) -> _Any:
     if name in _PARTS:
         return _importlib.import_module(f"{__package__}.{name}")
-    if name in _JIT:
-        return getattr(_importlib.import_module(f"{__package__}._jit"), name)
     state = _importlib.import_module(f"{__package__}._state")
     if name.startswith("_") and not name.startswith("__") and hasattr(state, name):
         return getattr(state, name)
+    if name in _JIT:
+        return getattr(_importlib.import_module(f"{__package__}._jit"), name)
     raise AttributeError(f"module {__package__!r} has no attribute {name!r}")
 
 
