@@ -45,10 +45,10 @@ def get_device_properties(device: Any = None) -> _CudaDeviceProperties:
 
 
 def can_device_access_peer(device: Any, peer_device: Any) -> bool:
-    """Whether one GPU reads another's memory. AssertionError without a GPU."""
+    """Refused: JAX does not tell whether one GPU reads another's memory. AssertionError without a GPU."""
     required(index_of(device))
     required(index_of(peer_device))
-    return index_of(device) != index_of(peer_device)
+    raise NotImplementedError("torch.cuda.can_device_access_peer: JAX does not tell; `nvidia-smi topo -p2p r` does")
 
 
 def get_arch_list() -> list[str]:
