@@ -96,18 +96,19 @@ def composite(
     numbers: bool = False,
     autocast: str | dict[str, str] | None = None,
     in_python: bool | None = None,
+    spreads: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back.
 
     `name` is the public name, if that is not the function's. Without `asks_arguments` the public function takes arguments
     with a `__torch_function__` as they are. With `numbers` those for `float` parameters may be inputs of a compiled program:
     all it does is to compute and compare with them, and to hand them to operators. `autocast` and `in_python`
-    as for operators.
+    as for operators. `spreads` says that who is asked gets a list of operands one by one.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         called = function.__name__ = name or function.__name__
-        call = _composed(function, False, asks_arguments, numbers, rules_of(autocast))
+        call = _composed(function, False, asks_arguments, numbers, rules_of(autocast), spreads)
         _publish(called, call, public, in_python)
         _attach(call, _names(methods, called))
         if written := _names(inplace, called + "_"):
@@ -117,13 +118,17 @@ def composite(
     return declare
 
 
-_SPREADING = ("einsum",)  # hands its list of operands on one by one
 # Where composites make tensors, and call no operators that a dispatch mode would see
 _MADE_OF_NONE = ("flambeau.ops.making.", "flambeau.ops.random.")
 
 
 def _composed(
-    function: Callable[..., Any], asks: bool, asks_arguments: bool = True, numbers: bool = False, casts: Rules = ()
+    function: Callable[..., Any],
+    asks: bool,
+    asks_arguments: bool = True,
+    numbers: bool = False,
+    casts: Rules = (),
+    spreads: bool = False,
 ) -> Any:
     name = function.__name__
     parameters = inspect.signature(function).parameters
@@ -154,9 +159,9 @@ def _composed(
 
     call.casts = casts  # type: ignore[attr-defined]
     call.asks_arguments = asks_arguments  # type: ignore[attr-defined]
-    call.spreads = name in _SPREADING  # type: ignore[attr-defined]
+    call.spreads = spreads  # type: ignore[attr-defined]
     call.takes_host_numbers = _places_of_floats(parameters.values()) if numbers else frozenset()  # type: ignore[attr-defined]
-    overrides.made_by(call, lambda: _composed(function, True, asks_arguments, numbers, casts))
+    overrides.made_by(call, lambda: _composed(function, True, asks_arguments, numbers, casts, spreads))
     return call
 
 

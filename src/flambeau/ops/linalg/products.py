@@ -525,7 +525,7 @@ def _einsum(operands: Arrays, inputs: tuple[tuple[int, ...], ...], output: tuple
     return jnp.einsum(*arguments, list(output), precision=PRECISION)
 
 
-@composite(methods=False, autocast="lower", in_python=True)
+@composite(methods=False, autocast="lower", in_python=True, spreads=True)
 def einsum(*args: Any) -> Tensor:
     """Sums of products by Einstein's convention: `einsum("ij,jk->ik", a, b)` or `einsum(a, [0, 1], b, [1, 2], [0, 2])`.
 
