@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from typing import Any
@@ -42,6 +43,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     np.random.seed(0)
     torch.manual_seed(0)
     flambeau.manual_seed(0)
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """A compiled function holds the collector still while it is traced, and no longer."""
+    assert gc.isenabled() and not gc.get_freeze_count()
 
 
 def pytest_report_header() -> list[str]:

@@ -285,7 +285,7 @@ class Capture:
         watcher = recorder.watcher
         changed = recorder.writes.unnoticed(recorder.begun())
         if changed:
-            raise Untraceable(f"code that could not be followed changes a {type(changed[0]).__name__}")
+            raise Untraceable(f"code that could not be followed changes a {changed[0]}")
         self._check_numbers()
         self.moving = self._choose_moving()
         self.describer = Describer(self._recipe, self._number, watcher.was_there, watcher.arguments, self.moving.inner)

@@ -155,13 +155,17 @@ class Writes:
         for thing in touched:
             self.away[id(thing)] = thing
 
-    def unnoticed(self, but: set[int]) -> list[Any]:
-        """Containers and objects that have changed without a note of it: something in C did that. `but`: ids not to look at."""
+    def unnoticed(self, but: set[int]) -> list[str]:
+        """What containers and objects have changed without a note of it (something in C did that), in words.
+
+        `but`: ids not to look at.
+        """
         found = []
         for key, (container, copy) in self.reads.copies.items():
             if key in but or key in self.snapshots or not _differs(container, copy):
                 continue
             owner = self.reads.owners.get(key)
+            kind = type(container if owner is None else owner).__name__
             if isinstance(container, dict):
                 names = [
                     k for k in {**copy, **container} if copy.get(k, MISSING) is not dict.get(container, k, MISSING)
@@ -169,8 +173,10 @@ class Writes:
                 places = [[Item(container, k), *([] if owner is None else [Attribute(owner, k)])] for k in names]
                 if all(any(map(self.is_written, ways)) for ways in places):
                     continue
-            found.append(container if owner is None else owner)
-        return found + [c.container for c in self.reads.contents.values() if is_buffer(c.container) and not c.holds()]
+                kind += f" at {', '.join(map(repr, names[:3]))}"
+            found.append(kind)
+        buffers = (c.container for c in self.reads.contents.values() if is_buffer(c.container) and not c.holds())
+        return found + [type(b).__name__ for b in buffers]
 
     def undo_unnoticed(self, but: set[int]) -> None:
         """Put back what such code has changed."""

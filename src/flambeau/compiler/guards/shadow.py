@@ -262,11 +262,17 @@ class Watcher:
         """Whether a tensor was made in the trace, or stands for an argument."""
         return isinstance(tensor._storage.value, jax.core.Tracer)
 
-    _collects = _froze = replaces = False
+    _collects = _froze = _begun = replaces = False
 
     def start(self) -> None:
         self._previous = sys.gettrace()
         self.replaces = frames.replaceable()
+        if not self._begun:  # a second start, for a function's backward, goes on with what the first one holds still
+            self._begun = True
+            self._still()
+        frames.trace_opcodes(self._call)
+
+    def _still(self) -> None:
         self._collects = gc.isenabled()
         gc.disable()  # whoever asked to be called by the collector is no part of the function
         # from here on, what is young was made by the function; and nobody has to look through the rest of the process for it
@@ -275,7 +281,6 @@ class Watcher:
             gc.freeze()
         else:
             gc.collect(0)
-        frames.trace_opcodes(self._call)
 
     def stop(self) -> None:
         sys.settrace(self._previous)
@@ -286,9 +291,9 @@ class Watcher:
         """The trace has been written down: what is young may grow old."""
         if self._froze:
             gc.unfreeze()
-            self._froze = False
         if self._collects:
             gc.enable()
+        self._collects = self._froze = self._begun = False
 
     def was_there(self, thing: Any) -> bool:
         """Whether an object was there before the trace, if nobody has met it until now either."""
