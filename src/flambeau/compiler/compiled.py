@@ -23,15 +23,17 @@ from ..core.dispatch.host_numbers import Strict, sources
 from ..core.tensor import tree
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
+from .arguments import Conflict
 from .backwards import hooked
-from .capture import Again, Capture, Conflict, Failed
+from .call import Unevaluable
+from .capture import Capture, Failed, Traced
 from .controls import Disabled
 from .guards.modules import is_library_class
 from .guards.reads import source_key
 from .guards.shadow import NEEDS_VALUES, Repeat
 from .guards.values import PLAIN, is_number
-from .inputs import Inputs
-from .program import TracedProgram, Unevaluable
+from .inputs import Again, Inputs
+from .program import TracedProgram
 from .stance import stance
 from .words import difference, place_of, with_names
 
@@ -104,7 +106,7 @@ class Compiled:
             with self.lock:
                 if quick.fits(args):
                     try:
-                        return quick.program(args, args)
+                        return quick.program.call(args, args)
                     except Unevaluable:
                         return self._uncompiled(args, kwargs)
         if grad_state.trace is not None or grad_state.transforms:
@@ -147,10 +149,10 @@ class Compiled:
             if program.broken_by(tensors, leaves) is None:  # another thread may have called it meanwhile
                 self._quick = _Quick.of(program, args, key) if not kwargs else None
                 with contextlib.suppress(Unevaluable):
-                    return program(tensors, leaves, call)
+                    return program.call(tensors, leaves, call)
                 again = True
-            if not program.calls:  # it was traced for this call, and what the trace has begun is not to stay
-                program.give_up()
+            if not program.runs.calls:  # it was traced for this call, and what the trace has begun is not to stay
+                program.runs.give_up()
                 self._drop(key, program)
         if again:
             return self._uncompiled(args, kwargs)
@@ -226,8 +228,8 @@ class Compiled:
         reason = reason or (self._difference(key, len(leaves)) if self.programs else "first call")
         self.reasons = [*self.reasons[-2:], reason]
         try:
-            capture, bound = self._capture(leaves, treedef)
-            program: TracedProgram | Uncompiled = TracedProgram(capture, bound, reason, self.name)
+            traced = self._capture(leaves, treedef)
+            program: TracedProgram | Uncompiled = TracedProgram(traced, reason, self.name)
         except Failed as failed:
             error, reads = failed.error, failed.reads
             if self.fullgraph:
@@ -243,11 +245,11 @@ class Compiled:
             )
         return program
 
-    def _capture(self, leaves: Any, treedef: Any) -> tuple[Capture, frozenset[int]]:
+    def _capture(self, leaves: Any, treedef: Any) -> Traced:
         bound: frozenset[int] = frozenset()
         for _ in range(_ATTEMPTS):
             try:
-                return Capture(self.function, leaves, treedef, bound, self.inputs), bound
+                return Capture(self.function, leaves, treedef, bound, self.inputs).finish()
             except Conflict as conflict:
                 bound = conflict.arguments
             except Again as again:
@@ -278,9 +280,9 @@ class Compiled:
     def _learn(self, last: TracedProgram | Uncompiled) -> None:
         """What has changed since the last trace becomes an input of the next program, where that can be."""
         if isinstance(last, TracedProgram):
-            changed = {**last.reads.changed_numbers(), **last.held.changed_numbers()}
+            changed = last.conditions.changed_numbers()
             self.inputs.places.update({k: p for k, p in changed.items() if k not in self.inputs.never})
-            self.inputs.moving.update({**last.reads.changed_tensors(), **last.held.changed_tensors()})
+            self.inputs.moving.update(last.conditions.changed_tensors())
 
     def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
         self.programs.setdefault(key, []).insert(0, program)
@@ -335,7 +337,7 @@ class Compiled:
             self._find(key, tensors, leaves) if key is not None else (None, "an iterator among the arguments")
         )
         if isinstance(program, TracedProgram):
-            return program(tensors, leaves, (args, kwargs))
+            return program.call(tensors, leaves, (args, kwargs))
         if stance.value == "fail_on_recompile":
             raise RuntimeError(
                 f"{self.name} would be compiled, and set_stance says fail_on_recompile: {reason or 'first call'}"
@@ -392,7 +394,7 @@ class _Quick:
     @classmethod
     def of(cls, program: TracedProgram, args: Any, key: Any) -> _Quick | None:
         plain = all(type(a) is Tensor and a._view is None and a._edge is None and a._base is None for a in args)
-        if not plain or program.looks_at_attributes or len({a._storage for a in args}) < len(args):
+        if not plain or program.conditions.looks_at_attributes or len({a._storage for a in args}) < len(args):
             return None
         return cls(program, [(a._storage.shape, a._storage.dtype) for a in args], *key[2:])
 

@@ -16,10 +16,11 @@ from jax._src.lax.lax import _convert_element_type
 from ..core.context.tracing import Demand, HostValue, Refusal, Untraceable
 from ..core.dispatch.host_numbers import HostNumber
 from ..core.tape.nodes import _count
+from ..core.tensor.tensor import Tensor
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from .effects import Later, Writes
-from .guards.places import Attribute, Item
+from .guards.places import MISSING, Attribute, Item
 from .guards.reads import Reads
 from .guards.shadow import Watcher
 from .handlers import catching
@@ -87,6 +88,11 @@ class Recorder:
         self.sources[id(stands)] = (stands, source)
         with jax_core.set_current_trace(self.level):  # not of a branch or loop that is being traced in it
             return jnp.array(stands, copy=True)  # a traced value, as all inside the trace are
+
+    def is_outside(self, tensor: Any) -> bool:
+        """Whether a tensor's memory was there before the trace (or was made outside of it, as new state)."""
+        storage = tensor._storage
+        return storage in self.values or not isinstance(storage.value, jax.core.Tracer)
 
     def hold_one(self, tensors: list[Any]) -> bool:
         """Make whole tensors that hold one array one input, for as long as they do. False if they hold several."""
@@ -275,6 +281,17 @@ class Recorder:
         if optimizer not in self.optimizers:
             self.optimizers[optimizer] = {k: dict(v) for k, v in optimizer.state.items() if isinstance(v, dict)}
 
+    def holds_once(self) -> bool:
+        """Whether this is the program of a single call: optimizers have begun state that later calls go on with otherwise."""
+        begun = [
+            (optimizer, value)
+            for optimizer, before in self.optimizers.items()
+            for key, state in optimizer.state.items()
+            for item, value in (state.items() if isinstance(state, dict) else ())
+            if isinstance(value, Tensor) and before.get(key, {}).get(item, MISSING) is MISSING
+        ]
+        return self.once or not all(optimizer.begins_alike and self.is_outside(value) for optimizer, value in begun)
+
     def begun(self) -> set[int]:
         """The ids of the tables in which optimizers keep their state."""
         tables = [o.state for o in self.optimizers]
@@ -302,6 +319,11 @@ class Recorder:
             generator.set_state_bytes(held)
         for undo in reversed(self.undo):
             undo()
+
+    def let_go(self) -> None:
+        """Have JAX forget a failed trace: a constant's finalizer would keep it, and it the constant."""
+        if self.level is not None and hasattr(self.level, "invalidate"):
+            self.level.invalidate()
 
     # --- what the program depends on ------------------------------------------------------------------------------
 

@@ -50,8 +50,8 @@ class Reads:
         )  # a copy of a dict, without what was written
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.make_input: Callable[[HostNumber], Any] | None = None
+        self.looks = 0  # how often values had to be compared, after which other objects may be the ones that are held
         self._fast: Callable[[], bool] | None = None
-        self._found: dict[str, Any] = {}
 
     # --- while tracing --------------------------------------------------------------------------------------------
 
@@ -172,15 +172,16 @@ class Reads:
         self.old = {}
         for key in moving:
             self.places.pop(key, None)
-        self._write_fast()
+        self._fast = None
 
     def broken(self, given: list[Any]) -> str | None:
         """What does not hold any more, or None. `given` are the leaves of the call's arguments."""
-        if not self._fast():  # type: ignore[misc]
-            return self._look(given)
-        return self._outcome_broken(given) if self.outcomes else None
+        if self._fast is None:
+            names: dict[str, Any] = {}
+            self._fast = written(self.terms(names), names)
+        return self.outcome_broken(given) if self._fast() else self._look(given)
 
-    def _outcome_broken(self, given: list[Any]) -> str | None:
+    def outcome_broken(self, given: list[Any]) -> str | None:
         for expression, value in self.outcomes:
             try:
                 if not same(value, expression.value(given)):
@@ -205,10 +206,9 @@ class Reads:
         for contents in self.contents.values():
             if not contents.holds():
                 return f"{contents} has changed"
-        broken = self._outcome_broken(given)
-        if broken is None:
-            self._write_fast()
-        return broken
+        self.looks += 1
+        self._fast = None
+        return self.outcome_broken(given)
 
     def changed_numbers(self) -> dict[Any, Place]:
         """Places whose numbers were constants of the program and have changed to others of the same type."""
@@ -230,9 +230,9 @@ class Reads:
             if (now := place.get()) is not before and type(now) is type(before) and _has_tensors(before)
         }
 
-    def _write_fast(self) -> None:
-        """Write the quick look: one Python expression over all places, by identity."""
-        names: dict[str, Any] = {"M": MISSING, "len": len, "type": type, "tuple": tuple, "map": map, "id": id}
+    def terms(self, names: dict[str, Any]) -> list[str]:
+        """The quick look as terms of a Python expression, by identity; what they name goes into `names`."""
+        names.update({"M": MISSING, "len": len, "type": type, "tuple": tuple, "map": map, "id": id})
         terms = []
         for i, (thing, kind) in enumerate(self.types.values()):
             names[f"t{i}"], names[f"k{i}"] = thing, kind
@@ -250,17 +250,22 @@ class Reads:
                 terms.append(f"c{i}()")
             elif isinstance(held, dict):
                 names[f"c{i}"], names[f"d{i}"] = held, contents.ids
-                terms.append(f"(*map(id, c{i}), *map(id, c{i}.values())) == d{i}" if held else f"not c{i}")
+                terms.append(f"(*map(id, c{i}), *map(id, c{i}.values())) == d{i}" if contents.ids else f"not c{i}")
             else:
                 names[f"c{i}"], names[f"d{i}"] = held, contents.ids
-                terms.append(f"tuple(map(id, c{i})) == d{i}" if held else f"not c{i}")
-        lines = ["def fast():", "    try:"]
-        for start in range(0, len(terms), 50):
-            lines.append(f"        if not ({' and '.join(terms[start : start + 50])}):")
-            lines.append("            return False")
-        lines += ["        return True", "    except Exception:", "        return False"]
-        exec("\n".join(lines), names)
-        self._fast = names["fast"]
+                terms.append(f"tuple(map(id, c{i})) == d{i}" if contents.ids else f"not c{i}")
+        return terms
+
+
+def written(terms: list[str], names: dict[str, Any], arguments: str = "") -> Callable[..., bool]:
+    """A function that tells whether all of these terms are true. False where one raises."""
+    lines = [f"def holds({arguments}):", "    try:"]
+    for start in range(0, len(terms), 50):
+        lines.append(f"        if not ({' and '.join(terms[start : start + 50])}):")
+        lines.append("            return False")
+    lines += ["        return True", "    except Exception:", "        return False"]
+    exec("\n".join(lines), names)
+    return names["holds"]
 
 
 def _has_tensors(value: Any) -> bool:
