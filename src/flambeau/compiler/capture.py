@@ -59,7 +59,7 @@ class Capture:
         self.inputs = inputs
         self.arguments = Arguments(leaves, bound)
         self.findings: Findings | None = None
-        self.recorder.root = Capture._trace.__code__
+        self.recorder.demands.root = Capture._trace.__code__
         with self._recording(bound):
             self.jaxpr = jax.make_jaxpr(lambda *arrays: self._trace(function, leaves, treedef, arrays))(
                 *self.arguments.arrays()
@@ -91,7 +91,7 @@ class Capture:
             yield
         except BaseException as error:
             self._end(modes)
-            recorder.writes.undo_unnoticed(recorder.begun())
+            recorder.writes.undo_unnoticed(recorder.begun.tables())
             recorder.give_up()
             inputs.restore()
             watcher.end()

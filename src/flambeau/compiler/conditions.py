@@ -273,7 +273,7 @@ def note_dependencies(recorder: Recorder, numbers: Iterable[Place], moving: Movi
     leaves = [t for _, t in recorder.sources.values() if isinstance(t, Tensor) and id(t) not in known]
     others = [
         *(Parts(module) for module in recorder.reached if module not in modules),
-        *(Groups(optimizer) for optimizer in recorder.optimizers),
+        *(Groups(optimizer) for optimizer in recorder.begun.optimizers),
         *(Leaf(tensor) for tensor in leaves if tensor._edge is not None and id(tensor) not in moving.at),
         GlobalHooks(),
     ]

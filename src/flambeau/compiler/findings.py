@@ -29,7 +29,7 @@ class Findings:
         self.recorder, self.arguments = recorder, arguments
         self.outputs = Numbered()
         arguments.find()
-        changed = recorder.writes.unnoticed(recorder.begun())
+        changed = recorder.writes.unnoticed(recorder.begun.tables())
         if changed:
             raise Untraceable(f"code that could not be followed changes a {type(changed[0]).__name__}")
         inputs.check(recorder)
@@ -52,7 +52,7 @@ class Findings:
         argument_writes = arguments.writes(emit)
         self.writes = [(recorder.owners[s], emit(recorder.values[s])) for s in recorder.written]
         self.of_arguments = argument_writes, argument_grads
-        self.once = recorder.holds_once()
+        self.once = recorder.begun.holds_once(recorder.is_outside)
         level = recorder.level
         left = survivors.left_behind(recorder, arguments, self.recipes, level)
         self.left: list[tuple[Storage, int]] = [(t._storage, emit(t._storage.value)) for t in left]
@@ -64,7 +64,7 @@ class Findings:
         arguments.check(recorder, argument_writes)
 
     def _collect_checks(self) -> None:
-        demands, self.recorder.demands = self.recorder.demands, []
+        demands = self.recorder.demands.take()
         self.refusals = [demand.refusal for demand in demands]
         self.word = self.outputs.number(checks.word(demands)) if demands else None
 
@@ -72,7 +72,7 @@ class Findings:
         """After the trace: each call also updates the results that the function has kept (`self.loss = loss; return loss`)."""
         self.recipes.live.clear()
         self.recorder.edges.clear()
-        self.recorder.demands.clear()
+        self.recorder.demands.take()
         storages, edges = survivors.kept(self.recipes)
         self.left += storages
         self.edges += edges
@@ -89,7 +89,7 @@ class Findings:
             argument_grads=argument_grads,
             grads=[(at.get(id(t), t), recipe) for t, recipe in self.grads],
             together=[[t._storage for t in group] for group in recorder.together],
-            kept=recorder.kept,
+            kept=recorder.demands.kept,
         )
         tape = Tape(
             gradients.metas,

@@ -91,7 +91,7 @@ class Inputs:
             if id(place.owner) in called and not recorder.writes.is_written(place):
                 recorder.reads.place(place, place.get())
         tensors = [source for _, source in recorder.sources.values() if isinstance(source, Tensor)]
-        fixed = {id(p) for optimizer in recorder.optimizers for g in optimizer.param_groups for p in g["params"]}
+        fixed = {id(p) for optimizer in recorder.begun.optimizers for g in optimizer.param_groups for p in g["params"]}
         fixed |= {id(tensor) for group in recorder.together for tensor in group}
         moving = choose(
             recorder.reads,

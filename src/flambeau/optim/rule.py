@@ -316,8 +316,8 @@ class RuleOptimizer(Optimizer):
         """The options as inputs of a compiled step: numbers that the host has at each call; tensors are state."""
         prepare = self._prepare
         if some_are_tensors:
-            return trace.host(lambda: _numbers(prepare(index, _plain_group(group), kind)[2]))
-        return trace.host(lambda: prepare(index, _plain_group(group), kind)[2])
+            return trace.draws.host(lambda: _numbers(prepare(index, _plain_group(group), kind)[2]))
+        return trace.draws.host(lambda: prepare(index, _plain_group(group), kind)[2])
 
     def _replaced_options(self, trace: Any, group: dict[str, Any]) -> dict[int, Any]:
         """Options that the compiled function itself has changed before this step, by their place among the scalars."""
@@ -446,9 +446,9 @@ def _met(trace: Any, tensors: list[Tensor]) -> Any:
     sizes = [tensor.numel() * tensor.dtype.itemsize for tensor in tensors]
     if max(sizes, default=0) <= PACKED_ARRAY and sum(sizes) <= PACKED_STATE:
         return None
-    met = trace.met()
+    met = trace.demands.met()
     if met is not None:
-        trace.kept.update(tensor._storage for tensor in tensors)
+        trace.demands.kept.update(tensor._storage for tensor in tensors)
     return met
 
 
