@@ -55,7 +55,7 @@ class Call:
         self._hand_out()
         text = ["def call(tensors, given, call=None):", *("    " + line for line in self.lines)]
         exec("\n".join(text), self.names)
-        return self.names["call"]
+        return self.names.pop("call")  # or each would hold the other
 
     def name(self, thing: Any) -> str:
         self.names[text := f"x{len(self.names)}"] = thing

@@ -21,7 +21,6 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import Untraceable
 from ..core.dispatch.host_numbers import Strict, sources
 from ..core.tensor import tree
-from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
 from .arguments import Conflict
 from .backwards import hooked
@@ -94,7 +93,7 @@ class Compiled:
         self.reasons: list[str] = []  # of the last traces
         self.lock = threading.RLock()  # a call reads state, and writes it when the program has run
         self.warned: set[str] = set()
-        self._quick: Any = None  # the last program, and what it asks of arguments that are all plain tensors
+        self._quick: TracedProgram | None = None  # the last program, if it takes plain tensors only
         _everything.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -106,7 +105,7 @@ class Compiled:
             with self.lock:
                 if quick.fits(args):
                     try:
-                        return quick.program.call(args, args)
+                        return quick.call(args, args)
                     except Unevaluable:
                         return self._uncompiled(args, kwargs)
         if grad_state.trace is not None or grad_state.transforms:
@@ -147,7 +146,7 @@ class Compiled:
             return self._uncompiled(args, kwargs)
         with self.lock:
             if program.broken_by(tensors, leaves) is None:  # another thread may have called it meanwhile
-                self._quick = _Quick.of(program, args, key) if not kwargs else None
+                self._quick = program.quick(args, key[2:]) if not kwargs else None
                 with contextlib.suppress(Unevaluable):
                     return program.call(tensors, leaves, call)
                 again = True
@@ -381,49 +380,6 @@ class Uncompiled:
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:
         return None if self.reads is None else self.reads.broken(given)
-
-
-class _Quick:
-    """A shorter way to the last program, for calls whose arguments are whole tensors off the tape, each with its own memory."""
-
-    __slots__ = ("autocast", "default", "grad", "program", "specs")
-
-    def __init__(self, program: TracedProgram, specs: list[Any], grad: bool, default: Any, autocast: Any):
-        self.program, self.specs, self.grad, self.default, self.autocast = program, specs, grad, default, autocast
-
-    @classmethod
-    def of(cls, program: TracedProgram, args: Any, key: Any) -> _Quick | None:
-        plain = all(type(a) is Tensor and a._view is None and a._edge is None and a._base is None for a in args)
-        if not plain or program.conditions.looks_at_attributes or len({a._storage for a in args}) < len(args):
-            return None
-        return cls(program, [(a._storage.shape, a._storage.dtype) for a in args], *key[2:])
-
-    def fits(self, args: Any) -> bool:
-        state, specs = grad_state, self.specs
-        if (
-            len(args) != len(specs)
-            or state.trace is not None
-            or state.transforms
-            or state.grad is not self.grad
-            or state.uncompiled
-            or stance.value != "default"
-            or (state.around and (state.modes or state.dispatch_modes or state._observer))
-            or state._autocast is not self.autocast
-            or dtypes._default is not self.default
-        ):
-            return False
-        last = None
-        for arg, (shape, dtype) in zip(args, specs, strict=False):
-            if type(arg) is not Tensor or arg._view is not None or arg._edge is not None or arg._base is not None:
-                return False
-            storage = arg._storage
-            seen = storage.value.aval if type(storage) is Storage else storage  # which is the quicker look
-            if storage is last or seen.shape != shape or seen.dtype != dtype:
-                return False
-            last = storage
-        if len(specs) > 2 and len({arg._storage for arg in args}) < len(specs):
-            return False
-        return self.program.broken_by(args, args) is None
 
 
 def _taken_apart(args: Any, kwargs: Any) -> tuple[list[Any], Any]:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from . import quick
 from .call import Call
 from .capture import Traced
 from .executable import Builder
@@ -30,13 +31,27 @@ class TracedProgram:
         executable = self.builder.build(packed=not (traced.plan.tape.metas or traced.once))
         self.runs = Runs(self.plan, executable, begun, traced.give_up)
         self.call = self._write_call()
+        self.fits: Callable[[Any], bool] = _unknown
 
     def _write_call(self) -> Callable[..., Any]:
         own = weakref.ref(self)  # whoever calls it has it
         return Call(self.plan, self.runs, self.builder.backward, lambda: own().unpack()).write()  # type: ignore[union-attr]
+
+    def quick(self, args: Any, modes: tuple[bool, Any, Any]) -> TracedProgram | None:
+        """The program itself, with `fits(args)`, if it is one for arguments that can be told by a quick look."""
+        if self.conditions.looks_at_attributes or not quick.takes(args):
+            return None
+        if self.fits is _unknown:
+            self.fits = quick.look(args, modes, self.conditions)
+        return self
 
     def unpack(self) -> Callable[..., Any]:
         """Do without packing from now on."""
         self.runs.use(self.builder.build(packed=False))
         self.call = self._write_call()
         return self.call
+
+
+def _unknown(args: Any) -> bool:
+    """The quick look before it is written."""
+    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from types import MappingProxyType, ModuleType, SimpleNamespace
+from types import FunctionType, MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
@@ -27,6 +27,10 @@ from .places import (
 from .values import Contents, entries, is_buffer, is_container, is_number, same
 
 
+def _as_it_is(table: Any, copy: Any) -> Any:
+    return copy
+
+
 class Reads:
     """The places, contents, types and outcomes that a trace depended on, as they were before the function changed anything.
 
@@ -45,9 +49,7 @@ class Reads:
         self.strict: set[Any] = set()  # keys of places and numbers of arguments whose ints have to be ints
         self.copies: dict[int, tuple[Any, Any]] = {}  # containers that were there before, by id, with what they held
         self.owners: dict[int, Any] = {}  # `__dict__`s among these -> the objects that have them
-        self.unwritten: Callable[[Any, Any], Any] = lambda table, copy: (
-            copy
-        )  # a copy of a dict, without what was written
+        self.unwritten: Callable[[Any, Any], Any] = _as_it_is  # a copy of a dict, without what was written
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.make_input: Callable[[HostNumber], Any] | None = None
         self.looks = 0  # how often values had to be compared, after which other objects may be the ones that are held
@@ -169,7 +171,11 @@ class Reads:
     def finish(self, moving: Iterable[Any]) -> None:
         """The trace is over: from now on, compare. What is in places with the keys `moving` is looked up at each call."""
         self.make_input = None
-        self.old = {}
+        self.old, self.copies, self.owners = {}, {}, {}
+        self.unwritten, self.before = (
+            _as_it_is,
+            lambda container: None,
+        )  # what the function has written is no matter any more
         for key in moving:
             self.places.pop(key, None)
         self._fast = None
@@ -265,7 +271,7 @@ def written(terms: list[str], names: dict[str, Any], arguments: str = "") -> Cal
         lines.append("            return False")
     lines += ["        return True", "    except Exception:", "        return False"]
     exec("\n".join(lines), names)
-    return names["holds"]
+    return names.pop("holds")  # or each would hold the other
 
 
 def _has_tensors(value: Any) -> bool:
@@ -305,7 +311,7 @@ def _term(i: int, place: Place, before: Any, names: dict[str, Any]) -> str:
             names[f"o{i}"] = own_attributes(owner)
             return f"o{i}[n{i}] is v{i}" if name in names[f"o{i}"] else f"g{i}() is v{i}"
         found = _as_python_finds(owner, name)
-        if found is before:
+        if found is before or (type(owner) is FunctionType and name in _OF_FUNCTIONS):
             return f"o{i}.{name} is v{i}"
         if (
             not isinstance(owner, type)
@@ -317,6 +323,9 @@ def _term(i: int, place: Place, before: Any, names: dict[str, Any]) -> str:
             return f"o{i}.{name} is v{i} and {name!r} not in e{i}"
     names[f"g{i}"] = place.get
     return f"g{i}() is v{i}"
+
+
+_OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 
 
 def _as_python_finds(owner: Any, name: str) -> Any:
