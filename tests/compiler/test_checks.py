@@ -292,7 +292,7 @@ def test_programs_without_demands_have_no_word():
     for compiled in (plain, checked):
         compiled(fb.ones(3))
     (without,), (with_word,) = (next(iter(c.programs.values())) for c in (plain, checked))
-    assert without.word is None and with_word.word is not None
+    assert without.plan.word is None and with_word.plan.word is not None
 
 
 def test_multinomial_draws_torchs_numbers():

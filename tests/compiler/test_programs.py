@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
 import types
 import warnings
+import weakref
 from math import sqrt
 from typing import Any
 
@@ -551,3 +553,36 @@ def test_too_many_programs_are_told_once_and_the_last_used_stay() -> None:
     assert len(fb.compile.explain(f)) <= 32
     assert executions(step, lambda: f(x, "")) == 0
     assert executions(step, lambda: f(x, "another")) == 1
+
+
+def test_programs_that_are_dropped_are_freed_at_once() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lin, self.seen = nn.Linear(3, 2), []
+
+        def forward(self, x):
+            self.seen = [x.shape]
+            return self.lin(x).sum()
+
+    net = Net()
+    optimizer = fb.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+    def step(x):
+        optimizer.zero_grad()
+        net(x).backward()
+        optimizer.step()
+
+    for compiled in (fb.compile(net.forward), fb.compile(step)):
+        for _ in range(3):
+            compiled(fb.ones(4, 3))
+        (program,) = (weakref.ref(p) for programs in compiled.programs.values() for p in programs)
+        parts = [weakref.ref(part) for part in (program().conditions, program().conditions.reads, program().builder)]
+        gc.collect()
+        gc.disable()
+        try:
+            compiled.programs.clear()
+            compiled._quick = None
+            assert [ref() for ref in (program, *parts)] == [None] * 4
+        finally:
+            gc.enable()

@@ -21,17 +21,18 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import Untraceable
 from ..core.dispatch.host_numbers import Strict, sources
 from ..core.tensor import tree
-from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
+from .arguments import Conflict
 from .backwards import hooked
-from .capture import Again, Capture, Conflict, Failed
+from .call import Unevaluable
+from .capture import Capture, Failed, Traced
 from .controls import Disabled
 from .guards.modules import is_library_class
 from .guards.reads import source_key
 from .guards.shadow import NEEDS_VALUES, Repeat
 from .guards.values import PLAIN, is_number
-from .inputs import Inputs
-from .program import TracedProgram, Unevaluable
+from .inputs import Again, Inputs
+from .program import TracedProgram
 from .stance import stance
 from .words import difference, place_of, with_names
 
@@ -92,7 +93,7 @@ class Compiled:
         self.reasons: list[str] = []  # of the last traces
         self.lock = threading.RLock()  # a call reads state, and writes it when the program has run
         self.warned: set[str] = set()
-        self._quick: Any = None  # the last program, and what it asks of arguments that are all plain tensors
+        self._quick: TracedProgram | None = None  # the last program, if it takes plain tensors only
         _everything.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -104,7 +105,7 @@ class Compiled:
             with self.lock:
                 if quick.fits(args):
                     try:
-                        return quick.program(args, args)
+                        return quick.call(args, args)
                     except Unevaluable:
                         return self._uncompiled(args, kwargs)
         if grad_state.trace is not None or grad_state.transforms:
@@ -145,12 +146,12 @@ class Compiled:
             return self._uncompiled(args, kwargs)
         with self.lock:
             if program.broken_by(tensors, leaves) is None:  # another thread may have called it meanwhile
-                self._quick = _Quick.of(program, args, key) if not kwargs else None
+                self._quick = program.quick(args, key[2:]) if not kwargs else None
                 with contextlib.suppress(Unevaluable):
-                    return program(tensors, leaves, call)
+                    return program.call(tensors, leaves, call)
                 again = True
-            if not program.calls:  # it was traced for this call, and what the trace has begun is not to stay
-                program.give_up()
+            if not program.runs.calls:  # it was traced for this call, and what the trace has begun is not to stay
+                program.runs.give_up()
                 self._drop(key, program)
         if again:
             return self._uncompiled(args, kwargs)
@@ -226,8 +227,8 @@ class Compiled:
         reason = reason or (self._difference(key, len(leaves)) if self.programs else "first call")
         self.reasons = [*self.reasons[-2:], reason]
         try:
-            capture, bound = self._capture(leaves, treedef)
-            program: TracedProgram | Uncompiled = TracedProgram(capture, bound, reason, self.name)
+            traced = self._capture(leaves, treedef)
+            program: TracedProgram | Uncompiled = TracedProgram(traced, reason, self.name)
         except Failed as failed:
             error, reads = failed.error, failed.reads
             if self.fullgraph:
@@ -243,11 +244,11 @@ class Compiled:
             )
         return program
 
-    def _capture(self, leaves: Any, treedef: Any) -> tuple[Capture, frozenset[int]]:
+    def _capture(self, leaves: Any, treedef: Any) -> Traced:
         bound: frozenset[int] = frozenset()
         for _ in range(_ATTEMPTS):
             try:
-                return Capture(self.function, leaves, treedef, bound, self.inputs), bound
+                return Capture(self.function, leaves, treedef, bound, self.inputs).finish()
             except Conflict as conflict:
                 bound = conflict.arguments
             except Again as again:
@@ -278,9 +279,9 @@ class Compiled:
     def _learn(self, last: TracedProgram | Uncompiled) -> None:
         """What has changed since the last trace becomes an input of the next program, where that can be."""
         if isinstance(last, TracedProgram):
-            changed = {**last.reads.changed_numbers(), **last.held.changed_numbers()}
+            changed = last.conditions.changed_numbers()
             self.inputs.places.update({k: p for k, p in changed.items() if k not in self.inputs.never})
-            self.inputs.moving.update({**last.reads.changed_tensors(), **last.held.changed_tensors()})
+            self.inputs.moving.update(last.conditions.changed_tensors())
 
     def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
         self.programs.setdefault(key, []).insert(0, program)
@@ -335,7 +336,7 @@ class Compiled:
             self._find(key, tensors, leaves) if key is not None else (None, "an iterator among the arguments")
         )
         if isinstance(program, TracedProgram):
-            return program(tensors, leaves, (args, kwargs))
+            return program.call(tensors, leaves, (args, kwargs))
         if stance.value == "fail_on_recompile":
             raise RuntimeError(
                 f"{self.name} would be compiled, and set_stance says fail_on_recompile: {reason or 'first call'}"
@@ -379,49 +380,6 @@ class Uncompiled:
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:
         return None if self.reads is None else self.reads.broken(given)
-
-
-class _Quick:
-    """A shorter way to the last program, for calls whose arguments are whole tensors off the tape, each with its own memory."""
-
-    __slots__ = ("autocast", "default", "grad", "program", "specs")
-
-    def __init__(self, program: TracedProgram, specs: list[Any], grad: bool, default: Any, autocast: Any):
-        self.program, self.specs, self.grad, self.default, self.autocast = program, specs, grad, default, autocast
-
-    @classmethod
-    def of(cls, program: TracedProgram, args: Any, key: Any) -> _Quick | None:
-        plain = all(type(a) is Tensor and a._view is None and a._edge is None and a._base is None for a in args)
-        if not plain or program.looks_at_attributes or len({a._storage for a in args}) < len(args):
-            return None
-        return cls(program, [(a._storage.shape, a._storage.dtype) for a in args], *key[2:])
-
-    def fits(self, args: Any) -> bool:
-        state, specs = grad_state, self.specs
-        if (
-            len(args) != len(specs)
-            or state.trace is not None
-            or state.transforms
-            or state.grad is not self.grad
-            or state.uncompiled
-            or stance.value != "default"
-            or (state.around and (state.modes or state.dispatch_modes or state._observer))
-            or state._autocast is not self.autocast
-            or dtypes._default is not self.default
-        ):
-            return False
-        last = None
-        for arg, (shape, dtype) in zip(args, specs, strict=False):
-            if type(arg) is not Tensor or arg._view is not None or arg._edge is not None or arg._base is not None:
-                return False
-            storage = arg._storage
-            seen = storage.value.aval if type(storage) is Storage else storage  # which is the quicker look
-            if storage is last or seen.shape != shape or seen.dtype != dtype:
-                return False
-            last = storage
-        if len(specs) > 2 and len({arg._storage for arg in args}) < len(specs):
-            return False
-        return self.program.broken_by(args, args) is None
 
 
 def _taken_apart(args: Any, kwargs: Any) -> tuple[list[Any], Any]:

@@ -55,8 +55,8 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"{self.name}: {len(self.programs)} program{'s' if len(self.programs) != 1 else ''}"]
         for i, program in enumerate(self.programs):
-            counts = ", ".join(f"{count} {what}" for what, count in program.recorder_summary.items())
-            lines.append(f"  {i}: traced because: {program.reason}; called {program.calls} times; {counts}")
+            counts = ", ".join(f"{count} {what}" for what, count in program.plan.counts.items())
+            lines.append(f"  {i}: traced because: {program.reason}; called {program.runs.calls} times; {counts}")
         return "\n".join(lines)
 
     __repr__ = __str__

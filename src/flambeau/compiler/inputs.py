@@ -5,9 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.dispatch.host_numbers import HostNumber
-from .guards.places import Place
+from ..core.tensor.tensor import Tensor
+from ..nn.parameter import Parameter
+from .effects import Mutation
+from .guards.places import Item, Place
 from .guards.reads import Reads
 from .guards.values import is_number
+from .moving import Moving, choose
+from .recorder import Recorder
+
+
+class Again(Exception):
+    """The trace is to be made once more, with the numbers in these places as inputs."""
+
+    def __init__(self, places: dict[Any, Place]):
+        super().__init__()
+        self.places = places
 
 
 class Inputs:
@@ -46,3 +59,49 @@ class Inputs:
             if isinstance(place.get(), HostNumber):
                 place.put(value)
         self._before = []
+
+    def leaf(self, i: int, leaf: Any, recorder: Recorder) -> Any:
+        """What the function gets for a leaf of its arguments that is no tensor."""
+        if i in self.leaves and is_number(leaf):
+            recorder.number_leaves = True
+            return recorder.reads.given(i, leaf)
+        return leaf
+
+    def check(self, recorder: Recorder) -> None:
+        """Raises Again for numbers that the function reads and replaces (counters, averages): they are inputs."""
+        found: dict[Any, Place] = {}
+        reads, writes = recorder.reads, recorder.writes
+        replaced = {key: place.get() for key, (place, _) in writes.places.items()}
+        for entry in writes.log:
+            if isinstance(entry, Mutation) and isinstance(entry.container, dict) and len(entry.args) == 2:
+                item = Item(entry.container, entry.args[0])
+                replaced[item.key] = item.get()
+        for key, after in replaced.items():
+            if key in reads.places:
+                place, before = reads.places[key]
+                if is_number(before) and (is_number(after) or isinstance(after, HostNumber)):
+                    found[key] = place
+        if found:
+            raise Again(found)
+
+    def choose_moving(self, recorder: Recorder) -> Moving:
+        """The places whose tensors are looked up at each call."""
+        called = {id(table) for m in recorder.modules for table in (m._parameters, m._buffers)}
+        for place in self.moving.values():
+            if id(place.owner) in called and not recorder.writes.is_written(place):
+                recorder.reads.place(place, place.get())
+        tensors = [source for _, source in recorder.sources.values() if isinstance(source, Tensor)]
+        fixed = {id(p) for optimizer in recorder.begun.optimizers for g in optimizer.param_groups for p in g["params"]}
+        fixed |= {id(tensor) for group in recorder.together for tensor in group}
+        moving = choose(
+            recorder.reads,
+            recorder.writes,
+            self.moving,
+            fixed,
+            {t._storage for t in tensors},
+            recorder.watcher.compared_containers,
+        )
+        moving.add_gradients(recorder.grads)
+        held = {id(value) for _, value in recorder.reads.places.values()}
+        moving.follow(t for t in tensors if id(t) not in held and not isinstance(t, Parameter))
+        return moving

@@ -10,6 +10,8 @@ import numpy as np
 from ..core.autograd.function import Snapshots
 from ..core.tape.nodes import FREED, Node, OperatorNode, Taped, taped_call
 from ..core.tensor.tensor import Tensor
+from .moving import now
+from .plan import Tape
 
 
 class CompiledNode(Node):
@@ -55,6 +57,24 @@ class CompiledNode(Node):
 
     def release(self) -> None:
         self.saved = None
+
+
+class Backward:
+    """A program's backward pass: makes the node of each call. `inputs` are the numbers of what its gradients belong to."""
+
+    def __init__(self, program: Any, tape: Tape, inputs: list[int | None]):
+        self.program, self.tape, self.inputs = program, tape, inputs
+
+    def node(self, tensors: list[Any], inputs: list[Any]) -> CompiledNode | None:
+        """None if nothing that the results depend on is on the tape now."""
+        tape, edges, positions = self.tape, [], []
+        for i, (tensor, argument) in enumerate(tape.wanted):
+            edge = (now(tensor) if argument is None else tensors[argument])._tape_edge()
+            if edge is not None:
+                edges.append(edge)
+                positions.append(i)
+        numbers = [self.inputs[i] for i in positions]
+        return CompiledNode(self.program, inputs, positions, numbers, edges, tape.metas, tape.inner) if edges else None
 
 
 class SpentNode(OperatorNode):

@@ -129,23 +129,21 @@ class Family:
         self.layout = layout
         self.pack: Pack | None = None
         self.disturbed = 0  # calls in a row that had to join the parts anew
-        self.joined = False
 
-    def gather(self) -> Any:
-        """The flat array for a call."""
+    def join(self) -> Any:
+        """The flat array for a call that finds none; None if it is taken apart between all calls."""
         pack = self.pack
-        if pack is not None and not pack.broken:
-            self.disturbed = 0
-            self.joined = False
-            return pack.flat
-        self.disturbed += pack is not None
-        self.joined = True
+        if pack is not None:
+            self.disturbed = self.disturbed + 1 if pack.written == 0 else 1
+        if self.disturbed >= PATIENCE:
+            return None
         return self.layout.join([storage.value for storage in self.storages])
 
     def accept(self, flat: Any) -> None:
         """Take the flat array that a call has made of it."""
-        if not self.joined:
-            self.pack.replace(flat)  # type: ignore[union-attr]
+        pack = self.pack
+        if pack is not None and not pack.broken:
+            pack.replace(flat)
             return
         pack = self.pack = Pack(self.layout, flat)
         for i, storage in enumerate(self.storages):
@@ -229,23 +227,6 @@ class Packing:
             return (*kept, *flat)
 
         return run
-
-    def gather(self) -> list[Any]:
-        """The flat arrays for a call."""
-        return [family.gather() for family in self.families]
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether the state is taken apart between all calls."""
-        return any(family.disturbed >= PATIENCE for family in self.families)
-
-    def accept(self, outputs: Sequence[Any]) -> list[Pack]:
-        """Take the flat outputs of a call; the packs of the gradients are returned."""
-        count = len(self.families)
-        first = len(outputs) - count - len(self.layouts)
-        for i, family in enumerate(self.families):
-            family.accept(outputs[first + i])
-        return [Pack(layout, outputs[first + count + i]) for i, layout in enumerate(self.layouts)]
 
 
 def _small(shape: Sequence[int], dtype: Any) -> bool:

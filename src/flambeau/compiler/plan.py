@@ -1,15 +1,21 @@
-"""What a trace has found for each call to do: how its tensors are found or made, and what changes in Python's own objects."""
+"""What a trace has found for each call to do: what is computed from what, what is made of the results, what changes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..core.context.tracing import Refusal
+from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
 from .guards.places import Place
 from .templates import Template
 
 SAME, AT, ARGUMENT, MADE, LOOK = "same", "at", "argument", "made", "look"
 OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape, beside a number of a gradient
+
+# A tensor that is the same one at each call, or where it is at the time of the call (`TensorAt`, `GradOf`)
+Found = Any
 
 
 class Recipe(NamedTuple):
@@ -25,6 +31,14 @@ class Recipe(NamedTuple):
     dead: bool = False  # whether its graph was used up inside
     leaf: bool = False  # whether it is a new leaf that requires grad
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it makes a new whole tensor off the tape."""
+        return self.kind == MADE and self[2:] == _PLAIN
+
+
+_PLAIN = Recipe(MADE, 0)[2:]
+
 
 class Effect(NamedTuple):
     """A change of Python's own objects that each call makes after its run, in order."""
@@ -33,3 +47,74 @@ class Effect(NamedTuple):
     function: Any
     args: list[Template]
     kwargs: dict[str, Template]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a program reads beside its arguments, in the order in which it takes it."""
+
+    tensors: list[Tensor]  # whose storages are read, the same ones at each call
+    others: list[Any]  # what gives a value when it is called: numbers of the host, moving tensors, gradients
+    where: dict[int, int]  # id of the constant that stands for a piece in the jaxpr -> its number
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """What is computed: a jaxpr in which constants stand for state and for the cotangents of a later backward pass.
+
+    It holds the arrays of the trace, and is gone when the XLA program has been built.
+    """
+
+    jaxpr: Any
+    seeds: list[Any]  # the constants that stand for cotangents
+    plain: int  # the outputs after these are gradients for the cotangents
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a call gives to the caller and to Python's own objects."""
+
+    recipes: list[Recipe]
+    template: Template  # of what is returned
+    effects: list[Effect]
+    expressions: list[Any]  # Python's numbers in these
+    handed_out: set[int]  # numbers of the recipes that are used there
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a call writes into tensors. Numbers are those of outputs, of recipes for gradients."""
+
+    storages: list[tuple[Storage, int]]
+    places: list[tuple[Found, int]]
+    arguments: list[tuple[tuple[int, bool], int]]  # the argument, and whether its whole storage is written
+    argument_grads: list[tuple[int, int]]
+    grads: list[tuple[Found, int | None]]
+    together: list[list[Storage]]  # storages that hold one array
+    kept: set[Storage]  # those whose old values the traced computation itself keeps where a check fails
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """What a call records for a backward pass after it."""
+
+    metas: list[tuple[tuple[int, ...], Any]]  # shape and dtype of the results that have a gradient
+    inner: frozenset[int]  # those of them that others are computed from
+    wanted: list[tuple[Found, int | None]]  # tensors that gradients go to, or arguments, in the order of these outputs
+    edges: list[tuple[Found, int | None, int]]  # tensors or arguments whose place on the tape changes, and to what
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What each call does around the run of the XLA program."""
+
+    inputs: list[
+        tuple[int, bool]
+    ]  # the arguments that it takes: number, whether as the tensor shows it or its whole storage
+    state: State
+    word: int | None  # the output that tells which check has failed
+    refusals: list[Refusal]
+    results: Results
+    changes: Changes
+    tape: Tape
+    counts: dict[str, int]  # for people: how much it reads and writes

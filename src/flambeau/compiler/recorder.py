@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,16 +11,18 @@ import numpy as np
 from jax._src import core as jax_core
 from jax._src.lax.lax import _convert_element_type
 
-from ..core.context.tracing import Demand, HostValue, Refusal, Untraceable
+from ..core.context.tracing import Untraceable
 from ..core.dispatch.host_numbers import HostNumber
 from ..core.tape.nodes import _count
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
+from .begun import Begun
+from .demands import Demands
+from .draws import Draws
 from .effects import Later, Writes
 from .guards.places import Attribute, Item
 from .guards.reads import Reads
 from .guards.shadow import Watcher
-from .handlers import catching
 
 
 class Recorder:
@@ -52,18 +52,10 @@ class Recorder:
         self.guards: list[tuple[Callable[[], Any], Any, str]] = []
         self.modules: dict[Any, None] = {}  # those that were called
         self.reached: dict[Any, None] = {}  # those whose parts were looked up
-        self.optimizers: dict[Any, Any] = {}  # those that made a step -> their state before
-        self.generators: dict[Any, Any] = {}  # random generators that were drawn from -> their state before
-        self.drawing = False  # whether a host value is being computed
-        self.notes: list[list[Any]] = []  # lists that take down the host values, to repeat them
-        self.again: Iterator[Any] | None = None  # host values that are to come once more
-        self.once = False  # whether the first call of an optimizer's step was seen, which is unlike the later ones
-        self.undo: list[Callable[[], None]] = []
+        self.draws = Draws(self.sources)
+        self.demands = Demands(self.watcher)
+        self.begun = Begun()
         self.level: Any = None  # JAX's trace, by which the values of this one are known
-        self.demands: list[Demand] = []  # what operators refuse at each call
-        self.kept: set[Any] = set()  # storages that are written only where the demands up to there are met
-        self.calls: list[Callable[[Exception], None]] = []  # of modules, outermost first: each names itself in an error
-        self.root: Any = None  # the code under which the traced function runs
         self.reads.make_input = self.number_input
         self.start = next(_count)  # nodes of the tape with a smaller number are not of this trace
 
@@ -87,6 +79,11 @@ class Recorder:
         self.sources[id(stands)] = (stands, source)
         with jax_core.set_current_trace(self.level):  # not of a branch or loop that is being traced in it
             return jnp.array(stands, copy=True)  # a traced value, as all inside the trace are
+
+    def is_outside(self, tensor: Any) -> bool:
+        """Whether a tensor's memory was there before the trace (or was made outside of it, as new state)."""
+        storage = tensor._storage
+        return storage in self.values or not isinstance(storage.value, jax.core.Tracer)
 
     def hold_one(self, tensors: list[Any]) -> bool:
         """Make whole tensors that hold one array one input, for as long as they do. False if they hold several."""
@@ -113,55 +110,6 @@ class Recorder:
             self.read(tensor)  # so that it is known as an input, even if it is wholly overwritten
         self.values[storage] = value
         self.written[storage] = None
-
-    def host(self, draw: Callable[[], Any]) -> Any:
-        """A value that is computed on the host at every call (a random key, a learning rate), as an input."""
-        value = self._new_host(draw) if self.again is None else next(self.again)
-        for note in self.notes:
-            note.append(value)
-        return value
-
-    def _new_host(self, draw: Callable[[], Any]) -> Any:
-        self.drawing = True
-        try:
-            pending = np.asarray(draw())
-        finally:
-            self.drawing = False
-        with jax.ensure_compile_time_eval():
-            stands = jax.device_put(pending)
-        self.sources[id(stands)] = (stands, HostValue(draw, pending))
-        return jnp.array(stands, copy=True)
-
-    @contextlib.contextmanager
-    def noting(self, note: list[Any]) -> Iterator[None]:
-        """Append the host values that are used meanwhile to a list."""
-        self.notes.append(note)
-        try:
-            yield
-        finally:
-            self.notes.pop()  # the last one, which may be equal to an outer one
-
-    @contextlib.contextmanager
-    def repeating(self, note: list[Any]) -> Iterator[None]:
-        """Use those host values again, in their order."""
-        before, self.again = self.again, iter(note)
-        try:
-            yield
-        finally:
-            self.again = before
-
-    def keep_generator(self, generator: Any, distribution: str) -> None:
-        """Note that a random generator is about to be drawn from.
-
-        Raises Untraceable if it is not for a host value: the numbers would be the same ones at each call.
-        """
-        if not self.drawing:
-            raise Untraceable(
-                f"these random numbers ({distribution}) are made in several steps on the host, which a compiled function "
-                "cannot repeat: make them outside and pass them in, or use fullgraph=False"
-            )
-        if generator not in self.generators:
-            self.generators[generator] = generator.get_state_bytes()
 
     # --- gradients and tape ---------------------------------------------------------------------------------------
 
@@ -270,16 +218,6 @@ class Recorder:
             self.reads.see(table)
             self.reads.place(place, value)
 
-    def keep_optimizer(self, optimizer: Any) -> None:
-        """Note that an optimizer is about to make a step."""
-        if optimizer not in self.optimizers:
-            self.optimizers[optimizer] = {k: dict(v) for k, v in optimizer.state.items() if isinstance(v, dict)}
-
-    def begun(self) -> set[int]:
-        """The ids of the tables in which optimizers keep their state."""
-        tables = [o.state for o in self.optimizers]
-        return {id(table) for state in tables for table in (state, *state.values())}
-
     def restore(self) -> None:
         """Put gradients, tape and replaced attributes back as they were before the trace."""
         for tensor, grad in self.grads.items():
@@ -289,35 +227,16 @@ class Recorder:
         self.writes.undo()
 
     def give_up(self) -> None:
-        """Take back what a failed trace has left: state that optimizers began, random numbers that were drawn."""
-        for optimizer, before in self.optimizers.items():
-            state = optimizer.state
-            for key in list(state):
-                if key not in before:
-                    del state[key]
-                elif isinstance(state[key], dict):
-                    state[key].clear()
-                    state[key].update(before[key])
-        for generator, held in self.generators.items():
-            generator.set_state_bytes(held)
-        for undo in reversed(self.undo):
-            undo()
+        """Take back what a failed trace has left."""
+        self.begun.take_back()
+        self.draws.take_back()
+
+    def let_go(self) -> None:
+        """Have JAX forget a failed trace: a constant's finalizer would keep it, and it the constant."""
+        if self.level is not None and hasattr(self.level, "invalidate"):
+            self.level.invalidate()
 
     # --- what the program depends on ------------------------------------------------------------------------------
-
-    def demand(self, bad: Any, value: Any, error: Callable[[int], Exception]) -> None:
-        """Note that each call has to raise `error(value)` if `bad` is true (both are traced scalars)."""
-        caught = catching(error(0), self.root, self.watcher.shadows)
-        if caught is not None:
-            raise Untraceable(
-                f"an error that depends on values would be caught there ({caught}), and a program raises it only when it has run"
-            )
-        self.demands.append(Demand(bad, value, Refusal(error, tuple(self.calls))))
-
-    def met(self) -> Any:
-        """Whether all demands up to here are met: a traced bool, or None if there are none."""
-        bad = [demand.bad for demand in self.demands]
-        return ~functools.reduce(jnp.logical_or, bad) if bad else None
 
     def guard(self, look: Callable[[], Any], what: str) -> None:
         """Note that the program holds only while `look()` gives what it gives now."""

@@ -141,32 +141,45 @@ def export(
         operator_export_type=operator_export_type,
     )
     if not export_params:
-        raise NotImplementedError(
-            "torch.onnx.export: export_params=False is not supported: the parameters are in the file"
-        )
-    opset = DEFAULT_OPSET if opset_version is None else opset_version
-    if not LEAST_OPSET <= opset <= LAST_OPSET:
-        raise ValueError(f"Unsupported ONNX opset version: {opset}; it may be {LEAST_OPSET} to {LAST_OPSET}")
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError("torch.onnx.export needs the onnx package: pip install 'flambeau[onnx]'") from error
-    from ._converter import Converter
-
-    names = list(input_names or ())
+        raise NotImplementedError("torch.onnx.export: export_params=False is not supported: they are in the file")
+    opset, names = _opset(opset_version), list(input_names or ())
     program = _program(model, args, kwargs, dynamic_shapes, dynamic_axes, names, TrainingMode(training))
-    converter = Converter(program, opset)
-    converter.run(names, list(output_names or ()))
-    proto = converter.model(_size_names(converter, program, dynamic_axes or {}), keep_initializers_as_inputs)
-    onnx.checker.check_model(proto, full_check=proto.ByteSize() < 2**31 - 2**20)
-    made = ONNXProgram(proto, program)
+    made = _converted(program, opset, names, list(output_names or ()), dynamic_axes, keep_initializers_as_inputs)
     if verbose:
-        print(onnx.printer.to_text(proto))
+        print(_package().printer.to_text(made.model_proto))
     if verify:
         _verify(made)
     if f is not None:
         made.save(f)
     return made if dynamo else None
+
+
+def _opset(version: int | None) -> int:
+    opset = DEFAULT_OPSET if version is None else version
+    if not LEAST_OPSET <= opset <= LAST_OPSET:
+        raise ValueError(f"Unsupported ONNX opset version: {opset}; it may be {LEAST_OPSET} to {LAST_OPSET}")
+    return opset
+
+
+def _package() -> Any:
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("torch.onnx.export needs the onnx package: pip install 'flambeau[onnx]'") from error
+    return onnx
+
+
+def _converted(
+    program: Any, opset: int, names: list[str], output_names: list[str], dynamic_axes: Any, initializers_as_inputs: bool
+) -> ONNXProgram:
+    onnx = _package()
+    from ._converter import Converter
+
+    converter = Converter(program, opset)
+    converter.run(names, output_names)
+    proto = converter.model(_size_names(converter, program, dynamic_axes or {}), initializers_as_inputs)
+    onnx.checker.check_model(proto, full_check=proto.ByteSize() < 2**31 - 2**20)
+    return ONNXProgram(proto, program)
 
 
 def _refuse(**options: Any) -> None:

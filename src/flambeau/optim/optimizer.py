@@ -184,7 +184,7 @@ class Optimizer:
         @functools.wraps(func)
         def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
             if (trace := recorder()) is not None:
-                trace.keep_optimizer(self)
+                trace.begun.keep_optimizer(self)
             before, after = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
             if not (before or after or _global_optimizer_pre_hooks or _global_optimizer_post_hooks):
                 return func(self, *args, **kwargs)
@@ -304,7 +304,7 @@ class Optimizer:
         structure.version += 1
         self.param_groups.append(param_group)
         if (trace := recorder()) is not None:
-            trace.undo.append(self.param_groups.pop)
+            trace.begun.undo.append(self.param_groups.pop)
 
     # --- the dictionary form --------------------------------------------------------------------------------------
 

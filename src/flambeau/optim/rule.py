@@ -251,7 +251,8 @@ class RuleOptimizer(Optimizer):
         if trace is not None:
             replaced = self._replaced_options(trace, own_group)
             count = len(scalars)
-            scalars = self._host_options(trace, index, own_group, kind, bool(tensors))
+            options = _Options(self, index, own_group, kind)
+            scalars = trace.draws.host(options.numbers if tensors else options.values)
             if replaced:
                 scalars = [replaced.get(i, scalars[i]) for i in range(count)]
         if tensors:
@@ -268,7 +269,8 @@ class RuleOptimizer(Optimizer):
                 common = [state[name] for state in states for name in self.shared]
         width = len(self.shared)
         if trace is not None:
-            self._watch(trace, index, own_group, kind, params if names or self.shared else [], names)
+            trace.guard(options.asked, "an optimizer's options, parameters or state have changed")
+            self._watch_state(trace, params if names or self.shared else [], names)
             for i in range(width):
                 trace.hold_one(common[i::width])
         if self.defaults.get("differentiable"):
@@ -295,29 +297,13 @@ class RuleOptimizer(Optimizer):
         for i, tensor in enumerate(common):
             tensor._write(new_common[i % len(new_common)])
 
-    def _watch(
-        self, trace: Any, index: int, group: dict[str, Any], kind: Any, params: list[Tensor], names: Any
-    ) -> None:
-        """A compiled step holds while the options ask for the same program, and parameters and state are these."""
-
-        def depends() -> Any:
-            _, asked, values = self._prepare(index, _plain_group(group), kind)
-            which = [id(v) for v in values if isinstance(v, Tensor)] if isinstance(values, list) else None
-            return asked, which, id(self.state), len(self.state), len(group["params"])
-
-        trace.guard(depends, "an optimizer's options, parameters or state have changed")
+    def _watch_state(self, trace: Any, params: list[Tensor], names: Any) -> None:
+        """A compiled step holds while the state is in these tables."""
         for param in params:
             state = self.state[param]
             trace.keep_state(self.state, param, state)
             for name in (*names, *self.shared):
                 trace.keep_state(state, name, state[name])
-
-    def _host_options(self, trace: Any, index: int, group: dict[str, Any], kind: Any, some_are_tensors: bool) -> Any:
-        """The options as inputs of a compiled step: numbers that the host has at each call; tensors are state."""
-        prepare = self._prepare
-        if some_are_tensors:
-            return trace.host(lambda: _numbers(prepare(index, _plain_group(group), kind)[2]))
-        return trace.host(lambda: prepare(index, _plain_group(group), kind)[2])
 
     def _replaced_options(self, trace: Any, group: dict[str, Any]) -> dict[int, Any]:
         """Options that the compiled function itself has changed before this step, by their place among the scalars."""
@@ -446,9 +432,9 @@ def _met(trace: Any, tensors: list[Tensor]) -> Any:
     sizes = [tensor.numel() * tensor.dtype.itemsize for tensor in tensors]
     if max(sizes, default=0) <= PACKED_ARRAY and sum(sizes) <= PACKED_STATE:
         return None
-    met = trace.met()
+    met = trace.demands.met()
     if met is not None:
-        trace.kept.update(tensor._storage for tensor in tensors)
+        trace.demands.kept.update(tensor._storage for tensor in tensors)
     return met
 
 
@@ -472,6 +458,44 @@ def _plain(value: Any) -> Any:
     if isinstance(value, HostNumber):
         return value.plain
     return tuple(map(_plain, value)) if type(value) is tuple else value
+
+
+class _Options:
+    """A group's options at each call of a compiled step: asked for before it, and inputs of it."""
+
+    __slots__ = ("answer", "group", "index", "key", "kind", "optimizer", "scalars")
+
+    def __init__(self, optimizer: RuleOptimizer, index: int, group: dict[str, Any], kind: Any):
+        self.optimizer, self.index, self.group, self.kind = optimizer, index, group, kind
+        self.answer: Any = None
+        self.key: Any = None  # the options that this is the answer to, if their values alone say it
+        self.scalars: Any = None
+
+    def asked(self) -> Any:
+        """What the program was made for: it holds while the options ask for the same update of as many parameters."""
+        optimizer, group = self.optimizer, self.group
+        state = optimizer.state
+        where = id(state), len(state), len(group["params"])
+        if self.key is not None and optimizer._pick(group) == self.key and self.answer[2] == where:
+            return self.answer  # a small network's step feels the rest
+        group = _plain_group(group)
+        _, program, self.scalars = optimizer._prepare(self.index, group, self.kind)
+        which = [id(v) for v in self.scalars if isinstance(v, Tensor)] if isinstance(self.scalars, list) else None
+        known = optimizer._prepared.get(self.index if self.kind is None else (self.index, self.kind))
+        lasts = known is not None and known[1][2] is self.scalars and recorder() is None
+        self.key = known[0] if known is not None and lasts else None  # a trace's numbers are not to be compared
+        self.answer = program, which, where
+        return self.answer
+
+    def values(self) -> Any:
+        """The numbers, as they were when the program was last asked whether it holds."""
+        if self.scalars is None:
+            self.asked()
+        return self.scalars
+
+    def numbers(self) -> Any:
+        """The options that are numbers; tensors are state."""
+        return _numbers(self.values())
 
 
 def _plain_group(group: dict[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class SGD(RuleOptimizer):
 
     def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor], kind: Any = None) -> None:
         if kind is not None and (trace := recorder()) is not None:
-            trace.once = True
+            trace.begun.once = True
         super()._step_batch(index, group, params, kind)
 
     def _check_sparse(self, group: dict[str, Any]) -> None:

@@ -67,14 +67,14 @@ class Draws:
             if generator not in self.states:
                 self.states[generator] = generator.get_state_bytes()
 
-        with _drawing(note) if state.trace is None else state.trace.noting(self.notes):
+        with _drawing(note) if state.trace is None else state.trace.draws.noting(self.notes):
             yield
 
     @contextlib.contextmanager
     def repeating(self, late: Callable[[Any], Any]) -> Iterator[None]:
         """Draw the same ones again; afterwards the generators stand where they stood."""
         if state.trace is not None:
-            with state.trace.repeating([late(note) for note in self.notes]):
+            with state.trace.draws.repeating([late(note) for note in self.notes]):
                 yield
             return
         before = {default_generator: default_generator.get_state_bytes()} if self.states else {}

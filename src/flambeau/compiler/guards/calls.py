@@ -25,31 +25,13 @@ from .handed import CALLING, CHANGING, getter, hand_over
 from .modules import is_library_class
 from .numeric import no_numbers_on_the_way
 from .places import MISSING, Attribute, Item, in_class, is_python_class, own_attributes, shown_by
+from .pure import HARMLESS, check_known
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_container
 
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
 _TAKES_ONE = frozenset("append appendleft insert add __setitem__ setdefault".split())
 
-# Functions in C that give the same for the same arguments. What else is in C is refused: nobody can see what it does.
-_PURE_MODULES = frozenset(
-    "math cmath _operator operator itertools functools _functools _collections collections numpy _abc abc _struct _string "
-    "_typing typing types re _sre copy copyreg enum _json binascii zlib _codecs unicodedata weakref _weakref _stat "
-    "numpy.linalg numpy.fft jaxlib _jax _weakrefset _warnings warnings _contextvars _heapq heapq _bisect bisect".split()
-)
-_PURE = frozenset(
-    "abs all any ascii bin bool bytes bytearray callable chr classmethod complex delattr dict dir divmod enumerate filter float "
-    "format frozenset getattr globals hasattr hash hex id int isinstance issubclass iter len list locals map max min next "
-    "object oct ord pow property range repr reversed round set setattr slice sorted staticmethod str sum super tuple type "
-    "vars zip memoryview __build_class__ __import__ BaseException Exception".split()
-)
-_IMPURE = {
-    "print": "prints",
-    "input": "asks for input",
-    "open": "opens a file",
-    "exec": "runs a text",
-    "eval": "runs a text",
-}
 _VALUES: tuple[Any, ...] = (
     str, bytes, bytearray, int, float, complex, tuple, frozenset, range, slice, type(None), type, np.generic, np.dtype, np.ufunc,
     types.MappingProxyType, type({}.keys()), type({}.values()), type({}.items()), types.GeneratorType, types.CodeType,
@@ -231,69 +213,26 @@ def _builtin(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]
 
 
 def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-
+    """A call of a function in C that belongs to a module, or of a method of a class in C taken from the class."""
     watcher = shadow.watcher
     home = getattr(function, "__objclass__", None)
     module = str(getattr(function, "__module__", None) or getattr(home, "__module__", "builtins"))
-    if module == "builtins" and name in _IMPURE:
-        watcher.refuse(f"it {_IMPURE[name]} ({name}): do that outside, or leave it as it is")
-    if (module, name) in (
-        ("posix", "fspath"),
-        ("sys", "intern"),
-        ("sys", "_getframe"),
-        ("_thread", "get_ident"),
-        ("sys", "exc_info"),
-        ("sys", "getrecursionlimit"),
-    ):
+    check_known(watcher, module, name)
+    if (module, name) in HARMLESS:
         shadow.push(UNKNOWN)
         return
-    if (module == "builtins" and name not in _PURE and not name.startswith("__")) or (
-        module != "builtins" and module.partition(".")[0] not in _PURE_MODULES and module not in _PURE_MODULES
-    ):
-        watcher.refuse(f"it calls {module}.{name}, of which nobody can see what it does")
-    if module == "numpy.random" or module.startswith("numpy.random"):
-        watcher.refuse(f"it draws from NumPy's random numbers ({name})")
     name = {"__setattr__": "setattr", "__delattr__": "delattr", "__getattribute__": "getattr"}.get(name, name)
-    if name in ("getattr", "hasattr") and len(args) >= 2 and isinstance(args[1], str):
-        value = attribute(shadow, args[0], args[1])
-        if name == "hasattr":
-            shadow.push(UNKNOWN)
-        elif value is UNKNOWN or (value is MISSING and len(args) > 2):
-            shadow.push(args[2] if len(args) > 2 else UNKNOWN)
-        else:
-            push(shadow, value)
-        return
-    if module == "_operator" and args and _operator(shadow, name, args):
+    if _answered(shadow, function, module, name, args, kwargs):
         return
     if name in ("setattr", "delattr") and len(args) >= 2 and isinstance(args[1], str):
         value = args[2] if len(args) > 2 else UNKNOWN
         direct = function is object.__setattr__ or function is object.__delattr__
         store_attribute(shadow, args[0], args[1], value, direct)
-    elif module in ("_heapq", "_bisect") and args and isinstance(args[0], list):
-        iterate(shadow, args[0])
-        if (module == "_heapq" or name.startswith("insort")) and (
-            watcher.is_old(args[0]) or id(args[0]) in watcher.arguments
-        ):
-            if any(a is UNKNOWN or a is FRESH for a in args):
-                watcher.refuse(f"it changes a list by {name} in a way that could not be followed")
-            watcher.writes.mutate(args[0], function, args[1:], kwargs)
-        shadow.push(UNKNOWN)
-        return
-    elif name == "_count_elements" and len(args) == 2:
-        _count(shadow, *args)
-        return
     elif name == "dir" and len(args) == 1:
         _whole(shadow, args[0])
         for base in args[0].__mro__ if isinstance(args[0], type) else type(args[0]).__mro__:
             if is_python_class(base):
                 watcher.reads.content(shown_by(own_attributes(base)))
-    elif name == "vars" and len(args) == 1:
-        push(shadow, attribute(shadow, args[0], "__dict__"))
-        return
-    elif name == "globals" and not args:
-        watcher.reads.see(shadow.frame.f_globals)
-        shadow.push(shadow.frame.f_globals)
-        return
     elif name == "next" and args and watcher.is_old(args[0]):
         watcher.refuse("it takes the next value of an iterator that was there before")
     elif name in ("len", "iter", "sum", "min", "max", "sorted", "any", "all", "reversed"):
@@ -305,19 +244,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
             if module != "numpy" and isinstance(value, np.ndarray) and watcher.is_old(value):
                 watcher.reads.content(value)
     elif args:
-        value = args[0]
-        for cls in args[1] if len(args) > 1 and isinstance(args[1], tuple) else args[1:2]:
-            if isinstance(type(cls), type) and issubclass(type(cls), abc.ABCMeta) and not is_library_class(cls):
-                watcher.inherits(type(value), cls)
-        if (
-            not isinstance(value, Tensor)
-            and not is_container(value)
-            and value is not UNKNOWN
-            and hasattr(value, "__dict__")
-        ):
-            watcher.known(value)
-            if watcher.is_old(value):
-                watcher.reads.kind(value)
+        _isinstance(watcher, args)
     if name in ("id", "hash") and args:
         watcher.asked_which(args[0])
     if module not in ("builtins", "_operator", "_functools") or name not in _KEEPS_NUMBERS:
@@ -330,6 +257,52 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         )  # what it will give, numbers as they are
         return
     shadow.push(UNKNOWN)
+
+
+def _answered(shadow: Any, function: Any, module: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether a call is one whose result, or what it changes, is known: then it is done with."""
+    watcher = shadow.watcher
+    if name in ("getattr", "hasattr") and len(args) >= 2 and isinstance(args[1], str):
+        value = attribute(shadow, args[0], args[1])
+        if name == "hasattr":
+            shadow.push(UNKNOWN)
+        elif value is UNKNOWN or (value is MISSING and len(args) > 2):
+            shadow.push(args[2] if len(args) > 2 else UNKNOWN)
+        else:
+            push(shadow, value)
+    elif module == "_operator" and args and _operator(shadow, name, args):
+        pass
+    elif module in ("_heapq", "_bisect") and args and isinstance(args[0], list):
+        iterate(shadow, args[0])
+        if (module == "_heapq" or name.startswith("insort")) and (
+            watcher.is_old(args[0]) or id(args[0]) in watcher.arguments
+        ):
+            if any(a is UNKNOWN or a is FRESH for a in args):
+                watcher.refuse(f"it changes a list by {name} in a way that could not be followed")
+            watcher.writes.mutate(args[0], function, args[1:], kwargs)
+        shadow.push(UNKNOWN)
+    elif name == "_count_elements" and len(args) == 2:
+        _count(shadow, *args)
+    elif name == "vars" and len(args) == 1:
+        push(shadow, attribute(shadow, args[0], "__dict__"))
+    elif name == "globals" and not args:
+        watcher.reads.see(shadow.frame.f_globals)
+        shadow.push(shadow.frame.f_globals)
+    else:
+        return False
+    return True
+
+
+def _isinstance(watcher: Any, args: list[Any]) -> None:
+    value = args[0]
+    for cls in args[1] if len(args) > 1 and isinstance(args[1], tuple) else args[1:2]:
+        if isinstance(type(cls), type) and issubclass(type(cls), abc.ABCMeta) and not is_library_class(cls):
+            watcher.inherits(type(value), cls)
+    plain = isinstance(value, Tensor) or is_container(value) or value is UNKNOWN
+    if not plain and hasattr(value, "__dict__"):
+        watcher.known(value)
+        if watcher.is_old(value):
+            watcher.reads.kind(value)
 
 
 def _count(shadow: Any, counter: Any, counted: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from types import MappingProxyType, ModuleType, SimpleNamespace
+from types import FunctionType, MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
@@ -27,6 +27,10 @@ from .places import (
 from .values import Contents, entries, is_buffer, is_container, is_number, same
 
 
+def _as_it_is(table: Any, copy: Any) -> Any:
+    return copy
+
+
 class Reads:
     """The places, contents, types and outcomes that a trace depended on, as they were before the function changed anything.
 
@@ -45,13 +49,11 @@ class Reads:
         self.strict: set[Any] = set()  # keys of places and numbers of arguments whose ints have to be ints
         self.copies: dict[int, tuple[Any, Any]] = {}  # containers that were there before, by id, with what they held
         self.owners: dict[int, Any] = {}  # `__dict__`s among these -> the objects that have them
-        self.unwritten: Callable[[Any, Any], Any] = lambda table, copy: (
-            copy
-        )  # a copy of a dict, without what was written
+        self.unwritten: Callable[[Any, Any], Any] = _as_it_is  # a copy of a dict, without what was written
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.make_input: Callable[[HostNumber], Any] | None = None
+        self.looks = 0  # how often values had to be compared, after which other objects may be the ones that are held
         self._fast: Callable[[], bool] | None = None
-        self._found: dict[str, Any] = {}
 
     # --- while tracing --------------------------------------------------------------------------------------------
 
@@ -169,18 +171,23 @@ class Reads:
     def finish(self, moving: Iterable[Any]) -> None:
         """The trace is over: from now on, compare. What is in places with the keys `moving` is looked up at each call."""
         self.make_input = None
-        self.old = {}
+        self.old, self.copies, self.owners = {}, {}, {}
+        self.unwritten, self.before = (
+            _as_it_is,
+            lambda container: None,
+        )  # what the function has written is no matter any more
         for key in moving:
             self.places.pop(key, None)
-        self._write_fast()
+        self._fast = None
 
     def broken(self, given: list[Any]) -> str | None:
         """What does not hold any more, or None. `given` are the leaves of the call's arguments."""
-        if not self._fast():  # type: ignore[misc]
-            return self._look(given)
-        return self._outcome_broken(given) if self.outcomes else None
+        if self._fast is None:
+            names: dict[str, Any] = {}
+            self._fast = written(self.terms(names), names)
+        return self.outcome_broken(given) if self._fast() else self._look(given)
 
-    def _outcome_broken(self, given: list[Any]) -> str | None:
+    def outcome_broken(self, given: list[Any]) -> str | None:
         for expression, value in self.outcomes:
             try:
                 if not same(value, expression.value(given)):
@@ -205,10 +212,9 @@ class Reads:
         for contents in self.contents.values():
             if not contents.holds():
                 return f"{contents} has changed"
-        broken = self._outcome_broken(given)
-        if broken is None:
-            self._write_fast()
-        return broken
+        self.looks += 1
+        self._fast = None
+        return self.outcome_broken(given)
 
     def changed_numbers(self) -> dict[Any, Place]:
         """Places whose numbers were constants of the program and have changed to others of the same type."""
@@ -230,9 +236,9 @@ class Reads:
             if (now := place.get()) is not before and type(now) is type(before) and _has_tensors(before)
         }
 
-    def _write_fast(self) -> None:
-        """Write the quick look: one Python expression over all places, by identity."""
-        names: dict[str, Any] = {"M": MISSING, "len": len, "type": type, "tuple": tuple, "map": map, "id": id}
+    def terms(self, names: dict[str, Any]) -> list[str]:
+        """The quick look as terms of a Python expression, by identity; what they name goes into `names`."""
+        names.update({"M": MISSING, "len": len, "type": type, "tuple": tuple, "map": map, "id": id})
         terms = []
         for i, (thing, kind) in enumerate(self.types.values()):
             names[f"t{i}"], names[f"k{i}"] = thing, kind
@@ -250,17 +256,22 @@ class Reads:
                 terms.append(f"c{i}()")
             elif isinstance(held, dict):
                 names[f"c{i}"], names[f"d{i}"] = held, contents.ids
-                terms.append(f"(*map(id, c{i}), *map(id, c{i}.values())) == d{i}" if held else f"not c{i}")
+                terms.append(f"(*map(id, c{i}), *map(id, c{i}.values())) == d{i}" if contents.ids else f"not c{i}")
             else:
                 names[f"c{i}"], names[f"d{i}"] = held, contents.ids
-                terms.append(f"tuple(map(id, c{i})) == d{i}" if held else f"not c{i}")
-        lines = ["def fast():", "    try:"]
-        for start in range(0, len(terms), 50):
-            lines.append(f"        if not ({' and '.join(terms[start : start + 50])}):")
-            lines.append("            return False")
-        lines += ["        return True", "    except Exception:", "        return False"]
-        exec("\n".join(lines), names)
-        self._fast = names["fast"]
+                terms.append(f"tuple(map(id, c{i})) == d{i}" if contents.ids else f"not c{i}")
+        return terms
+
+
+def written(terms: list[str], names: dict[str, Any], arguments: str = "") -> Callable[..., bool]:
+    """A function that tells whether all of these terms are true. False where one raises."""
+    lines = [f"def holds({arguments}):", "    try:"]
+    for start in range(0, len(terms), 50):
+        lines.append(f"        if not ({' and '.join(terms[start : start + 50])}):")
+        lines.append("            return False")
+    lines += ["        return True", "    except Exception:", "        return False"]
+    exec("\n".join(lines), names)
+    return names.pop("holds")  # or each would hold the other
 
 
 def _has_tensors(value: Any) -> bool:
@@ -300,7 +311,7 @@ def _term(i: int, place: Place, before: Any, names: dict[str, Any]) -> str:
             names[f"o{i}"] = own_attributes(owner)
             return f"o{i}[n{i}] is v{i}" if name in names[f"o{i}"] else f"g{i}() is v{i}"
         found = _as_python_finds(owner, name)
-        if found is before:
+        if found is before or (type(owner) is FunctionType and name in _OF_FUNCTIONS):
             return f"o{i}.{name} is v{i}"
         if (
             not isinstance(owner, type)
@@ -312,6 +323,9 @@ def _term(i: int, place: Place, before: Any, names: dict[str, Any]) -> str:
             return f"o{i}.{name} is v{i} and {name!r} not in e{i}"
     names[f"g{i}"] = place.get
     return f"g{i}() is v{i}"
+
+
+_OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 
 
 def _as_python_finds(owner: Any, name: str) -> Any:

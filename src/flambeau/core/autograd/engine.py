@@ -354,13 +354,17 @@ def _run(
             value = arrived.get(edge_of(target))  # type: ignore[arg-type]
             if value is not None:
                 _add_to_grad(leaf_of(target), value, taped)
-    if run.callbacks:
-        if run.outer is not None:
-            run.outer.callbacks += run.callbacks
-        else:
-            while run.callbacks:
-                run.callbacks.pop(0)()
+    _finish(run)
     return [_tensor(arrived.get(e)) for e in wanted or ()]
+
+
+def _finish(run: Run) -> None:
+    """Call what was to be called at the end of the outermost run."""
+    if run.outer is not None:
+        run.outer.callbacks += run.callbacks
+        return
+    while run.callbacks:
+        run.callbacks.pop(0)()
 
 
 def _backward_of(node: Node, slots: list[Taped | None], taped: bool, anomaly: Any) -> list[Taped | None]:

@@ -490,7 +490,7 @@ def draw(distribution: str, generator: Generator | None, *args: Any, **kwargs: A
     elif not isinstance(generator, Generator):
         raise TypeError(f"argument 'generator' must be torch.Generator, not {type(generator).__name__}")
     if (trace := recorder()) is not None:
-        trace.keep_generator(generator, distribution)
+        trace.draws.keep_generator(generator, distribution)
     if grad_state.draws is not None:
         grad_state.draws(generator)
     return getattr(generator, distribution)(*args, **kwargs)

@@ -69,9 +69,6 @@ class Demand(NamedTuple):
     refusal: Refusal
 
 
-MISSING: Any = object()
-
-
 class Untraceable(RuntimeError):
     """Something that a compiled function cannot do at each call, with the reason and what to do."""
 
@@ -95,7 +92,7 @@ def host_value(draw: Callable[[], Any]) -> Any:
 def recorded_value(draw: Callable[[], Any]) -> Any:
     """The same for all samples, where a function is mapped over them."""
     trace = state.trace
-    return draw() if trace is None else trace.host(draw)
+    return draw() if trace is None else trace.draws.host(draw)
 
 
 class Structure:

@@ -52,7 +52,7 @@ def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> N
         bad, value = _outside(*look(*arrays))
         if isinstance(bad, jax.core.Tracer):
             if state.trace is not None and bad._trace is state.trace.level and bad.size:
-                state.trace.demand(*first(bad, value), error)
+                state.trace.demands.add(*first(bad, value), error)
             elif state.transforms and bad.size:
                 state.transforms.unchecked()
             return

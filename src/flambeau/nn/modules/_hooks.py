@@ -242,7 +242,7 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bo
     trace = grad_state.trace
     if trace is not None:
         trace.modules[module] = None
-        trace.calls.append(functools.partial(locate, module=module, inputs=shapes_of(args, kwargs)))
+        trace.demands.calls.append(functools.partial(locate, module=module, inputs=shapes_of(args, kwargs)))
     elif "_compiled_call_impl" in own and not plainly:
         return own["_compiled_call_impl"](*args, **kwargs)
     elif not plainly and (run := grad_state.regional) is not None and not grad_state.transforms:
@@ -281,7 +281,7 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bo
     finally:
         calling.modules.pop()
         if trace is not None:
-            trace.calls.pop()
+            trace.demands.calls.pop()
 
 
 def _before(module: Any, own: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

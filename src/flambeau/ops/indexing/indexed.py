@@ -64,19 +64,22 @@ def indexed(
                 if isinstance(value, (int, float)):
                     fitting_number(value, input._np_dtype)
 
-        def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-            @functools.wraps(function)
-            def outer(*args: Any, **kwargs: Any) -> Any:
-                check(args, kwargs)
-                return function(*args, **kwargs)
-
-            return outer
-
-        made = checked(call)
+        made = _checked(call, check)
         _publish(name, made, ("torch",))
         _attach(made, (name,))
         if inplace:
-            _attach(checked(inplace_form(call.operator, name + "_")), (name + "_",))
+            _attach(_checked(inplace_form(call.operator, name + "_"), check), (name + "_",))
         return made
 
     return declare
+
+
+def _checked(function: Callable[..., Any], check: Callable[[Any, Any], None]) -> Callable[..., Any]:
+    """The function with a look at its arguments first."""
+
+    @functools.wraps(function)
+    def outer(*args: Any, **kwargs: Any) -> Any:
+        check(args, kwargs)
+        return function(*args, **kwargs)
+
+    return outer

@@ -266,19 +266,7 @@ def normal(
         _normal_nowhere(dtype, device, out, std)
         make = _maker(lambda d: _normal(d, mean, std, generator), shape)
         return deliver(make, None, dtype, device, requires_grad, out, shape=shape)
-    if not tensors:
-        raise TypeError(
-            f"normal(): argument 'mean' (position 1) must be Tensor, not {type(mean).__name__}; "
-            "with numbers, size= is needed too"
-        )
-    for tensor in tensors:
-        if tensor.dtype.category < dtypes.FLOAT:
-            raise refusal("normal_kernel_cpu", tensor.dtype)
-    if isinstance(std, Tensor):
-        wrong = "normal expects all elements of std >= 0.0"
-        demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(wrong), std)
-    elif std < 0:
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+    _check_normal(mean, std, tensors)
     where = tensors[0].device
     if is_traced() and all(dtype in (None, t.dtype) for t in tensors):
         means, deviations = ((t._array if isinstance(t, Tensor) else t) for t in (mean, std))
@@ -310,6 +298,22 @@ def normal(
         fill, tensors[0].dtype, dtype, where if device is None else device, requires_grad, out, shape=shape
     )
     return result if out is not None or requires_grad else drawn_from(result, _normal_name(mean, std), *tensors)
+
+
+def _check_normal(mean: Any, std: Any, tensors: list[Tensor]) -> None:
+    if not tensors:
+        raise TypeError(
+            f"normal(): argument 'mean' (position 1) must be Tensor, not {type(mean).__name__}; "
+            "with numbers, size= is needed too"
+        )
+    for tensor in tensors:
+        if tensor.dtype.category < dtypes.FLOAT:
+            raise refusal("normal_kernel_cpu", tensor.dtype)
+    if isinstance(std, Tensor):
+        wrong = "normal expects all elements of std >= 0.0"
+        demand(lambda x: (~(x >= 0), 0), lambda _: RuntimeError(wrong), std)
+    elif std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
 
 
 def _normal_name(mean: Any, std: Any) -> str:

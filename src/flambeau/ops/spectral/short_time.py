@@ -154,10 +154,7 @@ def stft(
     if center and align_to_window is not None:
         raise RuntimeError(f"stft align_to_window should only be set when center = {'false'}")
     if center:
-        batched = input.view((1,) * (3 - input.ndim) + tuple(input.shape)) if input.ndim < 3 else input
-        input = pad(batched, [n_fft // 2, n_fft // 2], pad_mode).view(
-            *input.shape[:-1], -1 if not input.ndim else input.shape[-1] + n_fft // 2 * 2
-        )
+        input = _padded(input, n_fft // 2, pad_mode)
     hop = n_fft >> 2 if hop_length is None else hop_length
     length = n_fft if win_length is None else win_length
     if window is None:
@@ -192,6 +189,12 @@ def stft(
     )  # fmt: skip
     turned = _turned(made)
     return turned if return_complex else view_as_real(turned)
+
+
+def _padded(input: Tensor, width: int, mode: str) -> Tensor:
+    batched = input.view((1,) * (3 - input.ndim) + tuple(input.shape)) if input.ndim < 3 else input
+    padded = pad(batched, [width, width], mode)
+    return padded.view(*input.shape[:-1], input.shape[-1] + 2 * width if input.ndim else -1)
 
 
 # --- the inverse -----------------------------------------------------------------------------------------------------

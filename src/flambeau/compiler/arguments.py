@@ -1,0 +1,136 @@
+"""The tensors among a call's arguments: what a traced function gets for them, and what it does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import Tensor, blank
+from . import backwards
+from .recorder import Recorder
+
+
+class Conflict(Exception):
+    """Arguments that have to be taken by identity, since the function reaches them on another way too."""
+
+    def __init__(self, arguments: frozenset[int]):
+        super().__init__(arguments)
+        self.arguments = arguments
+
+
+class Arguments:
+    """`bound` are the numbers of those that enter the trace as themselves rather than as stand-ins: they are then state like
+    everything else that the function finds.
+
+    `inputs` are the arguments whose values are inputs: (number, whether as the tensor shows it or its whole storage).
+    """
+
+    def __init__(self, leaves: list[Any], bound: frozenset[int]):
+        self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        self.bound = bound
+        self.inputs = self._choose()
+        self.stand_ins: list[Tensor] = []
+        self.numbers: dict[int, int] = {}  # of the stand-ins, by id
+        self.homes: dict[Any, int] = {}  # storages of stand-ins that are whole tensors -> their numbers
+        self._before: list[tuple[Storage, Any]] = []
+
+    def _choose(self) -> list[tuple[int, bool]]:
+        objects: dict[Any, set[int]] = {}
+        for tensor in self.tensors:
+            objects.setdefault(tensor._storage, set()).add(id(tensor))
+        chosen: dict[Any, tuple[int, bool]] = {}
+        for i, tensor in enumerate(self.tensors):
+            if i not in self.bound:
+                chosen.setdefault(tensor._storage, (i, len(objects[tensor._storage]) == 1))
+        return list(chosen.values())
+
+    def arrays(self) -> list[Any]:
+        return [self.tensors[i]._array if dense else self.tensors[i]._storage.value for i, dense in self.inputs]
+
+    def stand_in(self, arrays: Sequence[Any], recorder: Recorder) -> list[Tensor]:
+        """What the function gets for its tensors: others of the same kind, on storages of their own with these arrays."""
+        storages: dict[Any, tuple[Storage, bool]] = {}
+        for (i, dense), array in zip(self.inputs, arrays, strict=True):
+            storages[self.tensors[i]._storage] = Storage(array), dense
+        known: dict[int, Tensor] = {}
+        for i, tensor in enumerate(self.tensors):
+            if i in self.bound:
+                self.stand_ins.append(tensor)
+                continue
+            made = known.get(id(tensor))
+            if made is None:
+                storage, dense = storages[tensor._storage]
+                made = known[id(tensor)] = blank(type(tensor), storage, None if dense else tensor._view)
+                if tensor.requires_grad:
+                    made.requires_grad_()
+                    if backwards.hooked(tensor._tape_edge()):
+                        made.register_hook(backwards.refuse_hooks)
+            self.stand_ins.append(made)
+            recorder.watcher.originals.setdefault(id(made), (i, tensor))
+            if tensor.__dict__:
+                made.__dict__.update(tensor.__dict__)
+            recorder.stand_ins[id(made)] = made
+            if not tensor.is_contiguous() and made._view is None:
+                recorder.strided[id(made)] = made
+        self._before = [(s, s.value) for s, _ in storages.values()]
+        return self.stand_ins
+
+    def put_back(self) -> None:
+        """The trace is over: a stand-in that the function has kept in an object has the values of this call."""
+        for tensor, stand_in in zip(self.tensors, self.stand_ins, strict=False):
+            if stand_in is not tensor and isinstance(stand_in._storage.value, jax.core.Tracer):
+                stand_in._storage, stand_in._view = tensor._storage, tensor._view
+
+    # --- what the function has done to them -----------------------------------------------------------------------
+
+    def find(self) -> None:
+        """The function has run: note which stand-in is which, and which are whole tensors still."""
+        free = [(i, s) for i, s in enumerate(self.stand_ins) if i not in self.bound]
+        self.numbers = {id(s): i for i, s in reversed(free)}
+        for i, stand_in in free:
+            if self.tensors[i]._view is None and stand_in._view is None:
+                self.homes.setdefault(stand_in._storage, i)
+
+    def storages(self) -> set[Storage]:
+        return {storage for storage, _ in self._before}
+
+    def writes(self, emit: Callable[[Any], int]) -> list[tuple[tuple[int, bool], int]]:
+        """What was written into them: the argument, whether its whole storage is written, and the number of the output."""
+        return [
+            (self._argument_of(storage), emit(storage.value))
+            for storage, before in self._before
+            if storage.value is not before
+        ]
+
+    def _argument_of(self, storage: Storage) -> tuple[int, bool]:
+        for i, dense in self.inputs:
+            if self.stand_ins[i]._storage is storage:
+                return i, not dense
+        raise AssertionError("a stand-in's storage belongs to no argument")
+
+    def grads(self, emit: Callable[[Any], int]) -> list[tuple[int, int]]:
+        """The gradients that came to them: number of the argument, of the output."""
+        return [
+            (i, emit(s._grad._array))
+            for i, s in enumerate(self.stand_ins)
+            if id(s) in self.numbers and s._grad is not None
+        ]
+
+    def check(self, recorder: Recorder, writes: list[tuple[tuple[int, bool], int]]) -> None:
+        """Raises Conflict if the function has met arguments as its state, too."""
+        written = {self.tensors[argument]._storage for (argument, _), _ in writes}
+        found = set(recorder.watcher.taken - self.bound)
+        for i, tensor in enumerate(self.tensors):
+            if i in self.bound:
+                continue
+            storage = tensor._storage
+            shared = storage in recorder.values and (
+                storage in recorder.written or storage in written or tensor.requires_grad
+            )
+            if shared or tensor in recorder.grads or (tensor._grad is not None and self.stand_ins[i] in recorder.grads):
+                found.add(i)
+        if found:
+            raise Conflict(frozenset(found | self.bound))

@@ -1,0 +1,308 @@
+"""What a program holds for: asked before each call, first as one quick look at everything, then one by one for the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..core.context.tracing import HostValue, structure
+from ..core.tensor.tensor import Tensor
+from ..nn.modules.module import Module
+from .arguments import Arguments
+from .guards.modules import GlobalHooks, Groups, Held, Ignored, Leaf, Parts, fingerprint, is_library_class
+from .guards.places import Attribute, Cell, Length, Place, own_attributes
+from .guards.reads import written
+from .moving import GradOf, Moving, Pattern, now, tensors_in
+from .plan import Changes, Found, Plan, State
+from .recorder import NumberValue, Recorder
+
+
+class Check:
+    """One thing that has to hold beside what the function has read. Arguments are the tensors of a call's arguments."""
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        """A Python expression over `tensors` that is true where it holds; `name` gives objects names in it."""
+        raise NotImplementedError
+
+    def broken(self, tensors: Any) -> str | None:
+        """Why it does not hold; None if it does."""
+        raise NotImplementedError
+
+
+class Bound(Check):
+    """Arguments that the function also finds as its state."""
+
+    def __init__(self, arguments: Arguments):
+        self.bound = [(i, arguments.tensors[i]) for i in sorted(arguments.bound)]
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return " and ".join(f"tensors[{i}] is {name(tensor)}" for i, tensor in self.bound)
+
+    def broken(self, tensors: Any) -> str | None:
+        for i, tensor in self.bound:
+            if tensors[i] is not tensor:
+                return f"argument {i} was state of the function, too, and is another tensor now"
+        return None
+
+
+class Strangers(Check):
+    """Arguments that must not share memory with state: which is written, or on the tape, or all if arguments are written."""
+
+    def __init__(self, arguments: Arguments, state: State, changes: Changes):
+        changed = {s for s, _ in changes.storages}
+        self.storages = frozenset(
+            id(t._storage) for t in state.tensors if changes.arguments or t._storage in changed or t._edge is not None
+        )
+        self.bound = [arguments.tensors[i] for i in sorted(arguments.bound)]
+        self.count = len(arguments.tensors)
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        if self.bound:
+            return f"{name(self.broken)}(tensors) is None"
+        storages = name(self.storages)
+        return " and ".join(f"id(tensors[{i}]._storage) not in {storages}" for i in range(self.count)) or "True"
+
+    def broken(self, tensors: Any) -> str | None:
+        for tensor in tensors:
+            if id(tensor._storage) in self.storages and not any(t is tensor for t in self.bound):
+                return "an argument shares memory with state of the function"
+        return None
+
+
+class SamePattern(Check):
+    """Which of the tensors that are looked up are the same, or share memory."""
+
+    def __init__(self, pattern: Pattern):
+        self.pattern = pattern
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return f"{name(self.pattern.broken)}(tensors) is None"
+
+    def broken(self, tensors: Any) -> str | None:
+        return self.pattern.broken(tensors)
+
+
+class Apart(Check):
+    """Arguments that the function has compared with other tensors, and that were not these."""
+
+    def __init__(self, apart: list[tuple[int, Found]]):
+        self.apart = apart
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return " and ".join(f"tensors[{i}] is not {_now(other, name)}" for i, other in self.apart)
+
+    def broken(self, tensors: Any) -> str | None:
+        for i, other in self.apart:
+            if tensors[i] is now(other):
+                return f"argument {i} is a tensor that the function compares it with"
+        return None
+
+
+class Gradients(Check):
+    """Tensors whose `.grad` was looked at, and whether it was None."""
+
+    def __init__(self, seen: list[tuple[Found, bool]]):
+        self.seen = seen
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return " and ".join(f"{_now(t, name)}._grad is {'' if was_none else 'not '}None" for t, was_none in self.seen)
+
+    def broken(self, tensors: Any) -> str | None:
+        for tensor, was_none in self.seen:
+            if (now(tensor)._grad is None) is not was_none:
+                return "a gradient that was None is there now, or the other way round"
+        return None
+
+
+class Together(Check):
+    """Tensors that hold one array, and are one input."""
+
+    def __init__(self, changes: Changes):
+        self.together = changes.together
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return f"{name(self.broken)}(tensors) is None"
+
+    def broken(self, tensors: Any) -> str | None:
+        for storages in self.together:
+            first, *others = (s.value for s in storages)
+            if any(value is not first for value in others):
+                return "tensors that held one array hold different ones now"
+        return None
+
+
+class Asked(Check):
+    """What our own code has asked for: (how to ask, the answer, what is different where it is another)."""
+
+    def __init__(self, guards: list[tuple[Callable[[], Any], Any, str]]):
+        self.guards = guards
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return " and ".join(f"{name(look)}() == {name(seen)}" for look, seen, _ in self.guards)
+
+    def broken(self, tensors: Any) -> str | None:
+        for look, seen, what in self.guards:
+            if look() != seen:
+                return what
+        return None
+
+
+class Layouts(Check):
+    """The view, shape and dtype of state that is another tensor at each call."""
+
+    def __init__(self, sources: list[Any]):
+        self.seen = [(source, _layout(source.find())) for source in sources]
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return f"{name(self.broken)}(tensors) is None"
+
+    def broken(self, tensors: Any) -> str | None:
+        for source, layout in self.seen:
+            if _layout(source.find()) != layout:
+                return "a gradient or an attribute of a module has another layout now"
+        return None
+
+
+class Structure(Check):
+    """Modules, their hooks and tables, and optimizers: compared only after one of them has changed (`structure.version`)."""
+
+    def __init__(self, modules: list[Any], tensors: list[Tensor], ignored: Ignored):
+        self.modules, self.tensors, self.ignored = modules, tensors, ignored
+        self.version = structure.version
+        self.prints = self._prints()
+
+    def _prints(self) -> Any:
+        modules = [fingerprint(m, self.ignored) for m in self.modules]
+        return modules, [(id(t._storage), t._view, t._tape_edge() is not None) for t in self.tensors]
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return f"{name(structure)}.version == {name(self)}.version"
+
+    def broken(self, tensors: Any) -> str | None:
+        if self.version != structure.version:
+            if self.prints != self._prints():
+                return "a module's attributes, mode, parameters or hooks have changed, or the state of an optimizer"
+            self.version = structure.version
+        return None
+
+
+class Conditions:
+    """All that has to hold for a program: what its function has read, and the checks.
+
+    `quick(tensors)` looks at everything but numbers' outcomes; where it says no, values may be equal still.
+    """
+
+    def __init__(self, recorder: Recorder, arguments: Arguments, moving: Moving, plan: Plan):
+        watcher, at, state, changes = recorder.watcher, moving.at, plan.state, plan.changes
+        self.reads = recorder.reads
+        self.reads.finish(moving.found)
+        self.looks_at_attributes = watcher.looked_at_attributes
+        self.held = Held([m for m in recorder.modules if isinstance(m, Module)])
+        self.over = ""  # why it can't hold any more
+        grads = [(at.get(id(t), t), was_none) for t, was_none in recorder.grads_read.items()]
+        pattern = Pattern(moving, [GradOf(t) for t, was_none in grads if not was_none], _known(recorder, moving, plan))
+        pattern.take(arguments.tensors)
+        replaced = (*recorder.writes.places.values(), *moving.found.values(), *self.reads.numbers.values())
+        ignored = frozenset(_table_entry(place) for place, _ in replaced if not isinstance(place, (Cell, Length)))
+        sources = [s for s in state.others if not isinstance(s, (HostValue, NumberValue))]
+        checks = [
+            (Strangers(arguments, state, changes), True),
+            (Bound(arguments), arguments.bound),
+            (SamePattern(pattern), pattern.seen and (pattern.kinds or len(pattern.grads) > 1)),
+            (Apart([(i, at.get(id(other), other)) for i, other in watcher.apart]), watcher.apart),
+            (Gradients(grads), grads),
+            (Together(changes), changes.together),
+            (Asked(recorder.guards), recorder.guards),
+            (Layouts(sources), sources),
+            (Structure(list(recorder.modules), state.tensors, ignored), True),
+        ]
+        self.checks: list[Check] = [check for check, matters in checks if matters]
+        self.quick: Callable[[Any], bool] = lambda tensors: False
+        self._looks = -1
+
+    def broken_by(self, tensors: Any, given: Any) -> str | None:
+        """What has changed since the trace so that the program does not hold (any more, or here); None if it holds.
+
+        `given` are the leaves of the call's arguments, of which `tensors` are those that are tensors.
+        """
+        if self.quick(tensors):
+            return self.reads.outcome_broken(given) if self.reads.outcomes else None
+        if self.over:
+            return self.over
+        broken = self.reads.broken(given)
+        for check in self.checks:
+            broken = broken or check.broken(tensors)
+        if broken is None and self._looks != self.reads.looks:
+            self._looks = self.reads.looks
+            self._write_quick()
+        return broken
+
+    def end(self, why: str) -> None:
+        """It does not hold any more."""
+        self.over = why
+        self.quick = lambda tensors: False
+
+    def _write_quick(self) -> None:
+        names: dict[str, Any] = {}
+
+        def name(thing: Any) -> str:
+            names[text := f"x{len(names)}"] = thing
+            return text
+
+        terms = [*self.reads.terms(names), *(check.term(name) for check in self.checks)]
+        self.quick = written(terms, names, "tensors")
+
+    def changed_numbers(self) -> dict[Any, Place]:
+        return {**self.reads.changed_numbers(), **self.held.changed_numbers()}
+
+    def changed_tensors(self) -> dict[Any, Place]:
+        return {**self.reads.changed_tensors(), **self.held.changed_tensors()}
+
+
+def note_dependencies(recorder: Recorder, numbers: Iterable[Place], moving: Moving) -> None:
+    """After the trace: what the program depends on beside the modules that were called. `numbers` are places of inputs."""
+    reads, modules = recorder.reads, recorder.modules
+    for module in modules:
+        owner = type(module) if is_library_class(type(module)) else module  # their attributes have a guard of their own
+        for place in numbers:
+            if place.owner is module:
+                reads.look_at_number(place)
+        if not recorder.writes.is_written(place := Attribute(owner, "forward")):
+            reads.place(place, place.get())
+    known = {id(p) for module in modules for p in module._parameters.values()}
+    leaves = [t for _, t in recorder.sources.values() if isinstance(t, Tensor) and id(t) not in known]
+    others = [
+        *(Parts(module) for module in recorder.reached if module not in modules),
+        *(Groups(optimizer) for optimizer in recorder.begun.optimizers),
+        *(Leaf(tensor) for tensor in leaves if tensor._edge is not None and id(tensor) not in moving.at),
+        GlobalHooks(),
+    ]
+    modules.update(dict.fromkeys(others))
+
+
+def _known(recorder: Recorder, moving: Moving, plan: Plan) -> list[Tensor]:
+    """Tensors that are the same ones at each call."""
+    reads, inner = recorder.reads, moving.inner
+    held = [value for place, value in reads.places.values() if id(place.owner) not in inner]
+    held += [
+        value
+        for c in reads.contents.values()
+        if c.ids is not None and id(c.container) not in inner
+        for i, value in enumerate(c.held)
+        if i not in c.loose
+    ]
+    found = [t for v in held if isinstance(v, (Tensor, tuple)) for t in tensors_in(v)]
+    return [*plan.state.tensors, *(t for t, _ in plan.tape.wanted if isinstance(t, Tensor)), *found]
+
+
+def _table_entry(place: Place) -> tuple[int, Any]:
+    table = own_attributes(place.owner) if isinstance(place, Attribute) else place.owner
+    return id(table), place.name
+
+
+def _layout(tensor: Any) -> Any:
+    return tensor._view, tensor._storage.shape, tensor._storage.dtype
+
+
+def _now(tensor: Found, name: Callable[[Any], str]) -> str:
+    return name(tensor) if isinstance(tensor, Tensor) else f"{name(tensor.find)}()"

@@ -1,0 +1,41 @@
+"""What operators refuse at each call of a program: an index that is not there, a singular matrix."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..core.context.tracing import Demand, Refusal, Untraceable
+from .guards.shadow import Watcher
+from .handlers import catching
+
+
+class Demands:
+    def __init__(self, watcher: Watcher):
+        self.watcher = watcher
+        self.found: list[Demand] = []
+        self.kept: set[Any] = set()  # storages that are written only where the demands up to there are met
+        self.calls: list[Callable[[Exception], None]] = []  # of modules, outermost first: each names itself in an error
+        self.root: Any = None  # the code under which the traced function runs
+
+    def add(self, bad: Any, value: Any, error: Callable[[int], Exception]) -> None:
+        """Note that each call has to raise `error(value)` if `bad` is true (both are traced scalars)."""
+        caught = catching(error(0), self.root, self.watcher.shadows)
+        if caught is not None:
+            raise Untraceable(
+                f"an error that depends on values would be caught there ({caught}), and a program raises it only when it has run"
+            )
+        self.found.append(Demand(bad, value, Refusal(error, tuple(self.calls))))
+
+    def met(self) -> Any:
+        """Whether all demands up to here are met: a traced bool, or None if there are none."""
+        bad = [demand.bad for demand in self.found]
+        return ~functools.reduce(jnp.logical_or, bad) if bad else None
+
+    def take(self) -> list[Demand]:
+        """All of them, which are forgotten here: they hold traced values."""
+        found, self.found = self.found, []
+        return found

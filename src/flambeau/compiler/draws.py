@@ -1,0 +1,78 @@
+"""Values that the host computes at every call of a program: random keys, learning rates."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.context.tracing import HostValue, Untraceable
+
+
+class Draws:
+    """`sources` takes the inputs: (the array that stands for it in the trace, the source), by the id of the array."""
+
+    def __init__(self, sources: dict[int, tuple[Any, Any]]):
+        self.sources = sources
+        self.generators: dict[Any, Any] = {}  # random generators that were drawn from -> their state before
+        self.drawing = False  # whether a value is being computed
+        self.notes: list[list[Any]] = []  # lists that take down the values, to repeat them
+        self.again: Iterator[Any] | None = None  # values that are to come once more
+
+    def host(self, draw: Callable[[], Any]) -> Any:
+        """A value that is computed at every call, as an input."""
+        value = self._new_host(draw) if self.again is None else next(self.again)
+        for note in self.notes:
+            note.append(value)
+        return value
+
+    def _new_host(self, draw: Callable[[], Any]) -> Any:
+        self.drawing = True
+        try:
+            pending = np.asarray(draw())
+        finally:
+            self.drawing = False
+        with jax.ensure_compile_time_eval():
+            stands = jax.device_put(pending)
+        self.sources[id(stands)] = (stands, HostValue(draw, pending))
+        return jnp.array(stands, copy=True)
+
+    @contextlib.contextmanager
+    def noting(self, note: list[Any]) -> Iterator[None]:
+        """Append the host values that are used meanwhile to a list."""
+        self.notes.append(note)
+        try:
+            yield
+        finally:
+            self.notes.pop()  # the last one, which may be equal to an outer one
+
+    @contextlib.contextmanager
+    def repeating(self, note: list[Any]) -> Iterator[None]:
+        """Use those host values again, in their order."""
+        before, self.again = self.again, iter(note)
+        try:
+            yield
+        finally:
+            self.again = before
+
+    def keep_generator(self, generator: Any, distribution: str) -> None:
+        """Note that a random generator is about to be drawn from.
+
+        Raises Untraceable if it is not for a host value: the numbers would be the same ones at each call.
+        """
+        if not self.drawing:
+            raise Untraceable(
+                f"these random numbers ({distribution}) are made in several steps on the host, which a compiled function "
+                "cannot repeat: make them outside and pass them in, or use fullgraph=False"
+            )
+        if generator not in self.generators:
+            self.generators[generator] = generator.get_state_bytes()
+
+    def take_back(self) -> None:
+        """The trace has failed: the generators stand where they stood."""
+        for generator, held in self.generators.items():
+            generator.set_state_bytes(held)

@@ -1,0 +1,176 @@
+"""The XLA programs of a plan: what goes in and comes out, whose memory is given over, and what is packed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from .. import native
+from ..core.tape.nodes import Program as ArrayProgram
+from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import Tensor
+from ..native import channels_last
+from .guards.places import TensorAt
+from .moving import GradOf, now
+from .node import Backward
+from .packing import Packing
+from .plan import LOOK, MADE, Computation, Plan, State
+
+_CPU_OPTIONS = {
+    # XLA looks closer before it copies what is donated: a weight that is read by the backward pass and then overwritten
+    "xla_cpu_copy_insertion_use_region_analysis": True,
+    # what LLVM prefers is 256, for processors that slowed down when they used all of a register
+    "xla_cpu_prefer_vector_width": 512,
+}
+
+
+class Executable(NamedTuple):
+    """An XLA program. It takes arguments, loose state, other state, packs; it gives the outputs that are not packed, and packs."""
+
+    run: Callable[..., Any]
+    loose: list[Storage]  # state that travels by itself
+    packing: Packing | None
+    outputs: dict[int, int]  # numbers among all outputs of the plan -> among those that are given by themselves
+    given_over: dict[int, int]  # outputs that take over the memory of inputs, and which
+
+    @property
+    def donated(self) -> list[int]:
+        return sorted(self.given_over.values())
+
+
+class Builder:
+    """Makes the executable of a plan, and its backward program. Nothing of it holds the arrays of the trace."""
+
+    def __init__(self, plan: Plan, computation: Computation, name: str):
+        self.plan, self.name = plan, name
+        self.on_cpu = _is_on_cpu(plan.state)
+        self.arguments, self.plain = len(plan.inputs), computation.plain
+        self.shapes = [(o.aval.shape, o.aval.dtype) for o in computation.jaxpr.jaxpr.outvars]
+        self.live = len(plan.tape.metas)
+        evaluate, zeros, plain, live = self._evaluator(computation), tuple(computation.seeds), self.plain, self.live
+
+        def forward(*flat: Any) -> Any:
+            return evaluate(flat, zeros)[:plain]
+
+        def backward(*flat: Any) -> Any:
+            return evaluate(flat[:-live], flat[-live:])[plain:]
+
+        self.forward = forward
+        self.backward: Backward | None = None
+        if live:
+            self.backward = Backward(ArrayProgram(backward, "CompiledFunctionBackward"), plan.tape, _inputs_of(plan))
+
+    def _evaluator(self, computation: Computation) -> Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]:
+        """The jaxpr as a function of all inputs and of the cotangents."""
+        jaxpr, where, arguments = computation.jaxpr.jaxpr, self.plan.state.where, self.arguments
+        seeds = {id(s): i for i, s in enumerate(computation.seeds)}
+        slots: list[tuple[str, Any]] = [
+            ("seed", seeds[id(constant)]) if id(constant) in seeds
+            else ("state", where[id(constant)]) if id(constant) in where
+            else ("constant", constant)
+            for constant in computation.jaxpr.consts
+        ]  # fmt: skip
+        in_rows = self.on_cpu and channels_last.applies(jaxpr, native.serves)
+        evaluate = channels_last.evaluate if in_rows else jax.core.eval_jaxpr
+
+        def run(flat: Sequence[Any], seeds: Sequence[Any]) -> tuple[Any, ...]:
+            state = flat[arguments:]
+            consts = [state[n] if kind == "state" else seeds[n] if kind == "seed" else n for kind, n in slots]
+            return tuple(evaluate(jaxpr, consts, *flat[:arguments]))
+
+        return run
+
+    def build(self, packed: bool) -> Executable:
+        """`packed`: with small state and small gradients in flat arrays."""
+        storages = [t._storage for t in self.plan.state.tensors]
+        packing = self._packing(storages) if packed else None
+        if packing is not None and not packing.gone:
+            packing = None
+        loose = [s for i, s in enumerate(storages) if packing is None or i not in packing.state]
+        kept = [n for n in range(self.plain) if packing is None or n not in packing.gone]
+        outputs = {number: i for i, number in enumerate(kept)}
+        given_over = {} if self.live else self._donatable(loose, outputs)
+        run = packing.around(self.forward, self.arguments, len(storages)) if packing else self.forward
+        if self.plan.word is not None:
+            kept_inside = {self.arguments + i for i, storage in enumerate(loose) if storage in self.plan.changes.kept}
+            places = {n: i for n, i in given_over.items() if i not in kept_inside}
+            run = _unless_failed(run, outputs[self.plan.word], places)
+        run.__name__ = self.name.rpartition(".")[2] or "compiled"
+        options = _CPU_OPTIONS if self.on_cpu else None
+        donated = tuple(sorted(given_over.values()))
+        jitted = jax.jit(run, donate_argnums=donated, compiler_options=options)
+        return Executable(jitted, loose, packing, outputs, given_over)
+
+    def _packing(self, storages: list[Storage]) -> Packing:
+        """What may be packed: outputs that are one storage's new value, or one `.grad` and nothing else."""
+        changes, recipes = self.plan.changes, self.plan.results.recipes
+        written = (*changes.storages, *changes.places, *changes.arguments, *changes.argument_grads)
+        uses = [n for _, n in written]
+        uses += [recipe.what for recipe in recipes if recipe.kind == MADE]
+        once = {n for n, count in Counter(uses).items() if count == 1}
+        together = {storage for group in changes.together for storage in group}
+        writes = [(s, n) for s, n in changes.storages if n in once and s not in together]
+        needed = set(self.plan.results.handed_out)
+        needed |= {r.what[1] for r in recipes if r.kind == LOOK and r.what[0] == MADE}
+        read = {source.tensor for source in self.plan.state.others if isinstance(source, GradOf)}
+        gradients = []
+        for tensor, r in changes.grads:
+            if r is None or r in needed or tensor in read or not recipes[r].is_plain:
+                continue
+            if not isinstance(tensor, Tensor):
+                continue
+            number = recipes[r].what
+            if number in once:
+                gradients.append((r, number, *self.shapes[number]))
+        return Packing(storages, writes, gradients)
+
+    def _donatable(self, loose: list[Storage], outputs: dict[int, int]) -> dict[int, int]:
+        """The inputs whose memory an output may take over: state that is written. {number of the output: of the input}"""
+        given: dict[int, int] = {}
+        for storage, n in self.plan.changes.storages:
+            if n in outputs and outputs[n] not in given and storage in loose:
+                given[outputs[n]] = self.arguments + loose.index(storage)
+        for source, n in self.plan.changes.places:
+            for i, other in enumerate(self.plan.state.others):
+                if outputs[n] not in given and _same_place(source, other):
+                    given[outputs[n]] = self.arguments + len(loose) + i
+        return given
+
+
+def _inputs_of(plan: Plan) -> list[int | None]:
+    """For each gradient that goes outside: the number of the input that it belongs to, if that is a whole one."""
+    state, arguments = plan.state, len(plan.inputs)
+    places = {i: n for n, (i, dense) in enumerate(plan.inputs) if dense}
+    states = {id(t): arguments + n for n, t in enumerate(state.tensors) if t._view is None}
+    for n, source in enumerate(state.others):
+        if isinstance(source, (TensorAt, GradOf)) and source.find()._view is None:
+            states[id(source.find())] = arguments + len(state.tensors) + n
+    return [states.get(id(now(t))) if a is None else places.get(a) for t, a in plan.tape.wanted]
+
+
+def _is_on_cpu(state: State) -> bool:
+    storages = [t._storage for t in state.tensors]
+    return all(s.on_host or next(iter(s.value.devices())).platform == "cpu" for s in storages)
+
+
+def _same_place(a: Any, b: Any) -> bool:
+    if type(a) is not type(b):
+        return False
+    if type(a) is GradOf:
+        return a.tensor is b.tensor
+    return type(a) is TensorAt and a.place.key == b.place.key and a.number == b.number
+
+
+def _unless_failed(run: Callable[..., Any], word: int, places: dict[int, int]) -> Callable[..., Any]:
+    """The program with outputs that are written over inputs, {number of the output: of the input}, only if no check fails."""
+
+    def kept(*given: Any) -> Any:
+        outputs = list(run(*given))
+        for number, place in places.items():
+            outputs[number] = jax.numpy.where(outputs[word] == 0, outputs[number], given[place])
+        return tuple(outputs)
+
+    return kept if places else run

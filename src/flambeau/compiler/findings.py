@@ -1,0 +1,142 @@
+"""What a traced function has made and changed: a flat list of arrays, and what each call makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.context.tracing import Untraceable
+from ..core.dispatch import checks
+from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import Tensor
+from . import survivors
+from .arguments import Arguments
+from .effects import Deferred, Mutation, Writes
+from .guards.places import MISSING, Place
+from .guards.symbols import LATER
+from .inputs import Inputs
+from .live import Gradients, changed_edges
+from .plan import Changes, Computation, Effect, Plan, Results, State, Tape
+from .recipes import Numbered, Recipes
+from .recorder import Recorder
+from .templates import Describer
+
+
+class Findings:
+    """Made within the trace: the order in which things are looked at is that of the program's results (`outputs`)."""
+
+    def __init__(self, recorder: Recorder, arguments: Arguments, inputs: Inputs, result: Any):
+        self.recorder, self.arguments = recorder, arguments
+        self.outputs = Numbered()
+        arguments.find()
+        changed = recorder.writes.unnoticed(recorder.begun.tables())
+        if changed:
+            raise Untraceable(f"code that could not be followed changes a {changed[0]}")
+        inputs.check(recorder)
+        self.moving = inputs.choose_moving(recorder)
+        self.recipes = Recipes(recorder, arguments, self.moving, self.outputs)
+        emit, recipe = self.outputs.number, self.recipes.number
+        expressions = Numbered()
+        watcher = recorder.watcher
+        describer = Describer(recipe, expressions.number, watcher.was_there, watcher.arguments, self.moving.inner)
+        template = describer.describe(result)
+        self.grads = [
+            (tensor, None if tensor._grad is None else recipe(tensor._grad))
+            for tensor, before in recorder.grads.items()
+            if tensor._grad is not before and recorder.is_outside(tensor)
+        ]
+        effects = effects_of(recorder.writes, describer.describe)
+        self.results = Results(self.recipes.recipes, template, effects, expressions.things, describer.recipes)
+        argument_grads = arguments.grads(emit)
+        self.edges = changed_edges(recorder, arguments, self.recipes.live)
+        argument_writes = arguments.writes(emit)
+        self.writes = [(recorder.owners[s], emit(recorder.values[s])) for s in recorder.written]
+        self.of_arguments = argument_writes, argument_grads
+        self.once = recorder.begun.holds_once(recorder.is_outside)
+        level = recorder.level
+        left = survivors.left_behind(recorder, arguments, self.recipes, level)
+        self.left: list[tuple[Storage, int]] = [(t._storage, emit(t._storage.value)) for t in left]
+        self._collect_checks()
+        self.plain = len(self.outputs.things)
+        self.gradients = Gradients()
+        if self.recipes.live:
+            self.outputs.things += self.gradients.collect(recorder, arguments, self.recipes)
+        arguments.check(recorder, argument_writes)
+
+    def _collect_checks(self) -> None:
+        demands = self.recorder.demands.take()
+        self.refusals = [demand.refusal for demand in demands]
+        self.word = self.outputs.number(checks.word(demands)) if demands else None
+
+    def note_survivors(self) -> None:
+        """After the trace: each call also updates the results that the function has kept (`self.loss = loss; return loss`)."""
+        self.recipes.live.clear()
+        self.recorder.edges.clear()
+        self.recorder.demands.take()
+        storages, edges = survivors.kept(self.recipes)
+        self.left += storages
+        self.edges += edges
+
+    def plan(self) -> Plan:
+        """Tensors that may be others at each call are named by where they are."""
+        recorder, at, gradients = self.recorder, self.moving.at, self.gradients
+        state = self._state()
+        argument_writes, argument_grads = self.of_arguments
+        changes = Changes(
+            storages=[(t._storage, n) for t, n in self.writes if id(t) not in at] + self.left,
+            places=[(at[id(t)], n) for t, n in self.writes if id(t) in at],
+            arguments=argument_writes,
+            argument_grads=argument_grads,
+            grads=[(at.get(id(t), t), recipe) for t, recipe in self.grads],
+            together=[[t._storage for t in group] for group in recorder.together],
+            kept=recorder.demands.kept,
+        )
+        tape = Tape(
+            gradients.metas,
+            gradients.inner,
+            [(at.get(id(t), t), argument) for t, argument in gradients.wanted],
+            [(at.get(id(t), t), argument, what) for t, argument, what in self.edges],
+        )
+        counts = self._counts(state, changes)
+        return Plan(self.arguments.inputs, state, self.word, self.refusals, self.results, changes, tape, counts)
+
+    def computation(self, jaxpr: Any) -> Computation:
+        return Computation(jaxpr, self.gradients.seeds, self.plain)
+
+    def _state(self) -> State:
+        at = self.moving.at
+        found = [(key, at.get(id(source), source)) for key, (_, source) in self.recorder.sources.items()]
+        tensors = [(key, source) for key, source in found if isinstance(source, Tensor)]
+        others = [(key, source) for key, source in found if not isinstance(source, Tensor)]
+        where = {key: number for number, (key, _) in enumerate((*tensors, *others))}
+        return State([t for _, t in tensors], [o for _, o in others], where)
+
+    def _counts(self, state: State, changes: Changes) -> dict[str, int]:
+        host = sum(not hasattr(source, "find") for source in state.others)
+        return {
+            "arguments": len(self.arguments.tensors),
+            "state read": len(state.tensors) + len(state.others) - host,
+            "state written": len(changes.storages) + len(changes.places),
+            "gradients set": len(changes.grads),
+            "host values": host,
+        }
+
+
+def effects_of(writes: Writes, describe: Callable[[Any], Any]) -> list[Effect]:
+    """What each call has to do to Python's own objects."""
+    effects = []
+    for entry in writes.log:
+        if isinstance(entry, Place):
+            after = entry.get()
+            effects.append(Effect(entry, None, [] if after is MISSING else [describe(after)], {}))
+            continue
+        if any(a is LATER for a in entry.args):
+            raise Untraceable("it changes a container in a way that could not be followed")
+        args = [describe(a) for a in entry.args]
+        kwargs = {k: describe(v) for k, v in entry.kwargs.items()}
+        if isinstance(entry, Mutation):
+            args = [describe(entry.container), *args]
+        else:
+            assert isinstance(entry, Deferred)
+        effects.append(Effect(None, entry.function, args, kwargs))
+    return effects

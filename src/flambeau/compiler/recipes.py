@@ -1,0 +1,118 @@
+"""How each call makes the tensors that the traced function has made or found: the recipes, written while the trace is read."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import jax
+
+from ..core.context.tracing import Untraceable
+from ..core.tape.nodes import AccumulateGrad
+from ..core.tensor.tensor import Tensor
+from .arguments import Arguments
+from .moving import Moving
+from .node import used_up
+from .plan import ARGUMENT, AT, LOOK, MADE, SAME, Recipe
+from .recorder import Recorder
+
+
+class Numbered:
+    """Things by identity, each once: one value that several tensors hold (an optimizer's step count) stays one array."""
+
+    def __init__(self) -> None:
+        self.things: list[Any] = []
+        self._numbers: dict[int, int] = {}
+
+    def number(self, thing: Any) -> int:
+        number = self._numbers.get(id(thing))
+        if number is None:
+            number = self._numbers[id(thing)] = len(self.things)
+            self.things.append(thing)
+        return number
+
+
+class Recipes:
+    """`live` are the tensors with a place on the tape that `backward` can be called on after the call."""
+
+    def __init__(self, recorder: Recorder, arguments: Arguments, moving: Moving, outputs: Numbered):
+        self.recorder, self.arguments, self.moving, self.outputs = recorder, arguments, moving, outputs
+        self.recipes: list[Recipe] = []
+        self.live: list[Tensor] = []
+        self.kept: list[Any] = []  # tensors and storages whose ids are in use
+        self._numbers: dict[int, int] = {}
+        self._young: set[int] | None = None  # ids of objects that were made since the trace began
+
+    def number(self, tensor: Tensor) -> int:
+        """The number of a tensor's recipe."""
+        number = self._numbers.get(id(tensor))
+        if number is None:
+            recipe = self._describe(tensor)
+            number = self._numbers[id(tensor)] = len(self.recipes)
+            self.recipes.append(recipe)
+            self.kept.append(tensor)
+        return number
+
+    def take_kept(self) -> list[tuple[Tensor, Recipe]]:
+        """The tensors that were described, which nobody here holds any longer."""
+        found = [(t, self.recipes[self._numbers[id(t)]]) for t in self.kept if isinstance(t, Tensor)]
+        self.kept.clear()
+        return found
+
+    def _describe(self, tensor: Tensor) -> Recipe:
+        if id(tensor) in self.arguments.numbers:
+            return Recipe(ARGUMENT, self.arguments.numbers[id(tensor)])
+        if tensor.__dict__ and isinstance(tensor._storage.value, jax.core.Tracer):
+            raise Untraceable(f"it gives out a tensor with attributes of its own ({next(iter(tensor.__dict__))!r})")
+        edge: Any = tensor._tape_edge()
+        is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
+        computed = edge is not None and not is_leaf
+        if self.recorder.is_outside(tensor):
+            found = self._outside(tensor, edge, is_leaf, computed)
+            if found is not None:
+                return found
+        return self._computed(tensor, edge) if computed else self._made(tensor, is_leaf)
+
+    def _outside(self, tensor: Tensor, edge: Any, is_leaf: bool, computed: bool) -> Recipe | None:
+        """Of a tensor that looks into memory from before the trace."""
+        view, at = tensor._view, self.moving.at
+        owner = self.recorder.owners.get(tensor._storage, tensor)
+        if owner is tensor and not computed and self._is_young(tensor):
+            return Recipe(LOOK, (AT, source) if (source := at.get(id(tensor))) else (SAME, tensor), view, type(tensor),
+                          leaf=is_leaf)  # fmt: skip
+        if computed and edge[0].order >= self.recorder.start and owner is not tensor:
+            return None
+        if id(tensor) in self.moving.leaves:
+            return Recipe(AT, at[id(tensor)])
+        if (source := at.get(id(tensor)) or at.get(id(owner))) is not None:
+            return Recipe(LOOK, (AT, source), view, type(tensor))
+        return Recipe(SAME, tensor) if owner is tensor or is_leaf else Recipe(LOOK, (SAME, owner), view, type(tensor))
+
+    def _computed(self, tensor: Tensor, edge: Any) -> Recipe:
+        dead = used_up(edge[0])
+        live = -1 if dead else len(self.live)
+        if not dead:
+            self.live.append(tensor)
+        return Recipe(MADE, self.outputs.number(tensor._array), None, type(tensor), live, dead)
+
+    def _made(self, tensor: Tensor, is_leaf: bool) -> Recipe:
+        storage, view, homes = tensor._storage, tensor._view, self.arguments.homes
+        if storage in homes:
+            return Recipe(LOOK, (ARGUMENT, homes[storage]), view, type(tensor))
+        if view is None and id(storage) not in self._numbers:
+            self._numbers[id(storage)] = len(self.recipes)  # what looks into the same storage finds it here
+            self.kept.append(storage)
+            return Recipe(MADE, self.outputs.number(storage.value), None, type(tensor), leaf=is_leaf)
+        # tensors that share memory share it at each call, too
+        root = self._numbers.get(id(storage))
+        if root is None:
+            root = self._numbers[id(storage)] = len(self.recipes)
+            self.recipes.append(Recipe(MADE, self.outputs.number(storage.value)))
+            self.kept.append(storage)
+        return Recipe(LOOK, (MADE, root), view, type(tensor), leaf=is_leaf)
+
+    def _is_young(self, tensor: Tensor) -> bool:
+        """Whether a tensor with memory from outside was made in the trace (`state.detach()`)."""
+        if self._young is None:
+            self._young = {id(thing) for thing in gc.get_objects(generation=0)}
+        return id(tensor) in self._young

@@ -1,0 +1,84 @@
+"""How the runs of a program go: the first one compiles, and checks on values may fail."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ..core.dispatch import checks
+from .executable import Executable
+from .plan import Plan
+
+
+class Runs:
+    """`run` runs the XLA program. `begun` is called once the first run has ended well, `give_up` takes back what the trace has
+    begun if it does not.
+    """
+
+    def __init__(
+        self, plan: Plan, executable: Executable, begun: Callable[[], None] | None, give_up: Callable[[], None]
+    ):
+        self.plan, self.executable = plan, executable
+        self.calls = 0
+        self.word_at_hand = False  # whether the error word is in the host's memory
+        self.run: Callable[..., Any] = self._first
+        self._begun = begun
+        self._give_up: Callable[[], None] | None = give_up
+
+    def use(self, executable: Executable) -> None:
+        """Run another XLA program for the same plan from now on."""
+        self.executable = executable
+        if self.calls:
+            self.run = executable.run
+
+    def _first(self, *inputs: Any) -> Any:
+        # XLA's results are bound to a device if any input is. State that the trace has begun is not, and would come back
+        # as another kind of input: the second call would compile once more.
+        given = list(inputs)
+        places = {a.sharding for a in given if isinstance(a, jax.Array) and a.committed}
+        if len(places) == 1:
+            place = places.pop()
+            for i in self.executable.donated:
+                given[i] = jax.device_put(given[i], place)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
+                outputs = self.executable.run(*given)
+        except BaseException:
+            self.give_up()
+            raise
+        word = self._word(outputs)
+        if word is not None:
+            self.word_at_hand = next(iter(word.devices())).platform == "cpu"
+            self.check(word, outputs)
+        self.run = self.executable.run
+        self._give_up = None
+        if self._begun is not None:
+            self._begun()
+        return outputs
+
+    def _word(self, outputs: Any) -> Any:
+        return None if self.plan.word is None else outputs[self.executable.outputs[self.plan.word]]
+
+    def check(self, word: Any, outputs: Any) -> None:
+        """Raise what the error word tells of. Memory that was given over is back then, with the old values in it."""
+        error = checks.failure(word, self.plan.refusals)
+        if error is None:
+            return
+        place, changes = self.executable.outputs, self.plan.changes
+        written = [(storage, n) for storage, n in changes.storages if n in place]
+        written += [(source.find()._storage, n) for source, n in changes.places]
+        for storage, n in written:
+            if place[n] in self.executable.given_over:
+                storage.value = outputs[place[n]]
+        self.give_up()
+        raise error
+
+    def give_up(self) -> None:
+        """Take back what the trace has begun, if this was to be the first run."""
+        if self._give_up is not None:
+            self._give_up()
+            self._give_up = None
