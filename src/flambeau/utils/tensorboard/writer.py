@@ -335,9 +335,10 @@ class SummaryWriter:
 
     def add_onnx_graph(self, prototxt: Any) -> None:
         """The graph of an ONNX file (`pip install onnx`)."""
-        import onnx
         from tensorboard.compat.proto.graph_pb2 import GraphDef
         from tensorboard.compat.proto.node_def_pb2 import NodeDef
+
+        import onnx
 
         held = onnx.load(prototxt).graph
         made = {name: node for node in held.node for name in node.output}
