@@ -103,6 +103,20 @@ def parameters_frozen(compile, x):
 
 
 @case
+def learning_rate_that_becomes_a_tensor(compile, x):
+    t = Trainer()
+    f = compile(t.step)
+    yield f(x), t.look()
+    t.opt.param_groups[0]["lr"] = fb.tensor(0.05)
+    for _ in range(2):
+        yield f(x), t.look()
+    t.opt.param_groups[0]["lr"].fill_(0.2)
+    yield f(x), t.look()
+    t.opt.param_groups[0]["lr"] = 0.2
+    yield f(x), t.look()
+
+
+@case
 def scheduler_stepped_outside(compile, x):
     t = Trainer()
     scheduler = fb.optim.lr_scheduler.ExponentialLR(t.opt, 0.5)

@@ -328,7 +328,8 @@ class RuleOptimizer(Optimizer):
         key = self._pick(group)
         place = index if kind is None else (index, kind)
         known = self._prepared.get(place)
-        if known is not None and known[0] == key:
+        # a tensor's value is not to be asked for, in a trace least of all
+        if known is not None and not any(isinstance(value, Tensor) for value in key) and known[0] == key:
             return known[1]
         whole = key
         if kind is not None:
@@ -476,7 +477,7 @@ class _Options:
         optimizer, group = self.optimizer, self.group
         state = optimizer.state
         where = id(state), len(state), len(group["params"])
-        if self.key is not None and optimizer._pick(group) == self.key and self.answer[2] == where:
+        if self.key is not None and self.answer[2] == where and optimizer._pick(group) == self.key:
             return self.answer  # a small network's step feels the rest
         group = _plain_group(group)
         _, program, self.scalars = optimizer._prepare(self.index, group, self.kind)
