@@ -328,9 +328,8 @@ class RuleOptimizer(Optimizer):
         key = self._pick(group)
         place = index if kind is None else (index, kind)
         known = self._prepared.get(place)
-        # a tensor's value is not to be asked for, in a trace least of all
         if known is not None and not any(isinstance(value, Tensor) for value in key) and known[0] == key:
-            return known[1]
+            return known[1]  # where a tensor's value is not asked for: a trace has none
         whole = key
         if kind is not None:
             key = tuple(map(self.option, (*self.scalars, *self.flags), key, [kind] * len(key)))
@@ -483,8 +482,8 @@ class _Options:
         _, program, self.scalars = optimizer._prepare(self.index, group, self.kind)
         which = [id(v) for v in self.scalars if isinstance(v, Tensor)] if isinstance(self.scalars, list) else None
         known = optimizer._prepared.get(self.index if self.kind is None else (self.index, self.kind))
-        lasts = known is not None and known[1][2] is self.scalars and recorder() is None
-        self.key = known[0] if known is not None and lasts else None  # a trace's numbers are not to be compared
+        lasts = known is not None and known[1][2] is self.scalars and recorder() is None  # no numbers of a trace
+        self.key = known[0] if known is not None and lasts else None
         self.answer = program, which, where
         return self.answer
 
