@@ -175,7 +175,8 @@ class LRScheduler:
         for name, value in dict(state_dict).items():
             if name == "optimizer" or callable(getattr(type(self), str(name), None)):
                 raise TypeError(f"'{name}' in the loaded state dict is no piece of a schedule's state")
-            if name in held and not _is_alike(value, held[name]):
+            optional = value is None and name not in ("last_epoch", "_step_count", "base_lrs")
+            if name in held and not optional and not _is_alike(value, held[name]):
                 raise TypeError(
                     f"'{name}' of {type(self).__name__} can't be {value!r}, as the loaded state dict has it: it is "
                     f"{held[name]!r} here"
