@@ -254,7 +254,8 @@ def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
             f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape "
             f"{list(target)}"
         ) from None
-    return input.at[where].set(values.astype(input.dtype))
+    # an element that is named twice hands its gradient to each value that was put there, as in PyTorch
+    return input.at[where].set(values.astype(input.dtype), unique_indices=True)
 
 
 def _overwrite(input: Array, values: Array) -> Array:
