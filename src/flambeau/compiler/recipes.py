@@ -9,6 +9,7 @@ import jax
 
 from ..core.context.tracing import Untraceable
 from ..core.tape.nodes import AccumulateGrad
+from ..core.tensor.looks import settled_view
 from ..core.tensor.tensor import Tensor
 from .arguments import Arguments
 from .moving import Moving
@@ -64,6 +65,7 @@ class Recipes:
             return Recipe(ARGUMENT, self.arguments.numbers[id(tensor)])
         if tensor.__dict__ and isinstance(tensor._storage.value, jax.core.Tracer):
             raise Untraceable(f"it gives out a tensor with attributes of its own ({next(iter(tensor.__dict__))!r})")
+        settled_view(tensor)
         edge: Any = tensor._tape_edge()
         is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
         computed = edge is not None and not is_leaf
