@@ -17,6 +17,7 @@ from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
 from .guards.places import MISSING
+from .looking import look
 from .node import Backward, spent
 from .packing import Pack, PackedStorage
 from .plan import ARGUMENT, AT, LEAF, MADE, OFF, SAME, USED_UP, Effect, Found, Plan, Recipe
@@ -31,7 +32,7 @@ class Unevaluable(Exception):
 # What the text names beside the objects of the program
 _NAMES = {
     "ARITHMETIC": (ArithmeticError, ValueError), "Built": Built, "Pack": Pack, "PackedStorage": PackedStorage,
-    "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "blank": blank, "copy": jax.numpy.array,
+    "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "blank": blank, "copy": jax.numpy.array, "look": look,
     "getrefcount": getrefcount, "grad_state": grad_state, "new": object.__new__, "number_at": number_at, "wrap": wrap,
 }  # fmt: skip
 
@@ -166,7 +167,10 @@ class Call:
                     else f"tensors[{root}]" if root_kind == ARGUMENT
                     else f"r{root}"
                 )  # fmt: skip
-                self.add(f"r{i} = blank(Tensor, {tensor}._storage, {self.name(recipe.view)})")
+                if recipe.follows is not None:
+                    self.add(f"r{i} = look({tensor}, {self.name(recipe.view)}, {self.name(recipe.follows)})")
+                else:
+                    self.add(f"r{i} = blank(Tensor, {tensor}._storage, {self.name(recipe.view)})")
             if recipe.cls is not Tensor:
                 self.add(f"r{i}.__class__ = {self.name(recipe.cls)}")
             if recipe.dead:

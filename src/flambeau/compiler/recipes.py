@@ -12,6 +12,7 @@ from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor.looks import settled_view
 from ..core.tensor.tensor import Tensor
 from .arguments import Arguments
+from .looking import Following, check_dense, following
 from .moving import Moving
 from .node import used_up
 from .plan import ARGUMENT, AT, LOOK, MADE, SAME, Recipe
@@ -67,6 +68,8 @@ class Recipes:
             raise Untraceable(f"it gives out a tensor with attributes of its own ({next(iter(tensor.__dict__))!r})")
         settled_view(tensor)
         edge: Any = tensor._tape_edge()
+        if (found := self._view(tensor, edge)) is not None:
+            return found
         is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
         computed = edge is not None and not is_leaf
         if self.recorder.is_outside(tensor):
@@ -74,6 +77,36 @@ class Recipes:
             if found is not None:
                 return found
         return self._computed(tensor, edge) if computed else self._made(tensor, is_leaf)
+
+    def _view(self, tensor: Tensor, edge: Any) -> Recipe | None:
+        """Of a view of an argument, or of a tensor that was there before."""
+        base = tensor._base
+        if base is None:
+            return self._detached(tensor) if edge is None else None
+        number = self.arguments.numbers.get(id(base))
+        if number is None and not self.recorder.is_outside(base):
+            return None
+        how = following(tensor, edge, self.recorder)
+        if how is None:
+            return None
+        root: Any = (SAME, base)
+        if number is not None:
+            root = (ARGUMENT, number)
+            if base._view is None:
+                check_dense(self.arguments.tensors[number])
+                how = how._replace(dense=True)
+        elif (source := self.moving.at.get(id(base))) is not None:
+            root = (AT, source)
+        return Recipe(LOOK, root, tensor._geometry, type(tensor), follows=how)
+
+    def _detached(self, tensor: Tensor) -> Recipe | None:
+        """Of what looks into the memory of an argument that is a part of it, off the tape (`x[1:].detach()`)."""
+        number = self.arguments.part(tensor._storage)
+        if number is None:
+            return None
+        check_dense(self.arguments.tensors[number])
+        how = Following(None, None, dense=True, detached=True)
+        return Recipe(LOOK, (ARGUMENT, number), tensor._geometry, type(tensor), follows=how)
 
     def _outside(self, tensor: Tensor, edge: Any, is_leaf: bool, computed: bool) -> Recipe | None:
         """Of a tensor that looks into memory from before the trace."""
