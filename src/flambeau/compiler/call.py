@@ -20,7 +20,7 @@ from .guards.places import MISSING
 from .looking import look
 from .node import Backward, spent
 from .packing import Pack, PackedStorage
-from .plan import ARGUMENT, AT, LEAF, MADE, OFF, SAME, USED_UP, Effect, Found, Plan, Recipe
+from .plan import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Effect, Found, Plan, Recipe
 from .runs import Runs
 from .templates import Built, OfRecipe
 
@@ -142,9 +142,10 @@ class Call:
 
     def _make(self) -> None:
         packed = self.executable.packing.recipes if self.executable.packing else {}
-        for i, recipe in enumerate(self.plan.results.recipes):
-            if i not in packed:
-                self._make_one(i, recipe)
+        recipes = [(i, recipe) for i, recipe in enumerate(self.plan.results.recipes) if i not in packed]
+        later = [i for i, r in recipes if r.kind == LOOK and r.what[0] == MADE and r.what[1] > i]
+        for i, recipe in sorted(recipes, key=lambda pair: pair[0] in later):
+            self._make_one(i, recipe)
 
     def _make_one(self, i: int, recipe: Recipe) -> None:
         kind, what = recipe.kind, recipe.what

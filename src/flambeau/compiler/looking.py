@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..core.array.geometry import Geometry
 from ..core.context.tracing import Untraceable
 from ..core.tape.nodes import AccumulateGrad, ViewNode
 from ..core.tensor.tensor import Tensor, blank
 from .recorder import Recorder
+
+_LARGE = 100_000  # elements that are not compared one by one
 
 
 class Following(NamedTuple):
@@ -44,6 +48,23 @@ def check_dense(tensor: Tensor) -> None:
     """Raises Untraceable for an argument in whose memory a view of its values may have no place."""
     if not tensor.is_contiguous():
         raise Untraceable("it gives out a view of an argument that is not contiguous; give it argument.contiguous()")
+
+
+def share(a: Geometry, b: Geometry) -> bool:
+    """Whether two views of one memory have an element in common, or may have one."""
+    if max(a.numel, b.numel) > _LARGE or a.bits is not None or b.bits is not None:
+        reach = [
+            (g.offset, g.offset + sum((n - 1) * s for n, s in zip(g.shape, g.strides, strict=True))) for g in (a, b)
+        ]
+        return reach[0][0] <= reach[1][1] and reach[1][0] <= reach[0][1]
+    return bool(np.isin(*(np.asarray(_places(g)).reshape(-1) for g in (a, b))).any())
+
+
+def _places(g: Geometry) -> np.ndarray:
+    found = np.full(g.shape, g.offset, np.int64)
+    for axis, (n, step) in enumerate(zip(g.shape, g.strides, strict=True)):
+        found += (np.arange(n) * step).reshape([-1 if i == axis else 1 for i in range(len(g.shape))])
+    return found
 
 
 def look(base: Tensor, view: Geometry, how: Following) -> Tensor:

@@ -12,7 +12,7 @@ from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor.looks import settled_view
 from ..core.tensor.tensor import Tensor
 from .arguments import Arguments
-from .looking import Following, check_dense, following
+from .looking import Following, check_dense, following, share
 from .moving import Moving
 from .node import used_up
 from .plan import ARGUMENT, AT, LOOK, MADE, SAME, Recipe
@@ -43,6 +43,7 @@ class Recipes:
         self.live: list[Tensor] = []
         self.kept: list[Any] = []  # tensors and storages whose ids are in use
         self._numbers: dict[int, int] = {}
+        self._views: dict[int, list[tuple[int, Tensor, Following]]] = {}  # by the id of a base that is not described
         self._young: set[int] | None = None  # ids of objects that were made since the trace began
 
     def number(self, tensor: Tensor) -> int:
@@ -53,6 +54,8 @@ class Recipes:
             number = self._numbers[id(tensor)] = len(self.recipes)
             self.recipes.append(recipe)
             self.kept.append(tensor)
+            for place, view, how in self._views.pop(id(tensor), ()):
+                self.recipes[place] = Recipe(LOOK, (MADE, number), view._geometry, type(view), follows=how)
         return number
 
     def take_kept(self) -> list[tuple[Tensor, Recipe]]:
@@ -76,6 +79,8 @@ class Recipes:
             found = self._outside(tensor, edge, is_leaf, computed)
             if found is not None:
                 return found
+        if (found := self._inner_view(tensor, edge)) is not None:
+            return found
         return self._computed(tensor, edge) if computed else self._made(tensor, is_leaf)
 
     def _view(self, tensor: Tensor, edge: Any) -> Recipe | None:
@@ -98,6 +103,23 @@ class Recipes:
         elif (source := self.moving.at.get(id(base))) is not None:
             root = (AT, source)
         return Recipe(LOOK, root, tensor._geometry, type(tensor), follows=how)
+
+    def _inner_view(self, tensor: Tensor, edge: Any) -> Recipe | None:
+        """Of a view of what the function has made, if others that share its memory are handed out too."""
+        base = tensor._base
+        if base is None or id(base) in self.arguments.numbers or self.recorder.is_outside(base):
+            return None
+        how = following(tensor, edge, self.recorder)
+        if how is None:
+            return None
+        number = self._numbers.get(id(base))
+        if number is None:
+            others = self._views.setdefault(id(base), [])
+            if how.label is not None and not any(share(tensor._geometry, view._geometry) for _, view, _ in others):
+                others.append((len(self.recipes), tensor, how))
+                return None
+            number = self.number(base)
+        return Recipe(LOOK, (MADE, number), tensor._geometry, type(tensor), follows=how)
 
     def _detached(self, tensor: Tensor) -> Recipe | None:
         """Of what looks into the memory of an argument that is a part of it, off the tape (`x[1:].detach()`)."""
@@ -128,6 +150,12 @@ class Recipes:
         live = -1 if dead else len(self.live)
         if not dead:
             self.live.append(tensor)
+        if tensor._view is None:
+            root = self._numbers.get(id(tensor._storage))
+            if root is not None:  # `h.detach()` was described before
+                return Recipe(LOOK, (MADE, root), None, type(tensor), live, dead)
+            self._numbers[id(tensor._storage)] = len(self.recipes)
+            self.kept.append(tensor._storage)
         return Recipe(MADE, self.outputs.number(tensor._array), None, type(tensor), live, dead)
 
     def _made(self, tensor: Tensor, is_leaf: bool) -> Recipe:
