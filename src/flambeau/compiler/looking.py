@@ -57,7 +57,7 @@ def share(a: Geometry, b: Geometry) -> bool:
             (g.offset, g.offset + sum((n - 1) * s for n, s in zip(g.shape, g.strides, strict=True))) for g in (a, b)
         ]
         return reach[0][0] <= reach[1][1] and reach[1][0] <= reach[0][1]
-    return bool(np.isin(*(np.asarray(_places(g)).reshape(-1) for g in (a, b))).any())
+    return bool(np.isin(_places(a).reshape(-1), _places(b).reshape(-1)).any())
 
 
 def _places(g: Geometry) -> np.ndarray:
