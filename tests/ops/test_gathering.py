@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,3 +145,22 @@ def test_scatter_undoes_gather(order: list[int]) -> None:
     index = fb.tensor(list(order))
     again = fb.zeros(5).scatter_(0, index, x.gather(0, index))
     assert np.array_equal(again.numpy(), x.numpy())
+
+
+@pytest.mark.parametrize("place", [[0, 0, 1], [2, 2, 2], [-1, 2, 0]])
+def test_values_put_twice_in_one_place_get_its_gradient(place):
+    def run(t, compiled=False):
+        def step(x, v):
+            y = x * 2
+            y[place] += 1
+            y[place] *= x[place]
+            z = (x * 3).index_put((t.tensor(place),), v)
+            loss = (y * t.tensor([1.0, 2.0, 3.0])).sum() + (z * t.tensor([5.0, 7.0, 9.0])).sum()
+            loss.backward()
+            return loss
+
+        x, v = (t.tensor(n, requires_grad=True) for n in ([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]))
+        loss = (fb.compile(step) if compiled else step)(x, v)
+        return loss.item(), x.grad.tolist(), v.grad.tolist()
+
+    assert run(fb) == run(fb, compiled=True) == run(torch)

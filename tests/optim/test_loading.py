@@ -265,6 +265,7 @@ BROKEN = [
     ("LambdaLR", lambda s: s.pop("lr_lambdas"), KeyError, "lr_lambdas"),
     ("LambdaLR", lambda s: s["lr_lambdas"].append({"value": 1}), IndexError, "list index out of range"),
     ("LambdaLR", lambda s: s["lr_lambdas"].__setitem__(0, 5), TypeError, "'int' object is not iterable"),
+    ("CyclicLR", lambda s: s.clear(), KeyError, "_scale_fn_custom"),
     ("SequentialLR", lambda s: s.pop("_schedulers"), KeyError, "_schedulers"),
     ("SequentialLR", lambda s: s["_schedulers"].append({}), IndexError, "list index out of range"),
     ("SequentialLR", lambda s: s["_schedulers"][1].pop("lr_lambdas"), KeyError, "lr_lambdas"),
@@ -292,6 +293,18 @@ def test_broken_states_of_schedules(number):
             assert repr(schedule.state_dict()) == repr(before)
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_pieces_that_would_fail_at_the_next_step(name):
+    _, schedule = scheduled(fb, name, 1)
+    before = repr(schedule.state_dict())
+    for piece in ({"optimizer": None}, {"step": 5}, {"last_epoch": "x"}, {"base_lrs": None}, {"_last_lr": ["a"]}):
+        if next(iter(piece)) not in {*vars(schedule), "step"}:
+            continue
+        with pytest.raises(TypeError, match=next(iter(piece))):
+            schedule.load_state_dict({**schedule.state_dict(), **piece})
+        assert repr(schedule.state_dict()) == before
+
+
 def test_scalers():
     good = fb.amp.GradScaler("cpu", init_scale=8.0).state_dict()
     for name in good:
@@ -300,10 +313,11 @@ def test_scalers():
         with pytest.raises(KeyError, match=name):
             scaler.load_state_dict({k: v for k, v in good.items() if k != name})
         with pytest.raises((ValueError, TypeError)):
-            scaler.load_state_dict({**good, "scale": "a"})
+            scaler.load_state_dict({**good, name: "a"})
         assert scaler.state_dict() == before
     scaler.load_state_dict(good)
     assert scaler.state_dict() == good
+    assert scaler._get_growth_tracker() == torch.amp.GradScaler("cpu")._get_growth_tracker() == 0
 
 
 def test_swapped_in():

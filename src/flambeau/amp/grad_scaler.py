@@ -59,6 +59,14 @@ class GradScaler:
         self._stages: dict[int, str] = {}  # by optimizer: "unscaled" or "stepped", since the last update
         self._bad: dict[int, bool] = {}  # by optimizer: whether an inf or nan was found
 
+    def _get_growth_tracker(self) -> int:
+        """How many good steps there were in a row."""
+        return self._good_steps if self._enabled else 0
+
+    def _get_scale_async(self) -> Tensor | None:
+        """The scale as a tensor; None before its first use."""
+        return self._scale
+
     @property
     def _per_optimizer_states(self) -> dict[int, dict[str, Any]]:
         """By the id of each optimizer it was used with: its stage, and whether an inf or nan was found."""
@@ -187,8 +195,13 @@ class GradScaler:
             if name not in state_dict:
                 raise KeyError(f"'{name}' is not in the loaded state dict: it is no GradScaler's")
         growth, backoff, interval, tracker, scale = (state_dict[name] for name in names)
-        self._value = float(scale)  # the only thing that can go wrong
-        self._growth_factor, self._backoff_factor = growth, backoff
+        value, _, _, _ = (
+            float(scale),
+            growth + 0.0,
+            backoff + 0.0,
+            interval + tracker + 0,
+        )  # what may go wrong does so here
+        self._value, self._growth_factor, self._backoff_factor = value, growth, backoff
         self._growth_interval, self._good_steps = interval, tracker
         if self._scale is not None:
             self._set(self._value)

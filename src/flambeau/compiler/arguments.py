@@ -97,6 +97,13 @@ class Arguments:
     def storages(self) -> set[Storage]:
         return {storage for storage, _ in self._before}
 
+    def part(self, storage: Storage) -> int | None:
+        """The number of the argument that shows a part of a larger memory, and for which this storage stands."""
+        for i, dense in self.inputs:
+            if dense and self.stand_ins[i]._storage is storage and self.tensors[i]._view is not None:
+                return i
+        return None
+
     def writes(self, emit: Callable[[Any], int]) -> list[tuple[tuple[int, bool], int]]:
         """What was written into them: the argument, whether its whole storage is written, and the number of the output."""
         return [

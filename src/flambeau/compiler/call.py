@@ -17,9 +17,10 @@ from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, wrap
 from .guards.places import MISSING
+from .looking import look
 from .node import Backward, spent
 from .packing import Pack, PackedStorage
-from .plan import ARGUMENT, AT, LEAF, MADE, OFF, SAME, USED_UP, Effect, Found, Plan, Recipe
+from .plan import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Effect, Found, Plan, Recipe
 from .runs import Runs
 from .templates import Built, OfRecipe
 
@@ -31,7 +32,7 @@ class Unevaluable(Exception):
 # What the text names beside the objects of the program
 _NAMES = {
     "ARITHMETIC": (ArithmeticError, ValueError), "Built": Built, "Pack": Pack, "PackedStorage": PackedStorage,
-    "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "blank": blank, "copy": jax.numpy.array,
+    "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "blank": blank, "copy": jax.numpy.array, "look": look,
     "getrefcount": getrefcount, "grad_state": grad_state, "new": object.__new__, "number_at": number_at, "wrap": wrap,
 }  # fmt: skip
 
@@ -141,9 +142,10 @@ class Call:
 
     def _make(self) -> None:
         packed = self.executable.packing.recipes if self.executable.packing else {}
-        for i, recipe in enumerate(self.plan.results.recipes):
-            if i not in packed:
-                self._make_one(i, recipe)
+        recipes = [(i, recipe) for i, recipe in enumerate(self.plan.results.recipes) if i not in packed]
+        later = [i for i, r in recipes if r.kind == LOOK and r.what[0] == MADE and r.what[1] > i]
+        for i, recipe in sorted(recipes, key=lambda pair: pair[0] in later):
+            self._make_one(i, recipe)
 
     def _make_one(self, i: int, recipe: Recipe) -> None:
         kind, what = recipe.kind, recipe.what
@@ -166,7 +168,10 @@ class Call:
                     else f"tensors[{root}]" if root_kind == ARGUMENT
                     else f"r{root}"
                 )  # fmt: skip
-                self.add(f"r{i} = blank(Tensor, {tensor}._storage, {self.name(recipe.view)})")
+                if recipe.follows is not None:
+                    self.add(f"r{i} = look({tensor}, {self.name(recipe.view)}, {self.name(recipe.follows)})")
+                else:
+                    self.add(f"r{i} = blank(Tensor, {tensor}._storage, {self.name(recipe.view)})")
             if recipe.cls is not Tensor:
                 self.add(f"r{i}.__class__ = {self.name(recipe.cls)}")
             if recipe.dead:

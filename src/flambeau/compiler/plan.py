@@ -30,6 +30,7 @@ class Recipe(NamedTuple):
     live: int = -1  # the number of the gradient that it has, if any
     dead: bool = False  # whether its graph was used up inside
     leaf: bool = False  # whether it is a new leaf that requires grad
+    follows: Any = None  # how a LOOK follows the tensor that it is a view of (`looking.Following`)
 
     @property
     def is_plain(self) -> bool:

@@ -9,8 +9,10 @@ import jax
 
 from ..core.context.tracing import Untraceable
 from ..core.tape.nodes import AccumulateGrad
+from ..core.tensor.looks import settled_view
 from ..core.tensor.tensor import Tensor
 from .arguments import Arguments
+from .looking import Following, check_dense, following, share
 from .moving import Moving
 from .node import used_up
 from .plan import ARGUMENT, AT, LOOK, MADE, SAME, Recipe
@@ -41,6 +43,7 @@ class Recipes:
         self.live: list[Tensor] = []
         self.kept: list[Any] = []  # tensors and storages whose ids are in use
         self._numbers: dict[int, int] = {}
+        self._views: dict[int, list[tuple[int, Tensor, Following]]] = {}  # by the id of a base that is not described
         self._young: set[int] | None = None  # ids of objects that were made since the trace began
 
     def number(self, tensor: Tensor) -> int:
@@ -51,6 +54,8 @@ class Recipes:
             number = self._numbers[id(tensor)] = len(self.recipes)
             self.recipes.append(recipe)
             self.kept.append(tensor)
+            for place, view, how in self._views.pop(id(tensor), ()):
+                self.recipes[place] = Recipe(LOOK, (MADE, number), view._geometry, type(view), follows=how)
         return number
 
     def take_kept(self) -> list[tuple[Tensor, Recipe]]:
@@ -64,14 +69,66 @@ class Recipes:
             return Recipe(ARGUMENT, self.arguments.numbers[id(tensor)])
         if tensor.__dict__ and isinstance(tensor._storage.value, jax.core.Tracer):
             raise Untraceable(f"it gives out a tensor with attributes of its own ({next(iter(tensor.__dict__))!r})")
+        settled_view(tensor)
         edge: Any = tensor._tape_edge()
+        if (found := self._view(tensor, edge)) is not None:
+            return found
         is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
         computed = edge is not None and not is_leaf
         if self.recorder.is_outside(tensor):
             found = self._outside(tensor, edge, is_leaf, computed)
             if found is not None:
                 return found
+        if (found := self._inner_view(tensor, edge)) is not None:
+            return found
         return self._computed(tensor, edge) if computed else self._made(tensor, is_leaf)
+
+    def _view(self, tensor: Tensor, edge: Any) -> Recipe | None:
+        """Of a view of an argument, or of a tensor that was there before."""
+        base = tensor._base
+        if base is None:
+            return self._detached(tensor) if edge is None else None
+        number = self.arguments.numbers.get(id(base))
+        if number is None and not self.recorder.is_outside(base):
+            return None
+        how = following(tensor, edge, self.recorder)
+        if how is None:
+            return None
+        root: Any = (SAME, base)
+        if number is not None:
+            root = (ARGUMENT, number)
+            if base._view is None:
+                check_dense(self.arguments.tensors[number])
+                how = how._replace(dense=True)
+        elif (source := self.moving.at.get(id(base))) is not None:
+            root = (AT, source)
+        return Recipe(LOOK, root, tensor._geometry, type(tensor), follows=how)
+
+    def _inner_view(self, tensor: Tensor, edge: Any) -> Recipe | None:
+        """Of a view of what the function has made, if others that share its memory are handed out too."""
+        base = tensor._base
+        if base is None or id(base) in self.arguments.numbers or self.recorder.is_outside(base):
+            return None
+        how = following(tensor, edge, self.recorder)
+        if how is None:
+            return None
+        number = self._numbers.get(id(base))
+        if number is None:
+            others = self._views.setdefault(id(base), [])
+            if how.label is not None and not any(share(tensor._geometry, view._geometry) for _, view, _ in others):
+                others.append((len(self.recipes), tensor, how))
+                return None
+            number = self.number(base)
+        return Recipe(LOOK, (MADE, number), tensor._geometry, type(tensor), follows=how)
+
+    def _detached(self, tensor: Tensor) -> Recipe | None:
+        """Of what looks into the memory of an argument that is a part of it, off the tape (`x[1:].detach()`)."""
+        number = self.arguments.part(tensor._storage)
+        if number is None:
+            return None
+        check_dense(self.arguments.tensors[number])
+        how = Following(None, None, dense=True, detached=True)
+        return Recipe(LOOK, (ARGUMENT, number), tensor._geometry, type(tensor), follows=how)
 
     def _outside(self, tensor: Tensor, edge: Any, is_leaf: bool, computed: bool) -> Recipe | None:
         """Of a tensor that looks into memory from before the trace."""
@@ -93,6 +150,12 @@ class Recipes:
         live = -1 if dead else len(self.live)
         if not dead:
             self.live.append(tensor)
+        if tensor._view is None:
+            root = self._numbers.get(id(tensor._storage))
+            if root is not None:  # `h.detach()` was described before
+                return Recipe(LOOK, (MADE, root), None, type(tensor), live, dead)
+            self._numbers[id(tensor._storage)] = len(self.recipes)
+            self.kept.append(tensor._storage)
         return Recipe(MADE, self.outputs.number(tensor._array), None, type(tensor), live, dead)
 
     def _made(self, tensor: Tensor, is_leaf: bool) -> Recipe:

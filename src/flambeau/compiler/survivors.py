@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from ..core.tape.nodes import AccumulateGrad
+from ..core.tensor.looks import settled_view
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
 from .arguments import Arguments
@@ -39,6 +40,7 @@ def left_behind(recorder: Recorder, arguments: Arguments, recipes: Recipes, leve
         gc.collect()
     found = scan()
     for tensor in found:
+        settled_view(tensor)
         if tensor._edge is not None and type(tensor._edge[0]) is not AccumulateGrad:
             tensor._edge = spent()
     return list({id(t._storage): t for t in found}.values())

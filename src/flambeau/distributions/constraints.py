@@ -13,7 +13,8 @@ from ..core.array.dtypes import bool as bool_dtype
 from ..core.array.dtypes import finfo
 from ..ops.elementwise.comparison import isclose
 from ..ops.indexing.masking import where
-from ..ops.linalg.matrices import cholesky_ex, eigvalsh
+from ..ops.linalg.matrices import cholesky_ex
+from ..ops.linalg.spectra import eigvalsh
 from ..ops.making.constants import full
 from ..ops.shape.joining import cat as cat_tensors
 from ..ops.shape.joining import stack as stack_tensors
@@ -389,7 +390,7 @@ class _PositiveSemidefinite(_Symmetric):
         if value.shape[-2] != value.shape[-1]:
             return found
         # where one matrix of a batch is not symmetric, that alone is said
-        return where(found.all(), eigvalsh(value).ge(0).all(-1), found)
+        return where(found.all(), eigvalsh(value.where(found.all(), 0)).ge(0).all(-1), found)
 
 
 class _PositiveDefinite(_Symmetric):

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
+from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, own_attributes, shown_by
@@ -261,7 +261,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
         except Exception:
             return UNKNOWN
     if isinstance(owner, Tensor):
-        settle(key)
+        settle_key(key)
         return PENDING
     if not is_container(owner):
         settle(key)
@@ -320,12 +320,15 @@ def look_for_entry(watcher: Any, owner: Any, key: Any) -> None:
 def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[Any, ...]) -> None:
     """Note that an item is about to be set or deleted."""
     watcher = shadow.watcher
+    if isinstance(owner, Tensor):
+        settle_key(key)
+        return
     settle(key)
     key = plain(key)
     given = id(owner) in watcher.arguments
     if isinstance(owner, dict) and (given or watcher.is_old(owner)):
         watcher.asked_which(key)
-    if isinstance(owner, Tensor) or not is_container(owner) or not (given or watcher.is_old(owner)):
+    if not is_container(owner) or not (given or watcher.is_old(owner)):
         return
     if isinstance(owner, _BUFFERS):
         watcher.refuse(f"it changes a {type(owner).__name__} that was there before")

@@ -431,6 +431,8 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
 def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     """A method in C of something else than a container."""
     watcher = shadow.watcher
+    if type(owner) is slice:
+        settle(owner)
     allowed = isinstance(owner, _VALUES) or type(owner).__module__.partition(".")[0] in (
         "re",
         "jaxlib",

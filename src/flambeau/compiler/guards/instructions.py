@@ -9,7 +9,7 @@ from collections import deque
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
-from ...core.dispatch.host_numbers import HostInt, HostNumber, plain, settle
+from ...core.dispatch.host_numbers import HostInt, HostNumber, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
@@ -290,7 +290,7 @@ def _store_subscr(shadow: Any, ins: Any) -> None:
 @_handles("BINARY_SLICE")
 def _binary_slice(shadow: Any, ins: Any) -> None:
     owner, start, stop = shadow.pop(3)
-    settle((start, stop))
+    (settle_key if isinstance(owner, Tensor) else settle)((start, stop))
     if is_container(owner) and shadow.watcher.is_old(owner):
         shadow.watcher.reads.content(owner, shadow.watcher.writes.before(owner))
     shadow.push(UNKNOWN)
@@ -299,7 +299,7 @@ def _binary_slice(shadow: Any, ins: Any) -> None:
 @_handles("STORE_SLICE")
 def _store_slice(shadow: Any, ins: Any) -> None:
     value, owner, start, stop = shadow.pop(4)
-    store_item(shadow, owner, slice(plain(start), plain(stop)), operator.setitem, (value,))
+    store_item(shadow, owner, slice(start, stop), operator.setitem, (value,))
 
 
 @_handles("UNPACK_SEQUENCE UNPACK_EX")
@@ -445,8 +445,9 @@ def _build_const_key_map(shadow: Any, ins: Any) -> None:
 @_handles("BUILD_SLICE")
 def _build_slice(shadow: Any, ins: Any) -> None:
     parts = shadow.pop(ins.arg)
-    settle(tuple(p for p in parts if p is not UNKNOWN))
-    shadow.push(UNKNOWN if any(p is UNKNOWN for p in parts) else slice(*map(plain, parts)))
+    known = tuple(p for p in parts if p is not UNKNOWN)
+    settle_key(slice(*known) if len(known) == len(parts) else known)  # whoever looks into the slice settles the rest
+    shadow.push(UNKNOWN if len(known) < len(parts) else slice(*parts))
 
 
 @_handles("LIST_APPEND SET_ADD")

@@ -23,7 +23,7 @@ from .meta import MetaArray
 class Geometry(NamedTuple):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    offset: int = 0
+    offset: int = 0  # in a trace it may be a number that the program computes at each call
     bits: Any = None  # the NumPy dtype as which the storage's bits are read, if not its own
 
     @property
@@ -231,6 +231,9 @@ def _plan(base: Any, g: Geometry) -> tuple[_Route | None, Any]:
     if g.bits is not None:
         numel = numel * base.dtype.itemsize // g.bits.itemsize
     found = _route(numel, g.shape, g.strides)
+    if type(g.offset) is not int:  # a number that is an input of a program
+        starts = None if found is None else g.offset.parts(functools.partial(_starts, *found))
+        return (None, g.offset.as_input()) if found is None or starts is None else (found[0], starts)
     if found is not None:
         starts = _starts(*found, g.offset)
         if starts is not None:

@@ -91,6 +91,15 @@ class HostNumber:
             self.input = self.reads.input(self)
         return self.input
 
+    def parts(self, function: Callable[[Any], tuple[int, ...] | None]) -> list[Any] | None:
+        """What a function makes of the number at each call, as traced values; None if it makes None, also at each call."""
+        made = function(self.plain)
+        self.reads.outcome(Expression(lambda x: function(x) is None, self.expression), made is None)
+        if made is None:
+            return None
+        each = [Expression(lambda x, i=i: function(x)[i], self.expression) for i in range(len(made))]  # type: ignore[index,misc]
+        return [_host_int(n, e, self.reads).as_input() for n, e in zip(made, each, strict=True)]
+
     def __copy__(self) -> Any:
         return self
 
@@ -129,6 +138,32 @@ def sources(expression: Expression) -> list[Expression]:
     if isinstance(expression, Constant):
         return []
     return [source for part in expression.parts for source in sources(part)]
+
+
+def _host_int(value: int, expression: Expression, reads: Any) -> HostInt:
+    made = HostInt.__new__(HostInt, value)
+    made.plain, made.expression, made.reads, made.input = value, expression, reads, None
+    return made
+
+
+def as_int(number: Any) -> int:
+    """`operator.index`, which leaves an int that may be an input as it is."""
+    return number if isinstance(number, HostInt) else operator.index(number)
+
+
+def settle_key(key: Any) -> None:
+    """Settle what a tensor is indexed with, but for the ints that may be inputs: those that stand alone, or bound slices."""
+    if type(key) is tuple:
+        for part in key:
+            settle_key(part)
+    elif type(key) is slice:
+        settle(key.step)
+        settle_key(key.start)
+        settle_key(key.stop)
+    elif isinstance(key, LooseInt):
+        key.settle()  # a true int is needed
+    elif not isinstance(key, HostInt):
+        settle(key)
 
 
 def lift(value: Any, expression: Expression, reads: Any) -> Any:

@@ -31,17 +31,19 @@ def view(
     grad: str | Callable[..., str] | None = None,
     absolute: bool = False,
     in_python: bool | None = None,
+    number: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a view. The function gets the tensor's geometry and returns the view's, or a tuple of several.
 
     `inplace` names the node of the form that changes how the tensor itself looks into its storage (`t_`, `squeeze_`), and
     makes it. `grad` is the node's name, or makes it of the arguments. `absolute` says that the view's place is given in the
-    storage, not as seen from the tensor. `in_python` as for operators.
+    storage, not as seen from the tensor. `in_python` as for operators. `number` names an int that may be an input of a
+    compiled program.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__
-        call = _seeing(function, grad or camel(name) + "Backward0", absolute, False)
+        call = _seeing(function, grad or camel(name) + "Backward0", absolute, False, number)
 
         def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             input._check_inplace(writes=False)
@@ -62,7 +64,7 @@ def view(
 
 
 def _seeing(
-    function: Callable[..., Any], grad: str | Callable[..., str], absolute: bool, asks: bool
+    function: Callable[..., Any], grad: str | Callable[..., str], absolute: bool, asks: bool, number: str | None
 ) -> Callable[..., Any]:
     name = function.__name__
     names = inspect.signature(function).parameters
@@ -92,5 +94,6 @@ def _seeing(
             return input._look(made, label, relative)
         return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
 
-    overrides.made_by(call, lambda: _seeing(function, grad, absolute, True))
+    call.takes_host_numbers = frozenset((number, [*names].index(number))) if number else frozenset()  # type: ignore[attr-defined]
+    overrides.made_by(call, lambda: _seeing(function, grad, absolute, True, number))
     return call

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..array import geometry
@@ -30,3 +32,11 @@ def from_storage(storage: Storage, shape: tuple[int, ...], strides: tuple[int, .
     check_inside(storage, g)
     whole = storage.shape == g.shape and g == geometry.whole(g.shape)
     return blank(Tensor, storage, None if whole else g)
+
+
+def settled_view(tensor: Any) -> Geometry | None:
+    """How a tensor looks into its memory, for longer than a trace: an offset that is a program's input becomes a number."""
+    view = tensor._view
+    if view is not None and type(view.offset) is not int:
+        view = tensor._view = view._replace(offset=view.offset.settle())
+    return view

@@ -15,7 +15,6 @@ from ...core.tensor.tensor import Tensor
 from ...ops.making.constants import ones_like, zeros
 from ...ops.random.factories import rand, rand_like
 from ...ops.reduce.sorting import kthvalue, topk
-from ...ops.reduce.statistics import norm
 from ..modules.module import Module
 from .convert_parameters import parameters_to_vector
 
@@ -58,7 +57,7 @@ def _validate_pruning_dim(t: Tensor, dim: int) -> None:
 def _compute_norm(t: Tensor, n: Any, dim: int) -> Tensor:
     """The n-norm of each slice along `dim`."""
     kept = range(t.ndim)[dim]
-    return norm(t, p=n, dim=[d for d in range(t.ndim) if d != kept])
+    return t.norm(p=n, dim=[d for d in range(t.ndim) if d != kept])
 
 
 # --- methods ----------------------------------------------------------------------------------------------------------

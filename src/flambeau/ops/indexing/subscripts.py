@@ -18,6 +18,7 @@ from ...core.array import geometry
 from ...core.array.geometry import Geometry
 from ...core.context.tracing import is_traced
 from ...core.dispatch.declared import Operator
+from ...core.dispatch.host_numbers import as_int
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
@@ -145,22 +146,22 @@ def _bounds(item: slice) -> tuple[int | None, int | None, int]:
     step = 1 if item.step is None else python_operator.index(item.step)
     if step <= 0:
         raise ValueError("step must be greater than zero")
-    start = None if item.start is None else python_operator.index(item.start)
-    stop = None if item.stop is None else python_operator.index(item.stop)
+    start = None if item.start is None else as_int(item.start)
+    stop = None if item.stop is None else as_int(item.stop)
     return start, stop, step
 
 
 def _place(item: Any, size: int, source: int) -> int:
     """A number as an index from the front, along the tensor's dimension `source`."""
     try:
-        index = python_operator.index(item.item() if isinstance(item, Tensor) else item)
+        index = as_int(item.item() if isinstance(item, Tensor) else item)
     except TypeError:
         if isinstance(item, str):
             raise TypeError(_INDEX_KINDS.format("str")) from None
         raise IndexError(_INDEX_KINDS.format(type(item).__name__)) from None
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for dimension {source} with size {size}")
-    return index % size
+    return index + size if index < 0 else index
 
 
 def _is_number(item: Tensor) -> bool:
@@ -254,7 +255,8 @@ def _put_index(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
             f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape "
             f"{list(target)}"
         ) from None
-    return input.at[where].set(values.astype(input.dtype))
+    # an element that is named twice hands its gradient to each value that was put there, as in PyTorch
+    return input.at[where].set(values.astype(input.dtype), unique_indices=True)
 
 
 def _overwrite(input: Array, values: Array) -> Array:

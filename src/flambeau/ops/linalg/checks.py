@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -105,4 +106,62 @@ def demand_factors(info: Tensor, name: str) -> None:
         "zero. If you still want to perform the factorization, consider calling linalg.lu(A, pivot) or "
         "linalg.lu_factor_ex(A, pivot)",
         RuntimeError,
+    )
+
+
+Look = Callable[[Any], Any]
+
+
+def demand_matrices(look: Look, error: Callable[[str], Exception], A: Tensor, dims: tuple[int, int] = (-2, -1)) -> None:
+    """Raise `error` if `look` finds a bad element in a matrix of `A`; it is given the element of the batch, in words."""
+    if A.ndim < 2:
+        return  # refused elsewhere
+    batched = A.ndim > 2
+
+    def worst(x: Any) -> tuple[Any, Any]:
+        bad = look(x).any(dims)
+        return bad, np.arange(bad.size).reshape(bad.shape)
+
+    demand(worst, lambda place: error(f"(Batch element {place}): " if batched else ""), A)
+
+
+def demand_singular(A: Tensor, dims: tuple[int, int] = (-2, -1)) -> None:
+    """Raise `LinAlgError` for matrices with nan, which have no singular values."""
+    demand_matrices(
+        lambda x: x != x,
+        lambda batch: LinAlgError(
+            f"linalg.svd: {batch}The algorithm failed to converge because the input matrix contained non-finite values."
+        ),
+        A,
+        dims,
+    )
+
+
+def demand_hermitian(A: Tensor, uplo: str = "L", vectors: bool = True) -> None:
+    """Raise `LinAlgError` where the triangle of Hermitian matrices that is read is not finite."""
+    n = A.shape[-1] if A.ndim else 0
+    if n < 2:
+        return  # the number itself is the eigenvalue
+    read = np.tri(n, k=-1, dtype=bool)
+    read = read if uplo.upper() == "L" else read.T
+
+    def look(x: Any) -> Any:
+        return (read & ~(abs(x) < np.inf)) | (np.eye(n, dtype=bool) & ~(abs(x.real) < np.inf))
+
+    demand_matrices(
+        look,
+        lambda batch: LinAlgError(
+            f"linalg.eigh: {batch}The algorithm failed to converge because the input matrix is ill-conditioned or has too "
+            f"many repeated eigenvalues (error code: {max(n - (1 if vectors else 2), 1)}). It contains non-finite values."
+        ),
+        A,
+    )
+
+
+def demand_finite(A: Tensor, name: str) -> None:
+    """Raise RuntimeError for matrices that are not finite, in a function's name."""
+    demand_matrices(
+        lambda x: ~(abs(x) < np.inf),
+        lambda _: RuntimeError(f"{name}: input tensor should not contain infs or NaNs."),
+        A,
     )

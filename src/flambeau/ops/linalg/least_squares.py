@@ -12,8 +12,9 @@ from ...core.array.return_types import return_type
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import host_values, type_name
-from .checks import LINALG, matrices
+from .checks import LINALG, demand_matrices, matrices
 from .products import times
+from .spectra import pseudoinverse, singular_values
 
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
@@ -47,12 +48,29 @@ def _lstsq(A: Array, B: Array, rcond: Static[float | None], *, driver: str | Non
     vector = _check(A, B, driver)
     sides = B[..., None] if vector else B
     m, n = A.shape[-2:]
-    s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
+    s = singular_values(jax.lax.stop_gradient(A))
     share = float(jnp.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond
-    solution = times(jnp.linalg.pinv(A, rtol=share), sides)
+    solution = times(pseudoinverse(A, jnp.asarray(share, s.dtype)), sides)
     rank = jnp.sum(s > share * jnp.max(s, -1, keepdims=True, initial=0), -1)
     left = jnp.sum(jnp.abs(times(A, solution) - sides) ** 2, -2)
     return solution[..., 0] if vector else solution, left, rank, s
+
+
+def _demand_known(A: Tensor, B: Tensor, driver: str) -> None:
+    """Raise RuntimeError for nan, and in "gelsd" for infinite elements, too."""
+    vector = B.ndim < A.ndim
+    for given, number, what in ((A, 4, "input"), (B.unsqueeze(-1) if vector else B, 6, "other")):
+        refused: list[Any] = [number + (driver == "gels"), what]
+
+        def error(batch: str, refused: list[Any] = refused) -> Exception:
+            place, what = refused
+            return RuntimeError(
+                f"torch.linalg.lstsq: {batch}Argument {place} has illegal value. There are numbers in {what} that are not "
+                "finite."
+            )
+
+        strict = driver == "gelsd" and given is A
+        demand_matrices((lambda x: ~(abs(x) < np.inf)) if strict else (lambda x: x != x), error, given)
 
 
 _Lstsq = return_type("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))
@@ -67,6 +85,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     """
     solution, left, rank, singular = _lstsq(A, B, rcond, driver=driver)
     driver = driver or "gelsy"
+    _demand_known(A, B, driver)
     none = singular.new_zeros((0,))
     m, n = A.shape[-2:]
     kept = m > n and driver != "gelsy"

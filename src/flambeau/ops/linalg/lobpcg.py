@@ -7,6 +7,7 @@ from typing import Any
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
 from . import matrices as linalg
+from .spectra import eigh
 
 
 @composite(methods=False)
@@ -44,12 +45,12 @@ def lobpcg(
     if A.is_sparse:
         A = A.to_dense()
     if B is None:
-        values, vectors = linalg.eigh(A)
+        values, vectors = eigh(A)
     else:  # with B = L L^T the eigenvectors of L^-1 A L^-T, turned back
         low = linalg.cholesky(B.to_dense() if B.is_sparse else B)
         half = linalg.solve_triangular(low, A, upper=False)
         inner = linalg.solve_triangular(low, half.mT, upper=False)
-        values, turned = linalg.eigh((inner + inner.mT) / 2)
+        values, turned = eigh((inner + inner.mT) / 2)
         vectors = linalg.solve_triangular(low.mT, turned, upper=True)
     if largest is None or largest:
         values, vectors = values.flip(-1), vectors.flip(-1)

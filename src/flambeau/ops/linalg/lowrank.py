@@ -7,7 +7,8 @@ from typing import Any
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
 from ..random.factories import randn
-from .matrices import qr, svd
+from .matrices import qr
+from .spectra import svd
 
 
 def _range(A: Any, q: int, niter: int) -> Any:

@@ -31,13 +31,6 @@ def _adjoint(a: jax.Array) -> jax.Array:
     return jnp.conj(jnp.swapaxes(a, -1, -2))
 
 
-def _from_triangle(a: jax.Array, lower: bool = True) -> jax.Array:
-    """The Hermitian matrix of which `a` holds one triangle; the gradient goes to all of `a`, as PyTorch has it."""
-    part = jnp.tril(a, -1) if lower else jnp.triu(a, 1)
-    middle = jnp.eye(a.shape[-1], dtype=a.dtype) * a.real
-    return a + jax.lax.stop_gradient(part + _adjoint(part) + middle - a)
-
-
 # --- determinants -----------------------------------------------------------------------------------------------------
 
 
@@ -55,6 +48,8 @@ def slogdet(A: Array) -> Array:
     matrices("linalg.slogdet", A)
     full_precision("linalg.slogdet", A)
     sign, logabsdet = jnp.linalg.slogdet(A)
+    if jnp.isrealobj(sign):
+        sign = jnp.where(jnp.isnan(logabsdet), 0, sign)  # of no number
     return sign, logabsdet
 
 
@@ -195,42 +190,6 @@ def solve_triangular(
     return jax.lax.linalg.triangular_solve(a, b, left_side=left, lower=not upper, unit_diagonal=unitriangular)
 
 
-def _relative_tolerance(a: jax.Array, s: jax.Array, atol: Any, rtol: Any, batch: bool = True) -> jax.Array:
-    """The size below which singular values `s` of `a` count as 0, one for each matrix."""
-    eps = float(jnp.finfo(s.dtype).eps)
-    atol = jnp.asarray(0.0 if atol is None else atol, s.dtype)
-    default = jnp.where(atol > 0, 0.0, max(a.shape[-2:]) * eps)
-    rtol = default if rtol is None else jnp.asarray(rtol, s.dtype)
-    return jnp.maximum(atol, rtol * jnp.max(s, -1, initial=0)).astype(s.dtype)
-
-
-@operator(methods=False, public=LINALG, grad="LinalgPinvBackward0", autocast={"cpu": "float32"})
-def pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, hermitian: bool = False) -> Array:
-    """The Moore-Penrose inverse; singular values up to `max(atol, rtol * the largest)` count as 0."""
-    matrices("linalg.pinv", A, square=hermitian)
-    if 0 in A.shape:
-        return jnp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)
-    A = _from_triangle(A) if hermitian else A
-    s = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
-    largest = s[..., 0]
-    share = _relative_tolerance(A, s, atol, rtol) / jnp.where(largest == 0, 1, largest)
-    return _pseudoinverse(A, share)
-
-
-@jax.custom_jvp
-def _pseudoinverse(A: Array, share: Array) -> Array:
-    return jnp.linalg.pinv(A, rtol=share)
-
-
-@_pseudoinverse.defjvp
-def _pseudoinverse_direction(values: tuple[Array, Array], directions: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Golub and Pereyra (1973), equation 4.12. JAX's own rule takes no tolerance that is traced."""
-    (A, share), dA = values, directions[0]
-    P = _pseudoinverse(A, share)
-    left, right = _adjoint(dA) - times(_adjoint(dA), times(A, P)), _adjoint(dA) - times(times(P, A), _adjoint(dA))
-    return P, times(times(P, _adjoint(P)), left) + times(right, times(_adjoint(P), P)) - times(P, times(dA, P))
-
-
 # --- factorizations ---------------------------------------------------------------------------------------------------
 
 
@@ -342,36 +301,6 @@ def qr(A: Array, mode: str = "reduced") -> Array:
     return (jnp.zeros((0,), A.dtype), r) if mode == "r" else (q, r)
 
 
-def thin_svd(a: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`U`, `S` and `V^H` with as many singular vectors as singular values."""
-    return tuple(jnp.linalg.svd(a, full_matrices=False))  # type: ignore[return-value]
-
-
-@operator(
-    methods=False, public=LINALG, returns=("U", "S", "Vh"), grad="LinalgSvdBackward0", autocast={"cpu": "float32"}
-)
-def svd(A: Array, full_matrices: bool = True, *, driver: str | None = None) -> Array:
-    """`A = U diag(S) Vh`, singular values falling. `full_matrices` fills `U` and `Vh` up to square ones.
-
-    Gradients flow through those singular vectors that belong to a singular value.
-    """
-    matrices("linalg.svd", A, square=False)
-    u, s, vh = thin_svd(A)
-    m, n = A.shape[-2:]
-    if full_matrices and m != n:
-        left, _, right = jnp.linalg.svd(jax.lax.stop_gradient(A), full_matrices=True)
-        u = jnp.concatenate([u, left[..., min(m, n) :]], -1)
-        vh = jnp.concatenate([vh, right[..., min(m, n) :, :]], -2)
-    return u, s, vh
-
-
-@operator(methods=False, public=LINALG, grad="LinalgSvdBackward0", autocast={"cpu": "float32"})
-def svdvals(A: Array, *, driver: str | None = None) -> Array:
-    """The singular values, falling."""
-    matrices("linalg.svdvals", A, square=False)
-    return jnp.linalg.svd(A, compute_uv=False)
-
-
 @operator(methods=False, public=(), grad="LinalgLuBackward0")
 def _lu_factors(A: Array) -> Array:
     matrices("linalg.lu", A, square=False)
@@ -468,78 +397,6 @@ def lu_solve(
         x = solve(solve(b, lower=False, transpose_a=True), lower=True, unit_diagonal=True, transpose_a=True)
         x = jnp.take_along_axis(x, jnp.argsort(rows, -1)[..., None], -2)
     return x if left else jnp.swapaxes(x, -1, -2)
-
-
-# --- eigenvalues ------------------------------------------------------------------------------------------------------
-
-
-def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
-    matrices(name, a)
-    if uplo.upper() not in ("L", "U"):
-        raise RuntimeError(f"UPLO must be 'L' or 'U', got {uplo}")
-    whole = _from_triangle(a, uplo.upper() == "L")
-    # both triangles share the gradient
-    shared = (whole + _adjoint(whole)) / 2
-    vectors, values = jax.lax.linalg.eigh(shared, symmetrize_input=False)
-    return values, vectors
-
-
-@operator(
-    methods=False,
-    public=LINALG,
-    returns=("eigenvalues", "eigenvectors"),
-    grad="LinalgEighBackward0",
-    autocast={"cpu": "float32"},
-)
-def eigh(A: Array, UPLO: str = "L") -> Array:
-    """Rising eigenvalues and orthonormal eigenvectors (columns) of a Hermitian matrix; one triangle of it is read."""
-    return _hermitian("linalg.eigh", A, UPLO)
-
-
-@operator(methods=False, public=LINALG, grad="LinalgEighBackward0", autocast={"cpu": "float32"})
-def eigvalsh(A: Array, UPLO: str = "L") -> Array:
-    """Eigenvalues, rising, of a Hermitian matrix, of which one triangle is read."""
-    return _hermitian("linalg.eigvalsh", A, UPLO)[0]
-
-
-@jax.custom_jvp
-def _eigen(a: jax.Array) -> tuple[jax.Array, jax.Array]:
-    values, vectors = jnp.linalg.eig(a)
-    return values, vectors
-
-
-@_eigen.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    (a,), (da,) = primals, tangents
-    values, vectors = _eigen(a)
-    # Magnus, "On differentiating eigenvalues and eigenvectors" (1985), with eigenvectors of norm 1
-    turned = jnp.linalg.solve(vectors, times(da.astype(vectors.dtype), vectors))
-    gaps = values[..., None, :] - values[..., :, None]
-    same = jnp.eye(a.shape[-1], dtype=np.bool_)
-    mixed = jnp.where(same, 0, turned / jnp.where(same, 1, gaps))
-    moved = times(vectors, mixed)
-    along = jnp.sum(jnp.conj(vectors) * moved, -2, keepdims=True).real.astype(vectors.dtype)
-    return (values, vectors), (jnp.diagonal(turned, axis1=-2, axis2=-1), moved - vectors * along)
-
-
-@operator(
-    methods=False,
-    public=LINALG,
-    returns=("eigenvalues", "eigenvectors"),
-    grad="LinalgEigBackward0",
-    autocast={"cpu": "float32"},
-)
-def eig(A: Array) -> Array:
-    """Complex eigenvalues and eigenvectors (columns of norm 1) of a square matrix."""
-    matrices("linalg.eig", A)
-    return _eigen(A)
-
-
-@operator(methods=False, public=LINALG, grad="LinalgEigBackward0", autocast={"cpu": "float32"})
-def eigvals(A: Array) -> Array:
-    """Complex eigenvalues of a square matrix."""
-    matrices("linalg.eigvals", A)
-    return _eigen(A)[0]
 
 
 # --- functions of matrices --------------------------------------------------------------------------------------------

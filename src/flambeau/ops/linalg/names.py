@@ -11,12 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array.dtypes import FLOAT
 from ...core.array.return_types import return_type
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
+from ..reduce.statistics import vector_norm
+from ..support.checks import axes_of, category, type_name
 from . import matrices as linalg
-from .checks import demand_regular, matrices, zero_pivot
+from .checks import demand_regular, demand_singular, matrices, zero_pivot
+from .norms import Dim, norm_of_matrices
 from .products import times
+from .spectra import pinv, svd, svdvals
 
 
 def _old(function: Callable[..., Any], in_python: bool | None = None) -> Callable[..., Any]:
@@ -87,6 +92,38 @@ def _qr(input: Tensor, some: bool = True) -> Any:
     return _Qr(*linalg.qr(input, "reduced" if some else "complete"))
 
 
+@operator(
+    methods=False,
+    public=(),
+    grad="LinalgVectorNormBackward0",
+    derivative="MulBackward0",
+    autocast={"cuda": "float32"},
+)
+def _older_norm(input: Array, p: float | str | None, dim: Dim, keepdim: bool, dtype: Any) -> Array:
+    if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating or complex dtype, got {type_name(input)}")
+    x = input if dtype is None else input.astype(dtype)
+    axes = axes_of(dim, x.ndim)
+    if isinstance(p, str) and p != "fro":
+        if p != "nuc":
+            raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
+        return norm_of_matrices(x, p, axes, keepdim)
+    if p == "fro" and dim is not None and len(axes) > 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, axes))}")
+    return vector_norm(x, 2.0 if p is None or p == "fro" else float(p), axes, keepdim)
+
+
+@composite(autocast={"cuda": "float32"}, in_python=True)
+def norm(
+    input: Tensor, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
+) -> Tensor:
+    """The `p`-norm over `dim`: "fro" or None is the 2-norm, "nuc" the sum of the singular values of matrices."""
+    made = _older_norm(input, p, dim, keepdim, dtype)
+    if p == "nuc":
+        demand_singular(input, (-2, -1) if dim is None else tuple(dim))  # type: ignore[arg-type]
+    return made
+
+
 _Svd = return_type("svd", ("U", "S", "V"))
 
 
@@ -94,18 +131,18 @@ _Svd = return_type("svd", ("U", "S", "V"))
 def _svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     """`linalg.svd`, thin if `some`, with `V` in place of `Vh`; zeros for `U` and `V` if not `compute_uv`."""
     if not compute_uv:
-        s = linalg.svdvals(input)
+        s = svdvals(input)
         m, n = input.shape[-2:]
         batch = tuple(input.shape[:-2])
         return _Svd(input.new_zeros((*batch, m, m)), s, input.new_zeros((*batch, n, n)))
-    u, s, vh = linalg.svd(input, full_matrices=not some)
+    u, s, vh = svd(input, full_matrices=not some)
     return _Svd(u, s, vh.mH)
 
 
 @_old
 def _pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """`linalg.pinv` with `rtol=rcond`."""
-    return linalg.pinv(input, rcond)
+    return pinv(input, rcond)
 
 
 @operator(returns=("solution", "cloned_coefficient"), autocast={"cpu": "float32"})

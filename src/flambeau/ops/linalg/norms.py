@@ -9,13 +9,15 @@ import jax
 import jax.numpy as jnp
 
 from ...core.array.dtypes import FLOAT, from_numpy
-from ...core.dispatch.operator import Array, Static, operator
+from ...core.dispatch.operator import Array, Static, composite, operator
+from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm as _vector_norm
 from ..support.checks import axes_of, category, normalized_dim, type_name
-from .checks import LINALG, floating, full_precision, matrices
-from .matrices import _relative_tolerance
+from .checks import LINALG, demand_hermitian, demand_singular, floating, full_precision, matrices
+from .spectra import Number, _relative_tolerance, hermitian_values, singular_values
 
 Dim = int | tuple[int, ...] | None
+_SINGULAR = (2, -2, "nuc")  # orders of norms that are made of singular values
 
 
 def _typed(name: str, x: jax.Array, dtype: Any) -> jax.Array:
@@ -37,7 +39,8 @@ def vector_norm(
     return _vector_norm(typed, float(ord), axes_of(dim, x.ndim), keepdim)
 
 
-def _matrix_norm(x: jax.Array, ord: float | str, dim: tuple[int, int], keepdim: bool) -> jax.Array:
+def norm_of_matrices(x: jax.Array, ord: float | str, dim: tuple[int, ...], keepdim: bool) -> jax.Array:
+    """A norm of the matrices in two dimensions."""
     if len(dim) != 2:
         raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dim))}")
     rows, columns = (normalized_dim(d, x.ndim) for d in dim)
@@ -53,32 +56,40 @@ def _matrix_norm(x: jax.Array, ord: float | str, dim: tuple[int, int], keepdim: 
     if ord not in ("nuc", 2, -2):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     full_precision("linalg.matrix_norm", x)
-    s = jnp.linalg.svd(jnp.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
+    s = singular_values(jnp.moveaxis(x, (rows, columns), (-2, -1)))
     found = jnp.sum(s, -1) if ord == "nuc" else jnp.max(s, -1) if ord == 2 else jnp.min(s, -1)
     return jnp.expand_dims(found, tuple(sorted((rows, columns)))) if keepdim else found
 
 
-@operator(methods=False, public=LINALG, grad="LinalgVectorNormBackward0")
-def matrix_norm(
-    A: Array, ord: float | str = "fro", dim: tuple[int, ...] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
-) -> Array:
-    """A norm of matrices: "fro", "nuc", +-2 (singular values), +-1 (columns' sums), +-inf (rows' sums)."""
+@operator(methods=False, public=(), grad="LinalgVectorNormBackward0")
+def _matrix_norm(A: Array, ord: float | str, dim: tuple[int, ...], keepdim: bool, *, dtype: Any) -> Array:
     if A.ndim < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
-    return _matrix_norm(_typed("linalg.matrix_norm", A, dtype), ord, dim, keepdim)  # type: ignore[arg-type]
+    return norm_of_matrices(_typed("linalg.matrix_norm", A, dtype), ord, dim, keepdim)  # type: ignore[arg-type]
+
+
+@composite(methods=False, public=LINALG)
+def matrix_norm(
+    A: Tensor, ord: float | str = "fro", dim: tuple[int, ...] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """A norm of matrices: "fro", "nuc", +-2 (singular values), +-1 (columns' sums), +-inf (rows' sums).
+
+    Raises `LinAlgError` where singular values are asked of a matrix with nan.
+    """
+    made = _matrix_norm(A, ord, dim, keepdim, dtype=dtype)
+    if ord in _SINGULAR:
+        demand_singular(A, tuple(dim))  # type: ignore[arg-type]
+    return made
 
 
 @operator(
     methods=False,
-    public=LINALG,
+    public=(),
     grad="LinalgVectorNormBackward0",
     derivative="MulBackward0",
     autocast={"cuda": "float32"},
 )
-def norm(
-    A: Array, ord: float | str | None = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
-) -> Array:
-    """`vector_norm` without `ord` or over one dimension, `matrix_norm` over two."""
+def _norm(A: Array, ord: float | str | None, dim: Dim, keepdim: bool, *, dtype: Any) -> Array:
     x = _typed("linalg.norm" if ord is not None else "linalg.vector_norm", A, dtype)
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else dim
@@ -93,34 +104,63 @@ def norm(
     if ord is None:
         return _vector_norm(x, 2.0, axes_of(dims, x.ndim), keepdim)
     if len(dims) == 2:
-        return _matrix_norm(x, ord, dims, keepdim)  # type: ignore[arg-type]
+        return norm_of_matrices(x, ord, dims, keepdim)  # type: ignore[arg-type]
     if isinstance(ord, str):
         raise RuntimeError(f"linalg.norm: Order {ord} needs a matrix, got a vector")
     return _vector_norm(x, float(ord), axes_of(dims, x.ndim), keepdim)
 
 
-@operator(methods=False, public=LINALG, autocast={"cpu": "float32"})
-def matrix_rank(
-    A: Array,
-    tol: Array | None = None,
-    *,
-    atol: Array | None = None,
-    rtol: Array | None = None,
-    hermitian: bool = False,
-) -> Array:
-    """The number of singular values above `max(atol, rtol * the largest)`; `tol` is `atol` with `rtol=0`."""
+@composite(methods=False, public=LINALG, autocast={"cuda": "float32"})
+def norm(
+    A: Tensor, ord: float | str | None = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """`vector_norm` without `ord` or over one dimension, `matrix_norm` over two."""
+    made = _norm(A, ord, dim, keepdim, dtype=dtype)
+    dims = (-2, -1) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    if ord in _SINGULAR and len(dims) == 2:
+        demand_singular(A, dims)  # type: ignore[arg-type]
+    return made
+
+
+@operator(methods=False, public=(), autocast={"cpu": "float32"})
+def _matrix_rank(A: Array, tol: Array | None, atol: Array | None, rtol: Array | None, hermitian: bool) -> Array:
     matrices("linalg.matrix_rank", A, square=hermitian)
-    s = jnp.abs(jax.lax.linalg.eigh(A, symmetrize_input=False)[1]) if hermitian else jnp.linalg.svd(A, compute_uv=False)
+    s = jnp.abs(hermitian_values(A)) if hermitian else singular_values(A)
     limit = _relative_tolerance(A, s, atol, rtol) if tol is None else jnp.asarray(tol).astype(s.dtype)
     return jnp.sum(s > jnp.expand_dims(limit, -1), -1, dtype=jnp.int64)
 
 
-@operator(methods=False, public=LINALG, grad="SqueezeBackward1", autocast={"cpu": "float32"})
-def cond(A: Array, p: float | str | None = None) -> Array:
-    """The condition number: the norm of the matrix times that of its inverse (`p=None`: by singular values)."""
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
+def matrix_rank(
+    A: Tensor, tol: Number = None, *, atol: Number = None, rtol: Number = None, hermitian: bool = False
+) -> Tensor:
+    """The number of singular values above `max(atol, rtol * the largest)`; `tol` is `atol` with `rtol=0`.
+
+    Raises `LinAlgError` for a matrix with nan.
+    """
+    rank = _matrix_rank(A, tol, atol, rtol, hermitian)
+    demand_hermitian(A, vectors=False) if hermitian else demand_singular(A)
+    return rank
+
+
+@operator(methods=False, public=(), grad="SqueezeBackward1", autocast={"cpu": "float32"})
+def _cond(A: Array, p: float | str | None) -> Array:
     matrices("linalg.cond", A, square=p not in (None, 2, -2))
     if p in (None, 2, -2):
-        s = jnp.linalg.svd(A, compute_uv=False)
+        s = singular_values(A)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    made = _matrix_norm(A, p, (-2, -1), False) * _matrix_norm(jnp.linalg.inv(A), p, (-2, -1), False)  # type: ignore[arg-type]
-    return jnp.where(jnp.isnan(made), jnp.inf, made)
+    norm = norm_of_matrices(A, p, (-2, -1), False)  # type: ignore[arg-type]
+    made = norm * norm_of_matrices(jnp.linalg.inv(A), p, (-2, -1), False)  # type: ignore[arg-type]
+    return jnp.where(jnp.isnan(made) & ~(jnp.isnan(norm) & (p == "nuc")), jnp.inf, made)
+
+
+@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
+def cond(A: Tensor, p: float | str | None = None) -> Tensor:
+    """The condition number: the norm of the matrix times that of its inverse (`p=None`: by singular values).
+
+    Raises `LinAlgError` where singular values are asked of a matrix with nan.
+    """
+    made = _cond(A, p)
+    if p is None or p in _SINGULAR:
+        demand_singular(A)
+    return made

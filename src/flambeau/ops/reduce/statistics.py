@@ -302,32 +302,6 @@ def _safe_power(x: jax.Array, p: float) -> jax.Array:
     return jnp.where(zero, at_zero, jnp.where(zero, jnp.ones_like(x), x) ** p)
 
 
-@operator(grad="LinalgVectorNormBackward0", derivative="MulBackward0", autocast={"cuda": "float32"}, in_python=True)
-def norm(
-    input: Array, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
-) -> Array:
-    """The `p`-norm over `dim`: "fro" or None is the 2-norm, "nuc" the sum of the singular values of matrices."""
-    if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating or complex dtype, got {type_name(input)}")
-    x = input if dtype is None else input.astype(dtype)
-    axes = axes_of(dim, x.ndim)
-    if isinstance(p, str) and p != "fro":
-        if p != "nuc":
-            raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
-        return _nuclear(x, axes, keepdim)
-    if p == "fro" and dim is not None and len(axes) > 2:
-        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, axes))}")
-    return vector_norm(x, 2.0 if p is None or p == "fro" else float(p), axes, keepdim)
-
-
-def _nuclear(x: jax.Array, axes: tuple[int, ...], keepdim: bool) -> jax.Array:
-    if len(axes) != 2:
-        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, axes))}")
-    matrices = jnp.moveaxis(x, axes, (-2, -1))
-    found = jnp.sum(jnp.linalg.svd(matrices, compute_uv=False), -1)
-    return jnp.expand_dims(found, axes) if keepdim else found
-
-
 @operator(promote="common", autocast={"cuda": "float32"})
 def dist(input: Array, other: Array, p: Static[float] = 2) -> Array:
     """The `p`-norm of `input - other`."""

@@ -13,6 +13,7 @@ from ...core.array.geometry import Geometry
 from ...core.array.size import dimension, is_open, normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.host_numbers import HostInt, as_int
 from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
 from ...core.tensor.storage import ByteStorage
@@ -386,16 +387,16 @@ def unsqueeze(g: Geometry, dim: int) -> Geometry:
     return g._replace(shape=(*g.shape[:at], 1, *g.shape[at:]), strides=(*g.strides[:at], stride, *g.strides[at:]))
 
 
-@view()
+@view(number="index")
 def select(g: Geometry, dim: int, index: int) -> Geometry:
     """One index of a dimension, which is dropped."""
     if not g.shape:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    at, i = normalized_dim(dim, len(g.shape)), operator.index(index)
+    at, i = normalized_dim(dim, len(g.shape)), as_int(index)
     n = g.shape[at]
     if not -n <= i < n:
         raise IndexError(f"select(): index {i} out of range for tensor of size {list(g.shape)} at dimension {at}")
-    i %= n
+    i = i + n if i < 0 else i
     return g._replace(
         shape=g.shape[:at] + g.shape[at + 1 :],
         strides=g.strides[:at] + g.strides[at + 1 :],
@@ -403,12 +404,25 @@ def select(g: Geometry, dim: int, index: int) -> Geometry:
     )
 
 
+def _clipped(bound: Any, absent: int, size: int) -> Any:
+    """A slice's bound, as Python clips it, by comparisons alone."""
+    if bound is None:
+        return absent
+    bound = bound + size if bound < 0 else bound
+    return 0 if bound < 0 else size if bound > size else bound
+
+
 def sliced(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Geometry:
     """The geometry of `start:end:step` in one dimension, clipped as Python slices are."""
     if start is None and end is None and step in (1, None):
         return g
-    first, last, step = slice(start, end, step).indices(g.shape[dim])
+    if isinstance(start, HostInt) or isinstance(end, HostInt):
+        first, last = _clipped(start, 0, g.shape[dim]), _clipped(end, g.shape[dim], g.shape[dim])
+    else:
+        first, last, step = slice(start, end, step).indices(g.shape[dim])
     count = max(0, -(-(last - first) // step))
+    if isinstance(count, HostInt):
+        count = count.settle()  # a program holds for one length, wherever it begins
     shape = (*g.shape[:dim], count, *g.shape[dim + 1 :])
     strides = (*g.strides[:dim], g.strides[dim] * step, *g.strides[dim + 1 :])
     return g._replace(shape=shape, strides=strides, offset=g.offset + first * g.strides[dim])
@@ -420,14 +434,14 @@ def slice_view(g: Geometry, dim: int, start: Any, end: Any, step: int = 1) -> Ge
     return sliced(g, normalized_dim(dim, len(g.shape)), start, end, step)
 
 
-@view(grad="SliceBackward0")
+@view(grad="SliceBackward0", number="start")
 def narrow(g: Geometry, dim: int, start: int, length: int) -> Geometry:
     """`length` indices of a dimension from `start` on."""
     if not g.shape:
         raise RuntimeError("there is no dimension, and narrow() cannot be applied to a 0-dim tensor.")
     if isinstance(start, Tensor) and (start.ndim or start.dtype.category != dtypes.INTEGER):
         raise RuntimeError(f"start must be an 0-dim integral Tensor. (got {start.dtype} {list(start.shape)})")
-    at, first, length = normalized_dim(dim, len(g.shape)), operator.index(start), operator.index(length)
+    at, first, length = normalized_dim(dim, len(g.shape)), as_int(start), operator.index(length)
     n = g.shape[at]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import warnings
 import weakref
 from collections.abc import Callable
@@ -46,6 +47,17 @@ def _loaded_parts(state_dict: Any, name: str, there: int) -> list[Any]:
             f"has {there}"
         )
     return parts
+
+
+def _is_alike(new: Any, old: Any) -> bool:
+    """Whether a piece of state may take another's place: numbers that of numbers, texts of texts, lists of lists."""
+    if isinstance(old, (int, float)):
+        return isinstance(new, (numbers.Number, Tensor))
+    if isinstance(old, (str, dict)):
+        return isinstance(new, str if isinstance(old, str) else dict)
+    if isinstance(old, (list, tuple)):
+        return isinstance(new, (list, tuple)) and all(_is_alike(a, b) for a, b in zip(new, old, strict=False))
+    return True
 
 
 def _check_attributes(thing: Any, attributes: Any, what: str) -> None:
@@ -159,7 +171,16 @@ class LRScheduler:
 
     def _check_loaded(self, state_dict: Any) -> None:
         """Raises if not all of a state dict can be taken over."""
-        dict(state_dict)
+        held = self.__dict__
+        for name, value in dict(state_dict).items():
+            if name == "optimizer" or callable(getattr(type(self), str(name), None)):
+                raise TypeError(f"'{name}' in the loaded state dict is no piece of a schedule's state")
+            optional = value is None and name not in ("last_epoch", "_step_count", "base_lrs")
+            if name in held and not optional and not _is_alike(value, held[name]):
+                raise TypeError(
+                    f"'{name}' of {type(self).__name__} can't be {value!r}, as the loaded state dict has it: it is "
+                    f"{held[name]!r} here"
+                )
 
     def _take(self, state_dict: dict[str, Any]) -> None:
         self.__dict__.update(state_dict)

@@ -184,6 +184,8 @@ class CyclicLR(_Cycle):
 
     def _check_loaded(self, state_dict: Any) -> None:
         super()._check_loaded(state_dict)
+        if "_scale_fn_custom" not in state_dict:
+            raise KeyError("'_scale_fn_custom' is not in the loaded state dict: is it another schedule's?")
         _check_attributes(self._scale_fn_custom, state_dict.get("_scale_fn_custom"), "what belongs to `scale_fn`")
 
     def _take(self, state_dict: dict[str, Any]) -> None:
