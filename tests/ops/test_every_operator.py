@@ -9,6 +9,7 @@ import pytest
 
 import flambeau as fb
 from flambeau.core.dispatch.operator import namespaces
+from flambeau.ops.layers import kernel_forms
 from flambeau.ops.making import quantized
 from support.op_database import known, op_infos, ours
 from support.rows import agree
@@ -176,6 +177,7 @@ NO_OPERATORS = {  # public beside the operators, or tested elsewhere
     "_assert", "_assert_async", "from_file", "random.initial_seed", "random.get_rng_state", "random.set_rng_state", "random.fork_rng",
     "qscheme", *quantized.SCHEMES, *quantized.REFUSED, "dequantize", "get_device", "is_distributed", "is_inference",
     "is_vulkan_available",  # in core/test_small_names.py
+    *(vars(kernel_forms).keys() & namespaces["torch"].keys()),  # in names/test_libtorch_names.py
 }  # fmt: skip
 
 
