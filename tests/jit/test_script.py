@@ -208,3 +208,15 @@ def test_one_warning_in_a_process_and_names_of_packages() -> None:
         "torch.jit._state.disable(); m = torch.nn.ReLU(); assert torch.jit.script(m) is m\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+
+
+def test_trace_runs_what_it_checks_with() -> None:
+    def needs_three(x: fb.Tensor) -> fb.Tensor:
+        return x.reshape(3)
+
+    fb.jit.trace(needs_three, fb.ones(3), check_inputs=[fb.ones(1, 3)])
+    with pytest.raises(RuntimeError, match="shape"):
+        fb.jit.trace(needs_three, fb.ones(3), check_inputs=[fb.ones(2)])
+    with pytest.raises(RuntimeError, match="shape"):
+        fb.jit.trace_module(nn.Linear(2, 1), {"forward": fb.ones(1, 2)}, check_inputs=[{"forward": fb.ones(1, 3)}])
+    fb.jit.trace(needs_three, fb.ones(3), check_trace=False, check_inputs=[fb.ones(2)])

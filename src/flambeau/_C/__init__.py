@@ -19,7 +19,7 @@ from ..core.tensor.tensor import Tensor as TensorBase
 from ..overrides import _is_torch_function_mode_enabled
 
 _TensorBase = TensorBase
-_PARTS = ("_fft", "_functorch", "_linalg", "_nn", "_special")
+_PARTS = ("_fft", "_functorch", "_linalg", "_nn", "_profiler", "_special")
 _HOMES = {
     **dict.fromkeys(_TYPES, "core.dispatch.types"),
     "unify_type_list": "core.dispatch.type_inference",
