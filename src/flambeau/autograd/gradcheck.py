@@ -18,6 +18,8 @@ from ..core.tensor.tensor import Tensor, wrap
 from ..ops.making.constants import empty_like, zeros_like
 from ..ops.shape.views import view_as_real
 
+_FORWARD = "Jacobian computed with forward mode mismatch"
+
 
 class GradcheckError(RuntimeError):
     """An analytical gradient does not agree with the finite differences."""
@@ -101,8 +103,8 @@ def _compare(analytical: np.ndarray, numerical: np.ndarray, what: str, k: int, i
         )
 
 
-def _same_again(output: Tensor, source: Tensor, analytical: np.ndarray, tolerance: float) -> None:
-    """A second backward pass gives the same, and zeros give zeros."""
+def _look_again(output: Tensor, source: Tensor, analytical: np.ndarray, tolerance: float, batched: bool) -> None:
+    """A second backward pass gives the same, zeros give zeros, and `vmap` what single passes give."""
     again = _analytical(output, source)
     if analytical.size and np.abs(again - analytical).max() > tolerance:
         raise GradcheckError(
@@ -113,6 +115,8 @@ def _same_again(output: Tensor, source: Tensor, analytical: np.ndarray, toleranc
     (found,) = grad(output, source, zeros_like(output.detach()), retain_graph=True, allow_unused=True)
     if found is not None and np.any(np.asarray(found.detach()._array)):
         raise GradcheckError("backward not multiplied by grad_output")
+    if batched:
+        _batched(output, source)
 
 
 def _mapped(function: Callable[..., Any], rows: Tensor, one_by_one: np.ndarray, what: str) -> None:
@@ -128,7 +132,7 @@ def _mapped(function: Callable[..., Any], rows: Tensor, one_by_one: np.ndarray, 
 def _batched(output: Tensor, source: Tensor) -> None:
     rows = _directions(output.detach(), 2)
 
-    def backward(row: Tensor) -> Tensor:
+    def backward(row: Tensor) -> Any:
         (found,) = grad(output, source, row, retain_graph=True, materialize_grads=True)
         return found
 
@@ -169,6 +173,34 @@ def _directions(values: Tensor, count: int) -> Tensor:
     return wrap(jax.device_put(made.astype(values._np_dtype)))
 
 
+def _check_options(forward: bool, backward: bool, batched: bool, batched_forward: bool) -> None:
+    """AssertionError for options that do not go together."""
+    if not (forward or backward):
+        raise AssertionError(f"Expected at least {'one'} of check_forward_ad or check_backward_ad to be True")
+    if batched and not backward:
+        raise AssertionError(f"Setting check_batched_grad={True} requires check_backward_ad to be True")
+    if batched_forward and not forward:
+        raise AssertionError(f"Setting check_batched_forward_grad={True} requires check_forward_ad to be True")
+
+
+def _checked(given: tuple[Any, ...]) -> list[int]:
+    """Which inputs require gradients; a warning for those of less than double precision, ValueError if there is none."""
+    checked = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
+    if not checked:
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+        )
+    for i in checked:
+        if given[i].dtype.itemsize not in (8, 16) or given[i]._np_dtype == np.complex64:
+            warnings.warn(
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will likely "
+                "fail if all the inputs are not of double precision floating point or complex.",
+                UserWarning,
+                stacklevel=3,
+            )
+    return checked
+
+
 def gradcheck(
     func: Callable[..., Any],
     inputs: Any,
@@ -198,36 +230,17 @@ def gradcheck(
     Inputs that require grad should be double precision. Raises GradcheckError where they do not agree, unless
     `raise_exception=False`; ValueError if no input requires grad; AssertionError for options that do not go together.
     """
-    for wrong, told in (
-        (not (check_forward_ad or check_backward_ad), "Expected at least one of check_forward_ad or check_backward_ad to be True"),
-        (check_batched_grad and not check_backward_ad, "Setting check_batched_grad=True requires check_backward_ad to be True"),
-        (check_batched_forward_grad and not check_forward_ad, "Setting check_batched_forward_grad=True requires check_forward_ad to be True"),
-    ):  # fmt: skip
-        if wrong:
-            raise AssertionError(told)
+    _check_options(check_forward_ad, check_backward_ad, check_batched_grad, check_batched_forward_grad)
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    checked = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
-    if not checked:
-        raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
-        )
-    for i in checked:
-        if given[i].dtype.itemsize not in (8, 16) or given[i]._np_dtype == np.complex64:
-            warnings.warn(
-                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will likely "
-                "fail if all the inputs are not of double precision floating point or complex.",
-                UserWarning,
-                stacklevel=2,
-            )
+    checked = _checked(given)
     outs = _outputs(func, given)
     live = [k for k, o in enumerate(outs) if o.requires_grad]
     try:
         for i in checked:
             numericals = _numerical(func, given, i, eps)
             forward = _forward(func, given, i, len(outs)) if check_forward_ad else []
-            for k, analytical in enumerate(forward):
-                what = "Jacobian computed with forward mode mismatch"
-                _compare(analytical, numericals[k], what, k, i, rtol=rtol, atol=atol)
+            for k, found in enumerate(forward):
+                _compare(found, numericals[k], _FORWARD, k, i, rtol=rtol, atol=atol)
             if check_batched_forward_grad:
                 _batched_forward(func, given, i, forward)
             if not check_backward_ad:
@@ -237,9 +250,7 @@ def gradcheck(
             for k in live:
                 analytical = _analytical(outs[k], given[i])
                 _compare(analytical, numericals[k], "Jacobian mismatch", k, i, rtol=rtol, atol=atol)
-                _same_again(outs[k], given[i], analytical, nondet_tol)
-                if check_batched_grad:
-                    _batched(outs[k], given[i])
+                _look_again(outs[k], given[i], analytical, nondet_tol, check_batched_grad)
     except GradcheckError:
         if raise_exception:
             raise

@@ -240,15 +240,14 @@ def _check_size(what: str, size: int, expected: int, dim: Any, sizes: dict[str, 
         raise AssertionError(f"Guard failed: {what} >= {low}")
     if high is not None and size > high:
         raise AssertionError(f"Guard failed: {what} <= {high}")
+    name, at, rest = dim if isinstance(dim, str) else None, size, 0
     if isinstance(dim, Dim):
         factor, offset = dim._line
-        name, at, rest = dim.root.__name__, *divmod(size - offset, factor)
-    else:
-        name, at, rest = dim if isinstance(dim, str) else None, size, 0
+        name, (at, rest) = dim.root.__name__, divmod(size - offset, factor)
     if rest or (name is not None and sizes.setdefault(name, at) != at):
         told = dim if isinstance(dim, str) else dim.__name__
         raise AssertionError(
-            f"Guard failed: {what} == {told}, where {name} is {sizes.get(name, 'a whole number')}; it was {size}"
+            f"Guard failed: {what} == {told}, where {name} is {sizes.get(str(name), 'a whole number')}; it was {size}"
         )
 
 

@@ -136,8 +136,7 @@ def export(
     functions that it calls become ONNX's operators of `opset_version` (13 to 23). Sizes that `dynamic_axes` or `dynamic_shapes`
     name may change. What does not depend on the inputs is computed now: `optimize=False` or `do_constant_folding=False` warns. With
     `dynamo=False` nothing is returned, as in PyTorch; otherwise both ways are one. Parameters are in the file itself up to 2 GB,
-    and in one beside it beyond that; ValueError there with `external_data=False`. `artifacts_dir` is where reports would be, which
-    are refused.
+    and in one beside it beyond that; ValueError there with `external_data=False`. `artifacts_dir` is for reports (refused).
 
     UnsupportedOperatorError names a function that has no form in ONNX; OnnxExporterError says why a module can't be recorded.
     """
@@ -150,14 +149,7 @@ def export(
         export_modules_as_functions=export_modules_as_functions,
         operator_export_type=operator_export_type,
     )
-    if not export_params:
-        raise NotImplementedError("torch.onnx.export: export_params=False is not supported: they are in the file")
-    if not (optimize and do_constant_folding):
-        warnings.warn(
-            "torch.onnx.export: optimize=False and do_constant_folding=False change nothing: what does not depend on the inputs is "
-            "computed while the module is recorded",
-            stacklevel=2,
-        )
+    _told_of_constants(export_params, optimize and do_constant_folding)
     opset, names = _opset(opset_version), list(input_names or ())
     program = _program(model, args, kwargs, dynamic_shapes, dynamic_axes, names, TrainingMode(training))
     made = _converted(program, opset, names, list(output_names or ()), dynamic_axes, keep_initializers_as_inputs)
@@ -168,6 +160,17 @@ def export(
     if f is not None:
         made.save(f, external_data=None if external_data else False)
     return made if dynamo else None
+
+
+def _told_of_constants(kept: bool, folded: bool) -> None:
+    if not kept:
+        raise NotImplementedError("torch.onnx.export: export_params=False is not supported: they are in the file")
+    if not folded:
+        warnings.warn(
+            "torch.onnx.export: optimize=False and do_constant_folding=False change nothing: what does not depend on the inputs is "
+            "computed while the module is recorded",
+            stacklevel=3,
+        )
 
 
 def _opset(version: int | None) -> int:

@@ -72,7 +72,8 @@ class ConversionMethods:
         Only floating point and complex tensors are cast. TypeError if the dtype is neither. `memory_format` changes nothing: how
         weights lie in memory is XLA's affair; RuntimeError where it can't be that of a parameter with 4 or 5 dimensions.
         """
-        rank = {channels_last: 4, channels_last_3d: 5}.get(kwargs.get("memory_format"))
+        ranks: dict[Any, int] = {channels_last: 4, channels_last_3d: 5}
+        rank = ranks.get(kwargs.get("memory_format"))
         if rank is not None and any(t.ndim == 9 - rank for t in (*self.parameters(), *self.buffers())):  # type: ignore[attr-defined]
             raise RuntimeError(
                 f"required rank {rank} tensor to use {kwargs['memory_format']!r} format".replace("torch.", "")

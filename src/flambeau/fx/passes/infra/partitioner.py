@@ -42,6 +42,13 @@ class Partition:
         return len(self.nodes)
 
 
+def _users_first(node: Node, parts: list[set[Node]]) -> list[set[Node]]:
+    """The parts that use a node, then the others; the youngest first."""
+    young = parts[::-1]
+    using = [part for part in young if any(user in part for user in node.users)]
+    return using + [part for part in young if not any(part is other for other in using)]
+
+
 class CapabilityBasedPartitioner:
     """Joins the nodes that `operator_support` takes, and that may be joined without a circle between the parts.
 
@@ -75,7 +82,7 @@ class CapabilityBasedPartitioner:
             if not self.operator_support.is_node_supported(modules, node):
                 continue
             mine, place = {node}, len(parts)  # (a joined part stands where the oldest of its parts stood)
-            for other in sorted(reversed(parts), key=lambda part: not any(user in part for user in node.users)):
+            for other in _users_first(node, parts):
                 touches = any(user in other for inside in mine for user in inside.users)
                 if (touches or not self.skip_horizontal_fusion) and validate_partition(mine | other):
                     place = min(place, parts.index(other))
