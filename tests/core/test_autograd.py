@@ -307,7 +307,7 @@ def test_gradcheck_looks_at_what_it_is_asked_to():
             return g if g.sum().item() > 1e9 else g * 2
 
     x, check = fb.ones(2, dtype=fb.float64, requires_grad=True), fb.autograd.gradcheck
-    with pytest.raises(RuntimeError, match="Backward is not reentrant, i.e., running backward with same input"):
+    with pytest.raises(RuntimeError, match="Backward is not reentrant"):
         check(Counting.apply, x)
     assert check(Counting.apply, x, nondet_tol=1e-6)
     with pytest.raises(RuntimeError, match="backward not multiplied by grad_output"):
