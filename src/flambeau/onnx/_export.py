@@ -14,6 +14,7 @@ from ..export import ExportedProgram
 from ..export import export as record
 from ..nn.modules.module import Module
 from ..utils import _pytree as pytree
+from ._exportable import told_by
 from .errors import OnnxExporterError
 
 DEFAULT_OPSET, LEAST_OPSET, LAST_OPSET = 20, 13, 23
@@ -141,14 +142,12 @@ def export(
     UnsupportedOperatorError names a function that has no form in ONNX; OnnxExporterError says why a module can't be recorded.
     """
     _refuse(
-        custom_translation_table=custom_translation_table,
-        report=report,
-        profile=profile,
-        dump_exported_program=dump_exported_program,
-        custom_opsets=custom_opsets,
-        export_modules_as_functions=export_modules_as_functions,
-        operator_export_type=operator_export_type,
-    )
+        custom_translation_table=custom_translation_table, report=report, profile=profile,
+        dump_exported_program=dump_exported_program, custom_opsets=custom_opsets,
+        export_modules_as_functions=export_modules_as_functions, operator_export_type=operator_export_type,
+    )  # fmt: skip
+    asked = (kwargs, input_names, output_names, dynamic_shapes)
+    args, (kwargs, input_names, output_names, dynamic_shapes) = told_by(model, args, asked)
     _told_of_constants(export_params, optimize and do_constant_folding)
     opset, names = _opset(opset_version), list(input_names or ())
     program = _program(model, args, kwargs, dynamic_shapes, dynamic_axes, names, TrainingMode(training))
