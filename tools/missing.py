@@ -40,53 +40,27 @@ REASONS = {  # by namespace, or by name in full
     "torch.xpu": "there is no such device under XLA's plugins here",
     "torch.utils.cpp_extension": "extensions are compiled against libtorch, which is not here",
     "torch.package": "its archives hold pickled code for torch's importer",
-    **dict.fromkeys(
-        (
-            f"torch.compiler.{name}"
-            for name in (
-                "keep_portable_guards_unsafe",
-                "keep_tensor_guards_unsafe",
-                "skip_all_guards_unsafe",
-                "skip_guard_on_all_nn_modules_unsafe",
-                "skip_guard_on_globals_unsafe",
-                "skip_guard_on_inbuilt_nn_modules_unsafe",
-                "set_enable_guard_collectives",
-            )
-        ),
-        "what a compiled function holds for is always looked at: guards can't be left out",
-    ),
-    **dict.fromkeys(
-        (
-            f"torch.compiler.{name}"
-            for name in ("load_cache_artifacts", "save_cache_artifacts", "load_compiled_function")
-        ),
-        "XLA keeps its programs on the disk by itself; flambeau.export writes files",
-    ),
+    "torch.compiler.load_compiled_function": "flambeau.export writes files; PyTorch's own hold its compiler's code",
     "torch.compiler.config": "settings of Dynamo and Inductor, neither of which is here",
     "torch.compiler.substitute_in_graph": "functions in C are not replaced while a function is traced; it runs uncompiled",
-    "torch.compiler.wrap_numpy": "NumPy's functions can't be traced by XLA; write them with tensors",
     "torch.distributed": "groups of several processes are not there yet",
     **{
         f"torch.nn.functional.{name}_notes": "texts of torch's own pages"
         for name in ("reproducibility", "sparse_support", "tf32")
     },
-    "torch.utils.checkpoint.GraphExecGroup": "each backward pass computes a checkpointed part anew, and keeps nothing of it",
-    "torch.utils.hooks.BackwardHook": "torch's own way to put a module's backward hooks on the tape",
 }
 _MORE = {
-    "names of an aggregation that PyTorch's Python code doesn't use": "torch.AVG torch.SUM",
     "what PyTorch's own modules import or set up for themselves": (
-        "torch.PRIVATE_OPS torch.TYPE_CHECKING torch.USE_GLOBAL_DEPS torch.USE_RTLD_GLOBAL_WITH_LIBTORCH torch.classproperty "
-        "torch.get_file_path torch.init_num_threads torch.prepare_multiprocessing_environment "
-        "torch.profiler_allow_cudagraph_cupti_lazy_reinit_cuda12 torch.utils.set_module torch.cuda.check_error torch.cuda.cudaStatus"
+        "torch.PRIVATE_OPS torch.TYPE_CHECKING torch.USE_GLOBAL_DEPS torch.USE_RTLD_GLOBAL_WITH_LIBTORCH "
+        "torch.get_file_path torch.prepare_multiprocessing_environment torch.profiler_allow_cudagraph_cupti_lazy_reinit_cuda12 "
+        "torch.monitor.TYPE_CHECKING"
     ),
     "how libtorch was built; torch.__config__.show() says what is here": (
-        "torch.compiled_with_cxx11_abi torch.has_lapack torch.has_mkl torch.has_openmp torch.has_spectral "
         "torch.utils.cmake_prefix_path torch.utils.get_cpp_backtrace"
     ),
     "TorchScript's own language and its compiler are not here: torch.jit runs Python": (
         "torch.import_ir_module torch.import_ir_module_from_buffer torch.merge_type_from_type_comment torch.parse_ir "
-        "torch.parse_type_comment torch.unify_type_list torch.utils.ThroughputBenchmark"
+        "torch.parse_type_comment"
     ),
     "indexing by first-class dimensions (functorch.dim), which are not here": "torch.Tensor.index",
     "oneDNN's own layout of memory; XLA chooses its own": "torch.Tensor.to_mkldnn",
@@ -95,36 +69,10 @@ _MORE = {
         "torch.sparse.SparseSemiStructuredTensorCUTLASS"
     ),
     "no public function of PyTorch either: a leftover of its list": "torch.sparse.solve",
-    "storages that know their dtype are old; on a GPU there were never any here": " ".join(
-        f"torch.cuda.{kind}Storage"
-        for kind in "BFloat16 Bool Byte Char ComplexDouble ComplexFloat Double Float Half Int Long Short".split()
-    ),
-    "CUDA's own machinery, which XLA's runtime keeps to itself": (
-        "torch.cuda.GreenContext torch.cuda.caching_allocator_disabled torch.cuda.jiterator torch.cuda.nccl torch.cuda.sparse "
-        "torch.cuda.tunable torch.backends.cuda.blas_workspace_size torch.backends.cuda.cuBLASModule "
-        "torch.backends.cuda.cuFFTPlanCache torch.backends.cuda.cuFFTPlanCacheAttrContextProp "
-        "torch.backends.cuda.cuFFTPlanCacheManager torch.backends.cuda.cublas_workspace_size "
-        "torch.backends.cuda.cublaslt_workspace_size torch.backends.cuda.cufft_plan_cache "
-        "torch.backends.cuda.preferred_blas_library torch.backends.cuda.preferred_linalg_library "
-        "torch.backends.cuda.preferred_rocm_fa_library"
-    ),
-    "devices of others plug into XLA, not into this library": (
-        "torch.utils.generate_methods_for_privateuse1_backend torch.utils.rename_privateuse1_backend"
-    ),
-    "checks of the types in data pipes' annotations, which PyTorch has retired; the pipes are there": (
-        "torch.utils.data.DataChunk torch.utils.data.argument_validation torch.utils.data.guaranteed_datapipes_determinism "
-        "torch.utils.data.non_deterministic torch.utils.data.runtime_validation torch.utils.data.runtime_validation_disabled"
-    ),
-    "numbers of devices in DLPack's C header": "torch.utils.dlpack.DLDeviceType",
 }
 REASONS.update({name: why for why, names in _MORE.items() for name in names.split()})
-REASONS["torch.native_norm"] = "PyTorch itself has it for sparse tensors only; norm is there"
 REASONS["torch.fft.Tensor"] = "the class that torch.fft happens to import"
 REASONS["torch.linalg.common_notes"] = "pieces of PyTorch's documentation"
-KERNELS = ("cudnn_", "miopen_", "mkldnn_", "fbgemm_", "batch_norm_")
-ONE_LIBRARY = "kernels of one library; the public functions call what computes here"
-QUANTIZED = "quantized tensors are refused, with what to do instead"
-INTERNAL = "a class of libtorch that is visible in Python: nothing here stands behind it"
 
 
 def namespace(name: str, root: Any, package: str) -> Any:
@@ -154,13 +102,6 @@ def public(name: str, space: Any) -> list[str]:
 
 def reason(space: str, name: str) -> str:
     """Why a name is missing."""
-    value = getattr(torch, name, None) if space == "torch" else None
-    if isinstance(value, type) and (str(value.__module__).startswith("torch._C") or hasattr(torch._C, name)):
-        return INTERNAL
-    if space == "torch" and name.startswith(KERNELS):
-        return ONE_LIBRARY
-    if space == "torch" and name.startswith(("QInt", "QUInt", "fake_quantize_")):
-        return QUANTIZED
     return REASONS.get(f"{space}.{name}") or REASONS.get(space, NOT_YET)
 
 

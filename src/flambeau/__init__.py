@@ -59,9 +59,11 @@ from .core.context.overrides import published as _published
 from .core.dispatch.operator import namespaces as _namespaces
 from .core.dispatch.overloads import OpNamespace as _OpNamespace
 from .core.dispatch.overloads import ops  # the package of this name holds the functions
+from .core.dispatch.types import PUBLIC as _TYPES
 from .core.tensor.tensor import Tensor
 from .core.tensor.typed import TENSOR_TYPES as _TENSOR_TYPES
 from .core.tensor.typed_memory import LEGACY as _LEGACY_STORAGES
+from .core.tensor.typed_memory import QUANTIZED_LEGACY as _QUANTIZED_STORAGES
 from .runtime.threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the PyTorch whose behaviour this is, then our own
@@ -70,6 +72,7 @@ globals().update({t.name: t for t in (*_DTYPES, *_NARROW, *_OPAQUE)})
 globals().update(_ALIASES)
 globals().update(_TENSOR_TYPES)
 globals().update(_LEGACY_STORAGES)
+globals().update(_QUANTIZED_STORAGES)
 globals().update(_namespaces["torch"])
 newaxis = None
 bit = globals()["uint1"]
@@ -130,6 +133,7 @@ _HOMES = {
         ),
         "_asserting",
     ),
+    "ExcludeDispatchKeyGuard": "_library.calls",
     "_nested_view_from_buffer": "nested",
     "thread_safe_generator": "random",
     "_nested_compute_contiguous_strides_offsets": "nested",
@@ -140,8 +144,28 @@ _HOMES = {
     "cond": "_higher_order_ops.cond",
     "while_loop": "_higher_order_ops.while_loop",
     "Tag": "_library.keys",
-    "TensorType": "_C",
     "PyTorchFileReader": "checkpoint.file_reader",
+    "PyTorchFileWriter": "checkpoint.file_writer",
+    "StorageBase": "storage",
+    "ThroughputBenchmark": "utils.throughput_benchmark",
+    "FileCheck": "testing",
+    "JITException": "jit._state",
+    "classproperty": "_utils",
+    **dict.fromkeys(_TYPES, "core.dispatch.types"),
+    "unify_type_list": "core.dispatch.type_inference",
+    **dict.fromkeys(
+        "ScriptDict ScriptDictIterator ScriptDictKeyIterator ScriptList ScriptListIterator".split(), "jit._containers"
+    ),
+    **dict.fromkeys("CompilationUnit Future ScriptFunction ScriptModule fork wait".split(), "jit"),
+    **dict.fromkeys(
+        """DisableTorchFunction DisableTorchFunctionSubclass DispatchKeySet AggregationType AVG SUM BenchmarkConfig
+        BufferDict ErrorReport LockingLogger LoggerBase ModuleDict NoopLogger ParameterDict AliasDb ArgumentSpec BenchmarkExecutionStats
+        Block CallStack Capsule Code CompleteArgumentSpec ConcreteModuleType ConcreteModuleTypeBuilder DeepCopyMemoTable
+        DeserializationStorageContext ExecutionPlan Gradient Graph GraphExecutorState IODescriptor LiteScriptModule Node OperatorInfo
+        ScriptClass ScriptClassFunction ScriptMethod ScriptModuleSerializer ScriptObject ScriptObjectProperty
+        SerializationStorageContext StaticModule TracingState Use Value""".split(),
+        "_C",
+    ),
     **dict.fromkeys(
         """SymBool SymFloat SymInt sym_constrain_range sym_constrain_range_for_size sym_float sym_fresh_size sym_int sym_ite
         sym_max sym_min sym_not sym_sqrt sym_sum""".split(),
@@ -214,7 +238,27 @@ class OutOfMemoryError(RuntimeError):
     """A device has no memory left."""
 
 
-OutOfMemoryError.__module__ = "torch"
+class AcceleratorError(RuntimeError):
+    """A device reports an error."""
+
+
+class FatalError(Exception):
+    """An error after which PyTorch's own process could not go on. Nothing here raises it."""
+
+
+for _error in (OutOfMemoryError, AcceleratorError, FatalError):
+    _error.__module__ = "torch"
+has_lapack = has_spectral = True  # XLA's own, and SciPy's
+has_mkl = has_openmp = False
+
+
+def compiled_with_cxx11_abi() -> bool:
+    """Whether strings in compiled extensions are of the C++11 kind: those of the kernels here are."""
+    return True
+
+
+def init_num_threads() -> None:
+    """Nothing is to be done in a new thread: the numbers of threads are the process's."""
 
 
 def set_float32_matmul_precision(precision: str) -> None:

@@ -171,9 +171,10 @@ def _nearest(parent: str, name: str) -> str | None:
     if name in elsewhere:
         return elsewhere[name]
     here = sys.modules.get(_ours(parent) or parent)
-    for names, prefix in ((dir(here) if here else [], f"{parent}."), (list(elsewhere), "")):
+    # far away more has to be alike
+    for names, prefix, alike in ((dir(here) if here else [], f"{parent}.", 0.6), (list(elsewhere), "", 0.7)):
         folded = {n.lower(): n for n in names if not n.startswith("_")}
-        if close := difflib.get_close_matches(name.lower(), folded, n=1):
+        if close := difflib.get_close_matches(name.lower(), folded, n=1, cutoff=alike):
             found = folded[close[0]]
             return prefix + found if prefix else elsewhere[found]
     return None

@@ -45,6 +45,9 @@ _AGGREGATE: dict[Aggregation, Callable[[list[float]], float]] = {
 }
 
 
+data_value_t = str | float | int | bool  # what an event's values are
+
+
 class Event:
     """Something that happened: a name, a time, and values that are texts, numbers or bools. TypeError for other values."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,7 @@ from .checkpoint.settings import (
 )
 from .checkpoint.storages import StorageType, restorer
 from .core.array import devices
+from .core.tensor.typed import CUDA_TENSOR_TYPES, TENSOR_TYPES
 
 __all__ = [
     "LoadEndianness",
@@ -67,6 +69,17 @@ MAP_LOCATION = Callable[[Any, str], Any] | devices.device | str | dict[str, str]
 
 class SourceChangeWarning(Warning):
     """PyTorch warns with it of classes that changed since they were saved; nothing here compares sources."""
+
+
+def normalize_storage_type(storage_type: Any) -> Any:
+    """The CPU's type of a storage type of any device."""
+    return getattr(importlib.import_module("flambeau"), storage_type.__name__)
+
+
+def storage_to_tensor_type(storage: Any) -> Any:
+    """The type of the tensors that look into a storage: `FloatTensor` for a FloatStorage."""
+    types = TENSOR_TYPES if storage.device.type == "cpu" else CUDA_TENSOR_TYPES
+    return types[f"{storage.dtype.abbr}Tensor"]
 
 
 def mkdtemp() -> Any:

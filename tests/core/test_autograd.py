@@ -283,6 +283,47 @@ def test_grad_attribute_is_checked():
             assert (x * 2).grad is None
 
 
+def test_gradcheck_looks_at_what_it_is_asked_to():
+    calls = [0]
+
+    class Counting(fb.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            calls[0] += 1
+            return g * 2 * (1 + 1e-9 * calls[0])
+
+    class Added(Counting):
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2 + 1e-9
+
+    class Branching(Counting):
+        @staticmethod
+        def backward(ctx, g):
+            return g if g.sum().item() > 1e9 else g * 2
+
+    x, check = fb.ones(2, dtype=fb.float64, requires_grad=True), fb.autograd.gradcheck
+    with pytest.raises(RuntimeError, match="Backward is not reentrant"):
+        check(Counting.apply, x)
+    assert check(Counting.apply, x, nondet_tol=1e-6)
+    with pytest.raises(RuntimeError, match="backward not multiplied by grad_output"):
+        check(Added.apply, x)
+    with pytest.raises(RuntimeError, match="While computing batched gradients, got: vmap"):
+        check(Branching.apply, x, check_batched_grad=True)
+    assert check(Branching.apply, x)
+    both = {"check_forward_ad": True, "check_batched_forward_grad": True, "check_batched_grad": True}
+    assert check(lambda x: (x.sin(), x.prod()), x, **both)
+    for lib in (torch, fb):
+        y = lib.ones(1, dtype=lib.float64, requires_grad=True)
+        for wrong in ({"check_backward_ad": False}, {"check_batched_forward_grad": True}):
+            with pytest.raises(AssertionError, match="check_forward_ad"):
+                lib.autograd.gradcheck(lambda v: v.sin(), y, **wrong)
+
+
 def test_gradcheck_accepts_right_and_refuses_wrong_gradients():
     class Wrong(fb.autograd.Function):
         @staticmethod

@@ -7,8 +7,10 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import flambeau as fb
 from flambeau import nn
@@ -94,7 +96,7 @@ def test_several_sizes_and_ways_to_say_them() -> None:
     program = fb.export.export(
         Applied(lambda x, y: x + y), (fb.ones(2), fb.ones(2)), dynamic_shapes=({0: same}, {0: same})
     )
-    with pytest.raises(AssertionError, match="as another size that is called n"):
+    with pytest.raises(AssertionError, match=r"size\(\)\[0\] == n, where n is 3; it was 4"):
         program.module()(fb.ones(3), fb.ones(4))
     more = fb.export.AdditionalInputs()
     more.add((fb.ones(5),))
@@ -179,3 +181,66 @@ def test_dataclasses_and_the_module_that_is_a_function() -> None:
     assert program.run_decompositions() is program and program.validate() is None
     with pytest.raises(NotImplementedError, match="run_decompositions"):
         program.run_decompositions({1: 2})
+
+
+class Shifted(nn.Module):
+    def forward(self, x, y):
+        return x + y[1:]
+
+
+class Paired(nn.Module):
+    def forward(self, x, y):
+        return fb.cat([x, y]).reshape(3, -1) * x.size(0)
+
+
+def test_sizes_that_follow_from_others() -> None:
+    b, k = fb.export.Dim("b", min=3, max=10), fb.export.Dim("k", min=2)
+    shifted = fb.export.export(Shifted(), (fb.ones(4), fb.ones(5)), dynamic_shapes={"x": {0: b}, "y": {0: b + 1}})
+    assert shifted.module()(fb.ones(6), fb.ones(7)).shape == (6,)
+    assert list(shifted.range_constraints) == ["b", "b + 1"]
+    for sizes in ((6, 6), (2, 3), (11, 12)):
+        with pytest.raises(AssertionError, match="Guard failed"):
+            shifted.module()(*map(fb.ones, sizes))
+    paired = fb.export.export(Paired(), (fb.ones(4), fb.ones(8)), dynamic_shapes={"x": {0: k}, "y": {0: 2 * k}})
+    file = io.BytesIO()
+    fb.export.save(paired, file)
+    for program in (paired, fb.export.load(io.BytesIO(file.getvalue()))):
+        x, y = fb.arange(5.0), fb.arange(10.0)
+        assert fb.equal(program.module()(x, y), Paired()(x, y))
+        with pytest.raises(AssertionError, match=r"== 2\*k, where k is 5; it was 11"):
+            program.module()(x, fb.ones(11))
+
+
+def test_derived_sizes_are_pytorchs() -> None:
+    def shown(Dim: Any) -> list[Any]:
+        b, made = Dim("b", min=2, max=10), []
+        for f in (
+            lambda: (b, 2 * b, b * 2 + 1, b - 3, 1 + b, 2 * (b + 1), (2 * b + 1).min, (2 * b + 1).max, (2 * b).__name__),
+            lambda: [Dim("b"), Dim("b", min=1), Dim("b", min=3, max=5), (3 * b).root],
+            lambda: b * b, lambda: b * 1.5, lambda: b * 0, lambda: 3 - b, lambda: b + 1.5, lambda: Dim("1b"),
+        ):  # fmt: skip
+            try:
+                made.append(repr(f()))
+            except (AssertionError, NotImplementedError) as error:
+                made.append((type(error).__name__, str(error)))
+        return made
+
+    assert shown(fb.export.Dim) == shown(torch.export.Dim)
+
+
+def test_sizes_that_do_not_go_together() -> None:
+    class Sum(nn.Module):
+        def forward(self, x, y):
+            return x + y
+
+    for shapes in (
+        {"x": {0: fb.export.Dim("b")}, "y": {0: fb.export.Dim("c")}},
+        {"x": {0: fb.export.Dim("b")}, "y": None},
+    ):
+        with pytest.raises(fb._dynamo.exc.UserError, match=r"Constraints violated \(b"):
+            fb.export.export(Sum(), (fb.ones(4), fb.ones(4)), dynamic_shapes=shapes)
+    b = fb.export.Dim("b")
+    with pytest.raises(fb._dynamo.exc.UserError, match="it is 4 and that it is 3"):
+        fb.export.export(Sum(), (fb.ones(4), fb.ones(4)), dynamic_shapes={"x": {0: b}, "y": {0: b + 1}})
+    with pytest.raises(fb._dynamo.exc.UserError, match=r"No size of b makes 3\*b equal to 4"):
+        fb.export.export(Sum(), (fb.ones(4), fb.ones(4)), dynamic_shapes={"x": {0: 3 * b}, "y": None})

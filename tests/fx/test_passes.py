@@ -365,3 +365,58 @@ def test_types_of_tensors():
         return seen, repr(one), repr(kinds.Dyn)
 
     agree(code)
+
+
+def test_a_node_is_matched_once() -> None:
+    def code(torch: Any) -> str:
+        graph = torch.fx.symbolic_trace(lambda x, z: torch.add(x, z) + torch.add(x, x))
+        found = torch.fx.replace_pattern(graph, lambda x, y: torch.add(x, y), lambda x, y: torch.sub(x, y))
+        return f"{len(found)} {graph.code}"
+
+    assert code(fb) == code(importlib.import_module("torch"))
+
+
+def test_partitions_are_pytorchs() -> None:
+    """The parts of random graphs, the modules that they become, and what these compute."""
+    import importlib
+    import operator
+    import random
+
+    def run(name: str) -> list[Any]:
+        torch, made = importlib.import_module(name), []
+        support = importlib.import_module(f"{name}.fx.passes.operator_support").OperatorSupport
+        partitioner = importlib.import_module(f"{name}.fx.passes.infra.partitioner").CapabilityBasedPartitioner
+
+        class Some(support):
+            def is_node_supported(self, submodules: Any, node: Any) -> bool:
+                taken = (torch.sin, torch.cos, operator.add, operator.getitem, torch.split)
+                return node.op == "call_method" or (node.op == "call_function" and node.target in taken)
+
+        for seed in range(25):
+
+            def program(x: Any, seed: int = seed) -> Any:
+                choose, values = random.Random(seed), [x]
+                for _ in range(8):
+                    a, b = choose.choice(values), choose.choice(values)
+                    steps = [
+                        lambda a=a: torch.sin(a), lambda a=a: torch.cos(a), lambda a=a, b=b: a + b, lambda a=a: torch.tan(a),
+                        lambda a=a, b=b: a * b, lambda a=a: a.neg(), lambda a=a: torch.split(a, 1)[0],
+                    ]  # fmt: skip
+                    values.append(choose.choice(steps)())
+                return values[-1] + values[-2]
+
+            graph = torch.fx.symbolic_trace(program, concrete_args={"seed": seed})
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            expected = graph(torch.ones(3, 2))
+            for options in ({"allows_single_node_partition": True}, {}, {"skip_horizontal_fusion": True}):
+                found = partitioner(graph, Some(), **options)
+                parts = found.propose_partitions()
+                made.append([sorted(map(str, part.nodes)) for part in parts])
+            fused = found.fuse_partitions(parts, prefix="part_")
+            assert torch.allclose(fused(torch.ones(3, 2)), expected)
+            made.append([n.name for n in fused.graph.nodes])
+        return made
+
+    ours, theirs = run("flambeau"), run("torch")
+    assert ours == theirs

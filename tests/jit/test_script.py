@@ -121,8 +121,8 @@ def test_what_is_not_scripted() -> None:
             fb.jit.script(wrong)
     with pytest.raises(RuntimeError, match="cannot be compiled since it inherits from"):
         fb.jit.script(nn.Linear)
-    with pytest.raises(NotImplementedError, match="CompilationUnit"):
-        fb.jit.CompilationUnit("def f(x):\n  return x\n")
+    with pytest.raises(RuntimeError, match="expected def but found Import"):
+        fb.jit.CompilationUnit("import os\n")
     with pytest.raises(NotImplementedError, match="_get_trace_graph"):
         fb.jit._get_trace_graph(nn.Linear(2, 2), (fb.ones(1, 2),))
 
@@ -208,3 +208,15 @@ def test_one_warning_in_a_process_and_names_of_packages() -> None:
         "torch.jit._state.disable(); m = torch.nn.ReLU(); assert torch.jit.script(m) is m\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+
+
+def test_trace_runs_what_it_checks_with() -> None:
+    def needs_three(x: fb.Tensor) -> fb.Tensor:
+        return x.reshape(3)
+
+    fb.jit.trace(needs_three, fb.ones(3), check_inputs=[fb.ones(1, 3)])
+    with pytest.raises(RuntimeError, match="shape"):
+        fb.jit.trace(needs_three, fb.ones(3), check_inputs=[fb.ones(2)])
+    with pytest.raises(RuntimeError, match="shape"):
+        fb.jit.trace_module(nn.Linear(2, 1), {"forward": fb.ones(1, 2)}, check_inputs=[{"forward": fb.ones(1, 3)}])
+    fb.jit.trace(needs_three, fb.ones(3), check_trace=False, check_inputs=[fb.ones(2)])

@@ -211,7 +211,33 @@ def test_bounds_that_the_dtype_cannot_hold(bounds: str) -> None:
         refuse(f"~ t.tensor([200, 3], dtype=t.uint8).{form}")
 
 
-def test_products_with_scales_are_refused_by_name() -> None:
-    with pytest.raises(NotImplementedError, match="no float8"):
-        scaling = ours_f.ScalingType.TensorWise
+def test_products_with_scales() -> None:
+    setup = "x, y = f(6, 8).detach().float().to(t.float8_e4m3fn), f(5, 8).detach().float().to(t.float8_e4m3fn).t();"
+    setup += (
+        "one, rows, columns = t.full((), 2.0), t.linspace(0.5, 2, 6).reshape(6, 1), t.linspace(1, 3, 5).reshape(1, 5);"
+    )
+    setup += "S = t.nn.functional.ScalingType;"
+    for call in (
+        "t._scaled_mm(x, y, one, one, out_dtype=t.float32)",
+        "t._scaled_mm(x, y, rows, columns, bias=t.ones(5), out_dtype=t.float32)",
+        "t._scaled_mm(x, y, one, one).float()",
+        "t.nn.functional.scaled_mm(x, y, one, S.TensorWise, one, S.TensorWise, output_dtype=t.float32)",
+        "t.nn.functional.scaled_mm(x, y, [rows], [S.RowWise], [columns], [S.RowWise], output_dtype=t.float32)",
+        "t._int_mm(t.arange(12, dtype=t.int8).reshape(3, 4) - 5, t.arange(8, dtype=t.int8).reshape(4, 2) * 9)",
+        "t._weight_int8pack_mm(f(2, 32).detach().float(), t.arange(64, dtype=t.int8).reshape(2, 32) - 30, t.tensor([0.1, 0.2]))",
+        "t._grouped_mm(f(6, 8).detach().float(), f(2, 8, 4).detach().float(), offs=t.tensor([2, 6], dtype=t.int32))",
+    ):
+        agree(f"{setup} {call}", names=False, rtol=1e-5, atol=1e-5)
+    for call in (
+        "t._scaled_mm(x.float(), y, one, one)",
+        "t._scaled_mm(x, y, rows, one)",
+        "t._scaled_mm(x, y[:7], one, one)",
+        "t._scaled_mm(x[0], y, one, one)",
+        "t._int_mm(t.ones(3, 4), t.ones(4, 2))",
+        "t._int_mm(t.ones(3, 4, dtype=t.int8), t.ones(3, 2, dtype=t.int8))",
+        "t._grouped_mm(t.ones(4, 16), t.ones(2, 16, 16))",
+    ):
+        refuse(f"~ {setup} {call}")
+    with pytest.raises(NotImplementedError, match="scales of blocks"):
+        scaling = ours_f.ScalingType.BlockWise1x16
         ours_f.scaled_mm(fb.ones(2, 2), fb.ones(2, 2), 1.0, scaling, 1.0, scaling)

@@ -296,3 +296,32 @@ def test_what_can_not_be_exported_is_named() -> None:
     told = str(fb.onnx.errors.UnsupportedOperatorError("a::b", 17, None))
     assert "is not supported: the form that was registered for it belongs to TorchScript's exporter" in told
     fb.onnx.unregister_custom_op_symbolic("a::b", 9)
+
+
+def test_a_module_that_knows_its_example() -> None:
+    class Scaled(fb.onnx.ExportableModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x: fb.Tensor, scale: fb.Tensor) -> fb.Tensor:
+            return self.layer(x) * scale
+
+        def example_arguments(self) -> tuple[tuple[fb.Tensor, ...], dict[str, fb.Tensor]]:
+            return (fb.ones(4, 3),), {"scale": fb.full((1,), 2.0)}
+
+        def input_names(self) -> tuple[str, ...]:
+            return "rows", "scale"
+
+        def dynamic_shapes(self) -> dict[str, object]:
+            return {"x": {0: "batch"}, "scale": None}
+
+    module, x = Scaled(), fb.randn(5, 3)
+    for made in (fb.onnx.export(module), module.to_onnx(output_names=["scaled"])):
+        assert [i.name for i in made.model_proto.graph.input] == ["rows", "scale"]
+        np.testing.assert_allclose(
+            made(x, fb.ones(1))[0].numpy(), module.layer(x).detach().numpy(), rtol=1e-5, atol=1e-6
+        )
+    assert made.model_proto.graph.output[0].name == "scaled"
+    with pytest.raises(TypeError, match="abstract"):
+        fb.onnx.ExportableModule()

@@ -9,6 +9,7 @@ import pytest
 
 import flambeau as fb
 from flambeau.core.dispatch.operator import namespaces
+from flambeau.ops.layers import kernel_forms
 from flambeau.ops.making import quantized
 from support.op_database import known, op_infos, ours
 from support.rows import agree
@@ -170,12 +171,13 @@ NO_OPERATORS = {  # public beside the operators, or tested elsewhere
     "resize_as_sparse_", "saddmm", "sspaddmm", "_convert_indices_from_coo_to_csr", "_convert_indices_from_csr_to_coo",
     *(f"_cast_{kind}" for kind in "Byte Char Double Float Half Int Long Short".split()), "_shape_as_tensor",  # in names/
     "sparse.mm", "sparse.sampled_addmm", "sparse_coo_tensor", "sparse_csr_tensor",  # in ops/test_sparse.py
-    "nn.functional.scaled_mm", "nn.functional.scaled_grouped_mm",
+    "nn.functional.scaled_mm", "nn.functional.scaled_grouped_mm", "_scaled_mm", "_int_mm", "_weight_int8pack_mm", "_grouped_mm",
     "linalg.LinAlgError", "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
     "set_rng_state", "random.Generator", "random.default_generator", "random.manual_seed", "random.seed",
     "_assert", "_assert_async", "from_file", "random.initial_seed", "random.get_rng_state", "random.set_rng_state", "random.fork_rng",
     "qscheme", *quantized.SCHEMES, *quantized.REFUSED, "dequantize", "get_device", "is_distributed", "is_inference",
     "is_vulkan_available",  # in core/test_small_names.py
+    *(vars(kernel_forms).keys() & namespaces["torch"].keys()),  # in names/test_libtorch_names.py
 }  # fmt: skip
 
 

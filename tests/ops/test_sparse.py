@@ -65,6 +65,7 @@ S.clone().copy_(U)|S.clone().sub_(S)
 R.crow_indices()|R.col_indices()|R.values()|R.layout|R.is_sparse_csr|R.is_sparse|R.to_dense()|R.to_sparse()|D.to_sparse_csr()
 R @ W|t.sparse.mm(R, W)|R @ t.ones(3)|R * 2|R + R|D + R|R.double()|-R|R.sum()|R.abs()|R.t().to_dense()|R[0]|t.zeros_like(R)
 t.sparse_csr_tensor([0, 1, 3], [1, 0, 2], [2.0, 1, 3])|D.to_sparse(layout=t.sparse_csr)|t.addmm(t.ones(2, 2), R, W)
+t.sparse.mm(R, W, "sum")|t.sparse.mm(R, W, "mean")|t.sparse.mm(R, W - 2, "amax")|t.sparse.mm(R, W - 2, reduce="amin")
 """
 RESULTS = [e for line in RESULTS.strip().splitlines() for e in line.split("|")]
 
@@ -74,6 +75,7 @@ S.squeeze()|S == S|S > 0|t.ones_like(C)|C.narrow(0, 0, 1)|t.nonzero(C)|C.max()|C
 D.coalesce()|D.indices()|D.values()|D._nnz()|D.is_coalesced()|C.add_(1)|2 / C|C.nbytes|t.where(D > 1, C, C)|D.copy_(C)
 C.copy_(D)|t.trace(C)|t.nn.functional.softmax(C, 1)|t.sparse_coo_tensor(i, v[:2], (2, 3))|t.sparse_coo_tensor(-i, v)
 t.sparse_coo_tensor(i, v, (3,))|t.sparse_coo_tensor(v, v)|t.sparse_coo_tensor(i, v, (2, 3, 4))|S + S.t()|S @ D|U[5]
+t.sparse.mm(R, W, "middle")|t.sparse.mm(R, W, "prod")|t.sparse.mm(R, R.t(), "sum")|t.sparse.mm(D, W, "sum")
 D.crow_indices()|S.crow_indices()|R.indices()|t.nn.utils.clip_grad_norm_([p(D, S)], 1.0)|S.cumsum(0)|S.expand(2, 2, 3)
 """
 REFUSALS = [e for line in REFUSALS.strip().splitlines() for e in line.split("|")]
@@ -155,6 +157,20 @@ def test_gradients(expression):
         assert (a is None) == (b is None)
         if b is not None:
             same(a, b.to_dense() if b.is_sparse else b)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "amax", "amin"])
+def test_gradients_of_reduced_products(reduce):
+    results = []
+    for t in (fb, torch):
+        s = t.tensor([[1.0, 0, 2], [0, 0, 0], [0, -3, 1.5]], dtype=t.float64).to_sparse_csr().requires_grad_()
+        w = t.sin(t.arange(12.0, dtype=t.float64).reshape(3, 4)).requires_grad_()
+        out = t.sparse.mm(s, w, reduce)
+        (out * t.arange(12.0, dtype=t.float64).reshape(3, 4)).sum().backward()
+        assert type(out.grad_fn).__name__ == "SparseMmReduceImplBackward0" or t is fb
+        results.append([out.detach(), w.grad, s.grad.to_dense()])
+    for a, b in zip(*results, strict=True):
+        same(a, b)
 
 
 def test_a_sparse_leaf():

@@ -289,3 +289,14 @@ def test_step_counts_are_torchs() -> None:
     assert [(t.erase_step_count("a"), t.erase_step_count("a"), t.erase_step_count("b")) for t in (ours, theirs)] == [
         (True, False, True)
     ] * 2
+
+
+def test_settings_of_pytorchs_own_recorder_are_told() -> None:
+    from flambeau._C._profiler import _ExperimentalConfig
+
+    with fb.profiler.profile(experimental_config=_ExperimentalConfig(verbose=True)):
+        fb.ones(2) + 1
+    with pytest.warns(UserWarning, match="profiler_metrics, trace_only are not measured here"):
+        fb.profiler.profile(experimental_config=_ExperimentalConfig(["x"], trace_only=True))
+    with pytest.raises(TypeError, match="incompatible constructor arguments"):
+        _ExperimentalConfig(unknown=1)

@@ -14,27 +14,35 @@ from ..core.context.overrides import no_subclasses as DisableTorchFunctionSubcla
 from ..core.context.overrides import nobody as DisableTorchFunction
 from ..core.dispatch.schema import Argument, FunctionSchema
 from ..core.dispatch.schema import parse as parse_schema
+from ..core.dispatch.types import PUBLIC as _TYPES
 from ..core.tensor.tensor import Tensor as TensorBase
 from ..overrides import _is_torch_function_mode_enabled
 
 _TensorBase = TensorBase
-_PARTS = ("_fft", "_functorch", "_linalg", "_nn", "_special")
-_JIT = frozenset(
-    """Graph Value Node ScriptMethod ScriptFunction ScriptModule _get_tracing_state _is_tracing
-    _get_graph_executor_optimize _set_graph_executor_optimize _jit_set_profiling_executor _jit_set_profiling_mode _jit_override_can_fuse_on_gpu
-    _jit_override_can_fuse_on_cpu _jit_set_texpr_fuser_enabled _jit_set_nvfuser_enabled _jit_set_nvfuser_guard_mode
-    _jit_can_fuse_on_cpu _jit_can_fuse_on_gpu _jit_texpr_fuser_enabled _jit_nvfuser_enabled""".split()
-)
+_PARTS = ("_fft", "_functorch", "_linalg", "_nn", "_profiler", "_special")
+_HOMES = {
+    **dict.fromkeys(_TYPES, "core.dispatch.types"),
+    "unify_type_list": "core.dispatch.type_inference",
+    **dict.fromkeys(("ScriptDict", "ScriptList"), "jit._containers"),
+    **dict.fromkeys(("CompilationUnit", "Future", "ScriptFunction", "ScriptModule", "fork", "wait"), "jit"),
+    **dict.fromkeys(
+        ("PyTorchFileReader", "PyTorchFileWriter", "StorageBase", "FatalError", "AcceleratorError", "JITException"), ""
+    ),
+}
 
 
 def __getattr__(name: str) -> _Any:
     if name in _PARTS:
         return _importlib.import_module(f"{__package__}.{name}")
+    if name in _HOMES:
+        home = _importlib.import_module(f"{__package__.rpartition('.')[0]}.{_HOMES[name]}".rstrip("."))
+        return getattr(home, name)
     state = _importlib.import_module(f"{__package__}._state")
     if name.startswith("_") and not name.startswith("__") and hasattr(state, name):
         return getattr(state, name)
-    if name in _JIT:
-        return getattr(_importlib.import_module(f"{__package__}._jit"), name)
+    jit = _importlib.import_module(f"{__package__}._jit")
+    if not name.startswith("__") and hasattr(jit, name):
+        return getattr(jit, name)
     raise AttributeError(f"module {__package__!r} has no attribute {name!r}")
 
 
@@ -43,13 +51,6 @@ def _is_torch_function_enabled() -> bool:
     from ..core.context.grad_mode import state
 
     return state.subclasses
-
-
-class TensorType:
-    """The type of tensors to TorchScript's compiler: a name to annotate with. There is no such compiler, and no object of it."""
-
-    def __init__(self) -> None:
-        raise TypeError("No constructor defined! There is no TorchScript compiler here")
 
 
 def _log_api_usage_once(event: str) -> None:
@@ -71,7 +72,6 @@ __all__ = [
     "DispatchKeySet",
     "FunctionSchema",
     "TensorBase",
-    "TensorType",
     "_AutoDispatchBelowAutograd",
     "_ExcludeDispatchKeyGuard",
     "_TensorBase",

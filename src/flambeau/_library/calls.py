@@ -67,6 +67,9 @@ class without_keys:
         grad_state.autocast = self._before
 
 
+ExcludeDispatchKeyGuard = without_keys
+
+
 def policy_is_on(device: str) -> bool:
     """Whether autocast is on for a kind of device."""
     return device in dict(grad_state.autocast.lower)
@@ -77,7 +80,7 @@ def run(op: OpOverload, /, *given: Any, **named: Any) -> Any:
     schema, rules = op._schema, rules_of(op)
     args, kwargs = schema.filled(schema.bind(given, named))
     for i, argument in enumerate(a for a in schema.arguments if not a.kwarg_only):
-        if argument.type.base == "float" and type(args[i]) is int:
+        if argument.declared.base == "float" and type(args[i]) is int:
             args[i] = float(args[i])
     tensors = [t for t in flatten((args, kwargs))[0] if isinstance(t, Tensor)]
     device = tensors[0].device.type if tensors else "cpu"
@@ -145,9 +148,9 @@ def returned(op: OpOverload, result: Any) -> Any:
     if not returns:
         return None
     if len(returns) == 1 and op._schema._text.endswith(returns[0].text):
-        if returns[0].type.text == "Tensor" and not isinstance(result, Tensor):
+        if returns[0].declared.text == "Tensor" and not isinstance(result, Tensor):
             raise RuntimeError(f"Unable to cast {result} to Tensor")
-        return list(result) if returns[0].type.text == "Tensor[]" else result
+        return list(result) if returns[0].declared.text == "Tensor[]" else result
     if not isinstance(result, (tuple, list)) or len(result) != len(returns):
         raise RuntimeError(f"{op._schema.name}: expected {len(returns)} results, as in {op._schema}, got {result!r}")
     return tuple(result)

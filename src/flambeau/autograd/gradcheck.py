@@ -13,9 +13,12 @@ import jax
 import numpy as np
 
 from ..core.autograd.engine import grad
+from ..core.context import doors
 from ..core.tensor.tensor import Tensor, wrap
-from ..ops.making.constants import empty_like
+from ..ops.making.constants import empty_like, zeros_like
 from ..ops.shape.views import view_as_real
+
+_FORWARD = "Jacobian computed with forward mode mismatch"
 
 
 class GradcheckError(RuntimeError):
@@ -100,6 +103,104 @@ def _compare(analytical: np.ndarray, numerical: np.ndarray, what: str, k: int, i
         )
 
 
+def _look_again(output: Tensor, source: Tensor, analytical: np.ndarray, tolerance: float, batched: bool) -> None:
+    """A second backward pass gives the same, zeros give zeros, and `vmap` what single passes give."""
+    again = _analytical(output, source)
+    if analytical.size and np.abs(again - analytical).max() > tolerance:
+        raise GradcheckError(
+            "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives different "
+            f"values, although analytical gradient matches {'numerical'} gradient."
+            f"The tolerance for nondeterminism was {tolerance}."
+        )
+    (found,) = grad(output, source, zeros_like(output.detach()), retain_graph=True, allow_unused=True)
+    if found is not None and np.any(np.asarray(found.detach()._array)):
+        raise GradcheckError("backward not multiplied by grad_output")
+    if batched:
+        _batched(output, source)
+
+
+def _mapped(function: Callable[..., Any], rows: Tensor, one_by_one: np.ndarray, what: str) -> None:
+    """`vmap` of a derivative gives what it gives for each row."""
+    try:
+        made = doors.vmap(function)(rows)
+    except Exception as error:
+        raise GradcheckError(f"While computing batched gradients, got: {error}\n\n{what} computation.") from error
+    if not np.allclose(np.asarray(made.detach()._array), one_by_one):
+        raise GradcheckError(f"For {what} computation: vmap gives {made}, one by one it is {one_by_one}")
+
+
+def _batched(output: Tensor, source: Tensor) -> None:
+    rows = _directions(output.detach(), 2)
+
+    def backward(row: Tensor) -> Any:
+        (found,) = grad(output, source, row, retain_graph=True, materialize_grads=True)
+        return found
+
+    single = np.stack([np.asarray(backward(rows[j]).detach()._array) for j in range(2)])
+    _mapped(backward, rows, single, "gradcheck or gradgradcheck failed while testing batched gradient")
+
+
+def _batched_forward(
+    function: Callable[..., Any], inputs: tuple[Any, ...], which: int, forward: list[np.ndarray]
+) -> None:
+    from . import forward_ad
+
+    source = inputs[which]
+    rows = _directions(source.detach(), 2)
+
+    for k, jacobian in enumerate(forward):
+        if not jacobian.size or source.dtype.is_complex:
+            continue
+
+        def along(row: Tensor, k: int = k) -> Tensor:
+            with forward_ad.dual_level():
+                probe = list(inputs)
+                probe[which] = forward_ad.make_dual(source, row)
+                out = _outputs(function, tuple(probe))[k]
+                found = forward_ad.unpack_dual(out).tangent
+                return zeros_like(out) if found is None else found
+
+        single = np.stack([np.asarray(along(rows[j]).detach()._array) for j in range(2)])
+        _mapped(along, rows, single, "gradcheck failed while testing batched forward gradient")
+
+
+def _directions(values: Tensor, count: int) -> Tensor:
+    """`count` directions for something of this shape, always the same."""
+    rng = np.random.default_rng(0)
+    made = rng.normal(size=(count, *values.shape)) + (
+        1j * rng.normal(size=(count, *values.shape)) if values.dtype.is_complex else 0
+    )
+    return wrap(jax.device_put(made.astype(values._np_dtype)))
+
+
+def _check_options(forward: bool, backward: bool, batched: bool, batched_forward: bool) -> None:
+    """AssertionError for options that do not go together."""
+    if not (forward or backward):
+        raise AssertionError(f"Expected at least {'one'} of check_forward_ad or check_backward_ad to be True")
+    if batched and not backward:
+        raise AssertionError(f"Setting check_batched_grad={True} requires check_backward_ad to be True")
+    if batched_forward and not forward:
+        raise AssertionError(f"Setting check_batched_forward_grad={True} requires check_forward_ad to be True")
+
+
+def _checked(given: tuple[Any, ...]) -> list[int]:
+    """Which inputs require gradients; a warning for those of less than double precision, ValueError if there is none."""
+    checked = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
+    if not checked:
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+        )
+    for i in checked:
+        if given[i].dtype.itemsize not in (8, 16) or given[i]._np_dtype == np.complex64:
+            warnings.warn(
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will likely "
+                "fail if all the inputs are not of double precision floating point or complex.",
+                UserWarning,
+                stacklevel=3,
+            )
+    return checked
+
+
 def gradcheck(
     func: Callable[..., Any],
     inputs: Any,
@@ -121,40 +222,35 @@ def gradcheck(
     """Whether the gradients of `func` at `inputs` agree with central differences of step `eps`.
 
     `check_forward_ad` looks at its forward-mode derivatives, too; without `check_backward_ad` only at those. Every direction is
-    looked at (also with `fast_mode`), one by one: batches of gradients are computed so here, and agree with them.
+    looked at, also with `fast_mode`. A second backward pass may differ by `nondet_tol`, zeros must give zeros, and each output
+    is looked at without the others (`check_undefined_grad` asks for no more). Gradients have their inputs' dtypes in any case
+    (`check_grad_dtypes`). `check_batched_grad` and `check_batched_forward_grad` look at `vmap` of the derivatives. `masked` is for
+    sparse inputs, which are refused.
 
     Inputs that require grad should be double precision. Raises GradcheckError where they do not agree, unless
-    `raise_exception=False`; ValueError if no input requires grad.
+    `raise_exception=False`; ValueError if no input requires grad; AssertionError for options that do not go together.
     """
+    _check_options(check_forward_ad, check_backward_ad, check_batched_grad, check_batched_forward_grad)
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    checked = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
-    if not checked:
-        raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
-        )
-    for i in checked:
-        if given[i].dtype.itemsize not in (8, 16) or given[i]._np_dtype == np.complex64:
-            warnings.warn(
-                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will likely "
-                "fail if all the inputs are not of double precision floating point or complex.",
-                UserWarning,
-                stacklevel=2,
-            )
+    checked = _checked(given)
     outs = _outputs(func, given)
     live = [k for k, o in enumerate(outs) if o.requires_grad]
     try:
         for i in checked:
             numericals = _numerical(func, given, i, eps)
             forward = _forward(func, given, i, len(outs)) if check_forward_ad else []
-            for k, analytical in enumerate(forward):
-                what = "Jacobian computed with forward mode mismatch"
-                _compare(analytical, numericals[k], what, k, i, rtol=rtol, atol=atol)
+            for k, found in enumerate(forward):
+                _compare(found, numericals[k], _FORWARD, k, i, rtol=rtol, atol=atol)
+            if check_batched_forward_grad:
+                _batched_forward(func, given, i, forward)
             if not check_backward_ad:
                 continue
             if not live and any(n.any() for n in numericals):
                 raise GradcheckError("Numerical gradient for function expected to be zero: no output requires grad")
             for k in live:
-                _compare(_analytical(outs[k], given[i]), numericals[k], "Jacobian mismatch", k, i, rtol=rtol, atol=atol)
+                analytical = _analytical(outs[k], given[i])
+                _compare(analytical, numericals[k], "Jacobian mismatch", k, i, rtol=rtol, atol=atol)
+                _look_again(outs[k], given[i], analytical, nondet_tol, check_batched_grad)
     except GradcheckError:
         if raise_exception:
             raise

@@ -13,11 +13,12 @@ from ..core.context.grad_mode import state
 from ..core.dispatch.overloads import name_of_call
 from ..utils._contextlib import _DecoratorContextManager
 from ._recorder import Recorder, recorders
-from .profiler_util import EventList, FunctionEvent, FunctionEventAvg, write_json
+from .profiler_util import EventList, FunctionEvent, FunctionEventAvg, MemRecordsAcc, write_json
 
 __all__ = [
     "EnforceUnique",
     "KinetoStepTracker",
+    "MemRecordsAcc",
     "emit_itt",
     "emit_nvtx",
     "load_nvprof",

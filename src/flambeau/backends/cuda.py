@@ -3,22 +3,163 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import warnings
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from ..core.array.devices import jax_devices
+from ..cuda._devices import index_of, required
 from ..nn.attention import SDPBackend, sdpa_kernel
 from ..nn.attention import enabled as kernels
 
-matmul = SimpleNamespace(
-    allow_tf32=False, allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True
-)
+
+class cuBLASModule(SimpleNamespace):
+    """Switches of products in less precision. They are remembered; XLA's own are `jax_default_matmul_precision` and XLA_FLAGS."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            allow_tf32=False, allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True
+        )
+
+
+matmul = cuBLASModule()
 
 
 def is_built() -> bool:
     """Whether this is a build of torch for CUDA: never."""
     return False
+
+
+# --- plans of Fourier transforms: XLA keeps them to itself ----------------------------------------------------------
+
+
+class cuFFTPlanCacheAttrContextProp:
+    """An attribute that is read by one function and written by another; a text refuses to be written."""
+
+    def __init__(self, getter: Callable[[Any], Any], setter: Callable[[Any, Any], None] | str):
+        self.getter, self.setter = getter, setter
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        return self.getter(obj.device_index)
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        if isinstance(self.setter, str):
+            raise RuntimeError(self.setter)
+        self.setter(obj.device_index, value)
+
+
+def _held(device_index: int) -> int:
+    required(device_index)
+    return 0
+
+
+def _limit(device_index: int, size: int) -> None:
+    required(device_index)
+    raise NotImplementedError("torch.backends.cuda.cufft_plan_cache.max_size: XLA keeps its plans to itself")
+
+
+class cuFFTPlanCache:
+    """The plans for one GPU: XLA does not tell of its own, so none are seen. AssertionError without a GPU."""
+
+    def __init__(self, device_index: int):
+        self.device_index = device_index
+
+    size = cuFFTPlanCacheAttrContextProp(
+        _held, ".size is a read-only property showing the number of plans currently in the cache"
+    )  # type: ignore[arg-type]
+    max_size = cuFFTPlanCacheAttrContextProp(_held, _limit)
+
+    def clear(self) -> None:
+        """Nothing is seen, so nothing is thrown away."""
+        required(self.device_index)
+
+
+class cuFFTPlanCacheManager:
+    """The plans of all GPUs, by index; used itself, those of the first."""
+
+    def __getitem__(self, device: Any) -> cuFFTPlanCache:
+        index, there = index_of(device), len(jax_devices("cuda"))
+        if not 0 <= index < there:
+            raise RuntimeError(
+                f"cufft_plan_cache: expected 0 <= device {'index'} < {there}, but got device with index {index}"
+            )
+        return cuFFTPlanCache(index)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(cuFFTPlanCache(0), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(cuFFTPlanCache(0), name, value)
+
+
+cufft_plan_cache = cuFFTPlanCacheManager()
+
+
+# --- which library computes: XLA chooses -----------------------------------------------------------------------------
+
+
+class _BlasBackend(enum.Enum):
+    Default, Cublas, Cublaslt, Ck = range(4)
+
+
+class _LinalgBackend(enum.Enum):
+    Default, Cusolver, Magma = range(3)
+
+
+class _ROCmFABackend(enum.Enum):
+    Default, AOTriton, Ck = range(3)
+
+
+def _preferred(name: str, kind: type[enum.Enum], at_first: enum.Enum, spoken: dict[str, str]) -> Any:
+    def preferred(backend: Any = None) -> Any:
+        if isinstance(backend, str):
+            if backend not in spoken:
+                raise RuntimeError(f"Unknown input value. Choose from: {', '.join(spoken)}.")
+            backend = kind[spoken[backend]]
+        if backend is not None and not isinstance(backend, kind):
+            raise RuntimeError(f"Unknown input value {'type'}.")
+        if backend not in (None, at_first, kind["Default"]):
+            raise RuntimeError(
+                f"torch.backends.cuda.{name}: Cannot set preferred backend to {backend.name} if PyTorch has not been {'compiled'} "
+                "with it: XLA chooses between its libraries itself"
+            )
+        return at_first
+
+    preferred.__name__ = preferred.__qualname__ = name
+    preferred.__doc__ = "The library that PyTorch would prefer. XLA chooses: another one is refused (RuntimeError)."
+    return preferred
+
+
+preferred_blas_library = _preferred(
+    "preferred_blas_library", _BlasBackend, _BlasBackend.Cublas,
+    {"default": "Default", "cublas": "Cublas", "cublaslt": "Cublaslt", "hipblaslt": "Cublaslt", "ck": "Ck"},
+)  # fmt: skip
+preferred_linalg_library = _preferred(
+    "preferred_linalg_library", _LinalgBackend, _LinalgBackend.Default,
+    {"default": "Default", "cusolver": "Cusolver", "magma": "Magma"},
+)  # fmt: skip
+preferred_rocm_fa_library = _preferred(
+    "preferred_rocm_fa_library", _ROCmFABackend, _ROCmFABackend.Default,
+    {"default": "Default", "aotriton": "AOTriton", "ck": "Ck"},
+)  # fmt: skip
+
+
+def blas_workspace_size(size: int | None = None, backend: Any = None) -> int:
+    """Refused: XLA keeps its libraries' memory to itself. AssertionError without a GPU."""
+    required()
+    raise NotImplementedError("torch.backends.cuda.blas_workspace_size: XLA keeps its libraries' memory to itself")
+
+
+def cublas_workspace_size(size: int | None = None) -> int:
+    """Refused, as `blas_workspace_size`."""
+    return blas_workspace_size(size, "cublas")
+
+
+def cublaslt_workspace_size(size: int | None = None) -> int:
+    """Refused, as `blas_workspace_size`."""
+    return blas_workspace_size(size, "cublaslt")
 
 
 # --- attention: one form of it takes everything; which kernels were named is remembered ----------------------------

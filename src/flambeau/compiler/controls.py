@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import Untraceable
+from ..core.tensor.tensor import Tensor
+from ..core.tensor.tree import flatten, unflatten
 from ..nn.modules.module import Module
+from ..nn.parameter import Parameter
+from ..ops.making.creation import from_numpy
 
 
 class Disabled(Untraceable):
@@ -108,3 +115,99 @@ def nested_compile_region(
 ) -> Any:
     """Say that a function is called several times in a compiled one. It is compiled as any other; serves as a decorator."""
     return (lambda function: function) if fn is None else fn
+
+
+# --- guards: all that a program holds for is looked at, so none are left out ---------------------------------------------
+
+
+def skip_all_guards_unsafe(guard_entries: Any) -> list[bool]:
+    """For `guard_filter_fn`: keep none. `compile` says that it looks at all of them."""
+    return [False for _ in guard_entries]
+
+
+def skip_guard_on_globals_unsafe(guard_entries: Any) -> list[bool]:
+    """For `guard_filter_fn`: keep those that are of no global variable."""
+    return [not entry.is_global for entry in guard_entries]
+
+
+def skip_guard_on_inbuilt_nn_modules_unsafe(guard_entries: Any) -> list[bool]:
+    """For `guard_filter_fn`: keep those that are of no layer of `torch.nn`."""
+    return [not entry.orig_guard.source.is_unspecialized_builtin_nn_module() for entry in guard_entries]
+
+
+def skip_guard_on_all_nn_modules_unsafe(guard_entries: Any) -> list[bool]:
+    """For `guard_filter_fn`: keep those that are of no module."""
+    return [not entry.orig_guard.source.is_unspecialized_nn_module() for entry in guard_entries]
+
+
+def keep_tensor_guards_unsafe(guard_entries: Any, keep_parameters: bool = False) -> list[bool]:
+    """For `guard_filter_fn`: keep those that are of a tensor, and of a parameter with `keep_parameters`."""
+    return [
+        entry.guard_type == "TENSOR_MATCH" and (keep_parameters or not isinstance(entry.value, Parameter))
+        for entry in guard_entries
+    ]
+
+
+_PORTABLE = ("TENSOR_MATCH", "GLOBAL_STATE", "SHAPE_ENV")
+
+
+def keep_portable_guards_unsafe(guard_entries: Any) -> list[bool]:
+    """For `guard_filter_fn`: keep those that code outside of Python could look at."""
+    return [
+        entry.guard_type in _PORTABLE and not (entry.guard_type == "TENSOR_MATCH" and entry.is_global)
+        for entry in guard_entries
+    ]
+
+
+def tell_of_filter() -> None:
+    """Say that guards are not left out."""
+    warnings.warn(
+        "torch.compile(options={'guard_filter_fn': ...}): flambeau looks at all that a program holds for, so that a compiled "
+        "function gives what the uncompiled one gives; the filter is not asked",
+        stacklevel=3,
+    )
+
+
+_collectives = [False]
+
+
+def set_enable_guard_collectives(enabled: bool) -> bool:
+    """Whether processes agree on which program runs, as it was set before. Not here: each compiles for itself (a warning)."""
+    if enabled:
+        warnings.warn(
+            "torch.compiler.set_enable_guard_collectives: each process looks at its own guards, and nobody waits for others",
+            stacklevel=2,
+        )
+    before, _collectives[0] = _collectives[0], bool(enabled)
+    return before
+
+
+# --- programs on the disk, and NumPy's functions -------------------------------------------------------------------------
+
+
+def save_cache_artifacts() -> None:
+    """None: XLA keeps its programs on the disk by itself (`jax_compilation_cache_dir`), so there is nothing to hand on."""
+
+
+def load_cache_artifacts(serialized_artifacts: bytes) -> None:
+    """None, and a warning: what PyTorch has saved is of use to its own compiler alone."""
+    warnings.warn(
+        "torch.compiler.load_cache_artifacts: nothing is loaded; XLA keeps its programs on the disk by itself",
+        stacklevel=2,
+    )
+
+
+def wrap_numpy(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy arrays as one of tensors: it gets their values, and its arrays come back as tensors. No gradients.
+
+    A compiled function that calls it runs uncompiled: NumPy needs the values.
+    """
+
+    @functools.wraps(fn)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        leaves, spec = flatten((args, kwargs))
+        args, kwargs = unflatten([a.numpy() if isinstance(a, Tensor) else a for a in leaves], spec)
+        leaves, spec = flatten(fn(*args, **kwargs))
+        return unflatten([from_numpy(a) if isinstance(a, np.ndarray) else a for a in leaves], spec)
+
+    return wrapped

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .compiled import Compiled, _everything
+from .controls import tell_of_filter
 from .module import OptimizedModule
 from .program import TracedProgram
 from .words import tell_of_sizes
@@ -26,10 +27,12 @@ def compile(
     found while it is traced, looked at before each call and left as the uncompiled function would leave it. What needs values
     that only the running program has, or does what a program cannot repeat, runs uncompiled with one warning that names the
     line; with `fullgraph=True` it raises CompileError. Each size of the arguments gets a program: `dynamic=True` is told so.
-    `backend`, `mode` and `options` are accepted and mean nothing here.
+    `backend`, `mode` and `options` are accepted and mean nothing here; a `guard_filter_fn` among them is told so.
     """
     if dynamic:
         tell_of_sizes("compile(dynamic=True)")
+    if isinstance(options, dict) and "guard_filter_fn" in options:
+        tell_of_filter()
     if model is None:
         return lambda function: compile(function, fullgraph=fullgraph, disable=disable)
     if disable or getattr(model, "_torchdynamo_disable", False):

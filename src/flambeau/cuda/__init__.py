@@ -18,6 +18,7 @@ from .memory import (
     MemPool,
     caching_allocator_alloc,
     caching_allocator_delete,
+    caching_allocator_disabled,
     caching_allocator_enable,
     change_current_allocator,
     empty_cache,
@@ -90,6 +91,19 @@ default_generators: tuple[Any, ...] = ()  # the one on the host serves all devic
 
 class DeferredCudaCallError(Exception):
     """What a call that waited for CUDA's start raised; none waits here."""
+
+
+class cudaStatus:
+    """Codes that CUDA's runtime gives back."""
+
+    SUCCESS = 0
+    ERROR_NOT_READY = 34
+
+
+def check_error(res: int) -> None:
+    """Raise CudaError for a code that is not `cudaStatus.SUCCESS`."""
+    if res != cudaStatus.SUCCESS:
+        raise CudaError(res)
 
 
 class CudaError(RuntimeError):
@@ -213,16 +227,21 @@ def set_sync_debug_mode(debug_mode: int | str) -> None:
         raise NotImplementedError("torch.cuda.set_sync_debug_mode: XLA does not tell when it waits for a device")
 
 
-_LATE = {"amp", "profiler"}
+_LATE = {"amp", "green_contexts", "jiterator", "nccl", "profiler", "sparse", "tunable"}
 
 
 def __getattr__(name: str) -> Any:
     from ..core.tensor.typed import CUDA_TENSOR_TYPES
+    from ..core.tensor.typed_memory import CUDA_LEGACY
 
     if name in ("OutOfMemoryError", "AcceleratorError"):
         return getattr(importlib.import_module("flambeau"), name)
+    if name == "GreenContext":
+        return importlib.import_module(f"{__package__}.green_contexts").GreenContext
     if name in _LATE:
         return importlib.import_module(f"{__package__}.{name}")
     if name in CUDA_TENSOR_TYPES:
         return CUDA_TENSOR_TYPES[name]
+    if name in CUDA_LEGACY:
+        return CUDA_LEGACY[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

@@ -207,6 +207,13 @@ def caching_allocator_enable(value: bool = True) -> None:
         )
 
 
+@contextlib.contextmanager
+def caching_allocator_disabled() -> Iterator[None]:
+    """A context in which memory that was given back is not kept: refused where there is a GPU."""
+    caching_allocator_enable(False)
+    yield
+
+
 class CUDAPluggableAllocator:
     """Refused: XLA takes no allocators from outside."""
 

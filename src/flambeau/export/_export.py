@@ -14,7 +14,7 @@ from ..nn.modules.module import Module
 from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
 from ..utils import _pytree as pytree
 from ._recording import Recording, generalize, record
-from .dynamic_shapes import AdditionalInputs, ShapesCollection, changing
+from .dynamic_shapes import AdditionalInputs, Dim, ShapeError, ShapesCollection, _DerivedDim, changing, root_size
 from .exported_program import CallSpec, ExportedProgram, signature
 
 
@@ -32,8 +32,8 @@ def export(
 
     Branches and loops are followed as they go for the example, in the module's present mode. `dynamic_shapes` says which sizes may
     change: the code is then run at several sizes, and what it computes from them goes into the graph. `strict` means nothing.
-    ValueError for arguments that don't fit; RuntimeError if the code asks for a tensor's values, or does something else
-    at another size.
+    UserError for arguments that don't fit, and if the code does something else at another size; RuntimeError if it asks for a
+    tensor's values.
     """
     if not isinstance(mod, Module):
         raise ValueError(f"Expected `mod` to be an instance of `torch.nn.Module`, got {type(mod)}.")
@@ -92,25 +92,35 @@ def _placeholders(named: dict[str, Any]) -> list[str]:
 def _sizes(leaves: list[Any], dims: list[dict[int, Any]]) -> dict[Any, tuple[int, int, int]]:
     """For every dimension that may change (by its name, or by where it is) the three sizes at which the code is run."""
     found: dict[Any, tuple[int, int, int]] = {}
+    roots: dict[
+        Any, tuple[int, tuple[int, int, int]]
+    ] = {}  # of a size that others are computed from: in the example, and the three
     for i, (leaf, changing_here) in enumerate(zip(leaves, dims, strict=True)):
         for d, dim in changing_here.items():
-            key = _key(i, d, dim)
-            size, rank = leaf.shape[d], len(found)
-            low, high = getattr(dim, "min", None) or 0, getattr(dim, "max", None)
+            size, low, high = leaf.shape[d], getattr(dim, "min", None) or 0, getattr(dim, "max", None)
             if size < low or (high is not None and size > high):
-                raise ValueError(f"{size} not in range [{low}, {'int_oo' if high is None else high}]")
-            if key in found:
-                if size not in (found[key][0], 0, 1) and leaf.shape[d] != size:
-                    raise ValueError(f"two sizes that are called {key} differ in the example")
-                continue
-            base = max(size, 2)
-            options = [base, base * (2 + rank), base * (3 + rank) + 0]
-            if high is not None and options[2] > high:
-                options = [max(high - 2, min(2, high)), max(high - 1, 1), high]
-                if len(set(options)) < 3:
-                    raise ValueError(f"dynamic_shapes: there are too few sizes up to {high} to see what depends on it")
-            found[key] = options[0], options[1], options[2]
+                raise ShapeError(f"{size} not in range [{low}, {'int_oo' if high is None else high}]")
+            root, at = (dim.root, root_size(dim, size)) if isinstance(dim, Dim) else (dim, size)
+            key = _key(i, d, root)
+            if key not in roots:
+                roots[key] = at, _three(at, getattr(root, "max", None), len(roots))
+            elif roots[key][0] != at:
+                raise ShapeError(
+                    f"Constraints violated ({key})! The sizes of the example say that it is {roots[key][0]} and that it is {at}"
+                )
+            three = roots[key][1]
+            found[_key(i, d, dim)] = tuple(map(dim.of, three)) if isinstance(dim, _DerivedDim) else three  # type: ignore[assignment]
     return found
+
+
+def _three(size: int, high: int | None, rank: int) -> tuple[int, int, int]:
+    base = max(size, 2)
+    if high is None or base * (3 + rank) <= high:
+        return base, base * (2 + rank), base * (3 + rank)
+    options = [max(high - 2, min(2, high)), max(high - 1, 1), high]
+    if len(set(options)) < 3:
+        raise ShapeError(f"dynamic_shapes: there are too few sizes up to {high} to see what depends on it")
+    return options[0], options[1], options[2]
 
 
 def _key(i: int, d: int, dim: Any) -> Any:
@@ -124,7 +134,7 @@ def _resized(leaves: list[Any], dims: list[dict[int, Any]], which: int) -> list[
         for d, dim in changing_here.items():
             size = sizes[_key(i, d, dim)][which]
             if leaf.shape[d] == 0:
-                raise ValueError("dynamic_shapes: the example is empty in a dimension that may change")
+                raise ShapeError("dynamic_shapes: the example is empty in a dimension that may change")
             leaf = _repeated(leaf, d, size)
         made.append(leaf.clone() if isinstance(leaf, Tensor) else leaf)
     return made
@@ -137,7 +147,17 @@ def _repeated(leaf: Tensor, dim: int, size: int) -> Tensor:
 
 
 def _generalize(mod: Any, first: Recording, examples: Any, others: Any, spec: Any, names: Any, dims: Any) -> None:
-    second = record(mod, pytree.tree_unflatten(others, spec), names)
+    called = ", ".join(dict.fromkeys(str(getattr(d, "__name__", d)) for here in dims for d in here.values()))
+    try:
+        second = record(mod, pytree.tree_unflatten(others, spec), names)
+    except RuntimeError as error:
+        shapes = ", ".join(
+            f"{n}: {tuple(x.shape)}" for n, x in zip(names, others, strict=True) if isinstance(x, Tensor)
+        )
+        raise ShapeError(
+            f"Constraints violated ({called})! The code does not run at other sizes ({shapes}): {error}. Sizes that must always be "
+            "equal get one Dim, sizes that can't change none"
+        ) from error
     inputs: list[Node] = [node for node in first.graph.nodes if node.op == "placeholder"]
     seen: dict[Any, Any] = {}
     for i, changing_here in enumerate(dims):
@@ -146,7 +166,9 @@ def _generalize(mod: Any, first: Recording, examples: Any, others: Any, spec: An
     try:
         generalize(first, second, list(seen.values()))
     except ValueError as error:
-        raise RuntimeError(f"torch.export: the sizes that dynamic_shapes names can't change: {error}") from error
+        raise ShapeError(
+            f"Constraints violated ({called})! torch.export: the sizes that dynamic_shapes names can't change: {error}"
+        ) from error
 
 
 def _graph_module(mod: Module, recorded: Recording) -> GraphModule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..compiler import CompileError
 from ..core.tensor.tensor import Tensor
 from ..utils import _pytree as pytree
 
@@ -43,16 +44,91 @@ class Dim:
         self.max = max
 
     def __repr__(self) -> str:
-        if self.max is None:
-            return f"Dim('{self.__name__}', min={self.min})"
-        return f"Dim('{self.__name__}', {f'min={self.min}, ' if self.min else ''}max={self.max})"
+        told = ([] if self.min == 2 else [f"min={self.min}"]) + ([] if self.max is None else [f"max={self.max}"])
+        return f"Dim({', '.join([repr(self.__name__), *told])})"
 
-    def _refuse(self, *_: Any) -> Any:
-        raise NotImplementedError(
-            f"torch.export.Dim: a size derived from {self.__name__} is not supported: give the dimension a name of its own"
+    @property
+    def root(self) -> Dim:
+        """The size that it is computed from: itself."""
+        return self
+
+    def _times(self, factor: Any) -> Dim:
+        if not isinstance(factor, int) or factor < 1:
+            raise NotImplementedError(
+                f"Attempted to multiply {factor} with {self.__name__}, where a positive integer was {'expected'}. {_LINEAR}"
+            )
+        return self if factor == 1 else _DerivedDim(self.root, *(factor * n for n in self._line))
+
+    def _plus(self, offset: Any) -> Dim:
+        if not isinstance(offset, int):
+            raise NotImplementedError(
+                f"Attempted to add {offset} to {self.__name__}, where an integer was {'expected'}. {_LINEAR}"
+            )
+        factor, before = self._line
+        return _DerivedDim(self.root, factor, before + offset) if offset else self
+
+    def _negated(self, other: Any) -> Dim:
+        raise NotImplementedError(f"Attempted to negate {self.__name__}. {_LINEAR}")
+
+    @property
+    def _line(self) -> tuple[int, int]:
+        """The factor and the offset by which it is computed from its root."""
+        return 1, 0
+
+    __mul__ = __rmul__ = _times
+    __add__ = __radd__ = _plus
+    __rsub__ = _negated
+
+    def __sub__(self, offset: Any) -> Dim:
+        return self._plus(-offset if isinstance(offset, int) else offset)
+
+
+_LINEAR = "(Only increasing linear operations with integer coefficients are supported.)"
+
+
+class _DerivedDim(Dim):
+    """A size that follows from another one: `2 * b + 1`."""
+
+    def __init__(self, root: Dim, factor: int, offset: int):
+        self._root, self._numbers = root, (factor, offset)
+        scaled = root.__name__ if factor == 1 else f"{factor}*{root.__name__}"
+        self.__name__ = f"{scaled} {'+' if offset > 0 else '-'} {abs(offset)}" if offset else scaled
+        self.min = self.of(root.min)
+        self.max = None if root.max is None else self.of(root.max)
+
+    @property
+    def root(self) -> Dim:
+        """The size that it is computed from."""
+        return self._root
+
+    @property
+    def _line(self) -> tuple[int, int]:
+        return self._numbers
+
+    def of(self, size: int) -> int:
+        """What it is where the root has this size."""
+        return self._numbers[0] * size + self._numbers[1]
+
+    def __repr__(self) -> str:
+        return self.__name__
+
+
+def root_size(dim: Dim, size: int) -> int:
+    """The size of the dimension that `dim` is computed from. ShapeError if no such size gives this one."""
+    factor, offset = dim._line
+    if (size - offset) % factor or size < offset:
+        raise ShapeError(
+            f"Constraints violated ({dim.__name__})! No size of {dim.root.__name__} makes {dim.__name__} equal to {size}"
         )
+    return (size - offset) // factor
 
-    __add__ = __radd__ = __sub__ = __mul__ = __rmul__ = __floordiv__ = _refuse
+
+class ShapeError(CompileError, ValueError):
+    """What `dynamic_shapes` says does not go together with the arguments, or with what the code does."""
+
+
+ShapeError.__name__ = ShapeError.__qualname__ = "UserError"
+ConstraintViolationError = ShapeError
 
 
 def dims(*names: str, min: int | None = None, max: int | None = None) -> tuple[Dim, ...]:
@@ -110,12 +186,12 @@ class AdditionalInputs:
 
 
 def changing(dynamic_shapes: Any, names: list[str], arguments: list[Any]) -> list[dict[int, Any]]:
-    """For every flat tensor of the arguments, the dimensions that may change. ValueError for what does not fit the arguments."""
+    """For every flat tensor of the arguments, the dimensions that may change. ShapeError for what does not fit the arguments."""
     if dynamic_shapes is None:
         return [{} for leaf in pytree.tree_flatten(arguments)[0]]
     if isinstance(dynamic_shapes, Mapping):
         if set(dynamic_shapes) - set(names) or (set(names) - set(dynamic_shapes) and dynamic_shapes):
-            raise ValueError(
+            raise ShapeError(
                 "When `dynamic_shapes` is specified as a dict, its top-level keys must be the arg names "
                 f"{names} of `inputs`, but here they are {list(dynamic_shapes)}. Alternatively, you could also ignore arg "
                 "names entirely and specify `dynamic_shapes` as a list/tuple matching `inputs`."
@@ -123,7 +199,7 @@ def changing(dynamic_shapes: Any, names: list[str], arguments: list[Any]) -> lis
         dynamic_shapes = [dynamic_shapes.get(name) for name in names]
     shapes = list(dynamic_shapes)
     if len(shapes) != len(arguments):
-        raise ValueError(f"Expected `dynamic_shapes` for {len(arguments)} inputs, got {len(shapes)}")
+        raise ShapeError(f"Expected `dynamic_shapes` for {len(arguments)} inputs, got {len(shapes)}")
     found: list[dict[int, Any]] = []
     for argument, shape in zip(arguments, shapes, strict=True):
         _match(argument, shape, found)
@@ -135,7 +211,7 @@ def _match(argument: Any, shape: Any, found: list[dict[int, Any]]) -> None:
         items = dict(enumerate(shape)) if isinstance(shape, (list, tuple)) else dict(shape or {})
         for dim in items:
             if not -argument.ndim <= dim < argument.ndim:
-                raise ValueError(f"dynamic_shapes: dimension {dim} of a tensor with {argument.ndim} dimensions")
+                raise ShapeError(f"dynamic_shapes: dimension {dim} of a tensor with {argument.ndim} dimensions")
         found.append({dim % argument.ndim: d for dim, d in items.items() if _may_change(d)})
     elif isinstance(argument, (list, tuple)):
         for part, sub in zip(argument, shape if shape is not None else [None] * len(argument), strict=True):

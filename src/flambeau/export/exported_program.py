@@ -12,6 +12,7 @@ from ..fx import Graph, GraphModule
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from ..utils import _pytree as pytree
+from .dynamic_shapes import Dim
 from .graph_signature import (
     ConstantArgument,
     ExportGraphSignature,
@@ -239,9 +240,15 @@ def _check_size(what: str, size: int, expected: int, dim: Any, sizes: dict[str, 
         raise AssertionError(f"Guard failed: {what} >= {low}")
     if high is not None and size > high:
         raise AssertionError(f"Guard failed: {what} <= {high}")
-    name = dim if isinstance(dim, str) else getattr(dim, "__name__", None)
-    if name is not None and sizes.setdefault(name, size) != size:
-        raise AssertionError(f"Guard failed: {what} == {sizes[name]}, as another size that is called {name}")
+    name, at, rest = dim if isinstance(dim, str) else None, size, 0
+    if isinstance(dim, Dim):
+        factor, offset = dim._line
+        name, (at, rest) = dim.root.__name__, divmod(size - offset, factor)
+    if rest or (name is not None and sizes.setdefault(name, at) != at):
+        told = dim if isinstance(dim, str) else dim.__name__
+        raise AssertionError(
+            f"Guard failed: {what} == {told}, where {name} is {sizes.get(str(name), 'a whole number')}; it was {size}"
+        )
 
 
 def _refused(mode: str) -> Any:

@@ -25,8 +25,6 @@ from ._freeze import (
 )
 from ._script import (
     Attribute,
-    CompilationUnit,
-    Error,
     RecursiveScriptModule,
     ScriptFunction,
     ScriptModule,
@@ -36,6 +34,7 @@ from ._script import (
     script_method,
 )
 from ._serialization import load, save
+from ._state import Error
 from ._trace import (
     TopLevelTracedModule,
     TracedModule,
@@ -48,6 +47,7 @@ from ._trace import (
     trace,
     trace_module,
 )
+from ._units import CompilationUnit
 
 Future = _futures.Future
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..nn.modules.module import Module
 from . import _state
+from ._containers import ScriptDict, ScriptList
 
 T = TypeVar("T")
 _told = False
@@ -26,10 +27,6 @@ class Attribute(NamedTuple):
 
     value: Any
     type: Any
-
-
-class Error(RuntimeError):
-    """What TorchScript's interpreter raises in PyTorch. Errors here are those of the Python code, as they are."""
 
 
 class ScriptWarning(Warning):
@@ -65,6 +62,11 @@ def source(function: Any) -> str:
         return f"# the source of {getattr(function, '__qualname__', function)} cannot be read\n"
 
 
+def _given(value: Any) -> Any:
+    """What a function gets for an argument: for a ScriptList its list, which the function may change."""
+    return value._plain if isinstance(value, ScriptList | ScriptDict) else value
+
+
 class ScriptFunction:
     """A scripted or traced function: calling it calls the Python function."""
 
@@ -74,7 +76,7 @@ class ScriptFunction:
         self._example = example
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **kwargs)
+        return self._function(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()})
 
     @property
     def name(self) -> str:
@@ -234,8 +236,8 @@ def script(
 ) -> Any:
     """A function or module that says it is TorchScript's, and runs its Python code.
 
-    A module shares its parameters and buffers with what is returned; whether it trains is each one's own. Classes, lists and
-    dictionaries come back as they are. TypeError for what PyTorch does not script.
+    A module shares its parameters and buffers with what is returned; whether it trains is each one's own. Classes come back as
+    they are, lists and dictionaries as a copy whose values keep their type. TypeError for what PyTorch does not script.
     """
     if optimize is not None:
         warnings.warn(
@@ -250,7 +252,7 @@ def script(
         prepare = getattr(obj, "__prepare_scriptable__", None)
         return as_script(prepare() if prepare is not None else obj)
     if isinstance(obj, (dict, list)):
-        return obj
+        return (ScriptDict if isinstance(obj, dict) else ScriptList)(obj)
     if inspect.isclass(obj):
         if issubclass(obj, Module):
             raise RuntimeError(
@@ -276,19 +278,3 @@ def interface(obj: T) -> T:
     if not inspect.isclass(obj):
         raise RuntimeError("interface must be applied to a class")
     return obj
-
-
-class CompilationUnit:
-    """Refused: it holds functions that are written in TorchScript."""
-
-    def __init__(self, lang: str | None = None, _frames_up: int = 0):
-        raise NotImplementedError(
-            "torch.jit.CompilationUnit: flambeau does not compile TorchScript source; write the functions in Python"
-        )
-
-
-class ScriptMethod:
-    """The type of TorchScript's bound methods: nothing here is one."""
-
-    def __init__(self) -> None:
-        raise TypeError("torch.ScriptMethod: No constructor defined!")

@@ -6,6 +6,14 @@ import os
 from typing import Any
 
 
+class Error(Exception):
+    """What TorchScript's interpreter raises in PyTorch. Errors here are those of the Python code, as they are."""
+
+
+Error.__module__ = "flambeau.jit"
+JITException = Error
+
+
 class EnabledProxy:
     """The switch. Off, `script` and `trace` give back what they are given."""
 

@@ -81,8 +81,8 @@ def trace(
     """A function or module that has been run with the example, so that what it can't do is known now.
 
     Unlike PyTorch's trace, the Python code runs at each call: branches and the module's mode are those of the call, so there
-    is nothing that `check_trace` could find. The example is kept for `save`. TypeError if there is no example, RuntimeError
-    for a result that PyTorch's trace does not take.
+    is nothing that `check_trace` could find, by whatever `check_tolerance`. Each of `check_inputs` is run as the example is, which is
+    kept for `save`. TypeError if there is no example, RuntimeError for a result that PyTorch's trace does not take.
     """
     if not _state._enabled:
         return func
@@ -97,6 +97,9 @@ def trace(
     tell()
     with no_grad():
         _check_output(func(*args, **kwargs), strict)
+        for other in check_inputs or () if check_trace else ():
+            more, named = _arguments(None, other) if example_kwarg_inputs is not None else _arguments(other, None)
+            _check_output(func(*more, **named), strict)
     if not isinstance(func, Module):
         return ScriptFunction(func, (args, kwargs))
     made = as_script(func, TopLevelTracedModule)
@@ -137,7 +140,10 @@ def trace_module(
     example_inputs_is_kwarg: bool = False,
     _store_inputs: bool = True,
 ) -> Any:
-    """A module, several of whose methods have been run with examples: `inputs` has one for each method's name."""
+    """A module, several of whose methods have been run with examples: `inputs` has one for each method's name.
+
+    `check_inputs` are more of these, which are run too.
+    """
     if not _state._enabled:
         return mod
     if not isinstance(mod, Module):
@@ -151,6 +157,10 @@ def trace_module(
             args, kwargs = _arguments(None, example) if example_inputs_is_kwarg else _arguments(example, None)
             (mod if name == "forward" else getattr(mod, name))(*args, **kwargs)
             examples[name] = (args, kwargs)
+        for others in check_inputs or () if check_trace else ():
+            for name, other in others.items():
+                args, kwargs = _arguments(None, other) if example_inputs_is_kwarg else _arguments(other, None)
+                (mod if name == "forward" else getattr(mod, name))(*args, **kwargs)
     made = as_script(mod, TopLevelTracedModule)
     made.__dict__["_example"] = examples.get("forward")
     return made

@@ -11,6 +11,7 @@ from typing import Any
 from ..version import __version__ as producer_version
 from . import errors
 from ._export import ONNXProgram, OperatorExportTypes, TrainingMode, export, is_in_onnx_export
+from ._exportable import ExportableModule
 from .errors import OnnxExporterError
 
 producer_name = "flambeau"

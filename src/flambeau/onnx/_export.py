@@ -6,6 +6,7 @@ import contextlib
 import enum
 import io
 import os
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ from ..export import ExportedProgram
 from ..export import export as record
 from ..nn.modules.module import Module
 from ..utils import _pytree as pytree
+from ._exportable import told_by
 from .errors import OnnxExporterError
 
 DEFAULT_OPSET, LEAST_OPSET, LAST_OPSET = 20, 13, 23
+_LARGEST = 2**31 - 2**20  # what protobuf writes into one file
 _exporting = False
 
 
@@ -56,7 +59,10 @@ class ONNXProgram:
         keep_initializers_as_inputs: bool = False,
         external_data: bool | None = None,
     ) -> None:
-        """Write it to a path or a binary file. The parameters are in the same file, unless `external_data` or beyond 2 GB."""
+        """Write it to a path or a binary file. The parameters are in the same file, unless `external_data` or beyond 2 GB.
+
+        ValueError beyond 2 GB with `external_data=False`.
+        """
         import onnx
 
         if not include_initializers or keep_initializers_as_inputs:
@@ -64,7 +70,10 @@ class ONNXProgram:
         if isinstance(destination, io.IOBase) or hasattr(destination, "write"):
             destination.write(self.model_proto.SerializeToString())
             return
-        outside = bool(external_data) or self.model_proto.ByteSize() > 2**31 - 2**20
+        large = self.model_proto.ByteSize() > _LARGEST
+        if large and external_data is False:
+            raise ValueError("ONNXProgram.save: a model of more than 2 GB needs external_data=True")
+        outside = bool(external_data) or large
         location = f"{os.path.basename(os.fspath(destination))}.data"
         where: dict[str, Any] = {}
         if outside:
@@ -126,22 +135,20 @@ def export(
 
     The module runs with the example (see `torch.export.export`), in evaluation mode unless `training` says otherwise, and the
     functions that it calls become ONNX's operators of `opset_version` (13 to 23). Sizes that `dynamic_axes` or `dynamic_shapes`
-    name may change. What does not depend on the inputs is computed now. With `dynamo=False` nothing is returned, as in
-    PyTorch; otherwise both ways are one. Parameters are in the file itself up to 2 GB.
+    name may change. What does not depend on the inputs is computed now: `optimize=False` or `do_constant_folding=False` warns. With
+    `dynamo=False` nothing is returned, as in PyTorch; otherwise both ways are one. Parameters are in the file itself up to 2 GB,
+    and in one beside it beyond that; ValueError there with `external_data=False`. `artifacts_dir` is for reports (refused).
 
     UnsupportedOperatorError names a function that has no form in ONNX; OnnxExporterError says why a module can't be recorded.
     """
     _refuse(
-        custom_translation_table=custom_translation_table,
-        report=report,
-        profile=profile,
-        dump_exported_program=dump_exported_program,
-        custom_opsets=custom_opsets,
-        export_modules_as_functions=export_modules_as_functions,
-        operator_export_type=operator_export_type,
-    )
-    if not export_params:
-        raise NotImplementedError("torch.onnx.export: export_params=False is not supported: they are in the file")
+        custom_translation_table=custom_translation_table, report=report, profile=profile,
+        dump_exported_program=dump_exported_program, custom_opsets=custom_opsets,
+        export_modules_as_functions=export_modules_as_functions, operator_export_type=operator_export_type,
+    )  # fmt: skip
+    asked = (kwargs, input_names, output_names, dynamic_shapes)
+    args, (kwargs, input_names, output_names, dynamic_shapes) = told_by(model, args, asked)
+    _told_of_constants(export_params, optimize and do_constant_folding)
     opset, names = _opset(opset_version), list(input_names or ())
     program = _program(model, args, kwargs, dynamic_shapes, dynamic_axes, names, TrainingMode(training))
     made = _converted(program, opset, names, list(output_names or ()), dynamic_axes, keep_initializers_as_inputs)
@@ -150,8 +157,19 @@ def export(
     if verify:
         _verify(made)
     if f is not None:
-        made.save(f)
+        made.save(f, external_data=None if external_data else False)
     return made if dynamo else None
+
+
+def _told_of_constants(kept: bool, folded: bool) -> None:
+    if not kept:
+        raise NotImplementedError("torch.onnx.export: export_params=False is not supported: they are in the file")
+    if not folded:
+        warnings.warn(
+            "torch.onnx.export: optimize=False and do_constant_folding=False change nothing: what does not depend on the inputs is "
+            "computed while the module is recorded",
+            stacklevel=3,
+        )
 
 
 def _opset(version: int | None) -> int:
@@ -178,7 +196,7 @@ def _converted(
     converter = Converter(program, opset)
     converter.run(names, output_names)
     proto = converter.model(_size_names(converter, program, dynamic_axes or {}), initializers_as_inputs)
-    onnx.checker.check_model(proto, full_check=proto.ByteSize() < 2**31 - 2**20)
+    onnx.checker.check_model(proto, full_check=proto.ByteSize() < _LARGEST)
     return ONNXProgram(proto, program)
 
 

@@ -88,7 +88,7 @@ def _computed(name: str, function: Callable[..., Any] | None) -> Callable[..., A
         result = function(*given, **named)
         if not isinstance(result, tuple):
             return result
-        return list(result) if op._schema.returns[0].type.steps else tuple(result)
+        return list(result) if op._schema.returns[0].declared.steps else tuple(result)
 
     return run
 

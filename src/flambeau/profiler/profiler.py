@@ -136,6 +136,11 @@ class _KinetoProfile:
             raise NotImplementedError(
                 "profile(): execution traces are not supported; export_chrome_trace() writes a trace"
             )
+        if asked := getattr(experimental_config, "_asked", None):
+            warnings.warn(
+                f"profile(experimental_config=...): {', '.join(asked)} {'are' if len(asked) > 1 else 'is'} not measured here",
+                stacklevel=3,
+            )
         self.record_shapes = record_shapes
         self.profile_memory = profile_memory
         self.with_stack = with_stack

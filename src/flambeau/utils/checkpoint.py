@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..autograd import backward as run_backward
 from ..core.autograd.function import Function
@@ -31,6 +31,7 @@ __all__ = [
     "CheckpointFunction",
     "CheckpointPolicy",
     "DefaultDeviceType",
+    "GraphExecGroup",
     "SelectiveCheckpointContext",
     "check_backward_validity",
     "checkpoint",
@@ -50,6 +51,29 @@ class _Settings:
 
     early_stop: bool | None = None
     debug: bool | None = None
+
+
+class GraphExecGroup:
+    """A context for several backward passes through one checkpointed part. RuntimeError inside of another one.
+
+    PyTorch computes the part once for all of them. Here each pass does it anew and gives the same gradients.
+    """
+
+    _current: ClassVar[GraphExecGroup | None] = None
+
+    def __enter__(self) -> GraphExecGroup:
+        held = GraphExecGroup._current
+        if held is not None:
+            raise RuntimeError(f"GraphExecGroup contexts cannot be {'nested'}. Already inside group {held}")
+        GraphExecGroup._current = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        GraphExecGroup._current = None
+
+    @classmethod
+    def _get_current_group(cls) -> GraphExecGroup | None:
+        return cls._current
 
 
 @contextlib.contextmanager

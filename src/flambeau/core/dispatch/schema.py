@@ -11,6 +11,7 @@ from ..array.devices import device
 from ..array.dtypes import dtype
 from ..array.formats import layout, memory_format
 from ..tensor.tensor import Tensor
+from .types import Type, of_schema
 
 _NUMBER = (bool, int, float, complex)
 
@@ -31,28 +32,26 @@ def _is_float(value: Any) -> bool:
     return (isinstance(value, (int, float)) and not isinstance(value, bool)) or hasattr(value, "as_input")
 
 
-# how a schema's types are called in errors, and what is one of their values
-_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "Tensor": ("Tensor", lambda v: isinstance(v, Tensor)),
-    "Scalar": ("number", _is_number),
-    "int": ("int", _is_int),
-    "SymInt": ("int", _is_int),
-    "float": ("float", _is_float),
-    "bool": ("bool", lambda v: isinstance(v, bool)),
-    "complex": ("complex", lambda v: isinstance(v, _NUMBER)),
-    "str": ("str", lambda v: isinstance(v, str)),
-    "ScalarType": ("int", lambda v: isinstance(v, (dtype, int))),
-    "Layout": ("int", lambda v: isinstance(v, (layout, int))),
-    "MemoryFormat": ("int", lambda v: isinstance(v, (memory_format, int))),
-    "Device": ("Device", lambda v: isinstance(v, (device, str, int))),
-    "Generator": ("Generator", lambda v: type(v).__name__ == "Generator"),
-    "Dimname": ("str", lambda v: isinstance(v, str)),
+def _any(value: Any) -> bool:
+    return True
+
+
+# what is a value of a schema's types
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "Tensor": lambda v: isinstance(v, Tensor),
+    **dict.fromkeys(("Scalar", "number"), _is_number),
+    **dict.fromkeys(("int", "SymInt"), _is_int),
+    **dict.fromkeys(("float", "SymFloat"), _is_float),
+    **dict.fromkeys(("bool", "SymBool"), lambda v: isinstance(v, bool)),
+    "complex": lambda v: isinstance(v, _NUMBER),
+    **dict.fromkeys(("str", "Dimname"), lambda v: isinstance(v, str)),
+    "ScalarType": lambda v: isinstance(v, (dtype, int)),
+    "Layout": lambda v: isinstance(v, (layout, int)),
+    "MemoryFormat": lambda v: isinstance(v, (memory_format, int)),
+    "Device": lambda v: isinstance(v, (device, str, int)),
+    "Generator": lambda v: type(v).__name__ == "Generator",
+    **dict.fromkeys("Storage Stream QScheme DeviceIndex ConstQuantizerPtr AnyEnumType Any t NoneType".split(), _any),
 }
-for (
-    _other
-) in "Storage Stream QScheme DeviceIndex ConstQuantizerPtr AnyEnumType number Any SymBool SymFloat t NoneType".split():
-    _TYPES[_other] = (_other, lambda v: True)
-_TYPES["SymBool"], _TYPES["SymFloat"], _TYPES["number"] = _TYPES["bool"], _TYPES["float"], _TYPES["Scalar"]
 
 
 class SchemaType:
@@ -68,18 +67,15 @@ class SchemaType:
     def base(self) -> str:
         return re.match(r"[A-Za-z_.\d]*", self.text)[0]  # type: ignore[index]
 
-    def kind(self) -> str:
-        """`TensorType`, `ListType`, ..."""
-        last = self.steps[-1] if self.steps else ""
-        named = {"SymInt": "Int", "int": "Int", "str": "String", "Scalar": "Number", "ScalarType": "Int"}
-        base = named.get(self.base, self.base[:1].upper() + self.base[1:])
-        return "OptionalType" if last == "?" else "ListType" if last else base + "Type"
+    def described(self, real: bool = False) -> Type:
+        """As one of libtorch's types."""
+        return of_schema(self.base, self.steps, real)
 
     def accepts(self, value: Any, steps: int | None = None) -> bool:
         """Whether a call may give this value."""
         steps = len(self.steps) if steps is None else steps
         if steps == 0:
-            return _TYPES[self.base][1](value)
+            return _TYPES[self.base](value)
         last = self.steps[steps - 1]
         if last == "?":
             return value is None or self.accepts(value, steps - 1)
@@ -89,13 +85,7 @@ class SchemaType:
 
     def __str__(self) -> str:
         """As errors call it: `Optional[int]`, `List[Tensor]`."""
-        text = _TYPES[self.base][0] if self.base in _TYPES else self.base
-        for step in self.steps:
-            text = f"Optional[{text}]" if step == "?" else f"List[{text}]"
-        return text
-
-    def __repr__(self) -> str:
-        return f"<torch.{self.kind()}>"
+        return self.described().annotation_str
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, SchemaType) and other.text == self.text
@@ -115,7 +105,7 @@ class AliasInfo(NamedTuple):
 class Argument(NamedTuple):
     """One argument, or one result, of a schema."""
 
-    type: SchemaType
+    declared: SchemaType
     name: str
     default_value: Any
     has_default: bool
@@ -124,12 +114,16 @@ class Argument(NamedTuple):
     text: str
 
     @property
-    def real_type(self) -> SchemaType:
-        return self.type
+    def type(self) -> Type:
+        return self.declared.described()
+
+    @property
+    def real_type(self) -> Type:
+        return self.declared.described(real=True)
 
     @property
     def N(self) -> int | None:
-        held = re.search(r"\[(\d+)\]", self.type.text)
+        held = re.search(r"\[(\d+)\]", self.declared.text)
         return int(held[1]) if held else None
 
     @property
@@ -291,8 +285,8 @@ class FunctionSchema:
                 continue
             else:
                 raise RuntimeError(f"{bare}() is missing value for argument '{name}'. {told}")
-            number = numbers and isinstance(value, _NUMBER) and argument.type.text == "Tensor"
-            if not number and not argument.type.accepts(value):
+            number = numbers and isinstance(value, _NUMBER) and argument.declared.text == "Tensor"
+            if not number and not argument.declared.accepts(value):
                 raise RuntimeError(self._mismatch(i, argument, value))
             bound[name] = value
         if left:
@@ -301,14 +295,14 @@ class FunctionSchema:
 
     def _mismatch(self, position: int, argument: Argument, value: Any) -> str:
         kind = type(value).__name__
-        if argument.type.text == "Tensor" or argument.type.base == "Tensor":
+        if argument.declared.text == "Tensor" or argument.declared.base == "Tensor":
             why = f"Unable to cast {value} to Tensor"
-        elif str(argument.type) == "number":
+        elif str(argument.declared) == "number":
             why = f"Cannot cast {value} to number"
         else:
-            why = f"Unable to cast Python instance of type {type(value)} to {argument.type}"
+            why = f"Unable to cast Python instance of type {type(value)} to {argument.declared}"
         return (
-            f"{self.name}() Expected a value of type '{argument.type}' for argument '{argument.name}' but instead found type "
+            f"{self.name}() Expected a value of type '{argument.declared}' for argument '{argument.name}' but instead found type "
             f"'{kind}'.\nPosition: {position}\nValue: {value!r}\nDeclaration: {self}\nCast error details: {why}"
         )
 

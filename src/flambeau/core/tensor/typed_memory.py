@@ -162,31 +162,45 @@ def _typed_from_pickle(untyped: UntypedStorage, dtype: dtypes.dtype) -> TypedSto
 
 
 class _LegacyKind(type):
-    """`isinstance(storage, FloatStorage)` asks for a TypedStorage of that dtype."""
+    """`isinstance(storage, FloatStorage)` asks for a TypedStorage of that dtype on that kind of device."""
 
     dtype: dtypes.dtype
+    device_type: str | None
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, TypedStorage) and (cls is LegacyStorage or instance.dtype is cls.dtype)
+        return isinstance(instance, TypedStorage) and (
+            cls is LegacyStorage
+            or (instance.dtype is cls.dtype and cls.device_type in (None, instance._untyped.device.type))
+        )
 
 
 class LegacyStorage(TypedStorage, metaclass=_LegacyKind):
     """What `torch.FloatStorage` and its like have in common. Calling one gives a `TypedStorage` of its dtype."""
 
     dtype: ClassVar[Any] = None
+    device_type: ClassVar[str | None] = None
 
     def __new__(cls, *args: Any, wrap_storage: Any = None) -> Any:
-        return TypedStorage(*args, dtype=cls.dtype, wrap_storage=wrap_storage)
+        cls.dtype.numpy  # noqa: B018  (NotImplementedError for dtypes that tensors don't have)
+        return TypedStorage(*args, dtype=cls.dtype, wrap_storage=wrap_storage, device=cls.device_type)
 
 
-LEGACY: dict[str, Any] = {
-    f"{d.abbr}Storage": _LegacyKind(
-        f"{d.abbr}Storage",
-        (LegacyStorage,),
-        {"dtype": d, "__module__": "torch", "__doc__": f"Memory of {d} elements; what it makes is a TypedStorage."},
-    )
-    for d in dtypes.DTYPES
-    if d not in (dtypes.uint16, dtypes.uint32, dtypes.uint64)
+def _legacy(d: dtypes.dtype, device_type: str | None) -> Any:
+    where = "" if device_type is None else f" on the {device_type}"
+    space = {
+        "dtype": d,
+        "device_type": device_type,
+        "__module__": "torch" if device_type is None else f"torch.{device_type}",
+        "__doc__": f"Memory of {d} elements{where}; what it makes is a TypedStorage.",
+    }
+    return _LegacyKind(f"{d.abbr}Storage", (LegacyStorage,), space)
+
+
+_OF_DTYPES = [d for d in dtypes.DTYPES if d not in (dtypes.uint16, dtypes.uint32, dtypes.uint64)]
+LEGACY: dict[str, Any] = {f"{d.abbr}Storage": _legacy(d, None) for d in _OF_DTYPES}
+CUDA_LEGACY: dict[str, Any] = {name: _legacy(kind.dtype, "cuda") for name, kind in LEGACY.items()}
+QUANTIZED_LEGACY: dict[str, Any] = {
+    f"{d.abbr}Storage": _legacy(d, None) for d in dtypes.OPAQUE if d.abbr.startswith("Q")
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from ...core.array import devices
+from ...core.array.formats import channels_last, channels_last_3d
 from ...core.array.meta import NoData
 from ...core.context.grad_mode import no_grad
 from ...core.context.tracing import structure
@@ -68,8 +69,15 @@ class ConversionMethods:
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """`to(device=None, dtype=None)`, `to(dtype)` or `to(tensor)`, in place; returns the module.
 
-        Only floating point and complex tensors are cast. TypeError if the dtype is neither.
+        Only floating point and complex tensors are cast. TypeError if the dtype is neither. `memory_format` changes nothing: how
+        weights lie in memory is XLA's affair; RuntimeError where it can't be that of a parameter with 4 or 5 dimensions.
         """
+        ranks: dict[Any, int] = {channels_last: 4, channels_last_3d: 5}
+        rank = ranks.get(kwargs.get("memory_format"))
+        if rank is not None and any(t.ndim == 9 - rank for t in (*self.parameters(), *self.buffers())):  # type: ignore[attr-defined]
+            raise RuntimeError(
+                f"required rank {rank} tensor to use {kwargs['memory_format']!r} format".replace("torch.", "")
+            )
         if "tensor" in kwargs:
             kwargs["other"] = kwargs.pop("tensor")
         where, target, _ = parse_to(*args, **kwargs)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ...core.array.dtypes import bfloat16
+from ...core.array.dtypes import (
+    as_dtype,
+    bfloat16,
+    float8_e4m3fn,
+    float8_e4m3fnuz,
+    float8_e5m2,
+    float8_e5m2fnuz,
+    float32,
+)
 from ...core.dispatch.operator import Array, composite, operator
+from ...core.tensor.tensor import Tensor
 from ..support.checks import scalar_name, type_name
 
 
@@ -47,7 +56,7 @@ def _check_groups(mat_a: jax.Array, mat_b: jax.Array, offs: jax.Array | None) ->
 
 
 @operator(methods=False, public=(), grad="GroupedMmBackward0")
-def _grouped_mm(mat_a: Array, mat_b: Array, offs: Array | None) -> Array:
+def _groups(mat_a: Array, mat_b: Array, offs: Array | None) -> Array:
     _check_groups(mat_a, mat_b, offs)
     highest = {"precision": lax.Precision.HIGHEST}
     if offs is None:
@@ -76,7 +85,13 @@ def grouped_mm(mat_a: Any, mat_b: Any, *, offs: Any = None, bias: Any = None, ou
         raise RuntimeError("Bias not supported yet: add it to the result")
     if out_dtype is not None and out_dtype is not mat_a.dtype:
         raise RuntimeError(f"Grouped gemm output dtype must match `mat_a` dtype (got {out_dtype} and {mat_a.dtype})")
-    return _grouped_mm(mat_a, mat_b, offs)
+    return _groups(mat_a, mat_b, offs)
+
+
+@composite(methods=False)
+def _grouped_mm(self: Any, mat2: Any, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:
+    """The name of `nn.functional.grouped_mm` below it."""
+    return grouped_mm(self, mat2, offs=offs, bias=bias, out_dtype=out_dtype)
 
 
 # ---------------------------------------------------------------- scaled products
@@ -100,11 +115,55 @@ class _SwizzleType(enum.Enum):
     SWIZZLE_32_4_4 = 1
 
 
-def _refuse_scaled(name: str) -> NoReturn:
-    raise NotImplementedError(
-        f"{name}: there are no float8 and float4 dtypes in flambeau. Keep the matrices in bfloat16 and call "
-        f"{'matmul' if name == 'scaled_mm' else 'grouped_mm'} on matrices that are multiplied by their scales."
-    )
+_FLOAT8 = (float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz)
+
+
+@operator(methods=False, public=())
+def _scaled_product(a: Array, b: Array, scale_a: Array, scale_b: Array, bias: Array | None) -> Array:
+    product = jnp.matmul(a, b, precision=lax.Precision.HIGHEST) * scale_a * scale_b
+    return product if bias is None else product + bias.astype(jnp.float32)
+
+
+@composite(methods=False)
+def _scaled_mm(
+    self: Tensor,
+    mat2: Tensor,
+    scale_a: Tensor,
+    scale_b: Tensor,
+    bias: Tensor | None = None,
+    scale_result: Tensor | None = None,
+    out_dtype: Any = None,
+    use_fast_accum: bool = False,
+) -> Tensor:
+    """`(self * scale_a) @ (mat2 * scale_b) + bias` of matrices in float8, computed in float32; `use_fast_accum` changes nothing.
+
+    Scales are one number, or `(M, 1)` and `(1, N)`: ValueError for others. Without `out_dtype` the result is in the first
+    matrix's dtype.
+    """
+    if scale_result is not None:
+        raise NotImplementedError("_scaled_mm: scale_result is not supported: multiply the result")
+    for i, matrix in ((1, self), (2, mat2)):
+        if matrix.ndim != 2:
+            raise RuntimeError(f"mat{i} must be a matrix, got {matrix.ndim} dimensions")
+    (m, k), (inner, n) = self.shape, mat2.shape
+    if k != inner:
+        raise RuntimeError(f"mat_a and mat_b shapes cannot be multiplied ({m}x{k} and {inner}x{n})")
+    single = scale_a.numel() == scale_b.numel() == 1
+    rows = tuple(scale_a.shape) == (m, 1) and tuple(scale_b.shape) == (1, n)
+    kinds = {self.dtype, mat2.dtype} <= set(_FLOAT8) and scale_a.dtype is scale_b.dtype is float32
+    if not kinds or not (single or rows):
+        raise ValueError(
+            f"Invalid {'scaling'} configuration.\n- For TensorWise scaling, a and b should be float8, scales should be float and "
+            f"{'singletons'}.\n- For RowWise scaling, a and b should be float8, scales should be float, scale_a should be ({m}, 1) and "
+            f"scale_b should be (1, {n})"
+        )
+    scales = (scale_a.reshape(()), scale_b.reshape(())) if single else (scale_a, scale_b)
+    made = _scaled_product(self.to(float32), mat2.to(float32), *scales, bias)  # type: ignore[attr-defined]
+    return made.to(self.dtype if out_dtype is None else as_dtype(out_dtype))  # type: ignore[attr-defined, no-any-return]
+
+
+def _one(value: Any) -> Any:
+    return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
 
 
 @composite(methods=False, public=("nn.functional",))
@@ -113,8 +172,47 @@ def scaled_mm(
     swizzle_b: Any = None, bias: Any = None, output_dtype: Any = bfloat16, contraction_dim: Any = (),
     use_fast_accum: bool = False,
 ) -> Any:  # fmt: skip
-    """Products of matrices of 8 or 4 bits with scales: refused (NotImplementedError)."""
-    _refuse_scaled("scaled_mm")
+    """The product of matrices in float8 with one scale each (`TensorWise`), or one for each row and column (`RowWise`).
+
+    NotImplementedError for scales of blocks, which are a format of GPUs' matrix units, and for other orders of memory.
+    """
+    recipes = [_one(recipe) for recipe in (scale_recipe_a, scale_recipe_b)]
+    usual = [_one(order) in (None, _SwizzleType.NO_SWIZZLE) for order in (swizzle_a, swizzle_b)]
+    if (
+        any(r not in (_ScalingType.TensorWise, _ScalingType.RowWise) for r in recipes)
+        or not all(usual)
+        or contraction_dim
+    ):
+        raise NotImplementedError(
+            "scaled_mm: scales of blocks, their orders in memory and contraction_dim are not supported. Multiply the matrices by "
+            "their scales in bfloat16 and call matmul"
+        )
+    return _scaled_mm(mat_a, mat_b, _one(scale_a), _one(scale_b), bias, None, output_dtype, use_fast_accum)
+
+
+@operator(methods=False)
+def _int_mm(self: Array, mat2: Array) -> Array:
+    """The product of matrices of 8 bits (the first may be without a sign) in int32. RuntimeError for others."""
+    for name, array, kinds in (("self", self, (jnp.int8, jnp.uint8)), ("mat2", mat2, (jnp.int8,))):
+        if array.ndim != 2:
+            raise RuntimeError(f"int_mm_out_cpu: Expected {name} to be of dimension 2 but got {array.ndim}")
+        if array.dtype not in kinds:
+            wanted = "int8 or uint8" if len(kinds) > 1 else "int8"
+            raise RuntimeError(
+                f"int_mm_out_cpu: Expected {name} dtype to be {wanted} but got {type_name(array).lower()}"
+            )
+    if self.shape[1] != mat2.shape[0]:
+        raise RuntimeError(
+            f"int_mm_out_cpu: self.size(1) needs to match mat2.size(0) but got {self.shape[1]} and {mat2.shape[0]}"
+        )
+    return jnp.matmul(self.astype(jnp.int32), mat2.astype(jnp.int32))
+
+
+@operator(methods=False)
+def _weight_int8pack_mm(self: Array, mat2: Array, scales: Array) -> Array:
+    """`self @ (mat2 * scales[:, None]).T` of a weight in int8, in `self`'s dtype."""
+    product = jnp.matmul(self.astype(jnp.float32), mat2.T.astype(jnp.float32), precision=lax.Precision.HIGHEST)
+    return (product * scales.astype(jnp.float32)).astype(self.dtype)
 
 
 @composite(methods=False, public=("nn.functional",))
@@ -124,4 +222,6 @@ def scaled_grouped_mm(
     contraction_dim: Any = (), use_fast_accum: bool = False,
 ) -> Any:  # fmt: skip
     """`grouped_mm` of matrices of 8 or 4 bits with scales: refused (NotImplementedError)."""
-    _refuse_scaled("scaled_grouped_mm")
+    raise NotImplementedError(
+        "scaled_grouped_mm: multiply the matrices by their scales in bfloat16 and call grouped_mm, or call scaled_mm for each group"
+    )

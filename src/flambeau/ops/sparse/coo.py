@@ -195,7 +195,8 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
     count = input.ndim if sparse_dim is None else sparse_dim
     if not (1 <= count <= input.ndim or count == input.ndim == 0):
         raise RuntimeError(
-            f"sparse_dim must be in range [1, {input.ndim}] for a tensor of {input.ndim} dimensions, got {count}"
+            f"dense_to_sparse: {'sparse_dim'} argument must be in "
+            + (">0 when self.dim()>0" if count == 0 else f"[0,{input.ndim}] range, but {count} is given")
         )
     mask = np.asarray(input._array) != 0
     mask = mask.reshape(*mask.shape[:count], -1).any(-1) if count < input.ndim else mask

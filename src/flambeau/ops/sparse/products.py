@@ -129,13 +129,42 @@ def _linear(input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
 # --- torch.sparse ----------------------------------------------------------------------------------------------------
 
 
+def _reduced_product(sparse: Tensor, dense: Tensor, reduce: str) -> Tensor:
+    if reduce not in ("sum", "mean", "amax", "amin"):
+        if reduce == "prod":
+            raise RuntimeError("sparse_mm_reduce: reduce type of prod has not been enabled.")
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    if not is_sparse(sparse):
+        raise NotImplementedError("torch.sparse.mm: with reduce the first matrix is a sparse one")
+    if is_sparse(dense):
+        raise RuntimeError(
+            f"Expected tensor to have Strided Layout, but got tensor with {layout_of(dense)} layout (while checking arguments for "
+            f"{'sparse_mm_reduce'})"
+        )
+    held = _in_coordinates(sparse)
+    _check_product("mm", held, dense)
+    rows, columns = stored(held).indices
+    products = values_of(held).reshape(-1, 1) * dense[columns]
+    empty = dense.new_zeros((held.shape[0], dense.shape[1]))
+    if reduce in ("sum", "mean"):
+        made = empty.index_add(0, rows, products)
+        if reduce == "mean":
+            ones = dense.new_ones((len(rows),))
+            made = made / dense.new_zeros((held.shape[0],)).index_add(0, rows, ones).clamp(min=1).reshape(-1, 1)
+    else:
+        made = empty.index_reduce(0, rows, products, reduce, include_self=False)
+    return labelled(made, "SparseMmReduceImplBackward0", sparse, dense)
+
+
 @composite(methods=False, public=("sparse",), autocast="lower")
 def mm(mat1: Tensor, mat2: Tensor, reduce: Any = None) -> Tensor:
-    """The product of a sparse and a dense (or sparse) matrix, with gradients for both."""
+    """The product of a sparse and a dense (or sparse) matrix, with gradients for both.
+
+    With `reduce` ("sum", "mean", "amax", "amin") a sparse and a dense one, whose products are reduced so instead of added; 0
+    where a row has none.
+    """
     if reduce is not None:
-        raise NotImplementedError(
-            "torch.sparse.mm: reduce is not supported here: use index_reduce on the gathered rows"
-        )
+        return _reduced_product(mat1, mat2, reduce)
     if not is_sparse(mat1) and not is_sparse(mat2):
         return mat1.mm(mat2)
     label = "SparseSparseMatmulBackward0" if is_sparse(mat1) and is_sparse(mat2) else "SparseAddmmBackward0"

@@ -4,7 +4,20 @@ from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distribu
 from flambeau.utils.data._utils.collate import default_collate, default_convert
 from flambeau.utils.data._utils.worker import get_worker_info
 from flambeau.utils.data.dataloader import DataLoader, _DatasetKind
-from flambeau.utils.data.datapipes.datapipe import DFIterDataPipe, IterDataPipe, MapDataPipe, functional_datapipe
+from flambeau.utils.data.datapipes._decorator import (
+    argument_validation,
+    guaranteed_datapipes_determinism,
+    non_deterministic,
+    runtime_validation,
+    runtime_validation_disabled,
+)
+from flambeau.utils.data.datapipes.datapipe import (
+    DataChunk,
+    DFIterDataPipe,
+    IterDataPipe,
+    MapDataPipe,
+    functional_datapipe,
+)
 from flambeau.utils.data.dataset import (
     ChainDataset,
     ConcatDataset,

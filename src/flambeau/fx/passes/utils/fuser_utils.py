@@ -101,10 +101,11 @@ def insert_subgm(
     if len(orig_outputs) == 1 and not isinstance(result, tuple):
         orig_outputs[0].replace_all_uses_with(call, propagate_meta=True)
     else:
-        with gm.graph.inserting_after(call):
-            for i, output in reversed(list(enumerate(orig_outputs))):
-                part = gm.graph.call_function(operator.getitem, (call, i))
-                output.replace_all_uses_with(part, propagate_meta=True)
+        last = call
+        for i, output in enumerate(orig_outputs):
+            with gm.graph.inserting_after(last):
+                last = gm.graph.call_function(operator.getitem, (call, i))
+            output.replace_all_uses_with(last, propagate_meta=True)
     return gm
 
 

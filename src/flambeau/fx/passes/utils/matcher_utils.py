@@ -142,7 +142,7 @@ class SubgraphMatcher:
     def _match_nodes(self, pn: Node, gn: Node, match: InternalMatch, node_name_match: str = "") -> bool:
         if pn in match.nodes_map:
             return bool(match.nodes_map[pn] is gn)
-        if gn in match.nodes_map.values() and not (pn.op == "placeholder" and not self.match_placeholder):
+        if gn in match.nodes_map.values():  # a node is one node of the pattern, also where that is a placeholder
             return False
         if not self._nodes_are_equal(pn, gn, node_name_match):
             return False

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 from ..dataset import Dataset, IterableDataset
 
 _Pipe = TypeVar("_Pipe", bound=type)
+
+
+class DataChunk(list):
+    """A batch of a data pipe: a list."""
+
+    def __init__(self, items: Iterable[Any]):
+        held = list(items)
+        super().__init__(held)
+        self.items = held
+
+    def as_str(self, indent: str = "") -> str:
+        """The elements as a text."""
+        return f"{indent}[{', '.join(str(item) for item in self)}]"
+
+    def raw_iterator(self) -> Iterator[Any]:
+        """An iterator over the elements."""
+        yield from self.items
 
 
 class _Methods:

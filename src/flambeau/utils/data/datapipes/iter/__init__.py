@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..._utils.collate import default_collate
-from ..datapipe import IterDataPipe, functional_datapipe
+from ..datapipe import DataChunk, IterDataPipe, functional_datapipe
 
 __all__ = [
     "Batcher",
@@ -123,7 +123,7 @@ class Filter(IterDataPipe):
 class Batcher(IterDataPipe):
     """Lists of `batch_size` items; the last one may be shorter, unless `drop_last`."""
 
-    def __init__(self, datapipe: Any, batch_size: int, drop_last: bool = False, wrapper_class: Any = list) -> None:
+    def __init__(self, datapipe: Any, batch_size: int, drop_last: bool = False, wrapper_class: Any = DataChunk) -> None:
         if batch_size <= 0:
             raise AssertionError(f"Batch size {'is required'} to be larger than 0!")
         self.datapipe, self.batch_size, self.drop_last, self.wrapper_class = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from .runtime.absent import answer, names, no_device, placed, refusal, refused_class
+from ..runtime.absent import answer, names, no_device, placed, refusal, refused_class
 
 _absent = refusal(AssertionError, "Torch not compiled with XPU enabled: JAX has no plugin for such a device")
 _tool = refusal(ImportError, "{name}: pyzes is required; install it with 'pip install pyzes'. There is no XPU here")
@@ -43,3 +43,5 @@ globals().update(
 )
 device = device_of = no_device
 default_generators: tuple[Any, ...] = ()
+
+from . import streams  # noqa: E402

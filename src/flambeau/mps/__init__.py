@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .runtime.absent import answer, names, placed, refusal, refused_class
+from ..runtime.absent import answer, names, placed, refusal, refused_class
 
 _absent = refusal(RuntimeError, "Cannot execute {name}() without MPS backend. JAX has no plugin for it here")
 
@@ -21,3 +21,5 @@ globals().update(
         __name__,
     )
 )
+
+from . import profiler  # noqa: E402
