@@ -134,7 +134,9 @@ def copies_agree(ours: Side, start: dict[str, Any], expected: Any) -> None:
     """A deep copy, one through pickle, and a new layer with the state compute the same."""
     ours.module.load_state_dict(start)
     others = [copy.deepcopy(ours.module), pickle.loads(pickle.dumps(ours.module))]
-    if not isinstance(loaded := ours.build(), fb.nn.modules.lazy.LazyModuleMixin):  # whose sizes torch's loading leaves out
+    if not isinstance(
+        loaded := ours.build(), fb.nn.modules.lazy.LazyModuleMixin
+    ):  # whose sizes torch's loading leaves out
         assert not any(loaded.load_state_dict(start))
         others.append(loaded)
     for other in others:
@@ -162,7 +164,9 @@ def second_gradients_agree(ours: Side, theirs: Side, **loose: float) -> None:
     same_gradients(found[1] or nothing, found[0] or nothing, **loose)
 
 
-def compiled_agrees(ours: Side, start: dict[str, Any], expected: Any, gradients: list[Any] | None, **loose: float) -> None:
+def compiled_agrees(
+    ours: Side, start: dict[str, Any], expected: Any, gradients: list[Any] | None, **loose: float
+) -> None:
     """Two calls of the compiled layer give what the layer gives, from one program."""
     compiled = fb.compile(ours.module)
     for _ in range(2):

@@ -342,6 +342,9 @@ def cross_map_lrn2d(input: Array, size: int, alpha: float, beta: float, k: float
 @operator(methods=False, public=("nn.functional",), grad="DivBackward0", autocast={"cuda": "float32"})
 def normalize(input: Array, p: Static[float] = 2.0, dim: Any = 1, eps: float = 1e-12) -> Array:
     """Divide by the p-norm along `dim`, or by `eps` where that is larger."""
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        what = "floating point or complex tensor"
+        raise RuntimeError(f"linalg.vector_norm: Expected a {what} as input. Got {type_name(input)}")
     x = wide(input)
     dim = tuple(normalized_dim(d, x.ndim) for d in (dim if isinstance(dim, tuple) else (dim,)))
     return (x / jnp.maximum(vector_norm(x, p, dim, True), eps)).astype(input.dtype)
