@@ -33,7 +33,8 @@ def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: in
 # ---------------------------------------------------------------- arguments
 
 
-_EMPTY = "Expected input to have non-zero size for non-batch dimensions"
+_SIDES = "non-batch dimensions"
+_EMPTY = f"Expected input to have non-zero size for {_SIDES}"
 _SPELT = {1: "one", 2: "two", 3: "three"}
 
 
@@ -76,6 +77,14 @@ def _require_padding(name: str, k: int, p: int, d: int) -> None:
         )
 
 
+def _too_few(name: str, input: jax.Array, n: int) -> IndexError:
+    span = max(input.ndim, 1)
+    return IndexError(
+        f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {-n - 1}): "
+        f"{name} takes an input of {n + 1} or {n + 2} dimensions, not {list(input.shape)}"
+    )
+
+
 def _wrong_rank(name: str, input: jax.Array, n: int) -> Exception:
     """PyTorch's text for too few or too many dimensions, which each kind of pool has its own of."""
     shape, either = list(input.shape), f"{n + 1}D or {n + 2}D"
@@ -87,10 +96,7 @@ def _wrong_rank(name: str, input: jax.Array, n: int) -> Exception:
     if name.startswith("adaptive"):
         return RuntimeError(f"{name}(): Expected {either} tensor, but got{':' if 'max' in name else ''} {shape}")
     if name == "avg_pool2d" and input.ndim < n + 1:
-        return IndexError(
-            f"Dimension out of range (expected to be in range of [{-max(input.ndim, 1)}, {max(input.ndim - 1, 0)}], "
-            f"but got -3): avg_pool2d takes an input of three or four dimensions, not {shape}"
-        )
+        return _too_few(name, input, n)
     if n > 1 and name != "avg_pool2d":
         return RuntimeError(f"{name}: non-empty {either} (batch mode) tensor expected for input (got {shape})")
     return _nothing_to_pool(name, shape, n)
@@ -420,6 +426,8 @@ def _fractional(n: int) -> Callable:
         _random_samples: Any = None,
     ) -> Any:
         if input.ndim not in (n + 1, n + 2):
+            if input.ndim < n + 1:
+                raise _too_few(name, input, n)
             raise RuntimeError(f"{torch_name}(): Expected {n + 1}D or {n + 2}D tensor, but got: {list(input.shape)}")
         if 0 in input.shape[1:]:
             raise RuntimeError(
