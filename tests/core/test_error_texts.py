@@ -63,7 +63,6 @@ EXCEPTIONS = {  # (operator or layer, a part of torch's text) -> why ours is ano
     ("amin", "input.numel() == 0"): OWN_WORDS,
     ("gather", "Size does not match at dimension 0"): EARLIER,
     ("max_pool1d", "Invalid computed output size"): POOL,
-    ("max_pool3d", "_cpu_template()"): INTERNAL,
     ("multi_margin_loss", ""): MARGIN,
     ("multinomial", "number of categories"): DRAWN,
     ("narrow_copy", "static_cast"): INTERNAL,

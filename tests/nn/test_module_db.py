@@ -1,14 +1,18 @@
-"""Every layer against the sample inputs that torch's own module tests use, or a row of our own: forward and gradient.
+"""Every layer against the sample inputs that torch's own module tests use.
 
-The ordinary run takes one sample per layer, in two dtypes; `-m slow` takes them all.
+The ordinary run takes one sample per layer: forward, gradient, printed form, state, copies. `-m slow` takes all of them, in
+two dtypes, with second gradients, compiled and under `vmap` besides.
 """
 
 from __future__ import annotations
 
+import copy
+import pickle
 import random
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,46 +72,181 @@ def in_our_own(value: Any) -> Any:
     return layer
 
 
-def compare(name: str, dtype: torch.dtype, training: bool, sample: Any) -> None:
-    build, call = sample.constructor_input, sample.forward_input
-    if call is None:
+def as_leaves(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if isinstance(value, dict):
+        return {k: as_leaves(v) for k, v in value.items()}
+    return type(value)(as_leaves(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+class Side:
+    """One library's layer for a sample, and what it is called with."""
+
+    def __init__(self, library: Any, name: str, dtype: torch.dtype, training: bool, sample: Any):
+        build, call = sample.constructor_input, sample.forward_input
+        cls = INFOS[name].module_cls  # recurrent layers take it among `**kwargs`
+        takes_dtype = "dtype" in cls.__init__.__code__.co_varnames or issubclass(cls, torch.nn.RNNBase)
+        settings = {"dtype": dtype} if takes_dtype and "dtype" not in build.kwargs else {}
+        self.library = library
+        self.built = [build.args, {**build.kwargs, **settings}]
+        self.called = as_leaves([call.args, call.kwargs])
+        if library is fb:
+            self.built = to_flambeau([[in_our_own(a) for a in self.built[0]], self.built[1]])
+            self.called = to_flambeau(self.called)
+        self.cls = getattr(library.nn, name)
+        self.training = training
+        self.module = self.build()
+
+    def build(self) -> Any:
+        self.library.manual_seed(SEED)
+        return self.cls(*self.built[0], **self.built[1]).train(self.training)
+
+    def run(self, module: Any = None) -> Any:
+        self.library.manual_seed(SEED)
+        return (module or self.module)(*self.called[0], **self.called[1])
+
+    def leaves(self) -> list[Any]:
+        return [*self.module.parameters(), *(t for t in tensors_in(self.called) if t.requires_grad)]
+
+    def gradients(self, outputs: Any, **options: Any) -> list[Any] | None:
+        """Of a sum in which no two elements weigh the same."""
+        outputs = [t for t in tensors_in(outputs) if t.requires_grad]
+        if not outputs or not self.leaves():
+            return None
+        weights = [
+            self.library.tensor(np.sin(np.arange(t.numel()) * 0.7 + 1).reshape(t.shape), dtype=t.dtype) for t in outputs
+        ]
+        return list(self.library.autograd.grad(outputs, self.leaves(), weights, allow_unused=True, **options))
+
+
+def same_gradients(ours: list[Any] | None, theirs: list[Any] | None, **loose: float) -> None:
+    """Equal, where no gradient and one of zeros count as the same."""
+    assert (ours is None) == (theirs is None)
+    for a, b in zip(ours or [], theirs or [], strict=True):
+        if a is None or b is None:
+            assert not any(t is not None and t.any() for t in (a, b))
+        else:
+            same(a, b, **loose)
+
+
+def copies_agree(ours: Side, start: dict[str, Any], expected: Any) -> None:
+    """A deep copy, one through pickle, and a new layer with the state compute the same."""
+    ours.module.load_state_dict(start)
+    others = [copy.deepcopy(ours.module), pickle.loads(pickle.dumps(ours.module))]
+    if not isinstance(
+        loaded := ours.build(), fb.nn.modules.lazy.LazyModuleMixin
+    ):  # whose sizes torch's loading leaves out
+        assert not any(loaded.load_state_dict(start))
+        others.append(loaded)
+    for other in others:
+        same(ours.run(other), as_torch(expected), rtol=0, atol=0)
+        assert repr(other) == repr(ours.module)
+
+
+def as_torch(value: Any) -> Any:
+    if isinstance(value, fb.Tensor):
+        return torch.tensor(value.detach().numpy())
+    return type(value)(as_torch(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def second_gradients_agree(ours: Side, theirs: Side, **loose: float) -> None:
+    found = []
+    for side in (theirs, ours):
+        try:
+            first = side.gradients(side.run(), create_graph=True)
+            found.append(side.gradients(first))
+        except RuntimeError as error:
+            if side is theirs and "not implemented" in str(error):
+                return
+            raise
+    nothing = [None] * len(ours.leaves())
+    same_gradients(found[1] or nothing, found[0] or nothing, **loose)
+
+
+def compiled_agrees(
+    ours: Side, start: dict[str, Any], expected: Any, gradients: list[Any] | None, **loose: float
+) -> None:
+    """Two calls of the compiled layer give what the layer gives, from one program."""
+    compiled = fb.compile(ours.module)
+    for _ in range(2):
+        ours.module.load_state_dict(start)
+        outputs = ours.run(compiled)
+        assert [t.requires_grad for t in tensors_in(outputs)] == [t.requires_grad for t in tensors_in(expected)]
+        same(outputs, as_torch(expected), **loose)
+        same_gradients(ours.gradients(outputs), as_torch(gradients), **loose)
+    assert len(fb.compile.explain(compiled)) <= 1, str(fb.compile.explain(compiled))
+
+
+def mapped_agrees(ours: Side, theirs: Side, **loose: float) -> None:
+    """`vmap` over two samples, where torch's takes the layer."""
+    found = []
+    for side in (theirs, ours):
+        floating = [t for t in tensors_in(side.called) if t.is_floating_point()]
+        pairs = [side.library.stack([t.detach(), t.detach() * 0.5]) for t in floating]
+
+        def one(*values: Any, side: Side = side, floating: list[Any] = floating) -> Any:
+            places = {id(t): v for t, v in zip(floating, values, strict=True)}
+            arguments = replaced(side.called, places)
+            return side.module(*arguments[0], **arguments[1])
+
+        if not pairs:
+            return
+        side.library.manual_seed(SEED)
+        try:
+            found.append(side.library.func.vmap(one)(*pairs))
+        except Exception:
+            if side is theirs:
+                return
+            raise
+    same(found[1], found[0], **loose)
+
+
+def replaced(value: Any, places: dict[int, Any]) -> Any:
+    if isinstance(value, dict):
+        return {k: replaced(v, places) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(replaced(v, places) for v in value)
+    return places.get(id(value), value)
+
+
+def compare(name: str, dtype: torch.dtype, training: bool, sample: Any, whole: bool) -> None:
+    if sample.forward_input is None:
         return
-    cls = INFOS[name].module_cls  # recurrent layers take it among `**kwargs`
-    takes_dtype = "dtype" in cls.__init__.__code__.co_varnames or issubclass(cls, torch.nn.RNNBase)
-    settings = {"dtype": dtype} if takes_dtype and "dtype" not in build.kwargs else {}
-    torch.manual_seed(SEED)
-    theirs = getattr(torch.nn, name)(*build.args, **build.kwargs, **settings).train(training)
-    fb.manual_seed(SEED)
-    arguments = to_flambeau([[in_our_own(a) for a in build.args], {**build.kwargs, **settings}])
-    ours = getattr(fb.nn, name)(*arguments[0], **arguments[1]).train(training)
-    assert repr(ours) == repr(theirs)
-    their_call = [call.args, call.kwargs]
-    our_call = to_flambeau(their_call)
-    torch.manual_seed(SEED)
-    fb.manual_seed(SEED)
-    expected, got = theirs(*their_call[0], **their_call[1]), ours(*our_call[0], **our_call[1])
+    theirs, ours = (Side(library, name, dtype, training, sample) for library in (torch, fb))
+    assert repr(ours.module) == repr(theirs.module)
     loose = {"rtol": 1e-5, "atol": 1e-5} if dtype is torch.float32 else {"rtol": 1e-9, "atol": 1e-9}
+    looser = {key: value * 10 for key, value in loose.items()}
+    lazy = INFOS[name].is_lazy
+    starts = [None if lazy else copy.deepcopy(side.module.state_dict()) for side in (theirs, ours)]
+    expected, got = theirs.run(), ours.run()
     same(got, expected, **loose)
-    same(dict(ours.state_dict()), dict(theirs.state_dict()), **loose)
-    outputs = [(a, b) for a, b in zip(tensors_in(got), tensors_in(expected), strict=True) if b.requires_grad]
-    for a, b in outputs:
-        a.sum().backward(retain_graph=True)
-        b.sum().backward(retain_graph=True)
-    mine = [*ours.parameters(), *tensors_in(our_call)]
-    others = [*theirs.parameters(), *tensors_in(their_call)]
-    for a, b in zip(mine, others, strict=True):
-        if b.is_leaf and b.grad is not None:
-            same(a.grad, b.grad, rtol=loose["rtol"] * 10, atol=loose["atol"] * 10)
+    assert [t.requires_grad for t in tensors_in(got)] == [t.requires_grad for t in tensors_in(expected)]
+    same(dict(ours.module.state_dict()), dict(theirs.module.state_dict()), **loose)
+    gradients = ours.gradients(got)
+    same_gradients(gradients, theirs.gradients(expected), **looser)
+    if lazy:
+        starts = [copy.deepcopy(side.module.state_dict()) for side in (theirs, ours)]
+        got = ours.run()
+    copies_agree(ours, starts[1], got)
+    if not whole:
+        return
+    for side, start in zip((theirs, ours), starts, strict=True):
+        side.module.load_state_dict(start)
+    if dtype is torch.float64 and INFOS[name].supports_gradgrad:
+        second_gradients_agree(ours, theirs, **looser)
+    mapped_agrees(ours, theirs, **loose)
+    compiled_agrees(ours, starts[1], got, gradients, **looser)
 
 
-def check(name: str, dtype: torch.dtype, cases: list[tuple[bool, Any]]) -> None:
+def check(name: str, dtype: torch.dtype, cases: list[tuple[bool, Any]], whole: bool) -> None:
     if (name, dtype) in DIFFERENT:
         pytest.skip(DIFFERENT[name, dtype])
     for training, sample in cases:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                compare(name, dtype, training, sample)
+                compare(name, dtype, training, sample, whole)
         except Exception as error:
             arguments = sample.constructor_input
             raise AssertionError(
@@ -115,18 +254,19 @@ def check(name: str, dtype: torch.dtype, cases: list[tuple[bool, Any]]) -> None:
             ) from error
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", LAYERS)
-def test_one_sample(name: str, dtype: torch.dtype) -> None:
+def test_one_sample(name: str) -> None:
+    choice = random.Random(f"{SEED} {name}")
+    dtype = torch.float64 if (name, torch.float32) in DIFFERENT else choice.choice([torch.float32, torch.float64])
     called = [case for case in samples(name, dtype) if case[1].forward_input is not None]
-    check(name, dtype, [random.Random(f"{SEED} {name}").choice(called)])
+    check(name, dtype, [choice.choice(called)], False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", LAYERS)
 def test_all_samples(name: str, dtype: torch.dtype) -> None:
-    check(name, dtype, samples(name, dtype))
+    check(name, dtype, samples(name, dtype), True)
 
 
 def test_what_is_missing_is_listed() -> None:

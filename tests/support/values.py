@@ -59,7 +59,9 @@ def array(value: Any) -> np.ndarray:
         value = np.asarray(value.detach()._array)
         return value.astype(np.float32) if value.dtype.kind == "V" or value.dtype.name == "bfloat16" else value
     value = value.detach().resolve_conj().resolve_neg()
-    return (value.float() if value.dtype is torch.bfloat16 else value).cpu().numpy()
+    return (value.float() if value.dtype is torch.bfloat16 else value).numpy(
+        force=True
+    )  # of zeros that are not stored, too
 
 
 def same(ours: Any, theirs: Any, *, rtol: float | None = None, atol: float | None = None) -> None:

@@ -88,12 +88,11 @@ class _ConvNd(Module):
         uniform_by_fan_in(self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        n = len(self.kernel_size)
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         unusual = {
-            "padding": self.padding != (0,) * n,
-            "dilation": self.dilation != (1,) * n,
-            "output_padding": self.output_padding != (0,) * n,
+            "padding": isinstance(self.padding, str) or any(self.padding),
+            "dilation": any(d != 1 for d in self.dilation),
+            "output_padding": any(self.output_padding),
             "groups": self.groups != 1,
         }
         text += "".join(f", {name}={getattr(self, name)}" for name, shown in unusual.items() if shown)

@@ -304,7 +304,8 @@ def tanhshrink(input: Array) -> Array:
 def glu(input: Array, dim: int = -1) -> Array:
     """a * sigmoid(b) with a and b the two halves of the input along `dim`"""
     if input.ndim == 0:
-        raise RuntimeError("glu does not support 0-dimensional tensors")
+        what = "scalars"
+        raise RuntimeError(f"glu does not support {what} because halving size must be even")
     require_floating("glu_cpu", input)
     axis = normalized_dim(dim, input.ndim)
     if input.shape[axis] % 2:

@@ -90,6 +90,9 @@ def _check(
             f"Given {given}, weight of size {list(weight.shape)}, expected input{shape} "
             f"to have {expected} channels, but got {channels} channels instead"
         )
+    if transposed and 0 in input.shape[-n:]:
+        shape = list(input.shape) if input.ndim == n + 2 else [1, *input.shape]
+        raise RuntimeError(f"Only zero batch or zero channel inputs are supported, but got input shape: {shape}")
     features = weight.shape[1] * groups if transposed else weight.shape[0]
     if bias is not None and bias.shape != (features,):
         raise RuntimeError(
@@ -126,7 +129,7 @@ def convolved(
                 f"{name} takes a weight of {n + 2} dimensions"
             )
         raise RuntimeError(
-            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight{list(weight.shape)}, but got "
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight {list(weight.shape)}, but got "
             f"{input.ndim}-dimensional input of size {list(input.shape)} instead; {name} takes a weight of {n + 2} dimensions"
         )
     stride, dilation = per_dim(stride, n, "stride"), per_dim(dilation, n, "dilation")
@@ -350,7 +353,7 @@ def _patches(
 @operator(methods=False, public=("nn.functional",), grad="Im2ColBackward0")
 def unfold(input: Array, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Array:
     """Every patch of `(N, C, H, W)` (or `(C, H, W)`) as a column: `(N, C * kh * kw, L)`."""
-    if input.ndim not in (3, 4):
+    if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
             f"but got: {list(input.shape)}"
@@ -370,7 +373,7 @@ def fold(
     input: Array, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Array:
     """Sum columns of patches back into images: the adjoint of `unfold`."""
-    if input.ndim not in (2, 3):
+    if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
             "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
             f"input, but got: {list(input.shape)}"

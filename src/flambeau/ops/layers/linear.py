@@ -39,15 +39,23 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
                 f"mat1 and mat2 must have the same dtype, but got {type_name(input)} and {type_name(weight)}"
             )
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(bias)} and {type_name(weight)}")
-    if input.ndim == 0 or weight.ndim not in (1, 2):
+    if input.ndim == 0 or weight.ndim == 0:
         raise RuntimeError(
-            f"linear: input needs at least one dimension and weight one or two, "
-            f"but got input {list(input.shape)} and weight {list(weight.shape)}"
+            f"both arguments to linear need to be at least 1D, but they are {input.ndim}D and {weight.ndim}D"
+        )
+    if weight.ndim > 2:
+        raise RuntimeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {weight.ndim}D: linear takes a weight of one "
+            f"or two dimensions, not {list(weight.shape)}"
         )
     if input.shape[-1] != weight.shape[-1]:
         rows = 1
         for size in input.shape[:-1]:
             rows *= size
+        if weight.ndim == 1 and input.ndim > 1:
+            raise RuntimeError(
+                f"size mismatch, got input ({rows}), mat ({rows}x{input.shape[-1]}), vec ({weight.shape[0]})"
+            )
         columns = weight.shape[0] if weight.ndim == 2 else 1
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {weight.shape[-1]}x{columns})"
@@ -56,9 +64,14 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     if bias is None:
         return result
     if bias.ndim and bias.shape[-1] not in (1, result.shape[-1] if weight.ndim == 2 else 1):
+        wide = weight.ndim == 2 and input.ndim == 2
+        text = (
+            f"The expanded size of the tensor ({result.shape[-1]}) must match the existing size ({bias.shape[-1]}) "
+            f"at non-singleton dimension 1.  Target sizes: {list(result.shape)}.  Tensor sizes: {list(bias.shape)}; "
+        )
         raise RuntimeError(
-            f"linear: a bias of {list(bias.shape)} cannot be added to a result of {list(result.shape)}; "
-            f"expected [{weight.shape[0]}]"
+            f"{text if wide else ''}linear: a bias of {list(bias.shape)} cannot be added to a result of "
+            f"{list(result.shape)}; expected [{weight.shape[0]}]"
         )
     return result + bias
 

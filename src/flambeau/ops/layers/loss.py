@@ -317,8 +317,10 @@ def _check_class_sizes(input: jax.Array, target: jax.Array) -> None:
     if input.ndim <= 2 and target.ndim > 1:
         raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported (got {list(target.shape)})")
     if input.ndim == 4 and target.ndim != 3:
+        what = "3D tensors"
         raise RuntimeError(
-            f"only batches of spatial targets supported (3D tensors), got {list(target.shape)} for {list(input.shape)}"
+            f"only batches of spatial targets supported ({what}) but got targets of dimension: {target.ndim} "
+            f"({list(target.shape)} for an input of {list(input.shape)})"
         )
     if input.ndim == 4 and target.shape != batch + others:
         raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})")

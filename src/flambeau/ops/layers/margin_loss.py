@@ -43,7 +43,7 @@ def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> 
 
 
 def _distance(x1: jax.Array, x2: jax.Array, p: float, eps: float, keepdim: bool = False) -> jax.Array:
-    return vector_norm(wide(x1) - wide(x2) + eps, p, (-1,), keepdim)
+    return vector_norm(wide(x1) - wide(x2) + eps, p, (-1,) if max(x1.ndim, x2.ndim) else (), keepdim)
 
 
 @operator(methods=False, promote="float", public=("torch", "nn.functional"), grad="NormBackward1")
@@ -187,9 +187,9 @@ def multilabel_soft_margin_loss(
 
 
 def _class_lists(input: Any, target: Any) -> None:
-    if input.ndim:
-        text = f"argument #2 'target' is out of range: got {{}}, with {input.shape[-1]} classes"
-        refuse_outside(target + 1, input.shape[-1] + 1, text, RuntimeError)
+    classes = input.shape[-1] if input.ndim else 1
+    text = f"argument #2 'target' is out of range: got {{}}, with {classes} classes"
+    refuse_outside(target + 1, classes + 1, text, RuntimeError)
 
 
 @loss(promote=None, grad="MultilabelMarginLossBackward0", targets=_class_lists, autocast="float32")

@@ -59,7 +59,10 @@ def _batch_norm(
     """The normalized input and, in training, the new running mean and (unbiased) variance."""
     require_floating("batch_norm", input)
     if input.ndim < 2:
-        raise RuntimeError(f"batch_norm: expected an input with at least 2 dimensions, but got {list(input.shape)}")
+        raise IndexError(
+            "Dimension out of range (expected to be in range of [-1, 0], but got 1): "
+            f"batch_norm takes an input of two dimensions or more, not {list(input.shape)}"
+        )
     channels = input.shape[1]
     given = {"running_mean": mean, "running_var": variance, "weight": weight, "bias": bias}
     for name, array in given.items():
@@ -339,8 +342,11 @@ def cross_map_lrn2d(input: Array, size: int, alpha: float, beta: float, k: float
 @operator(methods=False, public=("nn.functional",), grad="DivBackward0", autocast={"cuda": "float32"})
 def normalize(input: Array, p: Static[float] = 2.0, dim: Any = 1, eps: float = 1e-12) -> Array:
     """Divide by the p-norm along `dim`, or by `eps` where that is larger."""
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        what = "floating point or complex tensor"
+        raise RuntimeError(f"linalg.vector_norm: Expected a {what} as input. Got {type_name(input)}")
     x = wide(input)
-    dim = tuple(normalized_dim(d, x.ndim) for d in (dim if isinstance(dim, tuple) else (dim,))) if x.ndim else ()
+    dim = tuple(normalized_dim(d, x.ndim) for d in (dim if isinstance(dim, tuple) else (dim,)))
     return (x / jnp.maximum(vector_norm(x, p, dim, True), eps)).astype(input.dtype)
 
 

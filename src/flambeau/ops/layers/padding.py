@@ -135,6 +135,11 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
                 for k in (1, 2, 3)
             )
         )
+    if mode != "circular" and 0 in input.shape[max(input.ndim - n - 1, 0 if input.ndim == n + 1 else 1) :]:
+        raise RuntimeError(
+            f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero "
+            f"dimensions for input, but got: {list(input.shape)}"
+        )
     return _BORDERS[mode, n](input, pad)
 
 

@@ -33,6 +33,8 @@ def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: in
 # ---------------------------------------------------------------- arguments
 
 
+_SIDES = "non-batch dimensions"
+_EMPTY = f"Expected input to have non-zero size for {_SIDES}"
 _SPELT = {1: "one", 2: "two", 3: "three"}
 
 
@@ -75,25 +77,62 @@ def _require_padding(name: str, k: int, p: int, d: int) -> None:
         )
 
 
-def _require_planes(name: str, input: jax.Array, n: int) -> None:
-    """Every size but the batch's must be positive, and there must be n spatial dimensions."""
-    if name.startswith("adaptive") and input.ndim in (n + 1, n + 2):
-        first = max(input.ndim - n - 1, 1)  # of a batch without channels nothing is left to be averaged
-        empty = next((d for d in range(first, input.ndim) if input.shape[d] == 0), None)
-        if empty is not None:
-            which = "non-batch dimensions"
-            raise RuntimeError(
-                f"{name}(): Expected input to have non-zero size for {which}, "
-                f"but input has sizes {list(input.shape)} with dimension {empty} being empty"
-            )
-    if n > 1 and input.ndim not in (n + 1, n + 2):
-        raise RuntimeError(
-            f"{name}: non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input (got {list(input.shape)})"
+def _too_few(name: str, input: jax.Array, n: int) -> IndexError:
+    span = max(input.ndim, 1)
+    return IndexError(
+        f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {-n - 1}): "
+        f"{name} takes an input of {n + 1} or {n + 2} dimensions, not {list(input.shape)}"
+    )
+
+
+def _wrong_rank(name: str, input: jax.Array, n: int) -> Exception:
+    """PyTorch's text for too few or too many dimensions, which each kind of pool has its own of."""
+    shape, either = list(input.shape), f"{n + 1}D or {n + 2}D"
+    if n == 1 and name != "max_pool1d":
+        return RuntimeError(
+            f"Expected 2 to 3 dimensions, but got {input.ndim}-dimensional tensor for argument #1 'self' "
+            f"(while checking arguments for {name})"
         )
-    if input.ndim not in (n + 1, n + 2) or 0 in input.shape[-n - 1 :]:
+    if name.startswith("adaptive"):
+        return RuntimeError(f"{name}(): Expected {either} tensor, but got{':' if 'max' in name else ''} {shape}")
+    if name == "avg_pool2d" and input.ndim < n + 1:
+        return _too_few(name, input, n)
+    if n > 1 and name != "avg_pool2d":
+        return RuntimeError(f"{name}: non-empty {either} (batch mode) tensor expected for input (got {shape})")
+    return _nothing_to_pool(name, shape, n)
+
+
+def _nothing_to_pool(name: str, shape: list[int], n: int) -> RuntimeError:
+    which = "non-batch dimension"
+    if n == 3:
+        function = "avg_pool3d" if name == "avg_pool3d" else f"{name}_with_indices_out_cpu_template"
+        return RuntimeError(
+            f"{function}(): Expected input's {which}s to have positive length, "
+            f"but input has a shape of {shape} and {which} 0 has length zero!"
+        )
+    n, shape = (2, [*shape[:-1], 1, shape[-1]]) if name == "avg_pool1d" else (n, shape)
+    return RuntimeError(
+        f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
+        f"but got:{shape}"
+    )
+
+
+def _require_planes(name: str, input: jax.Array, n: int) -> None:
+    """There must be n spatial dimensions, and only the batch, or the channels of an adaptive mean, may be empty."""
+    if input.ndim not in (n + 1, n + 2):
+        raise _wrong_rank(name, input, n)
+    if not name.startswith("adaptive"):
+        if 0 in input.shape[-n - 1 :]:
+            raise _nothing_to_pool(name, list(input.shape), n)
+        return
+    empty = next(
+        (d for d in range(1 if "max" in name or n == 3 else input.ndim - n, input.ndim) if input.shape[d] == 0), None
+    )
+    if empty is not None:
+        which = "non-batch dimensions"
         raise RuntimeError(
-            f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
-            f"but got:{list(input.shape)}"
+            f"{name}(): Expected input to have non-zero size for {which}, "
+            f"but input has sizes {list(input.shape)} with dimension {empty} being empty"
         )
 
 
@@ -257,7 +296,7 @@ def _lp_pool(n: int) -> Callable:
 
     def pool(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
         if input.ndim not in (n + 1, n + 2):
-            raise RuntimeError(f"lp_pool{n}d: Expected {n + 1}D or {n + 2}D input, but got {list(input.shape)}")
+            raise _wrong_rank(f"avg_pool{n}d", input, n)
         mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
         size = math.prod(_per_dim(kernel_size, n, "kernel_size"))
         return (mean.sign() * mean.abs().relu() * size).pow(1.0 / norm_type)
@@ -277,7 +316,7 @@ lp_pool1d, lp_pool2d, lp_pool3d = map(_lp_pool, (1, 2, 3))
 def _max_unpool(input: Array, indices: Array, sizes: Any) -> Array:
     lead = input.shape[: input.ndim - len(sizes)]
     rows = math.prod(lead)
-    flat, places = input.reshape(rows, -1), indices.reshape(rows, -1)
+    flat, places = (a.reshape(rows, math.prod(a.shape[len(lead) :])) for a in (input, indices))
     result = jnp.zeros((rows, math.prod(sizes)), input.dtype)
     result = result.at[jnp.arange(rows)[:, None], places].set(flat, mode="drop", unique_indices=True)
     return result.reshape(*lead, *sizes)
@@ -308,8 +347,10 @@ def _unpool(n: int) -> Callable:
         input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
     ) -> Any:
         if input.ndim not in (n + 1, n + 2):
+            d, extra = (2, 1) if n == 1 else (n, 0)
             raise RuntimeError(
-                f"max_unpool{n}d: expected {n + 1}D or {n + 2}D input, but got a tensor of shape {list(input.shape)}"
+                f"Input to max_unpooling{d}d should be a {d + 1}d or {d + 2}d Tensor, but got a tensor with "
+                f"{input.ndim + extra} dimensions. max_unpool{n}d was given {list(input.shape)}"
             )
         if indices.dtype is not dtypes.int64:
             raise RuntimeError(
@@ -320,6 +361,12 @@ def _unpool(n: int) -> Callable:
             raise RuntimeError(
                 f"Expected shape of indices to be same as that of the input tensor ({shown[0]}) "
                 f"but got indices tensor with shape: {shown[1]}"
+            )
+        if 0 in input.shape[1:]:
+            shown = [*input.shape, 1] if n == 1 else list(input.shape)
+            raise RuntimeError(
+                f"max_unpooling{max(n, 2)}d_forward_out_cpu(): {_EMPTY}, "
+                f"but got {shown} with dimension {shown.index(0, 1)} being empty."
             )
         kernel = _per_dim(kernel_size, n, "kernel_size")
         stride = kernel if stride is None or stride == () else _per_dim(stride, n, "stride")
@@ -368,6 +415,7 @@ def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any,
 
 def _fractional(n: int) -> Callable:
     name = f"fractional_max_pool{n}d"
+    torch_name = name if n == 2 else f"{name}_out"
 
     def pool(
         input: Any,
@@ -378,10 +426,13 @@ def _fractional(n: int) -> Callable:
         _random_samples: Any = None,
     ) -> Any:
         if input.ndim not in (n + 1, n + 2):
-            raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D input, but got {list(input.shape)}")
-        if 0 in input.shape[-n - 1 :]:
+            if input.ndim < n + 1:
+                raise _too_few(name, input, n)
+            raise RuntimeError(f"{torch_name}(): Expected {n + 1}D or {n + 2}D tensor, but got: {list(input.shape)}")
+        if 0 in input.shape[1:]:
             raise RuntimeError(
-                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got {list(input.shape)}"
+                f"{torch_name}(): {_EMPTY}, but got{list(input.shape)} "
+                f"with dimension {input.shape.index(0, 1)} being empty."
             )
         if output_size is None:
             if output_ratio is None:
@@ -389,9 +440,12 @@ def _fractional(n: int) -> Callable:
             ratio = (output_ratio,) * n if isinstance(output_ratio, float) else tuple(output_ratio)
             output_size = tuple(int(s * r) for s, r in zip(input.shape[-n:], ratio, strict=True))
         kernel, output = _per_dim(kernel_size, n, "kernel_size"), _per_dim(output_size, n, "output_size")
-        for size, k, out in zip(input.shape[-n:], kernel, output, strict=True):
+        sides = ("time", "height", "width")[-n:]
+        for side, size, k, out in zip(sides, input.shape[-n:], kernel, output, strict=True):
             if out + k - 1 > size:
-                raise RuntimeError(f"{name}: pool size {k} and output {out} are too large for input of size {size}")
+                raise RuntimeError(
+                    f"{torch_name}(): pool {side} {k} too large relative to input {side} {size} for an output of {out}"
+                )
         if _random_samples is None:
             lead = (1, input.shape[0]) if input.ndim == n + 1 else tuple(input.shape[:2])
             _random_samples = rand((*lead, n), dtype=input.dtype, device=input.device)

@@ -297,7 +297,11 @@ def interpolate(
     n = input.ndim - 2
     _check_mode(mode, n, align_corners, antialias)
     sizes, factors = _wanted_sizes(tuple(input.shape[2:]), size, scale_factor, recompute_scale_factor)
-    if min(sizes) <= 0 or min(input.shape[1:]) <= 0:
+    if 0 in input.shape[1:] and mode != "area" and min(sizes) > 0:
+        raise RuntimeError(
+            f"Non-empty {input.ndim}D data tensor expected but got a tensor with sizes {list(input.shape)}"
+        )
+    if min(sizes) <= 0:
         raise RuntimeError(
             f"Input and output sizes should be greater than 0, but got input ({_by_side(input.shape[2:])}) "
             f"output ({_by_side(sizes)})"
