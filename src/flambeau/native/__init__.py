@@ -33,6 +33,7 @@ __all__ = [
     "get_num_threads",
     "host_function",
     "missing",
+    "opened",
     "portable",
     "serves",
     "set_num_threads",
@@ -155,6 +156,11 @@ def _warn(fault: str) -> None:
 
 def _library() -> ctypes.CDLL | None:
     return _door().library
+
+
+def opened() -> bool:
+    """Whether somebody has asked for the compiled kernels already."""
+    return bool(_opened.cache_info().currsize)
 
 
 def available() -> bool:
