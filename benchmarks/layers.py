@@ -9,6 +9,8 @@ interleaved rounds, and at the end what takes more than three times as long as t
 counts is the time for which the process has that core, so that other processes matter little. With `--cores` it is the clock's time.
 """
 
+# ruff: noqa: E402  (the settings have to come before the imports)
+
 from __future__ import annotations
 
 import os

@@ -84,7 +84,9 @@ def test_forwards_and_backwards(case: tuple[Any, ...]) -> None:
 @needs_native
 @pytest.mark.parametrize("kind", CELLS)
 def test_extreme_values(kind: str) -> None:
-    values = np.array([0.0, -0.0, 1e-30, -1e-20, 3e-8, 0.34, -0.35, 9.0, -20.0, 90.0, -800.0, 1e30, np.inf, -np.inf, np.nan])
+    values = np.array(
+        [0.0, -0.0, 1e-30, -1e-20, 3e-8, 0.34, -0.35, 9.0, -20.0, 90.0, -800.0, 1e30, np.inf, -np.inf, np.nan]
+    )
     for dtype, tolerance in (("float32", 3e-7), ("float64", 1e-15)):
         x = jnp.asarray(np.tile(values, (1, 2, CELLS[kind].chunks)), dtype)
         state = (jnp.zeros((2, len(values)), dtype),) * (2 if kind == "lstm" else 1)

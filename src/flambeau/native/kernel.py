@@ -46,9 +46,9 @@ def kernel(
     """Declare a primitive that a CPU computes with `native(*arrays, result=..., **params)`, and all else with `xla(*arrays, **params)`.
 
     `result` is the result's abstract value, or a list of them if there are `several`. `fits(*shapes, **params)` says whether the
-    native form takes shapes like these (of the arguments and of the results), `dtypes` names the dtypes of the first argument that
-    it takes; a CPU on which it is not taken gets `xla_on_cpu` where that is given. `handlers` are the symbols in the library (the name, by default), of which
-    `handler(**params)` is the one that is called.
+    native form takes shapes like these (of the arguments and of the results), and `dtypes` which dtypes of the first argument;
+    a CPU on which it is not taken gets `xla_on_cpu` where that is given. `handlers` are the symbols in the library (the name,
+    by default), of which `handler(**params)` is the one that is called.
     `shape(*avals, **params)` is the result's shape and dtype (`xla`'s, by default), `batched(primitive, arrays, dims, **params)`
     the rule for vmap (`xla` under vmap), `bilinear` the two transposes of what is linear in both arguments, `jvp` and
     `transpose` the rules of anything else. `multiply_adds(*shapes, **params)` counts those of a call.

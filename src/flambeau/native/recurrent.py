@@ -19,7 +19,7 @@ from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten, treedef_chi
 
 from . import xla_recurrent as xla
 from .kernel import kernel
-from .xla_recurrent import CELLS, Known, Linear, State, Weights, product, shifted, with_bias
+from .xla_recurrent import CELLS, Known, Linear, State, Weights, product, shifted
 
 __all__ = ["steps"]
 
@@ -71,7 +71,9 @@ def _same(arrays: Sequence[jax.Array]) -> bool:
     return len({a.dtype for a in arrays if a.dtype != np.bool_}) == 1
 
 
-def _call(name: str, dtype: Any, arrays: Sequence[Any], mask: Any, results: Sequence[Any], **settings: Any) -> list[Any]:
+def _call(
+    name: str, dtype: Any, arrays: Sequence[Any], mask: Any, results: Sequence[Any], **settings: Any
+) -> list[Any]:
     """A call with arrays without elements in the place of those that are not there."""
     nothing = jax.ShapeDtypeStruct((0,), dtype)
     given = [jnp.zeros((0,), dtype) if a is None else a for a in arrays]
@@ -158,7 +160,7 @@ def _steps_jvp(primals: Any, tangents: Any, *, tree: Any, kind: str, reverse: bo
 
 
 def _changes_transpose(cotangents: Any, *arrays: Any, tree: Any, kind: str, reverse: bool) -> Any:
-    linear, known = tree_unflatten(tree, arrays)
+    _, known = tree_unflatten(tree, arrays)
     count = len(known.states)
     wanted = [ad.is_undefined_primal(a) for a in arrays[: len(arrays) - len(tree_leaves(known))]]
     if all(map(_is_zero, cotangents)):
@@ -168,7 +170,10 @@ def _changes_transpose(cotangents: Any, *arrays: Any, tree: Any, kind: str, reve
         leaves, both = tree_flatten((by_states, known))
         made = _gradients_p.bind(*leaves, tree=both, kind=kind, reverse=reverse)
     else:
-        like = tree_unflatten(treedef_children(tree)[0], [a.aval if ad.is_undefined_primal(a) else jax.typeof(a) for a in arrays[: len(wanted)]])
+        like = tree_unflatten(
+            treedef_children(tree)[0],
+            [a.aval if ad.is_undefined_primal(a) else jax.typeof(a) for a in arrays[: len(wanted)]],
+        )
         pull = jax.linear_transpose(lambda linear: xla.changes(kind, reverse, linear, known), like)
         given = list(map(ad.instantiate_zeros, cotangents))
         made = tree_leaves(pull((tuple(given[:count]), tuple(given[count:]))))
@@ -232,9 +237,7 @@ _gradients_p = kernel(
 )
 
 
-def steps(
-    kind: str, reverse: bool, x: jax.Array, state: State, weights: Weights, mask: jax.Array | None
-) -> State:
+def steps(kind: str, reverse: bool, x: jax.Array, state: State, weights: Weights, mask: jax.Array | None) -> State:
     """All states after each step of a layer of `kind` (lstm, gru, rnn_tanh, rnn_relu) in one direction.
 
     Shapes: x `(T, B, chunks * H)` is the input's product; each state `(B, H)`, the mask of steps that a sequence has `(T, B)`.

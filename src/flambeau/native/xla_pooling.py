@@ -144,7 +144,10 @@ def _long_max_along(x: jax.Array, indices: jax.Array | None, axis: int, windows:
         (first, second), (is_first, is_second) = _pairs(best, axis + 1), _pairs(valid, 1)
         better = (second > first) | (second != second)
         if not (is_first.all() and is_second.all()):
-            over, under = (flags.reshape((1,) * axis + flags.shape + (1,) * (x.ndim - axis - 1)) for flags in (~is_first, is_second))
+            over, under = (
+                flags.reshape((1,) * axis + flags.shape + (1,) * (x.ndim - axis - 1))
+                for flags in (~is_first, is_second)
+            )
             better = (better | over) & under
         best, valid = jnp.where(better, second, first), is_first | is_second
         if place is not None:

@@ -235,11 +235,9 @@ def changes(kind: str, reverse: bool, linear: Linear, known: Known) -> tuple[Sta
 def gradients(kind: str, reverse: bool, by_states: Sequence[jax.Array | None], known: Known) -> Linear:
     """The transpose of the states' changes: what has arrived at the states after each step, carried back to what is `Linear`."""
     sums = (*known.states[0].shape[:2], CELLS[kind].chunks * known.states[-1].shape[-1])
-    x = jax.ShapeDtypeStruct(sums, known.states[0].dtype)
+    x: Any = jax.ShapeDtypeStruct(sums, known.states[0].dtype)
     like = Linear(x, x if kind == "gru" else None, None if known.projection is None else known.states[0], known.state)
     pull = jax.linear_transpose(lambda linear: changes(kind, reverse, linear, known)[0], like)
-    given = tuple(
-        jnp.zeros_like(all_) if by is None else by for by, all_ in zip(by_states, known.states, strict=True)
-    )
+    given = tuple(jnp.zeros_like(all_) if by is None else by for by, all_ in zip(by_states, known.states, strict=True))
     (made,) = pull(given)
     return made
