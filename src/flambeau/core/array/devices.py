@@ -143,17 +143,21 @@ def put(values: Any, where: Any) -> Any:
         return MetaArray(np.shape(values), values.dtype)
     if type(values) is MetaArray:
         raise NoData
-    return from_numpy(values, where)
+    return from_numpy(values, where) if type(values) is np.ndarray else jax.device_put(values, where)
 
 
 def from_numpy(values: np.ndarray, where: Any = None) -> Any:
-    """`jax.device_put(values, where)` for NumPy's values, without the 15 us in which Python finds out what they are."""
+    """`jax.device_put(values, where)` of NumPy's values, without the 15 us in which Python finds out what they are.
+
+    They are values also where a function is being traced.
+    """
     if where is None and jax.config.jax_default_device is None:
         door = _door(_first())
     else:
         door = _door(where)
-    if door is None or values.dtype.isbuiltin != 1:
-        return jax.device_put(values, where)
+    if door is None or type(values) is not np.ndarray or not values.dtype.isbuiltin:
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(values, where)
     device, sharding = door
     aval = _aval(values.shape, values.dtype)
     return xla_client.batched_device_put(aval, sharding, [values], [device], where is not None)
