@@ -15,26 +15,30 @@ from collections.abc import Callable
 
 
 def interleaved(
-    candidates: dict[str, Callable[[], object]], *, rounds: int = 15, seconds: float = 0.05
+    candidates: dict[str, Callable[[], object]],
+    *,
+    rounds: int = 15,
+    seconds: float = 0.05,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Median seconds a call for each candidate. Each round runs each candidate for about `seconds`."""
     counts = {}
     for name, call in candidates.items():
         for _ in range(3):
             call()
-        start = time.perf_counter()
+        start = clock()
         call()
-        counts[name] = max(1, int(seconds / max(time.perf_counter() - start, 1e-7)))
+        counts[name] = max(1, int(seconds / max(clock() - start, 1e-7)))
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
             for name, call in candidates.items():
-                start = time.perf_counter()
+                start = clock()
                 for _ in range(counts[name]):
                     call()
-                taken[name].append((time.perf_counter() - start) / counts[name])
+                taken[name].append((clock() - start) / counts[name])
     finally:
         gc.enable()
     return {name: statistics.median(times) for name, times in taken.items()}

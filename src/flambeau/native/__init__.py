@@ -17,7 +17,7 @@ import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +33,7 @@ __all__ = [
     "get_num_threads",
     "host_function",
     "missing",
+    "opened",
     "portable",
     "serves",
     "set_num_threads",
@@ -157,6 +158,11 @@ def _library() -> ctypes.CDLL | None:
     return _door().library
 
 
+def opened() -> bool:
+    """Whether somebody has asked for the compiled kernels already."""
+    return bool(_opened.cache_info().currsize)
+
+
 def available() -> bool:
     """Whether the compiled kernels can be used in this process; the first call loads them."""
     return _library() is not None
@@ -237,12 +243,13 @@ def portable() -> Iterator[None]:
         yield
 
 
-def serves(dtype: Any, target: str | None = None) -> bool:
-    """Whether a CPU program that is lowered now should call the compiled kernels (this one) for arrays of this dtype."""
-    dtype = np.dtype(dtype)
-    if _portable.value or dtype.name not in ("float32", "bfloat16"):
+def serves(dtype: Any, target: str | None = None, dtypes: Collection[str] = ("float32", "bfloat16")) -> bool:
+    """Whether a CPU program that is lowered now should call the compiled kernels (this one, which takes `dtypes`) for arrays of
+    this dtype."""
+    name = np.dtype(dtype).name
+    if _portable.value or name not in dtypes:
         return False
     door = _door()
     if door.library is None or not (target is None or hasattr(door.library, target)):
         return False
-    return dtype.name == "float32" or bool(door.library.flambeau_has_bfloat16())
+    return name != "bfloat16" or bool(door.library.flambeau_has_bfloat16())

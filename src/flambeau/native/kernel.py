@@ -8,7 +8,7 @@ here gives is made of primitives again, so that there are gradients of every ord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -33,6 +33,7 @@ def kernel(
     shape: Callable[..., Any] | None = None,
     several: bool = False,
     fits: Callable[..., bool] = lambda *shapes, **params: True,
+    dtypes: Collection[str] = ("float32", "bfloat16"),
     xla_on_cpu: Callable[..., Any] | None = None,
     handler: Callable[..., str] | None = None,
     handlers: Sequence[str] | None = None,
@@ -45,9 +46,9 @@ def kernel(
     """Declare a primitive that a CPU computes with `native(*arrays, result=..., **params)`, and all else with `xla(*arrays, **params)`.
 
     `result` is the result's abstract value, or a list of them if there are `several`. `fits(*shapes, **params)` says whether the
-    native form takes shapes like these (of the arguments and of the results); a CPU on which it is not taken gets
-    `xla_on_cpu` where that is given. `handlers` are the symbols in the library (the name, by default), of which
-    `handler(**params)` is the one that is called.
+    native form takes shapes like these (of the arguments and of the results), and `dtypes` which dtypes of the first argument;
+    a CPU on which it is not taken gets `xla_on_cpu` where that is given. `handlers` are the symbols in the library (the name,
+    by default), of which `handler(**params)` is the one that is called.
     `shape(*avals, **params)` is the result's shape and dtype (`xla`'s, by default), `batched(primitive, arrays, dims, **params)`
     the rule for vmap (`xla` under vmap), `bilinear` the two transposes of what is linear in both arguments, `jvp` and
     `transpose` the rules of anything else. `multiply_adds(*shapes, **params)` counts those of a call.
@@ -68,7 +69,7 @@ def kernel(
     mlir.register_lowering(primitive, mlir.lower_fun(xla, multiple_results=several))
     if native is not None:
         expect(*(handlers or (name,)))
-        _lower_on_cpu(primitive, native, xla_on_cpu or xla, fits, handler)
+        _lower_on_cpu(primitive, native, xla_on_cpu or xla, fits, dtypes, handler)
     return primitive
 
 
@@ -133,6 +134,7 @@ def _lower_on_cpu(
     native: Callable[..., Any],
     xla: Callable[..., Any],
     fits: Callable[..., bool],
+    dtypes: Collection[str],
     handler: Callable[..., str] | None,
 ) -> None:
     several = primitive.multiple_results
@@ -142,7 +144,7 @@ def _lower_on_cpu(
         shapes = [aval.shape for aval in (*ctx.avals_in, *ctx.avals_out)]
         exported = getattr(getattr(ctx.module_context, "lowering_parameters", None), "for_export", False)
         symbol = primitive.name if handler is None else handler(**params)
-        if not exported and serves(ctx.avals_in[0].dtype, symbol) and fits(*shapes, **params):
+        if not exported and serves(ctx.avals_in[0].dtype, symbol, dtypes) and fits(*shapes, **params):
             return native_rule(ctx, *args, result=ctx.avals_out if several else ctx.avals_out[0], **params)
         return xla_rule(ctx, *args, **params)
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from . import expect, host_function
+from . import expect, host_function, opened
 
 __all__ = ["fill"]
 
 _LOADS = 1024  # numbers from which on the library is loaded
-_FROM = 8  # numbers from which on a call pays where it is
+_FROM = 8  # numbers from which on a call pays where it is loaded
 
 
 _NUMBERS: dict[str, list[Any]] = {  # what each function takes after the state, the results and how many
@@ -56,7 +56,7 @@ def fill(name: str, bits: np.random.MT19937, out: np.ndarray, *numbers: float) -
     are below a limit (bool). `floats` (scale, start): u * scale + start, rounded once, with u from [0, 1) of a word's 24
     low bits; `doubles` the same of 53 bits.
     """
-    if out.size < _LOADS and (out.size < _FROM or not _function.cache_info().currsize):
+    if out.size < _LOADS and (out.size < _FROM or not opened()):
         return False
     function = _function(name)
     if function is None:

@@ -134,24 +134,45 @@ def _max_along(x: jax.Array, indices: jax.Array | None, axis: int, windows: Wind
 
 
 def _long_max_along(x: jax.Array, indices: jax.Array | None, axis: int, windows: Windows) -> tuple[jax.Array, Any]:
-    """`_max_along` for long windows: gather them and let XLA find the first maximum."""
+    """`_max_along` for long windows: neighbours are compared, then the better ones of neighbouring pairs, and so on."""
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    table = np.where(windows.valid, windows.positions, 0)
-    valid = windows.valid.reshape((1,) * axis + windows.valid.shape + (1,) * (x.ndim - axis - 1))
-    taken = jnp.where(valid, jnp.take(x, table, axis, mode="clip"), jnp.asarray(lowest, x.dtype))
-    first_valid = jnp.asarray(shaped(windows.valid.argmax(1), x.ndim, axis))
-    chosen = jnp.argmax(taken, axis + 1)
-    chosen = jnp.where(jnp.max(lax.stop_gradient(taken), axis + 1) == lowest, first_valid, chosen)
-    if jnp.issubdtype(x.dtype, jnp.floating):  # the last NaN, as in short windows
-        nan = jnp.isnan(taken)
-        last = windows.length - 1 - jnp.argmax(jnp.flip(nan, axis + 1), axis + 1)
-        chosen = jnp.where(nan.any(axis + 1), last, chosen)
-    chosen = jnp.expand_dims(chosen, axis + 1)
-    best = jnp.take_along_axis(taken, chosen, axis + 1).squeeze(axis + 1)
-    if indices is None:
-        return best, None
-    places = jnp.take(indices, table, axis, mode="clip")
-    return best, jnp.take_along_axis(places, chosen, axis + 1).squeeze(axis + 1)
+    missing = -windows.length % (1 << (windows.length - 1).bit_length())
+    best = _in_windows(x, axis, windows, missing, lowest)
+    place = None if indices is None else _in_windows(indices, axis, windows, missing, 0)
+    valid = np.pad(windows.valid, ((0, 0), (0, missing)))
+    while best.shape[axis + 1] > 1:
+        (first, second), (is_first, is_second) = _pairs(best, axis + 1), _pairs(valid, 1)
+        better = (second > first) | (second != second)
+        if not (is_first.all() and is_second.all()):
+            over, under = (
+                flags.reshape((1,) * axis + flags.shape + (1,) * (x.ndim - axis - 1))
+                for flags in (~is_first, is_second)
+            )
+            better = (better | over) & under
+        best, valid = jnp.where(better, second, first), is_first | is_second
+        if place is not None:
+            at, other = _pairs(place, axis + 1)
+            place = jnp.where(better, other, at)
+    return best.squeeze(axis + 1), None if place is None else place.squeeze(axis + 1)
+
+
+def _pairs(x: Any, axis: int) -> list[Any]:
+    """Elements 0, 2, 4, ... and 1, 3, 5, ... of a dimension."""
+    paired = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
+    return [paired[(slice(None),) * (axis + 1) + (i,)] for i in range(2)]
+
+
+def _in_windows(x: jax.Array, axis: int, windows: Windows, more: int, fill: Any) -> jax.Array:
+    """The windows' elements as a dimension behind `axis`, with `more` of them at the end; `fill` where there are none."""
+    if windows.tiles:
+        tiled = lax.slice_in_dim(x, 0, windows.positions.size, axis=axis)
+        made = tiled.reshape(*x.shape[:axis], windows.count, windows.length, *x.shape[axis + 1 :])
+    else:
+        made = jnp.take(x, np.where(windows.valid, windows.positions, 0), axis, mode="clip")
+        valid = windows.valid.reshape((1,) * axis + windows.valid.shape + (1,) * (x.ndim - axis - 1))
+        made = jnp.where(valid, made, jnp.asarray(fill, x.dtype))
+    widths = [(0, more * (d == axis + 1), 0) for d in range(made.ndim)]
+    return lax.pad(made, jnp.asarray(fill, x.dtype), widths) if more else made
 
 
 def max_pooled(x: jax.Array, windows: Sequence[Windows], with_indices: bool) -> tuple[jax.Array, jax.Array | None]:

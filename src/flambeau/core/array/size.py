@@ -21,7 +21,10 @@ def dimension(n: Any) -> Any:
 
 def is_open(shape: tuple[Any, ...]) -> bool:
     """Whether a shape has dimensions that `export` leaves open."""
-    return any(type(n) is not int and not hasattr(n, "__index__") for n in shape)
+    for n in shape:  # noqa: SIM110  (half the time of `any`, and every view asks)
+        if type(n) is not int and not hasattr(n, "__index__"):
+            return True
+    return False
 
 
 class Size(tuple):

@@ -377,10 +377,15 @@ def _single(words: np.ndarray, out: np.ndarray, scale: float, shift: float) -> N
         out[...] = wide.astype(np.float32)
 
 
+_COPIED = 4096  # bytes up to which a copy costs less than the address
+
+
 def empty_on_host(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Memory for values that go to a device, aligned so that JAX on the CPU can keep it without a copy."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
+    if size < _COPIED:
+        return np.empty(shape, dtype)
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].view(dtype).reshape(shape)

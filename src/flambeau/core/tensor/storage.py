@@ -173,8 +173,7 @@ class HostStorage(Storage):
         host = self.host
         if host is None:  # another thread was here first
             return Storage.value.__get__(self)  # type: ignore[attr-defined]
-        with jax.ensure_compile_time_eval():  # a value also where a function is being traced
-            value = jax.device_put(host, devices.to_jax(devices.CPU))
+        value = devices.from_numpy(host, devices.to_jax(devices.CPU))
         _settle(self, value)
         return value
 
@@ -210,8 +209,7 @@ class SharedStorage(Storage):
         alone = _alone(self)
         # memory of our own becomes the array; what is a part of other memory, or lies askew, is copied
         whole = alone and id(_owner(host)) not in _windows and _is_aligned(host)
-        with jax.ensure_compile_time_eval():
-            value = jax.device_put(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
+        value = devices.from_numpy(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
         if alone:
             self.host = None
             self.__class__ = Storage  # type: ignore[assignment]
@@ -232,7 +230,7 @@ class SharedStorage(Storage):
     def read(self, g: geometry.Geometry) -> Any:
         if not self.host.flags.c_contiguous:
             return geometry.read(self.value, g)
-        return jax.device_put(self.view(g).copy())
+        return devices.from_numpy(self.view(g).copy())
 
     def view(self, g: geometry.Geometry) -> np.ndarray:
         """The NumPy array that shows the same elements, sharing the memory."""

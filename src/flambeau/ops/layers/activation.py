@@ -25,6 +25,7 @@ from ..elementwise.arithmetic import modulus
 from ..random.factories import refusal
 from ..support.checks import host_values, normalized_dim, require_floating, type_name, wide
 from ..support.declare import in_place
+from ..support.softplus import log1p_exp
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -262,7 +263,7 @@ def mish(input: Array) -> Array:
     """x * tanh(log(1 + exp(x)))"""
     require_floating("mish_cpu", input)
     x = wide(input)
-    return (x * jnp.tanh(jax.nn.softplus(x))).astype(input.dtype)
+    return (x * jnp.tanh(log1p_exp(x))).astype(input.dtype)
 
 
 @operator(
@@ -277,7 +278,7 @@ def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     require_floating("softplus_cpu", input)
     x = wide(input) * beta
     linear = x > threshold
-    curved = jnp.log1p(jnp.exp(jnp.where(linear, jnp.zeros((), x.dtype), x))) / beta
+    curved = log1p_exp(jnp.where(linear, jnp.zeros((), x.dtype), x)) / beta
     return jnp.where(linear, input, curved.astype(input.dtype))
 
 
@@ -285,7 +286,7 @@ def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
 def logsigmoid(input: Array) -> Array:
     """log(1 / (1 + exp(-x)))"""
     require_floating("log_sigmoid_cpu", input)
-    return jax.nn.log_sigmoid(wide(input)).astype(input.dtype)
+    return (-log1p_exp(-wide(input))).astype(input.dtype)
 
 
 @operator(methods=False, promote="float", public=("nn.functional",), grad="DivBackward0")

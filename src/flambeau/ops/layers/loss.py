@@ -5,6 +5,7 @@ Those under `@loss` keep PyTorch's old switches `size_average` and `reduce` in t
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from typing import Any
@@ -20,6 +21,7 @@ from ...core.tensor.tensor import Tensor
 from ..elementwise.arithmetic import modulus
 from ..support.checks import demand, is_floating, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, is_zero, loss, reduced
+from ..support.softplus import log1p_exp
 
 _FUNCTIONAL = ("nn.functional",)
 
@@ -244,7 +246,7 @@ def binary_cross_entropy_with_logits(
         )
     x, y = wide(input), wide(target)
     factor = 1 if pos_weight is None else 1 + (wide(pos_weight) - 1) * y
-    losses = (1 - y) * x + factor * jax.nn.softplus(-x)
+    losses = (1 - y) * x + factor * log1p_exp(-x)
     losses = losses if weight is None else losses * weight
     return reduced(losses, reduction, target.dtype)  # PyTorch begins with 1 - y and goes on in place
 
@@ -328,6 +330,22 @@ def _check_class_sizes(input: jax.Array, target: jax.Array) -> None:
         raise RuntimeError(f"Expected target size {list(batch + others)}, got {list(target.shape)}")
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _of_class(values: jax.Array, target: jax.Array, axis: int) -> jax.Array:
+    """The value of each target's class; some number for a target that is no class."""
+    return jnp.take_along_axis(values, jnp.expand_dims(target, axis), axis, mode="clip").squeeze(axis)
+
+
+@_of_class.defjvp
+def _of_class_jvp(axis: int, primals: Any, tangents: Any) -> Any:
+    # The derivative as a selection among all classes: its transpose is one pass, where that of a gather is a scatter.
+    values, target = primals
+    classes = lax.broadcasted_iota(target.dtype, values.shape, axis)
+    here = classes == jnp.expand_dims(target, axis)
+    chosen = jnp.where(here, tangents[0], jnp.zeros((), values.dtype)).sum(axis)
+    return _of_class(values, target, axis), chosen
+
+
 def _chosen_losses(
     log_p: jax.Array, target: jax.Array, weight: jax.Array | None, ignore_index: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -335,10 +353,8 @@ def _chosen_losses(
     axis = 1 if log_p.ndim > 1 else 0
     target = target.reshape(()) if log_p.ndim == 1 else target
     kept = target != ignore_index
-    classes = lax.broadcasted_iota(target.dtype, log_p.shape, axis)
-    here = classes == jnp.expand_dims(target, axis)
     zero = jnp.zeros((), log_p.dtype)
-    losses = -jnp.where(here, log_p, zero).sum(axis)
+    losses = -_of_class(log_p, target, axis)
     weights = kept.astype(log_p.dtype)
     if weight is not None:
         weights = weights * jnp.take(wide(weight), target, mode="clip")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ..support.checks import normalized_dim, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
+from ..support.softplus import log1p_exp
 from .normalization import vector_norm
 
 _FUNCTIONAL = ("nn.functional",)
@@ -171,7 +172,7 @@ def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """log(1 + exp(-y x))"""
-    losses = jax.nn.softplus(-target.astype(input.dtype) * input)
+    losses = log1p_exp(-target.astype(input.dtype) * input)
     return reduced(losses, reduction)
 
 
@@ -181,7 +182,7 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Array:  # fmt: skip
     """The mean over the classes (last dimension) of -(y log(sigmoid(x)) + (1 - y) log(sigmoid(-x)))"""
-    losses = -(target * jax.nn.log_sigmoid(input) + (1 - target) * jax.nn.log_sigmoid(-input))
+    losses = target * log1p_exp(-input) + (1 - target) * log1p_exp(input)
     losses = losses if weight is None else losses * weight
     return reduced(losses.mean(-1), reduction)
 

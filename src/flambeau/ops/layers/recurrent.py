@@ -1,219 +1,25 @@
 """Recurrent layers: one pure array function for a layer in one direction, whatever its cell.
 
-The input's product is made for all steps at once, then `lax.scan` goes through the steps. A step's derivative is linear in
-what came before it; with its coefficients known, the weight's part of it is again one product for all steps. That is said as
-a rule for tangents (`jax.custom_jvp`), so that every transform and every order of derivatives works; XLA's own derivative of
-the loop adds to a gradient of the weight's size at each step (measured: 1.2 to 2.6 times as slow).
+The input's product is made for all steps at once; the steps are a native kernel or `lax.scan` (`native/recurrent.py`).
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
-from jax import lax
+from collections.abc import Sequence
+from typing import Any
 
 from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.autocast import lowered
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
+from ...native.recurrent import steps
+from ...native.xla_recurrent import CELLS, State, Weights, product, with_bias
 from ..shape.joining import cat, stack
-from ..support.checks import HALVES, type_name, wide
+from ..support.checks import type_name, wide
 from .dropout import dropout as drop
 from .packing import check_sizes, packed, padded, rounded_steps
 
-State = tuple[jax.Array, ...]  # (h,), or (h, c)
-
-# --- cells: what happens to the sums at one step --------------------------------------------------------------------------
-
-
-def _parts(x: jax.Array, count: int) -> list[jax.Array]:
-    return jnp.split(x, count, -1)
-
-
-class Cell(NamedTuple):
-    """A kind of cell. `x` and `g` are the input's and the hidden state's shares of the sums, of `chunks` gates.
-
-    `step(x, g, state)` gives the next state; `slopes(x, g, state)` the coefficients of its derivative, with which
-    `tangent(dx, dg, dstate, slopes)` is the change of the next state.
-    """
-
-    chunks: int
-    step: Callable[[jax.Array, jax.Array, State], State]
-    slopes: Callable[[jax.Array, jax.Array, State], tuple[jax.Array, ...]]
-    tangent: Callable[[jax.Array, jax.Array, State, tuple[jax.Array, ...]], State]
-
-
-def _lstm_gates(x: jax.Array, g: jax.Array) -> tuple[jax.Array, ...]:
-    i, f, u, o = _parts(x + g, 4)
-    return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(u), jax.nn.sigmoid(o)
-
-
-def _lstm_step(x: jax.Array, g: jax.Array, state: State) -> State:
-    """Input, forget and output gates over a memory cell (Hochreiter and Schmidhuber, 1997; Gers et al., 2000)."""
-    i, f, u, o = _lstm_gates(x, g)
-    c = f * state[1] + i * u
-    return o * jnp.tanh(c), c
-
-
-def _lstm_slopes(x: jax.Array, g: jax.Array, state: State) -> tuple[jax.Array, ...]:
-    i, f, u, o = _lstm_gates(x, g)
-    t = jnp.tanh(f * state[1] + i * u)
-    into_c = jnp.concatenate([u * i * (1 - i), state[1] * f * (1 - f), i * (1 - u * u)], -1)
-    return into_c, f, o * (1 - t * t), t * o * (1 - o)
-
-
-def _lstm_tangent(dx: jax.Array, dg: jax.Array, d: State, slopes: tuple[jax.Array, ...]) -> State:
-    into_c, f, through_c, into_o = slopes
-    sums = dx + dg
-    size = f.shape[-1]
-    di, df, du = _parts(into_c * sums[..., : 3 * size], 3)
-    dc = f * d[1] + di + df + du
-    return through_c * dc + into_o * sums[..., 3 * size :], dc
-
-
-def _gru_gates(x: jax.Array, g: jax.Array) -> tuple[jax.Array, ...]:
-    (xr, xz, xn), (gr, gz, gn) = _parts(x, 3), _parts(g, 3)
-    r, z = jax.nn.sigmoid(xr + gr), jax.nn.sigmoid(xz + gz)
-    return r, z, jnp.tanh(xn + r * gn), gn
-
-
-def _gru_step(x: jax.Array, g: jax.Array, state: State) -> State:
-    """Reset and update gates (Cho et al., 2014); the reset gate acts on the hidden state's product, bias included."""
-    _, z, n, _ = _gru_gates(x, g)
-    return (n + z * (state[0] - n),)
-
-
-def _gru_slopes(x: jax.Array, g: jax.Array, state: State) -> tuple[jax.Array, ...]:
-    r, z, n, gn = _gru_gates(x, g)
-    into_n = (1 - z) * (1 - n * n)
-    return jnp.concatenate([into_n * gn * r * (1 - r), (state[0] - n) * z * (1 - z), into_n], -1), r, z
-
-
-def _gru_tangent(dx: jax.Array, dg: jax.Array, d: State, slopes: tuple[jax.Array, ...]) -> State:
-    into, r, z = slopes
-    size = r.shape[-1]
-    dr, dz = _parts(into[..., : 2 * size] * (dx + dg)[..., : 2 * size], 2)
-    dn = into[..., 2 * size :] * (dx[..., 2 * size :] + r * dg[..., 2 * size :])
-    return (dr + dz + dn + z * d[0],)
-
-
-def _elman(activation: Callable[[jax.Array], jax.Array], slope: Callable[[jax.Array], jax.Array]) -> Cell:
-    """A cell without gates (Elman, 1990)."""
-    return Cell(
-        1,
-        lambda x, g, state: (activation(x + g),),
-        lambda x, g, state: (slope(x + g),),
-        lambda dx, dg, d, slopes: (slopes[0] * (dx + dg),),
-    )
-
-
-def _tanh_slope(x: jax.Array) -> jax.Array:
-    return 1 - jnp.square(jnp.tanh(x))
-
-
-def _step_function(x: jax.Array) -> jax.Array:
-    return jnp.where(x > 0, jnp.ones((), x.dtype), jnp.zeros((), x.dtype))
-
-
-def _relu(x: jax.Array) -> jax.Array:
-    return jnp.maximum(x, jnp.zeros((), x.dtype))
-
-
-CELLS = {
-    "lstm": Cell(4, _lstm_step, _lstm_slopes, _lstm_tangent),
-    "gru": Cell(3, _gru_step, _gru_slopes, _gru_tangent),
-    "rnn_tanh": _elman(jnp.tanh, _tanh_slope),
-    "rnn_relu": _elman(_relu, _step_function),
-}
-
-# --- products ----------------------------------------------------------------------------------------------------------------
-
-
-def product(a: jax.Array, weight: jax.Array) -> jax.Array:
-    """`a @ weight.T` in the weight's precision; the sums of half precision stay in float32."""
-    kept = jnp.float32 if weight.dtype in HALVES else weight.dtype
-    contracted = (((a.ndim - 1,), (1,)), ((), ()))
-    return lax.dot_general(a.astype(weight.dtype), weight, contracted, preferred_element_type=kept)
-
-
-def _biased(x: jax.Array, bias: jax.Array | None) -> jax.Array:
-    return x if bias is None else x + wide(bias)
-
-
-# --- the steps -----------------------------------------------------------------------------------------------------------------
-
-
-class Weights(NamedTuple):
-    """What the steps need: of the hidden state's product, and of the projection (`proj_size`) if there is one."""
-
-    hidden: jax.Array
-    bias: jax.Array | None
-    projection: jax.Array | None
-
-
-def _kept(mask: jax.Array | None, new: Sequence[jax.Array], old: Sequence[jax.Array]) -> State:
-    """The new state of sequences that are still (or already) going on, the old one of the others."""
-    return tuple(new) if mask is None else tuple(jnp.where(mask[:, None], n, o) for n, o in zip(new, old, strict=True))
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _steps(
-    kind: str, reverse: bool, x: jax.Array, state: State, weights: Weights, mask: jax.Array | None
-) -> tuple[State, State]:
-    """All states after each step, and what the derivative needs: the hidden state's share, the state before projection.
-
-    Shapes: x `(T, B, chunks * H)`, each state `(B, H)`, mask `(T, B)`.
-    """
-    cell = CELLS[kind]
-
-    def step(carry: State, now: tuple[jax.Array, jax.Array | None]) -> tuple[State, tuple[State, State]]:
-        x, mask = now
-        g = _biased(product(carry[0], weights.hidden), weights.bias)
-        new = cell.step(x, g, carry)
-        saved: State = (g,)
-        if weights.projection is not None:
-            saved += new[:1]
-            new = (product(new[0], weights.projection), *new[1:])
-        new = _kept(mask, new, carry)
-        return new, (new, saved)
-
-    return lax.scan(step, state, (x, mask), reverse=reverse)[1]
-
-
-@_steps.defjvp
-def _steps_tangent(kind: str, reverse: bool, primals: Any, tangents: Any) -> Any:
-    cell = CELLS[kind]
-    x, state, weights, mask = primals
-    dx, dstate, dweights, _ = tangents
-    states, saved = _steps(kind, reverse, x, state, weights, mask)
-    before = tuple(_shifted(all_, first, reverse) for all_, first in zip(states, state, strict=True))
-    slopes = cell.slopes(x, saved[0], before)
-    by_weight = _biased(product(before[0], dweights.hidden), dweights.bias)
-    by_projection = None if weights.projection is None else product(saved[1], dweights.projection)
-
-    def step(carry: State, now: Any) -> tuple[State, tuple[State, State]]:
-        dx, by_weight, by_projection, slopes, mask = now
-        dg = by_weight + product(carry[0], weights.hidden)
-        new = cell.tangent(dx, dg, carry, slopes)
-        dsaved: State = (dg,)
-        if by_projection is not None:
-            dsaved += new[:1]
-            new = (by_projection + product(new[0], weights.projection), *new[1:])
-        new = _kept(mask, new, carry)
-        return new, (new, dsaved)
-
-    _, dout = lax.scan(step, dstate, (dx, by_weight, by_projection, slopes, mask), reverse=reverse)
-    return (states, saved), dout
-
-
-def _shifted(states: jax.Array, first: jax.Array, reverse: bool) -> jax.Array:
-    """The states before each step."""
-    first = first[None]
-    return jnp.concatenate([states[1:], first] if reverse else [first, states[:-1]])
+# --- the operators ------------------------------------------------------------------------------------------------------
 
 
 def _layer_label(arrays: Sequence[Any], statics: dict[str, Any]) -> str:
@@ -231,9 +37,9 @@ def layer(
     Shapes: input `(T, B, in)`, states `(B, H)`; `mask` `(T, B)` tells which steps each sequence has.
     """
     given: State = (h,) if c is None else (h, c)
-    x = _biased(product(input, w_ih), b_ih)
+    x = product(input, w_ih)
     start = tuple(wide(s).astype(x.dtype) for s in given)
-    states, _ = _steps(kind, reverse, x, start, Weights(w_hh, b_hh, w_hr), mask)
+    states = steps(kind, reverse, x, start, Weights(w_hh, b_hh, b_ih, w_hr), mask)
     states = tuple(all_.astype(s.dtype) for all_, s in zip(states, given, strict=True))
     return (states[0], *(s[0 if reverse else -1] for s in states))
 
@@ -250,9 +56,9 @@ def cell(
 ) -> Any:  # fmt: skip
     """One step of one cell: the new state. Shapes: input `(B, in)`, states `(B, H)`."""
     given: State = (h,) if c is None else (h, c)
-    x = _biased(product(input, w_ih), b_ih)
+    x = with_bias(product(input, w_ih), b_ih)
     start = tuple(wide(s).astype(x.dtype) for s in given)
-    new = CELLS[kind].step(x, _biased(product(start[0], w_hh), b_hh), start)
+    new, _ = CELLS[kind].step(x, with_bias(product(start[0], w_hh), b_hh), start)
     made = tuple(n.astype(s.dtype) for n, s in zip(new, given, strict=True))
     return made if len(made) > 1 else made[0]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from ...core.array import devices
 from ...core.array.meta import MetaArray
 from ...core.context.generator import draw
 from ...core.context.tracing import host_value
@@ -30,7 +30,8 @@ def mask(like: Tensor, shape: tuple[int, ...], chance: float, order: tuple[int, 
         turned = made.reshape([shape[d] for d in order]).transpose(np.argsort(order))
         return np.ascontiguousarray(turned)
 
-    return jnp.asarray(host_value(drawn))
+    made = host_value(drawn)
+    return devices.from_numpy(made) if type(made) is np.ndarray else made
 
 
 def mask_like(input: Tensor, chance: float) -> jax.Array:

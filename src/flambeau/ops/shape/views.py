@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from typing import Any
@@ -37,9 +38,9 @@ def _permuted(g: Geometry, order: Any) -> Geometry:
 
 def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """A shape with its one -1 filled in. Raises RuntimeError if it does not fit the number of elements."""
-    wrong = RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
-    if any(n < -1 for n in shape):
-        raise RuntimeError(f"invalid shape dimension {min(shape)}")
+    for n in shape:
+        if n < -1:
+            raise RuntimeError(f"invalid shape dimension {min(shape)}")
     if shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
     if -1 in shape:
@@ -50,11 +51,15 @@ def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
                 "can be any value and is ambiguous"
             )
         if rest == 0 or numel % rest:
-            raise wrong
+            raise _size_clash(shape, numel)
         return tuple(numel // rest if n == -1 else n for n in shape)
     if math.prod(shape) != numel:
-        raise wrong
+        raise _size_clash(shape, numel)
     return shape
+
+
+def _size_clash(shape: tuple[int, ...], numel: int) -> RuntimeError:
+    return RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
 def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -62,10 +67,17 @@ def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
     Runs of dimensions that lie in memory without gaps are merged, and the new shape must split within them.
     """
+    if is_open(g.shape) or is_open(shape):
+        if is_open(g.shape) and g.numel != 0 and g.contiguous:
+            return geometry.contiguous_strides(shape)
+        return _regrouped.__wrapped__(g, shape)
+    return _regrouped(g._replace(offset=0, bits=None), shape)
+
+
+@functools.lru_cache(1024)
+def _regrouped(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     if g.numel == 0:
         return g.strides if g.shape == shape else geometry.contiguous_strides(shape)
-    if is_open(g.shape) and g.contiguous:
-        return geometry.contiguous_strides(shape)
     runs: list[tuple[int, int]] = []  # (elements, innermost stride), from the front
     last = len(g.shape) - 1
     for dim, (size, stride) in enumerate(zip(g.shape, g.strides, strict=True)):
