@@ -1,7 +1,4 @@
-"""torch.distributed with one process: groups of one rank, in which scripts for many run as they are.
-
-`init_process_group` with a world size of more than one raises RuntimeError: that is not there yet.
-"""
+"""torch.distributed: groups of processes and what they send each other, over JAX's runtime (see `flambeau.processes`)."""
 
 import importlib
 import logging
@@ -11,6 +8,7 @@ from typing import Any
 from ..processes.collectives import *
 from ..processes.groups import *
 from ..processes.objects import *
+from ..processes.point_to_point import *
 from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStore
 
 log = logging.getLogger(__name__)
