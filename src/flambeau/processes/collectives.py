@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,7 +17,7 @@ from .errors import DistBackendError
 from .exchange import Absent, Pending
 from .groups import ReduceOp, chosen, default_group, get_group_rank
 from .patterns import ALL_GATHER, ALL_REDUCE, BROADCAST, REDUCE_SCATTER, SCATTER
-from .running import outside, run, shaped, together, write
+from .running import outside, run, shaped, together, untraced, write
 from .work import Work
 
 _BITWISE = (ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR)
@@ -267,8 +266,6 @@ def scatter(
     elif scatter_list:
         raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
     held = target._array
-    if value is None and isinstance(held, jax.core.Tracer):
-        value = jnp.zeros((group.size(), *held.shape), held.dtype) + held * 0  # of a program, as on the root
     put = functools.partial(write, target)
     return together(
         group, SCATTER, value, shaped(held.shape, held.dtype), put, [target], async_op, root, root=root, shape=list(held.shape)
@@ -390,6 +387,7 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
     """`barrier`, which names ranks that do not come: RuntimeError."""
     if outside(group, "monitored_barrier"):
         return
+    untraced("monitored_barrier")
     exchange = chosen(group).exchange
     limit = exchange.timeout if timeout is None else timeout.total_seconds()
     try:

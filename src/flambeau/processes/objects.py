@@ -11,7 +11,7 @@ from ..core.tensor.tensor import from_host
 from .collectives import _root
 from .groups import chosen
 from .point_to_point import _peer, recv, send
-from .running import outside
+from .running import outside, untraced
 
 
 def _pickled(value: Any) -> np.ndarray:
@@ -20,6 +20,7 @@ def _pickled(value: Any) -> np.ndarray:
 
 def _exchanged(group: Any, what: str, value: np.ndarray | None, **said: Any) -> list[Any]:
     """What everybody has sent, as bytes or None."""
+    untraced(what)
     exchange = group.exchange
     pending = exchange.begin(lambda: exchange.meet({"what": what, **said}, value, None), wait=True)
     if pending.error is not None:
@@ -97,6 +98,7 @@ def send_object_list(
     """Send the objects to one rank, which knows how many they are."""
     if outside(group, "send_object_list"):
         return
+    untraced("send_object_list")
     _peer(chosen(group), dst, group_dst, "destination")
     raw = _pickled(list(object_list))
     send(from_host(np.array([raw.size], np.int64)), dst, group, _TAG, group_dst)
@@ -112,6 +114,7 @@ def recv_object_list(
         return -1
     if src is not None or group_src is not None:
         _peer(chosen(group), src, group_src, "source")
+    untraced("recv_object_list")
     size = from_host(np.zeros(1, np.int64))
     sender = recv(size, src, group, _TAG, group_src)
     raw = from_host(np.zeros(size.item(), np.uint8))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import jax
 import numpy as np
 from jax.experimental import io_callback
 
@@ -13,7 +12,7 @@ from .collectives import _tensor
 from .errors import DistBackendError
 from .exchange import Exchange, Pending, Said, fetch, post
 from .groups import chosen, get_group_rank
-from .running import outside, said_of, shaped, write
+from .running import outside, said_of, shaped, traced, write
 from .work import Awaited, Work
 
 
@@ -105,7 +104,7 @@ def isend(tensor: Any, dst: int | None = None, group: Any = None, tag: int = 0, 
     group = chosen(group)
     target = _peer(group, dst, group_dst, "destination")
     exchange, value = group.exchange, tensor._array
-    if isinstance(value, jax.core.Tracer):
+    if traced(value):
         io_callback(lambda v: _send(exchange, np.asarray(v), target, tag), None, value, ordered=True)
     else:
         _send(exchange, np.asarray(value), target, tag)
@@ -122,9 +121,10 @@ def irecv(tensor: Any, src: int | None = None, group: Any = None, tag: int = 0, 
     if group.size() == 1:
         raise RuntimeError("recv: there is no other rank in the group")
     exchange, held = group.exchange, tensor._array
-    if isinstance(held, jax.core.Tracer):
+    if traced(held):
+        like = shaped(held.shape, held.dtype)
         made = io_callback(
-            lambda: _received(_Receipt(exchange, source, tag, held.aval)), shaped(held.shape, held.dtype), ordered=True
+            lambda: _received(_Receipt(exchange, source, tag, like)), like, ordered=True
         )
         write(tensor, made)
         return Work(Pending().do(lambda: None), lambda _: None, [tensor])

@@ -12,6 +12,8 @@ from jax.experimental import io_callback
 
 from ..core.array import devices
 from ..core.context.grad_mode import no_grad
+from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import Untraceable
 from ..core.tensor.tensor import Tensor, wrap
 from .exchange import Exchange, Pending
 from .groups import chosen, default_group, is_member
@@ -52,9 +54,12 @@ def run(
 
     In a compiled function it is a step of the program that calls back; these steps keep their order.
     """
-    if isinstance(value, jax.core.Tracer):
-        made = io_callback(lambda v: np.asarray(_ended(exchange, job, np.asarray(v))), result, value, ordered=True)
-        put(made)
+    if traced(value):
+        if result is None:
+            io_callback(lambda: _ended(exchange, lambda _: job(None) and None), None, ordered=True)
+        else:
+            given = () if value is None else (value,)
+            put(io_callback(lambda *v: _ended(exchange, job, *map(np.asarray, v)), result, *given, ordered=True))
         return Work(Pending().do(lambda: None), lambda _: None, list(tensors)) if async_op else None
     host = None if value is None else np.asarray(value)
     work = Work(exchange.begin(lambda: job(host), wait=not async_op), put, list(tensors))
@@ -64,11 +69,22 @@ def run(
     return None
 
 
-def _ended(exchange: Exchange, job: Job, value: np.ndarray) -> Any:
+def traced(value: Any) -> bool:
+    """Whether this is a step of a program that runs later."""
+    return grad_state.trace is not None or isinstance(value, jax.core.Tracer)
+
+
+def untraced(name: str) -> None:
+    """Refuse a collective whose results Python sees: a compiled function that calls it runs uncompiled."""
+    if grad_state.trace is not None:
+        raise Untraceable(f"torch.distributed.{name} gives Python objects: call it outside of the compiled function")
+
+
+def _ended(exchange: Exchange, job: Job, value: np.ndarray | None = None) -> Any:
     pending = exchange.begin(lambda: job(value), wait=True)
     if pending.error is not None:
         raise pending.error
-    return pending.value
+    return None if pending.value is None else np.asarray(pending.value)
 
 
 def shaped(shape: Sequence[int], dtype: Any) -> jax.ShapeDtypeStruct:
