@@ -144,6 +144,22 @@ def chosen(given: Any) -> Any:
     return default if given is None else given
 
 
+def group_named(name: str) -> ProcessGroup:
+    """The group of this name. ValueError if there is none."""
+    for made in _made:
+        if made.group_name == name:
+            return made
+    raise ValueError(f"there is no group named {name!r}")
+
+
+def group_of_ranks(ranks: list[int]) -> ProcessGroup:
+    """A group of these ranks that is there. ValueError if there is none."""
+    for made in _made:
+        if list(made.ranks) == list(ranks):
+            return made
+    raise ValueError(f"there is no group of the ranks {ranks}: make one with new_group")
+
+
 def is_member(given: Any) -> bool:
     """Whether this process is in a group."""
     return given is not GroupMember.NON_GROUP_MEMBER

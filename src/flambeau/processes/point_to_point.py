@@ -122,12 +122,8 @@ def irecv(tensor: Any, src: int | None = None, group: Any = None, tag: int = 0, 
         raise RuntimeError("recv: there is no other rank in the group")
     exchange, held = group.exchange, tensor._array
     if traced(held):
-        like = shaped(held.shape, held.dtype)
-        made = io_callback(
-            lambda: _received(_Receipt(exchange, source, tag, like)), like, ordered=True
-        )
-        write(tensor, made)
-        return Work(Pending().do(lambda: None), lambda _: None, [tensor])
+        staged = Staged(lambda like: _received(_Receipt(exchange, source, tag, like)), shaped(held.shape, held.dtype))
+        return Work(staged, lambda array: write(tensor, array), [tensor])
     receipt = _Receipt(exchange, source, tag, held)
     awaited = Awaited(receipt.attempt, receipt.take, exchange.timeout)
     return _Received(awaited, lambda array: write(tensor, array), [tensor], receipt)
@@ -136,6 +132,22 @@ def irecv(tensor: Any, src: int | None = None, group: Any = None, tag: int = 0, 
 def _received(receipt: _Receipt) -> np.ndarray:
     receipt.attempt(time.monotonic() + receipt.exchange.timeout)
     return receipt.take()
+
+
+class Staged(Pending):
+    """A step of a program that stands where it is waited for: a receipt that began earlier would hold the program up."""
+
+    def __init__(self, job: Any, like: Any):
+        super().__init__()
+        self._stage = lambda: io_callback(lambda: job(like), like, ordered=True)
+
+    def done(self) -> bool:
+        return False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not super().done():
+            self.do(self._stage)
+        return True
 
 
 class _Received(Work):
