@@ -77,9 +77,17 @@ def reductions() -> None:
         x = mine(n)
         dist.reduce(x, WORLD - 1, ReduceOp.MAX)
         same(x, rows(n).max(0) if RANK == WORLD - 1 else rows(n)[RANK])
-    refused(RuntimeError, "Cannot use ReduceOp.BAND with non-integral dtype", lambda: dist.all_reduce(mine(2), ReduceOp.BAND))
+    refused(
+        RuntimeError,
+        "Cannot use ReduceOp.BAND with non-integral dtype",
+        lambda: dist.all_reduce(mine(2), ReduceOp.BAND),
+    )
     refused(ValueError, "does not support", lambda: dist.all_reduce(mine(2, "complex64"), ReduceOp.MAX))
-    refused(RuntimeError, "can't be cast to the desired output type Long", lambda: dist.all_reduce(mine(2, "int64"), ReduceOp.AVG))
+    refused(
+        RuntimeError,
+        "can't be cast to the desired output type Long",
+        lambda: dist.all_reduce(mine(2, "int64"), ReduceOp.AVG),
+    )
 
 
 @check
@@ -130,7 +138,9 @@ def uneven_exchange() -> None:
     dist.all_to_all(outs, list(source.split(gives[RANK])))
     same(fb.cat(outs), np.concatenate(wanted).astype("float32"))
     wrong = [takes[0] + 1, *takes[1:]]
-    refused(RuntimeError, "which takes", lambda: dist.all_to_all_single(fb.zeros(sum(wrong)), source, wrong, gives[RANK]))
+    refused(
+        RuntimeError, "which takes", lambda: dist.all_to_all_single(fb.zeros(sum(wrong)), source, wrong, gives[RANK])
+    )
 
 
 @check
@@ -196,7 +206,10 @@ def groups() -> None:
     assert store.get(f"key {1 - RANK if RANK < 2 else 0}") == (b"10"[RANK : RANK + 1] if RANK < 2 else b"0")
     store.add("count", 2)
     dist.barrier()
-    assert store.add("count", 0) == 2 * WORLD and store.compare_set("key 0", "0", "5" if RANK == 0 else "0") in (b"5", b"0")
+    assert store.add("count", 0) == 2 * WORLD and store.compare_set("key 0", "0", "5" if RANK == 0 else "0") in (
+        b"5",
+        b"0",
+    )
 
 
 @check
@@ -232,12 +245,18 @@ def disagreement() -> None:
     if RANK == 0:
         two = dist.new_group(timeout=timedelta(seconds=0.3), use_local_synchronization=True, ranks=list(range(WORLD)))
         missing = ", ".join(map(str, range(1, WORLD)))
-        refused(RuntimeError, f"[Rank 0]: Timed out waiting 300ms for rank {missing} in all_reduce", lambda: dist.all_reduce(fb.ones(1), group=two))
+        refused(
+            RuntimeError,
+            f"[Rank 0]: Timed out waiting 300ms for rank {missing} in all_reduce",
+            lambda: dist.all_reduce(fb.ones(1), group=two),
+        )
         wanted = "[Rank 0]: Rank 1 failed to pass monitoredBarrier in 200 ms"
         refused(RuntimeError, wanted, lambda: dist.monitored_barrier(two, timedelta(seconds=0.2)))
 
 
-def trained(make: Callable[[], nn.Module], shape: tuple[int, ...], parallel: bool, compiled: bool = False, **options: object) -> list[float]:
+def trained(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], parallel: bool, compiled: bool = False, **options: object
+) -> list[float]:
     """Losses of some steps: of the whole batch, or of the ranks' parts of it, averaged."""
     fb.manual_seed(RANK if parallel else 0)
     model = make().double()
@@ -291,7 +310,12 @@ def one_process_and_many() -> None:
 @check
 def one_process_and_many_by_all_options() -> None:
     if os.environ.get("ALL_OPTIONS"):
-        several = ({"bucket_cap_mb": 1e-4}, {"find_unused_parameters": True}, {"static_graph": True}, {"compiled": True})
+        several = (
+            {"bucket_cap_mb": 1e-4},
+            {"find_unused_parameters": True},
+            {"static_graph": True},
+            {"compiled": True},
+        )
         as_one_process(mlp, (6,), *several)
         as_one_process(convolutional, (1, 6, 6), {}, *several)
 
@@ -327,7 +351,9 @@ def averaged_gradients() -> None:
     hooked.register_comm_hook(None, default_hooks.bf16_compress_hook)
     hooked(fb.ones(1, 3) * RANK).sum().backward()
     assert hooked.module.weight.grad.tolist() == [[sum(range(WORLD)) / WORLD] * 3]
-    refused(RuntimeError, "appears not to match sizes", lambda: nn.parallel.DistributedDataParallel(nn.Linear(3 + RANK, 1)))
+    refused(
+        RuntimeError, "appears not to match sizes", lambda: nn.parallel.DistributedDataParallel(nn.Linear(3 + RANK, 1))
+    )
 
 
 @check
@@ -378,7 +404,9 @@ def in_a_compiled_function() -> None:
 @check
 def meshes() -> None:
     mesh = dist.init_device_mesh("cpu", (1, WORLD), mesh_dim_names=("data", "tensor"))
-    assert mesh["tensor"].size() == WORLD and mesh.get_local_rank("tensor") == RANK and mesh.get_coordinate() == [0, RANK]
+    assert (
+        mesh["tensor"].size() == WORLD and mesh.get_local_rank("tensor") == RANK and mesh.get_coordinate() == [0, RANK]
+    )
     x = fb.ones(1) * RANK
     dist.all_reduce(x, group=mesh.get_group("tensor"))
     assert x.item() == sum(range(WORLD)) and mesh.get_group("data").size() == 1

@@ -5,9 +5,12 @@ import logging
 import pkgutil
 from typing import Any
 
+from ..processes.buckets import GradBucket
 from ..processes.collectives import *
+from ..processes.errors import *
 from ..processes.groups import *
 from ..processes.objects import *
+from ..processes.options import *
 from ..processes.point_to_point import *
 from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStore
 

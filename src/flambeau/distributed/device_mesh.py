@@ -44,7 +44,7 @@ class DeviceMesh:
 
     def _sides(self) -> list[Any]:
         """This process's group along each side. All processes make all groups, in the same order."""
-        made = []
+        made: list[Any] = []
         for dim in range(self.ndim):
             lines = self.mesh.movedim(dim, -1).reshape(-1, self.mesh.size(dim)).tolist()
             if lines == [list(range(groups.get_world_size()))]:

@@ -7,7 +7,7 @@ from ..processes.collectives import *  # noqa: F403
 from ..processes.groups import *  # noqa: F403
 from ..processes.objects import *  # noqa: F403
 from ..processes.point_to_point import *  # noqa: F403
-from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStore
+from ..processes.stores import Store
 
 
 def _get_default_group() -> groups.ProcessGroup:

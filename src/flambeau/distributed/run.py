@@ -54,7 +54,12 @@ def get_args_parser() -> argparse.ArgumentParser:
     option("--master-port", type=int, default=29500, help="and port there")
     option("--local-addr", default=None, help="taken and not needed")
     option("--standalone", action="store_true", help="one machine, a free port")
-    option("--max-restarts", type=int, default=0, help="how often all ranks are started again after a failure (one machine)")
+    option(
+        "--max-restarts",
+        type=int,
+        default=0,
+        help="how often all ranks are started again after a failure (one machine)",
+    )
     option("--monitor-interval", type=float, default=0.1, help="seconds between looks at the ranks")
     option("--start-method", default="spawn", help="taken: each rank is a new Python")
     option("--role", default="default", help="a name for the ranks")
@@ -62,12 +67,20 @@ def get_args_parser() -> argparse.ArgumentParser:
     option("--no-python", action="store_true", help="the script is a program of any kind")
     option("--run-path", action="store_true", help="taken: the script is run as it would be without")
     option("--log-dir", default=None, help="a folder for --redirects")
-    option("-r", "--redirects", default="0", help="1, 2 or 3: stdout, stderr, both into files; or 0:3,1:1 by local rank")
+    option(
+        "-r", "--redirects", default="0", help="1, 2 or 3: stdout, stderr, both into files; or 0:3,1:1 by local rank"
+    )
     option("-t", "--tee", default="0")
     option("--local-ranks-filter", default="", help="show only these local ranks on the console")
     option("--signals-to-handle", default="SIGTERM,SIGINT,SIGHUP,SIGQUIT", help="what is handed on to the ranks")
     option("--shutdown-timeout", type=float, default=None, help="seconds between SIGTERM and SIGKILL (30)")
-    for name in ("logs_specs", "event_log_handler", "numa_binding", "duplicate_stdout_filters", "duplicate_stderr_filters"):
+    for name in (
+        "logs_specs",
+        "event_log_handler",
+        "numa_binding",
+        "duplicate_stdout_filters",
+        "duplicate_stderr_filters",
+    ):
         option("--" + name.replace("_", "-"), default=None)
     option("--virtual-local-rank", action="store_true")
     parser.add_argument("training_script", help="the script")
@@ -141,7 +154,9 @@ class _Job:
             return "127.0.0.1", _free_port()
         if not options.rdzv_endpoint:
             return options.master_addr, options.master_port
-        host, _, port = options.rdzv_endpoint.rpartition(":") if ":" in options.rdzv_endpoint else (options.rdzv_endpoint, "", "")
+        host, _, port = (
+            options.rdzv_endpoint.rpartition(":") if ":" in options.rdzv_endpoint else (options.rdzv_endpoint, "", "")
+        )
         return host, int(port) if port and port != "0" else _free_port() if self.nodes == 1 else 29500
 
     def environment(self, local_rank: int, address: tuple[str, int]) -> dict[str, str]:
@@ -177,9 +192,13 @@ class _Job:
         chosen = _redirected(options.redirects, local_rank)
         for bit, name in ((1, "stdout"), (2, "stderr")):
             if chosen & bit:
-                folder = Path(options.log_dir or f"torchelastic_{options.rdzv_id}") / f"attempt_{self.attempt}" / str(local_rank)
+                folder = (
+                    Path(options.log_dir or f"torchelastic_{options.rdzv_id}")
+                    / f"attempt_{self.attempt}"
+                    / str(local_rank)
+                )
                 folder.mkdir(parents=True, exist_ok=True)
-                made[name] = open(folder / f"{name}.log", "wb")
+                made[name] = open(folder / f"{name}.log", "wb")  # noqa: SIM115 (closed once the rank has it)
             elif shown and local_rank not in shown:
                 made[name] = subprocess.DEVNULL
         return made

@@ -80,7 +80,9 @@ def by_dtype(tensors: Sequence[Tensor], cap: int) -> list[list[Tensor]]:
 class Averaging:
     """Hooks on parameters that average what backward passes leave in `.grad`, as long as `active()`."""
 
-    def __init__(self, names: list[str], parameters: list[Tensor], group: Any, cap: int, unused: bool, active: Callable[[], bool]):
+    def __init__(
+        self, names: list[str], parameters: list[Tensor], group: Any, cap: int, unused: bool, active: Callable[[], bool]
+    ):
         self.group, self.unused, self.active = group, unused, active
         self.names = {id(p): name for name, p in zip(names, parameters, strict=True)}
         backwards = list(reversed(parameters))  # gradients come in about this order

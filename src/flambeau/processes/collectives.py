@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import pdb
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import jax.numpy as jnp
@@ -72,7 +75,9 @@ def _root(group: Any, rank: int | None, group_rank: int | None, kind: str) -> in
     return get_group_rank(group, rank)
 
 
-def _fitting(values: list[Tensor], kind: str, n: int, like: Tensor, what: str = "output tensor list at index 0") -> None:
+def _fitting(
+    values: list[Tensor], kind: str, n: int, like: Tensor, what: str = "output tensor list at index 0"
+) -> None:
     if len(values) != n:
         raise RuntimeError(f"ProcessGroupGloo::{kind}: invalid {what} (expected length {n}, got {len(values)})")
     for index, value in enumerate(values):
@@ -174,7 +179,9 @@ def broadcast(
     )  # fmt: skip
 
 
-def _gathered(group: Any, tensor: Tensor, put: Callable[[Any], Any], targets: Any, async_op: bool, **said: Any) -> Work | None:
+def _gathered(
+    group: Any, tensor: Tensor, put: Callable[[Any], Any], targets: Any, async_op: bool, **said: Any
+) -> Work | None:
     value = tensor._array
     shape = (group.size(), *value.shape)
     return together(
@@ -195,7 +202,11 @@ def all_gather_single(output_tensor: Any, input_tensor: Any, group: Any = None, 
     """Every rank's tensor in one: one after the other, or stacked, as the output's shape says."""
     if outside(group, "all_gather_single"):
         return None
-    group, target, tensor = chosen(group), _tensor(output_tensor, "output_tensor"), _tensor(input_tensor, "input_tensor")
+    group, target, tensor = (
+        chosen(group),
+        _tensor(output_tensor, "output_tensor"),
+        _tensor(input_tensor, "input_tensor"),
+    )
     if target.numel() != tensor.numel() * group.size() or target.dtype != tensor.dtype:
         row = list(target.shape)
         if row and row[0] % group.size() == 0:
@@ -311,7 +322,9 @@ def reduce_scatter_single(
 reduce_scatter_tensor = _renamed("reduce_scatter_tensor", reduce_scatter_single)
 
 
-def _exchanged(group: Any, flat: Any, gives: list[int], takes: list[int], put: Any, targets: Any, async_op: bool) -> Work | None:
+def _exchanged(
+    group: Any, flat: Any, gives: list[int], takes: list[int], put: Any, targets: Any, async_op: bool
+) -> Work | None:
     exchange, said = group.exchange, {"dtype": np.dtype(flat.dtype).name}
     result = shaped((sum(takes),), flat.dtype)
     return run(
@@ -378,9 +391,7 @@ def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None, t
         return None
     exchange = chosen(group).exchange
     limit = None if timeout is None else timeout.total_seconds()
-    return run(
-        exchange, lambda _: exchange.meet({"what": "barrier"}, None, limit), None, None, _ignored, [], async_op
-    )
+    return run(exchange, lambda _: exchange.meet({"what": "barrier"}, None, limit), None, None, _ignored, [], async_op)
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
@@ -391,13 +402,35 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
     exchange = chosen(group).exchange
     limit = exchange.timeout if timeout is None else timeout.total_seconds()
     try:
-        run(exchange, lambda _: exchange.meet({"what": "monitored_barrier"}, None, limit), None, None, _ignored, [], False)
+        run(
+            exchange,
+            lambda _: exchange.meet({"what": "monitored_barrier"}, None, limit),
+            None,
+            None,
+            _ignored,
+            [],
+            False,
+        )
     except Absent as error:
         many = "s" if len(error.ranks) > 1 and wait_all_ranks else ""
         named = error.ranks if wait_all_ranks else error.ranks[:1]
         raise DistBackendError(
             f"[Rank {exchange.rank}]: Rank{many} {', '.join(map(str, named))} failed to pass monitoredBarrier in {int(limit * 1000)} ms"
         ) from error
+
+
+_breaks = 0
+
+
+def breakpoint(rank: int = 0, skip: int = 0, timeout_s: float = 3600) -> None:
+    """Stop in the debugger on one rank, after `skip` calls; the others wait for it, up to `timeout_s` seconds."""
+    global _breaks
+    _breaks += 1
+    if _breaks <= skip:
+        return
+    if chosen(None).rank() == rank:
+        pdb.Pdb().set_trace(sys._getframe().f_back)
+    barrier(timeout=timedelta(seconds=timeout_s))
 
 
 @contextlib.contextmanager

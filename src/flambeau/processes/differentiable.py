@@ -170,7 +170,9 @@ def gather(tensor: Tensor, dst: int = 0, group: Any = None) -> tuple[Tensor, ...
 
 def scatter(tensors: Sequence[Tensor], src: int = 0, group: Any = None) -> Tensor:
     """One of a rank's tensors for each. The others give tensors of the same shape, too."""
-    return _Scatter.apply(namespaces["torch"]["stack"](list(tensors)), _root(chosen(group), src, None, "scatter"), group)
+    return _Scatter.apply(
+        namespaces["torch"]["stack"](list(tensors)), _root(chosen(group), src, None, "scatter"), group
+    )
 
 
 def reduce_scatter(output: Tensor, input_list: Sequence[Tensor], op: Any = ReduceOp.SUM, group: Any = None) -> Tensor:
@@ -197,4 +199,3 @@ def all_to_all_single(
     takes = tuple(output_split_sizes or [output.shape[0] // n] * n)
     gives = tuple(input_split_sizes or [input.shape[0] // n] * n)
     return _AllToAll.apply(input, takes, gives, group)
-

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import ml_dtypes  # noqa: F401  (NumPy learns of bfloat16 and its like by it)
@@ -89,7 +89,9 @@ class Exchange:
         if self._jobs is not None:
             self._jobs.put(None)
 
-    def together(self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any = None, timeout: float | None = None) -> np.ndarray:
+    def together(
+        self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any = None, timeout: float | None = None
+    ) -> np.ndarray:
         """What the pattern gives this rank. `said` is what all must agree on: DistBackendError if they do not, or do not come."""
         holds = value is not None and (pattern not in _ROOTED or option == self.me)
         size = 0 if value is None else value.nbytes
@@ -124,7 +126,9 @@ class Exchange:
         got = self.together(ALL_TO_ALL, rows, {**said, "shape": [self.n, row]})
         return np.concatenate([got[i, :size] for i, size in enumerate(takes)])
 
-    def meet(self, said: Said, value: np.ndarray | None, timeout: float | None, small: bool = True) -> list[tuple[Said, Any]]:
+    def meet(
+        self, said: Said, value: np.ndarray | None, timeout: float | None, small: bool = True
+    ) -> list[tuple[Said, Any]]:
         """What everybody has said, with the values that came along. DistBackendError after the time, or if it differs."""
         self._count += 1
         told = {**said, "small": small}
@@ -150,10 +154,14 @@ class Exchange:
     def _key(self, number: int, member: int) -> str:
         return f"{self.name}/{number // _BLOCK}/{member}/{number}"
 
-    def _give_up(self, number: int, told: Said, limit: float) -> None:
+    def _give_up(self, number: int, told: Said, limit: float) -> NoReturn:
         assert self.link is not None
         absent = [i for i in range(self.n) if i != self.me and self.link.find(self._key(number, i)) is None]
-        self.link.put(self._key(number, self.me), _packed({"gone": f"waited {_time(limit)} for rank {_listed(self, absent)}"}, None), True)
+        self.link.put(
+            self._key(number, self.me),
+            _packed({"gone": f"waited {_time(limit)} for rank {_listed(self, absent)}"}, None),
+            True,
+        )
         raise Absent(
             f"[Rank {self.rank}]: Timed out waiting {_time(limit)} for rank {_listed(self, absent)} in {_shown(told)}, number {number} in "
             f"group {self.name!r}. Every rank of a group has to call the same collectives in the same order.",
@@ -163,7 +171,9 @@ class Exchange:
     def _agree(self, met: list[tuple[Said, Any]]) -> None:
         for i, (told, _) in enumerate(met):
             if "gone" in told:
-                raise DistBackendError(f"[Rank {self.rank}]: rank {self.ranks[i]} has given up before: it {told['gone']}")
+                raise DistBackendError(
+                    f"[Rank {self.rank}]: rank {self.ranks[i]} has given up before: it {told['gone']}"
+                )
         mine = _key_of(met[self.me][0])
         for i, (told, _) in enumerate(met):
             if _key_of(told) != mine:

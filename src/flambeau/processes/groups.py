@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from .errors import *
 from .exchange import Exchange
 from .link import Link
-from .rendezvous import Meeting, meet
+from .rendezvous import Meeting, meet, register_rendezvous_handler
 from .stores import PrefixStore, Store, default_pg_timeout
+
 
 class Backend(str):
     """A backend's name in lower case."""
@@ -233,7 +233,9 @@ def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
         return list(range(world.size()))
     made = sorted(ranks) if sort else list(ranks)
     if len(made) > world.size():
-        raise ValueError("the new group's world size should be less or equal to the world size set by init_process_group")
+        raise ValueError(
+            "the new group's world size should be less or equal to the world size set by init_process_group"
+        )
     if any(not 0 <= rank < world.size() for rank in made):
         raise ValueError("the new group's rank should be within the world_size set by init_process_group")
     if len(set(made)) != len(made):
@@ -300,6 +302,19 @@ def new_subgroups_by_enumeration(
     return next((part for part in made if is_member(part)), None), made
 
 
+def split_group(
+    parent_pg: Any = None, split_ranks: Sequence[Sequence[int]] | None = None, timeout: Any = None, pg_options: Any = None,
+    group_desc: str | None = None, backend: Any = None,
+) -> Any:  # fmt: skip
+    """Groups of parts of a group, given as its own numbers: this process's, or `NON_GROUP_MEMBER`. ValueError without parts."""
+    if not split_ranks:
+        raise ValueError("split_ranks cannot be None or empty")
+    parent = chosen(parent_pg)
+    parts = [[parent.ranks[i] for i in part] for part in split_ranks]
+    own, _ = new_subgroups_by_enumeration(parts, timeout, backend, pg_options, group_desc)
+    return GroupMember.NON_GROUP_MEMBER if own is None else own
+
+
 def get_rank(group: Any = None) -> int:
     """This process's number in a group; -1 if it is not in it."""
     return chosen(group).rank() if is_member(group) else -1
@@ -359,6 +374,13 @@ def get_default_backend_for_device(device: Any) -> str:
     return Backend.NCCL if str(device).startswith("cuda") else Backend.GLOO
 
 
+def rendezvous(url: str, rank: int = -1, world_size: int = -1, **options: Any) -> Any:
+    """One triple (store, rank, world size) of the processes that meet at `env://`, `tcp://...` or `file://...`."""
+    limit = options.get("timeout", default_pg_timeout).total_seconds()
+    found = meet(url, rank, world_size, None, limit)
+    yield found.store, found.rank, found.world_size
+
+
 def get_pg_count() -> int:
     """How many groups there are."""
     return len(_made)
@@ -395,4 +417,4 @@ def is_torchelastic_launched() -> bool:
 __all__ = [
     name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
 ]
-__all__ += ["default_pg_timeout"]
+__all__ += ["default_pg_timeout", "register_rendezvous_handler"]

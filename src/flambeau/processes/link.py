@@ -44,7 +44,7 @@ class Link:
         """One device for each rank."""
         if self._devices is None:
             collectives = _jax.make_gloo_tcp_collectives(distributed_client=self.client)
-            made = xla_client.make_cpu_client(
+            made: Any = xla_client.make_cpu_client(
                 asynchronous=False, distributed_client=self.client, node_id=self.rank, num_nodes=self.world_size,
                 collectives=collectives, num_devices=1,
             )  # fmt: skip
@@ -123,4 +123,3 @@ def _own_host() -> str:
         return socket.gethostbyname(socket.gethostname())
     except OSError:
         return "127.0.0.1"
-

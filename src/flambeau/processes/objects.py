@@ -85,7 +85,9 @@ def scatter_object_list(
         if not scatter_object_input_list:
             raise ValueError("source rank must provide non-None scatter_object_input_list")
         if len(scatter_object_input_list) != group.size():
-            raise ValueError(f"scatter_object_input_list has {len(scatter_object_input_list)} entries for {group.size()} ranks")
+            raise ValueError(
+                f"scatter_object_input_list has {len(scatter_object_input_list)} entries for {group.size()} ranks"
+            )
         value = _pickled([pickle.dumps(entry) for entry in scatter_object_input_list])
     found = _exchanged(group, "scatter_object_list", value, root=root)[root]
     scatter_object_output_list[0] = pickle.loads(pickle.loads(found)[group.rank()])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NewType
 
-from .groups import ReduceOp, chosen
+from .groups import ReduceOp
 
 GroupName = NewType("GroupName", str)
 _UNSET = timedelta(milliseconds=-1000)
@@ -85,7 +83,11 @@ class BackendConfig:
 
     def __init__(self, backend: Any):
         text = str(backend)
-        pairs = [part.partition(":") for part in text.split(",")] if ":" in text else [("cpu", "", text), ("cuda", "", text)]
+        pairs = (
+            [part.partition(":") for part in text.split(",")]
+            if ":" in text
+            else [("cpu", "", text), ("cuda", "", text)]
+        )
         self.device_backend_map = {device: name for device, _, name in pairs}
 
     def get_device_backend_map(self) -> dict[str, str]:
@@ -136,9 +138,7 @@ def set_debug_level_from_env() -> None:
     """Set it to what TORCH_DISTRIBUTED_DEBUG says. RuntimeError for what is no level."""
     name = os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF") or "OFF"
     if name.upper() not in DebugLevel.__members__:
-        raise RuntimeError(
-            f"The value of TORCH_DISTRIBUTED_DEBUG must be OFF, INFO, or DETAIL, got {name}"
-        )
+        raise RuntimeError(f"The value of TORCH_DISTRIBUTED_DEBUG must be OFF, INFO, or DETAIL, got {name}")
     set_debug_level(DebugLevel[name.upper()])
 
 
@@ -146,13 +146,6 @@ def supports_complex(reduceOp: Any) -> bool:
     """Whether complex tensors can be reduced so."""
     others = (ReduceOp.MAX, ReduceOp.MIN, ReduceOp.PRODUCT, ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR)
     return reduceOp not in others
-
-
-@contextlib.contextmanager
-def record_comm(name: str) -> Iterator[None]:
-    """A name for what is sent inside; ValueError without a group."""
-    chosen(None)
-    yield
 
 
 __all__ = [

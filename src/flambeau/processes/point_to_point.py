@@ -96,7 +96,9 @@ class _Receipt:
         return value.reshape(wanted["shape"])
 
 
-def isend(tensor: Any, dst: int | None = None, group: Any = None, tag: int = 0, group_dst: int | None = None) -> Work | None:
+def isend(
+    tensor: Any, dst: int | None = None, group: Any = None, tag: int = 0, group_dst: int | None = None
+) -> Work | None:
     """Send the values that the tensor has now."""
     _tensor(tensor, "tensor")
     if outside(group, "isend"):
@@ -111,7 +113,9 @@ def isend(tensor: Any, dst: int | None = None, group: Any = None, tag: int = 0, 
     return Work(Pending().do(lambda: None), lambda _: None, [tensor])
 
 
-def irecv(tensor: Any, src: int | None = None, group: Any = None, tag: int = 0, group_src: int | None = None) -> Work | None:
+def irecv(
+    tensor: Any, src: int | None = None, group: Any = None, tag: int = 0, group_src: int | None = None
+) -> Work | None:
     """Begin to receive into the tensor, which has the values once `wait` has returned."""
     _tensor(tensor, "tensor")
     if outside(group, "irecv"):
@@ -202,9 +206,7 @@ class P2POp:
 def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Work]:
     """Begin all of them."""
     if not isinstance(p2p_op_list, list) or not all(isinstance(entry, P2POp) for entry in p2p_op_list):
-        raise ValueError(
-            "Invalid ``p2p_op_list``. Each op is expected to to be of type ``torch.distributed.P2POp``."
-        )
+        raise ValueError("Invalid ``p2p_op_list``. Each op is expected to to be of type ``torch.distributed.P2POp``.")
     made = [entry.op(entry.tensor, entry.peer, entry.group, entry.tag, entry.group_peer) for entry in p2p_op_list]
     return [work for work in made if work is not None]
 

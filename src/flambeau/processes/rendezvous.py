@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from .link import Link, free_address
@@ -18,6 +20,16 @@ class Meeting:
     world_size: int
     store: Store
     link: Link | None
+
+
+_handlers: dict[str, Callable[..., Any]] = {}
+
+
+def register_rendezvous_handler(scheme: str, handler: Callable[..., Any]) -> None:
+    """Have `handler(url, rank=, world_size=)` yield (store, rank, world size) for URLs of a scheme. RuntimeError if it is taken."""
+    if scheme in _handlers or scheme in ("env", "tcp", "file"):
+        raise RuntimeError(f"Rendezvous handler for {scheme}:// already registered")
+    _handlers[scheme] = handler
 
 
 def _variable(name: str) -> str:
@@ -40,6 +52,9 @@ def meet(method: str | None, rank: int, world_size: int, store: Store | None, ti
         rank = int(_variable("RANK")) if rank == -1 else rank
         world_size = int(_variable("WORLD_SIZE")) if world_size == -1 else world_size
         return _by_address(f"{_variable('MASTER_ADDR')}:{_variable('MASTER_PORT')}", rank, world_size, timeout)
+    if parts.scheme in _handlers:
+        found, number, size = next(iter(_handlers[parts.scheme](method, rank=rank, world_size=world_size)))
+        return _by_store(found, number, size, timeout)
     for value, name in ((rank, "rank"), (world_size, "world size")):
         if value == -1:
             start = f"Error initializing torch.distributed using {parts.scheme}:// rendezvous"

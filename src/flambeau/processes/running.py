@@ -48,7 +48,13 @@ def write(target: Tensor, array: Any) -> Tensor:
 
 
 def run(
-    exchange: Exchange, job: Job, value: Any, result: Any, put: Callable[[Any], Any], tensors: Sequence[Tensor], async_op: bool
+    exchange: Exchange,
+    job: Job,
+    value: Any,
+    result: Any,
+    put: Callable[[Any], Any],
+    tensors: Sequence[Tensor],
+    async_op: bool,
 ) -> Work | None:
     """Have `job` make of this rank's values what `put` writes into the tensors. `result` is its shape and dtype.
 

@@ -7,8 +7,9 @@ import fcntl
 import json
 import threading
 import time
+import weakref
 import xmlrpc.client
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -28,6 +29,7 @@ def _bytes(value: str | bytes) -> bytes:
 class Store:
     """Bytes by key. `get` and `wait` raise DistStoreError when a key has not come after the timeout."""
 
+    _timed_out: type[Exception] = DistStoreError
     _timeout_text = "wait timeout after {milliseconds}ms, keys: {keys}"
 
     def __init__(self) -> None:
@@ -97,7 +99,7 @@ class Store:
         while not self.check(keys):
             if time.monotonic() > end:
                 text = self._timeout_text.format(milliseconds=int(limit * 1000), keys=", ".join("/" + k for k in keys))
-                raise DistStoreError(text)
+                raise self._timed_out(text)
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
 
@@ -144,6 +146,7 @@ class HashStore(Store):
 class FileStore(Store):
     """A store in a file, for the processes of one machine (or of a network file system that has locks)."""
 
+    _timed_out = RuntimeError
     _timeout_text = "Timeout waiting for key: {keys} after {milliseconds} ms"
 
     def __init__(self, file_name: str, world_size: int = -1):
@@ -297,6 +300,8 @@ class TCPStore(Store):
             raise NotImplementedError("TCPStore: master_listen_fd is not there; give a port")
         self.host, self.port, self.timeout, self.libuvBackend = host_name, port, timeout, False
         self._local = threading.local()
+        self._open: list[Callable[[], Any]] = []  # what is to be closed at the end
+        weakref.finalize(self, _close, self._open)
         if is_master:
             self._serve()
         self._connect()
@@ -323,12 +328,15 @@ class TCPStore(Store):
         self._server.register_function(lambda key: xmlrpc.client.Binary(held.get(key)), "get")
         for name in _REMOTE:
             self._server.register_function(_unwrapping(getattr(held, name)), name)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        self._open += [self._server.shutdown, self._server.server_close]
 
     @property
     def _proxy(self) -> Any:
         if not hasattr(self._local, "proxy"):
             self._local.proxy = xmlrpc.client.ServerProxy(f"http://{self.host}:{self.port}", allow_none=True)
+            self._open.insert(0, self._local.proxy("close"))
         return self._local.proxy
 
     def _connect(self) -> None:
@@ -379,6 +387,11 @@ class TCPStore(Store):
 
     def list_keys(self) -> list[str]:
         return list(self._call("list_keys"))
+
+
+def _close(what: list[Callable[[], Any]]) -> None:
+    for close in what:
+        close()
 
 
 def _unwrapping(function: Any) -> Any:

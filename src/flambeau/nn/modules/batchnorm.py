@@ -170,7 +170,9 @@ class SyncBatchNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         by_batch = self.training or (self.running_mean is None and self.running_var is None)
-        if not (by_batch and self.training and groups.is_initialized() and groups.get_world_size(self.process_group) > 1):
+        if not (
+            by_batch and self.training and groups.is_initialized() and groups.get_world_size(self.process_group) > 1
+        ):
             return super().forward(input)
         self._check_input_dim(input)
         dims = [d for d in range(input.dim()) if d != 1]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ...core.array.dtypes import float16
 from ...core.context.grad_mode import no_grad
 from ...core.context.grad_mode import state as grad_state
 from ...core.tensor.tensor import Tensor
-from ...processes.buckets import Averaging, by_dtype, flattened, parts
+from ...processes.buckets import Averaging, GradBucket, averaged, by_dtype, flattened, parts
 from ...processes.collectives import broadcast
 from ...processes.groups import chosen
 from ...processes.objects import all_gather_object
+from ...processes.options import BuiltinCommHookType
 from ..modules.module import Module
 
 __all__ = ["DistributedDataParallel"]
@@ -32,7 +34,7 @@ def synchronise(tensors: list[Tensor], group: Any, root: int = 0) -> None:
                 tensor.detach().copy_(value)
 
 
-def _same_everywhere(parameters: list[tuple[str, Tensor]], group: Any) -> None:
+def _same_everywhere(parameters: Sequence[tuple[str, Tensor]], group: Any) -> None:
     """RuntimeError if the ranks' modules have other parameters."""
     mine = [(name, list(p.shape), str(p.dtype)) for name, p in parameters]
     theirs: list[Any] = [None] * group.size()
@@ -101,11 +103,11 @@ class DistributedDataParallel(Module):
         if self.process_group.size() > 1:
             _same_everywhere(named, self.process_group)
             if init_sync:
-                synchronise([p for _, p in named] + self._buffers_to_send(), self.process_group)
+                synchronise([*(p for _, p in named), *self._buffers_to_send()], self.process_group)
             self._start(trained)
 
-    def _start(self, trained: list[tuple[str, Tensor]]) -> None:
-        names, parameters = [name for name, _ in trained], [p for _, p in trained]
+    def _start(self, trained: Sequence[tuple[str, Tensor]]) -> None:
+        names, parameters = [name for name, _ in trained], [*(p for _, p in trained)]
         unused = self.find_unused_parameters or self.static_graph
         cap = max(int(self.bucket_cap_mb * _MEGA), 1)
         self._averaging = Averaging(names, parameters, self.process_group, cap, unused, self._averages)
@@ -157,6 +159,18 @@ class DistributedDataParallel(Module):
             raise RuntimeError("register_comm_hook or register_builtin_comm_hook can only be called once.")
         self._averaging.hook = lambda bucket: hook(state, bucket)
 
+    def _register_builtin_comm_hook(self, comm_hook_type: Any) -> None:
+        """Have gradients averaged as they are, or in float16."""
+        compressed = comm_hook_type == BuiltinCommHookType.FP16_COMPRESS
+
+        def hook(state: Any, bucket: GradBucket) -> Any:
+            flat = bucket.buffer()
+            if not compressed:
+                return averaged(flat, self.process_group)
+            return averaged(flat.to(float16), self.process_group).then(lambda future: flat.copy_(future.value()))
+
+        self.register_comm_hook(None, hook)
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         del state["process_group"]
@@ -167,10 +181,14 @@ class DistributedDataParallel(Module):
         super().__setstate__(state)
         self.process_group = chosen(None)
         if self.process_group.size() > 1:
-            self._start([(n, p) for n, p in self.module.named_parameters() if p.requires_grad and n not in self._ignored])
+            self._start(
+                [(n, p) for n, p in self.module.named_parameters() if p.requires_grad and n not in self._ignored]
+            )
 
 
 def _refuse(**options: Any) -> None:
     for name, value in options.items():
         if value is not None:
-            raise NotImplementedError(f"DistributedDataParallel: {name} is not there yet; leave it out (torch.autocast gives mixed precision)")
+            raise NotImplementedError(
+                f"DistributedDataParallel: {name} is not there yet; leave it out (torch.autocast gives mixed precision)"
+            )
