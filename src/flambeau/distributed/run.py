@@ -166,7 +166,6 @@ class _Job:
         made = dict(os.environ)
         if self.local > 1:
             made.setdefault("OMP_NUM_THREADS", "1")
-        made.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # JAX's service warns of what it is asked for
         values = {
             "RANK": self.node * self.local + local_rank, "LOCAL_RANK": local_rank, "GROUP_RANK": self.node,
             "ROLE_RANK": self.node * self.local + local_rank, "ROLE_NAME": options.role, "WORLD_SIZE": world,

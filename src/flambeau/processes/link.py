@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from jax.errors import JaxRuntimeError
-from jaxlib import _jax, xla_client
+from jaxlib import _jax, utils, xla_client
 
 _SLICE = 500  # milliseconds: how long a wait is deaf to Ctrl-C
 _LINGER = 30.0  # seconds that rank 0, which holds the values, waits for the others at the end
@@ -26,16 +28,17 @@ class Link:
     def __init__(self, address: str, rank: int, world_size: int, timeout: float):
         self.rank, self.world_size = rank, world_size
         self._service = None
-        if rank == 0:
-            port = address.rpartition(":")[2]
-            self._service = _jax.get_distributed_runtime_service(
-                f"[::]:{port}", world_size, heartbeat_timeout=20, shutdown_timeout=5, recoverable=True
-            )
-        self.client = _jax.get_distributed_runtime_client(
-            address, rank, init_timeout=max(int(timeout), 1), shutdown_timeout=5, shutdown_on_destruction=False,
-            heartbeat_timeout=20, use_compression=False,
-        )  # fmt: skip
-        self.client.connect()
+        with _quiet():
+            if rank == 0:
+                port = address.rpartition(":")[2]
+                self._service = _jax.get_distributed_runtime_service(
+                    f"[::]:{port}", world_size, heartbeat_timeout=20, shutdown_timeout=5, recoverable=True
+                )
+            self.client = _jax.get_distributed_runtime_client(
+                address, rank, init_timeout=max(int(timeout), 1), shutdown_timeout=5, shutdown_on_destruction=False,
+                heartbeat_timeout=20, use_compression=False,
+            )  # fmt: skip
+            self.client.connect()
         self._devices: list[Any] | None = None
         self._closed = False
         atexit.register(self.close)
@@ -109,6 +112,16 @@ class Link:
                     self.get(f"left/{rank}", until)
             self.client.shutdown()  # before the service goes: a client that finds it gone ends the process
         self._devices = self._service = None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the service's warning that it was told to let ranks go one by one."""
+    utils.absl_set_min_log_level(2)
+    try:
+        yield
+    finally:
+        utils.absl_set_min_log_level(int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "1"))
 
 
 def free_address() -> str:
