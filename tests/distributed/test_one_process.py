@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import itertools
 import os
@@ -189,3 +190,19 @@ def test_the_wrapper_takes_torchs_options() -> None:
     begin(fb)
     with pytest.raises(NotImplementedError, match="mixed_precision"):
         fb.nn.parallel.DistributedDataParallel(fb.nn.Linear(2, 2), mixed_precision=object())
+
+
+def test_state_dicts_without_the_wrapper() -> None:
+    """A checkpoint of a wrapped model has the names of the model."""
+    found = []
+    for t in BOTH:
+        begin(t)
+        helpers = importlib.import_module(f"{t.__name__}.distributed.checkpoint.state_dict")
+        model = t.nn.parallel.DistributedDataParallel(t.nn.Sequential(t.nn.Linear(2, 1)))
+        optimizer = t.optim.AdamW(model.parameters())
+        model(t.ones(1, 2)).sum().backward()
+        optimizer.step()
+        weights, state = helpers.get_state_dict(model, optimizer)
+        again = helpers.set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state)
+        found.append((list(weights), list(state["state"]), state["param_groups"][0]["params"], str(again)))
+    assert found[0] == found[1]
