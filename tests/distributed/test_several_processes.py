@@ -132,7 +132,7 @@ torch.manual_seed(0)
 model = torch.nn.parallel.DistributedDataParallel(
     torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(), torch.nn.Linear(8, 1)).double())
 optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-data = torch.utils.data.TensorDataset(torch.randn(22, 4).double(), torch.randn(22, 1).double())
+data = torch.utils.data.TensorDataset(torch.randn(22, 4, dtype=torch.float64), torch.randn(22, 1, dtype=torch.float64))
 sampler = torch.utils.data.distributed.DistributedSampler(data)
 found["losses"] = []
 for epoch in range(2):
