@@ -266,8 +266,8 @@ def trained(
         assert all(name.startswith("module.") for name in model.state_dict())
     optimizer = fb.optim.AdamW(model.parameters(), 0.01)
     generator = fb.Generator().manual_seed(1)
-    inputs = fb.randn(6, 4 * WORLD, *shape, generator=generator, dtype=fb.float64)
-    targets = fb.randn(6, 4 * WORLD, 2, generator=generator, dtype=fb.float64)
+    inputs = fb.randn(4, 4 * WORLD, *shape, generator=generator, dtype=fb.float64)
+    targets = fb.randn(4, 4 * WORLD, 2, generator=generator, dtype=fb.float64)
 
     def step(x: fb.Tensor, y: fb.Tensor) -> fb.Tensor:
         optimizer.zero_grad()
@@ -342,6 +342,19 @@ def averaged_gradients() -> None:
     halves(fb.ones(1, 3)).sum().backward()
     assert halves.module.never.weight.grad is None
     np.testing.assert_allclose(halves.module.second.bias.grad.numpy(), [1 / WORLD], rtol=1e-6)
+    broken = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 1)))
+
+    def fail(grad: fb.Tensor) -> None:
+        raise ValueError("in the backward pass")
+
+    made = broken.module[0](fb.ones(1, 3))
+    made.register_hook(fail)
+    refused(ValueError, "in the backward pass", lambda: broken.module[1](made).sum().backward())
+    broken.zero_grad()
+    broken(fb.ones(1, 3) * RANK).sum().backward()
+    slope = broken.module[1].weight.item()
+    mean = sum(range(WORLD)) / WORLD
+    np.testing.assert_allclose(broken.module[0].weight.grad.numpy(), [[slope * mean] * 3], rtol=1e-6)
     strict = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 1)))
     strict.module[0](fb.ones(1, 3)).sum().backward()
     refused(RuntimeError, "Expected to have finished reduction in the prior iteration", lambda: strict(fb.ones(1, 3)))

@@ -98,7 +98,9 @@ class Averaging:
             parameter.register_post_accumulate_grad_hook(self._arrived)
 
     def check(self) -> None:
-        """RuntimeError if the last backward pass has not come to all parameters."""
+        """RuntimeError if the last backward pass has not come to all parameters. One that has failed on its way is forgotten."""
+        if grad_state.run is None:
+            self._ready, self._begun = set(), []
         if self.unfinished:
             names, self.unfinished = self.unfinished, []
             start = "Expected to have finished reduction in the prior iteration before starting a new one."

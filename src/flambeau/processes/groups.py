@@ -172,7 +172,7 @@ def is_initialized() -> bool:
 
 def _backend(asked: str | None) -> Backend:
     name = Backend(asked.partition(":")[2].partition(",")[0] or asked) if asked else Backend("undefined")
-    if name not in Backend.backend_list:
+    if name not in Backend.backend_list and name != "xla":
         raise AssertionError(f"Unknown backend type {name}")
     return Backend(Backend.GLOO) if name == "undefined" else name
 
