@@ -43,7 +43,13 @@ REASONS = {  # by namespace, or by name in full
     "torch.compiler.load_compiled_function": "flambeau.export writes files; PyTorch's own hold its compiler's code",
     "torch.compiler.config": "settings of Dynamo and Inductor, neither of which is here",
     "torch.compiler.substitute_in_graph": "functions in C are not replaced while a function is traced; it runs uncompiled",
-    "torch.distributed": "groups of several processes are not there yet",
+    **dict.fromkeys(
+        ("torch.distributed.Logger", "torch.distributed.Reducer", "torch.distributed.ProcessGroupGloo"),
+        "torch's own machinery in C++ under process groups and DistributedDataParallel",
+    ),
+    "torch.distributed.record_comm": "names for torch's profiler of collectives, which does not see them here",
+    "torch.distributed.shrink_group": "takes dead GPUs out of a group of NCCL's; end the job and launch it again",
+    "torch.distributed": "not there yet",
     **{
         f"torch.nn.functional.{name}_notes": "texts of torch's own pages"
         for name in ("reproducibility", "sparse_support", "tf32")

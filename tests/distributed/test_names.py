@@ -1,4 +1,4 @@
-"""What needs several processes can be imported and asked for, and says what it is when it is used."""
+"""What is not there yet can be imported and asked for, and says what it is when it is used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_public_names_are_there(name: str) -> None:
     assert missing == {"DataParallelMeshDims"}
 
 
-def test_what_needs_several_says_so() -> None:
+def test_what_is_not_there_says_so() -> None:
     fsdp, tensor = fb.distributed.fsdp, fb.distributed.tensor
     for call in (
         lambda: fsdp.fully_shard(fb.nn.Linear(2, 2)),
@@ -40,7 +40,7 @@ def test_what_needs_several_says_so() -> None:
         lambda: tensor.distribute_tensor(fb.ones(2), None, []),
         lambda: tensor.DTensor.from_local(fb.ones(2)),
     ):
-        with pytest.raises(NotImplementedError, match="groups of several processes are not there yet"):
+        with pytest.raises(NotImplementedError, match="it is not there yet; DistributedDataParallel"):
             call()
     assert not isinstance(fb.ones(2), tensor.DTensor)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,21 +141,30 @@ def test_the_environment_of_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fb.distributed.get_world_size() == 1 and os.environ["RANK"] == "0"
 
 
-def test_more_than_one_process_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="have one process"):
+def test_a_store_of_one_process_is_refused_for_two() -> None:
+    with pytest.raises(ValueError, match="a HashStore is seen by one process only"):
         fb.distributed.init_process_group("gloo", rank=0, world_size=2, store=fb.distributed.HashStore())
     assert not fb.distributed.is_initialized()
 
 
-def test_stores() -> None:
-    for make in (lambda d: d.HashStore(), lambda d: d.PrefixStore("p", d.HashStore())):
+def test_stores(tmp_path: Path) -> None:
+    file = itertools.count()
+    makers = (
+        lambda d: d.HashStore(),
+        lambda d: d.PrefixStore("p", d.HashStore()),
+        lambda d: d.FileStore(str(tmp_path / f"{next(file)}"), 1),
+        lambda d: d.TCPStore("localhost", 0, 1, True),
+    )
+    for make in makers:
         found = []
         for t in BOTH:
             store = make(t.distributed)
             store.set("a", "1")
             found.append(
                 [store.get("a"), store.add("n", 2), store.add("n", 3), store.get("n"), store.check(["a"]), store.check(["b"]),
-                 store.delete_key("a"), store.compare_set("k", "", "v"), store.compare_set("k", "v", "w"), store.get("k")]
+                 store.delete_key("a"), store.compare_set("k", "", "v"), store.compare_set("k", "v", "w"), store.get("k"),
+                 store.append("k", "x"), store.get("k"), store.multi_set(["r", "s"], ["1", "2"]), store.multi_get(["s", "r"]),
+                 told(lambda store=store: store.wait(["never"], timedelta(milliseconds=20)))[0]]
             )  # fmt: skip
         assert found[0] == found[1]
 
@@ -177,3 +189,21 @@ def test_the_wrapper_takes_torchs_options() -> None:
     begin(fb)
     with pytest.raises(NotImplementedError, match="mixed_precision"):
         fb.nn.parallel.DistributedDataParallel(fb.nn.Linear(2, 2), mixed_precision=object())
+
+
+def test_state_dicts_without_the_wrapper() -> None:
+    """A checkpoint of a wrapped model has the names of the model."""
+    begin(fb)
+    helpers = fb.distributed.checkpoint.state_dict
+    inner = fb.nn.Sequential(fb.nn.Linear(2, 1))
+    model = fb.nn.Sequential(fb.nn.parallel.DistributedDataParallel(inner))
+    optimizer = fb.optim.AdamW(model.parameters())
+    model(fb.ones(1, 2)).sum().backward()
+    optimizer.step()
+    weights, state = helpers.get_state_dict(model, optimizer)
+    names = ["0.0.weight", "0.0.bias"]
+    assert list(weights) == list(state["state"]) == state["param_groups"][0]["params"] == names
+    before = inner[0].weight.detach().clone()
+    fb.nn.init.zeros_(inner[0].weight)
+    helpers.set_state_dict(model, optimizer, model_state_dict={**weights, names[0]: before}, optim_state_dict=state)
+    assert fb.equal(inner[0].weight, before)

@@ -1,4 +1,4 @@
-"""The command line: `flambeau run`, `demo`, `summary`, `inspect`."""
+"""The command line: `flambeau run`, `launch`, `demo`, `summary`, `inspect`."""
 
 from __future__ import annotations
 

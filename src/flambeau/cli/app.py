@@ -46,6 +46,18 @@ def run(
     (run_module if module else run_script)(target, arguments or [])
 
 
+@app.command(context_settings=_AS_PYTHON_DOES | {"help_option_names": []})
+def launch(
+    arguments: Annotated[
+        list[str], typer.Argument(help="torchrun's options, a script, its arguments.", metavar="[OPTIONS] SCRIPT")
+    ],
+) -> None:
+    """Run a script in several processes, as torchrun does: `flambeau launch --nproc-per-node 2 script.py`."""
+    from flambeau.distributed.run import main
+
+    main(arguments)
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to leave the results.")] = Path("flambeau-demo"),

@@ -1,16 +1,17 @@
-"""torch.distributed with one process: groups of one rank, in which scripts for many run as they are.
-
-`init_process_group` with a world size of more than one raises RuntimeError: that is not there yet.
-"""
+"""torch.distributed: groups of processes and what they send each other, over JAX's runtime (see `flambeau.processes`)."""
 
 import importlib
 import logging
 import pkgutil
 from typing import Any
 
+from ..processes.buckets import GradBucket
 from ..processes.collectives import *
+from ..processes.errors import *
 from ..processes.groups import *
 from ..processes.objects import *
+from ..processes.options import *
+from ..processes.point_to_point import *
 from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStore
 
 log = logging.getLogger(__name__)

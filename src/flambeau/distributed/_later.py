@@ -1,10 +1,10 @@
-"""Names of what needs several processes: they can be imported and asked for, and say that it is not there when they are used."""
+"""Names of what is not there yet: they can be imported and asked for, and say so when they are used."""
 
 from __future__ import annotations
 
 from typing import Any
 
-_WHY = "groups of several processes are not there yet, and one process has nothing to share; leave it out"
+_WHY = "it is not there yet; DistributedDataParallel and the collectives are"
 
 
 def function(name: str, module: str) -> Any:
@@ -15,7 +15,7 @@ def function(name: str, module: str) -> Any:
 
     later.__name__ = later.__qualname__ = name
     later.__module__ = module
-    later.__doc__ = "Raises NotImplementedError: it needs several processes."
+    later.__doc__ = "Raises NotImplementedError: it is not there yet."
     return later
 
 
@@ -25,4 +25,4 @@ def kind(name: str, module: str, base: Any = object) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(f"{module.replace('flambeau', 'torch')}.{name}: {_WHY}")
 
-    return type(name, (base,), {"__init__": __init__, "__module__": module, "__doc__": "It needs several processes."})
+    return type(name, (base,), {"__init__": __init__, "__module__": module, "__doc__": "It is not there yet."})

@@ -1,4 +1,4 @@
-"""Processes in a grid with named sides. With one process every side has the length 1."""
+"""Processes in a grid with named sides."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class DeviceMesh:
         mesh_dim_names: tuple[str, ...] | None = None,
         backend_override: Any = None,
         _init_backend: bool = True,
+        _sides: list[Any] | None = None,
     ) -> None:
         torch = namespaces["torch"]
         self.device_type = device_type
@@ -36,6 +37,22 @@ class DeviceMesh:
                 f"Mesh should not be bigger than default world size {groups.get_world_size()}, but found "
                 f"{self.mesh.numel()} ranks!"
             )
+
+        place = (self.mesh == groups.get_rank()).nonzero().tolist()
+        self._place: list[int] | None = place[0] if place else None
+        self._groups = self._sides() if _sides is None else _sides
+
+    def _sides(self) -> list[Any]:
+        """This process's group along each side. All processes make all groups, in the same order."""
+        made: list[Any] = []
+        for dim in range(self.ndim):
+            lines = self.mesh.movedim(dim, -1).reshape(-1, self.mesh.size(dim)).tolist()
+            if lines == [list(range(groups.get_world_size()))]:
+                made.append(groups.default_group())
+                continue
+            found = [groups.new_group(line, sort_ranks=False) for line in lines]
+            made.append(next((group for group in found if groups.is_member(group)), None))
+        return made
 
     @property
     def ndim(self) -> int:
@@ -67,12 +84,14 @@ class DeviceMesh:
                 f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` needs to be specified when "
                 "device_mesh.ndim > 1."
             )
-        self._dim(mesh_dim)
-        return groups.default_group()
+        found = self._groups[self._dim(mesh_dim)]
+        if found is None:
+            raise RuntimeError(f"rank {groups.get_rank()} is not in the mesh")
+        return found
 
     def get_all_groups(self) -> list[groups.ProcessGroup]:
         """The groups of all sides."""
-        return [groups.default_group() for _ in range(self.ndim)]
+        return [self.get_group(dim) for dim in range(self.ndim)]
 
     def get_rank(self) -> int:
         """This process's number."""
@@ -80,18 +99,28 @@ class DeviceMesh:
 
     def get_local_rank(self, mesh_dim: int | str | None = None) -> int:
         """This process's place along a side."""
-        self._dim(mesh_dim)
-        return 0
+        if self.ndim > 1 and mesh_dim is None:
+            raise RuntimeError(
+                f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` needs to be specified when "
+                "device_mesh.ndim > 1."
+            )
+        if self._place is None:
+            raise RuntimeError(f"rank {groups.get_rank()} is not in the mesh")
+        return self._place[self._dim(mesh_dim)]
 
-    def get_coordinate(self) -> list[int]:
-        """This process's places along all sides."""
-        return [0] * self.ndim
+    def get_coordinate(self) -> list[int] | None:
+        """This process's places along all sides; None if it is not in the mesh."""
+        return None if self._place is None else list(self._place)
 
     def __getitem__(self, mesh_dim_names: str | tuple[str, ...]) -> DeviceMesh:
         names = (mesh_dim_names,) if isinstance(mesh_dim_names, str) else mesh_dim_names
-        for name in names:
-            self._dim(name)
-        return DeviceMesh(self.device_type, self.mesh.reshape((1,) * len(names)), mesh_dim_names=names)
+        dims = [self._dim(name) for name in names]
+        if self._place is None:
+            raise RuntimeError(f"rank {groups.get_rank()} is not in the mesh")
+        at = tuple(slice(None) if dim in dims else self._place[dim] for dim in range(self.ndim))
+        part = self.mesh[at]
+        part = part.permute([sorted(dims).index(dim) for dim in dims])
+        return DeviceMesh(self.device_type, part, mesh_dim_names=names, _sides=[self._groups[dim] for dim in dims])
 
     def __enter__(self) -> DeviceMesh:
         return self

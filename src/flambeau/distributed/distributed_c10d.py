@@ -1,14 +1,26 @@
 """The groups and collectives by the path that PyTorch's own module has."""
 
+from typing import Any
+
 from ..processes import groups
 from ..processes.collectives import *  # noqa: F403
 from ..processes.groups import *  # noqa: F403
 from ..processes.objects import *  # noqa: F403
+from ..processes.point_to_point import *  # noqa: F403
+from ..processes.stores import Store
 
 
 def _get_default_group() -> groups.ProcessGroup:
     return groups.default_group()
 
 
-def _rank_not_in_group(group: groups.ProcessGroup | None) -> bool:
-    return False
+def _get_default_store() -> Store:
+    """The store by which the processes have found each other. ValueError before `init_process_group`."""
+    store = groups.default_group().store
+    if store is None:
+        raise ValueError("the default process group has no store")
+    return store
+
+
+def _rank_not_in_group(group: Any) -> bool:
+    return not groups.is_member(group)

@@ -1,65 +1,29 @@
-"""Collectives of a group of one: what comes in goes out. Arguments are checked as if there were others."""
+"""Collectives of tensors. What all ranks have to agree on goes through `running`; what one rank says wrongly is refused here."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import pdb
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
+
 from ..core.array import dtypes
-from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from .groups import NOT_YET, ReduceOp, chosen
+from .errors import DistBackendError
+from .exchange import Absent, Pending
+from .groups import ReduceOp, chosen, default_group, get_group_rank
+from .patterns import ALL_GATHER, ALL_REDUCE, BROADCAST, REDUCE_SCATTER, SCATTER
+from .running import outside, run, shaped, together, untraced, write
+from .work import Work
 
 _BITWISE = (ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR)
-
-
-class Work:
-    """A collective that was begun with `async_op=True`; it has ended."""
-
-    def __init__(self, results: list[Tensor]):
-        self._results = results
-
-    def wait(self, timeout: Any = None) -> bool:
-        """True, at once."""
-        return True
-
-    def is_completed(self) -> bool:
-        """True."""
-        return True
-
-    is_success = is_completed
-
-    def exception(self) -> None:
-        """None: nothing went wrong."""
-
-    def result(self) -> list[Tensor]:
-        """The tensors that it wrote to."""
-        return self._results
-
-    def get_future(self) -> Any:
-        """Something to `wait()` for that gives the results."""
-        return _Done(self._results)
-
-
-class _Done:
-    def __init__(self, value: Any):
-        self._value = value
-
-    def wait(self) -> Any:
-        """The value."""
-        return self._value
-
-    value = wait
-
-    def done(self) -> bool:
-        """True."""
-        return True
-
-    def then(self, callback: Callable[[Any], Any]) -> _Done:
-        """The same for what a function makes of it."""
-        return _Done(callback(self))
 
 
 def _tensor(value: Any, name: str) -> Tensor:
@@ -79,39 +43,56 @@ def _tensors(values: Any, name: str) -> list[Tensor]:
     return list(values)
 
 
-def _reducible(tensor: Tensor, op: Any) -> None:
-    if op in _BITWISE and tensor.dtype.category >= dtypes.FLOAT:
+def _reducible(tensor: Tensor, op: Any) -> str:
+    if op not in ReduceOp.RedOpType.__members__.values() or op == ReduceOp.PREMUL_SUM:
+        raise TypeError(f"(): incompatible function arguments: a reduction by {op} is not there; use another ReduceOp")
+    category = tensor.dtype.category
+    if op in _BITWISE and category >= dtypes.FLOAT:
         raise RuntimeError(f"Cannot use ReduceOp.{op.name} with non-integral dtype")
+    if op == ReduceOp.AVG and category < dtypes.FLOAT:
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {tensor.dtype.abbr}")
+    return op.name
 
 
-def _root(rank: int | None, group_rank: int | None, kind: str) -> None:
-    if (rank if group_rank is None else group_rank) not in (None, 0):
-        raise RuntimeError(f"ProcessGroupGloo::{kind}: invalid root rank: {rank if group_rank is None else group_rank}")
+def _whole(tensor: Tensor, op: Any, name: str) -> str:
+    if tensor.is_complex() and op not in (ReduceOp.SUM, ReduceOp.AVG, ReduceOp.PREMUL_SUM):
+        raise ValueError(f"{name} does not support {op!s} on complex tensors")
+    return _reducible(tensor, op)
 
 
-def _one(values: list[Tensor], kind: str, like: Tensor) -> Tensor:
-    if len(values) != 1:
-        raise RuntimeError(
-            f"ProcessGroupGloo::{kind}: invalid output tensor list at index 0 (expected length 1, got {len(values)})"
-        )
-    if values[0].shape != like.shape:
-        raise RuntimeError(
-            f"ProcessGroupGloo::{kind}: invalid tensor size at index 0 (expected ({_sizes(like)}), got ({_sizes(values[0])}))"
-        )
-    return values[0]
+def _root(group: Any, rank: int | None, group_rank: int | None, kind: str) -> int:
+    """The root's number in the group."""
+    if group_rank is not None:
+        if rank is not None:
+            raise ValueError("Can't specify both group_rank and global_rank")
+        if not 0 <= group_rank < group.size():
+            raise RuntimeError(f"ProcessGroupGloo::{kind}: invalid root rank: {group_rank}")
+        return group_rank
+    if rank is None:
+        return 0
+    if group is default_group() and not 0 <= rank < group.size():
+        raise RuntimeError(f"ProcessGroupGloo::{kind}: invalid root rank: {rank}")
+    return get_group_rank(group, rank)
+
+
+def _fitting(
+    values: list[Tensor], kind: str, n: int, like: Tensor, what: str = "output tensor list at index 0"
+) -> None:
+    if len(values) != n:
+        raise RuntimeError(f"ProcessGroupGloo::{kind}: invalid {what} (expected length {n}, got {len(values)})")
+    for index, value in enumerate(values):
+        if value.shape != like.shape:
+            raise RuntimeError(
+                f"ProcessGroupGloo::{kind}: invalid tensor size at index {index} (expected ({_sizes(like)}), got ({_sizes(value)}))"
+            )
+        if value.dtype != like.dtype:
+            raise RuntimeError(
+                f"ProcessGroupGloo::{kind}: invalid tensor type at index {index} (expected {like.dtype}, got {value.dtype})"
+            )
 
 
 def _sizes(tensor: Tensor) -> str:
     return ", ".join(map(str, tensor.shape))
-
-
-def _written(target: Tensor, source: Tensor) -> Tensor:
-    with no_grad():
-        return target.copy_(source)
-
-
-def _ended(results: list[Tensor], async_op: bool) -> Work | None:
-    return Work(results) if async_op else None
 
 
 def _renamed(old: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,54 +109,113 @@ def _renamed(old: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _stacked(tensors: Sequence[Tensor]) -> Any:
+    return jnp.stack([tensor._array for tensor in tensors])
+
+
+def _rows(targets: Sequence[Tensor]) -> Callable[[Any], None]:
+    def put(array: Any) -> None:
+        for target, row in zip(targets, array, strict=True):
+            write(target, row)
+
+    return put
+
+
 def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:
     """The sum (or `op`) over all ranks, written into the tensor."""
-    chosen(group)
-    _reducible(_tensor(tensor, "tensor"), op)
-    return _ended([tensor], async_op)
+    if outside(group, "all_reduce"):
+        return None
+    reduction = _whole(_tensor(tensor, "tensor"), op, "all_reduce")
+    group, value = chosen(group), tensor._array
+    put = functools.partial(write, tensor)
+    return together(
+        group, ALL_REDUCE, value, shaped(value.shape, value.dtype), put, [tensor], async_op, reduction, op=reduction,
+        shape=list(value.shape),
+    )  # fmt: skip
 
 
 def all_reduce_coalesced(
     tensors: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False
 ) -> Work | None:
     """`all_reduce` of each tensor."""
-    chosen(group)
-    return _ended(_tensors(tensors, "tensor"), async_op)
+    if outside(group, "all_reduce_coalesced"):
+        return None
+    works = [all_reduce(tensor, op, group, async_op) for tensor in _tensors(tensors, "tensors")]
+    return works[-1] if works else None  # they end in the order in which they were begun
 
 
 def reduce(
     tensor: Any, dst: int | None = None, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False,
     group_dst: int | None = None,
 ) -> Work | None:  # fmt: skip
-    """`all_reduce`, of use on rank `dst` only."""
-    chosen(group)
-    _reducible(_tensor(tensor, "tensor"), op)
-    _root(dst, group_dst, "reduce")
-    return _ended([tensor], async_op)
+    """`all_reduce`, written on rank `dst` only."""
+    if outside(group, "reduce"):
+        return None
+    reduction = _whole(_tensor(tensor, "tensor"), op, "reduce")
+    group, value = chosen(group), tensor._array
+    root = _root(group, dst, group_dst, "reduce")
+    put = functools.partial(write, tensor) if root == group.rank() else _ignored
+    return together(
+        group, ALL_REDUCE, value, shaped(value.shape, value.dtype), put, [tensor], async_op, reduction, op=reduction, root=root,
+        shape=list(value.shape),
+    )  # fmt: skip
+
+
+def _ignored(array: Any) -> None:
+    pass
 
 
 def broadcast(
     tensor: Any, src: int | None = None, group: Any = None, async_op: bool = False, group_src: int | None = None
 ) -> Work | None:
     """Rank `src`'s values, written into every rank's tensor."""
-    chosen(group)
-    _tensor(tensor, "tensor")
-    _root(src, group_src, "broadcast")
-    return _ended([tensor], async_op)
+    if outside(group, "broadcast"):
+        return None
+    group, value = chosen(group), _tensor(tensor, "tensor")._array
+    root = _root(group, src, group_src, "broadcast")
+    put = functools.partial(write, tensor)
+    return together(
+        group, BROADCAST, value, shaped(value.shape, value.dtype), put, [tensor], async_op, root, root=root, shape=list(value.shape)
+    )  # fmt: skip
+
+
+def _gathered(
+    group: Any, tensor: Tensor, put: Callable[[Any], Any], targets: Any, async_op: bool, **said: Any
+) -> Work | None:
+    value = tensor._array
+    shape = (group.size(), *value.shape)
+    return together(
+        group, ALL_GATHER, value, shaped(shape, value.dtype), put, targets, async_op, shape=list(value.shape), **said
+    )
 
 
 def all_gather(tensor_list: Any, tensor: Any, group: Any = None, async_op: bool = False) -> Work | None:
     """Every rank's tensor, written into the tensors of the list."""
-    chosen(group)
-    target = _one(_tensors(tensor_list, "tensor_list"), "allgather", _tensor(tensor, "tensor"))
-    return _ended([_written(target, tensor)], async_op)
+    if outside(group, "all_gather"):
+        return None
+    group, targets = chosen(group), _tensors(tensor_list, "tensor_list")
+    _fitting(targets, "allgather", group.size(), _tensor(tensor, "tensor"))
+    return _gathered(group, tensor, _rows(targets), targets, async_op)
 
 
 def all_gather_single(output_tensor: Any, input_tensor: Any, group: Any = None, async_op: bool = False) -> Work | None:
-    """Every rank's tensor, one after the other in one tensor."""
-    chosen(group)
-    target = _one([_tensor(output_tensor, "output_tensor")], "allgather", _tensor(input_tensor, "input_tensor"))
-    return _ended([_written(target, input_tensor)], async_op)
+    """Every rank's tensor in one: one after the other, or stacked, as the output's shape says."""
+    if outside(group, "all_gather_single"):
+        return None
+    group, target, tensor = (
+        chosen(group),
+        _tensor(output_tensor, "output_tensor"),
+        _tensor(input_tensor, "input_tensor"),
+    )
+    if target.numel() != tensor.numel() * group.size() or target.dtype != tensor.dtype:
+        row = list(target.shape)
+        if row and row[0] % group.size() == 0:
+            row[0] //= group.size()
+        raise RuntimeError(
+            f"ProcessGroupGloo::allgather: invalid tensor size at index 0 (expected ({_sizes(tensor)}), got "
+            f"({', '.join(map(str, row))}))"
+        )
+    return _gathered(group, tensor, lambda array: write(target, array.reshape(target.shape)), [target], async_op)
 
 
 all_gather_into_tensor = _renamed("all_gather_into_tensor", all_gather_single)
@@ -185,9 +225,10 @@ def all_gather_coalesced(
     output_tensor_lists: Any, input_tensor_list: Any, group: Any = None, async_op: bool = False
 ) -> Work | None:
     """`all_gather` of each tensor."""
+    work = None
     for index, tensor in enumerate(_tensors(input_tensor_list, "input_tensor_list")):
-        all_gather([row[index] for row in output_tensor_lists], tensor, group)
-    return _ended([t for row in output_tensor_lists for t in row], async_op)
+        work = all_gather([row[index] for row in output_tensor_lists], tensor, group, async_op)
+    return work
 
 
 def gather(
@@ -195,12 +236,20 @@ def gather(
     group_dst: int | None = None,
 ) -> Work | None:  # fmt: skip
     """Every rank's tensor, written into the tensors of rank `dst`'s list."""
-    chosen(group)
+    if outside(group, "gather"):
+        return None
+    group = chosen(group)
     _tensor(tensor, "tensor")
-    _root(dst, group_dst, "gather")
+    root = _root(group, dst, group_dst, "gather")
+    if root != group.rank():
+        if gather_list:
+            raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
+        return _gathered(group, tensor, _ignored, [], async_op, root=root)
     if not gather_list:
         raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
-    return _ended([_written(_one(_tensors(gather_list, "gather_list"), "gather", tensor), tensor)], async_op)
+    targets = _tensors(gather_list, "gather_list")
+    _fitting(targets, "gather", group.size(), tensor)
+    return _gathered(group, tensor, _rows(targets), targets, async_op, root=root)
 
 
 def scatter(
@@ -208,43 +257,118 @@ def scatter(
     group_src: int | None = None,
 ) -> Work | None:  # fmt: skip
     """The entries of rank `src`'s list, one for each rank's tensor."""
-    chosen(group)
-    _tensor(tensor, "tensor")
-    _root(src, group_src, "scatter")
-    if not scatter_list:
-        raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
-    return _ended([_written(tensor, _one(_tensors(scatter_list, "scatter_list"), "scatter", tensor))], async_op)
+    if outside(group, "scatter"):
+        return None
+    group = chosen(group)
+    target = _tensor(tensor, "tensor")
+    root = _root(group, src, group_src, "scatter")
+    value = None
+    if root == group.rank():
+        if not scatter_list:
+            raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
+        given = _tensors(scatter_list, "scatter_list")
+        if len(given) != group.size():
+            raise RuntimeError(
+                f"ProcessGroupGloo::scatter: Incorrect input list size {len(given)}. Input list size should be {group.size()}, "
+                "same as size of the process group."
+            )
+        _fitting(given, "scatter", group.size(), target)
+        value = _stacked(given)
+    elif scatter_list:
+        raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
+    held = target._array
+    put = functools.partial(write, target)
+    return together(
+        group, SCATTER, value, shaped(held.shape, held.dtype), put, [target], async_op, root, root=root, shape=list(held.shape)
+    )  # fmt: skip
 
 
 def reduce_scatter(
     output: Any, input_list: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False
 ) -> Work | None:
     """The sums over all ranks of the lists' entries, one for each rank's tensor."""
-    chosen(group)
-    _reducible(_tensor(output, "output"), op)
-    return _ended([_written(output, _one(_tensors(input_list, "input_list"), "reduce_scatter", output))], async_op)
+    if outside(group, "reduce_scatter"):
+        return None
+    group, target = chosen(group), _tensor(output, "output")
+    given = _tensors(input_list, "input_list")
+    _fitting(given, "reduce_scatter", group.size(), target, "input tensor list at index 0")
+    return _scattered(group, target, _stacked(given), op, async_op)
+
+
+def _scattered(group: Any, target: Tensor, stack: Any, op: Any, async_op: bool) -> Work | None:
+    reduction = _whole(target, op, "reduce_scatter")
+    put = functools.partial(write, target)
+    return together(
+        group, REDUCE_SCATTER, stack, shaped(target.shape, stack.dtype), put, [target], async_op, reduction, op=reduction,
+        shape=list(stack.shape),
+    )  # fmt: skip
 
 
 def reduce_scatter_single(
     output: Any, input: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False
 ) -> Work | None:
     """`reduce_scatter` of the parts of one tensor."""
-    chosen(group)
-    _reducible(_tensor(output, "output"), op)
-    return _ended([_written(output, _one([_tensor(input, "input")], "reduce_scatter", output))], async_op)
+    if outside(group, "reduce_scatter_single"):
+        return None
+    group, target, tensor = chosen(group), _tensor(output, "output"), _tensor(input, "input")
+    if tensor.numel() != target.numel() * group.size() or tensor.dtype != target.dtype:
+        raise RuntimeError(
+            f"ProcessGroupGloo::reduce_scatter: invalid tensor size at index 0 (expected ({_sizes(target)}) times {group.size()}, "
+            f"got ({_sizes(tensor)}))"
+        )
+    return _scattered(group, target, tensor._array.reshape(group.size(), *target.shape), op, async_op)
 
 
 reduce_scatter_tensor = _renamed("reduce_scatter_tensor", reduce_scatter_single)
+
+
+def _exchanged(
+    group: Any, flat: Any, gives: list[int], takes: list[int], put: Any, targets: Any, async_op: bool
+) -> Work | None:
+    exchange, said = group.exchange, {"dtype": np.dtype(flat.dtype).name}
+    result = shaped((sum(takes),), flat.dtype)
+    return run(
+        exchange, lambda host: exchange.all_to_all(host, gives, takes, said), flat, result, put, targets, async_op
+    )
 
 
 def all_to_all(
     output_tensor_list: Any, input_tensor_list: Any, group: Any = None, async_op: bool = False
 ) -> Work | None:
     """Every rank's n-th entry goes to rank n."""
-    chosen(group)
+    if outside(group, "all_to_all"):
+        return None
+    group = chosen(group)
     outputs = _tensors(output_tensor_list, "output_tensor_list")
     inputs = _tensors(input_tensor_list, "input_tensor_list")
-    return _ended([_written(_one(outputs, "alltoall", inputs[0]), inputs[0])], async_op)
+    for tensors, name in ((outputs, "output"), (inputs, "input")):
+        if len(tensors) != group.size():
+            raise RuntimeError(
+                f"ProcessGroupGloo::alltoall: invalid {name} tensor list at index 0 (expected length {group.size()}, got {len(tensors)})"
+            )
+    flat = jnp.concatenate([tensor._array.reshape(-1) for tensor in inputs])
+    takes = [tensor.numel() for tensor in outputs]
+    ends = np.cumsum(takes)
+
+    def put(array: Any) -> None:
+        for target, end in zip(outputs, ends, strict=True):
+            write(target, array[end - target.numel() : end].reshape(target.shape))
+
+    return _exchanged(group, flat, [tensor.numel() for tensor in inputs], takes, put, outputs, async_op)
+
+
+def _splits(tensor: Tensor, sizes: Any, group: Any, name: str) -> list[int]:
+    rows = tensor.shape[0] if tensor.dim() else 0
+    if not sizes:
+        if rows % group.size():
+            raise RuntimeError(f"Tensor's dim 0 does not divide equally across group size: {name} of {rows} rows")
+        sizes = [rows // group.size()] * group.size()
+    if len(sizes) != group.size():
+        raise RuntimeError("Number of tensor splits not equal to group size")
+    if sum(sizes) != rows:
+        raise RuntimeError("Split sizes doesn't match total dim 0 size")
+    each = tensor.numel() // rows if rows else 0
+    return [int(size) * each for size in sizes]
 
 
 def all_to_all_single(
@@ -252,68 +376,70 @@ def all_to_all_single(
     async_op: bool = False,
 ) -> Work | None:  # fmt: skip
     """`all_to_all` of the parts of one tensor."""
-    chosen(group)
-    return _ended([_written(_one([_tensor(output, "output")], "alltoall", _tensor(input, "input")), input)], async_op)
+    if outside(group, "all_to_all_single"):
+        return None
+    group, target, tensor = chosen(group), _tensor(output, "output"), _tensor(input, "input")
+    takes = _splits(target, output_split_sizes, group, "output")
+    gives = _splits(tensor, input_split_sizes, group, "input")
+    put: Callable[[Any], Any] = lambda array: write(target, array.reshape(target.shape))  # noqa: E731
+    return _exchanged(group, tensor._array.reshape(-1), gives, takes, put, [target], async_op)
 
 
 def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None, timeout: Any = None) -> Work | None:
     """Return when every rank has come here."""
-    chosen(group)
-    return _ended([], async_op)
+    if outside(group, "barrier"):
+        return None
+    exchange = chosen(group).exchange
+    limit = None if timeout is None else timeout.total_seconds()
+    return run(exchange, lambda _: exchange.meet({"what": "barrier"}, None, limit), None, None, _ignored, [], async_op)
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
-    """`barrier`, which names ranks that do not come."""
-    chosen(group)
+    """`barrier`, which names ranks that do not come: RuntimeError."""
+    if outside(group, "monitored_barrier"):
+        return
+    untraced("monitored_barrier")
+    exchange = chosen(group).exchange
+    limit = exchange.timeout if timeout is None else timeout.total_seconds()
+    try:
+        run(
+            exchange,
+            lambda _: exchange.meet({"what": "monitored_barrier"}, None, limit),
+            None,
+            None,
+            _ignored,
+            [],
+            False,
+        )
+    except Absent as error:
+        many = "s" if len(error.ranks) > 1 and wait_all_ranks else ""
+        named = error.ranks if wait_all_ranks else error.ranks[:1]
+        raise DistBackendError(
+            f"[Rank {exchange.rank}]: Rank{many} {', '.join(map(str, named))} failed to pass monitoredBarrier in {int(limit * 1000)} ms"
+        ) from error
 
 
-def _no_other(kind: str, rank: int | None, group: Any) -> None:
-    chosen(group)
-    if rank in (None, 0):
-        raise ValueError(f"Invalid {kind} rank: {kind} rank should not be the same as the rank of the current process.")
-    raise RuntimeError(f"{NOT_YET}; there is no rank {rank}")
+_breaks = 0
 
 
-def send(tensor: Any, dst: int | None = None, group: Any = None, tag: int = 0, group_dst: int | None = None) -> None:
-    """There is nobody to send to: ValueError or RuntimeError."""
-    _no_other("destination", dst if group_dst is None else group_dst, group)
+def breakpoint(rank: int = 0, skip: int = 0, timeout_s: float = 3600) -> None:
+    """Stop in the debugger on one rank, after `skip` calls; the others wait for it, up to `timeout_s` seconds."""
+    global _breaks
+    _breaks += 1
+    if _breaks <= skip:
+        return
+    if chosen(None).rank() == rank:
+        pdb.Pdb().set_trace(sys._getframe().f_back)
+    barrier(timeout=timedelta(seconds=timeout_s))
 
 
-def recv(tensor: Any, src: int | None = None, group: Any = None, tag: int = 0, group_src: int | None = None) -> int:
-    """There is nobody to receive from: ValueError or RuntimeError."""
-    _no_other("source", src if group_src is None else group_src, group)
-    raise AssertionError
-
-
-isend, irecv = send, recv
-
-
-class P2POp:
-    """One `isend` or `irecv` for `batch_isend_irecv`."""
-
-    def __init__(
-        self,
-        op: Any,
-        tensor: Any,
-        peer: int | None = None,
-        group: Any = None,
-        tag: int = 0,
-        group_peer: int | None = None,
-    ):
-        if op not in (isend, irecv):
-            raise ValueError(
-                "Invalid ``op``. Expected ``op`` to be of type ``torch.distributed.isend`` or ``torch.distributed.irecv``."
-            )
-        self.op, self.tensor, self.peer, self.group, self.tag = op, tensor, peer, group, tag
-
-
-def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Work]:
-    """Begin all of them."""
-    for entry in p2p_op_list:
-        entry.op(entry.tensor, entry.peer, entry.group, entry.tag)
-    return []
+@contextlib.contextmanager
+def _coalescing_manager(group: Any = None, device: Any = None, async_ops: bool = False) -> Iterator[Any]:
+    """The collectives inside run one after the other, as they would without."""
+    yield Work(Pending().do(lambda: None), _ignored, [])
 
 
 __all__ = [
     name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
 ]
+__all__ += ["Work"]

@@ -1,31 +1,18 @@
-"""Process groups. There is one process: a group has it as its only rank, and what it asks of others it does itself."""
+"""Process groups: which processes work together, how they find each other, and what a group is asked for."""
 
 from __future__ import annotations
 
 import enum
+import hashlib
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from .stores import FileStore, HashStore, Store, default_pg_timeout
-
-NOT_YET = "flambeau's process groups have one process (world_size=1): several are not there yet"
-
-
-class DistError(RuntimeError):
-    """What goes wrong between processes."""
-
-
-class DistBackendError(DistError):
-    """What goes wrong in a backend."""
-
-
-class DistNetworkError(DistError):
-    """What goes wrong on the network."""
-
-
-class DistStoreError(DistError):
-    """What goes wrong in a store."""
+from .exchange import Exchange
+from .link import Link
+from .rendezvous import Meeting, meet, register_rendezvous_handler
+from .stores import PrefixStore, Store, default_pg_timeout
 
 
 class Backend(str):
@@ -73,23 +60,46 @@ class reduce_op:
 
 
 class ProcessGroup:
-    """The ranks that work together: here one, rank 0."""
+    """The ranks that work together. What they do together goes through `exchange`."""
 
-    def __init__(self, backend: str = Backend.GLOO, store: Store | None = None, group_name: str = "", desc: str = ""):
+    def __init__(
+        self,
+        exchange: Exchange,
+        backend: str = Backend.GLOO,
+        store: Store | None = None,
+        group_name: str = "",
+        desc: str = "",
+    ):
+        self.exchange = exchange
         self._backend, self.store = Backend(backend), store
         self.group_name, self.group_desc = group_name, desc
 
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The members, as numbers of the default group."""
+        return self.exchange.ranks
+
     def rank(self) -> int:
         """This process's number in the group."""
-        return 0
+        return self.exchange.me
 
     def size(self) -> int:
         """How many processes the group has."""
-        return 1
+        return self.exchange.n
 
     def name(self) -> str:
         """The backend's name."""
         return str(self._backend)
+
+    def get_group_store(self) -> Store | None:
+        """The store by which the ranks have found each other."""
+        return self.store
+
+    def set_timeout(self, timeout: timedelta) -> None:
+        """How long a collective waits for the other ranks."""
+        self.exchange.timeout = timeout.total_seconds()
+
+    _set_default_timeout = set_timeout
 
 
 class _World(type):
@@ -116,6 +126,7 @@ class GroupMember(metaclass=_World):
 
 _default: ProcessGroup | None = None
 _made: list[ProcessGroup] = []  # all groups that are in use, the default one first
+_count = 0  # groups that were made: all processes count alike, so that it names them
 
 
 def default_group() -> ProcessGroup:
@@ -125,9 +136,33 @@ def default_group() -> ProcessGroup:
     return _default
 
 
-def chosen(given: Any) -> ProcessGroup:
-    """The group that an argument `group=` means."""
-    return default_group() if given is None else given
+def chosen(given: Any) -> Any:
+    """The group that an argument `group=` means. It may be one that this process is not in (`is_member`)."""
+    default = default_group()
+    if given is not None and given is not default and given is not GroupMember.NON_GROUP_MEMBER and given not in _made:
+        raise ValueError("Invalid process group specified")
+    return default if given is None else given
+
+
+def group_named(name: str) -> ProcessGroup:
+    """The group of this name. ValueError if there is none."""
+    for made in _made:
+        if made.group_name == name:
+            return made
+    raise ValueError(f"there is no group named {name!r}")
+
+
+def group_of_ranks(ranks: list[int]) -> ProcessGroup:
+    """A group of these ranks that is there. ValueError if there is none."""
+    for made in _made:
+        if list(made.ranks) == list(ranks):
+            return made
+    raise ValueError(f"there is no group of the ranks {ranks}: make one with new_group")
+
+
+def is_member(given: Any) -> bool:
+    """Whether this process is in a group."""
+    return given is not GroupMember.NON_GROUP_MEMBER
 
 
 def is_initialized() -> bool:
@@ -135,49 +170,40 @@ def is_initialized() -> bool:
     return _default is not None
 
 
-def _from_environment(rank: int, world_size: int) -> tuple[int, int]:
-    found = []
-    for name, given in (("RANK", rank), ("WORLD_SIZE", world_size)):
-        if given == -1 and name not in os.environ:
-            raise ValueError(
-                f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, but not set"
-            )
-        found.append(int(os.environ[name]) if given == -1 else given)
-    for name in ("MASTER_ADDR", "MASTER_PORT"):
-        if name not in os.environ:
-            raise ValueError(
-                f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, but not set"
-            )
-    return found[0], found[1]
+def _backend(asked: str | None) -> Backend:
+    name = Backend(asked.partition(":")[2].partition(",")[0] or asked) if asked else Backend("undefined")
+    if name not in Backend.backend_list and name != "xla":
+        raise AssertionError(f"Unknown backend type {name}")
+    return Backend(Backend.GLOO) if name == "undefined" else name
 
 
 def init_process_group(
     backend: str | None = None, init_method: str | None = None, timeout: timedelta | None = None, world_size: int = -1,
     rank: int = -1, store: Store | None = None, group_name: str = "", pg_options: Any = None, device_id: Any = None,
 ) -> None:  # fmt: skip
-    """Make the default group. ValueError if there is one; RuntimeError for more than one process."""
-    global _default
+    """Make the default group, of `world_size` processes that all call this.
+
+    They find each other by `env://` (the variables of a launcher), `tcp://host:port`, `file:///a/new/file`, or a store.
+    Collectives wait for the others for `timeout` (30 minutes). ValueError if there is a group already.
+    """
+    global _default, _count
     if _default is not None:
         raise ValueError("trying to initialize the default process group twice!")
     if store is not None and init_method is not None:
         raise AssertionError("Cannot specify both init_method and store.")
-    name = Backend(backend.partition(":")[2].partition(",")[0] or backend) if backend else Backend("undefined")
-    if name not in Backend.backend_list:
-        raise AssertionError(f"Unknown backend type {name}")
-    if store is not None:
-        if world_size <= 0 or rank < 0:
-            raise AssertionError("world_size must be positive, rank non-negative, if using store")
-    elif init_method is None or init_method.startswith("env://"):
-        rank, world_size = _from_environment(rank, world_size)
-        store = HashStore()
-    elif init_method.startswith("file://"):
-        store = FileStore(init_method.removeprefix("file://"), world_size)
-    else:
-        store = HashStore()
-    if world_size != 1 or rank != 0:
-        raise RuntimeError(f"{NOT_YET}; got rank={rank}, world_size={world_size}")
-    _default = ProcessGroup(Backend.GLOO if name == "undefined" else name, store, group_name or "0", "default_pg")
+    name = _backend(backend)
+    if store is not None and (world_size <= 0 or rank < 0):
+        raise AssertionError("world_size must be positive, rank non-negative, if using store")
+    if timeout is not None and not isinstance(timeout, timedelta):
+        raise TypeError(
+            f"Expected timeout argument to be of type datetime.timedelta, but got {timeout} of type {type(timeout)}"
+        )
+    limit = (timeout or default_pg_timeout).total_seconds()
+    met: Meeting = meet(init_method, rank, world_size, store, limit)
+    exchange = Exchange(met.link, "0", tuple(range(met.world_size)), met.rank, limit)
+    _default = ProcessGroup(exchange, name, met.store, group_name or "0", "default_pg")
     _made.append(_default)
+    _count = 1
 
 
 def destroy_process_group(group: Any = None) -> None:
@@ -185,50 +211,118 @@ def destroy_process_group(group: Any = None) -> None:
     global _default
     if _default is None:
         raise AssertionError("Process group cannot be None")
+    if not is_member(group):
+        return
     if group is None or group is _default:
+        link = _default.exchange.link
+        for made in _made:
+            made.exchange.close()
         _default = None
         _made.clear()
+        if link is not None:
+            link.close()
     elif group in _made:
+        group.exchange.close()
         _made.remove(group)
     else:
         raise ValueError("Invalid process group specified")
 
 
+def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
+    if ranks is None:
+        return list(range(world.size()))
+    made = sorted(ranks) if sort else list(ranks)
+    if len(made) > world.size():
+        raise ValueError(
+            "the new group's world size should be less or equal to the world size set by init_process_group"
+        )
+    if any(not 0 <= rank < world.size() for rank in made):
+        raise ValueError("the new group's rank should be within the world_size set by init_process_group")
+    if len(set(made)) != len(made):
+        raise ValueError(f"a group has each rank once, got {made}")
+    return made
+
+
 def new_group(
     ranks: Any = None, timeout: Any = None, backend: Any = None, pg_options: Any = None, use_local_synchronization: bool = False,
     group_desc: Any = None, device_id: Any = None, sort_ranks: bool = True,
-) -> ProcessGroup:  # fmt: skip
-    """Another group of these ranks, or of all."""
+) -> Any:  # fmt: skip
+    """Another group of these ranks, or of all. All processes call it, in the same order, also those that are not in it.
+
+    Those get `GroupMember.NON_GROUP_MEMBER`. With `use_local_synchronization` only the members call it.
+    """
+    global _count
     world = default_group()
-    if ranks is not None:
-        ranks = list(ranks)
-        if len(ranks) > 1:
-            raise ValueError(
-                "the new group's world size should be less or equal to the world size set by init_process_group"
-            )
-        if ranks != [0]:
-            raise ValueError("the new group's rank should be within the world_size set by init_process_group")
-    made = ProcessGroup(backend or world.name(), world.store, str(len(_made)), group_desc or "undefined")
+    members = _checked(ranks, world, sort_ranks)
+    if use_local_synchronization:
+        same = sum(made.ranks == tuple(members) for made in _made)
+        name = hashlib.sha1(f"{members} {same}".encode()).hexdigest()
+    else:
+        name = str(_count)
+        _count += 1
+    if world.rank() not in members:
+        return GroupMember.NON_GROUP_MEMBER
+    limit = timeout.total_seconds() if timeout is not None else world.exchange.timeout
+    link: Link | None = world.exchange.link if len(members) > 1 else None
+    store = None if world.store is None else PrefixStore(f"group {name}", world.store)
+    exchange = Exchange(link, name, tuple(members), world.rank(), limit)
+    made = ProcessGroup(exchange, backend or world.name(), store, name, group_desc or "undefined")
     _made.append(made)
     return made
 
 
-def new_subgroups(group_size: int | None = None, group: Any = None, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
-    """Equal parts of a group: (this process's part, all parts)."""
-    if group_size not in (None, 1):
-        raise ValueError(f"The arg 'group_size' ({group_size}) must not exceed the world size (1)")
-    made = new_group([0])
-    return made, [made]
+def new_subgroups(
+    group_size: int | None = None, group: Any = None, timeout: Any = None, backend: Any = None, pg_options: Any = None,
+    group_desc: Any = None,
+) -> tuple[Any, list[Any]]:  # fmt: skip
+    """Parts of `group_size` ranks each, one after the other: (this process's part, all parts)."""
+    world = default_group()
+    size = world.size() if group_size is None else group_size
+    if size <= 0:
+        raise ValueError(f"The arg 'group_size' ({size}) must be positive")
+    if size > world.size():
+        raise ValueError(f"The arg 'group_size' ({size}) must not exceed the world size ({world.size()})")
+    if world.size() % size:
+        raise ValueError(f"The world size ({world.size()}) must be divisible by 'group_size={size}'")
+    parts = [list(range(start, start + size)) for start in range(0, world.size(), size)]
+    return new_subgroups_by_enumeration(parts, timeout, backend, pg_options, group_desc)
+
+
+def new_subgroups_by_enumeration(
+    ranks_per_subgroup_list: Sequence[Sequence[int]], timeout: Any = None, backend: Any = None, pg_options: Any = None,
+    group_desc: Any = None,
+) -> tuple[Any, list[Any]]:  # fmt: skip
+    """One group for each list of ranks: (this process's, all of them). ValueError for a rank in two of them."""
+    if not ranks_per_subgroup_list:
+        raise ValueError("The arg 'ranks_per_subgroup_list' cannot be empty")
+    seen = [rank for ranks in ranks_per_subgroup_list for rank in ranks]
+    if len(set(seen)) != len(seen):
+        raise ValueError("a rank is in more than one of the subgroups")
+    made = [new_group(ranks, timeout, backend, pg_options, group_desc=group_desc) for ranks in ranks_per_subgroup_list]
+    return next((part for part in made if is_member(part)), None), made
+
+
+def split_group(
+    parent_pg: Any = None, split_ranks: Sequence[Sequence[int]] | None = None, timeout: Any = None, pg_options: Any = None,
+    group_desc: str | None = None, backend: Any = None,
+) -> Any:  # fmt: skip
+    """Groups of parts of a group, given as its own numbers: this process's, or `NON_GROUP_MEMBER`. ValueError without parts."""
+    if not split_ranks:
+        raise ValueError("split_ranks cannot be None or empty")
+    parent = chosen(parent_pg)
+    parts = [[parent.ranks[i] for i in part] for part in split_ranks]
+    own, _ = new_subgroups_by_enumeration(parts, timeout, backend, pg_options, group_desc)
+    return GroupMember.NON_GROUP_MEMBER if own is None else own
 
 
 def get_rank(group: Any = None) -> int:
-    """This process's number in a group."""
-    return chosen(group).rank()
+    """This process's number in a group; -1 if it is not in it."""
+    return chosen(group).rank() if is_member(group) else -1
 
 
 def get_world_size(group: Any = None) -> int:
-    """How many processes a group has."""
-    return chosen(group).size()
+    """How many processes a group has; -1 for one that this process is not in."""
+    return chosen(group).size() if is_member(group) else -1
 
 
 def get_backend(group: Any = None) -> str:
@@ -243,21 +337,25 @@ def get_backend_config(group: Any = None) -> str:
 
 def get_process_group_ranks(group: Any) -> list[int]:
     """The ranks of a group, as numbers of the default one."""
-    return list(range(chosen(group).size()))
+    if not is_member(group):
+        raise ValueError("this process is not in the group: only its members know the ranks")
+    return list(chosen(group).ranks)
 
 
 def get_group_rank(group: Any, global_rank: int) -> int:
     """A rank's number in a group. ValueError if it is not in it."""
-    if global_rank != 0:
+    ranks = chosen(group).ranks
+    if global_rank not in ranks:
         raise ValueError(f"Global rank {global_rank} is not part of group {group}")
-    return 0
+    return ranks.index(global_rank)
 
 
 def get_global_rank(group: Any, group_rank: int) -> int:
     """The number in the default group of a group's rank. ValueError if there is none such."""
-    if group_rank != 0:
+    ranks = chosen(group).ranks
+    if not 0 <= group_rank < len(ranks):
         raise ValueError(f"Group rank {group_rank} is not part of group {group}")
-    return 0
+    return ranks[group_rank]
 
 
 def get_node_local_rank(fallback_rank: int | None = None) -> int:
@@ -276,13 +374,20 @@ def get_default_backend_for_device(device: Any) -> str:
     return Backend.NCCL if str(device).startswith("cuda") else Backend.GLOO
 
 
+def rendezvous(url: str, rank: int = -1, world_size: int = -1, **options: Any) -> Any:
+    """One triple (store, rank, world size) of the processes that meet at `env://`, `tcp://...` or `file://...`."""
+    limit = options.get("timeout", default_pg_timeout).total_seconds()
+    found = meet(url, rank, world_size, None, limit)
+    yield found.store, found.rank, found.world_size
+
+
 def get_pg_count() -> int:
     """How many groups there are."""
     return len(_made)
 
 
 def is_available() -> bool:
-    """True: groups of one process are there."""
+    """True."""
     return True
 
 
@@ -292,7 +397,7 @@ def is_gloo_available() -> bool:
 
 
 def is_nccl_available() -> bool:
-    """False: there is one process."""
+    """False: what goes through NCCL in PyTorch goes through the same way as with gloo."""
     return False
 
 
@@ -312,4 +417,4 @@ def is_torchelastic_launched() -> bool:
 __all__ = [
     name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
 ]
-__all__ += ["default_pg_timeout"]
+__all__ += ["default_pg_timeout", "register_rendezvous_handler"]

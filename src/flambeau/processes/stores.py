@@ -1,28 +1,45 @@
-"""Stores of the rendezvous: keys and values that processes share. Those of one process are dictionaries, or a file."""
+"""Stores, by which processes find each other: values by key, in memory, a file, a server of this process, or JAX's service."""
 
 from __future__ import annotations
 
-import pickle
+import contextlib
+import fcntl
+import json
+import threading
 import time
+import weakref
+import xmlrpc.client
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Any
+from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
+
+from .errors import DistNetworkError, DistStoreError
+from .link import Link
 
 default_pg_timeout = timedelta(minutes=30)
 
 
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
 class Store:
-    """Bytes by key. `get` and `wait` raise RuntimeError when a key has not come after the timeout."""
+    """Bytes by key. `get` and `wait` raise DistStoreError when a key has not come after the timeout."""
+
+    _timed_out: type[Exception] = DistStoreError
+    _timeout_text = "wait timeout after {milliseconds}ms, keys: {keys}"
 
     def __init__(self) -> None:
-        self._values: dict[str, bytes] = {}
-        self.timeout = default_pg_timeout
+        self.timeout = timedelta(minutes=5)
 
-    def _load(self) -> dict[str, bytes]:
-        return self._values
-
-    def _store(self, values: dict[str, bytes]) -> None:
-        self._values = values
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[dict[str, bytes]]:
+        """All values, which nobody else changes meanwhile."""
+        raise NotImplementedError(f"{type(self).__name__} holds no values")
+        yield
 
     def set_timeout(self, timeout: timedelta) -> None:
         """How long `get` and `wait` wait."""
@@ -30,69 +47,125 @@ class Store:
 
     def set(self, key: str, value: str | bytes) -> None:
         """Put a value there, in place of any other."""
-        self._store({**self._load(), key: value.encode() if isinstance(value, str) else bytes(value)})
+        with self._held() as values:
+            values[key] = _bytes(value)
 
     def get(self, key: str) -> bytes:
         """The value, once there is one."""
         self.wait([key])
-        return self._load()[key]
+        with self._held() as values:
+            return values[key]
+
+    def append(self, key: str, value: str | bytes) -> None:
+        """Put a value behind the one that stands there."""
+        with self._held() as values:
+            values[key] = values.get(key, b"") + _bytes(value)
 
     def add(self, key: str, amount: int) -> int:
         """Add to a counter, which begins at 0; its new value."""
-        total = int(self._load().get(key, b"0")) + amount
-        self.set(key, str(total))
+        with self._held() as values:
+            total = int(values.get(key, b"0")) + amount
+            values[key] = str(total).encode()
         return total
 
     def compare_set(self, key: str, expected_value: str, desired_value: str) -> bytes:
         """Set a value if the old one is as expected (or expected to be none); the value that stands then."""
-        held = self._load().get(key)
-        if (held is None and expected_value == "") or held == expected_value.encode():
-            self.set(key, desired_value)
-        return self._load().get(key, expected_value.encode())
+        with self._held() as values:
+            held = values.get(key)
+            if (held is None and expected_value == "") or held == _bytes(expected_value):
+                values[key] = _bytes(desired_value)
+            return values.get(key, _bytes(expected_value))
+
+    def multi_get(self, keys: Sequence[str]) -> list[bytes]:
+        """The values, once they are all there."""
+        self.wait(list(keys))
+        return [self.get(key) for key in keys]
+
+    def multi_set(self, keys: Sequence[str], values: Sequence[str | bytes]) -> None:
+        """Put several values there."""
+        for key, value in zip(keys, values, strict=True):
+            self.set(key, value)
 
     def check(self, keys: list[str]) -> bool:
         """Whether all of the keys are there."""
-        return all(key in self._load() for key in keys)
+        with self._held() as values:
+            return all(key in values for key in keys)
 
     def wait(self, keys: list[str], timeout: timedelta | None = None) -> None:
         """Return when all of the keys are there."""
-        end = time.monotonic() + (timeout or self.timeout).total_seconds()
+        limit = (timeout or self.timeout).total_seconds()
+        end = time.monotonic() + limit
+        pause = 0.001
         while not self.check(keys):
             if time.monotonic() > end:
-                raise RuntimeError(
-                    f"wait timeout after {int((timeout or self.timeout).total_seconds() * 1000)}ms, keys: {keys}"
-                )
-            time.sleep(0.01)
+                text = self._timeout_text.format(milliseconds=int(limit * 1000), keys=", ".join("/" + k for k in keys))
+                raise self._timed_out(text)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
 
     def delete_key(self, key: str) -> bool:
         """Forget a key; whether it was there."""
-        values = dict(self._load())
-        found = values.pop(key, None) is not None
-        self._store(values)
-        return found
+        with self._held() as values:
+            return values.pop(key, None) is not None
 
     def num_keys(self) -> int:
         """How many keys there are."""
-        return len(self._load())
+        with self._held() as values:
+            return len(values)
+
+    def list_keys(self) -> list[str]:
+        """The keys."""
+        with self._held() as values:
+            return list(values)
+
+    def has_extended_api(self) -> bool:
+        """True: `append`, `multi_get` and `multi_set` are there."""
+        return True
+
+    def clone(self) -> Store:
+        """The store itself: threads may share it."""
+        return self
 
 
 class HashStore(Store):
     """A store of the threads of one process."""
 
+    _timeout_text = "Wait timeout"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: dict[str, bytes] = {}
+        self._lock = threading.RLock()
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[dict[str, bytes]]:
+        with self._lock:
+            yield self._values
+
 
 class FileStore(Store):
-    """A store in a file, for the processes of one machine."""
+    """A store in a file, for the processes of one machine (or of a network file system that has locks)."""
+
+    _timed_out = RuntimeError
+    _timeout_text = "Timeout waiting for key: {keys} after {milliseconds} ms"
 
     def __init__(self, file_name: str, world_size: int = -1):
         super().__init__()
         self.path = file_name
 
-    def _load(self) -> dict[str, bytes]:
-        path = Path(self.path)
-        return pickle.loads(path.read_bytes()) if path.exists() and path.stat().st_size else {}
-
-    def _store(self, values: dict[str, bytes]) -> None:
-        Path(self.path).write_bytes(pickle.dumps(values))
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[dict[str, bytes]]:
+        Path(self.path).touch()
+        with open(self.path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            raw = file.read()
+            values = {key: bytes.fromhex(value) for key, value in json.loads(raw or b"{}").items()}
+            before = dict(values)
+            yield values
+            if values != before:
+                file.seek(0)
+                file.truncate()
+                file.write(json.dumps({key: value.hex() for key, value in values.items()}).encode())
 
 
 class PrefixStore(Store):
@@ -100,26 +173,230 @@ class PrefixStore(Store):
 
     def __init__(self, prefix: str, store: Store):
         super().__init__()
-        self.prefix, self.underlying_store = prefix, store
+        self.prefix, self.underlying_store, self.timeout = prefix, store, store.timeout
 
-    def _load(self) -> dict[str, bytes]:
-        start = f"{self.prefix}/"
-        return {k.removeprefix(start): v for k, v in self.underlying_store._load().items() if k.startswith(start)}
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{key}"
 
-    def _store(self, values: dict[str, bytes]) -> None:
-        start = f"{self.prefix}/"
-        others = {k: v for k, v in self.underlying_store._load().items() if not k.startswith(start)}
-        self.underlying_store._store({**others, **{start + k: v for k, v in values.items()}})
+    def set_timeout(self, timeout: timedelta) -> None:
+        self.timeout = timeout
+        self.underlying_store.set_timeout(timeout)
+
+    def set(self, key: str, value: str | bytes) -> None:
+        self.underlying_store.set(self._key(key), value)
+
+    def get(self, key: str) -> bytes:
+        return self.underlying_store.get(self._key(key))
+
+    def append(self, key: str, value: str | bytes) -> None:
+        self.underlying_store.append(self._key(key), value)
+
+    def add(self, key: str, amount: int) -> int:
+        return self.underlying_store.add(self._key(key), amount)
+
+    def compare_set(self, key: str, expected_value: str, desired_value: str) -> bytes:
+        return self.underlying_store.compare_set(self._key(key), expected_value, desired_value)
+
+    def check(self, keys: list[str]) -> bool:
+        return self.underlying_store.check([self._key(key) for key in keys])
+
+    def wait(self, keys: list[str], timeout: timedelta | None = None) -> None:
+        self.underlying_store.wait([self._key(key) for key in keys], timeout)
+
+    def delete_key(self, key: str) -> bool:
+        return self.underlying_store.delete_key(self._key(key))
+
+    def num_keys(self) -> int:
+        return self.underlying_store.num_keys()
+
+    def list_keys(self) -> list[str]:
+        return self.underlying_store.list_keys()
+
+
+class LinkStore(Store):
+    """The store of a group: JAX's coordination service, which rank 0 serves to all."""
+
+    def __init__(self, link: Link):
+        super().__init__()
+        self._link = link
+
+    def _key(self, key: str) -> str:
+        return f"store/{key}"
+
+    def set(self, key: str, value: str | bytes) -> None:
+        self._link.put(self._key(key), _bytes(value), overwrite=True)
+
+    def get(self, key: str) -> bytes:
+        self.wait([key])
+        return self._link.find(self._key(key)) or b""
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        while not self._link.claim("store lock"):
+            time.sleep(0.001)
+        try:
+            yield
+        finally:
+            self._link.forget("store lock")
+
+    def append(self, key: str, value: str | bytes) -> None:
+        with self._locked():
+            self.set(key, (self._link.find(self._key(key)) or b"") + _bytes(value))
+
+    def add(self, key: str, amount: int) -> int:
+        with self._locked():
+            total = int(self._link.find(self._key(key)) or b"0") + amount
+            self.set(key, str(total))
+        return total
+
+    def compare_set(self, key: str, expected_value: str, desired_value: str) -> bytes:
+        with self._locked():
+            held = self._link.find(self._key(key))
+            if (held is None and expected_value == "") or held == _bytes(expected_value):
+                self.set(key, desired_value)
+                return _bytes(desired_value)
+        return _bytes(expected_value) if held is None else held
+
+    def check(self, keys: list[str]) -> bool:
+        return all(self._link.find(self._key(key)) is not None for key in keys)
+
+    def delete_key(self, key: str) -> bool:
+        found = self.check([key])
+        self._link.forget(self._key(key))
+        return found
+
+    def list_keys(self) -> list[str]:
+        return [key.removeprefix("store/") for key in self._link.under("store/")]
+
+    def num_keys(self) -> int:
+        return len(self.list_keys())
+
+
+class _Handler(SimpleXMLRPCRequestHandler):
+    protocol_version = "HTTP/1.1"  # a connection is kept
+    disable_nagle_algorithm = True
+
+
+class _Server(ThreadingMixIn, SimpleXMLRPCServer):
+    daemon_threads = True
+
+
+_REMOTE = ("set", "append", "add", "compare_set", "check", "delete_key", "num_keys", "list_keys")
 
 
 class TCPStore(Store):
-    """A store that one process serves to the others; with one process, nothing goes over a network."""
+    """A store that one process (`is_master=True`) serves to the others, by the standard library's XML-RPC.
+
+    Raises DistNetworkError if nobody serves at that address within the timeout.
+    """
 
     def __init__(
         self, host_name: str, port: int, world_size: int | None = None, is_master: bool = False,
-        timeout: timedelta = default_pg_timeout, wait_for_workers: bool = True, **options: Any,
+        timeout: timedelta = timedelta(minutes=5), wait_for_workers: bool = True, multi_tenant: bool = False,
+        master_listen_fd: int | None = None, use_libuv: bool = True,
     ):  # fmt: skip
         super().__init__()
-        if not is_master or (world_size or 1) > 1:
-            raise RuntimeError("TCPStore: flambeau's process groups have one process: use is_master=True, world_size=1")
-        self.host, self.port, self.timeout = host_name, port, timeout
+        if master_listen_fd is not None:
+            raise NotImplementedError("TCPStore: master_listen_fd is not there; give a port")
+        self.host, self.port, self.timeout, self.libuvBackend = host_name, port, timeout, False
+        self._local = threading.local()
+        self._open: list[Callable[[], Any]] = []  # what is to be closed at the end
+        weakref.finalize(self, _close, self._open)
+        if is_master:
+            self._serve()
+        self._connect()
+        count = self.add("init/", 1)
+        if is_master and wait_for_workers and world_size:
+            end = time.monotonic() + timeout.total_seconds()
+            while (count := self.add("init/", 0)) < world_size:
+                if time.monotonic() > end:
+                    raise DistStoreError(
+                        f"Timed out after {int(timeout.total_seconds()) + 1} seconds waiting for clients. {count}/{world_size} "
+                        "clients joined."
+                    )
+                time.sleep(0.01)
+
+    def _serve(self) -> None:
+        held = HashStore()
+        try:
+            self._server = _Server(("", self.port), _Handler, logRequests=False, allow_none=True)
+        except OSError as error:
+            raise DistNetworkError(
+                f"The server socket has failed to listen on any local network address. port: {self.port}, {error}"
+            ) from None
+        self.port = self._server.server_address[1]
+        self._server.register_function(lambda key: xmlrpc.client.Binary(held.get(key)), "get")
+        for name in _REMOTE:
+            self._server.register_function(_unwrapping(getattr(held, name)), name)
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        self._open += [self._server.shutdown, self._server.server_close]
+
+    @property
+    def _proxy(self) -> Any:
+        if not hasattr(self._local, "proxy"):
+            self._local.proxy = xmlrpc.client.ServerProxy(f"http://{self.host}:{self.port}", allow_none=True)
+            self._open.insert(0, self._local.proxy("close"))
+        return self._local.proxy
+
+    def _connect(self) -> None:
+        end = time.monotonic() + self.timeout.total_seconds()
+        while True:
+            try:
+                self._proxy.num_keys()
+                return
+            except OSError:
+                if time.monotonic() > end:
+                    milliseconds = int(self.timeout.total_seconds() * 1000)
+                    raise DistNetworkError(
+                        f"The client socket has timed out after {milliseconds}ms while trying to connect to ({self.host}, "
+                        f"{self.port})."
+                    ) from None
+                time.sleep(0.05)
+
+    def _call(self, name: str, *args: Any) -> Any:
+        try:
+            return getattr(self._proxy, name)(*args)
+        except (OSError, xmlrpc.client.Error) as error:
+            raise DistNetworkError(f"the store at {self.host}:{self.port} does not answer: {error}") from error
+
+    def set(self, key: str, value: str | bytes) -> None:
+        self._call("set", key, xmlrpc.client.Binary(_bytes(value)))
+
+    def get(self, key: str) -> bytes:
+        self.wait([key])
+        return bytes(self._call("get", key).data)
+
+    def append(self, key: str, value: str | bytes) -> None:
+        self._call("append", key, xmlrpc.client.Binary(_bytes(value)))
+
+    def add(self, key: str, amount: int) -> int:
+        return int(self._call("add", key, amount))
+
+    def compare_set(self, key: str, expected_value: str, desired_value: str) -> bytes:
+        return bytes(self._call("compare_set", key, expected_value, desired_value).data)
+
+    def check(self, keys: list[str]) -> bool:
+        return bool(self._call("check", list(keys)))
+
+    def delete_key(self, key: str) -> bool:
+        return bool(self._call("delete_key", key))
+
+    def num_keys(self) -> int:
+        return int(self._call("num_keys"))
+
+    def list_keys(self) -> list[str]:
+        return list(self._call("list_keys"))
+
+
+def _close(what: list[Callable[[], Any]]) -> None:
+    for close in what:
+        close()
+
+
+def _unwrapping(function: Any) -> Any:
+    def call(*args: Any) -> Any:
+        made = function(*[a.data if isinstance(a, xmlrpc.client.Binary) else a for a in args])
+        return xmlrpc.client.Binary(made) if isinstance(made, bytes) else made
+
+    return call

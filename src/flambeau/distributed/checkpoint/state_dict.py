@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from ...nn.parallel.distributed import DistributedDataParallel
 
 __all__ = [
     "StateDictOptions", "get_model_state_dict", "get_optimizer_state_dict", "get_state_dict", "set_model_state_dict",
@@ -25,8 +28,24 @@ class StateDictOptions:
     dsd_fqn_modifiers: str = "_fqn_modifiers"
 
 
+def _plain(model: Any) -> Callable[[str], str]:
+    """A function that takes the `module.` of DistributedDataParallel out of a name, so that it says the same with and without."""
+    wrapped = [
+        f"{path}." if path else "" for path, m in model.named_modules() if isinstance(m, DistributedDataParallel)
+    ]
+
+    def plain(name: str) -> str:
+        for path in sorted(wrapped, key=len, reverse=True):
+            if name.startswith(f"{path}module."):
+                name = path + name.removeprefix(f"{path}module.")
+        return name
+
+    return plain
+
+
 def _names(model: Any) -> dict[int, str]:
-    return {id(parameter): name for name, parameter in model.named_parameters()}
+    plain = _plain(model)
+    return {id(parameter): plain(name) for name, parameter in model.named_parameters()}
 
 
 def get_model_state_dict(
@@ -37,7 +56,8 @@ def get_model_state_dict(
     frozen = (
         {name for name, p in model.named_parameters() if not p.requires_grad} if options.ignore_frozen_params else set()
     )
-    state = {name: value for name, value in model.state_dict().items() if name not in frozen}
+    plain = _plain(model)
+    state = {plain(name): value for name, value in model.state_dict().items() if name not in frozen}
     return {name: value.cpu() if options.cpu_offload else value for name, value in state.items()}
 
 
@@ -45,7 +65,10 @@ def set_model_state_dict(
     model: Any, model_state_dict: dict[str, Any], *, options: StateDictOptions | None = None
 ) -> Any:
     """Load it."""
-    return model.load_state_dict(model_state_dict, strict=(options or StateDictOptions()).strict)
+    plain = _plain(model)
+    full = {plain(name): name for name in model.state_dict()}
+    own = {full.get(name, name): value for name, value in model_state_dict.items()}
+    return model.load_state_dict(own, strict=(options or StateDictOptions()).strict)
 
 
 def _listed(optimizers: Any) -> list[Any]:

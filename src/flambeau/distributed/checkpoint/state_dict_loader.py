@@ -1,4 +1,4 @@
-"""Refused: it needs several processes."""
+"""Refused: it is not there yet."""
 
 from .. import _later
 

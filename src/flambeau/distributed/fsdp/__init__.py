@@ -1,4 +1,4 @@
-"""Parameters cut among processes. Its settings are here; sharding itself is refused: it needs several processes."""
+"""Parameters cut among processes. Its settings are here; sharding itself is not there yet, and refused."""
 
 from ...nn import Module
 from .. import _later

@@ -1,4 +1,4 @@
-"""Tensors that lie on a mesh of processes: their class, and how they may lie. None can be made with one process."""
+"""Tensors that lie on a mesh of processes: their class, and how they may lie. None can be made yet."""
 
 from ...core.tensor.tensor import Tensor
 from .. import _later
@@ -11,7 +11,7 @@ DTensor = type(
     {
         "__new__": _later.function("DTensor", __name__),
         "__module__": __name__,
-        "__doc__": "A tensor that lies on a mesh. None can be made: it needs several processes.",
+        "__doc__": "A tensor that lies on a mesh. None can be made yet.",
         "from_local": staticmethod(_later.function("DTensor.from_local", __name__)),
     },
 )

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.array.dtypes import int64
+from ...core.array.dtypes import bfloat16, float16, int64
+from ...core.context.grad_mode import no_grad
 from ...core.tensor.tensor import Tensor
 from ...ops.making.creation import ones, tensor, zeros
+from ...ops.shape.joining import cat
+from ...processes import differentiable, groups
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
@@ -140,7 +143,10 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalization of `(N, C, *)` over all processes; there is one here, so it does what `BatchNorm` does."""
+    """Batch normalization of `(N, C, *)` by the mean and the variance of all processes' batches.
+
+    In evaluation, and with one process, it does what `BatchNorm` does.
+    """
 
     def __init__(
         self,
@@ -161,6 +167,43 @@ class SyncBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if (rank := input.dim()) < 2:
             raise ValueError(f"expected at least 2D input (got {rank}D input)")
+
+    def forward(self, input: Tensor) -> Tensor:
+        by_batch = self.training or (self.running_mean is None and self.running_var is None)
+        if not (
+            by_batch and self.training and groups.is_initialized() and groups.get_world_size(self.process_group) > 1
+        ):
+            return super().forward(input)
+        self._check_input_dim(input)
+        dims = [d for d in range(input.dim()) if d != 1]
+        wide = input.float() if input.dtype in (float16, bfloat16) else input
+        shape = [1, -1] + [1] * (input.dim() - 2)
+        counted = cat([wide.sum(dims), wide.new_full((1,), input.numel() // max(input.shape[1], 1))])
+        total = differentiable.all_reduce(counted, group=self.process_group)
+        count = total[-1].detach()
+        mean = total[:-1] / count
+        centred = wide - mean.view(shape)
+        variance = differentiable.all_reduce((centred * centred).sum(dims), group=self.process_group) / count
+        self._count(mean.detach(), (variance * (count / (count - 1))).detach())
+        made = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.weight is not None:
+            made = made * self.weight.view(shape)
+        if self.bias is not None:
+            made = made + self.bias.view(shape)
+        return made.to(input.dtype)
+
+    def _count(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards a batch's."""
+        if not self.track_running_stats:
+            return
+        momentum: Any = self.momentum
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if momentum is None:
+                momentum = 1.0 / self.num_batches_tracked
+        with no_grad():
+            for running, value in ((self.running_mean, mean), (self.running_var, variance)):
+                running.copy_((1 - momentum) * running + momentum * value.to(running.dtype))
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:

@@ -1,21 +1,67 @@
-"""DistributedDataParallel for a group of one process: the module, called as it is."""
+"""DistributedDataParallel: each process has the module and a part of the batch, gradients are averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ...core.array.dtypes import float16
+from ...core.context.grad_mode import no_grad
+from ...core.context.grad_mode import state as grad_state
+from ...core.tensor.tensor import Tensor
+from ...processes.buckets import Averaging, GradBucket, averaged, by_dtype, flattened, parts
+from ...processes.collectives import broadcast
 from ...processes.groups import chosen
+from ...processes.objects import all_gather_object
+from ...processes.options import BuiltinCommHookType
 from ..modules.module import Module
 
 __all__ = ["DistributedDataParallel"]
 
+_MEGA = 1024 * 1024
+
+
+def synchronise(tensors: list[Tensor], group: Any, root: int = 0) -> None:
+    """Give all ranks the values of one rank's tensors."""
+    if group.size() == 1:
+        return
+    with no_grad():
+        for some in by_dtype([t for t in tensors if t.numel()], 250 * _MEGA):
+            flat = flattened(some)
+            broadcast(flat, group=group, group_src=root)
+            for tensor, value in zip(some, parts(flat, some), strict=True):
+                tensor.detach().copy_(value)
+
+
+def _same_everywhere(parameters: Sequence[tuple[str, Tensor]], group: Any) -> None:
+    """RuntimeError if the ranks' modules have other parameters."""
+    mine = [(name, list(p.shape), str(p.dtype)) for name, p in parameters]
+    theirs: list[Any] = [None] * group.size()
+    all_gather_object(theirs, mine, group)
+    for number, other in enumerate(theirs):
+        rank = group.ranks[number]
+        if len(other) != len(mine):
+            raise RuntimeError(
+                f"DDP expects same model across all ranks, but Rank {group.exchange.rank} has {len(mine)} params, while rank {rank} has "
+                f"inconsistent {len(other)} params."
+            )
+        for i, (here, there) in enumerate(zip(mine, other, strict=True)):
+            if here[1:] != there[1:]:
+                raise RuntimeError(
+                    f"[Rank {group.exchange.rank}]: params[{i}] in this process with sizes {here[1]} appears not to match sizes of the same "
+                    f"param in process {rank}: {here[0]} is {here[2]} here, {there[0]} is {there[2]} {there[1]} there."
+                )
+
 
 class DistributedDataParallel(Module):
-    """Holds `module` under that name and calls it. Gradients are averaged over the ranks of the group, of which there is one.
+    """Holds `module` under that name, with rank 0's parameters in all ranks. A backward pass leaves the average of all ranks' gradients.
 
-    ValueError before `init_process_group`; RuntimeError for a module of which no parameter requires a gradient.
+    The gradients are averaged in buckets of some `bucket_cap_mb` (25) in the order of the backward pass, each as soon as it
+    is complete. Before each forward pass the ranks take rank 0's buffers, unless `broadcast_buffers=False`. Parameters that
+    a loss may not depend on need `find_unused_parameters=True`.
+    ValueError before `init_process_group`; RuntimeError for a module of which no parameter requires a gradient, and if the
+    ranks' modules differ.
     """
 
     def __init__(
@@ -27,23 +73,57 @@ class DistributedDataParallel(Module):
         bucket_cap_mb_list: Any = None, batched_grad_copy: bool = False, forward_sync_buffers: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if mixed_precision is not None or device_mesh is not None:
-            raise NotImplementedError(
-                "DistributedDataParallel: mixed_precision and device_mesh are not there yet; use torch.autocast, or process_group"
-            )
+        _refuse(
+            mixed_precision=mixed_precision, delay_all_reduce_named_params=delay_all_reduce_named_params,
+            param_to_hook_all_reduce=param_to_hook_all_reduce, bucket_cap_mb_list=bucket_cap_mb_list,
+        )  # fmt: skip
+        if device_mesh is not None:
+            if process_group is not None:
+                raise RuntimeError("Cannot specify both process_group and device_mesh arguments.")
+            process_group = device_mesh.get_group()
         self.process_group = chosen(process_group)
-        if not any(parameter.requires_grad for parameter in module.parameters()):
+        self._ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
+        named = [(n, p) for n, p in module.named_parameters() if n not in self._ignored]
+        trained = [(name, p) for name, p in named if p.requires_grad]
+        if not trained:
             raise RuntimeError(
                 f"{type(self).__name__} is not needed when a module doesn't have any parameter that requires a gradient."
             )
         self.module = module
         self.device_ids, self.output_device, self.dim = device_ids, output_device, dim
         self.device = next(iter(module.parameters())).device
-        self.broadcast_buffers, self.find_unused_parameters = broadcast_buffers, find_unused_parameters
+        self.broadcast_buffers = True if broadcast_buffers is None else broadcast_buffers
+        if forward_sync_buffers is not None:
+            self.broadcast_buffers = forward_sync_buffers
+        self.find_unused_parameters = find_unused_parameters
         self.gradient_as_bucket_view, self.static_graph = gradient_as_bucket_view, static_graph
         self.require_backward_grad_sync = True
+        self.bucket_cap_mb = 25 if bucket_cap_mb is None else bucket_cap_mb
+        self._averaging: Averaging | None = None
+        if self.process_group.size() > 1:
+            _same_everywhere(named, self.process_group)
+            if init_sync:
+                synchronise([*(p for _, p in named), *self._buffers_to_send()], self.process_group)
+            self._start(trained)
+
+    def _start(self, trained: Sequence[tuple[str, Tensor]]) -> None:
+        names, parameters = [name for name, _ in trained], [*(p for _, p in trained)]
+        unused = self.find_unused_parameters or self.static_graph
+        cap = max(int(self.bucket_cap_mb * _MEGA), 1)
+        self._averaging = Averaging(names, parameters, self.process_group, cap, unused, self._averages)
+
+    def _averages(self) -> bool:
+        return self.require_backward_grad_sync
+
+    def _buffers_to_send(self) -> list[Tensor]:
+        return [b for name, b in self.module.named_buffers() if name not in self._ignored]
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        if self._averaging is not None:
+            if grad_state.grad and self.require_backward_grad_sync:
+                self._averaging.check()
+            if self.broadcast_buffers and self.require_backward_grad_sync and (held := self._buffers_to_send()):
+                synchronise(held, self.process_group)
         return self.module(*inputs, **kwargs)
 
     @contextmanager
@@ -59,20 +139,56 @@ class DistributedDataParallel(Module):
     def join(
         self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False
     ) -> Any:
-        """Ranks may have different numbers of batches inside."""
+        """Ranks may have different numbers of batches inside: with one process only. NotImplementedError for several."""
+        if enable and self.process_group.size() > 1:
+            raise NotImplementedError(
+                "DistributedDataParallel.join is not there for several processes: give all ranks the same number of batches "
+                "(DistributedSampler does), or enable=False"
+            )
         yield self
 
     def register_comm_hook(self, state: object, hook: Callable[..., Any]) -> None:
-        """Refused: with one process there is no communication that a hook could change."""
-        raise RuntimeError(
-            "DistributedDataParallel: a group of one process does not communicate, so no hook would be called"
-        )
+        """Have `hook(state, bucket)` average the gradients: it gives a Future of the flat tensor."""
+        if not callable(hook):
+            raise TypeError("Communication hook must be callable.")
+        if self._averaging is None:
+            raise RuntimeError(
+                "DistributedDataParallel: a group of one process does not communicate, so no hook would be called"
+            )
+        if self._averaging.hook is not None:
+            raise RuntimeError("register_comm_hook or register_builtin_comm_hook can only be called once.")
+        self._averaging.hook = lambda bucket: hook(state, bucket)
+
+    def _register_builtin_comm_hook(self, comm_hook_type: Any) -> None:
+        """Have gradients averaged as they are, or in float16."""
+        compressed = comm_hook_type == BuiltinCommHookType.FP16_COMPRESS
+
+        def hook(state: Any, bucket: GradBucket) -> Any:
+            flat = bucket.buffer()
+            if not compressed:
+                return averaged(flat, self.process_group)
+            return averaged(flat.to(float16), self.process_group).then(lambda future: flat.copy_(future.value()))
+
+        self.register_comm_hook(None, hook)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         del state["process_group"]
+        state["_averaging"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.process_group = chosen(None)
+        if self.process_group.size() > 1:
+            self._start(
+                [(n, p) for n, p in self.module.named_parameters() if p.requires_grad and n not in self._ignored]
+            )
+
+
+def _refuse(**options: Any) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise NotImplementedError(
+                f"DistributedDataParallel: {name} is not there yet; leave it out (torch.autocast gives mixed precision)"
+            )

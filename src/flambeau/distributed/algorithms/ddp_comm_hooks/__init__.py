@@ -1,3 +1,3 @@
-"""How gradients travel between processes. There is nothing to send with one."""
+"""How gradients travel between processes."""
 
 from . import default_hooks, post_localSGD_hook, powerSGD_hook

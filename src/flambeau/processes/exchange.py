@@ -1,0 +1,239 @@
+"""How the ranks of a group come together: everyone says what it is about to do, and goes on when all have said the same."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import jax
+import ml_dtypes  # noqa: F401  (NumPy learns of bfloat16 and its like by it)
+import numpy as np
+
+from .errors import DistBackendError
+from .link import Link
+from .patterns import ALL_TO_ALL, BROADCAST, SCATTER, Pattern, program
+
+_SMALL = 32 * 1024  # bytes up to which values travel with the announcement: a program of XLA takes some 4 ms to begin
+_BLOCK = 32  # announcements that are removed at once
+_ROOTED = (BROADCAST, SCATTER)
+Said = dict[str, Any]
+
+
+class Absent(DistBackendError):
+    """Ranks that have not come within the time."""
+
+    def __init__(self, text: str, ranks: list[int]):
+        super().__init__(text)
+        self.ranks = ranks
+
+
+class Pending:
+    """Something that a thread of the group's does, or has done."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def do(self, job: Callable[[], Any]) -> Pending:
+        """Do it now, and keep what comes of it."""
+        try:
+            self.value = job()
+        except BaseException as error:
+            self.error = error
+        self._ended.set()
+        return self
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._ended.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it has ended within so many seconds."""
+        return self._ended.wait(timeout)
+
+
+class Exchange:
+    """The meetings of one group, in the order in which they were begun. `rank` and `ranks` are numbers of the link."""
+
+    def __init__(self, link: Link | None, name: str, ranks: tuple[int, ...], rank: int, timeout: float):
+        self.link, self.name, self.ranks, self.timeout = link, name, ranks, timeout
+        self.rank, self.me, self.n = rank, ranks.index(rank), len(ranks)
+        self.counts: collections.Counter[Any] = collections.Counter()  # messages to and from each rank
+        self._count = 0
+        self._jobs: queue.SimpleQueue[Any] | None = None
+        self._last: Pending | None = None
+
+    def begin(self, job: Callable[[], Any], wait: bool) -> Pending:
+        """Do a job after those that were begun before: at once if there are none and it is waited for."""
+        busy = self._last is not None and not self._last.done()
+        if wait and not busy:
+            return Pending().do(job)
+        if self._jobs is None:
+            self._jobs = queue.SimpleQueue()
+            threading.Thread(target=_work, args=(self._jobs,), daemon=True, name=f"group {self.name}").start()
+        made = self._last = Pending()
+        self._jobs.put((made, job))
+        if wait:
+            made.wait()
+        return made
+
+    def close(self) -> None:
+        """Let the group's thread end after what was begun."""
+        if self._jobs is not None:
+            self._jobs.put(None)
+
+    def together(
+        self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any = None, timeout: float | None = None
+    ) -> np.ndarray:
+        """What the pattern gives this rank. `said` is what all must agree on: DistBackendError if they do not, or do not come."""
+        holds = value is not None and (pattern not in _ROOTED or option == self.me)
+        size = 0 if value is None else value.nbytes
+        inline = value if holds and size <= _SMALL else None
+        met = self.meet({"what": pattern.name, **said}, inline, timeout, small=not holds or size <= _SMALL)
+        if all(told["small"] for told, _ in met):
+            return pattern.local([array for _, array in met], self.me, option)
+        if pattern is SCATTER and not holds:
+            value = np.zeros((self.n, *said["shape"]), np.dtype(said["dtype"]))
+        assert self.link is not None and value is not None
+        devices = self.link.devices()
+        run = program(pattern, tuple(devices[r] for r in self.ranks), option)
+        try:
+            return run(value, self.me)
+        except jax.errors.JaxRuntimeError as error:
+            raise DistBackendError(f"[Rank {self.rank}]: {_shown(met[self.me][0])} failed: {error}") from error
+
+    def all_to_all(self, value: np.ndarray, gives: list[int], takes: list[int], said: Said) -> np.ndarray:
+        """Of a flat array, `gives[i]` elements to rank i; from it `takes[i]`."""
+        met = self.meet({"what": "all_to_all sizes", **said}, np.array([gives, takes], np.int64), None)
+        table = np.stack([array for _, array in met])
+        for a, b in np.argwhere(table[:, 0] != table[:, 1].T):
+            raise DistBackendError(
+                f"[Rank {self.rank}]: all_to_all: rank {self.ranks[a]} sends {table[a, 0, b]} elements to rank {self.ranks[b]}, "
+                f"which takes {table[b, 1, a]}"
+            )
+        row = int(table.max())
+        ends = np.cumsum(gives)
+        rows = np.zeros((self.n, row), value.dtype)
+        for i, (end, size) in enumerate(zip(ends, gives, strict=True)):
+            rows[i, :size] = value[end - size : end]
+        got = self.together(ALL_TO_ALL, rows, {**said, "shape": [self.n, row]})
+        return np.concatenate([got[i, :size] for i, size in enumerate(takes)])
+
+    def meet(
+        self, said: Said, value: np.ndarray | None, timeout: float | None, small: bool = True
+    ) -> list[tuple[Said, Any]]:
+        """What everybody has said, with the values that came along. DistBackendError after the time, or if it differs."""
+        self._count += 1
+        told = {**said, "small": small}
+        if self.link is None:
+            return [(told, value)]
+        number, limit = self._count, self.timeout if timeout is None else timeout
+        self.link.put(self._key(number, self.me), _packed(told, value), overwrite=True)
+        until = time.monotonic() + limit
+        found: list[tuple[Said, Any]] = []
+        for i in range(self.n):
+            if i == self.me:
+                found.append((told, value))
+                continue
+            raw = self.link.get(self._key(number, i), until)
+            if raw is None:
+                self._give_up(number, told, limit)
+            found.append(_unpacked(raw))
+        self._agree(found)
+        if number % _BLOCK == 0 and number >= 2 * _BLOCK:
+            self.link.forget(f"{self.name}/{number // _BLOCK - 2}/{self.me}")
+        return found
+
+    def _key(self, number: int, member: int) -> str:
+        return f"{self.name}/{number // _BLOCK}/{member}/{number}"
+
+    def _give_up(self, number: int, told: Said, limit: float) -> NoReturn:
+        assert self.link is not None
+        absent = [i for i in range(self.n) if i != self.me and self.link.find(self._key(number, i)) is None]
+        self.link.put(
+            self._key(number, self.me),
+            _packed({"gone": f"waited {_time(limit)} for rank {_listed(self, absent)}"}, None),
+            True,
+        )
+        raise Absent(
+            f"[Rank {self.rank}]: Timed out waiting {_time(limit)} for rank {_listed(self, absent)} in {_shown(told)}, number {number} in "
+            f"group {self.name!r}. Every rank of a group has to call the same collectives in the same order.",
+            [self.ranks[i] for i in absent],
+        )
+
+    def _agree(self, met: list[tuple[Said, Any]]) -> None:
+        for i, (told, _) in enumerate(met):
+            if "gone" in told:
+                raise DistBackendError(
+                    f"[Rank {self.rank}]: rank {self.ranks[i]} has given up before: it {told['gone']}"
+                )
+        mine = _key_of(met[self.me][0])
+        for i, (told, _) in enumerate(met):
+            if _key_of(told) != mine:
+                # PyTorch's text with TORCH_DISTRIBUTED_DEBUG=DETAIL
+                start = "Detected mismatch between collectives on ranks."
+                raise DistBackendError(
+                    f"[Rank {self.rank}]: {start} Rank {self.rank} is running collective: {_shown(met[self.me][0])}, but Rank "
+                    f"{self.ranks[i]} is running collective: {_shown(told)}."
+                )
+
+
+def _work(jobs: queue.SimpleQueue[Any]) -> None:
+    while (entry := jobs.get()) is not None:
+        made, job = entry
+        made.do(job)
+
+
+def _packed(told: Said, value: np.ndarray | None) -> bytes:
+    kind = None if value is None else [value.dtype.name, list(value.shape)]
+    head = json.dumps({**told, "array": kind}).encode()
+    body = b"" if value is None else np.ascontiguousarray(value).tobytes()
+    return b"%d:%b%b" % (len(head), head, body)
+
+
+def _unpacked(raw: bytes) -> tuple[Said, Any]:
+    size, _, rest = raw.partition(b":")
+    told = json.loads(rest[: int(size)])
+    kind = told.pop("array")
+    if kind is None:
+        return told, None
+    return told, np.frombuffer(rest[int(size) :], np.dtype(kind[0])).reshape(kind[1])
+
+
+def _key_of(told: Said) -> Any:
+    return json.dumps({k: v for k, v in told.items() if k != "small"}, sort_keys=True)
+
+
+def _shown(told: Said) -> str:
+    inner = ", ".join(f"{k}={v}" for k, v in told.items() if k not in ("what", "small"))
+    return f"{told.get('what')}({inner})"
+
+
+def _listed(exchange: Exchange, members: list[int]) -> str:
+    return ", ".join(str(exchange.ranks[i]) for i in members) or "?"
+
+
+def _time(seconds: float) -> str:
+    return f"{int(seconds * 1000)}ms"
+
+
+def post(link: Link, key: str, told: Said, value: np.ndarray) -> None:
+    """Leave an array for one other rank."""
+    link.put(key, _packed(told, value))
+
+
+def fetch(link: Link, key: str, until: float) -> tuple[Said, Any] | None:
+    """Take the array that another rank has left, or None if it has not come until then."""
+    raw = link.get(key, until)
+    if raw is None:
+        return None
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        link.forget(key)
+    return _unpacked(raw)

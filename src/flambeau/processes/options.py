@@ -1,0 +1,153 @@
+"""Settings of collectives as objects, and how much is checked and said: names that programs ask for."""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NewType
+
+from .groups import ReduceOp
+
+GroupName = NewType("GroupName", str)
+_UNSET = timedelta(milliseconds=-1000)
+
+
+@dataclass
+class _Options:
+    timeout: timedelta = _UNSET
+    asyncOp: bool = True
+
+
+@dataclass
+class AllreduceOptions(_Options):
+    """Of `ProcessGroup.allreduce`."""
+
+    reduceOp: Any = ReduceOp.SUM
+
+
+@dataclass
+class AllreduceCoalescedOptions(AllreduceOptions):
+    """Of the same for several tensors."""
+
+
+@dataclass
+class ReduceScatterOptions(AllreduceOptions):
+    """Of `ProcessGroup.reduce_scatter`."""
+
+
+@dataclass
+class ReduceOptions(AllreduceOptions):
+    """Of `ProcessGroup.reduce`."""
+
+    rootRank: int = 0
+    rootTensor: int = 0
+
+
+@dataclass
+class BroadcastOptions(_Options):
+    """Of `ProcessGroup.broadcast`."""
+
+    rootRank: int = 0
+    rootTensor: int = 0
+
+
+@dataclass
+class GatherOptions(_Options):
+    """Of `ProcessGroup.gather`."""
+
+    rootRank: int = 0
+
+
+@dataclass
+class ScatterOptions(GatherOptions):
+    """Of `ProcessGroup.scatter`."""
+
+
+@dataclass
+class AllToAllOptions(_Options):
+    """Of `ProcessGroup.alltoall`."""
+
+
+@dataclass
+class BarrierOptions(_Options):
+    """Of `ProcessGroup.barrier`."""
+
+    device_ids: list[int] = field(default_factory=list)
+    device: Any = None
+
+
+class BackendConfig:
+    """Which backend serves which kind of device."""
+
+    def __init__(self, backend: Any):
+        text = str(backend)
+        pairs = (
+            [part.partition(":") for part in text.split(",")]
+            if ":" in text
+            else [("cpu", "", text), ("cuda", "", text)]
+        )
+        self.device_backend_map = {device: name for device, _, name in pairs}
+
+    def get_device_backend_map(self) -> dict[str, str]:
+        """By device."""
+        return self.device_backend_map
+
+    def __repr__(self) -> str:
+        return ",".join(f"{device}:{name}" for device, name in self.device_backend_map.items())
+
+
+class BuiltinCommHookType(enum.IntEnum):
+    """The hooks of DistributedDataParallel that PyTorch has in C++."""
+
+    ALLREDUCE = 1
+    FP16_COMPRESS = 2
+
+
+class DebugLevel(enum.IntEnum):
+    """What TORCH_DISTRIBUTED_DEBUG may ask for. Collectives are compared between ranks at each level."""
+
+    OFF = 0
+    INFO = 1
+    DETAIL = 2
+
+    def __str__(self) -> str:
+        return f"DebugLevel.{self.name}"
+
+
+_level: DebugLevel | None = None
+
+
+def get_debug_level() -> DebugLevel:
+    """The level that was set, or that the environment asks for."""
+    global _level
+    if _level is None:
+        set_debug_level_from_env()
+    assert _level is not None
+    return _level
+
+
+def set_debug_level(level: DebugLevel) -> None:
+    """Set it."""
+    global _level
+    _level = DebugLevel(level)
+
+
+def set_debug_level_from_env() -> None:
+    """Set it to what TORCH_DISTRIBUTED_DEBUG says. RuntimeError for what is no level."""
+    name = os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF") or "OFF"
+    if name.upper() not in DebugLevel.__members__:
+        raise RuntimeError(f"The value of TORCH_DISTRIBUTED_DEBUG must be OFF, INFO, or DETAIL, got {name}")
+    set_debug_level(DebugLevel[name.upper()])
+
+
+def supports_complex(reduceOp: Any) -> bool:
+    """Whether complex tensors can be reduced so."""
+    others = (ReduceOp.MAX, ReduceOp.MIN, ReduceOp.PRODUCT, ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR)
+    return reduceOp not in others
+
+
+__all__ = [
+    name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
+]

@@ -1,0 +1,92 @@
+"""How processes find each other: by a launcher's variables, an address, a file or a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from .link import Link, free_address
+from .stores import FileStore, HashStore, LinkStore, Store
+
+
+@dataclass
+class Meeting:
+    """What came of it: who this is, and how the others are reached (None where there are none)."""
+
+    rank: int
+    world_size: int
+    store: Store
+    link: Link | None
+
+
+_handlers: dict[str, Callable[..., Any]] = {}
+
+
+def register_rendezvous_handler(scheme: str, handler: Callable[..., Any]) -> None:
+    """Have `handler(url, rank=, world_size=)` yield (store, rank, world size) for URLs of a scheme. RuntimeError if it is taken."""
+    if scheme in _handlers or scheme in ("env", "tcp", "file"):
+        raise RuntimeError(f"Rendezvous handler for {scheme}:// already registered")
+    _handlers[scheme] = handler
+
+
+def _variable(name: str) -> str:
+    if name not in os.environ:
+        raise ValueError(
+            f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, but not set"
+        )
+    return os.environ[name]
+
+
+def meet(method: str | None, rank: int, world_size: int, store: Store | None, timeout: float) -> Meeting:
+    """Find the other processes. ValueError for what is not said, RuntimeError if they do not come within the time."""
+    if store is not None:
+        return _by_store(store, rank, world_size, timeout)
+    parts = urlsplit(method or "env://")
+    asked = {key: int(values[0]) for key, values in parse_qs(parts.query).items() if key in ("rank", "world_size")}
+    rank = asked.get("rank", rank) if rank == -1 else rank
+    world_size = asked.get("world_size", world_size) if world_size == -1 else world_size
+    if parts.scheme == "env":
+        rank = int(_variable("RANK")) if rank == -1 else rank
+        world_size = int(_variable("WORLD_SIZE")) if world_size == -1 else world_size
+        return _by_address(f"{_variable('MASTER_ADDR')}:{_variable('MASTER_PORT')}", rank, world_size, timeout)
+    if parts.scheme in _handlers:
+        found, number, size = next(iter(_handlers[parts.scheme](method, rank=rank, world_size=world_size)))
+        return _by_store(found, number, size, timeout)
+    for value, name in ((rank, "rank"), (world_size, "world size")):
+        if value == -1:
+            start = f"Error initializing torch.distributed using {parts.scheme}:// rendezvous"
+            raise ValueError(f"{start}: {name} parameter missing")
+    if parts.scheme == "tcp":
+        return _by_address(parts.netloc, rank, world_size, timeout)
+    if parts.scheme == "file":
+        return _by_store(FileStore(parts.netloc + parts.path, world_size), rank, world_size, timeout)
+    raise RuntimeError(f"No rendezvous handler for {parts.scheme}://")
+
+
+def _by_address(address: str, rank: int, world_size: int, timeout: float) -> Meeting:
+    _fits(rank, world_size)
+    if world_size == 1:
+        return Meeting(rank, 1, HashStore(), None)
+    link = Link(address, rank, world_size, timeout)
+    return Meeting(rank, world_size, LinkStore(link), link)
+
+
+def _by_store(store: Store, rank: int, world_size: int, timeout: float) -> Meeting:
+    """Through the store rank 0 says where it listens; how often a store was used so far tells the times apart."""
+    _fits(rank, world_size)
+    if world_size == 1:
+        return Meeting(rank, 1, store, None)
+    if isinstance(store, HashStore):
+        raise ValueError("a HashStore is seen by one process only: use a TCPStore or a FileStore for several")
+    key = f"flambeau address {store.add(f'flambeau times {rank}', 1)}"
+    if rank == 0:
+        store.set(key, free_address())
+    return Meeting(rank, world_size, store, Link(store.get(key).decode(), rank, world_size, timeout))
+
+
+def _fits(rank: int, world_size: int) -> None:
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank {rank} is not one of a world of {world_size}")

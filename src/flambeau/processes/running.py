@@ -1,0 +1,112 @@
+"""How a collective of tensors is run: at once, by the group's thread, or as a step of a compiled program."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import io_callback
+
+from ..core.array import devices
+from ..core.context.grad_mode import no_grad
+from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import Untraceable
+from ..core.tensor.tensor import Tensor, wrap
+from .exchange import Exchange, Pending
+from .groups import chosen, default_group, is_member
+from .patterns import Pattern
+from .work import Work
+
+Job = Callable[[Any], Any]
+
+
+def outside(given: Any, name: str) -> bool:
+    """Whether this process is not in the group, which is said."""
+    if is_member(chosen(given)):
+        return False
+    rank = default_group().rank()
+    warnings.warn(
+        f"Running {name} on global rank {rank} which does not belong to the given group.", UserWarning, stacklevel=3
+    )
+    return True
+
+
+def said_of(array: Any, **more: Any) -> dict[str, Any]:
+    """What all ranks have to agree on."""
+    return {**more, "dtype": np.dtype(array.dtype).name, "shape": list(array.shape)}
+
+
+def write(target: Tensor, array: Any) -> Tensor:
+    """Put values into a tensor."""
+    if not isinstance(array, jax.core.Tracer):
+        array = devices.put(array, devices.to_jax(target.device))
+    with no_grad():
+        return target.copy_(wrap(array))
+
+
+def run(
+    exchange: Exchange,
+    job: Job,
+    value: Any,
+    result: Any,
+    put: Callable[[Any], Any],
+    tensors: Sequence[Tensor],
+    async_op: bool,
+) -> Work | None:
+    """Have `job` make of this rank's values what `put` writes into the tensors. `result` is its shape and dtype.
+
+    In a compiled function it is a step of the program that calls back; these steps keep their order.
+    """
+    if traced(value):
+        if result is None:
+            io_callback(lambda: _ended(exchange, lambda _: job(None) and None), None, ordered=True)
+        else:
+            given = () if value is None else (value,)
+            put(io_callback(lambda *v: _ended(exchange, job, *map(np.asarray, v)), result, *given, ordered=True))
+        return Work(Pending().do(lambda: None), lambda _: None, list(tensors)) if async_op else None
+    host = None if value is None else np.asarray(value)
+    work = Work(exchange.begin(lambda: job(host), wait=not async_op), put, list(tensors))
+    if async_op:
+        return work
+    work.wait()
+    return None
+
+
+def traced(value: Any) -> bool:
+    """Whether this is a step of a program that runs later."""
+    return grad_state.trace is not None or isinstance(value, jax.core.Tracer)
+
+
+def untraced(name: str) -> None:
+    """Refuse a collective whose results Python sees: a compiled function that calls it runs uncompiled."""
+    if grad_state.trace is not None:
+        raise Untraceable(f"torch.distributed.{name} gives Python objects: call it outside of the compiled function")
+
+
+def _ended(exchange: Exchange, job: Job, value: np.ndarray | None = None) -> Any:
+    pending = exchange.begin(lambda: job(value), wait=True)
+    if pending.error is not None:
+        raise pending.error
+    return None if pending.value is None else np.asarray(pending.value)
+
+
+def shaped(shape: Sequence[int], dtype: Any) -> jax.ShapeDtypeStruct:
+    """A shape and a dtype, without values."""
+    return jax.ShapeDtypeStruct(tuple(shape), dtype)
+
+
+def together(
+    group: Any, pattern: Pattern, value: Any, result: Any, put: Callable[[Any], Any], tensors: Sequence[Tensor], async_op: bool,
+    option: Any = None, **said: Any,
+) -> Work | None:  # fmt: skip
+    """`run` of a pattern: all ranks agree on what is said."""
+    exchange = group.exchange
+    told = {**said, "dtype": np.dtype(result.dtype).name}
+
+    def job(host: Any) -> Any:
+        return exchange.together(pattern, host, told, option)
+
+    return run(exchange, job, value, result, put, tensors, async_op)

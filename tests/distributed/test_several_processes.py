@@ -1,0 +1,177 @@
+"""Groups of several processes, started by `flambeau launch`: one launch, in which the ranks check many things."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CHECKS = """
+reductions moves uneven_exchange messages objects groups handles disagreement one_process_and_many
+one_process_and_many_by_all_options averaged_gradients
+gradients_of_collectives in_a_compiled_function meshes
+""".split()
+
+
+def launched(n: int, script: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "flambeau",
+        "launch",
+        "--nproc-per-node",
+        str(n),
+        "--standalone",
+        script,
+        *arguments,
+    ]
+    return subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **settings}
+    )
+
+
+def results(n: int, folder: Path, **settings: str) -> list[dict[str, str]]:
+    process = launched(n, str(HERE / "rank_program.py"), str(folder), **settings)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(n)]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    return results(2, tmp_path_factory.mktemp("two"))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_two_ranks(two: list[dict[str, str]], name: str) -> None:
+    for rank, found in enumerate(two):
+        assert found[name] == "", f"rank {rank}: {found[name]}"
+
+
+def test_all_checks_are_listed(two: list[dict[str, str]]) -> None:
+    assert list(two[0]) == CHECKS
+
+
+@pytest.mark.slow
+def test_four_ranks(tmp_path: Path) -> None:
+    for found in results(4, tmp_path, ALL_OPTIONS="1"):
+        assert {name: text for name, text in found.items() if text} == {}
+
+
+DYING = """
+import os, sys, time
+import torch
+import torch.distributed as dist
+dist.init_process_group("gloo")
+dist.barrier()
+print("together", os.getpid(), flush=True)
+if dist.get_rank() == 1:
+    if sys.argv[1] == "raise":
+        raise ValueError("rank one gives up")
+    if sys.argv[1] == "kill":
+        os.kill(os.getpid(), 9)
+dist.all_reduce(torch.ones(1)) if sys.argv[1] != "wait" else time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: one that has ended and that nobody has asked for does not."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["raise", "kill"])
+def test_a_rank_that_dies_ends_the_others(tmp_path: Path, how: str) -> None:
+    script = tmp_path / "dying.py"
+    script.write_text(DYING)
+    started = time.monotonic()
+    process = launched(2, str(script), how)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and time.monotonic() - started < 40
+    wanted = ["ValueError: rank one gives up", "rank 1", "exit code 1"] if how == "raise" else ["rank 1", "SIGKILL"]
+    assert all(text in errors for text in wanted), errors
+    pids = [int(line.split()[1]) for line in output.splitlines() if line.startswith("together")]
+    assert len(pids) == 2 and not any(map(alive, pids))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_launcher_that_ends_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    script = tmp_path / "waiting.py"
+    script.write_text(DYING)
+    process = launched(2, str(script), "wait")
+    assert process.stdout is not None
+    pids: list[int] = []
+    while len(pids) < 2:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        pids += [int(line.split()[1])] if line.startswith("together") else []
+    process.send_signal(number)
+    process.communicate(timeout=40)
+    time.sleep(0.5)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number) and not any(map(alive, pids))
+
+
+COMPARED = """
+import json, os, sys
+from datetime import timedelta
+import torch
+import torch.distributed as dist
+
+dist.init_process_group("gloo", timeout=timedelta(seconds=30))
+rank, found = dist.get_rank(), {}
+torch.manual_seed(0)
+model = torch.nn.parallel.DistributedDataParallel(
+    torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(), torch.nn.Linear(8, 1)).double())
+optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+data = torch.utils.data.TensorDataset(torch.randn(22, 4, dtype=torch.float64), torch.randn(22, 1, dtype=torch.float64))
+sampler = torch.utils.data.distributed.DistributedSampler(data)
+found["losses"] = []
+for epoch in range(2):
+    sampler.set_epoch(epoch)
+    for x, y in torch.utils.data.DataLoader(data, batch_size=4, sampler=sampler):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        found["losses"].append(loss.item())
+found["state"] = {k: v.tolist() for k, v in model.state_dict().items()}
+found["text"] = repr(model)
+found["names"] = [dist.get_backend(), dist.get_world_size(), dist.get_backend_config(), str(dist.ReduceOp.SUM)]
+dist.barrier()
+with open(sys.argv[1] + f"/{rank}.json", "w") as file:
+    json.dump(found, file)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_as_torchrun(tmp_path: Path) -> None:
+    """One unmodified script, run by torchrun and by `flambeau launch`."""
+    script = tmp_path / "script.py"
+    script.write_text(COMPARED)
+    found = []
+    for module in (["torch.distributed.run"], ["flambeau", "launch"]):
+        folder = tmp_path / module[0]
+        folder.mkdir()
+        options = ["--nproc-per-node", "2", "--master-port", "29717", str(script), str(folder)]
+        done = subprocess.run([sys.executable, "-m", *module, *options], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.append([json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)])
+    for theirs, ours in zip(*found, strict=True):
+        assert ours["text"] == theirs["text"] and ours["names"] == theirs["names"]
+        assert ours["losses"] == pytest.approx(theirs["losses"], rel=1e-10)
+        for name, value in theirs["state"].items():
+            assert sum_of(ours["state"][name]) == pytest.approx(sum_of(value), rel=1e-9, abs=1e-12), name
+
+
+def sum_of(value: object) -> list[float]:
+    return [x for part in value for x in sum_of(part)] if isinstance(value, list) else [float(value)]  # type: ignore[arg-type]
