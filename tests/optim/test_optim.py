@@ -189,6 +189,20 @@ def test_changing_options_does_not_recompile():
     assert rule._program.cache_info().currsize == 2
 
 
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "Adagrad", "ASGD", "RMSprop"])
+def test_the_second_step_runs_the_first_one_s_program(name: str):
+    """Drawn parameters are bound to their device and the count of steps began unbound: one more program for the same step."""
+    parameter = fb.nn.Parameter(fb.randn(3, 4))
+    assert parameter._array.committed
+    optimizer = getattr(optim, name)([parameter], lr=0.01)
+    parameter.grad = fb.ones_like(parameter)
+    rule._program.cache_clear()
+    for _ in range(3):
+        optimizer.step()
+    program = optimizer._prepare(0, optimizer.param_groups[0])[1]
+    assert (rule._program.cache_info().currsize, program._cache_size()) == (1, 1)
+
+
 def test_options_changed_between_steps():
     """Each kind of change takes effect at the next step, in any group."""
     ours, theirs = parameters(torch.float32)

@@ -52,6 +52,10 @@ _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_
           "custom_vjp_call": "call_jaxpr"}  # fmt: skip
 
 
+# An operator's program has one or two loops. What fuses many of them takes half of the compiler's time there and gives no faster code.
+_QUICKLY_COMPILED = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+
+
 class Turned(NamedTuple):
     """An image as `(N, *spatial, C)`."""
 
@@ -191,7 +195,8 @@ def images_among(arrays: Sequence[Any], makes_images: bool) -> tuple[bool, ...] 
 
 def layout_program(function: Callable[..., Any], arrays: Sequence[Any], turned: tuple[bool, ...]) -> Callable[..., Any]:
     """`function` under `jax.jit`, for arguments of which some lie channels-last; its images do, too."""
-    jaxpr = jax.make_jaxpr(function)(*arrays)
+    jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(*arrays)
+    several = len(jaxpr.out_avals) > 1 or isinstance(shapes, tuple)
     made: list[Any] = []
 
     def run(*given: Any) -> tuple[Any, ...]:
@@ -199,12 +204,10 @@ def layout_program(function: Callable[..., Any], arrays: Sequence[Any], turned: 
         made[:] = _run(jaxpr.jaxpr, jaxpr.consts, values)
         return tuple(map(_back, made))
 
-    several = len(jax.tree_util.tree_leaves(jax.eval_shape(run, *arrays))) > 1 or isinstance(
-        jax.eval_shape(function, *arrays), tuple
-    )
+    jax.eval_shape(run, *arrays)  # finds `made`; the trace is the one that `jax.jit` looks up
     one = jax.sharding.SingleDeviceSharding(next(a for a in arrays if hasattr(a, "devices")).devices().pop())
     formats = tuple(Format(Layout(order(v.array.ndim)), one) if isinstance(v, Turned) else None for v in made)
-    compiled = jax.jit(run, out_shardings=formats)
+    compiled = jax.jit(run, out_shardings=formats, compiler_options=_QUICKLY_COMPILED)
 
     def call(*given: Any) -> Any:
         results = compiled(*given)

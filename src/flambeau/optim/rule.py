@@ -86,7 +86,7 @@ class RuleOptimizer(Optimizer):
                     del own[name]  # PyTorch's SGD once wrote None for a buffer that is not there yet
                 for name in self.shared:
                     if isinstance(own.get(name), (int, float)):
-                        own[name] = wrap(_placed(_scalar(own[name])))
+                        own[name] = wrap(_placed(_scalar(own[name]), param._array))
 
     def _fill_in(self, group: dict[str, Any]) -> None:
         """Give a loaded group the options that older checkpoints lack."""
@@ -170,7 +170,7 @@ class RuleOptimizer(Optimizer):
 
     def _complete(self, params: list[Tensor], group: dict[str, Any], names: tuple[str, ...]) -> None:
         """Give every parameter the state that it does not have yet."""
-        common = {name: _placed(_scalar(self.initial(name, group))) for name in self.shared}
+        common = {name: _placed(_scalar(self.initial(name, group)), params[0]._array) for name in self.shared}
         for param in params:
             own = self.state[param]
             for name in (*self.shared, *names) if own and not self.late else ():
@@ -515,9 +515,11 @@ def _numbers(scalars: Any) -> np.ndarray:
     return np.asarray(plain, np.float64)
 
 
-def _placed(array: np.ndarray) -> Any:
+def _placed(array: np.ndarray, beside: Any = None) -> Any:
+    """The array on the device, bound to it if `beside` is: what the step gives back is, and would ask for a second program."""
+    where = getattr(beside, "sharding", None) if getattr(beside, "committed", False) else None
     with jax.ensure_compile_time_eval():  # a value, also while a step is being traced
-        return jax.device_put(array)
+        return jax.device_put(array, where if isinstance(where, jax.sharding.SingleDeviceSharding) else None)
 
 
 def _scalar(value: float) -> np.ndarray:
