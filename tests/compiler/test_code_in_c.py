@@ -7,15 +7,19 @@ import collections
 import copy
 import dataclasses
 import functools
+import importlib
 import itertools
 import json
 import operator
+import sys
 import types
 import weakref
 from types import SimpleNamespace as NS
+from typing import Any
 
 import numpy as np
 
+import flambeau as fl
 from compiler.scenarios import Case, Table
 
 case = Table()
@@ -704,3 +708,20 @@ def closure_factory_inside(compile, x):
 @case.test
 def test_code_in_c(case: Case) -> None:
     case.check()
+
+
+def test_a_function_that_looks_for_modules_imports_one() -> None:
+    @fl.compile(fullgraph=True)
+    def f(x: Any) -> Any:
+        if sys.modules.get("no such module") is None:
+            return x * importlib.import_module("wave").WAVE_FORMAT_PCM
+        return x * 2
+
+    before = sys.modules.pop("wave", None)
+    try:
+        assert f(fl.ones(2)).tolist() == [1, 1] and "wave" in sys.modules
+        assert f(fl.ones(2)).tolist() == [1, 1]
+    finally:
+        sys.modules.pop("wave", None)
+        if before is not None:
+            sys.modules["wave"] = before

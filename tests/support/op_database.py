@@ -25,7 +25,12 @@ from flambeau.core.tensor.tensor import Tensor, wrap
 
 from .op_differences import DIFFERENCES, LOOSER, Difference
 
-DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128)
+DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128, torch.float8_e4m3fn)
+NARROW = {  # dtypes that NumPy doesn't have
+    torch.bfloat16: jnp.bfloat16,
+    torch.float8_e4m3fn: jnp.float8_e4m3fn,
+    torch.float8_e5m2: jnp.float8_e5m2,
+}
 ALL = 60
 DRAWN_FROM = 20  # the ordinary run takes one of so many
 TWICE = 5  # samples of which second gradients are compared
@@ -122,9 +127,9 @@ def known() -> list[str]:
 def to_numpy(x: Any) -> np.ndarray:
     if isinstance(x, torch.Tensor):
         x = x.detach().resolve_conj().resolve_neg()
-        return (x.float() if x.dtype is torch.bfloat16 else x).numpy(force=True)
+        return (x.float() if x.dtype in NARROW else x).numpy(force=True)
     array = np.asarray(x._array)
-    return array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
+    return array.astype(np.float32) if array.dtype in NARROW.values() else array
 
 
 def convert(x: Any, leaves: dict[int, Any] | None = None) -> Any:
@@ -135,7 +140,7 @@ def convert(x: Any, leaves: dict[int, Any] | None = None) -> Any:
         if x.layout is not torch.strided or x.is_quantized or x.ndim > 32:
             raise NotImplementedError(f"layout {x.layout}, {x.ndim} dimensions")
         array = jnp.asarray(to_numpy(x).copy())
-        made = wrap(array.astype(jnp.bfloat16) if x.dtype is torch.bfloat16 else array)
+        made = wrap(array.astype(NARROW[x.dtype]) if x.dtype in NARROW else array)
         if x.requires_grad:
             made.requires_grad_()
             if leaves is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import FunctionType, MappingProxyType, ModuleType, SimpleNamespace
@@ -75,6 +76,8 @@ class Reads:
         kind = type(value)
         if isinstance(value, (list, set, deque)):
             self.copies[id(value)] = value, list(value)
+        elif value is sys.modules:
+            pass  # what is imported meanwhile is imported
         elif isinstance(value, dict):
             self.copies.setdefault(id(value), (value, self.unwritten(value, dict(entries(value)))))
         elif is_python_class(kind) and not isinstance(value, type) and not is_library_class(kind):

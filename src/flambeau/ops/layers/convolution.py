@@ -121,16 +121,18 @@ def convolved(
     name = f"conv_transpose{n}d" if transposed else f"conv{n}d"
     if weight.ndim < 3:
         raise RuntimeError(f"weight should have at least three dimensions, but {name} got {list(weight.shape)}")
-    if weight.ndim != n + 2:
+    if weight.ndim != n + 2 and input.ndim in (n + 1, n + 2):  # `_check` has the words for other inputs
         if n != 1 and not isinstance(padding, str):  # a number stands for any number of dimensions
             raise RuntimeError(
                 f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the "
                 f"convolution dimensions, but got stride={list(per_dim(stride, n, 'stride'))}: "
                 f"{name} takes a weight of {n + 2} dimensions"
             )
+        size = [1] * (n + 2 - input.ndim) + list(input.shape)
+        gap = "" if isinstance(padding, str) else " "
         raise RuntimeError(
-            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight {list(weight.shape)}, but got "
-            f"{input.ndim}-dimensional input of size {list(input.shape)} instead; {name} takes a weight of {n + 2} dimensions"
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight{gap}{list(weight.shape)}, but got "
+            f"{len(size)}-dimensional input of size {size} instead; {name} takes a weight of {n + 2} dimensions"
         )
     stride, dilation = per_dim(stride, n, "stride"), per_dim(dilation, n, "dilation")
     if not isinstance(padding, str):

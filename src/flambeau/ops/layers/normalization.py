@@ -362,6 +362,8 @@ def normalize(input: Array, p: Static[float] = 2.0, dim: Any = 1, eps: float = 1
         raise RuntimeError(f"linalg.vector_norm: Expected a {what} as input. Got {type_name(input)}")
     x = wide(input)
     dim = tuple(normalized_dim(d, x.ndim) for d in (dim if isinstance(dim, tuple) else (dim,)))
+    if x.ndim == 0:
+        dim = ()  # a scalar's only dimension is itself
     return (x / jnp.maximum(vector_norm(x, p, dim, True), eps)).astype(input.dtype)
 
 
