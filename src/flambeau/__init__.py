@@ -91,6 +91,7 @@ _HOMES = {
     "set_anomaly_enabled": "autograd.anomaly_mode",
     "to_dlpack": "utils.dlpack",
     "summary": "utils.summary",
+    **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "cli.notebook"),
     "compile": "compiler",
     "load_exported": "compiler.export",
     "jax_function": "compiler.pure",
@@ -197,6 +198,7 @@ for _name in ("_C", "image"):  # of the real torchvision, whose Python part runs
     _doors.supplied["torchvision", _name] = lambda: importlib.import_module(
         f"{__package__}.vision.operators"
     ).register()
+_doors.html = lambda kind, value: importlib.import_module(f"{__package__}.utils._html").view(kind, value)
 _doors.compile = lambda *args, **kwargs: __getattr__("compile")(*args, **kwargs)
 _doors.vmap = lambda *args, **kwargs: __getattr__("vmap")(*args, **kwargs)
 

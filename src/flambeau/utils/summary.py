@@ -22,6 +22,7 @@ from flambeau.core.dispatch.multiply_adds import products
 from flambeau.core.tensor.tensor import Tensor, wrap
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import is_lazy
+from flambeau.utils._html import page, table
 
 _SCOPE = "flambeau_layer_"
 
@@ -51,9 +52,10 @@ class Summary:
     parameter_bytes: int
     multiply_adds: int
 
-    def __str__(self) -> str:
+    def _cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
+        """The table's head, its rows and its last line."""
         head = ("Layer", "Class", "Output shape", "Parameters", "Multiply-adds")
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 row.path or "(model)",
                 row.kind,
@@ -63,7 +65,17 @@ class Summary:
             )
             for row in self.layers
         ]
-        total = ("Total", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}")
+        return head, rows, ("Total", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}")
+
+    def _note(self) -> str:
+        frozen = self.parameters - self.trainable_parameters
+        return (
+            f"Trainable parameters: {self.trainable_parameters:,} (frozen: {frozen:,}); "
+            f"they take {_size_text(self.parameter_bytes)}"
+        )
+
+    def __str__(self) -> str:
+        head, rows, total = self._cells()
         widths = [max(map(len, column)) for column in zip(head, *rows, total, strict=True)]
 
         def line(cells: Sequence[str]) -> str:
@@ -71,16 +83,13 @@ class Summary:
             return "  ".join(texts).rstrip()
 
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-        frozen = self.parameters - self.trainable_parameters
-        return "\n".join(
-            [
-                *(line(head), rule, *map(line, rows), rule, line(total)),
-                f"Trainable parameters: {self.trainable_parameters:,} (frozen: {frozen:,}); "
-                f"they take {_size_text(self.parameter_bytes)}",
-            ]
-        )
+        return "\n".join([line(head), rule, *map(line, rows), rule, line(total), self._note()])
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head, rows, total = self._cells()
+        return page(table(head, rows, names=3, foot=total) + f"<div>{self._note()}</div>")
 
 
 def _shape_text(shape: Any) -> str:

@@ -8,6 +8,7 @@ from collections import namedtuple
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.context import doors
 from ...core.tensor.tensor import Tensor
 from ..parameter import is_lazy
 from ._unregistered import plainly_held, unregistered
@@ -32,6 +33,9 @@ class _IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpec
         return super().__repr__() if self.missing_keys or self.unexpected_keys else "<All keys matched successfully>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str | None:
+        return doors.html("LoadReport", self)
 
 
 LoadReport = _IncompatibleKeys

@@ -383,6 +383,10 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
     def __repr__(self) -> str:
         return tree(self._get_name(), self.extra_repr(), self._modules.items())
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: a tree that folds."""
+        return doors.html("Module", self)
+
 
 def _tell_of_one_class() -> None:
     """Errors, `repr` and pickles know the methods as those of `Module`, whatever file they are written in."""

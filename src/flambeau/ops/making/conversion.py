@@ -11,6 +11,7 @@ from ...core.array import dtypes, geometry
 from ...core.array.meta import MetaArray, is_meta
 from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
+from ...core.context import doors
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import is_plain
 from ...core.context.tracing import Untraceable
@@ -459,6 +460,16 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
 
 
 Tensor.__repr__ = _repr  # type: ignore[assignment]
+
+
+def _repr_html_(self: Tensor) -> str | None:
+    """What a notebook shows: a table. None, and so the printed form, for what has no values at hand."""
+    if grad_state.trace is not None or grad_state.transforms:
+        return None
+    return doors.html("Tensor", self)
+
+
+Tensor._repr_html_ = _repr_html_  # type: ignore[attr-defined]
 
 
 def _format(self: Tensor, spec: str) -> str:
