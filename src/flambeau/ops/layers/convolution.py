@@ -54,11 +54,6 @@ def _check(
     name: str,
 ) -> None:
     n = weight.ndim - 2
-    if input.ndim not in (n + 1, n + 2):
-        raise RuntimeError(
-            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, "
-            f"but got input of size: {list(input.shape)}"
-        )
     if bias is not None and bias.dtype != input.dtype and not transposed:
         raise RuntimeError(f"Input type ({scalar_name(input)}) and bias type ({scalar_name(bias)}) should be the same")
     if weight.dtype != input.dtype:
@@ -121,7 +116,12 @@ def convolved(
     name = f"conv_transpose{n}d" if transposed else f"conv{n}d"
     if weight.ndim < 3:
         raise RuntimeError(f"weight should have at least three dimensions, but {name} got {list(weight.shape)}")
-    if weight.ndim != n + 2 and input.ndim in (n + 1, n + 2):  # `_check` has the words for other inputs
+    if input.ndim not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, "
+            f"but got input of size: {list(input.shape)}"
+        )
+    if weight.ndim != n + 2:
         if n != 1 and not isinstance(padding, str):  # a number stands for any number of dimensions
             raise RuntimeError(
                 f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the "
