@@ -203,6 +203,23 @@ def test_the_second_step_runs_the_first_one_s_program(name: str):
     assert (rule._program.cache_info().currsize, program._cache_size()) == (1, 1)
 
 
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "Adagrad", "ASGD", "RMSprop"])
+def test_a_compiled_first_step_makes_the_state(name: str):
+    """The parameters are tracers there, which have no device to put the count of steps on."""
+    parameter = fb.nn.Parameter(fb.ones(3))
+    optimizer = getattr(optim, name)([parameter], lr=0.01)
+
+    @fb.compile(fullgraph=True)
+    def step():
+        optimizer.zero_grad()
+        (parameter**2).sum().backward()
+        optimizer.step()
+
+    for _ in range(2):
+        step()
+    assert optimizer.state[parameter]["step"] == 2 and len(fb.compile.explain(step)) <= 2
+
+
 def test_options_changed_between_steps():
     """Each kind of change takes effect at the next step, in any group."""
     ours, theirs = parameters(torch.float32)

@@ -517,9 +517,10 @@ def _numbers(scalars: Any) -> np.ndarray:
 
 def _placed(array: np.ndarray, beside: Any = None) -> Any:
     """The array on the device, bound to it if `beside` is: what the step gives back is, and would ask for a second program."""
-    where = getattr(beside, "sharding", None) if getattr(beside, "committed", False) else None
+    bound = not isinstance(beside, jax.core.Tracer) and getattr(beside, "committed", False)  # a tracer is not asked
     with jax.ensure_compile_time_eval():  # a value, also while a step is being traced
-        return jax.device_put(array, where if isinstance(where, jax.sharding.SingleDeviceSharding) else None)
+        one = bound and isinstance(beside.sharding, jax.sharding.SingleDeviceSharding)
+        return jax.device_put(array, beside.sharding if one else None)
 
 
 def _scalar(value: float) -> np.ndarray:
