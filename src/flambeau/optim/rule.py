@@ -499,9 +499,8 @@ class _Options:
 
 
 def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
-    if recorder() is not None and any(isinstance(value, HostNumber) for value in group.values()):
-        return {name: _plain(value) for name, value in group.items()}
-    return group
+    held = recorder() is not None and any(isinstance(value, HostNumber) for value in group.values())
+    return {name: _plain(value) for name, value in group.items()} if held else group
 
 
 def _check_number(name: str, value: Any) -> None:
@@ -518,15 +517,14 @@ def _numbers(scalars: Any) -> np.ndarray:
 def _placed(array: np.ndarray, beside: Any = None) -> Any:
     """The array on the device, bound to it if `beside` is: what the step gives back is, and would ask for a second program."""
     bound = not isinstance(beside, jax.core.Tracer) and getattr(beside, "committed", False)  # a tracer is not asked
+    where = beside.sharding if bound else None
     with jax.ensure_compile_time_eval():  # a value, also while a step is being traced
-        one = bound and isinstance(beside.sharding, jax.sharding.SingleDeviceSharding)
-        return jax.device_put(array, beside.sharding if one else None)
+        return jax.device_put(array, where if isinstance(where, jax.sharding.SingleDeviceSharding) else None)
 
 
 def _scalar(value: float) -> np.ndarray:
     """A 0-dim array in the dtype that PyTorch counts steps in."""
-    wide = dtypes.get_default_dtype() is dtypes.float64
-    return np.asarray(float(value), np.float64 if wide else np.float32)
+    return np.asarray(float(value), np.float64 if dtypes.get_default_dtype() is dtypes.float64 else np.float32)
 
 
 def _apart(params: list[Tensor]) -> list[list[Tensor]]:
@@ -570,9 +568,8 @@ def decayed(grad: Any, param: Any, options: Any) -> Any:
 
 def shrunk(param: Any, options: Any) -> Any:
     """The parameter after decoupled weight decay (Loshchilov and Hutter, 2019), where it is asked for."""
-    if options.weight_decay is None or not options.decoupled_weight_decay:
-        return param
-    return scaled(param, 1 - options.lr * options.weight_decay)
+    asked = options.weight_decay is not None and options.decoupled_weight_decay
+    return scaled(param, 1 - options.lr * options.weight_decay) if asked else param
 
 
 def picked(given: dict[str, Any], names: str) -> dict[str, Any]:

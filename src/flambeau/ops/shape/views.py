@@ -585,10 +585,8 @@ def _at_least(name: str, count: int) -> None:
         if len(tensors) > 1:
             return tuple(at_least(x) for x in tensors)
         (x,) = tensors
-        if count == 3 and x.ndim == 2:
-            return unsqueeze(x, -1)
-        if count == 3 and x.ndim == 1:
-            return unsqueeze(unsqueeze(x, 0), -1)
+        if count == 3 and x.ndim in (1, 2):
+            return unsqueeze(x if x.ndim == 2 else unsqueeze(x, 0), -1)
         while x.ndim < count:
             x = unsqueeze(x, 0)
         return x
