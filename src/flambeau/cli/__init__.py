@@ -1,4 +1,4 @@
-"""The command line: `flambeau run`, `launch`, `demo`, `summary`, `inspect`."""
+"""The command line: `flambeau run`, `launch`, `demo`, `new`, `summary`, `inspect`, `shim`."""
 
 from __future__ import annotations
 

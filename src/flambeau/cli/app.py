@@ -69,6 +69,17 @@ def demo(
 
 
 @app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder; its name is the project's.", metavar="NAME")],
+) -> None:
+    """Write a small training project to begin from: data, network, compiled step, checkpoints, TensorBoard, --resume."""
+    from flambeau.cli.new import write_project
+
+    for path in write_project(folder):
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
 def summary(
     factory: Annotated[
         str, typer.Argument(help="module:callable, as in torchvision.models:resnet34", metavar="FACTORY")

@@ -6,19 +6,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
-import flambeau
+from flambeau.cli.examples import examples_folder
 from flambeau.cli.run import run_script
 
 _NEEDED = {"sklearn": "scikit-learn", "matplotlib": "matplotlib"}
-
-
-def examples_folder() -> Path:
-    """Where the examples are: inside of an installed package, beside `src/` in a checkout."""
-    package = Path(flambeau.__file__).parent
-    for folder in (package / "examples", package.parent.parent / "examples"):
-        if folder.is_dir():
-            return folder
-    sys.exit(f"flambeau: the examples are not installed (looked in {package / 'examples'})")
 
 
 def run_demo(folder: Path) -> None:
