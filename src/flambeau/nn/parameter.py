@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
     _mark = "_is_param"
     __torch_function__ = disabled  # type: ignore[assignment]
 
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Self:
         data = _values(data, "Parameter")
         kind = type(data)
         if kind is Tensor or kind is Parameter:
@@ -63,7 +63,7 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
                 "the type there."
             )
         made._is_param = True  # type: ignore[attr-defined]
-        return made
+        return made  # type: ignore[return-value]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         made = memo.get(id(self))

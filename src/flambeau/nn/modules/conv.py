@@ -31,7 +31,8 @@ _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 class _ConvNd(Module):
     """What all convolutions have: settings, weight and bias."""
 
-    bias: Tensor | None
+    weight: Parameter
+    bias: Parameter | None
 
     def __init__(
         self,

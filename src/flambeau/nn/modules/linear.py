@@ -47,7 +47,8 @@ class Linear(Module):
 
     in_features: int
     out_features: int
-    weight: Tensor
+    weight: Parameter
+    bias: Parameter | None
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None

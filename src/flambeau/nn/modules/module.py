@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ...core.context import doors
 from ...core.context.grad_mode import state as grad_state
@@ -13,6 +13,7 @@ from ...core.context.tracing import structure
 from ...core.tensor.tensor import Tensor
 from ..parameter import Buffer, Parameter
 from . import _hooks
+from ._called import _P, _R, HasForward
 from ._conversion import ConversionMethods
 from ._direct_calls import HOOK_TABLES, watch, without_watch
 from ._errors import locate, shapes_of
@@ -115,27 +116,34 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
 
     # --- the call -----------------------------------------------------------------------------------------------------
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        own = self.__dict__
-        try:
-            if (
-                own["_forward_hooks"]
-                or own["_forward_pre_hooks"]
-                or own["_backward_hooks"]
-                or own["_backward_pre_hooks"]
-                or global_call_hooks
-                or grad_state.trace is not None
-                or grad_state.regional is not None
-                or "_compiled_call_impl" in own
-            ):
-                return _hooks.call(self, args, kwargs)
-            return self.forward(*args, **kwargs)
-        except Exception as error:
-            if "_forward_hooks" not in own:
-                missing = f"{type(self).__name__!r} object has no attribute '_backward_hooks'"
-                raise not_initialised(self, missing) from None
-            locate(error, self, shapes_of(args, kwargs), (*args, *kwargs.values()))
-            raise
+    if TYPE_CHECKING:
+
+        @property
+        def __call__(self: HasForward[_P, _R]) -> Callable[_P, _R]: ...
+
+    else:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            own = self.__dict__
+            try:
+                if (
+                    own["_forward_hooks"]
+                    or own["_forward_pre_hooks"]
+                    or own["_backward_hooks"]
+                    or own["_backward_pre_hooks"]
+                    or global_call_hooks
+                    or grad_state.trace is not None
+                    or grad_state.regional is not None
+                    or "_compiled_call_impl" in own
+                ):
+                    return _hooks.call(self, args, kwargs)
+                return self.forward(*args, **kwargs)
+            except Exception as error:
+                if "_forward_hooks" not in own:
+                    missing = f"{type(self).__name__!r} object has no attribute '_backward_hooks'"
+                    raise not_initialised(self, missing) from None
+                locate(error, self, shapes_of(args, kwargs), (*args, *kwargs.values()))
+                raise
 
     _call_impl = __call__
 
