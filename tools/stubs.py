@@ -286,10 +286,12 @@ def _named(given: str, value: Any, module: str, is_operator: bool, out: bool) ->
         return
     home = _source(value) if callable(value) else None
     if isinstance(value, type):
-        if home == module:
-            yield f"class {given}({', '.join(f'_b.{b.__name__}' for b in value.__bases__)}): ..."
-        elif home:
+        if home and home != module:
             yield f"from {home} import {value.__name__} as {given}"
+        elif issubclass(value, Exception):
+            yield f"class {given}({', '.join(f'_b.{b.__name__}' for b in value.__bases__)}): ..."
+        elif value.__module__.startswith(("torch", "flambeau")):
+            yield f"{given} = _Tensor" if given.endswith("Tensor") else f"{given}: _t.Any"
     elif inspect.isfunction(value):
         if is_operator or not home or home == module:
             space = module.rpartition(".")[2] + "_" if module in ("flambeau.linalg", "flambeau.special") else ""

@@ -224,9 +224,43 @@ from flambeau import utils as utils
 from flambeau import version as version
 from flambeau import vision as vision
 from flambeau import xpu as xpu
+class AcceleratorError(_b.RuntimeError): ...
+BFloat16Storage: _t.Any
+BFloat16Tensor = _Tensor
+BoolStorage: _t.Any
+BoolTensor = _Tensor
+ByteStorage: _t.Any
+ByteTensor = _Tensor
+CharStorage: _t.Any
+CharTensor = _Tensor
+ComplexDoubleStorage: _t.Any
+ComplexFloatStorage: _t.Any
+DoubleStorage: _t.Any
+DoubleTensor = _Tensor
+class FatalError(_b.Exception): ...
+FloatStorage: _t.Any
+FloatTensor = _Tensor
 from flambeau.core.context.generator import Generator as Generator
+HalfStorage: _t.Any
+HalfTensor = _Tensor
+IntStorage: _t.Any
+IntTensor = _Tensor
+LongStorage: _t.Any
+LongTensor = _Tensor
+class OutOfMemoryError(_b.RuntimeError): ...
+QInt32Storage: _t.Any
+QInt8Storage: _t.Any
+QUInt2x4Storage: _t.Any
+QUInt4x2Storage: _t.Any
+QUInt8Storage: _t.Any
+ShortStorage: _t.Any
+ShortTensor = _Tensor
 from flambeau.core.array.size import Size as Size
+Storage: _t.Any
 from flambeau.core.tensor.tensor import Tensor as Tensor
+UInt16Tensor = _Tensor
+UInt32Tensor = _Tensor
+UInt64Tensor = _Tensor
 __version__: _b.str
 def abs(input: _Tensor, *, out: _t.Any = ...) -> _Tensor: ...
 def abs_(self: _Tensor, *args: _t.Any, **kwargs: _t.Any) -> _Tensor: ...
@@ -809,6 +843,7 @@ def q_zero_point(*args: _t.Any, **kwargs: _t.Any) -> _t.NoReturn: ...
 qint32: _dtype
 qint8: _dtype
 def qr(input: _Tensor, some: _b.bool = True, *, out: _t.Any = ...) -> _returns.qr: ...
+qscheme: _t.Any
 def quantile(input: _Tensor, q: _Tensor | _b.float, dim: _b.int | None = None, keepdim: _b.bool = False, *, interpolation: _b.str = 'linear', axis: _t.Any = ..., keepdims: _t.Any = ..., out: _t.Any = ...) -> _Tensor: ...
 def quantize_per_channel(*args: _t.Any, **kwargs: _t.Any) -> _t.NoReturn: ...
 def quantize_per_tensor(*args: _t.Any, **kwargs: _t.Any) -> _t.NoReturn: ...

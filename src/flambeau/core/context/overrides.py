@@ -10,7 +10,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from ..array import devices, dtypes, formats
 from ..array.size import Size
 from .grad_mode import state
 
+_T = TypeVar("_T")
 PASS: Any = object()  # nobody else wants to compute this call
 
 _PLAIN: set[type] = set()
@@ -31,7 +32,7 @@ _SILENT: set[type] = {
 }  # fmt: skip
 
 
-def never_asked(kind: Any) -> Any:
+def never_asked(kind: type[_T]) -> type[_T]:
     """Make this class of tensors one with which operators compute at once. Serves as a decorator."""
     _PLAIN.add(kind)
     _SILENT.add(kind)

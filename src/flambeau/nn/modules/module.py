@@ -117,6 +117,7 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
     # --- the call -----------------------------------------------------------------------------------------------------
 
     if TYPE_CHECKING:
+        forward: Callable[..., Any]  # a subclass's has its own arguments
 
         @property
         def __call__(self: HasForward[_P, _R]) -> Callable[_P, _R]: ...
@@ -145,15 +146,15 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
                 locate(error, self, shapes_of(args, kwargs), (*args, *kwargs.values()))
                 raise
 
-    _call_impl = __call__
+        def forward(self, *input: Any) -> Any:
+            """What the module computes; every subclass defines it."""
+            meant = difflib.get_close_matches("forward", [n for n in vars(type(self)) if n != "forward"], 1, 0.7)
+            raise NotImplementedError(
+                f'Module [{self._get_name()!s}] is missing the required "forward" function'
+                + (f": is `{meant[0]}` meant?" if meant else ", which says what it computes")
+            )
 
-    def forward(self, *input: Any) -> Any:
-        """What the module computes; every subclass defines it."""
-        meant = difflib.get_close_matches("forward", [n for n in vars(type(self)) if n != "forward"], 1, 0.7)
-        raise NotImplementedError(
-            f'Module [{self._get_name()!s}] is missing the required "forward" function'
-            + (f": is `{meant[0]}` meant?" if meant else ", which says what it computes")
-        )
+    _call_impl = __call__
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """From now on, run the module's calls as compiled programs; the arguments are those of `torch.compile`."""
