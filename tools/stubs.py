@@ -6,6 +6,7 @@ in the sources for all others. It stands beside the package, not in it, since a 
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import importlib
@@ -29,6 +30,7 @@ NAMESPACES = {  # the modules whose functions are operators
     "flambeau.linalg": "linalg",
     "flambeau.fft": "fft",
     "flambeau.special": "special",
+    "flambeau.sparse": "sparse",
     "flambeau.signal.windows": "signal.windows",
 }
 # The names that annotations may hold, and what they are in a stub, where `int` and `float` may be methods or dtypes.
@@ -151,13 +153,15 @@ def _default(value: Any) -> str:
     return repr(value) if value is None or type(value) in (bool, int, str) else "..."
 
 
-def _taken(parameter: inspect.Parameter, numbers: bool) -> str:
+def _taken(parameter: inspect.Parameter, numbers: bool, infix: bool) -> str:
     """What may be given for a parameter: where operands are promoted together, also a number."""
     kind = text(parameter.annotation)
     if kind == "_b.tuple[_b.int, ...]":
         kind = "_t.Sequence[_b.int]"
     if numbers and str(parameter.annotation) in ("Array", "Array | None"):
         kind = kind.replace("_Tensor", "_Tensor | _b.complex")
+    if parameter.name == "other" and kind == "_Tensor" and infix:
+        kind += " | _b.complex"
     if parameter.default is None and "None" not in kind and kind != "_t.Any":
         kind += " | None"
     return kind
@@ -172,6 +176,7 @@ def signature(function: Callable[..., Any], method: bool, out: bool, space: str 
     given = list(found.parameters.values())
     op = getattr(function, "operator", None)
     numbers = getattr(op, "promote", None) == "common" and sum("Array" in str(p.annotation) for p in given) > 1
+    infix = function.__name__ == "true_divide" or function.__name__.startswith("__")
     parts, names, starred, behind = [], {p.name for p in given}, False, []
     for i, p in enumerate(given):
         if i == 0 and method:
@@ -186,7 +191,7 @@ def signature(function: Callable[..., Any], method: bool, out: bool, space: str 
         star = "*" if p.kind is p.VAR_POSITIONAL else ""
         starred = starred or bool(star)
         value = "" if p.default is p.empty else f" = {_default(p.default)}"
-        parts.append(f"{star}{p.name}: {_taken(p, numbers)}{value}")
+        parts.append(f"{star}{p.name}: {_taken(p, numbers, infix)}{value}")
     more = [f"{also}: _t.Any = ..." for also, name in SYNONYMS.items() if name in ("dim", "keepdim") and name in names]
     if out and "out" not in names:
         more.append("out: _t.Any = ...")
@@ -271,8 +276,9 @@ def namespace(module: ModuleType, operators: dict[str, Any]) -> str:
     lines += ["import flambeau.return_types as _returns", ""]
     lazy = sorted(vars(module).get("_HOMES", {}).items())
     lines += [f"from flambeau.{home} import {given} as {given}" for given, home in lazy if not given.startswith("_")]
-    packages = sorted(p for p in vars(module).get("_PACKAGES", ()) if not p.startswith("_"))
+    packages = sorted(p for p in vars(module).get("_PACKAGES", ()) if not p.startswith("_") and p != "ops")
     lines += [f"from flambeau import {p} as {p}" for p in packages]
+    lines += ["ops: _t.Any"] if packages else []  # whoever declares an operator has a name there
     out = not name.endswith("functional")
     for given, value in sorted(vars(module).items()):
         if given in dict(lazy) or given in packages or (given.startswith("_") and given != "__version__"):
@@ -282,7 +288,7 @@ def namespace(module: ModuleType, operators: dict[str, Any]) -> str:
 
 
 def _named(given: str, value: Any, module: str, is_operator: bool, out: bool) -> Iterator[str]:
-    if isinstance(value, ModuleType):
+    if isinstance(value, ModuleType | __future__._Feature):
         return
     home = _source(value) if callable(value) else None
     if isinstance(value, type):

@@ -30,6 +30,7 @@ x.sum(axis=0, keepdim=True).add_(1).view(1).to("cpu")
 flambeau.add(1, x, alpha=2), x[0] + x.size(0)
 F.cross_entropy(x, x).backward()
 optimizer.step()
+flambeau.ops.mine.add(flambeau.autograd.Variable(x) * 2, flambeau.sparse.mm(x, x))
 x.meen()                             # E: "Tensor" has no attribute "meen"
 x.mean().shpe                        # E: "Tensor" has no attribute "shpe"
 x.sum(dims=0)                        # E: Unexpected keyword argument "dims"
@@ -45,6 +46,7 @@ optimizer.zero_gard()                # E: "SGD" has no attribute "zero_gard"
 reveal_type(flambeau.randn(2))       # T: Tensor
 reveal_type(x + 1)                   # T: Tensor
 reveal_type(1 - x)                   # T: Tensor
+reveal_type(2 / x / 2)            # T: Tensor
 reveal_type(x == x)                  # T: Tensor
 reveal_type(x.mean())                # T: Tensor
 reveal_type(x.add_(1))               # T: Tensor

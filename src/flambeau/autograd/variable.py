@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..core.context.grad_mode import state
 from ..core.tensor.tensor import Tensor
@@ -33,10 +33,19 @@ class _Engine:
         state.run.callbacks.append(callback)
 
 
-class Variable(metaclass=_OldTensor):
-    """The old name for a tensor on the tape: called, it gives `data` itself, requiring grad if asked."""
+if TYPE_CHECKING:
 
-    _execution_engine = _Engine()
+    class Variable(Tensor):
+        _execution_engine: _Engine
+
+        def __new__(cls, data: Any = None, requires_grad: bool = False, volatile: bool = False) -> Self: ...
+
+else:
+
+    class Variable(metaclass=_OldTensor):
+        """The old name for a tensor on the tape: called, it gives `data` itself, requiring grad if asked."""
+
+        _execution_engine = _Engine()
 
 
 __all__ = ["Variable"]
