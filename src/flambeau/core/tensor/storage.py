@@ -374,6 +374,10 @@ def address(storage: Storage) -> int:
     """
     if storage.volatile:
         return storage.host.ctypes.data
+    if cut_over(storage) is not None:
+        raise RuntimeError(
+            "data_ptr(): the tensor lies on several devices, and no memory holds all of it: full_tensor()"
+        )
     value = storage.value
     pin = getattr(storage, "pin", None)
     if pin is not None and pin[1]() is value:

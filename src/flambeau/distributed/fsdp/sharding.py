@@ -108,7 +108,7 @@ def cut_batch(mesh: DeviceMesh, _: Any, args: Any, kwargs: Any) -> Any:
     def one(value: Any) -> Any:
         if not isinstance(value, Tensor) or not value.ndim or value.shape[0] % count:
             return value
-        if layouts.sharding_of(value) is not None:
+        if layouts.known_sharding_of(value) is not None:
             return value
         return lie(value, Shard(0), mesh)
 

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+from jax._src.array import ArrayImpl
 
 from ...core.array import devices
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.tracing import Untraceable
 from ...core.dispatch.operator import Array, Static, operator
 from ...core.tensor.storage import LaidStorage, Storage, laid
 from ...core.tensor.tensor import Tensor, blank
@@ -33,13 +36,27 @@ def grid_of(mesh: DeviceMesh) -> jax.sharding.Mesh:
     return mesh._devices
 
 
-def sharding_of(tensor: Tensor) -> NamedSharding | None:
+def known_sharding_of(tensor: Tensor) -> NamedSharding | None:
     """How a tensor lies on a mesh; None for all others, and for values that are only being traced."""
     storage = tensor._storage
     if type(storage) is not Storage and type(storage) is not LaidStorage:
         return None
-    found = getattr(tensor._array, "sharding", None)
-    return found if isinstance(found, NamedSharding) and not isinstance(tensor._array, jax.core.Tracer) else None
+    value = tensor._array
+    if isinstance(value, jax.core.Tracer):
+        value = storage.value if tensor._view is None else None  # what a traced function finds outside of it has values
+    return value.sharding if isinstance(value, ArrayImpl) and isinstance(value.sharding, NamedSharding) else None
+
+
+def sharding_of(tensor: Tensor) -> NamedSharding | None:
+    """The same, for who must know: what is computed inside a compiled function has not been laid yet, and makes it run
+    uncompiled."""
+    found = known_sharding_of(tensor)
+    if found is None and grad_state.trace is not None and isinstance(tensor._array, jax.core.Tracer):
+        raise Untraceable(
+            "it asks how a tensor lies on a mesh, which is not known while a function is being compiled: ask outside, or of a "
+            "module's parameters"
+        )
+    return found
 
 
 def _entries(sharding: NamedSharding, ndim: int) -> list[tuple[str, ...]]:
@@ -143,24 +160,6 @@ def pinned(tensor: Tensor, sharding: NamedSharding) -> Tensor:
     if tensor.requires_grad:
         made.requires_grad_()
     return made
-
-
-def lay_batch(value: Any, mesh: DeviceMesh, dim: int = 0) -> Any:
-    """A tensor that is not on the mesh yet, cut along a dimension; as it is where that can't be. Other values as they are."""
-    if not isinstance(value, Tensor) or value.ndim <= dim or sharding_of(value) is not None:
-        return value
-    try:
-        sharding = sharding_for(mesh, [Shard(dim)] * mesh.ndim, value.shape)
-    except NotImplementedError:
-        return value
-    return relaid(value, sharding)
-
-
-def replicate(value: Any, mesh: DeviceMesh) -> Any:
-    """A tensor that is not on the mesh yet, repeated on all its devices. Other values as they are."""
-    if not isinstance(value, Tensor) or sharding_of(value) is not None:
-        return value
-    return relaid(value, NamedSharding(grid_of(mesh), jax.sharding.PartitionSpec()))
 
 
 def bytes_per_device(tensor: Tensor) -> int:

@@ -39,7 +39,7 @@ def lie(value: Any, placement: Placement | None, mesh: DeviceMesh) -> Any:
     """
     if placement is None or not isinstance(value, Tensor):
         return value
-    before = layouts.sharding_of(value)
+    before = layouts.known_sharding_of(value)
     sharding = layouts.sharding_for(mesh, [placement] * mesh.ndim, value.shape, before)
     if isinstance(value._array, jax.core.Tracer):
         free = jax.sharding.PartitionSpec.UNCONSTRAINED
