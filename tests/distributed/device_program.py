@@ -77,7 +77,6 @@ def tensors() -> None:
     w.grad = None
     w.full_tensor().pow(2).sum().backward()
     assert fb.equal(w.grad.full_tensor(), 2 * plain.detach())
-    assert w.redistribute(placements=[R, S(1)]).placements == (R, S(1)) if w.shape[1] % 4 == 0 else True
     assert w.redistribute(placements=[S(1), R]).placements == (S(1), R)
     assert dt.distribute_tensor(fb.zeros(3, 8), two["tp"], [S(-1)]).placements == (R, S(1))
     assert dt.zeros(8, 2, device_mesh=mesh, placements=[S(0)]).placements == (S(0),)
@@ -272,7 +271,7 @@ def equal_to_one_device(name: str, way: str, compiled: bool) -> None:
     assert max(abs(a - b) for a, b in zip(losses, _alone[name][0], strict=True)) < 1e-9
     for key, value in _alone[name][1].items():
         assert (state[key] - value).abs().max() < 1e-9, key
-    if "fsdp" in way or way == "fully":
+    if way in ("fsdp", "fully"):
         last = fb.parallel.explain(model, optimizer).splitlines()[-1].replace(",", "").split()
         whole, most = int(last[-2]), int(last[-1])
         assert most <= whole * 1.15 / 8, (most, whole)

@@ -140,7 +140,7 @@ class DeviceMesh:
         names = (mesh_dim_names,) if isinstance(mesh_dim_names, str) else mesh_dim_names
         dims = [self._dim(name) for name in names]
         if self._devices is not None:
-            return _side(self, names, dims)
+            return side_of(self, names, dims)
         if self._place is None:
             raise RuntimeError(f"rank {groups.get_rank()} is not in the mesh")
         at = tuple(slice(None) if dim in dims else self._place[dim] for dim in range(self.ndim))
@@ -204,7 +204,7 @@ def mesh_of(grid: jax.sharding.Mesh) -> DeviceMesh:
     return _grids[grid]
 
 
-def _side(mesh: DeviceMesh, names: tuple[str, ...], dims: list[int]) -> DeviceMesh:
+def side_of(mesh: DeviceMesh, names: tuple[str, ...], dims: list[int]) -> DeviceMesh:
     """Some sides of a mesh of devices. What is cut along them is repeated along the others: it stays one grid."""
     at = tuple(slice(None) if dim in dims else 0 for dim in range(mesh.ndim))
     made = object.__new__(DeviceMesh)

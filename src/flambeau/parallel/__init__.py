@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..distributed.device_mesh import DeviceMesh
+from ..distributed.device_mesh import DeviceMesh, side_of
 from ..distributed.fsdp.sharding import all_devices, cut, cut_inputs, fully_shard
 from ..distributed.tensor import layouts
 from ..distributed.tensor.dtensor import distribute_parameter
@@ -33,7 +33,7 @@ def shard(model: Module, how: str, mesh: DeviceMesh | None = None) -> Module:
         raise ValueError(
             f"how={how!r}: one of {_WAYS} for each of the {mesh.ndim} sides of {mesh}, separated by commas"
         )
-    sides = {way: mesh if mesh.ndim == 1 else mesh[mesh.sides[i]] for i, way in enumerate(ways)}
+    sides = {way: mesh if mesh.ndim == 1 else side_of(mesh, (mesh.sides[i],), [i]) for i, way in enumerate(ways)}
     if "tensor" in sides:
         _cut_layers(model, sides["tensor"])
     batch = [side for way, side in sides.items() if way != "tensor"]
