@@ -10,7 +10,7 @@ import jax
 
 from .. import native
 from ..core.tape.nodes import Program as ArrayProgram
-from ..core.tensor.storage import Storage
+from ..core.tensor.storage import Storage, cut_over
 from ..core.tensor.tensor import Tensor
 from ..native import channels_last
 from .guards.places import TensorAt
@@ -86,7 +86,8 @@ class Builder:
     def build(self, packed: bool) -> Executable:
         """`packed`: with small state and small gradients in flat arrays."""
         storages = [t._storage for t in self.plan.state.tensors]
-        packing = self._packing(storages) if packed else None
+        cuts = {s: cut for s in storages if (cut := cut_over(s)) is not None}
+        packing = self._packing(storages) if packed and not cuts else None
         if packing is not None and not packing.gone:
             packing = None
         loose = [s for i, s in enumerate(storages) if packing is None or i not in packing.state]
@@ -98,6 +99,8 @@ class Builder:
             kept_inside = {self.arguments + i for i, storage in enumerate(loose) if storage in self.plan.changes.kept}
             places = {n: i for n, i in given_over.items() if i not in kept_inside}
             run = _unless_failed(run, outputs[self.plan.word], places)
+        if cuts:
+            run = _cut(run, {outputs[n]: cuts[s] for s, n in self.plan.changes.storages if n in outputs and s in cuts})
         run.__name__ = self.name.rpartition(".")[2] or "compiled"
         options = _CPU_OPTIONS if self.on_cpu else None
         donated = tuple(sorted(given_over.values()))
@@ -162,6 +165,18 @@ def _same_place(a: Any, b: Any) -> bool:
     if type(a) is GradOf:
         return a.tensor is b.tensor
     return type(a) is TensorAt and a.place.key == b.place.key and a.number == b.number
+
+
+def _cut(run: Callable[..., Any], cuts: dict[int, Any]) -> Callable[..., Any]:
+    """The program whose outputs of these numbers are cut over devices as said, for the next call to find them so."""
+
+    def as_before(*given: Any) -> Any:
+        outputs = list(run(*given))
+        for number, cut in cuts.items():
+            outputs[number] = jax.lax.with_sharding_constraint(outputs[number], cut)
+        return tuple(outputs)
+
+    return as_before
 
 
 def _unless_failed(run: Callable[..., Any], word: int, places: dict[int, int]) -> Callable[..., Any]:

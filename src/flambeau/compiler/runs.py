@@ -41,6 +41,8 @@ class Runs:
         places = {a.sharding for a in given if isinstance(a, jax.Array) and a.committed}
         if len(places) == 1:
             place = places.pop()
+            if isinstance(place, jax.sharding.NamedSharding):  # how one tensor is cut: others have other shapes
+                place = jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec())
             for i in self.executable.donated:
                 given[i] = jax.device_put(given[i], place)
         try:
@@ -52,7 +54,7 @@ class Runs:
             raise
         word = self._word(outputs)
         if word is not None:
-            self.word_at_hand = next(iter(word.devices())).platform == "cpu"
+            self.word_at_hand = {device.platform for device in word.devices()} == {"cpu"} and len(word.devices()) == 1
             self.check(word, outputs)
         self.run = self.executable.run
         self._give_up = None

@@ -1,4 +1,4 @@
-"""Processes in a grid with named sides."""
+"""Processes, or the devices of one process, in a grid with named sides."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import numpy as np
+
+from ..core.array import devices
 from ..core.dispatch.operator import namespaces
 from ..processes import groups
 from ..processes.stores import HashStore
@@ -14,7 +18,9 @@ __all__ = ["DeviceMesh", "init_device_mesh"]
 
 
 class DeviceMesh:
-    """A grid of the numbers of processes. RuntimeError for a grid of more than there are."""
+    """A grid of the numbers of processes or, in one process by itself, of its devices. RuntimeError for more than there are."""
+
+    sides: tuple[str, ...] = ()  # of a mesh of devices: JAX's names of its sides
 
     def __init__(
         self,
@@ -32,14 +38,22 @@ class DeviceMesh:
         self.mesh_dim_names = tuple(mesh_dim_names) if mesh_dim_names else None
         if not groups.is_initialized():
             groups.init_process_group("gloo", rank=0, world_size=1, store=HashStore())
-        if self.mesh.numel() > groups.get_world_size():
+        self._devices: Any = None
+        several = self.mesh.numel() > 1
+        if groups.get_world_size() == 1 and (several or devices.jax_devices(device_type)):
+            self._devices = _grid_of_devices(self)
+        elif self.mesh.numel() > groups.get_world_size():
             raise RuntimeError(
                 f"Mesh should not be bigger than default world size {groups.get_world_size()}, but found "
                 f"{self.mesh.numel()} ranks!"
             )
 
+        if self._devices is not None and several:
+            self._place: list[int] | None = [0] * self.ndim
+            self._groups: list[Any] = [None] * self.ndim
+            return
         place = (self.mesh == groups.get_rank()).nonzero().tolist()
-        self._place: list[int] | None = place[0] if place else None
+        self._place = place[0] if place else None
         self._groups = self._sides() if _sides is None else _sides
 
     def _sides(self) -> list[Any]:
@@ -71,6 +85,11 @@ class DeviceMesh:
     def _dim(self, name: int | str | None) -> int:
         if isinstance(name, str):
             if self.mesh_dim_names is None or name not in self.mesh_dim_names:
+                if self._devices is not None:
+                    raise KeyError(
+                        f"Invalid mesh_dim_names ({name!r},) specified. Valid mesh_dim_names are "
+                        f"{list(self.mesh_dim_names or ())}."
+                    )
                 raise KeyError(
                     f"Mesh dimension '{name}' does not exist. Available mesh dimensions are: {self.mesh_dim_names}"
                 )
@@ -85,6 +104,11 @@ class DeviceMesh:
                 "device_mesh.ndim > 1."
             )
         found = self._groups[self._dim(mesh_dim)]
+        if found is None and self._devices is not None:
+            raise RuntimeError(
+                f"{self} is a mesh of devices of one process, between which there is no group: XLA places the collectives. "
+                "Start one process for each with `flambeau launch` to write them yourself"
+            )
         if found is None:
             raise RuntimeError(f"rank {groups.get_rank()} is not in the mesh")
         return found
@@ -115,6 +139,8 @@ class DeviceMesh:
     def __getitem__(self, mesh_dim_names: str | tuple[str, ...]) -> DeviceMesh:
         names = (mesh_dim_names,) if isinstance(mesh_dim_names, str) else mesh_dim_names
         dims = [self._dim(name) for name in names]
+        if self._devices is not None:
+            return side_of(self, names, dims)
         if self._place is None:
             raise RuntimeError(f"rank {groups.get_rank()} is not in the mesh")
         at = tuple(slice(None) if dim in dims else self._place[dim] for dim in range(self.ndim))
@@ -123,10 +149,16 @@ class DeviceMesh:
         return DeviceMesh(self.device_type, part, mesh_dim_names=names, _sides=[self._groups[dim] for dim in dims])
 
     def __enter__(self) -> DeviceMesh:
+        _active.append(self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        return None
+        _active.pop()
+
+    @staticmethod
+    def current() -> DeviceMesh | None:
+        """The mesh whose `with` this is; None outside of all."""
+        return _active[-1] if _active else None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DeviceMesh):
@@ -142,6 +174,48 @@ class DeviceMesh:
             sides = ", ".join(f"{name}={n}" for name, n in zip(self.mesh_dim_names, self.shape, strict=True))
             return f"DeviceMesh(({sides}), '{self.device_type}', stride={self.mesh.stride()})"
         return f"DeviceMesh({self.shape}, '{self.device_type}', stride={self.mesh.stride()})"
+
+
+def _grid_of_devices(mesh: DeviceMesh) -> jax.sharding.Mesh:
+    """JAX's mesh for a grid of the numbers of this process's devices. RuntimeError if there are not so many."""
+    there = devices.jax_devices(mesh.device_type)
+    numbers = mesh.mesh.numpy()
+    if numbers.max() >= len(there) or numbers.min() < 0:
+        raise RuntimeError(
+            f"Mesh should not be bigger than default world size {groups.get_world_size()}, but found {mesh.mesh.numel()} ranks! "
+            f"This process has {len(there)} {mesh.device_type} devices; start several with `flambeau launch`, or set "
+            "XLA_FLAGS=--xla_force_host_platform_device_count=8 before the first import for virtual ones"
+        )
+    if len(np.unique(numbers)) != numbers.size:
+        raise RuntimeError(f"each device can be in a mesh once, got {numbers.tolist()}")
+    names = mesh.mesh_dim_names or tuple(f"dim{i}" for i in range(mesh.ndim))
+    made = jax.sharding.Mesh(np.array(there, dtype=object)[numbers], names)
+    _grids.setdefault(made, mesh)
+    mesh.sides = names
+    return made
+
+
+_active: list[DeviceMesh] = []
+_grids: dict[jax.sharding.Mesh, DeviceMesh] = {}
+
+
+def mesh_of(grid: jax.sharding.Mesh) -> DeviceMesh:
+    """The mesh of a grid of JAX's devices: what the first one was called."""
+    return _grids[grid]
+
+
+def side_of(mesh: DeviceMesh, names: tuple[str, ...], dims: list[int]) -> DeviceMesh:
+    """Some sides of a mesh of devices. What is cut along them is repeated along the others: it stays one grid."""
+    at = tuple(slice(None) if dim in dims else 0 for dim in range(mesh.ndim))
+    made = object.__new__(DeviceMesh)
+    made.device_type, made.mesh_dim_names, made.sides = (
+        mesh.device_type,
+        tuple(names),
+        tuple(mesh.sides[d] for d in dims),
+    )
+    made.mesh = mesh.mesh[at].permute([sorted(dims).index(dim) for dim in dims])
+    made._devices, made._place, made._groups = mesh._devices, [0] * len(dims), [mesh._groups[d] for d in dims]
+    return made
 
 
 def init_device_mesh(

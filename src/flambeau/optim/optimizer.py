@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ..core.array.meta import MetaArray, evaluate, is_meta
 from ..core.autograd.engine import Hooks, RemovableHandle
@@ -64,12 +65,19 @@ def loss_of(closure: Callable[[], Any] | None) -> Any:
         return closure()
 
 
-def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None) -> Any:
-    """A constant array of `array`'s dtype and place (and shape). Made on the host: no program is compiled for it."""
+def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None, cut: Any = None) -> Any:
+    """A constant array of `array`'s dtype and place (and shape). Made on the host: no program is compiled for it.
+
+    `cut` says how `array` is cut over devices, if it is: so is an array of its shape, and others are whole on each.
+    """
     shape = array.shape if shape is None else shape
     if type(array) is MetaArray:
         return MetaArray(shape, array.dtype)
     filled = np.full(shape, value, array.dtype) if value else np.zeros(shape, array.dtype)
+    if cut is not None:
+        place = cut if tuple(shape) == tuple(array.shape) else NamedSharding(cut.mesh, PartitionSpec())
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(filled, place)
     if isinstance(array, jax.core.Tracer):
         with jax.ensure_compile_time_eval():  # state outlives the trace that first needs it
             return jax.device_put(filled)

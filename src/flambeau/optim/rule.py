@@ -18,6 +18,7 @@ from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
+from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from ._arrays import is_complex, joined, narrowed, split, widened
@@ -182,8 +183,11 @@ class RuleOptimizer(Optimizer):
             for name in names:
                 if name not in own:
                     array, value = param._array, self.initial(name, group)
-                    shape = self.state_shape(name, array.shape)
-                    own[name] = wrap(full_like(array, complex(value, value) if is_complex(array) else value, shape))
+                    shape, start = (
+                        self.state_shape(name, array.shape),
+                        complex(value, value) if is_complex(array) else value,
+                    )
+                    own[name] = wrap(full_like(array, start, shape, cut_over(param._storage)))
 
     # --- the step -------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -25,12 +26,24 @@ def cache_folder() -> Path | None:
     return Path(base) / "flambeau" / "xla"
 
 
+def _virtual_devices() -> int:
+    """How many devices XLA is told to make of the CPU."""
+    found = re.search(r"--xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
+    asked = found[1] if found else os.environ.get("JAX_NUM_CPU_DEVICES", "")
+    return int(asked) if asked.isdecimal() else 1
+
+
 def configure() -> None:
     """64-bit types on, and JAX's persistent compilation cache in the user's cache folder unless one is set already."""
     jax.config.update("jax_enable_x64", True)
     # On the CPU, handing a program to another thread costs more than what it lets Python do meanwhile.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_traceback_filtering", "off")  # else JAX adds notes about itself to users' errors
+    count = _virtual_devices()
+    if count > 1:
+        # XLA's collectives between CPU devices each hold a thread until all have come. With its usual number of threads, one for
+        # each device, they wait for ever for one that has other work to do.
+        os.environ.setdefault("NPROC", str(4 * count))
     folder = cache_folder()
     if folder is None or jax.config.values["jax_compilation_cache_dir"]:
         return

@@ -143,7 +143,31 @@ def put(values: Any, where: Any) -> Any:
         return MetaArray(np.shape(values), values.dtype)
     if type(values) is MetaArray:
         raise NoData
-    return from_numpy(values, where) if type(values) is np.ndarray else jax.device_put(values, where)
+    if type(values) is np.ndarray:
+        return from_numpy(values, where)
+    if is_free(where) and not isinstance(values, jax.core.Tracer):
+        return unbound(values, where)
+    return jax.device_put(values, where)
+
+
+@functools.cache
+def is_free(where: Any) -> bool:
+    """Whether what lies here may be computed with together with what is cut over all the devices of this process.
+
+    JAX moves arrays to where the others are unless they are bound to their device. Where there are several CPU devices, what
+    is on the first of them is not bound.
+    """
+    return (
+        isinstance(where, jax.Device) and where.platform == "cpu" and where is _first() and len(jax.local_devices()) > 1
+    )
+
+
+def unbound(values: Any, where: Any) -> Any:
+    """The values on a device that `is_free`, not bound to it. Of what is whole on several devices, one's copy is taken."""
+    sharding = jax.sharding.SingleDeviceSharding(where)
+    first = values.addressable_shards[0]
+    part = first.data if first.device is where and values.is_fully_replicated else np.asarray(values)
+    return xla_client.batched_device_put(_aval(values.shape, values.dtype), sharding, [part], [where], False)
 
 
 def from_numpy(values: np.ndarray, where: Any = None) -> Any:
@@ -160,7 +184,8 @@ def from_numpy(values: np.ndarray, where: Any = None) -> Any:
             return jax.device_put(values, where)
     device, sharding = door
     aval = _aval(values.shape, values.dtype)
-    return xla_client.batched_device_put(aval, sharding, [values], [device], where is not None)
+    bound = where is not None and not is_free(where)
+    return xla_client.batched_device_put(aval, sharding, [values], [device], bound)
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from ..context.tracing import Untraceable
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
+from ..tensor.storage import LaidStorage
 from ..tensor.tensor import Tensor, wrap
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
@@ -460,6 +461,8 @@ def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
         value = (grad_state.transforms.before_grad(leaf, value[0]), value[1])
     if grad_state.trace is not None:
         grad_state.trace.read_grad(leaf)
+    if type(leaf._storage) is LaidStorage and leaf._view is None and type(value[0]) is not SparseArray:
+        value = (leaf._storage.as_laid(value[0]), value[1])
     held = leaf._grad
     if type(leaf._view) is SparseLook and isinstance(stored(leaf).indices, tuple):  # compressed: always the same places
         more = pattern(leaf.detach(), _tensor(value))

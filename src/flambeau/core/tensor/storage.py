@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src.array import ArrayImpl
 
 from ..array import devices, geometry
 from ..array.meta import MetaArray, is_meta
@@ -259,6 +260,47 @@ class SharedStorage(Storage):
             self.version += 1
 
 
+class LaidStorage(Storage):
+    """A storage whose values are cut, or repeated, over several devices, and stay so whatever is written. `host` says how."""
+
+    __slots__ = ()
+
+    def set(self, value: Any) -> None:
+        self.value = value if isinstance(value, jax.core.Tracer) else self.as_laid(value)
+        self.version += 1
+
+    def as_laid(self, value: Any) -> Any:
+        """Values of the same shape, a gradient, cut as those here are; also traced ones."""
+        if isinstance(value, jax.core.Tracer):
+            return jax.lax.with_sharding_constraint(value, self.host)
+        return value if value.sharding == self.host else jax.device_put(value, self.host)
+
+    def set_host(self, values: np.ndarray) -> None:
+        self.set(jax.device_put(values, self.host))
+
+    def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
+        raise RuntimeError(
+            ".numpy() is not supported for tensors that lie on several devices: no memory holds all of one. Write "
+            "tensor.full_tensor().detach().numpy()"
+        )
+
+
+def laid(value: Any, sharding: Any) -> LaidStorage:
+    """A storage that keeps its values as this sharding has them."""
+    made = LaidStorage(jax.device_put(value, sharding))
+    made.host = sharding
+    return made
+
+
+def cut_over(storage: Storage) -> Any:
+    """How the values are cut, or repeated, over several devices (a NamedSharding); None for those that are on one device."""
+    if type(storage) is LaidStorage:
+        return storage.host
+    value = storage.value if type(storage) is Storage else None
+    sharding = value.sharding if isinstance(value, ArrayImpl) else None
+    return sharding if isinstance(sharding, jax.sharding.NamedSharding) and sharding.num_devices > 1 else None
+
+
 class ByteStorage(SharedStorage):
     """Bytes that have no dtype yet. All that look into it say as what they read its bits."""
 
@@ -332,6 +374,10 @@ def address(storage: Storage) -> int:
     """
     if storage.volatile:
         return storage.host.ctypes.data
+    if cut_over(storage) is not None:
+        raise RuntimeError(
+            "data_ptr(): the tensor lies on several devices, and no memory holds all of it: full_tensor()"
+        )
     value = storage.value
     pin = getattr(storage, "pin", None)
     if pin is not None and pin[1]() is value:

@@ -1,4 +1,4 @@
-"""Parameters cut among processes. Its settings are here; sharding itself is not there yet, and refused."""
+"""Parameters cut over devices: `fully_shard`, for those of one process. The older wrapper's settings are here; itself is refused."""
 
 from ...nn import Module
 from .. import _later
@@ -23,6 +23,7 @@ from .api import (
     StateDictSettings,
     StateDictType,
 )
+from .sharding import FSDPModule, fully_shard
 
 FullyShardedDataParallel = _later.kind("FullyShardedDataParallel", __name__, Module)
 for _name in (
@@ -41,9 +42,7 @@ def _fsdp_modules(module: Module, root_only: bool = False) -> list[Module]:
 
 
 FullyShardedDataParallel.fsdp_modules = staticmethod(_fsdp_modules)
-FSDPModule = _later.kind("FSDPModule", __name__)
 UnshardHandle = _later.kind("UnshardHandle", __name__)
-fully_shard = _later.function("fully_shard", __name__)
 share_comm_ctx = _later.function("share_comm_ctx", __name__)
 
 

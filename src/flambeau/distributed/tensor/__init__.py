@@ -1,21 +1,20 @@
-"""Tensors that lie on a mesh of processes: their class, and how they may lie. None can be made yet."""
+"""Tensors that lie on a mesh of devices of one process: their class, how they may lie, and how they are made."""
 
-from ...core.tensor.tensor import Tensor
-from .. import _later
 from ..device_mesh import DeviceMesh, init_device_mesh
+from .dtensor import (
+    DTensor,
+    distribute_module,
+    distribute_tensor,
+    empty,
+    full,
+    ones,
+    rand,
+    randn,
+    zeros,
+)
 from .placement_types import Partial, Placement, Replicate, Shard
 
-DTensor = type(
-    "DTensor",
-    (Tensor,),
-    {
-        "__new__": _later.function("DTensor", __name__),
-        "__module__": __name__,
-        "__doc__": "A tensor that lies on a mesh. None can be made yet.",
-        "from_local": staticmethod(_later.function("DTensor.from_local", __name__)),
-    },
-)
-_NAMES = ("distribute_tensor", "distribute_module", "empty", "full", "ones", "rand", "randn", "zeros")
-globals().update({name: _later.function(name, __name__) for name in _NAMES})
-
-__all__ = ["DTensor", "Partial", "Placement", "Replicate", "Shard", *_NAMES]
+__all__ = [
+    "DTensor", "Partial", "Placement", "Replicate", "Shard", "distribute_module", "distribute_tensor", "empty", "full", "ones",
+    "rand", "randn", "zeros",
+]  # fmt: skip

@@ -1,0 +1,248 @@
+"""`DTensor`: what a tensor on a mesh has besides what all tensors have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core.array.dtypes import dtype
+from ...core.dispatch.operator import namespaces
+from ...core.tensor.tensor import Tensor
+from ..device_mesh import DeviceMesh, mesh_of
+from . import layouts
+from .placement_types import Partial, Placement, Replicate
+
+
+class _Laid(type(Tensor)):  # type: ignore[misc]
+    """Lets every tensor that lies on a mesh count as an instance."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor) and layouts.sharding_of(instance) is not None
+
+
+class DTensor(Tensor, metaclass=_Laid):
+    """What tensors that lie on a mesh of devices are instances of. Their class is `Tensor`, or `Parameter`.
+
+    They are made by `distribute_tensor`, `DTensor.from_local`, and by operators on others of them.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("DTensor(): use distribute_tensor(tensor, device_mesh, placements), or DTensor.from_local")
+
+    @staticmethod
+    def from_local(
+        local_tensor: Tensor,
+        device_mesh: DeviceMesh | None = None,
+        placements: Sequence[Placement] | None = None,
+        *,
+        run_check: bool = False,
+        shape: Any = None,
+        stride: Any = None,
+        grad_placements: Sequence[Placement] | None = None,
+    ) -> Tensor:
+        """A tensor whose every device has these values; gradients go through. NotImplementedError for other placements
+        than `Replicate()`, since one process sees all parts at once: give the whole to `distribute_tensor`.
+        """
+        mesh = the_mesh(device_mesh)
+        given = layouts.checked(mesh, placements, local_tensor.ndim)
+        if any(not p.is_replicate() for p in given) and mesh.size() > 1:
+            raise NotImplementedError(
+                f"DTensor.from_local with {given}: one process has all the parts, not one of them. Give the whole to "
+                "distribute_tensor(tensor, device_mesh, placements)"
+            )
+        _only_forward(grad_placements)
+        return layouts.relaid(local_tensor, layouts.sharding_for(mesh, given, local_tensor.shape))
+
+
+def the_mesh(mesh: DeviceMesh | None) -> DeviceMesh:
+    """The mesh that was given, or the one whose `with` this is. RuntimeError if there is none."""
+    found = mesh if mesh is not None else DeviceMesh.current()
+    if found is None:
+        raise RuntimeError("No device mesh is currently active! Give device_mesh=, or write `with mesh:` around it")
+    layouts.grid_of(found)
+    return found
+
+
+def _only_forward(grad_placements: Any) -> None:
+    if grad_placements is not None:
+        raise NotImplementedError("grad_placements: XLA decides how gradients lie; call redistribute on them")
+
+
+class _OfDTensor:
+    """A method or attribute that only tensors on a mesh have."""
+
+    def __init__(self, function: Callable[..., Any], attribute: bool = False):
+        self.function, self.attribute = function, attribute
+        self.name, self.__doc__ = function.__name__, function.__doc__
+
+    def __get__(self, tensor: Tensor | None, owner: type) -> Any:
+        if tensor is None:
+            return self.function
+        if layouts.sharding_of(tensor) is None:
+            raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}")
+        return self.function(tensor) if self.attribute else self.function.__get__(tensor, owner)
+
+
+def device_mesh(self: Tensor) -> DeviceMesh:
+    """The mesh that it lies on, all sides of it."""
+    sharding: Any = layouts.sharding_of(self)
+    return mesh_of(sharding.mesh)
+
+
+def placements(self: Tensor) -> tuple[Placement, ...]:
+    """How it lies along each side of its mesh."""
+    sharding: Any = layouts.sharding_of(self)
+    return layouts.placements_of(sharding, self.ndim, mesh_of(sharding.mesh))
+
+
+def full_tensor(self: Tensor, *, grad_placements: Sequence[Placement] | None = None) -> Tensor:
+    """All of it on one device, as a plain tensor; gradients go through."""
+    _only_forward(grad_placements)
+    return layouts.whole_of(self)
+
+
+def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None) -> Tensor:
+    """What the first device of the mesh has of it: all, if it is repeated, with gradients going through; else its part, off the tape.
+
+    RuntimeError for a part of what was computed from tensors that require grad: a loss of one part is not the loss.
+    """
+    _only_forward(grad_placements)
+    sharding: Any = layouts.sharding_of(self)
+    if sharding.is_fully_replicated:
+        return layouts.whole_of(self)
+    if not self.is_leaf:
+        raise RuntimeError(
+            "to_local(): one process has all the parts of this tensor, and computing with one of them would give gradients of that "
+            "part alone. Compute with the tensor itself, or with full_tensor(); detach() it to look at a part"
+        )
+    return namespaces["torch"]["tensor"](local_values(self))
+
+
+def local_values(self: Tensor) -> Any:
+    """The first device's part, as NumPy's array."""
+    sharding: Any = layouts.sharding_of(self)
+    first = sharding.mesh.devices.flat[0]
+    return next(np.asarray(s.data) for s in self._array.addressable_shards if s.device == first)
+
+
+def redistribute(
+    self: Tensor,
+    device_mesh: DeviceMesh | None = None,
+    placements: Sequence[Placement] | None = None,
+    *,
+    async_op: bool = False,
+    forward_dtype: dtype | None = None,
+    backward_dtype: dtype | None = None,
+) -> Tensor:
+    """The same values, laid as these placements say; gradients go through. NotImplementedError for another mesh's devices, and
+    for what is not there (`Partial`, `forward_dtype`, `backward_dtype`).
+    """
+    sharding: Any = layouts.sharding_of(self)
+    mesh = mesh_of(sharding.mesh) if device_mesh is None else device_mesh
+    if placements is None:
+        raise RuntimeError("placements is needed for redistribute!")
+    for placement in placements:
+        if isinstance(placement, Partial):
+            raise RuntimeError(
+                f"Can not redistribute from {', '.join(map(str, self.placements))} to {placement}, redistributing to Partial is for "
+                "internal use only!"
+            )
+    if layouts.grid_of(mesh) != sharding.mesh:
+        raise NotImplementedError(
+            "redistribute to another mesh's devices: distribute_tensor(x.full_tensor(), mesh, placements)"
+        )
+    if forward_dtype is not None or backward_dtype is not None:
+        raise NotImplementedError("redistribute(forward_dtype=, backward_dtype=): convert with .to() before or after")
+    return layouts.relaid(self, layouts.sharding_for(mesh, placements, self.shape, sharding))
+
+
+for _method in (full_tensor, to_local, redistribute):
+    setattr(Tensor, _method.__name__, _OfDTensor(_method))
+for _attribute in (device_mesh, placements):
+    setattr(Tensor, _attribute.__name__, _OfDTensor(_attribute, attribute=True))
+
+_plain_repr: Any = Tensor.__repr__
+
+
+def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
+    """That of PyTorch's DTensor for a tensor that is cut; one that is whole everywhere is printed as it is."""
+    sharding: Any = layouts.sharding_of(self)
+    if sharding is None or sharding.is_fully_replicated:
+        return _plain_repr(self, tensor_contents=tensor_contents)
+    local = namespaces["torch"]["tensor"](local_values(self))
+    mesh = mesh_of(sharding.mesh)
+    laid = layouts.placements_of(sharding, self.ndim, mesh)
+    return f"DTensor(local_tensor={_plain_repr(local)}, device_mesh={mesh}, placements={laid})"
+
+
+Tensor.__repr__ = _repr  # type: ignore[assignment, method-assign]
+
+
+def distribute_tensor(
+    tensor: Tensor,
+    device_mesh: DeviceMesh | None = None,
+    placements: Sequence[Placement] | None = None,
+    *,
+    src_data_rank: int | None = 0,
+) -> Any:
+    """A new leaf with the values of `tensor`, cut over the devices of a mesh as `placements` say (repeated, if None).
+
+    RuntimeError for a tensor that was computed from others; ValueError, IndexError and NotImplementedError for placements that
+    can't be.
+    """
+    mesh = the_mesh(device_mesh)
+    if not tensor.is_leaf:
+        raise RuntimeError("`distribute_tensor` should be used to distribute leaf tensors! but found non-leaf tensor!")
+    if tensor.is_meta:
+        raise NotImplementedError("distribute_tensor of a tensor on the meta device: give it values first (to_empty)")
+    return layouts.pinned(tensor, layouts.sharding_for(mesh, placements, tensor.shape, layouts.sharding_of(tensor)))
+
+
+def distribute_parameter(module: Any, name: str, mesh: DeviceMesh, placements: Sequence[Placement]) -> None:
+    """Lay a module's parameter or buffer in place: whoever holds it (an optimizer) goes on with it."""
+    tensor = getattr(module, name)
+    if tensor is not None:
+        layouts.pin(tensor, layouts.sharding_for(mesh, placements, tensor.shape, layouts.sharding_of(tensor)))
+
+
+def distribute_module(
+    module: Any,
+    device_mesh: DeviceMesh | None = None,
+    partition_fn: Callable[[str, Any, DeviceMesh], None] | None = None,
+    input_fn: Callable[..., Any] | None = None,
+    output_fn: Callable[..., Any] | None = None,
+) -> Any:
+    """Lay a module's parameters and buffers on a mesh: as `partition_fn(name, module, mesh)` does it for each module, the rest
+    repeated. `input_fn(module, inputs, mesh)` and `output_fn(module, outputs, mesh)` run around its forward.
+    """
+    mesh = the_mesh(device_mesh)
+    for name, part in module.named_modules():
+        if partition_fn is not None:
+            partition_fn(name, part, mesh)
+    everywhere = [Replicate()] * mesh.ndim
+    for part in module.modules():
+        for name, tensor in (*part._parameters.items(), *part._buffers.items()):
+            if tensor is not None and layouts.sharding_of(tensor) is None:
+                distribute_parameter(part, name, mesh, everywhere)
+    if input_fn is not None:
+        module.register_forward_pre_hook(lambda m, inputs: input_fn(m, inputs, mesh))
+    if output_fn is not None:
+        module.register_forward_hook(lambda m, inputs, outputs: output_fn(m, outputs, mesh))
+    return module
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    def make(
+        *size: Any, device_mesh: DeviceMesh | None = None, placements: Sequence[Placement] | None = None, **options: Any
+    ) -> Any:
+        made = namespaces["torch"][name](*size, **options)
+        return distribute_tensor(made, device_mesh, placements)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"`torch.{name}`, laid on a mesh as `placements` say."
+    return make
+
+
+empty, full, ones, rand, randn, zeros = map(_maker, ("empty", "full", "ones", "rand", "randn", "zeros"))

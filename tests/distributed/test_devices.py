@@ -1,0 +1,48 @@
+"""Several devices of one process: tensors cut over 8 virtual ones, and models trained so, equal to one device."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).with_name("device_program.py")
+USUAL = (
+    "meshes", "tensors", "writes_keep_the_layout", "refusals", "explanation", "mlp, fully, compiled", "convolutions, fsdp, eager",
+    "gpt, two sides, eager",
+)  # fmt: skip
+REST = tuple(name for name in runpy.run_path(str(PROGRAM))["CHECKS"] if name not in USUAL)
+
+
+def said(names: tuple[str, ...]) -> str:
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    ended = subprocess.run(
+        [sys.executable, str(PROGRAM), *names], env=os.environ | flags, capture_output=True, text=True, timeout=900
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def usual() -> str:
+    return said(USUAL)
+
+
+@pytest.fixture(scope="module")
+def rest() -> str:
+    return said(REST)
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_on_eight_devices(name: str, usual: str) -> None:
+    assert f"\n{name}: holds\n" in usual, usual
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REST)
+def test_more_on_eight_devices(name: str, rest: str) -> None:
+    assert f"\n{name}: holds\n" in rest, rest
