@@ -1,4 +1,4 @@
-"""The command line: `flambeau run`, `launch`, `demo`, `summary`, `inspect`."""
+"""The command line: `flambeau run`, `launch`, `demo`, `summary`, `inspect`, `convert`, `shim`."""
 
 from __future__ import annotations
 
