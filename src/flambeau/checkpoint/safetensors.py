@@ -17,7 +17,7 @@ from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..runtime import files
 from . import shards
-from .archive import aligned, fill
+from .archive import ALIGNMENT, aligned, fill
 
 _MISSING = "safetensors files need the package safetensors: pip install safetensors"
 _NAMES = {
@@ -160,7 +160,7 @@ def writer(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = N
         header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": [position, stop]}
         position = stop
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(len(text) + 8) % ALIGNMENT)  # so that a mapped file is used without a copy
 
     def write(file: Any) -> None:
         file.write(struct.pack("<Q", len(text)) + text)

@@ -12,6 +12,7 @@ import numpy as np
 
 import flambeau
 from flambeau.cli import weights
+from flambeau.cli.progress import Bar
 from flambeau.core.tensor.sparse import is_sparse
 
 Row = tuple[str, str, str, str, str]
@@ -31,10 +32,12 @@ def print_difference(old: Path, new: Path) -> None:
     table = Table("Key", "Change", old.name, new.name if new.name != old.name else str(new), "Max abs difference")
     table.columns[4].justify = "right"
     counts: Counter[str] = Counter()
-    for row in compare(*contents):
-        counts[row[1]] += 1
-        if row[1] != "equal":
-            table.add_row(*row)
+    with Bar("comparing", sum(_bytes(value) for value in contents[0].values())) as bar:
+        for row in compare(*contents):
+            bar.advance(_bytes(contents[0].get(row[0])))
+            counts[row[1]] += 1
+            if row[1] != "equal":
+                table.add_row(*row)
     console = Console(markup=False)
     if not console.is_terminal:
         console.width = 200
@@ -78,6 +81,10 @@ def largest(a: Any, b: Any) -> int | float | None:
     x, y = x.astype(wide), y.astype(wide)
     differ = ~((x == y) | (np.isnan(x) & np.isnan(y)))
     return float(np.abs(x[differ] - y[differ]).max(initial=0.0))
+
+
+def _bytes(value: Any) -> int:
+    return value.numel() * value.dtype.itemsize if isinstance(value, flambeau.Tensor) else 0
 
 
 def _side(value: Any) -> str:
