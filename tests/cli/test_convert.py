@@ -163,6 +163,9 @@ def test_what_a_format_cannot_hold_is_refused_by_name(tmp_path):
     torch.save({"x.npy": torch.ones(2)}, tmp_path / "npy.pth")
     np.savez(tmp_path / "text.npz", t=np.array(["a"]))
     np.savez(tmp_path / "objects.npz", o=np.array([{}], dtype=object))
+    with zipfile.ZipFile(tmp_path / "mixed.npz", "w") as archive:
+        archive.writestr("a.txt", "text")
+    (tmp_path / "folder.d").mkdir()
     (tmp_path / "torn.npz").write_bytes((tmp_path / "text.npz").read_bytes()[:40])
     before = sorted(os.listdir(tmp_path))
     for source, dest, *rest in [
@@ -181,6 +184,9 @@ def test_what_a_format_cannot_hold_is_refused_by_name(tmp_path):
         ("text.npz", "x.pth", "'t'"),
         ("objects.npz", "x.pth", "'o'"),
         ("torn.npz", "x.pth", "damaged"),
+        ("mixed.npz", "x.pth", "damaged"),
+        ("folder.d", "x.pth", "holds no safetensors file"),
+        ("a.pth", "folder.1", "name a folder"),
         ("a.pth", "x.txt", ".safetensors, .npz, one of .pt"),
         ("a.pth", "no/x.pth", "the folder"),
     ]:  # fmt: skip
@@ -202,6 +208,29 @@ def test_what_a_format_cannot_hold_is_refused_by_name(tmp_path):
     same(read(tmp_path / "x.npz"), content["model"])
     assert here("convert", tmp_path / "a.pth", tmp_path / "b.pth", "--legacy")[0] == 0
     assert torch.load(tmp_path / "b.pth")["epoch"] == 3
+
+
+def test_a_file_is_known_by_what_it_holds(tmp_path):
+    torch.save(state(), tmp_path / "a.npz")
+    with open(tmp_path / "b.pth", "wb") as file:
+        np.savez_compressed(
+            file, **{"a[red]:key:": np.arange(4.0, dtype=">f4").reshape(2, 2).T, "no": np.zeros((0, 2))}
+        )
+    np.savez(tmp_path / "empty.npz")
+    assert here("convert", tmp_path / "a.npz", tmp_path / "a.safetensors")[0] == 0
+    same(read(tmp_path / "a.safetensors"), state())
+    assert here("convert", tmp_path / "b.pth", tmp_path / "b.safetensors")[0] == 0
+    expected = {"a[red]:key:": torch.arange(4.0).reshape(2, 2).t(), "no": torch.zeros(0, 2, dtype=torch.float64)}
+    same(read(tmp_path / "b.safetensors"), expected)
+    assert "a[red]:key:" in rows(here("inspect", tmp_path / "b.safetensors")[1])
+    assert here("convert", tmp_path / "empty.npz", tmp_path / "empty.safetensors")[0] == 0
+    assert read(tmp_path / "empty.safetensors") == {}
+    assert here("convert", tmp_path / "empty.safetensors", tmp_path / "none")[0] == 0
+    assert load_safetensors(tmp_path / "none") == {}
+    (tmp_path / "a.safetensors").write_bytes(b"kept")
+    torch.save({"epoch": 1}, tmp_path / "a.pth")
+    assert here("convert", tmp_path / "a.pth", tmp_path / "a.safetensors")[0] == 1
+    assert (tmp_path / "a.safetensors").read_bytes() == b"kept"
 
 
 def test_metadata(tmp_path):

@@ -110,24 +110,27 @@ def inspect(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help=_FILES, exists=True)],
+    source: Annotated[Path, typer.Argument(help=_FILES, exists=True, metavar="SOURCE")],
     dest: Annotated[
         Path,
         typer.Argument(
             help="Its ending tells the format: .safetensors, .npz, .pt .pth .bin .ckpt .tar (torch's), or "
             ".safetensors.index.json or a folder (safetensors in several files).",
+            metavar="DEST",
         ),
     ],
     key: Annotated[str | None, typer.Option(help="Take what lies under this key, as in model or state.model.")] = None,
     max_shard_size: Annotated[
-        str | None, typer.Option(help="The most bytes in each of several files, as in 200MB or 2GiB.  [default: 5GB]")
+        str | None,
+        typer.Option(help="The most bytes in each of several files, as in 200MB or 2GiB; 5GB where not given."),
     ] = None,
     legacy: Annotated[bool, typer.Option("--legacy", help="torch's format from before 1.6.")] = False,
 ) -> None:
-    """Write a checkpoint's weights in another format. Nothing in it is executed; DEST is replaced whole or not at all.
+    """Write a checkpoint's weights in another format. Nothing in it is executed; no half-written DEST is left.
 
-    What a format can't hold is refused by name: entries that are no tensors in safetensors and .npz, dtypes that NumPy lacks in
-    .npz. A tensor with two names is written once to safetensors, with the second name in the metadata.
+    A file is replaced; where a folder has safetensors of that name already, nothing is written. What a format can't hold is
+    refused by name: entries that are no tensors, and dtypes that it lacks. A tensor with two names is written once to
+    safetensors, with the second name in the metadata.
     """
     from flambeau.cli.convert import run_convert
 

@@ -79,7 +79,7 @@ def target_kind(dest: Path) -> str:
         return "torch"
     raise Refused(
         f"no format has names such as {dest.name}: end it with .safetensors, .npz, one of {' '.join(_TORCH)}, or "
-        f"{shards.INDEX}, or name a folder"
+        f"{shards.INDEX}, or name a folder (which has to be there if its name has a dot)"
     )
 
 

@@ -38,7 +38,7 @@ def print_difference(old: Path, new: Path) -> None:
             counts[row[1]] += 1
             if row[1] != "equal":
                 table.add_row(*row)
-    console = Console(markup=False)
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200
     if table.row_count:

@@ -59,7 +59,7 @@ def print_checkpoint(file: Path) -> None:
             table.add_row(key, weights.shape_of(value), str(value.dtype), f"{size:,}")
         else:
             table.add_row(key, weights.brief(value), type(value).__name__, "")
-    console = Console(markup=False)
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200
     console.print(table)

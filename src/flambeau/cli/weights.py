@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import flambeau
 from flambeau.checkpoint import load_safetensors, npz, shards
-from flambeau.checkpoint.archive import MAGIC
 from flambeau.cli.progress import Bar, Watched
 
 
@@ -17,11 +18,18 @@ def kind(path: Path) -> str:
         return "safetensors"
     with path.open("rb") as file:
         head = file.read(9)
-    if head[8:9] == b"{" and not head.startswith(MAGIC):
-        return "safetensors"
-    if head.startswith(MAGIC) and path.suffix == ".npz":
-        return "npz"
-    return "torch"
+    if head[:2] == b"PK":
+        return "npz" if _holds_arrays(path) else "torch"
+    return "safetensors" if head[8:] == b"{" else "torch"
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, IndexError, struct.error):
+        return path.suffix == ".npz"  # it is damaged, as its reader will tell
+    return all(name.endswith(".npy") for name in names)
 
 
 def read(path: Path, headers: bool = False) -> Any:
