@@ -98,7 +98,10 @@ class LegacyFile:
 def _unknown(data: Any) -> Exception:
     head = bytes(data[:512])
     if head[257:262] == b"ustar":
-        return RuntimeError("this is a tar file, the first of torch's formats, which is not read")
+        return RuntimeError(
+            "this is a tar file, the first of torch's formats, which is not read: load it in PyTorch with weights_only=False "
+            "(which runs code in it) and save it again"
+        )
     if len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 1 << 28:
         return RuntimeError("this is a safetensors file: load it with flambeau.checkpoint.load_safetensors")
     if b"PK\x03\x04".startswith(head[:4]) or head[:2] == b"PK":

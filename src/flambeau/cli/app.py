@@ -93,14 +93,59 @@ def summary(
     print_summary(factory, input_size, dtype)
 
 
+_FILES = (
+    "A torch file (.pt, .pth), safetensors, .npz, an index of several safetensors files or a folder that holds one."
+)
+
+
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A .pt or .pth file.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help=_FILES, exists=True)],
+    diff: Annotated[
+        Path | None, typer.Option(help="List what is different in this other file instead.", exists=True)
+    ] = None,
 ) -> None:
-    """List what a checkpoint holds: keys, shapes, dtypes and bytes. Nothing in it is executed."""
-    from flambeau.cli.look import print_checkpoint
+    """List what a checkpoint holds: keys, shapes, dtypes and bytes. Nothing in it is executed.
 
-    print_checkpoint(file)
+    With --diff: the keys that the other file adds, lacks and changes, and the largest difference of their values.
+    """
+    if diff is None:
+        from flambeau.cli.look import print_checkpoint
+
+        print_checkpoint(file)
+    else:
+        from flambeau.cli.diff import print_difference
+
+        print_difference(file, diff)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help=_FILES, exists=True, metavar="SOURCE")],
+    dest: Annotated[
+        Path,
+        typer.Argument(
+            help="Its ending tells the format: .safetensors, .npz, .pt .pth .bin .ckpt .tar (torch's), or "
+            ".safetensors.index.json or a folder (safetensors in several files).",
+            metavar="DEST",
+        ),
+    ],
+    key: Annotated[str | None, typer.Option(help="Take what lies under this key, as in model or state.model.")] = None,
+    max_shard_size: Annotated[
+        str | None,
+        typer.Option(help="The most bytes in each of several files, as in 200MB or 2GiB; 5GB where not given."),
+    ] = None,
+    legacy: Annotated[bool, typer.Option("--legacy", help="torch's format from before 1.6.")] = False,
+) -> None:
+    """Write a checkpoint's weights in another format. Nothing in it is executed; no half-written DEST is left.
+
+    A file is replaced; where a folder has safetensors of that name already, nothing is written. What a format can't hold is
+    refused by name: entries that are no tensors, and dtypes that it lacks. A tensor with two names is written once to
+    safetensors, with the second name in the metadata.
+    """
+    from flambeau.cli.convert import run_convert
+
+    run_convert(source, dest, key, max_shard_size, legacy)
 
 
 shim = typer.Typer(no_args_is_help=True, help="Let `import torch` mean flambeau in every process of this environment.")

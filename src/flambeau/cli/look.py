@@ -10,6 +10,7 @@ from typing import Any
 
 import flambeau
 from flambeau import drop_in
+from flambeau.cli import weights
 
 
 def print_summary(factory: str, input_size: list[str], dtype: str) -> None:
@@ -44,37 +45,22 @@ def print_checkpoint(file: Path) -> None:
     from rich.table import Table
 
     try:
-        content = flambeau.load(file, map_location="cpu", weights_only=True)
+        content = weights.read(file, headers=True)
     except Exception as error:
         sys.exit(f"flambeau: {file}: {error}")
     table = Table("Key", "Shape", "Dtype", "Bytes")
     for column in (1, 3):
         table.columns[column].justify = "right"
     count = total = 0
-    for key, value in leaves(content):
+    for key, value in weights.leaves(content):
         if isinstance(value, flambeau.Tensor):
             size = value.numel() * value.dtype.itemsize
             count, total = count + 1, total + size
-            table.add_row(key, "x".join(map(str, value.shape)) or "scalar", str(value.dtype), f"{size:,}")
+            table.add_row(key, weights.shape_of(value), str(value.dtype), f"{size:,}")
         else:
-            text = repr(value)
-            table.add_row(key, text if len(text) <= 40 else text[:37] + "...", type(value).__name__, "")
-    console = Console()
+            table.add_row(key, weights.brief(value), type(value).__name__, "")
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200
     console.print(table)
     console.print(f"{count:,} tensors, {total:,} bytes", highlight=False)
-
-
-def leaves(content: Any, path: str = "") -> list[tuple[str, Any]]:
-    """The tensors and plain values in nested containers, with the keys that lead to them joined by dots."""
-    if isinstance(content, dict):
-        items = list(content.items())
-    elif isinstance(content, list | tuple):
-        items = list(enumerate(content))
-    else:
-        return [(path or "(value)", content)]
-    found: list[tuple[str, Any]] = []
-    for key, value in items:
-        found += leaves(value, f"{path}.{key}" if path else str(key))
-    return found
