@@ -183,10 +183,8 @@ class RuleOptimizer(Optimizer):
             for name in names:
                 if name not in own:
                     array, value = param._array, self.initial(name, group)
-                    shape, start = (
-                        self.state_shape(name, array.shape),
-                        complex(value, value) if is_complex(array) else value,
-                    )
+                    shape = self.state_shape(name, array.shape)
+                    start = complex(value, value) if is_complex(array) else value
                     own[name] = wrap(full_like(array, start, shape, cut_over(param._storage)))
 
     # --- the step -------------------------------------------------------------------------------------------------
@@ -536,9 +534,8 @@ def _apart(params: list[Tensor]) -> list[list[Tensor]]:
     batches: list[list[Tensor]] = []
     placed: list[tuple[int, int, int, int]] = []
     for param in params:
-        view = param._geometry
-        cell, start = id(param._storage), view.offset
-        reach = sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
+        view, cell = param._geometry, id(param._storage)
+        start, reach = view.offset, sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
         stop = start + 1 + reach if view.numel else start
         level = 1 + max((lv for c, a, b, lv in placed if c == cell and a < stop and start < b), default=-1)
         placed.append((cell, start, stop, level))
@@ -563,8 +560,7 @@ def lerp(start: Any, end: Any, weight: Any) -> Any:
 
 def decayed(grad: Any, param: Any, options: Any) -> Any:
     """The gradient of what is minimized: turned around for `maximize`, with the weight decay's part."""
-    if options.maximize:
-        grad = -grad
+    grad = -grad if options.maximize else grad
     if options.weight_decay is not None and not getattr(options, "decoupled_weight_decay", False):
         grad = grad + scaled(param, options.weight_decay)
     return grad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from types import CodeType
 from typing import Any
 
@@ -161,3 +162,12 @@ def shapes_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     values = (*args, *kwargs.values())
     shapes = ["x".join(map(str, v.shape)) or "scalar" for v in values if isinstance(v, Tensor)]
     return f"input{'s' * (len(shapes) > 1)} {', '.join(shapes)}" if shapes else ""
+
+
+def no_forward(module: Any) -> NotImplementedError:
+    """The error of a module whose class defines no `forward`, with the name of a method that may have been meant for it."""
+    meant = difflib.get_close_matches("forward", [n for n in vars(type(module)) if n != "forward"], 1, 0.7)
+    return NotImplementedError(
+        f'Module [{module._get_name()!s}] is missing the required "forward" function'
+        + (f": is `{meant[0]}` meant?" if meant else ", which says what it computes")
+    )

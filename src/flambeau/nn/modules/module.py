@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +14,7 @@ from . import _hooks
 from ._called import _P, _R, HasForward
 from ._conversion import ConversionMethods
 from ._direct_calls import HOOK_TABLES, watch, without_watch
-from ._errors import locate, shapes_of
+from ._errors import locate, no_forward, shapes_of
 from ._hooks import (  # noqa: F401  (packages look at the table of hooks)
     HookMethods,
     _global_parameter_registration_hooks,
@@ -32,7 +30,7 @@ from ._hooks import (  # noqa: F401  (packages look at the table of hooks)
     register_module_parameter_registration_hook,
     registered,
 )
-from ._members import MemberMethods, forget, is_member, kind_of, not_initialised
+from ._members import MemberMethods, forget, fresh_state, is_member, kind_of, not_initialised
 from ._printing import tree
 from ._state import EXTRA_STATE as _EXTRA_STATE_KEY_SUFFIX  # noqa: F401
 from ._state import StateMethods, _IncompatibleKeys
@@ -53,30 +51,7 @@ for _shared in (_WrappedHook, _IncompatibleKeys):
     _shared.__module__ = __name__  # where PyTorch's pickles look for them
 
 
-def _fresh_state() -> dict[str, Any]:
-    """The attributes that every module has, under PyTorch's names and in its order (pickles are interchangeable)."""
-    return {
-        "training": True,
-        "_parameters": {},
-        "_buffers": {},
-        "_non_persistent_buffers_set": set(),
-        "_backward_pre_hooks": OrderedDict(),
-        "_backward_hooks": OrderedDict(),
-        "_is_full_backward_hook": None,
-        "_forward_hooks": OrderedDict(),
-        "_forward_hooks_with_kwargs": OrderedDict(),
-        "_forward_hooks_always_called": OrderedDict(),
-        "_forward_pre_hooks": OrderedDict(),
-        "_forward_pre_hooks_with_kwargs": OrderedDict(),
-        "_state_dict_hooks": OrderedDict(),
-        "_state_dict_pre_hooks": OrderedDict(),
-        "_load_state_dict_pre_hooks": OrderedDict(),
-        "_load_state_dict_post_hooks": OrderedDict(),
-        "_modules": {},
-    }
-
-
-_STATE_NAMES = frozenset(_fresh_state())
+_STATE_NAMES = frozenset(fresh_state())
 
 
 def _instead(value: Any) -> str:
@@ -110,7 +85,7 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
                 raise TypeError(
                     f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given"
                 )
-        self.__dict__.update(_fresh_state())
+        self.__dict__.update(fresh_state())
         if self.call_super_init:
             super().__init__(*args, **kwargs)
 
@@ -141,18 +116,15 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
                 return self.forward(*args, **kwargs)
             except Exception as error:
                 if "_forward_hooks" not in own:
-                    missing = f"{type(self).__name__!r} object has no attribute '_backward_hooks'"
-                    raise not_initialised(self, missing) from None
+                    raise not_initialised(
+                        self, f"{type(self).__name__!r} object has no attribute '_backward_hooks'"
+                    ) from None
                 locate(error, self, shapes_of(args, kwargs), (*args, *kwargs.values()))
                 raise
 
         def forward(self, *input: Any) -> Any:
             """What the module computes; every subclass defines it."""
-            meant = difflib.get_close_matches("forward", [n for n in vars(type(self)) if n != "forward"], 1, 0.7)
-            raise NotImplementedError(
-                f'Module [{self._get_name()!s}] is missing the required "forward" function'
-                + (f": is `{meant[0]}` meant?" if meant else ", which says what it computes")
-            )
+            raise no_forward(self)
 
     _call_impl = __call__
 
@@ -271,7 +243,7 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # what an older version did not save yet gets its default
-        self.__dict__.update({**_fresh_state(), **self.__dict__, **state})
+        self.__dict__.update({**fresh_state(), **self.__dict__, **state})
         if any(self.__dict__[table] for table in HOOK_TABLES):
             watch(self)
 
