@@ -19,6 +19,7 @@ from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.grad_mode import enable_grad, set_grad_enabled
 from ..core.context.tracing import recorder, structure
 from ..core.tensor.sparse import is_sparse
+from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor
 from ..nn.modules._unregistered import plainly_held, unregistered
 from ..nn.modules.module import Module
@@ -65,15 +66,16 @@ def loss_of(closure: Callable[[], Any] | None) -> Any:
         return closure()
 
 
-def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None, cut: Any = None) -> Any:
+def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None, storage: Any = None) -> Any:
     """A constant array of `array`'s dtype and place (and shape). Made on the host: no program is compiled for it.
 
-    `cut` says how `array` is cut over devices, if it is: so is an array of its shape, and others are whole on each.
+    If the `storage` that it comes from is cut over devices, so is an array of its shape, and others are whole on each.
     """
     shape = array.shape if shape is None else shape
     if type(array) is MetaArray:
         return MetaArray(shape, array.dtype)
     filled = np.full(shape, value, array.dtype) if value else np.zeros(shape, array.dtype)
+    cut = None if storage is None else cut_over(storage)
     if cut is not None:
         place = cut if tuple(shape) == tuple(array.shape) else NamedSharding(cut.mesh, PartitionSpec())
         with jax.ensure_compile_time_eval():

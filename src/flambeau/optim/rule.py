@@ -18,7 +18,6 @@ from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
-from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from ._arrays import is_complex, joined, narrowed, split, widened
@@ -183,11 +182,8 @@ class RuleOptimizer(Optimizer):
             for name in names:
                 if name not in own:
                     array, value = param._array, self.initial(name, group)
-                    shape, start = (
-                        self.state_shape(name, array.shape),
-                        complex(value, value) if is_complex(array) else value,
-                    )
-                    own[name] = wrap(full_like(array, start, shape, cut_over(param._storage)))
+                    shape, start = self.state_shape(name, array.shape), value * (1 + 1j) if is_complex(array) else value
+                    own[name] = wrap(full_like(array, start, shape, param._storage))
 
     # --- the step -------------------------------------------------------------------------------------------------
 
