@@ -135,6 +135,7 @@ from flambeau.amp.old_names import is_autocast_xla_enabled as is_autocast_xla_en
 from flambeau.compiler.pure import jax_function as jax_function
 from flambeau.serialization import load as load
 from flambeau.compiler.export import load_exported as load_exported
+from flambeau.cli.notebook import load_ipython_extension as load_ipython_extension
 from flambeau._C import parse_schema as parse_schema
 from flambeau.serialization import save as save
 from flambeau.autograd.anomaly_mode import set_anomaly_enabled as set_anomaly_enabled
@@ -164,6 +165,7 @@ from flambeau._symbols import sym_sum as sym_sum
 from flambeau.random import thread_safe_generator as thread_safe_generator
 from flambeau.utils.dlpack import to_dlpack as to_dlpack
 from flambeau.core.dispatch.type_inference import unify_type_list as unify_type_list
+from flambeau.cli.notebook import unload_ipython_extension as unload_ipython_extension
 from flambeau.func import vmap as vmap
 from flambeau.jit import wait as wait
 from flambeau._higher_order_ops.while_loop import while_loop as while_loop
@@ -205,6 +207,7 @@ from flambeau import onnx as onnx
 from flambeau import optim as optim
 from flambeau import overrides as overrides
 from flambeau import package as package
+from flambeau import parallel as parallel
 from flambeau import processes as processes
 from flambeau import profiler as profiler
 from flambeau import quantization as quantization
