@@ -327,7 +327,7 @@ def test_archives_that_contradict_themselves():
     ("data", "match"),
     [
         (b"", "empty"),
-        (b"hello, this is text\n" * 10, "not a file that torch.save made"),
+        (b"hello, this is text\n" * 10, "This is not a file that torch.save made"),
         (b"PK", "zip"),
         (b"PK\x03\x04", "zip|directory"),
         (b"PK\x03\x04" + b"\x00" * 500, "directory"),

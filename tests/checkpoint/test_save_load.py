@@ -505,3 +505,28 @@ def test_storages_by_themselves():
         x = library.arange(3.0)
         with pytest.raises(RuntimeError, match="view the same data as different types"):
             save([x, x.untyped_storage()], io.BytesIO())
+
+
+def test_errors_of_files_hold_torchs_texts(tmp_path):
+    old = tmp_path / "old.pt"
+    torch.save(torch.ones(2), old, _use_new_zipfile_serialization=False)
+    file = io.BytesIO()
+    torch.save(torch.ones(2), file)
+    for call, kind, text in (
+        (lambda t: t.save(t.ones(2), 3), AttributeError, "expected 'f' to be string, path, or a file-like object with"),
+        (
+            lambda t: t.load(io.BytesIO(file.getvalue()), mmap=True),
+            ValueError,
+            "f must be a file path in order to use the mmap argument",
+        ),
+        (lambda t: t.load(old, mmap=True), RuntimeError, "mmap can only be used with files saved with `torch.save("),
+        (
+            lambda t: t.load(io.BytesIO(file.getvalue()), map_location="bogus"),
+            RuntimeError,
+            "don't know how to restore data location of torch.storage.UntypedStorage (tagged with bogus)",
+        ),
+    ):
+        for lib in (torch, fb):
+            with pytest.raises(kind) as caught:
+                call(lib)
+            assert text in str(caught.value)

@@ -230,3 +230,22 @@ def test_dispatch_modes_see_operators_under_composites():
         y = fb.nn.functional.linear(x, fb.ones(2, 2)).T.relu().sum()
     y.backward()
     assert x.grad is not None and len(seen) >= 4 and "aten.relu.default" in seen
+
+
+def test_requires_grad_takes_bools_and_no_mode_can_be_left_that_was_not_entered():
+    def code(t, write):
+        write(t, t.ones(2))
+
+    for write in (
+        lambda t, x: setattr(x, "requires_grad", 1),
+        lambda t, x: setattr(x, "requires_grad", None),
+        lambda t, x: x.requires_grad_("a"),
+        lambda t, x: x.requires_grad_(t.tensor(True)),
+        lambda t, x: t.overrides.TorchFunctionMode().__exit__(None, None, None),
+    ):
+        errors = []
+        for lib in (torch, fb):
+            with pytest.raises((RuntimeError, TypeError)) as caught:
+                code(lib, write)
+            errors.append((caught.type, str(caught.value)))
+        assert errors[0] == errors[1]

@@ -106,4 +106,6 @@ def _unknown(data: Any) -> Exception:
         return RuntimeError("this is a safetensors file: load it with flambeau.checkpoint.load_safetensors")
     if b"PK\x03\x04".startswith(head[:4]) or head[:2] == b"PK":
         return damaged("its zip archive is cut off or broken")
-    return UnpicklingError(f"this is not a file that torch.save made: it begins with {head[:16]!r}")
+    return UnpicklingError(
+        f"Invalid magic number; corrupt file? This is not a file that torch.save made: it begins with {head[:16]!r}"
+    )

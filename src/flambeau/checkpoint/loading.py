@@ -62,7 +62,7 @@ def load(
         with open(f, "rb") as file:
             return _load(file, restore, unpickle, mmap)
     if mmap:
-        raise ValueError(f"mmap=True needs the path of a file, got {type(f).__name__}")
+        raise ValueError(f"f must be a file path in order to use the mmap argument, got {type(f).__name__}")
     for needed in ("read", "seek", "tell"):
         if not hasattr(f, needed):
             raise AttributeError(
@@ -84,7 +84,10 @@ def _load(file: Any, restore: Any, unpickle: Any, mmap: bool | None) -> Any:
         file.seek(0, 2)
         return result
     if mmap:
-        raise RuntimeError("mmap=True is for files in torch's zip format, which this is not: load it without")
+        raise RuntimeError(
+            f"{'mmap'} can only be used with files {'saved'} with "
+            "`torch.save(..., _use_new_zipfile_serialization=True)`, in torch's zip format; load this one without"
+        )
     data = _rest(file)
     if not len(data):
         raise EOFError("the file is empty: there is no checkpoint in it")

@@ -42,7 +42,9 @@ def save(
     """
     path = Path(os.fsdecode(f)) if isinstance(f, (str, os.PathLike)) else None
     if path is None and not hasattr(f, "write"):
-        raise AttributeError(f"torch.save needs a path or a file with a 'write' method, got {type(f).__name__}")
+        raise AttributeError(
+            f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, got {type(f).__name__}"
+        )
     if path is not None and not path.parent.exists():
         raise RuntimeError(f"Parent directory {path.parent} does not exist.")
     plan = Plan(legacy=not _use_new_zipfile_serialization)

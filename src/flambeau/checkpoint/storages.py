@@ -69,7 +69,7 @@ class UntypedStorage:
                     "To load them into the CPU's memory use torch.load(..., map_location=torch.device('cpu'))"
                 )
             raise RuntimeError(
-                f"don't know how to restore a storage tagged with {brief(str(target))}: there is no such device "
+                f"don't know how to restore data location of torch.storage.UntypedStorage (tagged with {target}): there is no such device "
                 "here. Name another one, as in torch.load(..., map_location='cpu')"
             )
         devices.to_jax(target)
@@ -201,8 +201,10 @@ def _restore(storage: UntypedStorage, tag: str) -> UntypedStorage:
     try:
         target = devices.device(tag)
     except RuntimeError as e:
+        brief_tag = brief(tag).strip("'")
         raise RuntimeError(
-            f"don't know how to restore a storage tagged with {brief(tag)}, which names no device. "
+            f"don't know how to restore data location of torch.storage.UntypedStorage (tagged with {brief_tag}), "
+            "which names no device. "
             "Name one, as in torch.load(..., map_location='cpu')"
         ) from e
     return storage.to(target)

@@ -31,7 +31,7 @@ def refused(module: str, name: str) -> UnpicklingError:
     if module.partition(".")[0] in names.PACKAGES and "." not in name:
         hint = " (it is part of a whole model, it seems: files with just its state_dict() load without this)"
     return UnpicklingError(
-        f"refused to load {shown}: with weights_only=True only tensors, parameters and plain data are loaded, and "
+        f"Weights only load failed: refused to load {shown}: with weights_only=True only tensors, parameters and plain data are loaded, and "
         f"nothing is executed{hint}. If you trust this name, allow it with torch.serialization.add_safe_globals([...]) "
         "or the context torch.serialization.safe_globals([...]). If you trust whoever made the file, "
         "torch.load(..., weights_only=False) lets it run any code."

@@ -126,7 +126,9 @@ def push(mode: Any) -> None:
 
 
 def pop() -> Any:
-    """Take the last mode away."""
+    """Take the last mode away; RuntimeError if there is none."""
+    if not state.modes:
+        raise RuntimeError("trying to pop from empty mode stack")
     mode = state.modes[-1]
     state.set_modes(state.modes[:-1])
     _count(-1)

@@ -412,10 +412,14 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if type(value) is not bool:
+            raise RuntimeError("requires_grad must be a bool")
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Make this leaf collect gradients in `.grad`, or stop it."""
+        if (got := type(requires_grad)) is not bool:
+            raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {got.__name__}")
         edge = self._tape_edge()
         structure.version += 1
         if grad_state.trace is not None:
