@@ -46,7 +46,6 @@ OVERLOADS = (
 )
 
 INTERNAL = "torch tells what failed inside, not what is wrong"
-DRAWN = "all probabilities are checked alike, before a method of drawing is chosen"
 POOL = "one text serves all pools"
 MARGIN = "targets of these losses are checked in another order"
 EARLIER = "the values of an index are looked at before its shape"
@@ -64,7 +63,6 @@ EXCEPTIONS = {  # (operator or layer, a part of torch's text) -> why ours is ano
     ("gather", "Size does not match at dimension 0"): EARLIER,
     ("max_pool1d", "Invalid computed output size"): POOL,
     ("multi_margin_loss", ""): MARGIN,
-    ("multinomial", "number of categories"): DRAWN,
     ("narrow_copy", "static_cast"): INTERNAL,
     ("narrow_copy", "length (-1)"): "narrow and narrow_copy refuse a negative length in the same words",
     ("poisson_nll_loss", "(5) must match"): "torch names the target's size first, we the input's",

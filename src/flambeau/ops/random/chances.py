@@ -114,6 +114,8 @@ def multinomial(
         )
     if out is not None and out.dtype is not dtypes.int64:
         raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.abbr}")
+    if input.shape[-1] > 2**24:
+        raise RuntimeError(f"number of categories cannot exceed 2^24, got {input.shape[-1]}")
     if input.is_meta:  # type: ignore[attr-defined]
         shape = (*input.shape[:-1], num_samples)
         return constants.deliver(np.zeros, dtypes.int64, None, input.device, out=out, shape=shape)  # type: ignore[arg-type]
