@@ -176,14 +176,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "torch":
+    if name == "torch":  # a module that imports itself, as PyTorch's does
         return importlib.import_module(__name__)
     if name.startswith("_sym_"):
         return getattr(importlib.import_module(f"{__package__}._symbols"), name)
     if name in _PACKAGES:
         return importlib.import_module(f"{__package__}.{name}")
-    if name == "torch":  # a module that imports itself, as PyTorch's does
-        return sys.modules[__name__]
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__package__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
