@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from .utils import lazy_property, logits_to_probs, probs_to_logits
+from .utils import broadcast_all, lazy_property, logits_to_probs, probs_to_logits
 
 
 def one_of(probs: Any, logits: Any) -> None:
@@ -22,6 +23,14 @@ class Odds:
 
     _is_binary = True
     _param: Tensor
+
+    def _take_odds(self, probs: Any, logits: Any, *others: Any) -> Sequence[Tensor]:
+        """Keep the one that is given, broadcast with the other parameters, which are returned. ValueError for both or none."""
+        one_of(probs, logits)
+        name = "probs" if probs is not None else "logits"
+        *others, self._param = broadcast_all(*others, probs if probs is not None else logits)  # type: ignore[assignment]
+        setattr(self, name, self._param)
+        return others
 
     def _new(self, *args: Any, **kwargs: Any) -> Tensor:
         return self._param.new(*args, **kwargs)

@@ -13,7 +13,7 @@ from ..ops.layers.loss import binary_cross_entropy_with_logits
 from ..ops.making.ranges import arange
 from ..ops.random.chances import bernoulli
 from . import constraints
-from ._odds import Odds, one_of
+from ._odds import Odds
 from .exp_family import ExponentialFamily
 from .utils import (
     EMPTY,
@@ -32,12 +32,7 @@ class Bernoulli(Odds, ExponentialFamily):
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
-        one_of(probs, logits)
-        if probs is not None:
-            (self.probs,) = broadcast_all(probs)
-        else:
-            (self.logits,) = broadcast_all(logits)
-        self._param = self.probs if probs is not None else self.logits
+        self._take_odds(probs, logits)
         super().__init__(self._param.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:

@@ -185,47 +185,49 @@ class _Real(Constraint):
         return value == value
 
 
-class _GreaterThan(Constraint):
-    """(lower_bound, inf]."""
+class _FromBelow(Constraint):
+    """Bounded from below."""
 
     _shown = ("lower_bound",)
 
     def __init__(self, lower_bound: Any):
         self.lower_bound = lower_bound
         super().__init__()
+
+
+class _GreaterThan(_FromBelow):
+    """(lower_bound, inf]."""
 
     def check(self, value: Any) -> Any:
         return self.lower_bound < value
 
 
-class _GreaterThanEq(Constraint):
+class _GreaterThanEq(_FromBelow):
     """[lower_bound, inf]."""
-
-    _shown = ("lower_bound",)
-
-    def __init__(self, lower_bound: Any):
-        self.lower_bound = lower_bound
-        super().__init__()
 
     def check(self, value: Any) -> Any:
         return self.lower_bound <= value
 
 
-class _LessThan(Constraint):
-    """[-inf, upper_bound)."""
+class _FromAbove(Constraint):
+    """Bounded from above."""
 
     _shown = ("upper_bound",)
 
     def __init__(self, upper_bound: Any):
         self.upper_bound = upper_bound
         super().__init__()
+
+
+class _LessThan(_FromAbove):
+    """[-inf, upper_bound)."""
 
     def check(self, value: Any) -> Any:
         return value < self.upper_bound
 
 
-class _Interval(Constraint):
-    """[lower_bound, upper_bound]."""
+class _Between(Constraint):
+    """Bounded on both sides."""
 
     _shown = ("lower_bound", "upper_bound")
 
@@ -233,63 +235,44 @@ class _Interval(Constraint):
         self.lower_bound = lower_bound
         self.upper_bound = upper_bound
         super().__init__()
+
+
+class _Interval(_Between):
+    """[lower_bound, upper_bound]."""
 
     def check(self, value: Any) -> Any:
         return (self.lower_bound <= value) & (value <= self.upper_bound)
 
 
-class _HalfOpenInterval(Constraint):
+class _HalfOpenInterval(_Between):
     """[lower_bound, upper_bound)."""
-
-    _shown = ("lower_bound", "upper_bound")
-
-    def __init__(self, lower_bound: Any, upper_bound: Any):
-        self.lower_bound = lower_bound
-        self.upper_bound = upper_bound
-        super().__init__()
 
     def check(self, value: Any) -> Any:
         return (self.lower_bound <= value) & (value < self.upper_bound)
 
 
-class _IntegerInterval(Constraint):
+class _IntegerInterval(_Between):
     """The whole numbers of [lower_bound, upper_bound]."""
 
     is_discrete = True
-    _shown = ("lower_bound", "upper_bound")
-
-    def __init__(self, lower_bound: Any, upper_bound: Any):
-        self.lower_bound = lower_bound
-        self.upper_bound = upper_bound
-        super().__init__()
 
     def check(self, value: Any) -> Any:
         return (value % 1 == 0) & (self.lower_bound <= value) & (value <= self.upper_bound)
 
 
-class _IntegerLessThan(Constraint):
+class _IntegerLessThan(_FromAbove):
     """The whole numbers of [-inf, upper_bound]."""
 
     is_discrete = True
-    _shown = ("upper_bound",)
-
-    def __init__(self, upper_bound: Any):
-        self.upper_bound = upper_bound
-        super().__init__()
 
     def check(self, value: Any) -> Any:
         return (value % 1 == 0) & (value <= self.upper_bound)
 
 
-class _IntegerGreaterThan(Constraint):
+class _IntegerGreaterThan(_FromBelow):
     """The whole numbers of [lower_bound, inf]."""
 
     is_discrete = True
-    _shown = ("lower_bound",)
-
-    def __init__(self, lower_bound: Any):
-        self.lower_bound = lower_bound
-        super().__init__()
 
     def check(self, value: Any) -> Any:
         return (value % 1 == 0) & (value >= self.lower_bound)

@@ -12,7 +12,7 @@ from ..ops.indexing.masking import where
 from ..ops.layers.loss import binary_cross_entropy_with_logits
 from ..ops.making.constants import zeros_like
 from . import constraints
-from ._odds import Odds, one_of
+from ._odds import Odds
 from .distribution import Distribution, _insist
 from .utils import (
     EMPTY,
@@ -29,12 +29,7 @@ class Geometric(Odds, Distribution):
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
-        one_of(probs, logits)
-        if probs is not None:
-            (self.probs,) = broadcast_all(probs)
-        else:
-            (self.logits,) = broadcast_all(logits)
-        self._param = self.probs if probs is not None else self.logits
+        self._take_odds(probs, logits)
         super().__init__(self._param.size(), validate_args=validate_args)
         if self._validate_args and probs is not None:
             self._insist_on_success()

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from math import inf
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.indexing.masking import where
-from ..ops.making.constants import full, zeros_like
+from ..ops.making.constants import full
 from ..ops.making.creation import as_tensor
-from . import constraints
+from ._folded import Folded
 from .cauchy import Cauchy
-from .transformed_distribution import TransformedDistribution
 from .transforms import AbsTransform
 
 __all__ = ["HalfCauchy"]
 
 
-class HalfCauchy(TransformedDistribution):
+class HalfCauchy(Folded):
     """The distribution of |x| for x from Cauchy(0, scale)."""
 
-    has_rsample = True
-    support = constraints.nonnegative
-    arg_constraints = {"scale": constraints.positive}
     base_dist: Cauchy
 
     def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
@@ -33,17 +27,8 @@ class HalfCauchy(TransformedDistribution):
         return super().expand(batch_shape, _instance=self._get_checked_instance(HalfCauchy, _instance))
 
     @property
-    def scale(self) -> Tensor:
-        """The scale of x, and the median of |x|."""
-        return self.base_dist.scale
-
-    @property
     def mean(self) -> Tensor:
         return full(self._extended_shape(), inf, dtype=self.scale.dtype, device=self.scale.device)
-
-    @property
-    def mode(self) -> Tensor:
-        return zeros_like(self.scale)
 
     @property
     def variance(self) -> Tensor:
@@ -51,15 +36,4 @@ class HalfCauchy(TransformedDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._look_at(value)
-        value = as_tensor(value, dtype=self.scale.dtype, device=self.scale.device)
-        return where(value >= 0, self.base_dist.log_prob(value) + math.log(2), -inf)
-
-    def cdf(self, value: Tensor) -> Tensor:
-        self._look_at(value)
-        return 2 * self.base_dist.cdf(value) - 1
-
-    def icdf(self, prob: Tensor) -> Tensor:  # type: ignore[override]
-        return self.base_dist.icdf((prob + 1) / 2)
-
-    def entropy(self) -> Tensor:
-        return self.base_dist.entropy() - math.log(2)
+        return super().log_prob(as_tensor(value, dtype=self.scale.dtype, device=self.scale.device))

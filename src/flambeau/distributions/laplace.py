@@ -7,6 +7,7 @@ from typing import Any
 from ..core.array.dtypes import finfo
 from ..core.tensor.tensor import Tensor
 from . import constraints
+from ._centred import Centred
 from .distribution import Distribution
 from .utils import (
     EMPTY,
@@ -16,20 +17,12 @@ from .utils import (
 __all__ = ["Laplace"]
 
 
-class Laplace(Distribution):
+class Laplace(Centred, Distribution):
     """The Laplace (double exponential) distribution around `loc`."""
 
     has_rsample = True
     support = constraints.real
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def variance(self) -> Tensor:

@@ -10,6 +10,7 @@ from ..ops.linalg.matrices import cholesky, solve_triangular
 from ..ops.making.ranges import eye
 from ..ops.shape.broadcasting import broadcast_tensors
 from . import constraints
+from ._centred import Centred
 from .distribution import Distribution
 from .multivariate_normal import _batch_mahalanobis, _batch_mv
 from .utils import (
@@ -38,7 +39,7 @@ def _batch_lowrank_mahalanobis(W: Tensor, D: Tensor, x: Tensor, capacitance_tril
     return (x.pow(2) / D).sum(-1) - _batch_mahalanobis(capacitance_tril, _batch_mv(scaled, x))
 
 
-class LowRankMultivariateNormal(Distribution):
+class LowRankMultivariateNormal(Centred, Distribution):
     """The normal distribution of vectors of covariance cov_factor @ cov_factor.mT + diag(cov_diag).
 
     Only matrices as small as the rank are factored. Raises ValueError for shapes that do not fit.
@@ -83,14 +84,6 @@ class LowRankMultivariateNormal(Distribution):
         new._unbroadcasted_cov_diag = self._unbroadcasted_cov_diag
         new._capacitance_tril = self._capacitance_tril
         return new
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @lazy_property
     def variance(self) -> Tensor:  # type: ignore[override]

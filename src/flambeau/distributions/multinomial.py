@@ -12,9 +12,9 @@ from ..ops.elementwise.special import lgamma
 from ..ops.indexing.masking import where
 from ..ops.making.constants import ones_like
 from . import constraints
+from ._categories import OverCategories
 from .binomial import Binomial
 from .categorical import Categorical
-from .distribution import Distribution
 from .utils import (
     EMPTY,
     broadcast_all,
@@ -23,7 +23,7 @@ from .utils import (
 __all__ = ["Multinomial"]
 
 
-class Multinomial(Distribution):
+class Multinomial(OverCategories):
     """How often each of K categories comes in `total_count` draws (one int for the whole batch)."""
 
     arg_constraints: dict[str, constraints.Constraint] = {
@@ -42,17 +42,15 @@ class Multinomial(Distribution):
         if not isinstance(total_count, int):
             raise NotImplementedError("inhomogeneous total_count is not supported")
         self.total_count = total_count
-        self._categorical = Categorical(probs, logits)
-        self._binomial = Binomial(total_count=total_count, probs=self.probs)
-        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
+        categorical = Categorical(probs, logits)
+        self._binomial = Binomial(total_count=total_count, probs=categorical.probs)
+        self._over(categorical, validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = self._get_checked_instance(Multinomial, _instance)
-        batch_shape = Size(batch_shape)
-        new.total_count = self.total_count
-        new._categorical = self._categorical.expand(batch_shape)
-        new._binomial = self._binomial.expand(batch_shape + self.event_shape)
-        return self._filled(new, batch_shape)
+        binomial = self._binomial.expand(Size(batch_shape) + self.event_shape)
+        return self._expanded_over(
+            Multinomial, batch_shape, _instance, total_count=self.total_count, _binomial=binomial
+        )
 
     @property
     def mean(self) -> Tensor:
@@ -62,27 +60,9 @@ class Multinomial(Distribution):
     def variance(self) -> Tensor:
         return self.total_count * self.probs * (1 - self.probs)
 
-    def _new(self, *args: Any, **kwargs: Any) -> Tensor:
-        return self._categorical._new(*args, **kwargs)
-
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> Any:
         return constraints.multinomial(self.total_count)
-
-    @property
-    def logits(self) -> Tensor:
-        """Logarithms of the probabilities."""
-        return self._categorical.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probabilities."""
-        return self._categorical.probs
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the parameter that was given."""
-        return self._categorical.param_shape
 
     def sample(self, sample_shape: Any = EMPTY) -> Tensor:
         sample_shape = Size(sample_shape)

@@ -6,22 +6,18 @@ import math
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
-from ..ops.linalg.matrices import cholesky, solve_triangular
-from ..ops.linalg.names import cholesky_inverse
-from ..ops.making.ranges import eye
+from ..ops.linalg.matrices import solve_triangular
 from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
+from ._centred import Centred
+from ._covariance import ByCovariance, factor_of, given_matrix
 from .distribution import Distribution
 from .utils import (
     EMPTY,
     _standard_normal,
-    lazy_property,
 )
 
 __all__ = ["MultivariateNormal"]
-
-
-_MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")
 
 
 def _batch_mv(bmat: Tensor, bvec: Tensor) -> Tensor:
@@ -40,16 +36,7 @@ def _batch_mahalanobis(bL: Tensor, bx: Tensor) -> Tensor:
     return solved.squeeze(-1).pow(2).sum(-1)
 
 
-def _precision_to_scale_tril(P: Tensor) -> Tensor:
-    """The Cholesky factor of the inverse of P, without forming the inverse."""
-    # with J the exchange of order and J P J = L L^T, P^-1 = (J L^-T J)(J L^-T J)^T, whose factor is lower triangular
-    factor = cholesky(P.flip((-2, -1)))
-    upper = factor.flip((-2, -1)).mT
-    identity = eye(P.shape[-1], dtype=P.dtype, device=P.device)
-    return solve_triangular(upper, identity, upper=False)
-
-
-class MultivariateNormal(Distribution):
+class MultivariateNormal(Centred, ByCovariance, Distribution):
     """The normal distribution of vectors, by its mean `loc` and one of covariance, precision and Cholesky factor.
 
     Raises ValueError unless exactly one of the three matrices is given.
@@ -74,16 +61,7 @@ class MultivariateNormal(Distribution):
     ) -> None:
         if loc.dim() < 1:
             raise ValueError("loc must be at least one-dimensional.")
-        given = {
-            "scale_tril": scale_tril,
-            "covariance_matrix": covariance_matrix,
-            "precision_matrix": precision_matrix,
-        }
-        given = {name: matrix for name, matrix in given.items() if matrix is not None}
-        if len(given) != 1:
-            raise ValueError(f"Exactly one of {' or '.join(_MATRICES)} may be specified.")
-        ((name, matrix),) = given.items()
-        assert matrix is not None
+        name, matrix = given_matrix(covariance_matrix, precision_matrix, scale_tril)
         if matrix.dim() < 2:
             shown = "scale_tril matrix" if name == "scale_tril" else name
             raise ValueError(f"{shown} must be at least two-dimensional, with optional leading batch dimensions")
@@ -91,46 +69,13 @@ class MultivariateNormal(Distribution):
         setattr(self, name, matrix.expand(batch_shape + (-1, -1)))
         self.loc = loc.expand(batch_shape + (-1,))
         super().__init__(batch_shape, self.loc.shape[-1:], validate_args=validate_args)
-        if name == "scale_tril":
-            self._unbroadcasted_scale_tril = matrix
-        elif name == "covariance_matrix":
-            self._unbroadcasted_scale_tril = cholesky(matrix)
-        else:
-            self._unbroadcasted_scale_tril = _precision_to_scale_tril(matrix)
+        self._unbroadcasted_scale_tril = factor_of(name, matrix)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = self._expanded(
-            MultivariateNormal, batch_shape, _instance, loc=1, covariance_matrix=2, scale_tril=2, precision_matrix=2
-        )
-        new._unbroadcasted_scale_tril = self._unbroadcasted_scale_tril
-        return new
+        return self._expanded_factor(MultivariateNormal, batch_shape, _instance, loc=1)
 
     def _matrix_shape(self) -> Any:
         return self._batch_shape + self._event_shape + self._event_shape
-
-    @lazy_property
-    def scale_tril(self) -> Tensor:
-        """The Cholesky factor of the covariance."""
-        return self._unbroadcasted_scale_tril.expand(self._matrix_shape())
-
-    @lazy_property
-    def covariance_matrix(self) -> Tensor:
-        """The covariance."""
-        factor = self._unbroadcasted_scale_tril
-        return (factor @ factor.mT).expand(self._matrix_shape())
-
-    @lazy_property
-    def precision_matrix(self) -> Tensor:
-        """The inverse of the covariance."""
-        return cholesky_inverse(self._unbroadcasted_scale_tril).expand(self._matrix_shape())
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def variance(self) -> Tensor:

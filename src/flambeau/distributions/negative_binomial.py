@@ -10,12 +10,11 @@ from ..ops.elementwise.special import lgamma
 from ..ops.layers.activation import logsigmoid
 from ..ops.random.chances import poisson
 from . import constraints
-from ._odds import Odds, one_of
+from ._odds import Odds
 from .distribution import Distribution
 from .gamma import Gamma
 from .utils import (
     EMPTY,
-    broadcast_all,
     lazy_property,
 )
 
@@ -35,14 +34,8 @@ class NegativeBinomial(Odds, Distribution):
     def __init__(
         self, total_count: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        one_of(probs, logits)
-        if probs is not None:
-            self.total_count, self.probs = broadcast_all(total_count, probs)
-            self.total_count = self.total_count.type_as(self.probs)
-        else:
-            self.total_count, self.logits = broadcast_all(total_count, logits)
-            self.total_count = self.total_count.type_as(self.logits)
-        self._param = self.probs if probs is not None else self.logits
+        (count,) = self._take_odds(probs, logits, total_count)
+        self.total_count = count.type_as(self._param)
         super().__init__(self._param.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:

@@ -11,6 +11,7 @@ from ..core.tensor.tensor import Tensor
 from ..ops.elementwise.special import erf, erfinv
 from ..ops.random.factories import normal
 from . import constraints
+from ._centred import Centred
 from .exp_family import ExponentialFamily
 from .utils import (
     EMPTY,
@@ -21,21 +22,13 @@ from .utils import (
 __all__ = ["Normal"]
 
 
-class Normal(ExponentialFamily):
+class Normal(Centred, ExponentialFamily):
     """The normal distribution of mean `loc` and standard deviation `scale`."""
 
     _mean_carrier_measure = 0
     has_rsample = True
     support = constraints.real
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def stddev(self) -> Tensor:

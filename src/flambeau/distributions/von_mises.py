@@ -14,6 +14,7 @@ from ..ops.indexing.masking import where
 from ..ops.making.constants import empty, zeros
 from ..ops.random.factories import rand
 from . import constraints
+from ._centred import Centred
 from .distribution import Distribution
 from .utils import (
     EMPTY,
@@ -43,7 +44,7 @@ def _rejection_sample(loc: Tensor, concentration: Tensor, proposal_r: Tensor, x:
     return (x + math.pi + loc) % (2 * math.pi) - math.pi
 
 
-class VonMises(Distribution):
+class VonMises(Centred, Distribution):
     """The circular von Mises distribution: angles in radians around `loc`, modulo 2 pi."""
 
     has_rsample = False
@@ -87,15 +88,6 @@ class VonMises(Distribution):
             validate_args = self.__dict__.get("_validate_args")
             loc, concentration = self.loc.expand(batch_shape), self.concentration.expand(batch_shape)
             return type(self)(loc, concentration, validate_args=validate_args)
-
-    @property
-    def mean(self) -> Tensor:
-        """The circular mean."""
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @lazy_property
     def variance(self) -> Tensor:  # type: ignore[override]

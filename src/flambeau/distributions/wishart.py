@@ -14,19 +14,18 @@ from ..core.context.tracing import is_traced
 from ..core.tensor.tensor import Tensor
 from ..ops.elementwise.special import digamma, mvlgamma
 from ..ops.indexing.masking import where
-from ..ops.linalg.matrices import cholesky, slogdet
-from ..ops.linalg.names import cholesky_inverse, cholesky_solve
+from ..ops.linalg.matrices import slogdet
+from ..ops.linalg.names import cholesky_solve
 from ..ops.making.creation import tensor
 from ..ops.making.ranges import arange, tril_indices
 from ..ops.random.factories import randn
 from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
+from ._covariance import MATRICES, ByCovariance, factor_of, given_matrix
 from .chi2 import Chi2
 from .exp_family import ExponentialFamily
-from .multivariate_normal import _MATRICES, _precision_to_scale_tril
 from .utils import (
     EMPTY,
-    lazy_property,
 )
 
 __all__ = ["Wishart"]
@@ -46,7 +45,7 @@ def _clamp_above_eps(x: Tensor) -> Tensor:
     return x.clamp(min=finfo(x.dtype).eps)
 
 
-class Wishart(ExponentialFamily):
+class Wishart(ByCovariance, ExponentialFamily):
     """Random covariances: sums of `df` outer products of normal vectors of the given covariance, `df` not only whole.
 
     Drawn by Bartlett's decomposition; singular samples, which rounding can give, are drawn again. Raises ValueError for a
@@ -60,7 +59,7 @@ class Wishart(ExponentialFamily):
     @property
     def arg_constraints(self) -> dict[str, Any]:
         matrices = (constraints.positive_definite, constraints.positive_definite, constraints.lower_cholesky)
-        return dict(zip(_MATRICES, matrices, strict=True)) | {"df": constraints.greater_than(self.event_shape[-1] - 1)}
+        return dict(zip(MATRICES, matrices, strict=True)) | {"df": constraints.greater_than(self.event_shape[-1] - 1)}
 
     def __init__(
         self,
@@ -70,16 +69,7 @@ class Wishart(ExponentialFamily):
         scale_tril: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        given = {
-            "scale_tril": scale_tril,
-            "covariance_matrix": covariance_matrix,
-            "precision_matrix": precision_matrix,
-        }
-        given = {name: matrix for name, matrix in given.items() if matrix is not None}
-        if len(given) != 1:
-            raise AssertionError(f"Exactly one of {' or '.join(_MATRICES)} may be specified.")
-        ((name, param),) = given.items()
-        assert param is not None
+        name, param = given_matrix(covariance_matrix, precision_matrix, scale_tril, error=AssertionError)
         if param.dim() < 2:
             raise ValueError(f"{'scale_tril'} must be at least two-dimensional, with optional leading batch dimensions")
         df = tensor(df, dtype=param.dtype, device=param.device) if isinstance(df, Number) else df
@@ -96,39 +86,18 @@ class Wishart(ExponentialFamily):
                 f"Low df values detected. Singular samples are highly likely to occur for {bound} < df < ndim."
             )
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
-        if name == "scale_tril":
-            self._unbroadcasted_scale_tril = param
-        elif name == "covariance_matrix":
-            self._unbroadcasted_scale_tril = cholesky(param)
-        else:
-            self._unbroadcasted_scale_tril = _precision_to_scale_tril(param)
+        self._unbroadcasted_scale_tril = factor_of(name, param)
         # the squares on the diagonal of Bartlett's factor
         rows = arange(event_shape[-1], dtype=param.dtype, device=param.device)
         self._dist_chi2 = Chi2(df=self.df.unsqueeze(-1) - rows.expand((*batch_shape, -1)))
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = self._expanded(
-            Wishart, batch_shape, _instance, df=0, covariance_matrix=2, scale_tril=2, precision_matrix=2
-        )
-        new._unbroadcasted_scale_tril = self._unbroadcasted_scale_tril
+        new = self._expanded_factor(Wishart, batch_shape, _instance, df=0)
         new._dist_chi2 = self._dist_chi2.expand(Size(batch_shape) + self.event_shape[-1:])
         return new
 
-    @lazy_property
-    def scale_tril(self) -> Tensor:
-        """The Cholesky factor of the covariance."""
-        return self._unbroadcasted_scale_tril.expand(self._batch_shape + self._event_shape)
-
-    @lazy_property
-    def covariance_matrix(self) -> Tensor:
-        """The covariance of the vectors."""
-        factor = self._unbroadcasted_scale_tril
-        return (factor @ factor.mT).expand(self._batch_shape + self._event_shape)
-
-    @lazy_property
-    def precision_matrix(self) -> Tensor:
-        """Its inverse."""
-        return cholesky_inverse(self._unbroadcasted_scale_tril).expand(self._batch_shape + self._event_shape)
+    def _matrix_shape(self) -> Any:
+        return self._batch_shape + self._event_shape
 
     @property
     def mean(self) -> Tensor:
