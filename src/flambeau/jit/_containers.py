@@ -79,12 +79,25 @@ class ScriptDictKeyIterator(_Iterator):
     __module__ = "flambeau"
 
 
-class ScriptList:
+class _Container:
+    """A scripted container, equal to none but itself; its values are in `_plain`."""
+
+    _plain: Any
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    def __bool__(self) -> bool:
+        return bool(self._plain)
+
+    def __repr__(self) -> str:
+        return _shown(self._plain)
+
+
+class ScriptList(_Container):
     """A list whose values are of one type, which is that of the list that it is made of. `torch.jit.Error` for several types."""
 
     __module__ = "flambeau"
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
 
     def __init__(self, *given: Any):
         if len(given) != 1 or not isinstance(given[0], list):
@@ -117,15 +130,6 @@ class ScriptList:
 
     def __iter__(self) -> Iterator[Any]:
         return ScriptListIterator._over(self._plain)
-
-    def __len__(self) -> int:
-        return len(self._plain)
-
-    def __bool__(self) -> bool:
-        return bool(self._plain)
-
-    def __repr__(self) -> str:
-        return _shown(self._plain)
 
     def append(self, value: Any) -> None:
         """Add a value at the end. TypeError for one of another type."""
@@ -164,12 +168,10 @@ class ScriptList:
         self.__init__(state)  # type: ignore[misc]
 
 
-class ScriptDict:
+class ScriptDict(_Container):
     """A dictionary whose keys, and whose values, are of one type. `torch.jit.Error` for several types."""
 
     __module__ = "flambeau"
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
 
     def __init__(self, *given: Any):
         if len(given) != 1 or not isinstance(given[0], dict):
@@ -201,15 +203,6 @@ class ScriptDict:
 
     def __iter__(self) -> Iterator[Any]:
         return ScriptDictKeyIterator._over(self._plain)
-
-    def __len__(self) -> int:
-        return len(self._plain)
-
-    def __bool__(self) -> bool:
-        return bool(self._plain)
-
-    def __repr__(self) -> str:
-        return _shown(self._plain)
 
     def items(self) -> Iterator[Any]:
         """Walks over the pairs."""

@@ -80,6 +80,13 @@ def conv_transpose(
     return _unbatched(b, made, added)
 
 
+def _pool(n: int, kind: str, input: Value, kernel_size: Any, stride: Any, padding: Any, b: Builder, **how: Any) -> Any:
+    x, added = _batched(b, input, n)
+    steps = _each(kernel_size if stride in (None, ()) else stride, n)
+    made = b.node(kind, [x], kernel_shape=_each(kernel_size, n), strides=steps, pads=_each(padding, n) * 2, **how)
+    return _unbatched(b, made, added)
+
+
 def _max_pool(n: int) -> Any:
     def handler(
         b: Builder,
@@ -94,11 +101,8 @@ def _max_pool(n: int) -> Any:
     ) -> Any:
         if return_indices:
             raise Unsupported("return_indices=True")
-        x, added = _batched(b, input, n)
-        steps = _each(kernel_size if stride in (None, ()) else stride, n)
-        how: dict[str, Any] = {"kernel_shape": _each(kernel_size, n), "strides": steps, "pads": _each(padding, n) * 2}
-        made = b.node("MaxPool", [x], dilations=_each(dilation, n), ceil_mode=int(ceil_mode), **how)
-        return _unbatched(b, made, added)
+        how = {"dilations": _each(dilation, n), "ceil_mode": int(ceil_mode)}
+        return _pool(n, "MaxPool", input, kernel_size, stride, padding, b, **how)
 
     return handler
 
@@ -117,11 +121,8 @@ def _avg_pool(n: int) -> Any:
     ) -> Any:
         if divisor_override is not None or (ceil_mode and count_include_pad):
             raise Unsupported("divisor_override, or ceil_mode with count_include_pad")
-        x, added = _batched(b, input, n)
-        steps = _each(kernel_size if stride in (None, ()) else stride, n)
-        how: dict[str, Any] = {"kernel_shape": _each(kernel_size, n), "strides": steps, "pads": _each(padding, n) * 2}
-        made = b.node("AveragePool", [x], ceil_mode=int(ceil_mode), count_include_pad=int(count_include_pad), **how)
-        return _unbatched(b, made, added)
+        how = {"ceil_mode": int(ceil_mode), "count_include_pad": int(count_include_pad)}
+        return _pool(n, "AveragePool", input, kernel_size, stride, padding, b, **how)
 
     return handler
 
