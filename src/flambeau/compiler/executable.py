@@ -13,6 +13,7 @@ from ..core.tape.nodes import Program as ArrayProgram
 from ..core.tensor.storage import Storage, cut_over
 from ..core.tensor.tensor import Tensor
 from ..native import channels_last
+from ..native.xla_options import known
 from .guards.places import TensorAt
 from .moving import GradOf, now
 from .node import Backward
@@ -102,7 +103,7 @@ class Builder:
         if cuts:
             run = _cut(run, {outputs[n]: cuts[s] for s, n in self.plan.changes.storages if n in outputs and s in cuts})
         run.__name__ = self.name.rpartition(".")[2] or "compiled"
-        options = _CPU_OPTIONS if self.on_cpu else None
+        options = known(_CPU_OPTIONS) if self.on_cpu else None
         donated = tuple(sorted(given_over.values()))
         jitted = jax.jit(run, donate_argnums=donated, compiler_options=options)
         return Executable(jitted, loose, packing, outputs, given_over)

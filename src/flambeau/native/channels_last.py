@@ -21,6 +21,7 @@ from jax.experimental.layout import Format, Layout
 from jax.extend.core import Literal
 
 from .. import native
+from .xla_options import known
 
 _IMAGES = ("flambeau_convolution", "flambeau_convolution_input")  # primitives that give images
 
@@ -207,7 +208,7 @@ def layout_program(function: Callable[..., Any], arrays: Sequence[Any], turned: 
     jax.eval_shape(run, *arrays)  # finds `made`; the trace is the one that `jax.jit` looks up
     one = jax.sharding.SingleDeviceSharding(next(a for a in arrays if hasattr(a, "devices")).devices().pop())
     formats = tuple(Format(Layout(order(v.array.ndim)), one) if isinstance(v, Turned) else None for v in made)
-    compiled = jax.jit(run, out_shardings=formats, compiler_options=_QUICKLY_COMPILED)
+    compiled = jax.jit(run, out_shardings=formats, compiler_options=known(_QUICKLY_COMPILED))
 
     def call(*given: Any) -> Any:
         results = compiled(*given)

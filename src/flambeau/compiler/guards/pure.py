@@ -27,6 +27,8 @@ _IMPURE = {
 HARMLESS = frozenset(
     {
         ("posix", "fspath"),
+        ("posix", "_path_normpath"),
+        ("posix", "_path_splitroot_ex"),
         ("sys", "intern"),
         ("sys", "_getframe"),
         ("_thread", "get_ident"),

@@ -356,6 +356,7 @@ class Watcher:
         self._know_self(frame, function)
         shadow = self.shadows[frame] = Shadow(self, frame, function)
         self._enter(shadow, caller)
+        frame.f_trace = shadow.event  # Python 3.13 tells of opcodes only frames that have it when they ask
         frame.f_trace_lines = False
         frame.f_trace_opcodes = True
         return shadow.event
