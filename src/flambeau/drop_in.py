@@ -24,7 +24,8 @@ RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
 _SHOWN = ("flambeau.ops",)  # packages whose torch name is an object, the package's attribute of this name
 # No module of torch's answers to these.
 _INSIDE = tuple(
-    f"flambeau.{name}" for name in ("checkpoint", "cli", "core", "drop_in", "native", "ops", "runtime", "processes")
+    f"flambeau.{name}"
+    for name in ("checkpoint", "cli", "core", "doctor", "drop_in", "native", "ops", "runtime", "processes")
 )
 
 

@@ -58,6 +58,21 @@ def launch(
     main(arguments)
 
 
+@app.command(context_settings=_AS_PYTHON_DOES)
+def doctor(
+    script: Annotated[Path, typer.Argument(help="A training script.", exists=True, dir_okay=False)],
+    arguments: Annotated[list[str] | None, typer.Argument(help="What the script gets as sys.argv.")] = None,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="Run it, too, and watch; or only read it.")] = True,
+) -> None:
+    """Look for what learners trip over in a script, with line, reason and cure; ends with 1 if something is found.
+
+    It is run uncompiled, with `import torch` meaning flambeau. In Chinese where LANG says so.
+    """
+    from flambeau.cli.doctor import print_findings
+
+    raise typer.Exit(print_findings(script, arguments or [], run))
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to leave the results.")] = Path("flambeau-demo"),

@@ -19,23 +19,29 @@ def run_script(path: str, arguments: list[str]) -> dict[str, Any]:
     """Run a file (or a folder or zip with a `__main__.py`) as `__main__`; returns the names that it left."""
     if not Path(path).exists():
         sys.exit(f"flambeau: can't open file {os.path.abspath(path)!r}: no such file")
+    return as_main(script_runner(path, arguments))
+
+
+def script_runner(path: str, arguments: list[str]) -> Callable[[], dict[str, Any]]:
+    """What runs a file as `__main__` with these arguments."""
     sys.argv = [path, *arguments]
     sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
-    return _as_main(lambda: runpy.run_path(path, run_name="__main__"))
+    return lambda: runpy.run_path(path, run_name="__main__")
 
 
 def run_module(name: str, arguments: list[str]) -> None:
     """Run a module found on the path as `__main__`."""
     sys.argv = [name, *arguments]
     sys.path.insert(0, os.getcwd())
-    _as_main(lambda: runpy.run_module(name, run_name="__main__", alter_sys=True))
+    as_main(lambda: runpy.run_module(name, run_name="__main__", alter_sys=True))
 
 
-def _as_main(execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def as_main(execute: Callable[[], dict[str, Any]], report_errors: bool = True) -> dict[str, Any]:
+    """Execute with torch's names meaning flambeau; an error is shown and ends the process, unless not `report_errors`."""
     drop_in.install()
     with tempfile.TemporaryDirectory(prefix="flambeau-") as folder:
         _pass_on(Path(folder))
-        return _executed(execute)
+        return _executed(execute) if report_errors else execute()
 
 
 def _pass_on(folder: Path) -> None:

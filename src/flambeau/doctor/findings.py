@@ -1,0 +1,198 @@
+"""What can be found, in English and in Chinese."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+# kind -> for each language: what it is, why it matters, what to do. Names in braces are given by whoever finds it.
+TEXTS = {
+    "missing-super": {
+        "en": (
+            "{name}.__init__ does not call super().__init__()",
+            "A module's tables of parameters and layers are made there: the first layer that is assigned raises AttributeError.",
+            "make super().__init__() the first line of {name}.__init__",
+        ),
+        "zh": (
+            "{name}.__init__ 没有调用 super().__init__()",
+            "模块存放参数和子层的表是在那里建立的; 没有它, 第一次给 self 赋一个层时就会报 AttributeError。",
+            "把 super().__init__() 写成 {name}.__init__ 的第一行",
+        ),
+    },
+    "plain-container": {
+        "en": (
+            "self.{name} holds layers or parameters in a plain {container}",
+            "A module only knows what is registered: these are missing in parameters(), so the optimizer does not train them, in "
+            "state_dict(), so they are not saved, and in .to(device).",
+            "self.{name} = {proper}(...)",
+        ),
+        "zh": (
+            "self.{name} 用普通的 {container} 存放层或参数",
+            "模块只认识注册过的东西: 它们不在 parameters() 里 (优化器不会训练), 不在 state_dict() 里 (不会保存), .to(device) 也不会移动它们。",
+            "改用 self.{name} = {proper}(...)",
+        ),
+    },
+    "direct-forward": {
+        "en": (
+            "{name}.forward(...) is called directly, while hooks are registered",
+            "Hooks run in the module's __call__, which a direct call of forward passes over: nothing is recorded, and no error tells.",
+            "call the module itself: {name}(...)",
+        ),
+        "zh": (
+            "直接调用了 {name}.forward(...), 而钩子 (hook) 已经注册",
+            "钩子是在模块的 __call__ 里执行的, 直接调用 forward 会绕过它们: 什么也记录不到, 也不会报错。",
+            "直接调用模块本身: {name}(...)",
+        ),
+    },
+    "no-eval": {
+        "en": (
+            "{name} is evaluated in training mode",
+            "It has {layers}: in training mode Dropout drops values, and BatchNorm takes this batch's statistics, and changes its running "
+            "ones by the data that should only test it.",
+            "call model.eval() before, and model.train() before training goes on",
+        ),
+        "zh": (
+            "{name} 在训练模式下做评估",
+            "它含有 {layers}: 训练模式下 Dropout 会随机丢弃, BatchNorm 用当前批次的统计量, 还会让测试数据改动它的滑动平均。",
+            "评估之前调用 model.eval(), 继续训练之前调用 model.train()",
+        ),
+    },
+    "no-no-grad": {
+        "en": (
+            "the results of {name} are never differentiated here, yet everything is recorded for it",
+            "Without no_grad() each call keeps its intermediate results for a backward pass that never comes: memory and time.",
+            "put the calls under `with torch.no_grad():` (or torch.inference_mode())",
+        ),
+        "zh": (
+            "{name} 在这里的结果从不求导, 却一直在记录计算图",
+            "没有 no_grad() 时, 每次调用都会为永远不会发生的反向传播保存中间结果, 浪费内存和时间。",
+            "把这些调用放进 `with torch.no_grad():` (或 torch.inference_mode())",
+        ),
+    },
+    "no-zero-grad": {
+        "en": (
+            "the gradients are not cleared between two steps of the optimizer",
+            "backward() adds to what .grad holds: each step goes along the sum of all gradients so far.",
+            "call {name}.zero_grad() once per step, before loss.backward()",
+        ),
+        "zh": (
+            "优化器两步之间没有清零梯度",
+            "backward() 会把梯度累加到 .grad 上: 每一步都沿着到目前为止所有梯度之和前进。",
+            "每一步在 loss.backward() 之前调用一次 {name}.zero_grad()",
+        ),
+    },
+    "softmax-before-cross-entropy": {
+        "en": (
+            "{loss} gets what has been through {function} already",
+            "It applies {function} itself, to scores of any size. Applied twice the gradients are tiny, and the loss can't come near 0.",
+            "give the loss the last layer's scores, and leave {function} for looking at probabilities",
+        ),
+        "zh": (
+            "{loss} 的输入已经做过一次 {function}",
+            "这个损失函数内部会自己做 {function}, 它要的是任意大小的得分。做两次会让梯度很小, 损失也降不到 0 附近。",
+            "把最后一层的输出直接交给损失函数, 只在查看概率时才用 {function}",
+        ),
+    },
+    "probabilities-in-nll": {
+        "en": (
+            "nll_loss gets probabilities instead of their logarithms",
+            "It takes the negative of the number at the target's place: of probabilities that is no likelihood, and the loss is below 0.",
+            "use log_softmax in place of softmax, or cross_entropy with the scores",
+        ),
+        "zh": (
+            "nll_loss 得到的是概率, 而不是概率的对数",
+            "它只取目标位置上的数的相反数: 对概率来说这不是似然, 损失会小于 0。",
+            "把 softmax 换成 log_softmax, 或者把得分直接交给 cross_entropy",
+        ),
+    },
+    "constant-loss": {
+        "en": (
+            "the loss does not depend on any parameter",
+            "It was cut off from the graph ({reason}): backward() has nothing to go back through.",
+            "compute the loss from the model's output by torch's functions alone, without .item(), .detach(), .numpy() or a new "
+            "torch.tensor(...) on the way",
+        ),
+        "zh": (
+            "损失不依赖于任何参数",
+            "它已经和计算图断开 ({reason}): backward() 没有可以回传的路径。",
+            "只用 torch 的函数从模型输出计算损失, 中间不要用 .item()、.detach()、.numpy(), 也不要重新 torch.tensor(...)",
+        ),
+    },
+    "no-gradients": {
+        "en": (
+            "the optimizer makes a step, but none of its parameters has a gradient",
+            "Parameters without .grad are left as they are: nothing is trained.",
+            "call loss.backward() before {name}.step(), and clear gradients before it rather than between the two",
+        ),
+        "zh": (
+            "优化器走了一步, 但它的参数都没有梯度",
+            "没有 .grad 的参数保持不变: 什么也没有训练。",
+            "在 {name}.step() 之前调用 loss.backward(), 清零梯度要放在 backward() 之前而不是两者之间",
+        ),
+    },
+    "not-in-optimizer": {
+        "en": (
+            "{count} parameters of {name} get gradients, but no optimizer has them: {names}",
+            "They keep their first values: these layers are not trained.",
+            "give the optimizer model.parameters() after all layers are made, or add_param_group(...); if they are to stay as they "
+            "are, set requires_grad = False",
+        ),
+        "zh": (
+            "{name} 有 {count} 个参数得到了梯度, 但不在任何优化器里: {names}",
+            "它们一直保持初始值: 这些层没有被训练。",
+            "在所有层都建好之后再把 model.parameters() 交给优化器, 或用 add_param_group(...); 如果本来就不想训练, 设 requires_grad = False",
+        ),
+    },
+    "raised": {
+        "en": ("the script ended with {error}", "{text}", "see the traceback above; the findings here may be its cause"),
+        "zh": ("脚本以 {error} 结束", "{text}", "见上面的回溯; 这里列出的问题可能就是原因"),
+    },
+}  # fmt: skip
+HEADINGS = {
+    "en": {
+        "why": "why",
+        "cure": "cure",
+        "none": "nothing was found",
+        "found": "{n} found",
+    },
+    "zh": {"why": "原因", "cure": "办法", "none": "没有发现问题", "found": "发现 {n} 处"},
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing at one line of a file."""
+
+    kind: str
+    file: str
+    line: int
+    names: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+
+    def texts(self, language: str) -> tuple[str, str, str]:
+        """What it is, why, and the cure."""
+        what, why, cure = TEXTS[self.kind][language]
+        return what.format(**self.names), why.format(**self.names), cure.format(**self.names)
+
+
+def language() -> str:
+    """ "zh" where the environment asks for Chinese (LC_ALL, LC_MESSAGES, LANG: the first that is set), "en" elsewhere."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := os.environ.get(name):
+            return "zh" if value.lower().startswith("zh") else "en"
+    return "en"
+
+
+def report(findings: Iterable[Finding], lang: str) -> str:
+    """The findings as text, in the order of their lines; one of a kind and line."""
+    words, parts = HEADINGS[lang], []
+    unique = sorted(set(findings), key=lambda f: (f.file, f.line, f.kind))
+    for finding in unique:
+        what, why, cure = finding.texts(lang)
+        place = f"{finding.file}:{finding.line}" if finding.line else finding.file
+        parts.append(f"{place}: {what} [{finding.kind}]\n    {words['why']}: {why}\n    {words['cure']}: {cure}")
+    parts.append(words["found"].format(n=len(unique)) if unique else words["none"])
+    return "\n\n".join(parts)
+
+
+__all__ = ["TEXTS", "Finding", "language", "report"]

@@ -1,0 +1,125 @@
+"""What can be seen in a script without running it: by its syntax tree alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from .findings import Finding
+
+_CONTAINERS = {ast.List: "list", ast.ListComp: "list", ast.Tuple: "tuple", ast.Dict: "dict", ast.DictComp: "dict"}
+_PROPER = {"list": "nn.ModuleList", "tuple": "nn.ModuleList", "dict": "nn.ModuleDict"}
+
+
+def read(source: str, file: str) -> list[Finding]:
+    """The findings of a script. Raises SyntaxError for what is no Python."""
+    tree = ast.parse(source, file)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    modules = _module_classes(classes)
+    found = [f for node in classes if node.name in modules for f in _class(node, file, modules)]
+    return found + _loops(tree, file)
+
+
+def _module_classes(classes: list[ast.ClassDef]) -> set[str]:
+    """Names of the classes that derive from `Module`, directly or by each other."""
+    known: set[str] = set()
+    while True:
+        more = {c.name for c in classes if any(_last(b) == "Module" or _last(b) in known for b in c.bases)}
+        if more <= known:
+            return known
+        known |= more
+
+
+def _last(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _class(node: ast.ClassDef, file: str, modules: set[str]) -> Iterator[Finding]:
+    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    if init is None:
+        return
+    if not any(_is_super_init(n) for n in ast.walk(init)) and any(_assigned(n) for n in ast.walk(init)):
+        yield Finding("missing-super", file, init.lineno, {"name": node.name})
+    for statement in _statements(init):
+        for name, value in _assigned(statement):
+            kind = _CONTAINERS.get(type(value))
+            if kind and any(_makes_layer(n, modules) for n in ast.walk(value)):
+                names = {"name": name, "container": kind, "proper": _PROPER[kind]}
+                yield Finding("plain-container", file, statement.lineno, names)
+    yield from _filled_lists(init, file, modules)
+
+
+def _filled_lists(init: ast.FunctionDef, file: str, modules: set[str]) -> Iterator[Finding]:
+    """`self.layers = []` that layers are appended to."""
+    empty = {
+        name: statement
+        for statement in _statements(init)
+        for name, value in _assigned(statement)
+        if isinstance(value, ast.List) and not value.elts
+    }
+    for call in ast.walk(init):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "append"):
+            continue
+        name = _of_self(call.func.value)
+        if name in empty and any(_makes_layer(n, modules) for a in call.args for n in ast.walk(a)):
+            names = {"name": name, "container": "list", "proper": "nn.ModuleList"}
+            yield Finding("plain-container", file, empty.pop(name).lineno, names)
+
+
+def _statements(tree: ast.AST) -> list[ast.stmt]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+
+
+def _is_super_init(node: ast.AST) -> bool:
+    """`super().__init__(...)`, or `Base.__init__(self, ...)`."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "__init__"
+
+
+def _assigned(node: ast.AST) -> list[tuple[str, ast.expr]]:
+    """(name, value) for each `self.name = value` of a statement."""
+    if isinstance(node, ast.Assign):
+        return [(name, node.value) for t in node.targets if (name := _of_self(t))]
+    if isinstance(node, ast.AnnAssign) and node.value is not None and (name := _of_self(node.target)):
+        return [(name, node.value)]
+    return []
+
+
+def _of_self(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+        return node.attr
+    return ""
+
+
+def _makes_layer(node: ast.AST, modules: set[str]) -> bool:
+    """`nn.Linear(...)`, `torch.nn.Parameter(...)`, or a class of the script's that is a module."""
+    if not isinstance(node, ast.Call):
+        return False
+    function = node.func
+    if isinstance(function, ast.Attribute):
+        return _last(function.value) == "nn" and function.attr[:1].isupper()
+    return _last(function) in modules
+
+
+def _methods(tree: ast.AST) -> list[tuple[ast.Call, ast.Attribute]]:
+    """The calls of a method, and what is called."""
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    return [(call, call.func) for call in calls if isinstance(call.func, ast.Attribute)]
+
+
+def _loops(tree: ast.Module, file: str) -> list[Finding]:
+    """Loops with `backward()` and `step()` in a script that clears gradients nowhere."""
+    touched = any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in ast.walk(tree))
+    if touched or any("zero" in function.attr for _, function in _methods(tree)):
+        return []
+    found = []
+    for loop in ast.walk(tree):
+        if not isinstance(loop, (ast.For, ast.While)):
+            continue
+        inside = _methods(loop)
+        steps = [f for call, f in inside if f.attr == "step" and not call.args and "sched" not in ast.unparse(f)]
+        if steps and any(f.attr == "backward" for _, f in inside):
+            found.append(Finding("no-zero-grad", file, steps[0].lineno, {"name": ast.unparse(steps[0].value)}))
+    return found
+
+
+__all__ = ["read"]

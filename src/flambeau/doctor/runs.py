@@ -1,0 +1,131 @@
+"""A record of a run: the user's calls of models by line, which of them were differentiated, and the optimizers' steps."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.tensor import tree
+from ..core.tensor.tensor import Tensor
+from ..nn.modules._unregistered import unregistered
+from ..nn.modules.batchnorm import _BatchNorm
+from ..nn.modules.dropout import _DropoutNd
+
+Place = tuple[str, int]
+_MANY = 200  # calls of one line of which it is asked whether they were differentiated
+
+
+@dataclass
+class Line:
+    """The calls of one model at one line of the user's."""
+
+    model: Any
+    calls: int = 0
+    differentiated: int = 0
+    recorded: int = 0  # with grad mode on, after training or loading
+    training: int = 0  # in training mode, after training or loading
+    bursts: int = 0  # calls without a step of an optimizer since the one before
+    last_step: int = -1
+
+
+@dataclass
+class Runs:
+    """What has been called."""
+
+    lines: dict[Place, Line] = field(default_factory=dict)
+    pending: list[tuple[Place, Any]] = field(default_factory=list)  # calls, and weak references to their results' nodes
+    steps: int = 0
+    optimizers: dict[int, Any] = field(default_factory=dict)
+    loaded: dict[int, Any] = field(default_factory=dict)  # models that have got values which somebody has trained
+
+    def called(self, model: Any, output: Any, place: Place) -> None:
+        """The user's line has called a model."""
+        line = self.lines.setdefault(place, Line(model))
+        line.calls += 1
+        line.bursts += line.last_step == self.steps
+        line.last_step = self.steps
+        if line.differentiated or line.calls > _MANY:
+            return
+        nodes = [
+            leaf.grad_fn for leaf in tree.flatten(output)[0] if isinstance(leaf, Tensor) and leaf.grad_fn is not None
+        ]
+        self.pending += [(place, weakref.ref(node)) for node in nodes]
+        if self.steps or not model.training or id(model) in self.loaded:
+            line.recorded += bool(nodes)
+            line.training += model.training and bool(_changing(model))
+
+    def has_loaded(self, model: Any) -> None:
+        """A model loads a state."""
+        self.loaded[id(model)] = model
+
+    def differentiated(self, root: Any) -> None:
+        """A backward pass goes through all that `root` depends on."""
+        if not self.pending:
+            return
+        met, stack = set(), [root]
+        while stack:
+            node = stack.pop()
+            if node is None or id(node) in met:
+                continue
+            met.add(id(node))
+            stack += [n for n, _ in node.next_functions]
+        for place, node in self.pending:
+            if id(node()) in met:
+                self.lines[place].differentiated += 1
+        self.pending = [
+            (p, node) for p, node in self.pending if node() is not None and not self.lines[p].differentiated
+        ]
+
+    def stepped(self, optimizer: Any) -> None:
+        """An optimizer makes a step."""
+        self.steps += 1
+        self.optimizers[id(optimizer)] = optimizer
+
+    # --- at the end -----------------------------------------------------------------------------------------------
+
+    def findings(self) -> Iterator[tuple[str, Place, dict[str, Any]]]:
+        """(kind, place, names) of what the whole run shows."""
+        models: dict[int, Place] = {}
+        for place, line in self.lines.items():
+            name = type(line.model).__name__
+            if line.differentiated:
+                models.setdefault(id(line.model), place)
+            elif not self._belongs_to_training(line):
+                if line.training:
+                    yield "no-eval", place, {"name": name, "layers": ", ".join(sorted(_changing(line.model)))}
+                if line.recorded:
+                    yield "no-no-grad", place, {"name": name}
+        for place in models.values():
+            yield from self._untrained(self.lines[place].model, place)
+
+    def _belongs_to_training(self, line: Line) -> bool:
+        """Whether a line is called once for each step, as a GAN's generator for the step of the discriminator."""
+        return self.steps > 0 and not line.bursts and line.calls > 1 and 2 * line.calls >= self.steps
+
+    def _untrained(self, model: Any, place: Place) -> Iterator[tuple[str, Place, dict[str, Any]]]:
+        for path, proper, _ in unregistered(model):
+            container = "dict" if proper.endswith("Dict") else "list"
+            yield "plain-container", place, {"name": path, "container": container, "proper": proper}
+        if not self.optimizers:
+            return
+        have = {id(p) for o in self.optimizers.values() for g in o.param_groups for p in g["params"]}
+        missing = [
+            n for n, p in model.named_parameters() if p.requires_grad and p.grad is not None and id(p) not in have
+        ]
+        if missing:
+            shown = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
+            yield "not-in-optimizer", place, {"count": len(missing), "name": type(model).__name__, "names": shown}
+
+
+def _changing(model: Any) -> set[str]:
+    """Kinds of layers in it whose result depends on the mode, and which are in training mode."""
+    return {
+        type(m).__name__
+        for m in model.modules()
+        if m.training and (isinstance(m, _BatchNorm) or (isinstance(m, _DropoutNd) and m.p > 0))
+    }
+
+
+__all__ = ["Runs"]

@@ -1,0 +1,199 @@
+"""What shows itself only while a script runs: which calls of a model are differentiated, what the optimizer has, what a loss gets."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import sysconfig
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .. import compiler
+from ..core.tensor.tensor import Tensor
+from ..nn.modules import _hooks
+from ..nn.modules.module import Module
+from ..optim.optimizer import Optimizer
+from ..optim.optimizer import register_optimizer_step_pre_hook as before_each_step
+from ..overrides import TorchFunctionMode
+from .findings import Finding
+from .runs import Runs
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_STANDARD = sysconfig.get_path("stdlib")
+# function -> the functions whose result it should not get, and what to report of them
+_TWICE = {
+    "cross_entropy": {"SoftmaxBackward0": ("softmax-before-cross-entropy", "softmax")},
+    "binary_cross_entropy_with_logits": {"SigmoidBackward0": ("softmax-before-cross-entropy", "sigmoid")},
+    "nll_loss": {"SoftmaxBackward0": ("probabilities-in-nll", "softmax")},
+}
+_CLEARING = frozenset(("zero_", "fill_", "mul_", "copy_"))
+
+
+def is_users(file: str) -> bool:
+    """Whether a file is neither flambeau's, nor the standard library's, nor a package's."""
+    return not (file.startswith((_OURS, _STANDARD, "<")) or "site-packages" in file)
+
+
+def users_place() -> tuple[str, int]:
+    """File and line of the innermost frame that is the user's."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if is_users(frame.f_code.co_filename):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back  # type: ignore[assignment]
+    return "?", 0
+
+
+class Watch(TorchFunctionMode):
+    """Sees each function of tensors that is called while it is entered; the rest is hooks, see `watching`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.findings: list[Finding] = []
+        self.runs = Runs()
+        self.cleared = True  # whether gradients were cleared since the last step
+        self.held: dict[int, list[Any]] = {}  # by optimizer, the gradients that its last step had
+        self.depth = 0  # of modules within modules
+
+    def find(self, kind: str, place: tuple[str, int], **names: Any) -> None:
+        """Note something at a place."""
+        self.findings.append(Finding(kind, *place, {name: str(value) for name, value in names.items()}))
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in _TWICE and args:
+            self._look_at_loss(name, args[0])
+        elif name == "backward" and args and isinstance(args[0], Tensor):
+            self._look_at_backward(args[0])
+        elif name in _CLEARING and args and any(args[0] is g for held in self.held.values() for g in held):
+            self.cleared = True
+        return func(*args, **(kwargs or {}))
+
+    def _look_at_loss(self, name: str, scores: Any) -> None:
+        maker = getattr(scores, "grad_fn", None)
+        if maker is None:
+            return
+        found = _TWICE[name].get(type(maker).__name__)
+        if found is not None:
+            self.find(found[0], users_place(), loss=name, function=found[1])
+
+    def _look_at_backward(self, loss: Tensor) -> None:
+        if loss.grad_fn is None:
+            reason = "a new tensor that asks for its own gradient" if loss.requires_grad else "it has no grad_fn"
+            self.find("constant-loss", users_place(), reason=reason)
+        else:
+            self.runs.differentiated(loss.grad_fn)
+
+    # --- hooks ----------------------------------------------------------------------------------------------------
+
+    def enter_module(self, module: Any, args: Any) -> None:
+        """A module begins."""
+        self.depth += 1
+
+    def leave_module(self, module: Any, args: Any, output: Any) -> None:
+        """A module ends: if it stands in no other, the user has called it."""
+        self.depth -= 1
+        if self.depth <= 0 and any(True for _ in module.parameters()):
+            self.depth = 0
+            self.runs.called(module, output, users_place())
+
+    def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """An optimizer is about to make a step."""
+        place, name = users_place(), _name_of(optimizer)
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        given_closure = bool(args) or "closure" in kwargs
+        if not grads and not given_closure:
+            self.find("no-gradients", place, name=name)
+        before = self.held.get(id(optimizer), [])
+        if not self.cleared and before and any(a is b for a, b in zip(before, grads, strict=False)):
+            self.find("no-zero-grad", place, name=name)
+        self.held[id(optimizer)] = grads
+        self.cleared = False
+        self.runs.stepped(optimizer)
+
+    def clears(self, owner: Any) -> None:
+        """Gradients are cleared."""
+        self.cleared = True
+
+    def end(self) -> list[Finding]:
+        """All findings, with those that the whole run shows."""
+        for kind, place, names in self.runs.findings():
+            self.find(kind, place, **names)
+        return self.findings
+
+
+def _name_of(optimizer: Any) -> str:
+    """The variable that holds an optimizer where it is used, or `optimizer`."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == users_place()[0]:
+            return next((n for n, v in frame.f_locals.items() if v is optimizer), "optimizer")
+        frame = frame.f_back  # type: ignore[assignment]
+    return "optimizer"
+
+
+@contextlib.contextmanager
+def _noted(cls: Any, name: str, note: Callable[[Any], None]) -> Iterator[None]:
+    """Tell `note` of each object whose method is called."""
+    method = getattr(cls, name)
+
+    @functools.wraps(method)
+    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        note(self)
+        return method(self, *args, **kwargs)
+
+    setattr(cls, name, noting)
+    try:
+        yield
+    finally:
+        setattr(cls, name, method)
+
+
+@contextlib.contextmanager
+def _direct_calls_seen(watch: Watch) -> Iterator[None]:
+    """Warnings of a `forward` that is called past its hooks become findings."""
+    shown = warnings.showwarning
+
+    def show(message: Any, category: Any, filename: str, lineno: int, *rest: Any) -> None:
+        text = str(message)
+        if ".forward(...) was called directly" in text:
+            watch.find("direct-forward", (filename, lineno), name=text.partition(".forward")[0])
+        else:
+            shown(message, category, filename, lineno, *rest)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", message=r".*\.forward\(\.\.\.\) was called directly")
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[Watch]:
+    """Watch what is run inside: uncompiled, so that each line is seen at each call."""
+    watch = Watch()
+    handles = [
+        _hooks.register_module_forward_pre_hook(watch.enter_module),
+        _hooks.register_module_forward_hook(watch.leave_module),
+        before_each_step(watch.before_step),
+    ]
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(compiler.set_stance("force_eager"))
+            for cls, name, note in (
+                (Optimizer, "zero_grad", watch.clears),
+                (Module, "zero_grad", watch.clears),
+                (Module, "load_state_dict", watch.runs.has_loaded),
+            ):
+                stack.enter_context(_noted(cls, name, note))
+            stack.enter_context(_direct_calls_seen(watch))
+            stack.enter_context(watch)
+            yield watch
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+__all__ = ["Watch", "is_users", "users_place", "watching"]
