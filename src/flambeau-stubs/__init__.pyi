@@ -183,6 +183,7 @@ from flambeau import cpu as cpu
 from flambeau import cuda as cuda
 from flambeau import distributed as distributed
 from flambeau import distributions as distributions
+from flambeau import doctor as doctor
 from flambeau import drop_in as drop_in
 from flambeau import export as export
 from flambeau import fft as fft

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from support.process import run
 
 ROOT = Path(__file__).resolve().parents[2]
