@@ -1,15 +1,53 @@
-"""Convolutional networks written once, for either library."""
+"""The networks of the tables, written once for either library: a network, its optimizer, a batch and the loss."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 SHAPES = {"ResNet34": (8, 3, 224, 224), "AlexNet": (16, 3, 224, 224), "LeNet": (64, 3, 32, 32)}
 
 
+class Job(NamedTuple):
+    """A training job: `build(nn)` makes the network, `inputs(lib)` the batch, `optimizer(lib, parameters)` the optimizer."""
+
+    build: Callable[[Any], Any]
+    inputs: Callable[[Any], Any]
+    optimizer: Callable[[Any, Any], Any]
+    targets: tuple[int, ...]  # their shape: class numbers below 10
+    block: int  # steps between two looks at the loss
+
+
 def network(lib: Any, name: str) -> Any:
     """A network of `lib` (flambeau or torch), with its usual layers and sizes."""
-    return {"ResNet34": _resnet34, "AlexNet": _alexnet, "LeNet": _lenet}[name](lib.nn)
+    return JOBS[name].build(lib.nn)
+
+
+def training(lib: Any, name: str) -> tuple[Any, Any, Any, Any, Any]:
+    """(model, step, forward, x, y) under seed 0."""
+    job = JOBS[name]
+    lib.manual_seed(0)
+    model = job.build(lib.nn)
+    optimizer = job.optimizer(lib, model.parameters())
+    x, y = job.inputs(lib), lib.randint(0, 10, job.targets)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = lib.nn.functional.cross_entropy(model(x).flatten(0, -2), y.flatten())
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, step, lambda x: model(x), x, y
+
+
+def _mlp(nn: Any) -> Any:
+    return nn.Sequential(nn.Linear(20, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def _deep(nn: Any) -> Any:
+    layers = [part for _ in range(32) for part in (nn.Linear(128, 128), nn.LayerNorm(128), nn.GELU())]
+    return nn.Sequential(*layers, nn.Linear(128, 10))
 
 
 def _lenet(nn: Any) -> Any:
@@ -61,3 +99,68 @@ def _resnet34(nn: Any) -> Any:
             layers.append(Block(inside, out, stride if i == 0 else 1))
             inside = out
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+
+def _gpt(nn: Any, blocks: int = 4, width: int = 256, heads: int = 4) -> Any:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.attend, self.join = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+        def forward(self, x: Any) -> Any:
+            n, length, _ = x.shape
+            split = self.attend(self.before(x)).view(n, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+            mixed = nn.functional.scaled_dot_product_attention(split[0], split[1], split[2], is_causal=True)
+            x = x + self.join(mixed.transpose(1, 2).reshape(n, length, width))
+            return x + self.mlp(self.between(x))
+
+    return nn.Sequential(
+        nn.Embedding(1000, width), *(Block() for _ in range(blocks)), nn.LayerNorm(width), nn.Linear(width, 1000)
+    )
+
+
+def _lstm(nn: Any) -> Any:
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(256, 256, 2, batch_first=True), nn.Linear(256, 10)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.lstm(x)[0])
+
+    return Tagger()
+
+
+def _encoder(nn: Any) -> Any:
+    layer = nn.TransformerEncoderLayer(256, 4, 1024, dropout=0.1, batch_first=True)
+    return nn.Sequential(nn.TransformerEncoder(layer, 4, enable_nested_tensor=False), nn.Linear(256, 10))
+
+
+def _sgd(lib: Any, parameters: Any) -> Any:
+    return lib.optim.SGD(parameters, lr=0.01, momentum=0.9)
+
+
+def _adam(lib: Any, parameters: Any) -> Any:
+    return lib.optim.Adam(parameters, lr=1e-3)
+
+
+def _adamw(lib: Any, parameters: Any) -> Any:
+    return lib.optim.AdamW(parameters, lr=1e-3)
+
+
+def _numbers(*shape: int) -> Callable[[Any], Any]:
+    return lambda lib: lib.randn(*shape)
+
+
+JOBS = {
+    "MLP 20-256-10": Job(_mlp, _numbers(32, 20), _sgd, (32,), 200),
+    "32 x (Linear 128, LN, GELU)": Job(_deep, _numbers(64, 128), _adamw, (64,), 20),
+    "LeNet": Job(_lenet, _numbers(*SHAPES["LeNet"]), _adam, (64,), 20),
+    "GPT 4 x 256": Job(_gpt, lambda lib: lib.randint(0, 1000, (16, 128)), _adamw, (16, 128), 2),
+    "AlexNet": Job(_alexnet, _numbers(*SHAPES["AlexNet"]), _sgd, (16,), 2),
+    "ResNet34": Job(_resnet34, _numbers(*SHAPES["ResNet34"]), _sgd, (8,), 1),
+    "LSTM 2 x 256": Job(_lstm, _numbers(32, 64, 256), _adamw, (32, 64), 5),
+    "Transformer encoder 4 x 256": Job(_encoder, _numbers(16, 128, 256), _adamw, (16, 128), 2),
+}
