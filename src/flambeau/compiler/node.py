@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.autograd.function import Snapshots
-from ..core.tape.nodes import FREED, Node, OperatorNode, Taped, taped_call
+from ..core.tape.nodes import Node, OperatorNode, Taped, freed, taped_call
 from ..core.tensor.tensor import Tensor
 from .moving import now
 from .plan import Tape
@@ -40,7 +40,7 @@ class CompiledNode(Node):
 
     def _arguments(self, cotangents: list[Any]) -> list[Any]:
         if self.saved is None:
-            raise RuntimeError(FREED)
+            raise freed(self.label)
         filled = [np.zeros(*m) if c is None else c for c, m in zip(cotangents, self.metas, strict=True)]
         return [*self.saved, *filled]
 
@@ -86,7 +86,7 @@ class SpentNode(OperatorNode):
         super().__init__(None, None, (), (), 1, "CompiledFunctionBackward")  # type: ignore[arg-type]
 
     def _derivative(self, cotangents: list[Any]) -> Any:
-        raise RuntimeError(FREED)
+        raise freed(self.label)
 
 
 def spent() -> Any:

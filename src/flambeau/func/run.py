@@ -11,7 +11,7 @@ from ..core.array.meta import NoData, evaluate
 from ..core.autograd.engine import _taped, _tensor
 from ..core.autograd.engine import grad as tape_grad
 from ..core.context.grad_mode import state
-from ..core.tape.nodes import FREED, Edge, Node, Taped
+from ..core.tape.nodes import Edge, Node, Taped, freed
 from ..core.tensor.tensor import Tensor, wrap
 from .recording import Recording
 from .region import Exit, Logical, Region, Transform, inside, restore, value_of
@@ -136,7 +136,7 @@ class RegionNode(Node):
 
     def _pull(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
         if self.own is None:
-            raise RuntimeError(FREED)
+            raise freed(self.label)
         transform, recording, width = self.transform, self.recording, self.transform.width
         grouped = [gradients[i : i + width] for i in range(0, len(gradients), width)]
         live = [i for i, group in enumerate(grouped) if any(g is not None for g in group)]

@@ -164,6 +164,22 @@ def _refuse_inner(edge: Edge) -> None:
         )
 
 
+def _without_graph(i: int, root: Any) -> RuntimeError:
+    error = RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+    error.add_note(
+        f"(Its shape is {list(root.shape)}. It was computed under no_grad(), or from tensors none of which requires grad: .item(), "
+        ".detach(), .numpy() and torch.tensor(...) on the way cut a loss off from its parameters.)"
+    )
+    return error
+
+
+def _no_number(i: int, shape: Any) -> RuntimeError:
+    return RuntimeError(
+        f"grad can be implicitly created only for scalar outputs; output {i} has shape {list(shape)}: make a number of it "
+        "(loss.mean()), or pass gradient="
+    )
+
+
 def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
     gradients = [None] * len(roots) if given is None else _sequence(given)
     if len(gradients) != len(roots):
@@ -171,15 +187,13 @@ def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
     made: list[Taped] = []
     for i, (root, gradient) in enumerate(zip(roots, gradients, strict=True)):
         if edge_of(root) is None:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+            raise _without_graph(i, root)
         if isinstance(root, GradientEdge):
             made.append(_edge_gradient(i, root, gradient))
             continue
         if gradient is None:
             if root._storage.value.size != 1 if root._view is None else root._view.numel != 1:
-                raise RuntimeError(
-                    f"grad can be implicitly created only for scalar outputs; output {i} has shape {list(root.shape)}: pass gradient="
-                )
+                raise _no_number(i, root.shape)
             if root._np_dtype.kind == "c":
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
             nowhere = root.device.type == "meta"
@@ -203,9 +217,7 @@ def _edge_gradient(i: int, root: GradientEdge, gradient: Any) -> Taped:
         return gradient._array, gradient._tape_edge()
     shape, dtype = shape_of(root)
     if np.prod(shape) != 1:
-        raise RuntimeError(
-            f"grad can be implicitly created only for scalar outputs; output {i} has shape {list(shape)}: pass gradient="
-        )
+        raise _no_number(i, shape)
     return _one(shape, dtype), None
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ..array import dtypes
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
-from ..tape.nodes import FREED, AccumulateGrad, Node, Saved, Taped, is_differentiable
+from ..tape.nodes import AccumulateGrad, Node, Saved, Taped, freed, is_differentiable
 from ..tensor.sparse import is_sparse, to_array
 from ..tensor.tensor import Tensor, wrap
 from .engine import _taped, _tensor
@@ -77,7 +77,7 @@ class FunctionCtx:
     def saved_tensors(self) -> tuple[Any, ...]:
         """The tensors kept by `save_for_backward`."""
         if self._saved is None:
-            raise RuntimeError(FREED)
+            raise freed(type(self).__name__)
         return tuple(self._saved)
 
     def mark_dirty(self, *tensors: Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ..dispatch.signature import ARRAY, ARRAYS, FLOAT, SCALAR
-from ..tape.nodes import FREED, AccumulateGrad, Node, OperatorNode, is_differentiable, shown
+from ..tape.nodes import AccumulateGrad, Node, OperatorNode, freed, is_differentiable, shown
 from ..tensor.tensor import Tensor, wrap
 from .engine import _ALL, Hooks, RemovableHandle, _hooks_of, _taped, _tensor
 from .function import FunctionNode
@@ -108,7 +108,7 @@ def _node_getattr(self: Node, name: str) -> Any:
         called = name.removeprefix("_raw_saved_")
         return SavedTensor(self, _arguments(self)["self" if called == "result" else called][0])
     if self.saved is None:
-        raise RuntimeError(FREED)
+        raise freed(self.label)
     if name == "_saved_result":
         made = self.program(*self.saved)
         made = wrap(made[0] if isinstance(made, tuple) else made)

@@ -223,6 +223,16 @@ FREED = (
 )
 
 
+def freed(label: str) -> RuntimeError:
+    """The error of a second pass through a graph whose values are gone, which the node of this label has met."""
+    error = RuntimeError(FREED)
+    error.add_note(
+        f"(Met at {label}. Compute the loss anew before each backward(); what is carried from one step to the next, as a hidden state "
+        "is, has to be cut off there: h = h.detach().)"
+    )
+    return error
+
+
 class OperatorNode(Node):
     """A program's call: its arguments are kept, its backward is the program's derivative."""
 
@@ -248,11 +258,11 @@ class OperatorNode(Node):
         if self.saved is not None:
             return self.saved
         if self.released is None:
-            raise RuntimeError(FREED)
+            raise freed(self.label)
         stand_ins = [jnp.zeros(a.shape, a.dtype) if hasattr(a, "shape") else a for a in self.released]
         used = program.uses((*stand_ins, *cotangents))
         if any(i < len(stand_ins) for i in used):
-            raise RuntimeError(FREED)
+            raise freed(self.label)
         return stand_ins
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
