@@ -13,6 +13,7 @@ import numpy as np
 
 from ..context import overrides
 from ..tensor.tensor import Tensor, wrap
+from .glossary import explained
 
 namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
 
@@ -57,6 +58,7 @@ def _face_in(namespace: str, name: str, function: Any, in_python: bool | None) -
         overrides.name_public(made, f"torch.{place}{name}")
         if written := _WRITTEN_DOWN.get(f"torch.{place}{name}"):
             made.__signature__ = inspect.signature(written)
+        made.__doc__ = explained(function, f"torch.{place}{name}")
         if namespace not in _PREFIXED:
             made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
     return made
@@ -75,6 +77,7 @@ def _attach(function: Any, names: Iterable[str]) -> None:
         overrides.face_of(function, method)
         overrides.name_public(method, f"torch.Tensor.{name}")
         if own:
+            made.__doc__ = explained(function, f"torch.Tensor.{name}")
             made.public = method
             method.__qualname__ = f"Tensor.{name}"
         setattr(Tensor, name, method)

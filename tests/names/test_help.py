@@ -1,0 +1,33 @@
+"""help() of a public function names its arguments, and says where PyTorch describes it."""
+
+import inspect
+
+import flambeau
+from flambeau.core.dispatch.operator import namespaces
+
+# of machinery that nobody calls by hand
+LEFT = {"args", "kwargs", "options", "sym"}
+
+
+def test_functions_name_their_arguments() -> None:
+    lacking = []
+    for namespace, held in namespaces.items():
+        for name, function in held.items():
+            text = inspect.getdoc(function) or ""
+            if name.startswith("_") or not inspect.isfunction(function):
+                continue
+            assert "https://docs.pytorch.org/docs/stable/generated/torch." in text, (namespace, name)
+            written = inspect.unwrap(function).__code__
+            names = written.co_varnames[: written.co_argcount + written.co_kwonlyargcount]
+            lacking += [f"{name}: {n}" for n in names if n not in text and n not in LEFT and not n.startswith("_")]
+    assert not lacking
+
+
+def test_methods_and_texts() -> None:
+    assert inspect.getdoc(flambeau.add) == (
+        "`input + alpha * other`, with broadcasting.\n\nArguments:\n    input: the tensor to compute with.\n"
+        "    other: the second operand; a tensor, or a number.\n    alpha: a factor of the last summand.\n\n"
+        "PyTorch: https://docs.pytorch.org/docs/stable/generated/torch.add.html"
+    )
+    assert "torch.Tensor.add.html" in flambeau.Tensor.add.__doc__
+    assert list(inspect.signature(flambeau.add).parameters) == ["input", "other", "alpha"]
