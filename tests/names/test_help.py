@@ -3,6 +3,7 @@
 import inspect
 
 import flambeau
+from flambeau import nn, optim
 from flambeau.core.dispatch.operator import namespaces
 
 # of machinery that nobody calls by hand
@@ -21,6 +22,26 @@ def test_functions_name_their_arguments() -> None:
             names = written.co_varnames[: written.co_argcount + written.co_kwonlyargcount]
             lacking += [f"{name}: {n}" for n in names if n not in text and n not in LEFT and not n.startswith("_")]
     assert not lacking
+
+
+def test_classes_name_their_arguments() -> None:
+    lacking = []
+    for namespace in (nn, optim, optim.lr_scheduler):
+        for name, cls in vars(namespace).items():
+            if (
+                not inspect.isclass(cls)
+                or name.startswith("_")
+                or name in ("Buffer", "Parameter")
+                or "__init__" not in vars(cls)
+            ):
+                continue
+            text, code = inspect.getdoc(cls) or "", inspect.unwrap(cls.__init__).__code__
+            names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+            lacking += [f"{name}: {n}" for n in names if n not in text]
+    assert not lacking
+    assert (
+        "    in_channels: the input's channels.\n" in nn.Conv2d.__doc__ and "torch.nn.Conv2d.html" in nn.Conv2d.__doc__
+    )
 
 
 def test_methods_and_texts() -> None:

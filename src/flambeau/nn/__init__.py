@@ -10,6 +10,9 @@ from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedPara
 
 from . import attention, common_types, modules, parallel, parameter, utils  # isort: skip
 from .parallel import DataParallel  # isort: skip
+from ..core.dispatch.glossary import explain_classes  # isort: skip
+
+explain_classes([DataParallel], "torch.nn")
 
 
 def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:

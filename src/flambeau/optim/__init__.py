@@ -1,5 +1,6 @@
 """Optimizers and learning rate schedules."""
 
+from ..core.dispatch.glossary import explain_classes
 from . import lr_scheduler, swa_utils
 from ._adafactor import Adafactor
 from ._muon import Muon
@@ -23,3 +24,5 @@ __all__ = [
     "ASGD", "LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop",
     "Rprop", "SparseAdam", "lr_scheduler", "swa_utils", "swap_in_optimizer_params_and_state",
 ]  # fmt: skip
+
+explain_classes([value for value in globals().values() if isinstance(value, type)], "torch.optim")

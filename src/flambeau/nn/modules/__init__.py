@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...core.dispatch.glossary import explain_classes
 from . import container, module
 from .activation import *
 from .adaptive import *
@@ -33,3 +34,4 @@ if not TYPE_CHECKING:  # type checkers take every name above
     __all__ = [
         name for name, value in globals().items() if isinstance(value, type) and issubclass(value, module.Module)
     ] + ["LinearCrossEntropyOptions"]
+    explain_classes([globals()[name] for name in __all__], "torch.nn")

@@ -3,6 +3,7 @@
 The arithmetic is plain Python floats in PyTorch's order of operations, so that the rates are PyTorch's to the last bit.
 """
 
+from ...core.dispatch.glossary import explain_classes
 from .base import LRScheduler, _LRScheduler
 from .combined import ChainedScheduler, SequentialLR
 from .cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
@@ -38,5 +39,6 @@ __all__ = [
     "StepLR",
 ]
 
+explain_classes([globals()[_name] for _name in __all__], "torch.optim.lr_scheduler")
 for _name in __all__:
     globals()[_name].__module__ = __name__  # pickles then have PyTorch's paths
