@@ -296,14 +296,16 @@ def _is_asserted(frame: FrameType | None) -> bool:
     """Whether the truth that a frame asks for decides on an AssertionError alone."""
     if frame is None:
         return False
-    here = frame.f_lasti
-    following = [i for i in dis.get_instructions(frame.f_code) if i.offset > here and i.opname not in ("CACHE", "NOP")]
-    at = _instructions(frame.f_code)[here]
-    if "JUMP" in at.opname:
-        return bool(following) and "ASSERTION_ERROR" in (following[0].opname + following[0].argrepr).upper().replace(
-            "ASSERTIONERROR", "ASSERTION_ERROR"
-        )
-    return False
+    skipped = ("CACHE", "NOP", "EXTENDED_ARG")
+    coming = [i for i in dis.get_instructions(frame.f_code) if i.offset >= frame.f_lasti and i.opname not in skipped]
+    if coming and coming[0].opname in (
+        "TO_BOOL",
+        "COMPARE_OP",
+    ):  # which ask for the truth themselves from Python 3.12 on
+        coming = coming[1:]
+    if len(coming) < 2 or "JUMP" not in coming[0].opname:
+        return False
+    return "ASSERTIONERROR" in f"{coming[1].opname}{coming[1].argrepr}".upper().replace("_", "")
 
 
 def _instructions(code: CodeType) -> dict[int, dis.Instruction]:
