@@ -114,6 +114,43 @@ def test_inspect_executes_nothing(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
+def test_histograms(tmp_path):
+    values = torch.tensor([0.0, 0.0, 1.0, 2.0, float("nan")])
+    torch.save(
+        {"w": values, "n": torch.arange(48), "e": torch.zeros(0), "c": torch.ones(3), "epoch": 7}, tmp_path / "m.pth"
+    )
+    code, stdout = here("inspect", tmp_path / "m.pth", "--histograms")
+    rows = {
+        line.split("│")[1].strip(): [c.strip() for c in line.split("│")[2:-1]]
+        for line in stdout.splitlines()
+        if "│" in line
+    }
+    assert code == 0 and set(rows) == {"w", "n", "e", "c"}
+    assert rows["w"] == ["5", "0.75", "0.8292", "0", "█" + 11 * " " + "▄" + 10 * " " + "▄", "2", "1 not finite"]
+    assert rows["n"] == ["48", "23.5", "13.85", "0", 24 * "█", "47", ""]
+    assert rows["c"] == ["3", "1", "0", "1", "█", "1", ""] and rows["e"][-1] == "no values"
+    assert here("inspect", tmp_path / "m.pth", "--histograms", "--diff", tmp_path / "m.pth")[0] == 2
+
+
+def test_plot(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\nnet = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())\nclass Half(nn.Linear):\n"
+        "    def __init__(self):\n        super().__init__(4, 2)\n"
+    )
+    done = cli("plot", "net.py:net", "--input", "1,1,8,8", "--theme", "dark", folder=tmp_path)
+    assert done.stdout == "wrote net.svg (1x1x8x8, 1 levels open)\n"
+    assert "1×2×6×6" in (tmp_path / "net.svg").read_text()
+    assert cli("plot", "net.py:Half", "-o", "half.svg", folder=tmp_path).stdout.startswith("wrote half.svg (1x4,")
+    for arguments, told in {
+        ("net.py",): "expected module:callable",
+        ("net.py:other",): "has no attribute 'other'",
+        ("net.py:net", "-o", "net.png"): "name the file .svg",
+        ("net.py:net", "--input", "a"): "sizes are numbers",
+    }.items():
+        done = cli("plot", *arguments, folder=tmp_path, check=False)
+        assert done.returncode == 1 and told in done.stderr, arguments
+
+
 def test_summary():
     done = cli("summary", "torchvision.models:alexnet", "1,3,224,224")
     assert "classifier.6  Linear" in done.stdout and "61,100,840" in done.stdout and "714,188,480" in done.stdout
