@@ -118,9 +118,9 @@ def _names(source: str) -> Iterator[tuple[str, Any]]:
     for name in sorted(listed or dir(place), key=str.lower):
         value = inspect.getattr_static(place, name, None) if isinstance(place, type) else getattr(place, name, None)
         known = callable(value) or isinstance(value, property)
-        if name.startswith("_") or not known or isinstance(value, ModuleType) or not inspect.getdoc(value):
-            continue
-        yield name, value
+        ours = str(getattr(value, "__module__", "flambeau")).split(".")[0] in ("flambeau", "torch", "builtins")
+        if not name.startswith("_") and known and ours and not isinstance(value, ModuleType) and inspect.getdoc(value):
+            yield name, value
 
 
 def _entry(source: str, name: str, value: Any) -> str:
