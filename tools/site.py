@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # page: title, what stands above the names, and where they are
 PAGES: dict[str, tuple[str, list[str]]] = {
-    "flambeau": ("flambeau: what torch has not", ["flambeau:own"]),
+    "flambeau": ("flambeau's own", ["flambeau:own"]),
     "torch": ("torch: functions", ["flambeau"]),
     "tensor": ("torch.Tensor", ["flambeau.Tensor"]),
     "nn": ("torch.nn: layers", ["flambeau.nn", "flambeau.nn.parameter", "flambeau.nn.utils"]),
@@ -128,37 +128,45 @@ def _entry(source: str, name: str, value: Any) -> str:
     place = _torch_name(source)
     kind = "class " if isinstance(value, type) else ""
     shown = f"{place}.{name}" if place != "torch.Tensor" else f"Tensor.{name}"
-    signature = "" if isinstance(value, property) else _signature(value)
+    described = value
+    if place == "torch.Tensor" and name.endswith("_"):  # writes in place what the method without the stroke computes
+        described = inspect.getattr_static(flambeau.Tensor, name[:-1], value)
+    signature = "" if isinstance(value, property) else _signature(described, place == "torch.Tensor")
     return f"### {name} {{ #{place}.{name} .api }}\n\n```python\n{kind}{shown}{signature}\n```\n\n{_markdown(inspect.getdoc(value) or '')}\n"
 
 
-def _signature(value: Any) -> str:
+def _signature(value: Any, method: bool) -> str:
     try:
-        text = str(inspect.signature(value))
+        signature = inspect.signature(value)
     except (TypeError, ValueError):
         return "(...)"
-    text = re.sub(r"'([^']*)'(?=[,)= ]|$)", r"\1", text)  # annotations are kept as texts
-    text = (
-        re.sub(r"\bArrays?\b", "Tensor", text)
-        .replace("Static[", "[")
-        .replace(" -> None", "")
-        .replace("<function ", "<")
+    given = list(signature.parameters.values())[1 if method else 0 :]
+    parts: list[str] = []
+    for before, parameter in zip([None, *given], given, strict=False):
+        if parameter.kind is parameter.KEYWORD_ONLY and (before is None or before.kind < parameter.VAR_POSITIONAL):
+            parts.append("*")
+        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        kind = _annotation(parameter.annotation)
+        text = f"{star}{parameter.name}{f': {kind}' if kind else ''}"
+        if parameter.default is not parameter.empty:
+            text += f" = {parameter.default!r}" if kind else f"={parameter.default!r}"
+        parts.append(re.sub(r"<function (\w+) at [^>]*>", r"\1", text))
+    result = _annotation(signature.return_annotation)
+    end = f") -> {result}" if result not in ("", "None") else ")"
+    line = f"({', '.join(parts)}{end}"
+    return line if len(line) < 84 else "(\n    " + ",\n    ".join(parts) + f",\n{end}"
+
+
+def _annotation(kind: Any) -> str:
+    """An annotation as a reader knows it: what an operator's function gets as arrays, its caller gives as tensors."""
+    if kind is inspect.Parameter.empty:
+        return ""
+    text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
+    return re.sub(
+        r"Static\[(.*)\]$",
+        r"\1",
+        re.sub(r"\bArrays\b", "Sequence[Tensor]", re.sub(r"(?<!\.)\bArray\b", "Tensor", text)),
     )
-    if len(text) < 100:
-        return text
-    inside, _, result = text[1:].rpartition(")")
-    return "(\n    " + ",\n    ".join(_split(inside)) + f",\n){result}"
-
-
-def _split(text: str) -> list[str]:
-    """Arguments apart, at the commas that stand in no brackets."""
-    parts, depth, start = [], 0, 0
-    for i, letter in enumerate(text):
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0:
-            parts.append(text[start:i].strip())
-            start = i + 1
-    return [*parts, text[start:].strip()]
 
 
 def _markdown(text: str) -> str:

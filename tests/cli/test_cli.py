@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from flambeau import drop_in
 from flambeau.cli.app import app
-from support.process import cli, run
+from support.process import cli, run, run_code
 
 SCRIPT = """
 import pickle
@@ -137,18 +137,41 @@ def test_plot(tmp_path):
         "import torch\nfrom torch import nn\nnet = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())\nclass Half(nn.Linear):\n"
         "    def __init__(self):\n        super().__init__(4, 2)\n"
     )
-    done = cli("plot", "net.py:net", "--input", "1,1,8,8", "--theme", "dark", folder=tmp_path)
-    assert done.stdout == "wrote net.svg (1x1x8x8, 1 levels open)\n"
-    assert "1×2×6×6" in (tmp_path / "net.svg").read_text()
-    assert cli("plot", "net.py:Half", "-o", "half.svg", folder=tmp_path).stdout.startswith("wrote half.svg (1x4,")
-    for arguments, told in {
-        ("net.py",): "expected module:callable",
-        ("net.py:other",): "has no attribute 'other'",
-        ("net.py:net", "-o", "net.png"): "name the file .svg",
-        ("net.py:net", "--input", "a"): "sizes are numbers",
-    }.items():
-        done = cli("plot", *arguments, folder=tmp_path, check=False)
-        assert done.returncode == 1 and told in done.stderr, arguments
+    done = run_code(
+        """
+        from typer.testing import CliRunner
+        from flambeau.cli.app import app
+
+        for line in (
+            "net.py:net --input 1,1,8,8 --theme dark",
+            "net.py:Half -o half.svg",
+            "net.py",
+            "net.py:other",
+            "none.py:net",
+            "net.py:net -o net.png",
+            "net.py:net --input a",
+            "net.py:net --theme blue",
+            "net.py:torch",
+        ):
+            made = CliRunner().invoke(app, ["plot", *line.split()])
+            print(made.exit_code, made.output.splitlines()[0])
+        """,
+        folder=tmp_path,
+    )
+    made, half, *refused = done.stdout.splitlines()
+    assert made == "0 wrote net.svg (1x1x8x8, 1 levels open)" and half.startswith("0 wrote half.svg (1x4, ")
+    assert "1×2×6×6" in (tmp_path / "net.svg").read_text() and (tmp_path / "half.svg").exists()
+    told = (
+        "module:callable",
+        "no attribute 'other'",
+        "none.py",
+        "name the file .svg",
+        "sizes are",
+        "theme must",
+        "is no network",
+    )
+    for line, words in zip(refused, told, strict=True):
+        assert line.startswith("1 flambeau: ") and words in line, line
 
 
 def test_summary():

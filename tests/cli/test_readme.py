@@ -41,7 +41,7 @@ def test_its_commands_run(tmp_path):
         (tmp_path / script).write_text("import torch, sys\nassert 'flambeau' in torch.__version__, sys.argv\n")
     lines = [line.partition("#")[0].split() for block in blocks("sh")[2:] for line in block.splitlines()]
     ours = [line[1:] for line in lines if line[:2] != ["flambeau", "shim"]]  # which tests of its own install
-    assert [line[0] for line in ours] == "run run new summary plot inspect inspect inspect convert".split()
+    assert [line[0] for line in ours] == "run run new doctor summary plot inspect inspect inspect convert".split()
     for line in ours:
         cli(*line[: line.index("&&") if "&&" in line else None], folder=tmp_path)
     assert (tmp_path / "digits" / "train.py").exists() and (tmp_path / "resnet18.svg").exists()

@@ -145,12 +145,19 @@ def test_the_picture(theme, tmp_path):
         assert all(x >= x2 + w2 or x2 >= x + w or y >= y2 + h2 or y2 >= y + h for x2, y2, w2, h2 in layers[:i])
 
 
+class Asking(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
 def test_a_guess_and_what_is_refused(tmp_path):
     guessed = flambeau.plot(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Flatten(), nn.Linear(6 * 24 * 24, 3)))
     assert guessed.shapes == [(1, 1, 28, 28)]
     assert flambeau.plot(nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 2))).shapes == [(1, 16)]
     with pytest.raises(ValueError, match=r"can't be guessed from Bilinear: give it"):
         flambeau.plot(nn.Bilinear(1, 2, 3))
+    with pytest.raises(ValueError, match=r"the forward asks for values \(.*test_plot.py, line \d+: return x if x.sum"):
+        flambeau.plot(Asking(), (2, 2))
     with pytest.raises(ValueError, match="theme must be"):
         flambeau.plot(nn.Linear(1, 1), (1, 1), theme="blue")
     with pytest.raises(ValueError, match="depth must be at least 1"):

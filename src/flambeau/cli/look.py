@@ -29,7 +29,7 @@ def network(factory: str) -> flambeau.nn.Module:
             made = getattr(made, part)
     except (ImportError, AttributeError, FileNotFoundError) as error:
         sys.exit(f"flambeau: {error}")
-    model = made if isinstance(made, flambeau.nn.Module) else made()
+    model = made if isinstance(made, flambeau.nn.Module) else made() if callable(made) else made
     if not isinstance(model, flambeau.nn.Module):
         sys.exit(f"flambeau: {factory} is no network, but {type(model).__name__}")
     return model

@@ -44,7 +44,7 @@ def plot(
 
     The forward runs once in `eval()` with shapes in the place of values, so a large network takes no memory and no time; the module is
     left as it was. An error in the forward comes as it is. Raises TypeError for what is no module, ValueError for parameters that
-    are not initialised yet, for another theme, and where no shape can be guessed.
+    are not initialised yet, for another theme, where no shape can be guessed, and where the forward asks for values.
 
     >>> from flambeau import nn
     >>> drawing = plot(nn.Sequential(nn.Linear(4, 8), nn.ReLU()), (1, 4))

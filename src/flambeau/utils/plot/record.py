@@ -7,6 +7,8 @@ what is computed between them, the functions that the caller names are seen, and
 from __future__ import annotations
 
 import inspect
+import os
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from typing import Any
 
 import jax
 
+import flambeau
 from flambeau.core.array import dtypes
 from flambeau.core.array.meta import like
 from flambeau.core.context.grad_mode import no_grad
@@ -23,6 +26,25 @@ from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import is_lazy
 from flambeau.overrides import TorchFunctionMode
 from flambeau.utils.summary import _left_as_it_was, _tensors
+
+_LIBRARIES = tuple(os.path.dirname(str(package.__file__)) + os.sep for package in (flambeau, jax))
+
+
+class AskedForValues(ValueError):
+    """A forward looked at values, where there are shapes only."""
+
+    def __init__(self, where: str):
+        super().__init__(f"plot has shapes and no values, and the forward asks for values{where}")
+
+
+def _where(error: BaseException) -> str:
+    """The last line of the traceback that is neither ours nor JAX's."""
+    lines = [
+        f" ({frame.filename}, line {frame.lineno}: {frame.line})"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_LIBRARIES)
+    ]
+    return lines[-1] if lines else ""
 
 
 @dataclass
@@ -101,6 +123,8 @@ def likely_input(module: Module) -> Example:
         guess = Example.of(shape, kind)
         try:
             record(module, guess)
+        except AskedForValues:
+            raise
         except Exception:  # the next one may fit
             continue
         return guess
@@ -268,7 +292,10 @@ def record(model: Module, given: Example) -> Recorded:
     with _left_as_it_was(model), ExitStack() as stack, no_grad():
         for handle in _hooks(model, recorder):
             stack.callback(handle.remove)
-        jax.eval_shape(forward, [like(cell.value) for cell in cells], given.leaves)
+        try:
+            jax.eval_shape(forward, [like(cell.value) for cell in cells], given.leaves)
+        except jax.errors.JAXTypeError as error:
+            raise AskedForValues(_where(error)) from None
     return Recorded(_pruned(root), recorder.shapes)
 
 
