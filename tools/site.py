@@ -54,6 +54,21 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
     )
 
 
+_CHINESE = {
+    '<html lang="en"': '<html lang="zh"',
+    "Table of contents": "目录",
+    'aria-label="Footer"': 'aria-label="页脚"',
+}
+
+
+def on_post_page(output: str, page: Any, config: MkDocsConfig) -> str:
+    """Chinese pages say that they are, so that browsers take the right letters and readers speak them."""
+    if page.file.src_uri.startswith("zh/"):
+        for english, chinese in _CHINESE.items():
+            output = output.replace(english, chinese)
+    return output
+
+
 _CODE_OR_FORMULA = re.compile(
     r"(?P<code>^```.*?^```|`[^`\n]*`)|\$\$(?P<block>.*?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL | re.MULTILINE
 )
