@@ -90,6 +90,7 @@ _HOMES = {
     "is_anomaly_enabled": "autograd.anomaly_mode",
     "set_anomaly_enabled": "autograd.anomaly_mode",
     "to_dlpack": "utils.dlpack",
+    "plot": "utils.plot",
     "summary": "utils.summary",
     **dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "cli.notebook"),
     "compile": "compiler",

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from flambeau import drop_in
 from flambeau.cli.app import app
-from support.process import cli, run
+from support.process import cli, run, run_code
 
 SCRIPT = """
 import pickle
@@ -112,6 +112,66 @@ def test_inspect_executes_nothing(tmp_path):
         code, output = here("inspect", tmp_path / name)
         assert code == 1 and output.startswith("flambeau: ") and name in output
     assert not (tmp_path / "made").exists()
+
+
+def test_histograms(tmp_path):
+    values = torch.tensor([0.0, 0.0, 1.0, 2.0, float("nan")])
+    torch.save(
+        {"w": values, "n": torch.arange(48), "e": torch.zeros(0), "c": torch.ones(3), "epoch": 7}, tmp_path / "m.pth"
+    )
+    code, stdout = here("inspect", tmp_path / "m.pth", "--histograms")
+    rows = {
+        line.split("│")[1].strip(): [c.strip() for c in line.split("│")[2:-1]]
+        for line in stdout.splitlines()
+        if "│" in line
+    }
+    assert code == 0 and set(rows) == {"w", "n", "e", "c"}
+    assert rows["w"] == ["5", "0.75", "0.8292", "0", "█" + 11 * " " + "▄" + 10 * " " + "▄", "2", "1 not finite"]
+    assert rows["n"] == ["48", "23.5", "13.85", "0", 24 * "█", "47", ""]
+    assert rows["c"] == ["3", "1", "0", "1", "█", "1", ""] and rows["e"][-1] == "no values"
+    assert here("inspect", tmp_path / "m.pth", "--histograms", "--diff", tmp_path / "m.pth")[0] == 2
+
+
+def test_plot(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\nnet = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())\nclass Half(nn.Linear):\n"
+        "    def __init__(self):\n        super().__init__(4, 2)\n"
+    )
+    done = run_code(
+        """
+        from typer.testing import CliRunner
+        from flambeau.cli.app import app
+
+        for line in (
+            "net.py:net --input 1,1,8,8 --theme dark",
+            "net.py:Half -o half.svg",
+            "net.py",
+            "net.py:other",
+            "none.py:net",
+            "net.py:net -o net.png",
+            "net.py:net --input a",
+            "net.py:net --theme blue",
+            "net.py:torch",
+        ):
+            made = CliRunner().invoke(app, ["plot", *line.split()])
+            print(made.exit_code, made.output.splitlines()[0])
+        """,
+        folder=tmp_path,
+    )
+    made, half, *refused = done.stdout.splitlines()
+    assert made == "0 wrote net.svg (1x1x8x8, 1 levels open)" and half.startswith("0 wrote half.svg (1x4, ")
+    assert "1×2×6×6" in (tmp_path / "net.svg").read_text() and (tmp_path / "half.svg").exists()
+    told = (
+        "module:callable",
+        "no attribute 'other'",
+        "none.py",
+        "name the file .svg",
+        "sizes are",
+        "theme must",
+        "is no network",
+    )
+    for line, words in zip(refused, told, strict=True):
+        assert line.startswith("1 flambeau: ") and words in line, line
 
 
 def test_summary():

@@ -1,4 +1,4 @@
-"""The command line: `flambeau run`, `launch`, `doctor`, `demo`, `new`, `summary`, `inspect`, `convert`, `shim`."""
+"""The command line: `flambeau run`, `launch`, `doctor`, `demo`, `new`, `summary`, `plot`, `inspect`, `convert`, `shim`."""
 
 from __future__ import annotations
 

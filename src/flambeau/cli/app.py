@@ -108,6 +108,28 @@ def summary(
     print_summary(factory, input_size, dtype)
 
 
+@app.command()
+def plot(
+    factory: Annotated[
+        str, typer.Argument(help="net.py:net or module:callable, as in torchvision.models:resnet18", metavar="FACTORY")
+    ],
+    input: Annotated[
+        list[str] | None, typer.Option(help="Sizes as 1,3,224,224; again for several inputs. Guessed where not given.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file.")] = Path("net.svg"),
+    depth: Annotated[
+        int | None,
+        typer.Option(help="How many levels of modules are opened; as many as fit a page where not given.", min=1),
+    ] = None,
+    theme: Annotated[str, typer.Option(help="light, dark, or auto: what the reader's system says.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="The inputs' dtype.")] = "float32",
+) -> None:
+    """Draw a network as SVG, from shapes alone: its layers, what is computed between them, and the shapes on the way."""
+    from flambeau.cli.look import write_drawing
+
+    write_drawing(factory, input, dtype, output, depth, theme)
+
+
 _FILES = (
     "A torch file (.pt, .pth), safetensors, .npz, an index of several safetensors files or a folder that holds one."
 )
@@ -119,12 +141,21 @@ def inspect(
     diff: Annotated[
         Path | None, typer.Option(help="List what is different in this other file instead.", exists=True)
     ] = None,
+    histograms: Annotated[
+        bool, typer.Option("--histograms", help="How the values of each tensor are distributed, in place of its bytes.")
+    ] = False,
 ) -> None:
     """List what a checkpoint holds: keys, shapes, dtypes and bytes. Nothing in it is executed.
 
     With --diff: the keys that the other file adds, lacks and changes, and the largest difference of their values.
     """
-    if diff is None:
+    if histograms and diff is not None:
+        raise typer.BadParameter("--histograms looks at one file, --diff at two")
+    if histograms:
+        from flambeau.cli.histograms import print_histograms
+
+        print_histograms(file)
+    elif diff is None:
         from flambeau.cli.look import print_checkpoint
 
         print_checkpoint(file)

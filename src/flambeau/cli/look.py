@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -13,30 +14,78 @@ from flambeau import drop_in
 from flambeau.cli import weights
 
 
+def network(factory: str) -> flambeau.nn.Module:
+    """The network that `module:callable` or `file.py:name` names, made if it is a class or a function. Ends the program if there is none."""
+    drop_in.install()
+    sys.path.insert(0, os.getcwd())
+    module_name, _, name = factory.rpartition(":")
+    if not module_name:
+        sys.exit(
+            f"flambeau: expected module:callable, as in torchvision.models:resnet34 or net.py:net, got {factory!r}"
+        )
+    try:
+        made: Any = _module(module_name)
+        for part in name.split("."):
+            made = getattr(made, part)
+    except (ImportError, AttributeError, FileNotFoundError) as error:
+        sys.exit(f"flambeau: {error}")
+    model = made if isinstance(made, flambeau.nn.Module) else made() if callable(made) else made
+    if not isinstance(model, flambeau.nn.Module):
+        sys.exit(f"flambeau: {factory} is no network, but {type(model).__name__}")
+    return model
+
+
+def _module(name: str) -> Any:
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).resolve()
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _sizes(texts: list[str]) -> list[tuple[int, ...]]:
+    try:
+        return [tuple(int(n) for n in text.replace("x", ",").split(",")) for text in texts]
+    except ValueError:
+        sys.exit(f"flambeau: sizes are numbers with commas, as in 1,3,224,224; got {' '.join(texts)}")
+
+
+def _dtype(name: str) -> Any:
+    kind = getattr(flambeau, name, None)
+    if not isinstance(kind, flambeau.dtype):
+        sys.exit(f"flambeau: {name!r} is no dtype; try float32 or int64")
+    return kind
+
+
 def print_summary(factory: str, input_size: list[str], dtype: str) -> None:
     """Build the network that `module:callable` makes and print its table."""
     from flambeau.utils.summary import summary
 
-    drop_in.install()
-    sys.path.insert(0, os.getcwd())
-    module_name, _, name = factory.partition(":")
-    if not name:
-        sys.exit(f"flambeau: expected module:callable, as in torchvision.models:resnet34, got {factory!r}")
-    try:
-        made: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            made = getattr(made, part)
-    except (ImportError, AttributeError) as error:
-        sys.exit(f"flambeau: {error}")
-    kind = getattr(flambeau, dtype, None)
-    if not isinstance(kind, flambeau.dtype):
-        sys.exit(f"flambeau: {dtype!r} is no dtype; try float32 or int64")
-    try:
-        sizes = [tuple(int(n) for n in text.replace("x", ",").split(",")) for text in input_size]
-    except ValueError:
-        sys.exit(f"flambeau: sizes are numbers with commas, as in 1,3,224,224; got {' '.join(input_size)}")
-    model = made if isinstance(made, flambeau.nn.Module) else made()
+    model, kind, sizes = network(factory), _dtype(dtype), _sizes(input_size)
     print(summary(model, sizes, dtype=kind))
+
+
+def write_drawing(
+    factory: str, sizes: list[str] | None, dtype: str, output: Path, depth: int | None, theme: str
+) -> None:
+    """Draw a network into a file."""
+    from flambeau.utils.plot import plot
+
+    if output.suffix.lower() != ".svg":
+        sys.exit(f"flambeau: the drawing is SVG: name the file .svg, not {output.name}")
+    model, kind = network(factory), _dtype(dtype)
+    given = _sizes(sizes) if sizes else None
+    try:
+        drawing = plot(model, given, depth=depth, theme=theme, dtype=kind if given else None)
+    except ValueError as error:
+        sys.exit(f"flambeau: {error}")
+    drawing.save(output)
+    print(f"wrote {output} ({'x'.join(map(str, drawing.shapes[0]))}, {drawing.depth} levels open)")
 
 
 def print_checkpoint(file: Path) -> None:

@@ -1,0 +1,41 @@
+"""Every Python block of the site's pages runs, and prints what the page says."""
+
+import re
+from pathlib import Path
+
+from support.process import run
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md") if "```python" in p.read_text())
+
+
+def test_every_block_runs():
+    assert len(PAGES) >= 16 and "docs/zh/topics/layers.md" in PAGES
+    done = run(Path(__file__).parent / "run_pages.py", ROOT, *PAGES, check=False)
+    assert done.returncode == 0 and not done.stdout.strip(), done.stdout + done.stderr[-2000:]
+
+
+def test_what_fails_is_told_with_its_line(tmp_path):
+    (tmp_path / "a.md").write_text(
+        "x\n\n```python\ny = 1\nprint(y)\n```\n\n```text\n1\n```\n\n```python\nprint(y)\nz\n```\n"
+    )
+    (tmp_path / "b.md").write_text("```python\nprint(2)\n```\n\n```text\n3\n```\n")
+    (tmp_path / "c.md").write_text("<!-- an excerpt -->\n```python\nnobody\n```\n")
+    done = run(Path(__file__).parent / "run_pages.py", tmp_path, "a.md", "b.md", "c.md", check=False)
+    assert done.returncode == 1
+    assert done.stdout == "a.md:14: NameError: name 'z' is not defined\nb.md:6: the page says\n3\nbut it is\n2\n\n"
+
+
+def test_both_languages_have_the_same_pages_and_code():
+    for page in (ROOT / "docs" / "topics").glob("*.md"):
+        other = ROOT / "docs" / "zh" / "topics" / page.name
+        english, chinese = (
+            re.findall(r"^```(?:python|text)\n.*?^```$", p.read_text(), re.DOTALL | re.MULTILINE) for p in (page, other)
+        )
+        assert len(english) == len(chinese) >= 6, page.name
+        assert _without_words(english) == _without_words(chinese), page.name
+
+
+def _without_words(blocks):
+    """Code without its comments, which are translated."""
+    return [re.sub(r"\s*# .*", "", block) for block in blocks]
