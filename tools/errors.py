@@ -29,10 +29,11 @@ class Net(nn.Module):
         return self.fc(self.norm(self.conv(x)).relu().flatten(1))
 """
 CASES = {
-    "Shapes of a product": NET.format(features=100) + "\nnet = Net()\nnet(torch.zeros(4, 3, 8, 8))",
-    "Channels": NET.format(features=288) + "\nnet = Net()\nnet(torch.zeros(4, 1, 8, 8))",
+    "Shapes of a product": NET.format(features=100) + "\n\nnet = Net()\nnet(torch.zeros(4, 3, 8, 8))",
+    "Channels": NET.format(features=288) + "\n\nnet = Net()\nnet(torch.zeros(4, 1, 8, 8))",
     "Missing and unexpected keys": NET.format(features=288)
     + """
+
 net = Net()
 saved = {"module." + key: value for key, value in net.state_dict().items()}
 net.load_state_dict(saved)""",

@@ -137,6 +137,7 @@ from flambeau.serialization import load as load
 from flambeau.compiler.export import load_exported as load_exported
 from flambeau.cli.notebook import load_ipython_extension as load_ipython_extension
 from flambeau._C import parse_schema as parse_schema
+from flambeau.utils.plot import plot as plot
 from flambeau.serialization import save as save
 from flambeau.autograd.anomaly_mode import set_anomaly_enabled as set_anomaly_enabled
 from flambeau.amp.autocast_mode import set_autocast_cache_enabled as set_autocast_cache_enabled

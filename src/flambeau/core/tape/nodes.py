@@ -317,6 +317,13 @@ class AccumulateGrad(Node):
 
     __slots__ = ("leaf", "done_hooks")
 
+    @staticmethod
+    def written(shape: Any) -> RuntimeError:
+        """The error of a write to a leaf that asks for its gradient."""
+        error = RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        error.add_note(f"(Its shape is {list(shape)}. Write under `with torch.no_grad():`, or into its clone().)")
+        return error
+
     def __init__(self, leaf: Any):
         super().__init__("AccumulateGrad", ())
         self.leaf = leaf if leaf is NOBODY else weakref.ref(leaf)

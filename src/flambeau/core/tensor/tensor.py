@@ -213,11 +213,7 @@ class Tensor:
         edge, base = self._tape_edge(), self._base
         if base is None:
             if edge is not None and type(edge[0]) is AccumulateGrad:
-                error = RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-                error.add_note(
-                    f"(Its shape is {list(self.shape)}. Write under `with torch.no_grad():`, or into its clone().)"
-                )
-                raise error
+                raise AccumulateGrad.written(self.shape)
         elif edge is not None and self._refusal is not None:
             raise RuntimeError(self._refusal)
         elif edge is not None and (base._edge is None or type(base._edge[0]) is AccumulateGrad):
