@@ -21,6 +21,7 @@ from .errors import brief, damaged
 ALIGNMENT = 64  # also what lets JAX use the memory without a copy
 MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_SHORTEST = 22  # the end of an archive's directory
 _LIMIT_32 = 0xFFFFFFFF
 _LIMIT_16 = 0xFFFF
 # torch stores its records; one that someone compressed afterwards may grow by this much and no more
@@ -70,12 +71,16 @@ class Reader:
         self._file = file
         self._mapped = mapped
         self.records: dict[str, Record] = {}
+        file.seek(0, 2)
+        end = file.tell()
         try:
             infos = zipfile.ZipFile(file).infolist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, IndexError, struct.error) as e:
-            raise damaged(f"its directory cannot be read ({e})") from e
-        file.seek(0, 2)
-        end = file.tell()
+            raise RuntimeError(
+                "PytorchStreamReader failed reading zip archive: "
+                + ("not a ZIP archive" if end < _SHORTEST else "failed finding central directory")
+                + f". The file is cut off or damaged ({e})"
+            ) from e
         taken: list[tuple[int, int]] = []
         self._free = _EXPANSION_FREE
         for info in infos:

@@ -95,6 +95,8 @@ class Tensor:
     @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
         """An instance of `cls` that shares `data`'s memory and is a leaf of its own on the tape."""
+        if (got := type(require_grad)) is not bool:
+            raise TypeError(f"_make_subclass(): argument 'require_grad' (position 3) must be bool, not {got.__name__}")
         if require_grad and not is_differentiable(data._np_dtype):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         _check_subclass(cls)
@@ -492,8 +494,8 @@ class Tensor:
             raise RuntimeError("can't assign Variable as its own grad")
         if value._np_dtype != self._np_dtype:
             raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype '{self.dtype}'. The "
-                "gradient must have the tensor's dtype"
+                f"attempting to assign a gradient with dtype '{dtypes.cpp_name(value.dtype)}' to a tensor with grad_dtype "
+                f"'{self.dtype.abbr}'. The gradient must match the tensor's grad_dtype (here, always the tensor's dtype)."
             )
         if value.device.type != self.device.type:
             raise RuntimeError(
