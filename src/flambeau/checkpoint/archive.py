@@ -53,6 +53,12 @@ def fill(file: Any, target: np.ndarray) -> int:
     return done
 
 
+def missing(name: str) -> RuntimeError:
+    """The error for a record that an archive lacks."""
+    shown = brief(name.partition("/")[2] or name).strip("'")
+    return damaged(f"PytorchStreamReader failed locating file {shown}: file not found")
+
+
 class Record(NamedTuple):
     start: int  # of the data, in the file
     stored: int  # bytes in the file
@@ -144,7 +150,7 @@ class Reader:
     def _find(self, name: str) -> Record:
         record = self.records.get(name)
         if record is None:
-            raise damaged(f"it has no record {brief(name)}")
+            raise missing(name)
         return record
 
 

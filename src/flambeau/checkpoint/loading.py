@@ -14,7 +14,7 @@ import numpy as np
 
 from ..runtime import files
 from . import allowed
-from .archive import MAGIC, Reader, aligned, fill
+from .archive import MAGIC, Reader, aligned, fill, missing
 from .errors import damaged
 from .legacy import LegacyFile
 from .reader import Storages
@@ -124,6 +124,8 @@ def _rest(file: Any) -> Any:
 def _prefix(archive: Reader) -> str:
     """The folder in the archive that holds the checkpoint."""
     found = [name for name in archive.records if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if not found:
+        raise missing("data.pkl")
     if len(found) != 1:
         raise damaged(f"it should hold one data.pkl, and holds {len(found)}")
     prefix = found[0].removesuffix("data.pkl")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..core.array import devices, dtypes
 from ..core.array.meta import MetaArray
 from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import from_host
 from . import settings
 from .errors import brief
 
@@ -125,7 +125,8 @@ class UntypedStorage:
                 array = np.negative(array)
             if shape is not None:
                 array = array.reshape(shape)
-            cell = self._cells[key] = Storage(jax.device_put(array, devices.to_jax(self.device)))
+            # values for the CPU stay NumPy's until something is computed with them, which a forked process can't
+            cell = self._cells[key] = from_host(array, self.device)._storage
         return cell
 
 

@@ -120,7 +120,7 @@ class FunctionNode(Node):
                 wrap(jnp.zeros(shape, dtype)) if g is None and dtype is not None else g
                 for g, (shape, dtype) in zip(gradients, self.metas, strict=True)
             ]
-        results = self.function.backward(self.ctx, *gradients)
+        results = self.function._derivative()(self.ctx, *gradients)
         results = list(results) if isinstance(results, (tuple, list)) else [results]
         extra = results[len(self.edges) :]
         if len(results) < len(self.edges) or any(r is not None for r in extra):
@@ -216,7 +216,10 @@ class Function:
             "backward mode AD."
         )
 
-    vjp = backward
+    @staticmethod
+    def vjp(ctx: Any, *grad_outputs: Any) -> Any:
+        """Another name for `backward`."""
+        return Function.backward(ctx, *grad_outputs)
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
@@ -227,6 +230,18 @@ class Function:
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
         raise NotImplementedError("this autograd.Function has no vmap; it is mapped like any other function")
+
+    @classmethod
+    def _derivative(cls) -> Callable[..., Any]:
+        """The user's `backward` or `vjp`. RuntimeError if there are both."""
+        if cls.vjp is Function.vjp:
+            return cls.backward
+        if cls.backward is not Function.backward:
+            raise RuntimeError(
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one of "
+                "them."
+            )
+        return cls.vjp
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ from ..array import devices, dtypes, geometry
 from ..array.devices import device
 from ..array.dtypes import dtype
 from ..array.geometry import Geometry
-from ..array.size import Size, normalized_dim
+from ..array.size import Size, constructed, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
@@ -598,9 +598,5 @@ def _legacy(cls: type, args: Any, where: Any) -> Any:
     if len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
         seen = look(dtypes.get_default_dtype())
         return blank(cls, seen._storage, seen._view)
-    target = dtypes.get_default_dtype().numpy
-    if len(args) == 1 and (isinstance(args[0], Size) or not isinstance(args[0], int)):
-        values = np.zeros(args[0], target) if isinstance(args[0], Size) else np.array(args[0], dtype=target)
-    else:
-        values = np.zeros(args or (0,), target)
+    values = constructed(args, dtypes.get_default_dtype().numpy)
     return blank(cls, from_host(values, devices.CPU if where is None else where)._storage)
