@@ -133,8 +133,15 @@ def test_views_of_other_bits():
     assert whole[1:].data_ptr() == part.data_ptr()
     empty = fb.ones(0)
     assert [t.dtype for t in ours_to_theirs([empty, empty.view(fb.int32)])] == [torch.float32, torch.int32]
-    for both in ([x, ints], [ints, x], [x, x.untyped_storage()], [x.untyped_storage(), x]):  # what is shared can't be kept
-        with pytest.raises(RuntimeError, match="^Cannot save multiple tensors or storages that view the same data as diff"):
+    for both in (
+        [x, ints],
+        [ints, x],
+        [x, x.untyped_storage()],
+        [x.untyped_storage(), x],
+    ):  # what is shared can't be kept
+        with pytest.raises(
+            RuntimeError, match="^Cannot save multiple tensors or storages that view the same data as diff"
+        ):
             checkpoint.save(both, io.BytesIO())
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ..array import dtypes
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
-from ..tape.nodes import AccumulateGrad, Node, Saved, Taped, freed, is_differentiable
+from ..tape.nodes import AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
 from ..tensor.sparse import is_sparse, to_array
 from ..tensor.tensor import Tensor, wrap
 from .engine import _taped, _tensor
@@ -431,18 +431,7 @@ def _resaved(saved: Any, outputs: list[Any], made: list[Any]) -> Any:
     return saved
 
 
-class _Refusing(Node):
-    """The place on the tape of gradients that can't be differentiated themselves."""
-
-    __slots__ = ()
-
-    def name(self) -> str:
-        return "torch::autograd::Error"
-
-    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-
-    backward_taped = backward
+_TWICE = "trying to differentiate twice a function that was marked with @once_differentiable"
 
 
 def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -457,7 +446,7 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
             return results
         single = not isinstance(results, tuple)
         listed = (results,) if single else results
-        node = _Refusing("Error", edges, len(listed))
+        node = Refusing("Error", edges, len(listed), _TWICE, "torch::autograd::Error")
         made = []
         for i, result in enumerate(listed):
             if isinstance(result, Tensor):

@@ -442,7 +442,7 @@ class Tensor:
                     "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             self._edge = None
-            if edge[0].pre_hooks or edge[0].done_hooks:
+            if edge[0].pre_hooks or edge[0].done_hooks or edge[0].post_hooks:
                 self._frozen = edge[0]  # its hooks are for when this is a leaf again, too
         return self
 

@@ -172,7 +172,10 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     value = _number(value, self)
     if self._view is not None and 0 in self._view.strides and overlaps(self._view):
         strides = self._view.strides  # of an expanded dimension, the one place that there is
-        fill_(self.as_strided([1 if step == 0 else n for n, step in zip(self.shape, strides, strict=True)], strides), value)
+        fill_(
+            self.as_strided([1 if step == 0 else n for n, step in zip(self.shape, strides, strict=True)], strides),
+            value,
+        )
         return self
     try:
         array = self._array

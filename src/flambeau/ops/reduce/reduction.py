@@ -127,8 +127,8 @@ any = _truth("any", jnp.any, "any element is")
 def _whole(name: str, input: jax.Array, kind: type[Exception] = RuntimeError) -> None:
     if input.size == 0:
         raise kind(
-            f"{name}(): Expected reduction dim for an input without elements: "
-            "pass as 'dim' a dimension whose size is not 0"
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+            "Specify the reduction dim with the 'dim' argument."
         )
 
 

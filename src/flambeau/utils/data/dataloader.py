@@ -132,7 +132,9 @@ class DataLoader(Generic[_T_co]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and "_initialized" in self.__dict__:
-            raise ValueError(f"{name} attribute should not be set after {type(self).__name__} is initialized: make a new one")
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized: make a new one"
+            )
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:

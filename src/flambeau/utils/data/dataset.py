@@ -23,7 +23,9 @@ class Dataset(Generic[_T_co]):
     """
 
     def __getitem__(self, index: Any) -> _T_co:
-        raise NotImplementedError(f"Subclasses of Dataset should implement __getitem__. {type(self).__name__} does not.")
+        raise NotImplementedError(
+            f"Subclasses of Dataset should implement __getitem__. {type(self).__name__} does not."
+        )
 
     def __add__(self, other: Dataset[_T_co]) -> ConcatDataset[_T_co]:
         return ConcatDataset([self, other])
