@@ -93,6 +93,12 @@ class FunctionCtx:
         self._materialize = value
 
 
+class BackwardCFunction(FunctionCtx):
+    """The context of a certain Function, which has a class of it of its own: `Function._backward_cls`."""
+
+    _forward_cls: type[Function]
+
+
 class FunctionNode(Node):
     """A call of a user's Function; calls its backward on Tensors. What forward has left on its ctx is seen on the node, too."""
 
@@ -181,6 +187,11 @@ class Function:
     """
 
     generate_vmap_rule = False
+    _backward_cls: type[BackwardCFunction]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._backward_cls = type(cls.__name__ + "Backward", (BackwardCFunction,), {"_forward_cls": cls})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(
@@ -261,7 +272,7 @@ class Function:
     @classmethod
     def _forward(cls, args: Any, kwargs: Any, wanted: tuple[bool, ...], output: Any = None) -> tuple[Any, Any]:
         """The context and the output of a call, off the tape. An `output` that is given was computed in another way."""
-        ctx = type(cls.__name__ + "Backward", (FunctionCtx,), {})()
+        ctx = cls._backward_cls()
         ctx.needs_input_grad = wanted
         with set_grad_enabled(False):
             if cls.setup_context is Function.setup_context:
@@ -459,5 +470,5 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 __all__ = [
-    "Function", "FunctionCtx", "FunctionNode", "InplaceFunction", "NestedIOFunction", "Snapshots", "once_differentiable",
+    "BackwardCFunction", "Function", "FunctionCtx", "FunctionNode", "InplaceFunction", "NestedIOFunction", "Snapshots", "once_differentiable",
 ]  # fmt: skip
