@@ -114,7 +114,7 @@ def default_restore_location(storage: Any, location: Any) -> Any:
             place = devices.device(str(location))
             if place.type == "cuda":
                 validate_cuda_device(place)
-            return storage.to(device=place)
+            return storage.untyped().to(device=place)
         return restorer(None)(storage, str(location))
     except RuntimeError as error:
         if "don't know how to restore" not in str(error) and " device string" not in str(error):

@@ -140,7 +140,7 @@ def test_views_of_other_bits():
         [x.untyped_storage(), x],
     ):  # what is shared can't be kept
         with pytest.raises(
-            RuntimeError, match="^Cannot save multiple tensors or storages that view the same data as diff"
+            RuntimeError, match=r"^Cannot save multiple tensors or storages that view the same data as diff"
         ):
             checkpoint.save(both, io.BytesIO())
 

@@ -46,9 +46,10 @@ def load(
     if weights_only is None:
         weights_only = pickle_module is None
     elif weights_only and pickle_module is not None:
+        what = "pickle_module"
         raise RuntimeError(
-            "Can not safely load weights when explicit pickle_module is specified: a pickle_module executes code, "
-            "weights_only=True does without one"
+            f"Can not safely load weights when explicit {what} is specified: one executes code, and weights_only=True does "
+            "without"
         )
     if weights_only and pickle_load_args:
         warnings.warn("pickle_load_args are for weights_only=False and are ignored here", UserWarning, stacklevel=2)

@@ -75,8 +75,9 @@ def overlaps(g: Geometry) -> bool:
 
 def overlapping_write() -> RuntimeError:
     """The error for a write through a geometry that overlaps."""
+    place = "memory location"
     return RuntimeError(
-        "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+        f"unsupported operation: more than one element of the written-to tensor refers to a single {place}. "
         "Please clone() the tensor before performing the operation. (It comes from expand(), or has overlapping windows.)"
     )
 

@@ -337,14 +337,13 @@ def _run(
             slots = waiting.pop(node)
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
-            runs = not targets or node in to_run  # type: ignore[operator]
             if node.pre_hooks:
-                slots = _pre_hooks(node, slots, runs)
+                slots = _pre_hooks(node, slots, to_run is None or node in to_run)
             if targets:
                 for number, value in enumerate(slots):
                     if value is not None and (node, number) in targets:
                         arrived[node, number] = value
-                if not runs:
+                if node not in to_run:  # type: ignore[operator]
                     continue
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad:
                 raise Untraceable(_OLDER)
@@ -394,10 +393,8 @@ _OLDER = (
     "backward() in a compiled function reaches a graph that was recorded before its call. Compute the loss inside of the "
     "function too, or return it and call backward() outside"
 )
-_ALL, _RETAINED = (
-    -1,
-    -2,
-)  # keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
+# keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
+_ALL, _RETAINED = -1, -2
 
 
 def _pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Taped | None]:
@@ -408,11 +405,8 @@ def _pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Taped 
         for hook in list(hooks.values()):
             if number == _RETAINED:
                 hook(list(map(_tensor, slots)))
-            elif number == _ALL and not runs:
-                pass
             elif number == _ALL:
-                out = hook(tuple(map(_tensor, slots)))
-                if out is not None:
+                if runs and (out := hook(tuple(map(_tensor, slots)))) is not None:
                     slots = _replacing(hook, out, slots)
             elif slots[number] is not None:
                 slots[number] = _hooked(hook, slots[number])

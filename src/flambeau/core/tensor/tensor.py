@@ -355,9 +355,7 @@ class Tensor:
         if grad_state.trace is not None:
             grad_state.trace.look_at_strides(self)
         strides = self._geometry.strides
-        if dim is None:
-            return strides
-        return strides[normalized_dim(dim, len(strides))]
+        return strides if dim is None else strides[normalized_dim(dim, len(strides))]
 
     def storage_offset(self) -> int:
         """Where in the storage the first element lies, in elements."""

@@ -190,7 +190,8 @@ def _iterate(self: Tensor) -> Any:
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
         return bool((self == element).any())
-    raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
+    taken = "Tensor or scalar"
+    raise RuntimeError(f"Tensor.__contains__ only supports {taken}, but you passed in a {type(element)}.")
 
 
 Tensor.__len__ = _length  # type: ignore[attr-defined]

@@ -126,8 +126,9 @@ any = _truth("any", jnp.any, "any element is")
 
 def _whole(name: str, input: jax.Array, kind: type[Exception] = RuntimeError) -> None:
     if input.size == 0:
+        empty = "input.numel() == 0"
         raise kind(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+            f"{name}(): Expected reduction dim to be specified for {empty}. "
             "Specify the reduction dim with the 'dim' argument."
         )
 
