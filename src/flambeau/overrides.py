@@ -188,7 +188,7 @@ def _overridable() -> tuple[dict[Any, list[Any]], dict[Any, str]]:
     found[Tensor] = [f for f in own if inspect.isfunction(f) and _core.source(f) is not None]
     for value in own:
         if isinstance(value, _core.attribute):
-            found[value] = [value.__get__] + ([value.__set__] if value.fset else [])
+            found[value] = [value.__get__] + ([value.__set__] if value.plainly.fset else [])
     return found, {f: resolve_name(f) or "" for listed in found.values() for f in listed}
 
 

@@ -28,8 +28,9 @@ from .checkpoint.settings import (
     set_default_mmap_options,
     skip_data,
 )
-from .checkpoint.storages import StorageType, restorer
+from .checkpoint.storages import NO_CUDA, StorageType, restorer
 from .core.array import devices
+from .core.tensor.memory import Memory
 from .core.tensor.typed import CUDA_TENSOR_TYPES, TENSOR_TYPES
 
 __all__ = [
@@ -109,9 +110,14 @@ def check_module_version_greater_or_equal(
 def default_restore_location(storage: Any, location: Any) -> Any:
     """The storage, moved to the place that is named. RuntimeError for a name that is no device."""
     try:
+        if isinstance(storage, Memory):
+            place = devices.device(str(location))
+            if place.type == "cuda":
+                validate_cuda_device(place)
+            return storage.untyped().to(device=place)
         return restorer(None)(storage, str(location))
     except RuntimeError as error:
-        if "don't know how to restore" not in str(error):
+        if "don't know how to restore" not in str(error) and " device string" not in str(error):
             raise
         raise RuntimeError(
             f"don't know how to restore data location of {type(storage).__module__}.{type(storage).__qualname__} "
@@ -125,10 +131,7 @@ def validate_cuda_device(location: Any) -> int:
 
     number = devices.device(location).index or 0
     if not flambeau.cuda.is_available():
-        raise RuntimeError(
-            "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are running on a "
-            "CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your storages to the CPU."
-        )
+        raise RuntimeError(NO_CUDA)
     if number >= flambeau.cuda.device_count():
         raise RuntimeError(
             f"Attempting to deserialize object on CUDA device {number} but torch.cuda.device_count() is "

@@ -125,10 +125,33 @@ def test_sharing(zipped):
     assert again["tied"][0].tolist() == [1] * 12
 
 
-def test_views_of_other_bits_are_saved_by_themselves():
+def test_views_of_other_bits():
     x = theirs_to_ours(torch.tensor([1.0, 2.0]))
-    floats, ints = ours_to_theirs([x, x.view(fb.int32)])
-    assert floats.tolist() == [1, 2] and ints.tolist() == [0x3F800000, 0x40000000]
+    ints = x.view(fb.int32)
+    whole, part = ours_to_theirs([ints, ints[1:]])
+    assert whole.tolist() == [0x3F800000, 0x40000000] and part.tolist() == [0x40000000]
+    assert whole[1:].data_ptr() == part.data_ptr()
+    empty = fb.ones(0)
+    assert [t.dtype for t in ours_to_theirs([empty, empty.view(fb.int32)])] == [torch.float32, torch.int32]
+    for both in (
+        [x, ints],
+        [ints, x],
+        [x, x.untyped_storage()],
+        [x.untyped_storage(), x],
+    ):  # what is shared can't be kept
+        with pytest.raises(
+            RuntimeError, match=r"^Cannot save multiple tensors or storages that view the same data as diff"
+        ):
+            checkpoint.save(both, io.BytesIO())
+
+
+def test_names_of_formats():
+    formats = [fb.channels_last, fb.preserve_format, fb.per_tensor_affine, fb.sparse_csr, fb.complex32]
+    file = io.BytesIO()
+    checkpoint.save(formats, file)
+    file.seek(0)
+    assert all(a is b for a, b in zip(checkpoint.load(file), formats, strict=True))
+    assert ours_to_theirs(fb.per_channel_affine) is torch.per_channel_affine
 
 
 def test_flags_and_attributes():
@@ -328,7 +351,7 @@ def test_map_location():
             checkpoint.load(file, map_location=where)
     if not fb.core.array.devices.jax_devices("cuda"):
         file.seek(0)
-        with pytest.raises(RuntimeError, match="CPU's memory"):
+        with pytest.raises(RuntimeError, match="Attempting to deserialize object on a CUDA device but"):
             checkpoint.load(file, map_location="cuda:0")
 
 
@@ -401,8 +424,17 @@ def test_errors_of_load(tmp_path):
         checkpoint.load(tmp_path / "missing.pt")
     with pytest.raises(IsADirectoryError):
         checkpoint.load(tmp_path)
-    with pytest.raises(TypeError, match="rb"):
-        checkpoint.load(io.StringIO("text"))
+    for data, mode, kind, text in [
+        (io.StringIO("text"), True, AssertionError, "Expected bytes, got str"),
+        (io.StringIO("text"), False, TypeError, "a bytes-like object is required, not 'str'"),
+        (b"PK\3\4", True, RuntimeError, "PytorchStreamReader failed reading zip archive: not a ZIP archive"),
+        (b"PK\3\4" * 9, True, RuntimeError, "PytorchStreamReader failed .* failed finding central directory"),
+        (b"", True, EOFError, "Ran out of input"),
+        (b"x", True, pickle.UnpicklingError, "^Weights only load failed. .*Unsupported operand 120"),
+        (pickle.dumps({1: 2}, 2), True, RuntimeError, "^Invalid magic number; corrupt file?"),
+    ]:
+        with pytest.raises(kind, match=text):
+            checkpoint.load(io.BytesIO(data) if isinstance(data, bytes) else data, weights_only=mode)
     with pytest.raises(AttributeError, match="seekable"):
         checkpoint.load(5)
     with pytest.raises(RuntimeError, match="pickle_module"):

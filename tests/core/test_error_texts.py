@@ -58,8 +58,6 @@ EXCEPTIONS = {  # (operator or layer, a part of torch's text) -> why ours is ano
     ("adaptive_max_pool2d", "internal error"): INTERNAL,
     ("adaptive_max_pool3d", "negative dimension -1"): INTERNAL,
     ("adaptive_max_pool3d", "internal error"): INTERNAL,
-    ("amax", "input.numel() == 0"): OWN_WORDS,
-    ("amin", "input.numel() == 0"): OWN_WORDS,
     ("gather", "Size does not match at dimension 0"): EARLIER,
     ("max_pool1d", "Invalid computed output size"): POOL,
     ("multi_margin_loss", ""): MARGIN,

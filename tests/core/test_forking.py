@@ -14,7 +14,7 @@ from process import SOURCE
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
 SETUP = """
-import os, sys, pickle, copy, multiprocessing
+import io, os, sys, pickle, copy, multiprocessing
 import numpy as np
 from concurrent.futures import ProcessPoolExecutor
 import flambeau as torch
@@ -78,6 +78,8 @@ def test_values_can_be_read() -> None:
             assert torch.tensor(3).item() == 3 and torch.rand(3).numpy().shape == (3,) and bool(torch.tensor(True))
             assert torch.from_numpy(np.ones(2)).numpy().sum() == 2 and shared.numpy().sum() == 3
             assert len(torch.randperm(5).tolist()) == 5 and torch.Generator().manual_seed(3).initial_seed() == 3
+            torch.save({"w": layer.weight}, file := io.BytesIO())
+            assert torch.load(io.BytesIO(file.getvalue()))["w"].tolist() == wanted[3]
             copy.deepcopy(layer), pickle.dumps(y), torch.nn.Linear(3, 3)
             print("read", flush=True)
         print(in_child(work), (x + 1).sum().item(), step(x).item())

@@ -71,7 +71,9 @@ class saved_tensors_hooks(Saving):
     def _unpack(self, held: Any) -> Tensor:
         found = self.unpack_hook(held)
         if not isinstance(found, Tensor):
-            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor, not {type(found).__name__}")
+            raise TypeError(
+                f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}"
+            )
         return found
 
 

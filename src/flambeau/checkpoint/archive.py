@@ -21,6 +21,7 @@ from .errors import brief, damaged
 ALIGNMENT = 64  # also what lets JAX use the memory without a copy
 MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_SHORTEST = 22  # the end of an archive's directory
 _LIMIT_32 = 0xFFFFFFFF
 _LIMIT_16 = 0xFFFF
 # torch stores its records; one that someone compressed afterwards may grow by this much and no more
@@ -52,6 +53,12 @@ def fill(file: Any, target: np.ndarray) -> int:
     return done
 
 
+def missing(name: str) -> RuntimeError:
+    """The error for a record that an archive lacks."""
+    shown = brief(name.partition("/")[2] or name).strip("'")
+    return damaged(f"PytorchStreamReader failed locating file {shown}: file not found")
+
+
 class Record(NamedTuple):
     start: int  # of the data, in the file
     stored: int  # bytes in the file
@@ -70,12 +77,16 @@ class Reader:
         self._file = file
         self._mapped = mapped
         self.records: dict[str, Record] = {}
+        file.seek(0, 2)
+        end = file.tell()
         try:
             infos = zipfile.ZipFile(file).infolist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, IndexError, struct.error) as e:
-            raise damaged(f"its directory cannot be read ({e})") from e
-        file.seek(0, 2)
-        end = file.tell()
+            raise RuntimeError(
+                "PytorchStreamReader failed reading zip archive: "
+                + ("not a ZIP archive" if end < _SHORTEST else "failed finding central directory")
+                + f". The file is cut off or damaged ({e})"
+            ) from e
         taken: list[tuple[int, int]] = []
         self._free = _EXPANSION_FREE
         for info in infos:
@@ -139,7 +150,7 @@ class Reader:
     def _find(self, name: str) -> Record:
         record = self.records.get(name)
         if record is None:
-            raise damaged(f"it has no record {brief(name)}")
+            raise missing(name)
         return record
 
 

@@ -32,10 +32,12 @@ class LegacyFile:
         head = Unpickler(data)
         try:
             magic = head.load()
+        except EOFError:
+            raise
         except (UnpicklingError, RuntimeError) as e:
-            raise _unknown(data) from e
+            raise _unknown(data, UnpicklingError, f" ({e})") from e
         if magic != MAGIC or type(magic) is not int:
-            raise _unknown(data)
+            raise _unknown(data, RuntimeError)
         version, machine = head.load(), head.load()
         if version != VERSION:
             raise RuntimeError(f"the checkpoint has the format version {brief(version)}; only {VERSION} is known")
@@ -87,7 +89,8 @@ class LegacyFile:
         stop = start + key.nbytes
         if stop > len(self._data):
             raise RuntimeError(
-                f"the checkpoint is cut off: {stop - len(self._data)} bytes of the storage {brief(key.key)} are missing"
+                f"unexpected EOF, expected {stop - len(self._data)} more bytes. The file might be corrupted: they are of the "
+                f"storage {brief(key.key)}"
             )
         record = aligned(key.nbytes)
         record[:] = np.frombuffer(self._data, np.uint8, key.nbytes, start)
@@ -95,7 +98,7 @@ class LegacyFile:
         return stop
 
 
-def _unknown(data: Any) -> Exception:
+def _unknown(data: Any, kind: type[Exception], reason: str = "") -> Exception:
     head = bytes(data[:512])
     if head[257:262] == b"ustar":
         return RuntimeError(
@@ -106,6 +109,7 @@ def _unknown(data: Any) -> Exception:
         return RuntimeError("this is a safetensors file: load it with flambeau.checkpoint.load_safetensors")
     if b"PK\x03\x04".startswith(head[:4]) or head[:2] == b"PK":
         return damaged("its zip archive is cut off or broken")
-    return UnpicklingError(
-        f"Invalid magic number; corrupt file? This is not a file that torch.save made: it begins with {head[:16]!r}"
+    return kind(
+        "Invalid magic number; corrupt file? This is not a file that torch.save made: it begins with "
+        f"{head[:16]!r}{reason}"
     )

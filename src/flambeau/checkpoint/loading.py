@@ -14,7 +14,7 @@ import numpy as np
 
 from ..runtime import files
 from . import allowed
-from .archive import MAGIC, Reader, aligned, fill
+from .archive import MAGIC, Reader, aligned, fill, missing
 from .errors import damaged
 from .legacy import LegacyFile
 from .reader import Storages
@@ -46,7 +46,11 @@ def load(
     if weights_only is None:
         weights_only = pickle_module is None
     elif weights_only and pickle_module is not None:
-        raise RuntimeError("a pickle_module cannot be kept from executing code: weights_only=True does without one")
+        what = "pickle_module"
+        raise RuntimeError(
+            f"Can not safely load weights when explicit {what} is specified: one executes code, and weights_only=True does "
+            "without"
+        )
     if weights_only and pickle_load_args:
         warnings.warn("pickle_load_args are for weights_only=False and are ignored here", UserWarning, stacklevel=2)
     pickle_load_args.setdefault("encoding", "utf-8")
@@ -58,25 +62,37 @@ def load(
         return unpickler(pickle_module or pickle, stream, storages, **pickle_load_args).load()
 
     restore = restorer(map_location)
+    try:
+        return _load(f, restore, unpickle, mmap, weights_only)
+    except pickle.UnpicklingError as e:
+        if weights_only:
+            e.args = (f"Weights only load failed. {e}",)
+        raise
+
+
+def _load(f: Any, restore: Any, unpickle: Any, mmap: bool | None, weights_only: bool) -> Any:
     if isinstance(f, (str, os.PathLike)):
         with open(f, "rb") as file:
-            return _load(file, restore, unpickle, mmap)
+            return _load_file(file, restore, unpickle, mmap, weights_only)
     if mmap:
         raise ValueError(f"f must be a file path in order to use the mmap argument, got {type(f).__name__}")
-    for needed in ("read", "seek", "tell"):
+    for needed in ("seek", "tell", "read"):
         if not hasattr(f, needed):
             raise AttributeError(
-                f"torch.load needs a path or a seekable binary file, got {type(f).__name__}, which has no '{needed}'. "
-                "Read the data into an io.BytesIO first"
+                f"{type(f).__name__!r} object has no attribute '{needed}'. torch.load needs a path or a binary file that is "
+                "seekable. Please read the data into a buffer like io.BytesIO, and load from that"
             )
-    return _load(f, restore, unpickle, False)
+    return _load_file(f, restore, unpickle, False, weights_only)
 
 
-def _load(file: Any, restore: Any, unpickle: Any, mmap: bool | None) -> Any:
+def _load_file(file: Any, restore: Any, unpickle: Any, mmap: bool | None, weights_only: bool) -> Any:
     start = file.tell()
     head = file.read(len(MAGIC))
     if not isinstance(head, bytes):
-        raise TypeError("torch.load needs a binary file, and this one gives text: open it with mode 'rb'")
+        kind, what = type(head).__name__, "torch.load needs a binary file: open it with mode 'rb'"
+        if weights_only:
+            raise AssertionError(f"Expected bytes, got {kind}: {what}")
+        raise TypeError(f"a bytes-like object is required, not '{kind}': {what}")
     file.seek(start)
     if head == MAGIC:
         mapped = files.mapped(file) if mmap else None
@@ -90,7 +106,7 @@ def _load(file: Any, restore: Any, unpickle: Any, mmap: bool | None) -> Any:
         )
     data = _rest(file)
     if not len(data):
-        raise EOFError("the file is empty: there is no checkpoint in it")
+        raise EOFError("Ran out of input: the file is empty, there is no checkpoint in it")
     old = LegacyFile(data)
     result = old.load(restore, unpickle)
     file.seek(start + old.end)
@@ -109,6 +125,8 @@ def _rest(file: Any) -> Any:
 def _prefix(archive: Reader) -> str:
     """The folder in the archive that holds the checkpoint."""
     found = [name for name in archive.records if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if not found:
+        raise missing("data.pkl")
     if len(found) != 1:
         raise damaged(f"it should hold one data.pkl, and holds {len(found)}")
     prefix = found[0].removesuffix("data.pkl")

@@ -16,6 +16,7 @@ from ..core.array.size import Size
 from ..core.autograd.engine import RemovableHandle
 from ..core.autograd.function import Function
 from ..core.tensor.tensor import Tensor
+from ..ops.making import quantized
 from . import rebuild
 from .storages import STORAGE_TYPES, UNTYPED
 
@@ -74,6 +75,8 @@ TORCH: dict[tuple[str, str], Any] = {
     ("torch", "dtype"): dtypes.dtype,
     ("torch.serialization", "_get_layout"): get_layout,
     **{("torch", d.name): d for d in (*dtypes.DTYPES, *dtypes.NARROW, *dtypes.OPAQUE)},
+    **{("torch", f.name): f for f in vars(formats).values() if isinstance(f, formats.memory_format | formats.layout)},
+    **{("torch", name): getattr(quantized, name) for name in quantized.SCHEMES},
     **{("torch", alias): d for alias, d in dtypes.ALIASES.items()},
     **{("torch", t.name): t for t in STORAGE_TYPES.values()},
     ("torch.storage", "UntypedStorage"): UNTYPED,

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.array import dtypes, formats
-from ..core.array.geometry import contiguous_strides
 from ..core.tensor import typed_memory as memory
-from ..core.tensor.copying import own_state
+from ..core.tensor.copying import own_state, warn_if_has_hooks
 from ..core.tensor.memory import Memory
 from ..core.tensor.sparse import is_sparse, stored
 from ..core.tensor.storage import ByteStorage, Storage
@@ -36,11 +35,12 @@ class _Reference(NamedTuple):
 
 
 class _Held:
-    """A storage that is being saved: `start` to `stop` is what tensors refer to, in elements."""
+    """A storage that is being saved as elements of `dtype`: `start` to `stop` is what tensors refer to."""
 
-    def __init__(self, owner: Storage | Tensor, kind: StorageType):
+    def __init__(self, owner: Storage, kind: StorageType, dtype: np.dtype):
         self.owner = owner  # held, so that its id stays its own
         self.kind = kind
+        self.dtype = dtype
         self.start = self.stop = 0
         self.number: int | None = None
 
@@ -52,11 +52,8 @@ class _Held:
 
     def array(self) -> np.ndarray:
         """The elements that are referred to."""
-        if isinstance(self.owner, Storage):
-            array = np.asarray(self.owner.value)
-        else:
-            array = np.asarray(self.owner._array)
-        return np.ascontiguousarray(array).reshape(-1)[self.start : self.stop]
+        flat = np.ascontiguousarray(np.asarray(self.owner.value)).reshape(-1)
+        return (flat if flat.dtype == self.dtype else flat.view(self.dtype))[self.start : self.stop]
 
 
 class Plan:
@@ -69,15 +66,21 @@ class Plan:
         self.legacy = legacy
         self.final = False
         self.written: list[_Held] = []
-        self._held: dict[int, _Held] = {}
+        self._held: dict[Any, _Held] = {}
 
-    def held(self, owner: Any, kind: StorageType, start: int, stop: int) -> _Held:
-        """The record of `owner`, which a tensor refers to from `start` to `stop`."""
-        held = self._held.get(id(owner))
+    def held(self, owner: Storage, kind: StorageType, dtype: np.dtype, start: int, stop: int) -> _Held:
+        """The record of `owner`, which a tensor refers to from `start` to `stop`, in elements of `dtype`."""
+        key = (id(owner), dtype) if 0 in owner.shape else id(owner)
+        held = self._held.get(key)
         if held is None:
-            held = self._held[id(owner)] = _Held(owner, kind)
+            held = self._held[key] = _Held(owner, kind, dtype)
             if self.final:  # made anew by the second pickling: nothing is known of what else looks into it
-                held.refer(0, stop if not isinstance(owner, Storage) else int(np.prod(owner.shape)))
+                held.refer(0, int(np.prod(owner.shape)) * owner.dtype.itemsize // dtype.itemsize)
+        elif held.dtype != dtype or held.kind is not kind:
+            raise RuntimeError(
+                "Cannot save multiple tensors or storages that view the same data as different types: save just one of "
+                "them, or clones"
+            )
         if not self.final:
             held.refer(start, stop)
         elif held.number is None:
@@ -87,7 +90,7 @@ class Plan:
 
     def reference(self, held: _Held, location: str) -> _Reference:
         """What goes into the pickle for it."""
-        count = (held.stop - held.start) * (held.owner.dtype.itemsize if held.kind is UNTYPED else 1)
+        count = (held.stop - held.start) * (held.dtype.itemsize if held.kind is UNTYPED else 1)
         key = ("storage", held.kind, str(held.number), location, count)
         return _Reference((*key, None) if self.legacy else key)
 
@@ -98,12 +101,9 @@ def _tensor_parts(plan: Plan, tensor: Tensor) -> tuple[Any, ...]:
         parts = (tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.requires_grad)
         return rebuild._rebuild_meta_tensor_no_storage, parts
     dtype, shape, strides, offset = tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset()
-    owner: Any = tensor._storage
-    if owner.dtype != dtype.numpy:  # a view that reads other bits: torch cannot share these either
-        owner, strides, offset = tensor, contiguous_strides(shape), 0
     stop = offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else offset
     kind = STORAGE_TYPES.get(dtype, UNTYPED)
-    held = plan.held(owner, kind, offset, stop)
+    held = plan.held(tensor._storage, kind, dtype.numpy, offset, stop)
     location = settings.location_of(tensor.untyped_storage, tensor.device)
     offset = offset - held.start if stop > offset else 0
     parts = (plan.reference(held, location), offset, shape, strides, tensor.requires_grad, OrderedDict())
@@ -121,11 +121,9 @@ def _storage_key(plan: Plan, storage: Memory) -> tuple[Any, ...]:
         if isinstance(cell, ByteStorage):
             cell.take_dtype(storage.dtype.numpy)
         kind = STORAGE_TYPES.get(storage.dtype, UNTYPED) if cell.dtype == storage.dtype.numpy else None
-    held = plan.held(cell, kind or UNTYPED, 0, int(np.prod(cell.shape)))
-    if held.kind is not kind:
-        raise RuntimeError(
-            "Cannot save multiple tensors or storages that view the same data as different types: save just the tensor"
-        )
+    if kind is None:
+        raise RuntimeError("Cannot save a storage that is read as another type than its tensors': save just the tensor")
+    held = plan.held(cell, kind, cell.dtype, 0, int(np.prod(cell.shape)))
     return plan.reference(held, settings.location_of(lambda: storage, storage.device)).key
 
 
@@ -139,6 +137,8 @@ def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
         if state:
             return rebuild._rebuild_parameter_with_state, (*parts, state)
         return rebuild._rebuild_parameter, parts
+    if plan.final:
+        warn_if_has_hooks(tensor)
     if is_sparse(tensor):
         if kind is not Tensor or state:
             raise TypeError("a sparse tensor with attributes, or of a class of its own, cannot be saved")

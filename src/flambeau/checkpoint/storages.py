@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..core.array import devices, dtypes
 from ..core.array.meta import MetaArray
 from ..core.tensor.storage import Storage
+from ..core.tensor.tensor import from_host
 from . import settings
 from .errors import brief
 
@@ -32,6 +32,10 @@ class StorageType:
         return 1 if self.dtype is None else self.dtype.itemsize
 
 
+NO_CUDA = (
+    "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are running on a "
+    "CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your storages to the CPU."
+)
 UNTYPED = StorageType("UntypedStorage", None)
 # torch has such classes for its older types only; the others are written as bytes, with the type beside them
 STORAGE_TYPES: dict[dtypes.dtype, StorageType] = {
@@ -64,10 +68,7 @@ class UntypedStorage:
             return self
         if target.type != "meta" and not devices.jax_devices(target.type):
             if target.type == "cuda":
-                raise RuntimeError(
-                    "this checkpoint's tensors are tagged for a CUDA device, but torch.cuda.is_available() is False. "
-                    "To load them into the CPU's memory use torch.load(..., map_location=torch.device('cpu'))"
-                )
+                raise RuntimeError(NO_CUDA)
             raise RuntimeError(
                 f"don't know how to restore data location of torch.storage.UntypedStorage (tagged with {target}): there is no such device "
                 "here. Name another one, as in torch.load(..., map_location='cpu')"
@@ -124,7 +125,8 @@ class UntypedStorage:
                 array = np.negative(array)
             if shape is not None:
                 array = array.reshape(shape)
-            cell = self._cells[key] = Storage(jax.device_put(array, devices.to_jax(self.device)))
+            # values for the CPU stay NumPy's until something is computed with them, which a forked process can't
+            cell = self._cells[key] = from_host(array, self.device)._storage
         return cell
 
 

@@ -31,7 +31,7 @@ def refused(module: str, name: str) -> UnpicklingError:
     if module.partition(".")[0] in names.PACKAGES and "." not in name:
         hint = " (it is part of a whole model, it seems: files with just its state_dict() load without this)"
     return UnpicklingError(
-        f"Weights only load failed: refused to load {shown}: with weights_only=True only tensors, parameters and plain data are loaded, and "
+        f"refused to load {shown}: with weights_only=True only tensors, parameters and plain data are loaded, and "
         f"nothing is executed{hint}. If you trust this name, allow it with torch.serialization.add_safe_globals([...]) "
         "or the context torch.serialization.safe_globals([...]). If you trust whoever made the file, "
         "torch.load(..., weights_only=False) lets it run any code."
@@ -75,7 +75,7 @@ class Unpickler:
     def load(self) -> Any:
         """The pickled object. EOFError if there is nothing at all, UnpicklingError if it is damaged or unsafe."""
         if self.position >= len(self._data):
-            raise EOFError("the file ends where a pickle should begin")
+            raise EOFError("Ran out of input: the file ends where a pickle should begin")
         self.stack: list[Any] = []
         self._marked: list[list[Any]] = []
         self._memo: list[Any] = []
@@ -95,6 +95,8 @@ class Unpickler:
         try:
             while True:
                 start = self.position
+                if start >= len(self._data):
+                    raise EOFError(f"Ran out of input: the pickle is cut off at byte {start}")
                 code = self.take(1)[0]
                 if code == 0x2E:  # STOP
                     result = self.pop()
@@ -104,7 +106,8 @@ class Unpickler:
                 step = _CODES.get(code)
                 if step is None:
                     raise UnpicklingError(
-                        f"the pickle has an operation at byte {start} that weights do not need: {bytes([code])!r}"
+                        f"Unsupported operand {code}: the pickle has an operation at byte {start} that weights do not need: "
+                        f"{bytes([code])!r}"
                     )
                 self._budget -= costs[code]
                 if self._budget < 0:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.array import devices, dtypes
 from ..core.context.overrides import disabled, never_asked, no_subclasses
+from ..core.tensor.copying import reduced
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, from_host, wrap
 
@@ -77,7 +78,7 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
     __str__ = __repr__
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        function, (_, *parts) = super().__reduce_ex__(protocol)  # type: ignore[str-unpack]
+        function, (_, *parts) = reduced(self)
         return function, (Parameter, *parts)
 
 

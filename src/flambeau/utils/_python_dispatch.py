@@ -39,6 +39,8 @@ class TorchDispatchMode:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if not _state.dispatch_modes:
+            raise IndexError("pop from an empty deque: no dispatch mode is on, this one was not entered")
         _state.set_dispatch_modes(_state.dispatch_modes[:-1])
 
 

@@ -108,8 +108,8 @@ def tensor_hooks(tensor: Any) -> Any:
     if edge is None:
         return None
     node = edge[0]
-    before, after = node.pre_hooks, getattr(node, "done_hooks", None)
-    return (before and [(n, *hooks) for n, hooks in before.items() if hooks]) or (), tuple(after or ())
+    before = node.pre_hooks and [(n, *hooks) for n, hooks in node.pre_hooks.items() if hooks]
+    return before or (), tuple(getattr(node, "done_hooks", None) or ()), tuple(node.post_hooks or ())
 
 
 class Dependency:

@@ -67,6 +67,17 @@ class dtype:
         return {complex32: float16, complex64: float32, complex128: float64}.get(self, self)
 
 
+def cpp_name(kind: dtype) -> str:
+    """A dtype's name as PyTorch's C++ prints it ('float', 'long int', 'c10::Half', ...)."""
+    name = kind.abbr
+    return _CPP_NAMES.get(name) or (f"c10::{name}" if name in ("Half", "BFloat16") else name.lower())
+
+
+_CPP_NAMES = {
+    "Long": "long int", "Short": "short int", "Char": "signed char", "Byte": "unsigned char",
+    "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>",
+}  # fmt: skip
+
 bool = dtype("bool", np.bool_, BOOL, "Bool")
 uint8 = dtype("uint8", np.uint8, INTEGER, "Byte")
 int8 = dtype("int8", np.int8, INTEGER, "Char")

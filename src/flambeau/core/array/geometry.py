@@ -73,6 +73,15 @@ def overlaps(g: Geometry) -> bool:
     return False
 
 
+def overlapping_write() -> RuntimeError:
+    """The error for a write through a geometry that overlaps."""
+    place = "memory location"
+    return RuntimeError(
+        f"unsupported operation: more than one element of the written-to tensor refers to a single {place}. "
+        "Please clone() the tensor before performing the operation. (It comes from expand(), or has overlapping windows.)"
+    )
+
+
 class _Route(NamedTuple):
     """The static half of a read: reshape the (padded) flat storage, cut a block, step through it, transpose, expand."""
 
@@ -266,10 +275,7 @@ def write(base: Any, g: Geometry, new: Any) -> Any:
     if 0 in g.shape:
         return base
     if overlaps(g):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location, as "
-            "after expand() or with overlapping windows; write to a clone() instead."
-        )
+        raise overlapping_write()
     if type(base) is MetaArray:
         return base
     route, where = _plan(base, g)

@@ -6,6 +6,8 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 
 def dimension(n: Any) -> Any:
     """`n` as an int, or as it is if it is one that `export` leaves open. TypeError if it is none."""
@@ -69,3 +71,14 @@ def normalized_dim(dim: int, ndim: int) -> int:
     if not -span <= dim < span:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
     return dim % span
+
+
+def constructed(args: tuple[Any, ...], target: np.dtype) -> np.ndarray:
+    """The values of `Tensor(2, 3)`, of `Tensor(size)` (zeros) or of `Tensor(data)`. TypeError for a text or a single float."""
+    if len(args) != 1 or isinstance(args[0], (int, Size)):
+        return np.zeros(args[0] if args and isinstance(args[0], Size) else args or (0,), target)
+    if isinstance(args[0], (str, float)):
+        kind = type(args[0]).__name__
+        what = f"invalid data type '{kind}'" if kind == "str" else f"data must be a sequence (got {kind})"
+        raise TypeError(f"new(): {what}")
+    return np.array(args[0], target)

@@ -338,7 +338,7 @@ def _run(
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
             if node.pre_hooks:
-                slots = _pre_hooks(node, slots)
+                slots = _pre_hooks(node, slots, to_run is None or node in to_run)
             if targets:
                 for number, value in enumerate(slots):
                     if value is not None and (node, number) in targets:
@@ -365,7 +365,7 @@ def _run(
                     send(edge, value)
         for target in accumulate:
             value = arrived.get(edge_of(target))  # type: ignore[arg-type]
-            if value is not None:
+            if value is not None and leaf_of(target)._keeper is None:  # which has added it
                 _add_to_grad(leaf_of(target), value, taped)
     _finish(run)
     return [_tensor(arrived.get(e)) for e in wanted or ()]
@@ -393,14 +393,12 @@ _OLDER = (
     "backward() in a compiled function reaches a graph that was recorded before its call. Compute the loss inside of the "
     "function too, or return it and call backward() outside"
 )
-_ALL, _RETAINED = (
-    -1,
-    -2,
-)  # keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
+# keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
+_ALL, _RETAINED = -1, -2
 
 
-def _pre_hooks(node: Node, slots: list[Taped | None]) -> list[Taped | None]:
-    """Run the hooks on single outputs (of tensors), then those on all of them (of the node), then the keepers."""
+def _pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Taped | None]:
+    """Run the hooks on single outputs (of tensors), then those on all of them (of a node that `runs`), then the keepers."""
     assert node.pre_hooks is not None
     slots = list(slots)
     for number, hooks in sorted(node.pre_hooks.items(), key=lambda item: (item[0] < 0, -item[0])):
@@ -408,8 +406,7 @@ def _pre_hooks(node: Node, slots: list[Taped | None]) -> list[Taped | None]:
             if number == _RETAINED:
                 hook(list(map(_tensor, slots)))
             elif number == _ALL:
-                out = hook(tuple(map(_tensor, slots)))
-                if out is not None:
+                if runs and (out := hook(tuple(map(_tensor, slots)))) is not None:
                     slots = _replacing(hook, out, slots)
             elif slots[number] is not None:
                 slots[number] = _hooked(hook, slots[number])
@@ -440,7 +437,8 @@ def _name(hook: Any) -> str:
 
 def _replacing(hook: Any, out: Any, held: list[Taped | None]) -> list[Taped | None]:
     """The gradients that a hook on a node has given in the place of those it got."""
-    out = out if isinstance(out, (tuple, list)) else (out,)
+    if not isinstance(out, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(out).__name__}'")
     if len(out) != len(held):
         raise RuntimeError(
             f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(out)}, but expected {len(held)})"
@@ -466,6 +464,8 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
         for hook in list(node.done_hooks.values()):
             if hook(leaf) is not None:
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+    if node.post_hooks:
+        _post_hooks(node, [], [value])
 
 
 def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:

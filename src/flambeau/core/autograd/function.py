@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ..array import dtypes
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
-from ..tape.nodes import AccumulateGrad, Node, Saved, Taped, freed, is_differentiable
+from ..tape.nodes import AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
 from ..tensor.sparse import is_sparse, to_array
 from ..tensor.tensor import Tensor, wrap
 from .engine import _taped, _tensor
@@ -93,6 +93,12 @@ class FunctionCtx:
         self._materialize = value
 
 
+class BackwardCFunction(FunctionCtx):
+    """The context of a certain Function, which has a class of it of its own: `Function._backward_cls`."""
+
+    _forward_cls: type[Function]
+
+
 class FunctionNode(Node):
     """A call of a user's Function; calls its backward on Tensors. What forward has left on its ctx is seen on the node, too."""
 
@@ -120,7 +126,7 @@ class FunctionNode(Node):
                 wrap(jnp.zeros(shape, dtype)) if g is None and dtype is not None else g
                 for g, (shape, dtype) in zip(gradients, self.metas, strict=True)
             ]
-        results = self.function.backward(self.ctx, *gradients)
+        results = self.function._derivative()(self.ctx, *gradients)
         results = list(results) if isinstance(results, (tuple, list)) else [results]
         extra = results[len(self.edges) :]
         if len(results) < len(self.edges) or any(r is not None for r in extra):
@@ -181,6 +187,11 @@ class Function:
     """
 
     generate_vmap_rule = False
+    _backward_cls: type[BackwardCFunction]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._backward_cls = type(cls.__name__ + "Backward", (BackwardCFunction,), {"_forward_cls": cls})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(
@@ -216,7 +227,10 @@ class Function:
             "backward mode AD."
         )
 
-    vjp = backward
+    @staticmethod
+    def vjp(ctx: Any, *grad_outputs: Any) -> Any:
+        """Another name for `backward`."""
+        return Function.backward(ctx, *grad_outputs)
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
@@ -227,6 +241,18 @@ class Function:
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
         raise NotImplementedError("this autograd.Function has no vmap; it is mapped like any other function")
+
+    @classmethod
+    def _derivative(cls) -> Callable[..., Any]:
+        """The user's `backward` or `vjp`. RuntimeError if there are both."""
+        if cls.vjp is Function.vjp:
+            return cls.backward
+        if cls.backward is not Function.backward:
+            raise RuntimeError(
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one of "
+                "them."
+            )
+        return cls.vjp
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -246,7 +272,7 @@ class Function:
     @classmethod
     def _forward(cls, args: Any, kwargs: Any, wanted: tuple[bool, ...], output: Any = None) -> tuple[Any, Any]:
         """The context and the output of a call, off the tape. An `output` that is given was computed in another way."""
-        ctx = type(cls.__name__ + "Backward", (FunctionCtx,), {})()
+        ctx = cls._backward_cls()
         ctx.needs_input_grad = wanted
         with set_grad_enabled(False):
             if cls.setup_context is Function.setup_context:
@@ -416,18 +442,7 @@ def _resaved(saved: Any, outputs: list[Any], made: list[Any]) -> Any:
     return saved
 
 
-class _Refusing(Node):
-    """The place on the tape of gradients that can't be differentiated themselves."""
-
-    __slots__ = ()
-
-    def name(self) -> str:
-        return "torch::autograd::Error"
-
-    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-
-    backward_taped = backward
+_TWICE = "trying to differentiate twice a function that was marked with @once_differentiable"
 
 
 def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -442,7 +457,7 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
             return results
         single = not isinstance(results, tuple)
         listed = (results,) if single else results
-        node = _Refusing("Error", edges, len(listed))
+        node = Refusing("Error", edges, len(listed), _TWICE, "torch::autograd::Error")
         made = []
         for i, result in enumerate(listed):
             if isinstance(result, Tensor):
@@ -455,5 +470,5 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 __all__ = [
-    "Function", "FunctionCtx", "FunctionNode", "InplaceFunction", "NestedIOFunction", "Snapshots", "once_differentiable",
+    "BackwardCFunction", "Function", "FunctionCtx", "FunctionNode", "InplaceFunction", "NestedIOFunction", "Snapshots", "once_differentiable",
 ]  # fmt: skip

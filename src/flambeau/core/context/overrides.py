@@ -404,13 +404,17 @@ class attribute(property):
 
         def setter(tensor: Any, value: Any) -> None:
             if type(tensor) in plain or _ask_attribute(own.__set__, (tensor, value)) is PASS:
-                write(tensor, value)  # type: ignore[misc]
+                if write is None:
+                    raise AttributeError(f"attribute '{name}' of 'torch._C.TensorBase' objects is not writable")
+                write(tensor, value)
 
         def deleter(tensor: Any) -> None:
             if type(tensor) in plain or _ask_attribute(own.__delete__, (tensor,)) is PASS:
-                delete(tensor)  # type: ignore[misc]
+                if delete is None:
+                    raise AttributeError(f"attribute '{name}' of 'torch._C.TensorBase' objects is not writable")
+                delete(tensor)
 
-        super().__init__(getter, setter if write else None, deleter if delete else None, plainly.__doc__)
+        super().__init__(getter, setter, deleter, plainly.__doc__)
         self.__name__ = name
 
 

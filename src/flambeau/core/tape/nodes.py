@@ -433,6 +433,24 @@ class Unrelated(Node):
         return [(zeros, None) for zeros in self.backward([cotangents[0] and cotangents[0][0]])]
 
 
+class Refusing(Node):
+    """The place on the tape of what can't be differentiated: whoever comes here is told so."""
+
+    __slots__ = ("reason", "shown")
+
+    def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int, reason: str, shown: str | None = None):
+        super().__init__(name, edges, outputs)
+        self.reason, self.shown = reason, shown or name
+
+    def name(self) -> str:
+        return self.shown
+
+    def backward(self, cotangents: list[Any]) -> Sequence[Any]:
+        raise RuntimeError(self.reason)
+
+    backward_taped = backward
+
+
 @with_shapes
 @programs.jit
 def add_arrays(a: Any, b: Any) -> Any:

@@ -29,6 +29,11 @@ def warn_if_has_hooks(tensor: Tensor) -> None:
 
 def _reduce(self: Tensor, protocol: Any) -> Any:
     warn_if_has_hooks(self)
+    return reduced(self)
+
+
+def reduced(self: Tensor) -> Any:
+    """What `pickle` keeps of a tensor."""
     if is_sparse(self):
         held = stored(self)
         parts = (held.indices, held.values, held.shape, held.coalesced, held.layout)

@@ -16,6 +16,10 @@ def check_inside(storage: Storage, g: Geometry) -> None:
     """Raises RuntimeError if `g` looks beyond the end of the storage."""
     if g.offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {g.offset}")
+    if any(n < 0 for n in g.shape):
+        raise RuntimeError(
+            f"Storage size calculation overflowed with sizes={list(g.shape)} and strides={list(g.strides)}"
+        )
     step = (g.bits or storage.dtype).itemsize
     held = int(np.prod(storage.shape)) * storage.dtype.itemsize
     need = (g.offset + 1 + sum((n - 1) * s for n, s in zip(g.shape, g.strides, strict=True))) * step

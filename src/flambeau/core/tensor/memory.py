@@ -402,9 +402,12 @@ class UntypedStorage(Memory):
 
 def _given(data: Any) -> np.ndarray:
     """New memory: n zeros, or the bytes of a sequence."""
-    if isinstance(data, int):
+    if isinstance(data, int) and not isinstance(data, bool):
         if data < 0:
-            raise RuntimeError(f"a storage cannot have a negative number of bytes: {data}")
+            raise RuntimeError(
+                f"alloc_cpu() seems to have been called with negative number: {data % 2**64}. A storage cannot have "
+                f"a negative number of bytes: {data}"
+            )
         made = aligned(data)
         made[:] = 0
         return made

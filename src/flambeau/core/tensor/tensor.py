@@ -12,7 +12,7 @@ from ..array import devices, dtypes, geometry
 from ..array.devices import device
 from ..array.dtypes import dtype
 from ..array.geometry import Geometry
-from ..array.size import Size, normalized_dim
+from ..array.size import Size, constructed, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
@@ -95,6 +95,8 @@ class Tensor:
     @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
         """An instance of `cls` that shares `data`'s memory and is a leaf of its own on the tape."""
+        if (got := type(require_grad)) is not bool:
+            raise TypeError(f"_make_subclass(): argument 'require_grad' (position 3) must be bool, not {got.__name__}")
         if require_grad and not is_differentiable(data._np_dtype):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         _check_subclass(cls)
@@ -349,9 +351,7 @@ class Tensor:
         if grad_state.trace is not None:
             grad_state.trace.look_at_strides(self)
         strides = self._geometry.strides
-        if dim is None:
-            return strides
-        return strides[normalized_dim(dim, len(strides))]
+        return strides if dim is None else strides[normalized_dim(dim, len(strides))]
 
     def storage_offset(self) -> int:
         """Where in the storage the first element lies, in elements."""
@@ -436,7 +436,7 @@ class Tensor:
                     "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             self._edge = None
-            if edge[0].pre_hooks or edge[0].done_hooks:
+            if edge[0].pre_hooks or edge[0].done_hooks or edge[0].post_hooks:
                 self._frozen = edge[0]  # its hooks are for when this is a leaf again, too
         return self
 
@@ -488,8 +488,8 @@ class Tensor:
             raise RuntimeError("can't assign Variable as its own grad")
         if value._np_dtype != self._np_dtype:
             raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype '{self.dtype}'. The "
-                "gradient must have the tensor's dtype"
+                f"attempting to assign a gradient with dtype '{dtypes.cpp_name(value.dtype)}' to a tensor with grad_dtype "
+                f"'{self.dtype.abbr}'. The gradient must match the tensor's grad_dtype (here, always the tensor's dtype)."
             )
         if value.device.type != self.device.type:
             raise RuntimeError(
@@ -592,9 +592,5 @@ def _legacy(cls: type, args: Any, where: Any) -> Any:
     if len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
         seen = look(dtypes.get_default_dtype())
         return blank(cls, seen._storage, seen._view)
-    target = dtypes.get_default_dtype().numpy
-    if len(args) == 1 and (isinstance(args[0], Size) or not isinstance(args[0], int)):
-        values = np.zeros(args[0], target) if isinstance(args[0], Size) else np.array(args[0], dtype=target)
-    else:
-        values = np.zeros(args or (0,), target)
+    values = constructed(args, dtypes.get_default_dtype().numpy)
     return blank(cls, from_host(values, devices.CPU if where is None else where)._storage)

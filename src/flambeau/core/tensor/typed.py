@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import dtypes
-from ..array.size import Size
+from ..array.size import constructed
 from .tensor import Tensor, from_host
 
 
@@ -23,10 +23,8 @@ class _TensorType(type):
             values = np.array(args[0].detach()._array, cls.dtype.numpy)
         elif len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
             return look(cls.dtype)
-        elif len(args) == 1 and not isinstance(args[0], (int, Size)):
-            values = np.array(args[0], cls.dtype.numpy)
         else:
-            values = np.zeros(args[0] if args and isinstance(args[0], Size) else args or (0,), cls.dtype.numpy)
+            values = constructed(args, cls.dtype.numpy)
         return from_host(values, cls.device_type)
 
 

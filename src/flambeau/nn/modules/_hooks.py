@@ -434,6 +434,9 @@ def _changed(changed: Any, gradients: tuple[Any, ...], who: str, what: str) -> t
         return gradients
     if isinstance(changed, Tensor) and count == 1:
         return (changed,)
+    for each in changed if isinstance(changed, (tuple, list)) else (changed,):
+        if each is not None and not isinstance(each, Tensor):
+            raise TypeError(f"expected Variable, but hook returned '{type(each).__name__}'")
     if len(changed) != count:
         raise RuntimeError(f"{who} returned an invalid number of {what}, got {len(changed)}, but expected {count}")
     return tuple(changed)

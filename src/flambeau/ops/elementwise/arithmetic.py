@@ -36,8 +36,8 @@ def _refuse_masks(input: Any, other: Any, *alpha: Any) -> None:
     masks = [x for x in (input, other) if isinstance(x, bool) or getattr(x, "dtype", None) == jnp.bool_]
     if len(masks) == 2:
         raise RuntimeError(
-            "Subtraction, the `-` operator, with two masks has no meaning: "
-            "write `a ^ b` or `logical_xor(a, b)` for where they differ"
+            f"Subtraction, the {'`-`'} operator, with two {'bool'} tensors is not supported. Use the `^` or `logical_xor()` "
+            "operator instead."
         )
     if masks:
         raise RuntimeError(f"Subtraction, the `-` operator, with a bool tensor is not supported. {_NEGATED_MASK}")

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.array import devices
 from ...core.array.dtypes import bool as bool_
 from ...core.array.dtypes import int64, promote, uint8
-from ...core.array.geometry import Geometry
+from ...core.array.geometry import Geometry, overlaps
 from ...core.array.meta import MetaArray, is_meta
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
@@ -170,6 +170,13 @@ def fill(input: Tensor, value: Any) -> Tensor:
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite every element with `value`, a number or a 0-dim tensor (to which the gradient goes)."""
     value = _number(value, self)
+    if self._view is not None and 0 in self._view.strides and overlaps(self._view):
+        strides = self._view.strides  # of an expanded dimension, the one place that there is
+        fill_(
+            self.as_strided([1 if step == 0 else n for n, step in zip(self.shape, strides, strict=True)], strides),
+            value,
+        )
+        return self
     try:
         array = self._array
     except SparseOperand as error:

@@ -52,6 +52,25 @@ def full_precision(name: str, array: jax.Array, kernel: str | None = None) -> No
         raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {type_name(array)}")
 
 
+def spread_nan(a: jax.Array) -> jax.Array:
+    """The matrices, those with a nan all nan: LAPACK takes a pivot of nan for none, and leaves numbers below it."""
+    found = jnp.isnan(jax.lax.stop_gradient(a)).any((-2, -1), keepdims=True)
+    return a + jnp.where(found, jnp.nan, 0).astype(a.dtype)
+
+
+def lu_factors(a: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`jax.lax.linalg.lu`, in which all that a pivot of nan was to eliminate is nan."""
+    both, pivots, rows = jax.lax.linalg.lu(a)
+    if 0 in a.shape[-2:]:
+        return both, pivots, rows
+    diagonal = jnp.diagonal(jax.lax.stop_gradient(both), axis1=-2, axis2=-1)
+    spoilt = jax.lax.cummax(jnp.isnan(diagonal).astype(np.int32), diagonal.ndim - 1)
+    m, n = a.shape[-2:]
+    last = np.minimum(np.arange(m)[:, None] - 1, np.arange(n)[None, :])  # the last pivot that has changed an element
+    after = (jnp.take(spoilt, np.maximum(last, 0), axis=-1) > 0) & (last >= 0)
+    return both + jnp.where(after, jnp.nan, 0).astype(a.dtype), pivots, rows
+
+
 def zero_pivot(both: jax.Array) -> jax.Array:
     """The position, from 1, of the first zero on the diagonal; 0 if there is none."""
     zero = jnp.diagonal(jax.lax.stop_gradient(both), axis1=-2, axis2=-1) == 0

@@ -21,7 +21,9 @@ from .checks import (
     demand_regular,
     demand_solvable,
     full_precision,
+    lu_factors,
     matrices,
+    spread_nan,
     zero_pivot,
 )
 from .products import times
@@ -84,7 +86,7 @@ def _singular_at(a: jax.Array) -> jax.Array:
 @operator(methods=False, public=(), grad="LinalgInvExBackward0", autocast={"cpu": "float32"})
 def _inv_ex(A: Array) -> Array:
     matrices("linalg.inv", A)
-    return jnp.linalg.inv(A), _singular_at(A)
+    return jnp.linalg.inv(spread_nan(A)), _singular_at(A)
 
 
 _InvEx = return_type("linalg_inv_ex", ("inverse", "info"))
@@ -139,7 +141,7 @@ def _solve_ex(A: Array, B: Array, *, left: bool) -> Array:
     b = jnp.broadcast_to(sides, batch + sides.shape[-2:])
     if not left:
         a, b = jnp.swapaxes(a, -1, -2), jnp.swapaxes(b, -1, -2)
-    x = jnp.linalg.solve(a, b)
+    x = jnp.linalg.solve(spread_nan(a), b)
     x = x if left else jnp.swapaxes(x, -1, -2)
     return x[..., 0] if vector else x, _singular_at(A)
 
@@ -304,7 +306,7 @@ def qr(A: Array, mode: str = "reduced") -> Array:
 @operator(methods=False, public=(), grad="LinalgLuBackward0")
 def _lu_factors(A: Array) -> Array:
     matrices("linalg.lu", A, square=False)
-    both, _, rows = jax.lax.linalg.lu(A)
+    both, _, rows = lu_factors(A)
     return rows, *triangles(both)
 
 
@@ -342,7 +344,7 @@ def _lu_factor_ex(A: Array, pivot: bool) -> Array:
     matrices("linalg.lu_factor", A, square=False)
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
-    both, pivots, _ = jax.lax.linalg.lu(A)
+    both, pivots, _ = lu_factors(A)
     return both, pivots.astype(np.int32) + 1, zero_pivot(both)
 
 

@@ -40,6 +40,8 @@ def place(
     `order` names the dimensions from the one with the largest stride to the one with the smallest; `values` are then
     given with their dimensions in that order.
     """
+    if requires_grad is not None and (given := type(requires_grad)) is not bool:
+        raise TypeError(f"argument 'requires_grad' must be bool, not {given.__name__}")
     if requires_grad and not dtypes.from_numpy(values.dtype).category >= dtypes.FLOAT:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     made = from_host(values, device)

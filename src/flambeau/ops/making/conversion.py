@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import Any
 
 import jax
@@ -16,10 +18,11 @@ from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import is_plain
 from ...core.context.tracing import Untraceable
 from ...core.dispatch.operator import _attach, _publish, composite
+from ...core.tape.nodes import Refusing
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse
-from ...core.tensor.storage import is_between_processes
+from ...core.tensor.storage import Storage, is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
 from .creation import from_numpy, tensor
 
@@ -187,7 +190,8 @@ def _iterate(self: Tensor) -> Any:
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
         return bool((self == element).any())
-    raise RuntimeError(f"`in` asks a Tensor for a Tensor or a number, not for a {element.__class__.__name__}")
+    taken = "Tensor or scalar"
+    raise RuntimeError(f"Tensor.__contains__ only supports {taken}, but you passed in a {type(element)}.")
 
 
 Tensor.__len__ = _length  # type: ignore[attr-defined]
@@ -337,8 +341,12 @@ def detach(input: Tensor) -> Tensor:
     return input.detach()
 
 
-def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
-    """Look into another tensor's memory, with its shape; or into a storage (or a tensor's), as told."""
+def _set(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
+    """Look into another tensor's memory, with its shape; or into a storage (or a tensor's), as told; else into none.
+
+    RuntimeError for another dtype, and in the backward pass if the tensor was on the tape.
+    """
+    source = memory.UntypedStorage() if source is None else source
     if isinstance(source, memory.Memory):
         held = getattr(source, "dtype", self.dtype)
         if held is not self.dtype:
@@ -346,8 +354,7 @@ def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, s
                 f"Expected a Storage of type {self.dtype.abbr.lower()} or an UntypedStorage, but got type {held.abbr} for "
                 "argument 1 'storage'"
             )
-        self._repoint(source.look(self.dtype, size, stride, storage_offset))
-        return self
+        return _looking_at(self, source.look(self.dtype, size, stride, storage_offset), None)
     if not isinstance(source, Tensor):
         raise TypeError(f"set_() takes a Tensor or a storage, not {source.__class__.__name__}")
     if self.device != source.device and self.shape.numel():
@@ -355,12 +362,24 @@ def _set(self: Tensor, source: Any, storage_offset: int = 0, size: Any = None, s
             f'Attempted to set the storage of a tensor on device "{self.device}" to a storage on different device '
             f'"{source.device}".  This is no longer allowed; the devices must match.'
         )
+    if source.dtype is not self.dtype:
+        kinds = dtypes.cpp_name(source.dtype), dtypes.cpp_name(self.dtype)
+        raise RuntimeError(f"Could not set tensor of type {kinds[0]} to a tensor of type {kinds[1]}")
     whole = source
     if size is not None:
         stride = geometry.contiguous_strides(tuple(size)) if stride is None else tuple(stride)
         whole = from_storage(whole._storage, tuple(size), stride, storage_offset)
+    return _looking_at(self, whole, source._tape_edge())
+
+
+def _looking_at(self: Tensor, seen: Tensor, source: Any) -> Tensor:
     self._check_inplace(writes=False)
-    self._repoint(whole)
+    edge = self._tape_edge()
+    self._repoint(seen)
+    if grad_state.grad and (edge is not None or source is not None):
+        refusing = Refusing("NotImplemented", (edge, source), 1, "derivative for set_ is not implemented")
+        self._base = None
+        self._set_edge((refusing, 0))
     return self
 
 
@@ -387,6 +406,7 @@ def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
     view = self._view or geometry.whole(())
     g = geometry.Geometry(shape, geometry.contiguous_strides(shape), view.offset, view.bits)
     if self.is_meta:
+        _keep_shapes(self._storage)
         self._storage.set(MetaArray((max(g.numel + g.offset, self._storage.value.size),), self._storage.dtype))
         self._view = g
         return self
@@ -395,10 +415,22 @@ def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
     if g.numel and need > held.size:
         if self._storage.volatile:  # NumPy holds it, too
             raise RuntimeError("Trying to resize storage that is not resizable")
+        _keep_shapes(self._storage)
         self._storage.set(jax.device_put(np.concatenate([held, np.zeros(need - held.size, held.dtype)])))
     self._view = g
     self._cache, self._cache_version = None, -1
     return self
+
+
+def _keep_shapes(storage: Storage) -> None:
+    """Tensors that show all of a storage have its shape. Those that do keep it when the storage grows."""
+    if sys.getrefcount(storage) <= 3:  # one tensor's, this function's, and the count's
+        return
+    shape = geometry.whole(storage.shape)
+    for other in gc.get_referrers(storage):
+        if isinstance(other, Tensor) and other._view is None:
+            other._view = shape
+            other._cache, other._cache_version = None, -1
 
 
 _attach(resize_, ("resize_",))

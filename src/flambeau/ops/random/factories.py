@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.array.geometry import overlapping_write
 from ...core.array.meta import NOWHERE
 from ...core.autograd.engine import drawn_from
 from ...core.context.generator import Generator, default_generator, draw, largest_exact
@@ -45,10 +46,7 @@ def fill_drawn(self: Tensor, name: str, make: Draw) -> Tensor:
     self._check_inplace()
     shape, strides = tuple(self.shape), self.stride()
     if any(step == 0 and n > 1 for n, step in zip(shape, strides, strict=True)):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location, as "
-            "after expand(); draw into a clone() instead."
-        )
+        raise overlapping_write()
     contiguous, dtype = self.is_contiguous(), self._np_dtype
 
     def drawn() -> np.ndarray:  # a compiled function keeps it, and must not keep the tensor along

@@ -126,9 +126,10 @@ any = _truth("any", jnp.any, "any element is")
 
 def _whole(name: str, input: jax.Array, kind: type[Exception] = RuntimeError) -> None:
     if input.size == 0:
+        empty = "input.numel() == 0"
         raise kind(
-            f"{name}(): Expected reduction dim for an input without elements: "
-            "pass as 'dim' a dimension whose size is not 0"
+            f"{name}(): Expected reduction dim to be specified for {empty}. "
+            "Specify the reduction dim with the 'dim' argument."
         )
 
 

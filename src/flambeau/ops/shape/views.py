@@ -180,10 +180,10 @@ def _as_complex(g: Geometry, whole: np.dtype) -> Geometry:
         raise RuntimeError(f"Tensor must have a last dimension of size 2 (real, imaginary), got shape {list(g.shape)}")
     if g.strides[-1] != 1:
         raise RuntimeError(f"Tensor must have a last dimension with stride 1, got {g.strides[-1]}")
-    if g.offset % 2 or any(s % 2 for s in g.strides[:-1]):
-        raise RuntimeError(
-            "Tensor must have a storage_offset divisible by 2, and strides divisible by 2 but for the last"
-        )
+    if g.offset % 2:
+        raise RuntimeError("Tensor must have a storage_offset divisible by 2")
+    if any(s % 2 for n, s in zip(g.shape[:-1], g.strides[:-1], strict=True) if n != 1):
+        raise RuntimeError(f"Tensor must have a stride divisible by 2 for all but {'last'} dimension: {g.strides}")
     return Geometry(g.shape[:-1], tuple(s // 2 for s in g.strides[:-1]), g.offset // 2, whole)
 
 

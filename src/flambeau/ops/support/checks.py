@@ -13,7 +13,7 @@ from ...core.array.dtypes import BOOL as BOOL
 from ...core.array.dtypes import COMPLEX as COMPLEX
 from ...core.array.dtypes import FLOAT as FLOAT
 from ...core.array.dtypes import INTEGER as INTEGER
-from ...core.array.dtypes import from_numpy, get_default_dtype
+from ...core.array.dtypes import cpp_name, from_numpy, get_default_dtype
 from ...core.array.meta import NoData, is_meta
 from ...core.array.size import normalized_dim as normalized_dim
 from ...core.context.grad_mode import state as grad_state
@@ -38,14 +38,7 @@ def type_name(array: jax.Array) -> str:
 
 def scalar_name(array: jax.Array) -> str:
     """The dtype's name as PyTorch's C++ prints it ('float', 'double', 'c10::Half', ...)."""
-    name = type_name(array)
-    return _CPP_NAMES.get(name) or (f"c10::{name}" if name in ("Half", "BFloat16") else name.lower())
-
-
-_CPP_NAMES = {
-    "Long": "long int", "Short": "short int", "Char": "signed char", "Byte": "unsigned char",
-    "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>",
-}  # fmt: skip
+    return cpp_name(from_numpy(array.dtype))
 
 
 def require_floating(what: str, *arrays: jax.Array | None) -> None:

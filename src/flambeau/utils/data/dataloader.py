@@ -132,7 +132,9 @@ class DataLoader(Generic[_T_co]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and "_initialized" in self.__dict__:
-            raise ValueError(f"{name} of a {type(self).__name__} can't be changed: make a new one")
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized: make a new one"
+            )
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:
@@ -147,10 +149,12 @@ class DataLoader(Generic[_T_co]):
     def _get_iterator(self) -> _BaseDataLoaderIter:
         return _MultiProcessingDataLoaderIter(self) if self.num_workers else _SingleProcessDataLoaderIter(self)
 
+    _IterableDataset_len_called: int | None = None  # what the data set said
+
     def __len__(self) -> int:
         if not isinstance(self.dataset, IterableDataset):
             return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
-        length = len(self.dataset)  # type: ignore[arg-type]
+        length = self._IterableDataset_len_called = len(self.dataset)  # type: ignore[arg-type]
         if self.batch_size is None:
             return length
         whole, rest = divmod(length, self.batch_size)
@@ -206,7 +210,10 @@ def _check_order(
     if isinstance(dataset, IterableDataset):
         for name, value in {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batch_sampler}.items():
             if value is not None:
-                raise ValueError(f"an IterableDataset has an order of its own: leave {name} out, got {name}={value}")
+                raise ValueError(
+                    f"DataLoader with IterableDataset: expected unspecified {name} option, but got {name}={value}: such a data "
+                    "set has an order of its own"
+                )
     if batch_sampler is not None:
         others = {
             "batch_size": batch_size != 1,
@@ -215,11 +222,14 @@ def _check_order(
             "drop_last": drop_last,
         }
         if given := [name for name, is_given in others.items() if is_given]:
-            raise ValueError(f"batch_sampler says which batches there are: leave out {', '.join(given)}")
+            raise ValueError(
+                "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last: leave out "
+                f"{', '.join(given)}"
+            )
     elif batch_size is None and drop_last:
-        raise ValueError("batch_size=None turns batching off, so there is no last batch to drop: leave drop_last out")
+        raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
     if shuffle and sampler is not None:
-        raise ValueError("sampler says the order: leave shuffle out")
+        raise ValueError("sampler option is mutually exclusive with shuffle")
 
 
 def _default_sampler(dataset: Any, shuffle: bool | None, generator: Generator | None) -> Sampler[Any]:

@@ -23,7 +23,9 @@ class Dataset(Generic[_T_co]):
     """
 
     def __getitem__(self, index: Any) -> _T_co:
-        raise NotImplementedError(f"{type(self).__name__}, a subclass of Dataset, should implement __getitem__.")
+        raise NotImplementedError(
+            f"Subclasses of Dataset should implement __getitem__. {type(self).__name__} does not."
+        )
 
     def __add__(self, other: Dataset[_T_co]) -> ConcatDataset[_T_co]:
         return ConcatDataset([self, other])
@@ -204,7 +206,8 @@ def random_split(
         lengths = _whole_lengths(lengths, total)
     if sum(lengths) != total:
         raise ValueError(
-            f"random_split: the parts {list(lengths)} sum to {sum(lengths)}, but the dataset has {total} samples"
+            f"Sum of input lengths does not equal the length of the input dataset! The parts {list(lengths)} sum to "
+            f"{sum(lengths)}, the dataset has {total} samples"
         )
     if not all(isinstance(length, int) for length in lengths):
         raise TypeError(f"random_split: lengths must be integers, or fractions that sum to 1, got {list(lengths)}")

@@ -34,7 +34,7 @@ class _BaseDataLoaderIter(Iterator[Any]):
     def __init__(self, loader: Any) -> None:
         self._loader = loader
         self._num_yielded = 0
-        self._IterableDataset_len_called = None
+        self._IterableDataset_len_called = loader._IterableDataset_len_called
         if loader.pin_memory and not jax_devices("cuda"):
             warnings.warn(
                 f"'pin_memory' argument is set as true but {'no accelerator'} is found, then device pinned memory won't be "
@@ -48,6 +48,7 @@ class _BaseDataLoaderIter(Iterator[Any]):
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         self._num_yielded = 0
+        self._IterableDataset_len_called = loader._IterableDataset_len_called
         self._requests = iter(loader._index_sampler)
 
     def __len__(self) -> int:
@@ -56,6 +57,14 @@ class _BaseDataLoaderIter(Iterator[Any]):
     def __next__(self) -> Any:
         batch = self._next_data()
         self._num_yielded += 1
+        told = self._IterableDataset_len_called
+        if told is not None and self._num_yielded > told:
+            warnings.warn(
+                f"Length of IterableDataset {self._loader.dataset} was reported to be {told}(when accessing len(dataloader)), "
+                f"but {self._num_yielded} samples have been fetched.",
+                UserWarning,
+                stacklevel=2,
+            )
         return batch
 
     def _next_data(self) -> Any:
