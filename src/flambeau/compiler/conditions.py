@@ -269,6 +269,8 @@ def note_dependencies(recorder: Recorder, numbers: Iterable[Place], moving: Movi
                 reads.look_at_number(place)
         if not recorder.writes.is_written(place := Attribute(owner, "forward")):
             reads.place(place, place.get())
+        if owner is module and not recorder.writes.is_written(place := Attribute(type(module), "__call__")):
+            reads.place(place, place.get())
     known = {id(p) for module in modules for p in module._parameters.values()}
     leaves = [t for _, t in recorder.sources.values() if isinstance(t, Tensor) and id(t) not in known]
     others = [

@@ -28,6 +28,8 @@ from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
 
 _BUFFERS = (np.ndarray, bytearray, array)
+_SETS = (dict.__setitem__, OrderedDict.__setitem__)
+_DELETES = (dict.__delitem__, OrderedDict.__delitem__)
 _GETS = tuple(kind.__getitem__ for kind in (list, dict, deque, OrderedDict, defaultdict, Counter))
 
 
@@ -228,6 +230,9 @@ def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, di
         watcher.writes.mutate(owner, setattr, (name, LATER))
         shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "setattr", 0)
         return
+    if in_class(type(owner), "__setattr__") in _SETS and not direct:  # a dict whose entries are its attributes
+        store_item(shadow, owner, name, operator.setitem, (value,))
+        return
     watcher.known(owner)
     raw = in_class(type(owner), name)
     computes = hasattr(type(raw), "__set__") and not isinstance(raw, (MemberDescriptorType, GetSetDescriptorType))
@@ -239,6 +244,16 @@ def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, di
         or isinstance(raw, MemberDescriptorType)
     ):
         watcher.writes.put(Attribute(owner, name))
+
+
+def delete_attribute(shadow: Any, owner: Any, name: str) -> None:
+    """Note that an attribute is about to be deleted."""
+    if in_class(type(owner), "__delattr__") in _DELETES:
+        store_item(shadow, owner, name, operator.delitem, ())
+        return
+    if not isinstance(owner, Tensor) and shadow.watcher.is_old(owner):
+        shadow.watcher.read(Attribute(owner, name))  # whether it is there
+    store_attribute(shadow, owner, name)
 
 
 # --- items ---

@@ -19,7 +19,7 @@ import numpy as np
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
-from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
+from .access import attribute, complete, delete_attribute, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
 from .modules import is_library_class
@@ -96,14 +96,17 @@ def _walks(function: Any, args: list[Any]) -> bool:
 
 def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     """A library's function: it may look into containers, and compute with numbers that it does not know as inputs."""
-    takes_numbers = getattr(function, "operator", None) is not None
-    places = getattr(function, "takes_host_numbers", ())  # positions and names
+    said = function  # by the function itself, if this is a face of it
+    while not (hasattr(said, "operator") or hasattr(said, "takes_host_numbers")) and hasattr(said, "__wrapped__"):
+        said = said.__wrapped__
+    takes_numbers = getattr(said, "operator", None) is not None
+    places = getattr(said, "takes_host_numbers", ())  # positions and names
     walks = _walks(function, args)
     for place, value in (*enumerate(args), *kwargs.items()):
         if walks and isinstance(value, Module):
             shadow.watcher.walked(value)
         shadow.watcher.reads.deep(value)
-        if not isinstance(value, HostNumber) or not (takes_numbers or place in places):
+        if place not in places and not (takes_numbers and isinstance(value, HostNumber)):
             settle(value)
 
 
@@ -226,6 +229,10 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         return
     if name in ("setattr", "delattr") and len(args) >= 2 and isinstance(args[1], str):
         value = args[2] if len(args) > 2 else UNKNOWN
+        if name == "delattr" and function is not object.__delattr__:
+            delete_attribute(shadow, args[0], args[1])
+            shadow.push(UNKNOWN)
+            return
         direct = function is object.__setattr__ or function is object.__delattr__
         store_attribute(shadow, args[0], args[1], value, direct)
     elif name == "dir" and len(args) == 1:

@@ -11,7 +11,18 @@ from typing import Any
 
 from ...core.dispatch.host_numbers import HostInt, HostNumber, settle, settle_key
 from ...core.tensor.tensor import Tensor
-from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
+from .access import (
+    attribute,
+    delete_attribute,
+    in_place,
+    item,
+    iterate,
+    look_for_entry,
+    or_unknown,
+    push,
+    store_attribute,
+    store_item,
+)
 from .calls import call
 from .numeric import followed, no_numbers_on_the_way
 from .places import MISSING, Attribute, Cell, Item
@@ -262,9 +273,10 @@ def _load_super_attr(shadow: Any, ins: Any) -> None:
 def _store_attr(shadow: Any, ins: Any) -> None:
     owner = shadow.pop()
     value = shadow.pop() if ins.name == "STORE_ATTR" else UNKNOWN
-    if ins.name == "DELETE_ATTR" and not isinstance(owner, Tensor) and shadow.watcher.is_old(owner):
-        shadow.watcher.read(Attribute(owner, ins.value))  # whether it is there
-    store_attribute(shadow, owner, ins.value, value)
+    if ins.name == "DELETE_ATTR":
+        delete_attribute(shadow, owner, ins.value)
+    else:
+        store_attribute(shadow, owner, ins.value, value)
 
 
 # --- items ------------------------------------------------------------------------------------------------------------
@@ -385,7 +397,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
             iterate(shadow, value)
         elif isinstance(value, HostNumber):
             other = right if value is left else left
-            if isinstance(other, Tensor) and sign.rstrip("=") not in "+-*/":
+            if isinstance(other, Tensor) and sign.rstrip("=") not in ("+", "-", "*", "/", "**"):
                 value.settle()  # these look at the number
             elif (
                 isinstance(value, HostInt) and isinstance(other, (float, complex)) and not isinstance(other, HostNumber)

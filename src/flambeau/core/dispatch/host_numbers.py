@@ -85,6 +85,12 @@ class HostNumber:
         self.reads.outcome(self.expression, self.plain)
         return self.plain
 
+    def looked_at(self, function: Callable[[Any], Any]) -> Any:
+        """What a function finds in the number: the program holds for calls where it finds the same."""
+        found = function(self.plain)
+        self.reads.outcome(Expression(function, self.expression), found)
+        return found
+
     def as_input(self) -> Any:
         """A traced value that is this number at each call."""
         if self.input is None:
@@ -138,6 +144,16 @@ def sources(expression: Expression) -> list[Expression]:
     if isinstance(expression, Constant):
         return []
     return [source for part in expression.parts for source in sources(part)]
+
+
+def takes_numbers(*places: int | str) -> Callable[[Any], Any]:
+    """Say of a function that its arguments at these positions, or of these names, may be such numbers."""
+
+    def say(function: Any) -> Any:
+        function.takes_host_numbers = frozenset(places)
+        return function
+
+    return say
 
 
 def _host_int(value: int, expression: Expression, reads: Any) -> HostInt:

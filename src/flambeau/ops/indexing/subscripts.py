@@ -18,7 +18,7 @@ from ...core.array import geometry
 from ...core.array.geometry import Geometry
 from ...core.context.tracing import is_traced
 from ...core.dispatch.declared import Operator
-from ...core.dispatch.host_numbers import as_int
+from ...core.dispatch.host_numbers import HostNumber, as_int
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
@@ -295,6 +295,10 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
 def _value(x: Tensor, value: Any) -> Any:
     if isinstance(value, Tensor):
         return value
+    if isinstance(value, HostNumber):
+        if x.dtype.is_floating_point or (x._np_dtype == np.int64 and type(value.plain) is int):
+            return value
+        value = value.settle()
     if isinstance(value, (bool, int, float, complex)):
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ValueError("Overflow when unpacking long long")
