@@ -545,6 +545,7 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
         if watcher.is_old(callee):
             watcher.reads.kind(callee)
             if kind_of_code(raw.__code__, raw.__globals__) != LIBRARY:
+                watcher.reads.see(type(callee))
                 watcher.read(Attribute(type(callee), "__call__"))
         if kind_of_code(raw.__code__, raw.__globals__) == LIBRARY and not isinstance(callee, Tensor):
             library(shadow, callee, args, kwargs)
@@ -559,7 +560,8 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
     ):
         for value in (*args, *kwargs.values()):
             watcher.reads.deep(value)
-            settle(value)
+            if not (isinstance(callee, np.ufunc) and isinstance(value, HostNumber)):  # which asks it itself
+                settle(value)
         if isinstance(callee, functools._lru_cache_wrapper):
             watcher.outside(callee, args, kwargs)
         shadow.push(UNKNOWN)

@@ -24,8 +24,8 @@ from .access import (
     store_item,
 )
 from .calls import call
-from .numeric import followed, no_numbers_on_the_way
-from .places import MISSING, Attribute, Cell, Item
+from .numeric import by_its_say, followed, from_a_row, no_numbers_on_the_way
+from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
 from .values import is_container, is_number
 
@@ -285,8 +285,11 @@ def _store_attr(shadow: Any, ins: Any) -> None:
 @_handles("BINARY_SUBSCR")
 def _binary_subscr(shadow: Any, ins: Any) -> None:
     owner, key = shadow.pop(2)
-    value = item(shadow, owner, key)
-    push(shadow, value)
+    if from_a_row(shadow, owner, key):
+        iterate(shadow, owner)
+        shadow.push(UNKNOWN)
+    else:
+        push(shadow, item(shadow, owner, key))
 
 
 @_handles("STORE_SUBSCR DELETE_SUBSCR")
@@ -392,6 +395,9 @@ def _binary_op(shadow: Any, ins: Any) -> None:
         return
     if sign == "%" and isinstance(left, (str, bytes)):
         shadow.watcher.reads.deep(right)
+    if by_its_say(shadow, left, right):
+        shadow.push(UNKNOWN)
+        return
     for value in (left, right):
         if is_container(value):
             iterate(shadow, value)
@@ -411,6 +417,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
 @_handles("COMPARE_OP")
 def _compare(shadow: Any, ins: Any) -> None:
     pair = shadow.pop(2)
+    by_its_say(shadow, *pair)
     if any(is_container(value) or isinstance(value, (tuple, SimpleNamespace)) for value in pair):
         shadow.watcher.reads.deep(tuple(pair))
     shadow.push(UNKNOWN)
