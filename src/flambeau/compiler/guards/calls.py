@@ -40,7 +40,8 @@ _VALUES: tuple[Any, ...] = (
     property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
 )  # fmt: skip
 _KEEPS_NUMBERS = frozenset(
-    "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr".split()
+    "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr "
+    "len hasattr callable any all iter reversed".split()
 )
 
 
