@@ -9,7 +9,7 @@ from collections import deque
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
-from ...core.dispatch.host_numbers import HostInt, HostNumber, settle, settle_key
+from ...core.dispatch.host_numbers import HostNumber, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from .access import (
     attribute,
@@ -24,10 +24,10 @@ from .access import (
     store_item,
 )
 from .calls import call
-from .numeric import by_its_say, followed, from_a_row, no_numbers_on_the_way
+from .numeric import by_its_say, followed, from_a_row, no_numbers_on_the_way, settle_beside
 from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
-from .values import is_container, is_number
+from .values import is_container
 
 METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR also loads methods
 NULL_AFTER = sys.version_info >= (3, 13)  # on the stack, what is called comes before its `self`
@@ -402,15 +402,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
         if is_container(value):
             iterate(shadow, value)
         elif isinstance(value, HostNumber):
-            other = right if value is left else left
-            if isinstance(other, Tensor) and sign.rstrip("=") not in ("+", "-", "*", "/", "**"):
-                value.settle()  # these look at the number
-            elif (
-                isinstance(value, HostInt) and isinstance(other, (float, complex)) and not isinstance(other, HostNumber)
-            ):
-                value.settle()  # a float takes an int's value without asking it
-            elif not (is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN):
-                value.settle()
+            settle_beside(value, sign, right if value is left else left)
     shadow.push(UNKNOWN)
 
 

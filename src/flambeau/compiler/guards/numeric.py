@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...core.context.grad_mode import state as grad_state
-from ...core.dispatch.host_numbers import Constant, Expression, HostNumber, expression_of, lift, plain
+from ...core.dispatch.host_numbers import Constant, Expression, HostInt, HostNumber, expression_of, lift, plain
+from ...core.tensor.tensor import Tensor
+from .symbols import UNKNOWN
+from .values import is_number
 
 _NAMES = (
     "acos acosh asin asinh atan atan2 atanh cbrt ceil comb copysign cos cosh degrees erf erfc exp exp2 expm1 fabs factorial floor "
@@ -82,6 +85,16 @@ def by_its_say(shadow: Any, left: Any, right: Any) -> bool:
     return False
 
 
+def settle_beside(number: HostNumber, sign: str, other: Any) -> None:
+    """Settle a number where the other side of a sign would take its value without asking, or looks at it."""
+    if isinstance(other, Tensor) and sign.rstrip("=") not in ("+", "-", "*", "/", "**"):
+        number.settle()  # these look at the number
+    elif isinstance(number, HostInt) and isinstance(other, (float, complex)) and not isinstance(other, HostNumber):
+        number.settle()  # a float takes an int's value without asking it
+    elif not (is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN):
+        number.settle()
+
+
 # what takes the values of an iterator by methods that such numbers have
 _ASKS = frozenset(
     "sum min max any all sorted next iter list tuple set len isinstance hasattr getattr setattr reversed id type callable".split()
@@ -98,4 +111,4 @@ def no_numbers_on_the_way(shadow: Any, function: Any, args: list[Any]) -> None:
         watcher.refuse(f"it gives {name} an iterator while some numbers are inputs of the program")
 
 
-__all__ = ["by_its_say", "followed", "from_a_row", "no_numbers_on_the_way"]
+__all__ = ["by_its_say", "followed", "from_a_row", "no_numbers_on_the_way", "settle_beside"]
