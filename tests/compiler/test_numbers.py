@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 
 import numpy as np
@@ -289,6 +290,46 @@ def a_tensor_and_an_array(compile, x):
     yield f(x)
     table[0] = 5.0
     yield f(x)
+
+
+@case(programs=1)
+def elements_under_a_list_of_counters(compile, x):
+    table, state = fb.arange(9.0), types.SimpleNamespace(n=0)
+
+    def step(x):
+        state.n += 1
+        table[[state.n - 1, -state.n]] = x[0] * state.n
+        return table[[state.n, state.n + 1, 3]] * x
+
+    f = compile(step)
+    for _ in range(8):
+        try:
+            yield f(x), table
+        except IndexError:
+            yield "beyond"
+
+
+@case
+def attributes_of_an_argument_deleted(compile, x):
+    @dataclasses.dataclass
+    class State:
+        n: int = 0
+        last: object = None
+
+    def step(x, state):
+        state.n += 1
+        state.passing = 3
+        del state.passing
+        if hasattr(state, "note"):
+            delattr(state, "note")
+        state.last = x * state.n
+        return state.last
+
+    f, state = compile(step), State()
+    for _ in range(3):
+        yield f(x, state), vars(state)
+        state.note = 1
+    yield f(x, state), vars(state)
 
 
 @case.test

@@ -19,7 +19,7 @@ import numpy as np
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
-from .access import attribute, complete, delete_attribute, in_place, item, iterate, push, store_attribute, store_item
+from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
 from .modules import is_library_class
@@ -230,12 +230,8 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
         return
     if name in ("setattr", "delattr") and len(args) >= 2 and isinstance(args[1], str):
         value = args[2] if len(args) > 2 else UNKNOWN
-        if name == "delattr" and function is not object.__delattr__:
-            delete_attribute(shadow, args[0], args[1])
-            shadow.push(UNKNOWN)
-            return
         direct = function is object.__setattr__ or function is object.__delattr__
-        store_attribute(shadow, args[0], args[1], value, direct)
+        store_attribute(shadow, args[0], args[1], value, direct, name == "delattr")
     elif name == "dir" and len(args) == 1:
         _whole(shadow, args[0])
         for base in args[0].__mro__ if isinstance(args[0], type) else type(args[0]).__mro__:

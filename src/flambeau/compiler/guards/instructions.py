@@ -11,18 +11,7 @@ from typing import Any
 
 from ...core.dispatch.host_numbers import HostNumber, settle, settle_key
 from ...core.tensor.tensor import Tensor
-from .access import (
-    attribute,
-    delete_attribute,
-    in_place,
-    item,
-    iterate,
-    look_for_entry,
-    or_unknown,
-    push,
-    store_attribute,
-    store_item,
-)
+from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
 from .numeric import by_its_say, followed, from_a_row, no_numbers_on_the_way, settle_beside
 from .places import MISSING, Cell, Item
@@ -273,10 +262,7 @@ def _load_super_attr(shadow: Any, ins: Any) -> None:
 def _store_attr(shadow: Any, ins: Any) -> None:
     owner = shadow.pop()
     value = shadow.pop() if ins.name == "STORE_ATTR" else UNKNOWN
-    if ins.name == "DELETE_ATTR":
-        delete_attribute(shadow, owner, ins.value)
-    else:
-        store_attribute(shadow, owner, ins.value, value)
+    store_attribute(shadow, owner, ins.value, value, deleted=ins.name == "DELETE_ATTR")
 
 
 # --- items ------------------------------------------------------------------------------------------------------------

@@ -184,10 +184,14 @@ def as_int(number: Any) -> int:
 
 
 def settle_key(key: Any) -> None:
-    """Settle what a tensor is indexed with, but for the ints that may be inputs: those that stand alone, or bound slices."""
+    """Settle what a tensor is indexed with, but for the ints that may be inputs: those that stand alone, bound slices, or are all
+    that a list has.
+    """
     if type(key) is tuple:
         for part in key:
-            settle_key(part)
+            settle(part) if type(part) is list else settle_key(part)
+    elif type(key) is list and all(type(plain(part)) is int for part in key):
+        pass  # it becomes a tensor
     elif type(key) is slice:
         settle(key.step)
         settle_key(key.start)

@@ -24,6 +24,7 @@ from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
 from ..making.constants import cast_number
+from ..making.creation import tensor
 from ..shape.views import sliced
 from ..support.checks import refuse_outside
 from .masking import host_values, where
@@ -54,6 +55,8 @@ def _nested(item: Any) -> Any:
 
 def _from_list(key: list[Any]) -> Any:
     """A short list with anything else than numbers in it as the tuple of its members."""
+    if any(isinstance(i, HostNumber) for i in key):
+        return tensor(key)
     members = (Tensor, list, tuple, range, np.ndarray, slice, type(None), type(Ellipsis))
     if len(key) >= 32 or not any(isinstance(i, members) for i in key):
         return key
