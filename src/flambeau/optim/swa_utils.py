@@ -154,7 +154,7 @@ class AveragedModel(Module):
         """Take the model's present values into the averages."""
         averages = self._averaged(self.module)
         currents = [c.to(a.device) for a, c in zip(averages, self._averaged(model), strict=False)]
-        first = self.n_averaged == 0
+        first: Any = self.n_averaged == 0
         unknown = isinstance(first._array, jax.core.Tracer)  # in a compiled step: both are computed
         if unknown or not first:
             self._move(averages, currents)

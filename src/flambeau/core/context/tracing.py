@@ -101,11 +101,14 @@ def is_traced() -> bool:
 
 
 def host_value(draw: Callable[..., Any], *numbers: Any) -> Any:
-    """A host value for a program: `draw(*numbers)` now, or within a trace an input that is drawn anew at each call."""
+    """A host value for a program: `draw()` now, or within a trace an input that is drawn anew at each call.
+
+    `numbers` are inputs of the program with which it is drawn: `draw(*numbers)`.
+    """
     transform = state.transforms
     if numbers:
         if transform or state.trace is None:
-            return host_value(functools.partial(draw, *[n.settle() if hasattr(n, "settle") else n for n in numbers]))
+            return host_value(functools.partial(draw, *[number.settle() for number in numbers]))
         return state.trace.draws.host(draw, numbers)
     return recorded_value(draw) if not transform else transform.host_value(draw)
 
