@@ -164,7 +164,10 @@ class Writer:
             return f"{where}[0] += 3"
         if not assignable:
             return self.change() if any(leaf[2] for leaf in self.leaves) else "pass"
-        return f"{where} = {self.leaf(kind if r.random() < 0.75 else r.choice(LEAVES))}"
+        other = kind if r.random() < 0.75 else r.choice(LEAVES)
+        if (kind, other) == ("array", "tensor"):  # `float(tensor.sum())` needs a value, and rightly runs uncompiled
+            other = kind
+        return f"{where} = {self.leaf(other)}"
 
     def script(self) -> str:
         r = self.random

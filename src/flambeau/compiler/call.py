@@ -26,12 +26,12 @@ from .templates import Built, OfRecipe
 
 
 class Unevaluable(Exception):
-    """Python's numbers can't be computed at this call (a division by zero): nothing has been changed yet."""
+    """Python's numbers can't be computed at this call (a division by zero, an index out of range): nothing has been changed yet."""
 
 
 # What the text names beside the objects of the program
 _NAMES = {
-    "ARITHMETIC": (ArithmeticError, ValueError), "Built": Built, "Pack": Pack, "PackedStorage": PackedStorage,
+    "ARITHMETIC": (ArithmeticError, ValueError, LookupError), "Built": Built, "Pack": Pack, "PackedStorage": PackedStorage,
     "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "blank": blank, "copy": jax.numpy.array, "look": look,
     "getrefcount": getrefcount, "grad_state": grad_state, "new": object.__new__, "number_at": number_at, "wrap": wrap,
 }  # fmt: skip

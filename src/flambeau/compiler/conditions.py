@@ -269,6 +269,10 @@ def note_dependencies(recorder: Recorder, numbers: Iterable[Place], moving: Movi
                 reads.look_at_number(place)
         if not recorder.writes.is_written(place := Attribute(owner, "forward")):
             reads.place(place, place.get())
+    parts = [part for module in modules for part in (module, *module._modules.values()) if part is not None]
+    for cls in {type(part) for part in (*parts, *recorder.reached) if isinstance(part, Module)}:
+        if not is_library_class(cls) and not recorder.writes.is_written(place := Attribute(cls, "__call__")):
+            reads.place(place, place.get())
     known = {id(p) for module in modules for p in module._parameters.values()}
     leaves = [t for _, t in recorder.sources.values() if isinstance(t, Tensor) and id(t) not in known]
     others = [

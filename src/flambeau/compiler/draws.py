@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.context.tracing import HostValue, Untraceable
+from ..core.context.tracing import HostValue, NumberedDraw, Untraceable
+from ..core.dispatch.host_numbers import expression_of, plain
 
 
 class Draws:
@@ -23,22 +24,25 @@ class Draws:
         self.notes: list[list[Any]] = []  # lists that take down the values, to repeat them
         self.again: Iterator[Any] | None = None  # values that are to come once more
 
-    def host(self, draw: Callable[[], Any]) -> Any:
+    def host(self, draw: Callable[..., Any], numbers: tuple[Any, ...] = ()) -> Any:
         """A value that is computed at every call, as an input."""
-        value = self._new_host(draw) if self.again is None else next(self.again)
+        value = self._new_host(draw, numbers) if self.again is None else next(self.again)
         for note in self.notes:
             note.append(value)
         return value
 
-    def _new_host(self, draw: Callable[[], Any]) -> Any:
+    def _new_host(self, draw: Callable[..., Any], numbers: tuple[Any, ...]) -> Any:
         self.drawing = True
         try:
-            pending = np.asarray(draw())
+            pending = np.asarray(draw(*map(plain, numbers)))
         finally:
             self.drawing = False
         with jax.ensure_compile_time_eval():
             stands = jax.device_put(pending)
-        self.sources[id(stands)] = (stands, HostValue(draw, pending))
+        source = (
+            NumberedDraw(draw, pending, tuple(map(expression_of, numbers))) if numbers else HostValue(draw, pending)
+        )
+        self.sources[id(stands)] = stands, source
         return jnp.array(stands, copy=True)
 
     @contextlib.contextmanager

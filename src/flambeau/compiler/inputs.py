@@ -55,7 +55,9 @@ class Inputs:
 
     def restore(self) -> None:
         """Put Python's own numbers back."""
-        for place, value in self._before:
+        for place, value in reversed(
+            self._before
+        ):  # an object whose hash is a number may be the key of an earlier place
             if isinstance(place.get(), HostNumber):
                 place.put(value)
         self._before = []

@@ -15,6 +15,7 @@ from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.batchnorm import _BatchNorm
 from ..nn.modules.module import Module
+from ..ops.indexing.masking import where
 from .lr_scheduler import LRScheduler
 from .lr_scheduler.base import _per_group
 from .optimizer import Optimizer
@@ -44,9 +45,10 @@ def _blended(averages: list[Any], currents: list[Any], weight: Any) -> list[Any]
     return result
 
 
-def _blend(averages: Iterable[Tensor], currents: Iterable[Tensor], weight: float) -> None:
+def _blend(averages: Iterable[Tensor], currents: Iterable[Tensor], weight: Any) -> None:
     averages = list(averages)
-    values = _blended([a._array for a in averages], [c._array for c in currents], jax.numpy.float64(weight))
+    weight = jax.numpy.asarray(weight, np.float64)
+    values = _blended([a._array for a in averages], [c._array for c in currents], weight)
     for average, value in zip(averages, values, strict=True):
         average._write(value)
 
@@ -70,9 +72,10 @@ def get_swa_multi_avg_fn() -> Callable[..., None]:
     """A function of two lists of tensors that takes the second ones, in place, into the first ones' plain average."""
 
     def swa_update(averaged_param_list: Any, current_param_list: Any, num_averaged: Any) -> None:
-        weight = 1 / (float(num_averaged) + 1)
+        count = num_averaged._array if isinstance(num_averaged, Tensor) else np.float64(num_averaged)
+        weight = 1 / (count.astype(np.float64) + 1)
         # a count that is a tensor gives PyTorch a float32 weight
-        weight = float(np.float32(weight)) if isinstance(num_averaged, Tensor) else weight
+        weight = weight.astype(np.float32) if isinstance(num_averaged, Tensor) else weight
         _blend(averaged_param_list, current_param_list, weight)
 
     return swa_update
@@ -138,20 +141,26 @@ class AveragedModel(Module):
         tensors = itertools.chain(model.parameters(), model.buffers()) if self.use_buffers else model.parameters()
         return [tensor.detach() for tensor in tensors]
 
+    def _move(self, averages: list[Tensor], currents: list[Tensor]) -> None:
+        if self.avg_fn is not None:
+            for average, current in zip(averages, currents, strict=True):
+                average.copy_(self.avg_fn(average, current, self.n_averaged))  # type: ignore[attr-defined]
+        elif self.multi_avg_fn is not None:
+            self.multi_avg_fn(averages, currents, self.n_averaged)
+        else:
+            _blend(averages, currents, 1 / (self.n_averaged._array.astype(np.float64) + 1))
+
     def update_parameters(self, model: Module) -> None:
         """Take the model's present values into the averages."""
         averages = self._averaged(self.module)
         currents = [c.to(a.device) for a, c in zip(averages, self._averaged(model), strict=False)]
-        if self.n_averaged == 0:
+        first: Any = self.n_averaged == 0
+        unknown = isinstance(first._array, jax.core.Tracer)  # in a compiled step: both are computed
+        if unknown or not first:
+            self._move(averages, currents)
+        if unknown or first:
             for average, current in zip(averages, currents, strict=True):
-                average.copy_(current)
-        elif self.avg_fn is not None:
-            for average, current in zip(averages, currents, strict=True):
-                average.copy_(self.avg_fn(average, current, self.n_averaged))
-        elif self.multi_avg_fn is not None:
-            self.multi_avg_fn(averages, currents, self.n_averaged)
-        else:
-            get_swa_multi_avg_fn()(averages, currents, int(self.n_averaged))
+                average.copy_(where(first, current, average) if unknown else current)  # type: ignore[attr-defined]
         if not self.use_buffers:
             for average, current in zip(self.module.buffers(), model.buffers(), strict=False):
                 average.detach().copy_(current.detach())

@@ -28,6 +28,7 @@ from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
 
 _BUFFERS = (np.ndarray, bytearray, array)
+_OF_DICTS = (dict.__setitem__, OrderedDict.__setitem__, dict.__delitem__, OrderedDict.__delitem__)
 _GETS = tuple(kind.__getitem__ for kind in (list, dict, deque, OrderedDict, defaultdict, Counter))
 
 
@@ -199,7 +200,9 @@ def push(shadow: Any, value: Any) -> None:
         shadow.push(value)
 
 
-def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, direct: bool = False) -> None:
+def store_attribute(
+    shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, direct: bool = False, deleted: bool = False
+) -> None:
     """Note that an attribute is about to be set or deleted (`value`: to what, if that is known)."""
     watcher = shadow.watcher
     if owner is UNKNOWN or owner is FRESH:
@@ -217,6 +220,8 @@ def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, di
         if raw is MISSING and not watcher.is_traced(owner):
             watcher.writes.put(Attribute(owner, name))
         return
+    if deleted and watcher.is_old(owner):
+        watcher.read(Attribute(owner, name))  # whether it is there
     if isinstance(owner, type):
         if not _is_builtin(owner):
             watcher.writes.put(Own(owner, name))
@@ -224,9 +229,16 @@ def store_attribute(shadow: Any, owner: Any, name: str, value: Any = UNKNOWN, di
     if isinstance(owner, ModuleType):
         watcher.writes.put(Attribute(owner, name))
         return
+    if id(owner) in watcher.arguments and deleted:
+        watcher.writes.mutate(owner, delattr, (name,))
+        return
     if id(owner) in watcher.arguments:
         watcher.writes.mutate(owner, setattr, (name, LATER))
         shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], "setattr", 0)
+        return
+    if in_class(type(owner), "__delattr__" if deleted else "__setattr__") in _OF_DICTS and not direct:
+        change = (operator.delitem, ()) if deleted else (operator.setitem, (value,))
+        store_item(shadow, owner, name, *change)  # a dict whose entries are its attributes
         return
     watcher.known(owner)
     raw = in_class(type(owner), name)

@@ -40,7 +40,8 @@ _VALUES: tuple[Any, ...] = (
     property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
 )  # fmt: skip
 _KEEPS_NUMBERS = frozenset(
-    "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr".split()
+    "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr "
+    "len hasattr callable any all iter reversed".split()
 )
 
 
@@ -96,14 +97,17 @@ def _walks(function: Any, args: list[Any]) -> bool:
 
 def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     """A library's function: it may look into containers, and compute with numbers that it does not know as inputs."""
-    takes_numbers = getattr(function, "operator", None) is not None
-    places = getattr(function, "takes_host_numbers", ())  # positions and names
+    said = function  # by the function itself, if this is a face of it
+    while not (hasattr(said, "operator") or hasattr(said, "takes_host_numbers")) and hasattr(said, "__wrapped__"):
+        said = said.__wrapped__
+    takes_numbers = getattr(said, "operator", None) is not None
+    places = getattr(said, "takes_host_numbers", ())  # positions and names
     walks = _walks(function, args)
     for place, value in (*enumerate(args), *kwargs.items()):
         if walks and isinstance(value, Module):
             shadow.watcher.walked(value)
         shadow.watcher.reads.deep(value)
-        if not isinstance(value, HostNumber) or not (takes_numbers or place in places):
+        if place not in places and not (takes_numbers and isinstance(value, HostNumber)):
             settle(value)
 
 
@@ -227,7 +231,7 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     if name in ("setattr", "delattr") and len(args) >= 2 and isinstance(args[1], str):
         value = args[2] if len(args) > 2 else UNKNOWN
         direct = function is object.__setattr__ or function is object.__delattr__
-        store_attribute(shadow, args[0], args[1], value, direct)
+        store_attribute(shadow, args[0], args[1], value, direct, name == "delattr")
     elif name == "dir" and len(args) == 1:
         _whole(shadow, args[0])
         for base in args[0].__mro__ if isinstance(args[0], type) else type(args[0]).__mro__:
@@ -538,6 +542,7 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
         if watcher.is_old(callee):
             watcher.reads.kind(callee)
             if kind_of_code(raw.__code__, raw.__globals__) != LIBRARY:
+                watcher.reads.see(type(callee))
                 watcher.read(Attribute(type(callee), "__call__"))
         if kind_of_code(raw.__code__, raw.__globals__) == LIBRARY and not isinstance(callee, Tensor):
             library(shadow, callee, args, kwargs)
@@ -552,7 +557,8 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
     ):
         for value in (*args, *kwargs.values()):
             watcher.reads.deep(value)
-            settle(value)
+            if not (isinstance(callee, np.ufunc) and isinstance(value, HostNumber)):  # which asks it itself
+                settle(value)
         if isinstance(callee, functools._lru_cache_wrapper):
             watcher.outside(callee, args, kwargs)
         shadow.push(UNKNOWN)

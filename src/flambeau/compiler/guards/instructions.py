@@ -9,14 +9,14 @@ from collections import deque
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
-from ...core.dispatch.host_numbers import HostInt, HostNumber, settle, settle_key
+from ...core.dispatch.host_numbers import HostNumber, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
 from .calls import call
-from .numeric import followed, no_numbers_on_the_way
-from .places import MISSING, Attribute, Cell, Item
+from .numeric import by_its_say, followed, from_a_row, no_numbers_on_the_way, settle_beside
+from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
-from .values import is_container, is_number
+from .values import is_container
 
 METHOD_BIT = sys.version_info >= (3, 12)  # LOAD_ATTR also loads methods
 NULL_AFTER = sys.version_info >= (3, 13)  # on the stack, what is called comes before its `self`
@@ -262,9 +262,7 @@ def _load_super_attr(shadow: Any, ins: Any) -> None:
 def _store_attr(shadow: Any, ins: Any) -> None:
     owner = shadow.pop()
     value = shadow.pop() if ins.name == "STORE_ATTR" else UNKNOWN
-    if ins.name == "DELETE_ATTR" and not isinstance(owner, Tensor) and shadow.watcher.is_old(owner):
-        shadow.watcher.read(Attribute(owner, ins.value))  # whether it is there
-    store_attribute(shadow, owner, ins.value, value)
+    store_attribute(shadow, owner, ins.value, value, deleted=ins.name == "DELETE_ATTR")
 
 
 # --- items ------------------------------------------------------------------------------------------------------------
@@ -273,8 +271,11 @@ def _store_attr(shadow: Any, ins: Any) -> None:
 @_handles("BINARY_SUBSCR")
 def _binary_subscr(shadow: Any, ins: Any) -> None:
     owner, key = shadow.pop(2)
-    value = item(shadow, owner, key)
-    push(shadow, value)
+    if from_a_row(shadow, owner, key):
+        iterate(shadow, owner)
+        shadow.push(UNKNOWN)
+    else:
+        push(shadow, item(shadow, owner, key))
 
 
 @_handles("STORE_SUBSCR DELETE_SUBSCR")
@@ -380,25 +381,21 @@ def _binary_op(shadow: Any, ins: Any) -> None:
         return
     if sign == "%" and isinstance(left, (str, bytes)):
         shadow.watcher.reads.deep(right)
+    if by_its_say(shadow, left, right):
+        shadow.push(UNKNOWN)
+        return
     for value in (left, right):
         if is_container(value):
             iterate(shadow, value)
         elif isinstance(value, HostNumber):
-            other = right if value is left else left
-            if isinstance(other, Tensor) and sign.rstrip("=") not in "+-*/":
-                value.settle()  # these look at the number
-            elif (
-                isinstance(value, HostInt) and isinstance(other, (float, complex)) and not isinstance(other, HostNumber)
-            ):
-                value.settle()  # a float takes an int's value without asking it
-            elif not (is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN):
-                value.settle()
+            settle_beside(value, sign, right if value is left else left)
     shadow.push(UNKNOWN)
 
 
 @_handles("COMPARE_OP")
 def _compare(shadow: Any, ins: Any) -> None:
     pair = shadow.pop(2)
+    by_its_say(shadow, *pair)
     if any(is_container(value) or isinstance(value, (tuple, SimpleNamespace)) for value in pair):
         shadow.watcher.reads.deep(tuple(pair))
     shadow.push(UNKNOWN)

@@ -80,7 +80,9 @@ class Place:
 
     @property
     def key(self) -> tuple[str, int, Any]:
-        return type(self).__name__, id(self.owner), self.name
+        name = self.name
+        # tensors as keys (an optimizer's state) are told apart by identity: `==` would compare what they hold
+        return type(self).__name__, id(self.owner), name if not isinstance(name, Tensor) else (Tensor, id(name))
 
     def get(self) -> Any:
         raise NotImplementedError

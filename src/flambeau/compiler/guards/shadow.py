@@ -191,7 +191,9 @@ class Watcher:
         self.asked: list[
             tuple[Any, type]
         ] = []  # abstract classes, and the classes of which it was asked whether they are theirs
-        self.aside: set[FrameType] = set()  # finalizers and modules that are being imported, and what they call
+        self.aside: set[FrameType] = (
+            set()
+        )  # finalizers, modules that are being imported, hooks of imports, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
         self.refused: Exception | None = None
         self.originals: dict[
@@ -347,6 +349,9 @@ class Watcher:
             self.made(frame.f_locals.get(code.co_varnames[0]))
         kind = kind_of_code(code, frame.f_globals)
         back = frame.f_back
+        if kind != LIBRARY and back is not None and back.f_code.co_filename.startswith("<frozen importlib"):
+            self.aside.add(frame)  # a hook of imports
+            return None
         caller = self.shadows.get(back) if back is not None else None
         if kind == LIBRARY or (kind == STANDARD and caller is None):
             return None

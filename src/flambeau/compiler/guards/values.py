@@ -19,8 +19,8 @@ PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellip
 
 
 def is_number(value: Any) -> bool:
-    """An int or a float of Python's own (no bool): what a program may take as an input."""
-    return type(value) is int or type(value) is float
+    """An int or a float of Python's own (no bool), or NumPy's float: what a program may take as an input."""
+    return type(value) is int or type(value) is float or type(value) is np.float64
 
 
 def same(before: Any, now: Any) -> bool:

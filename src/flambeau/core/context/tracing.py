@@ -7,6 +7,7 @@ trace that fails leaves nothing half-done. What was read and written becomes inp
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -48,6 +49,22 @@ class HostValue:
         return self.placed
 
 
+class NumberedDraw(HostValue):
+    """One that depends on numbers which are inputs of the program: `draw(number, ...)`."""
+
+    __slots__ = ("numbers",)
+
+    def __init__(self, draw: Callable[..., Any], pending: Any, numbers: tuple[Any, ...]):
+        super().__init__(draw, pending)
+        self.numbers = numbers
+
+    def __call__(self, given: Any = None) -> Any:
+        if self.pending is not None:
+            value, self.pending = self.pending, None
+            return value
+        return self.draw(*[number.value(given) for number in self.numbers])
+
+
 class Refusal(NamedTuple):
     """The error that a program raises for a value that an operator refuses."""
 
@@ -83,9 +100,16 @@ def is_traced() -> bool:
     return state.trace is not None or bool(state.transforms)
 
 
-def host_value(draw: Callable[[], Any]) -> Any:
-    """A host value for a program: `draw()` now, or within a trace an input that is drawn anew at each call."""
+def host_value(draw: Callable[..., Any], *numbers: Any) -> Any:
+    """A host value for a program: `draw()` now, or within a trace an input that is drawn anew at each call.
+
+    `numbers` are inputs of the program with which it is drawn: `draw(*numbers)`.
+    """
     transform = state.transforms
+    if numbers:
+        if transform or state.trace is None:
+            return host_value(functools.partial(draw, *[number.settle() for number in numbers]))
+        return state.trace.draws.host(draw, numbers)
     return recorded_value(draw) if not transform else transform.host_value(draw)
 
 

@@ -242,6 +242,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
         return self
 
     call.__name__ = call.__qualname__ = name
+    call.operator = op  # type: ignore[attr-defined]
     call.__doc__ = f"In-place form of `{op.name}`: writes the result into this tensor and returns it."
     overrides.made_by(call, lambda: inplace_form(op, name, asks=True))
     return call

@@ -16,9 +16,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..tensor.tensor import Tensor
 
-_NUMBERS = frozenset((int, float, bool))
+_NUMBERS = frozenset((int, float, bool, np.float64))
 
 
 class Expression:
@@ -85,6 +87,16 @@ class HostNumber:
         self.reads.outcome(self.expression, self.plain)
         return self.plain
 
+    def looked_at(self, function: Callable[[Any], Any]) -> Any:
+        """What a function finds in the number: the program holds for calls where it finds the same."""
+        found = function(self.plain)
+        self.reads.outcome(Expression(function, self.expression), found)
+        return found
+
+    def into(self, function: Callable[[Any], Any]) -> Any:
+        """The number that a function makes of this one, at each call."""
+        return lift(function(self.plain), Expression(function, self.expression), self.reads)
+
     def as_input(self) -> Any:
         """A traced value that is this number at each call."""
         if self.input is None:
@@ -99,6 +111,16 @@ class HostNumber:
             return None
         each = [Expression(lambda x, i=i: function(x)[i], self.expression) for i in range(len(made))]  # type: ignore[index,misc]
         return [_host_int(n, e, self.reads).as_input() for n, e in zip(made, each, strict=True)]
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """`np.cos(n)` of numbers is another number; with arrays, NumPy gets the value itself."""
+        if method == "__call__" and not options and all(is_scalar(value) for value in inputs):
+            made = ufunc(*map(plain, inputs))
+            if type(made) is np.float64:
+                return lift(made, Expression(ufunc, *map(expression_of, inputs)), self.reads)
+        for value in (*inputs, *options.values()):
+            settle(value)
+        return getattr(ufunc, method)(*map(plain, inputs), **{name: plain(value) for name, value in options.items()})
 
     def __copy__(self) -> Any:
         return self
@@ -140,6 +162,16 @@ def sources(expression: Expression) -> list[Expression]:
     return [source for part in expression.parts for source in sources(part)]
 
 
+def takes_numbers(*places: int | str) -> Callable[[Any], Any]:
+    """Say of a function that its arguments at these positions, or of these names, may be such numbers."""
+
+    def say(function: Any) -> Any:
+        function.takes_host_numbers = frozenset(places)
+        return function
+
+    return say
+
+
 def _host_int(value: int, expression: Expression, reads: Any) -> HostInt:
     made = HostInt.__new__(HostInt, value)
     made.plain, made.expression, made.reads, made.input = value, expression, reads, None
@@ -152,10 +184,14 @@ def as_int(number: Any) -> int:
 
 
 def settle_key(key: Any) -> None:
-    """Settle what a tensor is indexed with, but for the ints that may be inputs: those that stand alone, or bound slices."""
+    """Settle what a tensor is indexed with, but for the ints that may be inputs: those that stand alone, bound slices, or are all
+    that a list has.
+    """
     if type(key) is tuple:
         for part in key:
-            settle_key(part)
+            settle(part) if type(part) is list else settle_key(part)
+    elif type(key) is list and all(type(plain(part)) is int for part in key):
+        pass  # it becomes a tensor
     elif type(key) is slice:
         settle(key.step)
         settle_key(key.start)
@@ -170,7 +206,7 @@ def lift(value: Any, expression: Expression, reads: Any) -> Any:
     """The number `value` as one that is computed by `expression`; anything else than an int or float is settled."""
     if type(value) is int:
         kind: Any = LooseInt if reads.is_loose(expression) and abs(value) < 2**53 else HostInt
-    elif type(value) is float:
+    elif type(value) in (float, np.float64):
         kind = HostFloat
     else:
         reads.outcome(expression, value)
@@ -178,6 +214,11 @@ def lift(value: Any, expression: Expression, reads: Any) -> Any:
     made = kind.__new__(kind, value)
     made.plain, made.expression, made.reads, made.input = value, expression, reads, None
     return made
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value is a number that another one may be computed from."""
+    return type(value) in _NUMBERS or isinstance(value, HostNumber)
 
 
 def plain(value: Any) -> Any:
@@ -210,7 +251,7 @@ def _binary(function: Callable[..., Any], swapped: bool) -> Any:
             return function(self.settle(), plain(other), *map(plain, rest))
         if isinstance(other, Tensor):
             return NotImplemented
-        if type(other) not in _NUMBERS and not isinstance(other, HostNumber):
+        if not is_scalar(other):
             value = self.settle()
             return function(other, value) if swapped else function(value, other)
         pair = (other, self) if swapped else (self, other)
@@ -230,7 +271,7 @@ def _compared(function: Callable[..., Any]) -> Any:
     def method(self: Any, other: Any) -> Any:
         if isinstance(other, Tensor):
             return NotImplemented
-        if type(other) not in _NUMBERS and not isinstance(other, HostNumber):
+        if not is_scalar(other):
             return function(self.settle(), other)
         outcome = function(self.plain, plain(other))
         self.reads.outcome(Expression(function, self.expression, expression_of(other)), outcome)

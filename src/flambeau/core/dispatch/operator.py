@@ -93,7 +93,7 @@ def composite(
     public: tuple[str, ...] = ("torch",),
     name: str | None = None,
     asks_arguments: bool = True,
-    numbers: bool = False,
+    numbers: bool | tuple[str, ...] = False,
     autocast: str | dict[str, str] | None = None,
     in_python: bool | None = None,
     spreads: bool = False,
@@ -101,8 +101,8 @@ def composite(
     """Declare a function on Tensors that only calls operators. `inplace` makes the form that copies the result back.
 
     `name` is the public name, if that is not the function's. Without `asks_arguments` the public function takes arguments
-    with a `__torch_function__` as they are. With `numbers` those for `float` parameters may be inputs of a compiled program:
-    all it does is to compute and compare with them, and to hand them to operators. `autocast` and `in_python`
+    with a `__torch_function__` as they are. With `numbers` those for `float` parameters, or for parameters of these names,
+    may be inputs of a compiled program: all it does is to compute and compare with them, and to hand them to operators. `autocast` and `in_python`
     as for operators. `spreads` says that who is asked gets a list of operands one by one.
     """
 
@@ -112,7 +112,9 @@ def composite(
         _publish(called, call, public, in_python)
         _attach(call, _names(methods, called))
         if written := _names(inplace, called + "_"):
-            _attach(_composite_inplace(function, written[0]), written)
+            form = _composite_inplace(function, written[0])
+            form.takes_host_numbers = call.takes_host_numbers  # type: ignore[attr-defined]
+            _attach(form, written)
         return call
 
     return declare
@@ -126,7 +128,7 @@ def _composed(
     function: Callable[..., Any],
     asks: bool,
     asks_arguments: bool = True,
-    numbers: bool = False,
+    numbers: bool | tuple[str, ...] = False,
     casts: Rules = (),
     spreads: bool = False,
 ) -> Any:
@@ -160,16 +162,17 @@ def _composed(
     call.casts = casts  # type: ignore[attr-defined]
     call.asks_arguments = asks_arguments  # type: ignore[attr-defined]
     call.spreads = spreads  # type: ignore[attr-defined]
-    call.takes_host_numbers = _places_of_floats(parameters.values()) if numbers else frozenset()  # type: ignore[attr-defined]
+    call.takes_host_numbers = _places_of_numbers(parameters.values(), numbers)  # type: ignore[attr-defined]
     overrides.made_by(call, lambda: _composed(function, True, asks_arguments, numbers, casts, spreads))
     return call
 
 
-def _places_of_floats(parameters: Iterable[inspect.Parameter]) -> frozenset[Any]:
-    """The names and positions of `float` parameters."""
+def _places_of_numbers(parameters: Iterable[inspect.Parameter], numbers: bool | tuple[str, ...]) -> frozenset[Any]:
+    """The names and positions of `float` parameters, or of those with the names `numbers`."""
     found: set[Any] = set()
     for i, parameter in enumerate(parameters):
-        if isinstance(parameter.annotation, str) and kind_of(parameter) == FLOAT:
+        is_float = numbers is True and isinstance(parameter.annotation, str) and kind_of(parameter) == FLOAT
+        if is_float or (isinstance(numbers, tuple) and parameter.name in numbers):
             found |= {i, parameter.name}
     return frozenset(found)
 

@@ -11,7 +11,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ..array import dtypes
 from ..context import overrides
+from ..context.grad_mode import state as grad_state
 from ..tensor.tensor import Tensor, wrap
 from .glossary import explained
 
@@ -73,7 +75,7 @@ def _attach(function: Any, names: Iterable[str]) -> None:
         own = first is None or name in _OWN_FACE or not name.startswith("__")
         made = overrides.face(function, name) if own else first
         first = first or made
-        method = _operand(made, name in _TAKES_NUMPY) if name in _BINARY else made
+        method = _operand(made, name) if name in _BINARY else made
         overrides.face_of(function, method)
         overrides.name_public(method, f"torch.Tensor.{name}")
         if own:
@@ -95,8 +97,9 @@ _OWN_FACE = {f"__{sign}__" for sign in (_OWN_SIGNS + " iand ior ixor ilshift irs
 _TAKES_NUMPY = ("__eq__", "__rtruediv__", "__rdiv__")  # the others leave a NumPy array to NumPy, as PyTorch does
 
 
-def _operand(function: Callable[..., Any], takes_numpy: bool) -> Callable[..., Any]:
+def _operand(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The method behind a sign: what it cannot compute with gets its own say (`NotImplemented`)."""
+    takes_numpy, as_numpy = name in _TAKES_NUMPY, _AS_NUMPY.get(name)
 
     @functools.wraps(function)
     def method(self: Tensor, other: Any) -> Any:
@@ -107,6 +110,20 @@ def _operand(function: Callable[..., Any], takes_numpy: bool) -> Callable[..., A
         except TypeError as error:
             if isinstance(other, (Tensor, numbers.Number, np.generic)) and not hasattr(error, "left_to_others"):
                 raise
+            if grad_state.trace is not None and as_numpy is not None and isinstance(other, np.ndarray):
+                return _with_array(function, as_numpy, self, other)
             return NotImplemented
 
     return method
+
+
+_AS_NUMPY = {"__add__": np.add, "__sub__": np.subtract, "__mul__": np.multiply, "__truediv__": np.true_divide}
+
+
+def _with_array(function: Callable[..., Any], ufunc: np.ufunc, tensor: Tensor, array: np.ndarray) -> Any:
+    """What NumPy would give for `tensor * array`, while the tensor's values are not known."""
+    own = getattr(tensor._storage.value, "dtype", None)
+    if tensor.requires_grad or array.dtype.kind not in "iuf" or not isinstance(own, np.dtype) or own.kind not in "iuf":
+        return NotImplemented
+    found = ufunc.resolve_dtypes((array.dtype, own, None))[2]
+    return function(tensor.to(dtypes.from_numpy(found)), wrap(jnp.array(array, found)))

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
+from ...core.dispatch.host_numbers import HostNumber, takes_numbers
 from ...core.tensor.tensor import Tensor, wrap
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -81,6 +82,13 @@ def _overwrite(tensors: list[Tensor], arrays: tuple[Any, ...]) -> None:
         tensor._write(array)
 
 
+def _limit(number: Any, dtype: np.dtype) -> Any:
+    """A bound as an array; one that a compiled program takes as an input, as a traced one."""
+    if isinstance(number, HostNumber):
+        return number.as_input().astype(dtype)
+    return np.asarray(float(number), dtype)
+
+
 def get_total_norm(
     tensors: _Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
@@ -106,6 +114,7 @@ def get_total_norm(
     return wrap(norm)
 
 
+@takes_numbers(1, "max_norm")
 def clip_grads_with_norm_(
     parameters: _Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
@@ -113,9 +122,10 @@ def clip_grads_with_norm_(
     gradients = _gradients(parameters)
     if gradients:
         total = total_norm._array
-        _overwrite(gradients, _scaled(_arrays(gradients), np.asarray(float(max_norm), total.dtype), total))
+        _overwrite(gradients, _scaled(_arrays(gradients), _limit(max_norm, total.dtype), total))
 
 
+@takes_numbers(1, "max_norm")
 def clip_grad_norm_(
     parameters: _Tensors,
     max_norm: float,
@@ -133,6 +143,7 @@ def clip_grad_norm_(
     return total
 
 
+@takes_numbers(1, "max_norm")
 def clip_grad_norm(
     parameters: _Tensors,
     max_norm: float,
@@ -149,8 +160,9 @@ def clip_grad_norm(
     return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 
 
+@takes_numbers(1, "clip_value")
 def clip_grad_value_(parameters: _Tensors, clip_value: float, foreach: bool | None = None) -> None:
     """Clamp all elements of all gradients in place to [-clip_value, clip_value]."""
     gradients = _gradients(parameters)
     if gradients:
-        _overwrite(gradients, _clipped(_arrays(gradients), np.asarray(float(clip_value))))
+        _overwrite(gradients, _clipped(_arrays(gradients), _limit(clip_value, np.dtype(np.float64))))

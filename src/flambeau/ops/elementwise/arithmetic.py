@@ -11,6 +11,7 @@ from jax import lax
 
 from ...core.array import dtypes
 from ...core.context.overrides import name_public
+from ...core.dispatch.host_numbers import HostNumber, settle
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator, write_result
 from ...core.tensor.tensor import Tensor
 from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse, scalar_name
@@ -256,17 +257,18 @@ def _rounded(input: Tensor | float, other: Tensor | float, rounding_mode: str) -
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
         )
+    settle(other)
     _check_divisor(input, other)
     return _div_rounded(input, other, rounding_mode=rounding_mode)
 
 
-@composite()
+@composite(numbers=("other",))
 def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
     """`input / other`; with `rounding_mode` "floor" or "trunc" the quotient is rounded and integers stay integers."""
     return true_divide(input, other) if rounding_mode is None else _rounded(input, other, rounding_mode)
 
 
-@composite(methods=("div_",), public=())
+@composite(methods=("div_",), public=(), numbers=("other",))
 def _div_(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode is None:
         return input.true_divide_(other)  # type: ignore[attr-defined]
@@ -359,9 +361,19 @@ def _pow_tensor(input: Array, exponent: Array) -> Array:
     return _power(input, exponent)
 
 
-@composite(inplace=("pow_", "__ipow__"), methods=("pow", "__pow__"), autocast={"cuda": "float32"})
+@composite(
+    inplace=("pow_", "__ipow__"),
+    methods=("pow", "__pow__"),
+    numbers=("input", "exponent"),
+    autocast={"cuda": "float32"},
+)
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     """`input ** exponent`. Small whole exponents are products; negative ones of integers raise RuntimeError."""
+    if isinstance(exponent, HostNumber):
+        one_of_many = isinstance(input, Tensor) and input.dtype.category >= FLOAT
+        if one_of_many and not exponent.looked_at(_PLAIN_EXPONENTS.__contains__):
+            return _pow_tensor(input, exponent)
+        exponent = exponent.settle()
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
         if input.dtype.category <= INTEGER and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
@@ -373,7 +385,7 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     return _pow_tensor(input, exponent)
 
 
-@composite(methods=("__rpow__",), public=())
+@composite(methods=("__rpow__",), public=(), numbers=("other",))
 def _rpow(input: Tensor, other: float) -> Tensor:
     return pow(other, input)
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.dispatch.host_numbers import settle
 from ...core.dispatch.operator import Array, composite, inplace_form, operator
 from ...core.dispatch.publishing import _attach, _publish
 from ...core.tensor.tensor import Tensor
@@ -48,6 +49,7 @@ def _look_at_numbers(name: str, input: Any, *bounds: Any, **named: Any) -> None:
     bounds = (*bounds, *named.values())
     if not isinstance(input, Tensor) or input._np_dtype.kind not in "iu":
         return
+    settle(bounds)
     numbers = [bound for bound in bounds if bound is not None]
     if all(isinstance(number, int) for number in numbers):
         limits = np.iinfo(input._np_dtype)
@@ -72,6 +74,7 @@ def _within_dtype(operation: Callable[..., Any]) -> Callable[..., Any]:
     write = inplace_form(operation.operator, name)  # type: ignore[attr-defined]
     written.__name__ = written.__qualname__ = name
     written.__doc__ = write.__doc__
+    written.operator = operation.operator  # type: ignore[attr-defined]
     _attach(written, (name,))
     _publish(name, written, ("torch",))
     return composite()(checked)

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...core.dispatch.host_numbers import takes_numbers
 from ...core.dispatch.publishing import _publish, namespaces
 from ...core.tensor.tensor import Tensor
 
@@ -80,6 +81,7 @@ def _declare(name: str, inplace: bool, make: Callable[[str, bool], Callable[...,
         made = each()(_tensors(public, self), *args, **kwargs)
         return self if inplace else tuple(made)
 
+    foreach = takes_numbers(1, 2, 3, "other", "exponent", "alpha", "value", "weight", "scalar", "scalars")(foreach)
     foreach.__name__ = foreach.__qualname__ = public
     foreach.__doc__ = f"`{name}{'_' if inplace else ''}` of every tensor of a list."
     _publish(public, foreach, ("torch",))

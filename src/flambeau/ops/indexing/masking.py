@@ -18,6 +18,7 @@ from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
+from ...core.dispatch.host_numbers import HostNumber, plain, takes_numbers
 from ...core.dispatch.operator import Array, _attach, _publish, composite, inplace_form, operator
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import convert, result_type
@@ -147,8 +148,21 @@ def _number(value: Any, input: Tensor) -> Any:
         if value.dtype.is_complex and not input.dtype.is_complex:
             raise overflow(f"a tensor of dtype {value.dtype}", input._np_dtype)
         return value
+    if isinstance(value, HostNumber):
+        fitting = input.dtype.is_floating_point or (input._np_dtype.kind == "i" and type(value.plain) is int)
+        if fitting and value.looked_at(lambda number: _fits(number, input._np_dtype)):
+            return value
+        value = value.settle()
     cast = fitting_number(value, input._np_dtype)
     return cast.item() if input._np_dtype.kind in "iub" else value
+
+
+def _fits(number: Any, dtype: np.dtype) -> bool:
+    try:
+        fitting_number(number, dtype)
+    except RuntimeError:
+        return False
+    return True
 
 
 @operator(methods=False, public=(), grad="FillBackward0", narrow=True)
@@ -161,12 +175,13 @@ def _fill(input: Array, value: Array) -> Array:
 _fill_taped = inplace_form(_fill.operator, "fill_")
 
 
-@composite(methods=False)
+@composite(methods=False, numbers=("value",))
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like `input` full of `value`, a number or a 0-dim tensor."""
     return _fill(input, _number(value, input))
 
 
+@takes_numbers(1, "value")
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite every element with `value`, a number or a 0-dim tensor (to which the gradient goes)."""
     value = _number(value, self)
@@ -245,7 +260,7 @@ def _where(condition: Array, input: Array, other: Array) -> Array:
     return jnp.where(condition.astype(np.bool_), convert(input, common), convert(other, common))
 
 
-@composite(methods=False)
+@composite(methods=False, numbers=("input", "other"))
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """`input` where `condition` holds, else `other`, elementwise with broadcasting, in their common dtype.
 
@@ -259,6 +274,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     return _where(condition, input, other)
 
 
+@takes_numbers(2, "other")
 def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """The tensor's own elements where `condition` holds, else those of `other`."""
     _check_numbers(self, other)
@@ -269,6 +285,9 @@ def _check_numbers(input: Any, other: Any) -> None:
     """Raises RuntimeError for a Python number that does not fit the dtype of what is chosen from."""
     for value, beside in ((input, other), (other, input)):
         if isinstance(value, (int, float)) and isinstance(beside, Tensor):
+            if isinstance(value, HostNumber):
+                whole = beside.dtype is int64 and type(value.plain) is int
+                value = plain(value) if beside.dtype.is_floating_point or whole else value.settle()
             fitting_number(value, result_type(beside, value).numpy)
 
 
@@ -315,12 +334,13 @@ def _masked_fill(input: Array, mask: Array, value: Array) -> Array:
 _masked_fill_taped = inplace_form(_masked_fill.operator, "masked_fill_")
 
 
-@composite()
+@composite(numbers=("value",))
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`input` with `value`, a number or 0-dim tensor, where the bool tensor `mask` holds; they broadcast."""
     return _masked_fill(input, mask, _number(value, input))
 
 
+@takes_numbers(2, "value")
 def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """In-place form of `masked_fill`; the mask must broadcast to the tensor's shape."""
     return _masked_fill_taped(self, mask, _number(value, self))

@@ -18,12 +18,13 @@ from ...core.array import geometry
 from ...core.array.geometry import Geometry
 from ...core.context.tracing import is_traced
 from ...core.dispatch.declared import Operator
-from ...core.dispatch.host_numbers import as_int
+from ...core.dispatch.host_numbers import HostNumber, as_int
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
 from ..making.constants import cast_number
+from ..making.creation import tensor
 from ..shape.views import sliced
 from ..support.checks import refuse_outside
 from .masking import host_values, where
@@ -54,6 +55,8 @@ def _nested(item: Any) -> Any:
 
 def _from_list(key: list[Any]) -> Any:
     """A short list with anything else than numbers in it as the tuple of its members."""
+    if any(isinstance(i, HostNumber) for i in key):
+        return tensor(key)
     members = (Tensor, list, tuple, range, np.ndarray, slice, type(None), type(Ellipsis))
     if len(key) >= 32 or not any(isinstance(i, members) for i in key):
         return key
@@ -295,6 +298,10 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
 def _value(x: Tensor, value: Any) -> Any:
     if isinstance(value, Tensor):
         return value
+    if isinstance(value, HostNumber):
+        if x.dtype.is_floating_point or (x._np_dtype == np.int64 and type(value.plain) is int):
+            return value
+        value = value.settle()
     if isinstance(value, (bool, int, float, complex)):
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ValueError("Overflow when unpacking long long")

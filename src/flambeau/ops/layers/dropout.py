@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.dispatch.host_numbers import HostNumber
 from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor, wrap
@@ -80,6 +81,13 @@ def _alpha_numbers(p: float, dtype: np.dtype) -> tuple[float, float, float]:
     return float(scale), float(shift), float(dtype.type(work(shift) - work(fall)))
 
 
+def _numbers_of(p: Any, alpha: bool, dtype: np.dtype) -> tuple[float, ...]:
+    if isinstance(p, HostNumber):
+        function, count = (_alpha_numbers, 3) if alpha else (lambda p, dtype: (scale_of(p, dtype),), 1)
+        return tuple(p.into(lambda p, i=i: function(p, dtype)[i]) for i in range(count))  # type: ignore[misc]
+    return _alpha_numbers(p, dtype) if alpha else (scale_of(p, dtype),)
+
+
 def _refuse_integers(input: Tensor, signed: bool = False) -> None:
     if input.dtype.category < dtypes.FLOAT:
         found = dtypes.int64 if signed and input.dtype is dtypes.bool else input.dtype
@@ -104,7 +112,8 @@ def _applied(name: str, input: Any, p: Any, training: bool, inplace: bool, error
         return input
     if p == 1:
         return input.mul_(False) if inplace else mul(input, False)  # type: ignore[attr-defined]
-    p, features, alpha = float(p), name.startswith("feature"), "alpha" in name
+    p = p if isinstance(p, HostNumber) else float(p)
+    features, alpha = name.startswith("feature"), "alpha" in name
     if features and input.ndim < 2:
         raise RuntimeError(
             f"Feature dropout requires at least 2 dimensions in the input (samples and channels): {list(input.shape)}"
@@ -117,23 +126,23 @@ def _applied(name: str, input: Any, p: Any, training: bool, inplace: bool, error
     else:
         keep = mask_like(input, 1.0 - p)
     function = _alpha_dropout if alpha else _dropout
-    numbers = _alpha_numbers(p, input._np_dtype) if alpha else (scale_of(p, input._np_dtype),)
+    numbers = _numbers_of(p, alpha, input._np_dtype)
     return (in_place(function) if inplace else function)(input, keep, *numbers)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), numbers=True)
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """In training, zero each element with probability `p` and divide the others by `1 - p`."""
     return _applied("dropout", input, p, training, inplace)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), numbers=True)
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """Dropout for SELU networks: keeps mean and variance by setting elements to SELU's lower limit."""
     return _applied("alpha_dropout", input, p, training, inplace)
 
 
-@composite(methods=False, public=("nn.functional",))
+@composite(methods=False, public=("nn.functional",), numbers=True)
 def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """`alpha_dropout` of whole channels (dimension 1)."""
     return _applied("feature_alpha_dropout", input, p, training, inplace)
@@ -175,7 +184,7 @@ def _channel_dropout(n: int) -> Callable:
 
     form.__name__ = form.__qualname__ = name
     form.__doc__ = "In training, zero whole channels with probability `p` and divide the others by `1 - p`."
-    return composite(methods=False, public=("nn.functional",))(form)
+    return composite(methods=False, public=("nn.functional",), numbers=True)(form)
 
 
 dropout1d, dropout2d, dropout3d = map(_channel_dropout, (1, 2, 3))
@@ -190,7 +199,7 @@ def _plain(name: str) -> None:
 
         form.__name__ = form.__qualname__ = name + ending
         form.__doc__ = f"`nn.functional.{name}`" + (" in place." if inplace else ", told whether it is training.")
-        composite(methods=False)(form)
+        composite(methods=False, numbers=True)(form)
 
 
 for _name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"):

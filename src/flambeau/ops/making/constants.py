@@ -19,7 +19,9 @@ from ...core.array.geometry import contiguous_strides
 from ...core.array.meta import NOWHERE, MetaArray
 from ...core.array.narrow import E5M2, NARROW, narrowed
 from ...core.array.size import dimension, is_open
+from ...core.context.grad_mode import no_grad
 from ...core.dispatch.call import store
+from ...core.dispatch.host_numbers import HostNumber
 from ...core.dispatch.operator import _attach, composite
 from ...core.tensor import sparse
 from ...core.tensor.looks import from_storage
@@ -348,7 +350,14 @@ ones, ones_like, new_ones = _constant("ones", 1, "of ones")
 empty, empty_like, new_empty = _constant("empty", 0, "whose values do not matter (here zeros)")
 
 
-@composite(methods=False)
+def of_input(make: Callable[[Any], Tensor], number: HostNumber) -> Tensor:
+    """What `make(number)` gives, for a number that a compiled program takes as an input."""
+    made = make(type(number.plain)(0))
+    with no_grad():
+        return made.fill_(number)  # type: ignore[attr-defined]
+
+
+@composite(methods=False, numbers=("fill_value",))
 def full(
     size: Any,
     fill_value: Any,
@@ -363,12 +372,15 @@ def full(
     """A tensor of one value; the dtype is the one that the value has as a Python number."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    if isinstance(fill_value, HostNumber):
+        options: Any = {"out": out, "dtype": dtype, "device": device, "requires_grad": requires_grad}
+        return of_input(lambda number: full(size, number, **options), fill_value)
     value = number_of("full", "fill_value", fill_value)
     found = fill_value.dtype if isinstance(fill_value, Tensor) else number_dtype(value)
     return deliver(filled(size_of("full", (size,)), value), found, dtype, device, requires_grad, out)
 
 
-@composite(methods=False)
+@composite(methods=False, numbers=("fill_value",))
 def full_like(
     input: Tensor,
     fill_value: Any,
@@ -381,11 +393,19 @@ def full_like(
     pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of one value, with `input`'s shape, dtype, device and order in memory."""
+    if isinstance(fill_value, HostNumber):
+        options: Any = {
+            "dtype": dtype,
+            "device": device,
+            "requires_grad": requires_grad,
+            "memory_format": memory_format,
+        }
+        return of_input(lambda number: full_like(input, number, **options), fill_value)
     value = number_of("full_like", "fill_value", fill_value)
     return like(input, lambda shape: filled(shape, value), dtype, device, requires_grad, memory_format)
 
 
-@composite(methods=True, public=())
+@composite(methods=True, public=(), numbers=("fill_value",))
 def new_full(
     self: Tensor,
     size: Any,
@@ -398,12 +418,15 @@ def new_full(
     pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of one value, with this one's dtype and device."""
+    if isinstance(fill_value, HostNumber):
+        options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad}
+        return of_input(lambda number: new_full(self, size, number, **options), fill_value)
     value = number_of("new_full", "fill_value", fill_value)
     fill = filled(size_of("new_full", (size,)), value)
     return deliver(fill, self.dtype, dtype, device_like(self, device), requires_grad)
 
 
-@composite(methods=False)
+@composite(methods=False, numbers=("s",))
 def scalar_tensor(
     s: Any,
     *,
@@ -416,6 +439,9 @@ def scalar_tensor(
     """A 0-dim tensor; in the default dtype unless told otherwise."""
     if isinstance(s, Tensor) and s.ndim:
         raise TypeError("scalar_tensor(): argument 's' (position 1) must be Number, not Tensor")
+    if isinstance(s, HostNumber):
+        options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad}
+        return of_input(lambda number: scalar_tensor(number, **options), s)
     return deliver(filled((), number_of("scalar_tensor", "s", s)), None, dtype, device, requires_grad)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from ...core.array import devices, dtypes
 from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.array.narrow import NARROW, narrowed
 from ...core.array.size import Size
+from ...core.context.grad_mode import no_grad
+from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.host_numbers import HostNumber, plain, settle
 from ...core.dispatch.operator import composite
 from ...core.tensor import memory
 from ...core.tensor.looks import from_storage
@@ -30,6 +33,7 @@ from .constants import (
     new_empty,
     number_dtype,
     number_of,
+    of_input,
     ones,
     place,
     size_of,
@@ -170,7 +174,22 @@ def _checked(array: np.ndarray) -> np.ndarray:
     return array
 
 
-@composite(methods=False, asks_arguments=False)
+def _of_inputs(data: Any, make: Callable[[Any], Tensor]) -> Tensor | None:
+    """A tensor of numbers of which a compiled program takes some as inputs; None if there are none."""
+    if isinstance(data, HostNumber):
+        return of_input(make, data)
+    if type(data) not in (list, tuple) or not any(isinstance(value, HostNumber) for value in data):
+        settle(data)
+        return None
+    made = make([plain(value) for value in data])
+    with no_grad():
+        for i, value in enumerate(data):
+            if isinstance(value, HostNumber):
+                made[i].fill_(value)  # type: ignore[attr-defined]
+    return made
+
+
+@composite(methods=False, asks_arguments=False, numbers=("data",))
 def tensor(
     data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
 ) -> Tensor:
@@ -180,6 +199,10 @@ def tensor(
     """
     if isinstance(data, Tensor):
         return _copied("torch.tensor", data, as_dtype(dtype) or data.dtype, device or data.device, requires_grad)
+    if grad_state.trace is not None:
+        options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad}
+        if (made := _of_inputs(data, lambda data: tensor(data, **options))) is not None:
+            return made
     if isinstance(data, memory.Memory):
         data = np.asarray(_from_storage(data, as_dtype(dtype))._array)
     return place(host_values(data, as_dtype(dtype)), device, requires_grad)
@@ -199,7 +222,7 @@ def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, require
     return place(np.array(values.transpose(order), dtype.numpy, order="C"), device, requires_grad, order)
 
 
-@composite(methods=False, asks_arguments=False)
+@composite(methods=False, asks_arguments=False, numbers=("data",))
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor: itself if it is one already (and needs no conversion), sharing a NumPy array's memory."""
     device = devices.asked_device() if device is None else device
@@ -324,7 +347,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     return made.requires_grad_() if requires_grad else made
 
 
-@composite(methods=True, public=())
+@composite(methods=True, public=(), numbers=("data",))
 def new_tensor(
     self: Tensor,
     data: Any,
@@ -339,6 +362,10 @@ def new_tensor(
     target, where = as_dtype(dtype) or self.dtype, device_like(self, device)
     if isinstance(data, Tensor):
         return _copied("tensor.new_tensor", data, target, where, requires_grad)
+    if grad_state.trace is not None:
+        options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad}
+        if (made := _of_inputs(data, lambda data: new_tensor(self, data, **options))) is not None:
+            return made
     return place(host_values(data, target), where, requires_grad)
 
 

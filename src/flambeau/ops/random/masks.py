@@ -11,6 +11,7 @@ from ...core.array import devices
 from ...core.array.meta import MetaArray
 from ...core.context.generator import draw
 from ...core.context.tracing import host_value
+from ...core.dispatch.host_numbers import HostNumber
 from ...core.tensor.tensor import Tensor
 from ..making.constants import memory_order
 
@@ -23,14 +24,14 @@ def mask(like: Tensor, shape: tuple[int, ...], chance: float, order: tuple[int, 
     if like.is_meta:  # type: ignore[attr-defined]
         return MetaArray(shape, np.bool_)  # type: ignore[return-value]
 
-    def drawn() -> np.ndarray:
+    def drawn(chance: float) -> np.ndarray:
         made = draw("bernoulli", None, math.prod(shape), chance)
         if order is None:
             return made.reshape(shape)
         turned = made.reshape([shape[d] for d in order]).transpose(np.argsort(order))
         return np.ascontiguousarray(turned)
 
-    made = host_value(drawn)
+    made = host_value(drawn, chance) if isinstance(chance, HostNumber) else host_value(lambda: drawn(chance))
     return devices.from_numpy(made) if type(made) is np.ndarray else made
 
 
