@@ -384,13 +384,17 @@ def _nll_loss(input: Array, target: Array, weight: Array | None, ignore_index: i
 
 def _check_in_bounds(input: Any, target: Any, ignore_index: int) -> None:
     """Raise IndexError for a class that is not there."""
-    if not input.ndim:
+    shape = input.shape
+    if not shape:
         return
-    classes = input.shape[1 if input.ndim > 1 else 0]
-    text = (
-        f"Target {{}} is out of bounds. (There are {classes} classes in an input of shape {list(input.shape)}; "
-        f"ignore_index is {ignore_index}.)"
-    )
+    classes = shape[1 if len(shape) > 1 else 0]
+
+    def text() -> str:
+        return (
+            f"Target {{}} is out of bounds. (There are {classes} classes in an input of shape {list(shape)}; "
+            f"ignore_index is {ignore_index}.)"
+        )
+
     refuse_outside(target, classes, text, IndexError, ignored=ignore_index)
 
 

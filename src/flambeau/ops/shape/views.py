@@ -110,12 +110,16 @@ def _is_short(taken: Any, count: Any) -> bool:
     return taken != count if is_open((taken, count)) else taken < count
 
 
+class _TakesCopy(RuntimeError):
+    """No view has this shape."""
+
+
 @view(public=(), methods=(), grad="ViewBackward0")
 def _view_shape(g: Geometry, *shape: int) -> Geometry:
     size = infer_size(_ints(shape, "view"), g.numel)
     strides = _restrided(g, size)
     if strides is None:
-        raise RuntimeError(
+        raise _TakesCopy(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
         )
@@ -528,9 +532,10 @@ def _flattened(shape: Any, start_dim: int, end_dim: int) -> tuple[int, ...]:
 @composite()
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements with another shape: a view where the strides allow it, else a copy."""
-    size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
-    if _restrided(input._geometry, size) is not None:
-        return _view_shape(input, size)
+    try:
+        return _view_shape(input, *shape)
+    except _TakesCopy:
+        size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
     made = _unsafe_view(_identity(input), size)
     made._base = made._refusal = None  # nobody else has the copy
     return made
@@ -539,8 +544,9 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 @composite()
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions `start_dim` to `end_dim` merged into one."""
-    size = _flattened(input.shape, start_dim, end_dim)
-    return input if size == tuple(input.shape) else reshape(input, size)
+    shape = tuple(input._geometry.shape)
+    size = _flattened(shape, start_dim, end_dim)
+    return input if size == shape else reshape(input, size)
 
 
 @composite()
