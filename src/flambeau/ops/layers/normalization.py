@@ -66,6 +66,29 @@ def _standardized_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any
     return y, scale * (dx - shift - y * stretch)
 
 
+@jax.custom_jvp
+def _normalized_groups(x: jax.Array, gain: jax.Array, shift: jax.Array, eps: Any) -> jax.Array:
+    """`(N, groups, channels, pixels)` with mean 0 and variance 1 within each group, then scaled and shifted by channel."""
+    mean, variance = _moments(x, (2, 3), keepdims=True)
+    return (x - mean) * (lax.rsqrt(variance + eps) * gain) + shift
+
+
+@_normalized_groups.defjvp
+def _normalized_groups_jvp(primals: Any, tangents: Any) -> Any:
+    # All sums are over a channel's pixels first; what is then left of them is small.
+    (x, gain, shift, eps), (dx, dgain, dshift, _) = primals, tangents
+    mean, variance = _moments(x, (2, 3), keepdims=True)
+    scale, centred = lax.rsqrt(variance + eps), x - mean
+    slope = scale * gain
+    dscale = -(scale**3) * _channelwise_mean(centred * dx)
+    change = dx * slope + centred * (dscale * gain + scale * dgain) + (dshift - slope * _channelwise_mean(dx))
+    return centred * slope + shift, change
+
+
+def _channelwise_mean(x: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.mean(x, 3, keepdims=True), 2, keepdims=True)
+
+
 # ---------------------------------------------------------------- batch and instance normalization
 
 
@@ -297,10 +320,12 @@ def group_norm(
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
     _check_parameters(input, weight, bias)
     require_floating("GroupNormKernelImpl", input)
-    x = wide(input).reshape(samples, num_groups, math.prod(input.shape[1:]) // num_groups)
-    normal = _standardized(x, (2,), eps).reshape(input.shape)
-    shaped = [None if p is None else _per_channel(p, input.ndim) for p in (weight, bias)]
-    return _affine(normal, *shaped).astype(input.dtype)
+    x = wide(input).reshape(samples, num_groups, channels // num_groups, math.prod(input.shape[2:]))
+    gain, shift = (
+        jnp.full((1, 1, 1, 1), default, x.dtype) if p is None else wide(p).reshape(1, num_groups, -1, 1)
+        for p, default in ((weight, 1), (bias, 0))
+    )
+    return _normalized_groups(x, gain, shift, eps).reshape(input.shape).astype(input.dtype)
 
 
 @operator(methods=False, public=("nn.functional",), grad="DivBackward0")
