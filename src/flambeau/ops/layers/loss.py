@@ -374,7 +374,9 @@ def _nll_name(arrays: list[Any], statics: dict[str, Any]) -> str:
 
 
 @operator(methods=False, public=(), grad=_nll_name)
-def _nll_loss(input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str) -> Array:
+def _nll_loss(
+    input: Array, target: Array, weight: Array | None = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Array:
     _check_class_indices(input, target)
     require_floating("nll_loss_out_frame", input)
     _check_weight(weight, input.shape[1 if input.ndim > 1 else 0], input.dtype)
@@ -408,7 +410,10 @@ def nll_loss(
     The mean is weighted by `weight[target]`; targets equal to `ignore_index` count for nothing.
     """
     _check_in_bounds(input, target, ignore_index)
-    return _nll_loss(input, target, weight, ignore_index, chosen_reduction(size_average, reduce, reduction))
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if weight is None and ignore_index == -100 and reduction == "mean":
+        return _nll_loss(input, target)  # a call of tensors alone needs no binding
+    return _nll_loss(input, target, weight, ignore_index, reduction)
 
 
 def _cross_entropy_of_indices(
