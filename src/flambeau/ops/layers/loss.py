@@ -325,7 +325,7 @@ def _check_class_sizes(input: jax.Array, target: jax.Array) -> None:
             f"({list(target.shape)} for an input of {list(input.shape)})"
         )
     if input.ndim == 4 and target.shape != batch + others:
-        raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})")
+        raise RuntimeError(f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)})")
     if target.shape != batch + others:
         raise RuntimeError(f"Expected target size {list(batch + others)}, got {list(target.shape)}")
 
@@ -446,7 +446,7 @@ def _cross_entropy_of_probabilities(
         products = products * _along_axis(wide(weight), log_p.ndim, axis)
     losses = -products.sum(axis)
     if reduction == "mean":
-        losses = losses.sum() / losses.size if losses.size else jnp.full((), jnp.nan, losses.dtype)
+        losses = losses.sum() / losses.size if log_p.size else jnp.full((), jnp.nan, losses.dtype)
     return reduced(losses, "sum" if reduction == "sum" else "none", input.dtype)
 
 
@@ -470,6 +470,8 @@ def _cross_entropy(
     input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float = 0.0
 ) -> Array:
     require_floating("log_softmax_lastdim_kernel_impl", input)
+    if not (input.ndim or target.ndim) and is_floating(target):
+        raise IndexError(f"Dimension specified as {1} but tensor has no dimensions: cross_entropy got numbers")
     _check_weight(weight, input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0, input.dtype)
     if input.shape == target.shape:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, smoothing)

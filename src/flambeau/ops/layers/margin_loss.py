@@ -90,7 +90,7 @@ def margin_ranking_loss(
         raise RuntimeError(
             f"margin_ranking_loss : All input tensors should have same dimension but got {', '.join(shown)} "
         )
-    losses = _positive_part(-target * (input1 - input2) + margin)
+    losses = _positive_part(margin - target * (input1 - input2))
     return reduced(losses, reduction)
 
 
@@ -182,6 +182,8 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Array:  # fmt: skip
     """The mean over the classes (last dimension) of -(y log(sigmoid(x)) + (1 - y) log(sigmoid(-x)))"""
+    if not (input.ndim or target.ndim):
+        raise IndexError(f"Dimension specified as {-1} but tensor has no dimensions: the last one holds the classes")
     losses = target * log1p_exp(-input) + (1 - target) * log1p_exp(input)
     losses = losses if weight is None else losses * weight
     return reduced(losses.mean(-1), reduction)
@@ -219,10 +221,9 @@ def multilabel_margin_loss(
 
 
 def _class_numbers(input: Any, target: Any) -> None:
-    if input.ndim and input.shape[-1]:
-        refuse_outside(
-            target, input.shape[-1], f"target out of range: got {{}}, with {input.shape[-1]} classes", RuntimeError
-        )
+    classes = input.shape[-1] if input.ndim else 1
+    if classes:
+        refuse_outside(target, classes, f"target out of range: got {{}}, with {classes} classes", RuntimeError)
 
 
 @loss(promote=None, targets=_class_numbers, autocast="float32")

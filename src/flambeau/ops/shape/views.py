@@ -110,16 +110,12 @@ def _is_short(taken: Any, count: Any) -> bool:
     return taken != count if is_open((taken, count)) else taken < count
 
 
-class _TakesCopy(RuntimeError):
-    """No view has this shape."""
-
-
 @view(public=(), methods=(), grad="ViewBackward0")
 def _view_shape(g: Geometry, *shape: int) -> Geometry:
     size = infer_size(_ints(shape, "view"), g.numel)
     strides = _restrided(g, size)
     if strides is None:
-        raise _TakesCopy(
+        raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             "contiguous subspaces). Use .reshape(...) instead."
         )
@@ -497,7 +493,9 @@ def unfold_dimension(g: Geometry, dimension: int, size: int, step: int) -> Geome
     """All windows of `size` in a dimension, `step` apart, as a new last dimension."""
     at = normalized_dim(dimension, len(g.shape))
     n = g.shape[at] if g.shape else 1
-    if size < 0 or size > n:
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if size > n:
         raise RuntimeError(f"maximum size for tensor at dimension {at} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
@@ -534,8 +532,10 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements with another shape: a view where the strides allow it, else a copy."""
     try:
         return _view_shape(input, *shape)
-    except _TakesCopy:
+    except RuntimeError:
         size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
+        if _restrided(input._geometry, size) is not None:
+            raise
     made = _unsafe_view(_identity(input), size)
     made._base = made._refusal = None  # nobody else has the copy
     return made
