@@ -77,9 +77,9 @@ def refuse_outside(
     if not isinstance(index, Tensor) or index._np_dtype.kind not in "iu":
         return
     low = -size if negative else 0
-    if not low and index._np_dtype == np.int64 and (values := on_host(index)) is not None:
-        if not np.count_nonzero(values.view(np.uint64) >= size):  # one look at each: negative ones are very large
-            return
+    values = on_host(index) if not low and index._np_dtype == np.int64 else None
+    if values is not None and not np.count_nonzero(values.view(np.uint64) >= size):
+        return  # one look at each: negative ones are very large
 
     def look(x: Any) -> tuple[Any, Any]:
         x = x if x.dtype.itemsize >= 4 else x.astype(np.int64)  # where both limits have a place

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, operator
+from ...core.dispatch.signature import not_a_tensor
 from ..linalg.products import PRECISION, times
 from ..support.checks import scalar_name, type_name
 
@@ -30,6 +31,8 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
 
     Shapes: input `(*, in)`, weight `(out, in)` or `(in)`, bias `(out)` or `()`; the result is `(*, out)` or `(*)`.
     """
+    if not input.ndim and input.aval.weak_type:
+        raise not_a_tensor("linear", "input", 1, 0 if input.dtype.kind == "i" else 0.0)
     if input.dtype != weight.dtype or (bias is not None and bias.dtype != input.dtype):
         if bias is None:
             raise RuntimeError(

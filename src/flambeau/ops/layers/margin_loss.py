@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ..support.checks import normalized_dim, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
@@ -111,6 +112,8 @@ def cosine_embedding_loss(
     a, b = wide(input1), wide(input2)
     squares = (jnp.square(a).sum(-1) + 1e-12) * (jnp.square(b).sum(-1) + 1e-12)
     cosine = (a * b).sum(-1) / jnp.sqrt(squares)
+    if clash := broadcast_clash([target.shape, cosine.shape]):
+        raise RuntimeError(clash)
     zero = jnp.zeros((), cosine.dtype)
     losses = jnp.where(target == 1, 1 - cosine, zero) + jnp.where(target == -1, _positive_part(cosine - margin), zero)
     return reduced(losses, reduction, jnp.result_type(input1, input2))
