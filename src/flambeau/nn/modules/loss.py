@@ -421,7 +421,8 @@ class TripletMarginLoss(_Loss):
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         if margin <= 0:
-            raise ValueError(f"TripletMarginLoss: expected margin to be greater than 0, got {margin} instead")
+            least = 0
+            raise ValueError(f"TripletMarginLoss: expected margin to be greater than {least}, got {margin} instead")
         self.margin = margin
         self.p = p
         self.eps = eps
@@ -445,8 +446,9 @@ class TripletMarginWithDistanceLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         if margin <= 0:
+            least = 0
             raise ValueError(
-                f"TripletMarginWithDistanceLoss: expected margin to be greater than 0, got {margin} instead"
+                f"TripletMarginWithDistanceLoss: expected margin to be greater than {least}, got {margin} instead"
             )
         self.distance_function: Any = PairwiseDistance() if distance_function is None else distance_function
         self.margin = margin

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.array import dtypes, geometry
 from ...core.array.geometry import Geometry
-from ...core.array.size import dimension, is_open, normalized_dim
+from ...core.array.size import dimension, infer_size, is_open, normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.host_numbers import HostInt, as_int
@@ -34,32 +34,6 @@ def _ints(given: tuple[Any, ...], name: str) -> tuple[int, ...]:
 
 def _permuted(g: Geometry, order: Any) -> Geometry:
     return g._replace(shape=tuple(g.shape[i] for i in order), strides=tuple(g.strides[i] for i in order))
-
-
-def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
-    """A shape with its one -1 filled in. Raises RuntimeError if it does not fit the number of elements."""
-    for n in shape:
-        if n < -1:
-            raise RuntimeError(f"invalid shape dimension {min(shape)}")
-    if shape.count(-1) > 1:
-        raise RuntimeError("only one dimension can be inferred")
-    if -1 in shape:
-        rest = math.prod(n for n in shape if n != -1)
-        if rest == 0 and numel == 0:
-            raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 "
-                "can be any value and is ambiguous"
-            )
-        if rest == 0 or numel % rest:
-            raise _size_clash(shape, numel)
-        return tuple(numel // rest if n == -1 else n for n in shape)
-    if math.prod(shape) != numel:
-        raise _size_clash(shape, numel)
-    return shape
-
-
-def _size_clash(shape: tuple[int, ...], numel: int) -> RuntimeError:
-    return RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
 def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -73,8 +73,9 @@ def _per_group(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         return [value] * len(groups)
     if len(value) != len(groups):
+        owner = "optimizer"
         raise ValueError(
-            f"{name} must have the same length as {'optimizer'}.param_groups. {name} has {len(value)} values, "
+            f"{name} must have the same length as {owner}.param_groups. {name} has {len(value)} values, "
             f"param_groups has {len(groups)}."
         )
     return list(value)

@@ -248,7 +248,8 @@ class OneCycleLR(_Cycle):
         fields = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
         self._schedule_phases: list[dict[str, Any]] = [dict(zip(fields, phase, strict=True)) for phase in phases]
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
-            raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
+            kind = "float"
+            raise ValueError(f"Expected {kind} between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy must be one of {_STRATEGIES}, instead got {anneal_strategy}")
         self._anneal_func_type = anneal_strategy
