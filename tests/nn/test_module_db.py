@@ -7,17 +7,21 @@ two dtypes, with second gradients, compiled and under `vmap` besides.
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import random
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import torch
 
 import flambeau as fb
 import flambeau.nn
+from flambeau.core.array import programs
 from support.values import same, to_flambeau
 
 with warnings.catch_warnings():
@@ -262,7 +266,18 @@ def test_one_sample(name: str) -> None:
     check(name, dtype, [choice.choice(called)], False)
 
 
+@pytest.fixture
+def no_programs_left() -> Iterator[None]:
+    """The sweep makes some ten thousand programs of XLA, which no later test calls for again."""
+    yield
+    fb.compiler.reset()
+    programs.forget()
+    jax.clear_caches()
+    gc.collect()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_programs_left")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", LAYERS)
 def test_all_samples(name: str, dtype: torch.dtype) -> None:

@@ -7,6 +7,7 @@ where the other stopped.
 from __future__ import annotations
 
 import ctypes
+import itertools
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,9 @@ __all__ = ["fill"]
 
 _LOADS = 1024  # numbers from which on the library is loaded
 _FROM = 8  # numbers from which on a call pays where it is loaded
+_MANY = 64  # calls for fewer numbers after which it is loaded all the same
 
+_short = itertools.count()
 
 _NUMBERS: dict[str, list[Any]] = {  # what each function takes after the state, the results and how many
     "below": [ctypes.c_uint64],
@@ -56,11 +59,12 @@ def fill(name: str, bits: np.random.MT19937, out: np.ndarray, *numbers: float) -
     are below a limit (bool). `floats` (scale, start): u * scale + start, rounded once, with u from [0, 1) of a word's 24
     low bits; `doubles` the same of 53 bits.
     """
-    if out.size < _LOADS and (out.size < _FROM or not opened()):
+    if out.size < _LOADS and (out.size < _FROM or not (opened() or next(_short) >= _MANY)):
         return False
     function = _function(name)
     if function is None:
         return False
     with bits.lock:
-        function(bits.ctypes.state_address, out.ctypes.data, out.size, *numbers)
+        place = ctypes.addressof(ctypes.c_char.from_buffer(out.data))  # a third of the time of `out.ctypes.data`
+        function(bits.ctypes.state_address, place, out.size, *numbers)
     return True

@@ -176,7 +176,9 @@ def trunc_normal_(
 
         def propose(n: int, dtype: np.dtype, serial: bool) -> tuple[np.ndarray, np.ndarray]:
             if a > b:
-                raise RuntimeError(f"trunc_normal_ expects a <= b, but found a={a:g} > b={b:g}")
+                raise RuntimeError(
+                    f"uniform_ expects to return a [from, to) range, but found from={a:g} > to={b:g} (trunc_normal_'s a and b)"
+                )
             values = draw("uniform", generator, n, dtype, a, b)
             chances = draw("uniform", generator, n, dtype)
             scaled = (values.astype(np.float64) - mean) / std

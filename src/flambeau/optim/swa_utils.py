@@ -122,7 +122,7 @@ class AveragedModel(Module):
     ) -> None:
         super().__init__()
         if avg_fn is not None and multi_avg_fn is not None:
-            raise AssertionError("Only one of avg_fn and multi_avg_fn can be given")
+            raise AssertionError(f"Only one of avg_fn and multi_avg_fn {'should'} be provided")
         self.module = deepcopy(model)
         count = wrap(jax.device_put(np.zeros((), np.int64)))
         if device is not None:

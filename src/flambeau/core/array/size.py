@@ -82,3 +82,29 @@ def constructed(args: tuple[Any, ...], target: np.dtype) -> np.ndarray:
         what = f"invalid data type '{kind}'" if kind == "str" else f"data must be a sequence (got {kind})"
         raise TypeError(f"new(): {what}")
     return np.array(args[0], target)
+
+
+def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
+    """A shape with its one -1 filled in. Raises RuntimeError if it does not fit the number of elements."""
+    for n in shape:
+        if n < -1:
+            raise RuntimeError(f"invalid shape dimension {min(shape)}")
+    if shape.count(-1) > 1:
+        raise RuntimeError("only one dimension can be inferred")
+    if -1 in shape:
+        rest = math.prod(n for n in shape if n != -1)
+        if rest == 0 and numel == 0:
+            raise RuntimeError(
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 "
+                "can be any value and is ambiguous"
+            )
+        if rest == 0 or numel % rest:
+            raise _size_clash(shape, numel)
+        return tuple(numel // rest if n == -1 else n for n in shape)
+    if math.prod(shape) != numel:
+        raise _size_clash(shape, numel)
+    return shape
+
+
+def _size_clash(shape: tuple[int, ...], numel: int) -> RuntimeError:
+    return RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")

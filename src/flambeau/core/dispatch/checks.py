@@ -66,19 +66,27 @@ def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> N
 
 
 def refuse_outside(
-    index: Tensor, size: int, text: str, error: type[Exception], negative: bool = False, ignored: int | None = None
+    index: Tensor,
+    size: int,
+    text: str | Callable[[], str],
+    error: type[Exception],
+    negative: bool = False,
+    ignored: int | None = None,
 ) -> None:
     """Demand indices in `[0, size)` (with `negative`: `[-size, size)`), or `ignored`. `{}` in the text is the bad one."""
     if not isinstance(index, Tensor) or index._np_dtype.kind not in "iu":
         return
     low = -size if negative else 0
+    values = on_host(index) if not low and index._np_dtype == np.int64 else None
+    if values is not None and not np.count_nonzero(values.view(np.uint64) >= size):
+        return  # one look at each: negative ones are very large
 
     def look(x: Any) -> tuple[Any, Any]:
         x = x if x.dtype.itemsize >= 4 else x.astype(np.int64)  # where both limits have a place
         bad = (x < low) | (x >= size)
         return bad if ignored is None else bad & (x != ignored), x
 
-    demand(look, lambda value: error(text.format(value)), index)
+    demand(look, lambda value: error((text if isinstance(text, str) else text()).format(value)), index)
 
 
 def _outside(bad: Any, value: Any) -> tuple[Any, Any]:

@@ -37,11 +37,17 @@ class StateMethods:
 
     def get_extra_state(self) -> Any:
         """Whatever else belongs into the state dict; override it together with `set_extra_state`."""
-        raise RuntimeError(f"{type(self).__name__} has no extra state: override get_extra_state() to give it one")
+        raise RuntimeError(
+            f"Reached a code path in Module.{'get'}_extra_state() that should never be called. ({type(self).__name__} has no "
+            "extra state: override get_extra_state() to give it one.)"
+        )
 
     def set_extra_state(self, state: Any) -> None:
         """Take back what `get_extra_state` gave."""
-        raise RuntimeError(f"{type(self).__name__} has no extra state: override set_extra_state() to take it back")
+        raise RuntimeError(
+            f"Reached a code path in Module.{'set'}_extra_state() that should never be called. ({type(self).__name__} has no "
+            "extra state: override set_extra_state() to take it back.)"
+        )
 
     def _own_state(self) -> dict[str, Any]:
         """Parameters and persistent buffers of this module alone, by name."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.tensor.tensor import Tensor
 from ...ops.making.creation import empty, tensor
+from ...ops.shape.joining import cat
 from ...ops.support.checks import host_values
 from .. import functional as F
 from .container import ModuleList, Sequential
@@ -90,15 +91,16 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 f"but values in range [{places.min()}, {places.max()}] were found. "
             )
         clusters = [np.flatnonzero((places >= low) & (places < high)) for low, high in self._ranges()]
-        columns = np.array(places)
+        columns, found = np.array(places), np.zeros(places.shape, np.int64)
+        losses = [input.new_zeros(1)]  # what is added where the class is of no cluster
         for i, rows in enumerate(clusters):
             columns[rows] = self.shortlist_size + i
-        index = tensor(columns, device=target.device).unsqueeze(1)
-        within = input.new_zeros(target.shape)
-        for i, rows in enumerate(clusters):
             if rows.size:
-                within = self._with_cluster(within, i, rows, input, target)
-        output = within + F.log_softmax(self.head(input), 1).gather(1, index).squeeze(1)
+                found[rows] = sum(loss.shape[0] for loss in losses) + np.arange(rows.size)
+                losses.append(self._within_cluster(i, rows, input, places))
+        head = F.cross_entropy(self.head(input), tensor(columns, device=target.device), reduction="none")
+        within = cat(losses).index_select(0, tensor(found, device=target.device))
+        output = (-head).add(within, alpha=-1)
         loss = (-output).mean()
         return _ASMoutput(output.squeeze(0) if single else output, loss)
 
@@ -106,17 +108,16 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         """The classes of each cluster."""
         return list(zip(self.cutoffs, self.cutoffs[1:], strict=False))
 
-    def _with_cluster(self, output: Tensor, i: int, rows: np.ndarray, input: Tensor, target: Tensor) -> Tensor:
-        """`output` with the log-probabilities within the i-th cluster added in these rows.
+    def _within_cluster(self, i: int, rows: np.ndarray, input: Tensor, places: np.ndarray) -> Tensor:
+        """Minus the log-probabilities within the i-th cluster of the targets in these rows, and some numbers behind them.
 
         The number of rows is made a power of two, so that there are few different programs.
         """
         padded = np.resize(rows, 1 << (rows.size - 1).bit_length())
-        once = tensor(np.arange(padded.size) < rows.size, device=output.device)
-        index = tensor(padded, device=output.device)
-        within = target.index_select(0, index) - self.cutoffs[i]
-        chosen = F.log_softmax(self.tail[i](input.index_select(0, index)), 1).gather(1, within.unsqueeze(1)).squeeze(1)
-        return output.index_add(0, index, chosen.where(once, 0))
+        classes = tensor(places[padded] - self.cutoffs[i], device=input.device)
+        return F.cross_entropy(
+            self.tail[i](input.index_select(0, tensor(padded, device=input.device))), classes, reduction="none"
+        )
 
     def _check(self, input: Tensor, target: Tensor) -> None:
         if target.ndim == 1:

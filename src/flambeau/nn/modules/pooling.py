@@ -321,7 +321,8 @@ class _FractionalMaxPoolNd(Module):
         self.output_size = None if output_size is None else spread(output_size)
         self.output_ratio = None if output_ratio is None else spread(output_ratio)
         if self.output_ratio is not None and not all(0 < ratio < 1 for ratio in self.output_ratio):
-            raise ValueError(f"output_ratio must lie between 0 and 1, but got {output_ratio}")
+            limits = "between 0 and 1"
+            raise ValueError(f"output_ratio must be {limits} (got {output_ratio})")
 
     def forward(self, input: Tensor) -> Any:
         sizes = (self.kernel_size, self.output_size, self.output_ratio)

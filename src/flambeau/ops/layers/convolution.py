@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, operator
 from ...native.convolution import convolution, convolution_input
-from ..support.checks import per_dim, scalar_name, type_name
+from ..support.checks import INTEGER, per_dim, refuse, scalar_name, type_name
 
 
 def _sizes(values: Sequence[int]) -> str:
@@ -74,7 +74,7 @@ def _check(
     if weight.shape[0] % groups:
         raise RuntimeError(
             f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
-            f"but got weight of size {list(weight.shape)} instead"
+            f"but got weight of size [{list(weight.shape)}] instead"
         )
     channels = input.shape[-n - 1]
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
@@ -114,7 +114,7 @@ def convolved(
     """
     transposed = output_padding is not None
     name = f"conv_transpose{n}d" if transposed else f"conv{n}d"
-    if weight.ndim < 3:
+    if weight.ndim < 3 and input.ndim:
         raise RuntimeError(f"weight should have at least three dimensions, but {name} got {list(weight.shape)}")
     if input.ndim not in (n + 1, n + 2):
         raise RuntimeError(
@@ -323,13 +323,29 @@ def _patch_grid(
         (s + 2 * p - d * (k - 1) - 1) // st + 1
         for s, k, d, p, st in zip(size, kernel, dilation, padding, stride, strict=True)
     )
-    if any(g < 1 for g in grid):
-        raise RuntimeError(
-            f"Given input with spatial size {tuple(size)}, kernel_size={tuple(kernel)}, dilation={tuple(dilation)}, "
-            f"padding={tuple(padding)}, calculated shape of the array of sliding blocks as "
-            f"{grid}, but its components must be at least one."
-        )
     return grid
+
+
+def _pair(value: Any, name: str) -> tuple[int, ...]:
+    if isinstance(value, (tuple, list)) and len(value) != 2:
+        raise RuntimeError(f"It is expected {name} equals to {2}, but got size {len(value)}")
+    return per_dim(value, 2, name)
+
+
+def _patch_settings(kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> list[tuple[int, ...]]:
+    settings = []
+    for value, name, short, least in (
+        (kernel_size, "kernel size", "kernel", 1),
+        (dilation, "dilation", "dilation", 1),
+        (padding, "padding", "pad", 0),
+        (stride, "stride", "stride", 1),
+    ):
+        pair = _pair(value, name.replace(" ", "_"))
+        if min(pair) < least:
+            wanted = "greater than zero" if least else "non-negative"
+            raise RuntimeError(f"{name} should be {wanted}, but got {short}_height: {pair[0]} {short}_width: {pair[1]}")
+        settings.append(pair)
+    return settings
 
 
 def _patches(
@@ -340,7 +356,13 @@ def _patches(
     stride: tuple[int, ...],
 ) -> jax.Array:
     """(N, C, H, W) -> (N, C * kh * kw, L): strided slices of the padded images, one for each kernel position."""
-    grid = _patch_grid(images.shape[2:], kernel, dilation, padding, stride)
+    size = tuple(images.shape[2:])
+    grid = _patch_grid(size, kernel, dilation, padding, stride)
+    if min(grid) < 1:
+        raise RuntimeError(
+            f"Given input with spatial size {size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, "
+            f"calculated shape of the array of sliding blocks as {grid}, but its components must be at least one."
+        )
     images = jnp.pad(images, ((0, 0), (0, 0), *((p, p) for p in padding)))
     slices = []
     for i in range(kernel[0]):
@@ -355,17 +377,18 @@ def _patches(
 @operator(methods=False, public=("nn.functional",), grad="Im2ColBackward0")
 def unfold(input: Array, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Array:
     """Every patch of `(N, C, H, W)` (or `(C, H, W)`) as a column: `(N, C * kh * kw, L)`."""
+    settings = _patch_settings(kernel_size, dilation, padding, stride)
+    if not input.ndim:
+        raise IndexError(f"Dimension specified as {1} but tensor has no dimensions: unfold got a number")
+    if input.ndim < 3:
+        span = f"[{-input.ndim}, {input.ndim - 1}], but got {input.ndim}"
+        raise IndexError(f"Dimension out of range (expected to be in range of {span}): unfold takes 3 or 4")
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
             f"but got: {list(input.shape)}"
         )
-    settings = [
-        per_dim(v, 2, name)
-        for v, name in zip(
-            (kernel_size, dilation, padding, stride), ("kernel_size", "dilation", "padding", "stride"), strict=True
-        )
-    ]
+    refuse("im2col_out_cpu", input, INTEGER)
     result = _patches(input if input.ndim == 4 else input[None], *settings)
     return result if input.ndim == 4 else result[0]
 
@@ -375,14 +398,14 @@ def fold(
     input: Array, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Array:
     """Sum columns of patches back into images: the adjoint of `unfold`."""
+    size = _pair(output_size, "output_size")
+    kernel, dilation, padding, stride = _patch_settings(kernel_size, dilation, padding, stride)
     if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
             "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
             f"input, but got: {list(input.shape)}"
         )
-    size = per_dim(output_size, 2, "output_size")
-    kernel, dilation = per_dim(kernel_size, 2, "kernel_size"), per_dim(dilation, 2, "dilation")
-    padding, stride = per_dim(padding, 2, "padding"), per_dim(stride, 2, "stride")
+    refuse("col2im_out_cpu", input, INTEGER)
     columns = input if input.ndim == 3 else input[None]
     if columns.shape[1] % math.prod(kernel):
         raise RuntimeError(
@@ -397,9 +420,17 @@ def fold(
             f"stride={stride}, expected size of input's dimension 2 to match the calculated number of sliding "
             f"blocks {' * '.join(map(str, grid))} = {expected}, but got input.size(2)={columns.shape[2]}."
         )
+    if min(grid) < 1:
+        raise RuntimeError(
+            f"Given output_size={size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, stride={stride}, "
+            f"calculated shape of the array of sliding blocks as {grid}, which is too small (non-positive)"
+        )
+    if input.dtype == bool:
+        columns = columns.astype(jnp.int32)
     shape = (columns.shape[0], columns.shape[1] // math.prod(kernel), *size)
     adjoint = jax.linear_transpose(
         lambda images: _patches(images, kernel, dilation, padding, stride), jax.ShapeDtypeStruct(shape, columns.dtype)
     )
     (images,) = adjoint(columns)
+    images = images != 0 if input.dtype == bool else images
     return images if input.ndim == 3 else images[0]

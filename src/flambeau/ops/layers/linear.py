@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, operator
+from ...core.dispatch.signature import not_a_tensor
 from ..linalg.products import PRECISION, times
 from ..support.checks import scalar_name, type_name
 
@@ -29,6 +31,8 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
 
     Shapes: input `(*, in)`, weight `(out, in)` or `(in)`, bias `(out)` or `()`; the result is `(*, out)` or `(*)`.
     """
+    if not input.ndim and input.aval.weak_type:
+        raise not_a_tensor("linear", "input", 1, 0 if input.dtype.kind == "i" else 0.0)
     if input.dtype != weight.dtype or (bias is not None and bias.dtype != input.dtype):
         if bias is None:
             raise RuntimeError(
@@ -64,10 +68,11 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     if bias is None:
         return result
     if bias.ndim and bias.shape[-1] not in (1, result.shape[-1] if weight.ndim == 2 else 1):
-        wide = weight.ndim == 2 and input.ndim == 2
+        wide = weight.ndim == 2 and input.ndim <= 2
+        target = [math.prod(result.shape[:-1]), result.shape[-1]]
         text = (
             f"The expanded size of the tensor ({result.shape[-1]}) must match the existing size ({bias.shape[-1]}) "
-            f"at non-singleton dimension 1.  Target sizes: {list(result.shape)}.  Tensor sizes: {list(bias.shape)}; "
+            f"at non-singleton dimension 1.  Target sizes: {target}.  Tensor sizes: {list(bias.shape)}; "
         )
         raise RuntimeError(
             f"{text if wide else ''}linear: a bias of {list(bias.shape)} cannot be added to a result of "
@@ -84,9 +89,17 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
 
     Shapes: inputs `(*, in1)` and `(*, in2)` with equal leading dimensions, weight `(out, in1, in2)`, bias `(out)`.
     """
+    given = {"input1": input1, "input2": input2, "weight": weight} | ({} if bias is None else {"bias": bias})
+    if len({array.dtype for array in given.values()}) > 1:
+        found = ", ".join(f"{name}: {scalar_name(array)}" for name, array in given.items())
+        raise RuntimeError(f"All tensors must have the same dtype, got {found}")
+    if not (input1.ndim and input2.ndim):
+        raise IndexError(f"Dimension specified as {-1} but tensor has no dimensions: bilinear got a number")
     if input1.shape[:-1] != input2.shape[:-1]:
+        sizes = enumerate(zip(input1.shape, input2.shape, strict=False))
+        where = next((f" at dim {d}: got {a} and {b}" for d, (a, b) in sizes if a != b), "")
         raise RuntimeError(
-            f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and {list(input2.shape)}"
+            f"bilinear(): input batch dimensions do not match{where} ({list(input1.shape)} and {list(input2.shape)})"
         )
     for position, input in enumerate((input1, input2), 1):
         if input.shape[-1] != weight.shape[position]:
@@ -96,7 +109,8 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
             )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise RuntimeError(
-            f"bilinear(): bias size does not match weight size: got {list(bias.shape)} but expected {weight.shape[0]}"
+            "bilinear(): bias size does not match weight size: "
+            f"got {bias.shape[0] if bias.ndim else 0} but expected {weight.shape[0]}"
         )
     result = jnp.einsum("...i,oij,...j->...o", input1, weight, input2, precision=PRECISION)
     return result if bias is None else result + bias

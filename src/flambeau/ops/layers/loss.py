@@ -325,7 +325,7 @@ def _check_class_sizes(input: jax.Array, target: jax.Array) -> None:
             f"({list(target.shape)} for an input of {list(input.shape)})"
         )
     if input.ndim == 4 and target.shape != batch + others:
-        raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})")
+        raise RuntimeError(f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)})")
     if target.shape != batch + others:
         raise RuntimeError(f"Expected target size {list(batch + others)}, got {list(target.shape)}")
 
@@ -374,7 +374,9 @@ def _nll_name(arrays: list[Any], statics: dict[str, Any]) -> str:
 
 
 @operator(methods=False, public=(), grad=_nll_name)
-def _nll_loss(input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str) -> Array:
+def _nll_loss(
+    input: Array, target: Array, weight: Array | None = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Array:
     _check_class_indices(input, target)
     require_floating("nll_loss_out_frame", input)
     _check_weight(weight, input.shape[1 if input.ndim > 1 else 0], input.dtype)
@@ -384,13 +386,17 @@ def _nll_loss(input: Array, target: Array, weight: Array | None, ignore_index: i
 
 def _check_in_bounds(input: Any, target: Any, ignore_index: int) -> None:
     """Raise IndexError for a class that is not there."""
-    if not input.ndim:
+    shape = input.shape
+    if not shape:
         return
-    classes = input.shape[1 if input.ndim > 1 else 0]
-    text = (
-        f"Target {{}} is out of bounds. (There are {classes} classes in an input of shape {list(input.shape)}; "
-        f"ignore_index is {ignore_index}.)"
-    )
+    classes = shape[1 if len(shape) > 1 else 0]
+
+    def text() -> str:
+        return (
+            f"Target {{}} is out of bounds. (There are {classes} classes in an input of shape {list(shape)}; "
+            f"ignore_index is {ignore_index}.)"
+        )
+
     refuse_outside(target, classes, text, IndexError, ignored=ignore_index)
 
 
@@ -404,7 +410,10 @@ def nll_loss(
     The mean is weighted by `weight[target]`; targets equal to `ignore_index` count for nothing.
     """
     _check_in_bounds(input, target, ignore_index)
-    return _nll_loss(input, target, weight, ignore_index, chosen_reduction(size_average, reduce, reduction))
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if weight is None and ignore_index == -100 and reduction == "mean":
+        return _nll_loss(input, target)  # a call of tensors alone needs no binding
+    return _nll_loss(input, target, weight, ignore_index, reduction)
 
 
 def _cross_entropy_of_indices(
@@ -437,7 +446,7 @@ def _cross_entropy_of_probabilities(
         products = products * _along_axis(wide(weight), log_p.ndim, axis)
     losses = -products.sum(axis)
     if reduction == "mean":
-        losses = losses.sum() / losses.size if losses.size else jnp.full((), jnp.nan, losses.dtype)
+        losses = losses.sum() / losses.size if log_p.size else jnp.full((), jnp.nan, losses.dtype)
     return reduced(losses, "sum" if reduction == "sum" else "none", input.dtype)
 
 
@@ -461,6 +470,8 @@ def _cross_entropy(
     input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str, smoothing: float = 0.0
 ) -> Array:
     require_floating("log_softmax_lastdim_kernel_impl", input)
+    if not (input.ndim or target.ndim) and is_floating(target):
+        raise IndexError(f"Dimension specified as {1} but tensor has no dimensions: cross_entropy got numbers")
     _check_weight(weight, input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0, input.dtype)
     if input.shape == target.shape:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, smoothing)

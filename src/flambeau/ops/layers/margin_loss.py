@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ..support.checks import normalized_dim, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
@@ -90,7 +91,7 @@ def margin_ranking_loss(
         raise RuntimeError(
             f"margin_ranking_loss : All input tensors should have same dimension but got {', '.join(shown)} "
         )
-    losses = _positive_part(-target * (input1 - input2) + margin)
+    losses = _positive_part(margin - target * (input1 - input2))
     return reduced(losses, reduction)
 
 
@@ -111,6 +112,8 @@ def cosine_embedding_loss(
     a, b = wide(input1), wide(input2)
     squares = (jnp.square(a).sum(-1) + 1e-12) * (jnp.square(b).sum(-1) + 1e-12)
     cosine = (a * b).sum(-1) / jnp.sqrt(squares)
+    if clash := broadcast_clash([target.shape, cosine.shape]):
+        raise RuntimeError(clash)
     zero = jnp.zeros((), cosine.dtype)
     losses = jnp.where(target == 1, 1 - cosine, zero) + jnp.where(target == -1, _positive_part(cosine - margin), zero)
     return reduced(losses, reduction, jnp.result_type(input1, input2))
@@ -182,6 +185,8 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None, reduction: str = "mean",
 ) -> Array:  # fmt: skip
     """The mean over the classes (last dimension) of -(y log(sigmoid(x)) + (1 - y) log(sigmoid(-x)))"""
+    if not (input.ndim or target.ndim):
+        raise IndexError(f"Dimension specified as {-1} but tensor has no dimensions: the last one holds the classes")
     losses = target * log1p_exp(-input) + (1 - target) * log1p_exp(input)
     losses = losses if weight is None else losses * weight
     return reduced(losses.mean(-1), reduction)
@@ -219,10 +224,9 @@ def multilabel_margin_loss(
 
 
 def _class_numbers(input: Any, target: Any) -> None:
-    if input.ndim and input.shape[-1]:
-        refuse_outside(
-            target, input.shape[-1], f"target out of range: got {{}}, with {input.shape[-1]} classes", RuntimeError
-        )
+    classes = input.shape[-1] if input.ndim else 1
+    if classes:
+        refuse_outside(target, classes, f"target out of range: got {{}}, with {classes} classes", RuntimeError)
 
 
 @loss(promote=None, targets=_class_numbers, autocast="float32")

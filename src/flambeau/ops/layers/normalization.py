@@ -66,6 +66,29 @@ def _standardized_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any
     return y, scale * (dx - shift - y * stretch)
 
 
+@jax.custom_jvp
+def _normalized_groups(x: jax.Array, gain: jax.Array, shift: jax.Array, eps: Any) -> jax.Array:
+    """`(N, groups, channels, pixels)` with mean 0 and variance 1 within each group, then scaled and shifted by channel."""
+    mean, variance = _moments(x, (2, 3), keepdims=True)
+    return (x - mean) * (lax.rsqrt(variance + eps) * gain) + shift
+
+
+@_normalized_groups.defjvp
+def _normalized_groups_jvp(primals: Any, tangents: Any) -> Any:
+    # All sums are over a channel's pixels first; what is then left of them is small.
+    (x, gain, shift, eps), (dx, dgain, dshift, _) = primals, tangents
+    mean, variance = _moments(x, (2, 3), keepdims=True)
+    scale, centred = lax.rsqrt(variance + eps), x - mean
+    slope = scale * gain
+    dscale = -(scale**3) * _channelwise_mean(centred * dx)
+    change = dx * slope + centred * (dscale * gain + scale * dgain) + (dshift - slope * _channelwise_mean(dx))
+    return centred * slope + shift, change
+
+
+def _channelwise_mean(x: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.mean(x, 3, keepdims=True), 2, keepdims=True)
+
+
 # ---------------------------------------------------------------- batch and instance normalization
 
 
@@ -113,6 +136,11 @@ def _moved(old: jax.Array, new: jax.Array, momentum: jax.Array) -> jax.Array:
     return lax.stop_gradient((old.astype(new.dtype) * (1 - step) + new * step).astype(old.dtype))
 
 
+def _check_both(running_mean: Any, running_var: Any) -> None:
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
+
+
 @composite(methods=False, public=("nn.functional",), numbers=True)
 def batch_norm(
     input: Any,
@@ -138,6 +166,7 @@ def batch_norm(
     elif running_mean is None or running_var is None:
         missing = "running_mean" if running_mean is None else "running_var"
         raise RuntimeError(f"{missing} must be defined in evaluation mode")
+    _check_both(running_mean, running_var)
     with one_operator():
         made = _batch_norm(input, running_mean, running_var, weight, bias, momentum, training, eps)
         if not isinstance(made, tuple):
@@ -153,13 +182,17 @@ def _instance_norm(
     input: Array, mean: Array | None, variance: Array | None, weight: Array | None, bias: Array | None,
     momentum: Array, use_input_stats: bool, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
-    require_floating("instance_norm", input)
+    require_floating("batch_norm", input)
     _check_parameters(input, weight, bias)
     x = wide(input)
     axes = tuple(range(2, x.ndim))
     for name, array in (("running_mean", mean), ("running_var", variance), ("weight", weight), ("bias", bias)):
         if array is not None and array.size != input.shape[1]:
-            raise RuntimeError(f"{name} should contain {input.shape[1]} elements not {array.size}")
+            n = input.shape[0]  # PyTorch's text counts them for each sample
+            raise RuntimeError(
+                f"{name} should contain {n * input.shape[1]} elements not {n * array.size} "
+                f"(for {n} samples: {name} has {array.size} elements, the input {input.shape[1]} channels)"
+            )
     if use_input_stats:
         m, v = _moments(x, axes, keepdims=True)
     else:
@@ -189,13 +222,14 @@ def instance_norm(
     `use_input_stats=False` takes `running_mean` and `running_var` instead; otherwise these, if given, are moved in
     place by `momentum` towards the statistics averaged over the batch.
     """
-    if input.ndim < 2:
-        raise RuntimeError(f"instance_norm: expected an input with at least 2 dimensions, but got {list(input.shape)}")
     if use_input_stats:
         if math.prod(input.shape[2:]) == 1:
             raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
     elif running_mean is None or running_var is None:
         raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+    if input.ndim < 2:
+        raise RuntimeError(f"instance_norm: expected an input with at least 2 dimensions, but got {list(input.shape)}")
+    _check_both(running_mean, running_var)
     with one_operator():
         made = _instance_norm(input, running_mean, running_var, weight, bias, momentum, use_input_stats, eps)
         if not isinstance(made, tuple):
@@ -208,7 +242,9 @@ def instance_norm(
 # ---------------------------------------------------------------- layer, group and root mean square normalization
 
 
-def _check_normalized(input: jax.Array, shape: tuple[int, ...], **given: jax.Array | None) -> tuple[int, ...]:
+def _check_normalized(
+    input: jax.Array, shape: tuple[int, ...], gap: str = ", ", **given: jax.Array | None
+) -> tuple[int, ...]:
     """The axes that `normalized_shape` names, after checking that everything has it."""
     if not shape:
         raise RuntimeError(
@@ -222,7 +258,7 @@ def _check_normalized(input: jax.Array, shape: tuple[int, ...], **given: jax.Arr
                 f"{list(array.shape)} and normalized_shape = {list(shape)}"
             )
     if input.shape[max(input.ndim - len(shape), 0) :] != shape:
-        wanted = ", ".join(["*", *map(str, shape)])
+        wanted = f"*{gap}" + ", ".join(map(str, shape))
         raise RuntimeError(
             f"Given normalized_shape={list(shape)}, expected input with shape [{wanted}], "
             f"but got input of size{list(input.shape)}"
@@ -241,7 +277,7 @@ def layer_norm(
     input: Array, normalized_shape: Any, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
 ) -> Array:
     """Normalize over the last dimensions, whose sizes are `normalized_shape` (Ba et al., 2016)."""
-    axes = _check_normalized(input, _as_shape(normalized_shape), weight=weight, bias=bias)
+    axes = _check_normalized(input, _as_shape("layer_norm", normalized_shape), weight=weight, bias=bias)
     _check_parameters(input, weight, bias)
     require_floating("LayerNormKernelImpl", input)
     return _affine(_standardized(wide(input), axes, eps), weight, bias).astype(input.dtype)
@@ -253,7 +289,10 @@ def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, e
 
     `eps` defaults to the dtype's (Zhang and Sennrich, 2019).
     """
-    axes = _check_normalized(input, _as_shape(normalized_shape), weight=weight)
+    shape = _as_shape("rms_norm", normalized_shape)
+    if input.ndim < len(shape):
+        raise ValueError(f"Input tensor must have at least {len(shape)} dimensions, but got {input.ndim}")
+    axes = _check_normalized(input, shape, "", weight=weight)
     require_floating("rms_norm", input)
     x = wide(input)
     if eps is None:
@@ -262,16 +301,21 @@ def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, e
     return _affine(x * lax.rsqrt(square + eps), weight, None).astype(input.dtype)
 
 
-def _as_shape(normalized_shape: Any) -> tuple[int, ...]:
-    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+def _as_shape(name: str, given: Any) -> tuple[int, ...]:
+    where = f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints"
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"{where}, not {type(given).__name__}")
+    for place, size in enumerate(given):
+        if not hasattr(size, "__index__"):
+            raise TypeError(f"{where}, but found element of type {type(size).__name__} at pos {place}")
+    return tuple(given)
 
 
 @operator(
     methods=False,
-    public=("torch", "nn.functional"),
+    public=("torch",),
     grad="NativeGroupNormBackward0",
     autocast={"cuda": "float32"},
-    in_python=True,
 )
 def group_norm(
     input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
@@ -293,21 +337,35 @@ def group_norm(
                 f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} "
                 f"of shape {list(array.shape)} and input of shape {list(input.shape)}"
             )
-    if math.prod(input.shape) == channels // num_groups and samples == 1 and channels // num_groups == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
     _check_parameters(input, weight, bias)
     require_floating("GroupNormKernelImpl", input)
-    x = wide(input).reshape(samples, num_groups, math.prod(input.shape[1:]) // num_groups)
-    normal = _standardized(x, (2,), eps).reshape(input.shape)
-    shaped = [None if p is None else _per_channel(p, input.ndim) for p in (weight, bias)]
-    return _affine(normal, *shaped).astype(input.dtype)
+    x = wide(input).reshape(samples, num_groups, channels // num_groups, math.prod(input.shape[2:]))
+    gain, shift = (
+        jnp.full((1, 1, 1, 1), default, x.dtype) if p is None else wide(p).reshape(1, num_groups, -1, 1)
+        for p, default in ((weight, 1), (bias, 0))
+    )
+    return _normalized_groups(x, gain, shift, eps).reshape(input.shape).astype(input.dtype)
+
+
+@composite(methods=False, public=("nn.functional",), name="group_norm", numbers=True)
+def _functional_group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Normalize each of `num_groups` groups of channels of each sample (Wu and He, 2018).
+
+    Raises ValueError if a group is but one value.
+    """
+    if input.ndim >= 2:
+        samples, channels, *sizes = input.shape
+        per_group = [samples * channels // num_groups, num_groups, *sizes]
+        if per_group[0] * math.prod(sizes) == 1:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {per_group}")
+    return group_norm(input, num_groups, weight, bias, eps)
 
 
 @operator(methods=False, public=("nn.functional",), grad="DivBackward0")
 def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Array:
     """Divide by a power of the mean square over `size` neighbouring channels (Krizhevsky et al., 2012)."""
     if input.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
+        raise ValueError(f"Expected 3D or higher dimensionality {' ' * 24} input (got {input.ndim} dimensions)")
     if input.size == 0:
         return input  # of whole numbers too
     input = inexact(input)

@@ -37,10 +37,10 @@ def _constant_pad(input: Array, pad: tuple[int, ...], value: Scalar = 0) -> Arra
     for i, (before, after) in enumerate(_pairs(pad)):
         axis = input.ndim - 1 - i
         config[axis] = (before, after, 0)
-        if input.shape[axis] + before + after < 0:
+        if -min(before, 0) - min(after, 0) > input.shape[axis]:
             raise RuntimeError(
-                f"The input size {input.shape[axis]}, plus negative padding {before} and {after} resulted in a "
-                f"negative output size, which is invalid. Check dimension {axis} of your input."
+                f"narrow(): length must be non-negative. (padding by {before} and {after} of dimension {axis} with "
+                f"{input.shape[axis]} elements)"
             )
     value = jnp.asarray(value, input.dtype)
     axes = [axis for axis, (before, after, _) in enumerate(config) if before or after]

@@ -18,7 +18,7 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...native.pooling import max_pooled
 from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
 from ..random.factories import rand
-from ..support.checks import refuse_outside, require_floating, type_name, wide
+from ..support.checks import BOOL, COMPLEX, INTEGER, refuse, refuse_outside, require_floating, type_name, wide
 from ..support.declare import alias
 
 
@@ -79,6 +79,8 @@ def _require_padding(name: str, k: int, p: int, d: int) -> None:
 
 def _too_few(name: str, input: jax.Array, n: int) -> IndexError:
     span = max(input.ndim, 1)
+    if not input.ndim:
+        return IndexError(f"Dimension specified as {-n - 1} but tensor has no dimensions: {name} got a number")
     return IndexError(
         f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {-n - 1}): "
         f"{name} takes an input of {n + 1} or {n + 2} dimensions, not {list(input.shape)}"
@@ -182,9 +184,9 @@ def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> 
 # ---------------------------------------------------------------- operators
 
 
-def _max_result(x: jax.Array, windows: list[Windows], with_indices: bool) -> Any:
-    if x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise NotImplementedError(f"\"max_pool\" not implemented for '{type_name(x)}'")
+def _max_result(x: jax.Array, windows: list[Windows], with_indices: bool, kernel: str, whole: bool) -> Any:
+    """Maxima and their places; `kernel` is PyTorch's name for what computes them, and `whole` whether it takes integers."""
+    refuse(kernel, x, BOOL, COMPLEX, *(() if whole else (INTEGER,)))
     values, places = max_pooled(x, windows, with_indices)
     return (values, places.astype(jnp.int64)) if with_indices else values
 
@@ -224,7 +226,8 @@ def _max_pool(n: int) -> Callable:
         return_indices: bool = False,
     ) -> Any:
         windows = _regular_windows(input, n, kernel_size, stride, padding, dilation, ceil_mode, name)
-        return _max_result(input, windows, return_indices)
+        kernel = f"max_pool{max(n, 2)}d" if n > 1 or return_indices else "max_pool1d_impl"
+        return _max_result(input, windows, return_indices, kernel, whole=n > 1 or return_indices)
 
     doc = f"The maximum of each window over the last {n} dimensions, and its place in the plane if `return_indices`."
     return _declared(pool, name, f"MaxPool{n}DWithIndices", n, doc, ("torch", "nn.functional"), in_python=True)
@@ -234,7 +237,9 @@ def _adaptive_max_pool(n: int) -> Callable:
     name = f"adaptive_max_pool{n}d"
 
     def pool(input: Array, output_size: Any, return_indices: bool = False) -> Any:
-        return _max_result(input, _adaptive_windows(input, n, output_size, name), return_indices)
+        windows = _adaptive_windows(input, n, output_size, name)
+        kernel = "adaptive_max_pool3d_cpu" if n == 3 else "adaptive_max_pool2d"
+        return _max_result(input, windows, return_indices, kernel, whole=False)
 
     doc = f"`max_pool{n}d` with as many near-equal windows as `output_size` says."
     return _declared(pool, name, f"AdaptiveMaxPool{n}D", n, doc, ("nn.functional",))
@@ -255,7 +260,7 @@ def _avg_pool(n: int) -> Callable:
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
         if input.dtype == jnp.bool_ or (jnp.issubdtype(input.dtype, jnp.integer) and input.dtype != jnp.int64):
-            raise NotImplementedError(f"\"{name}\" not implemented for '{type_name(input)}'")
+            raise NotImplementedError(f"\"avg_pool{max(n, 2)}d\" not implemented for '{type_name(input)}'")
         windows = _regular_windows(input, n, kernel_size, stride, padding, 1, ceil_mode, name)
         if divisor_override is not None:
             divisors = [np.asarray([divisor_override])] + [np.ones(1, int)] * (n - 1)
@@ -275,7 +280,7 @@ def _adaptive_avg_pool(n: int) -> Callable:
     name = f"adaptive_avg_pool{n}d"
 
     def pool(input: Array, output_size: Any) -> Array:
-        require_floating(name, input)
+        require_floating("adaptive_avg_pool3d_cpu" if n == 3 else "adaptive_avg_pool2d", input)
         windows = _adaptive_windows(input, n, output_size, name)
         return _averaged(input, windows, [w.valid.sum(1) for w in windows])
 
@@ -314,6 +319,7 @@ lp_pool1d, lp_pool2d, lp_pool3d = map(_lp_pool, (1, 2, 3))
 
 @operator(methods=False, public=(), grad=lambda arrays: f"MaxUnpool{arrays[0].ndim - 2}DBackward0")
 def _max_unpool(input: Array, indices: Array, sizes: Any) -> Array:
+    require_floating("max_unpool3d" if len(sizes) == 3 else "max_unpool2d", input)
     lead = input.shape[: input.ndim - len(sizes)]
     rows = math.prod(lead)
     flat, places = (a.reshape(rows, math.prod(a.shape[len(lead) :])) for a in (input, indices))
@@ -346,6 +352,11 @@ def _unpool(n: int) -> Callable:
     def unpool(
         input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
     ) -> Any:
+        if input.ndim < n:
+            raise IndexError(
+                f"{'tuple'} index out of range: max_unpool{n}d takes an input of {n + 1} or {n + 2} dimensions, "
+                f"not {list(input.shape)}"
+            )
         if input.ndim not in (n + 1, n + 2):
             d, extra = (2, 1) if n == 1 else (n, 0)
             raise RuntimeError(
@@ -413,6 +424,21 @@ def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any,
     return (values, jnp.take_along_axis(places, chosen, 2).reshape(shape)) if return_indices else values
 
 
+def _check_samples(samples: Any, input: Any, n: int) -> None:
+    batch, channels = (1, input.shape[0]) if input.ndim == n + 1 else input.shape[:2]
+    wanted = "Expect _random_samples"
+    if samples.dtype is not input.dtype:
+        raise RuntimeError(f"{wanted} to have the same dtype as input (got {samples.dtype} and {input.dtype})")
+    if samples.ndim != 3:
+        raise RuntimeError(f"{wanted} to have 3 dimensions, got {samples.ndim}")
+    if samples.shape[0] < batch:
+        raise RuntimeError(f"{wanted}.size(0) no less then input batch size. (got {samples.shape[0]} for {batch})")
+    if samples.shape[1] != channels:
+        raise RuntimeError(f"{wanted}.size(1) equals to input channel size. (got {samples.shape[1]} for {channels})")
+    if samples.shape[2] != n:
+        raise RuntimeError(f"{wanted}.size(2) equals to {n}; got {samples.shape[2]}.")
+
+
 def _fractional(n: int) -> Callable:
     name = f"fractional_max_pool{n}d"
     torch_name = name if n == 2 else f"{name}_out"
@@ -426,6 +452,8 @@ def _fractional(n: int) -> Callable:
         _random_samples: Any = None,
     ) -> Any:
         if input.ndim not in (n + 1, n + 2):
+            if not input.ndim:
+                raise IndexError(f"Dimension specified as {0} but tensor has no dimensions: {name} got a number")
             if input.ndim < n + 1:
                 raise _too_few(name, input, n)
             raise RuntimeError(f"{torch_name}(): Expected {n + 1}D or {n + 2}D tensor, but got: {list(input.shape)}")
@@ -449,6 +477,7 @@ def _fractional(n: int) -> Callable:
         if _random_samples is None:
             lead = (1, input.shape[0]) if input.ndim == n + 1 else tuple(input.shape[:2])
             _random_samples = rand((*lead, n), dtype=input.dtype, device=input.device)
+        _check_samples(_random_samples, input, n)
         return _fractional_max_pool(input, _random_samples, kernel, output, return_indices)
 
     pool.__name__ = pool.__qualname__ = name

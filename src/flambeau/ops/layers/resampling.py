@@ -297,14 +297,14 @@ def interpolate(
     n = input.ndim - 2
     _check_mode(mode, n, align_corners, antialias)
     sizes, factors = _wanted_sizes(tuple(input.shape[2:]), size, scale_factor, recompute_scale_factor)
-    if 0 in input.shape[1:] and mode != "area" and min(sizes) > 0:
+    if 0 in input.shape[1:] and mode != "area" and min(sizes) > 0 and 0 not in input.shape[2:]:
         raise RuntimeError(
             f"Non-empty {input.ndim}D data tensor expected but got a tensor with sizes {list(input.shape)}"
         )
-    if min(sizes) <= 0:
+    if min(sizes) <= 0 or (0 in input.shape[2:] and mode != "area"):
         raise RuntimeError(
             f"Input and output sizes should be greater than 0, but got input ({_by_side(input.shape[2:])}) "
-            f"output ({_by_side(sizes)})"
+            f"{'and ' * (n == 1)}output ({_by_side(sizes)})"
         )
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, sizes)

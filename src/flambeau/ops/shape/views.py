@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.array import dtypes, geometry
 from ...core.array.geometry import Geometry
-from ...core.array.size import dimension, is_open, normalized_dim
+from ...core.array.size import dimension, infer_size, is_open, normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.host_numbers import HostInt, as_int
@@ -34,32 +34,6 @@ def _ints(given: tuple[Any, ...], name: str) -> tuple[int, ...]:
 
 def _permuted(g: Geometry, order: Any) -> Geometry:
     return g._replace(shape=tuple(g.shape[i] for i in order), strides=tuple(g.strides[i] for i in order))
-
-
-def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
-    """A shape with its one -1 filled in. Raises RuntimeError if it does not fit the number of elements."""
-    for n in shape:
-        if n < -1:
-            raise RuntimeError(f"invalid shape dimension {min(shape)}")
-    if shape.count(-1) > 1:
-        raise RuntimeError("only one dimension can be inferred")
-    if -1 in shape:
-        rest = math.prod(n for n in shape if n != -1)
-        if rest == 0 and numel == 0:
-            raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 "
-                "can be any value and is ambiguous"
-            )
-        if rest == 0 or numel % rest:
-            raise _size_clash(shape, numel)
-        return tuple(numel // rest if n == -1 else n for n in shape)
-    if math.prod(shape) != numel:
-        raise _size_clash(shape, numel)
-    return shape
-
-
-def _size_clash(shape: tuple[int, ...], numel: int) -> RuntimeError:
-    return RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
 def _restrided(g: Geometry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -493,7 +467,9 @@ def unfold_dimension(g: Geometry, dimension: int, size: int, step: int) -> Geome
     """All windows of `size` in a dimension, `step` apart, as a new last dimension."""
     at = normalized_dim(dimension, len(g.shape))
     n = g.shape[at] if g.shape else 1
-    if size < 0 or size > n:
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if size > n:
         raise RuntimeError(f"maximum size for tensor at dimension {at} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
@@ -528,9 +504,12 @@ def _flattened(shape: Any, start_dim: int, end_dim: int) -> tuple[int, ...]:
 @composite()
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements with another shape: a view where the strides allow it, else a copy."""
-    size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
-    if _restrided(input._geometry, size) is not None:
-        return _view_shape(input, size)
+    try:
+        return _view_shape(input, *shape)
+    except RuntimeError:
+        size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
+        if _restrided(input._geometry, size) is not None:
+            raise
     made = _unsafe_view(_identity(input), size)
     made._base = made._refusal = None  # nobody else has the copy
     return made
@@ -539,8 +518,9 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 @composite()
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions `start_dim` to `end_dim` merged into one."""
-    size = _flattened(input.shape, start_dim, end_dim)
-    return input if size == tuple(input.shape) else reshape(input, size)
+    shape = tuple(input._geometry.shape)
+    size = _flattened(shape, start_dim, end_dim)
+    return input if size == shape else reshape(input, size)
 
 
 @composite()

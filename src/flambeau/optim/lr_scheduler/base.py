@@ -73,9 +73,10 @@ def _per_group(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         return [value] * len(groups)
     if len(value) != len(groups):
+        owner = "optimizer"
         raise ValueError(
-            f"{name} must have the same length as the optimizer's param_groups: it has {len(value)} values, and there "
-            f"are {len(groups)} groups"
+            f"{name} must have the same length as {owner}.param_groups. {name} has {len(value)} values, "
+            f"param_groups has {len(groups)}."
         )
     return list(value)
 

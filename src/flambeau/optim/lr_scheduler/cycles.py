@@ -80,7 +80,8 @@ class _Cycle(LRScheduler):
         optimizer = self.optimizer
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
             raise ValueError(
-                "optimizer must support momentum or beta1; this one has neither: pass cycle_momentum=False"
+                f"optimizer must support {'momentum'} or beta1 with `cycle_momentum` option enabled; "
+                "this one has neither: pass cycle_momentum=False"
             )
         self.use_beta1 = "betas" in optimizer.defaults
         lows = _per_group("base_momentum", base_momentum, optimizer)
@@ -247,7 +248,8 @@ class OneCycleLR(_Cycle):
         fields = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
         self._schedule_phases: list[dict[str, Any]] = [dict(zip(fields, phase, strict=True)) for phase in phases]
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
-            raise ValueError(f"Expected float between 0 and 1 as pct_start, not {pct_start}")
+            kind = "float"
+            raise ValueError(f"Expected {kind} between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy must be one of {_STRATEGIES}, instead got {anneal_strategy}")
         self._anneal_func_type = anneal_strategy

@@ -110,7 +110,7 @@ class ConstantLR(_ClosedForm):
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         if factor > 1.0 or factor < 0:
-            raise ValueError(f"Constant multiplicative factor expected within 0 and 1, but got {factor}")
+            raise ValueError(f"Constant multiplicative factor expected to be {'between'} 0 and 1. (got {factor})")
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -138,10 +138,12 @@ class LinearLR(_ClosedForm):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError(f"Starting multiplicative factor expected above 0 and up to 1, but got {start_factor}")
-        if end_factor > 1.0 or end_factor < 0:
-            raise ValueError(f"Ending multiplicative factor expected within 0 and 1, but got {end_factor}")
+        if not 0 < start_factor <= 1:
+            wanted = "greater than 0 and less or equal to 1."
+            raise ValueError(f"Starting multiplicative factor expected to be {wanted} (got {start_factor})")
+        if not 0 <= end_factor <= 1:
+            wanted = "between 0 and 1."
+            raise ValueError(f"Ending multiplicative factor expected to be {wanted} (got {end_factor})")
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
