@@ -7,6 +7,7 @@ from typing import Any
 from ...core.array import formats
 from ...core.context.grad_mode import state
 
+NAME, SAME, QUERY = "MultiheadAttention", "query, key, and value", "query.dim()"  # in texts of errors
 MASKS = "supplying both src_key_padding_mask and src_mask at the same time"
 
 
@@ -15,8 +16,8 @@ def _reason(layer: Any, query: Any, key: Any, value: Any, masked: bool) -> str |
     weight = layer.in_proj_weight
     asks = state.grad and any(t.requires_grad for t in (query, key, value, *layer.parameters()))
     reasons = (
-        (query.dim() != 3, f"input not {'batched'}; expected query.dim() of 3 but got {query.dim()}"),
-        (query is not key or key is not value, "non-self attention was used (query, key, and value are not the same Tensor)"),
+        (query.dim() != 3, f"input not batched; expected {QUERY} of 3 but got {query.dim()}"),
+        (query is not key or key is not value, f"non-self attention was used ({SAME} are not the same Tensor)"),
         (weight is None, "in_proj_weight was None"),
         (layer.training, "training is enabled"),
         (layer.num_heads % 2 == 1, "self.num_heads is not even"),
@@ -40,6 +41,6 @@ def check(layer: Any, query: Any, key: Any, value: Any, masked: bool) -> None:
     reason = _reason(layer, query, key, value, masked)
     if reason is not None:
         raise AssertionError(
-            "MultiheadAttention does not support NestedTensor outside of its fast path. "
+            f"{NAME} does not support NestedTensor outside of its fast path. "
             f"The fast path was not hit because {reason} (use F.scaled_dot_product_attention, or to_padded_tensor)"
         )

@@ -16,10 +16,13 @@ import numpy as np
 
 from ...core.array import geometry
 from ...core.array.geometry import Geometry
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.overrides import PASS
 from ...core.context.tracing import is_traced
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.host_numbers import as_int
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
+from ...core.dispatch.overloads import taken
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
@@ -281,6 +284,8 @@ overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards", narr
 def _getitem(self: Tensor, key: Any) -> Tensor:
     if isinstance(key, list):
         key = _from_list(key)
+    if grad_state.dispatch_modes and (found := taken("getitem", self, key)) is not PASS:
+        return found
     try:
         g, advanced, name = _parse(self, key)
     except SparseOperand as error:
@@ -311,6 +316,8 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
     if isinstance(key, list):
         key = _from_list(key)
     value = _value(self, value)
+    if grad_state.dispatch_modes and taken("setitem", self, key, value) is not PASS:
+        return
     g, advanced, name = _parse(self, key)
     if not advanced:
         seen = self if g == self._geometry else _seen(self, g, name, key)

@@ -13,9 +13,10 @@ from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
 from ...core.context import doors
 from ...core.context.grad_mode import state as grad_state
-from ...core.context.overrides import is_plain
+from ...core.context.overrides import PASS, is_plain
 from ...core.context.tracing import Untraceable
 from ...core.dispatch.operator import _attach, _publish, composite
+from ...core.dispatch.overloads import taken
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse
@@ -42,6 +43,8 @@ def _concrete(array: Any) -> Any:
 @_method
 def item(self: Tensor) -> Any:
     """The one element as a Python number. Raises RuntimeError if there are more, or none."""
+    if grad_state.dispatch_modes and (found := taken("item", self)) is not PASS:
+        return found
     array = _concrete(self._array)
     if array.size != 1:
         raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
@@ -142,7 +145,7 @@ def _boolean(self: Tensor) -> bool:
         if array.size == 0:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
         raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-    return bool(array)
+    return bool(item(self)) if grad_state.dispatch_modes else bool(array)
 
 
 def _index(self: Tensor) -> int:
@@ -329,6 +332,20 @@ def detach_(self: Tensor) -> Tensor:
 
 _attach(detach_, ("detach_",))
 _publish("detach_", detach_, ("torch",))
+
+
+_unseen_detach = Tensor.detach
+
+
+def _detach(self: Tensor) -> Tensor:
+    """The same memory, off the tape."""
+    if grad_state.dispatch_modes and (found := taken("detach", self)) is not PASS:
+        return found  # type: ignore[no-any-return]
+    return _unseen_detach(self)
+
+
+_detach.__name__ = "detach"
+Tensor.detach = _detach  # type: ignore[method-assign]
 
 
 @composite(methods=False)
