@@ -158,13 +158,21 @@ def _index(self: Tensor) -> int:
 Tensor.__bool__ = _boolean  # type: ignore[attr-defined]
 
 
+_IN_C = {int: "int64_t", float: "double"}
+
+
 def _converter(kind: Any) -> Any:
     def convert(self: Tensor) -> Any:
         if self.shape.numel() != 1:
             raise ValueError(
                 f"only one element tensors can be converted to Python scalars, not {self.shape.numel()} elements"
             )
-        return kind(self.item())
+        value = self.item()
+        if isinstance(value, complex) and kind is not complex:
+            if value.imag:
+                raise RuntimeError(f"value cannot be converted to type {_IN_C[kind]} without overflow")
+            value = value.real
+        return kind(value)
 
     return convert
 
@@ -190,7 +198,7 @@ def _iterate(self: Tensor) -> Any:
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
         return bool((self == element).any())
-    raise RuntimeError(f"`in` asks a Tensor for a Tensor or a number, not for a {element.__class__.__name__}")
+    raise RuntimeError(f"Tensor.{'__contains__'} only supports Tensor or scalar, but you passed in a {type(element)}.")
 
 
 Tensor.__len__ = _length  # type: ignore[attr-defined]
