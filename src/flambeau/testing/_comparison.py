@@ -157,7 +157,7 @@ class _Comparison(NamedTuple):
                 where,
             )
         for part in parts:
-            self._values(*(getattr(t, part)() for t in (a, e)), where, f"Sparse {name} {part}")
+            self._values(getattr(a, part)(), getattr(e, part)(), where, f"Sparse {name} {part}")
 
     def _attributes(self, a: Tensor, e: Tensor, where: str) -> None:
         looks: list[tuple[str, Callable[[Any], Any]]] = [("shape", operator.attrgetter("shape"))]

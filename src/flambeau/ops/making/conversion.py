@@ -198,7 +198,9 @@ def _iterate(self: Tensor) -> Any:
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
         return bool((self == element).any())
-    raise RuntimeError(f"Tensor.{'__contains__'} only supports Tensor or scalar, but you passed in a {type(element)}.")
+    raise RuntimeError(
+        f"{Tensor.__name__}.__contains__ only supports {Tensor.__name__} or scalar, but you passed in a {type(element)}."
+    )
 
 
 Tensor.__len__ = _length  # type: ignore[attr-defined]
