@@ -32,9 +32,7 @@ def floating(name: str, *arrays: jax.Array) -> None:
     """Raise RuntimeError for integers and bools."""
     for array in arrays:
         if category(array) < FLOAT:
-            raise RuntimeError(
-                f"{name}: Expected a {INEXACT} tensor as input. Got {type_name(array)}"
-            )
+            raise RuntimeError(f"{name}: Expected a {INEXACT} tensor as input. Got {type_name(array)}")
 
 
 def matrices(name: str, array: jax.Array, square: bool = True) -> None:

@@ -101,9 +101,7 @@ def _qr(input: Tensor, some: bool = True) -> Any:
 )
 def _older_norm(input: Array, p: float | str | None, dim: Dim, keepdim: bool, dtype: Any) -> Array:
     if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
-        raise RuntimeError(
-            f"linalg.vector_norm: Expected a {INEXACT} tensor as input. Got {type_name(input)}"
-        )
+        raise RuntimeError(f"linalg.vector_norm: Expected a {INEXACT} tensor as input. Got {type_name(input)}")
     x = input if dtype is None else input.astype(dtype)
     axes = axes_of(dim, x.ndim)
     if isinstance(p, str) and p != "fro":
