@@ -147,6 +147,9 @@ def _public_class(obj: type) -> str:
     return f"{of_torch(obj.__module__)}.{obj.__name__}"
 
 
+_OVERLOADS = _PACKAGE + "._ops."
+
+
 def qualified_name(func: Any) -> str:
     """The dotted name by which a function or class is found. RuntimeError if it has none."""
     name: Any = getattr(func, "__name__", "")
@@ -167,6 +170,8 @@ def qualified_name(func: Any) -> str:
         raise RuntimeError(f"cannot find module for {func}")
     if module == _PACKAGE or (module.startswith(_PACKAGE + ".") and getattr(package(), name, None) is func):
         return f"torch.{name}"
+    if module.startswith(_OVERLOADS):
+        return f"torch.ops.{module.removeprefix(_OVERLOADS)}.{name}"
     return f"{of_torch(module)}.{name}"
 
 

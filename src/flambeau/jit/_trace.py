@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
 from ..nn.modules.module import Module
+from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
+from ..testing import assert_close
+from ..utils import _pytree as pytree
 from . import _state
 from ._script import ScriptFunction, ScriptModule, as_script, no_graph, tell
 
@@ -15,7 +20,7 @@ T = TypeVar("T")
 
 
 class TracerWarning(Warning):
-    """What PyTorch says of code that its trace does not follow. Never given here: the code runs as it is."""
+    """Code that gives another result each time, as `check_trace` finds. All else that PyTorch's trace warns of runs as it is here."""
 
     @staticmethod
     def ignore_lib_warnings() -> None:
@@ -80,9 +85,11 @@ def trace(
 ) -> Any:
     """A function or module that has been run with the example, so that what it can't do is known now.
 
-    Unlike PyTorch's trace, the Python code runs at each call: branches and the module's mode are those of the call, so there
-    is nothing that `check_trace` could find, by whatever `check_tolerance`. Each of `check_inputs` is run as the example is, which is
-    kept for `save`. TypeError if there is no example, RuntimeError for a result that PyTorch's trace does not take.
+    Unlike PyTorch's trace, the Python code runs at each call: branches and the module's mode are those of the call. With
+    `check_trace` the code runs a second time (a module's as a copy), and a result that is another one by more than `check_tolerance`
+    is told in a TracerWarning. Each of `check_inputs` is run as the example is, which is kept for `save`.
+
+    TypeError if there is no example, RuntimeError for a result that PyTorch's trace does not take.
     """
     if not _state._enabled:
         return func
@@ -96,7 +103,10 @@ def trace(
         return func
     tell()
     with no_grad():
-        _check_output(func(*args, **kwargs), strict)
+        first = func(*args, **kwargs)
+        _check_output(first, strict)
+        if check_trace:
+            _check_again(func, args, kwargs, first, check_tolerance)
         for other in check_inputs or () if check_trace else ():
             more, named = _arguments(None, other) if example_kwarg_inputs is not None else _arguments(other, None)
             _check_output(func(*more, **named), strict)
@@ -105,6 +115,30 @@ def trace(
     made = as_script(func, TopLevelTracedModule)
     made.__dict__["_example"] = (args, kwargs)
     return made
+
+
+def _check_again(func: Any, args: Any, kwargs: Any, first: Any, tolerance: float) -> None:
+    """Warns of results that another run with the same example does not give. The generator is left as it was."""
+    try:
+        again = copy.deepcopy(func) if isinstance(func, Module) else func
+    except Exception:  # what can't be copied is not run twice, since a run may change it
+        return
+    before = get_rng_state()
+    try:
+        second = again(*args, **kwargs)
+    finally:
+        set_rng_state(before)
+    for k, (a, b) in enumerate(zip(pytree.tree_leaves(second), pytree.tree_leaves(first), strict=False)):
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            try:
+                assert_close(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+            except AssertionError as error:
+                warnings.warn(
+                    f"Output nr {k + 1}. of the traced function does not match the corresponding {'output'} of the Python function. "
+                    f"Detailed error:\n{error}",
+                    category=TracerWarning,
+                    stacklevel=3,
+                )
 
 
 def _check_output(output: Any, strict: bool) -> None:

@@ -90,6 +90,7 @@ def _computed(name: str, function: Callable[..., Any] | None) -> Callable[..., A
             return result
         return list(result) if op._schema.returns[0].declared.steps else tuple(result)
 
+    run.computes = function is not None  # type: ignore[attr-defined]
     return run
 
 
@@ -171,9 +172,13 @@ _FORMS: dict[str, Callable[..., Any]] = {
     **FORMS,
     "_softmax": _softmax, "_log_softmax": _log_softmax, "_to_copy": _to_copy, "slice": _slice, "index": _index,
     "convolution": _convolution, "native_layer_norm": _native_layer_norm, "alias": _alias, "lift_fresh": _alias,
+    "lift_fresh_copy": lambda self: self.clone(),
     "_unsafe_view": lambda self, size: self.reshape(size), "sym_size": _sym_size, "_local_scalar_dense": _scalar,
     "sym_numel": lambda self: self.numel(), "sym_stride": lambda self, dim=None: self.stride() if dim is None else self.stride(dim),
     "threshold_backward": _threshold_backward, "nll_loss_forward": _nll_loss_forward,
+    "unfold": lambda self, dimension, size, step: self.unfold(dimension, size, step),
+    "block_diag": lambda tensors: _torch("block_diag")(*tensors),
+    "cartesian_prod": lambda tensors: _torch("cartesian_prod")(*tensors),
     "_reshape_alias": lambda self, size, stride: self.as_strided(size, stride), "copy": lambda self, src, non_blocking=False: (
         src.to(self.dtype).expand(self.shape).clone()),
 }  # fmt: skip

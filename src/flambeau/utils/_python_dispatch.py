@@ -24,8 +24,7 @@ class TorchDispatchMode:
 
     `__torch_dispatch__(self, func, types, args=(), kwargs=None)` runs in the operator's place; while it does, the mode
     is off, so that it may call `func`. `func` is the OpOverload of that name (`torch.ops.aten.add.Tensor`), or flambeau's own
-    operator where PyTorch has none. The operators are flambeau's, above the tape: a linear layer is one, with its own arguments;
-    results of `func` are recorded, and the backward pass is not seen.
+    operator where PyTorch has none. They are above the tape: results of `func` are recorded, and the backward pass is not seen.
     """
 
     def __init__(self, _dispatch_key: Any = None):

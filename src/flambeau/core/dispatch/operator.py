@@ -122,6 +122,7 @@ def composite(
 
 # Where composites make tensors, and call no operators that a dispatch mode would see
 _MADE_OF_NONE = ("flambeau.ops.making.", "flambeau.ops.random.")
+_NONE_WITHIN = ("clone", "nonzero")
 
 
 def _composed(
@@ -137,7 +138,7 @@ def _composed(
     takes_out = "out" in parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     all_silent = overrides.all_silent
-    seen = function if function.__module__.startswith(_MADE_OF_NONE) else None
+    seen = function if function.__module__.startswith(_MADE_OF_NONE) or name in _NONE_WITHIN else None
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -7,12 +7,16 @@ A namespace is filled by `define` (`torch.library`), or finds its operators when
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
+from ..array import dtypes
 from ..context import doors
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, OperatorHandle, ask
@@ -88,6 +92,10 @@ class OpOverload:
         """Nothing is taken apart here: NotImplemented."""
         return NotImplemented
 
+    def computed(self, /, *args: Any, **kwargs: Any) -> Any:
+        """The result, with nobody asked."""
+        return self._run(self, *args, **kwargs)
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         seen, running.seen = running.seen, None
         if seen is not None and seen[0] is self:
@@ -156,8 +164,15 @@ class OpOverloadPacket:
         """The names of the overloads."""
         return list(self._made)
 
-    def fitting(self, args: Any, kwargs: dict[str, Any]) -> OpOverload | None:
-        """The first overload whose schema the arguments fit."""
+    def fitting(self, args: Any, kwargs: dict[str, Any], strictly: bool = False) -> OpOverload | None:
+        """The first overload whose schema the arguments fit; `strictly`, one for numbers goes before one for tensors."""
+        if strictly and self.takes_numbers:
+            for op in self._made.values():
+                try:
+                    op._schema.bind(args, kwargs)
+                except RuntimeError:
+                    continue
+                return op
         for op in self._made.values():
             try:
                 op._schema.bind(args, kwargs, self.takes_numbers)
@@ -359,17 +374,56 @@ def name_of_call(op: Any, call: Any) -> str:
     return f"aten::{_names(op, call)[1] if op is not None else call.__name__}"
 
 
+taken_apart: dict[str, Callable[..., Any]] = {}  # by name, what PyTorch computes by several operators; or gives PASS
+
+
+def taken(name: str, *args: Any, **kwargs: Any) -> Any:
+    """What the form of a call in ATen's operators gives; PASS if there is none."""
+    form = taken_apart.get(name)
+    return PASS if form is None else form(*args, **kwargs)
+
+
 def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Let the innermost dispatch mode run an operator of ours, under the name that PyTorch has for it, if there is one."""
     name, called = _names(op, call)
+    if called in taken_apart and "out" not in kwargs and (found := taken(called, *args, **kwargs)) is not PASS:
+        return found
     packet = getattr(ops.aten, called, None)
     if packet is not None:
-        handle = packet.fitting(args, kwargs) or packet.fitting((args,), kwargs) or packet.usual()
+        for given in () if name in _OF_OTHER_ARGUMENTS else _readings(call, args):
+            handle = packet.fitting(given, kwargs, called in _NUMBERS)
+            if handle is not None and getattr(handle._run, "computes", False):
+                positional, named = handle._schema.canonical(given, kwargs, packet.takes_numbers)
+                made = seen_by_mode(handle, handle.computed, positional, named)
+                if not isinstance(made, (tuple, list)):
+                    return made
+                fields = getattr(op, "returns", None)
+                return fields(*made) if fields else tuple(made)
+        handle = packet.usual()
     else:
         handle = _handles.get((id(op), name))
         if handle is None:
             handle = _handles[id(op), name] = OperatorHandle(name, call)
     return seen_by_mode(handle, call, args, kwargs)
+
+
+def _readings(call: Any, args: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """What the arguments of a call may mean to a schema: sizes that are given one by one are a list there."""
+    plain = tuple(dtypes.from_numpy(a) if isinstance(a, np.dtype) else a for a in args)
+    first = 1 if plain and isinstance(plain[0], Tensor) else 0
+    rest = plain[first:]
+    if rest and all(type(a) is int for a in rest) and _takes_several(call):
+        yield (*plain[:first], rest)
+    yield plain
+
+
+@functools.cache
+def _takes_several(call: Any) -> bool:
+    try:
+        kinds = [p.kind for p in inspect.signature(call).parameters.values()]
+    except (TypeError, ValueError):
+        return False
+    return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
 def shown_to_modes(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -390,6 +444,12 @@ _CALLED = {
     "rmatmul": "matmul", "cast": "_to_copy", "_view_shape": "view", "cross_entropy": "cross_entropy_loss",
     "attention": "scaled_dot_product_attention", "_reversed": "permute", "tensor": "lift_fresh",
 }  # fmt: skip
+_NUMBERS = frozenset("rsub remainder remainder_ pow pow_ fmod fmod_ floor_divide".split())  # have overloads for numbers
+# Private operators with arguments of their own, such as what was drawn for them
+_OF_OTHER_ARGUMENTS = frozenset(
+    """alpha_dropout cholesky_inverse cov dropout einsum gradient histogram istft nanquantile native_dropout norm one_hot quantile
+    rrelu searchsorted segment_reduce stft svd tensordot""".split()
+)
 _USUAL = ("dim_IntList", "correction", "default")  # what is named where the arguments fit none of the overloads
 
 __all__ = ["OpNamespace", "OpOverload", "OpOverloadPacket", "Ops", "define", "dispatch_operator", "named", "ops"]

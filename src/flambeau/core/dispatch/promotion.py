@@ -66,12 +66,14 @@ def result_type(*values: Any) -> dtypes.dtype:
 
 
 def convert(value: Any, target: np.dtype) -> Any:
-    """The value as a (strongly typed) array of this dtype; of complex numbers only the real parts become real."""
+    """The value as a (strongly typed) array of this dtype; of complex numbers only the real parts become real numbers."""
     value = jnp.asarray(value)
     if target in NARROW and value.dtype != target:
         return narrowed(value.real if value.dtype.kind == "c" else value, target, jnp)
     if value.dtype == target:
         return jax.lax.convert_element_type(value, target) if value.aval.weak_type else value
+    if value.dtype.kind == "c" and target.kind == "b":
+        return value != 0
     if value.dtype.kind == "c" and target.kind != "c":
         value = value.real
     if value.dtype == np.bool_ and target.kind not in "biu":

@@ -306,10 +306,40 @@ class FunctionSchema:
             f"'{kind}'.\nPosition: {position}\nValue: {value!r}\nDeclaration: {self}\nCast error details: {why}"
         )
 
+    def canonical(
+        self, args: Sequence[Any], kwargs: dict[str, Any], numbers: bool = False
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A call's arguments as PyTorch hands them on: lists as lists, defaults at the end left out. RuntimeError as `bind`."""
+        bound = self.bind(args, kwargs, numbers)
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        kept = 0
+        for argument in self.arguments:
+            value = bound.get(argument.name, argument.default_value)
+            lists = [step for step in argument.declared.steps if step != "?"]
+            if lists and value is not None:
+                size = int(lists[-1][1:-1] or 1) if not isinstance(value, (tuple, list)) else 0
+                value = [value] * size if size else list(value)
+            usual = argument.has_default and _equal(value, argument.default_value)
+            if not argument.kwarg_only:
+                positional.append(value)
+                kept = kept if usual else len(positional)
+            elif not usual and value is not None:
+                named[argument.name] = value
+        return tuple(positional[:kept]), named
+
     def filled(self, bound: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments of a call, with the defaults."""
         args = [bound.get(a.name, a.default_value) for a in self.arguments if not a.kwarg_only]
         return args, {a.name: bound.get(a.name, a.default_value) for a in self.arguments if a.kwarg_only}
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return False
+    if isinstance(a, list) and not isinstance(b, list):
+        return all(_equal(v, b) for v in a)
+    return a is b or (type(a) in (int, float, bool, str, list) and type(b) is not dtype and bool(a == b))
 
 
 @functools.lru_cache(4096)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from ...core.array import formats
 from ...core.context.overrides import no_subclasses
 from ...core.tensor.tensor import Tensor
+from .attention import attention, multihead
 from .nested_tensor import (
     NestedTensor,
     _dim,
@@ -530,16 +531,6 @@ def _parts(value: Any) -> Sequence[Tensor]:
     return unbound(value) if isinstance(value, NestedTensor) else value.unbind()
 
 
-def _attention(func: Any, query: Any, key: Any, value: Any, attn_mask: Any = None, *args: Any, **kwargs: Any) -> Any:
-    if not all(isinstance(t, NestedTensor) for t in (query, key, value)):
-        raise ValueError("Expected query, key, and value to all be nested, or none of them")
-    if attn_mask is not None:
-        raise ValueError("Masks are not yet supported! Pass is_causal=True, or attend to each part")
-    triples = zip(unbound(query), unbound(key), unbound(value), strict=True)
-    parts = [func(q, k, v, None, *args, **kwargs) for q, k, v in triples]
-    return joined(parts, query.layout, query._ragged, query._ragged_idx or None)
-
-
 def _dense(func: Any, input: NestedTensor, *args: Any, **kwargs: Any) -> Any:
     if input._ragged is not None:
         raise RuntimeError("to_dense does not support layout Jagged")
@@ -570,9 +561,10 @@ def _grad_of(func: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 _FORMS: dict[str, Callable[..., Any]] = {
-    "attention": _attention, "backward": _grad_of, "bmm": _matmul, "cat": _cat, "concat": _cat, "chunk": _split,
+    "attention": attention, "backward": _grad_of, "bmm": _matmul, "cat": _cat, "concat": _cat, "chunk": _split,
     "embedding": _embedding, "expand": _expand, "expand_as": lambda f, a, b: _expand(f, a, *b.shape), "flatten": _flatten,
     "getitem": _getitem, "grad": _gradients, "item": _item, "layer_norm": _per_row, "linear": _per_row, "log_softmax": _along, "matmul": _matmul,
+    "multi_head_attention_forward": multihead,
     "narrow": _narrow, "permute": _permute, "reshape": _view, "reshape_as": _same_view, "rms_norm": _per_row, "select": _select,
     "softmax": _along, "split": _split, "squeeze": _squeeze, "stack": _stack, "to_dense": _dense, "to_padded_tensor": _padded,
     "transpose": _transpose, "swapaxes": _transpose, "swapdims": _transpose, "unbind": _unbind, "unflatten": _unflatten,

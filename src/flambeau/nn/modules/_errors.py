@@ -160,8 +160,14 @@ def _name_in(parent: Any, child: Any) -> str:
 def shapes_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """What `locate` says of a call's inputs."""
     values = (*args, *kwargs.values())
-    shapes = ["x".join(map(str, v.shape)) or "scalar" for v in values if isinstance(v, Tensor)]
+    shapes = [_shape(v) for v in values if isinstance(v, Tensor)]
     return f"input{'s' * (len(shapes) > 1)} {', '.join(shapes)}" if shapes else ""
+
+
+def _shape(value: Tensor) -> str:
+    if value.is_nested:  # its sizes are no numbers, or not to be had
+        return "nested"
+    return "x".join(map(str, value.shape)) or "scalar"
 
 
 def no_forward(module: Any) -> NotImplementedError:

@@ -10,6 +10,7 @@ from ...ops.making.creation import empty
 from .. import functional as F
 from .. import init as initialize
 from ..parameter import Parameter
+from ._nested_attention import check as check_nested
 from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
 from .utils import _with_inplace
@@ -354,8 +355,9 @@ class MultiheadAttention(Module):
 
     Called with query `(L, N, E)`, key `(S, N, kdim)` and value `(S, N, vdim)` (with `batch_first` `(N, L, E)` and so on;
     without a batch `(L, E)`), it gives a result like the query, and the weights (see
-    `nn.functional.multi_head_attention_forward`). ValueError for sizes below 1, AssertionError if `num_heads` does not
-    divide `embed_dim`.
+    `nn.functional.multi_head_attention_forward`). It takes a nested tensor of the strided layout where PyTorch does: for
+    self-attention without gradients, in `eval()` with `batch_first`. ValueError for sizes below 1, AssertionError if
+    `num_heads` does not divide `embed_dim`, and for other calls with nested tensors.
     """
 
     bias_k: Tensor | None
@@ -437,7 +439,11 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        turned = self.batch_first and query.dim() == 3
+        nested = query.is_nested or key.is_nested or value.is_nested
+        if nested:
+            check_nested(self, query, key, value, key_padding_mask is not None or attn_mask is not None)
+            is_causal = False  # a hint, which PyTorch's fast path passes over
+        turned = not nested and self.batch_first and query.dim() == 3
         if turned:
             query, key, value = _samples_second(query, key, value)
         apart = not self._qkv_same_embed_dim

@@ -280,15 +280,16 @@ class TransformerEncoder(Module):
         mask = added_mask(mask, "mask", src.dtype)
         first = self.layers[0]
         batch_first = isinstance(first, TransformerEncoderLayer) and first.self_attn.batch_first
-        causal = _detect_is_causal_mask(mask, is_causal, _get_seq_len(src, batch_first))
+        length = None if src.is_nested else _get_seq_len(src, batch_first)
+        causal = _detect_is_causal_mask(mask, is_causal, length)
         output = src
         for layer in self.layers:
             output = layer(output, src_mask=mask, is_causal=causal, src_key_padding_mask=padding)
-        if padding is not None and mask is None and self._is_nested(src):
+        if padding is not None and mask is None and self._nests(src):
             output = _without_padding(output, padding)
         return output if self.norm is None else self.norm(output)
 
-    def _is_nested(self, src: Tensor) -> bool:
+    def _nests(self, src: Tensor) -> bool:
         """Whether PyTorch would compute with nested tensors, if the padding stands at the samples' ends."""
         first: Any = self.layers[0]
         if not (getattr(self, "use_nested_tensor", False) and src.dim() == 3 and not first.training):

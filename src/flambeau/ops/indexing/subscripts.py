@@ -16,10 +16,14 @@ import numpy as np
 
 from ...core.array import geometry
 from ...core.array.geometry import Geometry
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.overrides import PASS
 from ...core.context.tracing import is_traced
 from ...core.dispatch.declared import Operator
 from ...core.dispatch.host_numbers import HostNumber, as_int
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
+from ...core.dispatch.overloads import taken
+from ...core.dispatch.promotion import convert
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
@@ -147,7 +151,9 @@ def _items(g: Geometry, key: Any) -> tuple[list[Any], int]:
 def _bounds(item: slice) -> tuple[int | None, int | None, int]:
     """A slice's start, stop and step."""
     step = 1 if item.step is None else python_operator.index(item.step)
-    if step <= 0:
+    if step == 0:
+        raise ValueError("slice step cannot be zero")
+    if step < 0:
         raise ValueError("step must be greater than zero")
     start = None if item.start is None else as_int(item.start)
     stop = None if item.stop is None else as_int(item.stop)
@@ -160,7 +166,7 @@ def _place(item: Any, size: int, source: int) -> int:
         index = as_int(item.item() if isinstance(item, Tensor) else item)
     except TypeError:
         if isinstance(item, str):
-            raise TypeError(_INDEX_KINDS.format("str")) from None
+            raise TypeError(f"new(): invalid data type 'str' ({_INDEX_KINDS.format('str')})") from None
         raise IndexError(_INDEX_KINDS.format(type(item).__name__)) from None
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for dimension {source} with size {size}")
@@ -266,15 +272,25 @@ def _overwrite(input: Array, values: Array) -> Array:
     extra = values.ndim - input.ndim
     if extra > 0 and values.shape[:extra] == (1,) * extra:
         values = values.reshape(values.shape[extra:])
-    if values.dtype.kind == "c" and input.dtype.kind != "c":
-        values = values.real
     try:
-        return jnp.broadcast_to(values.astype(input.dtype), input.shape)
+        return jnp.broadcast_to(convert(values, input.dtype), input.shape)
     except ValueError:
-        raise RuntimeError(
-            f"The expanded size of the tensor {list(input.shape)} must match the existing size {list(values.shape)} at every "
-            "non-singleton dimension"
-        ) from None
+        raise _clash(input.shape, values.shape) from None
+
+
+def _clash(shape: tuple[int, ...], given: tuple[int, ...]) -> RuntimeError:
+    """The error for values that do not fit where they are to go."""
+    if len(given) > len(shape):
+        return RuntimeError(
+            f"expand(torch.FloatTensor{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be "
+            f"greater or equal to the number of dimensions in the tensor ({len(given)})"
+        )
+    new = len(shape) - len(given)
+    dim = next(d for d in range(len(shape) - 1, new - 1, -1) if given[d - new] not in (1, shape[d]))
+    return RuntimeError(
+        f"The expanded size of the tensor ({shape[dim]}) must match the existing size ({given[dim - new]}) at non-singleton "
+        f"dimension {dim}.  Target sizes: {list(shape)}.  Tensor sizes: {list(given)}"
+    )
 
 
 put_index_ = inplace_form(Operator(_put_index, None, None, "IndexPutBackward0", narrow=True), "__setitem__")
@@ -284,6 +300,8 @@ overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards", narr
 def _getitem(self: Tensor, key: Any) -> Tensor:
     if isinstance(key, list):
         key = _from_list(key)
+    if grad_state.dispatch_modes and (found := taken("getitem", self, key)) is not PASS:
+        return found
     try:
         g, advanced, name = _parse(self, key)
     except SparseOperand as error:
@@ -309,15 +327,17 @@ def _value(x: Tensor, value: Any) -> Any:
         return number.item() if x._np_dtype.kind in "iub" else value
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         if isinstance(value, (list, tuple)):
-            raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype} tensor; make it a tensor first")
+            raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()} (make it a tensor first)")
         return from_host(np.array(value))
-    raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype} tensor")
+    raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()}")
 
 
 def _setitem(self: Tensor, key: Any, value: Any) -> None:
     if isinstance(key, list):
         key = _from_list(key)
     value = _value(self, value)
+    if grad_state.dispatch_modes and taken("setitem", self, key, value) is not PASS:
+        return
     g, advanced, name = _parse(self, key)
     if not advanced:
         seen = self if g == self._geometry else _seen(self, g, name, key)

@@ -67,6 +67,8 @@ def relu(input: Array) -> Array:
     """max(0, x)"""
     if input.dtype == jnp.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
+    if jnp.iscomplexobj(input):
+        raise NotImplementedError("clamp is not supported for complex types (relu: complex numbers have no order)")
     return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
 
 

@@ -25,11 +25,14 @@ LinAlgError = _LinAlgError
 _publish("LinAlgError", LinAlgError, LINALG)
 
 
+INEXACT = "floating point or complex"  # in texts of errors
+
+
 def floating(name: str, *arrays: jax.Array) -> None:
     """Raise RuntimeError for integers and bools."""
     for array in arrays:
         if category(array) < FLOAT:
-            raise RuntimeError(f"{name}: needs floating point or complex numbers, got {type_name(array)}; cast it")
+            raise RuntimeError(f"{name}: Expected a {INEXACT} tensor as input. Got {type_name(array)}")
 
 
 def matrices(name: str, array: jax.Array, square: bool = True) -> None:

@@ -18,7 +18,7 @@ from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
 from ..support.checks import axes_of, category, type_name
 from . import matrices as linalg
-from .checks import demand_regular, demand_singular, matrices, zero_pivot
+from .checks import INEXACT, demand_regular, demand_singular, matrices, zero_pivot
 from .norms import Dim, norm_of_matrices
 from .products import times
 from .spectra import pinv, svd, svdvals
@@ -101,7 +101,7 @@ def _qr(input: Tensor, some: bool = True) -> Any:
 )
 def _older_norm(input: Array, p: float | str | None, dim: Dim, keepdim: bool, dtype: Any) -> Array:
     if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating or complex dtype, got {type_name(input)}")
+        raise RuntimeError(f"linalg.vector_norm: Expected a {INEXACT} tensor as input. Got {type_name(input)}")
     x = input if dtype is None else input.astype(dtype)
     axes = axes_of(dim, x.ndim)
     if isinstance(p, str) and p != "fro":

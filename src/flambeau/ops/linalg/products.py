@@ -403,7 +403,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _REST = -1  # stands for `...` among the labels
 
 
-def _labels(text: str, equation: str, offset: int) -> list[int]:
+def _labels(text: str, equation: str, offset: int, whose: str = "") -> list[int]:
     """The labels of one operand (or of the output): numbers for letters, `_REST` for an ellipsis."""
     made: list[int] = []
     position = 0
@@ -417,7 +417,7 @@ def _labels(text: str, equation: str, offset: int) -> list[int]:
         elif letter in _LETTERS:
             made.append(_LETTERS.index(letter))
         elif letter == ".":
-            raise RuntimeError("einsum(): found '.' that is not part of any ellipsis")
+            raise RuntimeError(f"einsum(): found '.' {whose}that is not part of any ellipsis")
         elif letter != " ":
             raise RuntimeError(
                 f"einsum(): invalid subscript given at index {offset + position} in the equation string, subscripts "
@@ -431,7 +431,7 @@ def _parsed(equation: str) -> tuple[list[list[int]], list[int] | None]:
     left, arrow, right = equation.partition("->")
     inputs, offset = [], 0
     for text in left.split(","):
-        inputs.append(_labels(text, equation, offset))
+        inputs.append(_labels(text, equation, offset, f"for operand {len(inputs)} "))
         offset += len(text) + 1
     return inputs, _labels(right, equation, len(left) + 2) if arrow else None
 

@@ -15,9 +15,10 @@ from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
 from ...core.context import doors
 from ...core.context.grad_mode import state as grad_state
-from ...core.context.overrides import is_plain
+from ...core.context.overrides import PASS, is_plain
 from ...core.context.tracing import Untraceable
 from ...core.dispatch.operator import _attach, _publish, composite
+from ...core.dispatch.overloads import taken
 from ...core.tape.nodes import Refusing
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
@@ -45,6 +46,8 @@ def _concrete(array: Any) -> Any:
 @_method
 def item(self: Tensor) -> Any:
     """The one element as a Python number. Raises RuntimeError if there are more, or none."""
+    if grad_state.dispatch_modes and (found := taken("item", self)) is not PASS:
+        return found
     array = _concrete(self._array)
     if array.size != 1:
         raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
@@ -145,7 +148,7 @@ def _boolean(self: Tensor) -> bool:
         if array.size == 0:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
         raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-    return bool(array)
+    return bool(item(self)) if grad_state.dispatch_modes else bool(array)
 
 
 def _index(self: Tensor) -> int:
@@ -158,13 +161,21 @@ def _index(self: Tensor) -> int:
 Tensor.__bool__ = _boolean  # type: ignore[attr-defined]
 
 
+_IN_C = {int: "int64_t", float: "double"}
+
+
 def _converter(kind: Any) -> Any:
     def convert(self: Tensor) -> Any:
         if self.shape.numel() != 1:
             raise ValueError(
                 f"only one element tensors can be converted to Python scalars, not {self.shape.numel()} elements"
             )
-        return kind(self.item())
+        value = self.item()
+        if isinstance(value, complex) and kind is not complex:
+            if value.imag:
+                raise RuntimeError(f"value cannot be converted to type {_IN_C[kind]} without overflow")
+            value = value.real
+        return kind(value)
 
     return convert
 
@@ -190,8 +201,9 @@ def _iterate(self: Tensor) -> Any:
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
         return bool((self == element).any())
-    taken = "Tensor or scalar"
-    raise RuntimeError(f"Tensor.__contains__ only supports {taken}, but you passed in a {type(element)}.")
+    raise RuntimeError(
+        f"{Tensor.__name__}.__contains__ only supports {Tensor.__name__} or scalar, but you passed in a {type(element)}."
+    )
 
 
 Tensor.__len__ = _length  # type: ignore[attr-defined]
@@ -333,6 +345,20 @@ def detach_(self: Tensor) -> Tensor:
 
 _attach(detach_, ("detach_",))
 _publish("detach_", detach_, ("torch",))
+
+
+_unseen_detach = Tensor.detach
+
+
+def _detach(self: Tensor) -> Tensor:
+    """The same memory, off the tape."""
+    if grad_state.dispatch_modes and (found := taken("detach", self)) is not PASS:
+        return found  # type: ignore[no-any-return]
+    return _unseen_detach(self)
+
+
+_detach.__name__ = "detach"
+Tensor.detach = _detach  # type: ignore[method-assign]
 
 
 @composite(methods=False)

@@ -223,13 +223,13 @@ def _check_order(
         }
         if given := [name for name, is_given in others.items() if is_given]:
             raise ValueError(
-                "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last: leave out "
-                f"{', '.join(given)}"
+                "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last: "
+                f"leave out {', '.join(given)}"
             )
     elif batch_size is None and drop_last:
-        raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
+        raise ValueError(f"batch_size={None} option disables auto-batching and is mutually exclusive with drop_last")
     if shuffle and sampler is not None:
-        raise ValueError("sampler option is mutually exclusive with shuffle")
+        raise ValueError("sampler option is mutually exclusive with shuffle: leave shuffle out")
 
 
 def _default_sampler(dataset: Any, shuffle: bool | None, generator: Generator | None) -> Sampler[Any]:

@@ -1,0 +1,210 @@
+"""`torch.fx.experimental.proxy_tensor`: the graph of the ATen operators that a function runs for an example."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import gc
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from ...core.dispatch.overloads import ops
+from ...core.tensor.tensor import Tensor
+from ...nn.modules.module import Module
+from ...nn.parameter import Parameter
+from ...utils import _pytree as pytree
+from ...utils._python_dispatch import TorchDispatchMode
+from ..graph import Graph, _PyTreeCodeGen, _PyTreeInfo
+from ..graph_module import GraphModule
+from ..node import Node
+
+__all__ = ["get_proxy_mode", "make_fx"]
+
+_aten = ops.aten
+_VALUE = (
+    "It appears that you're trying to get value out of a tracing tensor with {} - erroring out! It's likely that this is caused by "
+    "data-dependent control flow or similar.  It may be possible to trace this with dynamic shapes; try setting "
+    "tracing_mode='symbolic' in your make_fx call."
+)
+
+
+class ProxyTorchDispatchMode(TorchDispatchMode):
+    """Writes each operator that runs while it is entered into a graph."""
+
+    def __init__(self, rules: dict[Any, Callable[..., Any]]):
+        super().__init__()
+        self.graph = Graph()
+        self.root = Module()
+        self.rules = rules
+        self.nodes: dict[int, Any] = {}
+        self.alive: list[Any] = []
+        self.constants: dict[str, int] = collections.Counter()
+        gc.collect()
+        self.before = {id(o): o for o in gc.get_objects() if issubclass(type(o), Tensor)}
+
+    def placeholder(self, name: str, value: Any) -> None:
+        """An input of the function."""
+        node = self.graph.placeholder(name)
+        node.meta["val"] = value
+        if isinstance(value, Tensor):
+            self._note(value, node)
+
+    def _note(self, tensor: Tensor, node: Node) -> None:
+        self.nodes[id(tensor)] = node
+        self.alive.append(tensor)
+        node.meta["val"] = tensor
+
+    def constant(self, tensor: Tensor) -> Node:
+        """A node that gets a tensor from outside of the function. NotImplementedError for one that was computed unseen."""
+        if id(tensor) not in self.before:
+            raise NotImplementedError(
+                "make_fx: this tensor was computed where no dispatch mode looks: in a backward pass, under torch.func.vmap, grad, "
+                "jvp, or by a draw inside of a layer. Trace the function itself, and transform its graph"
+            )
+        kind = "_param_constant" if isinstance(tensor, Parameter) else "_tensor_constant"
+        return self._attribute(kind, tensor)
+
+    def _attribute(self, kind: str, tensor: Tensor) -> Node:
+        name = f"{kind}{self.constants[kind]}"
+        self.constants[kind] += 1
+        setattr(self.root, name, tensor)
+        node = self.graph.get_attr(name)
+        self._note(tensor, node)
+        return node
+
+    def argument(self, value: Any) -> Any:
+        """An argument as a node holds it."""
+        if isinstance(value, Tensor):
+            return self.nodes.get(id(value)) or self.constant(value)
+        if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+            return type(value)(self.argument(v) for v in value)
+        return value
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is _aten._local_scalar_dense.default:
+            raise RuntimeError(_VALUE.format(func))
+        if func is _aten.lift_fresh.default:
+            return self._fresh(func, args, kwargs)
+        if func in self.rules:
+            with self:
+                return self.rules[func](*args, **kwargs)
+        given = self.argument(tuple(args)), {k: self.argument(v) for k, v in kwargs.items()}
+        result = func(*args, **kwargs)
+        self._results(self._call(func, *given), result)
+        return result
+
+    def _call(self, func: Any, args: Any, kwargs: Any = None) -> Node:
+        name = getattr(getattr(func, "overloadpacket", func), "__name__", None)
+        return self.graph.create_node("call_function", func, args, kwargs or {}, name)
+
+    def _fresh(self, func: Any, args: Any, kwargs: Any) -> Any:
+        result = func(*args, **kwargs)
+        if len(args) == 1 and isinstance(args[0], Tensor) and id(args[0]) in self.nodes:
+            node = self.nodes[id(args[0])]
+        else:
+            node = self._attribute("_tensor_constant", result.clone())
+        self._results(self._call(_aten.lift_fresh_copy.default, (node,)), result)
+        return result
+
+    def _results(self, node: Node, result: Any) -> None:
+        if isinstance(result, Tensor):
+            self._note(result, node)
+        elif isinstance(result, (tuple, list)):
+            node.meta["val"] = result
+            for place, part in enumerate(result):
+                if isinstance(part, Tensor):
+                    self._note(part, self.graph.call_function(operator.getitem, (node, place)))
+
+
+_modes: list[ProxyTorchDispatchMode] = []
+
+
+def get_proxy_mode() -> ProxyTorchDispatchMode | None:
+    """The mode of the `make_fx` that runs, if one does."""
+    return _modes[-1] if _modes else None
+
+
+def _names(function: Any, count: int) -> list[str]:
+    """What a function's arguments are called; `arg0` and so on where it takes any."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        return [f"arg{k}" for k in range(count)]
+    names = list(code.co_varnames[: code.co_argcount])
+    if inspect.ismethod(function):
+        names = names[1:]
+    if len(names) != count:
+        raise RuntimeError(f"Tracing expected {len(names)} arguments but got {count} concrete arguments")
+    return names
+
+
+def make_fx(
+    f: Callable[..., Any],
+    decomposition_table: dict[Any, Callable[..., Any]] | None = None,
+    tracing_mode: str = "real",
+    _allow_non_fake_inputs: bool = False,
+    *,
+    pre_dispatch: bool = False,
+    record_module_stack: bool = False,
+    _allow_fake_constant: bool = False,
+    _error_on_data_dependent_ops: bool = True,
+) -> Callable[..., GraphModule]:
+    """A function that runs `f` for an example and gives the graph of the ATen operators that ran, as a GraphModule.
+
+    `decomposition_table` says by operator what is computed in its place. Python's branches, sizes and numbers are those of the
+    example. RuntimeError where `f` asks for a value; NotImplementedError for `tracing_mode="symbolic"`, `pre_dispatch`,
+    `record_module_stack`, and for what dispatch modes do not see (the backward pass and transforms of functions).
+    """
+    if tracing_mode not in ("real", "fake", "symbolic"):
+        raise AssertionError(f'tracing_mode should be one of "real", "fake", "symbolic", got {tracing_mode}')
+    for name, asked in (
+        ('tracing_mode="symbolic"', tracing_mode == "symbolic"),
+        ("pre_dispatch=True", pre_dispatch),
+        ("record_module_stack=True", record_module_stack),
+    ):
+        if asked:
+            raise NotImplementedError(
+                f"make_fx({name}): sizes are numbers, and operators are those of ATen; leave it out"
+            )
+
+    @functools.wraps(f)
+    def traced(*args: Any) -> GraphModule:
+        return _traced(f, args, dict(decomposition_table or {}))
+
+    return traced
+
+
+def _plain(value: Any) -> Any:
+    """A result whose named tuples of tensors (`torch.return_types`) are plain ones."""
+    if isinstance(value, tuple) and "return_types" in type(value).__module__:
+        return tuple(value)
+    if type(value) in (tuple, list):
+        return type(value)(map(_plain, value))
+    return value
+
+
+def _traced(f: Callable[..., Any], args: tuple[Any, ...], rules: dict[Any, Callable[..., Any]]) -> GraphModule:
+    mode = ProxyTorchDispatchMode(rules)
+    names = _names(f, len(args))
+    structure = pytree.tree_structure(list(args))
+    made: dict[str, int] = collections.Counter()
+    for name, arg in zip(names, args, strict=True):
+        for leaf in pytree.tree_leaves(arg):
+            made[name] += 1
+            mode.placeholder(f"{name}_{made[name]}", leaf)
+    _modes.append(mode)
+    try:
+        with mode:
+            out = f(*args)
+        flat, out_structure = pytree.tree_flatten(_plain(out))
+        held = [mode.argument(value) for value in flat]
+    finally:
+        _modes.pop()
+    nested = any(isinstance(a, (list, tuple, dict)) for a in args) or isinstance(out, dict)
+    mode.graph.output(held if nested else pytree.tree_unflatten(held, out_structure))
+    if nested:
+        inner = pytree.TreeSpec(list, None, structure.children())
+        mode.graph.set_codegen(_PyTreeCodeGen(_PyTreeInfo(names, inner, out_structure)))
+    return GraphModule(mode.root, mode.graph, getattr(f, "__name__", type(f).__name__))

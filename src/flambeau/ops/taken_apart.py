@@ -1,0 +1,349 @@
+"""What dispatch modes see of functions that PyTorch takes apart above ATen: `x @ y` as `aten.mm`, `x[0]` as `aten.select`.
+
+Each form computes a call of one of our operators by operators that are one in ATen, too. Only calls under a dispatch mode come here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core.array import dtypes
+from ..core.context.overrides import PASS
+from ..core.dispatch.overloads import seen_by_mode, taken_apart
+from ..core.tensor.tensor import Tensor, from_host
+from .indexing import subscripts
+from .overloads import aten
+
+END = 2**63 - 1  # of a slice that goes to the end
+_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+
+
+def _form(*names: str) -> Callable[[Any], Any]:
+    def note(form: Any) -> Any:
+        taken_apart.update(dict.fromkeys(names, form))
+        return form
+
+    return note
+
+
+def _see(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Let the mode run an ATen operator."""
+    packet, _, overload = name.partition(".")
+    handle = getattr(getattr(aten, packet), overload or "default")
+    positional, named = handle._schema.canonical(args, kwargs, handle.overloadpacket.takes_numbers)
+    return seen_by_mode(handle, handle.computed, positional, named)
+
+
+# --- products --------------------------------------------------------------------------------------------------------
+
+
+@_form("matmul")
+def _matmul(input: Any, other: Any) -> Any:
+    if not (isinstance(input, Tensor) and isinstance(other, Tensor)):
+        return PASS
+    a, b = input.ndim, other.ndim
+    if (a, b) == (1, 1):
+        return input.dot(other) if input.shape == other.shape else PASS
+    if 0 in (a, b) or input.shape[-1] != other.shape[max(b - 2, 0)] or input.dtype is not other.dtype:
+        return PASS
+    if (a, b) in ((2, 1), (2, 2)):
+        return input.mv(other) if b == 1 else input.mm(other)
+    if (a, b) == (1, 2):
+        return _see("squeeze_.dim", input.unsqueeze(0).mm(other), 0)
+    if b < 3:
+        rows = input.reshape(-1, input.shape[-1])
+        made = rows.mv(other) if b == 1 else rows.mm(other)
+        return _see("_unsafe_view", made, [*input.shape[:-1], *other.shape[1:]])
+    return _batched(input, other)
+
+
+def _batched(input: Any, other: Any) -> Any:
+    left = input.unsqueeze(0) if input.ndim == 1 else input
+    right = other.unsqueeze(1) if other.ndim == 1 else other
+    batch = _broadcast(left.shape[:-2], right.shape[:-2])
+    if batch is None:
+        return PASS
+    n = math.prod(batch)
+    left, right = (x.expand([*batch, *x.shape[-2:]]).reshape([n, *x.shape[-2:]]) for x in (left, right))
+    shape = [*batch, *(() if input.ndim == 1 else left.shape[1:2]), *(() if other.ndim == 1 else right.shape[2:])]
+    return _see("_unsafe_view", left.bmm(right), shape)
+
+
+def _broadcast(a: Any, b: Any) -> list[int] | None:
+    wide = max(len(a), len(b))
+    pairs = list(zip((1,) * (wide - len(a)) + tuple(a), (1,) * (wide - len(b)) + tuple(b), strict=True))
+    fits = all(m == n or 1 in (m, n) for m, n in pairs)
+    return [n if m == 1 else m for m, n in pairs] if fits else None
+
+
+@_form("linear")
+def _linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1] or input.dtype is not weight.dtype:
+        return PASS
+    if input.ndim == 2:
+        return input.mm(weight.t()) if bias is None else _see("addmm", bias, input, weight.t())
+    if bias is None:
+        return _matmul(input, weight.t())
+    rows = input.reshape(-1, input.shape[-1])
+    return _see("addmm", bias, rows, weight.t()).view([*input.shape[:-1], weight.shape[0]])
+
+
+# --- layers ----------------------------------------------------------------------------------------------------------
+
+
+def _spread(value: Any, n: int) -> list[int]:
+    return list(value) * (n if len(value) == 1 else 1) if isinstance(value, (tuple, list)) else [value] * n
+
+
+def _convolution(turned: bool) -> Any:
+    def form(
+        input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, *rest: Any, **named: Any
+    ) -> Any:
+        names = ("output_padding", "groups", "dilation") if turned else ("dilation", "groups")
+        more = {**dict(zip(names, rest, strict=False)), **named}
+        n = weight.ndim - 2
+        if isinstance(padding, str) or input.ndim != weight.ndim:
+            return PASS
+        sizes = [_spread(v, n) for v in (stride, padding, more.get("dilation", 1))]
+        out = _spread(more.get("output_padding", 0), n)
+        return _see("convolution", input, weight, bias, *sizes, turned, out, more.get("groups", 1))
+
+    return form
+
+
+taken_apart.update({f"conv{n}d": _convolution(False) for n in (1, 2, 3)})
+taken_apart.update({f"conv_transpose{n}d": _convolution(True) for n in (1, 2, 3)})
+
+
+@_form("softmax")
+def _softmax(input: Any, dim: Any = None, *rest: Any, **named: Any) -> Any:
+    return PASS if dim is None else _see("_softmax", input, dim, False)
+
+
+@_form("log_softmax")
+def _log_softmax(input: Any, dim: Any = None, *rest: Any, **named: Any) -> Any:
+    return PASS if dim is None else _see("_log_softmax", input, dim, False)
+
+
+@_form("nll_loss")
+def _nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
+    if input.ndim != 2 or reduction not in _REDUCTIONS:
+        return PASS
+    return _see("nll_loss_forward", input, target, weight, _REDUCTIONS[reduction], ignore_index)[0]
+
+
+@_form("cross_entropy_loss")
+def _cross_entropy(
+    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", smooth: float = 0.0
+) -> Any:
+    if input.ndim != 2 or target.ndim != 1 or smooth:
+        return PASS
+    return _nll_loss(_log_softmax(input, 1), target, weight, ignore_index, reduction)
+
+
+@_form("l1_loss")
+def _l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Any:
+    if input.shape != target.shape or weight is not None:
+        return PASS
+    off = (input - target).abs()
+    return off if reduction == "none" else off.mean() if reduction == "mean" else off.sum()
+
+
+@_form("layer_norm")
+def _layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    return _see("native_layer_norm", input, list(normalized_shape), weight, bias, eps)[0]
+
+
+@_form("batch_norm")
+def _batch_norm(input: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, *rest: Any, **named: Any) -> Any:
+    momentum, training, eps = (*rest, *(named.get(k) for k in ("momentum", "training", "eps")[len(rest) :]))
+    if momentum is None or training is None:
+        return PASS
+    return _see("native_batch_norm", input, weight, bias, mean, var, training, momentum, 1e-5 if eps is None else eps)[
+        0
+    ]
+
+
+@_form("adaptive_avg_pool2d")
+def _adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
+    return input.mean([-1, -2], True) if output_size in (1, (1, 1), [1, 1]) else PASS
+
+
+@_form("max_pool2d")
+def _max_pool2d(input: Any, kernel_size: Any, *args: Any, **kwargs: Any) -> Any:
+    return _see("max_pool2d_with_indices", input, kernel_size, *args, **kwargs)[0] if input.ndim == 4 else PASS
+
+
+@_form("relu6")
+def _relu6(input: Any) -> Any:
+    return _see("hardtanh", input, 0, 6)
+
+
+# --- other names for other forms of an operator ---------------------------------------------------------------------
+
+
+@_form("square")
+def _square(input: Any) -> Any:
+    return _see("pow.Tensor_Scalar", input, 2)
+
+
+@_form("pow_tensor")
+def _pow(input: Any, exponent: Any) -> Any:
+    return PASS if isinstance(input, Tensor) else _see("pow.Scalar", input, exponent)
+
+
+@_form("rtrue_divide")
+def _reciprocal(input: Any, other: Any) -> Any:
+    return PASS if isinstance(other, Tensor) else input.reciprocal() * other
+
+
+@_form("div_rounded")
+def _floor_divide(input: Any, other: Any, *, rounding_mode: Any = None) -> Any:
+    return _see("floor_divide", input, other) if rounding_mode == "floor" else PASS
+
+
+@_form("_to_copy")
+def _cast(input: Any, dtype: Any) -> Any:
+    return _see("_to_copy", input, dtype=dtypes.from_numpy(dtype))
+
+
+def _deviation(name: str) -> Any:
+    def form(input: Any, dim: Any = None, correction: Any = 1, keepdim: bool = False, **named: Any) -> Any:
+        if named or isinstance(correction, Tensor):
+            return PASS
+        whole = dim is None or len(dim) == input.ndim
+        options = {} if whole and correction == 1 else {"correction": correction}
+        options |= {"keepdim": True} if keepdim else {}
+        return _see(f"{name}.correction", input, *(() if whole and not keepdim else (list(dim),)), **options)
+
+    return form
+
+
+taken_apart.update(var=_deviation("var"), std=_deviation("std"))
+
+
+@_form("chunk")
+def _chunk(input: Any, chunks: int, dim: int = 0) -> Any:
+    size = input.shape[dim]
+    return input.split(-(-size // chunks), dim) if size and chunks > 0 else PASS
+
+
+@_form("narrow")
+def _narrow(input: Any, dim: int, start: Any, length: int) -> Any:
+    if isinstance(start, Tensor) or not 0 <= start <= start + length <= input.shape[dim]:
+        return PASS
+    return _see("slice.Tensor", input, dim, start, start + length)
+
+
+@_form("permute")
+def _transposed(input: Any, *dims: Any) -> Any:
+    return PASS if dims else _see("permute", input, list(range(input.ndim))[::-1])  # `.T`
+
+
+@_form("_matrix_transpose")
+def _matrix_transpose(input: Any) -> Any:
+    return input.transpose(-2, -1)
+
+
+@_form("unfold_dimension")
+def _unfold(input: Any, dimension: int, size: int, step: int) -> Any:
+    return _see("unfold", input, dimension, size, step)
+
+
+@_form("constant_pad")
+def _pad(input: Any, pad: Any, value: Any = 0) -> Any:
+    return _see("constant_pad_nd", input, list(pad), value)
+
+
+@_form("identity")
+def _identity(input: Any) -> Any:
+    return input.clone()
+
+
+@_form("embedding")
+def _embedding(weight: Any, indices: Any, padding_idx: Any = None, sparse: bool = False) -> Any:
+    place = -1 if padding_idx is None else padding_idx
+    more = (place, False, True) if sparse else (place,) if place != -1 else ()
+    return _see("embedding", weight, indices, *more)
+
+
+# --- indexing --------------------------------------------------------------------------------------------------------
+
+
+def _basic(x: Tensor, key: Any) -> tuple[Tensor, list[Any]] | None:
+    """The view of a key's numbers, slices and None, and what indexes the dimensions of it; None for other keys."""
+    items, taken = subscripts._items(x._geometry, key)
+    rest, dim, tensors = taken, 0, []
+    if len(items) == 1 and items[0] is ...:
+        return _see("alias", x), []
+    for item in items:
+        if item is ...:
+            dim += x.ndim - dim - rest
+            continue
+        rest -= subscripts._consumed(item)
+        if item is None:
+            x, dim = x.unsqueeze(dim), dim + 1
+        elif isinstance(item, slice):
+            start, stop, step = subscripts._bounds(item)
+            ends = (0 if start is None else start, END if stop is None else stop, *((step,) if step != 1 else ()))
+            whole = start in (None, 0) and step == 1 and (stop is None or stop >= x.shape[dim])
+            x, dim = x if whole and len(items) > 1 else _see("slice.Tensor", x, dim, *ends), dim + 1
+        elif isinstance(item, bool):
+            return None
+        elif isinstance(item, Tensor) and not subscripts._is_number(item):
+            if subscripts._is_lone_mask(item):
+                return None
+            tensors += [None] * (dim - len(tensors)) + [item] + [None] * (subscripts._consumed(item) - 1)
+            dim += subscripts._consumed(item)
+        else:
+            size = x.shape[dim]
+            at = item.item() if isinstance(item, Tensor) else item
+            if not hasattr(at, "__index__") or not -size <= at < size:
+                return None
+            x = x.select(dim, int(at))
+    return x, tensors
+
+
+def _getitem(self: Tensor, key: Any) -> Any:
+    found = _basic(self, key)
+    if found is None:
+        return PASS
+    x, tensors = found
+    return _see("index.Tensor", x, _for_dims(tensors)) if tensors else x
+
+
+def _for_dims(tensors: list[Any]) -> list[Any]:
+    """An index for each dimension: a mask of several dimensions stands for all of them."""
+    made, skip = [], 0
+    for tensor in tensors:
+        if skip:
+            skip -= 1
+            continue
+        made.append(tensor)
+        skip = 0 if tensor is None else subscripts._consumed(tensor) - 1
+    return made
+
+
+def _setitem(self: Tensor, key: Any, value: Any) -> Any:
+    given = value if isinstance(value, Tensor) else _see("lift_fresh", from_host(np.asarray(value, self._np_dtype)))
+    found = _basic(self, key)
+    if found is None:
+        return PASS
+    x, tensors = found
+    if tensors:
+        return _see("index_put_", x, _for_dims(tensors), given)
+    if not isinstance(value, Tensor) and x.ndim:
+        return _see("fill_.Tensor", x, given)
+    value = given
+    while value.ndim > x.ndim and value.shape[0] == 1:
+        value = value[0]
+    return _see("copy_", x, value)
+
+
+taken_apart.update(getitem=_getitem, setitem=_setitem)
+taken_apart["numel"] = lambda input: math.prod(input.shape)
+taken_apart.update(detach=lambda self: _see("detach", self), item=lambda self: _see("_local_scalar_dense", self))
