@@ -98,6 +98,7 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "a group of two": lambda t, d, x: d.new_group([0, 1]),
     "twice": lambda t, d, x: d.init_process_group("gloo", rank=0, world_size=1, store=d.HashStore()),
     "names": lambda t, d, x: (str(d.ReduceOp.SUM), repr(d.ReduceOp.MAX), d.Backend("GLOO"), d.Backend.NCCL),
+    "backends' devices": lambda t, d, x: (d.Backend.backend_capability, d.Backend.default_device_backend_map),
     "destroyed": lambda t, d, x: (d.destroy_process_group(), d.is_initialized()),
     "destroyed twice": lambda t, d, x: (d.destroy_process_group(), d.destroy_process_group()),
 }
