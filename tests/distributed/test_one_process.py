@@ -103,7 +103,10 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
         for options in ({}, {"find_unused_parameters": True, "bucket_cap_mb": 1})
         for key in "backend_name module_name broadcast_buffers bucket_cap_bytes find_unused_parameters num_parameter_tensors rank".split()
     ],
-    "backends' devices": lambda t, d, x: (d.Backend.backend_capability, d.Backend.default_device_backend_map),
+    "backends' devices": lambda t, d, x: (
+        d.Backend.backend_capability,
+        [d.Backend.default_device_backend_map[kind] for kind in ("cpu", "cuda", "xpu", "mps")],
+    ),
     "destroyed": lambda t, d, x: (d.destroy_process_group(), d.is_initialized()),
     "destroyed twice": lambda t, d, x: (d.destroy_process_group(), d.destroy_process_group()),
 }
