@@ -98,6 +98,15 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "a group of two": lambda t, d, x: d.new_group([0, 1]),
     "twice": lambda t, d, x: d.init_process_group("gloo", rank=0, world_size=1, store=d.HashStore()),
     "names": lambda t, d, x: (str(d.ReduceOp.SUM), repr(d.ReduceOp.MAX), d.Backend("GLOO"), d.Backend.NCCL),
+    "what DDP knows": lambda t, d, x: [
+        t.nn.parallel.DistributedDataParallel(t.nn.Linear(2, 2), **options)._get_ddp_logging_data()[key]
+        for options in ({}, {"find_unused_parameters": True, "bucket_cap_mb": 1})
+        for key in "backend_name module_name broadcast_buffers bucket_cap_bytes find_unused_parameters num_parameter_tensors rank".split()
+    ],
+    "backends' devices": lambda t, d, x: (
+        d.Backend.backend_capability,
+        [d.Backend.default_device_backend_map[kind] for kind in ("cpu", "cuda", "xpu", "mps")],
+    ),
     "destroyed": lambda t, d, x: (d.destroy_process_group(), d.is_initialized()),
     "destroyed twice": lambda t, d, x: (d.destroy_process_group(), d.destroy_process_group()),
 }

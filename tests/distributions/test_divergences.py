@@ -108,6 +108,14 @@ def test_subclasses() -> None:
             RuntimeWarning, match=r"Ambiguous kl_divergence\(Mine, Mine\). Please register_kl\(Mine, Mine\)"
         ):
             assert D.kl_divergence(Mine(0.0, 1.0), Mine(0.0, 1.0)).item() == 42
+
+        class Foreign:  # a family that is none of ours, as pyro has them
+            pass
+
+        D.register_kl(Foreign, D.Normal)(lambda p, q: fb.tensor(44.0))
+        assert D.kl_divergence(Foreign(), D.Normal(0.0, 1.0)).item() == 44
+        with pytest.raises(TypeError, match="issubclass"):
+            D.register_kl("Normal", D.Normal)
     finally:
         ours._KL_REGISTRY.clear()
         ours._KL_REGISTRY.update(table)

@@ -316,3 +316,29 @@ def test_multiprocessing_context(given: Any) -> None:
         return type(loader.multiprocessing_context).__name__
 
     agree(kind, words=30)
+
+
+@pytest.mark.parametrize("library", [fb, torch])
+def test_iterators_of_a_loader_that_is_none_of_ours(library: Any) -> None:
+    """fastai gives PyTorch's iterators a look-alike, whose data set is iterated although it is no IterableDataset."""
+    from itertools import count
+
+    iterators = library.utils.data.dataloader
+
+    class LookAlike:
+        _IterableDataset_len_called, _auto_collation, drop_last, in_order = None, False, False, True
+        generator, prefetch_factor, worker_init_fn, multiprocessing_context = None, 2, None, None
+        num_workers, timeout, pin_memory, pin_memory_device, persistent_workers = 0, 0, False, "", False
+        dataset_kind = _dataset_kind = iterators._DatasetKind.Iterable
+        _index_sampler = count()
+
+        def __init__(self) -> None:
+            self.dataset = self
+
+        def collate_fn(self, value: Any) -> Any:
+            return value * 2
+
+        def __iter__(self) -> Any:
+            return iter([1, 2, 3])
+
+    assert list(iterators._SingleProcessDataLoaderIter(LookAlike())) == [2, 4, 6]

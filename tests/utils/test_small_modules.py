@@ -158,3 +158,25 @@ def test_settings_of_the_compiler() -> None:
 def test_what_it_was_built_with() -> None:
     assert "jaxlib" in fb.__config__.show() and str(fb.get_num_threads()) in fb.__config__.parallel_info()
     assert fb.backends.cpu.get_cpu_capability() == torch.backends.cpu.get_cpu_capability()
+
+
+def test_switches_can_be_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    import flambeau.backends._frozen as frozen
+
+    monkeypatch.setattr(frozen, "_frozen", False)
+    backends = fb.backends
+    backends.cudnn.benchmark = backends.cudnn.benchmark
+    backends.disable_global_flags()
+    assert backends.flags_frozen()
+    for module, name, called in (
+        (backends.cudnn, "benchmark", "torch.backends.cudnn"),
+        (backends, "fp32_precision", "torch.backends"),
+    ):
+        with pytest.raises(RuntimeError, match=f"not allowed to set {called} flags after disable_global_flags"):
+            setattr(module, name, getattr(module, name))
+    with backends.cudnn.flags(benchmark=True):
+        assert backends.cudnn.benchmark
+    with getattr(backends, "__allow_nonbracketed_mutation")():
+        assert not backends.flags_frozen()
+        backends.cudnn.benchmark = False
+    assert backends.flags_frozen()

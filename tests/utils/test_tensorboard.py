@@ -140,6 +140,8 @@ def test_a_figure_a_film_and_a_network(tmp_path: Path) -> None:
     seen = EventAccumulator(str(tmp_path)).Reload()
     assert (seen.Images("figure")[0].width, seen.Images("figure")[0].height) == (100, 50)
     assert seen.Images("film")[0].encoded_image_string[:6] in (b"GIF87a", b"GIF89a")
+    assert seen.Tags()["run_metadata"] == ["step1"]
+    assert [stats.device for stats in seen.RunMetadata("step1").step_stats.dev_stats] == ["/device:CPU:0"]
     nodes = {node.name: (node.op, list(node.input)) for node in seen.Graph().node}
     assert nodes == {
         "input": ("IO Node", []),

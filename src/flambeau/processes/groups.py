@@ -26,6 +26,15 @@ class Backend(str):
     XCCL = "xccl"
     FAKE = "fake"
     backend_list: ClassVar[list[str]] = ["undefined", "gloo", "nccl", "xccl", "ucc", "mpi", "fake"]
+    backend_capability: ClassVar[dict[str, list[str]]] = {
+        "gloo": ["cpu", "cuda"],
+        "nccl": ["cuda"],
+        "xccl": ["xpu"],
+        "ucc": ["cpu", "cuda"],
+        "mpi": ["cpu", "cuda"],
+        "fake": ["cpu", "cuda", "hpu", "xpu"],
+    }
+    default_device_backend_map: ClassVar[dict[str, str]] = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl", "mps": "gloo"}
 
     def __new__(cls, name: str) -> Backend:
         if not isinstance(name, str):

@@ -126,6 +126,22 @@ class DistributedDataParallel(Module):
                 synchronise(held, self.process_group)
         return self.module(*inputs, **kwargs)
 
+    def _get_ddp_logging_data(self) -> dict[str, Any]:
+        """What is known of this wrapper, by PyTorch's keys; what is measured there is left out."""
+        trained = [p for n, p in self.module.named_parameters() if p.requires_grad and n not in self._ignored]
+        return {
+            "backend_name": self.process_group.name(),
+            "module_name": type(self.module).__name__,
+            "broadcast_buffers": int(self.broadcast_buffers),
+            "bucket_cap_bytes": int(self.bucket_cap_mb * _MEGA),
+            "find_unused_parameters": int(self.find_unused_parameters),
+            "gradient_as_bucket_view": int(self.gradient_as_bucket_view),
+            "num_parameter_tensors": len(trained),
+            "total_parameter_size_bytes": sum(p.numel() * p.element_size() for p in trained),
+            "rank": self.process_group.rank(),
+            "world_size": self.process_group.size(),
+        }
+
     @contextmanager
     def no_sync(self) -> Iterator[None]:
         """Gradients of backward passes inside are not averaged; the next pass outside averages what has come together."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+from tensorboard.compat.proto.config_pb2 import RunMetadata
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
+from tensorboard.compat.proto.step_stats_pb2 import DeviceStepStats, StepStats
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.versions_pb2 import VersionDef
 
@@ -65,8 +67,8 @@ class _Recording:
         self.given(output, name)
 
 
-def graph(model: Any, args: Any, verbose: bool = False) -> GraphDef:
-    """The graph of one run of a module, which is in evaluation mode meanwhile. TypeError for what is no module."""
+def graph(model: Any, args: Any, verbose: bool = False) -> tuple[GraphDef, RunMetadata]:
+    """The graph of one run of a module, which is in evaluation mode meanwhile, and the device of the run. TypeError for what is no module."""
     if not hasattr(model, "named_modules"):
         raise TypeError(f"add_graph needs a module, but got {type(model).__name__}")
     inputs = args if isinstance(args, tuple) else (args,)
@@ -90,4 +92,5 @@ def graph(model: Any, args: Any, verbose: bool = False) -> GraphDef:
     recording.add("output", "IO Node", recording.sources(output), "", first)
     if verbose:
         print("\n".join(f"{node.name}: {node.op}({', '.join(node.input)})" for node in recording.nodes))
-    return GraphDef(node=recording.nodes, versions=VersionDef(producer=22))
+    run = RunMetadata(step_stats=StepStats(dev_stats=[DeviceStepStats(device="/device:CPU:0")]))
+    return GraphDef(node=recording.nodes, versions=VersionDef(producer=22)), run

@@ -42,9 +42,12 @@ class FileWriter:
         self.add_event(event_pb2.Event(summary=summary), global_step, walltime)
 
     def add_graph(self, graph_profile: Any, walltime: float | None = None) -> None:
-        """Write a graph."""
-        graph = graph_profile[0] if isinstance(graph_profile, tuple) else graph_profile
+        """Write a graph, and what is known of its run where that comes with it: (GraphDef, RunMetadata)."""
+        graph, run = graph_profile if isinstance(graph_profile, tuple) else (graph_profile, None)
         self.add_event(event_pb2.Event(graph_def=graph.SerializeToString()), None, walltime)
+        if run is not None:
+            tagged = event_pb2.TaggedRunMetadata(tag="step1", run_metadata=run.SerializeToString())
+            self.add_event(event_pb2.Event(tagged_run_metadata=tagged), None, walltime)
 
     def add_onnx_graph(self, graph: Any, walltime: float | None = None) -> None:
         """Write a graph."""

@@ -9,18 +9,19 @@ from typing import Any
 from flambeau.core.tensor.tensor import from_host
 from flambeau.utils.data._utils.collate import default_collate
 from flambeau.utils.data._utils.host import on_host
-from flambeau.utils.data.dataset import IterableDataset, Subset, TensorDataset
+from flambeau.utils.data.dataset import Subset, TensorDataset
 
 
 def make_fetch(
-    dataset: Any, collate: Callable[[Any], Any], batch_size: int | None, drop_last: bool
+    dataset: Any, collate: Callable[[Any], Any], batch_size: int | None, drop_last: bool, is_stream: bool
 ) -> Callable[[Any], Any]:
     """A function from what the sampler yields (an index, a list of indices, "one more") to a collated batch.
 
-    `batch_size` is None where the loader does not make batches, 0 where the sampler alone says their size. It raises
+    `batch_size` is None where the loader does not make batches, 0 where the sampler alone says their size. A stream is
+    iterated, a map indexed. It raises
     StopIteration when a stream has ended.
     """
-    if isinstance(dataset, IterableDataset):
+    if is_stream:
         stream = iter(dataset)
         if batch_size is None:
             return lambda _: collate(next(stream))

@@ -27,7 +27,7 @@ from flambeau.utils.data.sampler import draw_seed
 
 def _size(loader: Any) -> int | None:
     """How batches are made: None for none, 0 where a sampler of the user's says their size."""
-    return None if loader.batch_sampler is None else (loader.batch_size or 0)
+    return (loader.batch_size or 0) if loader._auto_collation else None
 
 
 class _BaseDataLoaderIter(Iterator[Any]):
@@ -77,7 +77,8 @@ class _BaseDataLoaderIter(Iterator[Any]):
 class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
     def __init__(self, loader: Any) -> None:
         super().__init__(loader)
-        self._fetch = make_fetch(loader.dataset, loader.collate_fn, _size(loader), loader.drop_last)
+        stream = loader._dataset_kind == 1
+        self._fetch = make_fetch(loader.dataset, loader.collate_fn, _size(loader), loader.drop_last, stream)
 
     def _next_data(self) -> Any:
         return self._fetch(next(self._requests))
@@ -196,7 +197,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         tasks = [
             Task(
                 number, loader.num_workers, self._base_seed, loader.dataset, loader.collate_fn, _size(loader), loader.drop_last,
-                loader.worker_init_fn,
+                self._stream, loader.worker_init_fn,
             )
             for number in range(loader.num_workers)
         ]  # fmt: skip

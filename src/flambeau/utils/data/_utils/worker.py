@@ -46,6 +46,7 @@ class Task:
     collate: Callable[[Any], Any]
     batch_size: int | None
     drop_last: bool
+    is_stream: bool
     init: Callable[[int], None] | None
 
 
@@ -85,7 +86,7 @@ def _where(task_id: int) -> str:
 
 
 def _fetch_of(task: Task) -> Callable[[Any], Any]:
-    return make_fetch(task.dataset, task.collate, task.batch_size, task.drop_last)
+    return make_fetch(task.dataset, task.collate, task.batch_size, task.drop_last, task.is_stream)
 
 
 def _answer(task: Task, fetch: Any, request: Any) -> Any:
