@@ -37,7 +37,7 @@ def test_what_is_not_there_says_so() -> None:
     for call in (
         lambda: fsdp.FullyShardedDataParallel(fb.nn.Linear(2, 2)),
         lambda: importlib.import_module("flambeau.distributed.tensor.experimental").local_map(abs),
-        lambda: fb.distributed.checkpoint.save({}),
+        lambda: importlib.import_module("flambeau.distributed.tensor.experimental").context_parallel(),
     ):
         with pytest.raises(NotImplementedError, match="it is not there yet; DistributedDataParallel"):
             call()

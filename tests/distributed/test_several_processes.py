@@ -37,9 +37,11 @@ def launched(n: int, script: str, *arguments: str, **settings: str) -> subproces
     )
 
 
-def results(n: int, folder: Path, **settings: str) -> list[dict[str, str]]:
-    process = launched(n, str(HERE / "rank_program.py"), str(folder), **settings)
-    _, errors = process.communicate(timeout=300)
+def results(
+    n: int, folder: Path, program: str = "rank_program.py", names: tuple[str, ...] = (), **settings: str
+) -> list[dict[str, str]]:
+    process = launched(n, str(HERE / program), str(folder), *names, **settings)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors[-3000:]
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(n)]
 
@@ -63,6 +65,19 @@ def test_all_checks_are_listed(two: list[dict[str, str]]) -> None:
 def test_four_ranks(tmp_path: Path) -> None:
     for found in results(4, tmp_path, ALL_OPTIONS="1"):
         assert {name: text for name, text in found.items() if text} == {}
+
+
+def test_tensors_and_models_cut_over_processes(tmp_path: Path) -> None:
+    names = ("tensors", "a_gpt_fully_sharded", "checkpoints")
+    for found in results(2, tmp_path, "mesh_program.py", names, STEPS="3"):
+        assert found == dict.fromkeys(names, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 4])
+def test_all_ways_to_cut(tmp_path: Path, n: int) -> None:
+    for found in results(n, tmp_path, "mesh_program.py", STEPS="20"):
+        assert len(found) > 7 and {name: text for name, text in found.items() if text} == {}
 
 
 DYING = """
