@@ -46,7 +46,7 @@ def _plain(model: Any) -> Callable[[str], str]:
         for path in sorted(wrapped, key=len, reverse=True):
             if name.startswith(f"{path}module."):
                 name = path + name.removeprefix(f"{path}module.")
-        return name
+        return name.replace("_fsdp_wrapped_module.", "").replace("_checkpoint_wrapped_module.", "")
 
     return plain
 

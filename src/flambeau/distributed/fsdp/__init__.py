@@ -1,4 +1,4 @@
-"""Parameters cut over devices and processes: `fully_shard`. The older wrapper's settings are here; itself is refused."""
+"""Parameters cut over devices and processes: `fully_shard`, and the older wrapper."""
 
 import functools
 from typing import Any
@@ -26,25 +26,9 @@ from .api import (
     StateDictSettings,
     StateDictType,
 )
+from .fully_sharded_data_parallel import FullyShardedDataParallel
 from .sharding import FSDPModule, UnshardHandle, fully_shard
 
-FullyShardedDataParallel = _later.kind("FullyShardedDataParallel", __name__, Module)
-for _name in (
-    "optim_state_dict",
-    "optim_state_dict_to_load",
-    "rekey_optim_state_dict",
-    "state_dict_type",
-    "summon_full_params",
-):
-    setattr(FullyShardedDataParallel, _name, staticmethod(_later.function(_name, __name__)))
-
-
-def _fsdp_modules(module: Module, root_only: bool = False) -> list[Module]:
-    """The wrapped modules within: none."""
-    return [m for m in module.modules() if isinstance(m, FullyShardedDataParallel)]
-
-
-FullyShardedDataParallel.fsdp_modules = staticmethod(_fsdp_modules)
 share_comm_ctx = _later.function("share_comm_ctx", __name__)
 
 

@@ -277,24 +277,32 @@ def fully_shard(
     layouts.grid_of(mesh)
     if isinstance(module, FSDPModule):
         raise ValueError(f"fully_shard has already been applied to {type(module).__name__}")
-    unit = Unit(mesh, mp_policy)
-    _take(unit, module, {id(p) for p in ignored_params or ()}, shard_placement_fn)
+    attach(module, mesh, mp_policy, {id(p) for p in ignored_params or ()}, shard_placement_fn)
     kind = type(module)
     if kind not in _kinds:
         _kinds[kind] = type(f"FSDP{kind.__name__}", (FSDPModule, kind), {})
     module.__class__ = _kinds[kind]
+    return module
+
+
+def attach(
+    module: Any, mesh: DeviceMesh, policy: MixedPrecisionPolicy, ignored: set[int], placement_of: Callable[[Any], Any] | None
+) -> Unit:  # fmt: skip
+    """Cut a module's parameters, and have its forward gather them."""
+    unit = Unit(mesh, policy)
+    _take(unit, module, ignored, placement_of)
     object.__setattr__(module, "_unit", unit)
     if not mesh.several:
         cut_inputs(module, mesh)
-    if mesh.several or mp_policy != MixedPrecisionPolicy():
+    if mesh.several or policy != MixedPrecisionPolicy():
         module.register_forward_pre_hook(unit.before, with_kwargs=True)
         module.register_forward_hook(unit.after, always_call=True)
-    return module
+    return unit
 
 
 def _take(unit: Unit, module: Any, ignored: set[int], placement_of: Callable[[Any], Any] | None) -> None:
     """Cut the parameters of a module that no sharded module within has."""
-    within: list[Any] = [part for part in module.modules() if isinstance(part, FSDPModule)]
+    within: list[Any] = [part for part in module.modules() if "_unit" in vars(part)]
     held = {id(p) for part in within for p in part.parameters()} | ignored
     owners: dict[int, list[tuple[Any, str]]] = {}
     for part in module.modules():
