@@ -23,9 +23,20 @@ import flambeau.distributed as dist
 import flambeau.distributed.checkpoint as dcp
 from flambeau import nn
 from flambeau.distributed.checkpoint import state_dict as dsd
-from flambeau.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from flambeau.distributed.fsdp import (
+    FSDPModule,
+    FullStateDictConfig,
+    MixedPrecisionPolicy,
+    ShardingStrategy,
+    StateDictType,
+    fully_shard,
+)
+from flambeau.distributed.fsdp import FullyShardedDataParallel as FSDP
+from flambeau.distributed.fsdp.wrap import ModuleWrapPolicy
+from flambeau.distributed.optim import ZeroRedundancyOptimizer
 from flambeau.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
-from flambeau.distributed.tensor.experimental import implicit_replication
+from flambeau.distributed.tensor._utils import compute_local_shape_and_global_offset
+from flambeau.distributed.tensor.experimental import implicit_replication, local_map
 from flambeau.distributed.tensor.parallel import (
     ColwiseParallel,
     PrepareModuleInput,
@@ -346,6 +357,107 @@ def whole_state_dicts() -> None:
     fresh = fb.optim.AdamW(other.parameters(), lr=1e-2)
     dsd.set_optimizer_state_dict(other, fresh, moments, options=sent)
     assert abs(steps(other, fresh, data[2:]) - wanted) < 1e-12
+
+
+@check
+def the_older_wrapper() -> None:
+    policy = ModuleWrapPolicy({Block})
+    model = FSDP(gpt(), auto_wrap_policy=policy, sync_module_states=True)
+    assert len(FSDP.fsdp_modules(model)) == 3 and isinstance(model.layers[0], FSDP)
+    as_alone(losses(model, mine(text()), dist.group.WORLD))
+    as_alone(losses(FSDP(gpt(), sharding_strategy=ShardingStrategy.NO_SHARD), mine(text()), dist.group.WORLD))
+    with FSDP.state_dict_type(model, StateDictType.FULL_STATE_DICT, FullStateDictConfig(True, True)):
+        assert bool(model.state_dict()) == (RANK == 0)
+    optimizer = fb.optim.AdamW(model.parameters(), lr=1e-2)
+    steps(model, optimizer, mine(text())[:2])
+    whole, moments = model.state_dict(), FSDP.optim_state_dict(model, optimizer)
+    assert list(whole) == list(gpt().state_dict())
+    other = FSDP(gpt(), auto_wrap_policy=policy)
+    other.load_state_dict(whole)
+    fresh = fb.optim.AdamW(other.parameters(), lr=1e-2)
+    fresh.load_state_dict(FSDP.optim_state_dict_to_load(other, fresh, moments))
+    found = [steps(m, o, mine(text())[2:]) for m, o in ((model, optimizer), (other, fresh))]
+    assert found[0] == found[1]
+    with FSDP.summon_full_params(other):
+        other.out.weight.zero_()
+    assert not isinstance(whole["out.weight"], DTensor) and other.state_dict()["out.weight"].abs().sum() == 0
+
+
+@check
+def uneven_batches() -> None:
+    for by_all in (True, False):
+        model = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(model.weight)
+        ddp = nn.parallel.DistributedDataParallel(model)
+        optimizer = fb.optim.SGD(ddp.parameters(), lr=1.0)
+        with ddp.join(divide_by_initial_world_size=by_all):
+            for _ in range(1 + RANK):
+                optimizer.zero_grad()
+                ddp(fb.ones(1, 1)).sum().backward()
+                optimizer.step()
+        active = [WORLD - i for i in range(WORLD)]
+        wanted = -sum(n / (WORLD if by_all else n) for n in active)
+        assert abs(model.weight.item() - wanted) < 1e-6, (model.weight, wanted)
+    message = "exhausted all inputs" if RANK == 0 else "Detected at least one rank that exhausted inputs"
+
+    def early() -> None:
+        with ddp.join(throw_on_early_termination=True):
+            for _ in range(1 + bool(RANK)):
+                ddp(fb.ones(1, 1)).sum().backward()
+
+    refused(RuntimeError, message, early)
+
+
+@check
+def parameters_that_some_ranks_do_not_use() -> None:
+    fb.manual_seed(0)
+    parts = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
+    model = nn.Module()
+    model.parts = parts
+    model.forward = lambda x: parts[2](parts[0](x)) if RANK == 0 else parts[2](parts[1](x))
+    ddp = nn.parallel.DistributedDataParallel(model, find_unused_parameters=True, bucket_cap_mb=1e-5)
+    ddp(fb.ones(1, 2)).sum().backward()
+    told = [None] * WORLD
+    dist.all_gather_object(told, [p.grad.tolist() for p in ddp.parameters()])
+    assert all(one == told[0] for one in told)
+
+
+@check
+def an_optimizer_shared_out() -> None:
+    def made(kind: Callable[..., Any]) -> tuple[Any, Any]:
+        fb.manual_seed(0)
+        ddp = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)))
+        return ddp, kind(ddp.parameters())
+
+    shared = made(lambda p: ZeroRedundancyOptimizer(p, fb.optim.Adam, lr=0.1))
+    plain = made(lambda p: fb.optim.Adam(p, lr=0.1))
+    for ddp, optimizer in (shared, plain):
+        schedule = fb.optim.lr_scheduler.StepLR(optimizer, 1)
+        for step in range(3):
+            optimizer.zero_grad()
+            ddp(fb.full((2, 4), RANK + step + 1.0)).pow(2).sum().backward()
+            optimizer.step()
+            schedule.step()
+    assert all(fb.equal(a, b) for a, b in zip(shared[0].parameters(), plain[0].parameters(), strict=True))
+    optimizer = shared[1]
+    refused(RuntimeError, "Optimizer state has not been consolidated on this rank. Please call", optimizer.state_dict)
+    optimizer.consolidate_state_dict(0)
+    told = [optimizer.state_dict() if RANK == 0 else None]
+    dist.broadcast_object_list(told, 0)
+    for i, state in plain[1].state_dict()["state"].items():
+        assert fb.equal(told[0]["state"][i]["exp_avg"], state["exp_avg"])
+    optimizer.load_state_dict(told[0])
+
+
+@check
+def functions_of_parts() -> None:
+    mesh = line()
+    a, b = fb.arange(8.0 * WORLD).view(4, 2 * WORLD), fb.arange(6.0 * WORLD).view(2 * WORLD, 3)
+    product = local_map(lambda x, y: x @ y, [Partial()], ([Shard(1)], [Shard(0)]))
+    x, y = distribute_tensor(a, mesh, [Shard(1)]), distribute_tensor(b, mesh, [Shard(0)])
+    assert fb.equal(product(x, y).full_tensor(), a @ b)
+    refused(ValueError, "has a mismatched placements", lambda: product(y, y))
+    assert compute_local_shape_and_global_offset((4, 2 * WORLD), mesh, [Shard(1)]) == ((4, 2), (0, 2 * RANK))
 
 
 def main(folder: str, *names: str) -> None:
