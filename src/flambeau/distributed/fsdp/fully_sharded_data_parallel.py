@@ -67,7 +67,9 @@ def _filled(module: Module, init: Callable[[Module], None] | None) -> None:
 
 def _mesh(given: Any, group: Any, strategy: ShardingStrategy) -> DeviceMesh:
     if strategy in _HYBRID and (given is None or given.ndim != 2):
-        raise NotImplementedError(f"FullyShardedDataParallel({strategy}): give device_mesh= of two sides, (copies, parts)")
+        raise NotImplementedError(
+            f"FullyShardedDataParallel({strategy}): give device_mesh= of two sides, (copies, parts)"
+        )
     if given is not None:
         return given
     several = groups.is_initialized() and groups.get_world_size() > 1
@@ -96,7 +98,9 @@ class FullyShardedDataParallel(Module):
         strategy = sharding_strategy or ShardingStrategy.FULL_SHARD
         mesh = _mesh(device_mesh, process_group, strategy)
         if cpu_offload is not None and cpu_offload.offload_params and mesh.device_type != "cpu":
-            raise NotImplementedError(f"FullyShardedDataParallel(cpu_offload={cpu_offload}): parameters stay on the devices")
+            raise NotImplementedError(
+                f"FullyShardedDataParallel(cpu_offload={cpu_offload}): parameters stay on the devices"
+            )
         ignored = [*(ignored_modules or ()), *(s for s in ignored_states or () if isinstance(s, Module))]
         left_out = {id(p) for part in ignored for p in part.parameters()}
         left_out |= {id(s) for s in ignored_states or () if isinstance(s, Tensor)}
@@ -174,9 +178,13 @@ class FullyShardedDataParallel(Module):
         """Say what state dicts of the wrapped modules within hold; gives what was said before. NotImplementedError for
         `LOCAL_STATE_DICT`."""
         if state_dict_type is StateDictType.LOCAL_STATE_DICT:
-            raise NotImplementedError("LOCAL_STATE_DICT: take SHARDED_STATE_DICT, whose tensors are parts, or FULL_STATE_DICT")
+            raise NotImplementedError(
+                "LOCAL_STATE_DICT: take SHARDED_STATE_DICT, whose tensors are parts, or FULL_STATE_DICT"
+            )
         made = StateDictSettings(
-            state_dict_type, state_dict_config or StateDictConfig(), optim_state_dict_config or OptimStateDictConfig(False)
+            state_dict_type,
+            state_dict_config or StateDictConfig(),
+            optim_state_dict_config or OptimStateDictConfig(False),
         )
         found = FullyShardedDataParallel.fsdp_modules(module)
         before = found[0]._settings if found else made
@@ -254,7 +262,9 @@ class FullyShardedDataParallel(Module):
         numbers = {name: i for i, name in enumerate(n for g in optim_state_dict["param_groups"] for n in g["params"])}
         made = {
             "state": {numbers[name]: own for name, own in optim_state_dict["state"].items()},
-            "param_groups": [{**g, "params": [numbers[n] for n in g["params"]]} for g in optim_state_dict["param_groups"]],
+            "param_groups": [
+                {**g, "params": [numbers[n] for n in g["params"]]} for g in optim_state_dict["param_groups"]
+            ],
         }
         if load_directly:
             optim.load_state_dict(made)
@@ -290,4 +300,3 @@ def _given_out(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> N
 def _taken_in(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:
     for name in [n for n in state if n.startswith(prefix) and not n.startswith(f"{prefix}{_PREFIX}.")]:
         state[f"{prefix}{_PREFIX}.{name.removeprefix(prefix)}"] = state.pop(name)
-

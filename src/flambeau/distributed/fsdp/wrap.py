@@ -79,7 +79,9 @@ class CustomPolicy:
     def _policy(self, module: Any, recurse: bool, nonwrapped_numel: int) -> bool:
         found = True if recurse else self._lambda_fn(module)
         if not isinstance(found, bool):
-            raise NotImplementedError(f"CustomPolicy: the function said {found!r}; True and False are there, settings are not")
+            raise NotImplementedError(
+                f"CustomPolicy: the function said {found!r}; True and False are there, settings are not"
+            )
         return found
 
 

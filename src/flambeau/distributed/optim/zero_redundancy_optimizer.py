@@ -36,10 +36,13 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         overlap_with_ddp: bool = False, **defaults: Any,
     ) -> None:  # fmt: skip
         if overlap_with_ddp:
-            raise NotImplementedError("ZeroRedundancyOptimizer(overlap_with_ddp=True): parameters are sent after the step")
+            raise NotImplementedError(
+                "ZeroRedundancyOptimizer(overlap_with_ddp=True): parameters are sent after the step"
+            )
         self.process_group = chosen(process_group)
         self.parameters_as_bucket_view = parameters_as_bucket_view
-        self._class, self._defaults, self._whole = optimizer_class, defaults, None
+        self._class, self._defaults = optimizer_class, defaults
+        self._whole: dict[int, Any] | None = None
         self._own: Optimizer | None = None
         super().__init__(params, defaults)
         self._share_out()
@@ -65,7 +68,9 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         super().add_param_group(param_group)
         if self._own is not None:
             if self._own.state:
-                raise NotImplementedError("ZeroRedundancyOptimizer.add_param_group after a step: give all parameters at the start")
+                raise NotImplementedError(
+                    "ZeroRedundancyOptimizer.add_param_group after a step: give all parameters at the start"
+                )
             self._share_out()
 
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
@@ -89,7 +94,9 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         mine = {numbers[p]: state for p, state in self._own.state.items()}
         told: list[Any] = [None] * self.process_group.size()
         all_gather_object(told, mine, self.process_group)
-        self._whole = {n: state for some in told for n, state in some.items()} if self.process_group.rank() == to else None
+        self._whole = (
+            {n: state for some in told for n, state in some.items()} if self.process_group.rank() == to else None
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The state of all parameters. RuntimeError where `consolidate_state_dict` has not brought it."""
