@@ -137,11 +137,11 @@ def refusals() -> None:
         (RuntimeError, "full_tensor().detach().numpy()", x.numpy),
         (TypeError, "use distribute_tensor", lambda: dt.DTensor(whole, mesh, [R()])),
         (AttributeError, "'Tensor' object has no attribute 'placements'", lambda: whole.placements),
-        (NotImplementedError, "mp_policy", lambda: fsdp.fully_shard(
-            linear, mesh=mesh, mp_policy=fsdp.MixedPrecisionPolicy(param_dtype=fb.bfloat16))),
-        (NotImplementedError, "offload_policy", lambda: fsdp.fully_shard(linear, offload_policy=fsdp.CPUOffloadPolicy())),
-        (NotImplementedError, "reshard_after_forward=2", lambda: fsdp.fully_shard(linear, reshard_after_forward=2)),
-        (NotImplementedError, "unshard", lambda: fsdp.fully_shard(fb.nn.Linear(8, 8)).unshard()),
+        (NotImplementedError, "reduce_dtype", lambda: fsdp.fully_shard(
+            linear, mesh=mesh, mp_policy=fsdp.MixedPrecisionPolicy(param_dtype=fb.bfloat16, reduce_dtype=fb.float32))),
+        (ValueError, "must be a multiple of reshard_after_forward=3", lambda: fsdp.fully_shard(linear, reshard_after_forward=3)),
+        (NotImplementedError, "set_gradient_divide_factor", lambda: fsdp.fully_shard(
+            fb.nn.Linear(8, 8)).set_gradient_divide_factor(2)),
         (ValueError, "1D", lambda: parallel.parallelize_module(linear, two, parallel.ColwiseParallel())),
         (NotImplementedError, "ColwiseParallel currently only support nn.Linear and nn.Embedding!",
          lambda: parallel.parallelize_module(fb.nn.ReLU(), mesh, parallel.ColwiseParallel())),
@@ -152,6 +152,12 @@ def refusals() -> None:
         warnings.simplefilter("always")
         parallel.parallelize_module(linear, mesh, {"nobody": parallel.ColwiseParallel()})
     assert "Parallelize plan key 'nobody' could not be resolved" in str(warned[0].message)
+    lower = fsdp.fully_shard(
+        fb.nn.Linear(8, 8), mp_policy=fsdp.MixedPrecisionPolicy(fb.bfloat16, output_dtype=fb.float32)
+    )
+    made = lower(fb.ones(8, 8))
+    made.sum().backward()
+    assert made.dtype is lower.weight.grad.dtype is fb.float32 and made[0, 0] == made[0, 0].bfloat16()
     assert not isinstance(linear.weight, dt.DTensor) and repr(fsdp.fully_shard(linear)).startswith("FSDPLinear(")
 
 

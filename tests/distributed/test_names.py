@@ -35,9 +35,9 @@ def test_public_names_are_there(name: str) -> None:
 def test_what_is_not_there_says_so() -> None:
     fsdp, tensor = fb.distributed.fsdp, fb.distributed.tensor
     for call in (
-        lambda: fsdp.FullyShardedDataParallel(fb.nn.Linear(2, 2)),
-        lambda: importlib.import_module("flambeau.distributed.tensor.experimental").local_map(abs),
-        lambda: fb.distributed.checkpoint.save({}),
+        lambda: fsdp.share_comm_ctx([]),
+        lambda: fb.distributed.rpc.init_rpc("worker"),
+        lambda: importlib.import_module("flambeau.distributed.tensor.experimental").context_parallel(),
     ):
         with pytest.raises(NotImplementedError, match="it is not there yet; DistributedDataParallel"):
             call()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,9 +38,11 @@ def launched(n: int, script: str, *arguments: str, **settings: str) -> subproces
     )
 
 
-def results(n: int, folder: Path, **settings: str) -> list[dict[str, str]]:
-    process = launched(n, str(HERE / "rank_program.py"), str(folder), **settings)
-    _, errors = process.communicate(timeout=300)
+def results(
+    n: int, folder: Path, program: str = "rank_program.py", names: tuple[str, ...] = (), **settings: str
+) -> list[dict[str, str]]:
+    process = launched(n, str(HERE / program), str(folder), *names, **settings)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors[-3000:]
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(n)]
 
@@ -63,6 +66,19 @@ def test_all_checks_are_listed(two: list[dict[str, str]]) -> None:
 def test_four_ranks(tmp_path: Path) -> None:
     for found in results(4, tmp_path, ALL_OPTIONS="1"):
         assert {name: text for name, text in found.items() if text} == {}
+
+
+def test_tensors_and_models_cut_over_processes(tmp_path: Path) -> None:
+    names = ("tensors", "a_gpt_fully_sharded", "checkpoints")
+    for found in results(2, tmp_path, "mesh_program.py", names, STEPS="3"):
+        assert found == dict.fromkeys(names, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 4])
+def test_all_ways_to_cut(tmp_path: Path, n: int) -> None:
+    for found in results(n, tmp_path, "mesh_program.py", STEPS="20"):
+        assert len(found) > 7 and {name: text for name, text in found.items() if text} == {}
 
 
 DYING = """
@@ -118,6 +134,60 @@ def test_a_launcher_that_ends_leaves_nothing_behind(tmp_path: Path, number: sign
     process.communicate(timeout=40)
     time.sleep(0.5)
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number) and not any(map(alive, pids))
+
+
+TOLD = """
+import os
+import torch.distributed as dist
+dist.init_process_group("gloo")
+if os.environ.get("FAILS") and dist.get_rank() == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    raise SystemExit(3)
+names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "TORCHELASTIC_RESTART_COUNT")
+dist.barrier()
+print("told", *[os.environ[name] for name in names], flush=True)
+dist.destroy_process_group()
+"""
+
+
+def told(output: str) -> list[str]:
+    return sorted(line for line in output.splitlines() if line.startswith("told"))
+
+
+@pytest.mark.slow
+def test_ranks_that_fail_are_started_again(tmp_path: Path) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text(TOLD)
+    command = [
+        sys.executable,
+        "-m",
+        "flambeau",
+        "launch",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        "--max-restarts",
+        "1",
+    ]
+    environment = {**os.environ, "FAILS": "1"}
+    done = subprocess.run([*command, str(script)], capture_output=True, text=True, timeout=100, env=environment)
+    assert done.returncode == 0 and "restart 1" in done.stderr, done.stderr
+    assert told(done.stdout) == ["told 0 2 0 0 1", "told 1 2 1 0 1"]
+
+
+@pytest.mark.slow
+def test_several_machines(tmp_path: Path) -> None:
+    script = tmp_path / "machines.py"
+    script.write_text(TOLD)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, "-m", "flambeau", "launch", "--nnodes", "2", "--rdzv-endpoint", f"127.0.0.1:{port}"]
+    started = [
+        subprocess.Popen([*command, "--node-rank", str(number), str(script)], text=True, stdout=subprocess.PIPE)
+        for number in range(2)
+    ]
+    outputs = [process.communicate(timeout=100)[0] for process in started]
+    assert [told(output) for output in outputs] == [["told 0 2 0 0 0"], ["told 1 2 0 1 0"]]
 
 
 COMPARED = """

@@ -66,6 +66,18 @@ def load_safetensors(
     return found
 
 
+def views(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a file as NumPy's arrays, mapped: what is read of them is read from the file then. RuntimeError as above."""
+    header = _header(path)
+    with open(path, "rb") as file:
+        base = 8 + struct.unpack("<Q", file.read(8))[0]
+        mapped = files.mapped(file)
+    return {
+        name: mapped[base + start : base + stop].view(np.ndarray).view(kind.numpy).reshape(shape)
+        for name, (kind, shape, (start, stop)) in header.items()
+    }
+
+
 def _open(path: Any) -> Any:
     return open(path, "rb")
 

@@ -10,6 +10,8 @@ from typing import Any
 import flambeau
 from flambeau.checkpoint import load_safetensors, npz, shards
 from flambeau.cli.progress import Bar, Watched
+from flambeau.distributed.checkpoint.filesystem import FileSystemReader
+from flambeau.distributed.checkpoint.state_dict_loader import everything
 
 
 def kind(path: Path) -> str:
@@ -34,6 +36,8 @@ def _holds_arrays(path: Path) -> bool:
 
 def read(path: Path, headers: bool = False) -> Any:
     """What a file, an index or a folder holds. Nothing in it is executed. With `headers` the tensors may be on the meta device."""
+    if (path / ".metadata").is_file():
+        return everything(FileSystemReader(path), values=not headers)
     found = kind(path)
     if found == "safetensors" and headers:
         return load_safetensors(path, "meta")

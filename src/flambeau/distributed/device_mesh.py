@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,8 @@ __all__ = ["DeviceMesh", "init_device_mesh"]
 class DeviceMesh:
     """A grid of the numbers of processes or, in one process by itself, of its devices. RuntimeError for more than there are."""
 
-    sides: tuple[str, ...] = ()  # of a mesh of devices: JAX's names of its sides
+    sides: tuple[str, ...] = ()  # JAX's names of its sides
+    root: DeviceMesh  # the mesh of which this is a part, or itself
 
     def __init__(
         self,
@@ -34,10 +36,14 @@ class DeviceMesh:
     ) -> None:
         torch = namespaces["torch"]
         self.device_type = device_type
-        self.mesh = torch["as_tensor"](mesh).long()
+        self.mesh = torch["as_tensor"](mesh, device="cpu").long()
         self.mesh_dim_names = tuple(mesh_dim_names) if mesh_dim_names else None
+        self.sides, self.root = self.mesh_dim_names or tuple(f"dim{i}" for i in range(self.mesh.ndim)), self
         if not groups.is_initialized():
-            groups.init_process_group("gloo", rank=0, world_size=1, store=HashStore())
+            if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+                groups.init_process_group()
+            else:
+                groups.init_process_group("gloo", rank=0, world_size=1, store=HashStore())
         self._devices: Any = None
         several = self.mesh.numel() > 1
         if groups.get_world_size() == 1 and (several or devices.jax_devices(device_type)):
@@ -55,6 +61,23 @@ class DeviceMesh:
         place = (self.mesh == groups.get_rank()).nonzero().tolist()
         self._place = place[0] if place else None
         self._groups = self._sides() if _sides is None else _sides
+
+    @property
+    def grid(self) -> jax.sharding.Mesh:
+        """JAX's mesh: of devices of this process, or of one for each process."""
+        if self._devices is None:
+            link = groups.default_group().exchange.link
+            assert link is not None
+            there = np.array(link.devices(), dtype=object)
+            self._grid = getattr(self, "_grid", None) or jax.sharding.Mesh(there[self.mesh.numpy()], self.sides)
+            _grids.setdefault(self._grid, self)
+            return self._grid
+        return self._devices
+
+    @property
+    def several(self) -> bool:
+        """Whether it is one of processes."""
+        return self._devices is None
 
     def _sides(self) -> list[Any]:
         """This process's group along each side. All processes make all groups, in the same order."""
@@ -146,7 +169,30 @@ class DeviceMesh:
         at = tuple(slice(None) if dim in dims else self._place[dim] for dim in range(self.ndim))
         part = self.mesh[at]
         part = part.permute([sorted(dims).index(dim) for dim in dims])
-        return DeviceMesh(self.device_type, part, mesh_dim_names=names, _sides=[self._groups[dim] for dim in dims])
+        made = DeviceMesh(self.device_type, part, mesh_dim_names=names, _sides=[self._groups[dim] for dim in dims])
+        made.root = self.root
+        return made
+
+    def _get_root_mesh(self) -> DeviceMesh:
+        return self.root
+
+    @staticmethod
+    def from_group(
+        group: Any,
+        device_type: str,
+        mesh: Any = None,
+        *,
+        mesh_dim_names: tuple[str, ...] | None = None,
+    ) -> DeviceMesh:
+        """A mesh of the processes of a group; or one for each side of `mesh`. ValueError for a mesh that does not fit the group."""
+        if isinstance(group, groups.ProcessGroup):
+            ranks = list(group.ranks)
+            if mesh is not None and namespaces["torch"]["as_tensor"](mesh).tolist() != ranks:
+                raise ValueError(f"Invalid mesh {mesh} for ProcessGroup with ranks {ranks}")
+            return DeviceMesh(device_type, ranks, mesh_dim_names=mesh_dim_names, _sides=[group])
+        if mesh is None:
+            raise ValueError("Must pass mesh if passing multiple ProcessGroups")
+        return DeviceMesh(device_type, mesh, mesh_dim_names=mesh_dim_names, _sides=list(group))
 
     def __enter__(self) -> DeviceMesh:
         _active.append(self)
@@ -188,10 +234,8 @@ def _grid_of_devices(mesh: DeviceMesh) -> jax.sharding.Mesh:
         )
     if len(np.unique(numbers)) != numbers.size:
         raise RuntimeError(f"each device can be in a mesh once, got {numbers.tolist()}")
-    names = mesh.mesh_dim_names or tuple(f"dim{i}" for i in range(mesh.ndim))
-    made = jax.sharding.Mesh(np.array(there, dtype=object)[numbers], names)
+    made = jax.sharding.Mesh(np.array(there, dtype=object)[numbers], mesh.sides)
     _grids.setdefault(made, mesh)
-    mesh.sides = names
     return made
 
 
@@ -208,6 +252,7 @@ def side_of(mesh: DeviceMesh, names: tuple[str, ...], dims: list[int]) -> Device
     """Some sides of a mesh of devices. What is cut along them is repeated along the others: it stays one grid."""
     at = tuple(slice(None) if dim in dims else 0 for dim in range(mesh.ndim))
     made = object.__new__(DeviceMesh)
+    made.root = mesh.root
     made.device_type, made.mesh_dim_names, made.sides = (
         mesh.device_type,
         tuple(names),
@@ -241,5 +286,5 @@ def init_device_mesh(
             f"Device type with index is not supported but got {device_type}. If you maintained a 'torch.device' object, it's "
             "recommended to pass in 'device.type'."
         )
-    ranks = namespaces["torch"]["arange"](math.prod(mesh_shape)).view(tuple(mesh_shape))
+    ranks = namespaces["torch"]["arange"](math.prod(mesh_shape), device="cpu").view(tuple(mesh_shape))
     return DeviceMesh(device_type, ranks, mesh_dim_names=mesh_dim_names)

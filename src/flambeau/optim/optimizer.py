@@ -14,12 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from ..core.array import devices
 from ..core.array.meta import MetaArray, evaluate, is_meta
 from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.grad_mode import enable_grad, set_grad_enabled
 from ..core.context.tracing import recorder, structure
 from ..core.tensor.sparse import is_sparse
-from ..core.tensor.tensor import Tensor
+from ..core.tensor.storage import LaidStorage, cut_over, laid
+from ..core.tensor.tensor import Tensor, blank
 from ..nn.modules._unregistered import plainly_held, unregistered
 from ..nn.modules.module import Module
 
@@ -77,12 +79,23 @@ def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None, 
     if cut is not None:
         place = cut if tuple(shape) == tuple(array.shape) else NamedSharding(cut.mesh, PartitionSpec())
         with jax.ensure_compile_time_eval():
-            return jax.device_put(filled, place)
+            return devices.spread(filled, place)
     if isinstance(array, jax.core.Tracer):
         with jax.ensure_compile_time_eval():  # state outlives the trace that first needs it
             return jax.device_put(filled)
     # bound to a device only if `array` is, since programs are compiled for one or the other
     return jax.device_put(filled, array.sharding if array.committed else None)
+
+
+def by_mesh(params: list[Tensor]) -> list[list[Tensor]]:
+    """The parameters in batches that one program can update: those that lie in several processes, by their mesh, and the others."""
+    if all(type(param._storage) is not LaidStorage for param in params):
+        return [params] if params else []
+    batches: dict[Any, list[Tensor]] = {}
+    for param in params:
+        cut = cut_over(param._storage)
+        batches.setdefault(cut.mesh if devices.is_far(cut) else None, []).append(param)
+    return list(batches.values())
 
 
 def step_without_values(program: Any, arrays: Any) -> tuple[Any, Any, Any]:
@@ -405,11 +418,13 @@ def _add(hooks: Hooks, hook: Any, prepend: bool) -> RemovableHandle:
 def _fitted(value: Any, param: Tensor, key: Any = None) -> Any:
     """A loaded value with its tensors in the dtype and on the device of the parameter."""
     if isinstance(value, Tensor):
-        if key == "step":
+        cut = cut_over(param._storage)
+        if key != "step":
+            value = value.to(dtype=param.dtype if param.dtype.is_floating_point else None, device=param.device)
+        if cut is None or (value.shape != param.shape and not devices.is_far(cut)):
             return value
-        if param.dtype.is_floating_point:
-            return value.to(dtype=param.dtype, device=param.device)
-        return value.to(device=param.device)
+        place = cut if value.shape == param.shape else NamedSharding(cut.mesh, PartitionSpec())
+        return value if cut_over(value._storage) == place else blank(Tensor, laid(value._array, place))
     if isinstance(value, dict):
         return {k: _fitted(v, param, k) for k, v in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):

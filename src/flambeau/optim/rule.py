@@ -23,7 +23,7 @@ from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from ._arrays import is_complex, joined, narrowed, split, widened
 from .differentiable import differentiable_step
-from .optimizer import Optimizer, ParamsT, full_like, loss_of, step_without_values
+from .optimizer import Optimizer, ParamsT, by_mesh, full_like, loss_of, step_without_values
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -194,11 +194,8 @@ class RuleOptimizer(Optimizer):
         loss = loss_of(closure)
         for index, group in enumerate(self.param_groups):
             params = [param for param in group["params"] if param.grad is not None]
-            if len({id(param._storage) for param in params}) == len(params):
-                batches = [params] if params else []
-            else:
-                batches = _apart(params)
-            for batch in batches:
+            alone = len({id(param._storage) for param in params}) == len(params)
+            for batch in by_mesh(params) if alone else _apart(params):
                 try:
                     if self.sorts:
                         self._step_by_kind(index, group, batch)

@@ -92,6 +92,7 @@ class Averaging:
         self.place = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
         self.hook: Callable[[GradBucket], Any] | None = None
         self.unfinished: list[str] = []
+        self.divisor: float = group.size()
         self._ready: set[int] = set()
         self._begun: list[tuple[GradBucket, Any]] = []
         for parameter in parameters:
@@ -116,7 +117,8 @@ class Averaging:
         if not self._ready:
             grad_state.run.callbacks.append(self._end)
         self._ready.add(id(parameter))
-        self._begin()
+        if not self.unused:  # else all ranks first say which are used
+            self._begin()
 
     def _begin(self) -> None:
         """Begin the next buckets, in their order: all ranks have to have the same one."""
@@ -126,15 +128,15 @@ class Averaging:
                 return
             self._average(bucket)
 
-    def _average(self, bucket: list[Tensor]) -> None:
+    def _average(self, bucket: list[Tensor], absent: bool = False) -> None:
         zeros = namespaces["torch"]["zeros_like"]
-        gradients = [zeros(p) if p.grad is None else p.grad for p in bucket]
+        gradients = [zeros(p) if p.grad is None or absent else p.grad for p in bucket]
         made = GradBucket(len(self._begun), len(self._begun) + 1 == len(self.buckets), flattened(gradients), bucket)
         if self.hook is not None:
             self._begun.append((made, self.hook(made)))
             return
         with no_grad():
-            flat = made.buffer().div_(self.group.size())
+            flat = made.buffer().div_(self.divisor)
         self._begun.append((made, all_reduce(flat, group=self.group, async_op=True)))
 
     def _end(self) -> None:
@@ -149,6 +151,18 @@ class Averaging:
                 self._begin()
             for bucket, work in self._begun:
                 self._finish(bucket, work, used)
+        finally:
+            self._ready, self._begun = set(), []
+
+    def answer(self) -> None:
+        """Do what the others' backward pass does together, without gradients of one's own."""
+        if self.unused:
+            self._used()
+        try:
+            for bucket in self.buckets:
+                self._average(bucket, absent=True)
+            for _, work in self._begun:
+                work.wait()
         finally:
             self._ready, self._begun = set(), []
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -148,6 +151,59 @@ def put(values: Any, where: Any) -> Any:
     if is_free(where) and not isinstance(values, jax.core.Tracer):
         return unbound(values, where)
     return jax.device_put(values, where)
+
+
+def is_far(sharding: Any) -> bool:
+    """Whether devices of other processes have a part, too."""
+    return not sharding.is_fully_addressable
+
+
+def spread(values: Any, sharding: Any) -> Any:
+    """The values cut over devices as a sharding says. Where other processes have a part, all of them call this, and what is in
+    this process alone is the same in each: every one takes its own part of it.
+    """
+    if type(values) is MetaArray:
+        return values
+    if not is_far(sharding):
+        return jax.device_put(values, sharding)
+    if isinstance(values, jax.Array) and is_far(values.sharding):
+        return values if values.sharding == sharding else _mover(sharding)(values)
+    host = np.asarray(values)
+    return jax.make_array_from_callback(host.shape, sharding, lambda at: host[at])
+
+
+@functools.lru_cache(256)
+def _mover(sharding: Any) -> Any:
+    return jax.jit(lambda values: values, out_shardings=sharding)
+
+
+class _Mixing(threading.local):
+    """Whether arrays of one process may be computed with together with those of several, as if they were the same in all."""
+
+    on = False
+
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        before, self.on = self.on, True
+        try:
+            yield
+        finally:
+            self.on = before
+
+
+mixing = _Mixing()
+
+
+def brought_together(arrays: list[Any]) -> list[Any] | None:
+    """Arrays of which some lie in several processes, with the others whole in each; None if that is not so or not allowed.
+    Single numbers always go together.
+    """
+    far = [a for a in arrays if isinstance(a, jax.Array) and is_far(a.sharding)]
+    near = [a for a in arrays if isinstance(a, jax.Array) and not is_far(a.sharding)]
+    if not far or not (mixing.on or all(a.size == 1 and a.ndim == 0 for a in near)):
+        return None
+    whole = jax.sharding.NamedSharding(far[0].sharding.mesh, jax.sharding.PartitionSpec())
+    return [spread(a, whole) if any(a is other for other in near) else a for a in arrays]
 
 
 @functools.cache

@@ -12,6 +12,7 @@ import numpy as np
 from jax._src.array import ArrayImpl
 
 from ...native import channels_last
+from ..array.devices import brought_together
 from ..array.meta import MetaArray, NoData, any_meta, evaluate
 from ..array.return_types import written_type
 from ..context import overrides
@@ -144,13 +145,17 @@ def wrapped(op: Operator, out: Any) -> Any:
 
 
 def _without_values(error: Exception, op: Operator, program: Program, arrays: list[Any]) -> Any:
-    """What a call that has failed gives if there are arrays without values among its arguments; else raises the error."""
+    """What a call that has failed gives if there are arrays without values among its arguments, or such that have to be brought
+    to the other processes; else raises the error."""
     if type(error) is NoData and any_meta(arrays):
         _check_places(op, arrays)
         try:
             return evaluate(program.run, arrays)
         except Exception as found:
             error = found
+    if type(error) is ValueError and (together := brought_together(arrays)) is not None:
+        arrays[:] = together
+        return program.run(*arrays)
     better = described(error, arrays, op.name, op.promote is not None)
     if better is error:
         raise error

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from ..array.devices import is_far
 from ..tensor.tensor import wrap
 
 
@@ -19,6 +20,13 @@ def described(error: Exception, arrays: list[Any], name: str, promotes: bool) ->
     if isinstance(error, OverflowError) and any(isinstance(a, int) and not -(2**63) <= a < 2**64 for a in arrays):
         return OverflowError("int too big to convert")
     if "incompatible devices" in text:
+        if any(is_far(a.sharding) for a in arrays if isinstance(a, jax.Array)):
+            return RuntimeError(
+                f"aten.{name}: got mixed torch.Tensor and DTensor, need to convert all torch.Tensor to DTensor before calling "
+                "distributed operators! (DTensor.from_local(tensor, device_mesh, [Replicate()]) does it, or "
+                "torch.distributed.tensor.experimental.implicit_replication() around the code. Tensors on two meshes do not go "
+                "together either)"
+            )
         places = sorted({str(wrap(a).device) for a in arrays if hasattr(a, "devices")})
         return RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, {' and '.join(places)}! "

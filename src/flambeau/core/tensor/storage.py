@@ -273,10 +273,12 @@ class LaidStorage(Storage):
         """Values of the same shape, a gradient, cut as those here are; also traced ones."""
         if isinstance(value, jax.core.Tracer):
             return jax.lax.with_sharding_constraint(value, self.host)
-        return value if value.sharding == self.host else jax.device_put(value, self.host)
+        return (
+            value if type(value) is not MetaArray and value.sharding == self.host else devices.spread(value, self.host)
+        )
 
     def set_host(self, values: np.ndarray) -> None:
-        self.set(jax.device_put(values, self.host))
+        self.set(devices.spread(values, self.host))
 
     def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
         raise RuntimeError(
@@ -287,7 +289,7 @@ class LaidStorage(Storage):
 
 def laid(value: Any, sharding: Any) -> LaidStorage:
     """A storage that keeps its values as this sharding has them."""
-    made = LaidStorage(jax.device_put(value, sharding))
+    made = LaidStorage(devices.spread(value, sharding))
     made.host = sharding
     return made
 

@@ -1,9 +1,20 @@
-"""Checkpoints that several processes write. Their names are here; `torch.save` serves one process."""
+"""Checkpoints that several processes write and read together, whatever the mesh was. `torch.save` serves one process."""
 
-from .. import _later
-from . import default_planner, format_utils, hf_storage, optimizer, state_dict, state_dict_loader
-
-_FUNCTIONS = ("async_save", "load", "load_state_dict", "save", "save_state_dict")
-_KINDS = ("FileSystemReader", "FileSystemWriter", "StorageReader", "StorageWriter", "Metadata")
-globals().update({name: _later.function(name, __name__) for name in _FUNCTIONS})
-globals().update({name: _later.kind(name, __name__) for name in _KINDS})
+from . import (
+    default_planner,
+    filesystem,
+    format_utils,
+    hf_storage,
+    metadata,
+    optimizer,
+    state_dict,
+    state_dict_loader,
+    state_dict_saver,
+    stateful,
+)
+from .api import CheckpointException
+from .default_planner import DefaultLoadPlanner, DefaultSavePlanner, LoadPlanner, SavePlanner
+from .filesystem import FileSystemReader, FileSystemWriter, StorageReader, StorageWriter
+from .metadata import BytesStorageMetadata, ChunkStorageMetadata, Metadata, TensorStorageMetadata
+from .state_dict_loader import load, load_state_dict
+from .state_dict_saver import async_save, save, save_state_dict

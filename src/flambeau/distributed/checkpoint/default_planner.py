@@ -1,6 +1,46 @@
-"""Refused: it is not there yet."""
+"""The planners that there are: names are flattened, tensors are cut as they lie."""
 
-from .. import _later
+from __future__ import annotations
 
-DefaultLoadPlanner = _later.kind("DefaultLoadPlanner", __name__)
-DefaultSavePlanner = _later.kind("DefaultSavePlanner", __name__)
+from typing import Any
+
+
+class SavePlanner:
+    """Decides what is written: there is `DefaultSavePlanner`."""
+
+
+class LoadPlanner:
+    """Decides what is read: there is `DefaultLoadPlanner`."""
+
+
+class DefaultSavePlanner(SavePlanner):
+    """Writes everything once. The other options change nothing; NotImplementedError for containers that are not to be flattened."""
+
+    def __init__(
+        self, flatten_state_dict: bool = True, flatten_sharded_tensors: bool = True, dedup_replicated_tensors: bool | None = None,
+        dedup_save_to_lowest_rank: bool = False, enable_plan_caching: bool = False,
+    ) -> None:  # fmt: skip
+        _flat(flatten_state_dict)
+
+
+class DefaultLoadPlanner(LoadPlanner):
+    """Reads what the state dict asks for. With `allow_partial_load`, what the checkpoint lacks stays as it is."""
+
+    def __init__(
+        self, flatten_state_dict: bool = True, flatten_sharded_tensors: bool = True, allow_partial_load: bool = False
+    ) -> None:
+        _flat(flatten_state_dict)
+        self.allow_partial_load = allow_partial_load
+
+
+def _flat(asked: bool) -> None:
+    if not asked:
+        raise NotImplementedError("flatten_state_dict=False: checkpoints hold values by their full names")
+
+
+def only_default(planner: Any) -> None:
+    """NotImplementedError for a planner that somebody else wrote."""
+    if planner is not None and type(planner) not in (DefaultSavePlanner, DefaultLoadPlanner):
+        raise NotImplementedError(
+            f"torch.distributed.checkpoint: the planner {type(planner).__name__}: there are the default ones"
+        )

@@ -1,4 +1,7 @@
-"""Parameters cut over devices: `fully_shard`, for those of one process. The older wrapper's settings are here; itself is refused."""
+"""Parameters cut over devices and processes: `fully_shard`, and the older wrapper."""
+
+import functools
+from typing import Any
 
 from ...nn import Module
 from .. import _later
@@ -23,28 +26,28 @@ from .api import (
     StateDictSettings,
     StateDictType,
 )
-from .sharding import FSDPModule, fully_shard
+from .fully_sharded_data_parallel import FullyShardedDataParallel
+from .sharding import FSDPModule, UnshardHandle, fully_shard
 
-FullyShardedDataParallel = _later.kind("FullyShardedDataParallel", __name__, Module)
-for _name in (
-    "optim_state_dict",
-    "optim_state_dict_to_load",
-    "rekey_optim_state_dict",
-    "state_dict_type",
-    "summon_full_params",
-):
-    setattr(FullyShardedDataParallel, _name, staticmethod(_later.function(_name, __name__)))
-
-
-def _fsdp_modules(module: Module, root_only: bool = False) -> list[Module]:
-    """The wrapped modules within: none."""
-    return [m for m in module.modules() if isinstance(m, FullyShardedDataParallel)]
-
-
-FullyShardedDataParallel.fsdp_modules = staticmethod(_fsdp_modules)
-UnshardHandle = _later.kind("UnshardHandle", __name__)
 share_comm_ctx = _later.function("share_comm_ctx", __name__)
 
 
 def register_fsdp_forward_method(module: Module, method_name: str) -> None:
-    """Nothing to do for a module that is not sharded."""
+    """Have a method of a sharded module gather its parameters as its forward does."""
+    if not isinstance(module, FSDPModule):
+        return
+    method: Any = getattr(module, method_name, None)
+    if method is None:
+        raise ValueError(f"{type(module)} does not have a method {method_name}")
+    unit = module._unit
+
+    @functools.wraps(method)
+    def around(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = unit.before(module, args, kwargs) or (args, kwargs)
+        try:
+            output = method(*args, **kwargs)
+        finally:
+            unit.reshard()
+        return unit.after(module, args, output)
+
+    object.__setattr__(module, method_name, around)

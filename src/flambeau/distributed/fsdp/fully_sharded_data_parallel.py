@@ -1,4 +1,302 @@
-"""The same by the path that PyTorch's own module has."""
+"""The older wrapper of sharded training, over the same machinery as `fully_shard`."""
 
-from . import FullyShardedDataParallel  # noqa: F401
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ...core.context.grad_mode import no_grad
+from ...core.tensor.tensor import Tensor
+from ...nn.modules.module import Module
+from ...nn.parallel.distributed import synchronise
+from ...nn.utils.clip_grad import clip_grad_norm_
+from ...processes import groups
+from ..checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+from ..device_mesh import DeviceMesh
+from ..tensor import layouts
+from ..tensor.dtensor import full_tensor
+from ..tensor.placement_types import Replicate
 from .api import *  # noqa: F403
+from .api import (
+    CPUOffload,
+    FullStateDictConfig,
+    MixedPrecision,
+    MixedPrecisionPolicy,
+    OptimStateDictConfig,
+    ShardingStrategy,
+    StateDictConfig,
+    StateDictSettings,
+    StateDictType,
+)
+from .sharding import Unit, all_devices, attach
+from .wrap import CustomPolicy
+
+_PREFIX = "_fsdp_wrapped_module"
+_HYBRID = (ShardingStrategy.HYBRID_SHARD, ShardingStrategy._HYBRID_SHARD_ZERO2)
+
+
+def _wrapped_within(module: Module, policy: Any, wrap: Callable[[Module], Module], ignored: set[int]) -> int:
+    """Wrap the modules within that a policy names; gives how many numbers the parameters of those have."""
+    count = 0
+    for name, child in list(module.named_children()):
+        if id(child) in ignored or isinstance(child, FullyShardedDataParallel):
+            continue
+        size = sum(p.numel() for p in child.parameters())
+        if not policy(module=child, recurse=True, nonwrapped_numel=size):
+            continue
+        inner = _wrapped_within(child, policy, wrap, ignored)
+        if policy(module=child, recurse=False, nonwrapped_numel=size - inner):
+            setattr(module, name, wrap(child))
+            inner = size
+        count += inner
+    return count
+
+
+def _filled(module: Module, init: Callable[[Module], None] | None) -> None:
+    """Give parameters on the meta device values: by `init`, or each module's `reset_parameters`."""
+    for part in module.modules():
+        if not any(t is not None and t.is_meta for t in (*part._parameters.values(), *part._buffers.values())):
+            continue
+        if init is not None:
+            init(part)
+            continue
+        part.to_empty(device="cpu", recurse=False)
+        part.reset_parameters()  # type: ignore[operator]
+
+
+def _mesh(given: Any, group: Any, strategy: ShardingStrategy) -> DeviceMesh:
+    if strategy in _HYBRID and (given is None or given.ndim != 2):
+        raise NotImplementedError(
+            f"FullyShardedDataParallel({strategy}): give device_mesh= of two sides, (copies, parts)"
+        )
+    if given is not None:
+        return given
+    several = groups.is_initialized() and groups.get_world_size() > 1
+    return DeviceMesh.from_group(groups.chosen(group), "cpu") if several and group is not None else all_devices()
+
+
+class FullyShardedDataParallel(Module):
+    """Holds `module`, whose parameters are cut over the processes; its forward gathers them, its backward leaves the mean of all
+    processes' gradients, cut.
+
+    `auto_wrap_policy` says which modules within are wrapped on their own. `sharding_strategy` says what is cut (`NO_SHARD`:
+    nothing), `mixed_precision` what is computed with. When parts are fetched and freed (`backward_prefetch`, `forward_prefetch`,
+    `limit_all_gathers`), and `use_orig_params` (it is always so), change no number and are taken. NotImplementedError for
+    `cpu_offload` beside the CPU.
+    """
+
+    def __init__(
+        self, module: Module, process_group: Any = None, sharding_strategy: ShardingStrategy | None = None,
+        cpu_offload: CPUOffload | None = None, auto_wrap_policy: Any = None, backward_prefetch: Any = None,
+        mixed_precision: MixedPrecision | None = None, ignored_modules: Iterable[Module] | None = None,
+        param_init_fn: Callable[[Module], None] | None = None, device_id: Any = None, sync_module_states: bool = False,
+        forward_prefetch: bool = False, limit_all_gathers: bool = True, use_orig_params: bool = False,
+        ignored_states: Iterable[Any] | None = None, device_mesh: DeviceMesh | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        strategy = sharding_strategy or ShardingStrategy.FULL_SHARD
+        mesh = _mesh(device_mesh, process_group, strategy)
+        if cpu_offload is not None and cpu_offload.offload_params and mesh.device_type != "cpu":
+            raise NotImplementedError(
+                f"FullyShardedDataParallel(cpu_offload={cpu_offload}): parameters stay on the devices"
+            )
+        ignored = [*(ignored_modules or ()), *(s for s in ignored_states or () if isinstance(s, Module))]
+        left_out = {id(p) for part in ignored for p in part.parameters()}
+        left_out |= {id(s) for s in ignored_states or () if isinstance(s, Tensor)}
+        _filled(module, param_init_fn)
+        if sync_module_states and mesh.several:
+            synchronise([*module.parameters(), *module.buffers()], mesh.get_group(mesh.ndim - 1))
+        if auto_wrap_policy is not None:
+            policy = auto_wrap_policy._policy if isinstance(auto_wrap_policy, CustomPolicy) else auto_wrap_policy
+
+            def wrap(part: Module) -> Module:
+                return FullyShardedDataParallel(
+                    part, sharding_strategy=strategy, mixed_precision=mixed_precision, ignored_states=ignored_states,
+                    ignored_modules=ignored_modules, device_mesh=mesh,
+                )  # fmt: skip
+
+            _wrapped_within(module, policy, wrap, {id(part) for part in ignored})
+        self._fsdp_wrapped_module = module
+        self.sharding_strategy, self.mixed_precision = strategy, mixed_precision or MixedPrecision()
+        self._settings = StateDictSettings(StateDictType.FULL_STATE_DICT, FullStateDictConfig(), OptimStateDictConfig())
+        own = self.mixed_precision
+        dtypes = MixedPrecisionPolicy(own.param_dtype, own.reduce_dtype if mesh.several else own.param_dtype)
+        whole = (lambda parameter: Replicate()) if strategy is ShardingStrategy.NO_SHARD else None
+        attach(module, mesh, dtypes, left_out, whole)
+        self._register_state_dict_hook(_given_out)
+        self.register_load_state_dict_pre_hook(_taken_in)
+
+    @property
+    def module(self) -> Module:
+        """The module."""
+        return self._fsdp_wrapped_module
+
+    @property
+    def _own(self) -> Unit:
+        return vars(self._fsdp_wrapped_module)["_unit"]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__(_PREFIX), name)
+
+    def __getitem__(self, key: int) -> Any:
+        return self._fsdp_wrapped_module[key]  # type: ignore[index]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._fsdp_wrapped_module(*args, **kwargs)
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
+        for name, parameter in super().named_parameters(*args, **kwargs):
+            yield name.replace(f"{_PREFIX}.", ""), parameter
+
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Taken: each backward pass averages its gradients, and the sum of means is the mean of sums."""
+        yield
+
+    def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> Any:
+        """Scale all gradients down to a norm of at most `max_norm`; gives the norm that they had."""
+        return whole_of(clip_grad_norm_(self.parameters(), max_norm, norm_type))
+
+    @staticmethod
+    def fsdp_modules(module: Module, root_only: bool = False) -> list[Any]:
+        """The wrapped modules within; with `root_only` those that are in no other."""
+        found = [m for m in module.modules() if isinstance(m, FullyShardedDataParallel)]
+        inner = {id(m) for one in found for m in one.modules() if m is not one}
+        return [m for m in found if not root_only or id(m) not in inner]
+
+    @staticmethod
+    def set_state_dict_type(
+        module: Module,
+        state_dict_type: StateDictType,
+        state_dict_config: StateDictConfig | None = None,
+        optim_state_dict_config: OptimStateDictConfig | None = None,
+    ) -> StateDictSettings:
+        """Say what state dicts of the wrapped modules within hold; gives what was said before. NotImplementedError for
+        `LOCAL_STATE_DICT`."""
+        if state_dict_type is StateDictType.LOCAL_STATE_DICT:
+            raise NotImplementedError(
+                "LOCAL_STATE_DICT: take SHARDED_STATE_DICT, whose tensors are parts, or FULL_STATE_DICT"
+            )
+        made = StateDictSettings(
+            state_dict_type,
+            state_dict_config or StateDictConfig(),
+            optim_state_dict_config or OptimStateDictConfig(False),
+        )
+        found = FullyShardedDataParallel.fsdp_modules(module)
+        before = found[0]._settings if found else made
+        for one in found:
+            one._settings = made
+        return before
+
+    @staticmethod
+    @contextlib.contextmanager
+    def state_dict_type(
+        module: Module,
+        state_dict_type: StateDictType,
+        state_dict_config: StateDictConfig | None = None,
+        optim_state_dict_config: OptimStateDictConfig | None = None,
+    ) -> Iterator[None]:
+        """The same for what stands inside."""
+        change = FullyShardedDataParallel.set_state_dict_type
+        before = change(module, state_dict_type, state_dict_config, optim_state_dict_config)
+        try:
+            yield
+        finally:
+            change(module, before.state_dict_type, before.state_dict_config, before.optim_state_dict_config)
+
+    @staticmethod
+    def get_state_dict_type(module: Module) -> StateDictSettings:
+        """What state dicts of the wrapped modules within hold."""
+        return FullyShardedDataParallel.fsdp_modules(module)[0]._settings
+
+    @staticmethod
+    @contextlib.contextmanager
+    def summon_full_params(
+        module: Module, recurse: bool = True, writeback: bool = True, rank0_only: bool = False, offload_to_cpu: bool = False,
+        with_grads: bool = False,
+    ) -> Iterator[None]:  # fmt: skip
+        """The parameters are whole inside. With `writeback`, what was written to them stays; each process keeps its part of it."""
+        found = FullyShardedDataParallel.fsdp_modules(module)
+        units = [one._own for one in (found if recurse else found[:1]) if one._own.mesh.several]
+        with no_grad():
+            for unit in units:
+                unit.unshard()
+        try:
+            yield
+        finally:
+            with no_grad():
+                for unit in units:
+                    for (owner, name), *_ in unit.owners if writeback and not rank0_only else ():
+                        _write_back(unit, owner, name)
+                    unit.reshard()
+
+    @staticmethod
+    def optim_state_dict(
+        model: Module, optim: Any, optim_state_dict: dict[str, Any] | None = None, group: Any = None
+    ) -> dict[str, Any]:
+        """An optimizer's state by the names of the model's parameters, as the model's state dicts are: whole, or cut."""
+        settings = FullyShardedDataParallel.get_state_dict_type(model)
+        full = settings.state_dict_type is StateDictType.FULL_STATE_DICT
+        first = full and getattr(settings.optim_state_dict_config, "rank0_only", False)
+        return get_optimizer_state_dict(model, optim, options=StateDictOptions(full_state_dict=full, cpu_offload=first))
+
+    @staticmethod
+    def full_optim_state_dict(
+        model: Module, optim: Any, optim_input: Any = None, rank0_only: bool = True, group: Any = None
+    ) -> dict[str, Any]:
+        """The whole state, in the first process alone with `rank0_only`."""
+        return get_optimizer_state_dict(
+            model, optim, options=StateDictOptions(full_state_dict=True, cpu_offload=rank0_only)
+        )
+
+    @staticmethod
+    def optim_state_dict_to_load(
+        model: Module, optim: Any, optim_state_dict: dict[str, Any], is_named_optimizer: bool = False, load_directly: bool = False,
+        group: Any = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """What `optim.load_state_dict` takes for a state by names."""
+        numbers = {name: i for i, name in enumerate(n for g in optim_state_dict["param_groups"] for n in g["params"])}
+        made = {
+            "state": {numbers[name]: own for name, own in optim_state_dict["state"].items()},
+            "param_groups": [
+                {**g, "params": [numbers[n] for n in g["params"]]} for g in optim_state_dict["param_groups"]
+            ],
+        }
+        if load_directly:
+            optim.load_state_dict(made)
+        return made
+
+
+def whole_of(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be cut."""
+    return tensor if layouts.sharding_of(tensor) is None else full_tensor(tensor)
+
+
+def _write_back(unit: Unit, owner: Module, name: str) -> None:
+    assert unit.held is not None
+    number = next(i for i, owners in enumerate(unit.owners) if owners[0] == (owner, name))
+    unit.held[number].detach().copy_(owner._parameters[name].detach())
+
+
+def _given_out(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """A state dict without our names, with what the settings ask for."""
+    settings = module._settings
+    config, first = settings.state_dict_config, not groups.is_initialized() or groups.get_rank() == 0
+    full = settings.state_dict_type is StateDictType.FULL_STATE_DICT
+    for name in [n for n in state if n.startswith(f"{prefix}{_PREFIX}.")]:
+        value = state.pop(name)
+        if full and isinstance(value, Tensor):
+            with no_grad():
+                value = whole_of(value.detach())
+        if not first and full and getattr(config, "rank0_only", False):
+            continue
+        state[prefix + name.removeprefix(f"{prefix}{_PREFIX}.")] = value
+
+
+def _taken_in(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    for name in [n for n in state if n.startswith(prefix) and not n.startswith(f"{prefix}{_PREFIX}.")]:
+        state[f"{prefix}{_PREFIX}.{name.removeprefix(prefix)}"] = state.pop(name)

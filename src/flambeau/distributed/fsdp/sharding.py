@@ -1,4 +1,4 @@
-"""Parameters cut over the devices of one process (`fully_shard`)."""
+"""Parameters cut over the devices of one process, or over several processes (`fully_shard`)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ...core.array import devices
-from ...core.tensor.tensor import Tensor
+from ...core.tensor.storage import laid
+from ...core.tensor.tensor import Tensor, blank
 from ...nn.modules.module import Module
-from ..device_mesh import DeviceMesh, init_device_mesh
+from ...processes import groups
+from ..device_mesh import DeviceMesh, init_device_mesh, mesh_of
 from ..tensor import layouts
 from ..tensor.parallel.styles import lie
 from ..tensor.placement_types import Placement, Replicate, Shard
+from ..tensor.processes import assembled, part_of
 from .api import MixedPrecisionPolicy, OffloadPolicy
+from .gathering import Gather, Place, Plan, cast, outer_of
 
 
 def _refused(name: str, instead: str) -> Callable[..., Any]:
@@ -26,67 +32,185 @@ def _refused(name: str, instead: str) -> Callable[..., Any]:
     return method
 
 
-class FSDPModule:
-    """What a module also is after `fully_shard`. When parts are put together, and when sent, is for XLA to decide: what
-    asks for another order of that changes no number, and is taken.
+class UnshardHandle:
+    """What `unshard(async_op=True)` gives."""
+
+    def wait(self) -> None:
+        """Nothing is left to wait for."""
+
+
+class Unit:
+    """The parameters that a `fully_shard`ed module has to itself, by the modules and names that hold them.
+
+    In several processes they are gathered before its forward and cut again after it; with mixed precision, cast.
     """
+
+    def __init__(self, mesh: DeviceMesh, policy: MixedPrecisionPolicy):
+        self.mesh, self.policy = mesh, policy
+        self.owners: list[list[tuple[Any, str]]] = []
+        self.places: list[Place] = []
+        self.factor: float | None = None
+        self.held: list[Any] | None = None  # the cut ones, while the whole ones are in their place
+
+    def unshard(self) -> None:
+        """Put the whole parameters in the place of the cut ones."""
+        if self.held is not None or not self.owners:
+            return
+        cut = [owners[0][0]._parameters[owners[0][1]] for owners in self.owners]
+        if self.mesh.several:
+            whole: Any = Gather.apply(Plan(self.mesh, self.policy, self.places, self.factor), *cut)
+        elif self.policy.param_dtype is not None:
+            whole = cast(cut, self.policy.param_dtype)
+        else:
+            return
+        self._put(whole)
+        self.held = cut
+
+    def reshard(self) -> None:
+        """Put the cut parameters back."""
+        if self.held is not None:
+            self._put(self.held)
+            self.held = None
+
+    def _put(self, parameters: Any) -> None:
+        for owners, parameter in zip(self.owners, parameters, strict=True):
+            for owner, name in owners:
+                owner._parameters[name] = parameter
+
+    def before(self, _: Any, args: Any, kwargs: Any) -> Any:
+        """A forward hook."""
+        self.unshard()
+        if self.policy.cast_forward_inputs and self.policy.param_dtype is not None:
+            return cast(args, self.policy.param_dtype), cast(kwargs, self.policy.param_dtype)
+        return None
+
+    def after(self, _: Any, args: Any, output: Any) -> Any:
+        """A forward hook, called also where forward has raised."""
+        self.reshard()
+        return output if self.policy.output_dtype is None else cast(output, self.policy.output_dtype)
+
+
+class FSDPModule:
+    """What a module also is after `fully_shard`. What asks for another order of gathering and sending changes no number,
+    and is taken.
+    """
+
+    _unit: Unit
 
     def set_is_last_backward(self, is_last_backward: bool) -> None:
         """Taken: nothing is left over from one backward pass to the next."""
 
     def set_requires_gradient_sync(self, requires_gradient_sync: bool, *, recurse: bool = True) -> None:
-        """Taken: a gradient is always that of the whole batch."""
+        """Taken: each backward pass averages its gradients, and the sum of means is the mean of sums."""
 
     def set_requires_all_reduce(self, requires_all_reduce: bool, *, recurse: bool = True) -> None:
-        """Taken: a gradient is always that of the whole batch."""
+        """Taken: each backward pass averages its gradients, and the sum of means is the mean of sums."""
 
     def set_reshard_after_forward(self, reshard_after_forward: bool, recurse: bool = True) -> None:
-        """Taken: XLA frees what it has put together when nobody needs it any more."""
+        """Taken: parameters are cut again after each forward pass; what the backward pass needs, the tape holds."""
 
     def set_reshard_after_backward(self, reshard_after_backward: bool, *, recurse: bool = True) -> None:
-        """Taken: XLA frees what it has put together when nobody needs it any more."""
+        """Taken: parameters are cut again after each forward pass."""
 
     def set_modules_to_forward_prefetch(self, modules: list[Any]) -> None:
-        """Taken: XLA orders its program."""
+        """Taken: it changes no number."""
 
     def set_modules_to_backward_prefetch(self, modules: list[Any]) -> None:
-        """Taken: XLA orders its program."""
+        """Taken: it changes no number."""
 
-    reshard = _refused("reshard", "parameters are always cut; there is nothing to take apart")
-    unshard = _refused("unshard", "parameters are always cut; parameter.full_tensor() is all of one")
-    _factor = "gradients are means over the whole batch as the loss says; scale the loss"
-    set_gradient_divide_factor = _refused("set_gradient_divide_factor", _factor)
-    set_reduce_scatter_divide_factor = _refused("set_reduce_scatter_divide_factor", _factor)
-    set_all_reduce_hook = _refused("set_all_reduce_hook", "XLA's collectives take no hooks")
-    set_custom_all_gather = _refused("set_custom_all_gather", "XLA places the collectives")
-    set_custom_reduce_scatter = _refused("set_custom_reduce_scatter", "XLA places the collectives")
+    def set_unshard_in_backward(self, unshard_in_backward: bool) -> None:
+        """Taken: the backward pass gathers nothing."""
+
+    def set_post_optim_event(self, event: Any) -> None:
+        """Taken: there are no streams to wait for."""
+
+    def unshard(self, async_op: bool = False) -> UnshardHandle | None:
+        """Put the whole parameters of this module (not of others that are sharded within) in the place of the cut ones, until
+        `reshard` or the end of the next forward pass."""
+        self._unit.unshard()
+        return UnshardHandle() if async_op else None
+
+    def reshard(self) -> None:
+        """Put the cut parameters back."""
+        self._unit.reshard()
+
+    def set_gradient_divide_factor(self, factor: float) -> None:
+        """Divide sums of gradients by this and not by the number of processes. NotImplementedError in one process."""
+        if not self._unit.mesh.several:
+            raise NotImplementedError(
+                "FSDPModule.set_gradient_divide_factor: gradients are means over the whole batch as the loss says; scale the loss"
+            )
+        self._unit.factor = float(factor)
+
+    set_reduce_scatter_divide_factor = set_gradient_divide_factor
+    _hooks = "gradients are averaged by one plain collective, which takes no hooks"
+    set_all_reduce_hook = _refused("set_all_reduce_hook", _hooks)
+    set_custom_all_gather = _refused("set_custom_all_gather", _hooks)
+    set_custom_reduce_scatter = _refused("set_custom_reduce_scatter", _hooks)
 
 
 def all_devices() -> DeviceMesh:
-    """A mesh with one side of all devices of this process, of the default device's type."""
+    """A mesh with one side of all processes, or of all devices of one, of the default device's type."""
+    if groups.is_initialized() and groups.get_world_size() > 1:
+        return init_device_mesh(devices.get_default_device().type, (groups.get_world_size(),))
     kind = devices.get_default_device().type
     return init_device_mesh(kind, (len(devices.jax_devices(kind)),))
 
 
-def _refuse(mp_policy: Any, offload_policy: Any, reshard: Any, dims: Any) -> None:
-    if mp_policy != MixedPrecisionPolicy():
+def _refuse(mesh: DeviceMesh, mp_policy: Any, offload_policy: Any, reshard: Any, dims: Any) -> None:
+    if mp_policy.reduce_dtype not in (None, mp_policy.param_dtype) and not mesh.several:
         raise NotImplementedError(
-            f"fully_shard(mp_policy={mp_policy}): it is not there yet; use torch.autocast around the forward"
+            f"fully_shard(mp_policy={mp_policy}): in one process XLA adds gradients up in the dtype that is computed in; leave "
+            "reduce_dtype out"
         )
-    if type(offload_policy) is not OffloadPolicy:
+    if type(offload_policy) is not OffloadPolicy and mesh.device_type != "cpu":
         raise NotImplementedError(f"fully_shard(offload_policy={offload_policy}): parameters stay on the devices")
-    if isinstance(reshard, int) and not isinstance(reshard, bool):
-        raise NotImplementedError(
-            f"fully_shard(reshard_after_forward={reshard}): cut over all devices, or give a 2-D mesh"
-        )
     if dims is not None:
         raise NotImplementedError("fully_shard(dp_mesh_dims=): give those sides of the mesh: mesh=mesh['dp']")
+    if isinstance(reshard, int) and not isinstance(reshard, bool) and mesh.size(mesh.ndim - 1) % reshard:
+        raise ValueError(
+            f"shard_mesh_size ({mesh.size(mesh.ndim - 1)}) must be a multiple of reshard_after_forward={reshard}"
+        )
+
+
+def _inner(parameter: Any, mesh: DeviceMesh) -> Any:
+    """How a parameter lies already on another part of the same mesh of processes; None if it does not."""
+    before: Any = layouts.sharding_of(parameter)
+    if before is None or not mesh.several or before.mesh == mesh.grid:
+        return None
+    if mesh.ndim != 1 or mesh.sides[0] in before.mesh.axis_names or mesh.root is mesh:
+        raise NotImplementedError(
+            f"fully_shard over {mesh} of a parameter that lies on {mesh_of(before.mesh)}: both have to be sides of one mesh, "
+            "mesh['dp'] and mesh['tp']"
+        )
+    return before
+
+
+def _cut_once_more(parameter: Any, mesh: DeviceMesh, inner: Any, wanted: Any) -> Placement:
+    value, n = parameter._array, mesh.size()
+    lengths = inner.shard_shape(tuple(parameter.shape))
+    dims = [wanted.dim % parameter.ndim] if wanted is not None else range(parameter.ndim)
+    dim = next((d for d in dims if lengths[d] % n == 0), None)
+    if dim is None and wanted is not None:
+        raise NotImplementedError(
+            f"dimension {wanted.dim} of a part of shape {list(lengths)} can't be cut into {n} equal parts"
+        )
+    outer = outer_of(inner, mesh, dim)
+    if not parameter.is_meta:
+        part = part_of(value)
+        mine = part if dim is None else np.split(part, n, axis=dim)[mesh.get_local_rank()]
+        value = assembled(mine, outer)
+    parameter._repoint(blank(Tensor, laid(value, outer)))
+    return Replicate() if dim is None else Shard(dim)
 
 
 def cut(parameter: Any, mesh: DeviceMesh, wanted: Placement | None = None) -> Placement:
     """Lay a parameter over the last side of the mesh: cut along dimension 0, or along the first that can be cut into equal parts
     if that can't; whole everywhere if none can. Says which.
     """
+    inner = _inner(parameter, mesh)
+    if inner is not None:
+        return _cut_once_more(parameter, mesh, inner, wanted)
     before = layouts.sharding_of(parameter)
     around = [Replicate()] * (mesh.ndim - 1)
     for placement in [wanted] if wanted is not None else [*map(Shard, range(parameter.ndim)), Replicate()]:
@@ -136,31 +260,60 @@ def fully_shard(
 ) -> Any:
     """Cut a module's parameters (those that are not cut yet) along dimension 0 over the devices of a mesh, its last side.
 
-    Inputs are cut along the batch. The numbers are those of one device. A parameter that can't be cut into equal parts along
-    dimension 0 is cut along another, or whole everywhere (`flambeau.parallel.explain` says which). NotImplementedError for mixed
-    precision, offloading, and a mesh of processes.
+    In one process, inputs are cut along the batch, and the numbers are those of one device. In several, each process computes with
+    its own batch and the whole parameters of one module at a time, and gradients are means over the processes; a mesh of two sides
+    repeats along the first. A parameter that can't be cut into equal parts along dimension 0 is cut along another, or whole
+    everywhere (`flambeau.parallel.explain` says which).
     """
-    _refuse(mp_policy, offload_policy, reshard_after_forward, dp_mesh_dims)
     if isinstance(module, (list, tuple)):
         for one in module:
-            fully_shard(one, mesh=mesh, shard_placement_fn=shard_placement_fn, ignored_params=ignored_params)
+            fully_shard(
+                one, mesh=mesh, reshard_after_forward=reshard_after_forward, shard_placement_fn=shard_placement_fn,
+                mp_policy=mp_policy, offload_policy=offload_policy, ignored_params=ignored_params,
+            )  # fmt: skip
         return module
     mesh = all_devices() if mesh is None else mesh
+    _refuse(mesh, mp_policy, offload_policy, reshard_after_forward, dp_mesh_dims)
     layouts.grid_of(mesh)
     if isinstance(module, FSDPModule):
         raise ValueError(f"fully_shard has already been applied to {type(module).__name__}")
-    ignored = {id(p) for p in ignored_params or ()}
-    within: list[Any] = [part for part in module.modules() if isinstance(part, FSDPModule)]
-    held = {id(p) for part in within for p in part.parameters()}
-    for parameter in module.parameters():
-        if id(parameter) in ignored or id(parameter) in held:
-            continue
-        if parameter.is_meta:
-            raise NotImplementedError("fully_shard of parameters on the meta device: give them values first (to_empty)")
-        cut(parameter, mesh, shard_placement_fn(parameter) if shard_placement_fn is not None else None)
+    attach(module, mesh, mp_policy, {id(p) for p in ignored_params or ()}, shard_placement_fn)
     kind = type(module)
     if kind not in _kinds:
         _kinds[kind] = type(f"FSDP{kind.__name__}", (FSDPModule, kind), {})
     module.__class__ = _kinds[kind]
-    cut_inputs(module, mesh)
     return module
+
+
+def attach(
+    module: Any, mesh: DeviceMesh, policy: MixedPrecisionPolicy, ignored: set[int], placement_of: Callable[[Any], Any] | None
+) -> Unit:  # fmt: skip
+    """Cut a module's parameters, and have its forward gather them."""
+    unit = Unit(mesh, policy)
+    _take(unit, module, ignored, placement_of)
+    object.__setattr__(module, "_unit", unit)
+    if not mesh.several:
+        cut_inputs(module, mesh)
+    if mesh.several or policy != MixedPrecisionPolicy():
+        module.register_forward_pre_hook(unit.before, with_kwargs=True)
+        module.register_forward_hook(unit.after, always_call=True)
+    return unit
+
+
+def _take(unit: Unit, module: Any, ignored: set[int], placement_of: Callable[[Any], Any] | None) -> None:
+    """Cut the parameters of a module that no sharded module within has."""
+    within: list[Any] = [part for part in module.modules() if "_unit" in vars(part)]
+    held = {id(p) for part in within for p in part.parameters()} | ignored
+    owners: dict[int, list[tuple[Any, str]]] = {}
+    for part in module.modules():
+        for name, parameter in part._parameters.items():
+            if parameter is not None and id(parameter) not in held:
+                owners.setdefault(id(parameter), []).append((part, name))
+    for found in owners.values():
+        owner, name = found[0]
+        parameter = owner._parameters[name]
+        inner = _inner(parameter, unit.mesh)
+        placement = cut(parameter, unit.mesh, None if placement_of is None else placement_of(parameter))
+        outer: Any = layouts.sharding_of(parameter)
+        unit.owners.append(found)
+        unit.places.append(Place(outer, inner, placement.dim if isinstance(placement, Shard) else None))

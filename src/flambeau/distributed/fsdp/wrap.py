@@ -76,6 +76,14 @@ class CustomPolicy:
     def __init__(self, lambda_fn: Callable[[Any], Any]):
         self._lambda_fn = lambda_fn
 
+    def _policy(self, module: Any, recurse: bool, nonwrapped_numel: int) -> bool:
+        found = True if recurse else self._lambda_fn(module)
+        if not isinstance(found, bool):
+            raise NotImplementedError(
+                f"CustomPolicy: the function said {found!r}; True and False are there, settings are not"
+            )
+        return found
+
 
 enable_wrap = _later.function("enable_wrap", __name__)
 wrap = _later.function("wrap", __name__)

@@ -1,8 +1,8 @@
-"""Optimizers whose state is cut among processes. Refused: it needs several."""
+"""Optimizers of several processes: one whose state is shared out; the others are not there yet."""
 
 from ...optim import Optimizer
 from .. import _later
+from .zero_redundancy_optimizer import ZeroRedundancyOptimizer
 
-ZeroRedundancyOptimizer = _later.kind("ZeroRedundancyOptimizer", __name__, Optimizer)
 PostLocalSGDOptimizer = _later.kind("PostLocalSGDOptimizer", __name__, Optimizer)
 DistributedOptimizer = _later.kind("DistributedOptimizer", __name__, Optimizer)

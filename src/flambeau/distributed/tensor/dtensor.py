@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ...core.array import devices
 from ...core.array.dtypes import dtype
+from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import namespaces
-from ...core.tensor.tensor import Tensor
+from ...core.tensor.tensor import Tensor, from_host
 from ..device_mesh import DeviceMesh, mesh_of
-from . import layouts
-from .placement_types import Partial, Placement, Replicate
+from . import layouts, processes
+from .placement_types import Partial, Placement, Replicate, Shard
 
 
 class _Laid(type(Tensor)):  # type: ignore[misc]
@@ -42,10 +44,17 @@ class DTensor(Tensor, metaclass=_Laid):
         stride: Any = None,
         grad_placements: Sequence[Placement] | None = None,
     ) -> Tensor:
-        """A tensor whose every device has these values; gradients go through. NotImplementedError for other placements
-        than `Replicate()`, since one process sees all parts at once: give the whole to `distribute_tensor`.
+        """The tensor of which each process has this part, as `placements` say (`Partial` ones are added up at once); gradients go
+        through, laid as `grad_placements` say. On a mesh of devices of one process: a tensor that is whole on each; there
+        NotImplementedError for other placements, since one process sees all parts at once (`distribute_tensor`).
+
+        ValueError for a `shape` that parts of equal length do not make.
         """
         mesh = the_mesh(device_mesh)
+        if mesh.several:
+            if run_check:
+                local_tensor = processes.from_first(local_tensor, mesh, 0)
+            return _of_parts(local_tensor, mesh, placements, shape, grad_placements)
         given = layouts.checked(mesh, placements, local_tensor.ndim)
         if any(not p.is_replicate() for p in given) and mesh.size() > 1:
             raise NotImplementedError(
@@ -54,6 +63,34 @@ class DTensor(Tensor, metaclass=_Laid):
             )
         _only_forward(grad_placements)
         return layouts.relaid(local_tensor, layouts.sharding_for(mesh, given, local_tensor.shape))
+
+
+def _without_sums(
+    mesh: DeviceMesh, placements: Sequence[Placement] | None
+) -> tuple[list[Placement] | None, list[tuple[Any, str]]]:
+    """Placements with `Replicate` for each `Partial`, and the groups and operations of those."""
+    if placements is None:
+        return None, []
+    sums = [(mesh.get_group(i), p.reduce_op) for i, p in enumerate(placements) if isinstance(p, Partial)]
+    return [Replicate() if isinstance(p, Partial) else p for p in placements], sums
+
+
+def _of_parts(
+    part: Tensor, mesh: DeviceMesh, placements: Sequence[Placement] | None, shape: Any, grad_placements: Any
+) -> Tensor:
+    given, sums = _without_sums(mesh, placements)
+    lengths = list(part.shape)
+    for dim, placement in enumerate(layouts.checked(mesh, given, part.ndim)):
+        if isinstance(placement, Shard):
+            lengths[placement.dim] *= mesh.size(dim)
+    if shape is not None and list(shape) != lengths:
+        raise ValueError(
+            f"DTensor.from_local(shape={list(shape)}): parts of {list(part.shape)} in each process make {lengths}, and parts of "
+            "unequal lengths are not there"
+        )
+    sharding = layouts.sharding_for(mesh, given, lengths)
+    back = layouts.sharding_for(mesh, _without_sums(mesh, grad_placements)[0], lengths) if grad_placements else sharding
+    return processes.FromLocal.apply(part, sharding, back, sums)
 
 
 def the_mesh(mesh: DeviceMesh | None) -> DeviceMesh:
@@ -99,17 +136,29 @@ def placements(self: Tensor) -> tuple[Placement, ...]:
 
 def full_tensor(self: Tensor, *, grad_placements: Sequence[Placement] | None = None) -> Tensor:
     """All of it on one device, as a plain tensor; gradients go through."""
-    _only_forward(grad_placements)
+    sharding: Any = layouts.sharding_of(self)
+    if not devices.is_far(sharding):
+        _only_forward(grad_placements)
+    elif grad_placements is not None:
+        whole = layouts.sharding_for(mesh_of(sharding.mesh), None, self.shape)
+        return to_local(layouts.relaid(self, whole), grad_placements=grad_placements)
     return layouts.whole_of(self)
 
 
 def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None) -> Tensor:
-    """What the first device of the mesh has of it: all, if it is repeated, with gradients going through; else its part, off the tape.
+    """This process's part, with gradients going through: they lie as `grad_placements` say, or as the tensor does.
 
-    RuntimeError for a part of what was computed from tensors that require grad: a loss of one part is not the loss.
+    On a mesh of devices of one process, what the first device has of it: all, if it is repeated, with gradients going through;
+    else its part, off the tape. There RuntimeError for a part of what was computed from tensors that require grad: a loss of one
+    part is not the loss.
     """
-    _only_forward(grad_placements)
     sharding: Any = layouts.sharding_of(self)
+    if devices.is_far(sharding):
+        mesh = mesh_of(sharding.mesh)
+        given, sums = _without_sums(mesh, grad_placements)
+        back = sharding if given is None else layouts.sharding_for(mesh, given, self.shape)
+        return processes.ToLocal.apply(self, sharding, back, sums)
+    _only_forward(grad_placements)
     if sharding.is_fully_replicated:
         return layouts.whole_of(self)
     if not self.is_leaf:
@@ -121,8 +170,10 @@ def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None
 
 
 def local_values(self: Tensor) -> Any:
-    """The first device's part, as NumPy's array."""
+    """This process's part, or the first device's, as NumPy's array."""
     sharding: Any = layouts.sharding_of(self)
+    if devices.is_far(sharding):
+        return processes.part_of(self._array)
     first = sharding.mesh.devices.flat[0]
     return next(np.asarray(s.data) for s in self._array.addressable_shards if s.device == first)
 
@@ -169,9 +220,13 @@ _plain_repr: Any = Tensor.__repr__
 def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     """That of PyTorch's DTensor for a tensor that is cut; one that is whole everywhere is printed as it is."""
     sharding: Any = layouts.sharding_of(self)
-    if sharding is None or sharding.is_fully_replicated:
+    if sharding is None or (sharding.is_fully_replicated and not devices.is_far(sharding)):
         return _plain_repr(self, tensor_contents=tensor_contents)
-    local = namespaces["torch"]["tensor"](local_values(self))
+    local = (
+        namespaces["torch"]["empty"](tuple(self.shape), device="meta")
+        if self.is_meta
+        else from_host(local_values(self))
+    )
     mesh = mesh_of(sharding.mesh)
     laid = layouts.placements_of(sharding, self.ndim, mesh)
     return f"DTensor(local_tensor={_plain_repr(local)}, device_mesh={mesh}, placements={laid})"
@@ -187,7 +242,8 @@ def distribute_tensor(
     *,
     src_data_rank: int | None = 0,
 ) -> Any:
-    """A new leaf with the values of `tensor`, cut over the devices of a mesh as `placements` say (repeated, if None).
+    """A new leaf with the values of `tensor`, cut over the devices of a mesh as `placements` say (repeated, if None). In several
+    processes the values are those of the first (`src_data_rank`); with None each takes its part of its own.
 
     RuntimeError for a tensor that was computed from others; ValueError, IndexError and NotImplementedError for placements that
     can't be.
@@ -195,16 +251,23 @@ def distribute_tensor(
     mesh = the_mesh(device_mesh)
     if not tensor.is_leaf:
         raise RuntimeError("`distribute_tensor` should be used to distribute leaf tensors! but found non-leaf tensor!")
-    if tensor.is_meta:
-        raise NotImplementedError("distribute_tensor of a tensor on the meta device: give it values first (to_empty)")
-    return layouts.pinned(tensor, layouts.sharding_for(mesh, placements, tensor.shape, layouts.sharding_of(tensor)))
+    before = layouts.sharding_of(tensor)
+    sharding = layouts.sharding_for(mesh, placements, tensor.shape, before)
+    if before is None and mesh.several:
+        tensor = processes.from_first(tensor, mesh, src_data_rank).requires_grad_(tensor.requires_grad)
+    return layouts.pinned(tensor, sharding)
 
 
 def distribute_parameter(module: Any, name: str, mesh: DeviceMesh, placements: Sequence[Placement]) -> None:
     """Lay a module's parameter or buffer in place: whoever holds it (an optimizer) goes on with it."""
     tensor = getattr(module, name)
     if tensor is not None:
-        layouts.pin(tensor, layouts.sharding_for(mesh, placements, tensor.shape, layouts.sharding_of(tensor)))
+        before = layouts.sharding_of(tensor)
+        sharding = layouts.sharding_for(mesh, placements, tensor.shape, before)
+        if before is None and mesh.several:
+            with no_grad():
+                tensor.copy_(processes.from_first(tensor, mesh, 0))
+        layouts.pin(tensor, sharding)
 
 
 def distribute_module(

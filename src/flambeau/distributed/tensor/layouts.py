@@ -13,27 +13,24 @@ import jax
 from jax._src.array import ArrayImpl
 
 from ...core.array import devices
+from ...core.array.meta import MetaArray
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
 from ...core.dispatch.operator import Array, Static, operator
 from ...core.tensor.storage import LaidStorage, Storage, laid
 from ...core.tensor.tensor import Tensor, blank
 from ..device_mesh import DeviceMesh
+from . import processes
 from .placement_types import Partial, Placement, Replicate, Shard
 
 NamedSharding = jax.sharding.NamedSharding
 
 
 def grid_of(mesh: DeviceMesh) -> jax.sharding.Mesh:
-    """JAX's mesh of a mesh of devices. NotImplementedError for one of processes."""
+    """JAX's mesh of a mesh."""
     if not isinstance(mesh, DeviceMesh):
         raise TypeError(f"expected a DeviceMesh, got {type(mesh).__name__}")
-    if mesh._devices is None:
-        raise NotImplementedError(
-            f"{mesh} is a mesh of processes: tensors can be cut over the devices of one process only, for now. Between processes "
-            "there are DistributedDataParallel and the collectives"
-        )
-    return mesh._devices
+    return mesh.grid
 
 
 def known_sharding_of(tensor: Tensor) -> NamedSharding | None:
@@ -42,6 +39,9 @@ def known_sharding_of(tensor: Tensor) -> NamedSharding | None:
     if type(storage) is not Storage and type(storage) is not LaidStorage:
         return None
     value = tensor._array
+    if type(value) is MetaArray and type(storage) is LaidStorage:
+        found: Any = storage.host
+        return found
     if isinstance(value, jax.core.Tracer):
         value = storage.value if tensor._view is None else None  # what a traced function finds outside of it has values
     return value.sharding if isinstance(value, ArrayImpl) and isinstance(value.sharding, NamedSharding) else None
@@ -139,6 +139,8 @@ def whole_of(tensor: Tensor) -> Tensor:
     sharding = sharding_of(tensor)
     if sharding is None:
         return tensor
+    if devices.is_far(sharding):
+        return processes.Whole.apply(tensor, sharding)
     made = relaid(tensor, NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
     value = made._storage.value
     if not isinstance(value, jax.core.Tracer):
@@ -156,7 +158,7 @@ def pin(tensor: Tensor, sharding: NamedSharding) -> None:
 
 def pinned(tensor: Tensor, sharding: NamedSharding) -> Tensor:
     """A new leaf with these values, laid so."""
-    made = blank(type(tensor), laid(tensor._array, sharding))
+    made: Any = blank(type(tensor), laid(tensor._array, sharding))
     if tensor.requires_grad:
         made.requires_grad_()
     return made
@@ -165,6 +167,8 @@ def pinned(tensor: Tensor, sharding: NamedSharding) -> Tensor:
 def bytes_per_device(tensor: Tensor) -> int:
     """How many bytes of a tensor's storage the device that holds most of it has."""
     value = tensor._storage.value
+    if type(value) is MetaArray:
+        return 0
     held: dict[Any, int] = {}
     for shard in value.addressable_shards:
         held[shard.device] = held.get(shard.device, 0) + shard.data.nbytes

@@ -13,8 +13,9 @@ from ...core.array.formats import channels_last, channels_last_3d
 from ...core.array.meta import NoData
 from ...core.context.grad_mode import no_grad
 from ...core.context.tracing import structure
+from ...core.tensor.storage import cut_over, laid
 from ...core.tensor.swapping import swap_tensors
-from ...core.tensor.tensor import Tensor, wrap
+from ...core.tensor.tensor import Tensor, blank, wrap
 from ...ops.making.casting import parse_to
 from ..parameter import Parameter, is_lazy
 
@@ -135,10 +136,13 @@ class ConversionMethods:
     def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
         """Give all tensors new memory on `device`, with arbitrary values."""
         where = devices.resolve(device)
-        return self._apply(
-            lambda t: wrap(devices.put(np.broadcast_to(np.zeros((), t._np_dtype), tuple(t.shape)), where)),
-            recurse=recurse,
-        )
+
+        def empty(tensor: Tensor) -> Tensor:
+            values = np.broadcast_to(np.zeros((), tensor._np_dtype), tuple(tensor.shape))
+            cut = cut_over(tensor._storage)
+            return wrap(devices.put(values, where)) if cut is None else blank(Tensor, laid(values, cut))
+
+        return self._apply(empty, recurse=recurse)
 
     def share_memory(self) -> Self:
         """`Tensor.share_memory_` of all tensors. RuntimeError if one of them is uninitialized."""

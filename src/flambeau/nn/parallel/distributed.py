@@ -12,7 +12,8 @@ from ...core.context.grad_mode import state as grad_state
 from ...core.tensor.tensor import Tensor
 from ...processes.buckets import Averaging, GradBucket, averaged, by_dtype, flattened, parts
 from ...processes.collectives import broadcast
-from ...processes.groups import chosen
+from ...processes.groups import ReduceOp, chosen
+from ...processes.joining import Join, Joinable, JoinHook, agreed
 from ...processes.objects import all_gather_object
 from ...processes.options import BuiltinCommHookType
 from ..modules.module import Module
@@ -54,7 +55,7 @@ def _same_everywhere(parameters: Sequence[tuple[str, Tensor]], group: Any) -> No
                 )
 
 
-class DistributedDataParallel(Module):
+class DistributedDataParallel(Module, Joinable):
     """Holds `module` under that name, with rank 0's parameters in all ranks. A backward pass leaves the average of all ranks' gradients.
 
     The gradients are averaged in buckets of some `bucket_cap_mb` (25) in the order of the backward pass, each as soon as it
@@ -120,10 +121,11 @@ class DistributedDataParallel(Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         if self._averaging is not None:
+            root = self._begin_joined() if self._join_config.enable else 0
             if grad_state.grad and self.require_backward_grad_sync:
                 self._averaging.check()
             if self.broadcast_buffers and self.require_backward_grad_sync and (held := self._buffers_to_send()):
-                synchronise(held, self.process_group)
+                synchronise(held, self.process_group, root)
         return self.module(*inputs, **kwargs)
 
     def _get_ddp_logging_data(self) -> dict[str, Any]:
@@ -151,17 +153,42 @@ class DistributedDataParallel(Module):
         finally:
             self.require_backward_grad_sync = before
 
-    @contextmanager
     def join(
         self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False
-    ) -> Any:
-        """Ranks may have different numbers of batches inside: with one process only. NotImplementedError for several."""
-        if enable and self.process_group.size() > 1:
-            raise NotImplementedError(
-                "DistributedDataParallel.join is not there for several processes: give all ranks the same number of batches "
-                "(DistributedSampler does), or enable=False"
-            )
-        yield self
+    ) -> Join:
+        """Ranks may have different numbers of batches inside: one that is through answers the others with zeros, and has the last
+        ones' parameters in the end. Sums of gradients are divided by the number of all ranks, or of those that are not through.
+        """
+        return Join(
+            [self], enable, throw_on_early_termination, divide_by_initial_world_size=divide_by_initial_world_size
+        )
+
+    def join_hook(self, **kwargs: Any) -> JoinHook:
+        """What a rank that is through does for this module."""
+        self._by_all = kwargs.get("divide_by_initial_world_size", True)
+        return _Answers(self)
+
+    @property
+    def join_device(self) -> Any:
+        """The parameters' device."""
+        return self.device
+
+    @property
+    def join_process_group(self) -> Any:
+        """The group that gradients are averaged over."""
+        return self.process_group
+
+    def _joined(self, here: bool) -> tuple[int, bool]:
+        """Whose buffers are sent in an iteration of a `join`, and whether gradients are averaged."""
+        mine = [self.process_group.rank(), int(self.require_backward_grad_sync)] if here else [-1, 0]
+        root, synced = agreed(mine, ReduceOp.MAX, self.process_group)
+        return root, bool(synced)
+
+    def _begin_joined(self) -> int:
+        count = Join.notify_join_context(self)
+        if self._averaging is not None and count is not None and not self._by_all:
+            self._averaging.divisor = count
+        return self._joined(True)[0]
 
     def register_comm_hook(self, state: object, hook: Callable[..., Any]) -> None:
         """Have `hook(state, bucket)` average the gradients: it gives a Future of the flat tensor."""
@@ -200,6 +227,31 @@ class DistributedDataParallel(Module):
             self._start(
                 [(n, p) for n, p in self.module.named_parameters() if p.requires_grad and n not in self._ignored]
             )
+
+
+class _Answers(JoinHook):
+    """What a rank that is through does for a module."""
+
+    def __init__(self, ddp: DistributedDataParallel):
+        self.ddp = ddp
+
+    def main_hook(self) -> None:
+        """One iteration of the others: buffers, then gradients."""
+        ddp = self.ddp
+        root, synced = ddp._joined(False)
+        if ddp._averaging is None or not synced:
+            return
+        if ddp.broadcast_buffers and (held := ddp._buffers_to_send()):
+            synchronise(held, ddp.process_group, root)
+        ddp._averaging.answer()
+
+    def post_hook(self, is_last_joiner: bool) -> None:
+        """Take the parameters and buffers of the last ranks."""
+        ddp = self.ddp
+        root = agreed([ddp.process_group.rank() if is_last_joiner else -1], ReduceOp.MAX, ddp.process_group)[0]
+        synchronise([*ddp.module.parameters(), *ddp._buffers_to_send()], ddp.process_group, root)
+        if ddp._averaging is not None:
+            ddp._averaging.divisor = ddp.process_group.size()
 
 
 def _refuse(**options: Any) -> None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,8 +26,8 @@ from ...core.dispatch.host_numbers import HostNumber
 from ...core.dispatch.operator import _attach, composite
 from ...core.tensor import sparse
 from ...core.tensor.looks import from_storage
-from ...core.tensor.storage import Storage
-from ...core.tensor.tensor import Tensor, from_host
+from ...core.tensor.storage import Storage, cut_over, laid
+from ...core.tensor.tensor import Tensor, blank, from_host
 
 # --- helpers that all creation shares --------------------------------------------------------------------------------
 
@@ -174,7 +175,18 @@ def like(
     order = memory_order(input, memory_format)
     shape = tuple(input.shape) if order is None else tuple(input.shape[d] for d in order)
     where = device_like(input, device)
-    return deliver(fill(shape), input.dtype, dtype, where, requires_grad, order=order, shape=shape)
+    made = deliver(fill(shape), input.dtype, dtype, where, requires_grad, order=order, shape=shape)
+    cut = cut_over(input._storage)
+    return made if cut is None else _over_processes(made, input, cut)
+
+
+def _over_processes(made: Tensor, input: Tensor, cut: Any) -> Tensor:
+    """A new tensor in the likeness of one that is cut over several processes is, too."""
+    if not devices.is_far(cut) or made.device != input.device:
+        return made
+    place = cut if input._view is None else jax.sharding.NamedSharding(cut.mesh, jax.sharding.PartitionSpec())
+    found = blank(Tensor, laid(made._array, place))
+    return found.requires_grad_() if made.requires_grad else found
 
 
 def device_like(input: Tensor, device: Any) -> Any:

@@ -7,6 +7,7 @@ import fnmatch
 import warnings
 from collections.abc import Iterator
 
+from ....core.array import devices
 from ....nn.modules.module import Module
 from ...device_mesh import DeviceMesh
 from ..dtensor import the_mesh
@@ -62,5 +63,8 @@ def _found(module: Module, path: list[str]) -> list[Module]:
 
 @contextlib.contextmanager
 def loss_parallel() -> Iterator[None]:
-    """A context in which a loss of logits that are cut along the classes is not put together first: XLA sees to that anyway."""
-    yield
+    """A context in which a loss of logits that are cut along the classes is not put together first: XLA sees to that anyway.
+    Targets may be plain tensors in it, the same in all processes.
+    """
+    with devices.mixing.allowed():
+        yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 
@@ -14,7 +14,7 @@ from ....nn.modules.module import Module
 from ....nn.modules.sparse import Embedding
 from ...device_mesh import DeviceMesh
 from .. import layouts
-from ..dtensor import distribute_parameter
+from ..dtensor import DTensor, distribute_parameter, to_local
 from ..placement_types import Placement, Replicate, Shard
 
 Layouts = Placement | Sequence[Placement | None] | None
@@ -49,43 +49,71 @@ def lie(value: Any, placement: Placement | None, mesh: DeviceMesh) -> Any:
     return value if before == sharding else layouts.relaid(value, sharding)
 
 
-def _lie_all(values: Any, placements: Layouts, mesh: DeviceMesh, what: str) -> Any:
-    """The same for a value or several, each with its placement. ValueError if there are not as many of both."""
-    if not isinstance(values, tuple):
-        only = placements[0] if isinstance(placements, (tuple, list)) else placements
-        return lie(values, only, mesh)  # type: ignore[arg-type]
-    if not isinstance(placements, (tuple, list)):
-        placements = (placements, *[None] * (len(values) - 1))  # type: ignore[arg-type]
-    if len(placements) != len(values):
-        raise ValueError(f"module {what} and {what}_layouts should have same length!")
-    return tuple(lie(value, placement, mesh) for value, placement in zip(values, placements, strict=True))
+class Laying(NamedTuple):
+    """How values are laid: plain tensors of several processes are parts of a whole as `given` says, what is to be had is
+    `wanted`, and `local` asks for this process's part of that."""
+
+    mesh: DeviceMesh
+    given: Layouts
+    wanted: Layouts
+    local: bool
+
+    def one(self, value: Any, given: Placement | None, wanted: Placement | None) -> Any:
+        """A value. In one process all values are whole, so that only `wanted` says something."""
+        if not self.mesh.several:
+            return lie(value, wanted, self.mesh)
+        if not isinstance(value, Tensor) or (given is None and wanted is None):
+            return value
+        if layouts.sharding_of(value) is None:
+            if given is None:
+                return value
+            value = DTensor.from_local(value, self.mesh, [given] * self.mesh.ndim)
+        value = lie(value, wanted, self.mesh)
+        return to_local(value) if self.local else value
+
+    def all(self, values: Any, what: str) -> Any:
+        """A value or several, each with its placement. ValueError if there are not as many of both."""
+        several = isinstance(values, tuple)
+        given, wanted = (_listed(layout, len(values) if several else 1) for layout in (self.given, self.wanted))
+        if not several:
+            return self.one(values, given[0], wanted[0])
+        if len(given) != len(values) or len(wanted) != len(values):
+            raise ValueError(f"module {what} and {what}_layouts should have same length!")
+        return tuple(map(self.one, values, given, wanted))
 
 
-def _before(
-    placements: Layouts, by_name: dict[str, Placement] | None, mesh: DeviceMesh, _: Any, args: Any, kwargs: Any
-) -> Any:
-    named = {name: lie(value, (by_name or {}).get(name), mesh) for name, value in kwargs.items()}
-    return (_lie_all(args, placements, mesh, "inputs") if args else args), named
+def _listed(placements: Layouts, count: int) -> list[Placement | None]:
+    if isinstance(placements, (tuple, list)):
+        return list(placements)
+    return [placements, *[None] * (count - 1)]  # type: ignore[list-item]
 
 
-def _after(placements: Layouts, mesh: DeviceMesh, _: Any, args: Any, output: Any) -> Any:
-    return _lie_all(output, placements, mesh, "outputs")
+def _before(laying: Laying, by_name: dict[str, tuple[Any, Any]], _: Any, args: Any, kwargs: Any) -> Any:
+    named = {name: laying.one(value, *by_name.get(name, (None, None))) for name, value in kwargs.items()}
+    return (laying.all(args, "inputs") if args else args), named
 
 
-def around(module: Module, mesh: DeviceMesh, inputs: Layouts, outputs: Layouts, by_name: Any = None) -> None:
-    """Lay what goes into a module and comes out of it."""
-    if inputs is not None or by_name:
-        module.register_forward_pre_hook(partial(_before, inputs, by_name, mesh), with_kwargs=True)
-    if outputs is not None:
-        module.register_forward_hook(partial(_after, outputs, mesh))
+def _after(laying: Laying, _: Any, args: Any, output: Any) -> Any:
+    return laying.all(output, "outputs")
+
+
+def lay_inputs(module: Module, laying: Laying, by_name: dict[str, tuple[Any, Any]] | None = None) -> None:
+    """Lay what goes into a module, positional and by name."""
+    module.register_forward_pre_hook(partial(_before, laying, by_name or {}), with_kwargs=True)
+
+
+def lay_outputs(module: Module, laying: Laying) -> None:
+    """Lay what comes out of a module."""
+    module.register_forward_hook(partial(_after, laying))
 
 
 class _Cut(ParallelStyle):
-    """Layers whose weight is cut. `input_layouts` says what a rank's own input is part of, and `use_local_output` whether a
-    rank gets its own part: in one process both are the whole tensor, so that neither changes a number.
+    """Layers whose weight is cut. `input_layouts` says what a process's plain input is part of, and `use_local_output` whether a
+    process gets its own part of the output as a plain tensor: in one process both are the whole, so that neither changes a number.
     """
 
     cuts: ClassVar[dict[type, dict[str, Placement]]] = {}
+    taken: Placement
     wanted: Placement
     given: Placement
 
@@ -96,7 +124,7 @@ class _Cut(ParallelStyle):
         output_layouts: Placement | None = None,
         use_local_output: bool = True,
     ) -> None:
-        self.input_layouts, self.use_local_output = input_layouts, use_local_output
+        self.input_layouts, self.use_local_output = input_layouts or self.taken, use_local_output
         self.output_layouts = output_layouts or self.given
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
@@ -105,7 +133,10 @@ class _Cut(ParallelStyle):
             raise NotImplementedError(f"{type(self).__name__} currently only support nn.Linear and nn.Embedding!")
         for name in module._parameters:
             distribute_parameter(module, name, device_mesh, [cut.get(name, Replicate())])
-        around(module, device_mesh, self.wanted if isinstance(module, Linear) else Replicate(), self.output_layouts)
+        wanted = self.wanted if isinstance(module, Linear) else Replicate()
+        taken = self.input_layouts if isinstance(module, Linear) or self.taken != self.input_layouts else Replicate()
+        lay_inputs(module, Laying(device_mesh, taken, wanted, False))
+        lay_outputs(module, Laying(device_mesh, None, self.output_layouts, self.use_local_output))
         return module
 
 
@@ -113,14 +144,14 @@ class ColwiseParallel(_Cut):
     """Each device has some of the output features."""
 
     cuts: ClassVar = {Linear: {"weight": Shard(0), "bias": Shard(0)}, Embedding: {"weight": Shard(1)}}
-    wanted, given = Replicate(), Shard(-1)
+    taken, wanted, given = Replicate(), Replicate(), Shard(-1)
 
 
 class RowwiseParallel(_Cut):
     """Each device has some of the input features (of an Embedding: some of its rows)."""
 
     cuts: ClassVar = {Linear: {"weight": Shard(1)}, Embedding: {"weight": Shard(0)}}
-    wanted, given = Shard(-1), Replicate()
+    taken, wanted, given = Shard(-1), Shard(-1), Replicate()
 
 
 class SequenceParallel(ParallelStyle):
@@ -132,7 +163,10 @@ class SequenceParallel(ParallelStyle):
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         for name in module._parameters:
             distribute_parameter(module, name, device_mesh, [Replicate()])
-        around(module, device_mesh, Shard(self.sequence_dim), None)
+        cut = Shard(self.sequence_dim)
+        lay_inputs(module, Laying(device_mesh, cut, cut, False))
+        if self.use_local_output:
+            lay_outputs(module, Laying(device_mesh, None, None, True))
         return module
 
 
@@ -150,10 +184,12 @@ class PrepareModuleInput(ParallelStyle):
     ) -> None:
         if input_layouts is not None and desired_input_layouts is None:
             raise AssertionError("desired module inputs should not be None!")
-        self.desired, self.by_name = desired_input_layouts, desired_input_kwarg_layouts
+        self.given, self.desired, self.local = input_layouts, desired_input_layouts, use_local_output
+        named, wanted = input_kwarg_layouts or {}, desired_input_kwarg_layouts or {}
+        self.by_name = {name: (named.get(name), wanted.get(name)) for name in {**named, **wanted}}
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
-        around(module, device_mesh, self.desired, None, self.by_name)
+        lay_inputs(module, Laying(device_mesh, self.given, self.desired, self.local), self.by_name)
         return module
 
 
@@ -163,10 +199,10 @@ class PrepareModuleOutput(ParallelStyle):
     def __init__(
         self, *, output_layouts: Layouts, desired_output_layouts: Layouts, use_local_output: bool = True
     ) -> None:
-        self.desired = desired_output_layouts
+        self.given, self.desired, self.local = output_layouts, desired_output_layouts, use_local_output
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
-        around(module, device_mesh, None, self.desired)
+        lay_outputs(module, Laying(device_mesh, self.given, self.desired, self.local))
         return module
 
 
@@ -190,8 +226,13 @@ class PrepareModuleInputOutput(ParallelStyle):
             desired_input_layouts=desired_input_layouts,
             input_kwarg_layouts=input_kwarg_layouts,
             desired_input_kwarg_layouts=desired_input_kwarg_layouts,
+            use_local_output=use_local_input,
         )
-        self.after = PrepareModuleOutput(output_layouts=output_layouts, desired_output_layouts=desired_output_layouts)
+        self.after = PrepareModuleOutput(
+            output_layouts=output_layouts,
+            desired_output_layouts=desired_output_layouts,
+            use_local_output=use_local_output,
+        )
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         return self.after._apply(self.before._apply(module, device_mesh), device_mesh)

@@ -1,0 +1,176 @@
+"""Parameters cut over several processes, whole for the time of a forward pass: gathered before it, their gradients averaged after.
+
+All parameters that a `fully_shard`ed module has to itself make one gather and one reduction for each dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ...core.array import devices, dtypes
+from ...core.autograd.function import Function
+from ...core.tensor.tensor import Tensor, wrap
+from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER, Pattern
+from ..device_mesh import DeviceMesh
+from ..tensor.processes import NamedSharding, assembled, local, part_of, untraced
+from .api import MixedPrecisionPolicy
+
+
+class Place(NamedTuple):
+    """How a parameter lies: with all sides of the mesh, with those alone that it had before (None: plain), and the dimension that
+    `fully_shard` has cut (None: it is whole in each process)."""
+
+    outer: NamedSharding
+    inner: NamedSharding | None
+    dim: int | None
+
+
+class Plan(NamedTuple):
+    """What is gathered where, and how gradients are averaged."""
+
+    mesh: DeviceMesh
+    policy: MixedPrecisionPolicy
+    places: Sequence[Place]
+    factor: float | None = None
+
+
+def outer_of(inner: NamedSharding, mesh: DeviceMesh, dim: int | None) -> NamedSharding:
+    """A sharding on a part of a mesh, cut once more along a dimension over another part of it (of one side)."""
+    grid = mesh.root.grid
+    entries = [() if e is None else (e,) if isinstance(e, str) else tuple(e) for e in inner.spec]
+    if dim is not None:
+        entries += [()] * (dim + 1 - len(entries))
+        entries[dim] += (mesh.sides[-1],)  # the last, so that the parts of one process of the other side lie together
+    return NamedSharding(grid, jax.sharding.PartitionSpec(*[e or None for e in entries]))
+
+
+def _together(group: Any, pattern: Pattern, values: np.ndarray, op: str | None = None) -> np.ndarray:
+    exchange, said = group.exchange, {"dtype": values.dtype.name, "shape": list(values.shape)}
+    pending = exchange.begin(lambda: exchange.together(pattern, values, {**said, "op": op}, op), wait=True)
+    if pending.error is not None:
+        raise pending.error
+    return np.asarray(pending.value)
+
+
+def _by_dtype(parts: dict[int, np.ndarray]) -> list[list[int]]:
+    found: dict[Any, list[int]] = {}
+    for number, part in parts.items():
+        found.setdefault(part.dtype, []).append(number)
+    return list(found.values())
+
+
+def gathered(group: Any, parts: dict[int, np.ndarray], places: Sequence[Place]) -> dict[int, np.ndarray]:
+    """The whole of each part."""
+    made: dict[int, np.ndarray] = {}
+    for numbers in _by_dtype(parts):
+        flat = _together(group, ALL_GATHER, np.concatenate([parts[i].reshape(-1) for i in numbers]))
+        start = 0
+        for i in numbers:
+            part, dim = parts[i], places[i].dim
+            rows = flat[:, start : start + part.size].reshape(-1, *part.shape)
+            made[i] = np.concatenate(list(rows), axis=dim)
+            start += part.size
+    return made
+
+
+def _averaged(group: Any, parts: dict[int, np.ndarray], factor: float | None) -> dict[int, np.ndarray]:
+    """The mean (or the sum by a factor) over a group of what is whole in each process."""
+    made: dict[int, np.ndarray] = {}
+    for numbers in _by_dtype(parts):
+        flat = _together(group, ALL_REDUCE, np.concatenate([parts[i].reshape(-1) for i in numbers]), _op(factor))
+        ends = np.cumsum([parts[i].size for i in numbers])
+        pieces = np.split(_divided(flat, factor), ends[:-1])
+        made.update({i: piece.reshape(parts[i].shape) for i, piece in zip(numbers, pieces, strict=True)})
+    return made
+
+
+def _op(factor: float | None) -> str:
+    return "AVG" if factor is None else "SUM"
+
+
+def _divided(values: np.ndarray, factor: float | None) -> np.ndarray:
+    return values if factor is None else (values / factor).astype(values.dtype)
+
+
+def scattered(
+    group: Any, wholes: dict[int, np.ndarray], places: Sequence[Place], factor: float | None
+) -> dict[int, np.ndarray]:
+    """This process's part of the mean (or the sum by a factor) of all processes' arrays."""
+    n, made = group.size(), {}
+    for numbers in _by_dtype(wholes):
+        cut = {i: np.stack(np.split(wholes[i], n, axis=places[i].dim or 0)) for i in numbers}
+        rows = np.concatenate([cut[i].reshape(n, -1) for i in numbers], axis=1)
+        flat = _divided(_together(group, REDUCE_SCATTER, rows, _op(factor)), factor)
+        start = 0
+        for i in numbers:
+            size = cut[i][0].size
+            made[i] = flat[start : start + size].reshape(cut[i].shape[1:])
+            start += size
+    return made
+
+
+def reduced(plan: Plan, wholes: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """The parts of the averaged gradients."""
+    shard, copies = plan.mesh.get_group(plan.mesh.ndim - 1), range(plan.mesh.ndim - 1)
+    cut = {i: v for i, v in wholes.items() if plan.places[i].dim is not None}
+    rest = {i: v for i, v in wholes.items() if plan.places[i].dim is None}
+    made = scattered(shard, cut, plan.places, plan.factor) | _averaged(shard, rest, plan.factor)
+    for side in copies:
+        made = _averaged(plan.mesh.get_group(side), made, None if plan.factor is None else 1.0)
+    return made
+
+
+class Gather(Function):
+    """The whole parameters, as plain tensors of each process, or as they lay before `fully_shard`."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, *parameters: Tensor) -> Any:
+        untraced()
+        ctx.plan, ctx.dtypes = plan, [p._np_dtype for p in parameters]
+        target = plan.policy.param_dtype
+        parts = {i: part_of(p._array) for i, p in enumerate(parameters)}
+        if target is not None:
+            floats = [i for i, p in enumerate(parameters) if p.dtype.is_floating_point]
+            parts |= {i: parts[i].astype(target.numpy) for i in floats}
+        cut = {i: part for i, part in parts.items() if plan.places[i].dim is not None}
+        parts |= gathered(plan.mesh.get_group(plan.mesh.ndim - 1), cut, plan.places)
+        made = [_inside(parts[i], place) for i, place in enumerate(plan.places)]
+        return tuple(made)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        plan, target = ctx.plan, ctx.plan.policy.reduce_dtype
+        wholes = {}
+        for i, grad in enumerate(grads):
+            if not ctx.needs_input_grad[i + 1]:
+                continue
+            inner = plan.places[i].inner
+            whole = np.asarray(grad._array) if inner is None else part_of(devices.spread(grad._array, inner))
+            wholes[i] = whole if target is None else whole.astype(target.numpy)
+        parts = reduced(plan, wholes)
+        made = [
+            wrap(assembled(np.asarray(parts[i], ctx.dtypes[i]), place.outer)) if i in parts else None
+            for i, place in enumerate(plan.places)
+        ]
+        return None, *made
+
+
+def _inside(part: np.ndarray, place: Place) -> Tensor:
+    return local(part) if place.inner is None else wrap(assembled(part, place.inner))
+
+
+def cast(values: Any, dtype: dtypes.dtype) -> Any:
+    """Floating point tensors in a tuple, list or dictionary in a dtype."""
+    if isinstance(values, Tensor):
+        return values.to(dtype) if values.dtype.is_floating_point else values  # type: ignore[attr-defined]
+    if isinstance(values, dict):
+        return {name: cast(value, dtype) for name, value in values.items()}
+    if type(values) in (tuple, list):
+        return type(values)(cast(value, dtype) for value in values)
+    if isinstance(values, tuple):
+        return type(values)(*[cast(value, dtype) for value in values])
+    return values
