@@ -194,7 +194,9 @@ def images_among(arrays: Sequence[Any], makes_images: bool) -> tuple[bool, ...] 
     return None if any(isinstance(a, jax.core.Tracer) for a in arrays) else found
 
 
-def layout_program(function: Callable[..., Any], arrays: Sequence[Any], turned: tuple[bool, ...]) -> tuple[Any, Any]:
+def layout_program(
+    function: Callable[..., Any], arrays: Sequence[Any], turned: tuple[bool, ...], name: str
+) -> tuple[Any, Any]:
     """`function` under `jax.jit`, for arguments of which some lie channels-last; its images do, too.
 
     And what `holding` has to know: which results are images, and whether there are several.
@@ -208,6 +210,7 @@ def layout_program(function: Callable[..., Any], arrays: Sequence[Any], turned: 
         made[:] = _run(jaxpr.jaxpr, jaxpr.consts, values)
         return tuple(map(_back, made))
 
+    run.__name__ = name
     jax.eval_shape(run, *arrays)  # finds `made`; the trace is the one that `jax.jit` looks up
     one = jax.sharding.SingleDeviceSharding(next(a for a in arrays if hasattr(a, "devices")).devices().pop())
     formats = tuple(Format(Layout(order(v.array.ndim)), one) if isinstance(v, Turned) else None for v in made)
