@@ -13,6 +13,7 @@ call that it doesn't know. That answer uses JAX's own parts, so other versions o
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -350,7 +351,7 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
 
     def missed(*args: Any, **kwargs: Any) -> Any:
         _may_run()
-        key = key_of(args, kwargs)
+        key = key_of(args, kwargs) if jax_core.trace_state_clean() else None
         found = _load(key) if key is not None else None
         if found is not None:
             if loaded is not None:
@@ -369,12 +370,10 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
             _keep(key, compiled, tree, extra)
         return results, fast, pjit._need_to_rebuild_with_fdo(profiler)
 
+    known = {field.name for field in dataclasses.fields(pxla.JitGlobalCppCacheKeys)}
     keys = pxla.JitGlobalCppCacheKeys(
-        donate_argnums=info.donate_argnums, donate_argnames=info.donate_argnames,
-        out_shardings_treedef=info.out_shardings_treedef, out_shardings_leaves=info.out_shardings_leaves,
-        out_layouts_treedef=info.out_layouts_treedef, out_layouts_leaves=info.out_layouts_leaves,
-        compiler_options_kvs=info.compiler_options_kvs,
-    )  # fmt: skip
+        **{name: getattr(info, name) for name in known}
+    )  # as JAX has them, for they are compared
     cache = pjit._get_cpp_global_cache(keys.contains_explicit_attributes)
     name = pjit.fun_name(function)
     front = _function(name, function, pjit.api_boundary(missed), info.static_argnums, keys, cache)
