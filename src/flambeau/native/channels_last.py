@@ -194,8 +194,13 @@ def images_among(arrays: Sequence[Any], makes_images: bool) -> tuple[bool, ...] 
     return None if any(isinstance(a, jax.core.Tracer) for a in arrays) else found
 
 
-def layout_program(function: Callable[..., Any], arrays: Sequence[Any], turned: tuple[bool, ...]) -> Callable[..., Any]:
-    """`function` under `jax.jit`, for arguments of which some lie channels-last; its images do, too."""
+def layout_program(
+    function: Callable[..., Any], arrays: Sequence[Any], turned: tuple[bool, ...], name: str
+) -> tuple[Any, Any]:
+    """`function` under `jax.jit`, for arguments of which some lie channels-last; its images do, too.
+
+    And what `holding` has to know: which results are images, and whether there are several.
+    """
     jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(*arrays)
     several = len(jaxpr.out_avals) > 1 or isinstance(shapes, tuple)
     made: list[Any] = []
@@ -205,16 +210,22 @@ def layout_program(function: Callable[..., Any], arrays: Sequence[Any], turned: 
         made[:] = _run(jaxpr.jaxpr, jaxpr.consts, values)
         return tuple(map(_back, made))
 
+    run.__name__ = name
     jax.eval_shape(run, *arrays)  # finds `made`; the trace is the one that `jax.jit` looks up
     one = jax.sharding.SingleDeviceSharding(next(a for a in arrays if hasattr(a, "devices")).devices().pop())
     formats = tuple(Format(Layout(order(v.array.ndim)), one) if isinstance(v, Turned) else None for v in made)
     compiled = jax.jit(run, out_shardings=formats, compiler_options=known(_QUICKLY_COMPILED))
+    return compiled, ([form is not None for form in formats], several)
+
+
+def holding(run: Callable[..., Any], images: Sequence[bool], several: bool) -> Callable[..., Any]:
+    """The program of `layout_program`, whose images are known to lie channels-last."""
+    which = [i for i, is_image in enumerate(images) if is_image]
 
     def call(*given: Any) -> Any:
-        results = compiled(*given)
-        for result, form in zip(results, formats, strict=True):
-            if form is not None:
-                _hold(result)
+        results = run(*given)
+        for i in which:
+            _hold(results[i])
         return results if several else results[0]
 
     return call

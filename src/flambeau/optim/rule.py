@@ -392,30 +392,29 @@ def _program(
         new_common: list[Any] = [None] * len(common)
         alike = len(common) <= width  # one step count for all parameters
         state_size = (1 + n) * sum(param.size * param.dtype.itemsize for param in params)
+
+        @functools.partial(jax.jit, inline=True)  # traced once for the parameters of one shape
+        def one(ours: Any, param: Any, grad: Any, *mine: Any) -> list[Any]:
+            state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
+            wide = widened(param)
+            new = update(wide, widened(grad).astype(wide.dtype), state, options)
+            made = [narrowed(new, param), *(narrowed(state[name], old) for name, old in zip(names, mine, strict=True))]
+            made += [state[name].astype(ours[i].dtype) for i, name in enumerate(shared)]
+            if met is None:
+                return made
+            return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
+
         for members in _bundles(params, grads, alone or not (in_place and alike and state_size <= PACKED_STATE)):
-            first = members[0]
-            ours = common if alike else common[first * width : (first + 1) * width]
-
-            def one(param: Any, grad: Any, *mine: Any, ours: Any = ours) -> list[Any]:
-                state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
-                wide = widened(param)
-                new = update(wide, widened(grad).astype(wide.dtype), state, options)
-                own = [narrowed(state[name], old) for name, old in zip(names, mine, strict=True)]
-                common = [state[name].astype(ours[i].dtype) for i, name in enumerate(shared)]
-                made = [narrowed(new, param), *own, *common]
-                if met is None:
-                    return made
-                return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
-
+            place = 0 if alike else members[0] * width
+            ours = common[place : place + width]
             columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
             together = [joined([column[i] for i in members]) for column in columns]
-            results = one(*together) if alone else fused(one, together, memory)
+            results = one(ours, *together) if alone else fused(functools.partial(one, ours), together, memory)
             for i, param in zip(members, split(results[0], [params[i] for i in members]), strict=True):
                 new_params[i] = param
             for j, result in enumerate(results[1 : 1 + n]):
                 for i, part in zip(members, split(result, [params[i] for i in members]), strict=True):
                     new_own[j * count + i] = part
-            place = 0 if alike else first * width
             new_common[place : place + width] = results[1 + n :]
         return new_params, new_own, new_common
 

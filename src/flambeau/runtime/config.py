@@ -22,8 +22,21 @@ def cache_folder() -> Path | None:
         return None
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = os.environ.get("XDG_CACHE_HOME")
+    if not base:
+        try:
+            base = str(Path.home() / ".cache")
+        except RuntimeError:  # a user without a home
+            return None
     return Path(base) / "flambeau" / "xla"
+
+
+def cache_limit() -> int:
+    """How many bytes the compiled programs on the disk may take: `FLAMBEAU_CACHE_MB` (512) times 2^20."""
+    chosen = os.environ.get("FLAMBEAU_CACHE_MB") or "512"
+    if not chosen.isdecimal():
+        raise ValueError(f"FLAMBEAU_CACHE_MB is to be a whole number of mebibytes, but it is {chosen!r}")
+    return int(chosen) << 20
 
 
 def _virtual_devices() -> int:

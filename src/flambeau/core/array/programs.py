@@ -15,6 +15,8 @@ from typing import Any
 
 import jax
 
+from . import executables
+
 ROUND = 512  # compilations from one sweep to the next: a first step of DenseNet121 makes 550, which its second step calls for
 SHAPES = 128  # programs of one function
 MOST = 1024  # programs in all that outlive a sweep
@@ -51,11 +53,16 @@ class Table(dict[Any, Any]):
         self.clear()
 
 
-def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """`jax.jit` of a function of an operator, whose programs are counted."""
-    made = jax.jit(function, **options)
+def jit(function: Callable[..., Any], identity: Any = None, **options: Any) -> Any:
+    """`jax.jit` of a function of an operator, whose programs are counted, and kept on the disk as those of `identity`."""
+    made = executables.jit(function, identity, _loaded, **options)
     _functions.add(made)
     return made
+
+
+def ready(identity: Any, arrays: Any, build: executables.Build) -> tuple[Any, Any]:
+    """See `executables.ready`."""
+    return executables.ready(identity, arrays, build, _loaded)
 
 
 def held() -> int:
@@ -85,9 +92,13 @@ def sweep() -> None:
 
 
 def _count(event: str, seconds: float, **rest: Any) -> None:
+    if event.endswith("backend_compile_duration"):
+        _loaded()
+
+
+def _loaded() -> None:
+    """There is one program more."""
     global _compiled
-    if not event.endswith("backend_compile_duration"):
-        return
     _compiled += 1
     if _compiled >= ROUND and _lock.acquire(blocking=False):
         try:

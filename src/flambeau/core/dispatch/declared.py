@@ -60,10 +60,19 @@ class Operator:
             raise TypeError(f"{self.name}(): unexpected argument of type {type(bad).__name__}") from None
         if found is None:
             found = self.programs[key] = Program(
-                self._flat(key), self.name, self._label(key), self.images, self.derivative
+                self._flat(key),
+                self.name,
+                self._label(key),
+                self.images,
+                self.derivative,
+                ("call", *self._identity(key)),
             )
             found.arguments = (self.signature.names, key)
         return found
+
+    def _identity(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What a program is in every process."""
+        return self.function, self.space, self.promote, self.narrow, self.check, key
 
     def _label(self, key: tuple[Any, ...]) -> str | Callable[[list[Any]], str]:
         """The node's name for these static arguments: a text, or a function of the arrays."""
@@ -85,7 +94,10 @@ class Operator:
                 out = out[0] if isinstance(out, tuple) else out
                 return fit(out, flat[0].shape, flat[0].dtype)
 
-            found = self.written[key] = Program(inplace, self.name + "_", self._label(key), derivative=self.derivative)
+            identity = ("write", *self._identity(key))
+            found = self.written[key] = Program(
+                inplace, self.name + "_", self._label(key), derivative=self.derivative, identity=identity
+            )
             found.arguments = (self.signature.names, key)
         return found
 

@@ -20,7 +20,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from ...native import channels_last
 from ..array import programs
-from ..array.meta import MetaArray, NoData, evaluate, like, with_shapes
+from ..array.meta import MetaArray, NoData, evaluate, like
 from ..context.grad_mode import state as grad_state
 from .places import Look, cleared, put, take
 
@@ -40,6 +40,9 @@ def is_differentiable(np_dtype: np.dtype) -> bool:
     return np_dtype.kind in "fcV"
 
 
+UNKNOWN = object()  # the identity of a function that another process would not know
+
+
 class Program:
     """A pure array function under `jax.jit`, with its derivatives, each compiled once."""
 
@@ -49,6 +52,7 @@ class Program:
         "label",
         "run",
         "makes_images",
+        "identity",
         "arguments",
         "derivative_label",
         "_derivatives",
@@ -64,11 +68,13 @@ class Program:
         label: Any = None,
         makes_images: bool = False,
         derivative: Any = None,
+        identity: Any = UNKNOWN,
     ):
         self.function = function
+        self.identity = identity  # what the function is in every process (see `executables.py`)
         self.name = name
         self.label = label  # what the nodes of its calls are called: a text, or a function of the arrays
-        self.run = programs.jit(function, inline=True)
+        self.run = programs.jit(function, identity, inline=True)
         self.makes_images = makes_images  # whether it has convolutions
         self.derivative_label = derivative  # the same for calls of its derivatives
         self.arguments: Any = None  # the names of the operator's arguments, and what says where each lies
@@ -96,7 +102,11 @@ class Program:
         if found is None:
             if len(self._layouts) >= programs.SHAPES:
                 self._layouts.clear()
-            found = self._layouts[key] = channels_last.layout_program(self.function, arrays, turned)
+            identity = ("images", self.identity, turned)
+            run, about = programs.ready(
+                identity, arrays, lambda: channels_last.layout_program(self.function, arrays, turned, self.name)
+            )
+            found = self._layouts[key] = channels_last.holding(run, *about)
         return found
 
     def uses(self, arguments: Sequence[Any]) -> frozenset[int]:
@@ -117,7 +127,11 @@ class Program:
         found = self._derivatives.get((wanted, given))
         if found is None:
             found = self._derivatives[wanted, given] = Program(
-                self._pullback(wanted, given), self.name + "Backward", self.derivative_label, self.makes_images
+                self._pullback(wanted, given),
+                self.name + "Backward",
+                self.derivative_label,
+                self.makes_images,
+                identity=("derivative", self.identity, wanted, given),
             )
         return found
 
@@ -451,11 +465,16 @@ class Refusing(Node):
     backward_taped = backward
 
 
-@with_shapes
-@programs.jit
-def add_arrays(a: Any, b: Any) -> Any:
-    """The sum of two gradients."""
+def _sum(a: Any, b: Any) -> Any:
     return a + b
+
+
+_SUM = Program(_sum, "add", identity=_sum)
+
+
+def add_arrays(a: Any, b: Any) -> Any:
+    """The sum of two gradients; of two images an image."""
+    return _SUM.anywhere(a, b)
 
 
 class _Add(Node):

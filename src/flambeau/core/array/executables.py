@@ -1,0 +1,382 @@
+"""Programs of XLA on the disk, found by what they compute: a new process neither traces, lowers nor compiles them.
+
+JAX's own cache is asked with the lowered program, so that a function has to be traced and lowered before it is found: two thirds of
+what a large model's first step takes. Here an entry's key is what the caller says that the program is (its `identity`: an operator,
+its static arguments, which derivative), the arguments (shapes, dtypes, layouts) and all else on which tracing and compiling hang
+(`_surroundings`, `_state`). What cannot be told, or must not be kept (callbacks, other libraries' kernels, devices other than the one
+CPU), is compiled as ever.
+
+A program that was found is called as a compiled one is: what is made here is what `jax.jit` makes, with another answer to a
+call that it doesn't know. That answer uses JAX's own parts, so other versions of JAX do without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import platform
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+import numpy as np
+from jax.experimental.layout import Layout
+from jax.sharding import SingleDeviceSharding
+
+from ... import native
+from ...runtime import config
+from ...runtime.store import Store
+from . import dtypes
+from .described import Untold, described
+
+KNOWN = jax.__version_info__[:2] == (0, 10)  # the versions whose parts are used here
+_NUMBERS = (bool, int, float, complex)
+_SETTINGS = ("FLAMBEAU_", "JAX_", "XLA_", "DNNL_", "ONEDNN_", "LIBXSMM_")
+_NO_MATTER = re.compile(r"FLAMBEAU_CACHE.*|.*_CACHE_DIR|JAX_PLATFORMS|FLAMBEAU_MALLOC|JAX_LOG.*")
+_NO_MATTER_IN_JAX = re.compile(
+    r"jax_(.*compilation_cache.*|persistent_cache.*|log.*|platforms|traceback_filtering|dump.*)"
+)
+_CALLS = re.compile(r'custom_call_target="([^"]*)"')
+
+Build = Callable[[], tuple[Any, Any]]
+
+
+class _Entry:
+    """What is kept beside the executable of a program."""
+
+    __slots__ = ("about", "executable")
+
+    def __init__(self, executable: bytes, about: dict[str, Any]):
+        self.executable, self.about = executable, about
+
+    def pack(self) -> bytes:
+        head = json.dumps(self.about).encode()
+        return len(head).to_bytes(4, "little") + head + self.executable
+
+    @classmethod
+    def unpack(cls, contents: bytes) -> _Entry:
+        size = int.from_bytes(contents[:4], "little")
+        return cls(contents[4 + size :], json.loads(contents[4 : 4 + size]))
+
+
+# ---------------------------------------------------------------- the key
+
+
+@functools.cache
+def _surroundings() -> str:
+    """What stays the same in a process: versions, the package's files, the processor, settings."""
+    package = Path(__file__).parents[2]
+    files = []
+    for folder, folders, names in os.walk(package):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith((".py", ".so", ".txt")):
+                about = os.stat(os.path.join(folder, name))
+                files.append((os.path.join(folder, name), about.st_size, about.st_mtime_ns))
+    settings = sorted((k, v) for k, v in os.environ.items() if k.startswith(_SETTINGS) and not _NO_MATTER.fullmatch(k))
+    versions = (
+        jax.__version__,
+        jaxlib.__version__,
+        np.__version__,
+        sys.version,
+        platform.machine(),
+        platform.libc_ver(),
+    )
+    return repr((versions, files, settings, _processor(), os.cpu_count()))
+
+
+def _processor() -> str:
+    """What XLA compiles for."""
+    try:
+        about = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    first = about.partition("\n\n")[0].splitlines()
+    return "\n".join(
+        line for line in first if line.startswith(("vendor_id", "cpu family", "model", "stepping", "flags"))
+    )
+
+
+_last_values: dict[str, Any] = {}
+_last_told = ""
+
+
+def _state() -> str:
+    """What may change in a process: the default dtype, what JAX is set to, which kernels are there."""
+    global _last_values, _last_told
+    values = jax.config.values
+    if values != _last_values or not _last_told:
+        _last_told = repr([(k, v) for k, v in sorted(values.items()) if not _NO_MATTER_IN_JAX.fullmatch(k)])
+        _last_values = dict(values)
+    context = [described(v) for v in jax_config.trace_context() if type(v).__name__ != "AxisEnv"]
+    door = (native.available(), native.version(), native.missing(), native.get_num_threads())
+    return f"{dtypes.get_default_dtype()}{_last_told}{context}{door}"
+
+
+def _argument(value: Any) -> str:
+    """One argument as the compiler sees it. Raises Untold for what is not in the memory of the one CPU."""
+    kind = type(value)
+    if kind in _NUMBERS:
+        return kind.__name__
+    if kind is np.ndarray:
+        return f"numpy{value.shape}{value.dtype.name}"
+    if kind is not ArrayImpl:
+        raise Untold(kind.__name__)
+    where = value.sharding
+    if (
+        type(where) is not SingleDeviceSharding
+        or where._device is not _cpu()
+        or where.memory_kind not in (None, "device")
+    ):
+        raise Untold("an array elsewhere")
+    order = value.format.layout.major_to_minor if value.ndim > 1 else None
+    return f"{value.aval.str_short()}{value.aval.weak_type}{order}"
+
+
+@functools.cache
+def _cpu() -> Any:
+    found = jax.devices()
+    return found[0] if len(found) == 1 and found[0].platform == "cpu" else None
+
+
+def _key(identity: Any, arguments: Sequence[Any], tree: Any = None) -> str | None:
+    """The name of a program's entry, or None if it is not to have one."""
+    _may_run()
+    if store() is None or not jax_core.trace_state_clean() or jax_config.no_execution.value:
+        return None
+    try:
+        parts = (_surroundings(), _state(), described(identity), repr(tree), *map(_argument, arguments))
+    except Untold:
+        return None
+    return _name(*parts)
+
+
+def _may_run() -> None:
+    """What JAX asks before it traces; in a forked process that is the door that is closed."""
+    if jax_config.no_tracing.value:
+        raise RuntimeError("a program that is not there yet is called, but 'no_tracing' is set")
+
+
+def _name(*parts: str) -> str:
+    return blake2b("\0".join(parts).encode(), digest_size=20).hexdigest()
+
+
+@functools.cache
+def store() -> Store | None:
+    """Where programs are kept; None if that is turned off, or this version of JAX is not known."""
+    folder = config.cache_folder() if KNOWN else None
+    return None if folder is None else Store(folder / "programs", config.cache_limit())
+
+
+# ---------------------------------------------------------------- from the disk, and to it
+
+if KNOWN:
+    from jax._src import compilation_cache, pjit, tree_util
+    from jax._src import config as jax_config
+    from jax._src import core as jax_core
+    from jax._src.array import ArrayImpl
+    from jax._src.compilation_cache_interface import CacheInterface
+    from jax._src.interpreters import pxla
+    from jax._src.lib import _jax
+    from jax._src.lib import xla_client as xc
+
+
+def _load(key: str) -> tuple[Any, Any, dict[str, Any]] | None:
+    """A program as JAX holds compiled ones, how its results are put together, and what was kept with it."""
+    contents = store().find(key)  # type: ignore[union-attr]
+    if contents is None:
+        return None
+    try:
+        entry = _Entry.unpack(contents)
+        about, device = entry.about, _cpu()
+        if about["kernels"] and not native.available():
+            return None
+        devices = xc.DeviceList((device,))
+        loaded = device.client.deserialize_executable(entry.executable, executable_devices=devices)
+        one = SingleDeviceSharding(device, memory_kind="device")
+        ins, outs = (
+            [jax.core.ShapedArray(tuple(shape), np.dtype(name), weak_type=weak) for shape, name, weak in about[which]]
+            for which in ("ins", "outs")
+        )
+        layouts = [None if order is None else Layout(tuple(order), ()) for order in about["layouts"]]
+        tree = type(_ONE).deserialize_using_proto(tree_util.default_registry, bytes.fromhex(about["tree"]))
+        made = pxla.UnloadedMeshExecutable(
+            xla_executable=loaded, device_list=devices, backend=device.client, input_avals=ins,
+            input_shardings=[one] * len(ins), output_avals=outs, output_shardings=[one] * len(outs), committed=True,
+            name=about["name"], unordered_effects=[], ordered_effects=[], keepalive=[], host_callbacks=[],
+            kept_var_idx=set(about["kept"]), mut=None, xla_in_layouts=layouts, dispatch_in_layouts=layouts,
+            xla_out_layouts=[None] * len(outs), all_args_info=None, pgle_profiler=None,
+        ).load()  # fmt: skip
+    except Exception:  # of another version, or damaged in a way that the digest does not tell
+        store().remove(key)  # type: ignore[union-attr]
+        return None
+    return made, tree, about
+
+
+_ONE = jax.tree_util.tree_structure(0)
+
+
+def _keep(key: str, compiled: Any, tree: Any, extra: Any) -> None:
+    """Put a program that was just compiled on the disk, if it is one that another process can use."""
+    parts = compiled._unloaded_executable
+    calls = set(_CALLS.findall(compiled.xla_executable.hlo_modules()[0].to_string()))
+    if parts.keepalive or parts.host_callbacks or parts.mut or not calls <= set(native.expected()):
+        return
+    try:
+        about = {
+            "name": parts.name,
+            "ins": [(a.shape, a.dtype.name, a.weak_type) for a in compiled.in_avals],
+            "outs": [(a.shape, a.dtype.name, a.weak_type) for a in compiled.out_avals],
+            "layouts": [None if lay is None else lay.major_to_minor for lay in compiled._dispatch_in_layouts],
+            "kept": sorted(compiled._kept_var_idx),
+            "tree": tree.serialize_using_proto().hex(),
+            "kernels": bool(calls),
+            "extra": extra,
+        }
+        contents = _Entry(compiled.xla_executable.serialize(), about).pack()
+    except Exception:  # results of a class that has no such form, an executable that can't be written
+        return
+    store().keep(key, contents)  # type: ignore[union-attr]
+
+
+def _fast(compiled: Any, tree: Any, arguments: int, results: list[Any]) -> Any:
+    """What JAX's dispatcher needs to know in order to call the program by itself from now on."""
+    results, tree = pxla.reflatten_outputs_for_dispatch(tree, results)
+    kept = [i in compiled._kept_var_idx for i in range(arguments)]
+    return pxla.MeshExecutableFastpathData(
+        compiled.xla_executable, tree, compiled._in_shardings, compiled._out_shardings, [r.aval for r in results],
+        [r._committed for r in results], kept, compiled._dispatch_in_layouts, [],
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- JAX's own cache
+
+_here = threading.local()
+
+
+@contextlib.contextmanager
+def _compiling(anew: bool) -> Iterator[None]:
+    """Where JAX compiles; `anew` if it is not to look in its cache. What was found there can't be written to the disk once more."""
+    _here.anew = anew
+    try:
+        yield
+    finally:
+        _here.anew = False
+
+
+def _serve_jax() -> None:
+    """Have JAX keep its entries in our store, too: whole in every process, and bounded."""
+
+    class Cache(CacheInterface):
+        _path = None  # type: ignore[assignment]
+
+        def get(self, key: str) -> bytes | None:
+            return None if getattr(_here, "anew", False) else kept.find(_name("jax", key))
+
+        def put(self, key: str, value: bytes) -> None:
+            if not getattr(_here, "anew", False):
+                kept.keep(_name("jax", key), value)
+
+    kept = store()
+    with compilation_cache._cache_initialized_mutex:
+        ours = kept is not None and jax.config.values["jax_compilation_cache_dir"] == str(config.cache_folder())
+        if ours and not compilation_cache._cache_initialized:
+            compilation_cache._cache, compilation_cache._cache_initialized = Cache(), True
+
+
+if KNOWN:
+    _serve_jax()
+
+
+# ---------------------------------------------------------------- functions
+
+
+def jit(
+    function: Callable[..., Any], identity: Any = None, loaded: Callable[[], None] | None = None, **options: Any
+) -> Any:
+    """`jax.jit` of a function that is what `identity` says, in every process: its programs are kept on the disk.
+
+    The function itself tells what it is if `identity` is None. `loaded` is called for each program that was found there.
+    """
+    made = jax.jit(function, **options)
+    if not KNOWN or made._jit_info.donate_argnums or made._jit_info.compiler_options_kvs:
+        return made
+    static = set(made._jit_info.static_argnums)
+
+    def key_of(args: Any, kwargs: Any) -> str | None:
+        if store() is None or not kwargs.keys().isdisjoint(made._jit_info.static_argnames):
+            return None
+        fixed = [(i, a) for i, a in enumerate(args) if i in static]
+        flat, tree = jax.tree_util.tree_flatten(([a for i, a in enumerate(args) if i not in static], kwargs))
+        return _key((function if identity is None else identity, fixed), flat, tree)
+
+    return _front(made, key_of, loaded, None)
+
+
+def ready(identity: Any, arrays: Sequence[Any], build: Build, loaded: Callable[[], None]) -> tuple[Any, Any]:
+    """A program for just these arguments, and what belongs to it: from the disk, or what `build` gives (a jitted function, and that)."""
+    key = _key(identity, arrays) if KNOWN else None
+    found = _load(key) if key is not None else None
+    if found is None:
+        made, extra = build()
+        return (made if key is None else _front(made, lambda args, kwargs: key, loaded, extra)), extra
+    loaded()
+    compiled, tree, about = found
+
+    def missed(*args: Any) -> Any:
+        _may_run()
+        flat = compiled.unsafe_call(*args)
+        return jax.tree_util.tree_unflatten(tree, flat), _fast(compiled, tree, len(args), flat), False
+
+    return _function(about["name"], None, missed, [], pxla.JitGlobalCppCacheKeys()), about["extra"]
+
+
+def _function(name: str, function: Any, missed: Any, static: Any, keys: Any, cache: Any = None) -> Any:
+    more = () if cache is None else (cache,)
+    return _jax.pjit(name, function, missed, static, [], keys, tree_util.dispatch_registry, pxla.cc_shard_arg, *more)
+
+
+def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any) -> Any:
+    """A jitted function that looks on the disk before it traces, and leaves there what it has compiled."""
+    function, info = made._fun, made._jit_info
+
+    def missed(*args: Any, **kwargs: Any) -> Any:
+        _may_run()
+        key = key_of(args, kwargs) if jax_core.trace_state_clean() else None
+        found = _load(key) if key is not None else None
+        if found is not None:
+            if loaded is not None:
+                loaded()
+            compiled, tree, _ = found
+            dynamic = [a for i, a in enumerate(args) if i not in info.static_argnums]
+            given = jax.tree_util.tree_leaves((dynamic, kwargs))
+            flat = compiled.unsafe_call(*given)
+            return jax.tree_util.tree_unflatten(tree, flat), _fast(compiled, tree, len(given), flat), False
+        p, given = pjit._infer_params(function, info, args, kwargs)
+        with _compiling(anew=key is not None):
+            made = pjit._run_python_pjit(p, given, function, args, kwargs)
+        results, flat, tree, given, jaxpr, compiled, profiler, consts = made
+        fast = pjit._get_fastpath_data(compiled, tree, given, flat, jaxpr.effects, jaxpr.consts, profiler, consts)
+        if key is not None and fast is not None and not consts:
+            _keep(key, compiled, tree, extra)
+        return results, fast, pjit._need_to_rebuild_with_fdo(profiler)
+
+    known = {field.name for field in dataclasses.fields(pxla.JitGlobalCppCacheKeys)}
+    keys = pxla.JitGlobalCppCacheKeys(
+        **{name: getattr(info, name) for name in known}
+    )  # as JAX has them, for they are compared
+    cache = pjit._get_cpp_global_cache(keys.contains_explicit_attributes)
+    name = pjit.fun_name(function)
+    front = _function(name, function, pjit.api_boundary(missed), info.static_argnums, keys, cache)
+    front = functools.wraps(function)(front)
+    front._fun, front._jit_info = function, info
+    return front
