@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -154,11 +155,21 @@ _finders = (_Aliases(), _Absent())
 @functools.lru_cache(4096)
 def _explain(name: str) -> str:
     """What to say of a torch name that flambeau lacks, with the nearest one that it has."""
+    ours = _ours(name)
+    if ours is not None and not _is_inside(ours) and _is_module(ours):
+        return f"{name} is a module that has to be imported by its name: import {name}"
     nearest = _nearest(*name.rpartition(".")[::2])
     said = f"{name} is not in flambeau yet" + (f"; nearest: {nearest}" if nearest else "")
     if name.partition(".")[0] == "torchvision":
         said += "; the real torchvision has it and runs on flambeau: `pip install --no-deps torchvision`"
     return said
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
 
 
 def _nearest(parent: str, name: str) -> str | None:

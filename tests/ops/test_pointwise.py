@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -388,3 +389,19 @@ def test_quotient_and_remainder_belong_together(a: list[float], b: list[float]) 
     assert fb.allclose((x // y) * y + x % y, x, rtol=1e-9, atol=1e-9)
     theirs = torch.tensor(a, dtype=torch.float64) // torch.tensor(b, dtype=torch.float64)
     same(x // y, theirs)
+
+
+def test_numpy_numbers_are_python_numbers():
+    programs = [
+        lambda t, x: x ** np.float64(2),
+        lambda t, x: np.float64(2) ** x,
+        lambda t, x: t.where(x > 1, np.float64(1), x.double()),
+        lambda t, x: t.where(x > 1, x, np.float64(1.5)),
+        lambda t, x: x // np.float64(2),
+        lambda t, x: x * np.float32(2),
+        lambda t, x: x.add(x, alpha=np.int64(2)),
+        lambda t, x: np.int64(3) - x.float(),
+    ]
+    for program in programs:
+        ours, theirs = program(fb, fb.tensor([1, 2, 3])), program(torch, torch.tensor([1, 2, 3]))
+        assert str(ours.dtype) == str(theirs.dtype) and ours.tolist() == theirs.tolist()

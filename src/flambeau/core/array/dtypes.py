@@ -160,6 +160,12 @@ def from_numpy(numpy_dtype: Any) -> dtype:
     return found
 
 
+def of_number(value: Any) -> dtype:
+    """The dtype of a Python number; NumPy's float64 and complex128 are Python's float and complex, too."""
+    kinds = ((_python_bool, bool), (int, int64), (float, float64), (complex, complex128))
+    return next(made for kind, made in kinds if isinstance(value, kind))
+
+
 def as_dtype(value: Any) -> dtype | None:
     """A dtype from what users write for one: a dtype, a Python type, None."""
     if value is None or isinstance(value, dtype):

@@ -59,9 +59,8 @@ _KERNELS = {
 
 def result_type(*values: Any) -> dtypes.dtype:
     """The dtype that a promoting operator on these tensors and Python numbers has."""
-    kinds = {bool: dtypes.bool, int: dtypes.int64, float: dtypes.float64, complex: dtypes.complex128}
     return dtypes.promote(
-        [(v.dtype, 1 - bool(v.ndim)) if isinstance(v, Tensor) else (kinds[type(v)], 2) for v in values]
+        [(v.dtype, 1 - bool(v.ndim)) if isinstance(v, Tensor) else (dtypes.of_number(v), 2) for v in values]
     )
 
 

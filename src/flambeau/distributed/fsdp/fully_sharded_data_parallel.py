@@ -121,6 +121,10 @@ class FullyShardedDataParallel(Module):
         self.sharding_strategy, self.mixed_precision = strategy, mixed_precision or MixedPrecision()
         self._settings = StateDictSettings(StateDictType.FULL_STATE_DICT, FullStateDictConfig(), OptimStateDictConfig())
         own = self.mixed_precision
+        if own.buffer_dtype is not None and any(b.is_floating_point() for b in module.buffers()):
+            raise NotImplementedError(
+                f"MixedPrecision(buffer_dtype={own.buffer_dtype}): buffers stay as they are; cast them yourself, with module.to(...)"
+            )
         dtypes = MixedPrecisionPolicy(own.param_dtype, own.reduce_dtype if mesh.several else own.param_dtype)
         whole = (lambda parameter: Replicate()) if strategy is ShardingStrategy.NO_SHARD else None
         attach(module, mesh, dtypes, left_out, whole)

@@ -258,15 +258,19 @@ def distribute_tensor(
     return layouts.pinned(tensor, sharding)
 
 
-def distribute_parameter(module: Any, name: str, mesh: DeviceMesh, placements: Sequence[Placement]) -> None:
-    """Lay a module's parameter or buffer in place: whoever holds it (an optimizer) goes on with it."""
+def distribute_parameter(
+    module: Any, name: str, mesh: DeviceMesh, placements: Sequence[Placement], source: int | None = 0
+) -> None:
+    """Lay a module's parameter or buffer in place: whoever holds it (an optimizer) goes on with it. In several processes the values
+    are those of the process of number `source`; with None each takes its part of its own.
+    """
     tensor = getattr(module, name)
     if tensor is not None:
         before = layouts.sharding_of(tensor)
         sharding = layouts.sharding_for(mesh, placements, tensor.shape, before)
         if before is None and mesh.several:
             with no_grad():
-                tensor.copy_(processes.from_first(tensor, mesh, 0))
+                tensor.copy_(processes.from_first(tensor, mesh, source))
         layouts.pin(tensor, sharding)
 
 

@@ -380,8 +380,8 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
         if exponent == 2 and (input.dtype.category >= FLOAT or type(exponent) is int):
             return square(input)
         if exponent in _PLAIN_EXPONENTS:
-            number = dtypes.as_dtype(type(exponent))
-            return _pow_plain(input, exponent, dtypes.promote([(input.dtype, 0 if input.ndim else 1), (number, 2)]))
+            dtype = dtypes.promote([(input.dtype, 0 if input.ndim else 1), (dtypes.of_number(exponent), 2)])
+            return _pow_plain(input, exponent, dtype)
     return _pow_tensor(input, exponent)
 
 

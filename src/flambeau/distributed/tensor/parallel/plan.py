@@ -23,7 +23,8 @@ def parallelize_module(
 ) -> Module:
     """Cut a module, or the modules that a plan names (`layers.*.up`), in the given styles.
 
-    Parameters stay the same objects. ValueError for a mesh of more than one side (take one of it: `mesh["tp"]`), TypeError for
+    Parameters stay the same objects. In several processes their values are those of the process of number `src_data_rank`; with None
+    each takes its part of its own. ValueError for a mesh of more than one side (take one of it: `mesh["tp"]`), TypeError for
     a plan of other things; a name that no module has is warned of.
     """
     mesh = the_mesh(device_mesh)
@@ -35,6 +36,7 @@ def parallelize_module(
         warnings.warn("No parallelize_plan is provided and auto-parallel is not supported at the moment", stacklevel=2)
         return module
     if isinstance(parallelize_plan, ParallelStyle):
+        parallelize_plan.src_data_rank = src_data_rank
         return parallelize_plan._apply(module, mesh)
     if not isinstance(parallelize_plan, dict):
         raise TypeError(
@@ -48,6 +50,7 @@ def parallelize_module(
                 "skipping this plan entry.",
                 stacklevel=2,
             )
+        style.src_data_rank = src_data_rank
         for part in found:
             style._apply(part, mesh)
     return module

@@ -132,7 +132,7 @@ class _Cut(ParallelStyle):
         if cut is None:
             raise NotImplementedError(f"{type(self).__name__} currently only support nn.Linear and nn.Embedding!")
         for name in module._parameters:
-            distribute_parameter(module, name, device_mesh, [cut.get(name, Replicate())])
+            distribute_parameter(module, name, device_mesh, [cut.get(name, Replicate())], self.src_data_rank)
         wanted = self.wanted if isinstance(module, Linear) else Replicate()
         taken = self.input_layouts if isinstance(module, Linear) or self.taken != self.input_layouts else Replicate()
         lay_inputs(module, Laying(device_mesh, taken, wanted, False))
@@ -162,7 +162,7 @@ class SequenceParallel(ParallelStyle):
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         for name in module._parameters:
-            distribute_parameter(module, name, device_mesh, [Replicate()])
+            distribute_parameter(module, name, device_mesh, [Replicate()], self.src_data_rank)
         cut = Shard(self.sequence_dim)
         lay_inputs(module, Laying(device_mesh, cut, cut, False))
         if self.use_local_output:
