@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 from .compiled import Compiled, _everything
 from .controls import tell_of_filter
@@ -11,6 +12,31 @@ from .program import TracedProgram
 from .words import tell_of_sizes
 
 
+_T = TypeVar("_T")
+
+
+@overload
+def compile(
+    model: None = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Callable[[_T], _T]: ...
+@overload
+def compile(
+    model: _T,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> _T: ...
 def compile(
     model: Any = None,
     *,

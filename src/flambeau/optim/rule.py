@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from operator import itemgetter
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,8 @@ _LATER = {
     "momentum": 0,
     "nesterov": False,
 }
+
+_R = TypeVar("_R")
 
 
 class RuleOptimizer(Optimizer):
@@ -189,6 +191,10 @@ class RuleOptimizer(Optimizer):
 
     # --- the step -------------------------------------------------------------------------------------------------
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], _R]) -> _R: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient. `closure` computes the loss anew; its value is returned."""
         loss = loss_of(closure)

@@ -6,9 +6,12 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, TypeVar, overload
 
 from .transforms import TransformedCall
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class _State(threading.local):
@@ -100,7 +103,7 @@ class _GradMode:
     def clone(self) -> _GradMode:
         return type(self)()
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: _F) -> _F:
         if inspect.isclass(function):
             # what is decorated is the construction of instances
             function.__init__ = self(function.__init__)  # type: ignore[misc]
@@ -136,6 +139,10 @@ class _GradMode:
 
 
 class _PlainMode(_GradMode):
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: _F) -> _F: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         mode = super().__new__(cls)
         return mode if function is None else mode(function)  # `@no_grad` without parentheses
@@ -175,7 +182,7 @@ class set_grad_enabled(_GradMode):
     def __repr__(self) -> str:
         return f"torch.autograd.grad_mode.set_grad_enabled(mode={self._mode})"
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: _F) -> _F:
         state.grad = self._before[0]
         return super().__call__(function)
 
@@ -183,6 +190,10 @@ class set_grad_enabled(_GradMode):
 class inference_mode(_GradMode):
     """As `no_grad`; values made inside are ordinary tensors afterwards (a difference from PyTorch, see the docs)."""
 
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: _F) -> _F: ...
     def __new__(cls, mode: Any = True) -> Any:
         made = super().__new__(cls)
         if callable(mode):

@@ -74,9 +74,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
         self.head.reset_parameters()
-        for inwards, outwards in self.tail:
-            inwards.reset_parameters()
-            outwards.reset_parameters()
+        for projections in self.tail:
+            for projection in projections.children():
+                projection.reset_parameters()
 
     def forward(self, input_: Tensor, target_: Tensor) -> _ASMoutput:
         self._check(input_, target_)

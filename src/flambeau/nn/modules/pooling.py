@@ -46,7 +46,7 @@ class _MaxPoolNd(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         size, stride, padding, dilation = self.kernel_size, self.stride, self.padding, self.dilation
         return type(self)._function(input, size, stride, padding, dilation, self.ceil_mode, self.return_indices)
 
