@@ -11,7 +11,6 @@ from .module import OptimizedModule
 from .program import TracedProgram
 from .words import tell_of_sizes
 
-
 _T = TypeVar("_T")
 
 
@@ -74,7 +73,7 @@ class Explanation:
     """The programs of a compiled function: why each was traced, how often it ran, what state it reads and writes."""
 
     def __init__(self, compiled: Compiled):
-        self.name = compiled.name
+        self.name: Any | str = compiled.name
         kept = [p for programs in compiled.programs.values() for p in reversed(programs)]
         self.programs = [p for p in kept if isinstance(p, TracedProgram)]
 

@@ -34,8 +34,8 @@ class DeviceMesh:
     ) -> None:
         torch = namespaces["torch"]
         self.device_type = device_type
-        self.mesh = torch["as_tensor"](mesh).long()
-        self.mesh_dim_names = tuple(mesh_dim_names) if mesh_dim_names else None
+        self.mesh: Any = torch["as_tensor"](mesh).long()
+        self.mesh_dim_names: tuple[str, ...] | None = tuple(mesh_dim_names) if mesh_dim_names else None
         if not groups.is_initialized():
             groups.init_process_group("gloo", rank=0, world_size=1, store=HashStore())
         self._devices: Any = None

@@ -10,7 +10,6 @@ from typing import Any, Self, TypeVar, overload
 
 from .transforms import TransformedCall
 
-
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -69,7 +68,7 @@ class _State(threading.local):
         self._look_around()
 
     def _look_around(self) -> None:
-        self.around = bool(self.modes or self.dispatch_modes or self._observer or self._autocast is not None)
+        self.around: bool = bool(self.modes or self.dispatch_modes or self._observer or self._autocast is not None)
 
 
 state = _State()

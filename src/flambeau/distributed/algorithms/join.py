@@ -7,8 +7,8 @@ from typing import Any
 from ...processes import groups
 from .. import _later
 
-Joinable = _later.kind("Joinable", __name__)
-JoinHook = _later.kind("JoinHook", __name__)
+Joinable: Any = _later.kind("Joinable", __name__)
+JoinHook: Any = _later.kind("JoinHook", __name__)
 
 
 class Join:

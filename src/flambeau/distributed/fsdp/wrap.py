@@ -77,5 +77,5 @@ class CustomPolicy:
         self._lambda_fn = lambda_fn
 
 
-enable_wrap = _later.function("enable_wrap", __name__)
-wrap = _later.function("wrap", __name__)
+enable_wrap: Any = _later.function("enable_wrap", __name__)
+wrap: Any = _later.function("wrap", __name__)
