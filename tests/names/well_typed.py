@@ -175,8 +175,8 @@ sample: Tensor = normal.rsample((3,))
 n: int = sum(p.numel() for p in model.parameters() if p.requires_grad)
 names: list[str] = [name for name, _ in model.named_parameters()]
 lengths = list(map(len, batches(x, 1)))
-fast = flambeau.compile(model)
-out = fast(x[:, :2].detach())
+as_program = flambeau.compile(model)
+out = as_program(x[:, :2].detach())
 with flambeau.no_grad(), flambeau.autocast("cpu", dtype=flambeau.bfloat16):
     out = model(x[:, :2])
 array = x.detach().cpu().numpy()
@@ -184,7 +184,6 @@ back = flambeau.from_numpy(array).to(flambeau.float64).clone()
 hook = model[0].register_forward_hook(lambda module, inputs, output: None)
 hook.remove()
 x.data.mul_(2).clamp_(min=0, max=1)
-x.grad = None if n else x
 if x.grad is not None:
     print(x.grad.norm())
 norm: Tensor = flambeau.linalg.norm(x, ord=2)
