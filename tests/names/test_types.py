@@ -172,7 +172,8 @@ def test_pyright_finds_the_same(name: str, tmp_path: Path) -> None:
     text = WELL_TYPED.read_text()
     start = text.count("\n")
     path = written(text + SCRIPT, name, tmp_path)
-    settings = {"include": ["script.py"], "extraPaths": path.split(os.pathsep), "reportUnusedExpression": False}
+    settings: dict[str, object] = dict.fromkeys(("reportRedeclaration", "reportUnusedExpression"), False)
+    settings |= {"include": ["script.py"], "extraPaths": path.split(os.pathsep)}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
     command = ["pyright", "--outputjson", "--pythonpath", sys.executable]
     done = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout)
