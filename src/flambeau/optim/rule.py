@@ -21,7 +21,7 @@ from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
-from ._arrays import is_complex, joined, narrowed, split, widened
+from ._arrays import apart, is_complex, joined, narrowed, split, widened
 from .differentiable import differentiable_step
 from .optimizer import Optimizer, ParamsT, full_like, loss_of, step_without_values
 
@@ -203,7 +203,7 @@ class RuleOptimizer(Optimizer):
             if len({id(param._storage) for param in params}) == len(params):
                 batches = [params] if params else []
             else:
-                batches = _apart(params)
+                batches = apart(params)
             for batch in batches:
                 try:
                     if self.sorts:
@@ -533,22 +533,6 @@ def _placed(array: np.ndarray, beside: Any = None) -> Any:
 def _scalar(value: float) -> np.ndarray:
     """A 0-dim array in the dtype that PyTorch counts steps in."""
     return np.asarray(float(value), np.float64 if dtypes.get_default_dtype() is dtypes.float64 else np.float32)
-
-
-def _apart(params: list[Tensor]) -> list[list[Tensor]]:
-    """The parameters in batches, so that those that overlap in memory are updated one after the other."""
-    batches: list[list[Tensor]] = []
-    placed: list[tuple[int, int, int, int]] = []
-    for param in params:
-        view, cell = param._geometry, id(param._storage)
-        start, reach = view.offset, sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
-        stop = start + 1 + reach if view.numel else start
-        level = 1 + max((lv for c, a, b, lv in placed if c == cell and a < stop and start < b), default=-1)
-        placed.append((cell, start, stop, level))
-        if level == len(batches):
-            batches.append([])
-        batches[level].append(param)
-    return batches
 
 
 # --- what rules are written with ----------------------------------------------------------------------------------
