@@ -24,7 +24,7 @@ from .core.context import doors
 RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
 _SHOWN = ("flambeau.ops",)  # packages whose torch name is an object, the package's attribute of this name
 # No module of torch's answers to these.
-_INSIDE = tuple(
+INSIDE = tuple(
     f"flambeau.{name}"
     for name in ("checkpoint", "cli", "core", "doctor", "drop_in", "native", "ops", "runtime", "processes")
 )
@@ -57,7 +57,7 @@ def _theirs(name: str) -> str:
 
 
 def _is_inside(name: str) -> bool:
-    return any(name == root or name.startswith(root + ".") for root in _INSIDE)
+    return any(name == root or name.startswith(root + ".") for root in INSIDE)
 
 
 def _is_ours(value: Any) -> bool:

@@ -61,7 +61,7 @@ class Event:
                 )
         self.name = name
         self.timestamp = timestamp
-        self.data = dict(data)
+        self.data: dict[str, str | float | int | bool] = dict(data)
 
 
 class EventHandlerHandle:

@@ -1,7 +1,9 @@
 """What a type checker knows of flambeau: planted errors in a user's script are found, and nothing else is."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +11,22 @@ from pathlib import Path
 import pytest
 
 import flambeau
+from flambeau.cli import shim
 
 pytest.importorskip("mypy")
 SCRIPT = """\
 import flambeau
 import flambeau.nn.functional as F
 from flambeau import nn
+from flambeau.utils.data import DataLoader, TensorDataset
+
+@flambeau.compile
+def fast(x: flambeau.Tensor) -> flambeau.Tensor:
+    return x
+
+@flambeau.no_grad()
+def evaluate(x: flambeau.Tensor) -> float:
+    return x.item()
 
 class Net(nn.Module):
     def __init__(self) -> None:
@@ -43,6 +55,42 @@ nn.Linear("2", 3)                    # E: Argument 1 to "Linear" has incompatibl
 layer("x")                           # E: Argument 1 has incompatible type "str"
 net(x, depp=True)                    # E: Unexpected keyword argument "depp"
 optimizer.zero_gard()                # E: "SGD" has no attribute "zero_gard"
+optimizer.step(1)                    # E: No overload variant of "step"
+flambeau.ones(2, dtyp=None)          # E: "dtyp"
+flambeau.arange(3).reshap(3)         # E: "Tensor" has no attribute "reshap"
+F.crossentropy(x, x)                 # E: Module has no attribute "crossentropy"
+nn.Conv3D(1, 2, 3)                   # E: Module has no attribute "Conv3D"
+nn.Conv2d(1, 2)                      # E: Missing positional argument "kernel_size"
+nn.Conv2d(1, 2, 3, strides=2)        # E: Unexpected keyword argument "strides"
+nn.Dropout(p="half")                 # E: "p" to "Dropout" has incompatible type "str"
+F.softmax(x, axes=1)                 # E: Unexpected keyword argument "axes"
+layer(x, x)                          # E: Too many arguments
+net()                                # E: Too few arguments
+flambeau.optim.SGD(lr=0.1)           # E: Missing positional argument "params"
+flambeau.optim.Adam(net.parameters(), learning_rate=1)  # E: Unexpected keyword argument "learning_rate"
+x.shape[0].item()                    # E: "int" has no attribute "item"
+x.max(1).vals                        # E: has no attribute "vals"
+flambeau.linalg.svd(x).U2            # E: has no attribute "U2"
+DataLoader(TensorDataset(x), batchsize=2)  # E: Unexpected keyword argument "batchsize"
+fast(x, 2)                           # E: Too many arguments
+evaluate("x")                        # E: Argument 1 to "evaluate" has incompatible type "str"
+reveal_type(fast(x))                 # T: Tensor
+reveal_type(evaluate(x))             # T: float
+reveal_type(flambeau.compile(net))   # T: Net
+reveal_type(optimizer.step())        # T: None
+reveal_type(optimizer.step(lambda: 1.0))  # T: float
+reveal_type(nn.Sequential(layer)[0])  # T: Module
+reveal_type(nn.Sequential(layer)[:1])  # T: Sequential
+reveal_type(next(iter(nn.ModuleList([layer]))))  # T: Module
+reveal_type(net.state_dict())        # T: dict[str, Any]
+reveal_type(TensorDataset(x)[0][0])  # T: Tensor
+reveal_type(F.max_pool2d(x, 2))      # T: Tensor
+reveal_type(F.max_pool2d(x, 2, return_indices=True)[1])  # T: Tensor
+reveal_type(layer.weight.data)       # T: Tensor
+reveal_type(x.shape[0])              # T: int
+reveal_type(x.shape[:1])             # T: Size
+reveal_type(x.device)                # T: device
+reveal_type(x.dtype.is_floating_point)  # T: bool
 reveal_type(flambeau.randn(2))       # T: Tensor
 reveal_type(x + 1)                   # T: Tensor
 reveal_type(1 - x)                   # T: Tensor
@@ -67,25 +115,69 @@ reveal_type(x.requires_grad)         # T: bool
 """
 
 
-def test_a_users_script(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
+WELL_TYPED = Path(__file__).with_name("well_typed.py")
+NAMES = ["flambeau", "torch"]  # the second as the shim gives it
+
+
+def written(text: str, name: str, tmp_path: Path) -> str:
+    """Write the script by that name, and say where its packages are."""
+    (tmp_path / "script.py").write_text(re.sub(r"\bflambeau\b", name, text))
     home = Path(flambeau.__file__).resolve().parent.parent
     assert (home / "flambeau-stubs" / "py.typed").is_file(), "the stubs are not installed beside the package"
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    if name == "torch":
+        shim.install(("torch",), packages)
+    return os.pathsep.join([str(packages), str(home)])
+
+
+def by_mypy(text: str, name: str, tmp_path: Path) -> dict[int, str]:
+    path = written(text, name, tmp_path)
     command = [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir", str(tmp_path / "cache"), "script.py"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(home)}, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     said: dict[int, str] = {}
     for number, kind, message in re.findall(r"^script\.py:(\d+): (error|note): (.*)$", done.stdout, re.M):
         if kind == "error" or message.startswith("Revealed"):
             said[int(number)] = said.get(int(number), "") + message
+    assert said or done.returncode == 0, done.stdout + done.stderr
+    return said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_users_script(name: str, tmp_path: Path) -> None:
+    said = by_mypy(SCRIPT, name, tmp_path)
     wrong = []
     for number, line in enumerate(SCRIPT.splitlines(), 1):
         _, error, expected = line.partition("# E: ")
         _, shown, kind = line.partition("# T: ")
         found = said.pop(number, "")
-        right = expected in found if error else re.search(rf'"([\w.]+\.)?{kind}"$', found) if shown else not found
+        right = expected in found if error else not found
+        if shown:
+            right = re.search(rf'"?([\w.]+\.)?{re.escape(kind)}"?$', found)
         if not right:
             wrong.append((line, found))
-    assert not wrong, done.stdout + done.stderr
+    assert not wrong
     assert not said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_said_of_right_code(name: str, tmp_path: Path) -> None:
+    assert by_mypy(WELL_TYPED.read_text(), name, tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pyright") is None, reason="pyright is not installed")
+@pytest.mark.parametrize("name", NAMES)
+def test_pyright_finds_the_same(name: str, tmp_path: Path) -> None:
+    text = WELL_TYPED.read_text()
+    start = text.count("\n")
+    path = written(text + SCRIPT, name, tmp_path)
+    settings: dict[str, object] = dict.fromkeys(("reportRedeclaration", "reportUnusedExpression"), False)
+    settings |= {"include": ["script.py"], "extraPaths": path.split(os.pathsep)}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = ["pyright", "--outputjson", "--pythonpath", sys.executable]
+    done = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout)
+    found = {
+        d["range"]["start"]["line"] - start for d in done["generalDiagnostics"] if d["severity"] in ("error", "warning")
+    }
+    assert found == {number for number, line in enumerate(SCRIPT.splitlines()) if "# E: " in line}

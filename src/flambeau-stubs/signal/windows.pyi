@@ -2,6 +2,8 @@
 import builtins as _b
 import typing as _t
 
+import numpy as _np
+
 from flambeau.core.array.devices import device as _device
 from flambeau.core.array.dtypes import dtype as _dtype
 from flambeau.core.array.formats import layout as _layout

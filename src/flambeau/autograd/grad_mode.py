@@ -11,8 +11,8 @@ class _Setting:
     now = True
 
     def __init__(self, mode: bool = True):
-        self.mode = bool(mode)
-        self.prev = type(self).now
+        self.mode: bool = bool(mode)
+        self.prev: bool = type(self).now
         type(self).now = self.mode
 
     def __enter__(self) -> None:

@@ -60,8 +60,8 @@ class profile:
         activity_filters: Any = None,
     ):  # fmt: skip
         self.enabled = enabled
-        self.use_device = "cuda" if use_cuda else use_device
-        self.record_shapes = record_shapes or with_flops
+        self.use_device: str | None = "cuda" if use_cuda else use_device
+        self.record_shapes: bool = record_shapes or with_flops
         self.with_flops = with_flops
         self.profile_memory = profile_memory
         self.with_stack = with_stack

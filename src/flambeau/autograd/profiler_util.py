@@ -128,8 +128,8 @@ class FunctionEvent(FormattedTimesMixin):
         self.id = id
         self.node_id = node_id
         self.name = name
-        self.trace_name = trace_name or name
-        self.overload_name = overload_name or ""
+        self.trace_name: str = trace_name or name
+        self.overload_name: str = overload_name or ""
         self.time_range = Interval(start_us, end_us)
         self.thread = thread
         self.fwd_thread = fwd_thread

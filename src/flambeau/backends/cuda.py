@@ -132,15 +132,15 @@ def _preferred(name: str, kind: type[enum.Enum], at_first: enum.Enum, spoken: di
     return preferred
 
 
-preferred_blas_library = _preferred(
+preferred_blas_library: Any = _preferred(
     "preferred_blas_library", _BlasBackend, _BlasBackend.Cublas,
     {"default": "Default", "cublas": "Cublas", "cublaslt": "Cublaslt", "hipblaslt": "Cublaslt", "ck": "Ck"},
 )  # fmt: skip
-preferred_linalg_library = _preferred(
+preferred_linalg_library: Any = _preferred(
     "preferred_linalg_library", _LinalgBackend, _LinalgBackend.Default,
     {"default": "Default", "cusolver": "Cusolver", "magma": "Magma"},
 )  # fmt: skip
-preferred_rocm_fa_library = _preferred(
+preferred_rocm_fa_library: Any = _preferred(
     "preferred_rocm_fa_library", _ROCmFABackend, _ROCmFABackend.Default,
     {"default": "Default", "aotriton": "AOTriton", "ck": "Ck"},
 )  # fmt: skip

@@ -21,7 +21,7 @@ class StorageType:
     __slots__ = ("dtype", "name")
 
     def __init__(self, name: str, dtype: dtypes.dtype | None):
-        self.name = name
+        self.name: str = name
         self.dtype = dtype  # None: bytes without a type
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ packages' requirements of torch for met.
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import importlib.metadata
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from flambeau.drop_in import INSIDE, RENAMED
+
 VERSIONS = {"torch": "2.13.0+flambeau", "torchvision": "0.28.0+flambeau"}
 _SUMMARY = {"torch": "flambeau, by the name of torch", "torchvision": "flambeau.vision, by the name of torchvision"}
 
@@ -27,7 +30,6 @@ from flambeau import drop_in
 
 drop_in.take_over(__name__)
 '''
-_STUBS = {"torch": "from flambeau import *\n", "torchvision": "from flambeau.vision import *\n"}
 
 
 class Refused(Exception):
@@ -130,8 +132,7 @@ def _install(name: str, target: Path, keep: bool = False) -> Path:
     information = _information(name)
     files = {
         f"{name}/__init__.py": _PACKAGE.format(name=name),
-        f"{name}/__init__.pyi": _STUBS[name],
-        f"{name}/py.typed": "",
+        **_typed(name),
         f"{information}/METADATA": (
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {VERSIONS[name]}\nSummary: {_SUMMARY[name]}\n"
             f"Requires-Python: >=3.11\nRequires-Dist: {needs}\n"
@@ -145,9 +146,49 @@ def _install(name: str, target: Path, keep: bool = False) -> Path:
     record.append(f"{information}/RECORD,,")
     files[f"{information}/RECORD"] = "\n".join(record) + "\n"
     for path, text in files.items():
-        (target / path).parent.mkdir(exist_ok=True)
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text)
     return target / name
+
+
+def _typed(name: str) -> dict[str, str]:
+    """The files in which a type checker, which follows no import hook, finds what flambeau's modules have, by torch's names.
+
+    Python itself never runs them, as the hook stands before them. The package's own is a stub, since its `.py` sets the hook.
+    """
+    ours = RENAMED[name]
+    root = Path(__file__).resolve().parent.parent.joinpath(*ours.split(".")[1:])
+    stubs = root.parent / "flambeau-stubs" if name == "torch" else root
+    files = {f"{name}/py.typed": ""}
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root)
+        module = ".".join((ours, *place.with_suffix("").parts)).removesuffix(".__init__")
+        apart = (*INSIDE, *(own for theirs, own in RENAMED.items() if theirs not in ("torch", name)))
+        if path.stem == "__main__" or any(f"{module}.".startswith(f"{other}.") for other in apart):
+            continue
+        stub = stubs / place.with_suffix(".pyi")
+        lines = _forwarded(module, ast.parse((stub if stub.is_file() else path).read_text()))
+        there = f"{name}/{place.as_posix()}" + ("i" if module == ours else "")
+        files[there] = "".join(f"{line}\n" for line in lines)
+    for there in list(files):
+        package, _, module = there.removesuffix("/__init__.py").removesuffix(".py").rpartition("/")
+        holder = f"{package}/__init__.py" + ("i" if package == name else "")
+        if holder in files and not module.startswith(("_", "py.typed")):
+            files[holder] += f"from . import {module} as {module}\n"
+    return files
+
+
+def _forwarded(module: str, source: ast.Module) -> list[str]:
+    """The lines of a module that has what another module defines, also what `*` leaves out."""
+    names: set[str] = set()
+    for statement in source.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            names.add(statement.name)
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names.update(target.id for target in targets if isinstance(target, ast.Name))
+    left_out = names - {"__all__"} if "__all__" in names else {name for name in names if name.startswith("_")}
+    return [f"from {module} import *", *(f"from {module} import {name} as {name}" for name in sorted(left_out))]
 
 
 def _digest(text: str) -> str:

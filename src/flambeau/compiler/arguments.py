@@ -29,9 +29,9 @@ class Arguments:
     """
 
     def __init__(self, leaves: list[Any], bound: frozenset[int]):
-        self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        self.tensors: list[Tensor] = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         self.bound = bound
-        self.inputs = self._choose()
+        self.inputs: list[tuple[int, bool]] = self._choose()
         self.stand_ins: list[Tensor] = []
         self.numbers: dict[int, int] = {}  # of the stand-ins, by id
         self.homes: dict[Any, int] = {}  # storages of stand-ins that are whole tensors -> their numbers

@@ -43,7 +43,7 @@ class Call:
     def __init__(self, plan: Plan, runs: Runs, backward: Backward | None, unpack: Callable[[], Callable[..., Any]]):
         self.plan, self.executable, self.backward = plan, runs.executable, backward
         self.names: dict[str, Any] = {**_NAMES, "runs": runs, "unpack": unpack}
-        self.spent = spent()
+        self.spent: Any = spent()
         self.lines: list[str] = []
 
     def write(self) -> Callable[..., Any]:

@@ -83,7 +83,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False):
         functools.update_wrapper(self, function)
         self.function = function
-        self.name = getattr(function, "__qualname__", type(function).__name__)
+        self.name: Any | str = getattr(function, "__qualname__", type(function).__name__)
         self.fullgraph = fullgraph
         self.quiet = quiet  # a child of a module that could not be one program: the warning was given there
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
@@ -375,7 +375,7 @@ class Uncompiled:
 
     def __init__(self, reads: Any, error: Exception, name: str):
         self.reads = reads
-        self.why = None if isinstance(error, Disabled) else str(_explained(error, name))
+        self.why: str | None = None if isinstance(error, Disabled) else str(_explained(error, name))
         error.__traceback__ = None  # its frames would keep what the function had
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:

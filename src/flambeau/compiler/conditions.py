@@ -33,7 +33,7 @@ class Bound(Check):
     """Arguments that the function also finds as its state."""
 
     def __init__(self, arguments: Arguments):
-        self.bound = [(i, arguments.tensors[i]) for i in sorted(arguments.bound)]
+        self.bound: list[tuple[int, Tensor]] = [(i, arguments.tensors[i]) for i in sorted(arguments.bound)]
 
     def term(self, name: Callable[[Any], str]) -> str:
         return " and ".join(f"tensors[{i}] is {name(tensor)}" for i, tensor in self.bound)
@@ -53,8 +53,8 @@ class Strangers(Check):
         self.storages = frozenset(
             id(t._storage) for t in state.tensors if changes.arguments or t._storage in changed or t._edge is not None
         )
-        self.bound = [arguments.tensors[i] for i in sorted(arguments.bound)]
-        self.count = len(arguments.tensors)
+        self.bound: list[Tensor] = [arguments.tensors[i] for i in sorted(arguments.bound)]
+        self.count: int = len(arguments.tensors)
 
     def term(self, name: Callable[[Any], str]) -> str:
         if self.bound:
@@ -151,7 +151,7 @@ class Layouts(Check):
     """The view, shape and dtype of state that is another tensor at each call."""
 
     def __init__(self, sources: list[Any]):
-        self.seen = [(source, _layout(source.find())) for source in sources]
+        self.seen: list[tuple[Any, Any]] = [(source, _layout(source.find())) for source in sources]
 
     def term(self, name: Callable[[Any], str]) -> str:
         return f"{name(self.broken)}(tensors) is None"
@@ -169,7 +169,7 @@ class Structure(Check):
     def __init__(self, modules: list[Any], tensors: list[Tensor], ignored: Ignored):
         self.modules, self.tensors, self.ignored = modules, tensors, ignored
         self.version = structure.version
-        self.prints = self._prints()
+        self.prints: Any = self._prints()
 
     def _prints(self) -> Any:
         modules = [fingerprint(m, self.ignored) for m in self.modules]
@@ -196,7 +196,7 @@ class Conditions:
         watcher, at, state, changes = recorder.watcher, moving.at, plan.state, plan.changes
         self.reads = recorder.reads
         self.reads.finish(moving.found)
-        self.looks_at_attributes = watcher.looked_at_attributes
+        self.looks_at_attributes: bool = watcher.looked_at_attributes
         self.held = Held([m for m in recorder.modules if isinstance(m, Module)])
         self.over = ""  # why it can't hold any more
         grads = [(at.get(id(t), t), was_none) for t, was_none in recorder.grads_read.items()]

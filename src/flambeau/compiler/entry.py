@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 from .compiled import Compiled, _everything
 from .controls import tell_of_filter
@@ -10,7 +11,31 @@ from .module import OptimizedModule
 from .program import TracedProgram
 from .words import tell_of_sizes
 
+_T = TypeVar("_T")
 
+
+@overload
+def compile(
+    model: None = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Callable[[_T], _T]: ...
+@overload
+def compile(
+    model: _T,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> _T: ...
 def compile(
     model: Any = None,
     *,
@@ -48,7 +73,7 @@ class Explanation:
     """The programs of a compiled function: why each was traced, how often it ran, what state it reads and writes."""
 
     def __init__(self, compiled: Compiled):
-        self.name = compiled.name
+        self.name: Any | str = compiled.name
         kept = [p for programs in compiled.programs.values() for p in reversed(programs)]
         self.programs = [p for p in kept if isinstance(p, TracedProgram)]
 

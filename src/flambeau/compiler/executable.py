@@ -47,10 +47,10 @@ class Builder:
 
     def __init__(self, plan: Plan, computation: Computation, name: str):
         self.plan, self.name = plan, name
-        self.on_cpu = _is_on_cpu(plan.state)
+        self.on_cpu: bool = _is_on_cpu(plan.state)
         self.arguments, self.plain = len(plan.inputs), computation.plain
-        self.shapes = [(o.aval.shape, o.aval.dtype) for o in computation.jaxpr.jaxpr.outvars]
-        self.live = len(plan.tape.metas)
+        self.shapes: list[tuple[Any, Any]] = [(o.aval.shape, o.aval.dtype) for o in computation.jaxpr.jaxpr.outvars]
+        self.live: int = len(plan.tape.metas)
         evaluate, zeros, plain, live = self._evaluator(computation), tuple(computation.seeds), self.plain, self.live
 
         def forward(*flat: Any) -> Any:

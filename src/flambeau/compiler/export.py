@@ -93,7 +93,7 @@ def export(
         output[:] = [_take_apart(function(params, *arrays), flat)]
         return flat
 
-    sizes = [tuple(t.shape) for t in inputs]
+    sizes: list[tuple[Any, ...]] = [tuple(t.shape) for t in inputs]
     if dynamic_batch:
         (batch,) = jax.export.symbolic_shape("batch")
         sizes = [(batch, *size[1:]) for size in sizes]

@@ -40,7 +40,7 @@ class Findings:
         watcher = recorder.watcher
         describer = Describer(recipe, expressions.number, watcher.was_there, watcher.arguments, self.moving.inner)
         template = describer.describe(result)
-        self.grads = [
+        self.grads: list[tuple[Any, int | None]] = [
             (tensor, None if tensor._grad is None else recipe(tensor._grad))
             for tensor, before in recorder.grads.items()
             if tensor._grad is not before and recorder.is_outside(tensor)
@@ -50,14 +50,17 @@ class Findings:
         argument_grads = arguments.grads(emit)
         self.edges = changed_edges(recorder, arguments, self.recipes.live)
         argument_writes = arguments.writes(emit)
-        self.writes = [(recorder.owners[s], emit(recorder.values[s])) for s in recorder.written]
-        self.of_arguments = argument_writes, argument_grads
-        self.once = recorder.begun.holds_once(recorder.is_outside)
+        self.writes: list[tuple[Any, int]] = [(recorder.owners[s], emit(recorder.values[s])) for s in recorder.written]
+        self.of_arguments: tuple[list[tuple[tuple[int, bool], int]], list[tuple[int, int]]] = (
+            argument_writes,
+            argument_grads,
+        )
+        self.once: bool = recorder.begun.holds_once(recorder.is_outside)
         level = recorder.level
         left = survivors.left_behind(recorder, arguments, self.recipes, level)
         self.left: list[tuple[Storage, int]] = [(t._storage, emit(t._storage.value)) for t in left]
         self._collect_checks()
-        self.plain = len(self.outputs.things)
+        self.plain: int = len(self.outputs.things)
         self.gradients = Gradients()
         if self.recipes.live:
             self.outputs.things += self.gradients.collect(recorder, arguments, self.recipes)
@@ -66,7 +69,7 @@ class Findings:
     def _collect_checks(self) -> None:
         demands = self.recorder.demands.take()
         self.refusals = [demand.refusal for demand in demands]
-        self.word = self.outputs.number(checks.word(demands)) if demands else None
+        self.word: int | None = self.outputs.number(checks.word(demands)) if demands else None
 
     def note_survivors(self) -> None:
         """After the trace: each call also updates the results that the function has kept (`self.loss = loss; return loss`)."""

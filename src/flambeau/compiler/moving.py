@@ -22,7 +22,7 @@ class GradOf:
     __slots__ = ("tensor",)
 
     def __init__(self, tensor: Any):
-        self.tensor = tensor  # or where it is
+        self.tensor: Any = tensor  # or where it is
 
     def find(self) -> Any:
         return now(self.tensor)._grad

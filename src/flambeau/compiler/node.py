@@ -30,13 +30,13 @@ class CompiledNode(Node):
         inner: frozenset[int],
     ):
         super().__init__("CompiledFunctionBackward", edges, len(metas))
-        self.program = program
+        self.program: Any = program
         self.saved: list[Any] | None = inputs
-        self.positions = positions  # which of the program's gradients go down the edges
-        self.numbers = numbers  # and which of its inputs these are the gradients of
-        self.metas = metas
+        self.positions: list[int] = positions  # which of the program's gradients go down the edges
+        self.numbers: list[int | None] = numbers  # and which of its inputs these are the gradients of
+        self.metas: list[Any] = metas
         self.inner = inner
-        self.wanted = tuple(range(len(edges)))  # for `next_functions`
+        self.wanted: tuple[int, ...] = tuple(range(len(edges)))  # for `next_functions`
 
     def _arguments(self, cotangents: list[Any]) -> list[Any]:
         if self.saved is None:

@@ -57,7 +57,7 @@ class Recorder:
         self.begun = Begun()
         self.level: Any = None  # JAX's trace, by which the values of this one are known
         self.reads.make_input = self.number_input
-        self.start = next(_count)  # nodes of the tape with a smaller number are not of this trace
+        self.start: int = next(_count)  # nodes of the tape with a smaller number are not of this trace
 
     # --- values -------------------------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class NumberValue:
     __slots__ = ("expression",)
 
     def __init__(self, expression: Any):
-        self.expression = expression
+        self.expression: Any = expression
 
     def __call__(self, given: Any) -> Any:
         return np.asarray(self.expression.value(given))

@@ -27,7 +27,7 @@ class set_stance:
         if skip_guard_eval_unsafe or force_backend is not None:
             raise NotImplementedError("set_stance: skip_guard_eval_unsafe and force_backend have no meaning here")
         self.name = name
-        self.before = stance.value
+        self.before: str = stance.value
         stance.value = name
 
     def __enter__(self) -> None:

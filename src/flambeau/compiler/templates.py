@@ -32,7 +32,7 @@ class Built:
 
     def __init__(self, tensors: list[Any], numbers: Any, call: Any):
         self.tensors, self.numbers = tensors, numbers
-        self.call = call  # the arguments as the caller gave them
+        self.call: Any = call  # the arguments as the caller gave them
         self.memo: dict[int, Any] = {}
 
 
@@ -51,7 +51,7 @@ class Same(Template):
     __slots__ = ("value",)
 
     def __init__(self, value: Any):
-        self.value = value
+        self.value: Any = value
 
     def make(self, built: Built) -> Any:
         return self.value
@@ -61,7 +61,7 @@ class OfRecipe(Template):
     __slots__ = ("number",)
 
     def __init__(self, number: int):
-        self.number = number
+        self.number: int = number
 
     def make(self, built: Built) -> Any:
         return built.tensors[self.number]
@@ -71,7 +71,7 @@ class OfNumber(Template):
     __slots__ = ("number",)
 
     def __init__(self, number: int):
-        self.number = number
+        self.number: int = number
 
     def make(self, built: Built) -> Any:
         return built.numbers[self.number]
@@ -83,7 +83,7 @@ class OfArgument(Template):
     __slots__ = ("path",)
 
     def __init__(self, path: tuple[Any, ...]):
-        self.path = path
+        self.path: tuple[Any, ...] = path
 
     def make(self, built: Built) -> Any:
         value, steps = built.call, iter(self.path)

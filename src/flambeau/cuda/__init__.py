@@ -150,7 +150,7 @@ class device(contextlib.AbstractContextManager[None]):
     """A context in which a GPU is the one in use; so far only the first can be. A negative index means none."""
 
     def __init__(self, device: Any):
-        self.idx = index_of(device)
+        self.idx: int = index_of(device)
 
     def __enter__(self) -> None:
         if self.idx >= 0 and is_available():

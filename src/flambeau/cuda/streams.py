@@ -23,7 +23,7 @@ class Stream:
     priority = 0
 
     def __init__(self, device: Any = None, priority: int = 0, **options: Any):
-        self.device_index = index_of(device)
+        self.device_index: int = index_of(device)
         required(self.device_index)
         self.device = _device("cuda", self.device_index)
         self.stream_id = 0

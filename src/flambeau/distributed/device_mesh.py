@@ -36,8 +36,8 @@ class DeviceMesh:
     ) -> None:
         torch = namespaces["torch"]
         self.device_type = device_type
-        self.mesh = torch["as_tensor"](mesh, device="cpu").long()
-        self.mesh_dim_names = tuple(mesh_dim_names) if mesh_dim_names else None
+        self.mesh: Any = torch["as_tensor"](mesh, device="cpu").long()
+        self.mesh_dim_names: tuple[str, ...] | None = tuple(mesh_dim_names) if mesh_dim_names else None
         self.sides, self.root = self.mesh_dim_names or tuple(f"dim{i}" for i in range(self.mesh.ndim)), self
         if not groups.is_initialized():
             if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():

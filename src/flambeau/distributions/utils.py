@@ -23,7 +23,7 @@ T = TypeVar("T", contravariant=True)
 R = TypeVar("R", covariant=True)
 
 EMPTY = Size()
-euler_constant = 0.57721566490153286060  # Euler Mascheroni Constant
+euler_constant: float = 0.57721566490153286060  # Euler Mascheroni Constant
 
 __all__ = [
     "broadcast_all",

@@ -75,7 +75,7 @@ class Wishart(ByCovariance, ExponentialFamily):
         df = tensor(df, dtype=param.dtype, device=param.device) if isinstance(df, Number) else df
         batch_shape = broadcast_shapes(param.shape[:-2], df.shape)
         event_shape = param.shape[-2:]
-        self.df = df.expand(batch_shape)
+        self.df: Any = df.expand(batch_shape)
         if not is_traced() and self.df.le(event_shape[-1] - 1).any():
             least = event_shape[-1] - 1
             raise ValueError(f"Value of df={df} expected to be greater than ndim - 1 = {least}.")

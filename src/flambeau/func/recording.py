@@ -18,8 +18,8 @@ class Slot:
     __slots__ = ("own", "number")
 
     def __init__(self, own: bool, number: int):
-        self.own = own
-        self.number = number
+        self.own: bool = own
+        self.number: int = number
 
 
 class Recording:
@@ -40,7 +40,7 @@ class Recording:
         for number, node in enumerate(nodes):
             self._numbers[node] = number
         self.nodes = [_exchanged(node, self._array, self._edge) for node in nodes]
-        self.outputs = [self._edge(e) for e in edges]
+        self.outputs: list[Any] = [self._edge(e) for e in edges]
         del self._region, self._numbers, self._slots
 
     def _array(self, array: Any) -> Any:

@@ -47,7 +47,7 @@ class Root(Node):
 
     def __init__(self, edge: Edge | None = None):
         super().__init__("InputBackward", (edge,))
-        self.live = True  # while the function runs
+        self.live: bool = True  # while the function runs
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         return cotangents
@@ -71,8 +71,8 @@ class Region(TransformedCall):
     def __init__(self, marker: Any) -> None:
         self.parent: TransformedCall | None = state.transforms
         self.differentiates = self.takes_derivatives or bool(self.parent and self.parent.differentiates)
-        self.level = marker._trace  # tells this transform's tracers from others
-        self.start = next(_count)  # nodes of the tape with a smaller number are not of this run
+        self.level: Any = marker._trace  # tells this transform's tracers from others
+        self.start: int = next(_count)  # nodes of the tape with a smaller number are not of this run
         self.roots: dict[Root, Exit] = {}
         self.written: Any = weakref.WeakKeyDictionary()  # storage -> its value before, and the tensor written through
 

@@ -28,7 +28,7 @@ class Scope:
     """One call of a transform: its inputs, and what of its results is linked to the tape outside."""
 
     def __init__(self) -> None:
-        self.outer = is_grad_enabled()
+        self.outer: bool = is_grad_enabled()
         self.roots: list[Root] = []
         self.targets: list[Tensor] = []
         self.changed: dict[int, Any] = {}

@@ -125,7 +125,9 @@ class RegionNode(Node):
         self.recording = recording
         self.own: list[tuple[Any, ...]] | None = own
         self.others = recording.others
-        self.metas = [[(tuple(t.shape), t._np_dtype) for t in logical] for logical in results]
+        self.metas: list[list[tuple[tuple[int, ...], Any]]] = [
+            [(tuple(t.shape), t._np_dtype) for t in logical] for logical in results
+        ]
         recording.own, recording.others = [], []
 
     def exchange(self, array: Any, edge: Any) -> None:

@@ -64,7 +64,7 @@ class ProcessContext:
     def __init__(self, processes: list[Any], errors: list[Any]):
         self.processes = processes
         self._errors = errors
-        self.sentinels = {process.sentinel: i for i, process in enumerate(processes)}
+        self.sentinels: dict[Any, int] = {process.sentinel: i for i, process in enumerate(processes)}
 
     def pids(self) -> list[int]:
         """Their numbers."""

@@ -48,7 +48,7 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
     """
 
     _mark = "_is_param"
-    __torch_function__ = disabled  # type: ignore[assignment]
+    __torch_function__: Any = disabled
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Self:
         data = _values(data, "Parameter")

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.tensor.tensor import Tensor
+
 
 def joined(arrays: list[Any]) -> Any:
     return arrays[0] if len(arrays) == 1 else jnp.concatenate([array.reshape(-1) for array in arrays])
@@ -36,3 +38,19 @@ def narrowed(array: Any, like: Any) -> Any:
     if is_complex(like):
         array = jax.lax.complex(array[..., 0], array[..., 1])
     return array.astype(like.dtype)
+
+
+def apart(params: list[Tensor]) -> list[list[Tensor]]:
+    """The parameters in batches, so that those that overlap in memory are updated one after the other."""
+    batches: list[list[Tensor]] = []
+    placed: list[tuple[int, int, int, int]] = []
+    for param in params:
+        view, cell = param._geometry, id(param._storage)
+        start, reach = view.offset, sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
+        stop = start + 1 + reach if view.numel else start
+        level = 1 + max((lv for c, a, b, lv in placed if c == cell and a < stop and start < b), default=-1)
+        placed.append((cell, start, stop, level))
+        if level == len(batches):
+            batches.append([])
+        batches[level].append(param)
+    return batches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from .optimizer import Number, Optimizer, ParamsT, loss_of
 from .rule import check_options, picked
 
 __all__ = ["LBFGS"]
+
+_R = TypeVar("_R")
 
 
 @jax.jit
@@ -101,7 +103,7 @@ class LBFGS(Optimizer):
                 f"{type(self).__name__} doesn't support per-parameter options (parameter groups): give it one list"
             )
 
-    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], _R]) -> _R:  # type: ignore[override]
         """Minimize for some iterations. Returns the loss of the first evaluation."""
         group = self.param_groups[0]
         params: list[Tensor] = group["params"]

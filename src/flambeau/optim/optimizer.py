@@ -7,7 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from ..nn.modules.module import Module
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 StateDict: TypeAlias = dict[str, Any]
 Number: TypeAlias = float | Tensor
+_R = TypeVar("_R")
 
 
 _DUPLICATES = "github.com/pytorch/pytorch/issues/40967"
@@ -194,6 +195,10 @@ class Optimizer:
 
     # --- the step and its hooks -----------------------------------------------------------------------------------
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], _R]) -> _R: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters from their gradients. `closure` computes the loss anew; its value is returned."""
         raise NotImplementedError(f"{type(self).__name__} does not define step()")

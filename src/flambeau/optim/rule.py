@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from operator import itemgetter
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
-from ._arrays import is_complex, joined, narrowed, split, widened
+from ._arrays import apart, is_complex, joined, narrowed, split, widened
 from .differentiable import differentiable_step
 from .optimizer import Optimizer, ParamsT, by_mesh, full_like, loss_of, step_without_values
 
@@ -37,6 +37,8 @@ _LATER = {
     "momentum": 0,
     "nesterov": False,
 }
+
+_R = TypeVar("_R")
 
 
 class RuleOptimizer(Optimizer):
@@ -189,13 +191,17 @@ class RuleOptimizer(Optimizer):
 
     # --- the step -------------------------------------------------------------------------------------------------
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], _R]) -> _R: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient. `closure` computes the loss anew; its value is returned."""
         loss = loss_of(closure)
         for index, group in enumerate(self.param_groups):
             params = [param for param in group["params"] if param.grad is not None]
             alone = len({id(param._storage) for param in params}) == len(params)
-            for batch in by_mesh(params) if alone else _apart(params):
+            for batch in by_mesh(params) if alone else apart(params):
                 try:
                     if self.sorts:
                         self._step_by_kind(index, group, batch)
@@ -523,22 +529,6 @@ def _placed(array: np.ndarray, beside: Any = None) -> Any:
 def _scalar(value: float) -> np.ndarray:
     """A 0-dim array in the dtype that PyTorch counts steps in."""
     return np.asarray(float(value), np.float64 if dtypes.get_default_dtype() is dtypes.float64 else np.float32)
-
-
-def _apart(params: list[Tensor]) -> list[list[Tensor]]:
-    """The parameters in batches, so that those that overlap in memory are updated one after the other."""
-    batches: list[list[Tensor]] = []
-    placed: list[tuple[int, int, int, int]] = []
-    for param in params:
-        view, cell = param._geometry, id(param._storage)
-        start, reach = view.offset, sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
-        stop = start + 1 + reach if view.numel else start
-        level = 1 + max((lv for c, a, b, lv in placed if c == cell and a < stop and start < b), default=-1)
-        placed.append((cell, start, stop, level))
-        if level == len(batches):
-            batches.append([])
-        batches[level].append(param)
-    return batches
 
 
 # --- what rules are written with ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from .optimizer import Number, Optimizer, ParamsT, full_like, loss_of
 from .rule import check_tensor_rate, picked
 
 __all__ = ["SparseAdam"]
+
+_R = TypeVar("_R")
 
 
 def named_rows(grad: Tensor) -> tuple[Any, Any, Any]:
@@ -120,6 +122,10 @@ class SparseAdam(Optimizer):
         if bad:
             raise ValueError(f"Sparse params at indices {bad}: SparseAdam requires dense parameter tensors")
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], _R]) -> _R: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update what the gradients store. `closure` computes the loss anew; its value is returned."""
         loss = loss_of(closure)

@@ -84,12 +84,12 @@ class Averaging:
         self, names: list[str], parameters: list[Tensor], group: Any, cap: int, unused: bool, active: Callable[[], bool]
     ):
         self.group, self.unused, self.active = group, unused, active
-        self.names = {id(p): name for name, p in zip(names, parameters, strict=True)}
+        self.names: dict[int, str] = {id(p): name for name, p in zip(names, parameters, strict=True)}
         backwards = list(reversed(parameters))  # gradients come in about this order
         first = by_dtype(backwards, min(_FIRST, cap))[:1]
         rest = [p for p in backwards if not any(p is q for q in first[0])]
-        self.buckets = first + by_dtype(rest, cap)
-        self.place = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
+        self.buckets: list[list[Tensor]] = first + by_dtype(rest, cap)
+        self.place: dict[int, int] = {id(p): i for i, bucket in enumerate(self.buckets) for p in bucket}
         self.hook: Callable[[GradBucket], Any] | None = None
         self.unfinished: list[str] = []
         self.divisor: float = group.size()

@@ -88,7 +88,7 @@ class BackendConfig:
             if ":" in text
             else [("cpu", "", text), ("cuda", "", text)]
         )
-        self.device_backend_map = {device: name for device, _, name in pairs}
+        self.device_backend_map: dict[str, str] = {device: name for device, _, name in pairs}
 
     def get_device_backend_map(self) -> dict[str, str]:
         """By device."""

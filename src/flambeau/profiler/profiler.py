@@ -263,7 +263,7 @@ class profile(_KinetoProfile):
             custom_trace_id_callback=custom_trace_id_callback, post_processing_timeout_s=post_processing_timeout_s,
         )  # fmt: skip
         self.schedule = schedule or _always
-        self.record_steps = schedule is not None
+        self.record_steps: bool = schedule is not None
         self.on_trace_ready = on_trace_ready
         self.step_num = 0
         self.current_action = self.schedule(0)

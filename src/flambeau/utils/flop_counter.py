@@ -377,7 +377,7 @@ def _plainly() -> Iterator[None]:
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
-suffixes = ["", "K", "M", "B", "T"]
+suffixes: list[str] = ["", "K", "M", "B", "T"]
 
 
 def get_suffix_str(number: int) -> str:

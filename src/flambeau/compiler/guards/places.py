@@ -75,8 +75,8 @@ class Place:
     __slots__ = ("name", "owner")
 
     def __init__(self, owner: Any, name: Any = None):
-        self.owner = owner
-        self.name = name
+        self.owner: Any = owner
+        self.name: Any = name
 
     @property
     def key(self) -> tuple[str, int, Any]:
@@ -251,7 +251,7 @@ class TensorAt:
 
     def __init__(self, place: Place, number: int):
         self.place = place
-        self.number = number
+        self.number: int = number
 
     def find(self) -> Any:
         value = self.place.get()

@@ -80,9 +80,9 @@ class Shadow:
         self.watcher = watcher
         self.frame = frame
         self.code = frame.f_code
-        self.function = function  # None if it could not be found
+        self.function: Any = function  # None if it could not be found
         self.table = _table(frame.f_code)
-        self.before = frames.variables(frame.f_code)
+        self.before: int = frames.variables(frame.f_code)
         self.stack: list[Any] = []
         self.keywords: tuple[str, ...] = ()
         self.logged = 0, 0  # from where to where the instruction has written into the log of writes
@@ -187,7 +187,7 @@ class Watcher:
         self.writes = writes
         self.shadows: dict[FrameType, Shadow] = {}
         self.fresh: dict[int, Any] = {}  # objects that the function made, by id
-        self.unsure = writes.unsure
+        self.unsure: Any = writes.unsure
         self.asked: list[
             tuple[Any, type]
         ] = []  # abstract classes, and the classes of which it was asked whether they are theirs

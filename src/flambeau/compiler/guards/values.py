@@ -71,7 +71,7 @@ class Contents:
     __slots__ = ("container", "held", "ids", "loose", "numbers")
 
     def __init__(self, container: Any, held: Any = None):
-        self.container = container
+        self.container: Any = container
         self.loose: set[int] = set()
         self.numbers: dict[int, type] = {}
         source = container if held is None else held

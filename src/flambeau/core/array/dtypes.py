@@ -20,19 +20,19 @@ class dtype:
     __slots__ = ("name", "numpy", "category", "itemsize", "is_floating_point", "is_complex", "is_signed", "abbr")
 
     def __init__(self, name: str, numpy: Any, category: int, abbr: str):
-        self.name = name
-        self.category = category
-        self.abbr = abbr  # the class name in `torch.FloatTensor`, as `Tensor.type()` returns it
-        self.is_floating_point: bool = category == FLOAT
-        self.is_complex: bool = category == COMPLEX
+        self.name: str = name
+        self.category: int = category
+        self.abbr: str = abbr  # the class name in `torch.FloatTensor`, as `Tensor.type()` returns it
+        self.is_floating_point: builtins.bool = category == FLOAT
+        self.is_complex: builtins.bool = category == COMPLEX
         if isinstance(numpy, int):  # a type that tensors do not have here, of so many bytes
             self.itemsize = numpy
             if not abbr.startswith(("Bits", "Q")):
                 self.is_signed = not abbr.startswith("U")
             return
-        self.numpy = np.dtype(numpy)
+        self.numpy: Any = np.dtype(numpy)
         self.itemsize: int = self.numpy.itemsize
-        self.is_signed: bool = category != BOOL and self.numpy.kind != "u" and self.numpy != narrow.E8M0FNU
+        self.is_signed: builtins.bool = category != BOOL and self.numpy.kind != "u" and self.numpy != narrow.E8M0FNU
 
     def __getattr__(self, name: str) -> Any:
         """What a type that tensors do not have here is asked for. `numpy`: NotImplementedError that says what to do."""
@@ -78,26 +78,26 @@ _CPP_NAMES = {
     "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>",
 }  # fmt: skip
 
-bool = dtype("bool", np.bool_, BOOL, "Bool")
-uint8 = dtype("uint8", np.uint8, INTEGER, "Byte")
-int8 = dtype("int8", np.int8, INTEGER, "Char")
-int16 = dtype("int16", np.int16, INTEGER, "Short")
-int32 = dtype("int32", np.int32, INTEGER, "Int")
-int64 = dtype("int64", np.int64, INTEGER, "Long")
-uint16 = dtype("uint16", np.uint16, INTEGER, "UInt16")
-uint32 = dtype("uint32", np.uint32, INTEGER, "UInt32")
-uint64 = dtype("uint64", np.uint64, INTEGER, "UInt64")
-float16 = dtype("float16", np.float16, FLOAT, "Half")
-bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, FLOAT, "BFloat16")
-float32 = dtype("float32", np.float32, FLOAT, "Float")
-float64 = dtype("float64", np.float64, FLOAT, "Double")
-complex64 = dtype("complex64", np.complex64, COMPLEX, "ComplexFloat")
-complex128 = dtype("complex128", np.complex128, COMPLEX, "ComplexDouble")
-float8_e4m3fn = dtype("float8_e4m3fn", narrow.E4M3FN, FLOAT, "Float8_e4m3fn")
-float8_e4m3fnuz = dtype("float8_e4m3fnuz", narrow.E4M3FNUZ, FLOAT, "Float8_e4m3fnuz")
-float8_e5m2 = dtype("float8_e5m2", narrow.E5M2, FLOAT, "Float8_e5m2")
-float8_e5m2fnuz = dtype("float8_e5m2fnuz", narrow.E5M2FNUZ, FLOAT, "Float8_e5m2fnuz")
-float8_e8m0fnu = dtype("float8_e8m0fnu", narrow.E8M0FNU, FLOAT, "Float8_e8m0fnu")
+bool: dtype = dtype("bool", np.bool_, BOOL, "Bool")
+uint8: dtype = dtype("uint8", np.uint8, INTEGER, "Byte")
+int8: dtype = dtype("int8", np.int8, INTEGER, "Char")
+int16: dtype = dtype("int16", np.int16, INTEGER, "Short")
+int32: dtype = dtype("int32", np.int32, INTEGER, "Int")
+int64: dtype = dtype("int64", np.int64, INTEGER, "Long")
+uint16: dtype = dtype("uint16", np.uint16, INTEGER, "UInt16")
+uint32: dtype = dtype("uint32", np.uint32, INTEGER, "UInt32")
+uint64: dtype = dtype("uint64", np.uint64, INTEGER, "UInt64")
+float16: dtype = dtype("float16", np.float16, FLOAT, "Half")
+bfloat16: dtype = dtype("bfloat16", ml_dtypes.bfloat16, FLOAT, "BFloat16")
+float32: dtype = dtype("float32", np.float32, FLOAT, "Float")
+float64: dtype = dtype("float64", np.float64, FLOAT, "Double")
+complex64: dtype = dtype("complex64", np.complex64, COMPLEX, "ComplexFloat")
+complex128: dtype = dtype("complex128", np.complex128, COMPLEX, "ComplexDouble")
+float8_e4m3fn: dtype = dtype("float8_e4m3fn", narrow.E4M3FN, FLOAT, "Float8_e4m3fn")
+float8_e4m3fnuz: dtype = dtype("float8_e4m3fnuz", narrow.E4M3FNUZ, FLOAT, "Float8_e4m3fnuz")
+float8_e5m2: dtype = dtype("float8_e5m2", narrow.E5M2, FLOAT, "Float8_e5m2")
+float8_e5m2fnuz: dtype = dtype("float8_e5m2fnuz", narrow.E5M2FNUZ, FLOAT, "Float8_e5m2fnuz")
+float8_e8m0fnu: dtype = dtype("float8_e8m0fnu", narrow.E8M0FNU, FLOAT, "Float8_e8m0fnu")
 
 DTYPES: tuple[dtype, ...] = (
     bool, uint8, int8, int16, int32, int64, uint16, uint32, uint64,
@@ -106,8 +106,8 @@ DTYPES: tuple[dtype, ...] = (
 NARROW: tuple[dtype, ...] = (float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float8_e8m0fnu)
 
 # Types that have a name, a size and limits; a tensor of one is refused, with what to do instead.
-complex32 = dtype("complex32", 4, COMPLEX, "ComplexHalf")
-float4_e2m1fn_x2 = dtype("float4_e2m1fn_x2", 1, FLOAT, "Float4_e2m1fn_x2")
+complex32: dtype = dtype("complex32", 4, COMPLEX, "ComplexHalf")
+float4_e2m1fn_x2: dtype = dtype("float4_e2m1fn_x2", 1, FLOAT, "Float4_e2m1fn_x2")
 OPAQUE: tuple[dtype, ...] = (
     complex32,
     float4_e2m1fn_x2,

@@ -56,7 +56,7 @@ class MetaArray:
     sharding = NOWHERE
 
     def __init__(self, shape: Iterable[int], dtype: Any):
-        self.shape = tuple(shape)
+        self.shape: tuple[int, ...] = tuple(shape)
         self.dtype = np.dtype(dtype)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def is_open(shape: tuple[Any, ...]) -> bool:
     return False
 
 
-class Size(tuple):
+class Size(tuple[int, ...]):
     """A tensor's shape: a tuple of ints that stays one under slicing and `+`."""
 
     __slots__ = ()
@@ -46,6 +46,10 @@ class Size(tuple):
         """The product of the dimensions."""
         return math.prod(self)
 
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, key: slice) -> Size: ...
     def __getitem__(self, key: Any) -> Any:
         item = tuple.__getitem__(self, key)
         return Size(item) if isinstance(key, slice) else item
@@ -59,7 +63,8 @@ class Size(tuple):
     def __mul__(self, times: Any) -> Size:
         return Size(tuple.__mul__(self, times))
 
-    __rmul__ = __mul__
+    def __rmul__(self, times: Any) -> Size:
+        return self * times
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Size, (tuple(self),))

@@ -263,7 +263,7 @@ class Run:
         self._roots = roots
         self._reached = on_path
         self.callbacks: list[Callable[[], Any]] = []  # called at the end of the outermost run
-        self.targeted = targeted  # whether it looks for the gradients of given tensors only
+        self.targeted: bool = targeted  # whether it looks for the gradients of given tensors only
         self.arrived: list[Taped | None] = []  # what has come to the node that runs now
         self.recomputed: dict[Any, dict[int, Any]] = {}  # what checkpointed parts have computed again, by part
 

@@ -109,8 +109,8 @@ class FunctionNode(Node):
         super().__init__(function.__name__ + "Backward", edges, len(metas))
         self.ctx = ctx
         self.function = function
-        self.metas = metas  # shapes and dtypes of the outputs
-        self.inputs = inputs  # and of the inputs, None for one that is no tensor
+        self.metas: Any = metas  # shapes and dtypes of the outputs
+        self.inputs: Any = inputs  # and of the inputs, None for one that is no tensor
 
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{self.label} object at {id(self):#x}>"
@@ -177,7 +177,7 @@ class FunctionNode(Node):
 
         ctx = type(self.ctx).__new__(type(self.ctx))
         ctx.__dict__.update((name, other(value)) for name, value in vars(self.ctx).items())
-        self.ctx = ctx
+        self.ctx: Any = ctx
 
 
 class Function:

@@ -14,15 +14,15 @@ class RemovableHandle:
     """Takes a hook out again: `handle.remove()`, or at the end of `with handle:`."""
 
     __module__ = "flambeau.utils.hooks"
-    next_id = 0
+    next_id: int = 0
 
     def __init__(self, hooks: Any, *, extra_dict: Any = None):
-        self.hooks_dict_ref = weakref.ref(hooks)
+        self.hooks_dict_ref: weakref.ref[Any] = weakref.ref(hooks)
         structure.version += 1
-        self.id = RemovableHandle.next_id
+        self.id: int = RemovableHandle.next_id
         RemovableHandle.next_id += 1
         extras = extra_dict if isinstance(extra_dict, (list, tuple)) else [] if extra_dict is None else [extra_dict]
-        self.extra_dict_ref = tuple(weakref.ref(e) for e in extras)
+        self.extra_dict_ref: tuple[weakref.ref[Any], ...] = tuple(weakref.ref(e) for e in extras)
 
     def remove(self) -> None:
         """Take the hook out; a second time does nothing."""
@@ -50,7 +50,7 @@ class RemovableHandle:
         RemovableHandle.next_id = max(RemovableHandle.next_id, self.id + 1)
 
 
-class Hooks(OrderedDict):
+class Hooks(OrderedDict[int, Any]):
     """Hooks in the order of registration, by their handle's id."""
 
     def add(self, hook: Any) -> RemovableHandle:

@@ -43,7 +43,7 @@ class Kept(Saved):
         saved = saved_of(node)
         self.restore = restore
         self.forms = forms
-        self.on_tensors = isinstance(node, FunctionNode)
+        self.on_tensors: bool = isinstance(node, FunctionNode)
         self.shapes = [
             None
             if self.on_tensors and i in forms
@@ -53,7 +53,7 @@ class Kept(Saved):
             for i, x in enumerate(saved)
         ]
         # a second derivative goes on through what a Function has saved
-        self.edges = {i: saved[i]._tape_edge() for i in forms} if self.on_tensors else {}
+        self.edges: dict[int, Any] = {i: saved[i]._tape_edge() for i in forms} if self.on_tensors else {}
 
     def __len__(self) -> int:
         return len(self.shapes)

@@ -7,9 +7,11 @@ import inspect
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, TypeVar, overload
 
 from .transforms import TransformedCall
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class _State(threading.local):
@@ -67,7 +69,7 @@ class _State(threading.local):
         self._look_around()
 
     def _look_around(self) -> None:
-        self.around = bool(self.modes or self.dispatch_modes or self._observer or self._autocast is not None)
+        self.around: bool = bool(self.modes or self.dispatch_modes or self._observer or self._autocast is not None)
 
 
 state = _State()
@@ -101,7 +103,7 @@ class _GradMode:
     def clone(self) -> _GradMode:
         return type(self)()
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: _F) -> _F:
         if inspect.isclass(function):
             warnings.warn(
                 "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions "
@@ -143,6 +145,10 @@ class _GradMode:
 
 
 class _PlainMode(_GradMode):
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: _F) -> _F: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         mode = super().__new__(cls)
         return mode if function is None else mode(function)  # `@no_grad` without parentheses
@@ -182,7 +188,7 @@ class set_grad_enabled(_GradMode):
     def __repr__(self) -> str:
         return f"torch.autograd.grad_mode.set_grad_enabled(mode={self._mode})"
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: _F) -> _F:
         state.grad = self._before[0]
         return super().__call__(function)
 
@@ -190,6 +196,10 @@ class set_grad_enabled(_GradMode):
 class inference_mode(_GradMode):
     """As `no_grad`; values made inside are ordinary tensors afterwards (a difference from PyTorch, see the docs)."""
 
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: _F) -> _F: ...
     def __new__(cls, mode: Any = True) -> Any:
         made = super().__new__(cls)
         if callable(mode):

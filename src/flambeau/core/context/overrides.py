@@ -67,7 +67,7 @@ class no_subclasses:
     """While inside, no argument has a say; modes still have (`torch._C.DisableTorchFunctionSubclass`)."""
 
     def __enter__(self) -> None:
-        self.before = state.subclasses
+        self.before: bool = state.subclasses
         state.subclasses = False
 
     def __exit__(self, *exc: object) -> None:
@@ -78,7 +78,7 @@ class nobody:
     """While inside, neither arguments nor modes have a say (`torch._C.DisableTorchFunction`)."""
 
     def __enter__(self) -> None:
-        self.before = state.subclasses, state.modes
+        self.before: tuple[bool, tuple[Any, ...]] = state.subclasses, state.modes
         state.subclasses = False
         state.set_modes(())
 

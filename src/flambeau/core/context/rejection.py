@@ -17,7 +17,7 @@ class InTurn:
 
     def __init__(self, generator: Any):
         self.generator = generator
-        self.before = generator._bits.state
+        self.before: Any = generator._bits.state
         self.taken = 0
         self.waiting: list[float] = []
 

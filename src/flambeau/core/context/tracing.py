@@ -125,7 +125,7 @@ class Structure:
     __slots__ = ("version",)
 
     def __init__(self) -> None:
-        self.version = 0
+        self.version: int = 0
 
 
 structure = Structure()

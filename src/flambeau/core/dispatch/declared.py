@@ -39,13 +39,13 @@ class Operator:
         self.check = check
         self.images = images
         self.casts = casts
-        self.name = function.__name__.lstrip("_")
+        self.name: str = function.__name__.lstrip("_")
         named = space + self.name
         self.space = space
         self.promote = promote
         self.signature = Signature(function, options)
-        self.returns = return_type(named, returns) if returns else None
-        self.grad = grad or camel(self.name) + "Backward0"
+        self.returns: Any | None = return_type(named, returns) if returns else None
+        self.grad: Any | str = grad or camel(self.name) + "Backward0"
         self.derivative = derivative
         self.narrow = narrow
         self.programs = programs.Table()

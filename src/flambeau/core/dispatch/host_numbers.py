@@ -30,7 +30,7 @@ class Expression:
 
     def __init__(self, function: Callable[..., Any], *parts: Any):
         self.function = function
-        self.parts = parts
+        self.parts: tuple[Any, ...] = parts
 
     def value(self, given: list[Any]) -> Any:
         return self.function(*[part.value(given) for part in self.parts])
@@ -42,7 +42,7 @@ class Constant(Expression):
     __slots__ = ("number",)
 
     def __init__(self, number: Any):
-        self.number = number
+        self.number: Any = number
 
     def value(self, given: list[Any]) -> Any:
         return self.number
@@ -54,7 +54,7 @@ class Looked(Expression):
     __slots__ = ("place",)
 
     def __init__(self, place: Any):
-        self.place = place
+        self.place: Any = place
 
     def value(self, given: list[Any]) -> Any:
         return self.place.get()
@@ -66,7 +66,7 @@ class Given(Expression):
     __slots__ = ("number",)
 
     def __init__(self, number: int):
-        self.number = number
+        self.number: int = number
 
     def value(self, given: list[Any]) -> Any:
         return given[self.number]

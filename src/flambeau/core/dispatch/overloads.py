@@ -53,12 +53,12 @@ class OpOverload:
         self._overloadname = schema.overload_name or DEFAULT
         self._opname = packet.__name__
         self._name = schema.name + (f".{schema.overload_name}" if schema.overload_name else "")
-        self.__name__ = f"{packet.__name__}.{self._overloadname}"
+        self.__name__: str = f"{packet.__name__}.{self._overloadname}"
         self.__qualname__ = schema.name
         self.__module__ = f"flambeau._ops.{packet._namespace}"
         self._run = run  # called with this operator and the arguments
         self._tags: list[Any] = []
-        self.kernels = kernels_of(self._name)
+        self.kernels: dict[Any, Any] = kernels_of(self._name)
 
     @property
     def overloadpacket(self) -> OpOverloadPacket:

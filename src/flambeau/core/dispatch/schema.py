@@ -61,7 +61,7 @@ class SchemaType:
 
     def __init__(self, text: str):
         self.text = text
-        self.steps = re.findall(r"\[\d*\]|\?", text[len(self.base) :])
+        self.steps: list[Any] = re.findall(r"\[\d*\]|\?", text[len(self.base) :])
 
     @property
     def base(self) -> str:

@@ -140,19 +140,19 @@ class Signature:
         self.signature = inspect.signature(function)
         self.options = options
         self.parameters = list(self.signature.parameters.values())
-        self.kinds = [kind_of(p) for p in self.parameters]
-        self.names = [p.name for p in self.parameters]
-        self.index = {p.name: i for i, p in enumerate(self.parameters)}
-        self.takes_none = ["None" in str(p.annotation) for p in self.parameters]
+        self.kinds: list[int] = [kind_of(p) for p in self.parameters]
+        self.names: list[str] = [p.name for p in self.parameters]
+        self.index: dict[str, int] = {p.name: i for i, p in enumerate(self.parameters)}
+        self.takes_none: list[bool] = ["None" in str(p.annotation) for p in self.parameters]
         self.defaults = [MISSING if p.default is p.empty else p.default for p in self.parameters]
         keyword_only = [p.kind is p.KEYWORD_ONLY for p in self.parameters]
         self.positional = keyword_only.index(True) if True in keyword_only else len(self.parameters)
-        self.varargs = self.kinds.index(VARARGS) if VARARGS in self.kinds else None
+        self.varargs: int | None = self.kinds.index(VARARGS) if VARARGS in self.kinds else None
         if self.varargs is not None:
-            self.positional = self.varargs
+            self.positional: int = self.varargs
         # calls with nothing but positional tensors need no binding: their keys, by the number of arguments
         self.quick: dict[int, Any] = {}
-        self.optional = any(p.annotation == "Array | None" for p in self.parameters)
+        self.optional: bool = any(p.annotation == "Array | None" for p in self.parameters)
         for count in range(1, len(self.kinds) + 1 if self.varargs is None else 1):
             if count > self.positional or self.kinds[count - 1] != ARRAY:
                 break

@@ -72,11 +72,11 @@ class Program:
     ):
         self.function = function
         self.identity = identity  # what the function is in every process (see `executables.py`)
-        self.name = name
-        self.label = label  # what the nodes of its calls are called: a text, or a function of the arrays
-        self.run = programs.jit(function, identity, inline=True)
-        self.makes_images = makes_images  # whether it has convolutions
-        self.derivative_label = derivative  # the same for calls of its derivatives
+        self.name: str = name
+        self.label: Any = label  # what the nodes of its calls are called: a text, or a function of the arrays
+        self.run: Any = programs.jit(function, identity, inline=True)
+        self.makes_images: bool = makes_images  # whether it has convolutions
+        self.derivative_label: Any = derivative  # the same for calls of its derivatives
         self.arguments: Any = None  # the names of the operator's arguments, and what says where each lies
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
@@ -169,10 +169,10 @@ class Node:
     __slots__ = ("label", "edges", "order", "outputs", "pre_hooks", "post_hooks", "metadata_", "__weakref__")
 
     def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int = 1):
-        self.label = name
+        self.label: str = name
         self.edges = edges
-        self.order = next(_count)
-        self.outputs = outputs
+        self.order: int = next(_count)
+        self.outputs: int = outputs
         self.pre_hooks: dict[int, Any] | None = None
         self.post_hooks: dict[int, Any] | None = None
 
@@ -193,7 +193,7 @@ class Node:
 
     def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
         """Put other arrays and edges in the places of those that it has (of a copy; see func/recording.py)."""
-        self.edges = tuple(map(edge, self.edges))
+        self.edges: tuple[Any, ...] = tuple(map(edge, self.edges))
 
 
 class Saved(Sequence[Any]):
@@ -255,10 +255,10 @@ class OperatorNode(Node):
     def __init__(self, program: Program, saved: Any, wanted: tuple[int, ...], edges: Any, outputs: int, name: str):
         self.program = program
         self.saved = saved
-        self.wanted = wanted
+        self.wanted: tuple[int, ...] = wanted
         self.label = name
         self.edges = edges
-        self.order = next(_count)
+        self.order: int = next(_count)
         self.outputs = outputs
         self.pre_hooks = None
         self.post_hooks = None
@@ -300,7 +300,7 @@ class OperatorNode(Node):
     def release(self) -> None:
         if self.saved is not None:
             plain = type(self.saved) in (list, tuple)  # what is made anew for each backward pass is not looked at
-            self.released = [getattr(a, "aval", a) for a in self.saved] if plain else None
+            self.released: list[Any] | None = [getattr(a, "aval", a) for a in self.saved] if plain else None
             self.saved = None
 
 
@@ -358,7 +358,7 @@ class ViewNode(Node):
 
     def __init__(self, name: str, edge: Edge | None, shape: tuple[int, ...], g: Look):
         super().__init__(name, (edge,))
-        self.shape = shape
+        self.shape: tuple[int, ...] = shape
         self.g = g
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
@@ -392,7 +392,7 @@ class CopySlices(Node):
     def __init__(self, base: Edge | None, new: Edge | None, shape: tuple[int, ...], g: Look):
         super().__init__("CopySlices", (base, new))
         self.g = g
-        self.shape = shape
+        self.shape: tuple[int, ...] = shape
 
     def name(self) -> str:
         return "torch::autograd::CopySlices"

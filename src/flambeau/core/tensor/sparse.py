@@ -62,8 +62,8 @@ class SparseLook:
     contiguous = False
 
     def __init__(self, shape: tuple[int, ...], layout: str = "sparse_coo") -> None:
-        self.shape = tuple(shape)
-        self.layout = layout
+        self.shape: tuple[int, ...] = tuple(shape)
+        self.layout: str = layout
 
     @property
     def numel(self) -> int:
@@ -92,7 +92,7 @@ class SparseStorage:
         self.values = values
         self.shape = tuple(shape)
         self.coalesced = coalesced
-        self.layout = layout
+        self.layout: str = layout
         self.version = 0
 
     @property

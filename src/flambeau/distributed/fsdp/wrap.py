@@ -85,5 +85,5 @@ class CustomPolicy:
         return found
 
 
-enable_wrap = _later.function("enable_wrap", __name__)
-wrap = _later.function("wrap", __name__)
+enable_wrap: Any = _later.function("enable_wrap", __name__)
+wrap: Any = _later.function("wrap", __name__)

@@ -39,7 +39,7 @@ class FxGraphDrawer:
                 "Python package manager."
             ) from None
         self._name = name
-        self.dot_graph_shape = dot_graph_shape or "record"
+        self.dot_graph_shape: str = dot_graph_shape or "record"
         self._ignore_getattr = ignore_getattr
         self._ignore_parameters_and_buffers = ignore_parameters_and_buffers
         self._normalize_args = normalize_args

@@ -107,7 +107,9 @@ class StateMethods:
 
     # --- taking it out ------------------------------------------------------------------------------------------------
 
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
         """Parameters and persistent buffers by name; they share memory with the module's.
 
         They are detached from autograd unless `keep_vars` is set.

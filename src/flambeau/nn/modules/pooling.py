@@ -46,7 +46,7 @@ class _MaxPoolNd(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         size, stride, padding, dilation = self.kernel_size, self.stride, self.padding, self.dilation
         return type(self)._function(input, size, stride, padding, dilation, self.ceil_mode, self.return_indices)
 
@@ -87,9 +87,9 @@ class _MaxUnpoolNd(Module):
     def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
         super().__init__()
         spread = _ntuple(self._dims)
-        self.kernel_size = spread(kernel_size)
-        self.stride = spread(kernel_size if stride is None else stride)
-        self.padding = spread(padding)
+        self.kernel_size: tuple[Any, ...] = spread(kernel_size)
+        self.stride: tuple[Any, ...] = spread(kernel_size if stride is None else stride)
+        self.padding: tuple[Any, ...] = spread(padding)
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         return type(self)._function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
@@ -132,9 +132,9 @@ class AvgPool1d(Module):
     ) -> None:
         super().__init__()
         spread = _ntuple(1)
-        self.kernel_size = spread(kernel_size)
-        self.stride = spread(kernel_size if stride is None else stride)
-        self.padding = spread(padding)
+        self.kernel_size: tuple[Any, ...] = spread(kernel_size)
+        self.stride: tuple[Any, ...] = spread(kernel_size if stride is None else stride)
+        self.padding: tuple[Any, ...] = spread(padding)
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
 
@@ -315,11 +315,11 @@ class _FractionalMaxPoolNd(Module):
         if output_size is not None and output_ratio is not None:
             both = " and ".join(("output_size", "output_ratio"))
             raise ValueError(f"only one of {both} may be specified")
-        self.kernel_size = spread(kernel_size)
+        self.kernel_size: tuple[Any, ...] = spread(kernel_size)
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)
-        self.output_size = None if output_size is None else spread(output_size)
-        self.output_ratio = None if output_ratio is None else spread(output_ratio)
+        self.output_size: tuple[Any, ...] | None = None if output_size is None else spread(output_size)
+        self.output_ratio: tuple[Any, ...] | None = None if output_ratio is None else spread(output_ratio)
         if self.output_ratio is not None and not all(0 < ratio < 1 for ratio in self.output_ratio):
             limits = "between 0 and 1"
             raise ValueError(f"output_ratio must be {limits} (got {output_ratio})")

@@ -23,11 +23,13 @@ class Upsample(Module):
         recompute_scale_factor: bool | None = None,
     ) -> None:
         super().__init__()
-        self.name = type(self).__name__
+        self.name: str = type(self).__name__
         self.size = size
         factors = scale_factor if isinstance(scale_factor, tuple) else (scale_factor,)
         floats = tuple(float(f) if f else None for f in factors)
-        self.scale_factor = floats if isinstance(scale_factor, tuple) else floats[0]
+        self.scale_factor: tuple[float | None, ...] | float | None = (
+            floats if isinstance(scale_factor, tuple) else floats[0]
+        )
         self.mode = mode
         self.align_corners = align_corners
         self.recompute_scale_factor = recompute_scale_factor

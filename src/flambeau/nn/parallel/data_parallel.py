@@ -53,7 +53,7 @@ class DataParallel(Module):
             self.device_ids: list[Any] = []
             return
         self.device_ids = list(range(cuda.device_count()) if device_ids is None else device_ids)
-        self.output_device = self.device_ids[0] if output_device is None else output_device
+        self.output_device: Any = self.device_ids[0] if output_device is None else output_device
         self.dim = dim
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:

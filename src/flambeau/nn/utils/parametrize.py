@@ -119,8 +119,8 @@ class ParametrizationList(ModuleList):
             raise ValueError(
                 f"'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). Got {_kind(value)}"
             )
-        self.is_tensor = isinstance(value, Tensor)
-        self.ntensors = 1 if self.is_tensor else len(value)
+        self.is_tensor: bool = isinstance(value, Tensor)
+        self.ntensors: int = 1 if self.is_tensor else len(value)
         self._keep(original, value)
         if not unsafe:
             self._check(shape, dtype)

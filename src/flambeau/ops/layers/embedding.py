@@ -58,7 +58,7 @@ class SparseRows(Node):
         flat = np.asarray(indices).reshape(-1)
         self.kept = np.arange(flat.size) if padding_idx is None else np.flatnonzero(flat != padding_idx)
         self.rows = flat[self.kept].astype(np.int64)[None]
-        self.shape = shape
+        self.shape: tuple[int, ...] = shape
 
     def backward(self, cotangents: list[Any]) -> list[Any]:
         return [SparseArray(jnp.asarray(self.rows), _picked(cotangents[0], self.kept), self.shape)]

@@ -102,7 +102,7 @@ class SequentialLR(_Several):
 
     def _update_lr(self, epoch: int | None = None) -> None:
         # as a part of another sequence: begin anew
-        self.last_epoch = epoch or 0
+        self.last_epoch: int = epoch or 0
         self._schedulers[0]._update_lr(self.last_epoch)
         self._last_lr = self._schedulers[0].get_last_lr()
 

@@ -54,7 +54,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             if epoch < 0:
                 raise ValueError(f"Expected non-negative epoch, but got {epoch}")
             self._go_to(epoch)
-        self.last_epoch = math.floor(epoch) - 1
+        self.last_epoch: int = math.floor(epoch) - 1
         self._update_lr()
 
     def _go_to(self, epoch: float) -> None:
@@ -132,10 +132,10 @@ class CyclicLR(_Cycle):
         if last_epoch == -1:
             for low, group in zip(lows, optimizer.param_groups, strict=True):
                 _set(group, "lr", low)
-        self.max_lrs = _per_group("max_lr", max_lr, optimizer)
+        self.max_lrs: list[Any] = _per_group("max_lr", max_lr, optimizer)
         up = float(step_size_up)
-        self.total_size = up + (up if step_size_down is None else float(step_size_down))
-        self.step_ratio = up / self.total_size
+        self.total_size: float = up + (up if step_size_down is None else float(step_size_down))
+        self.step_ratio: float = up / self.total_size
         if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
             raise ValueError("mode is invalid and scale_fn is None")
         self.mode = mode

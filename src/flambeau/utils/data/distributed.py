@@ -47,8 +47,8 @@ class DistributedSampler(Sampler[int]):
         self.seed = seed
         size = len(dataset)
         whole = drop_last and size % num_replicas
-        self.num_samples = math.ceil((size - num_replicas if whole else size) / num_replicas)
-        self.total_size = self.num_samples * num_replicas
+        self.num_samples: int = math.ceil((size - num_replicas if whole else size) / num_replicas)
+        self.total_size: int = self.num_samples * num_replicas
 
     def __iter__(self) -> Iterator[int]:
         size = len(self.dataset)

@@ -122,7 +122,7 @@ class CenterCrop(nn.Module):
 
     def __init__(self, size: Any) -> None:
         super().__init__()
-        self.size = F._pair(size)
+        self.size: tuple[int, int] = F._pair(size)
 
     def forward(self, img: Any) -> Any:
         return F.center_crop(img, self.size)
@@ -159,7 +159,7 @@ class RandomCrop(nn.Module):
         padding_mode: str = "constant",
     ) -> None:
         super().__init__()
-        self.size = F._pair(size)
+        self.size: tuple[int, int] = F._pair(size)
         self.padding = padding
         self.pad_if_needed = pad_if_needed
         self.fill = fill

@@ -52,7 +52,7 @@ class PassManager:
     ):  # fmt: skip
         self.passes = passes or []
         self.constraints = constraints or []
-        self.steps = steps if steps is not None else 1
+        self.steps: int = steps if steps is not None else 1
         self.run_checks_after_each_pass = run_checks_after_each_pass
         self.suppress_check_failures = suppress_check_failures
         self._validated = False

@@ -15,7 +15,7 @@ class SequenceWrapper(MapDataPipe):
     """The items of a sequence or mapping; of a copy of it with `deepcopy`."""
 
     def __init__(self, sequence: Any, deepcopy: bool = True) -> None:
-        self.sequence = copy.deepcopy(sequence) if deepcopy else sequence
+        self.sequence: Any = copy.deepcopy(sequence) if deepcopy else sequence
 
     def __getitem__(self, index: Any) -> Any:
         return self.sequence[index]
