@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -166,10 +165,9 @@ def _explain(name: str) -> str:
 
 
 def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ImportError:
-        return False
+    """Whether there is a file for it."""
+    parent = sys.modules.get(name.rpartition(".")[0])
+    return parent is not None and PathFinder.find_spec(name, getattr(parent, "__path__", None)) is not None
 
 
 def _nearest(parent: str, name: str) -> str | None:

@@ -65,7 +65,6 @@ EXCEPTIONS = {  # (operator or layer, a part of torch's text) -> why ours is ano
     ("narrow_copy", "length (-1)"): "narrow and narrow_copy refuse a negative length in the same words",
     ("poisson_nll_loss", "(5) must match"): "torch names the target's size first, we the input's",
     ("prelu", "1D tensor"): OWN_WORDS,
-    ("rms_norm", "[*2, 2]"): "a comma is missing in torch's",
     ("scatter", "same number of dimensions as src"): EARLIER,
     ("scatter_add", "same number of dimensions as src"): EARLIER,
 }

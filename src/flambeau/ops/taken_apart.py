@@ -55,7 +55,7 @@ def _matmul(input: Any, other: Any) -> Any:
     if (a, b) == (1, 2):
         return _see("squeeze_.dim", input.unsqueeze(0).mm(other), 0)
     if b < 3:
-        rows = input.reshape(-1, input.shape[-1])
+        rows = input.reshape([math.prod(input.shape[:-1]), input.shape[-1]])
         made = rows.mv(other) if b == 1 else rows.mm(other)
         return _see("_unsafe_view", made, [*input.shape[:-1], *other.shape[1:]])
     return _batched(input, other)
@@ -88,7 +88,7 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> Any:
         return input.mm(weight.t()) if bias is None else _see("addmm", bias, input, weight.t())
     if bias is None:
         return _matmul(input, weight.t())
-    rows = input.reshape(-1, input.shape[-1])
+    rows = input.reshape([math.prod(input.shape[:-1]), input.shape[-1]])
     return _see("addmm", bias, rows, weight.t()).view([*input.shape[:-1], weight.shape[0]])
 
 

@@ -504,12 +504,11 @@ def _flattened(shape: Any, start_dim: int, end_dim: int) -> tuple[int, ...]:
 @composite()
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements with another shape: a view where the strides allow it, else a copy."""
-    try:
+    if input._view is None:  # contiguous
         return _view_shape(input, *shape)
-    except RuntimeError:
-        size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
-        if _restrided(input._geometry, size) is not None:
-            raise
+    size = infer_size(_ints(shape, "reshape"), input._geometry.numel)
+    if _restrided(input._geometry, size) is not None:
+        return _view_shape(input, *shape)
     made = _unsafe_view(_identity(input), size)
     made._base = made._refusal = None  # nobody else has the copy
     return made
