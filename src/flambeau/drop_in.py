@@ -29,22 +29,27 @@ INSIDE = tuple(
 )
 
 
+_shims: set[str] = set()  # packages in this environment that have said that they only stand for flambeau
+
+
 @functools.cache
-def _real_torchvision() -> bool:
-    """Whether the package itself is installed, and not what `flambeau shim` puts in its place."""
+def _gives_torchvision() -> bool:
+    """Whether torchvision is flambeau's: unless the package itself is installed, or only torch has been put into the environment."""
     spec = PathFinder.find_spec("torchvision")
-    return spec is not None and spec.origin is not None and "flambeau" not in Path(spec.origin).read_text()
+    if spec is None or spec.origin is None:
+        return not _shims
+    return "flambeau" in Path(spec.origin).read_text()  # what `flambeau shim` puts in its place
 
 
 def stands_for() -> dict[str, str]:
     """The packages that are flambeau's here, and which of its own they are."""
-    return {name: ours for name, ours in RENAMED.items() if name == "torch" or not _real_torchvision()}
+    return {name: ours for name, ours in RENAMED.items() if name == "torch" or _gives_torchvision()}
 
 
 def _ours(name: str) -> str | None:
     """The flambeau module that a torch name stands for, or None for any other module."""
     head, dot, rest = name.partition(".")
-    return RENAMED[head] + dot + rest if head == "torch" or (head in RENAMED and not _real_torchvision()) else None
+    return RENAMED[head] + dot + rest if head == "torch" or (head in RENAMED and _gives_torchvision()) else None
 
 
 def _theirs(name: str) -> str:
@@ -256,7 +261,7 @@ def install() -> None:
     """
     if is_installed():
         return
-    _real_torchvision.cache_clear()
+    _gives_torchvision.cache_clear()
     for name in stands_for():
         if name in sys.modules:
             where = getattr(sys.modules[name], "__file__", None) or "no file"
@@ -274,6 +279,7 @@ def install() -> None:
 def take_over(name: str) -> None:
     """What a package that only stands for flambeau (`flambeau shim`) says while it is imported by that name."""
     sys.modules.pop(name, None)
+    _shims.add(name)
     install()
     sys.modules[name] = importlib.import_module(RENAMED[name])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,12 +47,24 @@ def test_every_process_gets_flambeau(packages: Path, tmp_path: Path) -> None:
     assert "torch is flambeau now" in flambeau("install", "--into", packages).stdout
     script = tmp_path / "script.py"
     script.write_text(CODE)
-    import os
-
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=600)
     assert done.stdout.splitlines() == ["2.0", "[2, 4]"], done.stderr
     assert "torch: flambeau, 2.13.0+flambeau" in flambeau("status", "--into", packages).stdout
+
+
+def test_torchvision_is_there_only_if_it_was_asked_for(packages: Path) -> None:
+    """Packages look for it, and take all of the real one's names from it."""
+    code = (
+        "import torch, importlib.util as u; print(u.find_spec('torchvision') is not None, 'flambeau' in torch.__file__)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])}
+    for names, there in ((("torch",), "False"), (("torchvision",), "True")):
+        shim.install(names, packages)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600
+        )
+        assert done.stdout.split() == [there, "True"], done.stderr
 
 
 def test_it_is_removed_by_us_and_by_pip(packages: Path) -> None:
