@@ -83,7 +83,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False):
         functools.update_wrapper(self, function)
         self.function = function
-        self.name: Any | str = getattr(function, "__qualname__", type(function).__name__)
+        self.name: str = getattr(function, "__qualname__", type(function).__name__)
         self.fullgraph = fullgraph
         self.quiet = quiet  # a child of a module that could not be one program: the warning was given there
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()

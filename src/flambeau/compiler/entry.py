@@ -73,7 +73,7 @@ class Explanation:
     """The programs of a compiled function: why each was traced, how often it ran, what state it reads and writes."""
 
     def __init__(self, compiled: Compiled):
-        self.name: Any | str = compiled.name
+        self.name: str = compiled.name
         kept = [p for programs in compiled.programs.values() for p in reversed(programs)]
         self.programs = [p for p in kept if isinstance(p, TracedProgram)]
 

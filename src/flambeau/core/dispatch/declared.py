@@ -45,7 +45,7 @@ class Operator:
         self.promote = promote
         self.signature = Signature(function, options)
         self.returns: Any | None = return_type(named, returns) if returns else None
-        self.grad: Any | str = grad or camel(self.name) + "Backward0"
+        self.grad: Any = grad or camel(self.name) + "Backward0"
         self.derivative = derivative
         self.narrow = narrow
         self.programs = programs.Table()

@@ -12,6 +12,7 @@ from ...nn.modules.module import Module
 from ...nn.parallel.distributed import synchronise
 from ...nn.utils.clip_grad import clip_grad_norm_
 from ...processes import groups
+from .._holder import Holder, inner_names, renamed
 from ..checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
 from ..device_mesh import DeviceMesh
 from ..tensor import layouts
@@ -32,7 +33,6 @@ from .api import (
 from .sharding import Unit, all_devices, attach
 from .wrap import CustomPolicy
 
-_PREFIX = "_fsdp_wrapped_module"
 _HYBRID = (ShardingStrategy.HYBRID_SHARD, ShardingStrategy._HYBRID_SHARD_ZERO2)
 
 
@@ -76,7 +76,7 @@ def _mesh(given: Any, group: Any, strategy: ShardingStrategy) -> DeviceMesh:
     return DeviceMesh.from_group(groups.chosen(group), "cpu") if several and group is not None else all_devices()
 
 
-class FullyShardedDataParallel(Module):
+class FullyShardedDataParallel(Holder):
     """Holds `module`, whose parameters are cut over the processes; its forward gathers them, its backward leaves the mean of all
     processes' gradients, cut.
 
@@ -85,6 +85,8 @@ class FullyShardedDataParallel(Module):
     `limit_all_gathers`), and `use_orig_params` (it is always so), change no number and are taken. NotImplementedError for
     `cpu_offload` beside the CPU.
     """
+
+    _held = "_fsdp_wrapped_module"
 
     def __init__(
         self, module: Module, process_group: Any = None, sharding_strategy: ShardingStrategy | None = None,
@@ -129,7 +131,7 @@ class FullyShardedDataParallel(Module):
         whole = (lambda parameter: Replicate()) if strategy is ShardingStrategy.NO_SHARD else None
         attach(module, mesh, dtypes, left_out, whole)
         self._register_state_dict_hook(_given_out)
-        self.register_load_state_dict_pre_hook(_taken_in)
+        self.register_load_state_dict_pre_hook(inner_names)
 
     @property
     def module(self) -> Module:
@@ -140,21 +142,8 @@ class FullyShardedDataParallel(Module):
     def _own(self) -> Unit:
         return vars(self._fsdp_wrapped_module)["_unit"]
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__(_PREFIX), name)
-
-    def __getitem__(self, key: int) -> Any:
-        return self._fsdp_wrapped_module[key]  # type: ignore[index]
-
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._fsdp_wrapped_module(*args, **kwargs)
-
-    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
-        for name, parameter in super().named_parameters(*args, **kwargs):
-            yield name.replace(f"{_PREFIX}.", ""), parameter
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
@@ -291,16 +280,10 @@ def _given_out(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> N
     settings = module._settings
     config, first = settings.state_dict_config, not groups.is_initialized() or groups.get_rank() == 0
     full = settings.state_dict_type is StateDictType.FULL_STATE_DICT
-    for name in [n for n in state if n.startswith(f"{prefix}{_PREFIX}.")]:
-        value = state.pop(name)
+    for name in renamed(module, state, prefix):
+        value = state[name]
         if full and isinstance(value, Tensor):
             with no_grad():
-                value = whole_of(value.detach())
+                state[name] = whole_of(value.detach())  # with all processes, also where it is left out
         if not first and full and getattr(config, "rank0_only", False):
-            continue
-        state[prefix + name.removeprefix(f"{prefix}{_PREFIX}.")] = value
-
-
-def _taken_in(module: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-    for name in [n for n in state if n.startswith(prefix) and not n.startswith(f"{prefix}{_PREFIX}.")]:
-        state[f"{prefix}{_PREFIX}.{name.removeprefix(prefix)}"] = state.pop(name)
+            del state[name]

@@ -9,8 +9,7 @@ from typing import Any
 from ....nn import Module
 from ....utils.checkpoint import checkpoint
 from ... import _later
-
-_PREFIX = "_checkpoint_wrapped_module"
+from ..._holder import Holder, inner_names, outer_names
 
 
 class CheckpointImpl(Enum):
@@ -20,8 +19,10 @@ class CheckpointImpl(Enum):
     NO_REENTRANT = auto()
 
 
-class CheckpointWrapper(Module):
+class CheckpointWrapper(Holder):
     """A module that is run through `torch.utils.checkpoint.checkpoint`. Its state dict has the module's own names."""
+
+    _held = "_checkpoint_wrapped_module"
 
     def __init__(
         self,
@@ -34,21 +35,8 @@ class CheckpointWrapper(Module):
         self._checkpoint_wrapped_module = mod
         self.checkpoint_impl = checkpoint_impl
         self._function, self._options = checkpoint_fn, checkpoint_fn_kwargs
-        self._register_state_dict_hook(_without_prefix)
-        self.register_load_state_dict_pre_hook(_with_prefix)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__(_PREFIX), name)
-
-    def __getitem__(self, key: int) -> Any:
-        return self._checkpoint_wrapped_module[key]  # type: ignore[index]
-
-    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
-        for name, parameter in super().named_parameters(*args, **kwargs):
-            yield name.replace(f"{_PREFIX}.", ""), parameter
+        self._register_state_dict_hook(outer_names)
+        self.register_load_state_dict_pre_hook(inner_names)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module gives."""
@@ -56,16 +44,6 @@ class CheckpointWrapper(Module):
             return self._function(self._checkpoint_wrapped_module, *args, **self._options, **kwargs)
         reentrant = self.checkpoint_impl is CheckpointImpl.REENTRANT
         return checkpoint(self._checkpoint_wrapped_module, *args, use_reentrant=reentrant, **self._options, **kwargs)
-
-
-def _without_prefix(module: Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-    for name in [n for n in state if n.startswith(f"{prefix}{_PREFIX}.")]:
-        state[prefix + name.removeprefix(f"{prefix}{_PREFIX}.")] = state.pop(name)
-
-
-def _with_prefix(module: Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-    for name in [n for n in state if n.startswith(prefix) and not n.startswith(f"{prefix}{_PREFIX}.")]:
-        state[f"{prefix}{_PREFIX}.{name.removeprefix(prefix)}"] = state.pop(name)
 
 
 def checkpoint_wrapper(
