@@ -18,8 +18,8 @@ def test_functions_name_their_arguments() -> None:
             if name.startswith("_") or not inspect.isfunction(function):
                 continue
             assert "https://docs.pytorch.org/docs/stable/generated/torch." in text, (namespace, name)
-            written = inspect.unwrap(function).__code__
-            names = written.co_varnames[: written.co_argcount + written.co_kwonlyargcount]
+            parameters = inspect.signature(function).parameters.values()
+            names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
             lacking += [f"{name}: {n}" for n in names if n not in text and n not in LEFT and not n.startswith("_")]
     assert not lacking
 
@@ -42,6 +42,13 @@ def test_classes_name_their_arguments() -> None:
     assert (
         "    in_channels: the input's channels.\n" in nn.Conv2d.__doc__ and "torch.nn.Conv2d.html" in nn.Conv2d.__doc__
     )
+
+
+def test_a_name_that_means_something_else_here() -> None:
+    assert "    end: what is come to where the weight is 1." in flambeau.lerp.__doc__
+    assert "    n: the degree." in flambeau.special.hermite_polynomial_he.__doc__
+    assert list(inspect.signature(flambeau.permute).parameters) == ["input", "dims"]
+    assert "    input: the tensor to compute with." in flambeau.permute.__doc__
 
 
 def test_methods_and_texts() -> None:

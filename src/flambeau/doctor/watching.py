@@ -127,12 +127,11 @@ class Watch(TorchFunctionMode):
 
 def _name_of(optimizer: Any) -> str:
     """The variable that holds an optimizer where it is used, or `optimizer`."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_filename == users_place()[0]:
-            return next((n for n, v in frame.f_locals.items() if v is optimizer), "optimizer")
+    frame, (file, _) = sys._getframe(1), users_place()
+    while frame is not None and frame.f_code.co_filename != file:
         frame = frame.f_back  # type: ignore[assignment]
-    return "optimizer"
+    found = [] if frame is None else [name for name, value in frame.f_locals.items() if value is optimizer]
+    return found[0] if found else "optimizer"
 
 
 @contextlib.contextmanager

@@ -108,7 +108,6 @@ foreach: taken for PyTorch's sake; a step updates all parameters together here.
 full: add the terms that do not depend on the input.
 fused: taken for PyTorch's sake; a step is one program here.
 fweights: how often each observation counts.
-g: the gradient by the output.
 gamma: what the learning rate is multiplied by.
 generator: where random numbers come from; the default generator if None.
 grad_out: the gradient by the output.
@@ -388,6 +387,45 @@ zero_infinity: losses that are infinite, and their gradients, become 0.
 zero_point: the whole number that stands for 0.
 """
 GLOSSARY = dict(line.split(": ", 1) for line in _WRITTEN.strip().splitlines())
+# where a name means something else
+_SPECIAL = {
+    (function, line.partition(": ")[0]): line.partition(": ")[2]
+    for functions, *lines in (
+        ("lerp", "end: what is come to where the weight is 1.", "weight: how much of the way is gone."),
+        ("hamming_window", "alpha: the constant term.", "beta: the factor of the cosine, which is taken off."),
+        ("local_response_norm", "alpha: a factor of the sum of squares.", "beta: the exponent."),
+        ("celu celu_", "alpha: how far below 0 it goes."),
+        ("vander", "N: how many columns there are."),
+        ("cond", "p: the order of the norm."),
+        ("multi_margin_loss", "p: the exponent, 1 or 2."),
+        ("eye", "n: how many rows there are."),
+        ("lobpcg", "n: how many vectors are begun with."),
+        ("frombuffer", "count: how many values; -1 for all.", "offset: how many bytes are left out at the beginning."),
+        ("addcdiv addcmul", "value: a factor of what is added."),
+        ("pairwise_distance triplet_margin_loss", "eps: added to each difference."),
+        ("cosine_similarity", "eps: the least that is divided by."),
+        ("poisson_nll_loss", "eps: added to what a logarithm is taken of."),
+        ("dot", "tensor: the other vector."),
+        ("one_hot", "tensor: the classes."),
+        ("moveaxis movedim", "source: the dimensions' old places."),
+        ("trapezoid trapz cumulative_trapezoid", "x: the places of the values.", "y: the values."),
+        ("rrelu rrelu_", "lower: the least slope below 0.", "upper: the greatest slope below 0."),
+        ("spdiags", "offsets: which diagonal each row of values is."),
+        ("topk", "sorted: the greatest first."),
+        (
+            " ".join(
+                f"{kind}_polynomial_{letter}"
+                for kind, letters in (
+                    ("chebyshev", "tuvw"), ("shifted_chebyshev", "tuvw"), ("hermite", ("h", "he")), ("laguerre", "l"), ("legendre", "p"),
+                )
+                for letter in letters
+            ),
+            "n: the degree.",
+        ),
+    )
+    for function in functions.split()
+    for line in lines
+}  # fmt: skip
 _OF_CLASSES = GLOSSARY | {
     "bias": "add a learned number to each output.",
     "device": "where parameters and buffers live; the default device if None.",
@@ -407,14 +445,21 @@ def explained(function: Any, public: str, of: Any = None) -> str:
     The text is the function's own, or that `of` something else: of a class, whose `__init__` the function is.
     """
     own = (of or function).__doc__ or ""
-    written = function
+    signature, written = getattr(function, "__signature__", None), function
     while (inner := getattr(written, "__wrapped__", None)) is not None:
         written = inner
     code = getattr(written, "__code__", None)
-    names = code.co_varnames[of is not None : code.co_argcount + code.co_kwonlyargcount] if code is not None else ()
+    names: Iterable[str] = signature.parameters if signature is not None else ()
+    if signature is None and code is not None:
+        names = code.co_varnames[of is not None : code.co_argcount + code.co_kwonlyargcount]
+    short = public.rpartition(".")[2]
     # indented as the rest of a docstring is, so that whoever prints it takes the same from all lines
-    meaning = GLOSSARY if of is None else _OF_CLASSES
-    lines = [f"        {name}: {meaning[name]}\n" for name in names if name in meaning and f"`{name}`" not in own]
+    general, special = (GLOSSARY, _SPECIAL) if of is None else (_OF_CLASSES, {})
+    lines = [
+        f"        {name}: {special.get((short, name)) or general[name]}\n"
+        for name in names
+        if name in general and f"`{name}`" not in own
+    ]
     told = f"\n\n    Arguments:\n{''.join(lines)}" if lines else "\n"
     return f"{own.rstrip()}{told}\n    PyTorch: {_PAGES}{public}.html\n    "
 

@@ -60,7 +60,7 @@ def _face_in(namespace: str, name: str, function: Any, in_python: bool | None) -
         overrides.name_public(made, f"torch.{place}{name}")
         if written := _WRITTEN_DOWN.get(f"torch.{place}{name}"):
             made.__signature__ = inspect.signature(written)
-        made.__doc__ = explained(function, f"torch.{place}{name}")
+        made.__doc__ = explained(made, f"torch.{place}{name}")
         if namespace not in _PREFIXED:
             made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
     return made

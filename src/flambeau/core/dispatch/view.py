@@ -67,7 +67,8 @@ def _seeing(
     function: Callable[..., Any], grad: str | Callable[..., str], absolute: bool, asks: bool, number: str | None
 ) -> Callable[..., Any]:
     name = function.__name__
-    names = inspect.signature(function).parameters
+    signature = inspect.signature(function)
+    names = signature.parameters
 
     @functools.wraps(function)
     def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -94,6 +95,10 @@ def _seeing(
             return input._look(made, label, relative)
         return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
 
+    geometry_of, *others = names.values()  # callers give the tensor
+    taken = [geometry_of.replace(name="input", annotation="Array"), *others]
+    given = signature.return_annotation.replace("Geometry", "Array")
+    call.__signature__ = signature.replace(parameters=taken, return_annotation=given)  # type: ignore[attr-defined]
     call.takes_host_numbers = frozenset((number, [*names].index(number))) if number else frozenset()  # type: ignore[attr-defined]
     overrides.made_by(call, lambda: _seeing(function, grad, absolute, True, number))
     return call
