@@ -216,3 +216,23 @@ def test_state_dicts_without_the_wrapper() -> None:
     fb.nn.init.zeros_(inner[0].weight)
     helpers.set_state_dict(model, optimizer, model_state_dict={**weights, names[0]: before}, optim_state_dict=state)
     assert fb.equal(inner[0].weight, before)
+
+
+def _held_by_a_checkpoint_wrapper(torch, wrapper):
+    torch.manual_seed(0)
+    inner = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    held = wrapper(inner)
+    found = [list(held.state_dict()), [n for n, _ in held.named_parameters()], str(held[0]), held[0].in_features]
+    held.load_state_dict({key: value * 2 for key, value in held.state_dict().items()})
+    held(torch.ones(2, 3)).sum().backward()
+    outer = torch.nn.Sequential(held, torch.nn.ReLU())
+    outer.load_state_dict(outer.state_dict())
+    return [*found, list(outer.state_dict()), [round(p.grad.sum().item(), 4) for p in held.parameters()]]
+
+
+def test_a_wrapper_shows_the_names_of_what_it_holds():
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper as theirs
+
+    from flambeau.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper as ours
+
+    assert _held_by_a_checkpoint_wrapper(fb, ours) == _held_by_a_checkpoint_wrapper(torch, theirs)
