@@ -38,7 +38,7 @@ from ...runtime.store import Store
 from . import dtypes
 from .described import Untold, described
 
-KNOWN = jax.__version_info__[:2] == (0, 10)  # the versions whose parts are used here
+KNOWN = jax.__version_info__ == (0, 10, 2)  # the version whose parts are used here, and with which this was run
 _NUMBERS = (bool, int, float, complex)
 _SETTINGS = ("FLAMBEAU_", "JAX_", "XLA_", "DNNL_", "ONEDNN_", "LIBXSMM_")
 _NO_MATTER = re.compile(r"FLAMBEAU_CACHE.*|.*_CACHE_DIR|JAX_PLATFORMS|FLAMBEAU_MALLOC|JAX_LOG.*")
