@@ -74,10 +74,10 @@ def _batched(input: Any, other: Any) -> Any:
 
 
 def _broadcast(a: Any, b: Any) -> list[int] | None:
-    wide = max(len(a), len(b))
-    pairs = list(zip((1,) * (wide - len(a)) + tuple(a), (1,) * (wide - len(b)) + tuple(b), strict=True))
-    fits = all(m == n or 1 in (m, n) for m, n in pairs)
-    return [n if m == 1 else m for m, n in pairs] if fits else None
+    try:
+        return list(np.broadcast_shapes(tuple(a), tuple(b)))
+    except ValueError:
+        return None
 
 
 @_form("linear")
