@@ -106,6 +106,8 @@ class Call:
             self.add(f"inputs += [{', '.join(flats)}]", f"del {', '.join(flats)}")
 
     def _run(self) -> None:
+        for tensor in self.plan.changes.unread:  # or a step would hold two gradients of each parameter
+            self.add(f"{self._now(tensor)}._grad = None")
         self.add("outputs = runs.run(*inputs)")
         if self.plan.word is not None:
             self.add(

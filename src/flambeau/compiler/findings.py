@@ -21,6 +21,8 @@ from .recipes import Numbered, Recipes
 from .recorder import Recorder
 from .templates import Describer
 
+LARGE_GRADIENTS = 16 << 20  # bytes: below it, letting go of the old ones before a call costs more than they do
+
 
 class Findings:
     """Made within the trace: the order in which things are looked at is that of the program's results (`outputs`)."""
@@ -91,6 +93,7 @@ class Findings:
             arguments=argument_writes,
             argument_grads=argument_grads,
             grads=[(at.get(id(t), t), recipe) for t, recipe in self.grads],
+            unread=[at.get(id(t), t) for t in self._unread()],
             together=[[t._storage for t in group] for group in recorder.together],
             kept=recorder.demands.kept,
         )
@@ -102,6 +105,11 @@ class Findings:
         )
         counts = self._counts(state, changes)
         return Plan(self.arguments.inputs, state, self.word, self.refusals, self.results, changes, tape, counts)
+
+    def _unread(self) -> list[Tensor]:
+        before = {t: self.recorder.grads[t] for t, _ in self.grads}
+        unread = [t for t, old in before.items() if old is None or old._storage not in self.recorder.values]
+        return unread if sum(t.nbytes for t in unread) >= LARGE_GRADIENTS else []
 
     def computation(self, jaxpr: Any) -> Computation:
         return Computation(jaxpr, self.gradients.seeds, self.plain)

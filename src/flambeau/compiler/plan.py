@@ -91,6 +91,7 @@ class Changes:
     arguments: list[tuple[tuple[int, bool], int]]  # the argument, and whether its whole storage is written
     argument_grads: list[tuple[int, int]]
     grads: list[tuple[Found, int | None]]
+    unread: list[Found]  # those whose old `.grad` the call does not look at, if they are large
     together: list[list[Storage]]  # storages that hold one array
     kept: set[Storage]  # those whose old values the traced computation itself keeps where a check fails
 

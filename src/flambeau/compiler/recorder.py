@@ -124,8 +124,9 @@ class Recorder:
         self.grads.setdefault(tensor, tensor._grad)
 
     def keep_edge(self, tensor: Any) -> None:
-        """Note that a tensor's place on the tape is about to change."""
-        self.edges.setdefault(tensor, (tensor._edge, tensor._edge_version, tensor._base))
+        """Note that a tensor's place on the tape is about to change, unless the trace has made it (and may drop it)."""
+        if id(tensor) in self.stand_ins or self.is_outside(tensor):
+            self.edges.setdefault(tensor, (tensor._edge, tensor._edge_version, tensor._base))
 
     def look_at_strides(self, tensor: Any) -> None:
         """Raises Untraceable for an argument that is no contiguous tensor: in the trace it is one."""
