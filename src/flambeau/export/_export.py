@@ -18,7 +18,6 @@ from ._recording import Recorder, Recording, generalize, record
 from .dynamic_shapes import AdditionalInputs, Dim, ShapeError, ShapesCollection, _DerivedDim, changing, root_size
 from .exported_program import CallSpec, ExportedProgram, signature
 
-
 Recorder.branches = staticmethod(record_cond)
 
 
