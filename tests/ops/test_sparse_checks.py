@@ -71,3 +71,24 @@ def test_gradients_of_sparse_inputs() -> None:
     assert not gradcheck(
         lambda x: Wrong.apply(x.to_dense()), held.to_sparse().requires_grad_(), masked=True, raise_exception=False
     )
+
+
+def test_dense_gradients_of_sparse_inputs() -> None:
+    class Product(fb.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Any, b: Any) -> Any:
+            ctx.save_for_backward(a, b)
+            return fb.sparse.mm(a, b)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            a, b = ctx.saved_tensors
+            return g @ b.t(), fb.sparse.mm(a.t(), g)
+
+    sparse = fb.tensor([[0, 2.0], [1, 0]]).to_sparse().requires_grad_()
+    dense = fb.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for make in (lambda x: x, lambda x: x * 3):
+        wanted = fb.autograd.grad(fb.sparse.mm(make(sparse), dense).sum(), (sparse, dense))
+        found = fb.autograd.grad(Product.apply(make(sparse), dense).sum(), (sparse, dense))
+        for a, b in zip(found, wanted, strict=True):
+            assert a.to_dense().tolist() == b.to_dense().tolist()
