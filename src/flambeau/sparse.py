@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from . import ops  # noqa: F401
 from .core.array import dtypes
 from .core.dispatch.operator import namespaces
 from .core.tensor.sparse import is_sparse, layout_of
 from .core.tensor.tensor import Tensor
+from .ops.sparse.compressed import invariants
 
 
 class _SparseType(type):
@@ -43,9 +44,7 @@ _TYPES = {
 
 
 class check_sparse_tensor_invariants:
-    """Whether the parts of sparse tensors are checked when these are made. They always are; this remembers what was asked."""
-
-    state: ClassVar[bool] = False
+    """Whether the order of a compressed tensor's indices is checked when it is made. All else is checked in any case."""
 
     def __init__(self, enable: bool = True) -> None:
         self.asked = enable
@@ -54,27 +53,26 @@ class check_sparse_tensor_invariants:
     @classmethod
     def is_enabled(cls) -> bool:
         """What was asked for last."""
-        return cls.state
+        return invariants.asked
 
     @classmethod
     def enable(cls) -> None:
-        """Ask for the checks, which are always made."""
-        check_sparse_tensor_invariants.state = True
+        """Ask for the check."""
+        invariants.asked = True
 
     @classmethod
     def disable(cls) -> None:
-        """Say that the checks are not needed; they are made all the same."""
-        check_sparse_tensor_invariants.state = False
+        """Leave it out."""
+        invariants.asked = False
 
     def __enter__(self) -> None:
         if self.before is not None:
             raise RuntimeError("This context manager is already activated: make another one to nest them")
-        self.before = self.state
-        check_sparse_tensor_invariants.state = self.asked
+        self.before, invariants.asked = invariants.asked, self.asked
 
     def __exit__(self, *exc: object) -> None:
         assert self.before is not None
-        check_sparse_tensor_invariants.state, self.before = self.before, None
+        invariants.asked, self.before = self.before, None
 
     def __call__(self, function: Any) -> Any:
         """`function`, within these checks."""

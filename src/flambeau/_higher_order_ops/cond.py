@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from ..core.context.overrides import handle_torch_function, has_torch_function
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import unflatten
 from ._staged import is_traced, on_arrays, same_structure, staged, tensors_only
@@ -18,6 +19,8 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], o
     Raises RuntimeError for a condition of more than one element, branches that are no functions, operands that are no
     tensors; in a compiled function also for results of different structures, shapes or dtypes.
     """
+    if has_torch_function((pred,)):  # a mode, or a proxy
+        return handle_torch_function(cond, (pred,), pred, true_fn, false_fn, operands)
     if isinstance(pred, Tensor) and pred.numel() != 1:
         raise RuntimeError(f"Expected pred to be bool or single-element tensor, but got {pred}.")
     if not isinstance(pred, (bool, int, float, Tensor)):

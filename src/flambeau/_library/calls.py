@@ -13,6 +13,7 @@ from ..core.dispatch.overloads import OpOverload, running
 from ..core.tape.nodes import is_differentiable
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten, unflatten
+from .callbacks import calling_back
 
 
 class Rules:
@@ -105,6 +106,8 @@ def run(op: OpOverload, /, *given: Any, **named: Any) -> Any:
         left, named_ = _without_defaults(op, args, kwargs)
         return found(*left, **named_)
 
+    if grad_state.trace is not None:
+        kernel = calling_back(op, kernel, shapes_of)
     if found is kernels.get("CompositeImplicitAutograd"):
         return returned(op, kernel(*args, **kwargs))
     if schema.is_mutable:

@@ -14,9 +14,11 @@ import numpy as np
 
 from ..core.autograd.engine import grad
 from ..core.context import doors
+from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..ops.making.constants import empty_like, zeros_like
 from ..ops.shape.views import view_as_real
+from ..sparse import as_sparse_gradcheck
 
 _FORWARD = "Jacobian computed with forward mode mismatch"
 
@@ -224,12 +226,15 @@ def gradcheck(
     `check_forward_ad` looks at its forward-mode derivatives, too; without `check_backward_ad` only at those. Every direction is
     looked at, also with `fast_mode`. A second backward pass may differ by `nondet_tol`, zeros must give zeros, and each output
     is looked at without the others (`check_undefined_grad` asks for no more). Gradients have their inputs' dtypes in any case
-    (`check_grad_dtypes`). `check_batched_grad` and `check_batched_forward_grad` look at `vmap` of the derivatives. `masked` is for
-    sparse inputs, which are refused.
+    (`check_grad_dtypes`). `check_batched_grad` and `check_batched_forward_grad` look at `vmap` of the derivatives. Of sparse
+    inputs every place is varied, with `masked` only what is stored.
 
     Inputs that require grad should be double precision. Raises GradcheckError where they do not agree, unless
     `raise_exception=False`; ValueError if no input requires grad; AssertionError for options that do not go together.
     """
+    options = {k: v for k, v in locals().items() if k not in ("func", "inputs", "masked")}
+    if any(is_sparse(x) and x.requires_grad for x in ((inputs,) if isinstance(inputs, Tensor) else inputs)):
+        return as_sparse_gradcheck(gradcheck)(func, inputs, masked=bool(masked), **options)  # type: ignore[no-any-return]
     _check_options(check_forward_ad, check_backward_ad, check_batched_grad, check_batched_forward_grad)
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     checked = _checked(given)

@@ -13,9 +13,12 @@ from ..fx import GraphModule, Node
 from ..nn.modules.module import Module
 from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
 from ..utils import _pytree as pytree
-from ._recording import Recording, generalize, record
+from ._branches import record_cond
+from ._recording import Recorder, Recording, generalize, record
 from .dynamic_shapes import AdditionalInputs, Dim, ShapeError, ShapesCollection, _DerivedDim, changing, root_size
 from .exported_program import CallSpec, ExportedProgram, signature
+
+Recorder.branches = staticmethod(record_cond)
 
 
 def export(
@@ -182,6 +185,8 @@ def _graph_module(mod: Module, recorded: Recording) -> GraphModule:
                 _holder(root, f"{owner}.{key}").register_buffer(key, buffer, persistent)
     for name, constant in recorded.constants.items():
         root.register_buffer(name, constant, persistent=False)
+    for name, branch in recorded.submodules.items():
+        root.add_module(name, branch)
     recorded.graph.lint()
     made = GraphModule(root, recorded.graph, type(mod).__name__)
     for name, part in root.named_children():  # what the graph does not use

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from .._higher_order_ops.cond import cond
 from ..core.array.size import Size
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
@@ -30,7 +31,7 @@ _ABOUT = frozenset(
 )
 
 
-class DataDependent(RuntimeError):
+class GuardOnDataDependentSymNode(RuntimeError):
     """The code asks for a value that only a run knows."""
 
 
@@ -43,6 +44,8 @@ def name_of(function: Any) -> str:
 class Recorder(TorchFunctionMode):
     """Writes the graph while it is entered."""
 
+    branches: Any = None  # how `torch.cond` is recorded: in a file of its own, which needs this one
+
     def __init__(self, module: Module):
         self.graph = Graph()
         self.module = module
@@ -53,6 +56,7 @@ class Recorder(TorchFunctionMode):
         self.alive: list[Any] = []
         self.values: dict[Node, Any] = {}
         self.constants: dict[str, Tensor] = {}
+        self.submodules: dict[str, Module] = {}  # the branches of torch.cond
         self.computed: set[Node] = set()  # what depends on the inputs
 
     def note(self, tensor: Tensor, node: Node) -> None:
@@ -78,6 +82,8 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func is cond:
+            return self.branches(self, func, *args, **kwargs)
         leaves, _ = pytree.tree_flatten((list(args), dict(kwargs)))
         before = {id(t): t._storage.version for t in leaves if isinstance(t, Tensor)}
         result = func(*args, **kwargs)
@@ -87,7 +93,7 @@ class Recorder(TorchFunctionMode):
         made = [t for t in pytree.tree_flatten(result)[0] if isinstance(t, Tensor)]
         if not made and name not in ("__setitem__", "__delitem__"):
             if depends and name not in _ABOUT:
-                raise DataDependent(
+                raise GuardOnDataDependentSymNode(
                     f"Could not guard on data-dependent expression: the code asks for a value ({name}) that is only known when "
                     "the exported program runs: use torch.where instead of `if`, or return the tensor"
                 )
@@ -131,6 +137,7 @@ class Recording:
 
     def __init__(self, recorder: Recorder, outputs: list[Any], out_spec: Any):
         self.graph, self.values, self.constants = recorder.graph, recorder.values, recorder.constants
+        self.submodules = recorder.submodules
         self.computed, self.outputs, self.out_spec = recorder.computed, outputs, out_spec
         self.moving: dict[Node, set[int]] = {}  # the dimensions of a value whose size depends on those that may change
 
@@ -238,7 +245,8 @@ def generalize(first: Recording, second: Recording, dims: list[tuple[Node, int, 
             raise ValueError(f"the code calls {a.target} at one size and {b.target} at another")
         if a.op == "get_attr" and a.target in first.constants:
             _check_constant(first.constants[str(a.target)], second.constants[str(b.target)])
-
+        if a.op == "get_attr" and a.target in first.submodules:
+            _check_branch(first.submodules[str(a.target)], second.submodules[str(b.target)])
         (left, spec), (right, other) = (pytree.tree_flatten((n.args, dict(n.kwargs))) for n in (a, b))
         if spec != other:
             raise ValueError(f"{a.target} is called with other arguments at another size")
@@ -270,3 +278,10 @@ def _slice(value: slice) -> tuple[Any, Any, Any]:
 def _check_constant(first: Tensor, second: Tensor) -> None:
     if first.shape != second.shape or bool(first.ne(second).any()):
         raise ValueError("the code makes a tensor of the size without torch's functions")
+
+
+def _check_branch(first: Any, second: Any) -> None:
+    if first.code != second.code:
+        raise ValueError("a branch of torch.cond computes with the size itself")
+    for (_, a), (_, b) in zip(first.named_buffers(), second.named_buffers(), strict=True):
+        _check_constant(a, b)

@@ -14,7 +14,7 @@ from ..array import dtypes
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
 from ..tape.nodes import AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
-from ..tensor.sparse import is_sparse, to_array
+from ..tensor.sparse import is_sparse, stored, to_array
 from ..tensor.tensor import Tensor, wrap
 from .engine import _taped, _tensor
 
@@ -50,6 +50,12 @@ def _arrived(gradient: Tensor, edge: Any) -> Any:
     if is_sparse(gradient) and (edge is None or type(edge[0]) is not AccumulateGrad):
         return to_array(gradient).dense()
     return to_array(gradient)
+
+
+def _places(tensor: Tensor) -> Any:
+    """Where a sparse tensor of single elements stores something; None for others."""
+    indices = stored(tensor).indices if is_sparse(tensor) else None
+    return None if isinstance(indices, tuple) else indices
 
 
 def _whole(tensor: Tensor) -> Any:
@@ -110,7 +116,7 @@ class FunctionNode(Node):
         self.ctx = ctx
         self.function = function
         self.metas: Any = metas  # shapes and dtypes of the outputs
-        self.inputs: Any = inputs  # and of the inputs, None for one that is no tensor
+        self.inputs: Any = inputs  # and of the inputs, with a sparse one's indices; None for one that is no tensor
 
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{self.label} object at {id(self):#x}>"
@@ -142,7 +148,7 @@ class FunctionNode(Node):
         """A gradient in its input's shape (summed over what broadcasting repeated) and dtype."""
         if not isinstance(gradient, Tensor):
             raise RuntimeError(f"expected Variable or None (got {type(gradient).__name__})")
-        shape, dtype = self.inputs[i]
+        shape, dtype, places = self.inputs[i]
         if gradient.shape != shape:
             lead = gradient.ndim - len(shape)
             if lead < 0 or any(n not in (1, m) for n, m in zip(shape, gradient.shape[lead:], strict=True)):
@@ -151,6 +157,8 @@ class FunctionNode(Node):
                     f"expected shape compatible with {list(shape)}"
                 )
             gradient = gradient.sum_to_size(shape)
+        if places is not None:  # of a sparse input the tape has the stored values
+            gradient = (gradient.to_dense() if is_sparse(gradient) else gradient)[tuple(places)]
         return gradient if gradient._np_dtype == dtype else gradient.to(dtypes.from_numpy(dtype))
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
@@ -299,7 +307,7 @@ class Function:
             return made[0] if single else type(output)(made) if type(output) in (tuple, list) else output
         _check_saved(ctx._saved)
         metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), None) for o in outputs]
-        inputs = [(tuple(a.shape), a._np_dtype) if isinstance(a, Tensor) else None for a in args]
+        inputs = [(tuple(a.shape), a._np_dtype, _places(a)) if isinstance(a, Tensor) else None for a in args]
         node = FunctionNode(cls, ctx, edges, metas, inputs)
         made = _on_tape(ctx, node, outputs, given)
         if ctx._saved:

@@ -43,6 +43,15 @@ def _as_tensor(value: Any, dtype: Any = None) -> Tensor:
 # --- making ----------------------------------------------------------------------------------------------------------
 
 
+class _Invariants:
+    """Whether the order of indices is looked at where a call says nothing (`torch.sparse.check_sparse_tensor_invariants`)."""
+
+    asked = False
+
+
+invariants = _Invariants()
+
+
 @composite(methods=False)
 def sparse_compressed_tensor(
     compressed_indices: Any,
@@ -70,7 +79,10 @@ def sparse_compressed_tensor(
     values = _as_tensor(values, dtype)
     if dtype is not None or device is not None:
         values = values.to(device=device or values.device, dtype=dtype or values.dtype)
-    return _compressed(name, first, second, values, size, requires_grad)
+    made = _compressed(name, first, second, values, size, requires_grad)
+    if invariants.asked if check_invariants is None else check_invariants:
+        _check_order(_KINDS[name], np.asarray(first.detach()._array), np.asarray(second.detach()._array))
+    return made
 
 
 def _compressed(name: str, first: Tensor, second: Tensor, values: Tensor, size: Any, requires_grad: bool) -> Tensor:
@@ -111,7 +123,7 @@ def _check_parts(kind: _Kind, bounds: np.ndarray, places: np.ndarray, nnz: int, 
     outer, inner = ("rows", "ncols") if kind.rows else ("columns", "nrows")
     if len(bounds) != across + 1:
         raise RuntimeError(
-            f"{first}.shape[-1] must be equal to the number of {outer} + 1: got {len(bounds)} for {across} {outer}"
+            f"{first}.shape[-1] must be equal to the number of {outer} + 1 (={across + 1}), but got {len(bounds)}"
         )
     if len(places) != nnz:
         raise RuntimeError(f"{second} and values must have the same number of elements, got {len(places)} and {nnz}")
@@ -125,6 +137,16 @@ def _check_parts(kind: _Kind, bounds: np.ndarray, places: np.ndarray, nnz: int, 
         raise RuntimeError(f"`0 <= {second} < {inner}` is not satisfied.")
 
 
+def _check_order(kind: _Kind, bounds: np.ndarray, places: np.ndarray) -> None:
+    (first, second), outer = kind.names, "nrows" if kind.rows else "ncols"
+    begins = np.isin(np.arange(1, len(places)), bounds)
+    if (np.diff(places)[~begins] <= 0).any():
+        raise RuntimeError(
+            f"`{second}[..., {first}[..., i - 1]:{first}[..., i]] for all i = 1, ..., {outer} are sorted and distinct along "
+            "the last dimension values` is not satisfied."
+        )
+
+
 @composite(methods=False)
 def sparse_csr_tensor(
     crow_indices: Any, col_indices: Any, values: Any, size: Any = None, *, dtype: Any = None, device: Any = None,
@@ -133,7 +155,7 @@ def sparse_csr_tensor(
     """A sparse matrix with compressed rows (`sparse_compressed_tensor`)."""
     return sparse_compressed_tensor(
         crow_indices, col_indices, values, size, dtype=dtype, layout=formats.sparse_csr, device=device,
-        requires_grad=requires_grad,
+        requires_grad=requires_grad, check_invariants=check_invariants,
     )  # fmt: skip
 
 
@@ -145,7 +167,7 @@ def sparse_csc_tensor(
     """A sparse matrix with compressed columns (`sparse_compressed_tensor`)."""
     return sparse_compressed_tensor(
         ccol_indices, row_indices, values, size, dtype=dtype, layout=formats.sparse_csc, device=device,
-        requires_grad=requires_grad,
+        requires_grad=requires_grad, check_invariants=check_invariants,
     )  # fmt: skip
 
 
@@ -157,7 +179,7 @@ def sparse_bsr_tensor(
     """A sparse matrix of blocks with compressed rows (`sparse_compressed_tensor`)."""
     return sparse_compressed_tensor(
         crow_indices, col_indices, values, size, dtype=dtype, layout=formats.sparse_bsr, device=device,
-        requires_grad=requires_grad,
+        requires_grad=requires_grad, check_invariants=check_invariants,
     )  # fmt: skip
 
 
@@ -169,7 +191,7 @@ def sparse_bsc_tensor(
     """A sparse matrix of blocks with compressed columns (`sparse_compressed_tensor`)."""
     return sparse_compressed_tensor(
         ccol_indices, row_indices, values, size, dtype=dtype, layout=formats.sparse_bsc, device=device,
-        requires_grad=requires_grad,
+        requires_grad=requires_grad, check_invariants=check_invariants,
     )  # fmt: skip
 
 
