@@ -151,7 +151,9 @@ def passed(size: float, n: int, machine: Machine) -> float:
     if n == 1:
         return 0.0
     speed = machine.within if n <= machine.node else min(machine.within, machine.node * machine.between)
-    return size * (n - 1) / n / speed + machine.latency * (min(n, machine.node) + max(n // machine.node, 1).bit_length())
+    return size * (n - 1) / n / speed + machine.latency * (
+        min(n, machine.node) + max(n // machine.node, 1).bit_length()
+    )
 
 
 def row(way: str, n: int, model: Model, machine: Machine) -> str:

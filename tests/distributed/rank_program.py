@@ -201,7 +201,9 @@ def groups() -> None:
         assert last is dist.GroupMember.NON_GROUP_MEMBER and dist.get_rank(last) == -1
     own, every = dist.new_subgroups(1)
     assert len(every) == WORLD and dist.get_process_group_ranks(own) == [RANK]
-    dist.all_reduce(large := fb.ones(20_000), group=own)  # more than goes with an announcement, and nobody to send it to
+    dist.all_reduce(
+        large := fb.ones(20_000), group=own
+    )  # more than goes with an announcement, and nobody to send it to
     assert large.sum().item() == 20_000
     store = dist.distributed_c10d._get_default_store()
     store.set(f"key {RANK}", str(RANK))

@@ -201,7 +201,9 @@ class DeviceMesh:
     def _flat(self, line: Any, name: str) -> DeviceMesh:
         if self._devices is not None:
             if line.numel() != self.root.size():
-                raise NotImplementedError(f"DeviceMesh._flatten of some sides of {self.root}, whose devices are one process's")
+                raise NotImplementedError(
+                    f"DeviceMesh._flatten of some sides of {self.root}, whose devices are one process's"
+                )
             return DeviceMesh(self.device_type, line, mesh_dim_names=(name,))
         ranks = line.tolist()
         whole = ranks == list(range(groups.get_world_size()))
