@@ -44,7 +44,7 @@ def meshes() -> None:
     assert repr(mesh) == "DeviceMesh((8,), 'cpu', stride=(1,))"
     assert repr(two) == "DeviceMesh((dp=2, tp=4), 'cpu', stride=(4, 1))"
     assert repr(two["tp"]) == "DeviceMesh((tp=4), 'cpu', stride=(1,))" and two["dp"].mesh.tolist() == [0, 4]
-    assert two["dp", "tp"] == two and two.size(0) == 2 and mesh.get_coordinate() == [0] and mesh == init("cpu", (8,))
+    assert two["dp", "tp"] == two and two.size(0) == 2 and mesh.get_coordinate() == (0,) and mesh == init("cpu", (8,))
     refused(
         KeyError, "Invalid mesh_dim_names ('x',) specified. Valid mesh_dim_names are ['dp', 'tp'].", lambda: two["x"]
     )

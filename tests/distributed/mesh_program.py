@@ -6,6 +6,7 @@ The models are trained as tutorials do it, and have to have the losses of one pr
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import sys
@@ -46,6 +47,7 @@ from flambeau.distributed.tensor.parallel import (
     parallelize_module,
 )
 from flambeau.nn import functional as F
+from flambeau.processes.exchange import Exchange
 
 RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 STEPS = int(os.environ.get("STEPS", "6"))
@@ -236,6 +238,36 @@ def a_gpt_fully_sharded() -> None:
     assert isinstance(model, GPT) and isinstance(model, FSDPModule) and model.out.weight.placements == (Shard(0),)
     as_alone(losses(model, mine(text()), dist.group.WORLD))
     assert all(p.to_local().numel() * WORLD == p.numel() for p in model.parameters())
+
+
+@check
+def what_is_sent() -> None:
+    """A step sends what theory says: DistributedDataParallel the gradients once, `fully_shard` the parameters and the gradients
+    once, each block by itself."""
+    sent: list[tuple[str, int]] = []
+    plain = Exchange.together
+
+    def together(self: Any, pattern: Any, value: Any, *rest: Any) -> Any:
+        got = plain(self, pattern, value, *rest)
+        if value is not None:
+            sent.append((pattern.name, max(got.nbytes, value.nbytes)))
+        return got
+
+    blocks = [nn.Sequential(nn.Linear(8 * n, 16), nn.GELU(), nn.Linear(16, 8 * n + 8)) for n in (1, 2, 3)]
+    sizes = [sum(p.nbytes for p in block.parameters()) for block in blocks]
+    parallel = nn.parallel.DistributedDataParallel(nn.Sequential(*copy.deepcopy(blocks)))
+    whole = nn.Sequential(*[fully_shard(block) for block in blocks])
+    wanted = {parallel: [("all_reduce", sum(sizes))]}
+    wanted[whole] = [("all_gather", n) for n in sizes] + [("reduce_scatter", n) for n in reversed(sizes)]
+    for model, expected in wanted.items():
+        model(fb.ones(4, 8)).sum().backward()
+        Exchange.together = together  # type: ignore[method-assign]
+        try:
+            model(fb.ones(4, 8)).sum().backward()
+        finally:
+            Exchange.together = plain  # type: ignore[method-assign]
+        assert sent == expected, (sent, expected)
+        sent.clear()
 
 
 @check

@@ -201,6 +201,10 @@ def groups() -> None:
         assert last is dist.GroupMember.NON_GROUP_MEMBER and dist.get_rank(last) == -1
     own, every = dist.new_subgroups(1)
     assert len(every) == WORLD and dist.get_process_group_ranks(own) == [RANK]
+    dist.all_reduce(
+        large := fb.ones(20_000), group=own
+    )  # more than goes with an announcement, and nobody to send it to
+    assert large.sum().item() == 20_000
     store = dist.distributed_c10d._get_default_store()
     store.set(f"key {RANK}", str(RANK))
     assert store.get(f"key {1 - RANK if RANK < 2 else 0}") == (b"10"[RANK : RANK + 1] if RANK < 2 else b"0")
@@ -418,8 +422,14 @@ def in_a_compiled_function() -> None:
 def meshes() -> None:
     mesh = dist.init_device_mesh("cpu", (1, WORLD), mesh_dim_names=("data", "tensor"))
     assert (
-        mesh["tensor"].size() == WORLD and mesh.get_local_rank("tensor") == RANK and mesh.get_coordinate() == [0, RANK]
+        mesh["tensor"].size() == WORLD and mesh.get_local_rank("tensor") == RANK and mesh.get_coordinate() == (0, RANK)
     )
+    assert repr(mesh) == f"DeviceMesh((data=1, tensor={WORLD}), 'cpu', stride=((), 1))"
+    flat = mesh._flatten("all")
+    assert mesh["all"] is flat is mesh._flatten("all") and flat.shape == (WORLD,) and flat.get_local_rank() == RANK
+    dist.all_reduce(one := fb.ones(1), group=flat.get_group())
+    assert one.item() == WORLD and mesh["tensor"]._flatten("line").get_group().size() == WORLD
+    refused(ValueError, "data already exists for submesh of the DeviceMesh(", lambda: mesh._flatten("data"))
     x = fb.ones(1) * RANK
     dist.all_reduce(x, group=mesh.get_group("tensor"))
     assert x.item() == sum(range(WORLD)) and mesh.get_group("data").size() == 1

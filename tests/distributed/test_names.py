@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -128,3 +131,56 @@ def test_which_modules_are_wrapped() -> None:
             assert bool(module.size_based_auto_wrap_policy(layer, recurse, 110, min_num_params=100)) is True
             assert bool(module.size_based_auto_wrap_policy(layer, recurse, 110, min_num_params=1000)) is False
         assert module.ModuleWrapPolicy({lib.nn.Linear})(layer, recurse=False) is True
+
+
+def test_styles_print_what_they_were_made_with() -> None:
+    def made(house: Any) -> list[str]:
+        p = importlib.import_module(f"{house.__name__}.distributed.tensor.parallel")
+        placed = importlib.import_module(f"{house.__name__}.distributed.tensor.placement_types")
+        cut, whole = placed.Shard, placed.Replicate()
+        return [
+            repr(style)
+            for style in (
+                p.ColwiseParallel(),
+                p.RowwiseParallel(output_layouts=cut(1), use_local_output=False),
+                p.SequenceParallel(sequence_dim=0),
+                p.PrepareModuleInput(input_layouts=(cut(1), None), desired_input_layouts=(whole, None)),
+                p.PrepareModuleInput(input_kwarg_layouts={"a": cut(0)}, desired_input_kwarg_layouts={"a": whole}),
+                p.PrepareModuleOutput(output_layouts=cut(0), desired_output_layouts=whole),
+                p.PrepareModuleInputOutput(
+                    input_layouts=cut(0),
+                    desired_input_layouts=whole,
+                    output_layouts=whole,
+                    desired_output_layouts=cut(0),
+                ),
+            )
+        ]
+
+    assert made(fb) == made(torch)
+
+
+def test_an_error_of_the_main_function_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun's launcher reads it: the same keys, and the same message."""
+
+    def main(code: object) -> str:
+        """Main."""
+        if code == "fails":
+            raise ValueError("no")
+        if code is not None:
+            raise SystemExit(code)
+        return "done"
+
+    found = []
+    for house in ("flambeau", "torch"):
+        errors = importlib.import_module(f"{house}.distributed.elastic.multiprocessing.errors")
+        file, recorded = tmp_path / house, errors.record(main)
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+        assert recorded(None) == "done" and recorded(0) is None and recorded.__doc__ == "Main."
+        with pytest.raises(SystemExit) as end:
+            recorded(3)
+        assert end.value.code == 3 and not file.exists()
+        with pytest.raises(ValueError, match="no"):
+            recorded("fails")
+        told = json.loads(file.read_text())["message"]
+        found.append((told["message"], set(told["extraInfo"])))
+    assert found[0] == found[1]

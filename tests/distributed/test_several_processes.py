@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from flambeau.distributed.checkpoint import FileSystemReader
+from flambeau.distributed.checkpoint.format_utils import everything
 
 HERE = Path(__file__).parent
 CHECKS = """
@@ -69,7 +73,7 @@ def test_four_ranks(tmp_path: Path) -> None:
 
 
 def test_tensors_and_models_cut_over_processes(tmp_path: Path) -> None:
-    names = ("tensors", "a_gpt_fully_sharded", "checkpoints")
+    names = ("tensors", "a_gpt_fully_sharded", "checkpoints", "what_is_sent")
     for found in results(2, tmp_path, "mesh_program.py", names, STEPS="3"):
         assert found == dict.fromkeys(names, "")
 
@@ -134,6 +138,45 @@ def test_a_launcher_that_ends_leaves_nothing_behind(tmp_path: Path, number: sign
     process.communicate(timeout=40)
     time.sleep(0.5)
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number) and not any(map(alive, pids))
+
+
+SAVING = """
+import sys
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.tensor import Shard, init_device_mesh, distribute_tensor
+dist.init_process_group("gloo")
+mesh, rank, start = init_device_mesh("cpu", (2,)), dist.get_rank(), int(sys.argv[2])
+for step in range(start, start + 300):
+    many = {f"w{i}": distribute_tensor(torch.full((64, 500), float(step)), mesh, [Shard(0)]) for i in range(8)}
+    dcp.save({"many": many, "step": step}, checkpoint_id=sys.argv[1])
+    if rank == 0:
+        print("saved", step, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_save_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    """Killed at any moment, what is read is one whole checkpoint: the last that was said to be saved, or the one after it."""
+    script, folder = tmp_path / "saving.py", tmp_path / "checkpoint"
+    script.write_text(SAVING)
+    chance = random.Random(0)
+    for start in (0, 10_000, 20_000):
+        process = launched(2, str(script), str(folder), str(start))
+        assert process.stdout is not None
+        while not (line := process.stdout.readline()).startswith("saved"):
+            assert line, process.communicate()
+        time.sleep(0.3 + 0.1 * chance.random())
+        process.kill()
+        last = int([line, *process.communicate(timeout=40)[0].splitlines()][-1].split()[-1])
+        time.sleep(0.5)
+        found = everything(FileSystemReader(folder))
+        assert found["step"] in (last, last + 1) and last > start
+        assert all((w == found["step"]).all() and w.shape == (64, 500) for w in found["many"].values())
+        read = {entry.file for tensor in FileSystemReader(folder).read_metadata().state_dict_metadata.values()
+                for entry in getattr(tensor, "chunks", [])}  # fmt: skip
+        assert len(read) == 2
 
 
 TOLD = """

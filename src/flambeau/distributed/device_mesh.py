@@ -39,6 +39,7 @@ class DeviceMesh:
         self.mesh: Any = torch["as_tensor"](mesh, device="cpu").long()
         self.mesh_dim_names: tuple[str, ...] | None = tuple(mesh_dim_names) if mesh_dim_names else None
         self.sides, self.root = self.mesh_dim_names or tuple(f"dim{i}" for i in range(self.mesh.ndim)), self
+        self._flattened: dict[str, DeviceMesh] = {}
         if not groups.is_initialized():
             if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
                 groups.init_process_group()
@@ -155,12 +156,14 @@ class DeviceMesh:
             raise RuntimeError(f"rank {groups.get_rank()} is not in the mesh")
         return self._place[self._dim(mesh_dim)]
 
-    def get_coordinate(self) -> list[int] | None:
+    def get_coordinate(self) -> tuple[int, ...] | None:
         """This process's places along all sides; None if it is not in the mesh."""
-        return None if self._place is None else list(self._place)
+        return None if self._place is None else tuple(self._place)
 
     def __getitem__(self, mesh_dim_names: str | tuple[str, ...]) -> DeviceMesh:
         names = (mesh_dim_names,) if isinstance(mesh_dim_names, str) else mesh_dim_names
+        if len(names) == 1 and names[0] in self._flattened:
+            return self._flattened[names[0]]
         dims = [self._dim(name) for name in names]
         if self._devices is not None:
             return side_of(self, names, dims)
@@ -172,6 +175,40 @@ class DeviceMesh:
         made = DeviceMesh(self.device_type, part, mesh_dim_names=names, _sides=[self._groups[dim] for dim in dims])
         made.root = self.root
         return made
+
+    def _flatten(self, mesh_dim_name: str | None = None) -> DeviceMesh:
+        """All sides as one, in the order of the processes; the mesh that this is a part of knows it by its name from then on.
+
+        RuntimeError for sides without names, ValueError for a name that is taken; NotImplementedError for some sides of a mesh of
+        devices of one process.
+        """
+        names = self.mesh_dim_names
+        if not names:
+            raise RuntimeError("Cannot flatten a DeviceMesh without mesh_dim_names!")
+        name, known = mesh_dim_name or "_".join(names), self.root._flattened
+        if self.ndim == 1 and name == names[0]:
+            return self
+        line = self.mesh.flatten()
+        if name in (self.root.mesh_dim_names or ()) or (name in known and known[name].mesh.tolist() != line.tolist()):
+            raise ValueError(
+                f"{name} already exists for submesh of the {self.root}. The mesh_dim_names of submesh and flattened mesh are "
+                f"{names}. Please specify another valid mesh_dim_name."
+            )
+        if name not in known:
+            known[name] = self._flat(line, name)
+        return known[name]
+
+    def _flat(self, line: Any, name: str) -> DeviceMesh:
+        if self._devices is not None:
+            if line.numel() != self.root.size():
+                raise NotImplementedError(
+                    f"DeviceMesh._flatten of some sides of {self.root}, whose devices are one process's"
+                )
+            return DeviceMesh(self.device_type, line, mesh_dim_names=(name,))
+        ranks = line.tolist()
+        whole = ranks == list(range(groups.get_world_size()))
+        group = groups.default_group() if whole else groups.new_group(ranks, use_local_synchronization=True)
+        return DeviceMesh(self.device_type, line, mesh_dim_names=(name,), _sides=[group])
 
     def _get_root_mesh(self) -> DeviceMesh:
         return self.root
@@ -218,8 +255,12 @@ class DeviceMesh:
     def __repr__(self) -> str:
         if self.mesh_dim_names:
             sides = ", ".join(f"{name}={n}" for name, n in zip(self.mesh_dim_names, self.shape, strict=True))
-            return f"DeviceMesh(({sides}), '{self.device_type}', stride={self.mesh.stride()})"
-        return f"DeviceMesh({self.shape}, '{self.device_type}', stride={self.mesh.stride()})"
+            return f"DeviceMesh(({sides}), '{self.device_type}', stride={self._strides()})"
+        return f"DeviceMesh({self.shape}, '{self.device_type}', stride={self._strides()})"
+
+    def _strides(self) -> tuple[Any, ...]:
+        """How far the processes of a side lie apart, from the last side on; () for a side of one."""
+        return tuple(() if n == 1 else step for n, step in zip(self.shape, self.mesh.stride(), strict=True))
 
 
 def _grid_of_devices(mesh: DeviceMesh) -> jax.sharding.Mesh:
@@ -252,7 +293,7 @@ def side_of(mesh: DeviceMesh, names: tuple[str, ...], dims: list[int]) -> Device
     """Some sides of a mesh of devices. What is cut along them is repeated along the others: it stays one grid."""
     at = tuple(slice(None) if dim in dims else 0 for dim in range(mesh.ndim))
     made = object.__new__(DeviceMesh)
-    made.root = mesh.root
+    made.root, made._flattened = mesh.root, {}
     made.device_type, made.mesh_dim_names, made.sides = (
         mesh.device_type,
         tuple(names),

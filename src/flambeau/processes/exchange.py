@@ -97,6 +97,8 @@ class Exchange:
         size = 0 if value is None else value.nbytes
         inline = value if holds and size <= _SMALL else None
         met = self.meet({"what": pattern.name, **said}, inline, timeout, small=not holds or size <= _SMALL)
+        if self.n == 1:
+            return pattern.local([value], self.me, option)
         if all(told["small"] for told, _ in met):
             return pattern.local([array for _, array in met], self.me, option)
         if pattern is SCATTER and not holds:

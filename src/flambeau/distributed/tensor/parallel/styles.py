@@ -28,8 +28,16 @@ class ParallelStyle:
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         raise NotImplementedError
 
+    def _said(self) -> dict[str, Any]:
+        """What it was made with, as it is printed."""
+        return {}
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._said().items())})"
+
+
+def _tuple(given: Layouts) -> Any:
+    return (given,) if isinstance(given, Placement) else given
 
 
 def lie(value: Any, placement: Placement | None, mesh: DeviceMesh) -> Any:
@@ -127,6 +135,10 @@ class _Cut(ParallelStyle):
         self.input_layouts, self.use_local_output = input_layouts or self.taken, use_local_output
         self.output_layouts = output_layouts or self.given
 
+    def _said(self) -> dict[str, Any]:
+        names = ("input_layouts", "output_layouts")
+        return {name: (getattr(self, name),) for name in names} | {"use_local_output": self.use_local_output}
+
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         cut = next((cuts for kind, cuts in self.cuts.items() if isinstance(module, kind)), None)
         if cut is None:
@@ -160,6 +172,9 @@ class SequenceParallel(ParallelStyle):
     def __init__(self, *, sequence_dim: int = 1, use_local_output: bool = False) -> None:
         self.sequence_dim, self.use_local_output = sequence_dim, use_local_output
 
+    def _said(self) -> dict[str, Any]:
+        return {"sequence_dim": self.sequence_dim, "use_local_output": self.use_local_output}
+
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         for name in module._parameters:
             distribute_parameter(module, name, device_mesh, [Replicate()], self.src_data_rank)
@@ -186,7 +201,13 @@ class PrepareModuleInput(ParallelStyle):
             raise AssertionError("desired module inputs should not be None!")
         self.given, self.desired, self.local = input_layouts, desired_input_layouts, use_local_output
         named, wanted = input_kwarg_layouts or {}, desired_input_kwarg_layouts or {}
+        self.named, self.wanted = named, wanted
         self.by_name = {name: (named.get(name), wanted.get(name)) for name in {**named, **wanted}}
+
+    def _said(self) -> dict[str, Any]:
+        by_place = {"input_layouts": _tuple(self.given), "desired_input_layouts": _tuple(self.desired)}
+        by_name = {"input_kwarg_layouts": self.named, "desired_input_kwarg_layouts": self.wanted}
+        return by_place | by_name | {"use_local_output": self.local}
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         lay_inputs(module, Laying(device_mesh, self.given, self.desired, self.local), self.by_name)
@@ -200,6 +221,10 @@ class PrepareModuleOutput(ParallelStyle):
         self, *, output_layouts: Layouts, desired_output_layouts: Layouts, use_local_output: bool = True
     ) -> None:
         self.given, self.desired, self.local = output_layouts, desired_output_layouts, use_local_output
+
+    def _said(self) -> dict[str, Any]:
+        by_place = {"output_layouts": _tuple(self.given), "desired_output_layouts": _tuple(self.desired)}
+        return by_place | {"use_local_output": self.local}
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         lay_outputs(module, Laying(device_mesh, self.given, self.desired, self.local))
@@ -233,6 +258,11 @@ class PrepareModuleInputOutput(ParallelStyle):
             desired_output_layouts=desired_output_layouts,
             use_local_output=use_local_output,
         )
+
+    def _said(self) -> dict[str, Any]:
+        said = self.before._said()
+        local = said.pop("use_local_output")
+        return {**said, "use_local_input": local, **self.after._said()}
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         return self.after._apply(self.before._apply(module, device_mesh), device_mesh)
