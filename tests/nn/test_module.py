@@ -206,6 +206,31 @@ def test_an_attribute_error_in_a_property_is_reported_as_itself():
         _ = Wrong().bad
 
 
+def names_taken(t):
+    class Holder(t.nn.Module):
+        plain = None
+
+        @property
+        def unreadable(self):
+            return self.not_there
+
+        def __getattr__(self, name):
+            return 3 if name == "computed" else super().__getattr__(name)
+
+    m, seen = Holder(), []
+    for name in ("unreadable", "plain", "computed"):
+        for register, member in (("buffer", t.ones(1)), ("module", t.nn.ReLU()), ("parameter", None)):
+            try:
+                getattr(m, f"register_{register}")(name, member)
+            except KeyError as error:
+                seen.append(str(error))
+    return [*seen, tables(m), getattr(m, "unreadable", None)]
+
+
+def test_a_name_is_taken_if_it_can_be_read():
+    assert described(names_taken(fb)) == described(names_taken(torch))
+
+
 TO = {
     "dtype": lambda t: {"args": (t.float64,)},
     "device": lambda t: {"args": ("cpu",)},
