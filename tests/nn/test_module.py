@@ -489,6 +489,9 @@ PARAMETER = {
     "of a parameter": lambda t: t.nn.Parameter(t.nn.Parameter(t.ones(1)), requires_grad=False),
     "of a result": lambda t: (lambda p: (p, p.is_leaf, p.grad_fn))(t.nn.Parameter(t.ones(2, requires_grad=True) * 2)),
     "print": lambda t: (repr(t.nn.Parameter(t.ones(2))), str(t.nn.Parameter(t.ones(1))), repr(t.nn.Buffer(t.ones(1)))),
+    "print of a subclass": lambda t: (lambda p: (str(p), f"{p}", [p].__repr__()))(
+        type("Own", (t.nn.Parameter,), {"__repr__": lambda self: "mine"})(t.ones(1))
+    ),
     "results are tensors": lambda t: (t.nn.Parameter(t.ones(2, 2)).t(), t.nn.Parameter(t.ones(2)).detach()),
     "buffer": lambda t: (lambda b: (b, b.persistent, b._is_buffer))(t.nn.Buffer(t.ones(1), persistent=False)),
     "instances": lambda t: [

@@ -220,7 +220,8 @@ def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, require
     if source.is_meta:  # type: ignore[attr-defined]
         return empty_like(source.detach(), dtype=dtype, device=device, requires_grad=requires_grad)
     values = np.asarray(source.detach()._array)
-    return place(np.array(values.transpose(order), dtype.numpy, order="C"), device, requires_grad, order)
+    ordered = values if order is None else values.transpose(order)
+    return place(np.array(ordered, dtype.numpy, order="C"), device, requires_grad, order)
 
 
 @composite(methods=False, asks_arguments=False, numbers=("data",))
