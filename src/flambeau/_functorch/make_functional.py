@@ -129,10 +129,9 @@ def combine_state_for_ensemble(
         raise RuntimeError(f"{named} all models to have the same training/eval mode.")
     if len({type(model) for model in models}) > 1:
         raise RuntimeError(f"{named} all models to be of the same class.")
-    function, *_ = made = [make_functional_with_buffers(model) for model in models]
-    params, buffers = (_stacked([state[i] for state in made]) for i in (1, 2))
-    return function[0], params, buffers
+    functions, params, buffers = zip(*(make_functional_with_buffers(model) for model in models), strict=True)
+    return functions[0], _stacked(params), _stacked(buffers)
 
 
-def _stacked(states: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+def _stacked(states: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     return tuple(stack(tensors).detach() for tensors in zip(*states, strict=True))

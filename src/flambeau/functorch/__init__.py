@@ -31,4 +31,4 @@ def __getattr__(name: str) -> Any:
         from ..fx.experimental.proxy_tensor import make_fx
 
         return make_fx
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"functorch has no attribute {name!r}")
