@@ -20,7 +20,7 @@ from typing import Any
 
 from .core.context import doors
 
-RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision"}
+RENAMED = {"torch": "flambeau", "torchvision": "flambeau.vision", "functorch": "flambeau.functorch"}
 _SHOWN = ("flambeau.ops",)  # packages whose torch name is an object, the package's attribute of this name
 # No module of torch's answers to these.
 INSIDE = tuple(
@@ -43,13 +43,15 @@ def _gives_torchvision() -> bool:
 
 def stands_for() -> dict[str, str]:
     """The packages that are flambeau's here, and which of its own they are."""
-    return {name: ours for name, ours in RENAMED.items() if name == "torch" or _gives_torchvision()}
+    return {name: ours for name, ours in RENAMED.items() if name != "torchvision" or _gives_torchvision()}
 
 
 def _ours(name: str) -> str | None:
     """The flambeau module that a torch name stands for, or None for any other module."""
     head, dot, rest = name.partition(".")
-    return RENAMED[head] + dot + rest if head == "torch" or (head in RENAMED and _gives_torchvision()) else None
+    if head not in RENAMED or (head == "torchvision" and not _gives_torchvision()):
+        return None
+    return RENAMED[head] + dot + rest
 
 
 def _theirs(name: str) -> str:

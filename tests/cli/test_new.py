@@ -38,6 +38,18 @@ def test_it_writes_into_new_and_empty_folders(tmp_path, monkeypatch):
     assert tomllib.loads(contents(".")["pyproject.toml"])["project"]["name"] == "project"
 
 
+def test_a_project_is_not_named_as_what_it_needs(tmp_path):
+    for name, project in (
+        ("flambeau", "flambeau-project"),
+        ("Scikit_Learn", "Scikit_Learn-project"),
+        ("torch", "torch-project"),
+    ):
+        assert new(tmp_path / name)[0] == 0
+        files = contents(tmp_path / name)
+        assert tomllib.loads(files["pyproject.toml"])["project"]["name"] == project
+        assert files["README.md"].startswith(f"# {name}\n")
+
+
 def test_it_leaves_alone_what_is_there(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "train.py").write_text("mine")

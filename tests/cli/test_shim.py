@@ -56,7 +56,8 @@ def test_every_process_gets_flambeau(packages: Path, tmp_path: Path) -> None:
 def test_torchvision_is_there_only_if_it_was_asked_for(packages: Path) -> None:
     """Packages look for it, and take all of the real one's names from it."""
     code = (
-        "import torch, importlib.util as u; print(u.find_spec('torchvision') is not None, 'flambeau' in torch.__file__)"
+        "import functorch, torch, importlib.util as u\n"
+        "print(u.find_spec('torchvision') is not None, 'flambeau' in torch.__file__, 'flambeau' in functorch.__file__)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])}
     for names, there in ((("torch",), "False"), (("torchvision",), "True")):
@@ -64,13 +65,13 @@ def test_torchvision_is_there_only_if_it_was_asked_for(packages: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600
         )
-        assert done.stdout.split() == [there, "True"], done.stderr
+        assert done.stdout.split() == [there, "True", "True"], done.stderr
 
 
 def test_it_is_removed_by_us_and_by_pip(packages: Path) -> None:
     shim.install(("torch", "torchvision"), packages)
-    assert len(list(packages.iterdir())) == 4
-    assert len(shim.remove(("torch", "torchvision"), packages)) == 4
+    assert len(list(packages.iterdir())) == 5
+    assert len(shim.remove(("torch", "torchvision"), packages)) == 5
     assert not list(packages.iterdir())
     assert "there was no shim" in flambeau("remove", "--into", packages).stdout
 

@@ -288,13 +288,19 @@ def test_tensors_from_files(tmp_path):
             two * 2,
             three,
             np.fromfile(path, np.float32).tolist(),
-            t.from_file(path, size=4, dtype=t.int32),
+            t.from_file(path, size=4, dtype=t.int32, device="cpu", layout=t.strided, pin_memory=False),
         )
 
     theirs, ours = both(code)
     assert ours == theirs
     with pytest.raises(RuntimeError, match="size <16> is smaller than the required mapping size <20>"):
         fb.from_file(path, size=5)
+    for library in (torch, fb):
+        with pytest.raises(RuntimeError, match="tensors constructed from a file cannot be pinned"):
+            library.from_file(path, size=4, pin_memory=True)
+        for wrong in ({"device": "meta"}, {"layout": library.sparse_coo}):
+            with pytest.raises(NotImplementedError, match="aten::from_file"):
+                library.from_file(path, size=4, **wrong)
 
 
 def test_a_file_that_a_storage_maps_can_be_saved_over(tmp_path):

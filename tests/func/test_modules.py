@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 import torch.func
@@ -318,3 +321,45 @@ def test_layers_map_and_have_derivatives(name):
         assert all(fb.allclose(a, b, atol=1e-4) for a, b in zip(direct, through, strict=True))
     forward = fb.func.jvp(lambda x: loss(params, x), (x[0],), (v[0],))[1]
     assert fb.allclose(forward, (fb.func.grad(loss, argnums=1)(params, x[0]) * v[0]).sum(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:We've integrated functorch:FutureWarning")
+def test_modules_as_functions_of_their_parameters() -> None:
+    def run(t: Any, functorch: Any, experimental: Any) -> list[Any]:
+        t.manual_seed(0)
+        seen: list[Any] = []
+        plain, tied = t.nn.Linear(2, 2), t.nn.Sequential(t.nn.Linear(2, 2), t.nn.Linear(2, 2))
+        tied[1].weight = tied[0].weight
+        normed = t.nn.Sequential(t.nn.Linear(2, 2), t.nn.BatchNorm1d(2))
+        x = t.randn(3, 2, dtype=t.float32)
+        for model, options in ((plain, {}), (tied, {}), (plain, {"disable_autograd_tracking": True})):
+            f, params = functorch.make_functional(model, **options)
+            seen += [repr(f), f.param_names, f.names_map, [p.requires_grad for p in params], f(params, x)]
+            assert params[0] is not next(model.parameters()) and next(model.parameters()).requires_grad
+        f, params, buffers = functorch.make_functional_with_buffers(normed)
+        seen += [f.all_names_map, f.buffer_names, f(params, buffers, x), *buffers, normed[1].running_mean]
+        f, params = functorch.make_functional(plain)
+        seen += list(functorch.grad(lambda p: f(p, x).sin().sum())(params))
+        f, params, buffers = functorch.combine_state_for_ensemble([t.nn.Linear(2, 1) for _ in range(3)])
+        seen += [params[0].requires_grad, buffers, functorch.vmap(f, (0, 0, None))(params, buffers, x)]
+        seen += [experimental.chunk_vmap(t.sin, chunks=2)(x), functorch.jacrev(t.sin)(x)]
+        wrong: list[Callable[[], Any]] = [
+            lambda: functorch.make_functional(normed),
+            lambda: functorch.combine_state_for_ensemble([]),
+            lambda: functorch.combine_state_for_ensemble([plain, tied]),
+            lambda: functorch.combine_state_for_ensemble([plain, t.nn.Linear(2, 2).eval()]),
+        ]
+        for case in wrong:
+            with pytest.raises(RuntimeError) as caught:
+                case()
+            seen.append(str(caught.value))
+        return seen
+
+    import functorch
+    import functorch.experimental
+
+    from flambeau.functorch import experimental
+
+    same(run(fb, fb.functorch, experimental), run(torch, functorch, functorch.experimental))
+    with pytest.warns(FutureWarning, match=r"`functorch.vmap` is deprecated .* Please use `torch.vmap` instead"):
+        fb.functorch.vmap(fb.sin)

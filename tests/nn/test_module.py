@@ -206,6 +206,31 @@ def test_an_attribute_error_in_a_property_is_reported_as_itself():
         _ = Wrong().bad
 
 
+def names_taken(t):
+    class Holder(t.nn.Module):
+        plain = None
+
+        @property
+        def unreadable(self):
+            return self.not_there
+
+        def __getattr__(self, name):
+            return 3 if name == "computed" else super().__getattr__(name)
+
+    m, seen = Holder(), []
+    for name in ("unreadable", "plain", "computed"):
+        for register, member in (("buffer", t.ones(1)), ("module", t.nn.ReLU()), ("parameter", None)):
+            try:
+                getattr(m, f"register_{register}")(name, member)
+            except KeyError as error:
+                seen.append(str(error))
+    return [*seen, tables(m), getattr(m, "unreadable", None)]
+
+
+def test_a_name_is_taken_if_it_can_be_read():
+    assert described(names_taken(fb)) == described(names_taken(torch))
+
+
 TO = {
     "dtype": lambda t: {"args": (t.float64,)},
     "device": lambda t: {"args": ("cpu",)},
@@ -464,6 +489,9 @@ PARAMETER = {
     "of a parameter": lambda t: t.nn.Parameter(t.nn.Parameter(t.ones(1)), requires_grad=False),
     "of a result": lambda t: (lambda p: (p, p.is_leaf, p.grad_fn))(t.nn.Parameter(t.ones(2, requires_grad=True) * 2)),
     "print": lambda t: (repr(t.nn.Parameter(t.ones(2))), str(t.nn.Parameter(t.ones(1))), repr(t.nn.Buffer(t.ones(1)))),
+    "print of a subclass": lambda t: (lambda p: (str(p), f"{p}", [p].__repr__()))(
+        type("Own", (t.nn.Parameter,), {"__repr__": lambda self: "mine"})(t.ones(1))
+    ),
     "results are tensors": lambda t: (t.nn.Parameter(t.ones(2, 2)).t(), t.nn.Parameter(t.ones(2)).detach()),
     "buffer": lambda t: (lambda b: (b, b.persistent, b._is_buffer))(t.nn.Buffer(t.ones(1), persistent=False)),
     "instances": lambda t: [

@@ -16,6 +16,10 @@ from support.properties import examples
 from support.values import array, same
 
 EXACT = [
+    "torch.tensor(torch.arange(24.).reshape(2, 3, 4))",
+    "torch.tensor(torch.arange(24.).reshape(2, 3, 4).permute(2, 0, 1)).stride()",
+    "torch.ones(1).new_tensor(torch.arange(6).reshape(2, 3))",
+    "torch.ones(1).new_tensor(torch.arange(6).reshape(2, 3).mT).stride()",
     "torch.tensor(1)",
     "torch.tensor(1.)",
     "torch.tensor(True)",

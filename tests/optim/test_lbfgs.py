@@ -7,6 +7,7 @@ import torch
 
 import flambeau as fb
 import flambeau.optim as optim
+from flambeau.optim._line_search import Point, _interpolated
 from support.values import same, to_flambeau
 
 OPTIONS = [
@@ -93,6 +94,13 @@ def test_float32_and_state_dict():
     optimizer.step(closure_for(optimizer, params))
     theirs[2].step(closure_for(theirs[2], theirs[0]))
     same(params, theirs[0], rtol=1e-3, atol=1e-4)
+
+
+def test_a_search_between_two_points_in_one_place():
+    here = Point(1.5, 2.0, None, -1.0)
+    assert _interpolated(here, here) == 1.5
+    ours, theirs = paths({"line_search_fn": "strong_wolfe", "tolerance_grad": 0, "tolerance_change": 0}, 6)
+    same(ours[0], theirs[0], rtol=1e-6, atol=1e-8)
 
 
 def test_errors():

@@ -100,3 +100,15 @@ def test_scale_in_a_compiled_function() -> None:
         scaler.step(optimizer)
         scaler.update()
     assert scales == [8.0, 16.0, 32.0]
+
+
+@pytest.mark.parametrize("library", [fb, torch], ids=["flambeau", "torch"])
+def test_the_old_names_for_gpus(library: Any) -> None:
+    old = library.cuda.amp
+    assert old.common.amp_definitely_not_available() is old.amp_definitely_not_available() is True
+    for name, home in (("autocast", old.autocast_mode), ("GradScaler", old.grad_scaler)):
+        assert getattr(old, name) is getattr(home, name)
+    for name in ("custom_fwd", "custom_bwd"):
+        text = f"`torch.cuda.amp.{name}(args...)` is deprecated. Please use `torch.amp.{name}(args..., device_type='cuda')` instead."
+        with pytest.warns(FutureWarning, match=re.escape(text)):
+            assert getattr(old, name)(lambda ctx, x: (ctx._dtype, x)) is not None

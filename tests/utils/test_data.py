@@ -342,3 +342,20 @@ def test_iterators_of_a_loader_that_is_none_of_ours(library: Any) -> None:
             return iter([1, 2, 3])
 
     assert list(iterators._SingleProcessDataLoaderIter(LookAlike())) == [2, 4, 6]
+
+
+class Pinned:
+    def pin_memory(self) -> str:
+        return "pinned"
+
+
+def test_pinning_goes_through_containers() -> None:
+    for batch in (1, "s", None, b"x", [Pinned(), 1], (Pinned(),), Point(Pinned(), 3), {"a": [Pinned()]}, range(3)):
+        ours, theirs = (data._utils.pin_memory.pin_memory(batch) for data in (fb.utils.data, torch.utils.data))
+        assert type(ours) is type(theirs) and ours == theirs
+
+
+def test_the_state_of_numpy_in_a_worker() -> None:
+    for seed, worker in ((0, 0), (12345678901234, 3)):
+        ours, theirs = (data._utils.worker._generate_state(seed, worker) for data in (fb.utils.data, torch.utils.data))
+        assert ours == theirs

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 from flambeau.cli.examples import examples_folder
+from flambeau.cli.shim import VERSIONS
 
 FILES = ("README.md", "data.py", "model.py", "train.py", "pyproject.toml")
 _NAME = "PROJECT_NAME"
@@ -15,9 +17,10 @@ _NAME = "PROJECT_NAME"
 def write_project(folder: Path) -> list[Path]:
     """Write the project's files into a new or empty folder, with its name in them; the files."""
     title = folder.resolve().name
-    names = {"README.md": title, "pyproject.toml": _distribution(title)}
     templates = examples_folder() / "project"
     texts = {file: (templates / file).read_text(encoding="utf-8") for file in FILES}
+    needs = tomllib.loads(texts["pyproject.toml"])["project"]["dependencies"]
+    names = {"README.md": title, "pyproject.toml": _distribution(title, needs)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -29,6 +32,16 @@ def write_project(folder: Path) -> list[Path]:
     return [folder / file for file in FILES]
 
 
-def _distribution(name: str) -> str:
-    """The nearest name that a package may have (PyPA's specification of names: ASCII letters, digits and ._- inside)."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-") or "project"
+def _distribution(name: str, needs: list[str]) -> str:
+    """The nearest name that a package may have (PyPA's specification of names: ASCII letters, digits and ._- inside).
+
+    It is none that the project needs itself (pip would put the one in the other's place), nor one that a shim has.
+    """
+    allowed = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-") or "project"
+    taken = {_canonical(re.split(r"[^A-Za-z0-9._-]", need)[0]) for need in needs} | set(VERSIONS)
+    return f"{allowed}-project" if _canonical(allowed) in taken else allowed
+
+
+def _canonical(name: str) -> str:
+    """What pip compares (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()

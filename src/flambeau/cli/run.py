@@ -46,7 +46,7 @@ def as_main(execute: Callable[[], dict[str, Any]], report_errors: bool = True) -
 
 def _pass_on(folder: Path) -> None:
     """Let the processes that the script starts find flambeau by torch's name, too, and everybody the distribution's version."""
-    shim.install(tuple(drop_in.stands_for()), folder)
+    shim.install(tuple(name for name in drop_in.stands_for() if name in shim.VERSIONS), folder)
     paths = (str(folder), os.environ.get("PYTHONPATH"))
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     sys.path.insert(1, str(folder))

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 from flambeau.drop_in import INSIDE, RENAMED
 
 VERSIONS = {"torch": "2.13.0+flambeau", "torchvision": "0.28.0+flambeau"}
+_BESIDE = {"torch": ("functorch",)}  # what else a distribution has in the folder of packages
 _SUMMARY = {"torch": "flambeau, by the name of torch", "torchvision": "flambeau.vision, by the name of torchvision"}
 
 _PACKAGE = '''"""{name} is flambeau here: see `flambeau shim status`."""
@@ -95,7 +96,7 @@ def remove(names: tuple[str, ...], where: Path | None = None) -> list[Path]:
     removed: list[Path] = []
     for name in names:
         if status(name, where).is_shim:
-            for path in (target / name, target / _information(name)):
+            for path in (target / package for package in (name, *_BESIDE.get(name, ()), _information(name))):
                 shutil.rmtree(path, ignore_errors=True)
                 removed.append(path)
             if name == "torch" and where is None and _is_ours(pip_settings()):
@@ -129,9 +130,9 @@ def _keep(target: Path, files: dict[str, str]) -> str | None:
 
 def _install(name: str, target: Path, keep: bool = False) -> Path:
     needs = "flambeau" if name == "torch" else f"torch=={VERSIONS['torch']}"
-    information = _information(name)
+    information, beside = _information(name), _BESIDE.get(name, ())
     files = {
-        f"{name}/__init__.py": _PACKAGE.format(name=name),
+        **{f"{package}/__init__.py": _PACKAGE.format(name=package) for package in (name, *beside)},
         **_typed(name),
         f"{information}/METADATA": (
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {VERSIONS[name]}\nSummary: {_SUMMARY[name]}\n"
@@ -139,7 +140,7 @@ def _install(name: str, target: Path, keep: bool = False) -> Path:
         ),
         f"{information}/WHEEL": "Wheel-Version: 1.0\nGenerator: flambeau\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{information}/INSTALLER": "flambeau\n",
-        f"{information}/top_level.txt": f"{name}\n",
+        f"{information}/top_level.txt": "".join(f"{package}\n" for package in (name, *beside)),
     }
     kept = _keep(target, files) if keep and name == "torch" else None
     record = [f"{path},{_digest(text)},{len(text.encode())}" for path, text in files.items()] + ([kept] if kept else [])

@@ -11,6 +11,7 @@ from ..ops.shape.broadcasting import broadcast_shapes
 from . import constraints
 from ._centred import Centred
 from ._covariance import ByCovariance, factor_of, given_matrix
+from ._covariance import _precision_to_scale_tril as _precision_to_scale_tril
 from .distribution import Distribution
 from .utils import (
     EMPTY,

@@ -15,6 +15,7 @@ from ._elementwise_transforms import (
     SigmoidTransform,
     SoftplusTransform,
     TanhTransform,
+    _clipped_sigmoid,  # noqa: F401
 )
 from ._joined_transforms import CatTransform, CumulativeDistributionTransform, StackTransform
 from ._transform import (

@@ -75,7 +75,8 @@ class Parameter(Tensor, metaclass=_OwnedMeta):
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)  # a subclass's, too
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         function, (_, *parts) = reduced(self)

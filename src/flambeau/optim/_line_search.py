@@ -20,10 +20,15 @@ class Point(NamedTuple):
 
 
 def _interpolated(a: Point, b: Point, low: float | None = None, high: float | None = None) -> float:
-    """The minimum of the cubic through two points with these slopes, kept within bounds (by default the points)."""
+    """The minimum of the cubic through two points with these slopes, kept within bounds (by default the points).
+
+    Halfway where there is none, as between two points in one place.
+    """
     if a.t > b.t:
         a, b = b, a
     low, high = a.t if low is None else low, b.t if high is None else high
+    if a.t == b.t:
+        return (low + high) / 2.0
     bend = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
     square = bend**2 - a.slope * b.slope
     if not square >= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,7 +19,31 @@ from ..context.overrides import Overridden, has_say
 from ..tensor.tensor import Tensor
 from .host_numbers import HostNumber
 
+# Numbers that once stood between the tensors: `add_(alpha, other)`, `addmm(beta, input, alpha, mat1, mat2)`.
+_ONCE_BETWEEN = {
+    **dict.fromkeys(("add", "sub"), (2, ("alpha",))),
+    **dict.fromkeys(("addcmul", "addcdiv"), (3, ("value",))),
+    **dict.fromkeys(("addmm", "addmv", "addr", "addbmm", "baddbmm"), (3, ("beta", "alpha"))),
+}
+
 ARRAY, ARRAYS, SCALAR, FLOAT, STATIC, VARARGS = range(6)
+
+
+def _in_todays_order(name: str, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The tensors, and the numbers by their names, of a call in the form that PyTorch deprecated in 1.5; None for any other."""
+    count, names = _ONCE_BETWEEN.get(name.removesuffix("_"), (0, ()))
+    tensors = tuple(arg for arg in args if isinstance(arg, Tensor))
+    between = [arg for arg in args if isinstance(arg, numbers.Number)]
+    if not count or len(tensors) != count or len(args) != count + len(between) or len(between) > len(names):
+        return None
+    if not isinstance(args[-1], Tensor) or (count == 3 and not isinstance(args[-2], Tensor)):
+        return None
+    shown = ", ".join([*(f"Number {word}" for word in names), "..."])
+    text = (
+        f"This overload of {name} is deprecated: {name}({shown}). Give {' and '.join(names)} by name, after the tensors"
+    )
+    warnings.warn(text, UserWarning, stacklevel=5)
+    return tensors, dict(zip(names, between, strict=False))
 
 
 def kind_of(parameter: inspect.Parameter) -> int:
@@ -202,6 +227,8 @@ class Signature:
         values = list(self.defaults)
         if len(args) > self.positional:
             if self.varargs is None:
+                if (now := _in_todays_order(name, args)) is not None:
+                    return self._by_parameter(name, now[0], {**kwargs, **now[1]})
                 raise TypeError(f"{name}() takes {self.positional} positional arguments but {len(args)} were given")
             extra = args[self.positional :]
             values[self.varargs] = extra[0] if len(extra) == 1 and isinstance(extra[0], (tuple, list)) else extra

@@ -66,7 +66,7 @@ class MemberMethods:
             raise KeyError(f'{kind} name can\'t contain "."' + (f", got: {name}" if kind == "module" else ""))
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
-        if name not in own[table] and (name in own or is_member(own, name) or hasattr(type(self), name)):
+        if name not in own[table] and hasattr(self, name):
             raise KeyError(f"attribute '{name}' already exists")
 
     def _note_write(self, table: str, name: str) -> None:

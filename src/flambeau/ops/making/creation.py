@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.array import devices, dtypes
 from ...core.array.dtypes import as_dtype, get_default_dtype
+from ...core.array.formats import strided
 from ...core.array.narrow import NARROW, narrowed
 from ...core.array.size import Size
 from ...core.context.grad_mode import no_grad
@@ -219,7 +220,8 @@ def _copied(name: str, source: Tensor, dtype: dtypes.dtype, device: Any, require
     if source.is_meta:  # type: ignore[attr-defined]
         return empty_like(source.detach(), dtype=dtype, device=device, requires_grad=requires_grad)
     values = np.asarray(source.detach()._array)
-    return place(np.array(values.transpose(order), dtype.numpy, order="C"), device, requires_grad, order)
+    ordered = values if order is None else values.transpose(order)
+    return place(np.array(ordered, dtype.numpy, order="C"), device, requires_grad, order)
 
 
 @composite(methods=False, asks_arguments=False, numbers=("data",))
@@ -250,12 +252,26 @@ def _from_storage(source: Any, dtype: Any) -> Tensor:
 
 @composite(methods=False, asks_arguments=False)
 def from_file(
-    filename: Any, shared: bool | None = None, size: int | None = 0, *, dtype: Any = None, requires_grad: bool = False
+    filename: Any,
+    shared: bool | None = None,
+    size: int | None = 0,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = False,
+    requires_grad: bool = False,
 ) -> Tensor:
     """The first `size` elements of a file, read when they are used. With `shared`, writes go into the file.
 
-    Raises RuntimeError if the file can't be opened or is too short.
+    Raises RuntimeError if the file can't be opened or is too short, NotImplementedError for memory other than the CPU's.
     """
+    if pin_memory:
+        raise RuntimeError("tensors constructed from a file cannot be pinned")
+    where = devices.device(devices.asked_device() or "cpu" if device is None else device)
+    if where.type != "cpu" or layout not in (None, strided):
+        backend = where.type.upper() if layout in (None, strided) else "SparseCPU"
+        raise NotImplementedError(f"Could not run 'aten::from_file' with arguments from the '{backend}' backend")
     target = as_dtype(dtype) or get_default_dtype()
     held = memory.UntypedStorage.from_file(filename, bool(shared), (size or 0) * target.itemsize)
     made = held.look(target)

@@ -70,14 +70,19 @@ def _prepare() -> None:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
 
 
+def _generate_state(base_seed: int, worker_id: int) -> list[int]:
+    """Four numbers for the generator of NumPy in a worker."""
+    sequence = np.random.SeedSequence([worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0])
+    return [int(number) for number in sequence.generate_state(4)]
+
+
 def _seed(task: Task) -> None:
     """The generators of Python, NumPy and flambeau, each worker's its own, as PyTorch's workers have them."""
     global _info
     seed = task.base_seed + task.id
     random.seed(seed)
     namespaces["torch"]["manual_seed"](seed)
-    low, high = task.base_seed & 0xFFFFFFFF, task.base_seed >> 32
-    np.random.seed(np.random.SeedSequence([task.id, low, high, 0]).generate_state(4))
+    np.random.seed(_generate_state(task.base_seed, task.id))
     _info = WorkerInfo(task.id, task.num_workers, seed, task.dataset)
 
 
