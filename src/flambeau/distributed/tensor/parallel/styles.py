@@ -144,21 +144,26 @@ class ColwiseParallel(_Cut):
     """Each device has some of the output features."""
 
     cuts: ClassVar = {Linear: {"weight": Shard(0), "bias": Shard(0)}, Embedding: {"weight": Shard(1)}}
-    taken, wanted, given = Replicate(), Replicate(), Shard(-1)
+    taken: Replicate = Replicate()
+    wanted: Replicate = Replicate()
+    given: Shard = Shard(-1)
 
 
 class RowwiseParallel(_Cut):
     """Each device has some of the input features (of an Embedding: some of its rows)."""
 
     cuts: ClassVar = {Linear: {"weight": Shard(1)}, Embedding: {"weight": Shard(0)}}
-    taken, wanted, given = Shard(-1), Shard(-1), Replicate()
+    taken: Shard = Shard(-1)
+    wanted: Shard = Shard(-1)
+    given: Replicate = Replicate()
 
 
 class SequenceParallel(ParallelStyle):
     """Whole parameters, and inputs that are cut along the sequence."""
 
     def __init__(self, *, sequence_dim: int = 1, use_local_output: bool = False) -> None:
-        self.sequence_dim, self.use_local_output = sequence_dim, use_local_output
+        self.sequence_dim = sequence_dim
+        self.use_local_output = use_local_output
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         for name in module._parameters:
@@ -184,9 +189,13 @@ class PrepareModuleInput(ParallelStyle):
     ) -> None:
         if input_layouts is not None and desired_input_layouts is None:
             raise AssertionError("desired module inputs should not be None!")
-        self.given, self.desired, self.local = input_layouts, desired_input_layouts, use_local_output
+        self.given = input_layouts
+        self.desired = desired_input_layouts
+        self.local = use_local_output
         named, wanted = input_kwarg_layouts or {}, desired_input_kwarg_layouts or {}
-        self.by_name = {name: (named.get(name), wanted.get(name)) for name in {**named, **wanted}}
+        self.by_name: dict[str, tuple[Placement | None, Placement | None]] = {
+            name: (named.get(name), wanted.get(name)) for name in {**named, **wanted}
+        }
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         lay_inputs(module, Laying(device_mesh, self.given, self.desired, self.local), self.by_name)
@@ -199,7 +208,9 @@ class PrepareModuleOutput(ParallelStyle):
     def __init__(
         self, *, output_layouts: Layouts, desired_output_layouts: Layouts, use_local_output: bool = True
     ) -> None:
-        self.given, self.desired, self.local = output_layouts, desired_output_layouts, use_local_output
+        self.given = output_layouts
+        self.desired = desired_output_layouts
+        self.local = use_local_output
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         lay_outputs(module, Laying(device_mesh, self.given, self.desired, self.local))
@@ -221,14 +232,14 @@ class PrepareModuleInputOutput(ParallelStyle):
         desired_output_layouts: Layouts,
         use_local_output: bool = True,
     ) -> None:
-        self.before = PrepareModuleInput(
+        self.before: PrepareModuleInput = PrepareModuleInput(
             input_layouts=input_layouts,
             desired_input_layouts=desired_input_layouts,
             input_kwarg_layouts=input_kwarg_layouts,
             desired_input_kwarg_layouts=desired_input_kwarg_layouts,
             use_local_output=use_local_input,
         )
-        self.after = PrepareModuleOutput(
+        self.after: PrepareModuleOutput = PrepareModuleOutput(
             output_layouts=output_layouts,
             desired_output_layouts=desired_output_layouts,
             use_local_output=use_local_output,
