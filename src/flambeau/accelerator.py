@@ -142,13 +142,19 @@ def _of_the_device(name: str, says: str) -> Callable[..., Any]:
     return told
 
 
-memory_allocated = _of_the_device("memory_allocated", "Bytes in use on the accelerator.")
-max_memory_allocated = _of_the_device("max_memory_allocated", "The most bytes that were in use on the accelerator.")
-memory_reserved = _of_the_device("memory_reserved", "Bytes that the allocator holds.")
-max_memory_reserved = _of_the_device("max_memory_reserved", "The most bytes that the allocator held.")
-memory_stats = _of_the_device("memory_stats", "The allocator's figures.")
-get_memory_info = _of_the_device("mem_get_info", "Bytes that are free, and all.")
-reset_peak_memory_stats = _of_the_device("reset_peak_memory_stats", "Warns: peaks are of the whole process.")
-reset_accumulated_memory_stats = _of_the_device(
+memory_allocated: Callable[..., Any] = _of_the_device("memory_allocated", "Bytes in use on the accelerator.")
+max_memory_allocated: Callable[..., Any] = _of_the_device(
+    "max_memory_allocated", "The most bytes that were in use on the accelerator."
+)
+memory_reserved: Callable[..., Any] = _of_the_device("memory_reserved", "Bytes that the allocator holds.")
+max_memory_reserved: Callable[..., Any] = _of_the_device(
+    "max_memory_reserved", "The most bytes that the allocator held."
+)
+memory_stats: Callable[..., Any] = _of_the_device("memory_stats", "The allocator's figures.")
+get_memory_info: Callable[..., Any] = _of_the_device("mem_get_info", "Bytes that are free, and all.")
+reset_peak_memory_stats: Callable[..., Any] = _of_the_device(
+    "reset_peak_memory_stats", "Warns: peaks are of the whole process."
+)
+reset_accumulated_memory_stats: Callable[..., Any] = _of_the_device(
     "reset_accumulated_memory_stats", "Warns: sums are of the whole process."
 )

@@ -69,7 +69,9 @@ class Library:
                 "(which can be duplicated).  If you really intended to define operators for a single namespace in a distributed "
                 "way, you can use TORCH_LIBRARY_FRAGMENT to explicitly indicate this."
             )
-        self.ns, self.kind, self.dispatch_key = ns, kind, dispatch_key
+        self.ns = ns
+        self.kind = kind
+        self.dispatch_key = dispatch_key
         self._op_defs: set[str] = set()
         self._op_impls: set[str] = set()
         self._kernels: list[tuple[dict[Any, Any], str]] = []

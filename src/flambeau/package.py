@@ -72,7 +72,7 @@ class PackageImporter(Importer):
     """Refused."""
 
 
-sys_importer = object.__new__(Importer)
+sys_importer: Importer = object.__new__(Importer)
 
 
 def is_from_package(obj: Any) -> bool:

@@ -69,8 +69,8 @@ class profile:
         self.use_cpu = use_cpu
         self.acc_events = acc_events
         self.custom_trace_id_callback = custom_trace_id_callback
-        self.trace_id = ""
-        self.entered = False
+        self.trace_id: str = ""
+        self.entered: bool = False
         self._recorder: Recorder | None = None
         self._events: EventList | None = None
 

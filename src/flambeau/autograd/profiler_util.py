@@ -46,7 +46,7 @@ class Interval:
         return self.end - self.start
 
 
-Kernel = namedtuple("Kernel", ["name", "device", "duration"])
+Kernel: type[Kernel] = namedtuple("Kernel", ["name", "device", "duration"])
 
 
 class StringTable(defaultdict):  # type: ignore[type-arg]
@@ -130,7 +130,7 @@ class FunctionEvent(FormattedTimesMixin):
         self.name = name
         self.trace_name: str = trace_name or name
         self.overload_name: str = overload_name or ""
-        self.time_range = Interval(start_us, end_us)
+        self.time_range: Interval = Interval(start_us, end_us)
         self.thread = thread
         self.fwd_thread = fwd_thread
         self.kernels: list[Kernel] = []

@@ -24,7 +24,7 @@ class cuBLASModule(SimpleNamespace):
         )
 
 
-matmul = cuBLASModule()
+matmul: cuBLASModule = cuBLASModule()
 
 
 def is_built() -> bool:
@@ -39,7 +39,8 @@ class cuFFTPlanCacheAttrContextProp:
     """An attribute that is read by one function and written by another; a text refuses to be written."""
 
     def __init__(self, getter: Callable[[Any], Any], setter: Callable[[Any, Any], None] | str):
-        self.getter, self.setter = getter, setter
+        self.getter = getter
+        self.setter = setter
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         return self.getter(obj.device_index)
@@ -66,10 +67,10 @@ class cuFFTPlanCache:
     def __init__(self, device_index: int):
         self.device_index = device_index
 
-    size = cuFFTPlanCacheAttrContextProp(
+    size: cuFFTPlanCacheAttrContextProp = cuFFTPlanCacheAttrContextProp(
         _held, ".size is a read-only property showing the number of plans currently in the cache"
     )  # type: ignore[arg-type]
-    max_size = cuFFTPlanCacheAttrContextProp(_held, _limit)
+    max_size: cuFFTPlanCacheAttrContextProp = cuFFTPlanCacheAttrContextProp(_held, _limit)
 
     def clear(self) -> None:
         """Nothing is seen, so nothing is thrown away."""
@@ -94,7 +95,7 @@ class cuFFTPlanCacheManager:
         setattr(cuFFTPlanCache(0), name, value)
 
 
-cufft_plan_cache = cuFFTPlanCacheManager()
+cufft_plan_cache: cuFFTPlanCacheManager = cuFFTPlanCacheManager()
 
 
 # --- which library computes: XLA chooses -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
 """There are no quantized tensors, so no engine that computes with them."""
 
 engine = "none"
-supported_engines = ["none"]
+supported_engines: list[str] = ["none"]

@@ -28,7 +28,7 @@ class LegacyFile:
 
     def __init__(self, data: Any):
         self._data = data
-        self.end = 0
+        self.end: int = 0
         head = Unpickler(data)
         try:
             magic = head.load()

@@ -26,7 +26,7 @@ class _Settings(threading.local):
     skips = False
 
 
-settings = _Settings()
+settings: _Settings = _Settings()
 
 
 def get_default_load_endianness() -> LoadEndianness | None:

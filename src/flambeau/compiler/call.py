@@ -41,7 +41,9 @@ class Call:
     """The text of one program's call, with what it names."""
 
     def __init__(self, plan: Plan, runs: Runs, backward: Backward | None, unpack: Callable[[], Callable[..., Any]]):
-        self.plan, self.executable, self.backward = plan, runs.executable, backward
+        self.plan = plan
+        self.executable = runs.executable
+        self.backward = backward
         self.names: dict[str, Any] = {**_NAMES, "runs": runs, "unpack": unpack}
         self.spent: Any = spent()
         self.lines: list[str] = []

@@ -27,7 +27,8 @@ class Failed(Exception):
 
     def __init__(self, error: Exception, reads: Any):
         super().__init__(error)
-        self.error, self.reads = error, reads
+        self.error = error
+        self.reads = reads
 
 
 class Traced(NamedTuple):
@@ -55,9 +56,9 @@ class Capture:
             raise Failed(
                 Untraceable("the frames of this Python interpreter can't be read, so nothing could be watched"), None
             )
-        self.recorder = Recorder()
+        self.recorder: Recorder = Recorder()
         self.inputs = inputs
-        self.arguments = Arguments(leaves, bound)
+        self.arguments: Arguments = Arguments(leaves, bound)
         self.findings: Findings | None = None
         self.recorder.demands.root = Capture._trace.__code__
         with self._recording(bound):

@@ -87,7 +87,7 @@ class Compiled:
         self.fullgraph = fullgraph
         self.quiet = quiet  # a child of a module that could not be one program: the warning was given there
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
-        self.inputs = Inputs()
+        self.inputs: Inputs = Inputs()
         self.children: dict[int, tuple[Any, Compiled | None]] = {}
         self.traces = 0
         self.reasons: list[str] = []  # of the last traces

@@ -50,7 +50,7 @@ class Strangers(Check):
 
     def __init__(self, arguments: Arguments, state: State, changes: Changes):
         changed = {s for s, _ in changes.storages}
-        self.storages = frozenset(
+        self.storages: frozenset[int] = frozenset(
             id(t._storage) for t in state.tensors if changes.arguments or t._storage in changed or t._edge is not None
         )
         self.bound: list[Tensor] = [arguments.tensors[i] for i in sorted(arguments.bound)]
@@ -167,8 +167,10 @@ class Structure(Check):
     """Modules, their hooks and tables, and optimizers: compared only after one of them has changed (`structure.version`)."""
 
     def __init__(self, modules: list[Any], tensors: list[Tensor], ignored: Ignored):
-        self.modules, self.tensors, self.ignored = modules, tensors, ignored
-        self.version = structure.version
+        self.modules = modules
+        self.tensors = tensors
+        self.ignored = ignored
+        self.version: int = structure.version
         self.prints: Any = self._prints()
 
     def _prints(self) -> Any:
@@ -197,8 +199,8 @@ class Conditions:
         self.reads = recorder.reads
         self.reads.finish(moving.found)
         self.looks_at_attributes: bool = watcher.looked_at_attributes
-        self.held = Held([m for m in recorder.modules if isinstance(m, Module)])
-        self.over = ""  # why it can't hold any more
+        self.held: Held = Held([m for m in recorder.modules if isinstance(m, Module)])
+        self.over: str = ""  # why it can't hold any more
         grads = [(at.get(id(t), t), was_none) for t, was_none in recorder.grads_read.items()]
         pattern = Pattern(moving, [GradOf(t) for t, was_none in grads if not was_none], _known(recorder, moving, plan))
         pattern.take(arguments.tensors)

@@ -20,7 +20,7 @@ class Draws:
     def __init__(self, sources: dict[int, tuple[Any, Any]]):
         self.sources = sources
         self.generators: dict[Any, Any] = {}  # random generators that were drawn from -> their state before
-        self.drawing = False  # whether a value is being computed
+        self.drawing: bool = False  # whether a value is being computed
         self.notes: list[list[Any]] = []  # lists that take down the values, to repeat them
         self.again: Iterator[Any] | None = None  # values that are to come once more
 

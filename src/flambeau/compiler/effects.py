@@ -19,7 +19,10 @@ class Mutation:
     __slots__ = ("args", "container", "function", "kwargs")
 
     def __init__(self, container: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
-        self.container, self.function, self.args, self.kwargs = container, function, args, kwargs
+        self.container = container
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
 
 
 class Deferred:
@@ -28,7 +31,9 @@ class Deferred:
     __slots__ = ("args", "function", "kwargs")
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
-        self.function, self.args, self.kwargs = function, args, kwargs
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
 
 
 class Later:
@@ -37,7 +42,8 @@ class Later:
     __slots__ = ("args", "function")
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]):
-        self.function, self.args = function, args
+        self.function = function
+        self.args = args
 
     def __getitem__(self, key: Any) -> Later:
         return Later(operator.getitem, (self, key))
@@ -53,7 +59,7 @@ class Later:
         lambda self, *rest: self.__getattr__("")
     )
     __rmul__ = __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __format__ = __str__ = __repr__ = __iter__  # type: ignore[assignment]
-    __hash__ = object.__hash__
+    __hash__: Callable[..., int] = object.__hash__
 
 
 _BY_POSITION = (

@@ -75,7 +75,7 @@ class Explanation:
     def __init__(self, compiled: Compiled):
         self.name: str = compiled.name
         kept = [p for programs in compiled.programs.values() for p in reversed(programs)]
-        self.programs = [p for p in kept if isinstance(p, TracedProgram)]
+        self.programs: list[TracedProgram] = [p for p in kept if isinstance(p, TracedProgram)]
 
     def __len__(self) -> int:
         return len(self.programs)

@@ -46,9 +46,11 @@ class Builder:
     """Makes the executable of a plan, and its backward program. Nothing of it holds the arrays of the trace."""
 
     def __init__(self, plan: Plan, computation: Computation, name: str):
-        self.plan, self.name = plan, name
+        self.plan = plan
+        self.name = name
         self.on_cpu: bool = _is_on_cpu(plan.state)
-        self.arguments, self.plain = len(plan.inputs), computation.plain
+        self.arguments: int = len(plan.inputs)
+        self.plain: int = computation.plain
         self.shapes: list[tuple[Any, Any]] = [(o.aval.shape, o.aval.dtype) for o in computation.jaxpr.jaxpr.outvars]
         self.live: int = len(plan.tape.metas)
         evaluate, zeros, plain, live = self._evaluator(computation), tuple(computation.seeds), self.plain, self.live

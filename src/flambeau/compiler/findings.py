@@ -28,15 +28,16 @@ class Findings:
     """Made within the trace: the order in which things are looked at is that of the program's results (`outputs`)."""
 
     def __init__(self, recorder: Recorder, arguments: Arguments, inputs: Inputs, result: Any):
-        self.recorder, self.arguments = recorder, arguments
-        self.outputs = Numbered()
+        self.recorder = recorder
+        self.arguments = arguments
+        self.outputs: Numbered = Numbered()
         arguments.find()
         changed = recorder.writes.unnoticed(recorder.begun.tables())
         if changed:
             raise Untraceable(f"code that could not be followed changes a {changed[0]}")
         inputs.check(recorder)
         self.moving = inputs.choose_moving(recorder)
-        self.recipes = Recipes(recorder, arguments, self.moving, self.outputs)
+        self.recipes: Recipes = Recipes(recorder, arguments, self.moving, self.outputs)
         emit, recipe = self.outputs.number, self.recipes.number
         expressions = Numbered()
         watcher = recorder.watcher
@@ -48,7 +49,7 @@ class Findings:
             if tensor._grad is not before and recorder.is_outside(tensor)
         ]
         effects = effects_of(recorder.writes, describer.describe)
-        self.results = Results(self.recipes.recipes, template, effects, expressions.things, describer.recipes)
+        self.results: Results = Results(self.recipes.recipes, template, effects, expressions.things, describer.recipes)
         argument_grads = arguments.grads(emit)
         self.edges = changed_edges(recorder, arguments, self.recipes.live)
         argument_writes = arguments.writes(emit)
@@ -63,7 +64,7 @@ class Findings:
         self.left: list[tuple[Storage, int]] = [(t._storage, emit(t._storage.value)) for t in left]
         self._collect_checks()
         self.plain: int = len(self.outputs.things)
-        self.gradients = Gradients()
+        self.gradients: Gradients = Gradients()
         if self.recipes.live:
             self.outputs.things += self.gradients.collect(recorder, arguments, self.recipes)
         arguments.check(recorder, argument_writes)

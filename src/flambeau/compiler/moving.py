@@ -43,7 +43,7 @@ class Kinds:
 
     def __init__(self, value: Any):
         leaves, self.spec = tree.flatten(value)
-        self.leaves = [_kind(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        self.leaves: list[_Kind | Any] = [_kind(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
 
     def hold(self, value: Any) -> bool:
         leaves, spec = tree.flatten(value)
@@ -184,7 +184,7 @@ class Pattern:
     """Which of the tensors that are looked up are the same, or share memory: among each other, with arguments, with what stays."""
 
     def __init__(self, moving: Moving, grads: list[GradOf], known: Iterable[Tensor]):
-        self.kinds = [(place, Kinds(before)) for place, before in moving.found.values()]
+        self.kinds: list[tuple[Place, Kinds]] = [(place, Kinds(before)) for place, before in moving.found.values()]
         self.grads = grads
         self.known: dict[int, int] = {}
         self.alive: list[Any] = []

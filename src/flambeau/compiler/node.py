@@ -35,7 +35,7 @@ class CompiledNode(Node):
         self.positions: list[int] = positions  # which of the program's gradients go down the edges
         self.numbers: list[int | None] = numbers  # and which of its inputs these are the gradients of
         self.metas: list[Any] = metas
-        self.inner = inner
+        self.inner: frozenset[int] = inner
         self.wanted: tuple[int, ...] = tuple(range(len(edges)))  # for `next_functions`
 
     def _arguments(self, cotangents: list[Any]) -> list[Any]:
@@ -63,7 +63,9 @@ class Backward:
     """A program's backward pass: makes the node of each call. `inputs` are the numbers of what its gradients belong to."""
 
     def __init__(self, program: Any, tape: Tape, inputs: list[int | None]):
-        self.program, self.tape, self.inputs = program, tape, inputs
+        self.program = program
+        self.tape = tape
+        self.inputs = inputs
 
     def node(self, tensors: list[Any], inputs: list[Any]) -> CompiledNode | None:
         """None if nothing that the results depend on is on the tape now."""

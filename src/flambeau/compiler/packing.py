@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -31,10 +31,10 @@ class Layout:
         self.shapes = shapes
         self.dtype = dtype
         sizes = [math.prod(shape) for shape in shapes]
-        self.starts = [sum(sizes[:i]) for i in range(len(sizes))]
-        self.size = sum(sizes)
-        self.join = jax.jit(self.joined)
-        self.split = jax.jit(lambda flat: [self.take(flat, i) for i in range(len(shapes))])
+        self.starts: list[int] = [sum(sizes[:i]) for i in range(len(sizes))]
+        self.size: int = sum(sizes)
+        self.join: Callable[..., Any] = jax.jit(self.joined)
+        self.split: Callable[..., Any] = jax.jit(lambda flat: [self.take(flat, i) for i in range(len(shapes))])
 
     def take(self, flat: Any, i: int) -> Any:
         """The array at place `i`."""
@@ -57,11 +57,11 @@ class Pack:
     __slots__ = ("broken", "flat", "layout", "parts", "written")
 
     def __init__(self, layout: Layout, flat: Any):
-        self.layout = layout
+        self.layout: Layout = layout
         self.flat = flat
         self.parts: Any = None
         self.written = 0  # how often all of it has been replaced
-        self.broken = False  # whether a storage has left
+        self.broken: bool = False  # whether a storage has left
 
     def part(self, i: int) -> Any:
         if self.parts is None:
@@ -128,7 +128,7 @@ class Family:
         self.storages = storages
         self.layout = layout
         self.pack: Pack | None = None
-        self.disturbed = 0  # calls in a row that had to join the parts anew
+        self.disturbed: int = 0  # calls in a row that had to join the parts anew
 
     def join(self) -> Any:
         """The flat array for a call that finds none; None if it is taken apart between all calls."""
@@ -189,20 +189,24 @@ class Packing:
             groups, gradients = {}, ()
         # in the order of the writes: an optimizer then finds the parameters that it updates together one after the other
         chosen = [sorted(group, key=itemgetter(1)) for group in groups.values() if len(group) > 1]
-        self.families = [family_of([storages[i] for i, _ in group]) for group in chosen]
+        self.families: list[Family] = [family_of([storages[i] for i, _ in group]) for group in chosen]
         self.numbers = [[number for _, number in group] for group in chosen]
-        self.state = {i: (k, place) for k, group in enumerate(chosen) for place, (i, _) in enumerate(group)}
+        self.state: dict[int, tuple[int, int]] = {
+            i: (k, place) for k, group in enumerate(chosen) for place, (i, _) in enumerate(group)
+        }
         made: dict[Any, list[Any]] = {}
         for gradient in gradients:
             if _small(*gradient[2:]):
                 made.setdefault(np.dtype(gradient[3]), []).append(gradient)
         fresh = [group for group in made.values() if len(group) > 1]
-        self.layouts = [
+        self.layouts: list[Layout] = [
             layout_of(tuple(tuple(g[2]) for g in group), dtype) for dtype, group in made.items() if group in fresh
         ]
         self.numbers += [[g[1] for g in group] for group in fresh]
-        self.recipes = {g[0]: (k, place) for k, group in enumerate(fresh) for place, g in enumerate(group)}
-        self.gone = frozenset(number for numbers in self.numbers for number in numbers)
+        self.recipes: dict[Any, tuple[int, int]] = {
+            g[0]: (k, place) for k, group in enumerate(fresh) for place, g in enumerate(group)
+        }
+        self.gone: frozenset[int] = frozenset(number for numbers in self.numbers for number in numbers)
 
     def around(self, forward: Any, arguments: int, states: int) -> Any:
         """The program with its state in flat arrays, which come last; the outputs' flat arrays come last as well."""

@@ -38,7 +38,10 @@ class Recipes:
     """`live` are the tensors with a place on the tape that `backward` can be called on after the call."""
 
     def __init__(self, recorder: Recorder, arguments: Arguments, moving: Moving, outputs: Numbered):
-        self.recorder, self.arguments, self.moving, self.outputs = recorder, arguments, moving, outputs
+        self.recorder = recorder
+        self.arguments = arguments
+        self.moving = moving
+        self.outputs = outputs
         self.recipes: list[Recipe] = []
         self.live: list[Tensor] = []
         self.kept: list[Any] = []  # tensors and storages whose ids are in use

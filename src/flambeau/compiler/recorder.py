@@ -42,9 +42,9 @@ class Recorder:
         self.grads: dict[Any, Any] = {}  # tensor -> its `.grad` before the trace
         self.grads_read: dict[Any, bool] = {}  # tensor -> whether its `.grad` was None when first read
         self.edges: dict[Any, Any] = {}  # tensor -> its place on the tape before the trace
-        self.reads = Reads()
-        self.writes = Writes(self.reads)
-        self.watcher = Watcher(self.reads, self.writes)
+        self.reads: Reads = Reads()
+        self.writes: Writes = Writes(self.reads)
+        self.watcher: Watcher = Watcher(self.reads, self.writes)
         self.stand_ins: dict[int, Any] = {}  # tensors that stand for arguments, by id
         self.strided: dict[int, Any] = {}  # those of them whose arguments are not contiguous
         self.number_leaves = False  # whether numbers among the arguments are inputs
@@ -52,9 +52,9 @@ class Recorder:
         self.guards: list[tuple[Callable[[], Any], Any, str]] = []
         self.modules: dict[Any, None] = {}  # those that were called
         self.reached: dict[Any, None] = {}  # those whose parts were looked up
-        self.draws = Draws(self.sources)
-        self.demands = Demands(self.watcher)
-        self.begun = Begun()
+        self.draws: Draws = Draws(self.sources)
+        self.demands: Demands = Demands(self.watcher)
+        self.begun: Begun = Begun()
         self.level: Any = None  # JAX's trace, by which the values of this one are known
         self.reads.make_input = self.number_input
         self.start: int = next(_count)  # nodes of the tape with a smaller number are not of this trace

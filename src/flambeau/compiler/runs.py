@@ -21,9 +21,10 @@ class Runs:
     def __init__(
         self, plan: Plan, executable: Executable, begun: Callable[[], None] | None, give_up: Callable[[], None]
     ):
-        self.plan, self.executable = plan, executable
+        self.plan = plan
+        self.executable: Executable = executable
         self.calls = 0
-        self.word_at_hand = False  # whether the error word is in the host's memory
+        self.word_at_hand: bool = False  # whether the error word is in the host's memory
         self.run: Callable[..., Any] = self._first
         self._begun = begun
         self._give_up: Callable[[], None] | None = give_up

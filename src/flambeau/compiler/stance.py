@@ -13,7 +13,7 @@ class _Stance:
     value = "default"
 
 
-stance = _Stance()
+stance: _Stance = _Stance()
 
 
 class set_stance:

@@ -31,7 +31,8 @@ class Built:
     __slots__ = ("call", "memo", "numbers", "tensors")
 
     def __init__(self, tensors: list[Any], numbers: Any, call: Any):
-        self.tensors, self.numbers = tensors, numbers
+        self.tensors = tensors
+        self.numbers = numbers
         self.call: Any = call  # the arguments as the caller gave them
         self.memo: dict[int, Any] = {}
 
@@ -98,7 +99,8 @@ class OfLater(Template):
     __slots__ = ("args", "function")
 
     def __init__(self, function: Any, args: list[Template]):
-        self.function, self.args = function, args
+        self.function = function
+        self.args = args
 
     def make(self, built: Built) -> Any:
         return self.function(*[arg.make(built) for arg in self.args])
@@ -110,7 +112,7 @@ class OfFunction(Template):
     __slots__ = ("attributes", "cells", "defaults", "function", "keywords")
 
     def __init__(self, function: FunctionType):
-        self.function = function
+        self.function: FunctionType = function
         self.cells: list[tuple[CellType, bool, Template | None]] = []  # whether it was there before; what it holds
         self.defaults: Any = None
         self.keywords: Any = None
@@ -159,7 +161,7 @@ class Node(Template):
     __slots__ = ("kind", "parts")
 
     def __init__(self, kind: type):
-        self.kind = kind
+        self.kind: type = kind
         self.parts: Any = []
 
     def make(self, built: Built) -> Any:
@@ -238,7 +240,10 @@ class Describer:
     """Writes templates while a trace is being read. `recipe` and `number` give the numbers of tensors and of host numbers."""
 
     def __init__(self, recipe: Any, number: Any, is_old: Any, arguments: dict[int, Any], looked_up: dict[int, Any]):
-        self.recipe, self.number, self.is_old, self.arguments = recipe, number, is_old, arguments
+        self.recipe = recipe
+        self.number = number
+        self.is_old = is_old
+        self.arguments = arguments
         self.looked_up = looked_up  # containers and records that are others at each call, by id
         self.known: dict[int, tuple[Any, Template]] = {}
         self.depth = 0

@@ -85,7 +85,8 @@ from .streams import (
     stream,
 )
 
-has_half, has_magma = True, False
+has_half: bool = True
+has_magma: bool = False
 default_generators: tuple[Any, ...] = ()  # the one on the host serves all devices
 
 

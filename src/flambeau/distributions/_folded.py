@@ -17,8 +17,8 @@ class Folded(TransformedDistribution):
     """|x| for x of `base_dist`, which lies around 0 and has a `scale`."""
 
     has_rsample = True
-    support = constraints.nonnegative
-    arg_constraints = {"scale": constraints.positive}
+    support: constraints.Constraint = constraints.nonnegative
+    arg_constraints: dict[str, constraints.Constraint] = {"scale": constraints.positive}
     base_dist: Any
 
     @property

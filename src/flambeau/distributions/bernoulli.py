@@ -28,8 +28,11 @@ class Bernoulli(Odds, ExponentialFamily):
 
     _mean_carrier_measure = 0
     has_enumerate_support = True
-    support = constraints.boolean
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support: constraints.Constraint = constraints.boolean
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "probs": constraints.unit_interval,
+        "logits": constraints.real,
+    }
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         self._take_odds(probs, logits)

@@ -22,8 +22,11 @@ class Beta(ExponentialFamily):
     """The beta distribution on (0, 1), with the densities' exponents `concentration1` - 1 of x and `concentration0` - 1 of 1 - x."""
 
     has_rsample = True
-    support = constraints.unit_interval
-    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
+    support: constraints.Constraint = constraints.unit_interval
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "concentration1": constraints.positive,
+        "concentration0": constraints.positive,
+    }
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None) -> None:
         both = broadcast_all(concentration1, concentration0)

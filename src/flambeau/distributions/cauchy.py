@@ -22,8 +22,10 @@ class Cauchy(Distribution):
     """The Cauchy (Lorentz) distribution: median `loc`, half width at half maximum `scale`. It has no mean."""
 
     has_rsample = True
-    support = constraints.real
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support: constraints.Constraint = constraints.real
+    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
+    loc: Tensor
+    scale: Tensor
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)

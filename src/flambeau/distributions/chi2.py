@@ -14,7 +14,7 @@ __all__ = ["Chi2"]
 class Chi2(Gamma):
     """The chi-squared distribution of `df` degrees of freedom: Gamma(df / 2, 1 / 2)."""
 
-    arg_constraints = {"df": constraints.positive}
+    arg_constraints: dict[str, constraints.Constraint] = {"df": constraints.positive}
 
     def __init__(self, df: Any, validate_args: bool | None = None) -> None:
         super().__init__(0.5 * df, 0.5, validate_args=validate_args)

@@ -31,8 +31,11 @@ class ContinuousBernoulli(Odds, ExponentialFamily):
 
     has_rsample = True
     _mean_carrier_measure = 0
-    support = constraints.unit_interval
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support: constraints.Constraint = constraints.unit_interval
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "probs": constraints.unit_interval,
+        "logits": constraints.real,
+    }
 
     def __init__(
         self,

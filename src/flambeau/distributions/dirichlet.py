@@ -43,8 +43,10 @@ class Dirichlet(ExponentialFamily):
     """The Dirichlet distribution on the simplex; the last dimension of `concentration` is the event."""
 
     has_rsample = True
-    support = constraints.simplex
-    arg_constraints = {"concentration": constraints.independent(constraints.positive, 1)}
+    support: constraints.Constraint = constraints.simplex
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "concentration": constraints.independent(constraints.positive, 1)
+    }
 
     def __init__(self, concentration: Tensor, validate_args: bool | None = None) -> None:
         if concentration.dim() < 1:

@@ -21,8 +21,9 @@ class Exponential(ExponentialFamily):
 
     _mean_carrier_measure = 0
     has_rsample = True
-    support = constraints.nonnegative
-    arg_constraints = {"rate": constraints.positive}
+    support: constraints.Constraint = constraints.nonnegative
+    arg_constraints: dict[str, constraints.Constraint] = {"rate": constraints.positive}
+    rate: Tensor
 
     @property
     def mean(self) -> Tensor:

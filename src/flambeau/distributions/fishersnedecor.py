@@ -24,8 +24,10 @@ class FisherSnedecor(Distribution):
     """The F-distribution of Fisher and Snedecor: a ratio of chi-squared values, each over its degrees of freedom."""
 
     has_rsample = True
-    support = constraints.positive
-    arg_constraints = {"df1": constraints.positive, "df2": constraints.positive}
+    support: constraints.Constraint = constraints.positive
+    arg_constraints: dict[str, constraints.Constraint] = {"df1": constraints.positive, "df2": constraints.positive}
+    df1: Tensor
+    df2: Tensor
 
     def __init__(self, df1: Any, df2: Any, validate_args: bool | None = None) -> None:
         self.df1, self.df2 = broadcast_all(df1, df2)

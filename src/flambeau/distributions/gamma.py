@@ -24,8 +24,13 @@ class Gamma(ExponentialFamily):
 
     _mean_carrier_measure = 0
     has_rsample = True
-    support = constraints.nonnegative
-    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
+    support: constraints.Constraint = constraints.nonnegative
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "concentration": constraints.positive,
+        "rate": constraints.positive,
+    }
+    concentration: Tensor
+    rate: Tensor
 
     @property
     def mean(self) -> Tensor:

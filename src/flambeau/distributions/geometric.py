@@ -25,8 +25,11 @@ __all__ = ["Geometric"]
 class Geometric(Odds, Distribution):
     """The number of failures before the first success, with probability `probs` each."""
 
-    support = constraints.nonnegative_integer
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support: constraints.Constraint = constraints.nonnegative_integer
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "probs": constraints.unit_interval,
+        "logits": constraints.real,
+    }
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         self._take_odds(probs, logits)

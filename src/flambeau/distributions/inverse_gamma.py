@@ -19,8 +19,11 @@ class InverseGamma(TransformedDistribution):
     """The distribution of 1 / x for x from Gamma(concentration, rate)."""
 
     has_rsample = True
-    support = constraints.positive
-    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
+    support: constraints.Constraint = constraints.positive
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "concentration": constraints.positive,
+        "rate": constraints.positive,
+    }
     base_dist: Gamma
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:

@@ -31,8 +31,13 @@ class Kumaraswamy(TransformedDistribution):
     """The distribution on (0, 1) of distribution function 1 - (1 - x**concentration1)**concentration0."""
 
     has_rsample = True
-    support = constraints.unit_interval
-    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
+    support: constraints.Constraint = constraints.unit_interval
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "concentration1": constraints.positive,
+        "concentration0": constraints.positive,
+    }
+    concentration1: Tensor
+    concentration0: Tensor
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None) -> None:
         self.concentration1, self.concentration0 = broadcast_all(concentration1, concentration0)

@@ -21,8 +21,10 @@ class Laplace(Centred, Distribution):
     """The Laplace (double exponential) distribution around `loc`."""
 
     has_rsample = True
-    support = constraints.real
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support: constraints.Constraint = constraints.real
+    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
+    loc: Tensor
+    scale: Tensor
 
     @property
     def variance(self) -> Tensor:

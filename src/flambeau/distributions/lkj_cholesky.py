@@ -32,8 +32,9 @@ class LKJCholesky(Distribution):
     extended onion method", 2009). Raises ValueError for fewer than 2 rows.
     """
 
-    support = constraints.corr_cholesky
-    arg_constraints = {"concentration": constraints.positive}
+    support: constraints.Constraint = constraints.corr_cholesky
+    arg_constraints: dict[str, constraints.Constraint] = {"concentration": constraints.positive}
+    concentration: Tensor
 
     def __init__(self, dim: int, concentration: Any = 1.0, validate_args: bool | None = None) -> None:
         least = 2

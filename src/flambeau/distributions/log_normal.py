@@ -17,8 +17,8 @@ class LogNormal(TransformedDistribution):
     """The distribution of exp(x) for x from Normal(loc, scale)."""
 
     has_rsample = True
-    support = constraints.positive
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support: constraints.Constraint = constraints.positive
+    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
     base_dist: Normal
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:

@@ -17,8 +17,8 @@ class LogisticNormal(TransformedDistribution):
     """Points of the simplex: n normal values, broken off a stick by `StickBreakingTransform` into n + 1 shares."""
 
     has_rsample = True
-    support = constraints.simplex
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support: constraints.Constraint = constraints.simplex
+    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
     base_dist: Any
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:

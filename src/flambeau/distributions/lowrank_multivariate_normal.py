@@ -46,7 +46,7 @@ class LowRankMultivariateNormal(Centred, Distribution):
     """
 
     has_rsample = True
-    support = constraints.real_vector
+    support: constraints.Constraint = constraints.real_vector
     arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real_vector,
         "cov_factor": constraints.independent(constraints.real, 2),
@@ -72,7 +72,8 @@ class LowRankMultivariateNormal(Centred, Distribution):
                 for name, given in (("loc", loc), ("cov_factor", cov_factor), ("cov_diag", cov_diag))
             )
             raise ValueError(f"Incompatible batch shapes: {shapes}") from e
-        self.loc, self.cov_diag = loc_[..., 0], diag_[..., 0]
+        self.loc: Tensor = loc_[..., 0]
+        self.cov_diag = diag_[..., 0]
         self._unbroadcasted_cov_factor = cov_factor
         self._unbroadcasted_cov_diag = cov_diag
         self._capacitance_tril = _batch_capacitance_tril(cov_factor, cov_diag)

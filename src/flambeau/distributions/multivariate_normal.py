@@ -44,7 +44,7 @@ class MultivariateNormal(Centred, ByCovariance, Distribution):
     """
 
     has_rsample = True
-    support = constraints.real_vector
+    support: constraints.Constraint = constraints.real_vector
     arg_constraints: dict[str, constraints.Constraint] = {
         "loc": constraints.real_vector,
         "covariance_matrix": constraints.positive_definite,
@@ -68,7 +68,7 @@ class MultivariateNormal(Centred, ByCovariance, Distribution):
             raise ValueError(f"{shown} must be at least two-dimensional, with optional leading batch dimensions")
         batch_shape = broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])
         setattr(self, name, matrix.expand(batch_shape + (-1, -1)))
-        self.loc = loc.expand(batch_shape + (-1,))
+        self.loc: Tensor = loc.expand(batch_shape + (-1,))
         super().__init__(batch_shape, self.loc.shape[-1:], validate_args=validate_args)
         self._unbroadcasted_scale_tril = factor_of(name, matrix)
 

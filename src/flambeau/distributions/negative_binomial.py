@@ -24,7 +24,7 @@ __all__ = ["NegativeBinomial"]
 class NegativeBinomial(Odds, Distribution):
     """The number of successes, with probability `probs` each, before `total_count` failures."""
 
-    support = constraints.nonnegative_integer
+    support: constraints.Constraint = constraints.nonnegative_integer
     arg_constraints: dict[str, constraints.Constraint] = {
         "total_count": constraints.greater_than_eq(0),
         "probs": constraints.half_open_interval(0.0, 1.0),

@@ -27,8 +27,10 @@ class Normal(Centred, ExponentialFamily):
 
     _mean_carrier_measure = 0
     has_rsample = True
-    support = constraints.real
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support: constraints.Constraint = constraints.real
+    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
+    loc: Tensor
+    scale: Tensor
 
     @property
     def stddev(self) -> Tensor:

@@ -20,8 +20,11 @@ class OneHotCategorical(OverCategories):
     """The categorical distribution, whose values are vectors with a single 1."""
 
     has_enumerate_support = True
-    support = constraints.one_hot
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    support: constraints.Constraint = constraints.one_hot
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "probs": constraints.simplex,
+        "logits": constraints.real_vector,
+    }
 
     def __init__(
         self, probs: Tensor | None = None, logits: Tensor | None = None, validate_args: bool | None = None

@@ -21,8 +21,9 @@ __all__ = ["Poisson"]
 class Poisson(ExponentialFamily):
     """The number of events at a rate of `rate`."""
 
-    support = constraints.nonnegative_integer
-    arg_constraints = {"rate": constraints.nonnegative}
+    support: constraints.Constraint = constraints.nonnegative_integer
+    arg_constraints: dict[str, constraints.Constraint] = {"rate": constraints.nonnegative}
+    rate: Tensor
 
     @property
     def mean(self) -> Tensor:

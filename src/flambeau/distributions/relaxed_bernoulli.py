@@ -23,8 +23,11 @@ __all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
 class LogitRelaxedBernoulli(Odds, Distribution):
     """The log-odds of relaxed Bernoulli values (Maddison et al., 2017; Jang et al., 2017)."""
 
-    support = constraints.real
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support: constraints.Constraint = constraints.real
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "probs": constraints.unit_interval,
+        "logits": constraints.real,
+    }
 
     def __init__(
         self, temperature: Tensor, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -54,9 +57,12 @@ class LogitRelaxedBernoulli(Odds, Distribution):
 class RelaxedBernoulli(Relaxed):
     """Numbers of (0, 1) that come near to 0 and 1 as `temperature` goes to 0."""
 
-    has_rsample = True
-    support = constraints.unit_interval
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    has_rsample: bool = True
+    support: constraints.Constraint = constraints.unit_interval
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "probs": constraints.unit_interval,
+        "logits": constraints.real,
+    }
     base_dist: LogitRelaxedBernoulli
 
     def __init__(

@@ -25,8 +25,11 @@ class ExpRelaxedCategorical(OverCategories):
     """Logarithms of relaxed one-hot vectors (Maddison et al., "The Concrete Distribution", 2017)."""
 
     has_rsample = True
-    support = constraints.real_vector  # of those vectors whose logsumexp is 0
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    support: constraints.Constraint = constraints.real_vector  # of those vectors whose logsumexp is 0
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "probs": constraints.simplex,
+        "logits": constraints.real_vector,
+    }
 
     def __init__(
         self,
@@ -59,9 +62,12 @@ class ExpRelaxedCategorical(OverCategories):
 class RelaxedOneHotCategorical(Relaxed):
     """Points of the simplex that come near to its corners as `temperature` goes to 0."""
 
-    has_rsample = True
-    support = constraints.simplex
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    has_rsample: bool = True
+    support: constraints.Constraint = constraints.simplex
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "probs": constraints.simplex,
+        "logits": constraints.real_vector,
+    }
     base_dist: ExpRelaxedCategorical
 
     def __init__(

@@ -26,8 +26,15 @@ class StudentT(Distribution):
     """Student's t-distribution of `df` degrees of freedom, moved by `loc` and stretched by `scale`."""
 
     has_rsample = True
-    support = constraints.real
-    arg_constraints = {"df": constraints.positive, "loc": constraints.real, "scale": constraints.positive}
+    support: constraints.Constraint = constraints.real
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "df": constraints.positive,
+        "loc": constraints.real,
+        "scale": constraints.positive,
+    }
+    df: Tensor
+    loc: Tensor
+    scale: Tensor
 
     def __init__(self, df: Any, loc: Any = 0.0, scale: Any = 1.0, validate_args: bool | None = None) -> None:
         self.df, self.loc, self.scale = broadcast_all(df, loc, scale)

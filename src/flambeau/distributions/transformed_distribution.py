@@ -26,7 +26,7 @@ class TransformedDistribution(Distribution):
 
     def __init__(self, base_distribution: Distribution, transforms: Any, validate_args: bool | None = None) -> None:
         if isinstance(transforms, Transform):
-            self.transforms = [transforms]
+            self.transforms: list[Transform] = [transforms]
         elif isinstance(transforms, list):
             if not all(isinstance(t, Transform) for t in transforms):
                 raise ValueError(f"{'transforms'} must be a Transform or a list of Transforms")

@@ -48,8 +48,13 @@ class VonMises(Centred, Distribution):
     """The circular von Mises distribution: angles in radians around `loc`, modulo 2 pi."""
 
     has_rsample = False
-    support = constraints.real
-    arg_constraints = {"loc": constraints.real, "concentration": constraints.positive}
+    support: constraints.Constraint = constraints.real
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "loc": constraints.real,
+        "concentration": constraints.positive,
+    }
+    loc: Tensor
+    concentration: Tensor
 
     def __init__(self, loc: Any, concentration: Any, validate_args: bool | None = None) -> None:
         self.loc, self.concentration = broadcast_all(loc, concentration)

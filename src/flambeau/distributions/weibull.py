@@ -22,8 +22,13 @@ __all__ = ["Weibull"]
 class Weibull(TransformedDistribution):
     """The Weibull distribution of shape `concentration`, of the time until a failure."""
 
-    support = constraints.positive
-    arg_constraints = {"scale": constraints.positive, "concentration": constraints.positive}
+    support: constraints.Constraint = constraints.positive
+    arg_constraints: dict[str, constraints.Constraint] = {
+        "scale": constraints.positive,
+        "concentration": constraints.positive,
+    }
+    scale: Tensor
+    concentration: Tensor
 
     def __init__(self, scale: Any, concentration: Any, validate_args: bool | None = None) -> None:
         self.scale, self.concentration = broadcast_all(scale, concentration)

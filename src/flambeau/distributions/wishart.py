@@ -54,7 +54,7 @@ class Wishart(ByCovariance, ExponentialFamily):
 
     _mean_carrier_measure = 0
     has_rsample = True
-    support = constraints.positive_definite
+    support: constraints.Constraint = constraints.positive_definite
 
     @property
     def arg_constraints(self) -> dict[str, Any]:

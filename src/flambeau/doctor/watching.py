@@ -53,10 +53,10 @@ class Watch(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.findings: list[Finding] = []
-        self.runs = Runs()
-        self.cleared = True  # whether gradients were cleared since the last step
+        self.runs: Runs = Runs()
+        self.cleared: bool = True  # whether gradients were cleared since the last step
         self.held: dict[int, list[Any]] = {}  # by optimizer, the gradients that its last step had
-        self.depth = 0  # of modules within modules
+        self.depth: int = 0  # of modules within modules
 
     def find(self, kind: str, place: tuple[str, int], **names: Any) -> None:
         """Note something at a place."""

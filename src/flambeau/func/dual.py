@@ -85,7 +85,7 @@ class DualLevel(DualRegion):
         if state.trace is not None:
             raise Untraceable("forward_ad.dual_level() inside of a compiled function: use torch.func.jvp there")
         self._outside = jax_core.trace_ctx.trace
-        self.trace = _DualTrace(self._outside, jax_core.TraceTag())
+        self.trace: _DualTrace = _DualTrace(self._outside, jax_core.TraceTag())
         super().__init__(SimpleNamespace(_trace=self.trace))
         state.transforms = self
         jax_core.trace_ctx.set_trace(self.trace)

@@ -39,7 +39,7 @@ class Recording:
         nodes = _nodes_of(region, [e for e in edges if e is not None])
         for number, node in enumerate(nodes):
             self._numbers[node] = number
-        self.nodes = [_exchanged(node, self._array, self._edge) for node in nodes]
+        self.nodes: list[Node] = [_exchanged(node, self._array, self._edge) for node in nodes]
         self.outputs: list[Any] = [self._edge(e) for e in edges]
         del self._region, self._numbers, self._slots
 

@@ -70,7 +70,7 @@ class Region(TransformedCall):
 
     def __init__(self, marker: Any) -> None:
         self.parent: TransformedCall | None = state.transforms
-        self.differentiates = self.takes_derivatives or bool(self.parent and self.parent.differentiates)
+        self.differentiates: bool = self.takes_derivatives or bool(self.parent and self.parent.differentiates)
         self.level: Any = marker._trace  # tells this transform's tracers from others
         self.start: int = next(_count)  # nodes of the tape with a smaller number are not of this run
         self.roots: dict[Root, Exit] = {}

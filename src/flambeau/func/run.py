@@ -121,10 +121,10 @@ class RegionNode(Node):
         width = transform.width
         edges = [e for exit in recording.exits for e in (*exit.edges, *(None,) * (width - len(exit.edges)))]
         super().__init__(f"{type(transform).__name__}Backward", edges, len(results) * width)
-        self.transform = transform
-        self.recording = recording
+        self.transform: Transform = transform
+        self.recording: Recording = recording
         self.own: list[tuple[Any, ...]] | None = own
-        self.others = recording.others
+        self.others: list[Any] = recording.others
         self.metas: list[list[tuple[tuple[int, ...], Any]]] = [
             [(tuple(t.shape), t._np_dtype) for t in logical] for logical in results
         ]

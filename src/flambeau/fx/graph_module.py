@@ -226,7 +226,7 @@ class GraphModule(Module):
         super().__init__()
         self.__class__.__name__ = class_name
         if isinstance(root, Module):
-            self.training = getattr(root, "training", self.training)
+            self.training: bool = getattr(root, "training", self.training)
             for node in graph.nodes:
                 if node.op in ("get_attr", "call_module"):
                     assert isinstance(node.target, str)

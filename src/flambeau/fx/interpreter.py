@@ -25,7 +25,7 @@ class Interpreter:
 
     def __init__(self, module: Module, garbage_collect_values: bool = True, graph: Graph | None = None):
         self.module = module
-        self.submodules = dict(self.module.named_modules())
+        self.submodules: dict[str, Module] = dict(self.module.named_modules())
         self.graph: Graph = self.module.graph if graph is None else graph  # type: ignore[assignment]
         self.env: dict[Node, Any] = {}
         self.name = "Interpreter"
@@ -172,7 +172,7 @@ class Transformer(Interpreter):
 
     def __init__(self, module: GraphModule):
         super().__init__(module)
-        self.new_graph = Graph()
+        self.new_graph: Graph = Graph()
         self.new_graph.set_codegen(module.graph._codegen)
 
         class TransformerTracer(Tracer):
@@ -184,7 +184,7 @@ class Transformer(Interpreter):
             def is_leaf_module(self, m: Module, module_qualified_name: str) -> bool:
                 return True
 
-        self.tracer = TransformerTracer(self.new_graph)
+        self.tracer: TransformerTracer = TransformerTracer(self.new_graph)
         self.tracer.root = module
 
     def placeholder(self, target: Target, args: tuple[Argument, ...], kwargs: dict[str, Any]) -> Proxy:

@@ -15,7 +15,7 @@ from .immutable_collections import immutable_dict, immutable_list
 
 __all__ = ["Node", "has_side_effect", "map_aggregate", "map_arg"]
 
-BaseArgumentTypes = (str, int, float, bool, complex, dtype, Tensor, device, memory_format, layout)
+BaseArgumentTypes: tuple[type, ...] = (str, int, float, bool, complex, dtype, Tensor, device, memory_format, layout)
 base_types = BaseArgumentTypes
 Target = Callable[..., Any] | str
 Argument = Any
@@ -369,4 +369,4 @@ _ABBREVIATED = {
 }  # fmt: skip
 
 
-dtype_abbrs = {d: _ABBREVIATED[d.name] for d in DTYPES if d.name in _ABBREVIATED}
+dtype_abbrs: dict[dtype, str] = {d: _ABBREVIATED[d.name] for d in DTYPES if d.name in _ABBREVIATED}

@@ -199,9 +199,9 @@ class GraphAppendingTracer(TracerBase):
 
     def __init__(self, graph: Any):
         self.graph = graph
-        self.scope = Scope("", None)
-        self.module_stack = OrderedDict()
-        self.node_name_to_scope = {}
+        self.scope: Scope = Scope("", None)
+        self.module_stack: OrderedDict[str, tuple[str, Any]] = OrderedDict()
+        self.node_name_to_scope: dict[str, tuple[str, Any]] = {}
 
 
 class Proxy:
@@ -318,7 +318,7 @@ class Attribute(Proxy):
     def __init__(self, root: Proxy, attr: str):
         self.root = root
         self.attr = attr
-        self.tracer = root.tracer
+        self.tracer: TracerBase = root.tracer
         self._node: Node | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -23,7 +24,7 @@ class TensorType:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, type(self)) and list(self.__args__) == list(other.__args__)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: Callable[..., int] = None  # type: ignore[assignment]
 
     @staticmethod
     def __class_getitem__(*args: Any) -> TensorType:
@@ -47,7 +48,7 @@ class _DynType:
         return "Dyn"
 
 
-Dyn = _DynType()
+Dyn: _DynType = _DynType()
 
 
 def is_consistent(t1: Any, t2: Any) -> bool:

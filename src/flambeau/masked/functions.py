@@ -97,11 +97,11 @@ def _reduced(name: str) -> Callable[[Tensor, tuple[int, ...], bool], Tensor]:
     return lambda values, axes, keepdim: getattr(values, name)(axes, keepdim=keepdim) if values.ndim else values.clone()
 
 
-sum = _reduction("sum", lambda _: 0, _reduced("sum"), "The sum", True)
-prod = _reduction("prod", lambda _: 1, _product, "The product", True)
-amax = _reduction("amax", lambda dtype: _extreme(dtype, -1), _reduced("amax"), "The largest")
-amin = _reduction("amin", lambda dtype: _extreme(dtype, 1), _reduced("amin"), "The smallest")
-logsumexp = _reduction(
+sum: Callable[..., Tensor] = _reduction("sum", lambda _: 0, _reduced("sum"), "The sum", True)
+prod: Callable[..., Tensor] = _reduction("prod", lambda _: 1, _product, "The product", True)
+amax: Callable[..., Tensor] = _reduction("amax", lambda dtype: _extreme(dtype, -1), _reduced("amax"), "The largest")
+amin: Callable[..., Tensor] = _reduction("amin", lambda dtype: _extreme(dtype, 1), _reduced("amin"), "The smallest")
+logsumexp: Callable[..., Tensor] = _reduction(
     "logsumexp",
     lambda dtype: _extreme(dtype, -1),
     lambda values, axes, keepdim: values.logsumexp(axes, keepdim=keepdim),
@@ -123,8 +123,8 @@ def _place(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
     return function
 
 
-argmax = _place("argmax", 1, "largest")
-argmin = _place("argmin", -1, "smallest")
+argmax: Callable[..., Tensor] = _place("argmax", 1, "largest")
+argmin: Callable[..., Tensor] = _place("argmin", -1, "smallest")
 
 
 def _count(values: Tensor, mask: Tensor | None, axes: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -255,11 +255,11 @@ def _normalization(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
     return function
 
 
-softmax = _normalization("softmax", 1, "The softmax")
-log_softmax = _normalization("log_softmax", 1, "The logarithm of the softmax")
-softmin = _normalization("softmin", -1, "The softmax of the negative elements")
-cumsum = _normalization("cumsum", 1, "Running sums")
-cumprod = _normalization("cumprod", 1, "Running products")
+softmax: Callable[..., Tensor] = _normalization("softmax", 1, "The softmax")
+log_softmax: Callable[..., Tensor] = _normalization("log_softmax", 1, "The logarithm of the softmax")
+softmin: Callable[..., Tensor] = _normalization("softmin", -1, "The softmax of the negative elements")
+cumsum: Callable[..., Tensor] = _normalization("cumsum", 1, "Running sums")
+cumprod: Callable[..., Tensor] = _normalization("cumprod", 1, "Running products")
 
 
 def normalize(

@@ -80,7 +80,8 @@ def _by_weight(forward: Callable) -> Callable:
     return by_weight
 
 
-by_input, by_weight = _by_input(forward), _by_weight(forward)
+by_input = _by_input(forward)
+by_weight = _by_weight(forward)
 
 
 # ---------------------------------------------------------------- as matrix products
@@ -119,4 +120,4 @@ def _weight_by_products(
     return jnp.stack(parts, -1).reshape(g.shape[1], x.shape[1], *size)
 
 
-on_cpu = SimpleNamespace(forward=_forward, by_input=_by_input(_forward), by_weight=_weight_by_products)
+on_cpu: SimpleNamespace = SimpleNamespace(forward=_forward, by_input=_by_input(_forward), by_weight=_weight_by_products)

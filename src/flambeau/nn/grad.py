@@ -40,5 +40,9 @@ def _named(gradient: Callable[..., Tensor], n: int, of: str) -> Callable[..., Te
     return gradient
 
 
-conv1d_input, conv2d_input, conv3d_input = map(_by_input, (1, 2, 3))
-conv1d_weight, conv2d_weight, conv3d_weight = map(_by_weight, (1, 2, 3))
+conv1d_input: Callable[..., Tensor] = _by_input(1)
+conv2d_input: Callable[..., Tensor] = _by_input(2)
+conv3d_input: Callable[..., Tensor] = _by_input(3)
+conv1d_weight: Callable[..., Tensor] = _by_weight(1)
+conv2d_weight: Callable[..., Tensor] = _by_weight(2)
+conv3d_weight: Callable[..., Tensor] = _by_weight(3)

@@ -183,7 +183,7 @@ _FORMS: dict[str, Callable[..., Any]] = {
         src.to(self.dtype).expand(self.shape).clone()),
 }  # fmt: skip
 ops.aten = OpNamespace("aten", _look_up)
-aten = ops.aten
+aten: OpNamespace = ops.aten
 
 
 # --- what PyTorch would have computed ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -26,7 +26,7 @@ def adadelta(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
 class Adadelta(RuleOptimizer):
     """Steps in units of the past steps' size. Raises ValueError for options out of range."""
 
-    scalars = ("lr", "rho", "eps", "weight_decay")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "rho", "eps", "weight_decay")
     update = staticmethod(adadelta)
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ def _sparse_step(param: Any, total: Any, rows: Any, options: Any) -> tuple[Any, 
 class Adagrad(RuleOptimizer):
     """Steps divided by the root of the sum of all squared gradients. Raises ValueError for options out of range."""
 
-    scalars = ("lr", "lr_decay", "eps", "weight_decay")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "lr_decay", "eps", "weight_decay")
     update = staticmethod(adagrad)
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -35,8 +35,8 @@ class Adam(RuleOptimizer):
     options out of range.
     """
 
-    scalars = ("lr", "betas", "eps", "weight_decay")
-    flags = ("amsgrad", "maximize", "decoupled_weight_decay")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
+    flags: ClassVar[tuple[str, ...]] = ("amsgrad", "maximize", "decoupled_weight_decay")
     update = staticmethod(adam)
 
     def __init__(

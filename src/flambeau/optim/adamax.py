@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -26,7 +26,7 @@ def adamax(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
 class Adamax(RuleOptimizer):
     """Adam with the largest gradient, decaying, in place of the mean square. ValueError for options out of range."""
 
-    scalars = ("lr", "betas", "eps", "weight_decay")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
     update = staticmethod(adamax)
 
     def __init__(

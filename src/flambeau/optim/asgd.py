@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -29,8 +29,8 @@ def asgd(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
 class ASGD(RuleOptimizer):
     """Gradient descent with a falling rate that also keeps an average, `state[p]["ax"]`. ValueError for bad options."""
 
-    scalars = ("lr", "lambd", "alpha", "t0", "weight_decay")
-    shared = ("step", "eta", "mu")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "lambd", "alpha", "t0", "weight_decay")
+    shared: ClassVar[tuple[str, ...]] = ("step", "eta", "mu")
     update = staticmethod(asgd)
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -33,9 +33,9 @@ def nadam(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
 class NAdam(RuleOptimizer):
     """Adam with Nesterov's momentum, whose factor grows as `momentum_decay` says. ValueError for bad options."""
 
-    scalars = ("lr", "betas", "eps", "weight_decay", "momentum_decay")
-    flags = ("maximize", "decoupled_weight_decay")
-    shared = ("step", "mu_product")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay", "momentum_decay")
+    flags: ClassVar[tuple[str, ...]] = ("maximize", "decoupled_weight_decay")
+    shared: ClassVar[tuple[str, ...]] = ("step", "mu_product")
     update = staticmethod(nadam)
 
     def __init__(

@@ -41,7 +41,7 @@ class _Required:
         return "<required parameter>"
 
 
-required = _Required()
+required: _Required = _Required()
 
 _global_optimizer_pre_hooks = Hooks()
 _global_optimizer_post_hooks = Hooks()

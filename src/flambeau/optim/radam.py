@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -35,8 +35,8 @@ def radam(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
 class RAdam(RuleOptimizer):
     """Adam that leaves the gradient's square aside until it is known well enough. ValueError for bad options."""
 
-    scalars = ("lr", "betas", "eps", "weight_decay")
-    flags = ("maximize", "decoupled_weight_decay")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
+    flags: ClassVar[tuple[str, ...]] = ("maximize", "decoupled_weight_decay")
     update = staticmethod(radam)
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -33,9 +33,9 @@ class RMSprop(RuleOptimizer):
     Raises ValueError for options out of range.
     """
 
-    scalars = ("lr", "alpha", "eps", "weight_decay", "momentum")
-    optional = ("weight_decay", "momentum")
-    flags = ("centered", "maximize")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "alpha", "eps", "weight_decay", "momentum")
+    optional: ClassVar[tuple[str, ...]] = ("weight_decay", "momentum")
+    flags: ClassVar[tuple[str, ...]] = ("centered", "maximize")
     update = staticmethod(rmsprop)
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -29,8 +29,8 @@ def rprop(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
 class Rprop(RuleOptimizer):
     """Steps by the gradient's sign alone, each weight with a size of its own. Raises ValueError for bad options."""
 
-    scalars = ("etas", "step_sizes")
-    optional = ()
+    scalars: ClassVar[tuple[str, ...]] = ("etas", "step_sizes")
+    optional: ClassVar[tuple[str, ...]] = ()
     update = staticmethod(rprop)
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -51,10 +51,10 @@ class SGD(RuleOptimizer):
     momentum or with dampening.
     """
 
-    scalars = ("lr", "momentum", "dampening", "weight_decay")
-    optional = ("momentum", "weight_decay")
-    flags = ("nesterov", "maximize")
-    shared = ()
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "momentum", "dampening", "weight_decay")
+    optional: ClassVar[tuple[str, ...]] = ("momentum", "weight_decay")
+    flags: ClassVar[tuple[str, ...]] = ("nesterov", "maximize")
+    shared: ClassVar[tuple[str, ...]] = ()
     late = True
     sorts = True
     update = staticmethod(sgd)

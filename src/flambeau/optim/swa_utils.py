@@ -123,7 +123,7 @@ class AveragedModel(Module):
         super().__init__()
         if avg_fn is not None and multi_avg_fn is not None:
             raise AssertionError(f"Only one of avg_fn and multi_avg_fn {'should'} be provided")
-        self.module = deepcopy(model)
+        self.module: Module = deepcopy(model)
         count = wrap(jax.device_put(np.zeros((), np.int64)))
         if device is not None:
             self.module = self.module.to(device)

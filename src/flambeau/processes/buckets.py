@@ -83,7 +83,9 @@ class Averaging:
     def __init__(
         self, names: list[str], parameters: list[Tensor], group: Any, cap: int, unused: bool, active: Callable[[], bool]
     ):
-        self.group, self.unused, self.active = group, unused, active
+        self.group = group
+        self.unused = unused
+        self.active = active
         self.names: dict[int, str] = {id(p): name for name, p in zip(names, parameters, strict=True)}
         backwards = list(reversed(parameters))  # gradients come in about this order
         first = by_dtype(backwards, min(_FIRST, cap))[:1]

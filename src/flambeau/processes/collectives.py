@@ -218,7 +218,7 @@ def all_gather_single(output_tensor: Any, input_tensor: Any, group: Any = None, 
     return _gathered(group, tensor, lambda array: write(target, array.reshape(target.shape)), [target], async_op)
 
 
-all_gather_into_tensor = _renamed("all_gather_into_tensor", all_gather_single)
+all_gather_into_tensor: Callable[..., Any] = _renamed("all_gather_into_tensor", all_gather_single)
 
 
 def all_gather_coalesced(
@@ -319,7 +319,7 @@ def reduce_scatter_single(
     return _scattered(group, target, tensor._array.reshape(group.size(), *target.shape), op, async_op)
 
 
-reduce_scatter_tensor = _renamed("reduce_scatter_tensor", reduce_scatter_single)
+reduce_scatter_tensor: Callable[..., Any] = _renamed("reduce_scatter_tensor", reduce_scatter_single)
 
 
 def _exchanged(

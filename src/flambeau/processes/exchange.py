@@ -63,8 +63,13 @@ class Exchange:
     """The meetings of one group, in the order in which they were begun. `rank` and `ranks` are numbers of the link."""
 
     def __init__(self, link: Link | None, name: str, ranks: tuple[int, ...], rank: int, timeout: float):
-        self.link, self.name, self.ranks, self.timeout = link, name, ranks, timeout
-        self.rank, self.me, self.n = rank, ranks.index(rank), len(ranks)
+        self.link = link
+        self.name = name
+        self.ranks = ranks
+        self.timeout = timeout
+        self.rank = rank
+        self.me: int = ranks.index(rank)
+        self.n: int = len(ranks)
         self.counts: collections.Counter[Any] = collections.Counter()  # messages to and from each rank
         self._count = 0
         self._jobs: queue.SimpleQueue[Any] | None = None

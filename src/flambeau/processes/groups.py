@@ -80,8 +80,10 @@ class ProcessGroup:
         desc: str = "",
     ):
         self.exchange = exchange
-        self._backend, self.store = Backend(backend), store
-        self.group_name, self.group_desc = group_name, desc
+        self._backend = Backend(backend)
+        self.store = store
+        self.group_name = group_name
+        self.group_desc = desc
 
     @property
     def ranks(self) -> tuple[int, ...]:

@@ -26,7 +26,8 @@ class Link:
     """Bytes by key that all ranks see, and the ranks as devices of XLA. Made by all ranks at once."""
 
     def __init__(self, address: str, rank: int, world_size: int, timeout: float):
-        self.rank, self.world_size = rank, world_size
+        self.rank = rank
+        self.world_size = world_size
         self._service = None
         with _quiet():
             if rank == 0:

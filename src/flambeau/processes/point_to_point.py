@@ -196,8 +196,12 @@ class P2POp:
             raise ValueError(
                 "Invalid ``op``. Expected ``op`` to be of type ``torch.distributed.isend`` or ``torch.distributed.irecv``."
             )
-        self.op, self.tensor, self.group, self.tag = op, tensor, group, tag
-        self.peer, self.group_peer = peer, group_peer
+        self.op = op
+        self.tensor = tensor
+        self.group = group
+        self.tag = tag
+        self.peer = peer
+        self.group_peer = group_peer
 
     def __repr__(self) -> str:
         return f"P2POp({self.op.__name__}, peer={self.peer}, tag={self.tag})"

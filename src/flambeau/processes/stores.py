@@ -19,7 +19,7 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 from .errors import DistNetworkError, DistStoreError
 from .link import Link
 
-default_pg_timeout = timedelta(minutes=30)
+default_pg_timeout: timedelta = timedelta(minutes=30)
 
 
 def _bytes(value: str | bytes) -> bytes:
@@ -33,7 +33,7 @@ class Store:
     _timeout_text = "wait timeout after {milliseconds}ms, keys: {keys}"
 
     def __init__(self) -> None:
-        self.timeout = timedelta(minutes=5)
+        self.timeout: timedelta = timedelta(minutes=5)
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[dict[str, bytes]]:
@@ -173,13 +173,15 @@ class PrefixStore(Store):
 
     def __init__(self, prefix: str, store: Store):
         super().__init__()
-        self.prefix, self.underlying_store, self.timeout = prefix, store, store.timeout
+        self.prefix = prefix
+        self.underlying_store = store
+        self.timeout = store.timeout
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}"
 
     def set_timeout(self, timeout: timedelta) -> None:
-        self.timeout = timeout
+        self.timeout: timedelta = timeout
         self.underlying_store.set_timeout(timeout)
 
     def set(self, key: str, value: str | bytes) -> None:
@@ -298,7 +300,10 @@ class TCPStore(Store):
         super().__init__()
         if master_listen_fd is not None:
             raise NotImplementedError("TCPStore: master_listen_fd is not there; give a port")
-        self.host, self.port, self.timeout, self.libuvBackend = host_name, port, timeout, False
+        self.host = host_name
+        self.port: int = port
+        self.timeout = timeout
+        self.libuvBackend: bool = False
         self._local = threading.local()
         self._open: list[Callable[[], Any]] = []  # what is to be closed at the end
         weakref.finalize(self, _close, self._open)

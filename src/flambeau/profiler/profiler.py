@@ -265,8 +265,8 @@ class profile(_KinetoProfile):
         self.schedule = schedule or _always
         self.record_steps: bool = schedule is not None
         self.on_trace_ready = on_trace_ready
-        self.step_num = 0
-        self.current_action = self.schedule(0)
+        self.step_num: int = 0
+        self.current_action: ProfilerAction = self.schedule(0)
         self._step: contextlib.ExitStack = contextlib.ExitStack()
 
     def __enter__(self) -> profile:
@@ -292,7 +292,8 @@ class profile(_KinetoProfile):
     def step(self) -> None:
         """A step is over, the next one begins."""
         self._step.close()
-        before, self.step_num = self.current_action, self.step_num + 1
+        before = self.current_action
+        self.step_num = self.step_num + 1
         self.current_action = self.schedule(self.step_num)
         self._go(before, self.current_action)
         _measuring.KinetoStepTracker.increment_step("ProfilerStep")

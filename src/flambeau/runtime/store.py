@@ -30,7 +30,8 @@ class Store:
     """Entries in `folder`, which take up to some `limit` bytes. Keys are 40 digits of hexadecimal numbers, evenly spread."""
 
     def __init__(self, folder: Path, limit: int):
-        self.folder, self.limit = folder, limit
+        self.folder = folder
+        self.limit = limit
         self._room = secrets.randbelow(
             _LOOK
         )  # what may be written before a look; processes that write little look at times

@@ -217,7 +217,7 @@ class FlopCounterMode:
         self.flop_counts: dict[str, dict[Any, int]] = defaultdict(lambda: defaultdict(int))
         self.depth = depth
         self.display = display
-        self.mod_tracker = ModuleTracker()
+        self.mod_tracker: ModuleTracker = ModuleTracker()
         own = {op: f if getattr(f, "_get_raw", False) else shape_wrapper(f) for op, f in (custom_mapping or {}).items()}
         self._formulas = {str(op): (op, f) for op, f in own.items()}
         self._backward_names: dict[Any, str] = {}

@@ -25,7 +25,9 @@ class BackwardHook:
     """
 
     def __init__(self, module: Any, user_hooks: list[Any], user_pre_hooks: list[Any]):
-        self.module, self.user_hooks, self.user_pre_hooks = module, user_hooks, user_pre_hooks
+        self.module = module
+        self.user_hooks = user_hooks
+        self.user_pre_hooks = user_pre_hooks
         self._call = _BackwardCall(module, user_hooks, user_pre_hooks)
         self._call.enter(())
 

@@ -63,7 +63,9 @@ class Held:
     def __init__(self, modules: list[Module]):
         tables = [table for module in modules for table in (module._parameters, module._buffers)]
         self.tensors: list[tuple[dict[str, Any], dict[str, Any]]] = [(table, dict(table)) for table in tables if table]
-        self.numbers = [(m, numbers) for m in modules if _has_layer_code(_class(m)) and (numbers := _floats(m))]
+        self.numbers: list[tuple[Module, dict[str, float]]] = [
+            (m, numbers) for m in modules if _has_layer_code(_class(m)) and (numbers := _floats(m))
+        ]
 
     def changed_tensors(self) -> dict[Any, Place]:
         """Entries of the tables where another tensor is now."""

@@ -250,7 +250,7 @@ class TensorAt:
     __slots__ = ("number", "place")
 
     def __init__(self, place: Place, number: int):
-        self.place = place
+        self.place: Place = place
         self.number: int = number
 
     def find(self) -> Any:

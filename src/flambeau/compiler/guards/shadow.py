@@ -41,8 +41,12 @@ class Instruction:
     __slots__ = ("arg", "depth", "handler", "name", "offset", "value")
 
     def __init__(self, made: dis.Instruction, handler: Any, depth: int):
-        self.name, self.offset, self.arg, self.value = made.opname, made.offset, made.arg or 0, made.argval
-        self.handler, self.depth = handler, depth
+        self.name: str = made.opname
+        self.offset: int = made.offset
+        self.arg: int = made.arg or 0
+        self.value = made.argval
+        self.handler = handler
+        self.depth = depth
 
 
 @functools.lru_cache(maxsize=4096)
@@ -77,16 +81,16 @@ class Shadow:
     )
 
     def __init__(self, watcher: Watcher, frame: FrameType, function: Any):
-        self.watcher = watcher
-        self.frame = frame
-        self.code = frame.f_code
+        self.watcher: Watcher = watcher
+        self.frame: FrameType = frame
+        self.code: CodeType = frame.f_code
         self.function: Any = function  # None if it could not be found
-        self.table = _table(frame.f_code)
+        self.table: dict[int, Instruction] = _table(frame.f_code)
         self.before: int = frames.variables(frame.f_code)
         self.stack: list[Any] = []
         self.keywords: tuple[str, ...] = ()
-        self.logged = 0, 0  # from where to where the instruction has written into the log of writes
-        self.skip = -1  # the instruction that an EXTENDED_ARG has already stood for
+        self.logged: tuple[int, int] = 0, 0  # from where to where the instruction has written into the log of writes
+        self.skip: int = -1  # the instruction that an EXTENDED_ARG has already stood for
         self.after: Any = None  # to be called when the instruction is done
 
     def event(self, frame: FrameType, event: str, arg: Any) -> Any:
@@ -264,7 +268,8 @@ class Watcher:
         """Whether a tensor was made in the trace, or stands for an argument."""
         return isinstance(tensor._storage.value, jax.core.Tracer)
 
-    _collects = _froze = _begun = replaces = False
+    _collects = _froze = _begun = False
+    replaces: bool = False
 
     def start(self) -> None:
         self._previous = sys.gettrace()

@@ -191,7 +191,7 @@ class _Mixing(threading.local):
             self.on = before
 
 
-mixing = _Mixing()
+mixing: _Mixing = _Mixing()
 
 
 def brought_together(arrays: list[Any]) -> list[Any] | None:

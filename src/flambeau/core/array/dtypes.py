@@ -303,14 +303,14 @@ class finfo:
         if d is float4_e2m1fn_x2:
             raise TypeError("torch.finfo() has no limits of torch.float4_e2m1fn_x2, of which an element is two numbers")
         info = ml_dtypes.finfo(d.to_real().numpy)
-        self.dtype = d.to_real().name
-        self.bits = int(info.bits)
-        self.eps = 0.125 if d is float8_e5m2fnuz else float(info.eps)  # as PyTorch has it
-        self.max = float(info.max)
-        self.min = float(info.min)
-        self.tiny = float(info.smallest_normal)
-        self.smallest_normal = self.tiny
-        self.resolution = 1.0 if self.bits == 8 else float(f"1e-{info.precision}")
+        self.dtype: str = d.to_real().name
+        self.bits: int = int(info.bits)
+        self.eps: float = 0.125 if d is float8_e5m2fnuz else float(info.eps)  # as PyTorch has it
+        self.max: float = float(info.max)
+        self.min: float = float(info.min)
+        self.tiny: float = float(info.smallest_normal)
+        self.smallest_normal: float = self.tiny
+        self.resolution: float = 1.0 if self.bits == 8 else float(f"1e-{info.precision}")
 
     def __repr__(self) -> str:
         return (
@@ -328,10 +328,10 @@ class iinfo:
         if not isinstance(type, dtype) or type.category != INTEGER or type in OPAQUE:
             raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
         info = np.iinfo(type.numpy)
-        self.dtype = type.name
-        self.bits = int(info.bits)
-        self.max = int(info.max)
-        self.min = int(info.min)
+        self.dtype: str = type.name
+        self.bits: int = int(info.bits)
+        self.max: int = int(info.max)
+        self.min: int = int(info.min)
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"

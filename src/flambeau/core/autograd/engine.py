@@ -281,7 +281,8 @@ class Run:
         return node in self._reached
 
     def __enter__(self) -> Run:
-        self.outer, grad_state.run = grad_state.run, self
+        self.outer = grad_state.run
+        grad_state.run = self
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -114,7 +114,7 @@ class FunctionNode(Node):
     def __init__(self, function: type[Function], ctx: Any, edges: Any, metas: Any, inputs: Any):
         super().__init__(function.__name__ + "Backward", edges, len(metas))
         self.ctx = ctx
-        self.function = function
+        self.function: type[Function] = function
         self.metas: Any = metas  # shapes and dtypes of the outputs
         self.inputs: Any = inputs  # and of the inputs, with a sparse one's indices; None for one that is no tensor
 

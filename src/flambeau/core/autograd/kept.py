@@ -44,7 +44,7 @@ class Kept(Saved):
         self.restore = restore
         self.forms = forms
         self.on_tensors: bool = isinstance(node, FunctionNode)
-        self.shapes = [
+        self.shapes: list[Any | None] = [
             None
             if self.on_tensors and i in forms
             else jax.ShapeDtypeStruct(x.shape, x.dtype)

@@ -485,7 +485,7 @@ def _as_device(value: Any) -> device:
     return where
 
 
-default_generator = Generator()
+default_generator: Generator = Generator()
 
 
 def draw(distribution: str, generator: Generator | None, *args: Any, **kwargs: Any) -> Any:

@@ -72,7 +72,7 @@ class _State(threading.local):
         self.around: bool = bool(self.modes or self.dispatch_modes or self._observer or self._autocast is not None)
 
 
-state = _State()
+state: _State = _State()
 
 
 def is_grad_enabled() -> bool:

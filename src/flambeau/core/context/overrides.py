@@ -60,7 +60,7 @@ class _Disabled:
             return func(*args, **(kwargs or {}))
 
 
-disabled = _Disabled()
+disabled: _Disabled = _Disabled()
 
 
 class no_subclasses:

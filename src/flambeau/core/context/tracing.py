@@ -38,7 +38,8 @@ class HostValue:
 
     def __call__(self, given: Any = None) -> Any:
         if self.pending is not None:
-            value, self.pending = self.pending, None
+            value = self.pending
+            self.pending = None
             return value
         value = self.draw()
         if value is not self.last:
@@ -56,11 +57,12 @@ class NumberedDraw(HostValue):
 
     def __init__(self, draw: Callable[..., Any], pending: Any, numbers: tuple[Any, ...]):
         super().__init__(draw, pending)
-        self.numbers = numbers
+        self.numbers: tuple[Any, ...] = numbers
 
     def __call__(self, given: Any = None) -> Any:
         if self.pending is not None:
-            value, self.pending = self.pending, None
+            value = self.pending
+            self.pending = None
             return value
         return self.draw(*[number.value(given) for number in self.numbers])
 
@@ -128,4 +130,4 @@ class Structure:
         self.version: int = 0
 
 
-structure = Structure()
+structure: Structure = Structure()

@@ -74,7 +74,7 @@ class _Kept(threading.local):
         self.casts: dict[tuple[int, Any], tuple[Tensor, Any, Tensor]] = {}
 
 
-kept = _Kept()
+kept: _Kept = _Kept()
 
 
 def _cast(tensor: Tensor, target: Any, keep: bool) -> Tensor:

@@ -43,13 +43,13 @@ class Operator:
         named = space + self.name
         self.space = space
         self.promote = promote
-        self.signature = Signature(function, options)
+        self.signature: Signature = Signature(function, options)
         self.returns: Any | None = return_type(named, returns) if returns else None
         self.grad: Any = grad or camel(self.name) + "Backward0"
         self.derivative = derivative
         self.narrow = narrow
-        self.programs = programs.Table()
-        self.written = programs.Table()
+        self.programs: programs.Table = programs.Table()
+        self.written: programs.Table = programs.Table()
 
     def program(self, key: tuple[Any, ...]) -> Program:
         """The compiled program for these static arguments."""

@@ -150,7 +150,8 @@ class Strict(BaseException):
 
     def __init__(self, expression: Expression, never: bool = False):
         super().__init__()
-        self.expression, self.never = expression, never
+        self.expression = expression
+        self.never = never
 
 
 def sources(expression: Expression) -> list[Expression]:

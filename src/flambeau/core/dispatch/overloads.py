@@ -31,7 +31,7 @@ class _Running(threading.local):
     seen: tuple[Any, Any] | None = None  # the operator that a dispatch mode was told of, and what runs it
 
 
-running = _Running()
+running: _Running = _Running()
 
 
 _kernels: dict[str, dict[Any, Any]] = {}
@@ -227,7 +227,7 @@ class OpNamespace(ModuleType):
 
     def __init__(self, name: str, look_up: Callable[[str], OpOverloadPacket | None] | None = None):
         super().__init__("torch.ops." + name)
-        self.__file__ = "torch.ops"
+        self.__file__: str = "torch.ops"
         self._space = name
         self._look_up = look_up
         self._packets: dict[str, OpOverloadPacket] = {}
@@ -309,7 +309,7 @@ class Ops(ModuleType):
 
 Ops.__name__ = Ops.__qualname__ = "_Ops"
 Ops.__module__ = "flambeau._ops"
-ops = Ops()
+ops: Ops = Ops()
 
 
 def _found(namespace: str, name: str, overload: str | None) -> Any:

@@ -138,7 +138,7 @@ class Repeated:
         self.arrays[value] = None
 
 
-repeated = Repeated()
+repeated: Repeated = Repeated()
 dtypes._on_default_change.append(repeated.arrays.clear)
 
 
@@ -162,14 +162,14 @@ class Signature:
     """How a call's arguments map to the array function's parameters."""
 
     def __init__(self, function: Callable[..., Any], options: Callable[..., None] | None = None):
-        self.signature = inspect.signature(function)
+        self.signature: Signature = inspect.signature(function)
         self.options = options
         self.parameters = list(self.signature.parameters.values())
         self.kinds: list[int] = [kind_of(p) for p in self.parameters]
         self.names: list[str] = [p.name for p in self.parameters]
         self.index: dict[str, int] = {p.name: i for i, p in enumerate(self.parameters)}
         self.takes_none: list[bool] = ["None" in str(p.annotation) for p in self.parameters]
-        self.defaults = [MISSING if p.default is p.empty else p.default for p in self.parameters]
+        self.defaults: list[_Missing | Any] = [MISSING if p.default is p.empty else p.default for p in self.parameters]
         keyword_only = [p.kind is p.KEYWORD_ONLY for p in self.parameters]
         self.positional = keyword_only.index(True) if True in keyword_only else len(self.parameters)
         self.varargs: int | None = self.kinds.index(VARARGS) if VARARGS in self.kinds else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 Text = str  # `str` is a method of types
@@ -24,7 +24,7 @@ class Type:
     __module__ = "flambeau"
     _shown: ClassVar[Text] = ""
     _parts: tuple[Type, ...] = ()
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: Callable[..., int] = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         raise TypeError(f"torch._C.{type(self).__name__}: No constructor defined!")
@@ -100,22 +100,22 @@ class _Number(_Single):
         return isinstance(other, NumberType) or super().isSubtypeOf(other)
 
 
-def _single(name: str, shown: str, told: str, base: type = _Single) -> Any:
+def _single(name: str, shown: str, told: str, base: type[Type] = _Single) -> type[Type]:
     return type(name, (base,), {"__module__": "flambeau", "_shown": shown, "__doc__": told})
 
 
-AnyType = _single("AnyType", "Any", "Anything.")
-BoolType = _single("BoolType", "bool", "`True` or `False`.")
-ComplexType = _single("ComplexType", "complex", "A complex number.", _Number)
-DeviceObjType = _single("DeviceObjType", "Device", "A `torch.device`.")
-FloatType = _single("FloatType", "float", "A floating point number.", _Number)
-IntType = _single("IntType", "int", "A whole number.", _Number)
-NoneType = _single("NoneType", "NoneType", "None.")
-PyObjectType = _single("PyObjectType", "PyObject", "An object of Python's.")
-StreamObjType = _single("StreamObjType", "Stream", "A `torch.Stream`.")
-StringType = _single("StringType", "str", "A text.")
-SymBoolType = _single("SymBoolType", "bool", "A truth value that may be symbolic.")
-SymIntType = _single("SymIntType", "int", "A whole number that may be symbolic.")
+AnyType: type[Type] = _single("AnyType", "Any", "Anything.")
+BoolType: type[Type] = _single("BoolType", "bool", "`True` or `False`.")
+ComplexType: type[Type] = _single("ComplexType", "complex", "A complex number.", _Number)
+DeviceObjType: type[Type] = _single("DeviceObjType", "Device", "A `torch.device`.")
+FloatType: type[Type] = _single("FloatType", "float", "A floating point number.", _Number)
+IntType: type[Type] = _single("IntType", "int", "A whole number.", _Number)
+NoneType: type[Type] = _single("NoneType", "NoneType", "None.")
+PyObjectType: type[Type] = _single("PyObjectType", "PyObject", "An object of Python's.")
+StreamObjType: type[Type] = _single("StreamObjType", "Stream", "A `torch.Stream`.")
+StringType: type[Type] = _single("StringType", "str", "A text.")
+SymBoolType: type[Type] = _single("SymBoolType", "bool", "A truth value that may be symbolic.")
+SymIntType: type[Type] = _single("SymIntType", "int", "A whole number that may be symbolic.")
 _Other = {  # types that have no class in Python
     kind: _single(kind, shown, "A type that only schemas name.")
     for kind, shown in {
@@ -321,7 +321,7 @@ class DictType(_Of):
         """The values' type."""
         return self._parts[1]
 
-    getElementType = None  # type: ignore[assignment]
+    getElementType: Callable[..., Type] = None  # type: ignore[assignment]
 
 
 class TupleType(_Of):
@@ -346,7 +346,7 @@ class TupleType(_Of):
         """The types of its parts."""
         return list(self._parts)
 
-    getElementType = None  # type: ignore[assignment]
+    getElementType: Callable[..., Type] = None  # type: ignore[assignment]
 
 
 # the order in which a union names its choices
@@ -411,7 +411,7 @@ class UnionType(_Of):
     def isSubtypeOf(self, other: Type) -> bool:
         return all(choice.isSubtypeOf(other) for choice in _choices(self))
 
-    getElementType = None  # type: ignore[assignment]
+    getElementType: Callable[..., Type] = None  # type: ignore[assignment]
 
 
 class OptionalType(_Of):

@@ -253,7 +253,7 @@ class OperatorNode(Node):
     __slots__ = ("program", "released", "saved", "wanted")
 
     def __init__(self, program: Program, saved: Any, wanted: tuple[int, ...], edges: Any, outputs: int, name: str):
-        self.program = program
+        self.program: Program = program
         self.saved = saved
         self.wanted: tuple[int, ...] = wanted
         self.label = name
@@ -359,7 +359,7 @@ class ViewNode(Node):
     def __init__(self, name: str, edge: Edge | None, shape: tuple[int, ...], g: Look):
         super().__init__(name, (edge,))
         self.shape: tuple[int, ...] = shape
-        self.g = g
+        self.g: Look = g
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         return (put(cotangents[0], self.shape, self.g),)
@@ -391,7 +391,7 @@ class CopySlices(Node):
 
     def __init__(self, base: Edge | None, new: Edge | None, shape: tuple[int, ...], g: Look):
         super().__init__("CopySlices", (base, new))
-        self.g = g
+        self.g: Look = g
         self.shape: tuple[int, ...] = shape
 
     def name(self) -> str:
@@ -420,7 +420,7 @@ class ZeroSlice(Node):
 
     def __init__(self, edge: Edge, g: Look):
         super().__init__("CopySlicesBackward", (edge,))
-        self.g = g
+        self.g: Look = g
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         return (cleared(cotangents[0], self.g),)
@@ -454,7 +454,8 @@ class Refusing(Node):
 
     def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int, reason: str, shown: str | None = None):
         super().__init__(name, edges, outputs)
-        self.reason, self.shown = reason, shown or name
+        self.reason = reason
+        self.shown: str = shown or name
 
     def name(self) -> str:
         return self.shown

@@ -30,7 +30,7 @@ class Storage:
     on_host = False  # whether the values are in NumPy memory
 
     def __init__(self, value: Any):
-        self.value = value
+        self.value: Any = value
         self.version = 0
 
     @property
@@ -127,7 +127,7 @@ class DetachedStorage(Storage):
     __slots__ = ("held", "seen", "source")
 
     def __init__(self, source: Storage):
-        self.source = source
+        self.source: Storage = source
         self.held, self.seen = None, -1
 
     @property
@@ -142,7 +142,8 @@ class DetachedStorage(Storage):
 
     def set(self, value: Any) -> None:
         self.source.set(_with_derivative_of(value, self.source.value))
-        self.held, self.seen = value, self.source.version
+        self.held = value
+        self.seen: int = self.source.version
 
     def set_host(self, values: np.ndarray) -> None:
         self.set(jax.device_put(values))

@@ -20,7 +20,10 @@ class Spec:
     __slots__ = ("_hash", "build", "keys", "kind", "parts")
 
     def __init__(self, kind: type | None, keys: Any, build: Callable[[list[Any]], Any] | None, parts: tuple[Spec, ...]):
-        self.kind, self.keys, self.build, self.parts = kind, keys, build, parts
+        self.kind = kind
+        self.keys = keys
+        self.build = build
+        self.parts = parts
         self._hash = hash((kind, keys, parts))
 
     def __hash__(self) -> int:

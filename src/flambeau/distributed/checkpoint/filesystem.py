@@ -49,7 +49,8 @@ class FileSystemWriter(StorageWriter):
         per_thread_copy_ahead: int = 10_000_000, cache_staged_state_dict: bool = False, overwrite: bool = True,
         _extensions: Any = None, serialization_format: Any = None,
     ) -> None:  # fmt: skip
-        self.path, self.overwrite = Path(os.fsdecode(path)), overwrite
+        self.path: Path = Path(os.fsdecode(path))
+        self.overwrite = overwrite
 
     @property
     def checkpoint_id(self) -> Path:
@@ -84,7 +85,7 @@ class FileSystemReader(StorageReader):
     """Reads a checkpoint that `FileSystemWriter` wrote: of each file, the bytes that are asked for."""
 
     def __init__(self, path: str | os.PathLike[str], _extension_registry: Any = None) -> None:
-        self.path = Path(os.fsdecode(path))
+        self.path: Path = Path(os.fsdecode(path))
         self._views: dict[str, dict[str, np.ndarray]] = {}
 
     @property

@@ -43,7 +43,8 @@ class AsyncSaveResponse:
     """What `async_save` gives with an `async_stager`: futures of the copy and of the whole."""
 
     def __init__(self, staging_completion: Future[Any], upload_completion: Future[Any]):
-        self.staging_completion, self.upload_completion = staging_completion, upload_completion
+        self.staging_completion = staging_completion
+        self.upload_completion = upload_completion
 
 
 class _Part:

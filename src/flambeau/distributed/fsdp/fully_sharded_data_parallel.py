@@ -120,7 +120,8 @@ class FullyShardedDataParallel(Holder):
 
             _wrapped_within(module, policy, wrap, {id(part) for part in ignored})
         self._fsdp_wrapped_module = module
-        self.sharding_strategy, self.mixed_precision = strategy, mixed_precision or MixedPrecision()
+        self.sharding_strategy: ShardingStrategy = strategy
+        self.mixed_precision: MixedPrecision = mixed_precision or MixedPrecision()
         self._settings = StateDictSettings(StateDictType.FULL_STATE_DICT, FullStateDictConfig(), OptimStateDictConfig())
         own = self.mixed_precision
         if own.buffer_dtype is not None and any(b.is_floating_point() for b in module.buffers()):

@@ -46,7 +46,8 @@ class Unit:
     """
 
     def __init__(self, mesh: DeviceMesh, policy: MixedPrecisionPolicy):
-        self.mesh, self.policy = mesh, policy
+        self.mesh = mesh
+        self.policy = policy
         self.owners: list[list[tuple[Any, str]]] = []
         self.places: list[Place] = []
         self.factor: float | None = None

@@ -312,4 +312,9 @@ def _maker(name: str) -> Callable[..., Any]:
     return make
 
 
-empty, full, ones, rand, randn, zeros = map(_maker, ("empty", "full", "ones", "rand", "randn", "zeros"))
+empty: Callable[..., Tensor] = _maker("empty")
+full: Callable[..., Tensor] = _maker("full")
+ones: Callable[..., Tensor] = _maker("ones")
+rand: Callable[..., Tensor] = _maker("rand")
+randn: Callable[..., Tensor] = _maker("randn")
+zeros: Callable[..., Tensor] = _maker("zeros")

@@ -35,14 +35,14 @@ class ProxyTorchDispatchMode(TorchDispatchMode):
 
     def __init__(self, rules: dict[Any, Callable[..., Any]]):
         super().__init__()
-        self.graph = Graph()
-        self.root = Module()
+        self.graph: Graph = Graph()
+        self.root: Module = Module()
         self.rules = rules
         self.nodes: dict[int, Any] = {}
         self.alive: list[Any] = []
         self.constants: dict[str, int] = collections.Counter()
         gc.collect()
-        self.before = {id(o): o for o in gc.get_objects() if issubclass(type(o), Tensor)}
+        self.before: dict[int, Any] = {id(o): o for o in gc.get_objects() if issubclass(type(o), Tensor)}
 
     def placeholder(self, name: str, value: Any) -> None:
         """An input of the function."""

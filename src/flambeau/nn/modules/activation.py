@@ -141,7 +141,7 @@ class PReLU(Module):
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init
-        self.weight = Parameter(empty(num_parameters, device=device, dtype=dtype))
+        self.weight: Parameter = Parameter(empty(num_parameters, device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -362,7 +362,7 @@ class MultiheadAttention(Module):
 
     bias_k: Tensor | None
     bias_v: Tensor | None
-    __constants__ = ["batch_first"]  # noqa: RUF012
+    __constants__: list[str] = ["batch_first"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -400,13 +400,15 @@ class MultiheadAttention(Module):
         joint = self._qkv_same_embed_dim
         widths = {"q": embed_dim, "k": self.kdim, "v": self.vdim}
         if joint:
-            self.in_proj_weight = made(3 * embed_dim, embed_dim)
+            self.in_proj_weight: Parameter = made(3 * embed_dim, embed_dim)
         for letter, width in widths.items():
             self.register_parameter(f"{letter}_proj_weight", None if joint else made(embed_dim, width))
         if not joint:
             self.register_parameter("in_proj_weight", None)
         self.register_parameter("in_proj_bias", made(3 * embed_dim) if bias else None)
-        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        self.out_proj: NonDynamicallyQuantizableLinear = NonDynamicallyQuantizableLinear(
+            embed_dim, embed_dim, bias=bias, device=device, dtype=dtype
+        )
         self.bias_k = made(1, 1, embed_dim) if add_bias_kv else None
         self.bias_v = made(1, 1, embed_dim) if add_bias_kv else None
         self.add_zero_attn = add_zero_attn

@@ -64,8 +64,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         self.n_clusters: int = len(self.cutoffs) - 1
         self.head_size: int = self.shortlist_size + self.n_clusters
         where = {"device": device, "dtype": dtype}
-        self.head = Linear(in_features, self.head_size, bias=head_bias, **where)
-        self.tail = ModuleList()
+        self.head: Linear = Linear(in_features, self.head_size, bias=head_bias, **where)
+        self.tail: ModuleList = ModuleList()
         for i in range(self.n_clusters):
             inner = int(in_features // div_value ** (i + 1))
             classes = self.cutoffs[i + 1] - self.cutoffs[i]

@@ -270,16 +270,16 @@ class _LazyNormBase(LazyModuleMixin):
 class LazyBatchNorm1d(_LazyNormBase, BatchNorm1d):
     """A `BatchNorm1d` that learns `num_features` from its first input."""
 
-    cls_to_become = BatchNorm1d
+    cls_to_become: type = BatchNorm1d
 
 
 class LazyBatchNorm2d(_LazyNormBase, BatchNorm2d):
     """A `BatchNorm2d` that learns `num_features` from its first input."""
 
-    cls_to_become = BatchNorm2d
+    cls_to_become: type = BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNormBase, BatchNorm3d):
     """A `BatchNorm3d` that learns `num_features` from its first input."""
 
-    cls_to_become = BatchNorm3d
+    cls_to_become: type = BatchNorm3d

@@ -346,19 +346,19 @@ class _LazyConv(_LazyConvXdMixin):
 class LazyConv1d(_LazyConv, Conv1d):
     """A `Conv1d` that learns `in_channels` from its first input."""
 
-    cls_to_become = Conv1d
+    cls_to_become: type = Conv1d
 
 
 class LazyConv2d(_LazyConv, Conv2d):
     """A `Conv2d` that learns `in_channels` from its first input."""
 
-    cls_to_become = Conv2d
+    cls_to_become: type = Conv2d
 
 
 class LazyConv3d(_LazyConv, Conv3d):
     """A `Conv3d` that learns `in_channels` from its first input."""
 
-    cls_to_become = Conv3d
+    cls_to_become: type = Conv3d
 
 
 class _LazyConvTranspose(_LazyConvXdMixin):
@@ -383,16 +383,16 @@ class _LazyConvTranspose(_LazyConvXdMixin):
 class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):
     """A `ConvTranspose1d` that learns `in_channels` from its first input."""
 
-    cls_to_become = ConvTranspose1d
+    cls_to_become: type = ConvTranspose1d
 
 
 class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
     """A `ConvTranspose2d` that learns `in_channels` from its first input."""
 
-    cls_to_become = ConvTranspose2d
+    cls_to_become: type = ConvTranspose2d
 
 
 class LazyConvTranspose3d(_LazyConvTranspose, ConvTranspose3d):
     """A `ConvTranspose3d` that learns `in_channels` from its first input."""
 
-    cls_to_become = ConvTranspose3d
+    cls_to_become: type = ConvTranspose3d

@@ -109,16 +109,16 @@ class _LazyInstanceNorm(_LazyNormBase):
 class LazyInstanceNorm1d(_LazyInstanceNorm, InstanceNorm1d):
     """An `InstanceNorm1d` that learns `num_features` from its first input."""
 
-    cls_to_become = InstanceNorm1d
+    cls_to_become: type = InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyInstanceNorm, InstanceNorm2d):
     """An `InstanceNorm2d` that learns `num_features` from its first input."""
 
-    cls_to_become = InstanceNorm2d
+    cls_to_become: type = InstanceNorm2d
 
 
 class LazyInstanceNorm3d(_LazyInstanceNorm, InstanceNorm3d):
     """An `InstanceNorm3d` that learns `num_features` from its first input."""
 
-    cls_to_become = InstanceNorm3d
+    cls_to_become: type = InstanceNorm3d

@@ -113,14 +113,14 @@ class Bilinear(Module):
 class LazyLinear(LazyModuleMixin, Linear):
     """A `Linear` whose `in_features` is the last size of its first input."""
 
-    cls_to_become = Linear
+    cls_to_become: type = Linear
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__(0, 0, False)
-        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.weight: Parameter = UninitializedParameter(device=device, dtype=dtype)
         self.out_features = out_features
         if bias:
-            self.bias = UninitializedParameter(device=device, dtype=dtype)
+            self.bias: Parameter = UninitializedParameter(device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         if self.in_features and not self.has_uninitialized_params():
@@ -130,7 +130,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         if not self.has_uninitialized_params():
             self.in_features = self.in_features or input.shape[-1]
             return
-        self.in_features = input.shape[-1]
+        self.in_features: int = input.shape[-1]
         shapes = {"weight": (self.out_features, self.in_features), "bias": (self.out_features,)}
         for name, parameter in self.named_parameters():
             parameter.materialize(shapes[name])  # type: ignore[attr-defined]

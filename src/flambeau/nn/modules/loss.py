@@ -283,7 +283,7 @@ class LinearCrossEntropyLoss(_WeightedLoss):
             raise RuntimeError(f"expected weight {'shape'} to be {wanted}, got {given}")
         super().__init__(weight, reduction=reduction)
         rows = math.prod(out_features, start=num_classes)
-        self.linear = Linear(in_features, rows, bias=bias, device=device, dtype=dtype)
+        self.linear: Linear = Linear(in_features, rows, bias=bias, device=device, dtype=dtype)
         self.num_classes = num_classes
         self.out_features = out_features
         self.ignore_index = ignore_index

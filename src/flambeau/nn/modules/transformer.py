@@ -69,7 +69,7 @@ class TransformerEncoderLayer(Module):
     (RuntimeError for another name) or a function.
     """
 
-    __constants__ = ["norm_first"]  # noqa: RUF012
+    __constants__: list[str] = ["norm_first"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -87,19 +87,21 @@ class TransformerEncoderLayer(Module):
     ) -> None:
         super().__init__()
         made: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=batch_first, **made)
-        self.linear1 = Linear(d_model, dim_feedforward, **made)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, **made)
+        self.self_attn: MultiheadAttention = MultiheadAttention(
+            d_model, nhead, dropout=dropout, batch_first=batch_first, **made
+        )
+        self.linear1: Linear = Linear(d_model, dim_feedforward, **made)
+        self.dropout: Dropout = Dropout(dropout)
+        self.linear2: Linear = Linear(dim_feedforward, d_model, **made)
         self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, **made)
-        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, **made)
-        self.dropout1 = Dropout(dropout)
-        self.dropout2 = Dropout(dropout)
+        self.norm1: LayerNorm = LayerNorm(d_model, eps=layer_norm_eps, **made)
+        self.norm2: LayerNorm = LayerNorm(d_model, eps=layer_norm_eps, **made)
+        self.dropout1: Dropout = Dropout(dropout)
+        self.dropout2: Dropout = Dropout(dropout)
         given = _get_activation_fn(activation) if isinstance(activation, str) else activation
         relu, gelu = given is F.relu or isinstance(given, ReLU), given is F.gelu or isinstance(given, GELU)
         self.activation_relu_or_gelu = 1 if relu else 2 if gelu else 0
-        self.activation = given
+        self.activation: Callable[..., Tensor] = given
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -138,7 +140,7 @@ class TransformerDecoderLayer(Module):
     """Self-attention, attention to the encoder's results, and a feed-forward network, with what stands around them as in
     `TransformerEncoderLayer`."""
 
-    __constants__ = ["norm_first"]  # noqa: RUF012
+    __constants__: list[str] = ["norm_first"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -156,19 +158,25 @@ class TransformerDecoderLayer(Module):
     ) -> None:
         super().__init__()
         made: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=batch_first, **made)
-        self.multihead_attn = MultiheadAttention(d_model, nhead, dropout=dropout, batch_first=batch_first, **made)
-        self.linear1 = Linear(d_model, dim_feedforward, **made)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, **made)
+        self.self_attn: MultiheadAttention = MultiheadAttention(
+            d_model, nhead, dropout=dropout, batch_first=batch_first, **made
+        )
+        self.multihead_attn: MultiheadAttention = MultiheadAttention(
+            d_model, nhead, dropout=dropout, batch_first=batch_first, **made
+        )
+        self.linear1: Linear = Linear(d_model, dim_feedforward, **made)
+        self.dropout: Dropout = Dropout(dropout)
+        self.linear2: Linear = Linear(dim_feedforward, d_model, **made)
         self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, **made)
-        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, **made)
-        self.norm3 = LayerNorm(d_model, eps=layer_norm_eps, **made)
-        self.dropout1 = Dropout(dropout)
-        self.dropout2 = Dropout(dropout)
-        self.dropout3 = Dropout(dropout)
-        self.activation = _get_activation_fn(activation) if isinstance(activation, str) else activation
+        self.norm1: LayerNorm = LayerNorm(d_model, eps=layer_norm_eps, **made)
+        self.norm2: LayerNorm = LayerNorm(d_model, eps=layer_norm_eps, **made)
+        self.norm3: LayerNorm = LayerNorm(d_model, eps=layer_norm_eps, **made)
+        self.dropout1: Dropout = Dropout(dropout)
+        self.dropout2: Dropout = Dropout(dropout)
+        self.dropout3: Dropout = Dropout(dropout)
+        self.activation: Callable[[Tensor], Tensor] = (
+            _get_activation_fn(activation) if isinstance(activation, str) else activation
+        )
 
     def __setstate__(self, state: Any) -> None:
         if "activation" not in state and "activation" not in state.get("_modules", ()):
@@ -242,7 +250,7 @@ class TransformerEncoder(Module):
     accepted: it is always looked at whether the padding stands at the ends.
     """
 
-    __constants__ = ["norm"]  # noqa: RUF012
+    __constants__: list[str] = ["norm"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -253,11 +261,11 @@ class TransformerEncoder(Module):
         mask_check: bool = True,
     ) -> None:
         super().__init__()
-        self.layers = _get_clones(encoder_layer, num_layers)
+        self.layers: ModuleList = _get_clones(encoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
         self.enable_nested_tensor = enable_nested_tensor
-        self.use_nested_tensor = enable_nested_tensor
+        self.use_nested_tensor: bool = enable_nested_tensor
         self.mask_check = mask_check
         why_not = _why_not_nested(encoder_layer)
         if enable_nested_tensor and why_not:
@@ -309,11 +317,11 @@ def _without_padding(output: Tensor, padding: Tensor) -> Tensor:
 class TransformerDecoder(Module):
     """`num_layers` copies of `decoder_layer`, one after the other, and `norm` at the end."""
 
-    __constants__ = ["norm"]  # noqa: RUF012
+    __constants__: list[str] = ["norm"]  # noqa: RUF012
 
     def __init__(self, decoder_layer: TransformerDecoderLayer, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()
-        self.layers = _get_clones(decoder_layer, num_layers)
+        self.layers: ModuleList = _get_clones(decoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
 

@@ -91,14 +91,17 @@ class DistributedDataParallel(Module, Joinable):
                 f"{type(self).__name__} is not needed when a module doesn't have any parameter that requires a gradient."
             )
         self.module = module
-        self.device_ids, self.output_device, self.dim = device_ids, output_device, dim
+        self.device_ids = device_ids
+        self.output_device = output_device
+        self.dim = dim
         self.device = next(iter(module.parameters())).device
-        self.broadcast_buffers = True if broadcast_buffers is None else broadcast_buffers
+        self.broadcast_buffers: bool = True if broadcast_buffers is None else broadcast_buffers
         if forward_sync_buffers is not None:
             self.broadcast_buffers = forward_sync_buffers
         self.find_unused_parameters = find_unused_parameters
-        self.gradient_as_bucket_view, self.static_graph = gradient_as_bucket_view, static_graph
-        self.require_backward_grad_sync = True
+        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self.static_graph = static_graph
+        self.require_backward_grad_sync: bool = True
         self.bucket_cap_mb = 25 if bucket_cap_mb is None else bucket_cap_mb
         self._averaging: Averaging | None = None
         if self.process_group.size() > 1:

@@ -19,7 +19,7 @@ class FloatFunctional(Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.activation_post_process = _Identity()
+        self.activation_post_process: _Identity = _Identity()
 
     def forward(self, x: Any) -> NoReturn:
         """RuntimeError: one of the methods is to be called."""

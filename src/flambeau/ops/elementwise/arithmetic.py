@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -91,7 +92,7 @@ def _neg(x: jax.Array) -> jax.Array:
     return -x
 
 
-neg = unary("neg", _neg, "`-input`.", promote=None, methods=("neg", "__neg__"))
+neg: Callable[..., Tensor] = unary("neg", _neg, "`-input`.", promote=None, methods=("neg", "__neg__"))
 
 
 @composite(methods=("positive", "__pos__"))
@@ -146,23 +147,27 @@ def _square(x: jax.Array) -> jax.Array:
 
 
 _MODULUS = "The absolute value; for complex numbers the modulus, a real number."
-abs = unary("abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"), derivative="MulBackward0", narrow=True)
-sign = unary(
+abs: Callable[..., Tensor] = unary(
+    "abs", _abs, _MODULUS, promote=None, methods=("abs", "__abs__"), derivative="MulBackward0", narrow=True
+)
+sign: Callable[..., Tensor] = unary(
     "sign", _sign, "-1, 0 or 1 by the sign of `input`. Complex numbers: see `sgn`.", promote=None, public_inplace=False
 )
-sgn = unary(
+sgn: Callable[..., Tensor] = unary(
     "sgn",
     _sgn,
     "`sign`; for complex numbers the direction `input / abs(input)`, with 0 at 0.",
     promote=None,
     public_inplace=False,
 )
-square = unary("square", _square, "`input ** 2`.", promote=None, grad="PowBackward0", derivative="MulBackward0")
-reciprocal = unary(
+square: Callable[..., Tensor] = unary(
+    "square", _square, "`input ** 2`.", promote=None, grad="PowBackward0", derivative="MulBackward0"
+)
+reciprocal: Callable[..., Tensor] = unary(
     "reciprocal", lambda x: 1 / x, "`1 / input`.", derivative="MulBackward0", autocast={"cuda": "float32"}
 )
-sqrt = unary("sqrt", jnp.sqrt, "The square root.", derivative="DivBackward0")
-rsqrt = unary(
+sqrt: Callable[..., Tensor] = unary("sqrt", jnp.sqrt, "The square root.", derivative="DivBackward0")
+rsqrt: Callable[..., Tensor] = unary(
     "rsqrt", lambda x: lax.rsqrt(x), "`1 / sqrt(input)`.", derivative="MulBackward0", autocast={"cuda": "float32"}
 )
 
@@ -567,8 +572,8 @@ for _infix, _told in (("__truediv__", "div"), ("__itruediv__", "div_")):
 name_public(Tensor.__rdiv__, "torch.Tensor.__rtruediv__", True)  # type: ignore[attr-defined]
 name_public(Tensor.pow, "torch.Tensor.__pow__", True)
 
-absolute = alias("absolute", abs, public_inplace=False)
-negative = alias("negative", neg)
-subtract = alias("subtract", sub)
-multiply = alias("multiply", mul)
-divide = alias("divide", div)
+absolute: Callable[..., Tensor] = alias("absolute", abs, public_inplace=False)
+negative: Callable[..., Tensor] = alias("negative", neg)
+subtract: Callable[..., Tensor] = alias("subtract", sub)
+multiply: Callable[..., Tensor] = alias("multiply", mul)
+divide: Callable[..., Tensor] = alias("divide", div)

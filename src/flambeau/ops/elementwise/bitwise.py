@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, operator
+from ...core.tensor.tensor import Tensor
 from ..support.checks import BOOL, COMPLEX, FLOAT, category, refuse
 from ..support.declare import unary
 
@@ -53,11 +54,21 @@ def _sign_fill(x: jax.Array) -> jax.Array:
 _left = _shift(jnp.left_shift, jnp.zeros_like)
 _right = _shift(jnp.right_shift, _sign_fill)
 
-bitwise_and = _bits("bitwise_and", "bitwise_and_cpu", "and", jnp.bitwise_and, "Bitwise AND; of bools, logical.")
-bitwise_or = _bits("bitwise_or", "bitwise_or_cpu", "or", jnp.bitwise_or, "Bitwise OR; of bools, logical.")
-bitwise_xor = _bits("bitwise_xor", "bitwise_xor_cpu", "xor", jnp.bitwise_xor, "Bitwise XOR; of bools, logical.")
-bitwise_left_shift = _bits("bitwise_left_shift", "lshift_cpu", "lshift", _left, "`input << other`.")
-bitwise_right_shift = _bits("bitwise_right_shift", "rshift_cpu", "rshift", _right, "`input >> other`.")
+bitwise_and: Callable[..., Tensor] = _bits(
+    "bitwise_and", "bitwise_and_cpu", "and", jnp.bitwise_and, "Bitwise AND; of bools, logical."
+)
+bitwise_or: Callable[..., Tensor] = _bits(
+    "bitwise_or", "bitwise_or_cpu", "or", jnp.bitwise_or, "Bitwise OR; of bools, logical."
+)
+bitwise_xor: Callable[..., Tensor] = _bits(
+    "bitwise_xor", "bitwise_xor_cpu", "xor", jnp.bitwise_xor, "Bitwise XOR; of bools, logical."
+)
+bitwise_left_shift: Callable[..., Tensor] = _bits(
+    "bitwise_left_shift", "lshift_cpu", "lshift", _left, "`input << other`."
+)
+bitwise_right_shift: Callable[..., Tensor] = _bits(
+    "bitwise_right_shift", "rshift_cpu", "rshift", _right, "`input >> other`."
+)
 
 
 @operator(promote="common", methods=("__rlshift__",), public=())
@@ -83,7 +94,9 @@ def _invert(x: jax.Array) -> jax.Array:
     return ~x
 
 
-bitwise_not = unary("bitwise_not", _not, "Bitwise NOT; of bools, logical.", promote=None, public_inplace=False)
+bitwise_not: Callable[..., Tensor] = unary(
+    "bitwise_not", _not, "Bitwise NOT; of bools, logical.", promote=None, public_inplace=False
+)
 _tilde = unary("_tilde", _invert, "`~input`.", promote=None, methods=("__invert__",), inplace=False, public=())
 
 # --- logic -----------------------------------------------------------------------------------------------------------
@@ -98,9 +111,9 @@ def _logical(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable
     return operator(inplace=True)(function)
 
 
-logical_and = _logical("logical_and", jnp.logical_and, "Whether both are true")
-logical_or = _logical("logical_or", jnp.logical_or, "Whether one or both are true")
-logical_xor = _logical("logical_xor", jnp.logical_xor, "Whether exactly one is true")
-logical_not = unary(
+logical_and: Callable[..., Tensor] = _logical("logical_and", jnp.logical_and, "Whether both are true")
+logical_or: Callable[..., Tensor] = _logical("logical_or", jnp.logical_or, "Whether one or both are true")
+logical_xor: Callable[..., Tensor] = _logical("logical_xor", jnp.logical_xor, "Whether exactly one is true")
+logical_not: Callable[..., Tensor] = unary(
     "logical_not", lambda x: x == 0, "Whether `input` is false, that is 0.", promote=None, public_inplace=False
 )

@@ -111,4 +111,4 @@ def clamp_max(input: Array, max: Array) -> Array:
     return _cut_to(input, max)
 
 
-clip = alias("clip", clamp)
+clip: Callable[..., Tensor] = alias("clip", clamp)

@@ -25,18 +25,18 @@ def _comparison(name: str, formula: Callable[..., jax.Array], sign: str, ordered
     return operator(promote="common", inplace=True, methods=(name, f"__{name}__"), narrow=not ordered)(function)
 
 
-eq = _comparison("eq", jnp.equal, "==", ordered=False)
-ne = _comparison("ne", jnp.not_equal, "!=", ordered=False)
-lt = _comparison("lt", jnp.less, "<")
-le = _comparison("le", jnp.less_equal, "<=")
-gt = _comparison("gt", jnp.greater, ">")
-ge = _comparison("ge", jnp.greater_equal, ">=")
+eq: Callable[..., Tensor] = _comparison("eq", jnp.equal, "==", ordered=False)
+ne: Callable[..., Tensor] = _comparison("ne", jnp.not_equal, "!=", ordered=False)
+lt: Callable[..., Tensor] = _comparison("lt", jnp.less, "<")
+le: Callable[..., Tensor] = _comparison("le", jnp.less_equal, "<=")
+gt: Callable[..., Tensor] = _comparison("gt", jnp.greater, ">")
+ge: Callable[..., Tensor] = _comparison("ge", jnp.greater_equal, ">=")
 
-not_equal = alias("not_equal", ne)
-less = alias("less", lt)
-less_equal = alias("less_equal", le)
-greater = alias("greater", gt)
-greater_equal = alias("greater_equal", ge)
+not_equal: Callable[..., Tensor] = alias("not_equal", ne)
+less: Callable[..., Tensor] = alias("less", lt)
+less_equal: Callable[..., Tensor] = alias("less_equal", le)
+greater: Callable[..., Tensor] = alias("greater", gt)
+greater_equal: Callable[..., Tensor] = alias("greater_equal", ge)
 
 
 @operator(promote="common", methods=False, public=())

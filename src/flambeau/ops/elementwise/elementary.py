@@ -19,21 +19,29 @@ BOTH = ("torch", "special")
 
 # --- exponentials and logarithms -------------------------------------------------------------------------------------
 
-exp = unary("exp", jnp.exp, "e to the power of `input`.", derivative="MulBackward0", autocast={"cuda": "float32"})
-exp2 = unary("exp2", jnp.exp2, "2 to the power of `input`.", public=BOTH, derivative="MulBackward0")
-expm1 = unary("expm1", jnp.expm1, "`exp(input) - 1`, exact near 0.", public=BOTH, autocast={"cuda": "float32"})
-log = unary("log", jnp.log, "The natural logarithm.", derivative="DivBackward0", autocast={"cuda": "float32"})
-log2 = unary(
+exp: Callable[..., Tensor] = unary(
+    "exp", jnp.exp, "e to the power of `input`.", derivative="MulBackward0", autocast={"cuda": "float32"}
+)
+exp2: Callable[..., Tensor] = unary(
+    "exp2", jnp.exp2, "2 to the power of `input`.", public=BOTH, derivative="MulBackward0"
+)
+expm1: Callable[..., Tensor] = unary(
+    "expm1", jnp.expm1, "`exp(input) - 1`, exact near 0.", public=BOTH, autocast={"cuda": "float32"}
+)
+log: Callable[..., Tensor] = unary(
+    "log", jnp.log, "The natural logarithm.", derivative="DivBackward0", autocast={"cuda": "float32"}
+)
+log2: Callable[..., Tensor] = unary(
     "log2", lambda x: jnp.log2(x), "The logarithm to base 2.", derivative="DivBackward0", autocast={"cuda": "float32"}
 )
-log10 = unary(
+log10: Callable[..., Tensor] = unary(
     "log10",
     lambda x: jnp.log10(x),
     "The logarithm to base 10.",
     derivative="DivBackward0",
     autocast={"cuda": "float32"},
 )
-log1p = unary(
+log1p: Callable[..., Tensor] = unary(
     "log1p",
     jnp.log1p,
     "`log(1 + input)`, exact near 0.",
@@ -41,26 +49,42 @@ log1p = unary(
     derivative="DivBackward0",
     autocast={"cuda": "float32"},
 )
-sigmoid = unary("sigmoid", lambda x: lax.logistic(x), "`1 / (1 + exp(-input))`.", derivative="SigmoidBackwardBackward0")
-expit = alias("expit", sigmoid, methods=False, public=("special",))
+sigmoid: Callable[..., Tensor] = unary(
+    "sigmoid", lambda x: lax.logistic(x), "`1 / (1 + exp(-input))`.", derivative="SigmoidBackwardBackward0"
+)
+expit: Callable[..., Tensor] = alias("expit", sigmoid, methods=False, public=("special",))
 
 # --- trigonometry ----------------------------------------------------------------------------------------------------
 
-sin = unary("sin", jnp.sin, "The sine of an angle in radians.", derivative="MulBackward0")
-cos = unary("cos", jnp.cos, "The cosine of an angle in radians.", derivative="MulBackward0")
-tan = unary("tan", jnp.tan, "The tangent of an angle in radians.", autocast={"cuda": "float32"})
-asin = unary("asin", jnp.arcsin, "The angle in radians whose sine is `input`.", autocast={"cuda": "float32"})
-acos = unary("acos", jnp.arccos, "The angle in radians whose cosine is `input`.", autocast={"cuda": "float32"})
-atan = unary("atan", jnp.arctan, "The angle in radians whose tangent is `input`.", derivative="DivBackward0")
-sinh = unary("sinh", jnp.sinh, "The hyperbolic sine.", derivative="MulBackward0", autocast={"cuda": "float32"})
-cosh = unary("cosh", jnp.cosh, "The hyperbolic cosine.", derivative="MulBackward0", autocast={"cuda": "float32"})
-tanh = unary("tanh", jnp.tanh, "The hyperbolic tangent.", derivative="TanhBackwardBackward0")
-asinh = unary("asinh", jnp.arcsinh, "The inverse of `sinh`.", derivative="DivBackward0")
-acosh = unary("acosh", jnp.arccosh, "The inverse of `cosh`.")
-atanh = unary("atanh", jnp.arctanh, "The inverse of `tanh`.")
+sin: Callable[..., Tensor] = unary("sin", jnp.sin, "The sine of an angle in radians.", derivative="MulBackward0")
+cos: Callable[..., Tensor] = unary("cos", jnp.cos, "The cosine of an angle in radians.", derivative="MulBackward0")
+tan: Callable[..., Tensor] = unary("tan", jnp.tan, "The tangent of an angle in radians.", autocast={"cuda": "float32"})
+asin: Callable[..., Tensor] = unary(
+    "asin", jnp.arcsin, "The angle in radians whose sine is `input`.", autocast={"cuda": "float32"}
+)
+acos: Callable[..., Tensor] = unary(
+    "acos", jnp.arccos, "The angle in radians whose cosine is `input`.", autocast={"cuda": "float32"}
+)
+atan: Callable[..., Tensor] = unary(
+    "atan", jnp.arctan, "The angle in radians whose tangent is `input`.", derivative="DivBackward0"
+)
+sinh: Callable[..., Tensor] = unary(
+    "sinh", jnp.sinh, "The hyperbolic sine.", derivative="MulBackward0", autocast={"cuda": "float32"}
+)
+cosh: Callable[..., Tensor] = unary(
+    "cosh", jnp.cosh, "The hyperbolic cosine.", derivative="MulBackward0", autocast={"cuda": "float32"}
+)
+tanh: Callable[..., Tensor] = unary("tanh", jnp.tanh, "The hyperbolic tangent.", derivative="TanhBackwardBackward0")
+asinh: Callable[..., Tensor] = unary("asinh", jnp.arcsinh, "The inverse of `sinh`.", derivative="DivBackward0")
+acosh: Callable[..., Tensor] = unary("acosh", jnp.arccosh, "The inverse of `cosh`.")
+atanh: Callable[..., Tensor] = unary("atanh", jnp.arctanh, "The inverse of `tanh`.")
 
-arcsin, arccos, arctan = alias("arcsin", asin), alias("arccos", acos), alias("arctan", atan)
-arcsinh, arccosh, arctanh = alias("arcsinh", asinh), alias("arccosh", acosh), alias("arctanh", atanh)
+arcsin: Callable[..., Tensor] = alias("arcsin", asin)
+arccos: Callable[..., Tensor] = alias("arccos", acos)
+arctan: Callable[..., Tensor] = alias("arctan", atan)
+arcsinh: Callable[..., Tensor] = alias("arcsinh", asinh)
+arccosh: Callable[..., Tensor] = alias("arccosh", acosh)
+arctanh: Callable[..., Tensor] = alias("arctanh", atanh)
 
 
 @operator(promote="float", inplace=True, autocast={"cuda": "widest"})
@@ -84,10 +108,10 @@ def _atan2_jvp(primals: Any, tangents: Any) -> Any:
     return _atan2(y, x), x * inverse * ty - y * inverse * tx
 
 
-arctan2 = alias("arctan2", atan2)
+arctan2: Callable[..., Tensor] = alias("arctan2", atan2)
 
 
-sinc = unary("sinc", jnp.sinc, "`sin(pi * input) / (pi * input)`, and 1 at 0.", public=BOTH)
+sinc: Callable[..., Tensor] = unary("sinc", jnp.sinc, "`sin(pi * input) / (pi * input)`, and 1 at 0.", public=BOTH)
 
 
 def _refuse_complex(name: str, x: jax.Array) -> None:
@@ -105,8 +129,8 @@ def _to_degrees(x: jax.Array) -> jax.Array:
     return x * (180 / math.pi)
 
 
-deg2rad = unary("deg2rad", _to_radians, "Degrees to radians.", grad="Deg2RadBackward0")
-rad2deg = unary("rad2deg", _to_degrees, "Radians to degrees.", grad="Rad2DegBackward0")
+deg2rad: Callable[..., Tensor] = unary("deg2rad", _to_radians, "Degrees to radians.", grad="Deg2RadBackward0")
+rad2deg: Callable[..., Tensor] = unary("rad2deg", _to_degrees, "Radians to degrees.", grad="Rad2DegBackward0")
 
 # --- rounding --------------------------------------------------------------------------------------------------------
 
@@ -124,10 +148,12 @@ def _rounding(name: str, formula: Callable[[jax.Array], jax.Array]) -> Callable[
 
 
 _floor, _ceil, _trunc = _rounding("floor", jnp.floor), _rounding("ceil", jnp.ceil), _rounding("trunc", jnp.trunc)
-floor = unary("floor", _floor, "The largest whole number that is not above `input`.", promote=None)
-ceil = unary("ceil", _ceil, "The smallest whole number that is not below `input`.", promote=None)
-trunc = unary("trunc", _trunc, "`input` without its fraction.", promote=None)
-fix = alias("fix", trunc)
+floor: Callable[..., Tensor] = unary(
+    "floor", _floor, "The largest whole number that is not above `input`.", promote=None
+)
+ceil: Callable[..., Tensor] = unary("ceil", _ceil, "The smallest whole number that is not below `input`.", promote=None)
+trunc: Callable[..., Tensor] = unary("trunc", _trunc, "`input` without its fraction.", promote=None)
+fix: Callable[..., Tensor] = alias("fix", trunc)
 
 
 def _frac(x: jax.Array) -> jax.Array:
@@ -135,7 +161,7 @@ def _frac(x: jax.Array) -> jax.Array:
     return x - jnp.trunc(x)
 
 
-frac = unary("frac", _frac, "The fraction of `input`, with its sign.", promote=None)
+frac: Callable[..., Tensor] = unary("frac", _frac, "The fraction of `input`, with its sign.", promote=None)
 _whole = _rounding("round", jnp.round)
 
 
@@ -189,11 +215,13 @@ def _complex_angle(x: jax.Array) -> jax.Array:
     return _atan2(x.imag, x.real)
 
 
-angle = unary("angle", _angle, "The angle of a complex number; 0 or pi for a real one.", inplace=False)
+angle: Callable[..., Tensor] = unary(
+    "angle", _angle, "The angle of a complex number; 0 or pi for a real one.", inplace=False
+)
 
 
-conj_physical = unary("conj_physical", jnp.conj, "The complex conjugate.", promote=None)
-conj = unary("conj", jnp.conj, "The complex conjugate.", promote=None, inplace=False)
+conj_physical: Callable[..., Tensor] = unary("conj_physical", jnp.conj, "The complex conjugate.", promote=None)
+conj: Callable[..., Tensor] = unary("conj", jnp.conj, "The complex conjugate.", promote=None, inplace=False)
 
 # --- classification --------------------------------------------------------------------------------------------------
 
@@ -221,13 +249,15 @@ def _isreal(x: jax.Array) -> jax.Array:
     return x.imag == 0 if category(x) == COMPLEX else jnp.ones(x.shape, jnp.bool_)
 
 
-isnan = _classify("isnan", jnp.isnan, "is nan (for complex numbers: either part)", narrow=True)
-isinf = _classify("isinf", jnp.isinf, "is infinite (for complex numbers: either part)")
-isfinite = _classify("isfinite", jnp.isfinite, "is neither infinite nor nan")
-isposinf = _classify("isposinf", _sign_of_infinity("isposinf", math.inf), "is positive infinity")
-isneginf = _classify("isneginf", _sign_of_infinity("isneginf", -math.inf), "is negative infinity")
-isreal = _classify("isreal", _isreal, "has no imaginary part")
-signbit = _classify("signbit", _signbit, "has its sign bit set (-0.0 has)")
+isnan: Callable[..., Tensor] = _classify("isnan", jnp.isnan, "is nan (for complex numbers: either part)", narrow=True)
+isinf: Callable[..., Tensor] = _classify("isinf", jnp.isinf, "is infinite (for complex numbers: either part)")
+isfinite: Callable[..., Tensor] = _classify("isfinite", jnp.isfinite, "is neither infinite nor nan")
+isposinf: Callable[..., Tensor] = _classify("isposinf", _sign_of_infinity("isposinf", math.inf), "is positive infinity")
+isneginf: Callable[..., Tensor] = _classify(
+    "isneginf", _sign_of_infinity("isneginf", -math.inf), "is negative infinity"
+)
+isreal: Callable[..., Tensor] = _classify("isreal", _isreal, "has no imaginary part")
+signbit: Callable[..., Tensor] = _classify("signbit", _signbit, "has its sign bit set (-0.0 has)")
 
 
 # --- bits that tensors have in torch and never here: conjugates and negatives are computed at once --------------------

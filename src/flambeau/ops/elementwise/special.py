@@ -14,6 +14,7 @@ from jax import lax
 from jax.scipy import special as jsp
 
 from ...core.dispatch.operator import Array, operator
+from ...core.tensor.tensor import Tensor
 from ..support.checks import COMPLEX, inexact, refuse
 from ..support.declare import alias, unary
 from .elementary import BOTH
@@ -49,9 +50,11 @@ def _with_slope(function: Callable[..., jax.Array], slope: Callable[..., jax.Arr
 
 # --- error function --------------------------------------------------------------------------------------------------
 
-erf = unary("erf", jsp.erf, "The error function.", complex=False, public=BOTH)
-erfc = unary("erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", complex=False, public=BOTH)
-erfinv = unary(
+erf: Callable[..., Tensor] = unary("erf", jsp.erf, "The error function.", complex=False, public=BOTH)
+erfc: Callable[..., Tensor] = unary(
+    "erfc", jsp.erfc, "`1 - erf(input)`, exact for large values.", complex=False, public=BOTH
+)
+erfinv: Callable[..., Tensor] = unary(
     "erfinv",
     jsp.erfinv,
     "The inverse of `erf`.",
@@ -76,7 +79,7 @@ def _erfcx_value(x: jax.Array) -> jax.Array:
 
 
 _erfcx = _with_slope(_erfcx_value, lambda x, y: 2 * x * y - 2 / math.sqrt(math.pi))
-erfcx = _only_special("erfcx", _erfcx, "`exp(input ** 2) * erfc(input)`.")
+erfcx: Callable[..., Tensor] = _only_special("erfcx", _erfcx, "`exp(input ** 2) * erfc(input)`.")
 
 # --- gamma function --------------------------------------------------------------------------------------------------
 
@@ -113,16 +116,18 @@ def _digamma(x: jax.Array) -> jax.Array:
 
 # (the derivatives of lax.digamma lose all digits on the left)
 _lgamma = _with_slope(lambda x: lax.lgamma(x), lambda x, _: _digamma(x))
-lgamma = unary(
+lgamma: Callable[..., Tensor] = unary(
     "lgamma",
     _lgamma,
     "The logarithm of the size of the gamma function.",
     complex=False,
     public_inplace=False,
 )
-digamma = unary("digamma", _digamma, "The derivative of `lgamma`.", complex=False, public=BOTH, public_inplace=False)
-gammaln = _twin("gammaln", lgamma)
-psi = _twin("psi", digamma)
+digamma: Callable[..., Tensor] = unary(
+    "digamma", _digamma, "The derivative of `lgamma`.", complex=False, public=BOTH, public_inplace=False
+)
+gammaln: Callable[..., Tensor] = _twin("gammaln", lgamma)
+psi: Callable[..., Tensor] = _twin("psi", digamma)
 
 
 @operator(methods=False, public=BOTH)
@@ -146,7 +151,7 @@ def mvlgamma(input: Array, p: int) -> Array:
     return sum((_lgamma(x - j / 2) for j in range(p)), jnp.full_like(x, constant))
 
 
-multigammaln = _twin("multigammaln", mvlgamma)
+multigammaln: Callable[..., Tensor] = _twin("multigammaln", mvlgamma)
 
 
 @operator(promote="float", methods=("igamma",), inplace=("igamma_",), public=("torch",))
@@ -161,8 +166,8 @@ def igammac(input: Array, other: Array) -> Array:
     return lax.igammac(*jnp.broadcast_arrays(input, other))
 
 
-gammainc = _twin("gammainc", igamma)
-gammaincc = _twin("gammaincc", igammac)
+gammainc: Callable[..., Tensor] = _twin("gammainc", igamma)
+gammaincc: Callable[..., Tensor] = _twin("gammaincc", igammac)
 
 
 @operator(promote="float", methods=False, public=SPECIAL)
@@ -191,10 +196,12 @@ _i1: _Formula = _with_slope(jsp.i1, lambda x, y: _i0(x) - _over(y, x))
 _i0e: _Formula = _with_slope(jsp.i0e, lambda x, y: _i1e(x) - jnp.sign(x) * y)
 _i1e: _Formula = _with_slope(jsp.i1e, lambda x, y: _i0e(x) - _over(y, x) - jnp.sign(x) * y)
 
-i0 = unary("i0", _i0, "The modified Bessel function of the first kind, order 0.", complex=False, public=BOTH)
-i0e = _only_special("i0e", _i0e, "`exp(-abs(input)) * i0(input)`.")
-i1 = _only_special("i1", _i1, "The modified Bessel function of the first kind, order 1.")
-i1e = _only_special("i1e", _i1e, "`exp(-abs(input)) * i1(input)`.")
+i0: Callable[..., Tensor] = unary(
+    "i0", _i0, "The modified Bessel function of the first kind, order 0.", complex=False, public=BOTH
+)
+i0e: Callable[..., Tensor] = _only_special("i0e", _i0e, "`exp(-abs(input)) * i0(input)`.")
+i1: Callable[..., Tensor] = _only_special("i1", _i1, "The modified Bessel function of the first kind, order 1.")
+i1e: Callable[..., Tensor] = _only_special("i1e", _i1e, "`exp(-abs(input)) * i1(input)`.")
 
 # --- logarithms with a factor ----------------------------------------------------------------------------------------
 
@@ -224,7 +231,7 @@ def _entr(x: jax.Array) -> jax.Array:
     return jnp.where(x > 0, -inside * jnp.log(inside), at_edge)
 
 
-entr = _only_special("entr", _entr, "`-input * log(input)`, 0 at 0 and -inf below.")
+entr: Callable[..., Tensor] = _only_special("entr", _entr, "`-input * log(input)`, 0 at 0 and -inf below.")
 
 
 @operator(inplace=True, public_inplace=True, public=BOTH)
@@ -240,6 +247,6 @@ def logit(input: Array, eps: float | None = None) -> Array:
 
 # --- normal distribution ---------------------------------------------------------------------------------------------
 
-ndtr = _only_special("ndtr", jsp.ndtr, "The normal distribution function.")
-ndtri = _only_special("ndtri", jsp.ndtri, "The inverse of `ndtr`.")
-log_ndtr = _only_special("log_ndtr", jsp.log_ndtr, "The logarithm of `ndtr`, exact far below 0.")
+ndtr: Callable[..., Tensor] = _only_special("ndtr", jsp.ndtr, "The normal distribution function.")
+ndtri: Callable[..., Tensor] = _only_special("ndtri", jsp.ndtri, "The inverse of `ndtr`.")
+log_ndtr: Callable[..., Tensor] = _only_special("log_ndtr", jsp.log_ndtr, "The logarithm of `ndtr`, exact far below 0.")

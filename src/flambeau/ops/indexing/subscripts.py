@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator as python_operator
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -293,8 +294,10 @@ def _clash(shape: tuple[int, ...], given: tuple[int, ...]) -> RuntimeError:
     )
 
 
-put_index_ = inplace_form(Operator(_put_index, None, None, "IndexPutBackward0", narrow=True), "__setitem__")
-overwrite_ = inplace_form(Operator(_overwrite, None, None, "CopyBackwards", narrow=True), "copy_")
+put_index_: Callable[..., Any] = inplace_form(
+    Operator(_put_index, None, None, "IndexPutBackward0", narrow=True), "__setitem__"
+)
+overwrite_: Callable[..., Any] = inplace_form(Operator(_overwrite, None, None, "CopyBackwards", narrow=True), "copy_")
 
 
 def _getitem(self: Tensor, key: Any) -> Tensor:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, operator
+from ...core.tensor.tensor import Tensor
 from ...native.convolution import convolution, convolution_input
 from ..support.checks import INTEGER, per_dim, refuse, scalar_name, type_name
 
@@ -250,8 +251,12 @@ def _published(form: Callable, name: str, n: int) -> Callable:
     )
 
 
-conv1d, conv2d, conv3d = map(_plain_form, (1, 2, 3))
-conv_transpose1d, conv_transpose2d, conv_transpose3d = map(_transposed_form, (1, 2, 3))
+conv1d: Callable[..., Tensor] = _plain_form(1)
+conv2d: Callable[..., Tensor] = _plain_form(2)
+conv3d: Callable[..., Tensor] = _plain_form(3)
+conv_transpose1d: Callable[..., Tensor] = _transposed_form(1)
+conv_transpose2d: Callable[..., Tensor] = _transposed_form(2)
+conv_transpose3d: Callable[..., Tensor] = _transposed_form(3)
 
 
 @operator(methods=False, public=("torch", "nn.functional"), grad="ConvTbcBackward0")

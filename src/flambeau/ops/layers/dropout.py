@@ -187,7 +187,9 @@ def _channel_dropout(n: int) -> Callable:
     return composite(methods=False, public=("nn.functional",), numbers=True)(form)
 
 
-dropout1d, dropout2d, dropout3d = map(_channel_dropout, (1, 2, 3))
+dropout1d: Callable[..., Tensor] = _channel_dropout(1)
+dropout2d: Callable[..., Tensor] = _channel_dropout(2)
+dropout3d: Callable[..., Tensor] = _channel_dropout(3)
 
 
 def _plain(name: str) -> None:

@@ -15,6 +15,7 @@ from jax import lax
 
 from ...core.array import dtypes
 from ...core.dispatch.operator import Array, composite, operator
+from ...core.tensor.tensor import Tensor
 from ...native.pooling import max_pooled
 from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
 from ..random.factories import rand
@@ -290,10 +291,18 @@ def _adaptive_avg_pool(n: int) -> Callable:
     )
 
 
-max_pool1d, max_pool2d, max_pool3d = map(_max_pool, (1, 2, 3))
-adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = map(_adaptive_max_pool, (1, 2, 3))
-avg_pool1d, avg_pool2d, avg_pool3d = map(_avg_pool, (1, 2, 3))
-adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = map(_adaptive_avg_pool, (1, 2, 3))
+max_pool1d: Callable[..., Tensor] = _max_pool(1)
+max_pool2d: Callable[..., Tensor] = _max_pool(2)
+max_pool3d: Callable[..., Tensor] = _max_pool(3)
+adaptive_max_pool1d: Callable[..., Tensor] = _adaptive_max_pool(1)
+adaptive_max_pool2d: Callable[..., Tensor] = _adaptive_max_pool(2)
+adaptive_max_pool3d: Callable[..., Tensor] = _adaptive_max_pool(3)
+avg_pool1d: Callable[..., Tensor] = _avg_pool(1)
+avg_pool2d: Callable[..., Tensor] = _avg_pool(2)
+avg_pool3d: Callable[..., Tensor] = _avg_pool(3)
+adaptive_avg_pool1d: Callable[..., Tensor] = _adaptive_avg_pool(1)
+adaptive_avg_pool2d: Callable[..., Tensor] = _adaptive_avg_pool(2)
+adaptive_avg_pool3d: Callable[..., Tensor] = _adaptive_avg_pool(3)
 
 
 def _lp_pool(n: int) -> Callable:
@@ -311,7 +320,9 @@ def _lp_pool(n: int) -> Callable:
     return composite(methods=False, public=("nn.functional",))(pool)
 
 
-lp_pool1d, lp_pool2d, lp_pool3d = map(_lp_pool, (1, 2, 3))
+lp_pool1d: Callable[..., Tensor] = _lp_pool(1)
+lp_pool2d: Callable[..., Tensor] = _lp_pool(2)
+lp_pool3d: Callable[..., Tensor] = _lp_pool(3)
 
 
 # ---------------------------------------------------------------- unpooling
@@ -392,7 +403,9 @@ def _unpool(n: int) -> Callable:
     return composite(methods=False, public=("nn.functional",), autocast={"cpu": "float32"})(unpool)
 
 
-max_unpool1d, max_unpool2d, max_unpool3d = map(_unpool, (1, 2, 3))
+max_unpool1d: Callable[..., Tensor] = _unpool(1)
+max_unpool2d: Callable[..., Tensor] = _unpool(2)
+max_unpool3d: Callable[..., Tensor] = _unpool(3)
 
 
 # ---------------------------------------------------------------- fractional
@@ -485,7 +498,8 @@ def _fractional(n: int) -> Callable:
     return composite(methods=False, public=("nn.functional",), autocast={"cpu": "float32"})(pool)
 
 
-fractional_max_pool2d, fractional_max_pool3d = map(_fractional, (2, 3))
+fractional_max_pool2d: Callable[..., Tensor] = _fractional(2)
+fractional_max_pool3d: Callable[..., Tensor] = _fractional(3)
 
 
 # ---------------------------------------------------------------- with indices

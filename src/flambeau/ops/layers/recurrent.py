@@ -5,7 +5,7 @@ The input's product is made for all steps at once; the steps are a native kernel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.context.grad_mode import state as grad_state
@@ -259,4 +259,6 @@ def _cell_function(kind: str) -> Any:
     return composite(methods=False)(form)
 
 
-gru_cell, rnn_tanh_cell, rnn_relu_cell = map(_cell_function, ("gru", "rnn_tanh", "rnn_relu"))
+gru_cell: Callable[..., Tensor] = _cell_function("gru")
+rnn_tanh_cell: Callable[..., Tensor] = _cell_function("rnn_tanh")
+rnn_relu_cell: Callable[..., Tensor] = _cell_function("rnn_relu")

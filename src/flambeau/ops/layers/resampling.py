@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from ...core.dispatch.operator import Array, composite, operator
+from ...core.tensor.tensor import Tensor
 from ..support.checks import FLOAT, category, type_name, wide
 from ..support.declare import alias
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -75,7 +76,9 @@ def channel_shuffle(input: Array, groups: int) -> Array:
     return input.reshape(n, groups, channels // groups, *rest).swapaxes(1, 2).reshape(input.shape)
 
 
-native_channel_shuffle = alias("native_channel_shuffle", channel_shuffle, methods=False, public=_BOTH)
+native_channel_shuffle: Callable[..., Tensor] = alias(
+    "native_channel_shuffle", channel_shuffle, methods=False, public=_BOTH
+)
 
 
 # ---------------------------------------------------------------- interpolation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -216,7 +217,7 @@ def outer(input: Array, vec2: Array) -> Array:
     return input[:, None] * vec2[None, :]
 
 
-ger = alias("ger", outer)
+ger: Callable[..., Tensor] = alias("ger", outer)
 
 
 # --- beta * input + alpha * product -----------------------------------------------------------------------------------

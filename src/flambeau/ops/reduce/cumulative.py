@@ -40,8 +40,8 @@ def _running(name: str, formula: Callable[[jax.Array, int], jax.Array], doc: str
     return operator(inplace=True, autocast={"cuda": "float32"})(function)
 
 
-cumsum = _running("cumsum", lambda x, axis: lax.cumsum(x, axis), "The running sum")
-cumprod = _running("cumprod", lambda x, axis: lax.cumprod(x, axis), "The running product")
+cumsum: Callable[..., Tensor] = _running("cumsum", lambda x, axis: lax.cumsum(x, axis), "The running sum")
+cumprod: Callable[..., Tensor] = _running("cumprod", lambda x, axis: lax.cumprod(x, axis), "The running product")
 
 
 @operator()
@@ -80,8 +80,8 @@ def _running_best(name: str, better: Callable[..., jax.Array], word: str) -> Cal
     return operator(returns=("values", "indices"))(function)
 
 
-cummax = _running_best("cummax", jnp.greater_equal, "largest")
-cummin = _running_best("cummin", jnp.less_equal, "smallest")
+cummax: Callable[..., Any] = _running_best("cummax", jnp.greater_equal, "largest")
+cummin: Callable[..., Any] = _running_best("cummin", jnp.less_equal, "smallest")
 
 # --- differences and integrals ---------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ def cumulative_trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, di
     return lax.cumsum(areas, areas.ndim + axis)
 
 
-trapz = alias("trapz", trapezoid, methods=False)
+trapz: Callable[..., Tensor] = alias("trapz", trapezoid, methods=False)
 
 
 def _slopes(y: jax.Array, x: jax.Array, axis: int, edge_order: int) -> jax.Array:

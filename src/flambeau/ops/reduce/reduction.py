@@ -118,8 +118,8 @@ def _truth(name: str, formula: Callable[..., jax.Array], doc: str) -> Callable[.
     return operator(narrow=True)(function)
 
 
-all = _truth("all", jnp.all, "all elements are")
-any = _truth("any", jnp.any, "any element is")
+all: Callable[..., Tensor] = _truth("all", jnp.all, "all elements are")
+any: Callable[..., Tensor] = _truth("any", jnp.any, "any element is")
 
 # --- extremes --------------------------------------------------------------------------------------------------------
 
@@ -191,8 +191,8 @@ def _extreme(
     return composite()(function)
 
 
-max = _extreme("max", jnp.max, jnp.argmax, maximum, "largest")
-min = _extreme("min", jnp.min, jnp.argmin, minimum, "smallest")
+max: Callable[..., Any] = _extreme("max", jnp.max, jnp.argmax, maximum, "largest")
+min: Callable[..., Any] = _extreme("min", jnp.min, jnp.argmin, minimum, "smallest")
 
 
 def _shared_extreme(name: str, best: Callable[..., jax.Array], word: str) -> Callable[..., Any]:
@@ -209,8 +209,8 @@ def _shared_extreme(name: str, best: Callable[..., jax.Array], word: str) -> Cal
     return operator()(function)
 
 
-amax = _shared_extreme("amax", jnp.max, "largest")
-amin = _shared_extreme("amin", jnp.min, "smallest")
+amax: Callable[..., Tensor] = _shared_extreme("amax", jnp.max, "largest")
+amin: Callable[..., Tensor] = _shared_extreme("amin", jnp.min, "smallest")
 
 
 @operator(returns=("min", "max"))
@@ -243,8 +243,8 @@ def _position(name: str, arg: Callable[..., jax.Array], word: str) -> Callable[.
     return operator()(function)
 
 
-argmax = _position("argmax", jnp.argmax, "largest")
-argmin = _position("argmin", jnp.argmin, "smallest")
+argmax: Callable[..., Tensor] = _position("argmax", jnp.argmax, "largest")
+argmin: Callable[..., Tensor] = _position("argmin", jnp.argmin, "smallest")
 
 
 @composite(public=())

@@ -99,10 +99,10 @@ def _spread(name: str, deviation: bool, with_mean: bool, doc: str) -> Callable[.
     return composite(methods=not with_mean)(function)
 
 
-var = _spread("var", False, False, "The variance")
-std = _spread("std", True, False, "The standard deviation, the root of the variance,")
-var_mean = _spread("var_mean", False, True, "The variance and the mean")
-std_mean = _spread("std_mean", True, True, "The standard deviation and the mean")
+var: Callable[..., Tensor] = _spread("var", False, False, "The variance")
+std: Callable[..., Tensor] = _spread("std", True, False, "The standard deviation, the root of the variance,")
+var_mean: Callable[..., Any] = _spread("var_mean", False, True, "The variance and the mean")
+std_mean: Callable[..., Any] = _spread("std_mean", True, True, "The standard deviation and the mean")
 
 # --- order statistics ------------------------------------------------------------------------------------------------
 
@@ -165,8 +165,8 @@ def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
     return composite()(function)
 
 
-median = _median("median", False, "The middle element in size; nan if there is one.")
-nanmedian = _median("nanmedian", True, "The middle element in size of those that are not nan.")
+median: Callable[..., Any] = _median("median", False, "The middle element in size; nan if there is one.")
+nanmedian: Callable[..., Any] = _median("nanmedian", True, "The middle element in size of those that are not nan.")
 
 
 @operator(returns=("values", "indices"))
@@ -258,8 +258,12 @@ def _between(ordered: jax.Array, q: jax.Array, interpolation: str, ignore_nan: b
     return jnp.where(weight < 0.5, low + weight * (high - low), high - (high - low) * (1 - weight))
 
 
-quantile = _quantile("quantile", False, "The elements below which the fractions `q` of all lie; nan if there is one.")
-nanquantile = _quantile("nanquantile", True, "The elements below which the fractions `q` of all but nan lie.")
+quantile: Callable[..., Tensor] = _quantile(
+    "quantile", False, "The elements below which the fractions `q` of all lie; nan if there is one."
+)
+nanquantile: Callable[..., Tensor] = _quantile(
+    "nanquantile", True, "The elements below which the fractions `q` of all but nan lie."
+)
 
 # --- norms -----------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -51,8 +52,8 @@ def cat(tensors: Arrays, dim: int = 0) -> Array:
     return _joined(tensors, dim)
 
 
-concat = alias("concat", cat, methods=False)
-concatenate = alias("concatenate", cat, methods=False)
+concat: Callable[..., Tensor] = alias("concat", cat, methods=False)
+concatenate: Callable[..., Tensor] = alias("concatenate", cat, methods=False)
 
 
 @operator(promote="common", methods=False, autocast="widest", narrow=True)
@@ -91,7 +92,7 @@ def vstack(tensors: Arrays) -> Array:
     return _joined(tuple(jnp.atleast_2d(t) for t in tensors), 0)
 
 
-row_stack = alias("row_stack", vstack, methods=False)
+row_stack: Callable[..., Tensor] = alias("row_stack", vstack, methods=False)
 
 
 @operator(promote="common", methods=False, grad="CatBackward0")

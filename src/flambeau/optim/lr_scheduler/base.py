@@ -148,7 +148,7 @@ class LRScheduler:
                     "last_epoch >= 0. Load the optimizer's state first, or leave last_epoch=-1 for a fresh training run"
                 )
         self.base_lrs: list[Any] = [_copied(group["initial_lr"]) for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
+        self.last_epoch: int = last_epoch
         _note_steps(optimizer)
         self._initial_step()
 

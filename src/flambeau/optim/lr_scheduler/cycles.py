@@ -31,7 +31,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if not isinstance(eta_min, (float, int)):
             raise ValueError(f"Expected float or int eta_min, but got {eta_min!r}")
         self.T_0 = T_0
-        self.T_i = T_0
+        self.T_i: int = T_0
         self.T_mult = T_mult
         self.eta_min = eta_min
         self.T_cur: float = last_epoch
@@ -225,7 +225,7 @@ class OneCycleLR(_Cycle):
         self.optimizer = optimizer
         if total_steps is not None:
             _check_positive("total_steps", total_steps)
-            self.total_steps = total_steps
+            self.total_steps: int = total_steps
         elif epochs is not None and steps_per_epoch is not None:
             _check_positive("epochs", epochs)
             _check_positive("steps_per_epoch", steps_per_epoch)

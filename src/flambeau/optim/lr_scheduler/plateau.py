@@ -47,7 +47,7 @@ class ReduceLROnPlateau(LRScheduler):
             if len(min_lr) != len(groups):
                 raise ValueError(f"expected {len(groups)} min_lrs, got {len(min_lr)}")
             self.default_min_lr = None
-            self.min_lrs = list(min_lr)
+            self.min_lrs: list[float | int] = list(min_lr)
         else:
             self.default_min_lr = min_lr
             self.min_lrs = [min_lr] * len(groups)
@@ -63,9 +63,9 @@ class ReduceLROnPlateau(LRScheduler):
         self._reset()
 
     def _reset(self) -> None:
-        self.best = self.mode_worse
-        self.cooldown_counter = 0
-        self.num_bad_epochs = 0
+        self.best: float = self.mode_worse
+        self.cooldown_counter: int = 0
+        self.num_bad_epochs: int = 0
 
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take notice of an epoch's value."""
@@ -79,7 +79,8 @@ class ReduceLROnPlateau(LRScheduler):
         self.num_bad_epochs = 0 if better or cooling else self.num_bad_epochs + 1
         if self.num_bad_epochs > self.patience:
             self._reduce_lr(self.last_epoch)
-            self.num_bad_epochs, self.cooldown_counter = 0, self.cooldown
+            self.num_bad_epochs = 0
+            self.cooldown_counter = self.cooldown
         self._last_lr = [_copied(group["lr"]) for group in self.optimizer.param_groups]
 
     def _reduce_lr(self, epoch: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from flambeau.autograd._recorder import _memory, _tensors, wait
 from flambeau.utils.benchmark.measurement import Measurement, TaskSpec, set_torch_threads
 
-timer = time.perf_counter
+timer: Callable[[], float] = time.perf_counter
 
 
 class Language(enum.Enum):

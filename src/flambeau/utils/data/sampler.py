@@ -125,7 +125,7 @@ class WeightedRandomSampler(Sampler[int]):
     ) -> None:
         _check_count(num_samples, "num_samples")
         _check_flag(replacement, "replacement", ValueError)
-        self.weights = flambeau.as_tensor(weights, dtype=flambeau.float64)
+        self.weights: flambeau.Tensor = flambeau.as_tensor(weights, dtype=flambeau.float64)
         if self.weights.ndim != 1:
             raise ValueError(
                 f"weights should be a 1d sequence but given weights have shape {tuple(self.weights.shape)}"

@@ -17,7 +17,9 @@ class Drawing:
     """A picture: notebooks show it, `save` writes it, `svg` is its text, `shapes` are the inputs', `depth` how deep modules were opened."""
 
     def __init__(self, svg: str, depth: int, shapes: list[tuple[int, ...]]):
-        self.svg, self.depth, self.shapes = svg, depth, shapes
+        self.svg = svg
+        self.depth = depth
+        self.shapes = shapes
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a file, as SVG. ValueError for a name that says another format."""

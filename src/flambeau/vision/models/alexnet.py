@@ -32,9 +32,9 @@ class AlexNet(nn.Module):
             if pooled:
                 layers.append(nn.MaxPool2d(kernel_size=3, stride=2))
             channels = width
-        self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d((6, 6))
-        self.classifier = nn.Sequential(
+        self.features: nn.Sequential = nn.Sequential(*layers)
+        self.avgpool: nn.AdaptiveAvgPool2d = nn.AdaptiveAvgPool2d((6, 6))
+        self.classifier: nn.Sequential = nn.Sequential(
             nn.Dropout(p=dropout),
             nn.Linear(channels * 6 * 6, 4096),
             nn.ReLU(inplace=True),

@@ -16,11 +16,11 @@ class LeNet(nn.Module):
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, 6, 5)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(16 * 5 * 5, 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, num_classes)
+        self.conv1: nn.Conv2d = nn.Conv2d(in_channels, 6, 5)
+        self.conv2: nn.Conv2d = nn.Conv2d(6, 16, 5)
+        self.fc1: nn.Linear = nn.Linear(16 * 5 * 5, 120)
+        self.fc2: nn.Linear = nn.Linear(120, 84)
+        self.fc3: nn.Linear = nn.Linear(84, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.max_pool2d(nn.functional.relu(self.conv1(x)), 2)

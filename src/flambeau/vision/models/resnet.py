@@ -61,11 +61,11 @@ class BasicBlock(nn.Module):
             raise ValueError(f"BasicBlock only supports groups=1 and base_width=64, got {groups} and {base_width}")
         if dilation > 1:
             raise NotImplementedError(f"Dilation > 1 not supported in BasicBlock, got {dilation}")
-        self.conv1 = conv3x3(inplanes, planes, stride)
-        self.bn1 = norm(planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(planes, planes)
-        self.bn2 = norm(planes)
+        self.conv1: nn.Conv2d = conv3x3(inplanes, planes, stride)
+        self.bn1: nn.BatchNorm2d | nn.Module = norm(planes)
+        self.relu: nn.ReLU = nn.ReLU(inplace=True)
+        self.conv2: nn.Conv2d = conv3x3(planes, planes)
+        self.bn2: nn.BatchNorm2d | nn.Module = norm(planes)
         self.downsample = downsample
         self.stride = stride
 
@@ -95,13 +95,13 @@ class Bottleneck(nn.Module):
         super().__init__()
         norm = norm_layer or nn.BatchNorm2d
         width = int(planes * (base_width / 64.0)) * groups
-        self.conv1 = conv1x1(inplanes, width)
-        self.bn1 = norm(width)
-        self.conv2 = conv3x3(width, width, stride, groups, dilation)
-        self.bn2 = norm(width)
-        self.conv3 = conv1x1(width, planes * self.expansion)
-        self.bn3 = norm(planes * self.expansion)
-        self.relu = nn.ReLU(inplace=True)
+        self.conv1: nn.Conv2d = conv1x1(inplanes, width)
+        self.bn1: nn.BatchNorm2d | nn.Module = norm(width)
+        self.conv2: nn.Conv2d = conv3x3(width, width, stride, groups, dilation)
+        self.bn2: nn.BatchNorm2d | nn.Module = norm(width)
+        self.conv3: nn.Conv2d = conv1x1(width, planes * self.expansion)
+        self.bn3: nn.BatchNorm2d | nn.Module = norm(planes * self.expansion)
+        self.relu: nn.ReLU = nn.ReLU(inplace=True)
         self.downsample = downsample
         self.stride = stride
 
@@ -136,20 +136,20 @@ class ResNet(nn.Module):
         if len(dilate) != 3:
             raise ValueError(f"replace_stride_with_dilation should be None or a 3-element list, got {dilate}")
         self._norm_layer = norm_layer or nn.BatchNorm2d
-        self.inplanes = 64
+        self.inplanes: int = 64
         self.dilation = 1
         self.groups = groups
         self.base_width = width_per_group
-        self.conv1 = nn.Conv2d(3, self.inplanes, kernel_size=7, stride=2, padding=3, bias=False)
-        self.bn1 = self._norm_layer(self.inplanes)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        self.layer1 = self._make_layer(block, 64, layers[0])
-        self.layer2 = self._make_layer(block, 128, layers[1], stride=2, dilate=dilate[0])
-        self.layer3 = self._make_layer(block, 256, layers[2], stride=2, dilate=dilate[1])
-        self.layer4 = self._make_layer(block, 512, layers[3], stride=2, dilate=dilate[2])
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512 * block.expansion, num_classes)
+        self.conv1: nn.Conv2d = nn.Conv2d(3, self.inplanes, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1: nn.BatchNorm2d | nn.Module = self._norm_layer(self.inplanes)
+        self.relu: nn.ReLU = nn.ReLU(inplace=True)
+        self.maxpool: nn.MaxPool2d = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.layer1: nn.Sequential = self._make_layer(block, 64, layers[0])
+        self.layer2: nn.Sequential = self._make_layer(block, 128, layers[1], stride=2, dilate=dilate[0])
+        self.layer3: nn.Sequential = self._make_layer(block, 256, layers[2], stride=2, dilate=dilate[1])
+        self.layer4: nn.Sequential = self._make_layer(block, 512, layers[3], stride=2, dilate=dilate[2])
+        self.avgpool: nn.AdaptiveAvgPool2d = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc: nn.Linear = nn.Linear(512 * block.expansion, num_classes)
         self._initialise(zero_init_residual)
 
     def _initialise(self, zero_init_residual: bool) -> None:

@@ -156,21 +156,26 @@ class ColwiseParallel(_Cut):
     """Each device has some of the output features."""
 
     cuts: ClassVar = {Linear: {"weight": Shard(0), "bias": Shard(0)}, Embedding: {"weight": Shard(1)}}
-    taken, wanted, given = Replicate(), Replicate(), Shard(-1)
+    taken: Replicate = Replicate()
+    wanted: Replicate = Replicate()
+    given: Shard = Shard(-1)
 
 
 class RowwiseParallel(_Cut):
     """Each device has some of the input features (of an Embedding: some of its rows)."""
 
     cuts: ClassVar = {Linear: {"weight": Shard(1)}, Embedding: {"weight": Shard(0)}}
-    taken, wanted, given = Shard(-1), Shard(-1), Replicate()
+    taken: Shard = Shard(-1)
+    wanted: Shard = Shard(-1)
+    given: Replicate = Replicate()
 
 
 class SequenceParallel(ParallelStyle):
     """Whole parameters, and inputs that are cut along the sequence."""
 
     def __init__(self, *, sequence_dim: int = 1, use_local_output: bool = False) -> None:
-        self.sequence_dim, self.use_local_output = sequence_dim, use_local_output
+        self.sequence_dim = sequence_dim
+        self.use_local_output = use_local_output
 
     def _said(self) -> dict[str, Any]:
         return {"sequence_dim": self.sequence_dim, "use_local_output": self.use_local_output}
@@ -199,10 +204,14 @@ class PrepareModuleInput(ParallelStyle):
     ) -> None:
         if input_layouts is not None and desired_input_layouts is None:
             raise AssertionError("desired module inputs should not be None!")
-        self.given, self.desired, self.local = input_layouts, desired_input_layouts, use_local_output
+        self.given = input_layouts
+        self.desired = desired_input_layouts
+        self.local = use_local_output
         named, wanted = input_kwarg_layouts or {}, desired_input_kwarg_layouts or {}
         self.named, self.wanted = named, wanted
-        self.by_name = {name: (named.get(name), wanted.get(name)) for name in {**named, **wanted}}
+        self.by_name: dict[str, tuple[Placement | None, Placement | None]] = {
+            name: (named.get(name), wanted.get(name)) for name in {**named, **wanted}
+        }
 
     def _said(self) -> dict[str, Any]:
         by_place = {"input_layouts": _tuple(self.given), "desired_input_layouts": _tuple(self.desired)}
@@ -220,7 +229,9 @@ class PrepareModuleOutput(ParallelStyle):
     def __init__(
         self, *, output_layouts: Layouts, desired_output_layouts: Layouts, use_local_output: bool = True
     ) -> None:
-        self.given, self.desired, self.local = output_layouts, desired_output_layouts, use_local_output
+        self.given = output_layouts
+        self.desired = desired_output_layouts
+        self.local = use_local_output
 
     def _said(self) -> dict[str, Any]:
         by_place = {"output_layouts": _tuple(self.given), "desired_output_layouts": _tuple(self.desired)}
@@ -246,14 +257,14 @@ class PrepareModuleInputOutput(ParallelStyle):
         desired_output_layouts: Layouts,
         use_local_output: bool = True,
     ) -> None:
-        self.before = PrepareModuleInput(
+        self.before: PrepareModuleInput = PrepareModuleInput(
             input_layouts=input_layouts,
             desired_input_layouts=desired_input_layouts,
             input_kwarg_layouts=input_kwarg_layouts,
             desired_input_kwarg_layouts=desired_input_kwarg_layouts,
             use_local_output=use_local_input,
         )
-        self.after = PrepareModuleOutput(
+        self.after: PrepareModuleOutput = PrepareModuleOutput(
             output_layouts=output_layouts,
             desired_output_layouts=desired_output_layouts,
             use_local_output=use_local_output,

@@ -29,7 +29,8 @@ class Mapper(MapDataPipe):
     """`fn` of each item."""
 
     def __init__(self, datapipe: Any, fn: Callable[[Any], Any]) -> None:
-        self.datapipe, self.fn = datapipe, fn
+        self.datapipe = datapipe
+        self.fn = fn
 
     def __getitem__(self, index: Any) -> Any:
         return self.fn(self.datapipe[index])

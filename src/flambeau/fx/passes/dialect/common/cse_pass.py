@@ -39,7 +39,7 @@ class CSEPass(PassBase):
     """Leaves out nodes that compute what an earlier one computes. `banned_ops` are left alone (`get_CSE_banned_ops()` if not given)."""
 
     def __init__(self, banned_ops: Any = None):
-        self.banned_ops = get_CSE_banned_ops() if banned_ops is None else set(banned_ops)
+        self.banned_ops: set[Any] = get_CSE_banned_ops() if banned_ops is None else set(banned_ops)
         super().__init__()
 
     def call(self, graph_module: GraphModule) -> PassResult:

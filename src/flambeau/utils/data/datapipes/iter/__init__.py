@@ -28,7 +28,8 @@ class IterableWrapper(IterDataPipe):
     """The items of an iterable; of a copy of it with `deepcopy`."""
 
     def __init__(self, iterable: Iterable[Any], deepcopy: bool = True) -> None:
-        self.iterable, self.deepcopy = iterable, deepcopy
+        self.iterable = iterable
+        self.deepcopy = deepcopy
 
     def __iter__(self) -> Iterator[Any]:
         yield from copy.deepcopy(self.iterable) if self.deepcopy else self.iterable
@@ -53,7 +54,9 @@ class Mapper(_Over):
         super().__init__(datapipe)
         if input_col is None and output_col is not None:
             raise ValueError("`output_col` must be None when `input_col` is None.")
-        self.fn, self.input_col, self.output_col = fn, input_col, output_col
+        self.fn = fn
+        self.input_col = input_col
+        self.output_col = output_col
 
     def __iter__(self) -> Iterator[Any]:
         for item in self.datapipe:
@@ -100,7 +103,9 @@ class Filter(IterDataPipe):
     """The items for which `filter_fn` (of one part with `input_col`) is true."""
 
     def __init__(self, datapipe: Any, filter_fn: Callable[..., bool], input_col: Any = None) -> None:
-        self.datapipe, self.filter_fn, self.input_col = datapipe, filter_fn, input_col
+        self.datapipe = datapipe
+        self.filter_fn = filter_fn
+        self.input_col = input_col
 
     def __iter__(self) -> Iterator[Any]:
         for item in self.datapipe:
@@ -155,7 +160,8 @@ class UnBatcher(IterDataPipe):
     def __init__(self, datapipe: Any, unbatch_level: int = 1) -> None:
         if unbatch_level < -1:
             raise ValueError("unbatch_level must be -1 or >= 0")
-        self.datapipe, self.unbatch_level = datapipe, unbatch_level
+        self.datapipe = datapipe
+        self.unbatch_level = unbatch_level
 
     def __iter__(self) -> Iterator[Any]:
         for item in self.datapipe:
@@ -180,7 +186,9 @@ class Shuffler(_Over):
         if buffer_size <= 0:
             raise ValueError("buffer_size should be larger than 0")
         super().__init__(datapipe if unbatch_level == 0 else UnBatcher(datapipe, unbatch_level))
-        self.buffer_size, self._enabled, self._seed = buffer_size, True, None
+        self.buffer_size = buffer_size
+        self._enabled = True
+        self._seed = None
 
     def set_shuffle(self, shuffle: bool = True) -> Shuffler:
         """Whether the order is changed at all."""
@@ -225,14 +233,17 @@ class ShardingFilter(IterDataPipe):
     """Every `num_of_instances`th item, from the `instance_id`th on; all of them until `apply_sharding` was called."""
 
     def __init__(self, source_datapipe: Any, sharding_group_filter: Any = None) -> None:
-        self.source_datapipe, self.num_of_instances, self.instance_id = source_datapipe, 1, 0
+        self.source_datapipe = source_datapipe
+        self.num_of_instances = 1
+        self.instance_id = 0
 
     def apply_sharding(self, num_of_instances: int, instance_id: int, sharding_group: Any = None) -> None:
         """Say which part this one gives."""
         if instance_id >= num_of_instances:
             limit = f"num_of_instances({num_of_instances})"
             raise ValueError(f"instance_id({instance_id}) should be smaller than {limit}")
-        self.num_of_instances, self.instance_id = num_of_instances, instance_id
+        self.num_of_instances = num_of_instances
+        self.instance_id = instance_id
 
     def __iter__(self) -> Iterator[Any]:
         for k, item in enumerate(self.source_datapipe):
