@@ -114,6 +114,22 @@ class Gradients(Check):
         return None
 
 
+class NoGradients(Check):
+    """Arguments whose `.grad` the function reads or sets, and that had none."""
+
+    def __init__(self, numbers: list[int]):
+        self.numbers = numbers
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return " and ".join(f"tensors[{i}]._grad is None" for i in self.numbers)
+
+    def broken(self, tensors: Any) -> str | None:
+        for i in self.numbers:
+            if tensors[i]._grad is not None:
+                return f"argument {i} has a gradient now"
+        return None
+
+
 class Together(Check):
     """Tensors that hold one array, and are one input."""
 
@@ -211,6 +227,7 @@ class Conditions:
             (SamePattern(pattern), pattern.seen and (pattern.kinds or len(pattern.grads) > 1)),
             (Apart([(i, at.get(id(other), other)) for i, other in watcher.apart]), watcher.apart),
             (Gradients(grads), grads),
+            (NoGradients(without := arguments.looked_at(recorder)), without),
             (Together(changes), changes.together),
             (Asked(recorder.guards), recorder.guards),
             (Layouts(sources), sources),

@@ -358,7 +358,7 @@ class Watcher:
         if frame in self.shadows:  # a generator that goes on
             return self.shadows[frame].event
         function = frames.function_of(frame)
-        self._know_self(frame, function)
+        self._know_self(frame, function, by_library=caller is None)
         shadow = self.shadows[frame] = Shadow(self, frame, function)
         self._enter(shadow, caller)
         frame.f_trace = shadow.event  # Python 3.13 tells of opcodes only frames that have it when they ask
@@ -395,7 +395,7 @@ class Watcher:
         self.reads.see(partial.keywords)
         self.reads.content(partial.keywords)
 
-    def _know_self(self, frame: FrameType, function: Any) -> None:
+    def _know_self(self, frame: FrameType, function: Any, by_library: bool) -> None:
         """The object whose method runs is one that was there before, or fresh."""
         code = frame.f_code
         if code.co_argcount:
@@ -407,7 +407,21 @@ class Watcher:
                 raw = raw.fget if isinstance(raw, property) else getattr(raw, "__func__", raw)
                 if getattr(raw, "func", raw) is function:
                     self.known(first)
+                    if by_library:
+                        self._found_in_class(first, code.co_name)
                     return
+            if by_library:  # it may be there under another name
+                own = [name for base in type(first).__mro__ for name, raw in vars(base).items() if raw is function]
+                for name in own:
+                    self._found_in_class(first, name)
+
+    def _found_in_class(self, thing: Any, name: str) -> None:
+        """A library has looked up a method of the user's: which one it finds matters. A module's `forward` has a check of its own."""
+        if not isinstance(thing, Module) or name not in ("forward", "__call__"):
+            owner = type(thing) if isinstance(thing, Module) else thing
+            if id(owner) not in self.fresh:
+                self.reads.see(owner)
+            self.read(Attribute(owner, name))
 
     def outside(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Call a function that remembers its results before the trace does, so that it does not remember traced values.
