@@ -287,6 +287,78 @@ def whoever_watches_the_tape(compile, x):
         yield g(x)
 
 
+IN_PLACE = {
+    "resize_": lambda t: t.resize_(1, 3),
+    "t_": lambda t: t.t_(),
+    "unsqueeze_": lambda t: t.unsqueeze_(0),
+    "as_strided_": lambda t: t.as_strided_((2, 2), (1, 1)),
+    "set_": lambda t: t.set_(fb.ones(1, 3)),
+}
+
+
+@case
+def tensors_that_are_looked_at_otherwise_in_place(compile, x):
+    for change in IN_PLACE.values():
+        t = fb.arange(6.0).view(2, 3).clone()
+        f = compile(lambda x, t=t: t * 2 + x.sum())
+        yield f(x)
+        change(t)
+        yield f(x), t
+
+
+@case
+def tensors_that_come_to_the_tape_by_a_write(compile, x):
+    w, t, count = nn.Parameter(fb.ones(3) * 2), fb.ones(3), fb.ones(3)
+    f = compile(lambda x: (x * t).sum())
+    g = compile(lambda x: (x * 2 if t.is_leaf else x * 3, t.requires_grad, count._version))
+    yield f(x), g(x)
+    t.mul_(w)
+    count.add_(1)
+    loss = f(x)
+    loss.backward()
+    yield loss, w.grad, g(x)
+    t.detach_()
+    yield f(x), g(x)
+    t.requires_grad_()
+    f(x).backward()
+    yield t.grad, g(x)
+
+
+@case(may_fall_back="a computed argument stands in the trace as a leaf")
+def places_of_arguments_on_the_tape(compile, x):
+    w = x.clone().requires_grad_()
+    f = compile(lambda v: (v.is_leaf, v.requires_grad, v.grad_fn is None, v * 2))
+    g = compile(lambda v: v + v._version)
+    for v in (w, w * 1, x, w, w + 1):
+        yield f(v)
+    for _ in range(2):
+        yield g(x)
+        x.add_(1)
+
+
+@case
+def methods_given_to_tensors(compile, x):
+    f = compile(lambda x: x.doubled() if hasattr(x, "doubled") else x)
+    try:
+        yield f(x)
+        fb.Tensor.doubled = lambda self: self * 2
+        yield f(x)
+        fb.Tensor.doubled = lambda self: self * 4
+        yield f(x)
+    finally:
+        del fb.Tensor.doubled
+    yield f(x)
+
+
+@case(may_fall_back=REFUSED)
+def a_loader_inside_draws_once(compile, x):
+    data = fb.utils.data.TensorDataset(fb.arange(6.0))
+    loader = fb.utils.data.DataLoader(data, batch_size=2, shuffle=True)
+    f = compile(lambda: fb.cat([batch for (batch,) in loader]))
+    for _ in range(2):
+        yield f(), fb.rand(1)
+
+
 @case
 def what_subclasses_are_asked(compile, x):
     asked = []

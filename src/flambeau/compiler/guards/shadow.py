@@ -199,6 +199,8 @@ class Watcher:
         self.originals: dict[
             int, tuple[int, Tensor]
         ] = {}  # id of a stand-in -> the number of the argument, and the argument
+        self.leaves: set[int] = set()  # arguments of which the function asks whether they are leaves of the tape
+        self.asked_tensors: dict[int, Tensor] = {}  # others of which it asks whether they are on the tape, by id
         self.taken: set[int] = set()  # arguments of which the function asks which objects they are
         self.apart: list[tuple[int, Tensor]] = []  # arguments, and tensors that they were compared with and are not
         self.compared_containers: dict[int, Any] = {}  # of which it was asked whether they are others, by id
@@ -248,6 +250,20 @@ class Watcher:
                 self.asked_which(part)
         elif id(thing) in self.originals:
             self.taken.add(self.originals[id(thing)][0])
+
+    def asked_place(self, tensor: Tensor, name: str) -> None:
+        """Somebody looks at a tensor's place on the tape, or counts its changes."""
+        if id(tensor) in self.originals:
+            number, original = self.originals[id(tensor)]
+            if name == "_version" or (original.requires_grad and not original.is_leaf):
+                self.refuse(f"it asks for {name} of an argument, which is another one here: ask outside")
+            self.leaves.add(number)
+        elif self.is_traced(tensor):
+            pass
+        elif name in ("requires_grad", "is_leaf"):
+            self.asked_tensors[id(tensor)] = tensor
+        else:
+            grad_state.trace.guard(lambda: getattr(tensor, name), f"{name} of a tensor is something else now")
 
     def compared(self, a: Any, b: Any) -> None:
         """Somebody asks whether two tensors are one."""

@@ -255,6 +255,7 @@ class Tensor:
     def _look_anew(self, seen: Tensor, name: str) -> None:
         """Look into the memory as `seen`, a view of this tensor, does. Its node is called `name`."""
         edge, base = seen._edge, self._base
+        structure.version += 1
         if grad_state.trace is not None:
             grad_state.trace.keep_edge(self)
         if grad_state.scope is not None:
