@@ -329,10 +329,11 @@ def places_of_arguments_on_the_tape(compile, x):
     w = x.clone().requires_grad_()
     f = compile(lambda v: (v.is_leaf, v.requires_grad, v.grad_fn is None, v * 2))
     g = compile(lambda v: v + v._version)
+    h = compile(lambda v, of: (v * 2, v._base is of, v._is_view()))
     for v in (w, w * 1, x, w, w + 1):
         yield f(v)
     for _ in range(2):
-        yield g(x)
+        yield g(x), h(x[:2], x), h(x, x)
         x.add_(1)
 
 

@@ -121,7 +121,7 @@ class Compiled:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
         if grad_state.uncompiled or grad_state.modes or grad_state.dispatch_modes:
             return self.function(*args, **kwargs)  # modes see what runs, and a program holds no Python
-        if (grad_state.watchers or grad_state.anomaly) and is_watched():
+        if grad_state.watchers and is_watched():
             return self.function(*args, **kwargs)
         if grad_state._observer is not None:
             if grad_state.observed is not self:

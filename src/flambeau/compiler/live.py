@@ -80,7 +80,9 @@ def _check_new_leaves(recorder: Recorder, recipes: Recipes) -> None:
     """Raises Untraceable where a later backward pass would have to reach leaves that the function has made."""
 
     def is_new(node: Any) -> bool:
-        leaf = node.variable if type(node) is AccumulateGrad and node.order >= recorder.start else recorder
+        if type(node) is not AccumulateGrad or node.order < recorder.start:
+            return False
+        leaf = node.variable
         return leaf is None or (id(leaf) not in recorder.stand_ins and recipes.is_young(leaf))
 
     handed_out = {id(tensor) for tensor in recipes.kept}

@@ -39,7 +39,7 @@ def look(args: Any, modes: tuple[Any, ...], conditions: Conditions) -> Callable[
         "dtypes._default is default",
         "state.inference is inference",
         "devices[-1] is device",
-        "not (state.watchers or state.anomaly)",
+        "not state.watchers",  # an anomaly detector is among them
         "stance.value == 'default'",
         "not state.around" if modes[2] is None
         else "state._autocast is autocast and not (state.modes or state.dispatch_modes or state._observer)",

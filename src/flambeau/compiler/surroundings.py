@@ -49,7 +49,7 @@ def held_for() -> tuple[Any, ...]:
 
 def is_watched() -> bool:
     """Whether somebody looks at the nodes of the tape, of which a program has none. Checkpoints do without."""
-    return state.anomaly is not None or not all(getattr(w, "takes_programs", False) for w in state.watchers)
+    return not all(getattr(w, "takes_programs", False) for w in state.watchers)
 
 
 __all__ = ["Surroundings", "held_for", "is_watched"]

@@ -28,7 +28,7 @@ from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, ow
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
 
-_PLACE = frozenset("requires_grad is_leaf grad_fn output_nr retains_grad _version".split())
+_PLACE = frozenset("requires_grad is_leaf grad_fn output_nr retains_grad _version _base _is_view".split())
 _BUFFERS = (np.ndarray, bytearray, array)
 _OF_DICTS = (dict.__setitem__, OrderedDict.__setitem__, dict.__delitem__, OrderedDict.__delitem__)
 _GETS = tuple(kind.__getitem__ for kind in (list, dict, deque, OrderedDict, defaultdict, Counter))

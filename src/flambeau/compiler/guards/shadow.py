@@ -255,10 +255,10 @@ class Watcher:
         """Somebody looks at a tensor's place on the tape, or counts its changes."""
         if id(tensor) in self.originals:
             number, original = self.originals[id(tensor)]
-            if name == "_version" or (original.requires_grad and not original.is_leaf):
+            if name in ("_version", "_base", "_is_view") or (original.requires_grad and not original.is_leaf):
                 self.refuse(f"it asks for {name} of an argument, which is another one here: ask outside")
             self.leaves.add(number)
-        elif self.is_traced(tensor):
+        elif self.is_traced(tensor) or name in ("_base", "_is_view"):
             pass
         elif name in ("requires_grad", "is_leaf"):
             self.asked_tensors[id(tensor)] = tensor
