@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from .core.array import devices
+from .runtime.settings import asks_setting, changes_setting
 
 __all__ = [
     "are_deterministic_algorithms_enabled",
@@ -28,26 +29,31 @@ class _Choices:
     warn_always = False
 
 
+@changes_setting
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Accepted: XLA's CPU programs are deterministic, so that nothing has to be refused or warned of."""
     _Choices.deterministic, _Choices.warn_only = mode, warn_only
 
 
+@asks_setting
 def are_deterministic_algorithms_enabled() -> bool:
     """Whether `use_deterministic_algorithms` asked for it."""
     return _Choices.deterministic
 
 
+@asks_setting
 def is_deterministic_algorithms_warn_only_enabled() -> bool:
     """Whether `use_deterministic_algorithms` asked for warnings in place of errors."""
     return _Choices.warn_only
 
 
+@asks_setting
 def get_deterministic_debug_mode() -> int:
     """0 if nothing was asked for, 1 if warnings were, 2 if errors were."""
     return 0 if not _Choices.deterministic else 1 if _Choices.warn_only else 2
 
 
+@changes_setting
 def set_deterministic_debug_mode(debug_mode: int | str) -> None:
     """`use_deterministic_algorithms` by a number or name: 0 "default", 1 "warn", 2 "error". RuntimeError for others."""
     if not isinstance(debug_mode, (int, str)):
@@ -63,6 +69,7 @@ def set_deterministic_debug_mode(debug_mode: int | str) -> None:
     use_deterministic_algorithms(debug_mode > 0, warn_only=debug_mode == 1)
 
 
+@changes_setting
 def set_warn_always(b: bool) -> None:
     """Remembered: here Python's own filters (`warnings.simplefilter`) decide how often a warning is shown."""
     if not isinstance(b, bool):
@@ -70,6 +77,7 @@ def set_warn_always(b: bool) -> None:
     _Choices.warn_always = b
 
 
+@asks_setting
 def is_warn_always_enabled() -> bool:
     """What `set_warn_always` was given last."""
     return _Choices.warn_always

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from ..core.context.overrides import no_subclasses
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank
 from . import backwards
@@ -52,6 +53,10 @@ class Arguments:
 
     def stand_in(self, arrays: Sequence[Any], recorder: Recorder) -> list[Tensor]:
         """What the function gets for its tensors: others of the same kind, on storages of their own with these arrays."""
+        with no_subclasses():  # nobody's `__torch_function__` is to see it
+            return self._stand_in(arrays, recorder)
+
+    def _stand_in(self, arrays: Sequence[Any], recorder: Recorder) -> list[Tensor]:
         storages: dict[Any, tuple[Storage, bool]] = {}
         for (i, dense), array in zip(self.inputs, arrays, strict=True):
             storages[self.tensors[i]._storage] = Storage(array), dense
@@ -126,6 +131,10 @@ class Arguments:
             if id(s) in self.numbers and s._grad is not None
         ]
 
+    def looked_at(self, recorder: Recorder) -> list[int]:
+        """The numbers of those whose `.grad` the function itself reads or sets."""
+        return sorted(i for key, i in self.numbers.items() if key in recorder.looked_at_grads)
+
     def check(self, recorder: Recorder, writes: list[tuple[tuple[int, bool], int]]) -> None:
         """Raises Conflict if the function has met arguments as its state, too."""
         written = {self.tensors[argument]._storage for (argument, _), _ in writes}
@@ -137,7 +146,11 @@ class Arguments:
             shared = storage in recorder.values and (
                 storage in recorder.written or storage in written or tensor.requires_grad
             )
-            if shared or tensor in recorder.grads or (tensor._grad is not None and self.stand_ins[i] in recorder.grads):
+            if (
+                shared
+                or tensor in recorder.grads
+                or (tensor._grad is not None and id(self.stand_ins[i]) in recorder.looked_at_grads)
+            ):
                 found.add(i)
         if found:
             raise Conflict(frozenset(found | self.bound))

@@ -12,6 +12,7 @@ import jax
 
 from ..core.autograd.engine import backward as tape_backward
 from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import structure
 from ..core.dispatch.checks import number_at
 from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor.storage import Storage
@@ -205,7 +206,7 @@ class Call:
         for tensor, argument, what in self.plan.tape.edges:
             target = f"tensors[{argument}]" if argument is not None else self._now(tensor)
             if what == OFF:
-                self.add(f"{target}._set_edge(None)")
+                self.add(f"{self.name(_take_off)}({target})")
             elif what == LEAF:
                 self.add(f"{target}.requires_grad_()")
             elif what == USED_UP:
@@ -232,6 +233,13 @@ def _apply(effect: Effect, built: Built) -> None:
         effect.place.put(effect.args[0].make(built) if effect.args else MISSING)
     else:
         effect.function(*[a.make(built) for a in effect.args], **{k: v.make(built) for k, v in effect.kwargs.items()})
+
+
+def _take_off(tensor: Tensor) -> None:
+    """Take a tensor off the tape. Programs that have looked whether a leaf requires grad look again."""
+    edge = tensor._edge
+    structure.version += edge is not None and type(edge[0]) is AccumulateGrad
+    tensor._set_edge(None)
 
 
 def _add_grad(tensor: Tensor, array: Any) -> None:

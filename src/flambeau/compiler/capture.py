@@ -20,6 +20,7 @@ from .guards.shadow import Refused
 from .inputs import Again, Inputs
 from .plan import Computation, Plan
 from .recorder import Recorder
+from .surroundings import Surroundings
 
 
 class Failed(Exception):
@@ -77,7 +78,9 @@ class Capture:
         ]
         args, kwargs = tree.unflatten(full, treedef)
         recorder.watcher.begin(function, full, (args, kwargs))
+        surroundings = Surroundings.now()
         result = _run(recorder, function, args, kwargs)
+        surroundings.check()
         found = self.findings = Findings(recorder, self.arguments, self.inputs, result)
         return found.outputs.things
 
@@ -86,12 +89,12 @@ class Capture:
         """For the time of a trace. Whatever it has changed is put back at its end; Failed and the like if it fails."""
         recorder, inputs = self.recorder, self.inputs
         watcher = recorder.watcher
-        modes = grad_state.trace, grad_state.grad, grad_state.inference, grad_state.autocast
+        before = grad_state.trace, Surroundings.now()
         inputs.install(recorder.reads)
         try:
             yield
         except BaseException as error:
-            self._end(modes)
+            self._end(*before)
             recorder.writes.undo_unnoticed(recorder.begun.tables())
             recorder.give_up()
             inputs.restore()
@@ -106,11 +109,12 @@ class Capture:
                 raise
             recorder.reads.finish({})
             raise Failed(error, None if watcher.weak else recorder.reads) from None
-        self._end(modes)
+        self._end(*before)
         inputs.restore()
 
-    def _end(self, modes: Any) -> None:
-        grad_state.trace, grad_state.grad, grad_state.inference, grad_state.autocast = modes
+    def _end(self, trace: Any, surroundings: Surroundings) -> None:
+        grad_state.trace = trace
+        surroundings.put_back()
         self.recorder.restore()
         self.arguments.put_back()
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..core.array import dtypes
 from ..core.context.grad_mode import state as grad_state
+from ..core.context.overrides import no_subclasses
 from ..core.context.tracing import Untraceable
 from ..core.dispatch.host_numbers import Strict, sources
 from ..core.tensor import tree
@@ -34,6 +35,7 @@ from .guards.values import PLAIN, is_number
 from .inputs import Again, Inputs
 from .program import TracedProgram
 from .stance import stance
+from .surroundings import held_for, is_watched
 from .words import difference, place_of, with_names
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
@@ -77,6 +79,13 @@ def _taped(leaf: Tensor) -> int:
     return 0 if edge is None else 1 + hooked(edge)
 
 
+def _looks(leaf: Tensor) -> tuple[Any, ...]:
+    if type(leaf) is Tensor:
+        return leaf.shape, leaf._np_dtype, _taped(leaf), Tensor, leaf.is_contiguous()
+    with no_subclasses():  # nobody's `__torch_function__` is to see it
+        return leaf.shape, leaf._np_dtype, _taped(leaf), type(leaf), leaf.is_contiguous()
+
+
 class Compiled:
     """A function that runs as XLA programs, one for each signature of its arguments and state."""
 
@@ -112,6 +121,8 @@ class Compiled:
             return self.function(*args, **kwargs)  # a part of the program that is being traced
         if grad_state.uncompiled or grad_state.modes or grad_state.dispatch_modes:
             return self.function(*args, **kwargs)  # modes see what runs, and a program holds no Python
+        if grad_state.watchers and is_watched():
+            return self.function(*args, **kwargs)
         if grad_state._observer is not None:
             if grad_state.observed is not self:
                 grad_state.observed = self
@@ -181,7 +192,7 @@ class Compiled:
         numeric = self.inputs.leaves
         for i, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor):
-                parts.append((leaf.shape, leaf._np_dtype, _taped(leaf), type(leaf), leaf.is_contiguous()))
+                parts.append(_looks(leaf))
                 if leaf.__dict__:
                     own = tuple((name, _static(value), type(value)) for name, value in leaf.__dict__.items())
                     parts[-1] = (*parts[-1], own)
@@ -193,7 +204,7 @@ class Compiled:
                 parts.append((_static(leaf), type(leaf)))
         if len({t._storage for t in tensors}) < len(tensors):
             parts.append(_sharing(tensors))
-        return treedef, tuple(parts), grad_state.grad, dtypes._default, grad_state.autocast
+        return treedef, tuple(parts), *held_for()
 
     def _take_numbers_in(self, key: Any, leaves: Any, treedef: Any, tensors: Any) -> Any:
         """Make numbers that have changed since an earlier call inputs of the programs to come; the key that follows."""

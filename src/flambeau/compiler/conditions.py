@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..core.context.tracing import HostValue, structure
+from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor.tensor import Tensor
 from ..nn.modules.module import Module
+from ..nn.parameter import Parameter
 from .arguments import Arguments
 from .guards.modules import GlobalHooks, Groups, Held, Ignored, Leaf, Parts, fingerprint, is_library_class
 from .guards.places import Attribute, Cell, Length, Place, own_attributes
@@ -114,6 +116,64 @@ class Gradients(Check):
         return None
 
 
+class OnTape(Check):
+    """State beside parameters and optimizers' own, and what the function asks about: whether it is on the tape, and as a leaf."""
+
+    def __init__(self, recorder: Recorder, state: State):
+        tables = [table for o in recorder.begun.optimizers for table in o.state.values() if isinstance(table, dict)]
+        own = {id(value) for table in tables for value in table.values()}
+        found = [t for t in state.tensors if id(t) not in own and not isinstance(t, Parameter)]
+        found += recorder.watcher.asked_tensors.values()
+        owners = {id(o): o for t in found for o in (t, t._base) if o is not None}
+        self.seen = [(t, _place(t)) for t in owners.values()]
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        leaf = name(AccumulateGrad)
+        return " and ".join(
+            f"{name(tensor)}._edge is None" if place is None
+            else f"(edge := {name(tensor)}._edge) is not None and type(edge[0]) is {'' if place else 'not '}{leaf}"
+            for tensor, place in self.seen
+        )  # fmt: skip
+
+    def broken(self, tensors: Any) -> str | None:
+        for tensor, place in self.seen:
+            if _place(tensor) != place:
+                return "a tensor that the function reads is on the tape now, or no more"
+        return None
+
+
+class Leaves(Check):
+    """Arguments that are on the tape as leaves, of which the function asks whether they are."""
+
+    def __init__(self, numbers: list[int]):
+        self.numbers = numbers
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return f"{name(self.broken)}(tensors) is None"
+
+    def broken(self, tensors: Any) -> str | None:
+        for i in self.numbers:
+            if not tensors[i].is_leaf:
+                return f"argument {i} is no leaf"
+        return None
+
+
+class NoGradients(Check):
+    """Arguments whose `.grad` the function reads or sets, and that had none."""
+
+    def __init__(self, numbers: list[int]):
+        self.numbers = numbers
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        return " and ".join(f"tensors[{i}]._grad is None" for i in self.numbers)
+
+    def broken(self, tensors: Any) -> str | None:
+        for i in self.numbers:
+            if tensors[i]._grad is not None:
+                return f"argument {i} has a gradient now"
+        return None
+
+
 class Together(Check):
     """Tensors that hold one array, and are one input."""
 
@@ -213,7 +273,10 @@ class Conditions:
             (SamePattern(pattern), pattern.seen and (pattern.kinds or len(pattern.grads) > 1)),
             (Apart([(i, at.get(id(other), other)) for i, other in watcher.apart]), watcher.apart),
             (Gradients(grads), grads),
+            (NoGradients(without := arguments.looked_at(recorder)), without),
             (Together(changes), changes.together),
+            (tape := OnTape(recorder, state), tape.seen),
+            (Leaves(sorted(watcher.leaves)), watcher.leaves),
             (Asked(recorder.guards), recorder.guards),
             (Layouts(sources), sources),
             (Structure(list(recorder.modules), state.tensors, ignored), True),
@@ -304,6 +367,11 @@ def _known(recorder: Recorder, moving: Moving, plan: Plan) -> list[Tensor]:
 def _table_entry(place: Place) -> tuple[int, Any]:
     table = own_attributes(place.owner) if isinstance(place, Attribute) else place.owner
     return id(table), place.name
+
+
+def _place(tensor: Tensor) -> bool | None:
+    """Whether a tensor is a leaf, where it is on the tape."""
+    return None if tensor._edge is None else type(tensor._edge[0]) is AccumulateGrad
 
 
 def _layout(tensor: Any) -> Any:

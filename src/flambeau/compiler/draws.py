@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.context.generator import default_generator
 from ..core.context.tracing import HostValue, NumberedDraw, Untraceable
 from ..core.dispatch.host_numbers import expression_of, plain
 
@@ -19,7 +20,8 @@ class Draws:
 
     def __init__(self, sources: dict[int, tuple[Any, Any]]):
         self.sources = sources
-        self.generators: dict[Any, Any] = {}  # random generators that were drawn from -> their state before
+        # random generators that were drawn from -> their state before; a data loader takes its seed from this one by itself
+        self.generators: dict[Any, Any] = {default_generator: default_generator.get_state_bytes()}
         self.drawing: bool = False  # whether a value is being computed
         self.notes: list[list[Any]] = []  # lists that take down the values, to repeat them
         self.again: Iterator[Any] | None = None  # values that are to come once more

@@ -60,6 +60,8 @@ class Findings:
         )
         self.once: bool = recorder.begun.holds_once(recorder.is_outside)
         level = recorder.level
+        if self.recipes.live:
+            self.recipes.young()
         left = survivors.left_behind(recorder, arguments, self.recipes, level)
         self.left: list[tuple[Storage, int]] = [(t._storage, emit(t._storage.value)) for t in left]
         self._collect_checks()

@@ -56,6 +56,7 @@ class Gradients:
     def collect(self, recorder: Recorder, arguments: Arguments, recipes: Recipes) -> list[Any]:
         """Within the trace: the values of the gradients."""
         live = recipes.live
+        _check_new_leaves(recorder, recipes)
         candidates = _on_tape(recorder, arguments, live)
         self.metas = [(tuple(t.shape), t._np_dtype) for t in live]
         with jax.ensure_compile_time_eval():
@@ -73,6 +74,27 @@ class Gradients:
         reached = [(c, g._array) for c, g in zip(candidates, found, strict=True) if g is not None]
         self.wanted = [candidate for candidate, _ in reached]
         return [array for _, array in reached]
+
+
+def _check_new_leaves(recorder: Recorder, recipes: Recipes) -> None:
+    """Raises Untraceable where a later backward pass would have to reach leaves that the function has made."""
+
+    def is_new(node: Any) -> bool:
+        if type(node) is not AccumulateGrad or node.order < recorder.start:
+            return False
+        leaf = node.variable
+        return leaf is None or (id(leaf) not in recorder.stand_ins and recipes.is_young(leaf))
+
+    handed_out = {id(tensor) for tensor in recipes.kept}
+    for tensor in recipes.live:
+        edge: Any = tensor._tape_edge()
+        ends = [node for node in graph([edge[0]]) if type(node) is AccumulateGrad or node.order < recorder.start]
+        new = [node for node in ends if is_new(node)]
+        if new and (len(new) == len(ends) or any(id(node.variable) in handed_out for node in new)):
+            raise Untraceable(
+                "a result requires grad through a leaf made inside (requires_grad_, requires_grad=True), which each call would have "
+                "to make anew"
+            )
 
 
 def _on_tape(recorder: Recorder, arguments: Arguments, live: list[Tensor]) -> list[tuple[Tensor, int | None]]:

@@ -38,7 +38,7 @@ class TracedProgram:
         own = weakref.ref(self)  # whoever calls it has it
         return Call(self.plan, self.runs, self.builder.backward, lambda: own().unpack()).write()  # type: ignore[union-attr]
 
-    def quick(self, args: Any, modes: tuple[bool, Any, Any]) -> TracedProgram | None:
+    def quick(self, args: Any, modes: tuple[Any, ...]) -> TracedProgram | None:
         """The program itself, with `fits(args)`, if it is one for arguments that can be told by a quick look."""
         if self.conditions.looks_at_attributes or not quick.takes(args):
             return None

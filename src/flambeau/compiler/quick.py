@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.array import dtypes
+from ..core.array import devices, dtypes
 from ..core.context.grad_mode import state as grad_state
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
@@ -20,15 +20,16 @@ def takes(args: Any) -> bool:
     return plain and len({a._storage for a in args}) == len(args)
 
 
-def look(args: Any, modes: tuple[bool, Any, Any], conditions: Conditions) -> Callable[[Any], bool]:
+def look(args: Any, modes: tuple[Any, ...], conditions: Conditions) -> Callable[[Any], bool]:
     """A function of a call's arguments that says whether they are of that kind and of these shapes and dtypes, in these modes
-    (grad, default dtype, autocast), and whether a program's conditions hold for them.
+    (see `held_for`), and whether a program's conditions hold for them.
     """
     names: dict[str, Any] = {
         "Storage": Storage, "Tensor": Tensor, "conditions": conditions, "dtypes": dtypes, "len": len, "stance": stance, "state": grad_state,
         "type": type,
     }  # fmt: skip
-    names["grad"], names["default"], names["autocast"] = modes
+    names["grad"], names["default"], names["autocast"], names["inference"], names["device"] = modes
+    names["devices"] = devices._stack
     terms = [
         f"len(args) == {len(args)}",
         "state.trace is None",
@@ -36,6 +37,9 @@ def look(args: Any, modes: tuple[bool, Any, Any], conditions: Conditions) -> Cal
         "not state.uncompiled",
         "state.grad is grad",
         "dtypes._default is default",
+        "state.inference is inference",
+        "devices[-1] is device",
+        "not state.watchers",  # an anomaly detector is among them
         "stance.value == 'default'",
         "not state.around" if modes[2] is None
         else "state._autocast is autocast and not (state.modes or state.dispatch_modes or state._observer)",

@@ -137,7 +137,7 @@ class Recipes:
         """Of a tensor that looks into memory from before the trace."""
         view, at = tensor._view, self.moving.at
         owner = self.recorder.owners.get(tensor._storage, tensor)
-        if owner is tensor and not computed and self._is_young(tensor):
+        if owner is tensor and not computed and self.is_young(tensor):
             return Recipe(LOOK, (AT, source) if (source := at.get(id(tensor))) else (SAME, tensor), view, type(tensor),
                           leaf=is_leaf)  # fmt: skip
         if computed and edge[0].order >= self.recorder.start and owner is not tensor:
@@ -177,8 +177,12 @@ class Recipes:
             self.kept.append(storage)
         return Recipe(LOOK, (MADE, root), view, type(tensor), leaf=is_leaf)
 
-    def _is_young(self, tensor: Tensor) -> bool:
+    def is_young(self, tensor: Tensor) -> bool:
         """Whether a tensor with memory from outside was made in the trace (`state.detach()`)."""
+        return id(tensor) in self.young()
+
+    def young(self) -> set[int]:
+        """The ids of the objects that were made since the trace began. To be asked before anybody calls the collector."""
         if self._young is None:
             self._young = {id(thing) for thing in gc.get_objects(generation=0)}
-        return id(tensor) in self._young
+        return self._young

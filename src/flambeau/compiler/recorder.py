@@ -41,6 +41,7 @@ class Recorder:
         self.together: list[list[Any]] = []  # tensors that hold one array, and are one input
         self.grads: dict[Any, Any] = {}  # tensor -> its `.grad` before the trace
         self.grads_read: dict[Any, bool] = {}  # tensor -> whether its `.grad` was None when first read
+        self.looked_at_grads: set[int] = set()  # ids of stand-ins whose `.grad` the function itself reads or sets
         self.edges: dict[Any, Any] = {}  # tensor -> its place on the tape before the trace
         self.reads: Reads = Reads()
         self.writes: Writes = Writes(self.reads)
@@ -119,14 +120,28 @@ class Recorder:
             self.grads[tensor] = tensor._grad
             self.grads_read[tensor] = tensor._grad is None
 
+    def look_at_grad(self, tensor: Any) -> None:
+        """Note that the function itself looks at a `.grad`: an argument's stands for one that has none before the call."""
+        self.read_grad(tensor)
+        if id(tensor) in self.stand_ins:
+            self.looked_at_grads.add(id(tensor))
+
     def write_grad(self, tensor: Any) -> None:
         """Note that a `.grad` is about to be replaced."""
+        if id(tensor) in self.stand_ins:
+            self.looked_at_grads.add(id(tensor))
         self.grads.setdefault(tensor, tensor._grad)
 
     def keep_edge(self, tensor: Any) -> None:
         """Note that a tensor's place on the tape is about to change, unless the trace has made it (and may drop it)."""
         if id(tensor) in self.stand_ins or self.is_outside(tensor):
             self.edges.setdefault(tensor, (tensor._edge, tensor._edge_version, tensor._base))
+
+    def keep_flag(self, tensor: Any, requires_grad: bool) -> None:
+        """Note that a tensor is about to require grad, or no more. Raises Untraceable if that changes an argument."""
+        if id(tensor) in self.stand_ins and (tensor._tape_edge() is not None) is not requires_grad:
+            raise Untraceable("it changes whether an argument requires grad: do that outside")
+        self.keep_edge(tensor)
 
     def look_at_strides(self, tensor: Any) -> None:
         """Raises Untraceable for an argument that is no contiguous tensor: in the trace it is one."""
@@ -142,6 +157,13 @@ class Recorder:
                 "it gives a tensor other memory (`x.data = ...`), while others may look into the old: write into it with "
                 "`x.data.copy_(...)` instead"
             )
+
+    def look_at_class(self, cls: type, names: tuple[str, ...]) -> None:
+        """Note that our own code looks up methods in a class of the user's."""
+        if id(cls) not in self.watcher.fresh:
+            self.reads.see(cls)
+            for name in names:
+                self.watcher.read(Attribute(cls, name))
 
     # --- Python's own objects -------------------------------------------------------------------------------------
 
@@ -171,6 +193,11 @@ class Recorder:
         outside = tensor._storage in self.values or not isinstance(tensor._storage.value, jax.core.Tracer)
         if outside or id(tensor) in self.stand_ins:
             raise Untraceable("it puts a hook on the gradient of a tensor from outside: do that outside")
+
+    def retain(self, tensor: Any) -> None:
+        """Raises Untraceable for a computed argument whose gradient is to be kept: here it is a leaf."""
+        if id(tensor) in self.watcher.originals and not self.watcher.originals[id(tensor)][1].is_leaf:
+            raise Untraceable("it calls retain_grad on an argument: do that outside")
 
     def change_hooks(self, handle: Any) -> None:
         """Raises Untraceable if a hook that was there before is taken out."""

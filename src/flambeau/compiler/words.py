@@ -67,7 +67,9 @@ def difference(last: Any, key: Any) -> str:
         for i, (a, b) in enumerate(zip(last[1], key[1], strict=False))
         if a != b
     ]
-    return "; ".join(changed) or "the default dtype has changed"
+    if last[5] != key[5]:
+        return f"inference mode is {'on' if key[5] else 'off'} now"
+    return "; ".join(changed) or "the default dtype or device has changed"
 
 
 def _shown(part: Any) -> str:

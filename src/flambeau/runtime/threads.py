@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from .. import native
+from .settings import asks_setting, changes_setting
 
 _threads: int | None = None
 
 
+@asks_setting
 def get_num_threads() -> int:
     """The number of CPU threads that programs use."""
     if _threads is not None:
@@ -16,6 +18,7 @@ def get_num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@changes_setting
 def set_num_threads(number: int) -> None:
     """How many threads the native kernels use. XLA's own operators keep the number of cores that it found when it started."""
     global _threads
@@ -27,6 +30,7 @@ def set_num_threads(number: int) -> None:
     native.set_num_threads(number)
 
 
+@asks_setting
 def get_num_interop_threads() -> int:
     """As `get_num_threads`: XLA has one pool."""
     return get_num_threads()

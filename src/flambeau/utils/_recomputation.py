@@ -237,6 +237,8 @@ class Arguments:
 class Part(Saving):
     """One call of a checkpointed function."""
 
+    takes_programs = True  # a compiled function in it keeps what it keeps
+
     def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, options: Options, context: Any = None):
         super().__init__()
         self.function = function
@@ -312,6 +314,8 @@ class Part(Saving):
 
 class Second(Saving):
     """The second run of a part: takes what its nodes save."""
+
+    takes_programs = True
 
     def __init__(self, part: Part):
         super().__init__()

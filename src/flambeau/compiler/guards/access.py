@@ -23,10 +23,12 @@ import numpy as np
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
+from .code import LIBRARY, kind_of_code
 from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
 
+_PLACE = frozenset("requires_grad is_leaf grad_fn output_nr retains_grad _version _base _is_view".split())
 _BUFFERS = (np.ndarray, bytearray, array)
 _OF_DICTS = (dict.__setitem__, OrderedDict.__setitem__, dict.__delitem__, OrderedDict.__delitem__)
 _GETS = tuple(kind.__getitem__ for kind in (list, dict, deque, OrderedDict, defaultdict, Counter))
@@ -99,6 +101,11 @@ def _of_tensor(watcher: Any, owner: Tensor, name: str) -> Any:
     raw = in_class(type(owner), name)
     if raw is MISSING and watcher.is_argument(owner):
         watcher.looked_at_attributes = True
+    if name in _PLACE:
+        watcher.asked_place(owner, name)
+    if raw is MISSING or (isinstance(raw, FunctionType) and kind_of_code(raw.__code__, raw.__globals__) != LIBRARY):
+        watcher.reads.see(type(owner))  # somebody's own method, now or later
+        watcher.read(Attribute(type(owner), name))
     if isinstance(raw, FunctionType):
         return MethodType(raw, owner)
     return PENDING

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
+from ...runtime.settings import CHANGED
 from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
@@ -100,6 +102,8 @@ def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
     said = function  # by the function itself, if this is a face of it
     while not (hasattr(said, "operator") or hasattr(said, "takes_host_numbers")) and hasattr(said, "__wrapped__"):
         said = said.__wrapped__
+    if hasattr(said, "setting"):
+        _setting(shadow.watcher, said, args, kwargs)
     takes_numbers = getattr(said, "operator", None) is not None
     places = getattr(said, "takes_host_numbers", ())  # positions and names
     walks = _walks(function, args)
@@ -109,6 +113,15 @@ def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
         shadow.watcher.reads.deep(value)
         if place not in places and not (takes_numbers and isinstance(value, HostNumber)):
             settle(value)
+
+
+def _setting(watcher: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """A setting of the process: the program holds for the answer to a question, and changes none."""
+    name = function.__name__
+    if function.setting == CHANGED:
+        watcher.refuse(f"it changes a setting of the process ({name}): do that outside")
+    ask = functools.partial(function, *map(plain, args), **{key: plain(value) for key, value in kwargs.items()})
+    grad_state.trace.guard(ask, f"{name}() gives something else now")
 
 
 def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> None:

@@ -203,6 +203,8 @@ class Watcher:
         self.originals: dict[
             int, tuple[int, Tensor]
         ] = {}  # id of a stand-in -> the number of the argument, and the argument
+        self.leaves: set[int] = set()  # arguments of which the function asks whether they are leaves of the tape
+        self.asked_tensors: dict[int, Tensor] = {}  # others of which it asks whether they are on the tape, by id
         self.taken: set[int] = set()  # arguments of which the function asks which objects they are
         self.apart: list[tuple[int, Tensor]] = []  # arguments, and tensors that they were compared with and are not
         self.compared_containers: dict[int, Any] = {}  # of which it was asked whether they are others, by id
@@ -252,6 +254,20 @@ class Watcher:
                 self.asked_which(part)
         elif id(thing) in self.originals:
             self.taken.add(self.originals[id(thing)][0])
+
+    def asked_place(self, tensor: Tensor, name: str) -> None:
+        """Somebody looks at a tensor's place on the tape, or counts its changes."""
+        if id(tensor) in self.originals:
+            number, original = self.originals[id(tensor)]
+            if name in ("_version", "_base", "_is_view") or (original.requires_grad and not original.is_leaf):
+                self.refuse(f"it asks for {name} of an argument, which is another one here: ask outside")
+            self.leaves.add(number)
+        elif self.is_traced(tensor) or name in ("_base", "_is_view"):
+            pass
+        elif name in ("requires_grad", "is_leaf"):
+            self.asked_tensors[id(tensor)] = tensor
+        else:
+            grad_state.trace.guard(lambda: getattr(tensor, name), f"{name} of a tensor is something else now")
 
     def compared(self, a: Any, b: Any) -> None:
         """Somebody asks whether two tensors are one."""
@@ -363,7 +379,7 @@ class Watcher:
         if frame in self.shadows:  # a generator that goes on
             return self.shadows[frame].event
         function = frames.function_of(frame)
-        self._know_self(frame, function)
+        self._know_self(frame, function, by_library=caller is None)
         shadow = self.shadows[frame] = Shadow(self, frame, function)
         self._enter(shadow, caller)
         frame.f_trace = shadow.event  # Python 3.13 tells of opcodes only frames that have it when they ask
@@ -400,7 +416,7 @@ class Watcher:
         self.reads.see(partial.keywords)
         self.reads.content(partial.keywords)
 
-    def _know_self(self, frame: FrameType, function: Any) -> None:
+    def _know_self(self, frame: FrameType, function: Any, by_library: bool) -> None:
         """The object whose method runs is one that was there before, or fresh."""
         code = frame.f_code
         if code.co_argcount:
@@ -412,7 +428,21 @@ class Watcher:
                 raw = raw.fget if isinstance(raw, property) else getattr(raw, "__func__", raw)
                 if getattr(raw, "func", raw) is function:
                     self.known(first)
+                    if by_library:
+                        self._found_in_class(first, code.co_name)
                     return
+            if by_library:  # it may be there under another name
+                own = [name for base in type(first).__mro__ for name, raw in vars(base).items() if raw is function]
+                for name in own:
+                    self._found_in_class(first, name)
+
+    def _found_in_class(self, thing: Any, name: str) -> None:
+        """A library has looked up a method of the user's: which one it finds matters. A module's `forward` has a check of its own."""
+        if not isinstance(thing, Module) or name not in ("forward", "__call__"):
+            owner = type(thing) if isinstance(thing, Module) else thing
+            if id(owner) not in self.fresh:
+                self.reads.see(owner)
+            self.read(Attribute(owner, name))
 
     def outside(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Call a function that remembers its results before the trace does, so that it does not remember traced values.

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax._src.lib import xla_client
 
+from ...runtime.settings import changes_setting
 from .meta import NOWHERE, MetaArray, NoData
 
 _PLATFORMS = {"cpu": "cpu", "cuda": "gpu", "tpu": "tpu"}
@@ -91,6 +92,7 @@ def asked_device() -> device | None:
     return _stack[-1] if len(_stack) > 1 or _stack[0] is not CPU else None
 
 
+@changes_setting
 def set_default_device(d: Any) -> None:
     """Set the device on which tensors are made when none is named."""
     _stack[0] = CPU if d is None else device(d)

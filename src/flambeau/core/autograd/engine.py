@@ -553,6 +553,8 @@ def _retain_grad(self: Tensor) -> None:
     edge = self._tape_edge()
     if edge is None:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    if grad_state.trace is not None:
+        grad_state.trace.retain(self)
     if type(edge[0]) is not AccumulateGrad and self._keeper is None:
         _refuse_inner(edge)
         self._keep_grad(edge)

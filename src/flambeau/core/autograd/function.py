@@ -188,6 +188,9 @@ class FunctionNode(Node):
         self.ctx: Any = ctx
 
 
+_METHODS = ("forward", "setup_context", "backward", "vjp", "jvp", "vmap")
+
+
 class Function:
     """A differentiable operation written by the user: static methods `forward(ctx, ...)` and `backward(ctx, ...)`.
 
@@ -267,6 +270,8 @@ class Function:
         """Run forward and put the call on the tape."""
         if kwargs:
             args, kwargs = cls._positional(args, kwargs)
+        if grad_state.trace is not None:
+            grad_state.trace.look_at_class(cls, _METHODS)
         transform = grad_state.transforms
         return transform.apply(cls, args, kwargs) if transform else cls._apply(args, kwargs)
 

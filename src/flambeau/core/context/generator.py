@@ -22,8 +22,9 @@ import numpy as np
 
 from ...core.array.devices import CPU, device, jax_devices
 from ...core.context.grad_mode import state as grad_state
-from ...core.context.tracing import recorder
+from ...core.context.tracing import Untraceable, recorder
 from ...native.random import fill
+from ...runtime.settings import asks_setting
 from . import rejection
 
 # PyTorch's state of a CPU generator is 5056 bytes: the seed, the countdown to the next twist and a flag, the position,
@@ -75,6 +76,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed`, an integer from -2**63 to 2**64 - 1 (negative ones count from 2**64)."""
+        refuse_in_a_trace("seeds")
         try:
             seed = operator.index(seed)
         except TypeError:
@@ -92,6 +94,7 @@ class Generator:
         self.manual_seed(secrets.randbits(53))
         return self._seed
 
+    @asks_setting
     def initial_seed(self) -> int:
         """The seed that the stream was last started with."""
         return self._seed
@@ -113,6 +116,7 @@ class Generator:
 
     def set_state_bytes(self, data: np.ndarray) -> None:
         """Go on from a state that `get_state_bytes` (or PyTorch) gave. TypeError or RuntimeError if it is none."""
+        refuse_in_a_trace("sets")
         data = np.asarray(data)
         if data.dtype != np.uint8:
             raise TypeError(f"RNG state must be a torch.ByteTensor, got elements of type {data.dtype}")
@@ -483,6 +487,12 @@ def _as_device(value: Any) -> device:
     if where.type != "cpu" and not jax_devices(where.type):
         raise RuntimeError(f"Cannot get a generator for {where}: there is no such device here")
     return where
+
+
+def refuse_in_a_trace(what: str) -> None:
+    """Raises Untraceable in a trace: a program's random numbers go on from call to call."""
+    if recorder() is not None:
+        raise Untraceable(f"it makes or {what} a random generator: do that outside")
 
 
 default_generator: Generator = Generator()

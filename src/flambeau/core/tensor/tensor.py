@@ -255,6 +255,7 @@ class Tensor:
     def _look_anew(self, seen: Tensor, name: str) -> None:
         """Look into the memory as `seen`, a view of this tensor, does. Its node is called `name`."""
         edge, base = seen._edge, self._base
+        structure.version += 1
         if grad_state.trace is not None:
             grad_state.trace.keep_edge(self)
         if grad_state.scope is not None:
@@ -423,7 +424,7 @@ class Tensor:
         edge = self._tape_edge()
         structure.version += 1
         if grad_state.trace is not None:
-            grad_state.trace.keep_edge(self)
+            grad_state.trace.keep_flag(self, requires_grad)
         if requires_grad:
             if edge is None or getattr(edge[0], "leaf", self) is NOBODY:
                 if not is_differentiable(self._np_dtype):
@@ -462,7 +463,7 @@ class Tensor:
     def grad(self) -> Tensor | None:
         """The gradient collected by `backward()`, or None."""
         if grad_state.trace is not None:
-            grad_state.trace.read_grad(self)
+            grad_state.trace.look_at_grad(self)
         if self._grad is None and self._keeper is None and not self.is_leaf:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "

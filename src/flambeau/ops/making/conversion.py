@@ -16,7 +16,7 @@ from ...core.array.size import normalized_dim
 from ...core.context import doors
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS, is_plain
-from ...core.context.tracing import Untraceable
+from ...core.context.tracing import Untraceable, structure
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.dispatch.overloads import taken
 from ...core.tape.nodes import Refusing
@@ -429,6 +429,7 @@ def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
         raise RuntimeError("cannot resize variables that require grad")
     if shape == tuple(self.shape):
         return self
+    structure.version += 1
     view = self._view or geometry.whole(())
     g = geometry.Geometry(shape, geometry.contiguous_strides(shape), view.offset, view.bits)
     if self.is_meta:

@@ -16,12 +16,13 @@ from ...core.array import dtypes
 from ...core.array.geometry import overlapping_write
 from ...core.array.meta import NOWHERE
 from ...core.autograd.engine import drawn_from
-from ...core.context.generator import Generator, default_generator, draw, largest_exact
+from ...core.context.generator import Generator, default_generator, draw, largest_exact, refuse_in_a_trace
 from ...core.context.tracing import host_value, is_traced
 from ...core.dispatch.checks import demand
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.tensor.tensor import Tensor
+from ...runtime.settings import asks_setting
 from ..making import constants
 from ..making.creation import like, number_of, place, size_of
 
@@ -509,6 +510,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
 
 def _get_state(self: Generator) -> Tensor:
     """The state as PyTorch has it: 5056 bytes in a uint8 tensor."""
+    refuse_in_a_trace("reads")
     return place(self.get_state_bytes())
 
 
@@ -534,6 +536,7 @@ def seed() -> int:
     return default_generator.seed()
 
 
+@asks_setting
 def initial_seed() -> int:
     """The seed that the default generator was last started with."""
     return default_generator.initial_seed()
