@@ -58,6 +58,15 @@ def _check(
         raise RuntimeError(f"Input type ({scalar_name(input)}) and bias type ({scalar_name(bias)}) should be the same")
     if weight.dtype != input.dtype:
         raise _dtypes_clash(type_name(input), type_name(weight))
+    if input.dtype == jnp.bool_:
+        kernel = f"conv_transpose{max(n, 2)}d_out" if transposed else f"conv{max(n, 2)}d"
+        raise NotImplementedError(f"\"slow_{kernel}_cpu\" not implemented for 'Bool'")
+    if 0 in weight.shape[2:]:
+        height, width = (1, *weight.shape[2:])[-2:]
+        given = f"kernel_height: {height} kernel_width: {width}"
+        if n == 3:
+            given = f"{' x '.join(map(str, weight.shape[2:]))} (TxHxW)"
+        raise RuntimeError(f"kernel size should be greater than zero, but got{':' * (n == 3)} {given}")
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"non-positive stride is not supported, but got stride={list(stride)}")
     if any(d <= 0 for d in dilation):
@@ -149,7 +158,7 @@ def convolved(
     else:
         result = _plain(input, weight, stride, pairs, dilation, extents, groups)
     if bias is not None:
-        result = result + bias.reshape((-1,) + (1,) * n)
+        result = result + bias.reshape((-1,) + (1,) * n).astype(result.dtype)
     return result if batched else result[0]
 
 
