@@ -6,6 +6,8 @@ import enum
 import types
 from typing import Any
 
+import pytest
+
 import flambeau as fb
 from compiler.scenarios import Case, Table
 
@@ -484,3 +486,13 @@ def test_memory_made_inside_is_new_at_each_call() -> None:
     compiled = fb.compile(step)
     for _ in range(3):
         assert [t.tolist() for t in compiled()] == [[2, 4, 0, 2], [2, 3, 4, 5], [0, 1, 1, 1]]
+
+
+def test_a_seed_set_inside_is_set_at_each_call() -> None:
+    def step() -> fb.Tensor:
+        fb.manual_seed(0)
+        return fb.rand(2)
+
+    compiled = fb.compile(step)
+    with pytest.warns(UserWarning, match="runs uncompiled"):
+        assert compiled().tolist() == compiled().tolist() == step().tolist()
