@@ -133,9 +133,7 @@ def number(name: str, argument: str, position: int, value: Any) -> Any:
     raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be float, not {kind.__name__}")
 
 
-_TENSORS = frozenset(
-    ("input", "weight", "bias", "grid")
-)  # other arguments may be numbers: a momentum, a value to fill in
+_TENSORS = frozenset(("input", "bias", "grid"))  # other arguments may be numbers: a momentum, the weight of `lerp`
 _REAL = (int, float)
 _DECLARED: dict[str, Any] = {
     "int": int, "bool": bool, "str": str, "float": _REAL, "Static[float]": _REAL, "Scalar": numbers.Number,
