@@ -6,6 +6,8 @@ import enum
 import types
 from typing import Any
 
+import pytest
+
 import flambeau as fb
 from compiler.scenarios import Case, Table
 
@@ -467,3 +469,30 @@ def config_best(compile, x):
 @case.test
 def test_writes(case: Case) -> None:
     case.check()
+
+
+def test_memory_made_inside_is_new_at_each_call() -> None:
+    """Also where a tensor of it is written to: zeros are zeros again."""
+    x, index = fb.ones(4), fb.tensor([0, 1, 1, 3])
+
+    def step() -> list[fb.Tensor]:
+        sums = fb.zeros(4).index_add_(0, index, x * 2)
+        counted = fb.tensor([1.0, 2.0, 3.0, 4.0])
+        counted += x
+        like = fb.zeros_like(x)
+        like[1:] += x[1:]
+        return [sums, counted, like]
+
+    compiled = fb.compile(step)
+    for _ in range(3):
+        assert [t.tolist() for t in compiled()] == [[2, 4, 0, 2], [2, 3, 4, 5], [0, 1, 1, 1]]
+
+
+def test_a_seed_set_inside_is_set_at_each_call() -> None:
+    def step() -> fb.Tensor:
+        fb.manual_seed(0)
+        return fb.rand(2)
+
+    compiled = fb.compile(step)
+    with pytest.warns(UserWarning, match="runs uncompiled"):
+        assert compiled().tolist() == compiled().tolist() == step().tolist()

@@ -86,6 +86,26 @@ F.interpolate(R(1, 1, 0), 2)
 F.pad(R(3), (-1, -2))
 F.pad(R(3), (-4, 1))
 F.pad(R(3), (-2, -2))
+F.pad(R(3), (1.0, 1.0))
+F.pad(R(3), "ab")
+F.nll_loss(Z(2, 0, 2), Z(2, 2).long())
+F.linear(R(2, 3), R(2, 3), 1.0)
+F.l1_loss(R(2).long(), R(2).long())
+F.dropout(R(2), 0.5, "a")
+F.conv2d(R(1, 2, 3, 3).bool(), R(2, 2, 2, 2).bool())
+F.conv_transpose1d(R(1, 2, 3), R(2, 2, 2), R(2).double())
+F.adaptive_avg_pool2d(R(1, 4, 4), 0)
+F.adaptive_max_pool1d(R(1, 4), 0)
+nn.Conv1d(2, 3, 0)(R(1, 2, 4))
+nn.Conv3d(2, 3, 0)(R(1, 2, 4, 4, 4))
+nn.GroupNorm(True, 4)(R(1, 4))
+nn.LSTM(2, True)(R(2, 2))
+nn.MultiMarginLoss(2.0)(R(2, 3), R(2).long())
+nn.LayerNorm(2)(3)
+nn.PixelShuffle(2.0)(R(1, 4, 2, 2))
+nn.utils.clip_grad_norm_([], "a")
+torch.optim.Adam([nn.Parameter(R(2))], betas=(0.9,))
+nn.init.normal_(R(3), "a")
 """.strip().splitlines()
 
 
@@ -97,3 +117,12 @@ def evaluated(t: Any, call: str) -> Any:
 @pytest.mark.parametrize("call", CALLS)
 def test_as_torch(call: str) -> None:
     agree(lambda t: evaluated(t, call), words=None)
+
+
+def test_type_as_torch() -> None:
+    """Where PyTorch names another function of its own, or adds a remark, the types agree."""
+    for call in (
+        "F.softmax(R(2, 2), 1.0)", "F.softmax(R(2, 2), True)", "F.grid_sample(1, 2)", "F.grid_sample(R(1, 1, 2, 2), 2)",
+        "nn.LocalResponseNorm(2.5)(R(1, 4, 4))", "nn.utils.clip_grad_value_([], 1.0)",
+    ):  # fmt: skip
+        agree(lambda t, call=call: evaluated(t, call), words=0)

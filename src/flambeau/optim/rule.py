@@ -579,6 +579,8 @@ def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
         if not value >= 0.0:
             what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")
             raise ValueError(f"Invalid {what}: {value}")
+    if len(betas) == 1:
+        raise IndexError("tuple index out of range (betas are two numbers)")
     if len({isinstance(beta, Tensor) for beta in betas}) > 1:
         raise ValueError(f"betas must be either both floats or both {Tensor.__name__}s")
     for i, beta in enumerate(betas):

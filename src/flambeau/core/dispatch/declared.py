@@ -59,6 +59,7 @@ class Operator:
             bad = next((p[1] for p in key if not isinstance(p, int) and not _hashable(p[1])), None)
             raise TypeError(f"{self.name}(): unexpected argument of type {type(bad).__name__}") from None
         if found is None:
+            self.signature.refuse_kinds(self.name, key)
             found = self.programs[key] = Program(
                 self._flat(key),
                 self.name,
@@ -87,6 +88,7 @@ class Operator:
         """The same with the result cast to the first argument's dtype, for the in-place form."""
         found = self.written[key]
         if found is None:
+            self.signature.refuse_kinds(self.name, key)
             compute = self._flat(key)
 
             def inplace(*flat: Any) -> Any:
@@ -112,6 +114,8 @@ class Operator:
             values, arrays, scalars = unpack(signature, key, flat)
             if not narrow:
                 refuse_narrow(name, flat, promote is not None)
+            if promote is None:
+                signature.refuse_numbers(name, key, flat)
             if promote is not None and arrays:
                 values, _, _ = unpack(signature, key, promoted(flat, arrays, scalars, promote))
             else:

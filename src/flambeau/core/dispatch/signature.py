@@ -158,6 +158,13 @@ def number(name: str, argument: str, position: int, value: Any) -> Any:
     raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be float, not {kind.__name__}")
 
 
+_TENSORS = frozenset(("input", "bias", "grid"))  # other arguments may be numbers: a momentum, the weight of `lerp`
+_REAL = (int, float)
+_DECLARED: dict[str, Any] = {
+    "int": int, "bool": bool, "str": str, "float": _REAL, "Static[float]": _REAL, "Scalar": numbers.Number,
+}  # fmt: skip
+
+
 class Signature:
     """How a call's arguments map to the array function's parameters."""
 
@@ -168,6 +175,7 @@ class Signature:
         self.kinds: list[int] = [kind_of(p) for p in self.parameters]
         self.names: list[str] = [p.name for p in self.parameters]
         self.index: dict[str, int] = {p.name: i for i, p in enumerate(self.parameters)}
+        self.notes: list[str] = [str(p.annotation).replace(" ", "").removesuffix("|None") for p in self.parameters]
         self.takes_none: list[bool] = ["None" in str(p.annotation) for p in self.parameters]
         self.defaults: list[_Missing | Any] = [MISSING if p.default is p.empty else p.default for p in self.parameters]
         keyword_only = [p.kind is p.KEYWORD_ONLY for p in self.parameters]
@@ -282,6 +290,33 @@ class Signature:
                 array = value
         dynamic.append(array)
         return value, FLOAT
+
+    def refuse_kinds(self, name: str, key: tuple[Any, ...]) -> None:
+        """Raise for a static value of a kind that its parameter can't be; asked when a program is made, not at each call."""
+        for i, part in enumerate(key):
+            if self.kinds[i] not in (STATIC, SCALAR, FLOAT) or not isinstance(part, tuple):
+                continue
+            value, kind = part[1], _DECLARED.get(self.notes[i])
+            if kind is None or value is self.defaults[i] or (value is None and self.takes_none[i]):
+                continue
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+                wanted = "Number" if self.kinds[i] == SCALAR else kind.__name__ if kind is not _REAL else "float"
+                place = f" (position {i + 1})" if i < self.positional else ""
+                raise TypeError(
+                    f"{name}(): argument '{self.names[i]}'{place} must be {wanted}, not {type(value).__name__}"
+                )
+
+    def refuse_numbers(self, name: str, key: tuple[Any, ...], flat: tuple[Any, ...]) -> None:
+        """Raise for a Python number where a tensor has to be: while a program is traced, where only numbers are weak."""
+        position = 0
+        for i, part in enumerate(key):
+            if part == ARRAY and self.names[i] in _TENSORS and getattr(flat[position], "weak_type", False):
+                kind = {"i": int, "f": float, "c": complex}[flat[position].dtype.kind]
+                raise not_a_tensor(name, self.names[i], i + 1, kind())
+            if isinstance(part, tuple):
+                position += part[1] if part[0] == ARRAYS else 0
+            else:
+                position += 1
 
     def refusal(self, name: str, key: tuple[Any, ...], dynamic: Iterable[Any], value: Any) -> TypeError:
         """The error for a dynamic value that is neither tensor nor number."""

@@ -579,7 +579,9 @@ def wrap(array: Any) -> Tensor:
 def from_host(values: np.ndarray, device: Any = None) -> Tensor:
     """A new tensor of NumPy values that nobody else holds (JAX may keep the very buffer), on a device or the default one."""
     where = devices.get_default_device() if device is None else devices.device(device)
-    if where.type != "cpu" or grad_state.trace is not None or grad_state.transforms:
+    if grad_state.trace is not None and where.type != "meta":  # a constant of the trace: memory that is no array is new
+        return wrap(jax.device_put(values, devices.to_jax(where)))
+    if where.type != "cpu" or grad_state.transforms:
         return wrap(devices.put(values, devices.to_jax(where)))
     storage = _new(HostStorage)
     storage.host = values

@@ -96,7 +96,7 @@ def get_total_norm(
 
     RuntimeError for integers, and, with `error_if_nonfinite`, for an infinite or NaN norm. `foreach` has no effect.
     """
-    tensors = _listed(tensors)
+    tensors, norm_type = _listed(tensors), float(norm_type)
     if not tensors:
         return wrap(jnp.zeros((), dtypes.get_default_dtype().numpy))
     for tensor in tensors:
@@ -104,7 +104,7 @@ def get_total_norm(
             raise RuntimeError(f"Expected a floating point or complex tensor as input. Got {tensor.dtype}")
     kinds = [np.dtype(f"f{d.itemsize // 2}") if d.kind == "c" else d for d in (t._np_dtype for t in tensors)]
     common = functools.reduce(dtypes.promote_types, map(dtypes.from_numpy, kinds)).numpy
-    norm = _total_norm(_arrays(tensors), float(norm_type), common)
+    norm = _total_norm(_arrays(tensors), norm_type, common)
     if error_if_nonfinite and not np.isfinite(np.asarray(norm, np.float64)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -138,6 +138,7 @@ def clip_grad_norm_(
     RuntimeError, with `error_if_nonfinite`, if that norm is infinite or NaN.
     """
     found = _listed(parameters, warn=True)
+    _limit(max_norm, np.dtype(np.float64))  # what is no number is refused without gradients, too
     total = get_total_norm(_gradients(found), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(found, max_norm, total)
     return total
@@ -162,7 +163,11 @@ def clip_grad_norm(
 
 @takes_numbers(1, "clip_value")
 def clip_grad_value_(parameters: _Tensors, clip_value: float, foreach: bool | None = None) -> None:
-    """Clamp all elements of all gradients in place to [-clip_value, clip_value]."""
-    gradients = _gradients(parameters)
-    if gradients:
-        _overwrite(gradients, _clipped(_arrays(gradients), _limit(clip_value, np.dtype(np.float64))))
+    """Clamp all elements of all gradients in place to [-clip_value, clip_value]. RuntimeError if there is none."""
+    gradients, limit = _gradients(parameters), _limit(clip_value, np.dtype(np.float64))
+    if not gradients:
+        raise RuntimeError(
+            "Expected !nested_tensorlist[0].empty() to be true, but got false. (There is no gradient to clip: is "
+            "clip_grad_value_ called before backward()?)"
+        )
+    _overwrite(gradients, _clipped(_arrays(gradients), limit))

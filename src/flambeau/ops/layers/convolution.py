@@ -43,6 +43,20 @@ def _dtypes_clash(input: str, weight: str) -> RuntimeError:
     )
 
 
+def _check_kernel(input: jax.Array, weight: jax.Array, transposed: bool, n: int) -> None:
+    if input.dtype == jnp.bool_:
+        kernel = f"conv_transpose{max(n, 2)}d_out" if transposed else f"conv{max(n, 2)}d"
+        raise NotImplementedError(f"\"slow_{kernel}_cpu\" not implemented for 'Bool'")
+    if 0 in weight.shape[2:]:
+        height, width = (1, *weight.shape[2:])[-2:]
+        given = (
+            f": {_sizes(weight.shape[2:])[1:-1]} (TxHxW)"
+            if n == 3
+            else f" kernel_height: {height} kernel_width: {width}"
+        )
+        raise RuntimeError(f"kernel size should be greater than zero, but got{given}")
+
+
 def _check(
     input: jax.Array,
     weight: jax.Array,
@@ -59,6 +73,7 @@ def _check(
         raise RuntimeError(f"Input type ({scalar_name(input)}) and bias type ({scalar_name(bias)}) should be the same")
     if weight.dtype != input.dtype:
         raise _dtypes_clash(type_name(input), type_name(weight))
+    _check_kernel(input, weight, transposed, n)
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"non-positive stride is not supported, but got stride={list(stride)}")
     if any(d <= 0 for d in dilation):
@@ -150,7 +165,7 @@ def convolved(
     else:
         result = _plain(input, weight, stride, pairs, dilation, extents, groups)
     if bias is not None:
-        result = result + bias.reshape((-1,) + (1,) * n)
+        result = result + bias.reshape((-1,) + (1,) * n).astype(result.dtype)
     return result if batched else result[0]
 
 

@@ -108,6 +108,8 @@ def _checked(name: str, input: Any, share: Any, error: type[Exception]) -> Tenso
 def _applied(name: str, input: Any, p: Any, training: bool, inplace: bool, error: type[Exception] = ValueError) -> Any:
     """One of the four forms: of elements or of features (whole channels), with zeros or for SELU."""
     input = _checked(name, input, p, error)
+    if isinstance(training, (str, float)) or training is None or type(training) is int:
+        raise TypeError(f"{name}(): argument 'train' (position 3) must be bool, not {type(training).__name__}")
     if not training or p == 0 or 0 in input.shape:
         return input
     if p == 1:

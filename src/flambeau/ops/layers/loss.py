@@ -19,6 +19,7 @@ from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..elementwise.arithmetic import modulus
+from ..reduce.reduction import dtype_of_mean
 from ..support.checks import demand, is_floating, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, is_zero, loss, reduced
 from ..support.softplus import log1p_exp
@@ -69,7 +70,7 @@ def l1_loss(
 ) -> Array:  # fmt: skip
     """|x - y|"""
     if reduction == "mean":
-        require_floating("mean", input)
+        dtype_of_mean(input)
     return _weighted(modulus(input - target), weight, reduction)
 
 
@@ -390,6 +391,10 @@ def _check_in_bounds(input: Any, target: Any, ignore_index: int) -> None:
     if not shape:
         return
     classes = shape[1 if len(shape) > 1 else 0]
+    if not classes and len(shape) == 3 and 0 not in target.shape:  # PyTorch makes images of both first
+        raise RuntimeError(
+            f"size mismatch (got input: {[shape[0], 0, 0, 0]} , target: {[target.shape[0], 1, *target.shape[1:]]}"
+        )
 
     def text() -> str:
         return (

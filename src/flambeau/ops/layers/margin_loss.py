@@ -231,7 +231,7 @@ def _class_numbers(input: Any, target: Any) -> None:
 
 @loss(promote=None, targets=_class_numbers, autocast="float32")
 def multi_margin_loss(
-    input: Array, target: Array, p: int = 1, margin: float = 1.0, weight: Array | None = None,
+    input: Array, target: Array, p: Static[float] = 1, margin: float = 1.0, weight: Array | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Array:  # fmt: skip
     """The mean over classes i other than y of weight[y] max(0, margin - x[y] + x[i])^p"""

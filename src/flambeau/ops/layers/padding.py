@@ -11,7 +11,9 @@ import numpy as np
 from jax import lax
 
 from ...core.dispatch.operator import Array, Scalar, composite, operator
-from ..making.constants import overflow
+from ...core.dispatch.signature import not_a_tensor
+from ...core.tensor.tensor import Tensor
+from ..making.constants import overflow, whole_numbers
 
 _MODES = ("reflect", "replicate", "circular")
 
@@ -103,7 +105,9 @@ _BORDERS = {
 
 
 def _checked(input: Any, pad: Sequence[int]) -> tuple[int, ...]:
-    pad = tuple(int(p) for p in pad)
+    if not isinstance(input, Tensor):
+        raise not_a_tensor("pad", "input", 1, input)
+    pad = tuple(whole_numbers("pad", "pad", 2, pad, alone=not isinstance(pad, (tuple, list))))
     if len(pad) % 2:
         raise RuntimeError(f"Padding length must be divisible by 2, but got {list(pad)}")
     if len(pad) > 2 * input.ndim:

@@ -162,6 +162,11 @@ def _regular_windows(
 
 
 def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> list[Windows]:
+    counts = _adaptive_counts(input, n, output_size, name)
+    return [adaptive(s, c) for s, c in zip(input.shape[-n:], counts, strict=True)]
+
+
+def _adaptive_counts(input: jax.Array, n: int, output_size: Any, name: str) -> list[int]:
     if isinstance(output_size, tuple) and 1 < len(output_size) >= input.ndim:
         raise ValueError(
             f"{name}: Input dimension should be at least {len(output_size) + 1}, but got {list(input.shape)}"
@@ -179,7 +184,7 @@ def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> 
     if any(c < 0 for c in counts):
         given = "{" + ", ".join(map(str, counts)) + "}"
         raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {given}")
-    return [adaptive(s, c) for s, c in zip(sizes, counts, strict=True)]
+    return counts
 
 
 # ---------------------------------------------------------------- operators
@@ -238,6 +243,10 @@ def _adaptive_max_pool(n: int) -> Callable:
     name = f"adaptive_max_pool{n}d"
 
     def pool(input: Array, output_size: Any, return_indices: bool = False) -> Any:
+        counts = _adaptive_counts(input, n, output_size, name)
+        if 0 in counts:
+            nothing = jnp.zeros((*input.shape[:-n], *counts), input.dtype)
+            return (nothing, nothing.astype(jnp.int64)) if return_indices else nothing
         windows = _adaptive_windows(input, n, output_size, name)
         kernel = "adaptive_max_pool3d_cpu" if n == 3 else "adaptive_max_pool2d"
         return _max_result(input, windows, return_indices, kernel, whole=False)
@@ -282,6 +291,9 @@ def _adaptive_avg_pool(n: int) -> Callable:
 
     def pool(input: Array, output_size: Any) -> Array:
         require_floating("adaptive_avg_pool3d_cpu" if n == 3 else "adaptive_avg_pool2d", input)
+        counts = _adaptive_counts(input, n, output_size, name)
+        if 0 in counts:
+            return jnp.zeros((*input.shape[:-n], *counts), input.dtype)
         windows = _adaptive_windows(input, n, output_size, name)
         return _averaged(input, windows, [w.valid.sum(1) for w in windows])
 

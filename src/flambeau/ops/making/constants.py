@@ -65,27 +65,33 @@ def size_of(name: str, dims: tuple[Any, ...], size: Any = None) -> tuple[int, ..
     elif dims:
         raise TypeError(f"{name}() got the size twice: {dims} and size={size}")
     alone = not isinstance(size, (tuple, list)) or (size is dims and len(dims) == 1)
+    made = whole_numbers(name, "size", 1, size, alone)
+    if any(n < 0 for n in made):
+        bad = next(n for n in made if n < 0)
+        raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {made}")
+    return tuple(made)
+
+
+def whole_numbers(name: str, argument: str, place: int, size: Any, alone: bool = False) -> list[int]:
+    """The ints of a list or of a number that stands `alone`. TypeError for others; a bool is none where it comes first."""
     if not isinstance(size, (tuple, list)):
         size = (size,)
     made = []
     for position, n in enumerate(size):
         try:
-            if isinstance(n, bool):
+            if isinstance(n, bool) and not position:  # PyTorch looks at the first one only
                 raise TypeError
             made.append(dimension(n))
         except TypeError:
-            kind, what = type(n).__name__, f"{name}(): argument 'size'"
+            kind, what = type(n).__name__, f"{name}(): argument '{argument}'"
             if position:
                 text = f'{what} failed to unpack the object at pos {position + 1} with error "type must be tuple of ints,but got {kind}"'
             elif alone:
-                text = f"{what} (position 1) must be tuple of ints, not {kind}"
+                text = f"{what} (position {place}) must be tuple of ints, not {kind}"
             else:
-                text = f"{what} (position 1) must be tuple of ints, but found element of type {kind} at pos 0"
+                text = f"{what} (position {place}) must be tuple of ints, but found element of type {kind} at pos 0"
             raise TypeError(text) from None
-    if any(n < 0 for n in made):
-        bad = next(n for n in made if n < 0)
-        raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {made}")
-    return tuple(made)
+    return made
 
 
 def deliver(

@@ -21,6 +21,7 @@ from ...core.context.tracing import host_value, is_traced
 from ...core.dispatch.checks import demand
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.dispatch.overloads import shown_to_modes
+from ...core.dispatch.signature import number
 from ...core.tensor.tensor import Tensor
 from ...runtime.settings import asks_setting
 from ..making import constants
@@ -202,6 +203,7 @@ def _normal(dtype: dtypes.dtype, mean: Any, std: Any, generator: Generator | Non
 @filling
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with normal values of the given mean and standard deviation."""
+    mean, std = number("normal_", "mean", 1, mean), number("normal_", "std", 2, std)
     return fill_drawn(self, "NormalBackward0", _normal(self.dtype, mean, std, generator))
 
 

@@ -59,7 +59,8 @@ def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any =
     return jnp.sum(jnp.where(x != x, jnp.zeros_like(x), x), axes_of(dim, x.ndim), keepdims=keepdim)
 
 
-def _mean_dtype(input: jax.Array, dtype: Any) -> Any:
+def dtype_of_mean(input: jax.Array, dtype: Any = None) -> Any:
+    """The dtype of a mean. RuntimeError for integers."""
     wanted = input.dtype if dtype is None else dtype
     if not jnp.issubdtype(wanted, jnp.inexact):
         which = "Input" if dtype is None else "Optional"
@@ -73,7 +74,7 @@ def _mean_dtype(input: jax.Array, dtype: Any) -> Any:
 @operator(grad=numbered("Mean"))
 def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The mean over `dim`. Integers raise RuntimeError unless a floating `dtype` is given; nan if nothing is there."""
-    made = _mean_dtype(input, dtype)
+    made = dtype_of_mean(input, dtype)
     return jnp.mean(wide(input.astype(made)), axes_of(dim, input.ndim), keepdims=keepdim).astype(made)
 
 
@@ -85,7 +86,7 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
             f"nanmean(): expected input to have floating point or complex dtype but got {type_name(input)}"
         )
     _no_complex(input)
-    x, axes = input.astype(_mean_dtype(input, dtype)), axes_of(dim, input.ndim)
+    x, axes = input.astype(dtype_of_mean(input, dtype)), axes_of(dim, input.ndim)
     missing = x != x
     kept = jnp.sum(jnp.where(missing, jnp.zeros_like(x), x), axes, keepdims=keepdim)
     return kept / jnp.sum(~missing, axes, keepdims=keepdim).astype(x.dtype)

@@ -65,6 +65,9 @@ def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
             f"expected {name} to be a single integer value or a list of {n} values to match the "
             f"convolution dimensions, but got {name}={list(values)}"
         )
+    if not all(isinstance(v, (int, np.integer)) for v in values):
+        kind = next(type(v).__name__ for v in values if not isinstance(v, (int, np.integer)))
+        raise TypeError(f"argument '{name}' must be tuple of ints, but found element of type {kind}")
     return tuple(int(v) for v in values)
 
 
