@@ -16,7 +16,6 @@ import flambeau.return_types as _returns
 BFloat16Tensor = _Tensor
 ByteTensor = _Tensor
 CharTensor = _Tensor
-ClassVar: _t.Any
 DoubleTensor = _Tensor
 FloatTensor = _Tensor
 HalfTensor = _Tensor
@@ -27,6 +26,7 @@ from flambeau.core.tensor.tensor import Tensor as Tensor
 def addmm(mat: _Tensor, mat1: _Tensor, mat2: _Tensor, *, beta: _t.Any = ..., alpha: _t.Any = ..., out: _t.Any = ...) -> _Tensor: ...
 def as_sparse_gradcheck(gradcheck: _t.Callable[..., _t.Any]) -> _t.Callable[..., _t.Any]: ...
 check_sparse_tensor_invariants: _t.Any
+invariants: _t.Any
 from flambeau.core.tensor.sparse import is_sparse as is_sparse
 from flambeau.core.tensor.sparse import layout_of as layout_of
 def log_softmax(input: _Tensor, dim: _b.int, *, dtype: _t.Any = None, axis: _t.Any = ..., out: _t.Any = ...) -> _Tensor: ...
