@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import flambeau as fb
@@ -374,6 +375,38 @@ def what_subclasses_are_asked(compile, x):
     for _ in range(3):
         yield f(x.as_subclass(Asked)), list(asked)
         asked.clear()
+
+
+@case(may_fall_back="it writes into the memory of a NumPy array")
+def memory_of_numpy_that_is_written(compile, x):
+    start = np.ones(3, np.float32)
+
+    def copied(x):
+        a = fb.from_numpy(start.copy())
+        a.add_(x.sum())
+        return a
+
+    def seen_by_both(x):
+        made = np.zeros(3, np.float32)
+        fb.as_tensor(made).add_(x.sum())
+        return fb.from_numpy(made) * 2
+
+    f, g = compile(copied), compile(seen_by_both)
+    for _ in range(3):
+        yield f(x), g(x)
+
+
+@case
+def a_function_of_functional_that_is_replaced(compile, x):
+    layer, relu = nn.ReLU(), nn.functional.relu
+    f = compile(lambda x: layer(x) + 1)
+    try:
+        yield f(x)
+        nn.functional.relu = lambda input, inplace=False: input * 3
+        yield f(x)
+    finally:
+        nn.functional.relu = relu
+    yield f(x)
 
 
 @case.test

@@ -224,13 +224,14 @@ class Layouts(Check):
 
 
 class Structure(Check):
-    """Modules, their hooks and tables, and optimizers: compared only after one of them has changed (`structure.version`)."""
+    """Modules, their hooks and tables, optimizers, and what layers call: compared only after one of them has changed (`structure.version`)."""
 
     def __init__(self, modules: list[Any], tensors: list[Tensor], ignored: Ignored):
         self.modules = modules
         self.tensors = tensors
         self.ignored = ignored
         self.version: int = structure.version
+        self.replaced: int = structure.replaced
         self.prints: Any = self._prints()
 
     def _prints(self) -> Any:
@@ -242,6 +243,8 @@ class Structure(Check):
 
     def broken(self, tensors: Any) -> str | None:
         if self.version != structure.version:
+            if self.replaced != structure.replaced:
+                return "a function of torch.nn.functional has been replaced"
             if self.prints != self._prints():
                 return "a module's attributes, mode, parameters or hooks have changed, or the state of an optimizer"
             self.version = structure.version

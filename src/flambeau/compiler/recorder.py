@@ -37,6 +37,7 @@ class Recorder:
         self.sources: dict[int, tuple[Any, Any]] = {}  # id(array that stands for it) -> (that array, source)
         self.values: dict[Any, Any] = {}  # storage -> its value at this point of the trace
         self.owners: dict[Any, Any] = {}  # storage -> the tensor through which it was found
+        self.borrowed: set[Any] = set()  # storages that look into memory of NumPy since the trace began
         self.written: dict[Any, None] = {}  # storages, in the order of their first write
         self.together: list[list[Any]] = []  # tensors that hold one array, and are one input
         self.grads: dict[Any, Any] = {}  # tensor -> its `.grad` before the trace
@@ -103,7 +104,9 @@ class Recorder:
         return True
 
     def write(self, storage: Any, value: Any, tensor: Any) -> None:
-        """Replace a storage's value within the trace."""
+        """Replace a storage's value within the trace. Raises Untraceable where a NumPy array would have to change along."""
+        if storage in self.borrowed:
+            raise Untraceable("it writes into the memory of a NumPy array: make the tensor with torch.tensor(array)")
         if storage not in self.values:
             if isinstance(storage.value, jax.core.Tracer):
                 storage.set(value)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
@@ -17,6 +19,7 @@ from ..core.context.overrides import (
     has_torch_function_unary,
     has_torch_function_variadic,
 )
+from ..core.context.tracing import structure as _structure
 from ..core.dispatch.operator import namespaces as _namespaces
 from ..core.tensor.tensor import Tensor
 from ..ops.layers.sampling import MODES as GRID_SAMPLE_INTERPOLATION_MODES
@@ -105,3 +108,15 @@ def _canonical_mask(
     if mask.dtype.is_floating_point:
         return mask
     return _namespaces["torch"]["zeros_like"](mask, dtype=target_type).masked_fill_(mask, -math.inf)
+
+
+class _Functional(ModuleType):
+    """A function that is put in another's place is what layers call from then on: in compiled functions too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        _structure.replaced += 1
+        _structure.version += 1
+
+
+sys.modules[__name__].__class__ = _Functional

@@ -122,12 +122,16 @@ def recorded_value(draw: Callable[[], Any]) -> Any:
 
 
 class Structure:
-    """Counts what may change the programs of compiled functions: attribute writes on modules, hooks, `requires_grad_`."""
+    """Counts what may change the programs of compiled functions: attribute writes on modules, hooks, `requires_grad_`.
 
-    __slots__ = ("version",)
+    `replaced` counts functions of ours that were replaced: they are looked up where no program watches (`version` counts them too).
+    """
+
+    __slots__ = ("replaced", "version")
 
     def __init__(self) -> None:
         self.version: int = 0
+        self.replaced: int = 0
 
 
 structure: Structure = Structure()

@@ -334,6 +334,8 @@ def wrap_shared(array: np.ndarray) -> Tensor:
         array = array.copy()
     made = wrap(None)
     made._storage.share_with(array)
+    if grad_state.trace is not None:
+        grad_state.trace.borrowed.add(made._storage)
     return made
 
 
