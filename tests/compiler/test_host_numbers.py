@@ -156,6 +156,7 @@ def _boxed(x, n, k):
 # what looks at the number itself in a way that no program can follow
 BY_FALLING_BACK = {
     "power", "where and masked_fill", "json and pickle", "an error of arithmetic", "classes", "other numbers", "enums",
+    "generator's seed",
 }  # fmt: skip
 
 

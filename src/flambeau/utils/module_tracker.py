@@ -83,6 +83,8 @@ class ModuleTracker:
     def _remember(self, node: Any, outputs: Any) -> None:
         self._recorded[node] = self.parents, self.path
 
+    _remember.takes_programs = True  # type: ignore[attr-defined]  # a compiled function is one node to it
+
     def _run_node(self, node: Any, run: Callable[[], Any]) -> Any:
         before = self.parents, self.path
         self.parents, self.path = self._recorded.get(node, before)

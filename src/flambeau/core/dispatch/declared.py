@@ -34,6 +34,7 @@ class Operator:
         derivative: str | None = None,
         casts: Rules = (),
         narrow: bool = False,
+        of_layers: bool = False,
     ):
         self.function = function
         self.check = check
@@ -48,6 +49,7 @@ class Operator:
         self.grad: Any = grad or camel(self.name) + "Backward0"
         self.derivative = derivative
         self.narrow = narrow
+        self.of_layers = of_layers  # whose inputs are tensors, where operators like `where` take numbers too
         self.programs: programs.Table = programs.Table()
         self.written: programs.Table = programs.Table()
 
@@ -105,7 +107,7 @@ class Operator:
 
     def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
         function, signature, promote, check = self.function, self.signature, self.promote, self.check
-        narrow, name = self.narrow, self.name
+        narrow, name, tensors_only = self.narrow, self.name, self.of_layers and promote is None
         parameters = signature.parameters
 
         def flat_function(*flat: Any) -> Any:
@@ -114,7 +116,7 @@ class Operator:
             values, arrays, scalars = unpack(signature, key, flat)
             if not narrow:
                 refuse_narrow(name, flat, promote is not None)
-            if promote is None:
+            if tensors_only:
                 signature.refuse_numbers(name, key, flat)
             if promote is not None and arrays:
                 values, _, _ = unpack(signature, key, promoted(flat, arrays, scalars, promote))

@@ -70,8 +70,9 @@ def operator(
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         space = "linalg_" if public == ("linalg",) else ""
+        casts, of_layers = rules_of(autocast), "nn.functional" in public or ".layers." in function.__module__
         op = Operator(
-            function, promote, returns, grad, space, images, check, options, derivative, rules_of(autocast), narrow
+            function, promote, returns, grad, space, images, check, options, derivative, casts, narrow, of_layers
         )
         call = lifted(op)
         name = function.__name__
