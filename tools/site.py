@@ -43,6 +43,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are written here."""
     for path, text in {"benchmarks.md": _benchmarks(), **dict(_reference())}.items():
         files.append(File.generated(config, path, content=text))
+    picture = ROOT / "benchmarks" / "steps.svg"
+    files.append(File.generated(config, picture.name, content=picture.read_text()))
     return files
 
 
