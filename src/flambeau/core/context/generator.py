@@ -83,10 +83,6 @@ class Generator:
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}") from None
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"Overflow when unpacking long long: a seed lies in [-2**63, 2**64), got {seed}")
-        if (
-            grad_state.trace is not None
-        ):  # the draws of a program go on from where the generator stands when it is called
-            raise Untraceable("manual_seed starts the draws anew: call it outside")
         self._seed = seed % 2**64
         self._seeder.seed(self._seed & 0xFFFFFFFF)
         self._untouched = True  # PyTorch's state tells "no draw yet" from "all 624 drawn"
