@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 
 from flambeau import native
 from flambeau.native import convolution as nc
+from flambeau.native import xla_convolution
 
 needs_native = pytest.mark.skipif(not native.available(), reason=f"no native kernels: {native.why_not()}")
 both_forms = pytest.mark.parametrize("form", [pytest.param("native", marks=needs_native), "xla"])
@@ -337,6 +339,7 @@ import numpy as np, jax
 warnings.simplefilter("ignore")
 from flambeau import native
 from flambeau.native import convolution as nc
+from flambeau.native import xla_convolution
 x, w = np.ones((4, 32, 28, 28), np.float32), np.ones((64, 32, 3, 3), np.float32)
 def run():
     f = jax.jit(lambda x, w: nc.convolution(x, w, (1, 1), (0, 0), (0, 0), (1, 1)))
@@ -438,3 +441,41 @@ def test_random_geometries(part):
             raise AssertionError(f"seed {part}, number {i}, {np.dtype(dtype).name}: {case}") from error
         if i % 50 == 49:
             jax.clear_caches()
+
+
+WAYS = [  # what XLA's CPU backend gets instead of its own convolutions: dtype, input, weight, stride, dilation, groups
+    ("float64", (2, 4, 7, 6), (3, 4, 3, 2), (2, 1), (1, 2), 1),
+    ("float64", (2, 4, 9), (6, 2, 3), (2,), (2,), 2),
+    ("float32", (2, 3, 5, 4, 6), (2, 3, 2, 3, 2), (1, 1, 2), (2, 1, 1), 1),
+    ("float64", (2, 2, 4, 5, 4), (4, 1, 2, 2, 1), (1, 2, 1), (1, 1, 1), 2),
+    ("bfloat16", (2, 4, 6, 6), (4, 2, 3, 3), (1, 1), (1, 1), 2),
+]
+
+
+@pytest.mark.parametrize("dtype, shape, weight, stride, dilation, groups", WAYS, ids=str)
+@pytest.mark.parametrize("limit", [1 << 26, 1], ids=["whole", "by image"])
+def test_ways_of_xla(dtype, shape, weight, stride, dilation, groups, limit, monkeypatch):
+    monkeypatch.setattr(xla_convolution, "_PATCHES", limit)
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(s).astype(dtype) for s in (shape, weight))
+    params = {
+        "stride": stride,
+        "low": (1,) * len(stride),
+        "high": (0, *[1] * (len(stride) - 1)),
+        "dilation": dilation,
+        "groups": groups,
+    }
+    g = rng.standard_normal(jax.eval_shape(partial(xla_convolution.forward, **params), x, w).shape).astype(dtype)
+    tolerance = {"float64": 1e-12, "float32": 1e-4, "bfloat16": 0.1}[dtype]
+    for form, arguments in (
+        ("forward", {"x": x, "w": w}),
+        ("by_input", {"g": g, "w": w, "size": x.shape[2:]}),
+        ("by_weight", {"x": x, "g": g, "size": w.shape[2:]}),
+    ):
+        sizes = {"size": arguments.pop("size")} if "size" in arguments else {}
+        ours, plain = (
+            jax.jit(partial(getattr(of, form), **params, **sizes))(*arguments.values())
+            for of in (xla_convolution.on_cpu, xla_convolution)
+        )
+        assert ours.dtype == plain.dtype
+        np.testing.assert_allclose(*(np.asarray(a, np.float64) for a in (ours, plain)), rtol=tolerance, atol=tolerance)
