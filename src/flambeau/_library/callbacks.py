@@ -67,12 +67,9 @@ def _called_back(op: OpOverload, kernel: Kernel, shapes_of: Shapes, args: Any, k
             given[i] = from_numpy(np.array(array))
         again, named = unflatten(given, spec)
         with no_grad():
-            made = flatten(kernel(*again, **named))[0] if results else kernel(*again, **named) and []
-            values = [
-                np.asarray(t.detach()._array)
-                for t in (*(made or []), *(given[i] for i in which))
-                if isinstance(t, Tensor)
-            ]
+            made = kernel(*again, **named)
+            tensors = (*(flatten(made)[0] if results else ()), *(given[i] for i in which))
+            values = [np.asarray(t.detach()._array) for t in tensors if isinstance(t, Tensor)]
         found = [(v.shape, v.dtype) for v in values]
         if found != [(k.shape, k.dtype) for k in kinds]:
             raise RuntimeError(f"{op.name()} gave {found}, and its fake implementation said {kinds}")
