@@ -49,14 +49,9 @@ def _flag(value: object, what: str) -> bool:
 
 
 def _rebuild_tensor_v2(
-    storage: Any,
-    storage_offset: int,
-    size: Any,
-    stride: Any,
-    requires_grad: bool,
-    backward_hooks: Any,
+    storage: Any, storage_offset: int, size: Any, stride: Any, requires_grad: bool, backward_hooks: Any,
     metadata: Any = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A tensor that looks into `storage`."""
     if not isinstance(storage, TypedStorage):
         raise damaged(f"a tensor should lie in a typed storage, got {brief(storage)}")
@@ -64,15 +59,9 @@ def _rebuild_tensor_v2(
 
 
 def _rebuild_tensor_v3(
-    storage: Any,
-    storage_offset: int,
-    size: Any,
-    stride: Any,
-    requires_grad: bool,
-    backward_hooks: Any,
-    dtype: Any,
+    storage: Any, storage_offset: int, size: Any, stride: Any, requires_grad: bool, backward_hooks: Any, dtype: Any,
     metadata: Any = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """The same for a storage of bytes, which does not know its dtype."""
     if isinstance(storage, TypedStorage):
         storage = storage.untyped()

@@ -16,36 +16,18 @@ _T = TypeVar("_T")
 
 @overload
 def compile(
-    model: None = None,
-    *,
-    fullgraph: bool = False,
-    dynamic: bool | None = None,
-    backend: Any = None,
-    mode: str | None = None,
-    options: Any = None,
-    disable: bool = False,
-) -> Callable[[_T], _T]: ...
+    model: None = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None, mode: str | None = None,
+    options: Any = None, disable: bool = False,
+) -> Callable[[_T], _T]: ...  # fmt: skip
 @overload
 def compile(
-    model: _T,
-    *,
-    fullgraph: bool = False,
-    dynamic: bool | None = None,
-    backend: Any = None,
-    mode: str | None = None,
-    options: Any = None,
-    disable: bool = False,
-) -> _T: ...
+    model: _T, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None, mode: str | None = None,
+    options: Any = None, disable: bool = False,
+) -> _T: ...  # fmt: skip
 def compile(
-    model: Any = None,
-    *,
-    fullgraph: bool = False,
-    dynamic: bool | None = None,
-    backend: Any = None,
-    mode: str | None = None,
-    options: Any = None,
-    disable: bool = False,
-) -> Any:
+    model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None, mode: str | None = None,
+    options: Any = None, disable: bool = False,
+) -> Any:  # fmt: skip
     """A function, or a module, that runs as one XLA program for each signature.
 
     Whatever it reads and writes (parameters, buffers, gradients, optimizer state, random numbers, Python's own objects) is

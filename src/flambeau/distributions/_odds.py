@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.tensor.tensor import Tensor
+from . import constraints
 from .utils import broadcast_all, lazy_property, logits_to_probs, probs_to_logits
 
 
@@ -13,6 +14,10 @@ def one_of(probs: Any, logits: Any) -> None:
     """Raise ValueError unless exactly one of the two is given."""
     if (probs is None) == (logits is None):
         raise ValueError(f"Either {'`probs` or `logits`'} must be specified, but not both.")
+
+
+OF_ONE: dict[str, constraints.Constraint] = {"probs": constraints.unit_interval, "logits": constraints.real}
+OF_SEVERAL: dict[str, constraints.Constraint] = {"probs": constraints.simplex, "logits": constraints.real_vector}
 
 
 class Odds:

@@ -13,7 +13,7 @@ from ..ops.layers.loss import binary_cross_entropy_with_logits
 from ..ops.making.ranges import arange
 from ..ops.random.chances import bernoulli
 from . import constraints
-from ._odds import Odds
+from ._odds import OF_ONE, Odds
 from .exp_family import ExponentialFamily
 from .utils import (
     EMPTY,
@@ -29,10 +29,7 @@ class Bernoulli(Odds, ExponentialFamily):
     _mean_carrier_measure = 0
     has_enumerate_support = True
     support: constraints.Constraint = constraints.boolean
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.unit_interval,
-        "logits": constraints.real,
-    }
+    arg_constraints = OF_ONE
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         self._take_odds(probs, logits)

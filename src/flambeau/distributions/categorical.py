@@ -13,7 +13,7 @@ from ..ops.making.ranges import arange
 from ..ops.random.chances import multinomial
 from ..ops.shape.broadcasting import broadcast_tensors
 from . import constraints
-from ._odds import Odds, one_of
+from ._odds import OF_SEVERAL, Odds, one_of
 from .distribution import Distribution
 from .utils import EMPTY
 
@@ -28,10 +28,7 @@ class Categorical(Odds, Distribution):
 
     _is_binary = False
     has_enumerate_support = True
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.simplex,
-        "logits": constraints.real_vector,
-    }
+    arg_constraints = OF_SEVERAL
 
     def __init__(
         self, probs: Tensor | None = None, logits: Tensor | None = None, validate_args: bool | None = None

@@ -9,27 +9,20 @@ from typing import Any
 from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import full
 from . import constraints
+from ._located import Located
 from .distribution import Distribution
 from .utils import (
     EMPTY,
-    broadcast_all,
 )
 
 __all__ = ["Cauchy"]
 
 
-class Cauchy(Distribution):
+class Cauchy(Located, Distribution):
     """The Cauchy (Lorentz) distribution: median `loc`, half width at half maximum `scale`. It has no mean."""
 
     has_rsample = True
     support: constraints.Constraint = constraints.real
-    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
-    loc: Tensor
-    scale: Tensor
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(Cauchy, batch_shape, _instance, loc=0, scale=0)

@@ -101,26 +101,33 @@ class _DependentProperty(property, _Dependent):
         return _DependentProperty(fn, is_discrete=self._is_discrete, event_dim=self._event_dim)
 
 
-class _IndependentConstraint(Constraint):
-    """A region of events of which the last `reinterpreted_batch_ndims` batch dimensions make one: all have to lie within."""
+class _OfOther(Constraint):
+    """A region that is told by another one, `base_constraint`."""
 
-    def __init__(self, base_constraint: Constraint, reinterpreted_batch_ndims: int):
+    def __init__(self, base_constraint: Constraint):
         assert isinstance(base_constraint, Constraint), (
             f"base_constraint must be a {Constraint.__name__}, got {type(base_constraint).__name__}"
         )
+        self.base_constraint = base_constraint
+        super().__init__()
+
+    @property
+    def is_discrete(self) -> bool:  # type: ignore[override]
+        return self.base_constraint.is_discrete
+
+
+class _IndependentConstraint(_OfOther):
+    """A region of events of which the last `reinterpreted_batch_ndims` batch dimensions make one: all have to lie within."""
+
+    def __init__(self, base_constraint: Constraint, reinterpreted_batch_ndims: int):
+        super().__init__(base_constraint)
         assert isinstance(reinterpreted_batch_ndims, int), (
             f"reinterpreted_batch_ndims must be an {int.__name__}, got {type(reinterpreted_batch_ndims).__name__}"
         )
         assert reinterpreted_batch_ndims >= 0, (
             f"reinterpreted_batch_ndims must be >= 0, got {reinterpreted_batch_ndims}"
         )
-        self.base_constraint = base_constraint
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
-        super().__init__()
-
-    @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
-        return self.base_constraint.is_discrete
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]
@@ -137,19 +144,8 @@ class _IndependentConstraint(Constraint):
         return f"{type(self).__name__[1:]}({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
 
 
-class MixtureSameFamilyConstraint(Constraint):
+class MixtureSameFamilyConstraint(_OfOther):
     """The region of a mixture: a value has to lie in the region of every component."""
-
-    def __init__(self, base_constraint: Constraint):
-        assert isinstance(base_constraint, Constraint), (
-            f"base_constraint must be a {Constraint.__name__}, got {type(base_constraint).__name__}"
-        )
-        self.base_constraint = base_constraint
-        super().__init__()
-
-    @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
-        return self.base_constraint.is_discrete
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]
@@ -389,38 +385,8 @@ class _PositiveDefinite(_Symmetric):
 # --- several regions --------------------------------------------------------------------------------------------------
 
 
-class _Cat(Constraint):
-    """Regions side by side along the dimension `dim`: the i-th has `lengths[i]` places (1 if not given)."""
-
-    def __init__(self, cseq: Any, dim: int = 0, lengths: Any = None):
-        assert all(isinstance(c, Constraint) for c in cseq), "All elements of cseq must be Constraint instances"
-        self.cseq = list(cseq)
-        self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
-        assert len(self.lengths) == len(self.cseq), f"lengths ({len(self.lengths)}) must match cseq ({len(list(cseq))})"
-        self.dim = dim
-        super().__init__()
-
-    @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
-        return any(c.is_discrete for c in self.cseq)
-
-    @property
-    def event_dim(self) -> int:  # type: ignore[override]
-        return max(c.event_dim for c in self.cseq)
-
-    def check(self, value: Any) -> Any:
-        assert -value.dim() <= self.dim < value.dim(), (
-            f"dim {self.dim} out of range for value {'with'} {value.ndim} dimensions"
-        )
-        checks, start = [], 0
-        for constraint, length in zip(self.cseq, self.lengths, strict=True):
-            checks.append(constraint.check(value.narrow(self.dim, start, length)))
-            start += length
-        return cat_tensors(checks, self.dim)
-
-
-class _Stack(Constraint):
-    """Regions one after the other along the dimension `dim`."""
+class _Several(Constraint):
+    """Regions along the dimension `dim`."""
 
     def __init__(self, cseq: Any, dim: int = 0):
         assert all(isinstance(c, Constraint) for c in cseq), "All elements of cseq must be Constraint instances"
@@ -432,15 +398,43 @@ class _Stack(Constraint):
     def is_discrete(self) -> bool:  # type: ignore[override]
         return any(c.is_discrete for c in self.cseq)
 
+    def _check_dim(self, value: Any) -> None:
+        assert -value.dim() <= self.dim < value.dim(), (
+            f"dim {self.dim} out of range for value {'with'} {value.ndim} dimensions"
+        )
+
+
+class _Cat(_Several):
+    """Regions side by side along the dimension `dim`: the i-th has `lengths[i]` places (1 if not given)."""
+
+    def __init__(self, cseq: Any, dim: int = 0, lengths: Any = None):
+        super().__init__(cseq, dim)
+        self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
+        assert len(self.lengths) == len(self.cseq), f"lengths ({len(self.lengths)}) must match cseq ({len(list(cseq))})"
+
+    @property
+    def event_dim(self) -> int:  # type: ignore[override]
+        return max(c.event_dim for c in self.cseq)
+
+    def check(self, value: Any) -> Any:
+        self._check_dim(value)
+        checks, start = [], 0
+        for constraint, length in zip(self.cseq, self.lengths, strict=True):
+            checks.append(constraint.check(value.narrow(self.dim, start, length)))
+            start += length
+        return cat_tensors(checks, self.dim)
+
+
+class _Stack(_Several):
+    """Regions one after the other along the dimension `dim`."""
+
     @property
     def event_dim(self) -> int:  # type: ignore[override]
         dim = max(c.event_dim for c in self.cseq)
         return dim + 1 if self.dim + dim < 0 else dim
 
     def check(self, value: Any) -> Any:
-        assert -value.dim() <= self.dim < value.dim(), (
-            f"dim {self.dim} out of range for value {'with'} {value.ndim} dimensions"
-        )
+        self._check_dim(value)
         parts = [value.select(self.dim, i) for i in range(value.size(self.dim))]
         return stack_tensors([c.check(v) for v, c in zip(parts, self.cseq, strict=False)], self.dim)
 

@@ -12,7 +12,7 @@ from ..ops.layers.loss import binary_cross_entropy_with_logits
 from ..ops.making.constants import ones_like, zeros_like
 from ..ops.random.factories import rand
 from . import constraints
-from ._odds import Odds, one_of
+from ._odds import OF_ONE, Odds, one_of
 from .exp_family import ExponentialFamily
 from .utils import (
     EMPTY,
@@ -32,10 +32,7 @@ class ContinuousBernoulli(Odds, ExponentialFamily):
     has_rsample = True
     _mean_carrier_measure = 0
     support: constraints.Constraint = constraints.unit_interval
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.unit_interval,
-        "logits": constraints.real,
-    }
+    arg_constraints = OF_ONE
 
     def __init__(
         self,

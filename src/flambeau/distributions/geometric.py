@@ -12,7 +12,7 @@ from ..ops.indexing.masking import where
 from ..ops.layers.loss import binary_cross_entropy_with_logits
 from ..ops.making.constants import zeros_like
 from . import constraints
-from ._odds import Odds
+from ._odds import OF_ONE, Odds
 from .distribution import Distribution, _insist
 from .utils import (
     EMPTY,
@@ -26,10 +26,7 @@ class Geometric(Odds, Distribution):
     """The number of failures before the first success, with probability `probs` each."""
 
     support: constraints.Constraint = constraints.nonnegative_integer
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.unit_interval,
-        "logits": constraints.real,
-    }
+    arg_constraints = OF_ONE
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         self._take_odds(probs, logits)

@@ -9,6 +9,7 @@ from ..core.array.dtypes import finfo
 from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import full_like, ones_like
 from . import constraints
+from ._located import LOCATED
 from .transformed_distribution import TransformedDistribution
 from .transforms import AffineTransform, ExpTransform
 from .uniform import Uniform
@@ -24,7 +25,7 @@ class Gumbel(TransformedDistribution):
     """The Gumbel distribution, of the greatest of many values."""
 
     support: constraints.Constraint = constraints.real
-    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints = LOCATED
     loc: Tensor
     scale: Tensor
 

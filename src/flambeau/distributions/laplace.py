@@ -8,23 +8,20 @@ from ..core.array.dtypes import finfo
 from ..core.tensor.tensor import Tensor
 from . import constraints
 from ._centred import Centred
+from ._located import Located
 from .distribution import Distribution
 from .utils import (
     EMPTY,
-    broadcast_all,
 )
 
 __all__ = ["Laplace"]
 
 
-class Laplace(Centred, Distribution):
+class Laplace(Centred, Located, Distribution):
     """The Laplace (double exponential) distribution around `loc`."""
 
     has_rsample = True
     support: constraints.Constraint = constraints.real
-    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
-    loc: Tensor
-    scale: Tensor
 
     @property
     def variance(self) -> Tensor:
@@ -33,10 +30,6 @@ class Laplace(Centred, Distribution):
     @property
     def stddev(self) -> Tensor:
         return (2**0.5) * self.scale
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(Laplace, batch_shape, _instance, loc=0, scale=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.tensor.tensor import Tensor
 from . import constraints
+from ._located import LOCATED
 from .normal import Normal
 from .transformed_distribution import TransformedDistribution
 from .transforms import ExpTransform
@@ -18,7 +19,7 @@ class LogNormal(TransformedDistribution):
 
     has_rsample = True
     support: constraints.Constraint = constraints.positive
-    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints = LOCATED
     base_dist: Normal
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.tensor.tensor import Tensor
 from . import constraints
+from ._located import LOCATED
 from .normal import Normal
 from .transformed_distribution import TransformedDistribution
 from .transforms import StickBreakingTransform
@@ -18,7 +19,7 @@ class LogisticNormal(TransformedDistribution):
 
     has_rsample = True
     support: constraints.Constraint = constraints.simplex
-    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints = LOCATED
     base_dist: Any
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:

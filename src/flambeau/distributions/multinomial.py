@@ -13,6 +13,7 @@ from ..ops.indexing.masking import where
 from ..ops.making.constants import ones_like
 from . import constraints
 from ._categories import OverCategories
+from ._odds import OF_SEVERAL
 from .binomial import Binomial
 from .categorical import Categorical
 from .utils import (
@@ -26,10 +27,7 @@ __all__ = ["Multinomial"]
 class Multinomial(OverCategories):
     """How often each of K categories comes in `total_count` draws (one int for the whole batch)."""
 
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.simplex,
-        "logits": constraints.real_vector,
-    }
+    arg_constraints = OF_SEVERAL
     total_count: int
 
     def __init__(

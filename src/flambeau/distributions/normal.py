@@ -12,25 +12,22 @@ from ..ops.elementwise.special import erf, erfinv
 from ..ops.random.factories import normal
 from . import constraints
 from ._centred import Centred
+from ._located import Located
 from .exp_family import ExponentialFamily
 from .utils import (
     EMPTY,
     _standard_normal,
-    broadcast_all,
 )
 
 __all__ = ["Normal"]
 
 
-class Normal(Centred, ExponentialFamily):
+class Normal(Centred, Located, ExponentialFamily):
     """The normal distribution of mean `loc` and standard deviation `scale`."""
 
     _mean_carrier_measure = 0
     has_rsample = True
     support: constraints.Constraint = constraints.real
-    arg_constraints: dict[str, constraints.Constraint] = {"loc": constraints.real, "scale": constraints.positive}
-    loc: Tensor
-    scale: Tensor
 
     @property
     def stddev(self) -> Tensor:
@@ -39,10 +36,6 @@ class Normal(Centred, ExponentialFamily):
     @property
     def variance(self) -> Tensor:
         return self.stddev.pow(2)
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(Normal, batch_shape, _instance, loc=0, scale=0)

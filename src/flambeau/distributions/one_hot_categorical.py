@@ -10,6 +10,7 @@ from ..ops.layers.embedding import one_hot
 from ..ops.making.ranges import eye
 from . import constraints
 from ._categories import OverCategories
+from ._odds import OF_SEVERAL
 from .categorical import Categorical
 from .utils import EMPTY
 
@@ -21,10 +22,7 @@ class OneHotCategorical(OverCategories):
 
     has_enumerate_support = True
     support: constraints.Constraint = constraints.one_hot
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.simplex,
-        "logits": constraints.real_vector,
-    }
+    arg_constraints = OF_SEVERAL
 
     def __init__(
         self, probs: Tensor | None = None, logits: Tensor | None = None, validate_args: bool | None = None

@@ -7,7 +7,7 @@ from typing import Any
 from ..core.tensor.tensor import Tensor
 from ..ops.random.factories import rand
 from . import constraints
-from ._odds import Odds
+from ._odds import OF_ONE, Odds
 from ._relaxed import Relaxed
 from .distribution import Distribution
 from .transforms import SigmoidTransform
@@ -24,10 +24,7 @@ class LogitRelaxedBernoulli(Odds, Distribution):
     """The log-odds of relaxed Bernoulli values (Maddison et al., 2017; Jang et al., 2017)."""
 
     support: constraints.Constraint = constraints.real
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.unit_interval,
-        "logits": constraints.real,
-    }
+    arg_constraints = OF_ONE
 
     def __init__(
         self, temperature: Tensor, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -59,10 +56,7 @@ class RelaxedBernoulli(Relaxed):
 
     has_rsample: bool = True
     support: constraints.Constraint = constraints.unit_interval
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.unit_interval,
-        "logits": constraints.real,
-    }
+    arg_constraints = OF_ONE
     base_dist: LogitRelaxedBernoulli
 
     def __init__(

@@ -9,6 +9,7 @@ from ..ops.making.constants import full_like
 from ..ops.random.factories import rand
 from . import constraints
 from ._categories import OverCategories
+from ._odds import OF_SEVERAL
 from ._relaxed import Relaxed
 from .categorical import Categorical
 from .transforms import ExpTransform
@@ -26,18 +27,12 @@ class ExpRelaxedCategorical(OverCategories):
 
     has_rsample = True
     support: constraints.Constraint = constraints.real_vector  # of those vectors whose logsumexp is 0
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.simplex,
-        "logits": constraints.real_vector,
-    }
+    arg_constraints = OF_SEVERAL
 
     def __init__(
-        self,
-        temperature: Tensor,
-        probs: Tensor | None = None,
-        logits: Tensor | None = None,
+        self, temperature: Tensor, probs: Tensor | None = None, logits: Tensor | None = None,
         validate_args: bool | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.temperature = temperature
         self._over(Categorical(probs, logits), validate_args)
 
@@ -64,19 +59,13 @@ class RelaxedOneHotCategorical(Relaxed):
 
     has_rsample: bool = True
     support: constraints.Constraint = constraints.simplex
-    arg_constraints: dict[str, constraints.Constraint] = {
-        "probs": constraints.simplex,
-        "logits": constraints.real_vector,
-    }
+    arg_constraints = OF_SEVERAL
     base_dist: ExpRelaxedCategorical
 
     def __init__(
-        self,
-        temperature: Tensor,
-        probs: Tensor | None = None,
-        logits: Tensor | None = None,
+        self, temperature: Tensor, probs: Tensor | None = None, logits: Tensor | None = None,
         validate_args: bool | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         base = ExpRelaxedCategorical(temperature, probs, logits, validate_args=validate_args)
         super().__init__(base, ExpTransform(), validate_args=validate_args)
 

@@ -70,19 +70,10 @@ def _arguments(example: Any, keywords: Any) -> tuple[tuple[Any, ...], dict[str, 
 
 
 def trace(
-    func: Any,
-    example_inputs: Any = None,
-    optimize: None = None,
-    check_trace: bool = True,
-    check_inputs: Any = None,
-    check_tolerance: float = 1e-5,
-    strict: bool = True,
-    _force_outplace: bool = False,
-    _module_class: Any = None,
-    _compilation_unit: Any = None,
-    example_kwarg_inputs: Any = None,
-    _store_inputs: bool = True,
-) -> Any:
+    func: Any, example_inputs: Any = None, optimize: None = None, check_trace: bool = True, check_inputs: Any = None,
+    check_tolerance: float = 1e-5, strict: bool = True, _force_outplace: bool = False, _module_class: Any = None,
+    _compilation_unit: Any = None, example_kwarg_inputs: Any = None, _store_inputs: bool = True,
+) -> Any:  # fmt: skip
     """A function or module that has been run with the example, so that what it can't do is known now.
 
     Unlike PyTorch's trace, the Python code runs at each call: branches and the module's mode are those of the call. With
@@ -161,19 +152,10 @@ def _check_output(output: Any, strict: bool) -> None:
 
 
 def trace_module(
-    mod: Module,
-    inputs: dict[str, Any],
-    optimize: None = None,
-    check_trace: bool = True,
-    check_inputs: Any = None,
-    check_tolerance: float = 1e-5,
-    strict: bool = True,
-    _force_outplace: bool = False,
-    _module_class: Any = None,
-    _compilation_unit: Any = None,
-    example_inputs_is_kwarg: bool = False,
-    _store_inputs: bool = True,
-) -> Any:
+    mod: Module, inputs: dict[str, Any], optimize: None = None, check_trace: bool = True, check_inputs: Any = None,
+    check_tolerance: float = 1e-5, strict: bool = True, _force_outplace: bool = False, _module_class: Any = None,
+    _compilation_unit: Any = None, example_inputs_is_kwarg: bool = False, _store_inputs: bool = True,
+) -> Any:  # fmt: skip
     """A module, several of whose methods have been run with examples: `inputs` has one for each method's name.
 
     `check_inputs` are more of these, which are run too.

@@ -270,14 +270,9 @@ def _pad(x: jax.Array, low: Sequence[int], high: Sequence[int]) -> jax.Array:
 
 
 def convolution(
-    x: jax.Array,
-    w: jax.Array,
-    stride: Sequence[int],
-    padding_low: Sequence[int],
-    padding_high: Sequence[int],
-    dilation: Sequence[int],
-    groups: int = 1,
-) -> jax.Array:
+    x: jax.Array, w: jax.Array, stride: Sequence[int], padding_low: Sequence[int], padding_high: Sequence[int],
+    dilation: Sequence[int], groups: int = 1,
+) -> jax.Array:  # fmt: skip
     """Slide `w` over `x`, with zeros added before and after each spatial dimension."""
     stride, low, high, dilation = _settings(stride, padding_low, padding_high, dilation)
     if not _meets_input(x.shape[2:], w.shape[2:], stride, low, high, dilation):
@@ -286,15 +281,9 @@ def convolution(
 
 
 def convolution_input(
-    g: jax.Array,
-    w: jax.Array,
-    input_spatial_shape: Sequence[int],
-    stride: Sequence[int],
-    padding_low: Sequence[int],
-    padding_high: Sequence[int],
-    dilation: Sequence[int],
-    groups: int = 1,
-) -> jax.Array:
+    g: jax.Array, w: jax.Array, input_spatial_shape: Sequence[int], stride: Sequence[int], padding_low: Sequence[int],
+    padding_high: Sequence[int], dilation: Sequence[int], groups: int = 1,
+) -> jax.Array:  # fmt: skip
     """The gradient by the input where `g` is the gradient by the output: a transposed convolution."""
     size, stride, low, high, dilation = _settings(input_spatial_shape, stride, padding_low, padding_high, dilation)
     params = {"stride": stride, "dilation": dilation, "groups": int(groups)}
@@ -306,15 +295,9 @@ def convolution_input(
 
 
 def convolution_weight(
-    x: jax.Array,
-    g: jax.Array,
-    kernel_spatial_shape: Sequence[int],
-    stride: Sequence[int],
-    padding_low: Sequence[int],
-    padding_high: Sequence[int],
-    dilation: Sequence[int],
-    groups: int = 1,
-) -> jax.Array:
+    x: jax.Array, g: jax.Array, kernel_spatial_shape: Sequence[int], stride: Sequence[int], padding_low: Sequence[int],
+    padding_high: Sequence[int], dilation: Sequence[int], groups: int = 1,
+) -> jax.Array:  # fmt: skip
     """The gradient by the weight where `g` is the gradient by the output."""
     size, stride, low, high, dilation = _settings(kernel_spatial_shape, stride, padding_low, padding_high, dilation)
     if not _meets_input(x.shape[2:], size, stride, low, high, dilation):

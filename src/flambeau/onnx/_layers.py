@@ -29,16 +29,9 @@ def _unbatched(b: Builder, name: str, added: bool) -> str:
 
 @handles("conv1d", "conv2d", "conv3d")
 def conv(
-    b: Builder,
-    out: Any,
-    input: Value,
-    weight: Value,
-    bias: Value | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Any:
+    b: Builder, out: Any, input: Value, weight: Value, bias: Value | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Any:  # fmt: skip
     n = weight.ndim - 2
     x, added = _batched(b, input, n)
     dilations = _each(dilation, n)
@@ -56,17 +49,9 @@ def conv(
 
 @handles("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def conv_transpose(
-    b: Builder,
-    out: Any,
-    input: Value,
-    weight: Value,
-    bias: Value | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Any:
+    b: Builder, out: Any, input: Value, weight: Value, bias: Value | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Any:  # fmt: skip
     n = weight.ndim - 2
     x, added = _batched(b, input, n)
     how: dict[str, Any] = {
@@ -89,16 +74,9 @@ def _pool(n: int, kind: str, input: Value, kernel_size: Any, stride: Any, paddin
 
 def _max_pool(n: int) -> Any:
     def handler(
-        b: Builder,
-        out: Any,
-        input: Value,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ) -> Any:
+        b: Builder, out: Any, input: Value, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False, return_indices: bool = False,
+    ) -> Any:  # fmt: skip
         if return_indices:
             raise Unsupported("return_indices=True")
         how = {"dilations": _each(dilation, n), "ceil_mode": int(ceil_mode)}
@@ -109,16 +87,9 @@ def _max_pool(n: int) -> Any:
 
 def _avg_pool(n: int) -> Any:
     def handler(
-        b: Builder,
-        out: Any,
-        input: Value,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> Any:
+        b: Builder, out: Any, input: Value, kernel_size: Any, stride: Any = None, padding: Any = 0,
+        ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
+    ) -> Any:  # fmt: skip
         if divisor_override is not None or (ceil_mode and count_include_pad):
             raise Unsupported("divisor_override, or ceil_mode with count_include_pad")
         how = {"ceil_mode": int(ceil_mode), "count_include_pad": int(count_include_pad)}

@@ -309,16 +309,9 @@ def pixel_shuffle(b: Builder, out: Any, input: Value, upscale_factor: int) -> An
 
 @handles("interpolate")
 def interpolate(
-    b: Builder,
-    out: Any,
-    input: Value,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> Any:
+    b: Builder, out: Any, input: Value, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
+) -> Any:  # fmt: skip
     modes = {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
     if mode not in modes or antialias or recompute_scale_factor:
         raise Unsupported(f"mode={mode!r}" if mode not in modes else "antialias or recompute_scale_factor")
@@ -336,16 +329,9 @@ def interpolate(
 
 @handles("embedding")
 def embedding(
-    b: Builder,
-    out: Any,
-    input: Value,
-    weight: Value,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Any:
+    b: Builder, out: Any, input: Value, weight: Value, padding_idx: int | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> Any:  # fmt: skip
     if max_norm is not None:
         raise Unsupported("max_norm")
     return b.node("Gather", [weight.name, input.name], axis=0)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from ..core.tensor.tensor import Tensor
+from ._moments import begun, moments
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, decayed, lerp, picked, scaled, shrunk
+from .rule import RuleOptimizer, check_options, picked, scaled
 
 __all__ = ["Adam"]
 
@@ -16,12 +17,8 @@ __all__ = ["Adam"]
 def adam(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
     """One step of Adam (Kingma and Ba, 2015), AMSGrad (Reddi et al., 2018) and AdamW."""
     beta1, beta2 = options.betas
-    state["step"] = step = state["step"] + 1
-    t = step.astype(jnp.float64)
-    grad = decayed(grad, param, options)
-    param = shrunk(param, options)
-    state["exp_avg"] = mean = lerp(state["exp_avg"], grad, 1 - beta1)
-    state["exp_avg_sq"] = square = scaled(state["exp_avg_sq"], beta2) + scaled(grad * grad, 1 - beta2)
+    param, grad, t = begun(param, grad, state, options)
+    mean, square = moments(grad, state, options)
     if options.amsgrad:
         state["max_exp_avg_sq"] = square = jnp.maximum(state["max_exp_avg_sq"], square)
     root = jnp.sqrt(square) / jnp.sqrt(1 - beta2**t).astype(param.dtype) + options.eps.astype(param.dtype)
@@ -40,21 +37,11 @@ class Adam(RuleOptimizer):
     update = staticmethod(adam)
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: Number = 1e-3,
-        betas: tuple[Number, Number] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        amsgrad: bool = False,
-        *,
-        foreach: bool | None = None,
-        maximize: bool = False,
-        capturable: bool = False,
-        differentiable: bool = False,
-        fused: bool | None = None,
+        self, params: ParamsT, lr: Number = 1e-3, betas: tuple[Number, Number] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
+        capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
         decoupled_weight_decay: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         check_options(lr, betas, eps=eps, weight_decay=weight_decay)
         if not any(all(isinstance(beta, kind) for beta in betas) for kind in (float, Tensor)):
             raise ValueError(f"betas must be either {'both'} floats or both Tensors (write 0.0 for 0; got {betas})")

@@ -30,18 +30,10 @@ class Adamax(RuleOptimizer):
     update = staticmethod(adamax)
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: Number = 2e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        foreach: bool | None = None,
-        *,
-        maximize: bool = False,
-        differentiable: bool = False,
+        self, params: ParamsT, lr: Number = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False,
         capturable: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         check_options(lr, betas, eps=eps, weight_decay=weight_decay)
         names = "lr betas eps weight_decay foreach maximize differentiable capturable"
         super().__init__(params, picked(locals(), names))

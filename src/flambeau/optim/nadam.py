@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from ._moments import begun, moments
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, decayed, lerp, picked, scaled, shrunk
+from .rule import RuleOptimizer, check_options, picked, scaled
 
 __all__ = ["NAdam"]
 
@@ -15,16 +16,12 @@ __all__ = ["NAdam"]
 def nadam(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
     """One step of Adam with Nesterov's momentum (Dozat, 2016)."""
     beta1, beta2 = options.betas
-    state["step"] = step = state["step"] + 1
-    t = step.astype(jnp.float64)
-    grad = decayed(grad, param, options)
-    param = shrunk(param, options)
+    param, grad, t = begun(param, grad, state, options)
     now = beta1 * (1.0 - 0.5 * 0.96 ** (t * options.momentum_decay))
     then = beta1 * (1.0 - 0.5 * 0.96 ** ((t + 1) * options.momentum_decay))
     state["mu_product"] = scaled(state["mu_product"], now)
     product = state["mu_product"].astype(jnp.float64)
-    state["exp_avg"] = mean = lerp(state["exp_avg"], grad, 1 - beta1)
-    state["exp_avg_sq"] = square = scaled(state["exp_avg_sq"], beta2) + scaled(grad * grad, 1 - beta2)
+    mean, square = moments(grad, state, options)
     root = jnp.sqrt(square / (1 - beta2**t).astype(param.dtype)) + options.eps.astype(param.dtype)
     param = param + scaled(grad, -options.lr * (1.0 - now) / (1.0 - product)) / root
     return param + scaled(mean, -options.lr * then / (1.0 - product * then)) / root
@@ -39,20 +36,10 @@ class NAdam(RuleOptimizer):
     update = staticmethod(nadam)
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: Number = 2e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum_decay: float = 4e-3,
-        decoupled_weight_decay: bool = False,
-        *,
-        foreach: bool | None = None,
-        maximize: bool = False,
-        capturable: bool = False,
-        differentiable: bool = False,
-    ) -> None:
+        self, params: ParamsT, lr: Number = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, momentum_decay: float = 4e-3, decoupled_weight_decay: bool = False, *,
+        foreach: bool | None = None, maximize: bool = False, capturable: bool = False, differentiable: bool = False,
+    ) -> None:  # fmt: skip
         check_options(lr, betas, eps=eps, weight_decay=weight_decay, momentum_decay=momentum_decay)
         names = "lr betas eps weight_decay momentum_decay decoupled_weight_decay maximize foreach"
         super().__init__(params, picked(locals(), names + " capturable differentiable"))

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from ._moments import begun, moments
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, decayed, lerp, picked, scaled, shrunk
+from .rule import RuleOptimizer, check_options, picked, scaled
 
 __all__ = ["RAdam"]
 
@@ -15,12 +16,8 @@ __all__ = ["RAdam"]
 def radam(param: Any, grad: Any, state: dict[str, Any], options: Any) -> Any:
     """One step of rectified Adam (Liu et al., 2020)."""
     beta1, beta2 = options.betas
-    state["step"] = step = state["step"] + 1
-    t = step.astype(jnp.float64)
-    grad = decayed(grad, param, options)
-    param = shrunk(param, options)
-    state["exp_avg"] = mean = lerp(state["exp_avg"], grad, 1 - beta1)
-    state["exp_avg_sq"] = square = scaled(state["exp_avg_sq"], beta2) + scaled(grad * grad, 1 - beta2)
+    param, grad, t = begun(param, grad, state, options)
+    mean, square = moments(grad, state, options)
     correction2 = 1 - beta2**t
     limit = 2 / (1 - beta2) - 1
     length = limit - 2 * t * beta2**t / correction2  # of the average that the variance is known from
@@ -40,19 +37,10 @@ class RAdam(RuleOptimizer):
     update = staticmethod(radam)
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: Number = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        decoupled_weight_decay: bool = False,
-        *,
-        foreach: bool | None = None,
-        maximize: bool = False,
-        capturable: bool = False,
-        differentiable: bool = False,
-    ) -> None:
+        self, params: ParamsT, lr: Number = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
+        maximize: bool = False, capturable: bool = False, differentiable: bool = False,
+    ) -> None:  # fmt: skip
         check_options(lr, betas, eps=eps, weight_decay=weight_decay)
         names = "lr betas eps weight_decay maximize foreach capturable decoupled_weight_decay differentiable"
         super().__init__(params, picked(locals(), names))

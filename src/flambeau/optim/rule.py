@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from operator import itemgetter
 from types import SimpleNamespace
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,9 @@ from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from ._arrays import apart, is_complex, joined, narrowed, split, widened
+from ._grouped import GroupedOptimizer
 from .differentiable import differentiable_step
-from .optimizer import Optimizer, ParamsT, by_mesh, full_like, loss_of, step_without_values
+from .optimizer import ParamsT, by_mesh, full_like, step_without_values
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -38,10 +39,8 @@ _LATER = {
     "nesterov": False,
 }
 
-_R = TypeVar("_R")
 
-
-class RuleOptimizer(Optimizer):
+class RuleOptimizer(GroupedOptimizer):
     """An optimizer that is a pure function of (parameter, gradient, state, options).
 
     A subclass declares which options are inputs of the compiled program (`scalars`, numbers or pairs of numbers, which
@@ -191,37 +190,28 @@ class RuleOptimizer(Optimizer):
 
     # --- the step -------------------------------------------------------------------------------------------------
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], _R]) -> _R: ...
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters that have a gradient. `closure` computes the loss anew; its value is returned."""
-        loss = loss_of(closure)
-        for index, group in enumerate(self.param_groups):
-            params = [param for param in group["params"] if param.grad is not None]
-            alone = len({id(param._storage) for param in params}) == len(params)
-            for batch in by_mesh(params) if alone else apart(params):
-                try:
-                    if self.sorts:
-                        self._step_by_kind(index, group, batch)
-                    else:
-                        self._step_batch(index, group, batch)
-                except SparseOperand:
-                    sparse = [param for param in batch if is_sparse(param.grad)]
-                    if not sparse:
-                        raise
-                    self._check_sparse(group)
-                    for param in batch if self.state_names(group) else ():
-                        self.state[param]  # the state is in the order of the parameters
-                    dense = [param for param in batch if not is_sparse(param.grad)]
-                    if dense:
-                        self._step_by_kind(index, group, dense)
-                    check_not_traced()
-                    with no_grad():
-                        for param in sparse:
-                            self._step_sparse(group, param)
-        return loss
+    def _step_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        alone = len({id(param._storage) for param in params}) == len(params)
+        for batch in by_mesh(params) if alone else apart(params):
+            try:
+                if self.sorts:
+                    self._step_by_kind(index, group, batch)
+                else:
+                    self._step_batch(index, group, batch)
+            except SparseOperand:
+                sparse = [param for param in batch if is_sparse(param.grad)]
+                if not sparse:
+                    raise
+                self._check_sparse(group)
+                for param in batch if self.state_names(group) else ():
+                    self.state[param]  # the state is in the order of the parameters
+                dense = [param for param in batch if not is_sparse(param.grad)]
+                if dense:
+                    self._step_by_kind(index, group, dense)
+                check_not_traced()
+                with no_grad():
+                    for param in sparse:
+                        self._step_sparse(group, param)
 
     def _step_by_kind(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         kinds: dict[Any, list[Tensor]] = {}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +13,11 @@ import numpy as np
 from ..core.tensor.donation import overwrite
 from ..core.tensor.sparse import check_not_traced, is_sparse, stored
 from ..core.tensor.tensor import Tensor, wrap
-from .optimizer import Number, Optimizer, ParamsT, full_like, loss_of
+from ._grouped import GroupedOptimizer
+from .optimizer import Number, ParamsT, full_like
 from .rule import check_tensor_rate, picked
 
 __all__ = ["SparseAdam"]
-
-_R = TypeVar("_R")
 
 
 def named_rows(grad: Tensor) -> tuple[Any, Any, Any]:
@@ -83,20 +81,16 @@ def _step(param: Any, mean: Any, square: Any, rows: Any, options: Any) -> tuple[
     return put_places(param, places, moved), put_places(mean, places, new_mean), put_places(square, places, new_square)
 
 
-class SparseAdam(Optimizer):
+class SparseAdam(GroupedOptimizer):
     """Adam that moves only what a sparse gradient stores, and its moments; the others stay as they are.
 
     Raises ValueError for options out of range and parameters that are sparse, RuntimeError for a dense gradient.
     """
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: Number = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        self, params: ParamsT, lr: Number = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         maximize: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         check_tensor_rate(lr)
         if not lr > 0.0:
             raise ValueError(f"Invalid learning rate: {lr}")
@@ -122,23 +116,14 @@ class SparseAdam(Optimizer):
         if bad:
             raise ValueError(f"Sparse params at indices {bad}: SparseAdam requires dense parameter tensors")
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], _R]) -> _R: ...
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update what the gradients store. `closure` computes the loss anew; its value is returned."""
-        loss = loss_of(closure)
-        for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            for param in params:
-                if not is_sparse(param.grad):
-                    raise RuntimeError(
-                        f"{type(self).__name__} does not support dense gradients, please consider Adam instead"
-                    )
-            for param in params:
-                self._move(param, group)
-        return loss
+    def _step_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        for param in params:
+            if not is_sparse(param.grad):
+                raise RuntimeError(
+                    f"{type(self).__name__} does not support dense gradients, please consider Adam instead"
+                )
+        for param in params:
+            self._move(param, group)
 
     def _move(self, param: Tensor, group: dict[str, Any]) -> None:
         check_not_traced()

@@ -7,18 +7,25 @@ from typing import Any
 from . import geometry
 
 
-class memory_format:
-    """A memory format. `order` lists the dimensions from the outermost stride to the innermost, if it prescribes one."""
+class Named:
+    """A constant of the public namespace, which is printed and pickled by its name there."""
 
-    def __init__(self, name: str, order: tuple[int, ...] | None = None):
+    def __init__(self, name: str):
         self.name = name
-        self.order = order
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 
     def __reduce__(self) -> str:
         return self.name
+
+
+class memory_format(Named):
+    """A memory format. `order` lists the dimensions from the outermost stride to the innermost, if it prescribes one."""
+
+    def __init__(self, name: str, order: tuple[int, ...] | None = None):
+        super().__init__(name)
+        self.order = order
 
     def order_of(self, n: int) -> tuple[int, ...] | None:
         """The order for a tensor of `n` dimensions. Raises RuntimeError if the format is one of another number."""
@@ -35,17 +42,8 @@ class memory_format:
         return geometry.is_contiguous(shape, strides)
 
 
-class layout:
+class layout(Named):
     """How a tensor's values are kept: all of them (strided), or those that are not zero, by coordinates or by rows."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
 
 
 contiguous_format: memory_format = memory_format("contiguous_format")

@@ -160,7 +160,22 @@ def _with_derivative_of(value: Any, other: Any) -> Any:
 _with_derivative_of.defjvp(lambda values, directions: (values[0], directions[1]))
 
 
-class HostStorage(Storage):
+class _NumPyStorage(Storage):
+    """A storage whose values lie in NumPy memory, `host`."""
+
+    __slots__ = ()
+    on_host = True
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.host.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.host.dtype
+
+
+class HostStorage(_NumPyStorage):
     """A CPU storage whose values are still NumPy's. The first read makes it an ordinary one.
 
     Layers are made of values that are filled two or three times before anything is computed with them; this saves the
@@ -168,7 +183,6 @@ class HostStorage(Storage):
     """
 
     __slots__ = ()
-    on_host = True
 
     @property
     def value(self) -> Any:  # type: ignore[override]
@@ -178,14 +192,6 @@ class HostStorage(Storage):
         value = devices.from_numpy(host, devices.to_jax(devices.CPU))
         _settle(self, value)
         return value
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.host.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.host.dtype
 
     def set(self, value: Any) -> None:
         _settle(self, value)
@@ -198,12 +204,11 @@ def _settle(storage: Storage, value: Any) -> None:
     storage.host = None
 
 
-class SharedStorage(Storage):
+class SharedStorage(_NumPyStorage):
     """A storage whose values lie in NumPy memory that others hold too. Every read is a fresh copy."""
 
     __slots__ = ()
     volatile = True
-    on_host = True
 
     @property
     def value(self) -> Any:  # type: ignore[override]
@@ -220,14 +225,6 @@ class SharedStorage(Storage):
             if whole:
                 self.pin = (host, weakref.ref(value))
         return value
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.host.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.host.dtype
 
     def read(self, g: geometry.Geometry) -> Any:
         if not self.host.flags.c_contiguous:

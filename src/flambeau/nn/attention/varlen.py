@@ -38,22 +38,11 @@ def _by_head(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> tup
 
 
 def varlen_attn(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    cu_seq_q: Tensor,
-    cu_seq_k: Tensor | None,
-    max_q: int,
-    max_k: int,
-    *,
-    return_aux: AuxRequest | None = None,
-    scale: float | None = None,
-    window_size: tuple[int, int] = (-1, -1),
-    enable_gqa: bool = False,
-    seqused_k: Tensor | None = None,
-    block_table: Tensor | None = None,
+    query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor | None, max_q: int, max_k: int, *,
+    return_aux: AuxRequest | None = None, scale: float | None = None, window_size: tuple[int, int] = (-1, -1),
+    enable_gqa: bool = False, seqused_k: Tensor | None = None, block_table: Tensor | None = None,
     num_splits: int | None = None,
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
     """Attention within each of N sequences that are packed into one.
 
     Shapes: query `(T_q, H, D)`, key and value `(T_k, H, D)`; sequence i stands at `cu_seq_q[i]` up to `cu_seq_q[i + 1]`,
@@ -99,16 +88,9 @@ def varlen_attn(
 
 
 def varlen_attn_out(
-    out: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    cu_seq_q: Tensor,
-    cu_seq_k: Tensor | None,
-    max_q: int,
-    max_k: int,
-    **options: Any,
-) -> Tensor | tuple[Tensor, Tensor]:
+    out: Tensor, query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor | None, max_q: int,
+    max_k: int, **options: Any,
+) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
     """`varlen_attn`, written into `out`."""
     made = varlen_attn(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, **options)
     if isinstance(made, tuple):

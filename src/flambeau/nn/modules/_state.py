@@ -64,15 +64,9 @@ class StateMethods:
             destination[prefix + EXTRA_STATE] = self.get_extra_state()
 
     def _load_from_state_dict(
-        self,
-        state_dict: Mapping[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: dict[str, Any], strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
         """Load this module's own part of `state_dict`, whose keys start with `prefix`; report in the three lists.
 
         `local_metadata` holds the `version` that the module had when it was saved.

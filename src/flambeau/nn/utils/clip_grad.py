@@ -127,12 +127,9 @@ def clip_grads_with_norm_(
 
 @takes_numbers(1, "max_norm")
 def clip_grad_norm_(
-    parameters: _Tensors,
-    max_norm: float,
-    norm_type: float = 2.0,
-    error_if_nonfinite: bool = False,
+    parameters: _Tensors, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
     foreach: bool | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Scale all gradients in place so that their total norm is at most `max_norm`; returns the norm they had.
 
     RuntimeError, with `error_if_nonfinite`, if that norm is infinite or NaN.
@@ -146,12 +143,9 @@ def clip_grad_norm_(
 
 @takes_numbers(1, "max_norm")
 def clip_grad_norm(
-    parameters: _Tensors,
-    max_norm: float,
-    norm_type: float = 2.0,
-    error_if_nonfinite: bool = False,
+    parameters: _Tensors, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
     foreach: bool | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """The old name of `clip_grad_norm_`."""
     warnings.warn(
         "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",

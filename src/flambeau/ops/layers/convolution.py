@@ -170,14 +170,9 @@ def convolved(
 
 
 def _plain(
-    input: jax.Array,
-    weight: jax.Array,
-    stride: Sequence[int],
-    pairs: Sequence[tuple[int, int]],
-    dilation: Sequence[int],
-    extents: Sequence[int],
-    groups: int,
-) -> jax.Array:
+    input: jax.Array, weight: jax.Array, stride: Sequence[int], pairs: Sequence[tuple[int, int]],
+    dilation: Sequence[int], extents: Sequence[int], groups: int,
+) -> jax.Array:  # fmt: skip
     padded = [s + lo + hi for s, (lo, hi) in zip(input.shape[2:], pairs, strict=True)]
     if any(p < e for p, e in zip(padded, extents, strict=True)):
         raise RuntimeError(
@@ -189,15 +184,9 @@ def _plain(
 
 
 def _transposed(
-    input: jax.Array,
-    weight: jax.Array,
-    stride: Sequence[int],
-    pairs: Sequence[tuple[int, int]],
-    dilation: Sequence[int],
-    extents: Sequence[int],
-    extra: Sequence[int],
-    groups: int,
-) -> jax.Array:
+    input: jax.Array, weight: jax.Array, stride: Sequence[int], pairs: Sequence[tuple[int, int]],
+    dilation: Sequence[int], extents: Sequence[int], extra: Sequence[int], groups: int,
+) -> jax.Array:  # fmt: skip
     for o, s, d in zip(extra, stride, dilation, strict=True):
         if o < 0 or (o and o >= max(s, d)):
             sides = ("depth", "height", "width")[-max(len(extra), 2) :]
@@ -229,14 +218,9 @@ def _grad_name(arrays: list[Any]) -> str:
 
 def _plain_form(n: int) -> Callable:
     def form(
-        input: Array,
-        weight: Array,
-        bias: Array | None = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
+        input: Array, weight: Array, bias: Array | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
         groups: int = 1,
-    ) -> Array:
+    ) -> Array:  # fmt: skip
         return convolved(input, weight, bias, stride, padding, dilation, groups, n)
 
     return _published(form, f"conv{n}d", n)
@@ -244,15 +228,9 @@ def _plain_form(n: int) -> Callable:
 
 def _transposed_form(n: int) -> Callable:
     def form(
-        input: Array,
-        weight: Array,
-        bias: Array | None = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        output_padding: Any = 0,
-        groups: int = 1,
-        dilation: Any = 1,
-    ) -> Array:
+        input: Array, weight: Array, bias: Array | None = None, stride: Any = 1, padding: Any = 0,
+        output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+    ) -> Array:  # fmt: skip
         return convolved(input, weight, bias, stride, padding, dilation, groups, n, output_padding)
 
     return _published(form, f"conv_transpose{n}d", n)

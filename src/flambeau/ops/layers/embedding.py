@@ -126,14 +126,9 @@ def _limit_norms(weight: Any, indices: Any, max_norm: float, norm_type: float) -
 
 @composite(methods=False, public=("nn.functional",))
 def embedding(
-    input: Any,
-    weight: Any,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Any:
+    input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> Any:  # fmt: skip
     """The rows of `weight` that the integer tensor `input` names.
 
     `padding_idx` names a row that gets no gradient; `max_norm` first shortens (in place) the rows that are used;

@@ -65,15 +65,9 @@ def _joined_statistics(mean: Array, invstd: Array, counts: Array, eps: Static[fl
 
 @composite(methods=False)
 def batch_norm_gather_stats_with_counts(
-    input: Tensor,
-    mean: Tensor,
-    invstd: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    momentum: float,
-    eps: float,
-    counts: Tensor,
-) -> tuple[Tensor, Tensor]:
+    input: Tensor, mean: Tensor, invstd: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    momentum: float, eps: float, counts: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The statistics of several batches together; the running ones are moved towards them by `momentum`.
 
     Shapes: `mean` and `invstd` are `(batches, C)`, `counts` (how many values each channel has) is `(batches,)`.
@@ -88,15 +82,9 @@ def batch_norm_gather_stats_with_counts(
 
 @composite(methods=False)
 def batch_norm_gather_stats(
-    input: Tensor,
-    mean: Tensor,
-    invstd: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    momentum: float,
-    eps: float,
-    count: int,
-) -> tuple[Tensor, Tensor]:
+    input: Tensor, mean: Tensor, invstd: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    momentum: float, eps: float, count: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`batch_norm_gather_stats_with_counts` of batches that all have `count` values for each channel."""
     counts = _torch("full")((mean.shape[0],), float(count), dtype=dtypes.float32, device=mean.device)
     return batch_norm_gather_stats_with_counts(  # type: ignore[no-any-return]
@@ -251,14 +239,9 @@ def fbgemm_pack_quantized_matrix(input: Tensor, K: int | None = None, N: int | N
 
 @composite(methods=False)
 def fbgemm_linear_int8_weight_fp32_activation(
-    input: Tensor,
-    weight: Tensor,
-    packed: Tensor,
-    col_offsets: Tensor,
-    weight_scale: float,
-    weight_zero_point: int,
+    input: Tensor, weight: Tensor, packed: Tensor, col_offsets: Tensor, weight_scale: float, weight_zero_point: int,
     bias: Tensor,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """`linear` with a weight of 8 bits: the input is laid on 8 bits, too, and products are of whole numbers. No gradients."""
     values = _host(input.float())
     low, high = (values.min(), values.max()) if values.size else (0, 0)
@@ -271,14 +254,9 @@ def fbgemm_linear_int8_weight_fp32_activation(
 
 @composite(methods=False)
 def fbgemm_linear_int8_weight(
-    input: Tensor,
-    weight: Tensor,
-    packed: Tensor,
-    col_offsets: Tensor,
-    weight_scale: float,
-    weight_zero_point: int,
+    input: Tensor, weight: Tensor, packed: Tensor, col_offsets: Tensor, weight_scale: float, weight_zero_point: int,
     bias: Tensor,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """The older name of `fbgemm_linear_int8_weight_fp32_activation`."""
     return fbgemm_linear_int8_weight_fp32_activation(  # type: ignore[no-any-return]
         input, weight, packed, col_offsets, weight_scale, weight_zero_point, bias

@@ -223,14 +223,9 @@ def _max_pool(n: int) -> Callable:
     name = f"max_pool{n}d"
 
     def pool(
-        input: Array,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ) -> Any:
+        input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False, return_indices: bool = False,
+    ) -> Any:  # fmt: skip
         windows = _regular_windows(input, n, kernel_size, stride, padding, dilation, ceil_mode, name)
         kernel = f"max_pool{max(n, 2)}d" if n > 1 or return_indices else "max_pool1d_impl"
         return _max_result(input, windows, return_indices, kernel, whole=n > 1 or return_indices)
@@ -259,14 +254,9 @@ def _avg_pool(n: int) -> Callable:
     name = f"avg_pool{n}d"
 
     def pool(
-        input: Array,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> Array:
+        input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True, divisor_override: int | None = None,
+    ) -> Array:  # fmt: skip
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
         if input.dtype == jnp.bool_ or (jnp.issubdtype(input.dtype, jnp.integer) and input.dtype != jnp.int64):

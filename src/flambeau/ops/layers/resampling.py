@@ -283,14 +283,9 @@ def _by_side(sizes: Sequence[int]) -> str:
 
 @composite(methods=False, public=("nn.functional",))
 def interpolate(
-    input: Any,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> Any:
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None, antialias: bool = False,
+) -> Any:  # fmt: skip
     """Resample the spatial dimensions of `(N, C, *)` to `size`, or by `scale_factor`.
 
     Modes: 'nearest', 'nearest-exact', 'area' (1 to 3 spatial dimensions), 'linear' (1), 'bilinear', 'bicubic' (2),

@@ -19,7 +19,7 @@ from ..reduce.statistics import vector_norm
 from ..support.checks import axes_of, category, type_name
 from . import matrices as linalg
 from .checks import INEXACT, demand_regular, demand_singular, matrices, zero_pivot
-from .norms import Dim, norm_of_matrices
+from .norms import Dim, norm_of_matrices, norm_operator
 from .products import times
 from .spectra import pinv, svd, svdvals
 
@@ -92,13 +92,7 @@ def _qr(input: Tensor, some: bool = True) -> Any:
     return _Qr(*linalg.qr(input, "reduced" if some else "complete"))
 
 
-@operator(
-    methods=False,
-    public=(),
-    grad="LinalgVectorNormBackward0",
-    derivative="MulBackward0",
-    autocast={"cuda": "float32"},
-)
+@norm_operator
 def _older_norm(input: Array, p: float | str | None, dim: Dim, keepdim: bool, dtype: Any) -> Array:
     if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
         raise RuntimeError(f"linalg.vector_norm: Expected a {INEXACT} tensor as input. Got {type_name(input)}")

@@ -19,6 +19,10 @@ from .spectra import Number, _relative_tolerance, hermitian_values, singular_val
 Dim = int | tuple[int, ...] | None
 _SINGULAR = (2, -2, "nuc")  # orders of norms that are made of singular values
 
+norm_operator = operator(
+    methods=False, public=(), grad="LinalgVectorNormBackward0", derivative="MulBackward0", autocast={"cuda": "float32"}
+)
+
 
 def _typed(name: str, x: jax.Array, dtype: Any) -> jax.Array:
     floating(name, x)
@@ -82,13 +86,7 @@ def matrix_norm(
     return made
 
 
-@operator(
-    methods=False,
-    public=(),
-    grad="LinalgVectorNormBackward0",
-    derivative="MulBackward0",
-    autocast={"cuda": "float32"},
-)
+@norm_operator
 def _norm(A: Array, ord: float | str | None, dim: Dim, keepdim: bool, *, dtype: Any) -> Array:
     x = _typed("linalg.norm" if ord is not None else "linalg.vector_norm", A, dtype)
     if dim is not None:

@@ -307,16 +307,9 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
     """The factory of a constant, its `_like` form and its `new_` method."""
 
     def make(
-        *dims: Any,
-        size: Any = None,
-        out: Tensor | None = None,
-        dtype: Any = None,
-        layout: Any = None,
-        device: Any = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-        memory_format: Any = None,
-    ) -> Tensor:
+        *dims: Any, size: Any = None, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+        device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
+    ) -> Tensor:  # fmt: skip
         shape = size_of(name, dims, size)
         if layout is not None and layout is not strided:
             return _without_values(name, value, shape, layout, dtype, device, requires_grad)
@@ -325,30 +318,18 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         return deliver(filled(laid, value), None, dtype, device, requires_grad, out, order)
 
     def make_like(
-        input: Tensor,
-        *,
-        dtype: Any = None,
-        layout: Any = None,
-        device: Any = None,
-        requires_grad: bool = False,
-        memory_format: Any = None,
-        pin_memory: bool = False,
-    ) -> Tensor:
+        input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+        memory_format: Any = None, pin_memory: bool = False,
+    ) -> Tensor:  # fmt: skip
         if layout is not None and layout is not strided:
             where = device_like(input, device)
             return _without_values(name, value, tuple(input.shape), layout, dtype or input.dtype, where, requires_grad)
         return like(input, lambda shape: filled(shape, value), dtype, device, requires_grad, memory_format)
 
     def make_new(
-        self: Tensor,
-        *dims: Any,
-        size: Any = None,
-        dtype: Any = None,
-        device: Any = None,
-        requires_grad: bool = False,
-        layout: Any = None,
-        pin_memory: bool = False,
-    ) -> Tensor:
+        self: Tensor, *dims: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+        layout: Any = None, pin_memory: bool = False,
+    ) -> Tensor:  # fmt: skip
         shape = size_of("new_" + name, dims, size)
         if layout is not None and layout is not strided:
             return _without_values(
@@ -377,16 +358,9 @@ def of_input(make: Callable[[Any], Tensor], number: HostNumber) -> Tensor:
 
 @composite(methods=False, numbers=("fill_value",))
 def full(
-    size: Any,
-    fill_value: Any,
-    *,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A tensor of one value; the dtype is the one that the value has as a Python number."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
@@ -400,16 +374,9 @@ def full(
 
 @composite(methods=False, numbers=("fill_value",))
 def full_like(
-    input: Tensor,
-    fill_value: Any,
-    *,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    memory_format: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:
+    input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A tensor of one value, with `input`'s shape, dtype, device and order in memory."""
     if isinstance(fill_value, HostNumber):
         options: Any = {
@@ -425,16 +392,9 @@ def full_like(
 
 @composite(methods=True, public=(), numbers=("fill_value",))
 def new_full(
-    self: Tensor,
-    size: Any,
-    fill_value: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    layout: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:
+    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    layout: Any = None, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A tensor of one value, with this one's dtype and device."""
     if isinstance(fill_value, HostNumber):
         options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad}
@@ -446,14 +406,9 @@ def new_full(
 
 @composite(methods=False, numbers=("s",))
 def scalar_tensor(
-    s: Any,
-    *,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
+    s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A 0-dim tensor; in the default dtype unless told otherwise."""
     if isinstance(s, Tensor) and s.ndim:
         raise TypeError("scalar_tensor(): argument 's' (position 1) must be Number, not Tensor")

@@ -367,15 +367,9 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
 
 @composite(methods=True, public=(), numbers=("data",))
 def new_tensor(
-    self: Tensor,
-    data: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    layout: Any = None,
+    self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
     pin_memory: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A tensor with a copy of `data`, in this one's dtype and on its device."""
     target, where = as_dtype(dtype) or self.dtype, device_like(self, device)
     if isinstance(data, Tensor):

@@ -17,15 +17,9 @@ from .constants import empty, size_of
 
 @composite(methods=False)
 def empty_permuted(
-    size: Any,
-    physical_layout: Any,
-    *,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    size: Any, physical_layout: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """An uninitialised tensor that is dense in memory with its dimensions in the order `physical_layout`, outermost first.
 
     RuntimeError unless that names each dimension once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ...core.array.formats import Named
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.tensor.tensor import Tensor
 
@@ -14,19 +15,10 @@ _CURE = (
 )
 
 
-class qscheme:
+class qscheme(Named):
     """How a quantized tensor's numbers stand for values. It serves comparisons and `isinstance`."""
 
     __module__ = "torch"
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
 
 
 SCHEMES = (

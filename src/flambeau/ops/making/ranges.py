@@ -23,17 +23,9 @@ from .creation import deliver, number_of
 
 @composite(methods=False)
 def arange(
-    *args: Any,
-    start: Any = None,
-    end: Any = None,
-    step: Any = None,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    *args: Any, start: Any = None, end: Any = None, step: Any = None, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """The numbers from `start` (0) up to but without `end`, by `step` (1): `arange(end)`, `arange(start, end, step)`.
 
     int64 if all are integers, else the default dtype.
@@ -104,16 +96,9 @@ def _aligned(values: np.ndarray, target: np.dtype) -> np.ndarray:
 
 @composite(methods=False)
 def range(
-    start: Any,
-    end: Any = None,
-    step: Any = 1,
-    *,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+    start: Any, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Deprecated: `arange` with its end included, always in a floating dtype unless told otherwise."""
     warnings.warn(
         "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
@@ -178,17 +163,9 @@ def _number_default(*values: Any) -> dtypes.dtype:
 
 @composite(methods=False)
 def linspace(
-    start: Any,
-    end: Any,
-    steps: Any,
-    *,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    start: Any, end: Any, steps: Any, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from `start` to `end`, both included."""
     (a, b), n = _ends("linspace", start, end), _count("linspace", steps)
     return deliver(lambda t: evenly(a, b, n, t), _number_default(a, b), dtype, device, requires_grad, out)
@@ -196,18 +173,9 @@ def linspace(
 
 @composite(methods=False)
 def logspace(
-    start: Any,
-    end: Any,
-    steps: Any,
-    base: float = 10.0,
-    *,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    start: Any, end: Any, steps: Any, base: float = 10.0, *, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """`base` to the power of `steps` numbers evenly spaced from `start` to `end`."""
     (a, b), n = _ends("logspace", start, end), _count("logspace", steps)
 
@@ -232,16 +200,9 @@ def _extent(function: str, name: str, value: Any) -> int:
 
 @composite(methods=False)
 def eye(
-    n: int,
-    m: int | None = None,
-    *,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    n: int, m: int | None = None, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """An n by m matrix (m is n if not given) with ones on the diagonal and zeros elsewhere."""
     rows = _extent("eye", "n", n)
     columns = rows if m is None else _extent("eye", "m", m)

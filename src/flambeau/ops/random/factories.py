@@ -135,16 +135,9 @@ def uniform_(self: Tensor, *args: Any, generator: Generator | None = None, **kwa
 
 @composite(methods=False)
 def rand(
-    *dims: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    *dims: Any, size: Any = None, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A tensor of the given shape with values from [0, 1)."""
     shape = size_of("rand", dims, size)
     return deliver(_maker(_standard_uniform(generator), shape), None, dtype, device, requires_grad, out, shape=shape)
@@ -223,16 +216,9 @@ def _standard_normal(generator: Generator | None) -> Callable[[dtypes.dtype], Dr
 
 @composite(methods=False)
 def randn(
-    *dims: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    *dims: Any, size: Any = None, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A tensor of the given shape with standard normal values."""
     shape = size_of("randn", dims, size)
     _normal_nowhere(dtype, device, out)
@@ -247,18 +233,9 @@ def randn_like(input: Tensor, *, generator: Generator | None = None, **options: 
 
 @composite(methods=False)
 def normal(
-    mean: Any,
-    std: Any = 1.0,
-    size: Any = None,
-    *,
-    generator: Generator | None = None,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+    dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """Normal values: of a mean and deviation per element (tensors, which broadcast), or of one for a whole `size`."""
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
     if size is not None:
@@ -398,18 +375,10 @@ def _whole(name: str, argument: str, value: Any) -> int:
 
 @composite(methods=False)
 def randint(
-    *args: Any,
-    low: Any = None,
-    high: Any = None,
-    size: Any = None,
-    generator: Generator | None = None,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
+    *args: Any, low: Any = None, high: Any = None, size: Any = None, generator: Generator | None = None,
+    out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Integers from [low, high): `randint(high, size)`, `randint(low, high, size)`; int64 unless told otherwise."""
     start, end, dims = _span("randint", args, low, high, size, "size")
     if not isinstance(dims, (tuple, list)):
@@ -431,16 +400,9 @@ def randint_like(
 
 @composite(methods=False)
 def randperm(
-    n: int,
-    *,
-    generator: Generator | None = None,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
+    n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """The integers below `n` in random order; int64 unless told otherwise."""
     n = _whole("randperm", "n", n)
     if n < 0:

@@ -54,18 +54,10 @@ invariants = _Invariants()
 
 @composite(methods=False)
 def sparse_compressed_tensor(
-    compressed_indices: Any,
-    plain_indices: Any,
-    values: Any,
-    size: Any = None,
-    *,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
+    compressed_indices: Any, plain_indices: Any, values: Any, size: Any = None, *, dtype: Any = None,
+    layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
     check_invariants: bool | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A sparse matrix of a layout: row (or column) `i` holds `values[k]` at `plain_indices[k]`, k from `compressed_indices[i]` on.
 
     Of a layout with blocks the indices count blocks, and values are (nnz, block rows, block columns). Raises RuntimeError

@@ -72,17 +72,10 @@ def grouped(values: Tensor, groups: np.ndarray, count: int) -> Tensor:
 
 @composite(methods=False)
 def sparse_coo_tensor(
-    indices: Any = None,
-    values: Any = None,
-    size: Any = None,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-    check_invariants: bool | None = None,
+    indices: Any = None, values: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None,
+    pin_memory: bool = False, requires_grad: bool = False, check_invariants: bool | None = None,
     is_coalesced: bool | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A sparse tensor with `values[k]` at the coordinates `indices[:, k]`; values at the same place are added.
 
     `indices` is (sparse dims, nnz), `values` (nnz, *dense dims). Without `size` it is as large as the indices need.

@@ -162,14 +162,9 @@ def _frequencies(n: int, d: float, count: int, dtype: np.dtype, start: int) -> n
 
 @composite(methods=False, public=_FFT)
 def fftfreq(
-    n: int,
-    d: float = 1.0,
-    *,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """The frequencies of `fft`'s `n` elements for samples `d` apart; the negative ones are the second half."""
     make = functools.partial(_frequencies, n, d, n, start=(n + 1) // 2)
     return deliver(lambda kind: make(dtype=kind), dtypes.get_default_dtype(), dtype, device, requires_grad, out)
@@ -177,14 +172,9 @@ def fftfreq(
 
 @composite(methods=False, public=_FFT)
 def rfftfreq(
-    n: int,
-    d: float = 1.0,
-    *,
-    out: Tensor | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """The frequencies of `rfft`'s elements for `n` samples `d` apart."""
     count = n // 2 + 1
     make = functools.partial(_frequencies, n, d, count, start=count)

@@ -131,18 +131,10 @@ def _check_frames(call: str, input: Tensor, n_fft: int, hop: int, length: int, w
 
 @composite(in_python=True)
 def stft(
-    input: Tensor,
-    n_fft: int,
-    hop_length: int | None = None,
-    win_length: int | None = None,
-    window: Tensor | None = None,
-    center: bool = True,
-    pad_mode: str = "reflect",
-    normalized: bool = False,
-    onesided: bool | None = None,
-    return_complex: bool | None = None,
-    align_to_window: bool | None = None,
-) -> Tensor:
+    input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
+    window: Tensor | None = None, center: bool = True, pad_mode: str = "reflect", normalized: bool = False,
+    onesided: bool | None = None, return_complex: bool | None = None, align_to_window: bool | None = None,
+) -> Tensor:  # fmt: skip
     """Fourier transforms of overlapping frames of a signal. Shapes: `(*, T)` gives `(*, frequencies, frames)`, * a batch or none.
 
     Frames of `n_fft` elements begin `hop_length` (a quarter of `n_fft`) apart and are multiplied by `window`, which has
@@ -271,17 +263,10 @@ def _check_spectra(
 
 @composite(in_python=True)
 def istft(
-    input: Tensor,
-    n_fft: int,
-    hop_length: int | None = None,
-    win_length: int | None = None,
-    window: Tensor | None = None,
-    center: bool = True,
-    normalized: bool = False,
-    onesided: bool | None = None,
-    length: int | None = None,
-    return_complex: bool = False,
-) -> Tensor:
+    input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
+    window: Tensor | None = None, center: bool = True, normalized: bool = False, onesided: bool | None = None,
+    length: int | None = None, return_complex: bool = False,
+) -> Tensor:  # fmt: skip
     """The signal of which `stft` with the same arguments made the input (Griffin and Lim, 1984): the frames, in their
     windows once more, are summed and divided by the sum of the squared windows. RuntimeError where that sum is 0.
 

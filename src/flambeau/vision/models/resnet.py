@@ -45,22 +45,15 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        stride: int = 1,
-        downsample: nn.Module | None = None,
-        groups: int = 1,
-        base_width: int = 64,
-        dilation: int = 1,
-        norm_layer: Callable[..., nn.Module] | None = None,
-    ) -> None:
-        super().__init__()
-        norm = norm_layer or nn.BatchNorm2d
+        self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None, groups: int = 1,
+        base_width: int = 64, dilation: int = 1, norm_layer: Callable[..., nn.Module] | None = None,
+    ) -> None:  # fmt: skip
         if groups != 1 or base_width != 64:
             raise ValueError(f"BasicBlock only supports groups=1 and base_width=64, got {groups} and {base_width}")
         if dilation > 1:
             raise NotImplementedError(f"Dilation > 1 not supported in BasicBlock, got {dilation}")
+        super().__init__()
+        norm = norm_layer or nn.BatchNorm2d
         self.conv1: nn.Conv2d = conv3x3(inplanes, planes, stride)
         self.bn1: nn.BatchNorm2d | nn.Module = norm(planes)
         self.relu: nn.ReLU = nn.ReLU(inplace=True)
@@ -82,16 +75,9 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        stride: int = 1,
-        downsample: nn.Module | None = None,
-        groups: int = 1,
-        base_width: int = 64,
-        dilation: int = 1,
-        norm_layer: Callable[..., nn.Module] | None = None,
-    ) -> None:
+        self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None, groups: int = 1,
+        base_width: int = 64, dilation: int = 1, norm_layer: Callable[..., nn.Module] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         norm = norm_layer or nn.BatchNorm2d
         width = int(planes * (base_width / 64.0)) * groups

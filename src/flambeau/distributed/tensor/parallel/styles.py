@@ -194,14 +194,10 @@ class PrepareModuleInput(ParallelStyle):
     """Lay a module's inputs."""
 
     def __init__(
-        self,
-        *,
-        input_layouts: Layouts = None,
-        desired_input_layouts: Layouts = None,
+        self, *, input_layouts: Layouts = None, desired_input_layouts: Layouts = None,
         input_kwarg_layouts: dict[str, Placement] | None = None,
-        desired_input_kwarg_layouts: dict[str, Placement] | None = None,
-        use_local_output: bool = False,
-    ) -> None:
+        desired_input_kwarg_layouts: dict[str, Placement] | None = None, use_local_output: bool = False,
+    ) -> None:  # fmt: skip
         if input_layouts is not None and desired_input_layouts is None:
             raise AssertionError("desired module inputs should not be None!")
         self.given = input_layouts
@@ -246,17 +242,11 @@ class PrepareModuleInputOutput(ParallelStyle):
     """Lay a module's inputs and outputs."""
 
     def __init__(
-        self,
-        *,
-        input_layouts: Layouts = None,
-        desired_input_layouts: Layouts = None,
+        self, *, input_layouts: Layouts = None, desired_input_layouts: Layouts = None,
         input_kwarg_layouts: dict[str, Placement] | None = None,
-        desired_input_kwarg_layouts: dict[str, Placement] | None = None,
-        use_local_input: bool = False,
-        output_layouts: Layouts,
-        desired_output_layouts: Layouts,
-        use_local_output: bool = True,
-    ) -> None:
+        desired_input_kwarg_layouts: dict[str, Placement] | None = None, use_local_input: bool = False,
+        output_layouts: Layouts, desired_output_layouts: Layouts, use_local_output: bool = True,
+    ) -> None:  # fmt: skip
         self.before: PrepareModuleInput = PrepareModuleInput(
             input_layouts=input_layouts,
             desired_input_layouts=desired_input_layouts,
