@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LIBRARY = "libflambeau_native.so"
@@ -50,17 +52,24 @@ def compile_native(target: Path) -> None:
     headers = [Path(jaxlib.submodule_search_locations[0]) / "include"]
     headers.append(_file_of("onednn-devel-cpu-gomp", "include/oneapi/dnnl/dnnl.hpp").parents[2])
     onednn = _file_of("onednn-cpu-gomp", "libdnnl.so.3")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    command = [
-        *compiler.split(),
-        *("-std=c++17", "-O2", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    options = [
+        *("-std=c++17", "-O2", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
         *("-Wno-unused-parameter", "-Wno-missing-field-initializers"),
         *(argument for path in headers for argument in ("-isystem", str(path))),
-        *(str(HERE / source) for source in SOURCES),
-        str(onednn),
-        *("-Wl,-rpath,$ORIGIN", "-Wl,--no-undefined", "-o", str(target)),
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = [str(Path(folder) / f"{source}.o") for source in SOURCES]
+        calls = [
+            ["-c", *options, str(HERE / source), "-o", made] for source, made in zip(SOURCES, objects, strict=True)
+        ]
+        list(pool.map(lambda arguments: _call(compiler, arguments), calls))
+        link = ["-shared", "-pthread", *objects, str(onednn), "-Wl,-rpath,$ORIGIN", "-Wl,--no-undefined"]
+        _call(compiler, [*link, "-o", str(target)])
+
+
+def _call(compiler: str, arguments: list[str]) -> None:
+    done = subprocess.run([*compiler.split(), *arguments], capture_output=True, text=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
         raise CannotBuild(f"{compiler} failed: {' '.join(lines[:1])}")
