@@ -39,6 +39,7 @@ _LATER = {
 }
 
 _R = TypeVar("_R")
+_BLOCKS, _BLOCK = 6, 8  # so many blocks of so many parameters are worth programs of their own
 
 
 class RuleOptimizer(Optimizer):
@@ -399,7 +400,6 @@ def _program(
         alike = len(common) <= width  # one step count for all parameters
         state_size = (1 + n) * sum(param.size * param.dtype.itemsize for param in params)
 
-        @functools.partial(jax.jit, inline=True)  # traced once for the parameters of one shape
         def one(ours: Any, param: Any, grad: Any, *mine: Any) -> list[Any]:
             state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
             wide = widened(param)
@@ -410,12 +410,17 @@ def _program(
                 return made
             return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
 
-        for members in _bundles(params, grads, alone or not (in_place and alike and state_size <= PACKED_STATE)):
+        @jax.jit  # traced once for the parameters of one shape
+        def updated(ours: Any, *arrays: Any) -> list[Any]:
+            return one(ours, *arrays) if alone else fused(functools.partial(one, ours), arrays, memory)
+
+        bundled = in_place and alike and state_size <= PACKED_STATE and not _in_blocks(params)
+        for members in _bundles(params, grads, alone or not bundled):
             place = 0 if alike else members[0] * width
             ours = common[place : place + width]
             columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
             together = [joined([column[i] for i in members]) for column in columns]
-            results = one(ours, *together) if alone else fused(functools.partial(one, ours), together, memory)
+            results = updated(ours, *together)
             for i, param in zip(members, split(results[0], [params[i] for i in members]), strict=True):
                 new_params[i] = param
             for j, result in enumerate(results[1 : 1 + n]):
@@ -450,6 +455,19 @@ def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
         small = small and not is_complex(param)
         bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
     return list(bundles.values())
+
+
+def _in_blocks(params: Any) -> bool:
+    """Whether the parameters are those of many equal blocks: these are updated by one program of XLA each (`compiler/outlining.py`)."""
+    shapes = [(param.shape, param.dtype) for param in params]
+    for length in range(1, len(shapes) // _BLOCKS + 1):
+        same = longest = 0
+        for a, b in zip(shapes, shapes[length:], strict=False):
+            same = same + 1 if a == b else 0
+            longest = max(longest, same)
+        if longest >= length * (_BLOCKS - 1):
+            return length >= _BLOCK
+    return False
 
 
 def _flag(value: Any) -> Any:
