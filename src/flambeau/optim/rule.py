@@ -21,7 +21,7 @@ from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
-from ._arrays import apart, is_complex, joined, narrowed, split, widened
+from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, split, widened
 from .differentiable import differentiable_step
 from .optimizer import Optimizer, ParamsT, by_mesh, full_like, loss_of, step_without_values
 
@@ -39,7 +39,6 @@ _LATER = {
 }
 
 _R = TypeVar("_R")
-_BLOCKS, _BLOCK = 6, 8  # so many blocks of so many parameters are worth programs of their own
 
 
 class RuleOptimizer(Optimizer):
@@ -414,8 +413,8 @@ def _program(
         def updated(ours: Any, *arrays: Any) -> list[Any]:
             return one(ours, *arrays) if alone else fused(functools.partial(one, ours), arrays, memory)
 
-        bundled = in_place and alike and state_size <= PACKED_STATE and not _in_blocks(params)
-        for members in _bundles(params, grads, alone or not bundled):
+        bundled = in_place and alike and state_size <= PACKED_STATE and not in_blocks(params)
+        for members in bundles(params, grads, alone or not bundled):
             place = 0 if alike else members[0] * width
             ours = common[place : place + width]
             columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
@@ -445,29 +444,6 @@ def _met(trace: Any, tensors: list[Tensor]) -> Any:
     if met is not None:
         trace.demands.kept.update(tensor._storage for tensor in tensors)
     return met
-
-
-def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
-    """The numbers of the parameters that are updated together: small ones of one dtype, as the flat array that holds them."""
-    bundles: dict[Any, list[int]] = {}
-    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        small = 0 < param.size * param.dtype.itemsize <= PACKED_ARRAY and grad.dtype == param.dtype
-        small = small and not is_complex(param)
-        bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
-    return list(bundles.values())
-
-
-def _in_blocks(params: Any) -> bool:
-    """Whether the parameters are those of many equal blocks: these are updated by one program of XLA each (`compiler/outlining.py`)."""
-    shapes = [(param.shape, param.dtype) for param in params]
-    for length in range(1, len(shapes) // _BLOCKS + 1):
-        same = longest = 0
-        for a, b in zip(shapes, shapes[length:], strict=False):
-            same = same + 1 if a == b else 0
-            longest = max(longest, same)
-        if longest >= length * (_BLOCKS - 1):
-            return length >= _BLOCK
-    return False
 
 
 def _flag(value: Any) -> Any:
