@@ -15,8 +15,8 @@ import jax
 from .flat import Flat, Operation
 from .repeats import Run, runs
 
-# Operations that are not compiled thanks to it, from which on a program is worth cutting: some 0.7 s of the compiler's
-WORTH = 1500
+# Operations that are not compiled thanks to it, from which on a program is worth cutting: 0.9 ms of the compiler each
+WORTH = 2500
 # Operations of a part that is called by itself; smaller blocks are taken together: a call costs by its arrays, some 0.3 us each
 PART = 60
 
