@@ -146,6 +146,6 @@ def test_runs_are_found_wherever_they_begin(before, count):
 def test_two_runs_and_what_is_no_run():
     a, b = list(range(15)), list(range(50, 80))
     found = repeats.runs(flat_of([*a * 5, 90, *b * 4]))
-    assert [(run.length, run.count) for run in found] == [(15, 5), (30, 4)]
+    assert [(run.length, run.times) for run in found] == [(15, 5), (30, 4)]
     assert repeats.runs(flat_of(list(range(200)))) == []
     assert repeats.runs(flat_of(a * 2)) == []

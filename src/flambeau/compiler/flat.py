@@ -41,7 +41,7 @@ class Flat:
         self.literals: dict[int, Any] = {}
         self.operations: list[Operation] = []
         self.outputs: list[int] = []
-        self.avals: dict[int, Any] = {}  # of results
+        self.avals: dict[int, Any] = {}  # of results and literals
         self._constants: dict[Any, int] = {}
         self._kinds: dict[Any, int] = {}
         self._told: dict[int, tuple[Any, int]] = {}  # of equations that are shared: the equation, its kind
@@ -77,11 +77,13 @@ class Flat:
     def _number(self, atom: Any, numbers: dict[Any, int]) -> int:
         if not isinstance(atom, Literal):
             return numbers[atom]
-        key = repr(atom.val), atom.aval.dtype, atom.aval.weak_type
+        aval: Any = atom.aval
+        key = repr(atom.val), aval.dtype, aval.weak_type
         found = self._constants.get(key)
         if found is None:
             found = self._constants[key] = self._new()
             self.literals[found] = atom.val
+            self.avals[found] = aval
         return found
 
     def _new(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from .flat import Flat, Operation
 from .repeats import Run, runs
@@ -70,11 +71,12 @@ class Call(NamedTuple):
 class Outlined:
     """A program as calls of smaller ones."""
 
-    def __init__(self, calls: list[Call], values: list[Any], slots: int, results: list[int]):
+    def __init__(self, calls: list[Call], values: list[Any], slots: int, results: list[int], uncomputed: list[int]):
         self.calls = calls
         self.values = values  # constants of the trace, which lie behind the inputs
         self.room: list[Any] = [None] * slots
         self.results = results
+        self.uncomputed = uncomputed  # those results that are inputs or constants, maybe NumPy's
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         slots = [*inputs, *self.values, *self.room]
@@ -86,7 +88,11 @@ class Outlined:
                 if i >= 0:
                     slots[i] = value
             del made
-        return tuple([slots[i] for i in self.results])
+        results = [slots[i] for i in self.results]
+        for i in self.uncomputed:
+            if not isinstance(results[i], jax.Array):
+                results[i] = jax.numpy.asarray(results[i])
+        return tuple(results)
 
     def programs(self) -> int:
         """How many programs of XLA it has."""
@@ -96,8 +102,8 @@ class Outlined:
 def pieces(flat: Flat) -> list[Piece] | None:
     """A program cut into calls; None if that does not pay."""
     found = [_together(run) for run in runs(flat)]
-    found = [run for run in found if run.count > 1]
-    if sum(run.length * (run.count - 1) for run in found) < WORTH:
+    found = [run for run in found if run.times > 1]
+    if sum(run.length * (run.times - 1) for run in found) < WORTH:
         return None
     cut: list[Piece] = []
     place = group = 0
@@ -105,7 +111,7 @@ def pieces(flat: Flat) -> list[Piece] | None:
         if place < run.start:
             cut.append(Piece(place, run.start, group))
             group += 1
-        cut += [Piece(run.start + i * run.length, run.start + (i + 1) * run.length, group) for i in range(run.count)]
+        cut += [Piece(run.start + i * run.length, run.start + (i + 1) * run.length, group) for i in range(run.times)]
         group += 1
         place = run.end
     if place < len(flat.operations):
@@ -115,8 +121,8 @@ def pieces(flat: Flat) -> list[Piece] | None:
 
 def _together(run: Run) -> Run:
     """The run with as many blocks in one call as it takes to be worth one."""
-    blocks = min(-(-PART // run.length), run.count)
-    return Run(run.start, run.length * blocks, run.count // blocks)
+    blocks = min(-(-PART // run.length), run.times)
+    return Run(run.start, run.length * blocks, run.times // blocks)
 
 
 def keep_where_failed(flat: Flat, word: int, places: dict[int, int]) -> None:
@@ -158,8 +164,9 @@ class _Linker:
     def link(self) -> Outlined:
         flat = self.flat
         slots = {n: n for n in range(flat.inputs)}
-        values = []
-        for n, value in (*flat.constants.items(), *((n, flat.literals[n]) for n in flat.outputs if n in flat.literals)):
+        values: list[Any] = []
+        given_out = {n: np.asarray(flat.literals[n], flat.avals[n].dtype) for n in flat.outputs if n in flat.literals}
+        for n, value in (flat.constants | given_out).items():
             if n not in slots:
                 slots[n] = flat.inputs + len(values)
                 values.append(value)
@@ -175,7 +182,9 @@ class _Linker:
                 fills.append(slots.setdefault(n, len(slots)) if wanted else -1)
             dead = [slots[n] for n in part.given if self.last[n] == i and n not in flat.constants]
             calls.append(Call(run, [slots[part.given[k]] for k in order], fills, dead))
-        return Outlined(calls, values, len(slots) - first, [slots[n] for n in flat.outputs])
+        results = [slots[n] for n in flat.outputs]
+        uncomputed = [i for i, slot in enumerate(results) if slot < first]
+        return Outlined(calls, values, len(slots) - first, results, uncomputed)
 
     def _program(self, members: list[int]) -> tuple[Callable[..., Any], list[int], list[int]]:
         """The program of a group, the order in which it takes its arrays, and the places of its results."""

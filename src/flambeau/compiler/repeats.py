@@ -16,15 +16,15 @@ LEAST = 3  # repeats
 
 
 class Run(NamedTuple):
-    """`count` stretches of `length` operations, one behind the other, that are equal but for the values they take."""
+    """`times` stretches of `length` operations, one behind the other, that are equal but for the values they take."""
 
     start: int
     length: int
-    count: int
+    times: int
 
     @property
     def end(self) -> int:
-        return self.start + self.length * self.count
+        return self.start + self.length * self.times
 
 
 def runs(flat: Flat) -> list[Run]:
