@@ -14,9 +14,11 @@ from ..core.tensor.storage import Storage, cut_over
 from ..core.tensor.tensor import Tensor
 from ..native import channels_last
 from ..native.xla_options import known
+from .flat import Flat
 from .guards.places import TensorAt
 from .moving import GradOf, now
 from .node import Backward
+from .outlining import Outlined, keep_where_failed, outlined, pieces
 from .packing import Packing
 from .plan import LOOK, MADE, Computation, Plan, State
 
@@ -61,6 +63,7 @@ class Builder:
         def backward(*flat: Any) -> Any:
             return evaluate(flat[:-live], flat[-live:])[plain:]
 
+        self.flat: Flat | None = self._flat(computation)
         self.forward = forward
         self.backward: Backward | None = None
         if live:
@@ -86,29 +89,58 @@ class Builder:
 
         return run
 
+    def _flat(self, computation: Computation) -> Flat | None:
+        """The computation as a list of operations, if it may be cut into several programs."""
+        jaxpr, consts = computation.jaxpr.jaxpr, computation.jaxpr.consts
+        if not self.on_cpu or self.live or jaxpr.effects or channels_last.applies(jaxpr, native.serves):
+            return None
+        where, arguments = self.plan.state.where, self.arguments
+        flat = Flat(arguments + len(where))
+        held = [arguments + where[id(c)] if id(c) in where else flat.constant(c) for c in consts]
+        flat.outputs = flat.write(jaxpr, held, range(arguments))[: self.plain]
+        flat.drop_dead()
+        return flat if pieces(flat) else None
+
     def build(self, packed: bool) -> Executable:
         """`packed`: with small state and small gradients in flat arrays."""
         storages = [t._storage for t in self.plan.state.tensors]
         cuts = {s: cut for s in storages if (cut := cut_over(s)) is not None}
-        packing = self._packing(storages) if packed and not cuts else None
+        cut_up = self.flat is not None and not cuts
+        packing = self._packing(storages) if packed and not cuts and not cut_up else None
         if packing is not None and not packing.gone:
             packing = None
         loose = [s for i, s in enumerate(storages) if packing is None or i not in packing.state]
         kept = [n for n in range(self.plain) if packing is None or n not in packing.gone]
         outputs = {number: i for i, number in enumerate(kept)}
         given_over = {} if self.live else self._donatable(loose, outputs)
+        options = known(_CPU_OPTIONS) if self.on_cpu else None
+        if cut_up:
+            return Executable(self._outlined(loose, given_over, options), loose, None, outputs, given_over)
         run = packing.around(self.forward, self.arguments, len(storages)) if packing else self.forward
         if self.plan.word is not None:
-            kept_inside = {self.arguments + i for i, storage in enumerate(loose) if storage in self.plan.changes.kept}
-            places = {n: i for n, i in given_over.items() if i not in kept_inside}
-            run = _unless_failed(run, outputs[self.plan.word], places)
+            run = _unless_failed(run, outputs[self.plan.word], self._unkept(loose, given_over))
         if cuts:
             run = _cut(run, {outputs[n]: cuts[s] for s, n in self.plan.changes.storages if n in outputs and s in cuts})
-        run.__name__ = self.name.rpartition(".")[2] or "compiled"
-        options = known(_CPU_OPTIONS) if self.on_cpu else None
+        run.__name__ = self._own_name()
         donated = tuple(sorted(given_over.values()))
         jitted = jax.jit(run, donate_argnums=donated, compiler_options=options)
         return Executable(jitted, loose, packing, outputs, given_over)
+
+    def _outlined(self, loose: list[Storage], given_over: dict[int, int], options: Any) -> Outlined:
+        """The program as several, without packing."""
+        assert self.flat is not None
+        if self.plan.word is not None:
+            keep_where_failed(self.flat, self.plan.word, self._unkept(loose, given_over))
+        flat, self.flat = self.flat, None
+        return outlined(flat, pieces(flat) or [], given_over, self._own_name(), options)
+
+    def _unkept(self, loose: list[Storage], given_over: dict[int, int]) -> dict[int, int]:
+        """The outputs written over inputs whose old values the computation does not itself keep where a check fails."""
+        kept = {self.arguments + i for i, storage in enumerate(loose) if storage in self.plan.changes.kept}
+        return {n: i for n, i in given_over.items() if i not in kept}
+
+    def _own_name(self) -> str:
+        return self.name.rpartition(".")[2] or "compiled"
 
     def _packing(self, storages: list[Storage]) -> Packing:
         """What may be packed: outputs that are one storage's new value, or one `.grad` and nothing else."""

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax._src import core as jax_core
-from jax._src.lax.lax import _convert_element_type
+from jax._src.array import ArrayImpl
+from jax._src.lax.lax import _convert_element_type, copy_p
 
 from ..core.context.tracing import Untraceable
 from ..core.dispatch.host_numbers import HostNumber
@@ -75,12 +76,11 @@ class Recorder:
         return found
 
     def _input(self, value: Any, source: Any) -> Any:
-        with jax.ensure_compile_time_eval():
-            shards = [shard.data for shard in value.addressable_shards]
-            stands = jax.make_array_from_single_device_arrays(value.shape, value.sharding, shards)
+        aval = jax_core.ShapedArray(value.shape, value.dtype)
+        stands = ArrayImpl(aval, value.sharding, value._arrays, committed=True, _skip_checks=True)
         self.sources[id(stands)] = (stands, source)
         with jax_core.set_current_trace(self.level):  # not of a branch or loop that is being traced in it
-            return jnp.array(stands, copy=True)  # a traced value, as all inside the trace are
+            return copy_p.bind(stands)  # a traced value, as all inside the trace are
 
     def is_outside(self, tensor: Any) -> bool:
         """Whether a tensor's memory was there before the trace (or was made outside of it, as new state)."""

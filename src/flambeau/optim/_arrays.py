@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.context.tracing import PACKED_ARRAY
 from ..core.tensor.tensor import Tensor
+
+_BLOCKS, _BLOCK = 6, 8  # so many blocks of so many parameters are worth programs of their own
 
 
 def joined(arrays: list[Any]) -> Any:
@@ -54,3 +57,26 @@ def apart(params: list[Tensor]) -> list[list[Tensor]]:
             batches.append([])
         batches[level].append(param)
     return batches
+
+
+def bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
+    """The numbers of the parameters that are updated together: small ones of one dtype, as the flat array that holds them."""
+    bundles: dict[Any, list[int]] = {}
+    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+        small = 0 < param.size * param.dtype.itemsize <= PACKED_ARRAY and grad.dtype == param.dtype
+        small = small and not is_complex(param)
+        bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
+    return list(bundles.values())
+
+
+def in_blocks(params: Any) -> bool:
+    """Whether the parameters are those of many equal blocks: these are updated by one program of XLA each (`compiler/outlining.py`)."""
+    shapes = [(param.shape, param.dtype) for param in params]
+    for length in range(1, len(shapes) // _BLOCKS + 1):
+        same = longest = 0
+        for a, b in zip(shapes, shapes[length:], strict=False):
+            same = same + 1 if a == b else 0
+            longest = max(longest, same)
+        if longest >= length * (_BLOCKS - 1):
+            return length >= _BLOCK
+    return False

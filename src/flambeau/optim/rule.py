@@ -21,7 +21,7 @@ from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
-from ._arrays import apart, is_complex, joined, narrowed, split, widened
+from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, split, widened
 from ._grouped import GroupedOptimizer
 from .differentiable import differentiable_step
 from .optimizer import ParamsT, by_mesh, full_like, step_without_values
@@ -389,7 +389,6 @@ def _program(
         alike = len(common) <= width  # one step count for all parameters
         state_size = (1 + n) * sum(param.size * param.dtype.itemsize for param in params)
 
-        @functools.partial(jax.jit, inline=True)  # traced once for the parameters of one shape
         def one(ours: Any, param: Any, grad: Any, *mine: Any) -> list[Any]:
             state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
             wide = widened(param)
@@ -400,12 +399,17 @@ def _program(
                 return made
             return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
 
-        for members in _bundles(params, grads, alone or not (in_place and alike and state_size <= PACKED_STATE)):
+        @jax.jit  # traced once for the parameters of one shape
+        def updated(ours: Any, *arrays: Any) -> list[Any]:
+            return one(ours, *arrays) if alone else fused(functools.partial(one, ours), arrays, memory)
+
+        bundled = in_place and alike and state_size <= PACKED_STATE and not in_blocks(params)
+        for members in bundles(params, grads, alone or not bundled):
             place = 0 if alike else members[0] * width
             ours = common[place : place + width]
             columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
             together = [joined([column[i] for i in members]) for column in columns]
-            results = one(ours, *together) if alone else fused(functools.partial(one, ours), together, memory)
+            results = updated(ours, *together)
             for i, param in zip(members, split(results[0], [params[i] for i in members]), strict=True):
                 new_params[i] = param
             for j, result in enumerate(results[1 : 1 + n]):
@@ -430,16 +434,6 @@ def _met(trace: Any, tensors: list[Tensor]) -> Any:
     if met is not None:
         trace.demands.kept.update(tensor._storage for tensor in tensors)
     return met
-
-
-def _bundles(params: Any, grads: Any, alone: bool) -> list[list[int]]:
-    """The numbers of the parameters that are updated together: small ones of one dtype, as the flat array that holds them."""
-    bundles: dict[Any, list[int]] = {}
-    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        small = 0 < param.size * param.dtype.itemsize <= PACKED_ARRAY and grad.dtype == param.dtype
-        small = small and not is_complex(param)
-        bundles.setdefault(param.dtype if small and not alone else i, []).append(i)
-    return list(bundles.values())
 
 
 def _flag(value: Any) -> Any:

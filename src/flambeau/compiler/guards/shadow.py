@@ -387,6 +387,8 @@ class Watcher:
         frame.f_trace_opcodes = True
         return shadow.event
 
+    _call.of_users_only = True  # type: ignore[attr-defined]
+
     def leave(self, shadow: Shadow) -> None:
         if not shadow.code.co_flags & 0x2A0:
             self.shadows.pop(shadow.frame, None)

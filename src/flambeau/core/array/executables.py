@@ -47,6 +47,8 @@ _NO_MATTER_IN_JAX = re.compile(
 )
 _CALLS = re.compile(r'custom_call_target="([^"]*)"')
 
+_QUIET = sys.version_info < (3, 12)
+
 Build = Callable[[], tuple[Any, Any]]
 
 
@@ -319,7 +321,7 @@ def jit(
         flat, tree = jax.tree_util.tree_flatten(([a for i, a in enumerate(args) if i not in static], kwargs))
         return _key((function if identity is None else identity, fixed), flat, tree)
 
-    return _front(made, key_of, loaded, None)
+    return _front(made, key_of, loaded, None, identity)
 
 
 def ready(identity: Any, arrays: Sequence[Any], build: Build, loaded: Callable[[], None]) -> tuple[Any, Any]:
@@ -345,7 +347,45 @@ def _function(name: str, function: Any, missed: Any, static: Any, keys: Any, cac
     return _jax.pjit(name, function, missed, static, [], keys, tree_util.dispatch_registry, pxla.cc_shard_arg, *more)
 
 
-def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any) -> Any:
+class _Origin:
+    """Whether a function is all this package's and JAX's, which is found out when it is first asked for."""
+
+    __slots__ = ("_known", "_what")
+
+    def __init__(self, what: Any):
+        self._what: Any = what
+        self._known: bool | None = None
+
+    def is_ours(self) -> bool:
+        if self._known is None:
+            try:
+                described(self._what)
+                self._known = True
+            except Untold:
+                self._known = False
+            self._what = None
+        return self._known
+
+
+@contextlib.contextmanager
+def _unwatched(origin: _Origin) -> Iterator[None]:
+    """Without the watcher of a compiled function (`compiler/guards/shadow.py`) where nothing of the user's can run.
+
+    It would be called for each of the some thousand functions of JAX by which an operator is traced. Python 3.12 writes
+    all code anew when a watcher goes or comes.
+    """
+    watcher = sys.gettrace()
+    if watcher is None or not getattr(watcher, "of_users_only", False) or not _QUIET or not origin.is_ours():
+        yield
+        return
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(watcher)
+
+
+def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any, identity: Any = None) -> Any:
     """A jitted function that looks on the disk before it traces, and leaves there what it has compiled."""
     function, info = made._fun, made._jit_info
 
@@ -361,8 +401,8 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
             given = jax.tree_util.tree_leaves((dynamic, kwargs))
             flat = compiled.unsafe_call(*given)
             return jax.tree_util.tree_unflatten(tree, flat), _fast(compiled, tree, len(given), flat), False
-        p, given = pjit._infer_params(function, info, args, kwargs)
-        with _compiling(anew=key is not None):
+        with _unwatched(watched_for), _compiling(anew=key is not None):
+            p, given = pjit._infer_params(function, info, args, kwargs)
             made = pjit._run_python_pjit(p, given, function, args, kwargs)
         results, flat, tree, given, jaxpr, compiled, profiler, consts = made
         fast = pjit._get_fastpath_data(compiled, tree, given, flat, jaxpr.effects, jaxpr.consts, profiler, consts)
@@ -370,6 +410,7 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
             _keep(key, compiled, tree, extra)
         return results, fast, pjit._need_to_rebuild_with_fdo(profiler)
 
+    watched_for = _Origin(function if identity is None else identity)
     known = {field.name for field in dataclasses.fields(pxla.JitGlobalCppCacheKeys)}
     keys = pxla.JitGlobalCppCacheKeys(
         **{name: getattr(info, name) for name in known}
