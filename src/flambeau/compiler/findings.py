@@ -46,7 +46,7 @@ class Findings:
         self.grads: list[tuple[Any, int | None]] = [
             (tensor, None if tensor._grad is None else recipe(tensor._grad))
             for tensor, before in recorder.grads.items()
-            if tensor._grad is not before and recorder.is_outside(tensor)
+            if recorder.is_outside(tensor) and (tensor._grad is not before or _is_emptied(recorder, tensor))
         ]
         effects = effects_of(recorder.writes, describer.describe)
         self.results: Results = Results(self.recipes.recipes, template, effects, expressions.things, describer.recipes)
@@ -134,6 +134,11 @@ class Findings:
             "gradients set": len(changes.grads),
             "host values": host,
         }
+
+
+def _is_emptied(recorder: Recorder, tensor: Tensor) -> bool:
+    """Whether the function sets a gradient to None that was None at the trace, and may be another at a call."""
+    return tensor._grad is None and tensor in recorder.grads_written
 
 
 def effects_of(writes: Writes, describe: Callable[[Any], Any]) -> list[Effect]:

@@ -42,6 +42,7 @@ class Recorder:
         self.together: list[list[Any]] = []  # tensors that hold one array, and are one input
         self.grads: dict[Any, Any] = {}  # tensor -> its `.grad` before the trace
         self.grads_read: dict[Any, bool] = {}  # tensor -> whether its `.grad` was None when first read
+        self.grads_written: set[Any] = set()  # tensors whose `.grad` is set, perhaps to what it was
         self.looked_at_grads: set[int] = set()  # ids of stand-ins whose `.grad` the function itself reads or sets
         self.edges: dict[Any, Any] = {}  # tensor -> its place on the tape before the trace
         self.reads: Reads = Reads()
@@ -134,6 +135,7 @@ class Recorder:
         if id(tensor) in self.stand_ins:
             self.looked_at_grads.add(id(tensor))
         self.grads.setdefault(tensor, tensor._grad)
+        self.grads_written.add(tensor)
 
     def keep_edge(self, tensor: Any) -> None:
         """Note that a tensor's place on the tape is about to change, unless the trace has made it (and may drop it)."""

@@ -24,6 +24,7 @@ from ...runtime.settings import CHANGED
 from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
+from .keyed import apart
 from .modules import is_library_class
 from .numeric import no_numbers_on_the_way
 from .places import MISSING, Attribute, Item, in_class, is_python_class, own_attributes, shown_by
@@ -312,6 +313,7 @@ def _answered(shadow: Any, function: Any, module: str, name: str, args: list[Any
 
 def _isinstance(watcher: Any, args: list[Any]) -> None:
     value = args[0]
+    settle(value)
     for cls in args[1] if len(args) > 1 and isinstance(args[1], tuple) else args[1:2]:
         if isinstance(type(cls), type) and issubclass(type(cls), abc.ABCMeta) and not is_library_class(cls):
             watcher.inherits(type(value), cls)
@@ -415,6 +417,7 @@ def _change_attributes(shadow: Any, owner: Any, name: str, args: list[Any], kwar
 def _absent(shadow: Any, owner: Any, args: list[Any]) -> Any:
 
     watcher = shadow.watcher
+    apart(watcher, owner, args[0])
     place = Item(owner, plain(args[0]))
     if not watcher.writes.is_written(place):
         watcher.reads.place(place, watcher.writes.before(owner).get(plain(args[0]), MISSING))

@@ -47,33 +47,6 @@ def followed(callee: Any, args: list[Any], kwargs: Any) -> Callable[..., Any] | 
         return None
 
 
-class _Numbers:
-    """What stands for a row of numbers while one of them is taken by a number that is an input (`schedule[step]`)."""
-
-    __slots__ = ("held",)
-
-    def __init__(self, held: Any):
-        self.held = held
-
-    def __getitem__(self, key: HostNumber) -> Any:
-        held = self.held
-        return lift(held[key.plain], Expression(lambda i: held[i], key.expression), key.reads)
-
-
-def from_a_row(shadow: Any, owner: Any, key: Any) -> bool:
-    """Have a number be taken from a list, tuple or array of numbers of one kind at each call: `schedule[self.step]`."""
-    if not isinstance(key, HostNumber) or type(owner) not in (list, tuple, np.ndarray) or not shadow.watcher.replaces:
-        return False
-    if type(owner) is np.ndarray:
-        fit = owner.ndim == 1 and owner.dtype == np.float64
-    else:
-        fit = set(map(type, owner)) in ({int}, {float}, {np.float64})
-    if not fit or type(key.plain) is not int or not -len(owner) <= key.plain < len(owner):
-        return False
-    shadow.replace(len(shadow.stack), _Numbers(owner.copy() if type(owner) is np.ndarray else tuple(owner)))
-    return True
-
-
 def by_its_say(shadow: Any, left: Any, right: Any) -> bool:
     """NumPy's float takes a float's value without asking it: put another object that asks in its place on the stack."""
     if not isinstance(left, np.generic) or not isinstance(right, HostNumber):
@@ -95,6 +68,31 @@ def settle_beside(number: HostNumber, sign: str, other: Any) -> None:
         number.settle()
 
 
+# methods by which functions in C get a number: they take its value without asking it
+_ANSWERS = frozenset("__len__ __length_hint__ __index__ __int__ __float__ __complex__ __hash__ __bool__".split())
+
+
+class Direct:
+    """What stands on the interpreter's stack for `len`, `int` or `float` of an object with a method of the user's for that."""
+
+    __slots__ = ("method",)
+
+    def __init__(self, method: Any):
+        self.method = method
+
+    def __call__(self, thing: Any) -> Any:
+        return self.method(thing)
+
+
+def returned(shadow: Any, value: Any) -> None:
+    """A function of the user's is about to return a number to a function in C, perhaps."""
+    if not isinstance(value, HostNumber) or shadow.code.co_name not in _ANSWERS:
+        return
+    back = shadow.frame.f_back
+    if back is None or back.f_code is not Direct.__call__.__code__:
+        shadow.replace(len(shadow.stack), value.settle())
+
+
 # what takes the values of an iterator by methods that such numbers have
 _ASKS = frozenset(
     "sum min max any all sorted next iter list tuple set len isinstance hasattr getattr setattr reversed id type callable".split()
@@ -111,4 +109,4 @@ def no_numbers_on_the_way(shadow: Any, function: Any, args: list[Any]) -> None:
         watcher.refuse(f"it gives {name} an iterator while some numbers are inputs of the program")
 
 
-__all__ = ["by_its_say", "followed", "from_a_row", "no_numbers_on_the_way", "settle_beside"]
+__all__ = ["Direct", "by_its_say", "followed", "no_numbers_on_the_way", "returned", "settle_beside"]

@@ -190,7 +190,7 @@ def settle_key(key: Any) -> None:
     """
     if type(key) is tuple:
         for part in key:
-            settle(part) if type(part) is list else settle_key(part)
+            settle_key(part)
     elif type(key) is list and all(type(plain(part)) is int for part in key):
         pass  # it becomes a tensor
     elif type(key) is slice:
@@ -246,6 +246,10 @@ def settle(value: Any) -> None:
         settle((value.start, value.stop, value.step))
 
 
+def _is_negative(number: Any) -> bool:
+    return bool(number < 0)
+
+
 def _binary(function: Callable[..., Any], swapped: bool) -> Any:
     def method(self: Any, other: Any, *rest: Any) -> Any:
         if rest and rest[0] is not None:
@@ -256,6 +260,8 @@ def _binary(function: Callable[..., Any], swapped: bool) -> Any:
             value = self.settle()
             return function(other, value) if swapped else function(value, other)
         pair = (other, self) if swapped else (self, other)
+        if function is pow and isinstance(pair[1], HostNumber) and type(pair[1].plain) is int:
+            pair[1].looked_at(_is_negative)  # then an int's power is a float
         return lift(function(*map(plain, pair)), Expression(function, *map(expression_of, pair)), self.reads)
 
     return method
