@@ -64,7 +64,7 @@ def one_key_may_be_the_other(s, x):
     return y
 
 
-@counted(lambda x: state(i=0, held={k: x * k for k in range(4)}, row=[x * k for k in range(4)]), 7)
+@counted(lambda x: state(i=0, held={k: x * k for k in range(4)}, row=[x * k for k in range(4)]), 8)
 def one_key_may_be_in_the_code(s, x):
     s.held[s.i] = x * 10
     s.row[s.i] = x * s.i
@@ -101,7 +101,7 @@ def counts(s, x):
     return x * s.counts[0]
 
 
-@counted({"i": 0, "d": {k: 0.5 for k in range(3)}, "row": [0.5, 1, True, None, 2.5]}, 7)
+@counted({"i": 0, "d": dict.fromkeys(range(3), 0.5), "row": [0.5, 1, True, None, 2.5]}, 7)
 def not_there(s, x):
     y = s.row[s.i]
     s.i += 1

@@ -13,7 +13,7 @@ from .access import attribute, in_place, iterate, or_unknown, push, store_attrib
 from .calls import call
 from .items import HANDLERS as _OF_ITEMS
 from .items import Handlers, answer, truth
-from .numeric import by_its_say, followed, no_numbers_on_the_way, returned, settle_beside
+from .numeric import asking, by_its_say, followed, no_numbers_on_the_way, returned, settle_beside, settle_mixed
 from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
 from .values import is_container
@@ -289,6 +289,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
         return
     if sign == "%" and isinstance(left, (str, bytes)):
         shadow.watcher.reads.deep(right)
+        settle(right)
     if by_its_say(shadow, left, right):
         shadow.push(UNKNOWN)
         return
@@ -306,6 +307,7 @@ def _compare(shadow: Any, ins: Any) -> None:
     by_its_say(shadow, *pair)
     if any(is_container(value) or isinstance(value, (tuple, SimpleNamespace)) for value in pair):
         shadow.watcher.reads.deep(tuple(pair))
+        settle_mixed(pair, floats=True)
     shadow.push(UNKNOWN)
 
 
@@ -491,6 +493,7 @@ def _call(shadow: Any, ins: Any) -> None:
     if not names and answer(shadow, callee, args, len(shadow.stack) + (bound is NULL and not NULL_AFTER)):
         shadow.push(UNKNOWN)
         return
+    asking(shadow, callee, len(shadow.stack) + (bound is NULL and not NULL_AFTER))
     call(shadow, callee, args, dict(zip(names, values[split:], strict=True)))
 
 
@@ -504,6 +507,7 @@ def _call_ex(shadow: Any, ins: Any) -> None:
         if is_container(part):
             iterate(shadow, part)
     known = isinstance(args, (tuple, list, deque))
+    asking(shadow, callee, len(shadow.stack) + (not NULL_AFTER))
     if not known and not isinstance(callee, (FunctionType, MethodType)):
         no_numbers_on_the_way(shadow, callee, [args])
     call(shadow, callee, list(args) if known else [UNKNOWN], dict(kwargs) if isinstance(kwargs, dict) else {})

@@ -115,6 +115,7 @@ def _contains(shadow: Any, ins: Any) -> None:
         look_for_entry(watcher, owner, key)
     else:
         settle(key)
+        settle(owner if type(owner) in (list, tuple) else None)
         iterate(shadow, owner)
     shadow.push(UNKNOWN)
 
