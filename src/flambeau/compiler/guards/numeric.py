@@ -50,7 +50,8 @@ def _divided(number: Any, by: Any) -> Any:
 
 def _said(left: Any, right: Any) -> Any:
     """A number on the left, as one that asks the right one for its say."""
-    return constant(left, right.reads) if isinstance(left, float) and isinstance(right, HostNumber) else left
+    plain_float = type(left) in (float, np.float64)
+    return constant(left, right.reads) if plain_float and isinstance(right, HostNumber) else left
 
 
 _FOLLOWED = {
