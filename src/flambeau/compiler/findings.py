@@ -46,7 +46,7 @@ class Findings:
         self.grads: list[tuple[Any, int | None]] = [
             (tensor, None if tensor._grad is None else recipe(tensor._grad))
             for tensor, before in recorder.grads.items()
-            if recorder.is_outside(tensor) and (tensor._grad is not before or _is_emptied(recorder, tensor))
+            if recorder.is_outside(tensor) and (tensor._grad is not before or self._is_set_anew(tensor))
         ]
         effects = effects_of(recorder.writes, describer.describe)
         self.results: Results = Results(self.recipes.recipes, template, effects, expressions.things, describer.recipes)
@@ -70,6 +70,11 @@ class Findings:
         if self.recipes.live:
             self.outputs.things += self.gradients.collect(recorder, arguments, self.recipes)
         arguments.check(recorder, argument_writes)
+
+    def _is_set_anew(self, tensor: Tensor) -> bool:
+        """Whether the function sets a gradient to what it was at the trace, where another may be at a call."""
+        gradient = tensor._grad
+        return tensor in self.recorder.grads_written and (gradient is None or id(gradient) not in self.moving.at)
 
     def _collect_checks(self) -> None:
         demands = self.recorder.demands.take()
@@ -134,11 +139,6 @@ class Findings:
             "gradients set": len(changes.grads),
             "host values": host,
         }
-
-
-def _is_emptied(recorder: Recorder, tensor: Tensor) -> bool:
-    """Whether the function sets a gradient to None that was None at the trace, and may be another at a call."""
-    return tensor._grad is None and tensor in recorder.grads_written
 
 
 def effects_of(writes: Writes, describe: Callable[[Any], Any]) -> list[Effect]:

@@ -107,7 +107,9 @@ class Inputs:
             {t._storage for t in tensors},
             recorder.watcher.compared_containers,
         )
-        moving.add_gradients(recorder.grads)
+        held = {id(value) for key, (_, value) in recorder.reads.places.items() if key not in moving.found}
+        moving.add_gradients({t: g for t, g in recorder.grads.items() if g is None or id(g) not in held})
+        recorder.hold_gradients(held)
         held = {id(value) for _, value in recorder.reads.places.values()}
         moving.follow(t for t in tensors if id(t) not in held and not isinstance(t, Parameter))
         return moving

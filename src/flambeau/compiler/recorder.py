@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -136,6 +137,14 @@ class Recorder:
             self.looked_at_grads.add(id(tensor))
         self.grads.setdefault(tensor, tensor._grad)
         self.grads_written.add(tensor)
+
+    def hold_gradients(self, held: set[int]) -> None:
+        """Note that gradients which are the very tensors that stand elsewhere, with these ids, have to be these at each call."""
+        for tensor, was_none in self.grads_read.items():
+            gradient = self.grads[tensor]
+            if not was_none and id(gradient) in held:
+                look = functools.partial(_has_gradient, tensor, gradient)
+                self.guards.append((look, True, "a gradient is no more the tensor that is also elsewhere"))
 
     def keep_edge(self, tensor: Any) -> None:
         """Note that a tensor's place on the tape is about to change, unless the trace has made it (and may drop it)."""
@@ -274,6 +283,10 @@ class Recorder:
     def guard(self, look: Callable[[], Any], what: str) -> None:
         """Note that the program holds only while `look()` gives what it gives now."""
         self.guards.append((look, look(), what))
+
+
+def _has_gradient(tensor: Any, gradient: Any) -> bool:
+    return tensor._grad is gradient
 
 
 class NumberValue:
