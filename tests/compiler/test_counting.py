@@ -27,7 +27,7 @@ def counted(s: Any, programs: int | None, calls: int = 9, **options: Any) -> Cal
             held = s(x) if callable(s) else state(**copy.deepcopy(s))
             function = compile(lambda x: step(held, x))
             for _ in range(calls):
-                yield attempt(function, x), {k: v for k, v in vars(held).items() if not isinstance(v, Replay)}
+                yield attempt(function, x), {k: v for k, v in vars(held).items() if not isinstance(v, (Replay, Grown))}
 
         script.__name__ = step.__name__
         case(script, programs=programs, **options)
@@ -234,6 +234,34 @@ class Replay:
 def a_replay_buffer(s, x):
     s.replay.push(x * s.replay.at)
     return x / len(s.replay), x * float(s.replay)
+
+
+class Grown(collections.UserList):
+    pass
+
+
+@counted(lambda x: state(rows=Grown([1.0]), n=0), 9, 5)
+def summed_by_code_in_python(s, x):
+    s.n += 1
+    s.rows.append(0.5 * s.n)
+    return x * sum(s.rows), max(s.rows), len(s.rows), x * sum(v * s.n for v in s.rows)
+
+
+class Shrinking:
+    def __init__(self, s: Any) -> None:
+        self.s = s
+
+    def __len__(self) -> int:
+        return 2 - self.s.n
+
+
+@counted({"n": 0}, 3, 5)
+def a_length_below_zero(s, x):
+    s.n += 1
+    try:
+        return x * len(Shrinking(s))
+    except ValueError as error:
+        return str(error)
 
 
 # What functions in C ask of a number, or of an object.

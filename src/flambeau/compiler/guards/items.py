@@ -145,7 +145,7 @@ def answer(shadow: Any, callee: Any, args: list[Any], place: int) -> bool:
         and len(args) == 1
         and (method := _method(callee, args[0])) is not None
     ):
-        shadow.replace(place, Direct(method))
+        shadow.replace(place, Direct(callee, method))
         return True
     elif callee is len and len(args) == 1:
         found = keyed.length(shadow, args[0])

@@ -179,13 +179,19 @@ _ANSWERS = frozenset("__len__ __length_hint__ __index__ __int__ __float__ __comp
 class Direct:
     """What stands on the interpreter's stack for `len`, `int` or `float` of an object with a method of the user's for that."""
 
-    __slots__ = ("method",)
+    __slots__ = ("function", "method")
 
-    def __init__(self, method: Any):
+    def __init__(self, function: Any, method: Any):
+        self.function = function
         self.method = method
 
     def __call__(self, thing: Any) -> Any:
-        return self.method(thing)
+        made = self.method(thing)
+        kind = float if self.function is float else int
+        if isinstance(made, HostNumber) and type(made.plain) is kind and not (self.function is len and made < 0):
+            return made
+        # what the function in C makes of it, and its errors
+        return self.function(type(type(thing).__name__, (), {self.method.__name__: lambda self: plain(made)})())
 
 
 def returned(shadow: Any, value: Any) -> None:
