@@ -177,7 +177,8 @@ class Call:
                     else f"r{root}"
                 )  # fmt: skip
                 if recipe.follows is not None:
-                    self.add(f"r{i} = look({tensor}, {self.name(recipe.view)}, {self.name(recipe.follows)})")
+                    begins = "" if recipe.offset is None else f"._replace(offset=numbers[{recipe.offset}])"
+                    self.add(f"r{i} = look({tensor}, {self.name(recipe.view)}{begins}, {self.name(recipe.follows)})")
                 else:
                     self.add(f"r{i} = blank(Tensor, {tensor}._storage, {self.name(recipe.view)})")
             if recipe.cls is not Tensor:

@@ -37,9 +37,9 @@ class Findings:
             raise Untraceable(f"code that could not be followed changes a {changed[0]}")
         inputs.check(recorder)
         self.moving = inputs.choose_moving(recorder)
-        self.recipes: Recipes = Recipes(recorder, arguments, self.moving, self.outputs)
-        emit, recipe = self.outputs.number, self.recipes.number
         expressions = Numbered()
+        self.recipes: Recipes = Recipes(recorder, arguments, self.moving, self.outputs, expressions)
+        emit, recipe = self.outputs.number, self.recipes.number
         watcher = recorder.watcher
         describer = Describer(recipe, expressions.number, watcher.was_there, watcher.arguments, self.moving.inner)
         template = describer.describe(result)
