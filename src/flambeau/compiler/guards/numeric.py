@@ -188,10 +188,18 @@ class Direct:
     def __call__(self, thing: Any) -> Any:
         made = self.method(thing)
         kind = float if self.function is float else int
-        if isinstance(made, HostNumber) and type(made.plain) is kind and not (self.function is len and made < 0):
+        if (
+            isinstance(made, HostNumber)
+            and type(made.plain) is kind
+            and not (self.function is len and made.looked_at(_is_below_zero))
+        ):
             return made
         # what the function in C makes of it, and its errors
         return self.function(type(type(thing).__name__, (), {self.method.__name__: lambda self: plain(made)})())
+
+
+def _is_below_zero(number: Any) -> bool:
+    return bool(number < 0)
 
 
 def returned(shadow: Any, value: Any) -> None:
