@@ -81,13 +81,13 @@ READS = {
     "a diagonal": (lambda x, i: x[:, i : i + 3].diagonal() * 2, 2),
     "a length that changes": (lambda x, i: x[:, i : i + 4].reshape(-1)[i % 3 :].sum(), 4),
     "complex": (lambda x, i: fb.view_as_real((x + 1j * x)[:, i]) * 1 + (x + 2j * x)[:, i : i + 1].imag, 2),
-    "a list": (lambda x, i: x[:, [i, i + 1]] * 2, 9),
+    "a list": (lambda x, i: x[:, [i, i + 1]] * 2, 2),
     "an offset": (lambda x, i: (x * 1)[:, i].storage_offset() + x.sum() * 0, 2),
     "a slice": (
         lambda x, i: (x[0, slice(i, i + 3)] * 1, list(range(20))[slice(i, i + 3)], slice(i, i + 3).indices(7)),
         9,
     ),
-    "a view that is handed out": (lambda x, i: x[:, i], 9),
+    "a view that is handed out": (lambda x, i: (x[:, i], x[1:][:, i : i + 2].t().detach()), 2),
     "a view of new memory": (lambda x, i: (x * 2)[:, i], 9),
     "vmap": (lambda x, i: fb.func.vmap(lambda r: r[i] * r[i : i + 2])(x), 2),
     "grad": (lambda x, i: fb.func.grad(lambda r: (r[:, i] ** 2).sum())(x), 2),
@@ -187,6 +187,38 @@ def kept(wrap: Any) -> Any:
     return wrap(step), call
 
 
-@pytest.mark.parametrize("make, most", [(cache, 4), (trained, 5), (outside, 6), (second, 2), (kept, 9)])
+def handed_out(wrap: Any) -> Any:
+    held = [fb.arange(20.0, dtype=fb.float64).reshape(10, 2)]
+    last: list[Any] = []
+
+    def step(i: int) -> Any:
+        last[:] = [held[0][-i - 1]]
+        return held[0][i], held[0].t()[:, i * 2 : i * 2 + 2]
+
+    def call(f: Any, k: int) -> Any:
+        row, part = f(k % 5)
+        row.add_(1)
+        part.mul_(2)
+        last[0].sub_(3)
+        held[0] = held[0] * 1 if k == 3 else held[0]
+        return row, part, held[0], last
+
+    return wrap(step), call
+
+
+def of_a_leaf(wrap: Any) -> Any:
+    w = fb.arange(20.0, dtype=fb.float64).reshape(10, 2).clone().requires_grad_()
+    step = wrap(lambda i: w[i])
+
+    def call(f: Any, k: int) -> Any:
+        (f(k) ** 2).sum().backward()
+        return w.grad
+
+    return step, call
+
+
+@pytest.mark.parametrize(
+    "make, most", [(handed_out, 3), (of_a_leaf, 6), (cache, 4), (trained, 5), (outside, 6), (second, 2), (kept, 9)]
+)
 def test_programs(make: Any, most: int) -> None:
     check(make, most)

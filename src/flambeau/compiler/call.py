@@ -140,6 +140,9 @@ class Call:
         for (i, whole), n in changes.arguments:
             written = "_storage.set" if whole else "_write"
             self.add(f"tensors[{i}].{written}(outputs[{place[n]}])")
+        for tensor, argument, what in self.plan.tape.edges:
+            if what == LEAF:  # before the node, which leads there
+                self.add(f"{self._target(tensor, argument)}.requires_grad_()")
         if self.backward is not None:
             self.add(f"node = {self.name(self.backward.node)}(tensors, inputs) if grad_state.grad else None")
 
@@ -174,7 +177,8 @@ class Call:
                     else f"r{root}"
                 )  # fmt: skip
                 if recipe.follows is not None:
-                    self.add(f"r{i} = look({tensor}, {self.name(recipe.view)}, {self.name(recipe.follows)})")
+                    begins = "" if recipe.offset is None else f"._replace(offset=numbers[{recipe.offset}])"
+                    self.add(f"r{i} = look({tensor}, {self.name(recipe.view)}{begins}, {self.name(recipe.follows)})")
                 else:
                     self.add(f"r{i} = blank(Tensor, {tensor}._storage, {self.name(recipe.view)})")
             if recipe.cls is not Tensor:
@@ -204,15 +208,16 @@ class Call:
         for i, n in changes.argument_grads:
             self.add(f"{self.name(_add_grad)}(tensors[{i}], outputs[{self.executable.outputs[n]}])")
         for tensor, argument, what in self.plan.tape.edges:
-            target = f"tensors[{argument}]" if argument is not None else self._now(tensor)
+            target = self._target(tensor, argument)
             if what == OFF:
                 self.add(f"{self.name(_take_off)}({target})")
-            elif what == LEAF:
-                self.add(f"{target}.requires_grad_()")
             elif what == USED_UP:
                 self.add(f"{target}._set_edge({self.name(self.spent)})")
-            else:
+            elif what != LEAF:
                 self.add("if node is not None:", f"    {target}._set_edge((node, {what}))")
+
+    def _target(self, tensor: Found, argument: int | None) -> str:
+        return f"tensors[{argument}]" if argument is not None else self._now(tensor)
 
     def _hand_out(self) -> None:
         results = self.plan.results

@@ -36,7 +36,7 @@ from .inputs import Again, Inputs
 from .program import TracedProgram
 from .stance import stance
 from .surroundings import held_for, is_watched
-from .words import difference, place_of, with_names
+from .words import difference, name_of, place_of, with_names
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
 _MOST = 8  # programs for one signature of the arguments, as many as PyTorch's recompile_limit
@@ -92,7 +92,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False):
         functools.update_wrapper(self, function)
         self.function = function
-        self.name: str = getattr(function, "__qualname__", type(function).__name__)
+        self.name: str = name_of(function)
         self.fullgraph = fullgraph
         self.quiet = quiet  # a child of a module that could not be one program: the warning was given there
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.context.tracing import Untraceable
+from ..core.dispatch.host_numbers import HostNumber, plain, settle
 from .guards.places import MISSING, Attribute, Item, Length, Place, own_attributes
 from .guards.reads import Reads
 from .guards.values import entries, is_buffer
@@ -75,6 +76,7 @@ class Writes:
         self.reads = reads
         reads.before = self.before
         reads.unwritten = self.unwritten
+        reads.settle_keys = self.settle_keys
         self.places: dict[Any, tuple[Place, Any]] = {}  # where something was put, with what was there before
         self.read_first: dict[Any, None] = {}  # those of them that had been read before
         self.log: list[Mutation | Deferred | Place] = []
@@ -114,7 +116,8 @@ class Writes:
         by_position = function in _BY_POSITION and not (
             args and isinstance(args[0], slice) and args[0].step in (None, 1)
         )
-        if by_position and isinstance(container, (list, deque)) and id(container) in self.snapshots:
+        counted = bool(args) and isinstance(args[0], HostNumber)  # its place is looked at by who has counted
+        if by_position and not counted and isinstance(container, (list, deque)) and id(container) in self.snapshots:
             # which element it is, and whether there is one
             self.reads.place(Length(container), len(self.snapshots[id(container)][1]))
         self.log.append(Mutation(container, function, tuple(args), kwargs or {}))
@@ -123,11 +126,22 @@ class Writes:
             and isinstance(container, (dict, list))
             and not isinstance(args[0], slice)
         ):
-            self.stored.add(Item(container, args[0]).key)
+            self.stored.add(Item(container, plain(args[0])).key)
+
+    def changes_of(self, container: Any) -> list[Mutation]:
+        """What was done to a container, in order."""
+        return [entry for entry in self.log if isinstance(entry, Mutation) and entry.container is container]
+
+    def settle_keys(self, container: Any) -> None:
+        """Somebody looks at all that a container holds: under which keys the function has put things matters."""
+        if id(container) in self.snapshots:
+            for mutation in self.changes_of(container):
+                if mutation.function in (operator.setitem, operator.delitem):
+                    settle(mutation.args[0])
 
     def put_last(self, container: Any, position: int) -> bool:
         """Whether an element, counted from the end, is one that the function has appended, whatever else the container holds."""
-        changes = [m for m in self.log if isinstance(m, Mutation) and m.container is container]
+        changes = self.changes_of(container)
         appends = (list.append, deque.append)
         return -len(changes) <= position < 0 and all(m.function in appends for m in changes)
 
@@ -135,8 +149,8 @@ class Writes:
         """A change was not made: it raised."""
         self.log.remove(mutation)
         if mutation.function in (operator.setitem, operator.delitem) and mutation.args:
-            key = Item(mutation.container, mutation.args[0]).key
-            others = (m for m in self.log if isinstance(m, Mutation) and m.container is mutation.container and m.args)
+            key = Item(mutation.container, plain(mutation.args[0])).key
+            others = (m for m in self.changes_of(mutation.container) if m.args)
             if not any(m.args[0] is mutation.args[0] for m in others):
                 self.stored.discard(key)
 

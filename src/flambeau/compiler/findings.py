@@ -37,16 +37,16 @@ class Findings:
             raise Untraceable(f"code that could not be followed changes a {changed[0]}")
         inputs.check(recorder)
         self.moving = inputs.choose_moving(recorder)
-        self.recipes: Recipes = Recipes(recorder, arguments, self.moving, self.outputs)
-        emit, recipe = self.outputs.number, self.recipes.number
         expressions = Numbered()
+        self.recipes: Recipes = Recipes(recorder, arguments, self.moving, self.outputs, expressions)
+        emit, recipe = self.outputs.number, self.recipes.number
         watcher = recorder.watcher
         describer = Describer(recipe, expressions.number, watcher.was_there, watcher.arguments, self.moving.inner)
         template = describer.describe(result)
         self.grads: list[tuple[Any, int | None]] = [
             (tensor, None if tensor._grad is None else recipe(tensor._grad))
             for tensor, before in recorder.grads.items()
-            if tensor._grad is not before and recorder.is_outside(tensor)
+            if recorder.is_outside(tensor) and (tensor._grad is not before or self._is_set_anew(tensor))
         ]
         effects = effects_of(recorder.writes, describer.describe)
         self.results: Results = Results(self.recipes.recipes, template, effects, expressions.things, describer.recipes)
@@ -70,6 +70,11 @@ class Findings:
         if self.recipes.live:
             self.outputs.things += self.gradients.collect(recorder, arguments, self.recipes)
         arguments.check(recorder, argument_writes)
+
+    def _is_set_anew(self, tensor: Tensor) -> bool:
+        """Whether the function sets a gradient to what it was at the trace, where another may be at a call."""
+        gradient = tensor._grad
+        return tensor in self.recorder.grads_written and (gradient is None or id(gradient) not in self.moving.at)
 
     def _collect_checks(self) -> None:
         demands = self.recorder.demands.take()

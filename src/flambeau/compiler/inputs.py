@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.dispatch.host_numbers import HostNumber
+from ..core.dispatch.host_numbers import HostNumber, plain
 from ..core.tensor.tensor import Tensor
 from ..nn.parameter import Parameter
 from .effects import Mutation
-from .guards.places import Item, Place
+from .guards.places import Item, Length, Place
 from .guards.reads import Reads
 from .guards.values import is_number
 from .moving import Moving, choose
@@ -47,8 +47,9 @@ class Inputs:
         """Put numbers that know where they come from into the places, for the time of a trace."""
         self._before = []
         reads.strict = self.strict
+        reads.lengths = {key for key, place in self.places.items() if isinstance(place, Length)}
         for place in self.places.values():
-            value = place.get()
+            value = None if isinstance(place, Length) else place.get()
             if is_number(value):
                 self._before.append((place, value))
                 place.put(reads.number(place, value))
@@ -76,13 +77,16 @@ class Inputs:
         replaced = {key: place.get() for key, (place, _) in writes.places.items()}
         for entry in writes.log:
             if isinstance(entry, Mutation) and isinstance(entry.container, dict) and len(entry.args) == 2:
-                item = Item(entry.container, entry.args[0])
+                item = Item(entry.container, plain(entry.args[0]))
                 replaced[item.key] = item.get()
         for key, after in replaced.items():
             if key in reads.places:
                 place, before = reads.places[key]
                 if is_number(before) and (is_number(after) or isinstance(after, HostNumber)):
                     found[key] = place
+        for key, (place, before) in reads.places.items():
+            if isinstance(place, Length) and place.get() != before and key not in reads.lengths | self.never:
+                found[key] = place
         if found:
             raise Again(found)
 
@@ -103,7 +107,9 @@ class Inputs:
             {t._storage for t in tensors},
             recorder.watcher.compared_containers,
         )
-        moving.add_gradients(recorder.grads)
+        held = {id(value) for key, (_, value) in recorder.reads.places.items() if key not in moving.found}
+        moving.add_gradients({t: g for t, g in recorder.grads.items() if g is None or id(g) not in held})
+        recorder.hold_gradients(held)
         held = {id(value) for _, value in recorder.reads.places.values()}
         moving.follow(t for t in tensors if id(t) not in held and not isinstance(t, Parameter))
         return moving

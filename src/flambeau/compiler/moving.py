@@ -142,7 +142,7 @@ def choose(
         tensors = tensors_in(before)
         if tensors and (key in writes.read_first or any(t._storage in read for t in tensors)):
             candidates[key] = place, before
-    for key in (*writes.stored, *learned):
+    for key in (*writes.stored, *learned, *reads.picked):
         if key in reads.places:
             candidates.setdefault(key, reads.places[key])
     for contents in reads.contents.values():

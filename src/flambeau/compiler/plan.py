@@ -31,6 +31,7 @@ class Recipe(NamedTuple):
     dead: bool = False  # whether its graph was used up inside
     leaf: bool = False  # whether it is a new leaf that requires grad
     follows: Any = None  # how a LOOK follows the tensor that it is a view of (`looking.Following`)
+    offset: int | None = None  # the number, among those of the host, of where its view begins, if that counts
 
     @property
     def is_plain(self) -> bool:

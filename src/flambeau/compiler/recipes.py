@@ -37,11 +37,14 @@ class Numbered:
 class Recipes:
     """`live` are the tensors with a place on the tape that `backward` can be called on after the call."""
 
-    def __init__(self, recorder: Recorder, arguments: Arguments, moving: Moving, outputs: Numbered):
+    def __init__(
+        self, recorder: Recorder, arguments: Arguments, moving: Moving, outputs: Numbered, expressions: Numbered
+    ):
         self.recorder = recorder
         self.arguments = arguments
         self.moving = moving
         self.outputs = outputs
+        self.expressions = expressions
         self.recipes: list[Recipe] = []
         self.live: list[Tensor] = []
         self.kept: list[Any] = []  # tensors and storages whose ids are in use
@@ -72,10 +75,10 @@ class Recipes:
             return Recipe(ARGUMENT, self.arguments.numbers[id(tensor)])
         if tensor.__dict__ and isinstance(tensor._storage.value, jax.core.Tracer):
             raise Untraceable(f"it gives out a tensor with attributes of its own ({next(iter(tensor.__dict__))!r})")
-        settled_view(tensor)
         edge: Any = tensor._tape_edge()
         if (found := self._view(tensor, edge)) is not None:
-            return found
+            return self._counted(tensor, found)
+        settled_view(tensor)
         is_leaf = edge is not None and type(edge[0]) is AccumulateGrad
         computed = edge is not None and not is_leaf
         if self.recorder.is_outside(tensor):
@@ -85,6 +88,17 @@ class Recipes:
         if (found := self._inner_view(tensor, edge)) is not None:
             return found
         return self._computed(tensor, edge) if computed else self._made(tensor, is_leaf)
+
+    def _counted(self, tensor: Tensor, recipe: Recipe) -> Recipe:
+        """A view that begins where a number says which is an input (`x[:, self.i]`) begins there at each call."""
+        offset = recipe.view.offset
+        if type(offset) is int:
+            return recipe
+        if recipe.follows.label is not None:  # its nodes in the trace lead there, too
+            return recipe._replace(view=settled_view(tensor) or recipe.view._replace(offset=offset.settle()))
+        view = recipe.view._replace(offset=offset.plain)
+        tensor._view = None if tensor._view is None else tensor._view._replace(offset=offset.plain)
+        return recipe._replace(view=view, offset=self.expressions.number(offset.expression))
 
     def _view(self, tensor: Tensor, edge: Any) -> Recipe | None:
         """Of a view of an argument, or of a tensor that was there before."""
@@ -142,6 +156,8 @@ class Recipes:
                           leaf=is_leaf)  # fmt: skip
         if computed and edge[0].order >= self.recorder.start and owner is not tensor:
             return None
+        if computed and owner is tensor and edge[0].order >= self.recorder.start and self.is_young(tensor):
+            raise Untraceable("it gives out a view of a leaf that is a view itself: take the view outside")
         if id(tensor) in self.moving.leaves:
             return Recipe(AT, at[id(tensor)])
         if (source := at.get(id(tensor)) or at.get(id(owner))) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,7 @@ class Recorder:
         self.together: list[list[Any]] = []  # tensors that hold one array, and are one input
         self.grads: dict[Any, Any] = {}  # tensor -> its `.grad` before the trace
         self.grads_read: dict[Any, bool] = {}  # tensor -> whether its `.grad` was None when first read
+        self.grads_written: set[Any] = set()  # tensors whose `.grad` is set, perhaps to what it was
         self.looked_at_grads: set[int] = set()  # ids of stand-ins whose `.grad` the function itself reads or sets
         self.edges: dict[Any, Any] = {}  # tensor -> its place on the tape before the trace
         self.reads: Reads = Reads()
@@ -134,6 +136,15 @@ class Recorder:
         if id(tensor) in self.stand_ins:
             self.looked_at_grads.add(id(tensor))
         self.grads.setdefault(tensor, tensor._grad)
+        self.grads_written.add(tensor)
+
+    def hold_gradients(self, held: set[int]) -> None:
+        """Note that gradients which are the very tensors that stand elsewhere, with these ids, have to be these at each call."""
+        for tensor, was_none in self.grads_read.items():
+            gradient = self.grads[tensor]
+            if not was_none and id(gradient) in held:
+                look = functools.partial(_has_gradient, tensor, gradient)
+                self.guards.append((look, True, "a gradient is no more the tensor that is also elsewhere"))
 
     def keep_edge(self, tensor: Any) -> None:
         """Note that a tensor's place on the tape is about to change, unless the trace has made it (and may drop it)."""
@@ -272,6 +283,10 @@ class Recorder:
     def guard(self, look: Callable[[], Any], what: str) -> None:
         """Note that the program holds only while `look()` gives what it gives now."""
         self.guards.append((look, look(), what))
+
+
+def _has_gradient(tensor: Any, gradient: Any) -> bool:
+    return tensor._grad is gradient
 
 
 class NumberValue:

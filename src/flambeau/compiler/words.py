@@ -25,6 +25,13 @@ def tell_of_sizes(who: str) -> None:
         )
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """What warnings call a function; a module's `__call__` by the module's class."""
+    written = _written(function)
+    named = type(function.__self__) if written is not function else function  # type: ignore[attr-defined]
+    return getattr(named, "__qualname__", type(function).__name__)
+
+
 def place_of(function: Callable[..., Any]) -> str:
     """The file and the line where a function (a module's: its `forward`) stands, in brackets; nothing if it has none."""
     code = getattr(inspect.unwrap(_written(function)), "__code__", None)

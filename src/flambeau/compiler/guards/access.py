@@ -24,6 +24,7 @@ from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle, set
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from .code import LIBRARY, kind_of_code
+from .keyed import apart
 from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
@@ -311,6 +312,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
 
 def _entry(shadow: Any, owner: Any, key: Any) -> Any:
     watcher = shadow.watcher
+    apart(watcher, owner, key)
     place = Item(owner, key)
     value = place.get()
     if not watcher.is_old(owner):
@@ -327,6 +329,7 @@ def _entry(shadow: Any, owner: Any, key: Any) -> Any:
 
 
 def look_for_entry(watcher: Any, owner: Any, key: Any) -> None:
+    apart(watcher, owner, key)
     try:
         place = Item(owner, key)
         value = place.get()

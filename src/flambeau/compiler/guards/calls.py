@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 
 from ...core.context.grad_mode import state as grad_state
-from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle
+from ...core.dispatch.host_numbers import HostFloat, HostNumber, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...runtime.settings import CHANGED
 from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
+from .keyed import apart
 from .modules import is_library_class
-from .numeric import no_numbers_on_the_way
+from .numeric import no_numbers_on_the_way, settle_mixed
 from .places import MISSING, Attribute, Item, in_class, is_python_class, own_attributes, shown_by
 from .pure import HARMLESS, check_known
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
@@ -42,7 +43,7 @@ _VALUES: tuple[Any, ...] = (
     property, functools.partial, BaseException, super, types.SimpleNamespace, type(NotImplemented),
 )  # fmt: skip
 _KEEPS_NUMBERS = frozenset(
-    "isinstance min max abs round divmod pow sum setattr sorted list tuple zip enumerate map getattr "
+    "isinstance min max abs sum setattr sorted list tuple zip enumerate map getattr "
     "len hasattr callable any all iter reversed".split()
 )
 
@@ -74,6 +75,8 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
                 hand_over(shadow, value, given)
                 if not isinstance(value, FunctionType) and value not in (operator.add, operator.mul):
                     settle(given)
+                else:
+                    settle_mixed(given, floats=True)
     if isinstance(callee, FunctionType):
         _python_function(shadow, callee, args, kwargs)
     elif isinstance(callee, type):
@@ -144,9 +147,11 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
     else:
         if not _is_python(cls):
             no_numbers_on_the_way(shadow, cls, args)
+        ours = is_library_class(cls)  # whose code may look what a number is
         for value in (*args, *kwargs.values()):
             if not _is_python(cls):
                 shadow.watcher.reads.deep(value)
+            if not _is_python(cls) or (ours and not isinstance(value, HostFloat)):
                 settle(value)
     shadow.push(UNKNOWN)
 
@@ -312,6 +317,7 @@ def _answered(shadow: Any, function: Any, module: str, name: str, args: list[Any
 
 def _isinstance(watcher: Any, args: list[Any]) -> None:
     value = args[0]
+    settle(value)
     for cls in args[1] if len(args) > 1 and isinstance(args[1], tuple) else args[1:2]:
         if isinstance(type(cls), type) and issubclass(type(cls), abc.ABCMeta) and not is_library_class(cls):
             watcher.inherits(type(value), cls)
@@ -415,6 +421,7 @@ def _change_attributes(shadow: Any, owner: Any, name: str, args: list[Any], kwar
 def _absent(shadow: Any, owner: Any, args: list[Any]) -> Any:
 
     watcher = shadow.watcher
+    apart(watcher, owner, args[0])
     place = Item(owner, plain(args[0]))
     if not watcher.writes.is_written(place):
         watcher.reads.place(place, watcher.writes.before(owner).get(plain(args[0]), MISSING))
@@ -448,7 +455,7 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
 def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     """A method in C of something else than a container."""
     watcher = shadow.watcher
-    if type(owner) is slice:
+    if type(owner) is slice or isinstance(owner, HostNumber):
         settle(owner)
     allowed = isinstance(owner, _VALUES) or type(owner).__module__.partition(".")[0] in (
         "re",

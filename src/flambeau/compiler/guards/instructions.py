@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import opcode
-import operator
 import sys
 from collections import deque
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 from ...core.dispatch.host_numbers import HostNumber, settle, settle_key
-from ...core.tensor.tensor import Tensor
-from .access import attribute, in_place, item, iterate, look_for_entry, or_unknown, push, store_attribute, store_item
+from .access import attribute, in_place, iterate, or_unknown, push, store_attribute
 from .calls import call
-from .numeric import by_its_say, followed, from_a_row, no_numbers_on_the_way, settle_beside
+from .items import HANDLERS as _OF_ITEMS
+from .items import Handlers, answer, truth
+from .numeric import asking, by_its_say, followed, no_numbers_on_the_way, returned, settle_beside, settle_mixed
 from .places import MISSING, Cell, Item
 from .symbols import FRESH, HELD, NULL, UNKNOWN
 from .values import is_container
@@ -23,16 +23,8 @@ NULL_AFTER = sys.version_info >= (3, 13)  # on the stack, what is called comes b
 SETS_ATTRIBUTES = sys.version_info >= (3, 13)
 NB_OPS = [name for _, name in opcode._nb_ops]  # type: ignore[attr-defined]
 
-HANDLERS: dict[str, Any] = {}
-
-
-def _handles(names: str) -> Any:
-    def note(function: Any) -> Any:
-        for name in names.split():
-            HANDLERS[name] = function
-        return function
-
-    return note
+HANDLERS = Handlers(_OF_ITEMS)
+_handles = HANDLERS.handles
 
 
 # --- the stack --------------------------------------------------------------------------------------------------------
@@ -77,6 +69,8 @@ def _push_null(shadow: Any, ins: Any) -> None:
 def _leaves(shadow: Any, ins: Any) -> None:
     if ins.name == "RETURN_GENERATOR":
         shadow.push(UNKNOWN)
+    elif ins.name == "RETURN_VALUE":
+        returned(shadow, shadow.pop())
 
 
 @_handles("YIELD_VALUE")
@@ -265,92 +259,6 @@ def _store_attr(shadow: Any, ins: Any) -> None:
     store_attribute(shadow, owner, ins.value, value, deleted=ins.name == "DELETE_ATTR")
 
 
-# --- items ------------------------------------------------------------------------------------------------------------
-
-
-@_handles("BINARY_SUBSCR")
-def _binary_subscr(shadow: Any, ins: Any) -> None:
-    owner, key = shadow.pop(2)
-    if from_a_row(shadow, owner, key):
-        iterate(shadow, owner)
-        shadow.push(UNKNOWN)
-    else:
-        push(shadow, item(shadow, owner, key))
-
-
-@_handles("STORE_SUBSCR DELETE_SUBSCR")
-def _store_subscr(shadow: Any, ins: Any) -> None:
-    if ins.name == "STORE_SUBSCR":
-        value, owner, key = shadow.pop(3)
-        store_item(shadow, owner, key, operator.setitem, (value,))
-    else:
-        owner, key = shadow.pop(2)
-        store_item(shadow, owner, key, operator.delitem, ())
-
-
-@_handles("BINARY_SLICE")
-def _binary_slice(shadow: Any, ins: Any) -> None:
-    owner, start, stop = shadow.pop(3)
-    (settle_key if isinstance(owner, Tensor) else settle)((start, stop))
-    if is_container(owner) and shadow.watcher.is_old(owner):
-        shadow.watcher.reads.content(owner, shadow.watcher.writes.before(owner))
-    shadow.push(UNKNOWN)
-
-
-@_handles("STORE_SLICE")
-def _store_slice(shadow: Any, ins: Any) -> None:
-    value, owner, start, stop = shadow.pop(4)
-    store_item(shadow, owner, slice(start, stop), operator.setitem, (value,))
-
-
-@_handles("UNPACK_SEQUENCE UNPACK_EX")
-def _unpack(shadow: Any, ins: Any) -> None:
-    owner = shadow.pop()
-    count = ins.arg if ins.name == "UNPACK_SEQUENCE" else (ins.arg & 0xFF) + 1 + (ins.arg >> 8)
-    iterate(shadow, owner)
-    if ins.name == "UNPACK_SEQUENCE" and isinstance(owner, (tuple, list)) and len(owner) == count:
-        for value in reversed(owner):
-            shadow.push(value)
-    else:
-        for _ in range(count):
-            shadow.push(UNKNOWN)
-
-
-@_handles("GET_ITER GET_YIELD_FROM_ITER")
-def _get_iter(shadow: Any, ins: Any) -> None:
-    iterate(shadow, shadow.pop())
-    shadow.push(UNKNOWN)
-
-
-@_handles("FOR_ITER SEND")
-def _for_iter(shadow: Any, ins: Any) -> None:
-    if ins.name == "SEND":
-        shadow.pop()
-    shadow.push(UNKNOWN)
-
-
-@_handles("CONTAINS_OP")
-def _contains(shadow: Any, ins: Any) -> None:
-    key, owner = shadow.pop(2)
-    watcher = shadow.watcher
-    if owner is UNKNOWN:
-        watcher.refuse("it looks into a value that could not be followed")
-    if not isinstance(owner, Tensor):
-        watcher.asked_which(key)
-    if (
-        isinstance(owner, dict)
-        and watcher.is_old(owner)
-        and key is not UNKNOWN
-        and key is not FRESH
-        and not isinstance(key, HostNumber)
-    ):
-        look_for_entry(watcher, owner, key)
-    else:
-        settle(key)
-        iterate(shadow, owner)
-    shadow.push(UNKNOWN)
-
-
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
@@ -365,7 +273,7 @@ def _unary(shadow: Any, ins: Any) -> None:
 def _truth(shadow: Any, ins: Any) -> None:
     value = shadow.pop()
     if is_container(value):
-        iterate(shadow, value)
+        truth(shadow, value)
     if ins.name in ("UNARY_NOT", "TO_BOOL"):
         shadow.push(UNKNOWN)
     elif "OR_POP" in ins.name:
@@ -381,6 +289,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
         return
     if sign == "%" and isinstance(left, (str, bytes)):
         shadow.watcher.reads.deep(right)
+        settle(right)
     if by_its_say(shadow, left, right):
         shadow.push(UNKNOWN)
         return
@@ -398,6 +307,7 @@ def _compare(shadow: Any, ins: Any) -> None:
     by_its_say(shadow, *pair)
     if any(is_container(value) or isinstance(value, (tuple, SimpleNamespace)) for value in pair):
         shadow.watcher.reads.deep(tuple(pair))
+        settle_mixed(pair, floats=True)
     shadow.push(UNKNOWN)
 
 
@@ -473,6 +383,7 @@ def _match_keys(shadow: Any, ins: Any) -> None:
 @_handles("MATCH_CLASS")
 def _match_class(shadow: Any, ins: Any) -> None:
     names, subject = shadow.stack[-1:], shadow.stack[-3] if len(shadow.stack) > 2 else UNKNOWN
+    settle(subject)
     shadow.pop(3)
     found = names[0] if names and isinstance(names[0], tuple) else ()
     for name in (*found, *getattr(type(subject), "__match_args__", ())):
@@ -576,6 +487,13 @@ def _call(shadow: Any, ins: Any) -> None:
         shadow.replace(len(shadow.stack) + (not NULL_AFTER), instead)
         shadow.push(UNKNOWN)
         return
+    if callee is isinstance and len(args) == 2 and shadow.watcher.replaces and isinstance(args[0], HostNumber):
+        args[0] = args[0].plain  # its type is looked at before each call
+        shadow.replace(len(shadow.stack) + 2, args[0])
+    if not names and answer(shadow, callee, args, len(shadow.stack) + (bound is NULL and not NULL_AFTER)):
+        shadow.push(UNKNOWN)
+        return
+    asking(shadow, callee, len(shadow.stack) + (bound is NULL and not NULL_AFTER))
     call(shadow, callee, args, dict(zip(names, values[split:], strict=True)))
 
 
@@ -589,6 +507,7 @@ def _call_ex(shadow: Any, ins: Any) -> None:
         if is_container(part):
             iterate(shadow, part)
     known = isinstance(args, (tuple, list, deque))
+    asking(shadow, callee, len(shadow.stack) + (not NULL_AFTER))
     if not known and not isinstance(callee, (FunctionType, MethodType)):
         no_numbers_on_the_way(shadow, callee, [args])
     call(shadow, callee, list(args) if known else [UNKNOWN], dict(kwargs) if isinstance(kwargs, dict) else {})

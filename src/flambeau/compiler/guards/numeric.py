@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from ...core.context.grad_mode import state as grad_state
-from ...core.dispatch.host_numbers import Constant, Expression, HostInt, HostNumber, expression_of, lift, plain
+from ...core.dispatch.host_numbers import (
+    Constant,
+    Expression,
+    HostInt,
+    HostNumber,
+    constant,
+    expression_of,
+    lift,
+    plain,
+    settle,
+)
 from ...core.tensor.tensor import Tensor
 from .symbols import UNKNOWN
 from .values import is_number
@@ -29,10 +39,26 @@ def _followed(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _power(base: Any, exponent: Any, *modulus: Any) -> Any:
+    return _said(base, exponent) ** exponent if not modulus else _followed(pow)(base, exponent, *modulus)
+
+
+def _divided(number: Any, by: Any) -> Any:
+    number = _said(number, by)
+    return number // by, number % by
+
+
+def _said(left: Any, right: Any) -> Any:
+    """A number on the left, as one that asks the right one for its say."""
+    plain_float = type(left) in (float, np.float64)
+    return constant(left, right.reads) if plain_float and isinstance(right, HostNumber) else left
+
+
 _FOLLOWED = {
     function: _followed(function)
-    for function in (int, float, *(getattr(math, name) for name in _NAMES.split() if hasattr(math, name)))
+    for function in (int, float, round, *(getattr(math, name) for name in _NAMES.split() if hasattr(math, name)))
 }
+_FOLLOWED |= {pow: _power, divmod: _divided}
 
 
 def followed(callee: Any, args: list[Any], kwargs: Any) -> Callable[..., Any] | None:
@@ -47,52 +73,142 @@ def followed(callee: Any, args: list[Any], kwargs: Any) -> Callable[..., Any] | 
         return None
 
 
-class _Numbers:
-    """What stands for a row of numbers while one of them is taken by a number that is an input (`schedule[step]`)."""
+class Asking:
+    """What stands on the interpreter's stack for `sum`, `min`, `max` and `sorted`: in C, a float takes the value of an int that is an
+    input of the program, and NumPy's float that of any number.
+    """
 
-    __slots__ = ("held",)
+    __slots__ = ("function", "reads")
+    FUNCTIONS = (sum, min, max, sorted)
 
-    def __init__(self, held: Any):
-        self.held = held
+    def __init__(self, function: Any, reads: Any):
+        self.function = function
+        self.reads = reads
 
-    def __getitem__(self, key: HostNumber) -> Any:
-        held = self.held
-        return lift(held[key.plain], Expression(lambda i: held[i], key.expression), key.reads)
+    def _asked(self, value: Any) -> Any:
+        return constant(value, self.reads) if type(value) in (float, np.float64) else value
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        several = len(args) > 1 and self.function in (min, max)
+        values = list(args if several or not args else args[0])
+        settle_mixed([values, args[1:]])
+        if self.function is sum:
+            return self._added(values, *args[1:], **kwargs)
+        if (key := kwargs.get("key")) is not None:
+            kwargs["key"] = lambda value: self._asked(key(_unasked(value)))
+        asked = list(map(self._asked, values))
+        made = self.function(*(asked if several else [asked] if args else []), **kwargs)
+        return list(map(_unasked, made)) if self.function is sorted else _unasked(made)
+
+    @staticmethod
+    def _added(values: list[Any], start: Any = 0) -> Any:
+        if isinstance(start, (str, bytes, bytearray)):
+            return sum(values, start)  # type: ignore[arg-type]
+        for value in values:
+            start = _said(start, value) + value
+        return start
 
 
-def from_a_row(shadow: Any, owner: Any, key: Any) -> bool:
-    """Have a number be taken from a list, tuple or array of numbers of one kind at each call: `schedule[self.step]`."""
-    if not isinstance(key, HostNumber) or type(owner) not in (list, tuple, np.ndarray) or not shadow.watcher.replaces:
-        return False
-    if type(owner) is np.ndarray:
-        fit = owner.ndim == 1 and owner.dtype == np.float64
-    else:
-        fit = set(map(type, owner)) in ({int}, {float}, {np.float64})
-    if not fit or type(key.plain) is not int or not -len(owner) <= key.plain < len(owner):
-        return False
-    shadow.replace(len(shadow.stack), _Numbers(owner.copy() if type(owner) is np.ndarray else tuple(owner)))
-    return True
+def _unasked(value: Any) -> Any:
+    return value.plain if isinstance(value, HostNumber) and isinstance(value.expression, Constant) else value
+
+
+def asking(shadow: Any, callee: Any, place: int) -> None:
+    """Have `sum` and its like ask the numbers that they are given."""
+    watcher = shadow.watcher
+    if watcher.replaces and any(callee is function for function in Asking.FUNCTIONS) and _has_inputs(watcher):
+        shadow.replace(place, Asking(callee, watcher.reads))
+
+
+def _has_inputs(watcher: Any) -> bool:
+    return bool(watcher.reads.numbers or watcher.reads.lengths or grad_state.trace.number_leaves)
+
+
+def settle_mixed(values: Any, floats: bool = False) -> None:
+    """Settle ints beside numbers that would take their values without asking: bools, members of enumerations, numbers of a class;
+    `floats`: floats, too.
+    """
+    parts, stack = [], [values]
+    while stack:
+        part = stack.pop()
+        if type(part) in (list, tuple):
+            stack += part
+        elif isinstance(part, dict):
+            stack += part.values()
+        else:
+            parts.append(part)
+    takes = [part for part in parts if _takes(part) or (floats and type(part) is float)]
+    if takes and any(isinstance(part, HostInt) for part in parts):
+        settle(parts)
+
+
+def _takes(value: Any) -> bool:
+    numeric = isinstance(value, (int, float, complex, np.generic))
+    return numeric and type(value) not in (int, float, np.float64) and not isinstance(value, HostNumber)
 
 
 def by_its_say(shadow: Any, left: Any, right: Any) -> bool:
-    """NumPy's float takes a float's value without asking it: put another object that asks in its place on the stack."""
-    if not isinstance(left, np.generic) or not isinstance(right, HostNumber):
+    """A float takes an int's value without asking it, NumPy's float any number's: put another object that asks in its place on the
+    stack. What else would do so gets the value.
+    """
+    if not isinstance(right, HostNumber) or isinstance(left, HostNumber):
         return False
-    if type(left) is np.float64 and shadow.watcher.replaces:
-        shadow.replace(len(shadow.stack), lift(left, Constant(left), right.reads))
+    kind = type(left)
+    if kind is int or (kind is float and not isinstance(right, HostInt)):
+        return False
+    if kind in (float, np.float64) and shadow.watcher.replaces:
+        shadow.replace(len(shadow.stack), constant(left, right.reads))
         return True
-    right.settle()
+    if isinstance(left, (int, float, complex, np.generic)) and not (kind is bool and not isinstance(right, HostInt)):
+        right.settle()
     return False
 
 
 def settle_beside(number: HostNumber, sign: str, other: Any) -> None:
-    """Settle a number where the other side of a sign would take its value without asking, or looks at it."""
-    if isinstance(other, Tensor) and sign.rstrip("=") not in ("+", "-", "*", "/", "**"):
-        number.settle()  # these look at the number
-    elif isinstance(number, HostInt) and isinstance(other, (float, complex)) and not isinstance(other, HostNumber):
-        number.settle()  # a float takes an int's value without asking it
-    elif not (is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN):
+    """Settle a number where the other side of a sign looks at it."""
+    looks = isinstance(other, Tensor) and sign.rstrip("=") not in ("+", "-", "*", "/", "**")
+    simple = is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN
+    if looks or not simple:
         number.settle()
+
+
+# methods by which functions in C get a number: they take its value without asking it
+_ANSWERS = frozenset("__len__ __length_hint__ __index__ __int__ __float__ __complex__ __hash__ __bool__".split())
+
+
+class Direct:
+    """What stands on the interpreter's stack for `len`, `int` or `float` of an object with a method of the user's for that."""
+
+    __slots__ = ("function", "method")
+
+    def __init__(self, function: Any, method: Any):
+        self.function = function
+        self.method = method
+
+    def __call__(self, thing: Any) -> Any:
+        made = self.method(thing)
+        kind = float if self.function is float else int
+        if (
+            isinstance(made, HostNumber)
+            and type(made.plain) is kind
+            and not (self.function is len and made.looked_at(_is_below_zero))
+        ):
+            return made
+        # what the function in C makes of it, and its errors
+        return self.function(type(type(thing).__name__, (), {self.method.__name__: lambda self: plain(made)})())
+
+
+def _is_below_zero(number: Any) -> bool:
+    return bool(number < 0)
+
+
+def returned(shadow: Any, value: Any) -> None:
+    """A function of the user's is about to return a number to a function in C, perhaps."""
+    if not isinstance(value, HostNumber) or shadow.code.co_name not in _ANSWERS:
+        return
+    back = shadow.frame.f_back
+    if back is None or back.f_code is not Direct.__call__.__code__:
+        shadow.replace(len(shadow.stack), value.settle())
 
 
 # what takes the values of an iterator by methods that such numbers have
@@ -106,9 +222,18 @@ def no_numbers_on_the_way(shadow: Any, function: Any, args: list[Any]) -> None:
     watcher, name = shadow.watcher, getattr(function, "__name__", "")
     if name in _ASKS or not any(hasattr(type(value), "__next__") for value in args):
         return
-    trace = grad_state.trace
-    if watcher.reads.numbers or trace.number_leaves:
+    if _has_inputs(watcher):
         watcher.refuse(f"it gives {name} an iterator while some numbers are inputs of the program")
 
 
-__all__ = ["by_its_say", "followed", "from_a_row", "no_numbers_on_the_way", "settle_beside"]
+__all__ = [
+    "Asking",
+    "Direct",
+    "asking",
+    "by_its_say",
+    "followed",
+    "no_numbers_on_the_way",
+    "returned",
+    "settle_beside",
+    "settle_mixed",
+]

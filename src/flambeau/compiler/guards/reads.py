@@ -52,6 +52,9 @@ class Reads:
         self.owners: dict[int, Any] = {}  # `__dict__`s among these -> the objects that have them
         self.unwritten: Callable[[Any, Any], Any] = _as_it_is  # a copy of a dict, without what was written
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
+        self.settle_keys: Callable[[Any], None] = lambda container: None  # keys under which things were put matter
+        self.lengths: set[Any] = set()  # keys of `Length`s that are inputs
+        self.picked: list[Any] = []  # keys of places whose items are picked at each call
         self.make_input: Callable[[HostNumber], Any] | None = None
         self.looks = 0  # how often values had to be compared, after which other objects may be the ones that are held
         self._fast: Callable[[], bool] | None = None
@@ -113,6 +116,7 @@ class Reads:
 
     def content(self, container: Any, held: Any = None) -> None:
         """Note that all of what a container holds matters (`held`: a copy from before it was changed)."""
+        self.settle_keys(container)
         if id(container) in self.contents:
             return
         held = self.before(container) if held is None else held
@@ -175,10 +179,8 @@ class Reads:
         """The trace is over: from now on, compare. What is in places with the keys `moving` is looked up at each call."""
         self.make_input = None
         self.old, self.copies, self.owners = {}, {}, {}
-        self.unwritten, self.before = (
-            _as_it_is,
-            lambda container: None,
-        )  # what the function has written is no matter any more
+        # what the function has written is no matter any more
+        self.unwritten, self.before, self.settle_keys = _as_it_is, lambda container: None, lambda container: None
         for key in moving:
             self.places.pop(key, None)
         self._fast = None
@@ -223,7 +225,7 @@ class Reads:
         """Places whose numbers were constants of the program and have changed to others of the same type."""
         found = {}
         for key, (place, before) in self.places.items():
-            if is_number(before) and not isinstance(place, Length):
+            if is_number(before):
                 now = place.get()
                 if type(now) is type(before) and not same(before, now):
                     found[key] = place

@@ -30,6 +30,7 @@ from ...optim.optimizer import Optimizer
 from . import frames
 from .code import LIBRARY, STANDARD, kind_of_code
 from .instructions import HANDLERS
+from .numeric import Direct
 from .places import Attribute, Place, in_class
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
 from .values import PLAIN, same
@@ -370,6 +371,10 @@ class Watcher:
             self.made(frame.f_locals.get(code.co_varnames[0]))
         kind = kind_of_code(code, frame.f_globals)
         back = frame.f_back
+        while (
+            back is not None and back.f_code.co_filename == _STAND_INS
+        ):  # what stands for a function in C calls as it does
+            back = back.f_back
         if kind != LIBRARY and back is not None and back.f_code.co_filename.startswith("<frozen importlib"):
             self.aside.add(frame)  # a hook of imports
             return None
@@ -551,6 +556,7 @@ def _baseline() -> int:
 
 
 _ALONE = _baseline()
+_STAND_INS = Direct.__call__.__code__.co_filename
 # Methods that change nothing where they raise.
 _ALL_OR_NOTHING = frozenset(
     "pop popleft popitem remove setitem delitem __setitem__ __delitem__ insert append appendleft move_to_end heappop heapreplace add "

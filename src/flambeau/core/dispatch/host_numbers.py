@@ -190,7 +190,7 @@ def settle_key(key: Any) -> None:
     """
     if type(key) is tuple:
         for part in key:
-            settle(part) if type(part) is list else settle_key(part)
+            settle_key(part)
     elif type(key) is list and all(type(plain(part)) is int for part in key):
         pass  # it becomes a tensor
     elif type(key) is slice:
@@ -205,6 +205,8 @@ def settle_key(key: Any) -> None:
 
 def lift(value: Any, expression: Expression, reads: Any) -> Any:
     """The number `value` as one that is computed by `expression`; anything else than an int or float is settled."""
+    if not sources(expression):
+        return value
     if type(value) is int:
         kind: Any = LooseInt if reads.is_loose(expression) and abs(value) < 2**53 else HostInt
     elif type(value) in (float, np.float64):
@@ -214,6 +216,13 @@ def lift(value: Any, expression: Expression, reads: Any) -> Any:
         return value
     made = kind.__new__(kind, value)
     made.plain, made.expression, made.reads, made.input = value, expression, reads, None
+    return made
+
+
+def constant(value: float, reads: Any) -> HostFloat:
+    """A float from the code as one that asks other numbers for their say, where Python's own would take their values."""
+    made = HostFloat.__new__(HostFloat, value)
+    made.plain, made.expression, made.reads, made.input = value, Constant(value), reads, None
     return made
 
 
@@ -235,15 +244,22 @@ def settle(value: Any) -> None:
     """Settle all such numbers in a value that somebody is about to look into."""
     if isinstance(value, HostNumber):
         value.settle()
-    elif type(value) in (list, tuple, set, frozenset, deque):
+    elif isinstance(value, tuple):
+        for part in tuple.__iter__(value):
+            settle(part)
+    elif type(value) in (list, set, frozenset, deque):
         for part in value:
             settle(part)
-    elif type(value) is dict:
-        for key, part in value.items():
+    elif isinstance(value, dict):
+        for key, part in dict.items(value):
             settle(key)
             settle(part)
     elif type(value) is slice:
         settle((value.start, value.stop, value.step))
+
+
+def _is_negative(number: Any) -> bool:
+    return bool(number < 0)
 
 
 def _binary(function: Callable[..., Any], swapped: bool) -> Any:
@@ -256,6 +272,8 @@ def _binary(function: Callable[..., Any], swapped: bool) -> Any:
             value = self.settle()
             return function(other, value) if swapped else function(value, other)
         pair = (other, self) if swapped else (self, other)
+        if function is pow and isinstance(pair[1], HostNumber) and type(pair[1].plain) is int:
+            pair[1].looked_at(_is_negative)  # then an int's power is a float
         return lift(function(*map(plain, pair)), Expression(function, *map(expression_of, pair)), self.reads)
 
     return method
@@ -263,7 +281,8 @@ def _binary(function: Callable[..., Any], swapped: bool) -> Any:
 
 def _unary(function: Callable[..., Any]) -> Any:
     def method(self: Any, *rest: Any) -> Any:
-        return lift(function(self.plain, *rest), Expression(lambda x: function(x, *rest), self.expression), self.reads)
+        parts = map(expression_of, (self, *rest))
+        return lift(function(self.plain, *map(plain, rest)), Expression(function, *parts), self.reads)
 
     return method
 
@@ -298,6 +317,10 @@ def _divmod(self: Any, other: Any) -> Any:
     return self // other, self % other
 
 
+def _rdivmod(self: Any, other: Any) -> Any:
+    return other // self, other % self
+
+
 for _name in "add sub mul truediv floordiv mod pow lshift rshift and_ or_ xor".split():
     _function = pow if _name == "pow" else getattr(operator, _name)
     _short = _name.rstrip("_")
@@ -316,7 +339,13 @@ for _class in (HostInt, HostFloat, LooseInt):
         setattr(_class, _name, _settled(_name))
     _class.__bool__ = _truth  # type: ignore[attr-defined]
     _class.__divmod__ = _divmod  # type: ignore[attr-defined]
+    _class.__rdivmod__ = _rdivmod  # type: ignore[attr-defined]
+    _class.real = property(lambda self: self)  # type: ignore[attr-defined]
+    _class.imag = property(lambda self: type(self.plain)(0))  # type: ignore[attr-defined]
 for _name in "__index__ __invert__ bit_length bit_count to_bytes".split():
     setattr(HostInt, _name, _settled(_name))
     setattr(LooseInt, _name, _settled(_name))
+for _class in (HostInt, LooseInt):
+    _class.numerator = property(lambda self: self)  # type: ignore[attr-defined]
+    _class.denominator = 1  # type: ignore[attr-defined]
 setattr(HostFloat, "hex", _settled("hex"))  # noqa: B010

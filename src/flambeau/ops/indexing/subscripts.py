@@ -41,6 +41,8 @@ _INDEX_KINDS = (
 
 def _as_index(item: Any) -> Any:
     """A list, NumPy array or range as a tensor of indices."""
+    if type(item) is list and any(isinstance(i, HostNumber) for i in item):
+        return tensor(item)
     try:
         array = np.asarray(item if not isinstance(item, (list, tuple)) else _nested(item))
     except ValueError:

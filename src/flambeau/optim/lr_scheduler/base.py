@@ -116,6 +116,7 @@ def _after_the_run(step: Callable[..., Any]) -> Callable[..., Any]:
         return trace.defer(stepped, (self, *args), kwargs, [self, *self.optimizer.param_groups])
 
     stepped._deferred = True  # type: ignore[attr-defined]
+    stepped.takes_host_numbers = frozenset((1, 2, "epoch", "metrics"))  # type: ignore[attr-defined]
     return stepped
 
 

@@ -1,0 +1,165 @@
+"""The instructions that read, set and take out items, ask what a container holds, and how much."""
+
+from __future__ import annotations
+
+import operator
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
+from typing import Any
+
+from ...core.dispatch.host_numbers import HostNumber, settle, settle_key
+from ...core.tensor.tensor import Tensor
+from . import keyed
+from .access import item, iterate, look_for_entry, push, store_item
+from .keyed import NOTHING, Answer
+from .numeric import Direct
+from .places import in_class, is_python_class
+from .symbols import FRESH, UNKNOWN
+from .values import is_container
+
+
+class Handlers(dict[str, Any]):
+    """What each instruction does, by its name."""
+
+    def handles(self, names: str) -> Any:
+        def note(function: Any) -> Any:
+            self.update(dict.fromkeys(names.split(), function))
+            return function
+
+        return note
+
+
+_GETS = (BuiltinFunctionType, MethodDescriptorType)
+HANDLERS = Handlers()
+_handles = HANDLERS.handles
+
+
+@_handles("BINARY_SUBSCR")
+def _binary_subscr(shadow: Any, ins: Any) -> None:
+    owner, key = shadow.pop(2)
+    if keyed.is_counted(shadow, key) and (value := keyed.read(shadow, owner, key)) is not NOTHING:
+        shadow.replace(len(shadow.stack), Answer(value))
+        shadow.push(UNKNOWN)
+    else:
+        push(shadow, item(shadow, owner, key))
+
+
+@_handles("STORE_SUBSCR DELETE_SUBSCR")
+def _store_subscr(shadow: Any, ins: Any) -> None:
+    deletes = ins.name == "DELETE_SUBSCR"
+    *values, owner, key = shadow.pop(2 if deletes else 3)
+    if keyed.is_counted(shadow, key) and keyed.writes(shadow, owner, key, deletes):
+        shadow.replace(len(shadow.stack) + len(values) + 1, key.plain)
+        keyed.change(shadow, owner, key, tuple(values))
+    else:
+        store_item(shadow, owner, key, operator.delitem if deletes else operator.setitem, tuple(values))
+
+
+@_handles("BINARY_SLICE")
+def _binary_slice(shadow: Any, ins: Any) -> None:
+    owner, start, stop = shadow.pop(3)
+    (settle_key if isinstance(owner, Tensor) else settle)((start, stop))
+    if is_container(owner) and shadow.watcher.is_old(owner):
+        shadow.watcher.reads.content(owner, shadow.watcher.writes.before(owner))
+    shadow.push(UNKNOWN)
+
+
+@_handles("STORE_SLICE")
+def _store_slice(shadow: Any, ins: Any) -> None:
+    value, owner, start, stop = shadow.pop(4)
+    store_item(shadow, owner, slice(start, stop), operator.setitem, (value,))
+
+
+@_handles("UNPACK_SEQUENCE UNPACK_EX")
+def _unpack(shadow: Any, ins: Any) -> None:
+    owner = shadow.pop()
+    count = ins.arg if ins.name == "UNPACK_SEQUENCE" else (ins.arg & 0xFF) + 1 + (ins.arg >> 8)
+    iterate(shadow, owner)
+    if ins.name == "UNPACK_SEQUENCE" and isinstance(owner, (tuple, list)) and len(owner) == count:
+        for value in reversed(owner):
+            shadow.push(value)
+    else:
+        for _ in range(count):
+            shadow.push(UNKNOWN)
+
+
+@_handles("GET_ITER GET_YIELD_FROM_ITER")
+def _get_iter(shadow: Any, ins: Any) -> None:
+    iterate(shadow, shadow.pop())
+    shadow.push(UNKNOWN)
+
+
+@_handles("FOR_ITER SEND")
+def _for_iter(shadow: Any, ins: Any) -> None:
+    if ins.name == "SEND":
+        shadow.pop()
+    shadow.push(UNKNOWN)
+
+
+@_handles("CONTAINS_OP")
+def _contains(shadow: Any, ins: Any) -> None:
+    key, owner = shadow.pop(2)
+    watcher = shadow.watcher
+    if owner is UNKNOWN:
+        watcher.refuse("it looks into a value that could not be followed")
+    if not isinstance(owner, Tensor):
+        watcher.asked_which(key)
+    if keyed.is_counted(shadow, key) and keyed.contains(shadow, owner, key):
+        shadow.replace(len(shadow.stack), key.plain)
+    elif (
+        isinstance(owner, dict)
+        and watcher.is_old(owner)
+        and key is not UNKNOWN
+        and key is not FRESH
+        and not isinstance(key, HostNumber)
+    ):
+        look_for_entry(watcher, owner, key)
+    else:
+        settle(key)
+        settle(owner if type(owner) in (list, tuple) else None)
+        iterate(shadow, owner)
+    shadow.push(UNKNOWN)
+
+
+def truth(shadow: Any, owner: Any) -> None:
+    """Somebody asks whether a container holds anything."""
+    found = keyed.length(shadow, owner, always=True)
+    iterate(shadow, owner) if found is NOTHING else bool(found)
+
+
+_ASKED = {len: "__len__", int: "__int__", float: "__float__"}
+
+
+def _method(callee: Any, thing: Any) -> FunctionType | None:
+    method = in_class(type(thing), _ASKED[callee]) if is_python_class(type(thing)) else None
+    return method if isinstance(method, FunctionType) else None
+
+
+def answer(shadow: Any, callee: Any, args: list[Any], place: int) -> bool:
+    """Have a call on the interpreter's stack give what is known: `len` of what grows, `get` with a counted key."""
+    if not shadow.watcher.replaces:
+        return False
+    found = NOTHING
+    if (
+        type(callee) in (BuiltinFunctionType, type)
+        and callee in _ASKED
+        and len(args) == 1
+        and (method := _method(callee, args[0])) is not None
+    ):
+        shadow.replace(place, Direct(callee, method))
+        return True
+    elif callee is len and len(args) == 1:
+        found = keyed.length(shadow, args[0])
+    elif getattr(callee, "__name__", "") == "get" and not isinstance(callee, FunctionType):
+        owner = getattr(callee, "__self__", None)
+        owner, args = (owner, args) if isinstance(owner, dict) else (args[0] if args else None, args[1:])
+        if isinstance(owner, dict) and 1 <= len(args) <= 2 and keyed.is_counted(shadow, args[0]):
+            default = args[1] if len(args) > 1 else None
+            if type(callee) in _GETS and default is not UNKNOWN and default is not FRESH:
+                found = keyed.read(shadow, owner, args[0], default)
+    if found is NOTHING:
+        return False
+    shadow.replace(place, Answer(found))
+    return True
+
+
+__all__ = ["HANDLERS", "Handlers", "answer", "truth"]
