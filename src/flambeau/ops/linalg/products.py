@@ -68,6 +68,12 @@ def _check_dot(a: jax.Array, b: jax.Array) -> None:
         )
 
 
+def _same_for_vector(input: jax.Array, mat: jax.Array, vec: jax.Array) -> None:
+    if not input.dtype == mat.dtype == vec.dtype:
+        a, b, c = map(type_name, (input, mat, vec))
+        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {a}, {b}, and {c}")
+
+
 def _batches_clash(batch: int, inner: int, count: int, b: jax.Array) -> RuntimeError:
     return RuntimeError(
         f"Expected size for first two dimensions of {'batch2'!s} tensor to be: [{batch}, {inner}] but got: "
@@ -94,7 +100,7 @@ def _check_matmul(a: jax.Array, b: jax.Array) -> None:
         if clash:
             raise RuntimeError(clash)
         return _same_dtype(a, b, "expected scalar type {} but found {}")
-    return _same_dtype(a, b)
+    return _same_for_vector(b, a, b) if b.ndim == 1 else _same_dtype(a, b)
 
 
 def _matmul_name(arrays: list[Any]) -> str:
@@ -293,8 +299,7 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scal
         raise RuntimeError(f"vector + matrix @ vector expected, got {input.ndim}, {mat.ndim}, {vec.ndim}")
     if mat.shape[1] != vec.shape[0] or (input.size != 1 and input.shape[0] != mat.shape[0]):
         raise _vector_clash(mat.shape, vec.shape[0], input.size)
-    _same_as_self(mat, vec)
-    _same_as_self(input, vec)
+    _same_for_vector(input, mat, vec)
     return _joint(input, times(mat, vec), beta, alpha)
 
 
