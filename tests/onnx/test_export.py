@@ -200,7 +200,7 @@ FUNCTIONS = {
         F.nll_loss(x, fb.tensor([0, -100, 2])), F.cross_entropy(x, fb.tensor([0, 1, 3])), F.cross_entropy(x[0], fb.tensor(1)),
     ],
     "pictures": lambda x: [
-        F.pixel_unshuffle(x.repeat(2, 1)[None, None], 2), F.grid_sample(x[None, None], x[:2].reshape(1, 2, 2, 2).sin()),
+        F.pixel_unshuffle(x.repeat(2, 1)[None, None], 2), F.grid_sample(x[None, None], x[:2].reshape(1, 2, 2, 2).sin(), align_corners=False),
         F.grid_sample(x[None, None], x[:2].reshape(1, 2, 2, 2).sin(), mode="nearest", align_corners=True),
     ],
     "in place": lambda x: [x.clone().add_(1).mul_(2).relu_()],
