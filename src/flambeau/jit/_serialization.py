@@ -49,7 +49,7 @@ def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
         "names": names,
     }
     if (program := getattr(m, "_program", None)) is not None:  # it came out of such a file
-        _complete(program.graph_module, _tensors(m), replace=True)
+        _complete(program.graph_module, _tensors(m), replace=True)  # type: ignore[arg-type]
         header["form"], content = "recording", _written(program)
     else:
         try:

@@ -326,7 +326,11 @@ def grid_sample(
     if input.ndim != 4 and b.opset < 20:
         raise Unsupported(f"{input.ndim} dimensions below opset 20")
     kinds = {"bilinear": "linear", "bicubic": "cubic"} if b.opset >= 20 else {}
-    options = {"mode": kinds.get(mode, mode), "padding_mode": padding_mode, "align_corners": int(bool(align_corners))}
+    options: dict[str, Any] = {
+        "mode": kinds.get(mode, mode),
+        "padding_mode": padding_mode,
+        "align_corners": int(bool(align_corners)),
+    }
     return b.node("GridSample", [input.name, b.cast(grid, input.dtype)], **options)
 
 

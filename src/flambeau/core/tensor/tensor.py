@@ -303,10 +303,6 @@ class Tensor:
             )
         self._repoint(other)
 
-    @data.deleter
-    def data(self) -> None:
-        raise RuntimeError("Deleting tensor data is not allowed. Delete tensor instead!")
-
     def _repoint(self, other: Tensor) -> None:
         structure.version += 1
         if grad_state.trace is not None and (self._storage is not other._storage or self._view != other._view):

@@ -331,7 +331,8 @@ def pr_curve(tag: str, labels: Any, predictions: Any, num_thresholds: int = 127,
     """Precision over recall: `labels` are true or not, `predictions` between 0 and 1."""
     number = min(num_thresholds, 127)
     given = None if weights is None else as_numpy(weights)
-    return pr_curve_raw(tag, *compute_curve(as_numpy(labels), as_numpy(predictions), number, given), number)
+    tp, fp, tn, fn, precision, recall = compute_curve(as_numpy(labels), as_numpy(predictions), number, given)
+    return pr_curve_raw(tag, tp, fp, tn, fn, precision, recall, number)
 
 
 def compute_curve(labels: Any, predictions: Any, num_thresholds: int | None = None, weights: Any = None) -> np.ndarray:
