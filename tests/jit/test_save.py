@@ -72,17 +72,50 @@ def test_another_process_runs_it_without_the_class(make, tmp_path: Path) -> None
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True, timeout=120)
 
 
-def test_code_that_fx_does_not_follow_becomes_a_program() -> None:
-    traced = fb.jit.trace(Branching(), fb.ones(3, 2))
+def test_code_that_fx_does_not_follow_is_recorded_for_the_example() -> None:
+    traced = fb.jit.trace(Branching(), fb.ones(3, 2), check_trace=False)
     loaded, x = through_a_file(traced), fb.randn(3, 2)
-    fb.testing.assert_close(loaded(x), traced(x).detach())
+    assert fb.equal(loaded(x), traced(x))
     assert list(loaded.state_dict()) == ["linear.weight", "linear.bias"]
+    loaded(x).sum().backward()
+    assert loaded.linear.weight.grad is not None
     loaded.load_state_dict({name: t * 0 for name, t in loaded.state_dict().items()})
-    assert not loaded(x).any()
-    with pytest.raises(ValueError, match="expected float32"):
+    assert not loaded(x).any() and not through_a_file(loaded)(x).any()
+    with pytest.raises(AssertionError, match=r"Guard failed: x.size\(\)\[0\] == 3"):
         loaded(fb.randn(4, 2))
     with pytest.raises(RuntimeError, match=r"Branching cannot be written.*as an integer"):
         fb.jit.script(Branching()).save(io.BytesIO())
+
+
+class Asking(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.BatchNorm1d(2)
+
+    def forward(self, x: fb.Tensor) -> tuple[fb.Tensor, fb.Tensor]:
+        y = self.inner(x)
+        if x.sum() > 0:
+            y = y * 3
+        return y, x * int(x.max().item())
+
+
+def test_a_branch_on_values_inside_goes_as_it_went_for_the_example() -> None:
+    net = nn.Sequential(Asking())
+    traced = fb.jit.trace(net, fb.full((3, 2), 2.0), check_trace=False)
+    with pytest.warns(fb.jit.TracerWarning, match="Converting a tensor to a Python") as told:
+        loaded = through_a_file(traced)
+    asking = Path(__file__).read_text().splitlines()
+    assert [asking[w.lineno - 1].split()[0] for w in told] == ["if", "return"]
+    x = -fb.rand(5, 2)  # another batch, and the other branch
+    y, z = loaded(x)
+    fb.testing.assert_close((y, z), (nn.BatchNorm1d(2)(x) * 3, x * 2))
+    assert loaded.get_buffer("0.inner.num_batches_tracked") == 2
+    again = through_a_file(loaded)
+    again(x)
+    assert again.get_buffer("0.inner.num_batches_tracked") == 3
+    double = fb.jit.trace(lambda x: x * 2 if x.sum() > 0 else x, fb.ones(3))
+    with pytest.warns(fb.jit.TracerWarning):
+        assert through_a_file(double)(fb.tensor([-1.0])).tolist() == [-2]
 
 
 def test_layers_functions_and_extra_files(tmp_path: Path) -> None:

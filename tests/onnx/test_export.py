@@ -186,14 +186,46 @@ FUNCTIONS = {
     "selection": lambda x: [x.tril(), x.triu(1), x.gather(1, fb.tensor([[0, 1]] * 3)), x.index_select(1, fb.tensor([1, 1])), F.pad(x, (1, 2))],
     "products": lambda x: [x @ x.T, fb.einsum("ij,kj->ik", x, x), F.normalize(x), fb.addmm(x[:, :3], x, x.T, beta=0.5, alpha=2), x.cumsum(1)],
     "dtypes": lambda x: [x.to(fb.float64), x.int(), (x > 0).float(), (x > 0).sum(1), fb.zeros_like(x), x.double() + 1, x.type_as(x.double())],
+    "made of others": lambda x: [
+        F.tanhshrink(x), F.softshrink(x, 0.3), F.hardshrink(x), F.threshold(x, 0.1, 2.0), F.cosine_similarity(x, x + 1), fb.hypot(x, x + 1),
+        fb.outer(x[0], x[1]), x.isfinite(), fb.logaddexp(x, -x), x.movedim(0, 1), *fb.meshgrid(x[0], x[:, 0], indexing="xy"), x % 0.3,
+        fb.linalg.vector_norm(x, 3, dim=1), *fb.std_mean(x, 1), *x.aminmax(), fb.hstack([x, x]), fb.vstack([x, x[0]]), fb.full_like(x, 2.0),
+        fb.log1p(x.abs() * 1e-4), fb.log2(x.abs()), fb.expm1(x), fb.expm1(x * 1e-3), x.lerp(x + 1, 0.3), fb.addcmul(x, x, x, value=0.3),
+        (x / 0).nan_to_num(), fb.heaviside(x.relu(), fb.tensor(0.5)), (x > 0) ^ (x > 1), x.where(x > 0, -x), fb.exp2(x), fb.erfc(x),
+        F.bilinear(x, x, fb.ones(2, 4, 4)), fb.special.expit(x), fb.special.logit(x.sigmoid()), x.aminmax(dim=1)[1], fb.clamp_max(x, 0.5),
+    ],
+    "losses": lambda x: [
+        F.mse_loss(x, x * 2), F.l1_loss(x, x * 2, reduction="sum"), F.huber_loss(x, x * 4), F.smooth_l1_loss(x, x * 4, beta=0.3),
+        F.binary_cross_entropy(x.sigmoid(), x.sigmoid()), F.binary_cross_entropy_with_logits(x, x), F.kl_div(x, x.exp(), reduction="sum"),
+        F.nll_loss(x, fb.tensor([0, -100, 2])), F.cross_entropy(x, fb.tensor([0, 1, 3])), F.cross_entropy(x[0], fb.tensor(1)),
+    ],
+    "pictures": lambda x: [
+        F.pixel_unshuffle(x.repeat(2, 1)[None, None], 2), F.grid_sample(x[None, None], x[:2].reshape(1, 2, 2, 2).sin(), align_corners=False),
+        F.grid_sample(x[None, None], x[:2].reshape(1, 2, 2, 2).sin(), mode="nearest", align_corners=True),
+    ],
     "in place": lambda x: [x.clone().add_(1).mul_(2).relu_()],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+COSTLY = ("made of others", "losses", "pictures")  # each function compiles a program of its own
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in COSTLY else []) for n in FUNCTIONS])
 def test_functions(name: str) -> None:
     fb.manual_seed(0)
     check(Applied(FUNCTIONS[name]), fb.randn(3, 4))
+
+
+def test_functions_made_of_others_take_other_sizes() -> None:
+    check(
+        Applied(
+            lambda x: [F.mse_loss(x, x * 2), *fb.meshgrid(x[:, 0], x[0], indexing="ij"), fb.log1p(x), fb.vstack([x, x])]
+        ),
+        fb.rand(3, 4),
+        others=(fb.rand(5, 4),),
+        input_names=["x"],
+        dynamic_axes={"x": {0: "b"}},
+    )
 
 
 def test_layers() -> None:

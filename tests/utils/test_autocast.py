@@ -17,15 +17,8 @@ from flambeau.core.tensor.tensor import Tensor
 from support.op_database import convert, flat, known, op_infos, ours
 from support.values import same
 
-# Special cases in which torch multiplies elementwise, and flambeau has one rule for the function; or which it refuses.
+# What torch refuses, and a special case.
 KNOWN = {
-    "einsum": "an equation that sums over nothing is no product of matrices in torch",
-    "inner": "of a 0-dim tensor",
-    "tensordot": "over no dimension",
-    "matrix_power": "to the power of 0 or 1",
-    "linalg.matrix_power": "to the power of 0 or 1",
-    "linalg.pinv": "torch decomposes in float32 and multiplies in bfloat16",
-    "linalg.pinv.hermitian": "the same",
     "nn.functional.max_pool3d": "torch keeps bfloat16 if indices are asked for",
     "matrix_exp": "not there in bfloat16",
     "special.ndtr": "not there in bfloat16",
@@ -275,3 +268,26 @@ def test_a_declaration_with_an_unknown_rule_is_refused() -> None:
         with pytest.raises(ValueError, match="is no rule"):
             rules_of(wrong)
     assert rules_of({"cuda": "lower"}) == (("cuda", "lower"), ("tpu", "lower"))
+
+
+EQUATIONS = "ij->i ij,k->ik ij,j->i ij,ij->i ij,ij->ij i,j i,i ij,jk,kl->il ij,ij,ij->ij ii"
+
+
+def products(library: Any) -> list[str]:
+    f, a = library.ones(2), library.ones(2, 2)
+    linalg, made = library.linalg, []
+    with library.autocast("cpu"):
+        for equation in EQUATIONS.split():
+            operands = [library.ones([2] * len(s)) for s in equation.split("->")[0].split(",")]
+            made.append(library.einsum(equation, *operands))
+        made.append(library.einsum("ij,jk", a[:, :1], a[:1]))
+        made.append(library.einsum("i,i->i", f, f.bfloat16()))
+        made += [library.tensordot(x, y, n) for x, y, n in ((a, a, 0), (f, f, 1), (a, f, 1), (a, a, 2), (a, a, 1))]
+        made += [library.inner(x, y) for x, y in ((f[0], a), (f, f), (a, f))]
+        made += [linalg.pinv(a), linalg.pinv(a, hermitian=True)]
+        made += [linalg.matrix_power(a + library.eye(2), n) for n in (0, 1, 2, -1, -2)]
+    return [str(t.dtype) for t in made]
+
+
+def test_functions_that_are_products_of_matrices_in_part() -> None:
+    assert products(fb) == products(torch)

@@ -150,3 +150,23 @@ def test_a_figure_a_film_and_a_network(tmp_path: Path) -> None:
         "Sequential/1/Dropout[1]": ("Dropout", ["Sequential/1/ReLU[0]"]),
         "output": ("IO Node", ["Sequential/1/Dropout[1]"]),
     }
+
+
+def test_parts_of_summaries() -> None:
+    from torch.utils.tensorboard import summary as theirs
+
+    from flambeau.utils.tensorboard import summary as ours
+
+    draw = np.random.RandomState(0)
+    values, labels = draw.rand(20), draw.rand(20) > 0.5
+    picture = (draw.rand(30, 40, 3) * 255).astype(np.uint8)
+    for weights in (None, values):
+        assert np.array_equal(
+            ours.compute_curve(labels, values, 7, weights), theirs.compute_curve(labels, values, 7, weights)
+        )
+    for options in ((5,), (20, 4), ([0.0, 0.5, 2.0],)):
+        assert str(ours.make_histogram(values, *options)) == str(theirs.make_histogram(values, *options))
+    for options in ((), (2,), (0.5, np.array([[1.0, 2, 20, 21], [3, 4, 9, 9]]), ["a", "b"])):
+        assert str(ours.make_image(picture, *options)) == str(theirs.make_image(picture, *options))
+    with pytest.raises(ValueError, match=r"The input has no element\."):
+        ours.make_histogram(np.array([]), 3)

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..core.array.devices import device as _device
+from ..core.context.grad_mode import state as grad_state
 from ..core.dispatch.overloads import define, kernels_of, named, ops
 from ..core.dispatch.schema import parse
+from ..core.tensor.tensor import Tensor
 from .calls import rules_of, run
 from .infer_schema import infer_schema
 
@@ -78,9 +80,23 @@ class CustomOpDef:
     def _switch(self, kind: str | None) -> Callable[..., Any]:
         def kernel(*args: Any, **kwargs: Any) -> Any:
             held = self._init_fn if kind in self._disabled_kernel else self._backend_fns[kind]
-            return held(*args, **kwargs)
+            result = held(*args, **kwargs)
+            if grad_state.trace is None:
+                for tensor in self._written(args, kwargs):
+                    tensor._storage.version += 1  # beside the writes that the kernel does with torch's functions
+            return result
 
         return kernel
+
+    def _written(self, args: Any, kwargs: Any) -> list[Tensor]:
+        """The tensors among the arguments that the schema says are written to."""
+        found: list[Tensor] = []
+        for place, argument in enumerate(self._opoverload._schema.arguments):
+            if argument.is_write:
+                value = args[place] if place < len(args) else kwargs.get(argument.name)
+                parts = value if isinstance(value, (list, tuple)) else [value]
+                found += [part for part in parts if isinstance(part, Tensor)]
+        return found
 
     def set_kernel_enabled(self, device_type: str, enabled: bool = True) -> Any:
         """Turns the kernel of a device type off, or on again, at once and until the `with` block ends."""

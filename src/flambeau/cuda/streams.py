@@ -17,14 +17,17 @@ from ._devices import index_of, required, wait
 class Stream:
     """The order in which a device does its work; all streams of a device are the same order here.
 
-    Raises AssertionError without a GPU.
+    Raises RuntimeError without a GPU.
     """
 
     priority = 0
 
     def __init__(self, device: Any = None, priority: int = 0, **options: Any):
-        self.device_index: int = index_of(device)
-        required(self.device_index)
+        try:
+            self.device_index: int = index_of(device)
+            required(self.device_index)
+        except AssertionError as error:
+            raise RuntimeError(f"torch.cuda.Stream requires CUDA support: {error}") from None
         self.device = _device("cuda", self.device_index)
         self.stream_id = 0
         self.device_type = 1  # CUDA's number among PyTorch's device types
@@ -79,12 +82,15 @@ class ExternalStream(Stream):
 
 
 class Event:
-    """A mark in the work of a device. Raises AssertionError without a GPU, when it is recorded at the latest."""
+    """A mark in the work of a device. Raises RuntimeError without a GPU."""
 
     def __init__(
         self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False, external: bool = False
     ):
-        required(0)
+        try:
+            required(0)
+        except AssertionError as error:
+            raise RuntimeError(f"Tried to instantiate dummy base class Event: {error}") from None
         if interprocess:
             raise NotImplementedError("torch.cuda.Event(interprocess=True): other processes can't see XLA's work")
         self._timed = enable_timing

@@ -44,7 +44,13 @@ def export(
         raise RuntimeError(f"Expecting `args` to be a tuple of example positional inputs, got {type(args)}")
     if preserve_module_call_signature:
         raise NotImplementedError("torch.export.export: preserve_module_call_signature is not supported")
-    keywords = dict(kwargs or {})
+    return export_with(Recorder, mod, args, dict(kwargs or {}), dynamic_shapes)
+
+
+def export_with(
+    recorder: type[Recorder], mod: Module, args: tuple[Any, ...], keywords: dict[str, Any], dynamic_shapes: Any
+) -> ExportedProgram:
+    """The same with a recorder that may go another way where the code asks for values."""
     if isinstance(dynamic_shapes, (ShapesCollection, AdditionalInputs)):
         dynamic_shapes = dynamic_shapes.dynamic_shapes(mod, args, keywords)
     named = _named(mod, args, keywords)
@@ -54,9 +60,10 @@ def export(
     examples, others = leaves, None
     if any(dims):
         examples, others = _resized(leaves, dims, 0), _resized(leaves, dims, 1)
-    first = record(mod, pytree.tree_unflatten(examples, in_spec), names)
+    first = record(mod, pytree.tree_unflatten(examples, in_spec), names, recorder)
     if others is not None:
-        _generalize(mod, first, examples, others, in_spec, names, dims)
+        second = _at_other_sizes(recorder, mod, others, in_spec, names, dims)
+        _generalize(first, second, examples, others, dims)
     graph_module = _graph_module(mod, first)
     used = dict(first.constants)
     spec = signature(mod, first.graph, used, list(zip(names, leaves, strict=True)))
@@ -149,18 +156,24 @@ def _repeated(leaf: Tensor, dim: int, size: int) -> Tensor:
     return leaf.repeat(*times).narrow(dim, 0, size)
 
 
-def _generalize(mod: Any, first: Recording, examples: Any, others: Any, spec: Any, names: Any, dims: Any) -> None:
-    called = ", ".join(dict.fromkeys(str(getattr(d, "__name__", d)) for here in dims for d in here.values()))
+def _called(dims: Any) -> str:
+    return ", ".join(dict.fromkeys(str(getattr(d, "__name__", d)) for here in dims for d in here.values()))
+
+
+def _at_other_sizes(kind: type[Recorder], mod: Any, others: Any, spec: Any, names: Any, dims: Any) -> Recording:
     try:
-        second = record(mod, pytree.tree_unflatten(others, spec), names)
+        return record(mod, pytree.tree_unflatten(others, spec), names, kind)
     except RuntimeError as error:
         shapes = ", ".join(
             f"{n}: {tuple(x.shape)}" for n, x in zip(names, others, strict=True) if isinstance(x, Tensor)
         )
         raise ShapeError(
-            f"Constraints violated ({called})! The code does not run at other sizes ({shapes}): {error}. Sizes that must always be "
-            "equal get one Dim, sizes that can't change none"
+            f"Constraints violated ({_called(dims)})! The code does not run at other sizes ({shapes}): {error}. Sizes that must "
+            "always be equal get one Dim, sizes that can't change none"
         ) from error
+
+
+def _generalize(first: Recording, second: Recording, examples: Any, others: Any, dims: Any) -> None:
     inputs: list[Node] = [node for node in first.graph.nodes if node.op == "placeholder"]
     seen: dict[Any, Any] = {}
     for i, changing_here in enumerate(dims):
@@ -170,7 +183,7 @@ def _generalize(mod: Any, first: Recording, examples: Any, others: Any, spec: An
         generalize(first, second, list(seen.values()))
     except ValueError as error:
         raise ShapeError(
-            f"Constraints violated ({called})! torch.export: the sizes that dynamic_shapes names can't change: {error}"
+            f"Constraints violated ({_called(dims)})! torch.export: the sizes that dynamic_shapes names can't change: {error}"
         ) from error
 
 

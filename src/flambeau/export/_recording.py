@@ -93,16 +93,20 @@ class Recorder(TorchFunctionMode):
         made = [t for t in pytree.tree_flatten(result)[0] if isinstance(t, Tensor)]
         if not made and name not in ("__setitem__", "__delitem__"):
             if depends and name not in _ABOUT:
-                raise GuardOnDataDependentSymNode(
-                    f"Could not guard on data-dependent expression: the code asks for a value ({name}) that is only known when "
-                    "the exported program runs: use torch.where instead of `if`, or return the tensor"
-                )
+                self.asked(name)
             return result
         wrote = any(before.get(id(t), t._storage.version) != t._storage.version for t in made)
         if made and not wrote and all(id(t) in before for t in made):
             return result  # `contiguous`, `to` and the like, which have given back what they got
         self._record(func, name, args, kwargs, result, depends).meta["writes"] = wrote
         return result
+
+    def asked(self, name: str) -> None:
+        """The code asks for a value that depends on the inputs, by the function of this name."""
+        raise GuardOnDataDependentSymNode(
+            f"Could not guard on data-dependent expression: the code asks for a value ({name}) that is only known when "
+            "the exported program runs: use torch.where instead of `if`, or return the tensor"
+        )
 
     def _record(self, func: Any, name: str, args: Any, kwargs: Any, result: Any, depends: bool) -> Node:
         plain = pytree.tree_map(lambda v: tuple(v) if isinstance(v, Size) else v, (tuple(args), dict(kwargs)))
@@ -142,9 +146,9 @@ class Recording:
         self.moving: dict[Node, set[int]] = {}  # the dimensions of a value whose size depends on those that may change
 
 
-def record(module: Module, example: tuple[Any, Any], names: list[str]) -> Recording:
+def record(module: Module, example: tuple[Any, Any], names: list[str], kind: type[Recorder]) -> Recording:
     """One run of the module with the example, which is `(args, kwargs)`. Its buffers and the random numbers are left as they were."""
-    recorder = Recorder(module)
+    recorder = kind(module)
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     random = get_rng_state()
     args, kwargs = example

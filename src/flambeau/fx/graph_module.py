@@ -147,6 +147,8 @@ def _deserialize_graph_module(forward: Any, body: dict[str, Any], graph_module_c
     kept = _user_attributes(body)
 
     class KeepModules(made_by):  # type: ignore[valid-type, misc]
+        proxy_buffer_attributes = True  # or what writes to a buffer would be done now, and be gone from the graph
+
         def is_leaf_module(self, m: Module, module_qualified_name: str) -> bool:
             return True
 

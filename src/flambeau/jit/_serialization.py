@@ -1,9 +1,10 @@
 """`save` and `load`: a scripted module in a file that is read without the module's class.
 
 The file is a zip archive. `header.json` tells what is in it: `graphs`, a pickle of the `torch.fx` graphs of the module (of both
-modes, where they differ) with its parameters; or, for code that `torch.fx` does not follow, `program`, the XLA program of
-`flambeau.export` for inputs like the example that the module was traced with. Loading runs the generated code of the graphs, so
-a file is to come from somebody who is trusted, as for `torch.load(weights_only=False)`.
+modes, where they differ) with its parameters; or, for code that `torch.fx` does not follow, `recording`, the graph of what it did
+for the example that the module was traced with; or, where that can't be written down either, `program`, the XLA program of
+`flambeau.export` for inputs like the example. Loading runs the generated code of the graphs, so a file is to come from somebody
+who is trusted, as for `torch.load(weights_only=False)`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from ..checkpoint import load as load_tensors
 from ..checkpoint import save as save_tensors
 from ..compiler.export import export, load_exported
 from ..core.tensor.tensor import Tensor, wrap
+from ..export import load as load_program
+from ..export import save as save_program
 from ..fx import GraphModule, Tracer
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
+from ._recording import as_module, recorded
 from ._script import ScriptFunction, ScriptModule, as_plain, as_script
 
 _FORMAT, _VERSION = "flambeau.jit", 1
@@ -30,8 +34,8 @@ _FORMAT, _VERSION = "flambeau.jit", 1
 def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
     """Write a scripted or traced module (or function) to a path or a binary file.
 
-    Its forward is written, in both modes, as far as `torch.fx` follows it; else, if it was traced with tensors, the program for
-    tensors like these, in the present mode and without gradients. RuntimeError, with the reason, if neither can be.
+    Its forward is written, in both modes, as far as `torch.fx` follows it; else, if it was traced, what it does for the example, in
+    the present mode: branches on values go as they went there, with a TracerWarning. RuntimeError, with the reason, if neither can be.
     """
     if not isinstance(m, (ScriptModule, ScriptFunction)):
         raise AttributeError(f"'{type(m).__name__}' object has no attribute 'save'")
@@ -44,10 +48,14 @@ def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
         "function": isinstance(m, ScriptFunction),
         "names": names,
     }
-    try:
-        header["form"], content = "graphs", _graphs(m)
-    except Exception as error:
-        header["form"], content = "program", _program(m, name, error)
+    if (program := getattr(m, "_program", None)) is not None:  # it came out of such a file
+        _complete(program.graph_module, _tensors(m), replace=True)  # type: ignore[arg-type]
+        header["form"], content = "recording", _written(program)
+    else:
+        try:
+            header["form"], content = "graphs", _graphs(m)
+        except Exception as error:
+            header["form"], content = _for_example(m, name, error)
     with zipfile.ZipFile(f, "w") as archive:
         archive.writestr("header.json", json.dumps(header))
         archive.writestr(header["form"], content)
@@ -87,9 +95,9 @@ def _tensors(module: Module) -> dict[str, tuple[Any, bool]]:
     return found
 
 
-def _complete(module: Module, tensors: dict[str, tuple[Any, bool]]) -> None:
-    """Give a module the parameters and buffers that it lacks."""
-    have = _tensors(module)
+def _complete(module: Module, tensors: dict[str, tuple[Any, bool]], replace: bool = False) -> None:
+    """Give a module the parameters and buffers that it lacks, or all of them."""
+    have = () if replace else _tensors(module)
     for name, (tensor, kept) in tensors.items():
         if name not in have:
             holder, key = _holder(module, name), name.rpartition(".")[2]
@@ -123,26 +131,37 @@ def _graphs(m: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _program(m: Any, name: str, error: Exception) -> bytes:
-    args, kwargs = getattr(m, "_example", None) or ((), None)
+def _written(program: Any) -> bytes:
+    buffer = io.BytesIO()
+    save_program(program, buffer)
+    return buffer.getvalue()
+
+
+def _for_example(m: Any, name: str, error: Exception) -> tuple[str, bytes]:
+    """What a module or function does for its example: the form that the file holds, and its content."""
     said = f"torch.jit.save: {name} cannot be written as a torch.fx graph ({type(error).__name__}: {error})"
-    if kwargs is None or kwargs or not args or not all(isinstance(a, Tensor) for a in args):
+    example = getattr(m, "_example", None)
+    if example is None:
         raise RuntimeError(
-            f"{said}, and there is no example of tensors to compile it for: make it with torch.jit.trace(module, example), or "
-            "keep its state_dict"
+            f"{said}, and there is no example to follow it with: make it with torch.jit.trace(module, example), or keep its state_dict"
         ) from error
     if isinstance(m, ScriptFunction):
         model: Module = Module()
         model.forward = m._function  # type: ignore[method-assign,assignment]
     else:
         model = as_plain(m)
+    args, kwargs = example
     try:
-        exported = export(model, args)
+        return "recording", _written(recorded(model, args, kwargs))
     except Exception as second:
-        raise RuntimeError(f"{said}, nor as a program: {second}") from second
+        if kwargs or not all(isinstance(a, Tensor) for a in args):
+            raise RuntimeError(f"{said}, nor for its example: {second}") from second
     buffer = io.BytesIO()
-    exported.save(buffer)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    try:
+        export(model, args).save(buffer)  # type: ignore[arg-type]
+    except Exception as third:
+        raise RuntimeError(f"{said}, nor as a program: {third}") from third
+    return "program", buffer.getvalue()
 
 
 class _Program(Module):
@@ -209,6 +228,8 @@ def load(
             _extra_files[key] = archive.read(f"extra/{key}")  # type: ignore[index]
     if header["form"] == "program":
         made = as_script(_Program(load_exported(content)))  # type: ignore[arg-type]
+    elif header["form"] == "recording":
+        made = as_script(as_module(load_program(content)))
     else:
         made = _of_graphs(*load_tensors(content, map_location=map_location, weights_only=False))
     for name, part in made.named_modules():

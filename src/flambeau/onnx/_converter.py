@@ -10,14 +10,18 @@ import numpy as np
 
 import onnx
 
+from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
-from ..export._recording import name_of
+from ..export._export import _repeated
+from ..export._recording import Recorder, Recording, name_of
 from ..export.exported_program import ExportedProgram
 from ..fx import Node
+from ..nn.modules.module import Module
 from ..overrides import resolve_name
 from ..utils import _pytree as pytree
 from ..version import __version__
 from . import _layers, _shapes  # noqa: F401  (they declare the forms)
+from ._compositions import COMPOSED
 from ._graph import KINDS, Builder, Size, Unsupported, Value, np_name
 from ._pointwise import HANDLERS
 from .errors import OnnxExporterError, UnsupportedOperatorError
@@ -100,6 +104,8 @@ class Converter:
 
     def _converted(self, node: Node, name: str) -> Any:
         handler = HANDLERS.get(name) or HANDLERS.get(name.removesuffix("_") if not name.endswith("__") else name)
+        if handler is None and name in COMPOSED:
+            return self._composed(node, COMPOSED[name])
         if handler is None:
             raise Unsupported("flambeau has no form of it in ONNX")
         args, kwargs = node.args, dict(node.kwargs)
@@ -118,6 +124,58 @@ class Converter:
         except TypeError as error:
             raise Unsupported(str(error)) from None
         return handler(self.builder, example, *args, **kwargs)
+
+    def _composed(self, node: Node, function: Any) -> Any:
+        """A function that is made of others: those, recorded for the example, are converted in its place."""
+        inputs = list(dict.fromkeys(node.all_input_nodes))
+        if any(n not in self.recorded.values for n in inputs):
+            raise Unsupported("a size as an argument")
+        given = [self._argument(n) for n in inputs]
+        part = self._recorded(node, function, inputs, 0)
+        if any((value.name, d) in self.builder.moving for value in given for d in range(value.ndim)):
+            other = self._recorded(node, function, inputs, 1)
+            for a, b in zip(part.graph.nodes, other.graph.nodes, strict=True):
+                if a in part.values:
+                    shapes = zip(part.values[a].shape, other.values[b].shape, strict=True)
+                    part.moving[a] = {d for d, (m, n) in enumerate(shapes) if m != n}
+        outer, self.recorded = self.recorded, part
+        try:
+            values = iter(given)
+            for inner in part.graph.nodes:
+                if inner.op == "placeholder":
+                    self.results[inner] = next(values)
+                elif inner.op == "output":
+                    made = [self._argument(result).name for result in inner.args[0]]  # type: ignore[union-attr]
+                elif inner.op != "get_attr":
+                    self._call(inner)
+        finally:
+            self.recorded = outer
+        return made if isinstance(part.out_spec, list) else made[0]
+
+    def _recorded(self, node: Node, function: Any, inputs: list[Node], longer: int) -> Recording:
+        """What the function calls, for the example or for one whose changing sizes are greater by `longer`."""
+        examples = {}
+        for n in inputs:
+            example = self.recorded.values[n].detach()
+            for d in range(example.ndim if longer else 0):
+                if (self._argument(n).name, d) in self.builder.moving:
+                    example = _repeated(example, d, example.shape[d] + longer)
+            examples[n] = example.clone()
+        recorder = Recorder(Module())
+        for n, example in examples.items():
+            recorder.note(example, recorder.graph.placeholder(n.name))
+            recorder.computed.add(recorder.nodes[id(example)])
+        args, kwargs = pytree.tree_map(
+            lambda a: examples[a] if isinstance(a, Node) else a, (tuple(node.args), dict(node.kwargs))
+        )
+        with no_grad(), recorder:
+            try:
+                output = function(*args, **kwargs)
+            except TypeError as error:
+                raise Unsupported(str(error)) from None
+        flat = list(output) if isinstance(output, tuple) else [output]
+        recorder.graph.output(tuple(recorder.argument(leaf) for leaf in flat))
+        return Recording(recorder, flat, flat if isinstance(output, tuple) else None)
 
     def _in_slice(self, value: Any) -> Any:
         if not isinstance(value, slice):

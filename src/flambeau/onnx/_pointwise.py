@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..core.array.dtypes import float32, float64
 from ..core.dispatch.promotion import result_type
 from ._graph import KINDS, Builder, Size, Unsupported, Value, np_name
 
@@ -260,7 +261,9 @@ def clamp_min(b: Builder, out: Any, input: Value, min: Any) -> Any:
 
 
 @handles("where")
-def where(b: Builder, out: Any, condition: Value, input: Any, other: Any) -> Any:
+def where(b: Builder, out: Any, condition: Any, input: Any, other: Any) -> Any:
+    if isinstance(input, Value) and np_name(input.dtype) == "bool" and np_name(condition.dtype) != "bool":
+        condition, input = input, condition  # the method's order: x.where(condition, other)
     return b.node("Where", [condition.name, b.operand(input, out.dtype), b.operand(other, out.dtype)])
 
 
@@ -285,7 +288,24 @@ def _logical(kind: str) -> Handler:
     return handler
 
 
-for _name, _kind in {"bitwise_and": "And", "__and__": "And", "bitwise_or": "Or", "__or__": "Or"}.items():
+@handles("isnan")
+def isnan(b: Builder, out: Any, input: Value) -> Any:
+    return b.node("IsNaN", [input.name])
+
+
+@handles("isinf")
+def isinf(b: Builder, out: Any, input: Value) -> Any:
+    return b.node("IsInf", [b.cast(input, float32) if input.dtype != float64 else input.name])
+
+
+for _name, _kind in {
+    "bitwise_and": "And",
+    "__and__": "And",
+    "bitwise_or": "Or",
+    "__or__": "Or",
+    "bitwise_xor": "Xor",
+    "__xor__": "Xor",
+}.items():
     HANDLERS[_name] = _logical(_kind)
 
 

@@ -289,6 +289,51 @@ def _like(value: float) -> Any:
     return handler
 
 
+@handles("full_like")
+def full_like(
+    b: Builder,
+    out: Any,
+    input: Value,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    memory_format: Any = None,
+) -> Any:
+    return b.node("Expand", [b.operand(fill_value, out.dtype), b.node("Shape", [input.name])])
+
+
+@handles("pixel_unshuffle")
+def pixel_unshuffle(b: Builder, out: Any, input: Value, downscale_factor: int) -> Any:
+    if input.ndim != 4 or any((input.name, d) in b.moving for d in (1, 2, 3)):
+        raise Unsupported("other than a batch of images of one size")
+    _, channels, height, width = input.shape
+    r = downscale_factor
+    blocks = b.reshape(input.name, [-1, channels, height // r, r, width // r, r])
+    return b.reshape(b.transpose(blocks, [0, 1, 3, 5, 2, 4]), [-1, channels * r * r, height // r, width // r])
+
+
+@handles("grid_sample")
+def grid_sample(
+    b: Builder,
+    out: Any,
+    input: Value,
+    grid: Value,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool | None = None,
+) -> Any:
+    if input.ndim != 4 and b.opset < 20:
+        raise Unsupported(f"{input.ndim} dimensions below opset 20")
+    kinds = {"bilinear": "linear", "bicubic": "cubic"} if b.opset >= 20 else {}
+    options: dict[str, Any] = {
+        "mode": kinds.get(mode, mode),
+        "padding_mode": padding_mode,
+        "align_corners": int(bool(align_corners)),
+    }
+    return b.node("GridSample", [input.name, b.cast(grid, input.dtype)], **options)
+
+
 handles("zeros_like")(_like(0))
 handles("ones_like")(_like(1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..core.array import dtypes
@@ -29,27 +30,33 @@ def make_tensor(
     exclude_zero: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """A tensor of random values between `low` and `high` (by default -9 to 9; 0 to 9 for uint8), from the default generator."""
-    from ..ops.making.ranges import complex as from_parts
-    from ..ops.random.factories import rand, randint
+    """A tensor of random values from `low` (by default -9, or the least that the dtype has) up to `high` (9), from the default
+    generator: those that PyTorch draws.
+    """
+    from ..ops.making.creation import empty
+    from ..ops.random.factories import randint
+    from ..ops.shape.views import view_as_real
 
     size = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
-    low = (0 if dtype is dtypes.uint8 else -9) if low is None else low
-    high = 9 if high is None else high
-    wide = (*size[:-1], size[-1] * 2) if noncontiguous and size else size
+    wide = (*size[:-1], size[-1] * 2) if noncontiguous and math.prod(size) > 1 else size
     if dtype is dtypes.bool:
-        made = randint(0, 2, wide).to(dtype)
+        low, high = (0 if low is None else low), (2 if high is None else high)
     elif dtype.category == dtypes.INTEGER:
-        made = randint(int(low), int(high) + 1, wide).to(dtype)
-    elif dtype.is_complex:
-        parts = [rand(wide, dtype=dtype.to_real()) * (high - low) + low for _ in range(2)]
-        made = from_parts(*parts)
+        unsigned = not dtype.is_signed
+        low, high = ((0 if unsigned else -9) if low is None else low), (10 if high is None else high)
+    if dtype.category <= dtypes.INTEGER:
+        made = randint(math.ceil(low), math.ceil(high), wide).to(dtype)  # type: ignore[arg-type]
     else:
-        made = (rand(wide, dtype=dtypes.float64) * (high - low) + low).to(dtype)
-    if noncontiguous and size:
-        made = made[..., ::2]
+        made = empty(wide, dtype=dtype)
+        (view_as_real(made) if dtype.is_complex else made).uniform_(
+            -9 if low is None else low, 9 if high is None else high
+        )
+    if wide != size:
+        made = made[..., 1::2]
     if exclude_zero:
-        made[made == 0] = 1
+        made[made == 0] = 1 if dtype.category <= dtypes.INTEGER else dtypes.finfo(dtype).tiny
+    if memory_format is not None:
+        made = made.clone(memory_format=memory_format)
     made = made.to(device=device)
     return made.requires_grad_() if requires_grad else made
 

@@ -35,6 +35,8 @@ class device:
         elif isinstance(type, int) and not isinstance(type, bool):
             type, index = "cuda", type
         elif isinstance(type, str):
+            if not type:
+                raise RuntimeError("Device string must not be empty")
             match = re.fullmatch(r"([a-z]+)(?::(0|[1-9]\d*))?", type)
             if match is None:
                 raise RuntimeError(f"Invalid device string: '{type}'")

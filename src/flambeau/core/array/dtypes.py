@@ -153,11 +153,16 @@ def from_numpy(numpy_dtype: Any) -> dtype:
         found = _FROM_NUMPY.get(np.dtype(numpy_dtype).newbyteorder("="))
     if found is None:
         raise TypeError(
-            f"can't convert np.ndarray of type {numpy_dtype}. The only supported types are: "
+            f"can't convert np.ndarray of type {_full_name(numpy_dtype)}. The only supported types are: "
             "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, "
             "uint64, uint32, uint16, uint8, and bool."
         )
     return found
+
+
+def _full_name(numpy_dtype: Any) -> str:
+    kind = np.dtype(numpy_dtype).type
+    return f"{kind.__module__}.{kind.__name__}"
 
 
 def of_number(value: Any) -> dtype:
@@ -173,7 +178,7 @@ def as_dtype(value: Any) -> dtype | None:
     python = {float: float64, int: int64, _python_bool: bool, complex: complex128}
     if value in python:
         return python[value]
-    raise TypeError(f"expected a torch.dtype, got {value!r} ({type(value).__name__})")
+    raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(value).__name__} ({value!r})")
 
 
 _python_bool = builtins.bool

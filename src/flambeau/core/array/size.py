@@ -21,6 +21,14 @@ def dimension(n: Any) -> Any:
         raise
 
 
+def _is_dimension(n: Any) -> bool:
+    try:
+        dimension(n)
+    except TypeError:
+        return False
+    return True
+
+
 def is_open(shape: tuple[Any, ...]) -> bool:
     """Whether a shape has dimensions that `export` leaves open."""
     for n in shape:  # noqa: SIM110  (half the time of `any`, and every view asks)
@@ -35,7 +43,14 @@ class Size(tuple[int, ...]):
     __slots__ = ()
 
     def __new__(cls, iterable: Any = ()) -> Size:
-        return tuple.__new__(cls, map(dimension, iterable))
+        items = tuple(iterable)
+        try:
+            return tuple.__new__(cls, map(dimension, items))
+        except TypeError:
+            bad = next(i for i, n in enumerate(items) if not _is_dimension(n))
+            raise TypeError(
+                f"torch.Size() takes an iterable of 'int' (item {bad} is '{type(items[bad]).__name__}')"
+            ) from None
 
     def __repr__(self) -> str:
         return f"torch.Size([{', '.join(map(str, self))}])"

@@ -20,12 +20,20 @@ class _TensorType(type):
 
     def __call__(cls, *args: Any) -> Tensor:
         if len(args) == 1 and isinstance(args[0], Tensor):
+            if args[0].dtype is not cls.dtype:
+                raise TypeError(f"expected {_options(cls.dtype)} (got {_options(args[0].dtype)})")
             values = np.array(args[0].detach()._array, cls.dtype.numpy)
         elif len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
             return look(cls.dtype)
         else:
             values = constructed(args, cls.dtype.numpy)
         return from_host(values, cls.device_type)
+
+
+def _options(dtype: dtypes.dtype) -> str:
+    """A kind of tensor in the words of PyTorch's C++."""
+    default = "requires_grad=false (default), pinned_memory=false (default), memory_format=(nullopt)"
+    return f"TensorOptions(dtype={dtypes.cpp_name(dtype)}, device=cpu, layout=Strided, {default})"
 
 
 def _make(d: dtypes.dtype, device_type: str) -> _TensorType:

@@ -79,9 +79,9 @@ def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) 
     """`input + value * tensor1 / tensor2`, with broadcasting. Integers raise RuntimeError."""
     if category(input) < FLOAT:
         raise RuntimeError(
-            "Integer division with addcdiv is no longer supported: write "
-            "(input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) to round towards zero, "
-            "or (input + value * tensor1 / tensor2) for a true quotient"
+            f"Integer division with {'addcdiv'} is no longer supported, and in a future  release addcdiv will perform a true "
+            "division of tensor1 and tensor2. Write (input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) to "
+            "round towards zero, or (input + value * tensor1 / tensor2) for a true quotient"
         )
     return input + _times(value, tensor1) / tensor2
 
@@ -135,7 +135,7 @@ def _sign(x: jax.Array) -> jax.Array:
         raise NotImplementedError(
             "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
         )
-    return x if x.dtype == jnp.bool_ else _zero_at_nan(x, jnp.sign(x))
+    return x if x.dtype == jnp.bool_ else _zero_at_nan(x, jnp.sign(x) + 0)
 
 
 def _zero_at_nan(x: jax.Array, result: jax.Array) -> jax.Array:

@@ -81,7 +81,8 @@ def cdist(
         if x.ndim < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.ndim}D")
     if x1.shape[-1] != x2.shape[-1]:
-        raise RuntimeError(f"cdist: X1 has {x1.shape[-1]} columns but X2 {x2.shape[-1]}; they need equally many")
+        both = "X1 and X2"
+        raise RuntimeError(f"{both} must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
     if x1.dtype != x2.dtype:
         raise RuntimeError(f"expected scalar type {scalar_name(x1).title()} but found {scalar_name(x2).title()}")
     if p < 0:

@@ -11,6 +11,7 @@ import jax.scipy.linalg as jsl
 import numpy as np
 
 from ...core.array.return_types import return_type
+from ...core.dispatch.autocast import lowered
 from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import type_name, wide
@@ -404,7 +405,7 @@ def lu_solve(
 # --- functions of matrices --------------------------------------------------------------------------------------------
 
 
-@operator(methods=False, public=(), grad="MmBackward0", autocast={"cpu": "lower"})
+@operator(methods=False, public=(), grad="MmBackward0")
 def _power(input: Array, n: int) -> Array:
     return jnp.linalg.matrix_power(input, n)
 
@@ -414,7 +415,8 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     """The matrix times itself `n` times; the inverse's power if `n` is negative."""
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
         raise RuntimeError(f"linalg.matrix_power: A must be batches of square matrices, but they are {list(A.shape)}")
-    return _power(A, n) if n >= 0 else inv(A) if n == -1 else _power(inv(A), -n)
+    base = A if n >= 0 else inv(A)
+    return base if n == -1 else _power(lowered(base) if abs(n) > 1 else base, abs(n))
 
 
 @operator(public=("torch", "linalg"), grad="LinalgMatrixExpBackward0")

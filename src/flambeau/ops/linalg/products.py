@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...core.array.dtypes import BOOL
+from ...core.array.dtypes import BOOL, promote_types
+from ...core.dispatch.autocast import lowered
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, composite, operator
 from ...core.tensor.tensor import Tensor
@@ -66,6 +68,12 @@ def _check_dot(a: jax.Array, b: jax.Array) -> None:
         )
 
 
+def _same_for_vector(input: jax.Array, mat: jax.Array, vec: jax.Array) -> None:
+    if not input.dtype == mat.dtype == vec.dtype:
+        a, b, c = map(type_name, (input, mat, vec))
+        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {a}, {b}, and {c}")
+
+
 def _batches_clash(batch: int, inner: int, count: int, b: jax.Array) -> RuntimeError:
     return RuntimeError(
         f"Expected size for first two dimensions of {'batch2'!s} tensor to be: [{batch}, {inner}] but got: "
@@ -92,7 +100,7 @@ def _check_matmul(a: jax.Array, b: jax.Array) -> None:
         if clash:
             raise RuntimeError(clash)
         return _same_dtype(a, b, "expected scalar type {} but found {}")
-    return _same_dtype(a, b)
+    return _same_for_vector(b, a, b) if b.ndim == 1 else _same_dtype(a, b)
 
 
 def _matmul_name(arrays: list[Any]) -> str:
@@ -189,10 +197,11 @@ def vdot(input: Array, other: Array) -> Array:
 
 
 @operator(
-    grad=lambda arrays: "ViewBackward0" if all(a.ndim for a in arrays) else "MulBackward0", autocast={"cpu": "lower"}
+    methods=False,
+    public=(),
+    grad=lambda arrays: "ViewBackward0" if all(a.ndim for a in arrays) else "MulBackward0",
 )
-def inner(input: Array, other: Array) -> Array:
-    """Sums of products over both last dimensions; with a 0-dim tensor, the product."""
+def _inner(input: Array, other: Array) -> Array:
     if input.ndim == 0 or other.ndim == 0:
         return input * other
     if input.shape[-1] != other.shape[-1]:
@@ -202,6 +211,14 @@ def inner(input: Array, other: Array) -> Array:
         )
     _same_dtype(input, other)
     return jnp.tensordot(input, other, (-1, -1), precision=PRECISION)
+
+
+@composite()
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """Sums of products over both last dimensions; with a 0-dim tensor, the product."""
+    if min(input.ndim, other.ndim) > 0 and max(input.ndim, other.ndim) > 1:  # a product of matrices
+        input, other = lowered(input), lowered(other)
+    return _inner(input, other)
 
 
 def _check_outer(name: str, input: jax.Array, vec2: jax.Array) -> None:
@@ -282,8 +299,7 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scal
         raise RuntimeError(f"vector + matrix @ vector expected, got {input.ndim}, {mat.ndim}, {vec.ndim}")
     if mat.shape[1] != vec.shape[0] or (input.size != 1 and input.shape[0] != mat.shape[0]):
         raise _vector_clash(mat.shape, vec.shape[0], input.size)
-    _same_as_self(mat, vec)
-    _same_as_self(input, vec)
+    _same_for_vector(input, mat, vec)
     return _joint(input, times(mat, vec), beta, alpha)
 
 
@@ -380,7 +396,7 @@ def _tensordot(a: Array, b: Array, axes: tuple[tuple[int, ...], tuple[int, ...]]
     return jnp.tensordot(a, b, (left, right), precision=PRECISION)
 
 
-@composite(methods=False, autocast={"cpu": "lower", "cuda": "widest"}, in_python=True)
+@composite(methods=False, autocast={"cuda": "widest"}, in_python=True)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Sums of products over `dims`: the number of last dimensions of `a` and first of `b`, or two lists of them."""
     if isinstance(dims, Tensor):
@@ -395,6 +411,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         pair = tuple((d,) if isinstance(d, int) else tuple(d) for d in dims)  # type: ignore[assignment]
     if len(pair[0]) != len(pair[1]):
         raise RuntimeError("both dimension lists should have same length")
+    if len(pair[0]) < max(a.ndim, b.ndim):  # a product of matrices; over all dimensions it is one of vectors
+        a, b = lowered(a), lowered(b)
     return _tensordot(a, b, pair)
 
 
@@ -526,7 +544,18 @@ def _einsum(operands: Arrays, inputs: tuple[tuple[int, ...], ...], output: tuple
     return jnp.einsum(*arguments, list(output), precision=PRECISION)
 
 
-@composite(methods=False, autocast="lower", in_python=True, spreads=True)
+def _contracts(shapes: list[tuple[int, ...]], inputs: Any, output: tuple[int, ...]) -> bool:
+    """Whether something is summed that two operands have, so that it is a product of matrices."""
+    seen: set[int] = set()
+    for labels, shape in zip(inputs, shapes, strict=True):
+        wide = {label for label, size in zip(labels, shape, strict=True) if size != 1}
+        if seen & wide - set(output):
+            return True
+        seen |= wide
+    return False
+
+
+@composite(methods=False, in_python=True, spreads=True)
 def einsum(*args: Any) -> Tensor:
     """Sums of products by Einstein's convention: `einsum("ij,jk->ik", a, b)` or `einsum(a, [0, 1], b, [1, 2], [0, 2])`.
 
@@ -543,7 +572,13 @@ def einsum(*args: Any) -> Tensor:
         operands, inputs, output = _from_sublists(args)
     if not operands:
         raise RuntimeError("einsum(): must provide at least one operand")
-    full, made = _resolved(inputs, output, [tuple(o.shape) for o in operands])
+    shapes = [tuple(o.shape) for o in operands]
+    full, made = _resolved(inputs, output, shapes)
+    if _contracts(shapes, full, made):
+        operands = [lowered(o) for o in operands]
+    elif len({o.dtype for o in operands}) > 1:
+        widest = functools.reduce(promote_types, (o.dtype for o in operands))
+        operands = [o.to(widest) for o in operands]
     return _einsum(operands, full, made)
 
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.return_types import return_type
+from ...core.dispatch.autocast import lowered
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from .checks import LINALG, demand_finite, demand_hermitian, demand_singular, matrices
@@ -127,7 +128,7 @@ def _pinv(A: Array, rtol: Array | None = None, *, atol: Array | None = None, her
     return pseudoinverse(A, share)
 
 
-@composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
+@composite(methods=False, public=LINALG)
 def pinv(A: Tensor, rtol: Number = None, *, atol: Number = None, hermitian: bool = False) -> Tensor:
     """The Moore-Penrose inverse; singular values up to `max(atol, rtol * the largest)` count as 0.
 
@@ -135,7 +136,7 @@ def pinv(A: Tensor, rtol: Number = None, *, atol: Number = None, hermitian: bool
     """
     made = _pinv(A, rtol, atol=atol, hermitian=hermitian)
     demand_hermitian(A) if hermitian else demand_singular(A)
-    return made
+    return lowered(made)  # PyTorch's is a product at last
 
 
 @jax.custom_jvp

@@ -68,7 +68,8 @@ def size_of(name: str, dims: tuple[Any, ...], size: Any = None) -> tuple[int, ..
     made = whole_numbers(name, "size", 1, size, alone)
     if any(n < 0 for n in made):
         bad = next(n for n in made if n < 0)
-        raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {made}")
+        said = f"Trying to create tensor with negative dimension {bad}: {made}"
+        raise RuntimeError(f"zeros: Dimension size must be non-negative. {said}" if name == "zeros" else said)
     return tuple(made)
 
 

@@ -152,9 +152,9 @@ def _cast_all(values: list[Any], found: dtypes.dtype, target: np.dtype) -> np.nd
         if found.category == dtypes.INTEGER and target != np.int64:
             limits = np.iinfo(target)
             if values and not (limits.min <= min(values) and max(values) <= limits.max):
-                return np.array([cast_number(v, target) for v in values], target)
+                return np.array([_element(v, target) for v in values], target)
         elif found.category >= dtypes.FLOAT:
-            return np.array([cast_number(v, target) for v in values], target)
+            return np.array([_element(v, target) for v in values], target)
     if target in NARROW:
         return narrowed(np.array(values, np.float64), target, np)
     try:
@@ -162,6 +162,14 @@ def _cast_all(values: list[Any], found: dtypes.dtype, target: np.dtype) -> np.nd
             return np.array(values, target)
     except OverflowError:
         raise ValueError("Overflow when unpacking long long: an integer is beyond the 64 bits of int64") from None
+
+
+def _element(value: Any, target: np.dtype) -> Any:
+    try:
+        return cast_number(value, target)
+    except RuntimeError as error:
+        name = dtypes.from_numpy(target).name
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow: {value}") from error
 
 
 def _checked(array: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from ...core.autograd.engine import drawn_from
 from ...core.context.generator import Generator, default_generator, draw, largest_exact, refuse_in_a_trace
 from ...core.context.tracing import host_value, is_traced
 from ...core.dispatch.checks import demand
+from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.signature import number
@@ -263,8 +264,7 @@ def normal(
     try:
         shape = np.broadcast_shapes(*(np.shape(v) for v in values))
     except ValueError:
-        shapes = " and ".join(str(list(np.shape(v))) for v in values)
-        raise RuntimeError(f"normal: the shapes of mean and std do not broadcast: {shapes}") from None
+        raise RuntimeError(broadcast_clash([np.shape(v) for v in values])) from None
 
     def fill(target: np.dtype) -> np.ndarray:
         made = draw("normal", generator, math.prod(shape), target).reshape(shape)

@@ -107,22 +107,21 @@ def _view_dtype(g: Geometry, held: np.dtype, target: np.dtype) -> Geometry:
     old, new = held.itemsize, target.itemsize
     if old == new:
         return g._replace(bits=target)
+    turned = f"view {dtypes.from_numpy(held).abbr} as {dtypes.from_numpy(target).abbr} (different element sizes)"
     if not g.shape:
-        raise RuntimeError(f"self.dim() cannot be 0 to view {held} as {target} (different element sizes)")
+        raise RuntimeError(f"self.dim() cannot be 0 to {turned}")
     if g.strides[-1] != 1:
-        raise RuntimeError(
-            f"self.stride(-1) must be 1 to view {held} as {target} (different element sizes), but got {g.strides[-1]}"
-        )
+        raise RuntimeError(f"self.stride(-1) must be 1 to {turned}, but got {g.strides[-1]}")
     if old > new:
         ratio = old // new
         shape = (*g.shape[:-1], g.shape[-1] * ratio)
         return Geometry(shape, (*(s * ratio for s in g.strides[:-1]), 1), g.offset * ratio, target)
     ratio = new // old
-    if g.shape[-1] % ratio or g.offset % ratio or any(s % ratio for s in g.strides[:-1]):
-        raise RuntimeError(
-            f"self.size(-1), self.storage_offset() and the strides must be divisible by {ratio} to view {held} as {target} "
-            f"(different element sizes), but got size {g.shape[-1]}, offset {g.offset}, strides {g.strides}"
-        )
+    parts = {"size(-1)": g.shape[-1], "storage_offset()": g.offset}
+    parts |= {f"stride({d})": step for d, step in enumerate(g.strides[:-1])}
+    for what, number in parts.items():
+        if number % ratio:
+            raise RuntimeError(f"self.{what} must be divisible by {ratio} to {turned}, but got {number}")
     shape = (*g.shape[:-1], g.shape[-1] // ratio)
     return Geometry(shape, (*(s // ratio for s in g.strides[:-1]), 1), g.offset // ratio, target)
 

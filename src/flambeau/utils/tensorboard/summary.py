@@ -83,7 +83,8 @@ def _joined(counts: np.ndarray, limits: np.ndarray, most: int) -> tuple[np.ndarr
     return counts, joined
 
 
-def _histogram_of(values: np.ndarray, bins: Any, max_bins: int | None) -> HistogramProto:
+def make_histogram(values: np.ndarray, bins: Any, max_bins: int | None = None) -> HistogramProto:
+    """The counts of values in bins, of which neighbours are joined until there are `max_bins`. ValueError for no values."""
     if values.size == 0:
         raise ValueError("The input has no element.")
     values = values.reshape(-1)
@@ -108,7 +109,9 @@ def _histogram_of(values: np.ndarray, bins: Any, max_bins: int | None) -> Histog
 
 def histogram(name: str, values: Any, bins: Any, max_bins: int | None = None) -> Summary:
     """How values are distributed. ValueError for none."""
-    return Summary(value=[Summary.Value(tag=name, histo=_histogram_of(as_numpy(values).astype(float), bins, max_bins))])
+    return Summary(
+        value=[Summary.Value(tag=name, histo=make_histogram(as_numpy(values).astype(float), bins, max_bins))]
+    )
 
 
 def histogram_raw(
@@ -124,45 +127,47 @@ def histogram_raw(
 # --- pictures and sounds --------------------------------------------------------------------------------------------------
 
 
-def _picture(tag: str, rows: np.ndarray, scale: float = 1) -> Summary:
+def make_image(tensor: np.ndarray, rescale: float = 1, rois: Any = None, labels: Any = None) -> Any:
+    """`(H, W, C)` of bytes as a picture of TensorBoard's, with the rectangles of `rois` drawn on it."""
     from PIL import Image
 
-    picture = Image.fromarray(rows)
-    if scale != 1:
-        picture = picture.resize((int(rows.shape[1] * scale), int(rows.shape[0] * scale)), Image.Resampling.LANCZOS)
-    return _encoded(tag, picture, rows.shape[2])
-
-
-def _encoded(tag: str, picture: Any, channels: int) -> Summary:
+    picture = Image.fromarray(tensor)
+    if rois is not None:  # drawn before it is scaled, as in PyTorch
+        draw_boxes(picture, rois, labels)
+    if rescale != 1:
+        size = int(tensor.shape[1] * rescale), int(tensor.shape[0] * rescale)
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
     file = io.BytesIO()
     picture.save(file, format="PNG")
-    made = Summary.Image(
-        height=picture.height, width=picture.width, colorspace=channels, encoded_image_string=file.getvalue()
-    )
-    return Summary(value=[Summary.Value(tag=tag, image=made)])
+    height, width, channels = tensor.shape  # before it was scaled, as in PyTorch
+    return Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=file.getvalue())
 
 
 def image(tag: str, tensor: Any, rescale: float = 1, dataformats: str = "NCHW") -> Summary:
     """An image, or several in a grid: bytes, or numbers between 0 and 1."""
-    return _picture(tag, as_bytes(in_rows(as_numpy(tensor), dataformats)), rescale)
+    made = make_image(as_bytes(in_rows(as_numpy(tensor), dataformats)), rescale)
+    return Summary(value=[Summary.Value(tag=tag, image=made)])
 
 
 def image_boxes(
     tag: str, tensor_image: Any, tensor_boxes: Any, rescale: float = 1, dataformats: str = "CHW", labels: Any = None
 ) -> Summary:
     """An image with rectangles `x1, y1, x2, y2` drawn on it, each with its label."""
-    from PIL import Image, ImageDraw
-
     rows = as_bytes(in_rows(as_numpy(tensor_image), dataformats))
-    picture = Image.fromarray(rows)
-    if rescale != 1:
-        picture = picture.resize((int(rows.shape[1] * rescale), int(rows.shape[0] * rescale)), Image.Resampling.LANCZOS)
-    draw = ImageDraw.Draw(picture)
-    for i, (left, top, right, bottom) in enumerate(as_numpy(tensor_boxes) * rescale):
+    made = make_image(rows, rescale, as_numpy(tensor_boxes) * rescale, labels)
+    return Summary(value=[Summary.Value(tag=tag, image=made)])
+
+
+def draw_boxes(disp_image: Any, boxes: Any, labels: Any = None) -> Any:
+    """Draw rectangles `x1, y1, x2, y2`, each with its label, on a picture of Pillow's, which is returned."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(disp_image)
+    for i, (left, top, right, bottom) in enumerate(boxes):
         draw.line([(left, top), (left, bottom), (right, bottom), (right, top), (left, top)], width=2, fill="Red")
         if labels is not None:
             _label(draw, labels[i], left, bottom)
-    return _encoded(tag, picture, rows.shape[2])
+    return disp_image
 
 
 def _label(draw: Any, text: str, left: float, bottom: float) -> None:
@@ -175,20 +180,24 @@ def _label(draw: Any, text: str, left: float, bottom: float) -> None:
 
 def video(tag: str, tensor: Any, fps: float = 4) -> Summary | None:
     """`(N, T, C, H, W)`, bytes or numbers between 0 and 1, as a moving GIF; the `N` side by side."""
-    from PIL import Image
-
     from ._arrays import grid
 
     frames = as_bytes(as_numpy(tensor))
     number = frames.shape[0]
     columns = 1 << ((number - 1).bit_length() + 1) // 2 if number > 1 else 1
-    pictures = [Image.fromarray(np.moveaxis(grid(frame, columns), 0, -1)) for frame in np.moveaxis(frames, 1, 0)]
+    rows = np.stack([np.moveaxis(grid(frame, columns), 0, -1) for frame in np.moveaxis(frames, 1, 0)])
+    return Summary(value=[Summary.Value(tag=tag, image=make_video(rows, fps))])
+
+
+def make_video(tensor: np.ndarray, fps: float) -> Any:
+    """Frames `(T, H, W, C)` of bytes as a moving picture of TensorBoard's."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(frame) for frame in tensor]
     file = io.BytesIO()
     pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=int(1000 / fps), loop=0)
-    made = Summary.Image(
-        height=pictures[0].height, width=pictures[0].width, colorspace=3, encoded_image_string=file.getvalue()
-    )
-    return Summary(value=[Summary.Value(tag=tag, image=made)])
+    _, height, width, channels = tensor.shape
+    return Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=file.getvalue())
 
 
 def audio(tag: str, tensor: Any, sample_rate: int = 44100) -> Summary:
@@ -321,16 +330,24 @@ def pr_curve_raw(
 def pr_curve(tag: str, labels: Any, predictions: Any, num_thresholds: int = 127, weights: Any = None) -> Summary:
     """Precision over recall: `labels` are true or not, `predictions` between 0 and 1."""
     number = min(num_thresholds, 127)
-    true = as_numpy(labels).astype(float)
-    weight = np.ones_like(true) if weights is None else as_numpy(weights)
-    bucket = np.floor(as_numpy(predictions) * (number - 1)).astype(int)
+    given = None if weights is None else as_numpy(weights)
+    tp, fp, tn, fn, precision, recall = compute_curve(as_numpy(labels), as_numpy(predictions), number, given)
+    return pr_curve_raw(tag, tp, fp, tn, fn, precision, recall, number)
+
+
+def compute_curve(labels: Any, predictions: Any, num_thresholds: int | None = None, weights: Any = None) -> np.ndarray:
+    """Right and wrong ones that are taken and left, precision and recall: a row each, at so many thresholds."""
+    number = 127 if num_thresholds is None else num_thresholds
+    true = labels.astype(float)
+    weight = np.ones_like(true) if weights is None else weights
+    bucket = np.floor(predictions * (number - 1)).astype(int)
     inside = (0, number - 1)
     right, _ = np.histogram(bucket, bins=number, range=inside, weights=true * weight)
     wrong, _ = np.histogram(bucket, bins=number, range=inside, weights=(1 - true) * weight)
     tp, fp = np.cumsum(right[::-1])[::-1], np.cumsum(wrong[::-1])[::-1]
     tn, fn = fp[0] - fp, tp[0] - tp
     least = 1e-7
-    return pr_curve_raw(tag, tp, fp, tn, fn, tp / np.maximum(least, tp + fp), tp / np.maximum(least, tp + fn), number)
+    return np.stack((tp, fp, tn, fn, tp / np.maximum(least, tp + fp), tp / np.maximum(least, tp + fn)))
 
 
 def mesh(
