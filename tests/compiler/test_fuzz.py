@@ -165,7 +165,9 @@ class Writer:
         if not assignable:
             return self.change() if any(leaf[2] for leaf in self.leaves) else "pass"
         other = kind if r.random() < 0.75 else r.choice(LEAVES)
-        if (kind, other) == ("array", "tensor"):  # `float(tensor.sum())` needs a value, and rightly runs uncompiled
+        if (
+            kind in ("array", "bool") and other == "tensor"
+        ):  # `float(t.sum())`, `if t` need a value, and rightly run uncompiled
             other = kind
         return f"{where} = {self.leaf(other)}"
 

@@ -18,9 +18,9 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
-from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
-from ..tensor.storage import LaidStorage
+from ..tensor.sparse import SparseLook, from_array, pattern, to_array
 from ..tensor.tensor import Tensor, wrap
+from .accumulating import add_to_grad
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
 from .sparse import add_gradients, stored_gradient
@@ -43,13 +43,22 @@ def backward(
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Any = None,
     inputs: Any = None,
 ) -> None:
     """Add the gradients of `tensors` to the `.grad` of the leaves (or of `inputs` only).
 
-    `grad_tensors` weighs the outputs; it may be left out for those of one element. Raises RuntimeError for outputs off
-    the tape, for shapes that do not match, and for a graph that was freed by an earlier call.
+    `grad_tensors` weighs the outputs; it may be left out for those of one element (`grad_variables` is its old name). Raises
+    RuntimeError for outputs off the tape, for shapes that do not match, and for a graph that was freed by an earlier call.
     """
+    if grad_variables is not None:
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors`."
+            )
+        grad_tensors = grad_variables
     roots = _sequence(tensors)
     targets = None if inputs is None else _sequence(inputs)
     if targets is not None and not targets:
@@ -69,8 +78,8 @@ def grad(
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """The gradients of `outputs` by `inputs`, without touching `.grad`.
+) -> Any:
+    """The gradients of `outputs` by `inputs`, without touching `.grad`; a dict of inputs gives a dict.
 
     An input that the outputs do not depend on gives RuntimeError, or None with `allow_unused`, or zeros with
     `materialize_grads`.
@@ -81,6 +90,10 @@ def grad(
             FutureWarning,
             stacklevel=2,
         )
+    if isinstance(inputs, dict):
+        made = grad(outputs, list(inputs.values()), grad_outputs, retain_graph, create_graph, only_inputs, allow_unused,
+                    is_grads_batched, materialize_grads)  # fmt: skip
+        return dict(zip(inputs, made, strict=True))
     if is_grads_batched:
         return _grad_by_rows(outputs, inputs, grad_outputs, bool(create_graph if retain_graph is None else retain_graph),
                              create_graph=create_graph, allow_unused=allow_unused,
@@ -122,12 +135,19 @@ def _grad_by_rows(
     """The gradients for each row of `grad_outputs`, stacked."""
     roots, batches = _sequence(outputs), [] if grad_outputs is None else _sequence(grad_outputs)
     sizes = {len(b) if b.ndim else -1 for b in batches if b is not None}
-    fitting = all(b is None or b.shape[1:] == r.shape for b, r in zip(batches, roots, strict=False))
-    if len(sizes) != 1 or sizes == {-1} or not fitting:
-        raise RuntimeError(
-            "If `is_grads_batched=True`, the first dimension of each grad_output is the batch dimension: it should be the "
-            "same in all of them, and the other dimensions those of the output. "
-            f"Got {[b if b is None else list(b.shape) for b in batches]} for outputs of {[list(r.shape) for r in roots]}."
+    for i, (b, root) in enumerate(zip(batches, roots, strict=False)):
+        if b is not None and (b.ndim == 0 or b.shape[1:] != root.shape):
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first "
+                "dimension of each grad_output as the batch dimension. "
+                "The sizes of the remaining dimensions are expected to match "
+                "the shape of corresponding output, but a mismatch "
+                f"was detected: grad_output[{i}] has a shape of {b.shape[1:]} "
+                f"and output[{i}] has a shape of {root.shape}."
+            )
+    if len(sizes) != 1:
+        raise ValueError(
+            f"grads of a batch should all have one first size, got {sorted(sizes)}; there is none without grad_outputs"
         )
     (size,) = sizes
     rows = [
@@ -143,7 +163,10 @@ def _stacked(tensors: Arrays) -> Array:
 
 
 def _sequence(value: Any) -> list[Any]:
-    return [value] if isinstance(value, (Tensor, GradientEdge)) else list(value)
+    """A tensor, or several of them (of a dict its values), as a list."""
+    if isinstance(value, (Tensor, GradientEdge)):
+        return [value]
+    return list(value.values() if isinstance(value, dict) else value)
 
 
 def _target_edge(target: Any) -> Edge:
@@ -367,7 +390,7 @@ def _run(
         for target in accumulate:
             value = arrived.get(edge_of(target))  # type: ignore[arg-type]
             if value is not None and leaf_of(target)._keeper is None:  # which has added it
-                _add_to_grad(leaf_of(target), value, taped)
+                add_to_grad(leaf_of(target), value, taped)
     _finish(run)
     return [_tensor(arrived.get(e)) for e in wanted or ()]
 
@@ -460,43 +483,13 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
     leaf = node.leaf()
     if leaf is None or leaf._edge is None:  # gone, or told since to require no gradient
         return
-    _add_to_grad(leaf, value, taped)
+    add_to_grad(leaf, value, taped)
     if node.done_hooks:
         for hook in list(node.done_hooks.values()):
             if hook(leaf) is not None:
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")
     if node.post_hooks:
         _post_hooks(node, [], [value])
-
-
-def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
-    if grad_state.transforms:
-        value = (grad_state.transforms.before_grad(leaf, value[0]), value[1])
-    if grad_state.trace is not None:
-        grad_state.trace.read_grad(leaf)
-    if type(leaf._storage) is LaidStorage and leaf._view is None and type(value[0]) is not SparseArray:
-        value = (leaf._storage.as_laid(value[0]), value[1])
-    held = leaf._grad
-    if type(leaf._view) is SparseLook and isinstance(stored(leaf).indices, tuple):  # compressed: always the same places
-        more = pattern(leaf.detach(), _tensor(value))
-        leaf._grad = more if held is None else held + more
-        return
-    if type(leaf._view) is SparseLook:
-        value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
-    if held is None:
-        leaf._grad = _tensor(value)
-    elif taped or held._tape_edge() is not None:
-        leaf._grad = _tensor(add_gradients((to_array(held), held._tape_edge()), value, True))
-    elif type(held._view) is SparseLook:
-        total = from_array(add_arrays_sparse(to_array(held), value[0]))
-        if type(total._view) is SparseLook:
-            stored(held).become(stored(total))
-        else:
-            leaf._grad = total
-    elif type(value[0]) is SparseArray:
-        held._write(add_arrays_sparse(held._array, value[0]))
-    else:
-        held._write(add_arrays(held._array, value[0]))
 
 
 # --- what tensors and nodes offer ------------------------------------------------------------------------------------

@@ -68,6 +68,7 @@ class FunctionCtx:
 
     def __init__(self) -> None:
         self._saved: Sequence[Any] | None = ()
+        self._saved_forward: tuple[Any, ...] = ()
         self._dirty: tuple[Any, ...] = ()
         self._constant: tuple[Any, ...] = ()
         self._materialize = True
@@ -77,7 +78,9 @@ class FunctionCtx:
         """Keep tensors for the backward pass."""
         self._saved = tensors
 
-    save_for_forward = save_for_backward
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for `jvp`, which has them as `saved_tensors`; the backward pass has its own."""
+        self._saved_forward = tensors
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
