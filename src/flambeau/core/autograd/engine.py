@@ -18,24 +18,13 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
-from ..tensor.sparse import SparseLook, from_array, pattern, to_array
+from ..tensor.sparse import SparseLook, pattern
 from ..tensor.tensor import Tensor, wrap
 from .accumulating import add_to_grad
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
+from .hooking import RETAINED, run_post_hooks, run_pre_hooks, tensor_of
 from .sparse import add_gradients, stored_gradient
-
-_new = object.__new__
-
-
-def _tensor(taped: Taped | None) -> Tensor | None:
-    if taped is None:
-        return None
-    return from_array(*taped)
-
-
-def _taped(tensor: Tensor | None) -> Taped | None:
-    return None if tensor is None else (to_array(tensor), tensor._tape_edge())
 
 
 def backward(
@@ -362,7 +351,7 @@ def _run(
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
             if node.pre_hooks:
-                slots = _pre_hooks(node, slots, to_run is None or node in to_run)
+                slots = run_pre_hooks(node, slots, to_run is None or node in to_run)
             if targets:
                 for number, value in enumerate(slots):
                     if value is not None and (node, number) in targets:
@@ -381,7 +370,7 @@ def _run(
             else:
                 results = observer(node, functools.partial(_backward_of, node, slots, taped, anomaly))
             if node.post_hooks:
-                results = _post_hooks(node, results, slots)
+                results = run_post_hooks(node, results, slots)
             if not retain:
                 node.release()
             for edge, value in zip(node.edges, results, strict=True):
@@ -392,7 +381,7 @@ def _run(
             if value is not None and leaf_of(target)._keeper is None:  # which has added it
                 add_to_grad(leaf_of(target), value, taped)
     _finish(run)
-    return [_tensor(arrived.get(e)) for e in wanted or ()]
+    return [tensor_of(arrived.get(e)) for e in wanted or ()]
 
 
 def _finish(run: Run) -> None:
@@ -417,66 +406,6 @@ _OLDER = (
     "backward() in a compiled function reaches a graph that was recorded before its call. Compute the loss inside of the "
     "function too, or return it and call backward() outside"
 )
-# keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
-_ALL, _RETAINED = -1, -2
-
-
-def _pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Taped | None]:
-    """Run the hooks on single outputs (of tensors), then those on all of them (of a node that `runs`), then the keepers."""
-    assert node.pre_hooks is not None
-    slots = list(slots)
-    for number, hooks in sorted(node.pre_hooks.items(), key=lambda item: (item[0] < 0, -item[0])):
-        for hook in list(hooks.values()):
-            if number == _RETAINED:
-                hook(list(map(_tensor, slots)))
-            elif number == _ALL:
-                if runs and (out := hook(tuple(map(_tensor, slots)))) is not None:
-                    slots = _replacing(hook, out, slots)
-            elif slots[number] is not None:
-                slots[number] = _hooked(hook, slots[number])
-    return slots
-
-
-def _hooked(hook: Any, slot: Any) -> Taped | None:
-    value = _tensor(slot)
-    assert value is not None
-    out = hook(value)
-    if out is None:
-        return slot
-    if not isinstance(out, Tensor):
-        raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
-    if out.shape != value.shape:
-        raise RuntimeError(
-            f"hook '{_name(hook)}' has changed the size of value: it was {list(value.shape)}, the hook returned "
-            f"{list(out.shape)}"
-        )
-    if out._np_dtype != value._np_dtype:
-        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {value.type()} got {out.type()})")
-    return _taped(out)
-
-
-def _name(hook: Any) -> str:
-    return getattr(hook, "__name__", type(hook).__name__)
-
-
-def _replacing(hook: Any, out: Any, held: list[Taped | None]) -> list[Taped | None]:
-    """The gradients that a hook on a node has given in the place of those it got."""
-    if not isinstance(out, tuple):
-        raise TypeError(f"expected tuple, but hook returned '{type(out).__name__}'")
-    if len(out) != len(held):
-        raise RuntimeError(
-            f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(out)}, but expected {len(held)})"
-        )
-    return [_taped(o) for o in out]
-
-
-def _post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
-    assert node.post_hooks is not None
-    for hook in list(node.post_hooks.values()):
-        out = hook(tuple(map(_tensor, results)), tuple(map(_tensor, slots)))
-        if out is not None:
-            results = _replacing(hook, out, results)
-    return results
 
 
 def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
@@ -489,7 +418,7 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
             if hook(leaf) is not None:
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")
     if node.post_hooks:
-        _post_hooks(node, [], [value])
+        run_post_hooks(node, [], [value])
 
 
 # --- what tensors and nodes offer ------------------------------------------------------------------------------------
@@ -505,7 +434,7 @@ def _tensor_backward(
             "backward() called inside a function that torch.func transforms: use torch.func.grad or torch.func.vjp there "
             "(or torch.autograd.grad), or call backward() on what the transformed function returns"
         )
-    backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+    backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs=inputs)
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
@@ -567,7 +496,7 @@ def _keep_grad(self: Tensor, edge: Edge | None) -> None:
             held = tensor._grad
             tensor._grad = gradient if held is None else wrap(add_arrays(held._array, gradient._array))
 
-    self._keeper = _hooks_of(edge[0], _RETAINED).add(keep)
+    self._keeper = _hooks_of(edge[0], RETAINED).add(keep)
 
 
 def drawn_from(made: Tensor, name: str, *parents: Tensor) -> Tensor:

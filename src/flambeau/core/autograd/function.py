@@ -16,7 +16,7 @@ from ..context.grad_mode import state as grad_state
 from ..tape.nodes import AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
 from ..tensor.sparse import is_sparse, stored, to_array
 from ..tensor.tensor import Tensor, wrap
-from .engine import _taped, _tensor
+from .hooking import taped_of, tensor_of
 
 
 class Snapshots(Saved):
@@ -169,7 +169,7 @@ class FunctionNode(Node):
         return [None if r is None else _arrived(r, e) for r, e in zip(results, self.edges, strict=True)]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [_taped(r) for r in self._call([_tensor(c) for c in cotangents])]
+        return [taped_of(r) for r in self._call([tensor_of(c) for c in cotangents])]
 
     def release(self) -> None:
         self.ctx._saved = None
