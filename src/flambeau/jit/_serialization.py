@@ -22,6 +22,7 @@ from ..core.tensor.tensor import Tensor, wrap
 from ..fx import GraphModule, Tracer
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
+from ..runtime import files
 from ._script import ScriptFunction, ScriptModule, as_plain, as_script
 
 _FORMAT, _VERSION = "flambeau.jit", 1
@@ -48,11 +49,8 @@ def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
         header["form"], content = "graphs", _graphs(m)
     except Exception as error:
         header["form"], content = "program", _program(m, name, error)
-    with zipfile.ZipFile(f, "w") as archive:
-        archive.writestr("header.json", json.dumps(header))
-        archive.writestr(header["form"], content)
-        for key, value in (_extra_files or {}).items():
-            archive.writestr(f"extra/{key}", value)
+    extra = {f"extra/{key}": value for key, value in (_extra_files or {}).items()}
+    files.put_archive(f, {"header.json": json.dumps(header), header["form"]: content, **extra})
 
 
 def graph_of(m: Any, training: bool | None = None) -> GraphModule:
