@@ -58,7 +58,7 @@ def load(
             content = io.BytesIO(archive.read("program"))
             for name in extra_files or ():
                 extra_files[name] = archive.read(f"extra/{name}").decode()  # type: ignore[index]
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
         raise RuntimeError(f"torch.export.load: {error}") from error
     *parts, (parameters, buffers) = load_tensors(content, weights_only=False)
     program = ExportedProgram(*parts)

@@ -201,8 +201,13 @@ def load(
             f"torch.jit.load: PytorchStreamReader failed reading zip archive: not a ZIP archive ({error})"
         ) from error
     with archive:
-        header = _header(archive)
-        content = io.BytesIO(archive.read(header["form"]))
+        try:
+            header = _header(archive)
+            content = io.BytesIO(archive.read(header["form"]))
+        except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+            raise RuntimeError(
+                f"torch.jit.load: PytorchStreamReader failed reading a damaged archive ({error})"
+            ) from error
         for key in _extra_files or ():
             _extra_files[key] = archive.read(f"extra/{key}")  # type: ignore[index]
     if header["form"] == "program":
