@@ -165,6 +165,12 @@ PROGRAMS: dict[str, Any] = {
     "a dispatch mode that was not entered": lambda t: __import__(
         f"{t.__name__}.utils._python_dispatch", fromlist=["x"]
     ).TorchDispatchMode().__exit__(None, None, None),
+    **{f"{sizes} as sizes": lambda t, s=sizes: t.ones(2).resize_(*s).shape for sizes in ((-1,), (2, -1), (2, 2.5), ("a",), ([2, 1],))},
+    **{f"H of {n} dimensions": lambda t, n=n: t.ones([1] * n).H for n in (1, 2, 3)},
+    "a mask of numbers": lambda t: t.ones(2).masked_fill(t.ones(2, dtype=t.int8), 1.0),
+    "other bits of turned numbers": lambda t: t.ones(2, 3).int().t().view(t.int16),
+    "too few repeats": lambda t: t.ones(2, 3).repeat(2),
+    "whether a longer tensor is in it": lambda t: t.ones(3) in t.ones(2),
     "a text": lambda t: t.Tensor("a"),
     "a number": lambda t: t.FloatTensor(1.5),
     "inverse with nan": lambda t: t.inverse(t.tensor([[float("nan"), 1.0], [1.0, 2.0]])).isnan(),

@@ -105,13 +105,14 @@ def _unsafe_view(g: Geometry, shape: tuple[int, ...]) -> Geometry:
 @view(public=(), methods=(), grad="ViewBackward0")
 def _view_dtype(g: Geometry, held: np.dtype, target: np.dtype) -> Geometry:
     old, new = held.itemsize, target.itemsize
+    kinds = f"{dtypes.from_numpy(held).abbr} as {dtypes.from_numpy(target).abbr}"
     if old == new:
         return g._replace(bits=target)
     if not g.shape:
-        raise RuntimeError(f"self.dim() cannot be 0 to view {held} as {target} (different element sizes)")
+        raise RuntimeError(f"self.dim() cannot be 0 to view {kinds} (different element sizes)")
     if g.strides[-1] != 1:
         raise RuntimeError(
-            f"self.stride(-1) must be 1 to view {held} as {target} (different element sizes), but got {g.strides[-1]}"
+            f"self.stride(-1) must be 1 to view {kinds} (different element sizes), but got {g.strides[-1]}"
         )
     if old > new:
         ratio = old // new
@@ -250,10 +251,18 @@ def adjoint(input: Tensor) -> Tensor:
     return _adjoint(input)
 
 
+def _matrix_adjoint(input: Tensor) -> Tensor:
+    """The conjugate of a matrix with its dimensions exchanged; a number stays."""
+    if input.ndim not in (0, 2):
+        batches = " For batches of matrices, consider using tensor.mH" if input.ndim > 2 else ""
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor.{batches}")
+    return _adjoint(input) if input.ndim else input
+
+
 Tensor.T = property(_reversed)  # type: ignore[attr-defined]
 Tensor.mT = property(_matrix_transpose)  # type: ignore[attr-defined]
 Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
-Tensor.H = property(lambda self: _adjoint(self) if self.ndim == 2 else self)  # type: ignore[attr-defined]
+Tensor.H = property(_matrix_adjoint)  # type: ignore[attr-defined]
 
 
 @view()
