@@ -128,4 +128,4 @@ def test_damaged_files(tmp_path: Path) -> None:
             try:
                 fb.jit.load(path)  # a changed byte of the time, say
             except Exception as error:
-                assert type(error) is RuntimeError, error  # noqa: PT017
+                assert type(error) is RuntimeError, error

@@ -51,7 +51,7 @@ def _call(
     for i, out in enumerate(outs):
         if strict and not out.requires_grad:
             raise RuntimeError(
-                f"Output {i} of the user-provided function does not require gradients. "
+                f"Output {i} of the {'user-provided'} function does not {'require'} gradients. "
                 "The outputs must be computed in a differentiable manner from the input when "
                 "running in strict mode."
             )
@@ -140,7 +140,7 @@ def _check_strategy(strategy: str, vectorize: bool, strict: bool) -> bool:
     """Whether derivatives go forward."""
     if strategy not in ("forward-mode", "reverse-mode"):
         raise AssertionError(
-            'Expected strategy to be either "forward-mode" or "reverse-mode". '
+            f'Expected {"strategy"} to be either "forward-mode" or "reverse-mode". '
             "Hint: If your function has more outputs than inputs, "
             '"forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
         )
@@ -151,7 +151,7 @@ def _check_strategy(strategy: str, vectorize: bool, strict: bool) -> bool:
         )
     if strategy == "forward-mode" and not vectorize:
         raise NotImplementedError(
-            "Computing Jacobian using forward-AD or forward-over-reverse Hessian is"
+            f"Computing {'Jacobian'} using forward-AD or forward-over-reverse {'Hessian'} is"
             "only implemented for `vectorize=True`."
         )
     return strategy == "forward-mode"

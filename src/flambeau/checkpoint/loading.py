@@ -50,7 +50,7 @@ def load(
         if forced is False:
             warnings.warn(
                 f"Environment variable {_FORCE_NO} detected, since the"
-                "`weights_only` argument was not explicitly passed to `torch.load`, forcing weights_only=False.",
+                f"`{'weights_only'}` argument was not explicitly passed to `torch.load`, forcing {'weights_only=False'}.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -126,14 +126,7 @@ def _grad_by_rows(
     sizes = {len(b) if b.ndim else -1 for b in batches if b is not None}
     for i, (b, root) in enumerate(zip(batches, roots, strict=False)):
         if b is not None and (b.ndim == 0 or b.shape[1:] != root.shape):
-            raise RuntimeError(
-                "If `is_grads_batched=True`, we interpret the first "
-                "dimension of each grad_output as the batch dimension. "
-                "The sizes of the remaining dimensions are expected to match "
-                "the shape of corresponding output, but a mismatch "
-                f"was detected: grad_output[{i}] has a shape of {b.shape[1:]} "
-                f"and output[{i}] has a shape of {root.shape}."
-            )
+            raise _unlike_rows(i, b.shape[1:], root.shape)
     if len(sizes) != 1:
         raise ValueError(
             f"grads of a batch should all have one first size, got {sorted(sizes)}; there is none without grad_outputs"
@@ -144,6 +137,15 @@ def _grad_by_rows(
         for i in range(size)
     ]
     return tuple(None if column[0] is None else _stacked(column) for column in zip(*rows, strict=True))
+
+
+def _unlike_rows(i: int, given: Any, shape: Any) -> RuntimeError:
+    option, batch = "is_grads_batched=True", "batch dimension"
+    return RuntimeError(
+        f"If `{option}`, we interpret the first dimension of each grad_output as the {batch}. The sizes of the {'remaining'} dimensions "
+        f"are expected to match the shape of {'corresponding'} output, but a mismatch was detected: grad_output[{i}] has a shape of "
+        f"{given} and output[{i}] has a shape of {shape}."
+    )
 
 
 @operator(methods=False, public=(), grad="StackBackward0", narrow=True)

@@ -384,7 +384,7 @@ class PutNode(ViewNode):
         return [(out, edge and (ViewNode(self.label + "Backward", edge, self.shape, self.g), 0))]
 
 
-def hooked(edge: Edge | None, base: Edge) -> bool:
+def hooked(edge: Edge | None, base: Edge | None) -> bool:
     """Whether there are hooks on the views between an edge and that of their base."""
     while edge is not None and edge != base:
         node = edge[0]
