@@ -50,10 +50,10 @@ def _call(
     outs, single = _tensors(func(*inputs), OUTPUTS, name)
     for i, out in enumerate(outs):
         if strict and not out.requires_grad:
+            lacking = "does not require gradients"
             raise RuntimeError(
-                f"Output {i} of the {'user-provided'} function does not {'require'} gradients. "
-                "The outputs must be computed in a differentiable manner from the input when "
-                "running in strict mode."
+                f"Output {i} of the user-provided function {lacking}. The outputs must be computed in a "
+                "differentiable manner from the input when running in strict mode."
             )
     return outs, single
 
