@@ -57,6 +57,28 @@ def test_a_full_disk_leaves_the_old_file(kind, size, tmp_path, limit):
     assert path.read_bytes() == OLD and os.listdir(tmp_path) == ["x.pt"]
 
 
+@pytest.mark.filterwarnings("ignore:torch.jit. there is no TorchScript")
+def test_programs_on_a_full_disk_leave_the_old_file(tmp_path, limit):
+    module, x = fb.nn.Linear(2, 2), fb.ones(1, 2)
+    path = tmp_path / "x"
+    program, exported = fb.export.export(module, (x,)), fb.export(module, x)
+    traced = fb.jit.trace(module, x)
+    for write in (
+        lambda: fb.jit.save(traced, path),
+        lambda: fb.export.save(program, path),
+        lambda: exported.save(path),
+        lambda: fb.onnx.export(module, (x,), path),
+    ):
+        path.write_bytes(OLD)
+        limit(70)
+        with pytest.raises(RuntimeError, match="unchanged"):
+            write()
+        limit(resource.RLIM_INFINITY)
+        assert path.read_bytes() == OLD and os.listdir(tmp_path) == ["x"]
+        write()
+        assert path.stat().st_size > 70
+
+
 class _Stopping:
     """A file that stops the save after some bytes."""
 

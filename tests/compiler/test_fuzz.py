@@ -53,6 +53,8 @@ def module(**values: Any) -> Part:
 
 NAMES = ("a", "b", "c")
 LEAVES = ("int", "float", "bool", "str", "none", "tensor", "array")
+# changes after which the step rightly runs uncompiled: `float(t.sum())` and `if t` need a value, `a += 1` writes into NumPy's memory
+UNCOMPILED = {("array", "tensor"), ("bool", "tensor"), ("int", "array")}
 CONTAINERS = ("list", "dict", "box", "tuple", "module", "slots", "deque", "ordered")
 
 
@@ -165,7 +167,7 @@ class Writer:
         if not assignable:
             return self.change() if any(leaf[2] for leaf in self.leaves) else "pass"
         other = kind if r.random() < 0.75 else r.choice(LEAVES)
-        if (kind, other) == ("array", "tensor"):  # `float(tensor.sum())` needs a value, and rightly runs uncompiled
+        if (kind, other) in UNCOMPILED:
             other = kind
         return f"{where} = {self.leaf(other)}"
 

@@ -39,6 +39,33 @@ def an_accumulator_that_is_frozen(t: Any) -> Any:
     return seen
 
 
+def hooks_that_write(t: Any) -> Any:
+    """A gradient that a hook has written to, and not returned, goes on as it is then."""
+
+    def write(gradients: Any, *_: Any) -> None:
+        for gradient in gradients if isinstance(gradients, tuple) else (gradients,):
+            if gradient is not None:
+                gradient *= 3
+                gradient[:1] = 0.5
+
+    found = []
+    for where in ("tensor", "leaf", "before", "after", "module"):
+        x = t.tensor([1.0, 2.0], requires_grad=True)
+        module = t.nn.Identity()
+        if where == "module":
+            module.register_full_backward_hook(lambda module, gradients, _: write(gradients))
+        y = module(x).exp()
+        if where in ("tensor", "leaf"):
+            (y if where == "tensor" else x).register_hook(write)
+        elif where != "module":
+            (y.grad_fn.register_prehook if where == "before" else y.grad_fn.register_hook)(write)
+        (first,) = t.autograd.grad((y * 2).sum(), x, create_graph=True)
+        (second,) = t.autograd.grad(first.sum(), x, allow_unused=True)
+        (y.detach() * module(x).exp()).sum().backward()
+        found.append((first.detach(), second if where == "leaf" else None, x.grad))
+    return found
+
+
 def inputs_that_keep_their_gradient(t: Any) -> Any:
     x = t.ones(2, requires_grad=True)
     y = x * 2
@@ -116,7 +143,7 @@ OVERLAPPING = {
     "assigned": lambda x, t: x.__setitem__(slice(None), 3.0) or x,
 }
 PROGRAMS: dict[str, Any] = {
-    **{f.__name__: f for f in (hooks_of_an_accumulator, an_accumulator_that_is_frozen, inputs_that_keep_their_gradient)},
+    **{f.__name__: f for f in (hooks_of_an_accumulator, an_accumulator_that_is_frozen, inputs_that_keep_their_gradient, hooks_that_write)},
     "a prehook gives no tuple": hooks_of_nodes([lambda g: g[0] * 5]),
     "a prehook gives a tuple": hooks_of_nodes([lambda g: (g[0] * 5,)]),
     "a hook gives a list": hooks_of_nodes([0, lambda gi, go: [gi[0]]]),
@@ -138,6 +165,12 @@ PROGRAMS: dict[str, Any] = {
     "a dispatch mode that was not entered": lambda t: __import__(
         f"{t.__name__}.utils._python_dispatch", fromlist=["x"]
     ).TorchDispatchMode().__exit__(None, None, None),
+    **{f"{sizes} as sizes": lambda t, s=sizes: t.ones(2).resize_(*s).shape for sizes in ((-1,), (2, -1), (2, 2.5), ("a",), ([2, 1],))},
+    **{f"H of {n} dimensions": lambda t, n=n: t.ones([1] * n).H for n in (1, 2, 3)},
+    "a mask of numbers": lambda t: t.ones(2).masked_fill(t.ones(2, dtype=t.int8), 1.0),
+    "other bits of turned numbers": lambda t: t.ones(2, 3).int().t().view(t.int16),
+    "too few repeats": lambda t: t.ones(2, 3).repeat(2),
+    "whether a longer tensor is in it": lambda t: t.ones(3) in t.ones(2),
     "a text": lambda t: t.Tensor("a"),
     "a number": lambda t: t.FloatTensor(1.5),
     "inverse with nan": lambda t: t.inverse(t.tensor([[float("nan"), 1.0], [1.0, 2.0]])).isnan(),

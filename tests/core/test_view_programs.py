@@ -67,6 +67,14 @@ FOUND = {
         LEAF, Step(2, "hook", 1, (-1.0,)), Step(3, "requires_grad_", 1, (False,)), Step(4, "requires_grad_", 1, (True,)),
         Step(5, "backward", 1, ((),)),
     ],
+    "hooks of a view that was turned, then a write": [
+        LEAF, VALUE, Step(3, "index", 2, ((slice(0, 2),),)), Step(4, "hook", 3, (0.0,)), Step(5, "unsqueeze_", 3, (0,)),
+        Step(6, "write", 3, ("mul_", 0.5)), Step(7, "backward", 3, ((2,),)),
+    ],
+    "hooks of a view, then a write through a view of it": [
+        LEAF, VALUE, Step(3, "index", 2, ((slice(0, 3),),)), Step(4, "hook", 3, (0.0,)), Step(5, "as_strided", 3, ((2,), (1,), 0)),
+        Step(6, "write", 5, ("mul_", 0.5)), Step(7, "backward", 5, ((2,),)),
+    ],
     "a leaf that requires no grad any more": [
         LEAF, Step(2, "view", 1, ((2, 2),)), Step(3, "requires_grad_", 1, (False,)), Step(4, "backward", 2, ((),)),
     ],

@@ -84,6 +84,7 @@ def test_nothing_of_a_level_is_left() -> None:
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
             ctx.save_for_backward(x)
+            ctx.save_for_forward(x)
             return x.sin()
 
         @staticmethod

@@ -149,3 +149,16 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         fb.jit.load(tmp_path / "theirs")
     with pytest.raises(AttributeError, match="'Linear' object has no attribute 'save'"):
         fb.jit.save(nn.Linear(2, 2), tmp_path / "m")
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    whole, path = io.BytesIO(), tmp_path / "net.pt"
+    fb.jit.save(fb.jit.trace(fb.nn.Linear(2, 2), fb.ones(1, 2)), whole)
+    data = whole.getvalue()
+    for i in range(0, len(data), len(data) // 30):
+        for damaged in (data[:i], data[:i] + bytes([data[i] ^ 64]) + data[i + 1 :]):
+            path.write_bytes(damaged)
+            try:
+                fb.jit.load(path)  # a changed byte of the time, say
+            except Exception as error:
+                assert type(error) is RuntimeError, error

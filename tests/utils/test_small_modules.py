@@ -113,6 +113,9 @@ def contexts_story(lib: Any) -> list[Any]:
     return told
 
 
+@pytest.mark.filterwarnings(
+    "ignore:the .type, exc, tb. signature of throw:DeprecationWarning"
+)  # torch's, from Python 3.12
 def test_contexts_decorate() -> None:
     ours, theirs = contexts_story(fb), contexts_story(torch)
     assert [x for x in ours if x not in ("in", "out")] == [x for x in theirs if x not in ("in", "out")]

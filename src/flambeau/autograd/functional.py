@@ -15,20 +15,30 @@ from ..ops.making.constants import ones_like, zeros_like
 from ..ops.shape.joining import stack
 
 Found = Sequence[Tensor | None]
+INPUT = "the input to the user-provided function is"
+OUTPUTS = "outputs of the user-provided function"
 
 
-def _tensors(given: Any, what: str) -> tuple[tuple[Tensor, ...], bool]:
+def _tensors(given: Any, what: str, function: str) -> tuple[tuple[Tensor, ...], bool]:
     """A tensor or a tuple of them as a tuple, and whether it was one tensor. TypeError for anything else."""
     single = isinstance(given, Tensor)
     tensors = (given,) if single else given
-    if not isinstance(tensors, tuple) or not all(isinstance(t, Tensor) for t in tensors):
-        kind = type(given) if not isinstance(given, tuple) else [type(t) for t in given]
-        raise TypeError(f"The {what} must be either a Tensor or a tuple of Tensors but has type {kind}.")
+    wrong = None
+    if not isinstance(tensors, tuple):
+        wrong = f"given {what}", type(given)
+    else:
+        wrong = next(
+            ((f"value at index {i}", type(t)) for i, t in enumerate(tensors) if not isinstance(t, Tensor)), None
+        )
+    if wrong is not None:
+        raise TypeError(
+            f"The {what} given to {function} must be either a Tensor or a tuple of Tensors but the {wrong[0]} has type {wrong[1]}."
+        )
     return tensors, single
 
 
 def _inputs(given: Any, create_graph: bool, name: str) -> tuple[tuple[Tensor, ...], bool]:
-    tensors, single = _tensors(given, f"inputs given to {name}")
+    tensors, single = _tensors(given, "inputs", name)
     if create_graph:
         return tuple(t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors), single
     return tuple(t.detach().requires_grad_() for t in tensors), single
@@ -37,12 +47,13 @@ def _inputs(given: Any, create_graph: bool, name: str) -> tuple[tuple[Tensor, ..
 def _call(
     func: Callable[..., Any], inputs: tuple[Tensor, ...], name: str, strict: bool
 ) -> tuple[tuple[Tensor, ...], bool]:
-    outs, single = _tensors(func(*inputs), f"outputs of the user-provided function given to {name}")
+    outs, single = _tensors(func(*inputs), OUTPUTS, name)
     for i, out in enumerate(outs):
         if strict and not out.requires_grad:
+            lacking = "does not require gradients"
             raise RuntimeError(
-                f"Output {i} of the user-provided function is off the tape (it has no grad_fn), which strict=True forbids: "
-                "compute it from the inputs by differentiable operations"
+                f"Output {i} of the user-provided function {lacking}. The outputs must be computed in a "
+                "differentiable manner from the input when running in strict mode."
             )
     return outs, single
 
@@ -56,20 +67,23 @@ def _scalar(func: Callable[..., Any], inputs: tuple[Tensor, ...], name: str, str
     return outs[0]
 
 
-def _vector(v: Any, like: tuple[Tensor, ...], what: str) -> tuple[Tensor, ...]:
+def _vector(v: Any, like: tuple[Tensor, ...], single: bool, function: str, what: str) -> tuple[Tensor, ...]:
     """The given weights; ones if there is just one element to weigh."""
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
             raise RuntimeError(
-                f"The vector v can only be None if {what} a single Tensor with a single element; pass one of its shape"
+                f"The vector v can only be None if {what} a single Tensor with a single element. Pass one of its shape."
             )
         return (ones_like(like[0]),)
-    vectors, _ = _tensors(v, "vector v")
+    vectors, _ = _tensors(v, "v", function)
+    if single and len(vectors) != 1:
+        raise RuntimeError("The given v should contain a single Tensor.")
     if len(vectors) != len(like):
-        raise RuntimeError(f"v has {len(vectors)} tensors; it should have {len(like)}, one for each")
-    for vector, tensor in zip(vectors, like, strict=True):
+        raise RuntimeError(f"v is a tuple of invalid length: should be {len(like)} but got {len(vectors)}.")
+    for i, (vector, tensor) in enumerate(zip(vectors, like, strict=True)):
         if vector.shape != tensor.shape:
-            raise RuntimeError(f"v has invalid size: should be {tensor.shape} but got {vector.shape}.")
+            place = "" if single else f"Entry {i} in "
+            raise RuntimeError(f"{place}v has invalid size: should be {tensor.shape} but got {vector.shape}.")
     return vectors
 
 
@@ -82,18 +96,32 @@ def _pull(outs: Found, inputs: tuple[Tensor, ...], weights: Found, create_graph:
                 retain_graph=True, create_graph=create_graph, allow_unused=True)  # fmt: skip
 
 
-def _check(found: Found, strict: bool, what: str) -> None:
-    for i, gradient in enumerate(found):
+def _check(found: Found, strict: bool, what: str, first: int = 0) -> None:
+    for i, gradient in enumerate(found, first):
         if strict and gradient is None:
             raise RuntimeError(f"{what} is independent of input {i}. This is not allowed in strict mode.")
 
 
-def _check_slope(found: Found, strict: bool) -> None:
+def _check_slope(found: Found, strict: bool, what: str | None = None) -> None:
+    """As `_check` for `what`, if that is given; what depends on an input has to do so in a way that has a derivative."""
     for i, gradient in enumerate(found):
+        if what is not None:
+            _check(found[i : i + 1], strict, what, i)
         if strict and (gradient is None or not gradient.requires_grad):
             raise RuntimeError(
                 "While computing the hessian, found that the jacobian of the user-provided function with respect to input "
-                f"{i} is independent of the input. This is not allowed in strict mode."
+                f"{i} is independent of the input. This is not allowed in strict mode. You should ensure "
+                "that your function is twice differentiable and that the jacobian "
+                "depends on the inputs (this would be violated by a linear function for example)."
+            )
+
+
+def _check_graph(found: Found, strict: bool, create_graph: bool) -> None:
+    for i, gradient in enumerate(found):
+        if strict and create_graph and (gradient is None or not gradient.requires_grad):
+            raise RuntimeError(
+                f"The jacobian of the user-provided function is independent of input {i}. This is not allowed in strict mode "
+                "when create_graph=True."
             )
 
 
@@ -111,11 +139,21 @@ def _results(outs: tuple[Tensor, ...], create_graph: bool, single: bool) -> Any:
 def _check_strategy(strategy: str, vectorize: bool, strict: bool) -> bool:
     """Whether derivatives go forward."""
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise AssertionError(f'Expected strategy to be either "forward-mode" or "reverse-mode", got "{strategy}"')
+        raise AssertionError(
+            f'Expected {"strategy"} to be either "forward-mode" or "reverse-mode". '
+            "Hint: If your function has more outputs than inputs, "
+            '"forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
+        )
     if strict and vectorize:
-        raise RuntimeError("strict=True and vectorize=True are not supported together: set one of them to False")
+        raise RuntimeError(
+            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. "
+            "Please either set `strict=False` or `vectorize=False`."
+        )
     if strategy == "forward-mode" and not vectorize:
-        raise NotImplementedError("strategy='forward-mode' is only implemented for vectorize=True")
+        raise NotImplementedError(
+            f"Computing {'Jacobian'} using forward-AD or forward-over-reverse {'Hessian'} is"
+            "only implemented for `vectorize=True`."
+        )
     return strategy == "forward-mode"
 
 
@@ -144,6 +182,7 @@ def jacobian(
             for element in out.reshape(-1).unbind(0) if out.numel() else ():
                 found = _pull((element,), tensors, (None,), create_graph)
                 _check(found, strict, f"Output {number} of the user-provided function")
+                _check_graph(found, strict, create_graph)
                 for column, value in zip(columns, _full(found, tensors, False), strict=True):
                     column.append(value)
             rows.append(
@@ -162,7 +201,7 @@ def _vectorized(func: Any, tensors: tuple[Tensor, ...], single_in: bool, forward
     single: list[bool] = []
 
     def checked(*given: Tensor) -> Any:
-        outs, is_single = _tensors(func(*given), "outputs of the user-provided function given to jacobian")
+        outs, is_single = _tensors(func(*given), OUTPUTS, "jacobian")
         single.append(is_single)
         return outs
 
@@ -182,13 +221,12 @@ def hessian(
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
     """Second derivatives of a function with one scalar output; see `jacobian`."""
-    _, single = _tensors(inputs, "inputs given to hessian")
+    _, single = _tensors(inputs, "inputs", "hessian")
 
     def gradient(*tensors: Tensor) -> Any:
         live = tuple(t if t.requires_grad else t.requires_grad_() for t in tensors)
         out = _scalar(func, live, "hessian", strict)
         found = _pull((out,), live, (None,), True)
-        _check(found, strict, "Output 0 of the user-provided function")
         _check_slope(found, strict)
         return _full(found, live, single)
 
@@ -206,7 +244,9 @@ def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     with enable_grad():
         tensors, single_in = _inputs(inputs, create_graph, "vjp")
         outs, single_out = _call(func, tensors, "vjp", strict)
-        found = _pull(outs, tensors, _vector(v, outs, "the user-provided function returns"), create_graph)
+        found = _pull(
+            outs, tensors, _vector(v, outs, single_out, "vjp", "the user-provided function returns"), create_graph
+        )
         _check(found, strict, "The output of the user-provided function")
     return _results(outs, create_graph, single_out), _full(found, tensors, single_in)
 
@@ -214,32 +254,36 @@ def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
 def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(outputs, the Jacobian times v), by differentiating the vector-Jacobian product by its vector."""
     with enable_grad():
-        tensors, _ = _inputs(inputs, create_graph, "jvp")
-        directions = _vector(v, tensors, "the input to the user-provided function is")
+        tensors, single = _inputs(inputs, create_graph, "jvp")
+        directions = _vector(v, tensors, single, "jvp", INPUT)
         outs, single_out = _call(func, tensors, "jvp", strict)
         weights = tuple(zeros_like(o).requires_grad_() for o in outs)
         pulled = _pull(outs, tensors, weights, True)
         _check(pulled, strict, "The output of the user-provided function")
         found = _pull(pulled, weights, directions, create_graph)
+        _check_graph(found, strict, create_graph)
     return _results(outs, create_graph, single_out), _full(found, outs, single_out)
 
 
 def hvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(output, the Hessian times v)."""
-    with enable_grad():
-        tensors, single_in = _inputs(inputs, create_graph, "hvp")
-        vectors = _vector(v, tensors, "the input to the user-provided function is")
-        out = _scalar(func, tensors, "hvp", strict)
-        first = _pull((out,), tensors, (None,), True)
-        _check(first, strict, "The output of the user-provided function")
-        _check_slope(first, strict)
-        found = _pull(first, tensors, vectors, create_graph)
-    return _results((out,), create_graph, True), _full(found, tensors, single_in)
+    return _hessian_product("hvp", func, inputs, v, create_graph, strict)
 
 
 def vhp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(output, v times the Hessian); the Hessian is symmetric."""
-    return hvp(func, inputs, v, create_graph, strict)
+    return _hessian_product("vhp", func, inputs, v, create_graph, strict)
+
+
+def _hessian_product(name: str, func: Any, inputs: Any, v: Any, create_graph: bool, strict: bool) -> Any:
+    with enable_grad():
+        tensors, single = _inputs(inputs, create_graph, name)
+        vectors = _vector(v, tensors, single, name, INPUT)
+        out = _scalar(func, tensors, name, strict)
+        first = _pull((out,), tensors, (None,), True)
+        _check_slope(first, strict, "The output of the user-provided function")
+        found = _pull(first, tensors, vectors, create_graph)
+    return _results((out,), create_graph, True), _full(found, tensors, single)
 
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]

@@ -36,7 +36,7 @@ class LegacyFile:
             raise
         except (UnpicklingError, RuntimeError) as e:
             raise _unknown(data, UnpicklingError, f" ({e})") from e
-        if magic != MAGIC or type(magic) is not int:
+        if type(magic) is not int or magic != MAGIC:
             raise _unknown(data, RuntimeError)
         version, machine = head.load(), head.load()
         if version != VERSION:

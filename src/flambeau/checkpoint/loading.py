@@ -38,14 +38,25 @@ def load(
     With `weights_only` (the default) nothing in the file is executed: tensors, parameters and plain data are loaded,
     any other name is refused unless `add_safe_globals` allows it. `map_location` (a device, its name, a dict of names,
     or a function of storage and location) says where the tensors go. `mmap=True` leaves the values in the file until
-    they are used; the file must not be cut meanwhile.
+    they are used; the file must not be cut meanwhile. The environment variable TORCH_FORCE_WEIGHTS_ONLY_LOAD=1 stands above
+    `weights_only`, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 takes the place of its default.
 
     Raises pickle.UnpicklingError for a pickle that is damaged or refused, RuntimeError for any other damage, EOFError
     for an empty file.
     """
+    forced = _forced()
     if weights_only is None:
-        weights_only = pickle_module is None
-    elif weights_only and pickle_module is not None:
+        weights_only = pickle_module is None if forced is None else forced
+        if forced is False:
+            warnings.warn(
+                f"Environment variable {_FORCE_NO} detected, since the"
+                f"`{'weights_only'}` argument was not explicitly passed to `torch.load`, forcing {'weights_only=False'}.",
+                UserWarning,
+                stacklevel=2,
+            )
+    elif forced:
+        weights_only = True
+    if weights_only and pickle_module is not None:
         what = "pickle_module"
         raise RuntimeError(
             f"Can not safely load weights when explicit {what} is specified: one executes code, and weights_only=True does "
@@ -68,6 +79,17 @@ def load(
         if weights_only:
             e.args = (f"Weights only load failed. {e}",)
         raise
+
+
+_FORCE, _FORCE_NO = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+
+
+def _forced() -> bool | None:
+    """What the environment says about `weights_only`. RuntimeError if it says both."""
+    force, force_no = (os.environ.get(name, "0").lower() in ("1", "y", "yes", "true") for name in (_FORCE, _FORCE_NO))
+    if force and force_no:
+        raise RuntimeError(f"Only one of `{_FORCE}` or `{_FORCE_NO}` should be set, but both were set.")
+    return True if force else False if force_no else None
 
 
 def _load(f: Any, restore: Any, unpickle: Any, mmap: bool | None, weights_only: bool) -> Any:

@@ -62,8 +62,9 @@ class Plan:
     A first pickling, thrown away, tells it which stretches of them are needed; the second one is written.
     """
 
-    def __init__(self, legacy: bool = False):
+    def __init__(self, legacy: bool = False, order_first: bool = True):
         self.legacy = legacy
+        self.order_first = order_first  # whether the record of the byte order comes before the values
         self.final = False
         self.written: list[_Held] = []
         self._held: dict[Any, _Held] = {}

@@ -30,12 +30,14 @@ def save(
     pickle_module: Any = pickle,
     pickle_protocol: int = 2,
     _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
 ) -> None:
     """Save an object in torch's format, to a path or to whatever has a `write`.
 
     Tensors that share memory share it in the file; of a storage only the stretch that tensors refer to is written.
     A file is replaced only when the new one is written and synced: whatever goes wrong before, the old one stays. Pipes,
-    devices and files in folders that cannot be written are written directly.
+    devices and files in folders that cannot be written are written directly. `_disable_byteorder_record` puts the record of the
+    byte order at the end, as in PyTorch.
 
     Raises RuntimeError if the folder does not exist or the file can't be written (an OSError, too), and what pickle raises
     for objects that cannot be pickled; then no file is written.
@@ -47,7 +49,7 @@ def save(
         )
     if path is not None and not path.parent.exists():
         raise RuntimeError(f"Parent directory {path.parent} does not exist.")
-    plan = Plan(legacy=not _use_new_zipfile_serialization)
+    plan = Plan(legacy=not _use_new_zipfile_serialization, order_first=not _disable_byteorder_record)
     pickler(pickle_module, _Nowhere(), pickle_protocol, plan).dump(obj)
     plan.final = True
     stream = io.BytesIO()
@@ -71,11 +73,14 @@ def _write(write: Any, name: str, pickled: Any, plan: Plan, protocol: int) -> No
     archive.add(f"{name}/data.pkl", pickled)
     archive.add(f"{name}/.format_version", b"1")
     archive.add(f"{name}/.storage_alignment", b"64")
-    archive.add(f"{name}/byteorder", sys.byteorder.encode())
+    if plan.order_first:
+        archive.add(f"{name}/byteorder", sys.byteorder.encode())
     for held in plan.written:
         values = held.array().view(np.uint8)
         archive.add(f"{name}/data/{held.number}", np.zeros_like(values) if settings.skips else values)
     archive.add(f"{name}/version", b"3\n")
+    if not plan.order_first:
+        archive.add(f"{name}/byteorder", sys.byteorder.encode())
     archive.add(f"{name}/.data/serialization_id", archive.fingerprint().encode())
     archive.close()
 

@@ -30,10 +30,13 @@ def refused(module: str, name: str) -> UnpicklingError:
     hint = ""
     if module.partition(".")[0] in names.PACKAGES and "." not in name:
         hint = " (it is part of a whole model, it seems: files with just its state_dict() load without this)"
+    serialization = "torch.serialization"
+    known = name if module in ("builtins", "__builtin__") else shown
     return UnpicklingError(
         f"refused to load {shown}: with weights_only=True only tensors, parameters and plain data are loaded, and "
-        f"nothing is executed{hint}. If you trust this name, allow it with torch.serialization.add_safe_globals([...]) "
-        "or the context torch.serialization.safe_globals([...]). If you trust whoever made the file, "
+        f"nothing is executed{hint}. Unsupported global: GLOBAL {known} was not an allowed global by default. "
+        f"Please use `{serialization}.add_safe_globals([{known}])` or the `{serialization}.safe_globals([{known}])` "
+        f"{'context manager'} to allowlist this global if you trust this class/function. If you trust whoever made the file, "
         "torch.load(..., weights_only=False) lets it run any code."
     )
 

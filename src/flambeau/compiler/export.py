@@ -22,6 +22,7 @@ import numpy as np
 from .. import native
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
+from ..runtime import files
 from .compiled import NEEDS_VALUES, user_line
 from .pure import jax_function
 
@@ -64,10 +65,8 @@ class Exported:
         arrays = io.BytesIO()
         held = [np.asarray(array) for array in self.params.values()]
         np.savez(arrays, *(a.view(f"u{a.itemsize}") if a.dtype.kind == "V" else a for a in held))
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("header.json", json.dumps(self.header, indent=1))
-            archive.writestr("program", program)
-            archive.writestr("arrays.npz", arrays.getvalue())
+        header = json.dumps(self.header, indent=1)
+        files.put_archive(path, {"header.json": header, "program": program, "arrays.npz": arrays.getvalue()})
 
 
 def export(

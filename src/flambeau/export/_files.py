@@ -13,6 +13,7 @@ from typing import Any
 
 from ..checkpoint import load as load_tensors
 from ..checkpoint import save as save_tensors
+from ..runtime import files
 from ..utils import _pytree as pytree
 from .exported_program import ExportedProgram
 
@@ -35,11 +36,9 @@ def save(
     content = io.BytesIO()
     parts = (ep.graph_module, ep.graph_signature, ep.example_inputs, ep.call_spec, ep._dims)
     save_tensors((*parts, _outside(ep)), content)
-    with zipfile.ZipFile(f, "w") as archive:
-        archive.writestr("header.json", json.dumps({"format": _FORMAT, "version": _VERSION}))
-        archive.writestr("program", content.getvalue())
-        for name, value in (extra_files or {}).items():
-            archive.writestr(f"extra/{name}", value)
+    header = json.dumps({"format": _FORMAT, "version": _VERSION})
+    extra = {f"extra/{name}": value for name, value in (extra_files or {}).items()}
+    files.put_archive(f, {"header.json": header, "program": content.getvalue(), **extra})
 
 
 def _outside(ep: ExportedProgram) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -59,7 +58,7 @@ def load(
             content = io.BytesIO(archive.read("program"))
             for name in extra_files or ():
                 extra_files[name] = archive.read(f"extra/{name}").decode()  # type: ignore[index]
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
         raise RuntimeError(f"torch.export.load: {error}") from error
     *parts, (parameters, buffers) = load_tensors(content, weights_only=False)
     program = ExportedProgram(*parts)

@@ -54,6 +54,7 @@ class DualRegion(Region):
                 for place, direction in zip(places, directions, strict=True):
                     if direction.dtype != jax.dtypes.float0:
                         given[place] = wrap(direction)
+                ctx._saved = ctx._saved_forward
                 found = flatten(function.jvp(ctx, *given))[0]
             if len(found) != len(outputs):
                 raise RuntimeError(

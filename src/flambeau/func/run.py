@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.array.meta import NoData, evaluate
-from ..core.autograd.engine import _taped, _tensor
 from ..core.autograd.engine import grad as tape_grad
+from ..core.autograd.hooking import taped_of, tensor_of
 from ..core.context.grad_mode import state
 from ..core.tape.nodes import Edge, Node, Taped, freed
 from ..core.tensor.tensor import Tensor, wrap
@@ -173,7 +173,7 @@ class RegionNode(Node):
         return [None if g is None else g._array for g in found]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [_taped(g) for g in self._pull([_tensor(c) for c in cotangents])]
+        return [taped_of(g) for g in self._pull([tensor_of(c) for c in cotangents])]
 
     def release(self) -> None:
         self.own = None

@@ -25,6 +25,7 @@ from ..export import save as save_program
 from ..fx import GraphModule, Tracer
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
+from ..runtime import files
 from ._recording import as_module, recorded
 from ._script import ScriptFunction, ScriptModule, as_plain, as_script
 
@@ -56,11 +57,8 @@ def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
             header["form"], content = "graphs", _graphs(m)
         except Exception as error:
             header["form"], content = _for_example(m, name, error)
-    with zipfile.ZipFile(f, "w") as archive:
-        archive.writestr("header.json", json.dumps(header))
-        archive.writestr(header["form"], content)
-        for key, value in (_extra_files or {}).items():
-            archive.writestr(f"extra/{key}", value)
+    extra = {f"extra/{key}": value for key, value in (_extra_files or {}).items()}
+    files.put_archive(f, {"header.json": json.dumps(header), header["form"]: content, **extra})
 
 
 def graph_of(m: Any, training: bool | None = None) -> GraphModule:
@@ -222,8 +220,13 @@ def load(
             f"torch.jit.load: PytorchStreamReader failed reading zip archive: not a ZIP archive ({error})"
         ) from error
     with archive:
-        header = _header(archive)
-        content = io.BytesIO(archive.read(header["form"]))
+        try:
+            header = _header(archive)
+            content = io.BytesIO(archive.read(header["form"]))
+        except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+            raise RuntimeError(
+                f"torch.jit.load: PytorchStreamReader failed reading a damaged archive ({error})"
+            ) from error
         for key in _extra_files or ():
             _extra_files[key] = archive.read(f"extra/{key}")  # type: ignore[index]
     if header["form"] == "program":

@@ -13,6 +13,7 @@ from typing import Any
 from ..export import ExportedProgram
 from ..export import export as record
 from ..nn.modules.module import Module
+from ..runtime import files
 from ..utils import _pytree as pytree
 from ._exportable import told_by
 from .errors import OnnxExporterError
@@ -73,14 +74,14 @@ class ONNXProgram:
         large = self.model_proto.ByteSize() > _LARGEST
         if large and external_data is False:
             raise ValueError("ONNXProgram.save: a model of more than 2 GB needs external_data=True")
-        outside = bool(external_data) or large
-        location = f"{os.path.basename(os.fspath(destination))}.data"
-        where: dict[str, Any] = {}
-        if outside:
-            where = {"save_as_external_data": True, "location": location, "size_threshold": 0}
+        if not (external_data or large):
+            content = self.model_proto.SerializeToString()
+            files.replace(destination, lambda file: file.write(content))
+            return
         model = type(self.model_proto)()
         model.CopyFrom(self.model_proto)  # whose tensors go to the other file
-        onnx.save_model(model if outside else self.model_proto, os.fspath(destination), **where)
+        location = f"{os.path.basename(os.fspath(destination))}.data"
+        onnx.save_model(model, os.fspath(destination), save_as_external_data=True, location=location, size_threshold=0)
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Run it with onnxruntime: the outputs as a tuple of tensors. ImportError if that is not installed."""

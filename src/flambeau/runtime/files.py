@@ -10,7 +10,8 @@ import os
 import secrets
 import stat
 import weakref
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,20 @@ def replace(path: str | os.PathLike[str], fill: Callable[[Any], None]) -> None:
     except OSError as e:
         what = f"{e.strerror or e}; the file that stood there is unchanged" if _is_full(e) else e.strerror or str(e)
         raise WriteError(e.errno, what, os.fspath(path)) from e
+
+
+def put_archive(target: Any, parts: Mapping[str, str | bytes]) -> None:
+    """A zip archive of these parts, to a path (as `replace` does it) or into a binary file."""
+
+    def fill(file: Any) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+
+    if isinstance(target, (str, os.PathLike)):
+        replace(target, fill)
+    else:
+        fill(target)
 
 
 def complete(write: Callable[[Any], Any]) -> Callable[[Any], None]:

@@ -18,24 +18,13 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
-from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
-from ..tensor.storage import LaidStorage
+from ..tensor.sparse import SparseLook, pattern
 from ..tensor.tensor import Tensor, wrap
+from .accumulating import add_to_grad
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
+from .hooking import RETAINED, run_post_hooks, run_pre_hooks, tensor_of
 from .sparse import add_gradients, stored_gradient
-
-_new = object.__new__
-
-
-def _tensor(taped: Taped | None) -> Tensor | None:
-    if taped is None:
-        return None
-    return from_array(*taped)
-
-
-def _taped(tensor: Tensor | None) -> Taped | None:
-    return None if tensor is None else (to_array(tensor), tensor._tape_edge())
 
 
 def backward(
@@ -43,13 +32,22 @@ def backward(
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Any = None,
     inputs: Any = None,
 ) -> None:
     """Add the gradients of `tensors` to the `.grad` of the leaves (or of `inputs` only).
 
-    `grad_tensors` weighs the outputs; it may be left out for those of one element. Raises RuntimeError for outputs off
-    the tape, for shapes that do not match, and for a graph that was freed by an earlier call.
+    `grad_tensors` weighs the outputs; it may be left out for those of one element (`grad_variables` is its old name). Raises
+    RuntimeError for outputs off the tape, for shapes that do not match, and for a graph that was freed by an earlier call.
     """
+    if grad_variables is not None:
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors`."
+            )
+        grad_tensors = grad_variables
     roots = _sequence(tensors)
     targets = None if inputs is None else _sequence(inputs)
     if targets is not None and not targets:
@@ -69,8 +67,8 @@ def grad(
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """The gradients of `outputs` by `inputs`, without touching `.grad`.
+) -> Any:
+    """The gradients of `outputs` by `inputs`, without touching `.grad`; a dict of inputs gives a dict.
 
     An input that the outputs do not depend on gives RuntimeError, or None with `allow_unused`, or zeros with
     `materialize_grads`.
@@ -81,6 +79,10 @@ def grad(
             FutureWarning,
             stacklevel=2,
         )
+    if isinstance(inputs, dict):
+        made = grad(outputs, list(inputs.values()), grad_outputs, retain_graph, create_graph, only_inputs, allow_unused,
+                    is_grads_batched, materialize_grads)  # fmt: skip
+        return dict(zip(inputs, made, strict=True))
     if is_grads_batched:
         return _grad_by_rows(outputs, inputs, grad_outputs, bool(create_graph if retain_graph is None else retain_graph),
                              create_graph=create_graph, allow_unused=allow_unused,
@@ -122,12 +124,12 @@ def _grad_by_rows(
     """The gradients for each row of `grad_outputs`, stacked."""
     roots, batches = _sequence(outputs), [] if grad_outputs is None else _sequence(grad_outputs)
     sizes = {len(b) if b.ndim else -1 for b in batches if b is not None}
-    fitting = all(b is None or b.shape[1:] == r.shape for b, r in zip(batches, roots, strict=False))
-    if len(sizes) != 1 or sizes == {-1} or not fitting:
-        raise RuntimeError(
-            "If `is_grads_batched=True`, the first dimension of each grad_output is the batch dimension: it should be the "
-            "same in all of them, and the other dimensions those of the output. "
-            f"Got {[b if b is None else list(b.shape) for b in batches]} for outputs of {[list(r.shape) for r in roots]}."
+    for i, (b, root) in enumerate(zip(batches, roots, strict=False)):
+        if b is not None and (b.ndim == 0 or b.shape[1:] != root.shape):
+            raise _unlike_rows(i, b.shape[1:], root.shape)
+    if len(sizes) != 1:
+        raise ValueError(
+            f"grads of a batch should all have one first size, got {sorted(sizes)}; there is none without grad_outputs"
         )
     (size,) = sizes
     rows = [
@@ -137,13 +139,25 @@ def _grad_by_rows(
     return tuple(None if column[0] is None else _stacked(column) for column in zip(*rows, strict=True))
 
 
+def _unlike_rows(i: int, given: Any, shape: Any) -> RuntimeError:
+    option, batch = "is_grads_batched=True", "batch dimension"
+    return RuntimeError(
+        f"If `{option}`, we interpret the first dimension of each grad_output as the {batch}. The sizes of the {'remaining'} dimensions "
+        f"are expected to match the shape of {'corresponding'} output, but a mismatch was detected: grad_output[{i}] has a shape of "
+        f"{given} and output[{i}] has a shape of {shape}."
+    )
+
+
 @operator(methods=False, public=(), grad="StackBackward0", narrow=True)
 def _stacked(tensors: Arrays) -> Array:
     return jnp.stack(tensors)
 
 
 def _sequence(value: Any) -> list[Any]:
-    return [value] if isinstance(value, (Tensor, GradientEdge)) else list(value)
+    """A tensor, or several of them (of a dict its values), as a list."""
+    if isinstance(value, (Tensor, GradientEdge)):
+        return [value]
+    return list(value.values() if isinstance(value, dict) else value)
 
 
 def _target_edge(target: Any) -> Edge:
@@ -339,7 +353,7 @@ def _run(
             if trace is not None and node.order < trace.start and type(node) is not AccumulateGrad and not targets:
                 raise RuntimeError(_OLDER)
             if node.pre_hooks:
-                slots = _pre_hooks(node, slots, to_run is None or node in to_run)
+                slots = run_pre_hooks(node, slots, to_run is None or node in to_run)
             if targets:
                 for number, value in enumerate(slots):
                     if value is not None and (node, number) in targets:
@@ -358,7 +372,7 @@ def _run(
             else:
                 results = observer(node, functools.partial(_backward_of, node, slots, taped, anomaly))
             if node.post_hooks:
-                results = _post_hooks(node, results, slots)
+                results = run_post_hooks(node, results, slots)
             if not retain:
                 node.release()
             for edge, value in zip(node.edges, results, strict=True):
@@ -367,9 +381,9 @@ def _run(
         for target in accumulate:
             value = arrived.get(edge_of(target))  # type: ignore[arg-type]
             if value is not None and leaf_of(target)._keeper is None:  # which has added it
-                _add_to_grad(leaf_of(target), value, taped)
+                add_to_grad(leaf_of(target), value, taped)
     _finish(run)
-    return [_tensor(arrived.get(e)) for e in wanted or ()]
+    return [tensor_of(arrived.get(e)) for e in wanted or ()]
 
 
 def _finish(run: Run) -> None:
@@ -394,109 +408,19 @@ _OLDER = (
     "backward() in a compiled function reaches a graph that was recorded before its call. Compute the loss inside of the "
     "function too, or return it and call backward() outside"
 )
-# keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
-_ALL, _RETAINED = -1, -2
-
-
-def _pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Taped | None]:
-    """Run the hooks on single outputs (of tensors), then those on all of them (of a node that `runs`), then the keepers."""
-    assert node.pre_hooks is not None
-    slots = list(slots)
-    for number, hooks in sorted(node.pre_hooks.items(), key=lambda item: (item[0] < 0, -item[0])):
-        for hook in list(hooks.values()):
-            if number == _RETAINED:
-                hook(list(map(_tensor, slots)))
-            elif number == _ALL:
-                if runs and (out := hook(tuple(map(_tensor, slots)))) is not None:
-                    slots = _replacing(hook, out, slots)
-            elif slots[number] is not None:
-                slots[number] = _hooked(hook, slots[number])
-    return slots
-
-
-def _hooked(hook: Any, slot: Any) -> Taped | None:
-    value = _tensor(slot)
-    assert value is not None
-    out = hook(value)
-    if out is None:
-        return slot
-    if not isinstance(out, Tensor):
-        raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
-    if out.shape != value.shape:
-        raise RuntimeError(
-            f"hook '{_name(hook)}' has changed the size of value: it was {list(value.shape)}, the hook returned "
-            f"{list(out.shape)}"
-        )
-    if out._np_dtype != value._np_dtype:
-        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {value.type()} got {out.type()})")
-    return _taped(out)
-
-
-def _name(hook: Any) -> str:
-    return getattr(hook, "__name__", type(hook).__name__)
-
-
-def _replacing(hook: Any, out: Any, held: list[Taped | None]) -> list[Taped | None]:
-    """The gradients that a hook on a node has given in the place of those it got."""
-    if not isinstance(out, tuple):
-        raise TypeError(f"expected tuple, but hook returned '{type(out).__name__}'")
-    if len(out) != len(held):
-        raise RuntimeError(
-            f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(out)}, but expected {len(held)})"
-        )
-    return [_taped(o) for o in out]
-
-
-def _post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
-    assert node.post_hooks is not None
-    for hook in list(node.post_hooks.values()):
-        out = hook(tuple(map(_tensor, results)), tuple(map(_tensor, slots)))
-        if out is not None:
-            results = _replacing(hook, out, results)
-    return results
 
 
 def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
     leaf = node.leaf()
     if leaf is None or leaf._edge is None:  # gone, or told since to require no gradient
         return
-    _add_to_grad(leaf, value, taped)
+    add_to_grad(leaf, value, taped)
     if node.done_hooks:
         for hook in list(node.done_hooks.values()):
             if hook(leaf) is not None:
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")
     if node.post_hooks:
-        _post_hooks(node, [], [value])
-
-
-def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
-    if grad_state.transforms:
-        value = (grad_state.transforms.before_grad(leaf, value[0]), value[1])
-    if grad_state.trace is not None:
-        grad_state.trace.read_grad(leaf)
-    if type(leaf._storage) is LaidStorage and leaf._view is None and type(value[0]) is not SparseArray:
-        value = (leaf._storage.as_laid(value[0]), value[1])
-    held = leaf._grad
-    if type(leaf._view) is SparseLook and isinstance(stored(leaf).indices, tuple):  # compressed: always the same places
-        more = pattern(leaf.detach(), _tensor(value))
-        leaf._grad = more if held is None else held + more
-        return
-    if type(leaf._view) is SparseLook:
-        value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
-    if held is None:
-        leaf._grad = _tensor(value)
-    elif taped or held._tape_edge() is not None:
-        leaf._grad = _tensor(add_gradients((to_array(held), held._tape_edge()), value, True))
-    elif type(held._view) is SparseLook:
-        total = from_array(add_arrays_sparse(to_array(held), value[0]))
-        if type(total._view) is SparseLook:
-            stored(held).become(stored(total))
-        else:
-            leaf._grad = total
-    elif type(value[0]) is SparseArray:
-        held._write(add_arrays_sparse(held._array, value[0]))
-    else:
-        held._write(add_arrays(held._array, value[0]))
+        run_post_hooks(node, [], [value])
 
 
 # --- what tensors and nodes offer ------------------------------------------------------------------------------------
@@ -512,7 +436,7 @@ def _tensor_backward(
             "backward() called inside a function that torch.func transforms: use torch.func.grad or torch.func.vjp there "
             "(or torch.autograd.grad), or call backward() on what the transformed function returns"
         )
-    backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+    backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs=inputs)
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
@@ -574,7 +498,7 @@ def _keep_grad(self: Tensor, edge: Edge | None) -> None:
             held = tensor._grad
             tensor._grad = gradient if held is None else wrap(add_arrays(held._array, gradient._array))
 
-    self._keeper = _hooks_of(edge[0], _RETAINED).add(keep)
+    self._keeper = _hooks_of(edge[0], RETAINED).add(keep)
 
 
 def drawn_from(made: Tensor, name: str, *parents: Tensor) -> Tensor:

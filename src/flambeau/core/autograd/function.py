@@ -16,7 +16,7 @@ from ..context.grad_mode import state as grad_state
 from ..tape.nodes import AccumulateGrad, Node, Refusing, Saved, Taped, freed, is_differentiable
 from ..tensor.sparse import is_sparse, stored, to_array
 from ..tensor.tensor import Tensor, wrap
-from .engine import _taped, _tensor
+from .hooking import taped_of, tensor_of
 
 
 class Snapshots(Saved):
@@ -68,6 +68,7 @@ class FunctionCtx:
 
     def __init__(self) -> None:
         self._saved: Sequence[Any] | None = ()
+        self._saved_forward: tuple[Any, ...] = ()
         self._dirty: tuple[Any, ...] = ()
         self._constant: tuple[Any, ...] = ()
         self._materialize = True
@@ -77,7 +78,9 @@ class FunctionCtx:
         """Keep tensors for the backward pass."""
         self._saved = tensors
 
-    save_for_forward = save_for_backward
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for `jvp`, which has them as `saved_tensors`; the backward pass has its own."""
+        self._saved_forward = tensors
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -166,7 +169,7 @@ class FunctionNode(Node):
         return [None if r is None else _arrived(r, e) for r, e in zip(results, self.edges, strict=True)]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        return [_taped(r) for r in self._call([_tensor(c) for c in cotangents])]
+        return [taped_of(r) for r in self._call([tensor_of(c) for c in cotangents])]
 
     def release(self) -> None:
         self.ctx._saved = None

@@ -9,8 +9,9 @@ import jax
 from ..dispatch.signature import ARRAY, ARRAYS, FLOAT, SCALAR
 from ..tape.nodes import AccumulateGrad, Node, OperatorNode, freed, is_differentiable, shown
 from ..tensor.tensor import Tensor, wrap
-from .engine import _ALL, Hooks, RemovableHandle, _hooks_of, _taped, _tensor
+from .engine import Hooks, RemovableHandle, _hooks_of
 from .function import FunctionNode
+from .hooking import ALL, taped_of, tensor_of
 from .kept import SavedTensor, needed, saved_of
 
 
@@ -27,8 +28,8 @@ def _node_metadata(self: Node) -> dict[Any, Any]:
 
 
 def _node_call(self: Node, *gradients: Tensor) -> Any:
-    results = self.backward_taped([_taped(g) for g in gradients])
-    made = tuple(map(_tensor, results))
+    results = self.backward_taped([taped_of(g) for g in gradients])
+    made = tuple(map(tensor_of, results))
     return made[0] if len(made) == 1 else made
 
 
@@ -149,7 +150,7 @@ Node.__dir__ = _node_dir  # type: ignore[method-assign]
 Node.requires_grad = True  # type: ignore[attr-defined]
 Node._sequence_nr = lambda self: self.order  # type: ignore[attr-defined]
 Node.register_hook = _node_hook  # type: ignore[attr-defined]
-Node.register_prehook = lambda self, hook: _hooks_of(self, _ALL).add(hook)  # type: ignore[attr-defined]
+Node.register_prehook = lambda self, hook: _hooks_of(self, ALL).add(hook)  # type: ignore[attr-defined]
 Node.metadata = property(_node_metadata)  # type: ignore[attr-defined]
 Node.next_functions = property(_next_functions)  # type: ignore[attr-defined]
 Node.__call__ = _node_call  # type: ignore[attr-defined]

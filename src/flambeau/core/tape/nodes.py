@@ -384,6 +384,16 @@ class PutNode(ViewNode):
         return [(out, edge and (ViewNode(self.label + "Backward", edge, self.shape, self.g), 0))]
 
 
+def hooked(edge: Edge | None, base: Edge | None) -> bool:
+    """Whether there are hooks on the views between an edge and that of their base."""
+    while edge is not None and edge != base:
+        node = edge[0]
+        if node.pre_hooks or node.post_hooks:
+            return True
+        edge = node.edges[0] if isinstance(node, ViewNode) else None
+    return False
+
+
 class CopySlices(Node):
     """A write through a view `g` of a contiguous base: inputs are the base before the write and the written values."""
 

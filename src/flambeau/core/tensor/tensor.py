@@ -16,7 +16,7 @@ from ..array.size import Size, constructed, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
-from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, is_differentiable, shown
+from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, hooked, is_differentiable, shown
 from ..tape.places import Look, seen_from
 from .storage import DetachedStorage, HostStorage, Storage
 
@@ -220,8 +220,8 @@ class Tensor:
             raise RuntimeError(self._refusal)
         elif edge is not None and (base._edge is None or type(base._edge[0]) is AccumulateGrad):
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-        elif edge is not None and writes and edge[0].pre_hooks:
-            # hooks are for what this view has shown, not for what the base has under it
+        elif edge is not None and writes and hooked(edge, base._edge):
+            # hooks are for what these views have shown, not for what the base has under them
             if grad_state.trace is not None:
                 grad_state.trace.keep_edge(self)
             self._edge = self._anew()

@@ -111,7 +111,11 @@ def _atan2_jvp(primals: Any, tangents: Any) -> Any:
 arctan2: Callable[..., Tensor] = alias("arctan2", atan2)
 
 
-sinc: Callable[..., Tensor] = unary("sinc", jnp.sinc, "`sin(pi * input) / (pi * input)`, and 1 at 0.", public=BOTH)
+def _sinc(x: jax.Array) -> jax.Array:
+    return jnp.sinc(x) + 0 * x  # jax 0.11 gives 0 at infinity, where PyTorch has nan
+
+
+sinc: Callable[..., Tensor] = unary("sinc", _sinc, "`sin(pi * input) / (pi * input)`, and 1 at 0.", public=BOTH)
 
 
 def _refuse_complex(name: str, x: jax.Array) -> None:

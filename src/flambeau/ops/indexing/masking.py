@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import jax
@@ -29,7 +30,7 @@ from ...core.tensor.tensor import Tensor, wrap
 from ..making.constants import cast_number, fitting_number, laid_out, overflow
 from ..making.creation import empty, memory_order
 from ..shape.joining import cat
-from ..support.checks import demand, on_host, type_name, without_values
+from ..support.checks import demand, on_host, scalar_name, type_name, without_values
 
 
 def host_values(name: str, tensor: Tensor) -> np.ndarray:
@@ -184,6 +185,11 @@ def fill(input: Tensor, value: Any) -> Tensor:
 @takes_numbers(1, "value")
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite every element with `value`, a number or a 0-dim tensor (to which the gradient goes)."""
+    if not isinstance(value, (Tensor, HostNumber, numbers.Number, np.generic)):
+        raise TypeError(
+            f"fill_() received an invalid combination of arguments - got ({type(value).__name__}), but expected one of: "
+            "(Tensor value), (Number value)"
+        )
     value = _number(value, self)
     if self._view is not None and 0 in self._view.strides and overlaps(self._view):
         strides = self._view.strides  # of an expanded dimension, the one place that there is
@@ -322,7 +328,7 @@ def argwhere(input: Tensor) -> Tensor:
 @operator(methods=False, public=())
 def _masked_fill(input: Array, mask: Array, value: Array) -> Array:
     if mask.dtype != np.bool_:
-        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {type_name(mask)}")
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {scalar_name(mask)}")
     if value.ndim:
         raise RuntimeError(
             f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."

@@ -200,7 +200,7 @@ def _iterate(self: Tensor) -> Any:
 
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
-        return bool((self == element).any())
+        return bool((element == self).any())
     raise RuntimeError(
         f"{Tensor.__name__}.__contains__ only supports {Tensor.__name__} or scalar, but you passed in a {type(element)}."
     )
@@ -416,7 +416,16 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Another shape over the same storage, which grows (with zeros) if it must."""
     if not sizes:
         raise TypeError('resize_() missing 1 required positional arguments: "size"')
-    return _reshaped(self, tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes))
+    given = sizes[0] if len(sizes) == 1 and not hasattr(sizes[0], "__index__") else sizes
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"resize_(): argument 'size' (position 1) must be tuple of ints, not {type(given).__name__}")
+    for i, size in enumerate(given, 1):
+        if not hasattr(size, "__index__"):
+            raise TypeError(
+                f"resize_(): argument 'size' failed to unpack the object at pos {i} with error \"type must be tuple of ints,but got "
+                f'{type(size).__name__}"'
+            )
+    return _reshaped(self, tuple(map(int, given)))
 
 
 def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
@@ -427,6 +436,8 @@ def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor
 def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
+    if any(size < 0 for size in shape):
+        raise RuntimeError(f"numel: integer multiplication overflow: the sizes {list(shape)} are negative in part")
     if shape == tuple(self.shape):
         return self
     structure.version += 1

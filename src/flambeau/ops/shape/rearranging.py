@@ -19,7 +19,10 @@ from ..support.checks import normalized_dim, summed_dtype
 def repeat(input: Array, *repeats: int) -> Array:
     """The tensor laid out `repeats` times along each dimension; more repeats than dimensions add some in front."""
     if len(repeats) < input.ndim:
-        raise RuntimeError(f"repeat: {len(repeats)} repeats for {input.ndim} dimensions; give at least one for each")
+        raise RuntimeError(
+            f"Number of dimensions of {'repeat dims'} can not be smaller than number of dimensions of {'tensor'}: "
+            f"{len(repeats)} repeats for {input.ndim} dimensions"
+        )
     shape = (1,) * (len(repeats) - input.ndim) + input.shape
     made = [n * r for n, r in zip(shape, repeats, strict=True)]
     if any(r < 0 for r in repeats):

@@ -249,10 +249,18 @@ def adjoint(input: Tensor) -> Tensor:
     return _adjoint(input)
 
 
+def _matrix_adjoint(input: Tensor) -> Tensor:
+    """The conjugate of a matrix with its dimensions exchanged; a number stays."""
+    if input.ndim not in (0, 2):
+        batches = " For batches of matrices, consider using tensor.mH" if input.ndim > 2 else ""
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor.{batches}")
+    return _adjoint(input) if input.ndim else input
+
+
 Tensor.T = property(_reversed)  # type: ignore[attr-defined]
 Tensor.mT = property(_matrix_transpose)  # type: ignore[attr-defined]
 Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
-Tensor.H = property(lambda self: _adjoint(self) if self.ndim == 2 else self)  # type: ignore[attr-defined]
+Tensor.H = property(_matrix_adjoint)  # type: ignore[attr-defined]
 
 
 @view()

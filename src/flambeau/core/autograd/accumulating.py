@@ -1,0 +1,50 @@
+"""What arrives at leaves is added to their `.grad`."""
+
+from __future__ import annotations
+
+import threading
+
+from ..context.grad_mode import state as grad_state
+from ..tape.nodes import Taped, add_arrays
+from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
+from ..tensor.storage import LaidStorage
+from ..tensor.tensor import Tensor
+from .sparse import add_gradients
+
+_adding = threading.RLock()  # two threads that read the same `.grad` would lose what one of them adds
+
+
+def add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
+    """Add a gradient that has arrived to the leaf's `.grad`; several threads may do so at a time."""
+    if grad_state.transforms:
+        value = (grad_state.transforms.before_grad(leaf, value[0]), value[1])
+    if grad_state.trace is not None:
+        grad_state.trace.read_grad(leaf)
+    if type(leaf._storage) is LaidStorage and leaf._view is None and type(value[0]) is not SparseArray:
+        value = (leaf._storage.as_laid(value[0]), value[1])
+    with _adding:
+        _add(leaf, value, taped)
+
+
+def _add(leaf: Tensor, value: Taped, taped: bool) -> None:
+    held = leaf._grad
+    if type(leaf._view) is SparseLook and isinstance(stored(leaf).indices, tuple):  # compressed: always the same places
+        more = pattern(leaf.detach(), from_array(*value))
+        leaf._grad = more if held is None else held + more
+        return
+    if type(leaf._view) is SparseLook:
+        value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
+    if held is None:
+        leaf._grad = from_array(*value)
+    elif taped or held._tape_edge() is not None:
+        leaf._grad = from_array(*add_gradients((to_array(held), held._tape_edge()), value, True))
+    elif type(held._view) is SparseLook:
+        total = from_array(add_arrays_sparse(to_array(held), value[0]))
+        if type(total._view) is SparseLook:
+            stored(held).become(stored(total))
+        else:
+            leaf._grad = total
+    elif type(value[0]) is SparseArray:
+        held._write(add_arrays_sparse(held._array, value[0]))
+    else:
+        held._write(add_arrays(held._array, value[0]))

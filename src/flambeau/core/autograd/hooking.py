@@ -1,0 +1,83 @@
+"""Hooks on tensors and nodes while gradients go by: what they return, or write, takes the gradients' place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..tape.nodes import Node, Taped
+from ..tensor.sparse import from_array, to_array
+from ..tensor.tensor import Tensor
+
+# keys of `pre_hooks` beside output numbers: on all outputs; keeping gradients, which comes last
+ALL, RETAINED = -1, -2
+
+
+def tensor_of(taped: Taped | None) -> Tensor | None:
+    """A gradient on its way as a tensor, which shares no memory."""
+    return None if taped is None else from_array(*taped)
+
+
+def taped_of(tensor: Tensor | None) -> Taped | None:
+    """The way back."""
+    return None if tensor is None else (to_array(tensor), tensor._tape_edge())
+
+
+def run_pre_hooks(node: Node, slots: list[Taped | None], runs: bool) -> list[Taped | None]:
+    """Run the hooks on single outputs (of tensors), then those on all of them (of a node that `runs`), then the keepers."""
+    assert node.pre_hooks is not None
+    slots = list(slots)
+    for number, hooks in sorted(node.pre_hooks.items(), key=lambda item: (item[0] < 0, -item[0])):
+        for hook in list(hooks.values()):
+            if number == RETAINED:
+                hook(list(map(tensor_of, slots)))
+            elif number == ALL:
+                if runs:
+                    given = tuple(map(tensor_of, slots))
+                    slots = _replacing(hook, hook(given), given)
+            elif slots[number] is not None:
+                slots[number] = _hooked(hook, slots[number])
+    return slots
+
+
+def run_post_hooks(node: Node, results: list[Taped | None], slots: list[Taped | None]) -> list[Taped | None]:
+    """Run the hooks that see what a node makes of its gradients."""
+    assert node.post_hooks is not None
+    for hook in list(node.post_hooks.values()):
+        made = tuple(map(tensor_of, results))
+        results = _replacing(hook, hook(made, tuple(map(tensor_of, slots))), made)
+    return results
+
+
+def _hooked(hook: Any, slot: Any) -> Taped | None:
+    value = tensor_of(slot)
+    assert value is not None
+    shape, dtype = value.shape, value._np_dtype
+    out = hook(value)
+    if out is None:
+        return taped_of(value)  # it may have been written to
+    if not isinstance(out, Tensor):
+        raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
+    if out.shape != shape:
+        raise RuntimeError(
+            f"hook '{_name(hook)}' has changed the size of value: it was {list(shape)}, the hook returned {list(out.shape)}"
+        )
+    if out._np_dtype != dtype:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {value.type()} got {out.type()})")
+    return taped_of(out)
+
+
+def _name(hook: Any) -> str:
+    return getattr(hook, "__name__", type(hook).__name__)
+
+
+def _replacing(hook: Any, out: Any, given: tuple[Tensor | None, ...]) -> list[Taped | None]:
+    """The gradients that a hook on a node has given in the place of those it got, which it may have written to."""
+    if out is None:
+        out = given
+    if not isinstance(out, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(out).__name__}'")
+    if len(out) != len(given):
+        raise RuntimeError(
+            f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(out)}, but expected {len(given)})"
+        )
+    return [taped_of(o) for o in out]
