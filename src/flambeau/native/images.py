@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from . import expect
@@ -33,7 +33,7 @@ def _elementwise(shape: Sequence[int], count: int, code: Sequence[Instruction], 
     if not possible("flambeau_elementwise"):
         return None
     program = assembled(code)
-    numbers = jnp.asarray(np.array(scalars or [0.0], np.float32))
+    numbers = jax.device_put(np.array(scalars or [0.0], np.float32))
     call = Call(
         "flambeau_elementwise",
         [*[flat(shape)] * count, plain(numbers.shape)],
