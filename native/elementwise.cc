@@ -20,6 +20,7 @@ namespace flambeau {
 namespace {
 
 constexpr int64_t block = 256;  // numbers in a register
+constexpr int64_t small_problem = 1 << 15;  // numbers: fewer are computed by the thread that asks
 constexpr int64_t stride = block + 48;  // from one register to the next, so that they don't share cache sets
 
 // In the order of `_OPERATIONS` in elementwise.py. Comparisons give 1 or 0; `select` takes b where a is 0, else c.
@@ -65,38 +66,51 @@ VECTORISED void apply(int64_t operation, const float* a, const float* b, const f
 
 #undef EACH
 
+// For each of `members` sets of arrays, those of a set being of one size: argument k of set i is number k * members + i.
 ffi::Error run(ffi::RemainingArgs arguments, ffi::RemainingRets results, ffi::Span<const int64_t> program,
-               int64_t temporaries) {
+               int64_t temporaries, int64_t members) {
   if (program.size() % 5) return ffi::Error::InvalidArgument("a program is made of instructions of five numbers");
   const auto* code = reinterpret_cast<const Instruction*>(program.begin());
-  const size_t length = program.size() / 5;
+  const size_t length = program.size() / 5, sets = static_cast<size_t>(members);
+  if (!sets || (arguments.size() - 1) % sets || results.size() % sets) {
+    return ffi::Error::InvalidArgument("a program has the same number of arrays in each set");
+  }
   const auto scalars = *arguments.get<ffi::Buffer<ffi::F32>>(arguments.size() - 1);
   const int64_t constants = static_cast<int64_t>(scalars.element_count());
   std::vector<float*> arrays;  // arguments and results; the former are only read
-  int64_t total = 0;
   for (size_t i = 0; i + 1 < arguments.size(); ++i) {
-    const auto array = *arguments.get<ffi::Buffer<ffi::F32>>(i);
-    arrays.push_back(array.typed_data());
-    total = static_cast<int64_t>(array.element_count());
+    arrays.push_back(arguments.get<ffi::Buffer<ffi::F32>>(i)->typed_data());
   }
-  const size_t given = arrays.size();
+  const size_t given = arrays.size() / sets;
   for (size_t i = 0; i < results.size(); ++i) arrays.push_back((*results.get<ffi::Buffer<ffi::F32>>(i))->typed_data());
+  const size_t each = arrays.size() / sets;
+  std::vector<int64_t> sizes, ends;  // of each set, and where its blocks end among all
+  int64_t total = 0, blocks = 0;
+  for (size_t i = 0; i < sets; ++i) {
+    sizes.push_back(static_cast<int64_t>(arguments.get<ffi::Buffer<ffi::F32>>(i)->element_count()));
+    total += sizes.back();
+    blocks += (sizes.back() + block - 1) / block;
+    ends.push_back(blocks);
+  }
 
-  parallel(num_threads(), [&](int member, int members) {
+  parallel(total < small_problem ? 1 : num_threads(), [&](int member, int members) {
     std::vector<float> memory((constants + temporaries) * stride + 16);
     float* own = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~uintptr_t(63));
-    std::vector<float*> registers(arrays.size() + constants + temporaries);
+    std::vector<float*> registers(each + constants + temporaries);
     for (int64_t i = 0; i < constants; ++i, own += stride) {
       std::fill_n(own, block, scalars.typed_data()[i]);
       registers[given + i] = own;
     }
-    for (int64_t i = 0; i < temporaries; ++i, own += stride) registers[arrays.size() + constants + i] = own;
-    const auto [first, last] = share((total + block - 1) / block, member, members);
+    for (int64_t i = 0; i < temporaries; ++i, own += stride) registers[each + constants + i] = own;
+    const auto [first, last] = share(blocks, member, members);
+    size_t set = std::upper_bound(ends.begin(), ends.end(), first) - ends.begin();
     for (int64_t k = first; k < last; ++k) {
-      const int64_t start = k * block, n = std::min(block, total - start);
-      for (size_t i = 0; i < arrays.size(); ++i) {
-        registers[i < given ? i : i + constants] = arrays[i] + start;
-        for (int64_t next = block; i < given && next < 2 * block; next += 16) __builtin_prefetch(arrays[i] + start + next);
+      while (k >= ends[set]) ++set;
+      const int64_t start = (k - (set ? ends[set - 1] : 0)) * block, n = std::min(block, sizes[set] - start);
+      for (size_t i = 0; i < each; ++i) {
+        float* array = arrays[i * sets + set] + start;
+        registers[i < given ? i : i + constants] = array;
+        for (int64_t next = block; i < given && next < 2 * block; next += 16) __builtin_prefetch(array + next);
       }
       for (size_t i = 0; i < length; ++i) {
         const Instruction& now = code[i];
@@ -116,6 +130,7 @@ PUBLIC XLA_FFI_Error* flambeau_elementwise(XLA_FFI_CallFrame* frame) {
                              .RemainingRets()
                              .Attr<ffi::Span<const int64_t>>("program")
                              .Attr<int64_t>("temporaries")
+                             .Attr<int64_t>("members")
                              .To(flambeau::run)
                              .release();
   return handler->Call(frame);

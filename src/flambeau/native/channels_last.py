@@ -173,7 +173,8 @@ def _turned(equation: Any, given: list[Any], ndim: int) -> list[Any] | None:
 held: dict[int, Any] = {}  # id of an array -> a weak reference to it
 
 
-def _hold(array: Any) -> None:
+def hold(array: Any) -> None:
+    """Note that an array is an image that lies channels-last."""
     key = id(array)
     forget = held.pop  # a name of this function's, since globals may be gone when the last arrays are
     held[key] = weakref.ref(array, lambda _: forget(key, None))
@@ -225,7 +226,7 @@ def holding(run: Callable[..., Any], images: Sequence[bool], several: bool) -> C
     def call(*given: Any) -> Any:
         results = run(*given)
         for i in which:
-            _hold(results[i])
+            hold(results[i])
         return results if several else results[0]
 
     return call

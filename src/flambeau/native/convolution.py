@@ -18,9 +18,10 @@ import numpy as np
 from jax.extend.core import Primitive
 
 from . import xla_convolution
+from .direct import Call, images, plain, possible
 from .kernel import called, kernel
 
-__all__ = ["convolution", "convolution_input", "convolution_weight", "output_spatial_shape"]
+__all__ = ["Calls", "calls", "convolution", "convolution_input", "convolution_weight", "output_spatial_shape"]
 
 
 def output_spatial_shape(
@@ -235,6 +236,46 @@ _weight_p: Primitive = _primitive(
         lambda ct, x, g, size, **p: _forward_p.bind(x, ct, **p),
     ),
 )
+
+
+# ---------------------------------------------------------------- called without XLA
+
+
+class Calls:
+    """The kernels' calls for images and weights of these shapes."""
+
+    def __init__(self, x: tuple, w: tuple, y: tuple, settings: dict[str, Any]):
+        self.x, self.w, self.y, self.settings = images(x), plain(w), images(y), settings
+
+    def forward(self) -> Call:
+        return Call("flambeau_convolution", [self.x, self.w], [self.y], **self.settings)
+
+    def by_input(self) -> Call:
+        return Call("flambeau_convolution_input", [self.y, self.w], [self.x], **self.settings)
+
+    def by_weight(self) -> Call:
+        return Call("flambeau_convolution_weight", [self.x, self.y], [self.w], **self.settings)
+
+
+def calls(
+    x: tuple,
+    w: tuple,
+    stride: Sequence[int],
+    low: Sequence[int],
+    high: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Calls | None:
+    """The calls of `convolution` and its gradients, or None where it is not just one."""
+    stride, low, high, dilation = _settings(stride, low, high, dilation)
+    names = ("flambeau_convolution", "flambeau_convolution_input", "flambeau_convolution_weight")
+    if not _fits(x, w, stride=stride) or not possible(*names) or 0 in (*x, *w):
+        return None
+    room = (n + a + b - d * (k - 1) for n, a, b, d, k in zip(x[2:], low, high, dilation, w[2:], strict=True))
+    if min(room) < 1 or not _meets_input(x[2:], w[2:], stride, low, high, dilation):
+        return None
+    y = (x[0], w[0], *output_spatial_shape(x[2:], w[2:], stride, low, high, dilation))
+    return Calls(x, w, y, _attributes(stride, low, high, dilation, groups))
 
 
 # ---------------------------------------------------------------- the functions

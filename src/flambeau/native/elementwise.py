@@ -20,9 +20,10 @@ from jax import lax
 from jax.extend.core import Literal
 from jax.interpreters import ad
 
+from . import serves
 from .kernel import kernel
 
-__all__ = ["fused"]
+__all__ = ["Instruction", "assembled", "fused", "fused_sets"]
 
 LARGE = 1 << 17  # elements from which on memory is what counts
 
@@ -58,8 +59,21 @@ class Instruction(NamedTuple):
     operands: tuple[int, ...]
 
 
-def _xla(*given: jax.Array, program: Sequence[Instruction], results: int, places: Any) -> list[jax.Array]:
+def assembled(program: Sequence[Instruction]) -> np.ndarray:
+    """A program as the kernel reads it."""
+    code = [n for name, made, operands in program for n in (_NUMBERS[name], made, *(*operands, 0, 0)[:3])]
+    return np.array(code, np.int64)
+
+
+def _xla(*given: jax.Array, program: Sequence[Instruction], results: int, places: Any, members: int) -> list[jax.Array]:
     *arrays, scalars = given
+    made = [_one_set(arrays[i::members], scalars, program, results) for i in range(members)]
+    return [made[i][k] for k in range(results) for i in range(members)]
+
+
+def _one_set(
+    arrays: Sequence[jax.Array], scalars: jax.Array, program: Sequence[Instruction], results: int
+) -> list[jax.Array]:
     registers = dict(enumerate([*arrays, *scalars]))
     first = len(registers)
     for operation, result, operands in program:
@@ -68,18 +82,20 @@ def _xla(*given: jax.Array, program: Sequence[Instruction], results: int, places
     return [registers[first + i] for i in range(results)]
 
 
-def _native(*given: jax.Array, result: Any, program: Sequence[Instruction], results: int, places: Any) -> Any:
-    code = [n for name, made, operands in program for n in (_NUMBERS[name], made, *(*operands, 0, 0)[:3])]
+def _native(
+    *given: jax.Array, result: Any, program: Sequence[Instruction], results: int, places: Any, members: int
+) -> Any:
     call = jax.ffi.ffi_call(
         "flambeau_elementwise",
         [jax.ShapeDtypeStruct(r.shape, r.dtype) for r in result],
         input_output_aliases=dict(places),
     )
-    return call(*given, program=np.array(code, np.int64), temporaries=np.int64(len(program)))
+    numbers = {"temporaries": np.int64(len(program)), "members": np.int64(members)}
+    return call(*given, program=assembled(program), **numbers)
 
 
-def _shapes(*given: Any, results: int, **_: Any) -> Any:
-    return [jax.core.ShapedArray(given[0].shape, given[0].dtype)] * results
+def _shapes(*given: Any, results: int, members: int, **_: Any) -> Any:
+    return [jax.core.ShapedArray(given[i].shape, given[i].dtype) for _ in range(results) for i in range(members)]
 
 
 def _jvp(primals: Any, tangents: Any, **params: Any) -> Any:
@@ -92,7 +108,7 @@ _fused_p = kernel(
     _native,
     shape=_shapes,
     several=True,
-    fits=lambda first, *_, **__: math.prod(first) > 0,
+    fits=lambda *shapes, members, **_: any(map(math.prod, shapes[:members])),
     jvp=_jvp,
 )
 
@@ -174,26 +190,50 @@ def fused(function: Callable[..., Sequence[Any]], arrays: Sequence[Any], in_plac
     It may use scalars from outside. `in_place` says of a result which array's memory it may take (result: array), for
     programs that own it. A function that is not elementwise, or needs more than the kernel's operations, is just called.
     """
-    shape = arrays[0].shape
-    if math.prod(shape) < LARGE or any(a.shape != shape or a.dtype != np.float32 for a in arrays):
-        return function(*arrays)
+    made = None if math.prod(arrays[0].shape) < LARGE else _written(function, [[a] for a in arrays], in_place)
+    return function(*arrays) if made is None else [one[0] if isinstance(one, list) else one for one in made]
+
+
+def fused_sets(function: Callable[..., Sequence[Any]], columns: Sequence[Sequence[Any]]) -> list[Any] | None:
+    """`function` of each set of arrays (`columns` has the first, second, ... arrays of all sets), as one call of the kernel.
+
+    Of each result the list of all sets' arrays, or the value that they share; None where the kernel can't do it. What the function
+    does must not depend on the shape.
+    """
+    return _written(function, columns) if serves(np.float32, "flambeau_elementwise") else None
+
+
+def _written(
+    function: Callable[..., Sequence[Any]], columns: Sequence[Sequence[Any]], in_place: dict[int, int] | None = None
+) -> list[Any] | None:
+    members, sets = len(columns[0]), list(zip(*columns, strict=True))
+    if any(a.shape != each[0].shape or a.dtype != np.float32 for each in sets for a in each):
+        return None
+    arrays = max(sets, key=lambda each: each[0].ndim)  # where there is one that can be told from a number
     closed = jax.make_jaxpr(lambda *args: list(function(*args)))(*arrays)
-    writer = _Writer(shape)
+    writer = _Writer(arrays[0].shape)
     try:
         results = writer.run(closed.jaxpr, closed.consts, [_Place(True, i) for i in range(len(arrays))])
     except _Untold:
-        return function(*arrays)
+        return None
     made = [i for i, value in enumerate(results) if isinstance(value, _Place) and not value.is_argument]
+    shapes = [aval.shape for aval in closed.out_avals]
+    if members > 1 and any(shapes[i] and not isinstance(results[i], _Place) for i in range(len(results))):
+        return None  # a full array of a number
     owned = {made.index(i): array for i, array in (in_place or {}).items() if i in made}
     scalars = jnp.stack([jnp.asarray(s).astype(np.float32) for s in writer.scalars] or [np.float32(0)])
     program = _assembled(writer.code, len(arrays), scalars.size, [results[i].number for i in made], owned)
     places = tuple((array, result) for result, array in owned.items())
-    computed = _fused_p.bind(*arrays, scalars, program=program, results=len(made), places=places) if made else []
-    for i, value in zip(made, computed, strict=True):
-        results[i] = value
-    shapes = [aval.shape for aval in closed.out_avals]
+    computed: Sequence[Any] = ()
+    if made:
+        given = [array for column in columns for array in column]
+        computed = _fused_p.bind(*given, scalars, program=program, results=len(made), places=places, members=members)
+    for k, i in enumerate(made):
+        results[i] = list(computed[k * members : (k + 1) * members])
     return [
-        arrays[value.number] if isinstance(value, _Place) else jnp.broadcast_to(value, wanted)
+        list(columns[value.number])
+        if isinstance(value, _Place)
+        else (value if isinstance(value, list) else jnp.broadcast_to(value, wanted))
         for value, wanted in zip(results, shapes, strict=True)
     ]
 

@@ -174,8 +174,22 @@ def _adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
 
 
 @_form("max_pool2d")
-def _max_pool2d(input: Any, kernel_size: Any, *args: Any, **kwargs: Any) -> Any:
-    return _see("max_pool2d_with_indices", input, kernel_size, *args, **kwargs)[0] if input.ndim == 4 else PASS
+def _max_pool2d(
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
+    if input.ndim != 4:
+        return PASS
+    kernel, step, low, spread = (
+        [n, n] if isinstance(n, int) else list(n or ()) for n in (kernel_size, stride, padding, dilation)
+    )
+    rest: list[Any] = [step, low, spread, ceil_mode]
+    for usual in (False, [1, 1], [0, 0], []):
+        if rest[-1] != usual:
+            break
+        rest.pop()
+    made = _see("max_pool2d_with_indices", input, kernel, *rest)
+    return made if return_indices else made[0]
 
 
 @_form("relu6")

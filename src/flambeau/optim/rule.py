@@ -20,7 +20,7 @@ from ..core.dispatch.host_numbers import HostNumber
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
-from ..native.elementwise import fused
+from ..native.elementwise import fused, fused_sets
 from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, split, widened
 from ._grouped import GroupedOptimizer
 from .differentiable import differentiable_step
@@ -399,6 +399,12 @@ def _program(
                 return made
             return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
 
+        columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
+        if alike and not alone and not in_place and met is None and count > 1:
+            made = fused_sets(functools.partial(one, common), columns)
+            if made is not None:
+                return made[0], [array for column in made[1 : 1 + n] for array in column], made[1 + n :]
+
         @jax.jit  # traced once for the parameters of one shape
         def updated(ours: Any, *arrays: Any) -> list[Any]:
             return one(ours, *arrays) if alone else fused(functools.partial(one, ours), arrays, memory)
@@ -407,7 +413,6 @@ def _program(
         for members in bundles(params, grads, alone or not bundled):
             place = 0 if alike else members[0] * width
             ours = common[place : place + width]
-            columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
             together = [joined([column[i] for i in members]) for column in columns]
             results = updated(ours, *together)
             for i, param in zip(members, split(results[0], [params[i] for i in members]), strict=True):

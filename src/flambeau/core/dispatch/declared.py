@@ -12,6 +12,7 @@ from ..array import dtypes, programs
 from ..array.return_types import return_type
 from ..tape.nodes import Program, camel
 from .autocast import Rules
+from .directly import Direct, Form
 from .promotion import fit, promoted, refuse_narrow, strong
 from .signature import Signature, unpack
 
@@ -35,6 +36,7 @@ class Operator:
         casts: Rules = (),
         narrow: bool = False,
         of_layers: bool = False,
+        direct: Form | None = None,
     ):
         self.function = function
         self.check = check
@@ -49,6 +51,7 @@ class Operator:
         self.grad: Any = grad or camel(self.name) + "Backward0"
         self.derivative = derivative
         self.narrow = narrow
+        self.direct = direct
         self.of_layers = of_layers  # whose inputs are tensors, where operators like `where` take numbers too
         self.programs: programs.Table = programs.Table()
         self.written: programs.Table = programs.Table()
@@ -69,9 +72,13 @@ class Operator:
                 self.images,
                 self.derivative,
                 ("call", *self._identity(key)),
+                self._direct(key),
             )
             found.arguments = (self.signature.names, key)
         return found
+
+    def _direct(self, key: tuple[Any, ...]) -> Direct | None:
+        return None if self.direct is None else Direct(self.direct, self.signature, key)
 
     def _identity(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """What a program is in every process."""
@@ -100,7 +107,12 @@ class Operator:
 
             identity = ("write", *self._identity(key))
             found = self.written[key] = Program(
-                inplace, self.name + "_", self._label(key), derivative=self.derivative, identity=identity
+                inplace,
+                self.name + "_",
+                self._label(key),
+                derivative=self.derivative,
+                identity=identity,
+                direct=self._direct(key),
             )
             found.arguments = (self.signature.names, key)
         return found

@@ -19,6 +19,7 @@ from ..tensor.tensor import Tensor
 from .autocast import Rules, rules_of
 from .call import around, inplace_form, into_out, lifted
 from .declared import Operator
+from .directly import Form
 from .promotion import fit
 from .publishing import _attach, _publish, namespaces
 from .signature import FLOAT, SYNONYMS, kind_of
@@ -54,6 +55,7 @@ def operator(
     autocast: str | dict[str, str] | None = None,
     in_python: bool | None = None,
     narrow: bool = False,
+    direct: Form | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -66,14 +68,21 @@ def operator(
     `in_python` says whether PyTorch has the function in Python, if that is not as usual (see `publishing.py`).
     `narrow` says that it takes floating point numbers of 8 bits: it moves elements or looks at their bits.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
+    `direct` is how it is computed for such images without a program (see `directly.py`).
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         space = "linalg_" if public == ("linalg",) else ""
         casts, of_layers = rules_of(autocast), "nn.functional" in public or ".layers." in function.__module__
-        op = Operator(
-            function, promote, returns, grad, space, images, check, options, derivative, casts, narrow, of_layers
-        )
+        how = {
+            "images": images,
+            "check": check,
+            "options": options,
+            "narrow": narrow,
+            "of_layers": of_layers,
+            "direct": direct,
+        }
+        op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=casts, **how)  # type: ignore[arg-type]
         call = lifted(op)
         name = function.__name__
         _publish(name, call, public, in_python)

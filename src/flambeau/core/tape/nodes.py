@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from ...native import channels_last
+from ...native import channels_last, images
 from ..array import programs
 from ..array.meta import MetaArray, NoData, evaluate, like
 from ..context.grad_mode import state as grad_state
@@ -55,6 +55,7 @@ class Program:
         "identity",
         "arguments",
         "derivative_label",
+        "direct",
         "_derivatives",
         "_layouts",
         "_uses",
@@ -69,8 +70,12 @@ class Program:
         makes_images: bool = False,
         derivative: Any = None,
         identity: Any = UNKNOWN,
+        direct: Any = None,
     ):
         self.function = function
+        self.direct = (
+            direct  # what gives, for arrays of which some are images, a function that needs no program, or None
+        )
         self.identity = identity  # what the function is in every process (see `executables.py`)
         self.name: str = name
         self.label: Any = label  # what the nodes of its calls are called: a text, or a function of the arrays
@@ -102,11 +107,14 @@ class Program:
         if found is None:
             if len(self._layouts) >= programs.SHAPES:
                 self._layouts.clear()
-            identity = ("images", self.identity, turned)
-            run, about = programs.ready(
-                identity, arrays, lambda: channels_last.layout_program(self.function, arrays, turned, self.name)
-            )
-            found = self._layouts[key] = channels_last.holding(run, *about)
+            found = None if self.direct is None else self.direct(arrays, turned)
+            if found is None:
+                identity = ("images", self.identity, turned)
+                run, about = programs.ready(
+                    identity, arrays, lambda: channels_last.layout_program(self.function, arrays, turned, self.name)
+                )
+                found = channels_last.holding(run, *about)
+            self._layouts[key] = found
         return found
 
     def uses(self, arguments: Sequence[Any]) -> frozenset[int]:
@@ -126,12 +134,14 @@ class Program:
         """The program from (arguments, cotangents of the outputs `given`) to the gradients of the arguments `wanted`."""
         found = self._derivatives.get((wanted, given))
         if found is None:
+            pull = getattr(self.direct, "derivative", None)
             found = self._derivatives[wanted, given] = Program(
                 self._pullback(wanted, given),
                 self.name + "Backward",
                 self.derivative_label,
                 self.makes_images,
                 identity=("derivative", self.identity, wanted, given),
+                direct=pull and pull(wanted, given),
             )
         return found
 
@@ -480,7 +490,7 @@ def _sum(a: Any, b: Any) -> Any:
     return a + b
 
 
-_SUM = Program(_sum, "add", identity=_sum)
+_SUM = Program(_sum, "add", identity=_sum, direct=images.added)
 
 
 def add_arrays(a: Any, b: Any) -> Any:

@@ -17,6 +17,7 @@ from ...core.dispatch.operator import Array, Scalar, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse, scalar_name
 from ..support.declare import alias, named_by_numbers, unary
+from ..support.images import ADD
 
 _NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 
@@ -27,7 +28,7 @@ def _times(alpha: Any, x: jax.Array) -> jax.Array:
     return x if isinstance(alpha, int) else x * alpha  # the untouched default arrives as the literal 1
 
 
-@operator(promote="common", inplace=("add_", "__iadd__"), methods=("add", "__add__", "__radd__"))
+@operator(promote="common", inplace=("add_", "__iadd__"), methods=("add", "__add__", "__radd__"), direct=ADD)
 def add(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input + alpha * other`, with broadcasting."""
     return input + _times(alpha, other)

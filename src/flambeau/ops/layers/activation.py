@@ -25,6 +25,7 @@ from ..elementwise.arithmetic import modulus
 from ..random.factories import refusal
 from ..support.checks import host_values, normalized_dim, require_floating, type_name, wide
 from ..support.declare import in_place
+from ..support.images import RELU
 from ..support.softplus import log1p_exp
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -62,7 +63,7 @@ def _register_form(elementwise: Any, underscored: tuple[str, ...] = ()) -> Any:
 # ---------------------------------------------------------------- piecewise linear
 
 
-@operator(inplace=True, public=("torch",), derivative="ThresholdBackwardBackward0")
+@operator(inplace=True, public=("torch",), derivative="ThresholdBackwardBackward0", direct=RELU)
 def relu(input: Array) -> Array:
     """max(0, x)"""
     if input.dtype == jnp.bool_:

@@ -9,9 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...core.dispatch.directly import Form, Given, Run
 from ...core.dispatch.operator import Array, operator
 from ...core.tensor.tensor import Tensor
-from ...native.convolution import convolution, convolution_input
+from ...native.convolution import Calls, calls, convolution, convolution_input
+from ...native.direct import one
 from ..support.checks import INTEGER, per_dim, refuse, scalar_name, type_name
 
 
@@ -129,6 +131,24 @@ def convolved(
     (transposed: `(C_in, C_out / groups, *kernel)`), bias `(C_out)`.
     """
     transposed = output_padding is not None
+    stride, dilation, extents, pairs = _settings(input, weight, bias, stride, padding, dilation, groups, n, transposed)
+    batched = input.ndim == n + 2
+    if not batched:
+        input = input[None]
+    if transposed:
+        extra = per_dim(output_padding, n, "output_padding")
+        result = _transposed(input, weight, stride, pairs, dilation, extents, extra, groups)
+    else:
+        result = _plain(input, weight, stride, pairs, dilation, extents, groups)
+    if bias is not None:
+        result = result + bias.reshape((-1,) + (1,) * n).astype(result.dtype)
+    return result if batched else result[0]
+
+
+def _settings(
+    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, n: int, transposed: bool
+) -> tuple[Sequence[int], Sequence[int], list[int], Sequence[tuple[int, int]]]:
+    """Stride and dilation of each dimension, the dilated kernel's sizes and the padding on both sides, when all is checked."""
     name = f"conv_transpose{n}d" if transposed else f"conv{n}d"
     if weight.ndim < 3 and input.ndim:
         raise RuntimeError(f"weight should have at least three dimensions, but {name} got {list(weight.shape)}")
@@ -154,19 +174,8 @@ def convolved(
     if not isinstance(padding, str):
         padding = per_dim(padding, n, "padding")
     _check(input, weight, bias, stride, padding, dilation, transposed, groups, name)
-    batched = input.ndim == n + 2
-    if not batched:
-        input = input[None]
     extents = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
-    pairs = _padding_pairs(padding, extents, stride)
-    if transposed:
-        extra = per_dim(output_padding, n, "output_padding")
-        result = _transposed(input, weight, stride, pairs, dilation, extents, extra, groups)
-    else:
-        result = _plain(input, weight, stride, pairs, dilation, extents, groups)
-    if bias is not None:
-        result = result + bias.reshape((-1,) + (1,) * n).astype(result.dtype)
-    return result if batched else result[0]
+    return stride, dilation, extents, _padding_pairs(padding, extents, stride)
 
 
 def _plain(
@@ -212,6 +221,44 @@ def _transposed(
     return convolution_input(input, weight, sizes, stride, low, high, dilation, groups)
 
 
+def _calls(given: Given) -> Calls | None:
+    """The kernels' calls of a plain convolution of images without a bias."""
+    at, weight_at = given["input"], given["weight"]
+    if not given.images(at) or given["bias"] is not None or given.turned[weight_at]:
+        return None
+    input, weight = given.arrays[at], given.arrays[weight_at]
+    if weight.dtype != input.dtype or input.ndim != weight.ndim:
+        return None
+    n, groups = input.ndim - 2, given["groups"]
+    stride, dilation, _, pairs = _settings(
+        input, weight, None, given["stride"], given["padding"], given["dilation"], groups, n, False
+    )
+    low, high = zip(*pairs, strict=True)
+    return calls(input.shape, weight.shape, stride, low, high, dilation, groups)
+
+
+def _directly(given: Given) -> Run | None:
+    found = _calls(given)
+    return None if found is None else one(found.forward())
+
+
+def _gradients_directly(given: Given, wanted: tuple[int, ...]) -> Run | None:
+    found = _calls(given)
+    if found is None or not given.images(*given.cotangents):
+        return None
+    by_input = found.by_input() if 0 in wanted else None
+    by_weight = found.by_weight() if 1 in wanted else None
+
+    def run(x: Any, w: Any, g: Any) -> tuple[Any, ...]:
+        first = by_input(g, w) if by_input else []
+        return (*first, *by_weight(x, g)) if by_weight else tuple(first)
+
+    return run
+
+
+_DIRECT = Form(_directly, _gradients_directly)
+
+
 def _grad_name(arrays: list[Any]) -> str:
     return "ConvolutionBackward0" if arrays[0].ndim == arrays[1].ndim else "SqueezeBackward1"
 
@@ -223,7 +270,7 @@ def _plain_form(n: int) -> Callable:
     ) -> Array:  # fmt: skip
         return convolved(input, weight, bias, stride, padding, dilation, groups, n)
 
-    return _published(form, f"conv{n}d", n)
+    return _published(form, f"conv{n}d", n, _DIRECT)
 
 
 def _transposed_form(n: int) -> Callable:
@@ -236,12 +283,11 @@ def _transposed_form(n: int) -> Callable:
     return _published(form, f"conv_transpose{n}d", n)
 
 
-def _published(form: Callable, name: str, n: int) -> Callable:
+def _published(form: Callable, name: str, n: int, direct: Form | None = None) -> Callable:
     form.__name__ = form.__qualname__ = name
     form.__doc__ = f"`convolved` over {n} spatial dimension{'s' * (n > 1)}: its docstring gives the shapes."
-    return operator(methods=False, public=("torch", "nn.functional"), grad=_grad_name, images=True, autocast="lower")(
-        form
-    )
+    public = ("torch", "nn.functional")
+    return operator(methods=False, public=public, grad=_grad_name, images=True, autocast="lower", direct=direct)(form)
 
 
 conv1d: Callable[..., Tensor] = _plain_form(1)

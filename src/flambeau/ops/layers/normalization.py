@@ -17,6 +17,7 @@ from ...core.tape.nodes import one_operator
 from ...native.normalization import batch_normalized
 from ..elementwise.arithmetic import modulus
 from ..support.checks import FLOAT, HALVES, category, inexact, normalized_dim, require_floating, type_name, wide
+from ..support.images import BATCH_NORM
 
 
 def _check_parameters(input: jax.Array, *given: jax.Array | None) -> None:
@@ -92,7 +93,7 @@ def _channelwise_mean(x: jax.Array) -> jax.Array:
 # ---------------------------------------------------------------- batch and instance normalization
 
 
-@operator(methods=False, public=(), grad="NativeBatchNormBackward0")
+@operator(methods=False, public=(), grad="NativeBatchNormBackward0", direct=BATCH_NORM)
 def _batch_norm(
     input: Array, mean: Array | None, variance: Array | None, weight: Array | None, bias: Array | None,
     momentum: Array, training: bool, eps: float = 1e-5,

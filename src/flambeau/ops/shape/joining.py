@@ -15,6 +15,7 @@ from ...core.tensor.tensor import Tensor, wrap
 from ..making.ranges import members_of, meshgrid
 from ..support.checks import normalized_dim
 from ..support.declare import alias
+from ..support.images import CAT
 
 
 def _joined(arrays: tuple[Array, ...], dim: int) -> Array:
@@ -42,7 +43,7 @@ def _joined(arrays: tuple[Array, ...], dim: int) -> Array:
     return jnp.concatenate([array for _, array in given], axis)
 
 
-@operator(promote="common", methods=False, autocast="widest", narrow=True)
+@operator(promote="common", methods=False, autocast="widest", narrow=True, direct=CAT)
 def cat(tensors: Arrays, dim: int = 0) -> Array:
     """The tensors one after the other along `dim`, in their common dtype; other sizes must agree.
 

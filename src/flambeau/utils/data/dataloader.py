@@ -234,11 +234,11 @@ def _check_order(
 
 def _default_sampler(dataset: Any, shuffle: bool | None, generator: Generator | None) -> Sampler[Any]:
     if isinstance(dataset, IterableDataset):
-        return _Endless()
+        return _InfiniteConstantSampler()
     return RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
 
 
-class _Endless(Sampler[None]):
+class _InfiniteConstantSampler(Sampler[None]):
     """The sampler of a stream: it says "one more" for ever."""
 
     def __iter__(self) -> Iterator[None]:
