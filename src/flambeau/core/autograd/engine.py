@@ -19,8 +19,8 @@ from ..context.tracing import Untraceable
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
-from ..tensor.storage import LaidStorage
-from ..tensor.tensor import Tensor, wrap
+from ..tensor.storage import LaidStorage, PartsStorage
+from ..tensor.tensor import Tensor, blank, wrap
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
 from .sparse import add_gradients, stored_gradient
@@ -483,7 +483,9 @@ def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
         return
     if type(leaf._view) is SparseLook:
         value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
-    if held is None:
+    if held is None and type(leaf._storage) is PartsStorage and leaf._view is None and value[1] is None:
+        leaf._grad = blank(Tensor, leaf._storage.beside(value[0]))
+    elif held is None:
         leaf._grad = _tensor(value)
     elif taped or held._tape_edge() is not None:
         leaf._grad = _tensor(add_gradients((to_array(held), held._tape_edge()), value, True))

@@ -18,7 +18,7 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
 from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, is_differentiable, shown
 from ..tape.places import Look, seen_from
-from .storage import DetachedStorage, HostStorage, Storage
+from .storage import DetachedStorage, HostStorage, PartsStorage, Storage
 
 _new = object.__new__
 
@@ -339,6 +339,8 @@ class Tensor:
         """Where the values are."""
         if self._storage.on_host:
             return devices.CPU
+        if type(self._storage) is PartsStorage:
+            return self._storage.host.device
         try:
             value = self._storage.value
         except NotImplementedError:

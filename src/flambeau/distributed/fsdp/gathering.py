@@ -14,9 +14,9 @@ import numpy as np
 from ...core.array import devices, dtypes
 from ...core.autograd.function import Function
 from ...core.tensor.tensor import Tensor, wrap
-from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER, Pattern
+from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER
 from ..device_mesh import DeviceMesh
-from ..tensor.processes import NamedSharding, assembled, local, part_of, untraced
+from ..tensor.processes import NamedSharding, assembled, local, part_of, together, untraced
 from .api import MixedPrecisionPolicy
 
 
@@ -48,14 +48,6 @@ def outer_of(inner: NamedSharding, mesh: DeviceMesh, dim: int | None) -> NamedSh
     return NamedSharding(grid, jax.sharding.PartitionSpec(*[e or None for e in entries]))
 
 
-def _together(group: Any, pattern: Pattern, values: np.ndarray, op: str | None = None) -> np.ndarray:
-    exchange, said = group.exchange, {"dtype": values.dtype.name, "shape": list(values.shape)}
-    pending = exchange.begin(lambda: exchange.together(pattern, values, {**said, "op": op}, op), wait=True)
-    if pending.error is not None:
-        raise pending.error
-    return np.asarray(pending.value)
-
-
 def _by_dtype(parts: dict[int, np.ndarray]) -> list[list[int]]:
     found: dict[Any, list[int]] = {}
     for number, part in parts.items():
@@ -67,7 +59,7 @@ def gathered(group: Any, parts: dict[int, np.ndarray], places: Sequence[Place]) 
     """The whole of each part."""
     made: dict[int, np.ndarray] = {}
     for numbers in _by_dtype(parts):
-        flat = _together(group, ALL_GATHER, np.concatenate([parts[i].reshape(-1) for i in numbers]))
+        flat = together(group, ALL_GATHER, np.concatenate([parts[i].reshape(-1) for i in numbers]))
         start = 0
         for i in numbers:
             part, dim = parts[i], places[i].dim
@@ -81,7 +73,7 @@ def _averaged(group: Any, parts: dict[int, np.ndarray], factor: float | None) ->
     """The mean (or the sum by a factor) over a group of what is whole in each process."""
     made: dict[int, np.ndarray] = {}
     for numbers in _by_dtype(parts):
-        flat = _together(group, ALL_REDUCE, np.concatenate([parts[i].reshape(-1) for i in numbers]), _op(factor))
+        flat = together(group, ALL_REDUCE, np.concatenate([parts[i].reshape(-1) for i in numbers]), _op(factor))
         ends = np.cumsum([parts[i].size for i in numbers])
         pieces = np.split(_divided(flat, factor), ends[:-1])
         made.update({i: piece.reshape(parts[i].shape) for i, piece in zip(numbers, pieces, strict=True)})
@@ -104,7 +96,7 @@ def scattered(
     for numbers in _by_dtype(wholes):
         cut = {i: np.stack(np.split(wholes[i], n, axis=places[i].dim or 0)) for i in numbers}
         rows = np.concatenate([cut[i].reshape(n, -1) for i in numbers], axis=1)
-        flat = _divided(_together(group, REDUCE_SCATTER, rows, _op(factor)), factor)
+        flat = _divided(together(group, REDUCE_SCATTER, rows, _op(factor)), factor)
         start = 0
         for i in numbers:
             size = cut[i][0].size

@@ -13,7 +13,7 @@ from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor, from_host
 from ..device_mesh import DeviceMesh, mesh_of
-from . import layouts, processes
+from . import crossing, layouts, parts, processes
 from .placement_types import Partial, Placement, Replicate, Shard
 
 
@@ -65,32 +65,25 @@ class DTensor(Tensor, metaclass=_Laid):
         return layouts.relaid(local_tensor, layouts.sharding_for(mesh, given, local_tensor.shape))
 
 
-def _without_sums(
-    mesh: DeviceMesh, placements: Sequence[Placement] | None
-) -> tuple[list[Placement] | None, list[tuple[Any, str]]]:
-    """Placements with `Replicate` for each `Partial`, and the groups and operations of those."""
-    if placements is None:
-        return None, []
-    sums = [(mesh.get_group(i), p.reduce_op) for i, p in enumerate(placements) if isinstance(p, Partial)]
-    return [Replicate() if isinstance(p, Partial) else p for p in placements], sums
-
-
 def _of_parts(
     part: Tensor, mesh: DeviceMesh, placements: Sequence[Placement] | None, shape: Any, grad_placements: Any
 ) -> Tensor:
-    given, sums = _without_sums(mesh, placements)
+    given = layouts.checked(mesh, placements, part.ndim, sums=True)
     lengths = list(part.shape)
-    for dim, placement in enumerate(layouts.checked(mesh, given, part.ndim)):
+    for side, placement in enumerate(given):
         if isinstance(placement, Shard):
-            lengths[placement.dim] *= mesh.size(dim)
+            lengths[placement.dim] *= mesh.size(side)
     if shape is not None and list(shape) != lengths:
-        raise ValueError(
-            f"DTensor.from_local(shape={list(shape)}): parts of {list(part.shape)} in each process make {lengths}, and parts of "
-            "unequal lengths are not there"
-        )
-    sharding = layouts.sharding_for(mesh, given, lengths)
-    back = layouts.sharding_for(mesh, _without_sums(mesh, grad_placements)[0], lengths) if grad_placements else sharding
-    return processes.FromLocal.apply(part, sharding, back, sums)
+        box = parts.box_of(shape, mesh, given, mesh.get_coordinate() or ())
+        if [stop - start for start, stop in box] != list(part.shape):
+            raise ValueError(
+                f"DTensor.from_local(shape={list(shape)}): this process's part would have the lengths "
+                f"{[stop - start for start, stop in box]}, and not {list(part.shape)}: parts are those of torch.chunk"
+            )
+        lengths = list(shape)
+    back = given if grad_placements is None else layouts.checked(mesh, grad_placements, part.ndim, sums=True)
+    made: Tensor = crossing.FromLocal.apply(part, mesh, given, tuple(lengths), crossing.without_sums(back))
+    return made
 
 
 def the_mesh(mesh: DeviceMesh | None) -> DeviceMesh:
@@ -130,8 +123,7 @@ def device_mesh(self: Tensor) -> DeviceMesh:
 
 def placements(self: Tensor) -> tuple[Placement, ...]:
     """How it lies along each side of its mesh."""
-    sharding: Any = layouts.sharding_of(self)
-    return layouts.placements_of(sharding, self.ndim, mesh_of(sharding.mesh))
+    return layouts.placements_along(self)
 
 
 def full_tensor(self: Tensor, *, grad_placements: Sequence[Placement] | None = None) -> Tensor:
@@ -155,11 +147,13 @@ def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None
     sharding: Any = layouts.sharding_of(self)
     if devices.is_far(sharding):
         mesh = mesh_of(sharding.mesh)
-        given, sums = _without_sums(mesh, grad_placements)
-        back = sharding if given is None else layouts.sharding_for(mesh, given, self.shape)
-        return processes.ToLocal.apply(self, sharding, back, sums)
+        if grad_placements is None:
+            back = crossing.without_sums(layouts.placements_along(self))
+        else:
+            back = layouts.checked(mesh, grad_placements, self.ndim, sums=True)
+        return crossing.ToLocal.apply(self, mesh, back)
     _only_forward(grad_placements)
-    if sharding.is_fully_replicated:
+    if sharding.is_fully_replicated and parts.of(self) is None:
         return layouts.whole_of(self)
     if not self.is_leaf:
         raise RuntimeError(
@@ -171,6 +165,9 @@ def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None
 
 def local_values(self: Tensor) -> Any:
     """This process's part, or the first device's, as NumPy's array."""
+    held = parts.of(self)
+    if held is not None:
+        return np.asarray(held.part)
     sharding: Any = layouts.sharding_of(self)
     if devices.is_far(sharding):
         return processes.part_of(self._array)
@@ -206,7 +203,7 @@ def redistribute(
         )
     if forward_dtype is not None or backward_dtype is not None:
         raise NotImplementedError("redistribute(forward_dtype=, backward_dtype=): convert with .to() before or after")
-    return layouts.relaid(self, layouts.sharding_for(mesh, placements, self.shape, sharding))
+    return layouts.relaid(self, layouts.layout_for(mesh, placements, self.shape, sharding))
 
 
 for _method in (full_tensor, to_local, redistribute):
@@ -220,7 +217,8 @@ _plain_repr: Any = Tensor.__repr__
 def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     """That of PyTorch's DTensor for a tensor that is cut; one that is whole everywhere is printed as it is."""
     sharding: Any = layouts.sharding_of(self)
-    if sharding is None or (sharding.is_fully_replicated and not devices.is_far(sharding)):
+    whole = sharding is None or (sharding.is_fully_replicated and not devices.is_far(sharding))
+    if whole and parts.of(self) is None:
         return _plain_repr(self, tensor_contents=tensor_contents)
     local = (
         namespaces["torch"]["empty"](tuple(self.shape), device="meta")
@@ -228,7 +226,7 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
         else from_host(local_values(self))
     )
     mesh = mesh_of(sharding.mesh)
-    laid = layouts.placements_of(sharding, self.ndim, mesh)
+    laid = layouts.placements_along(self)
     return f"DTensor(local_tensor={_plain_repr(local)}, device_mesh={mesh}, placements={laid})"
 
 
@@ -252,7 +250,7 @@ def distribute_tensor(
     if not tensor.is_leaf:
         raise RuntimeError("`distribute_tensor` should be used to distribute leaf tensors! but found non-leaf tensor!")
     before = layouts.sharding_of(tensor)
-    sharding = layouts.sharding_for(mesh, placements, tensor.shape, before)
+    sharding = layouts.layout_for(mesh, placements, tensor.shape, before)
     if before is None and mesh.several:
         tensor = processes.from_first(tensor, mesh, src_data_rank).requires_grad_(tensor.requires_grad)
     return layouts.pinned(tensor, sharding)
@@ -267,7 +265,7 @@ def distribute_parameter(
     tensor = getattr(module, name)
     if tensor is not None:
         before = layouts.sharding_of(tensor)
-        sharding = layouts.sharding_for(mesh, placements, tensor.shape, before)
+        sharding = layouts.layout_for(mesh, placements, tensor.shape, before)
         if before is None and mesh.several:
             with no_grad():
                 tensor.copy_(processes.from_first(tensor, mesh, source))
