@@ -207,8 +207,106 @@ def tensors() -> None:
     )
     with implicit_replication():
         assert fb.allclose((x + whole).full_tensor(), 2 * whole)
-    refused(NotImplementedError, "equal parts", lambda: distribute_tensor(fb.ones(2 * WORLD + 1), mesh, [Shard(0)]))
-    refused(ValueError, "from_local(shape=", lambda: DTensor.from_local(part, mesh, [Shard(0)], shape=(3, 2)))
+    refused(ValueError, "from_local(shape=", lambda: DTensor.from_local(part, mesh, [Shard(0)], shape=(9, 2)))
+
+
+@check
+def sums_still_to_be_made() -> None:
+    """Which results are `Partial`, as PyTorch's DTensors have it, and what each process has of them."""
+    mesh, sums, S, R = line(), Partial(), Shard, Replicate()
+    a, b = fb.arange(4.0 * WORLD).view(2, 2 * WORLD), fb.arange(6.0 * WORLD).view(2 * WORLD, 3)
+    x, y = distribute_tensor(a, mesh, [S(1)]), distribute_tensor(b, mesh, [S(0)])
+    product = x @ y
+    assert product.placements == (sums,) and "placements=(Partial(sum),)" in repr(product)
+    assert fb.equal(product.to_local(), a.chunk(WORLD, 1)[RANK] @ b.chunk(WORLD, 0)[RANK])
+    assert fb.equal(product.full_tensor(), a @ b) and product.redistribute(placements=[R]).placements == (R,)
+    tall = x.t() @ x  # nothing is contracted along the cut
+    assert not tall.placements[0].is_partial() and fb.equal(tall.full_tensor(), a.t() @ a)
+    for name, made, wanted in (
+        ("sum", y.sum(), sums), ("sum along", y.sum(0, keepdim=True), sums), ("mean", y.mean(), Partial("avg")),
+        ("max", y.max(), Partial("max")), ("amin", y.amin(0), Partial("min")), ("prod", y.prod(), Partial("product")),
+        ("rows", y.sum(1), S(0)), ("add", product + product, sums), ("scaled", -(product * 2.0) / 4.0, sums),
+        ("by a whole", product @ fb.ones_like(product).t(), sums), ("joined", fb.cat([product, product]), sums),
+        ("turned", product.t(), sums), ("taken", product[:, 0], sums), ("cast", product.double(), sums),
+        ("not linear", product.relu(), R), ("shifted", product + 1, R), ("deviation", y.std(), R),
+    ):  # fmt: skip
+        assert made.placements == (wanted,), (name, made.placements)
+    assert repr(y.norm().placements) == "(_NormPartial(2),)"
+    for made, wanted in (
+        (y.norm(), b.norm()), (y.mean(), b.mean()), (y.amin(0), b.amin(0)), (y.prod(), b.prod()), (y.max(), b.max()),
+        ((product * 2.0 - product).relu(), a @ b), (fb.cat([product, product]), fb.cat([a @ b] * 2)),
+        (product @ product.t(), (a @ b) @ (a @ b).t()), (F.mse_loss(y, y * 2.0), F.mse_loss(b, b * 2)),
+        ((y > 3).any(), (b > 3).any()), ((y > 3).all(), (b > 3).all()),
+    ):  # fmt: skip
+        assert fb.allclose(made.full_tensor(), wanted), (made, wanted)
+    assert y.sum().item() == b.chunk(WORLD, 0)[RANK].sum()  # a process may ask without the others
+    part = fb.full((2 * WORLD,), RANK + 1.0, requires_grad=True)
+    total = WORLD * (WORLD + 1) / 2
+    for op, value in (("sum", total), ("avg", total / WORLD), ("max", WORLD), ("min", 1.0)):
+        kept = DTensor.from_local(part, mesh, [Partial(op)])
+        assert kept.placements == (Partial(op),) and fb.equal(kept.to_local(), part)
+        assert kept.redistribute(placements=[S(0)]).to_local().tolist() == [value, value]
+        kept.redistribute(placements=[S(0)]).to_local().mul(RANK + 1).sum().backward()
+        assert part.grad.tolist() == [1.0 + i // 2 for i in range(2 * WORLD)]
+        part.grad = None
+    (DTensor.from_local(part, mesh, [sums]) * 3).sum().backward()
+    assert part.grad.tolist() == [3.0] * (2 * WORLD)
+    w = distribute_tensor(b.clone().requires_grad_(), mesh, [S(0)])
+    (x @ w).redistribute(placements=[R]).pow(2).sum().backward()
+    plain = b.clone().requires_grad_()
+    (a @ plain).pow(2).sum().backward()
+    assert w.grad.placements == (S(0),) and fb.allclose(w.grad.full_tensor(), plain.grad)
+    assert distribute_tensor(a, mesh, [sums]).to_local().allclose(a / WORLD)
+
+
+@check
+def unequal_parts() -> None:
+    mesh, n = line(), 2 * WORLD + 1
+    t = fb.arange(2.0 * n).view(n, 2)
+    x = distribute_tensor(t, mesh, [Shard(0)])
+    mine = [*t.chunk(WORLD), *[t[:0]] * WORLD][RANK]
+    assert (
+        x.shape == (n, 2)
+        and x.placements == (Shard(0),)
+        and fb.equal(x.to_local(), mine)
+        and fb.equal(x.full_tensor(), t)
+    )
+    for made, wanted in ((x + x, mine * 2), ((x * 2 + 1).relu().exp(), (mine * 2 + 1).exp()), (x.sum(1), mine.sum(1))):
+        assert made.placements == (Shard(0),) and fb.allclose(made.to_local(), wanted)
+    assert x.sum().placements == (Partial(),) and x.sum().full_tensor() == t.sum() and x.t().placements == (Shard(1),)
+    assert fb.equal(x.redistribute(placements=[Replicate()]).to_local(), t)
+    assert fb.equal(x.redistribute(placements=[Replicate()]).redistribute(placements=[Shard(0)]).to_local(), mine)
+    assert distribute_tensor(fb.ones(1), mesh, [Shard(0)]).to_local().shape == (int(RANK == 0),)
+    y = DTensor.from_local(mine, mesh, [Shard(0)], shape=t.shape, stride=t.stride())
+    assert fb.equal(y.full_tensor(), t)
+    leaf = distribute_tensor(t.clone(), mesh, [Shard(0)]).requires_grad_()
+    for loss in (leaf.pow(2).sum(), leaf.to_local().pow(2).sum(), leaf.full_tensor().pow(2).sum()):
+        loss.backward()
+        assert leaf.grad.placements == (Shard(0),) and fb.equal(leaf.grad.to_local(), 2 * mine)
+        leaf.grad = None
+
+    def trained(parallel: bool) -> Any:
+        fb.manual_seed(0)
+        model = nn.Sequential(nn.Embedding(7, 6), nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 5)).double()
+        if parallel:
+            rows = RowwiseParallel(input_layouts=Replicate())
+            parallelize_module(
+                model, mesh, {"0": rows, "1": ColwiseParallel(use_local_output=False), "3": RowwiseParallel()}
+            )
+            assert model[1].weight.to_local().shape[0] == len(fb.arange(9).chunk(WORLD)[RANK])
+        optimizer = fb.optim.AdamW(model.parameters(), lr=0.05)
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = model(fb.arange(7)).pow(2).mean()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+        if parallel:
+            assert optimizer.state[model[1].weight]["exp_avg"].placements == (Shard(0),)
+        return [loss.item(), *(p.full_tensor() if isinstance(p, DTensor) else p for p in model.parameters())]
+
+    for ours, alone in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_allclose(fb.as_tensor(ours).detach(), fb.as_tensor(alone).detach(), rtol=1e-9)
 
 
 @check

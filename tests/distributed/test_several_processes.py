@@ -73,7 +73,7 @@ def test_four_ranks(tmp_path: Path) -> None:
 
 
 def test_tensors_and_models_cut_over_processes(tmp_path: Path) -> None:
-    names = ("tensors", "a_gpt_fully_sharded", "checkpoints", "what_is_sent")
+    names = ("tensors", "sums_still_to_be_made", "unequal_parts", "a_gpt_fully_sharded", "checkpoints", "what_is_sent")
     for found in results(2, tmp_path, "mesh_program.py", names, STEPS="3"):
         assert found == dict.fromkeys(names, "")
 

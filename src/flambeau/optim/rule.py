@@ -23,7 +23,7 @@ from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused
 from ._arrays import apart, is_complex, joined, narrowed, split, widened
 from .differentiable import differentiable_step
-from .optimizer import Optimizer, ParamsT, by_mesh, full_like, loss_of, step_without_values
+from .optimizer import Optimizer, ParamsT, beside, by_mesh, full_like, loss_of, step_without_values
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -187,7 +187,7 @@ class RuleOptimizer(Optimizer):
                     array, value = param._array, self.initial(name, group)
                     shape = self.state_shape(name, array.shape)
                     start = complex(value, value) if is_complex(array) else value
-                    own[name] = wrap(full_like(array, start, shape, cut_over(param._storage)))
+                    own[name] = beside(param, full_like(array, start, shape, cut_over(param._storage)))
 
     # --- the step -------------------------------------------------------------------------------------------------
 

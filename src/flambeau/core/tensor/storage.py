@@ -283,7 +283,7 @@ class LaidStorage(Storage):
 
     def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
         raise RuntimeError(
-            ".numpy() is not supported for tensors that lie on several devices: no memory holds all of one. Write "
+            ".numpy() is not supported for tensor subclasses. This one lies on several devices, and no memory holds all of it: write "
             "tensor.full_tensor().detach().numpy()"
         )
 

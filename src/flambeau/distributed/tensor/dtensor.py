@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from ...core.array.dtypes import dtype
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor, from_host
+from ...nn.parameter import Parameter
 from ..device_mesh import DeviceMesh, mesh_of
-from . import crossing, layouts, parts, processes
+from . import by_parts, crossing, layouts, parts, processes
 from .placement_types import Partial, Placement, Replicate, Shard
 
 
@@ -52,6 +54,7 @@ class DTensor(Tensor, metaclass=_Laid):
         """
         mesh = the_mesh(device_mesh)
         if mesh.several:
+            by_parts.begin()
             if run_check:
                 local_tensor = processes.from_first(local_tensor, mesh, 0)
             return _of_parts(local_tensor, mesh, placements, shape, grad_placements)
@@ -206,9 +209,36 @@ def redistribute(
     return layouts.relaid(self, layouts.layout_for(mesh, placements, self.shape, sharding))
 
 
+def _spec(self: Tensor) -> DTensorSpec:
+    """Its mesh, placements and shape."""
+    return DTensorSpec(device_mesh(self), placements(self), self.shape, self.dtype)
+
+
+def _local_tensor(self: Tensor) -> Tensor:
+    """This process's part, off the tape."""
+    return to_local(self.detach())
+
+
+class DTensorSpec(NamedTuple):
+    """What is known of a tensor on a mesh without its values."""
+
+    mesh: DeviceMesh
+    placements: tuple[Placement, ...]
+    shape: Any
+    dtype: dtype
+
+    @property
+    def device_mesh(self) -> DeviceMesh:
+        return self.mesh
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
 for _method in (full_tensor, to_local, redistribute):
     setattr(Tensor, _method.__name__, _OfDTensor(_method))
-for _attribute in (device_mesh, placements):
+for _attribute in (device_mesh, placements, _spec, _local_tensor):
     setattr(Tensor, _attribute.__name__, _OfDTensor(_attribute, attribute=True))
 
 _plain_repr: Any = Tensor.__repr__
@@ -227,10 +257,20 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     )
     mesh = mesh_of(sharding.mesh)
     laid = layouts.placements_along(self)
-    return f"DTensor(local_tensor={_plain_repr(local)}, device_mesh={mesh}, placements={laid})"
+    return f"DTensor(local_tensor={local}, device_mesh={mesh}, placements={laid})"
 
 
 Tensor.__repr__ = _repr  # type: ignore[assignment, method-assign]
+_plain_parameter: Any = Parameter.__repr__
+
+
+def _parameter_repr(self: Any) -> str:
+    """A parameter that is cut is printed as any DTensor."""
+    shown = _repr(self)
+    return shown if shown.startswith("DTensor(") else str(_plain_parameter(self))
+
+
+Parameter.__repr__ = _parameter_repr  # type: ignore[method-assign]
 
 
 def distribute_tensor(
@@ -240,20 +280,43 @@ def distribute_tensor(
     *,
     src_data_rank: int | None = 0,
 ) -> Any:
-    """A new leaf with the values of `tensor`, cut over the devices of a mesh as `placements` say (repeated, if None). In several
-    processes the values are those of the first (`src_data_rank`); with None each takes its part of its own.
+    """A new leaf with the values of `tensor`, cut over the devices of a mesh as `placements` say (repeated, if None), in the parts
+    of `torch.chunk`. In several processes the values are those of the first (`src_data_rank`); with None each takes its part of its
+    own. `Partial` parts, in several processes, add up to the values.
 
-    RuntimeError for a tensor that was computed from others; ValueError, IndexError and NotImplementedError for placements that
-    can't be.
+    RuntimeError for a tensor that was computed from others; ValueError for one that lies on the mesh otherwise; AssertionError,
+    RuntimeError and NotImplementedError for placements that can't be.
     """
     mesh = the_mesh(device_mesh)
     if not tensor.is_leaf:
         raise RuntimeError("`distribute_tensor` should be used to distribute leaf tensors! but found non-leaf tensor!")
     before = layouts.sharding_of(tensor)
+    if before is not None and mesh_of(before.mesh) == mesh:
+        there, asked = layouts.placements_along(tensor), layouts.checked(mesh, placements, tensor.ndim)
+        if there != asked:
+            raise ValueError(
+                f"Cannot distribute a DTensor with placements {there} to a different placements {list(asked)}. do you want to call "
+                "`redistribute` instead?"
+            )
+        return tensor
+    if mesh.several and before is None and any(isinstance(p, Partial) for p in placements or ()):
+        by_parts.begin()
+        tensor = processes.from_first(tensor, mesh, src_data_rank).requires_grad_(tensor.requires_grad)
+        return _summands(tensor, mesh, layouts.checked(mesh, placements, tensor.ndim, sums=True))
     sharding = layouts.layout_for(mesh, placements, tensor.shape, before)
     if before is None and mesh.several:
+        by_parts.begin()
         tensor = processes.from_first(tensor, mesh, src_data_rank).requires_grad_(tensor.requires_grad)
     return layouts.pinned(tensor, sharding)
+
+
+def _summands(tensor: Tensor, mesh: DeviceMesh, given: Sequence[Placement]) -> Any:
+    """A leaf whose parts add up to the values: equal ones."""
+    held = parts.cut(tensor._array, mesh, given)
+    count = math.prod(mesh.size(i) for i, p in enumerate(given) if isinstance(p, Partial) and p.reduce_op == "sum")
+    part = held.part if count == 1 else (held.part / count).astype(held.dtype)
+    made = parts.tensor(parts.Parts([part], mesh, given, held.shape), type(tensor))
+    return made.requires_grad_() if tensor.requires_grad else made
 
 
 def distribute_parameter(
@@ -267,6 +330,7 @@ def distribute_parameter(
         before = layouts.sharding_of(tensor)
         sharding = layouts.layout_for(mesh, placements, tensor.shape, before)
         if before is None and mesh.several:
+            by_parts.begin()
             with no_grad():
                 tensor.copy_(processes.from_first(tensor, mesh, source))
         layouts.pin(tensor, sharding)

@@ -105,9 +105,7 @@ def checked(
                 )
         elif type(placement) is Shard:
             if not -ndim <= placement.dim < ndim:
-                raise IndexError(
-                    f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {placement.dim})"
-                )
+                raise AssertionError(f"Sharding dim {placement.dim} greater than tensor ndim {ndim}")
             placement = Shard(placement.dim % ndim)
         elif type(placement) is not Replicate:
             raise RuntimeError(

@@ -181,9 +181,22 @@ def of(tensor: Tensor) -> Parts | None:
     if tensor._view is None:
         return parts
     if any(isinstance(p, Shard) for p in parts.placements):
-        return None
+        return _turned(parts, tensor._view)
     part = geometry.read(parts.part, tensor._view)  # a look moves elements, so that it may come before the sum
     return Parts([part], parts.mesh, parts.placements, tuple(tensor._view.shape))
+
+
+def _turned(parts: Parts, view: geometry.Geometry) -> Parts | None:
+    """The parts of a look that has the dimensions in another order; None for any other look."""
+    steps = geometry.whole(parts.shape).strides
+    if view.offset or view.bits is not None or sorted(zip(view.shape, view.strides)) != sorted(zip(parts.shape, steps)):
+        return None
+    pairs = list(zip(parts.shape, steps, strict=True))
+    if len(set(pairs)) != len(pairs):
+        return None
+    order = [pairs.index(pair) for pair in zip(view.shape, view.strides, strict=True)]
+    turned = [Shard(order.index(p.dim)) if isinstance(p, Shard) else p for p in parts.placements]
+    return Parts([part.transpose(order) for part in parts.held], parts.mesh, turned, tuple(view.shape))
 
 
 def tensor(parts: Parts, kind: type = Tensor) -> Any:
