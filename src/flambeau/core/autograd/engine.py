@@ -476,17 +476,15 @@ def _add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
         grad_state.trace.read_grad(leaf)
     if type(leaf._storage) is LaidStorage and leaf._view is None and type(value[0]) is not SparseArray:
         value = (leaf._storage.as_laid(value[0]), value[1])
-    held = leaf._grad
+    held, in_parts = leaf._grad, type(leaf._storage) is PartsStorage and leaf._view is None and value[1] is None
     if type(leaf._view) is SparseLook and isinstance(stored(leaf).indices, tuple):  # compressed: always the same places
         more = pattern(leaf.detach(), _tensor(value))
         leaf._grad = more if held is None else held + more
         return
     if type(leaf._view) is SparseLook:
         value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
-    if held is None and type(leaf._storage) is PartsStorage and leaf._view is None and value[1] is None:
-        leaf._grad = blank(Tensor, leaf._storage.beside(value[0]))
-    elif held is None:
-        leaf._grad = _tensor(value)
+    if held is None:
+        leaf._grad = blank(Tensor, leaf._storage.beside(value[0])) if in_parts else _tensor(value)
     elif taped or held._tape_edge() is not None:
         leaf._grad = _tensor(add_gradients((to_array(held), held._tape_edge()), value, True))
     elif type(held._view) is SparseLook:

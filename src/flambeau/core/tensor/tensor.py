@@ -337,14 +337,13 @@ class Tensor:
     @property
     def device(self) -> device:
         """Where the values are."""
-        if self._storage.on_host:
-            return devices.CPU
-        if type(self._storage) is PartsStorage:
-            return self._storage.host.device
+        storage = self._storage
+        if storage.on_host or type(storage) is PartsStorage:
+            return devices.CPU if storage.on_host else storage.host.device
         try:
-            value = self._storage.value
+            value = storage.value
         except NotImplementedError:
-            return self._storage.values.device  # type: ignore[attr-defined]  # a sparse tensor's
+            return storage.values.device  # type: ignore[attr-defined]  # a sparse tensor's
         if isinstance(value, jax.core.Tracer):
             return devices.get_default_device()
         return devices.from_jax(next(iter(value.devices())))

@@ -250,7 +250,7 @@ def _product_along(x: Placement, y: Placement, last: int, inner: int, outer: int
         if isinstance(x, Shard) or isinstance(y, Shard) or one.reduce_op not in _LINEAR:  # type: ignore[attr-defined]
             raise _Whole
         return [one, x, whole] if isinstance(x, Partial) else [one, whole, y]
-    if x == Shard(last) and y in (Shard(inner), whole) or (x == whole and y == Shard(inner)):
+    if (x == Shard(last) and y in (Shard(inner), whole)) or (x == whole and y == Shard(inner)):
         return [Partial("sum"), Shard(last), Shard(inner)]
     if isinstance(x, Shard) and x.dim < last and (y == whole or (x.dim < own and y == x)):
         return [x, x, Shard(x.dim) if x.dim < own else whole]
@@ -311,9 +311,9 @@ def _computed(op: Any, rule: Rule, dynamic: list[Any], key: tuple[Any, ...]) -> 
     if any(o.mesh != operands[0].mesh for o in operands) or (rule is not _elementwise and numbers):
         raise _Whole
     result = rule(operands, options | {"name": op.name, "numbers": numbers})
-    if rule is not _elementwise and not any(isinstance(p, Partial) for p in result.placements):
-        if all(o.held is None for o in operands):
-            raise _Whole  # XLA does it
+    sums = any(isinstance(p, Partial) for p in result.placements)
+    if rule is not _elementwise and not sums and all(o.held is None for o in operands):
+        raise _Whole  # XLA does it
     laid = iter([o.laid(given) for o, given in zip(operands, result.given, strict=True)])
     arrays = [
         next(laid) if any(value is t for t in tensors) else value._array if isinstance(value, Tensor) else value

@@ -188,13 +188,11 @@ def of(tensor: Tensor) -> Parts | None:
 
 def _turned(parts: Parts, view: geometry.Geometry) -> Parts | None:
     """The parts of a look that has the dimensions in another order; None for any other look."""
-    steps = geometry.whole(parts.shape).strides
-    if view.offset or view.bits is not None or sorted(zip(view.shape, view.strides)) != sorted(zip(parts.shape, steps)):
+    pairs = list(zip(parts.shape, geometry.whole(parts.shape).strides, strict=True))
+    seen = list(zip(view.shape, view.strides, strict=True))
+    if view.offset or view.bits is not None or sorted(seen) != sorted(pairs) or len(set(pairs)) != len(pairs):
         return None
-    pairs = list(zip(parts.shape, steps, strict=True))
-    if len(set(pairs)) != len(pairs):
-        return None
-    order = [pairs.index(pair) for pair in zip(view.shape, view.strides, strict=True)]
+    order = [pairs.index(pair) for pair in seen]
     turned = [Shard(order.index(p.dim)) if isinstance(p, Shard) else p for p in parts.placements]
     return Parts([part.transpose(order) for part in parts.held], parts.mesh, turned, tuple(view.shape))
 

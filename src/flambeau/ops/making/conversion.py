@@ -62,7 +62,9 @@ def tolist(self: Tensor) -> Any:
     """The elements as nested lists of Python numbers; a number for a 0-dim tensor. RuntimeError for one cut over processes."""
     cut = cut_over(self._storage)
     if cut is not None and devices.is_far(cut) and not cut.is_fully_replicated:
-        raise RuntimeError(".tolist() is not supported for tensor subclasses, got DTensor: to_local(), or full_tensor(), first")
+        raise RuntimeError(
+            ".tolist() is not supported for tensor subclasses, got DTensor: to_local(), or full_tensor(), first"
+        )
     return _host(self).tolist()
 
 
