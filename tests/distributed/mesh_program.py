@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 import flambeau as fb
@@ -355,9 +357,12 @@ def what_is_sent() -> None:
     blocks = [nn.Sequential(nn.Linear(8 * n, 16), nn.GELU(), nn.Linear(16, 8 * n + 8)) for n in (1, 2, 3)]
     sizes = [sum(p.nbytes for p in block.parameters()) for block in blocks]
     parallel = nn.parallel.DistributedDataParallel(nn.Sequential(*copy.deepcopy(blocks)))
-    whole = nn.Sequential(*[fully_shard(block) for block in blocks])
+    kept = nn.Sequential(*[fully_shard(copy.deepcopy(block), reshard_after_forward=False) for block in blocks])
+    whole = fully_shard(nn.Sequential(*[fully_shard(block) for block in blocks]))
     wanted = {parallel: [("all_reduce", sum(sizes))]}
-    wanted[whole] = [("all_gather", n) for n in sizes] + [("reduce_scatter", n) for n in reversed(sizes)]
+    wanted[kept] = [("all_gather", n) for n in sizes] + [("reduce_scatter", n) for n in reversed(sizes)]
+    backwards = [(name, n) for n in reversed(sizes) for name in ("all_gather", "reduce_scatter")]
+    wanted[whole] = [("all_gather", n) for n in sizes] + backwards
     for model, expected in wanted.items():
         model(fb.ones(4, 8)).sum().backward()
         Exchange.together = together  # type: ignore[method-assign]
@@ -367,6 +372,35 @@ def what_is_sent() -> None:
             Exchange.together = plain  # type: ignore[method-assign]
         assert sent == expected, (sent, expected)
         sent.clear()
+
+
+@check
+def what_is_held() -> None:
+    """After the forward pass nobody holds the whole parameters, and in the backward pass those of one block at a time."""
+    width, depth, high = 64, 6, [0]
+
+    def held() -> int:
+        return sum(a.nbytes for a in jax.live_arrays() if a.shape == (width, width) and a.is_fully_addressable)
+
+    def looked(*_: Any) -> None:
+        high[0] = max(high[0], held())
+
+    found = {}
+    for again in (True, False):
+        blocks = [nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(depth)]
+        model = fully_shard(nn.Sequential(*[fully_shard(b, reshard_after_forward=again) for b in blocks]))
+        gc.collect()
+        high[0], before = 0, held()
+        for block in blocks:
+            block.register_full_backward_hook(looked)
+        loss = model(fb.ones(2, width)).sum()
+        after = held() - before
+        loss.backward()
+        one = width * width * 4
+        found[again] = (after // one, (high[0] - before) // one)
+        del loss, model, blocks, block
+    assert found[True][0] == 0 and found[True][1] <= 2, found  # the whole of one block, and its gradient
+    assert found[False][0] == depth, found
 
 
 @check
