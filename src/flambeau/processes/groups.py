@@ -151,7 +151,7 @@ def chosen(given: Any) -> Any:
     """The group that an argument `group=` means. It may be one that this process is not in (`is_member`)."""
     default = default_group()
     if given is not None and given is not default and given is not GroupMember.NON_GROUP_MEMBER and given not in _made:
-        raise ValueError("Invalid process group specified")
+        raise ValueError(f"Group {given} is not registered, please create group with torch.distributed.new_group API")
     return default if given is None else given
 
 
@@ -247,8 +247,11 @@ def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
         raise ValueError(
             "the new group's world size should be less or equal to the world size set by init_process_group"
         )
-    if any(not 0 <= rank < world.size() for rank in made):
-        raise ValueError("the new group's rank should be within the world_size set by init_process_group")
+    for rank in made:
+        if not 0 <= rank < world.size():
+            raise ValueError(
+                f"Rank {rank} is out of range. Valid ranks are 0 to {world.size() - 1} (world_size={world.size()})"
+            )
     if len(set(made)) != len(made):
         raise ValueError(f"a group has each rank once, got {made}")
     return made

@@ -293,8 +293,8 @@ def fully_shard(
     In one process, inputs are cut along the batch, and the numbers are those of one device. In several, each process computes with
     its own batch and the whole parameters of one module at a time, and gradients are means over the processes; a mesh of two sides
     repeats along the first. With `reshard_after_forward` the whole parameters are given back after the forward pass, and gathered
-    again in the backward pass (None: except those of the outermost module). A parameter that can't be cut into equal parts along dimension 0 is cut along another, or whole
-    everywhere (`flambeau.parallel.explain` says which).
+    again in the backward pass (None: except those of the outermost module). A parameter that can't be cut into equal parts along
+    dimension 0 is cut along another, or whole everywhere (`flambeau.parallel.explain` says which).
     """
     if isinstance(module, (list, tuple)):
         for one in module:
