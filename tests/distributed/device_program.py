@@ -306,7 +306,7 @@ for _name in ("mlp", "convolutions", "gpt"):
 
 @check
 def explanation() -> None:
-    fb, _, _ = libraries()
+    fb, _, init = libraries()
     model = fb.parallel.shard(fb.nn.Sequential(fb.nn.Linear(16, 8), fb.nn.Linear(8, 3)), "fsdp")
     assert fb.parallel.explain(model).splitlines() == [
         "name      shape    placements                         bytes  bytes per device",
@@ -316,6 +316,24 @@ def explanation() -> None:
         "1.bias    [3]      R                                     12                12",
         "sum                0.141 of the whole on each device    652                92",
     ]
+    from flambeau.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    nn, x = fb.nn, fb.ones(16, 64)
+    block = nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 64), nn.LayerNorm(64))
+    parallelize_module(block, init("cpu", (8,)), {"1": ColwiseParallel(), "3": RowwiseParallel()})
+
+    def step() -> Any:
+        loss = block(x).square().sum()
+        loss.backward()
+        return loss.detach()
+
+    # one sum of the activations forwards, one backwards
+    assert fb.parallel.explain(block, step=fb.compile(step)).splitlines()[-3:] == [
+        "collectives of a step  calls  bytes",
+        "all_reduce                 2  8,192",
+        "sum                        2  8,192",
+    ]
+    refused(ValueError, "that flambeau.compile has made", lambda: fb.parallel.explain(block, step=step))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ import flambeau as fb
 import flambeau.distributed as dist
 import flambeau.distributed.checkpoint as dcp
 from flambeau import nn
+from flambeau.distributed.algorithms.ddp_comm_hooks import default_hooks
+from flambeau.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import PostLocalSGDState, post_localSGD_hook
+from flambeau.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
 from flambeau.distributed.checkpoint import state_dict as dsd
 from flambeau.distributed.fsdp import (
     FSDPModule,
@@ -36,7 +39,8 @@ from flambeau.distributed.fsdp import (
 )
 from flambeau.distributed.fsdp import FullyShardedDataParallel as FSDP
 from flambeau.distributed.fsdp.wrap import ModuleWrapPolicy
-from flambeau.distributed.optim import ZeroRedundancyOptimizer
+from flambeau.distributed.optim import PostLocalSGDOptimizer, ZeroRedundancyOptimizer
+from flambeau.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from flambeau.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from flambeau.distributed.tensor._utils import compute_local_shape_and_global_offset
 from flambeau.distributed.tensor.experimental import implicit_replication, local_map
@@ -49,7 +53,7 @@ from flambeau.distributed.tensor.parallel import (
     parallelize_module,
 )
 from flambeau.nn import functional as F
-from flambeau.processes.exchange import Exchange
+from flambeau.processes import exchange
 
 RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 STEPS = int(os.environ.get("STEPS", "6"))
@@ -313,6 +317,58 @@ def unequal_parts() -> None:
 
 
 @check
+def a_pipeline() -> None:
+    """Stages in several processes have the losses and gradients of the whole model in one."""
+    fb.manual_seed(0)
+    whole = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(WORLD)]).double()
+    x, y = fb.randn(4 * WORLD, 4).double(), fb.randn(4 * WORLD, 4).double()
+    expected = whole(x)
+    F.mse_loss(expected, y).backward()
+    wanted = [p.grad.clone() for p in whole[RANK].parameters()]
+    for kind in (ScheduleGPipe, Schedule1F1B):
+        whole.zero_grad()
+        losses: list[Any] = []
+        schedule = kind(PipelineStage(whole[RANK], RANK, WORLD, fb.device("cpu")), 2 * WORLD, loss_fn=F.mse_loss)
+        for evaluated in (False, True):
+            run = schedule.eval if evaluated else schedule.step
+            found = run(*([x] if RANK == 0 else []), target=y if RANK == WORLD - 1 else None, losses=losses)
+            assert (found is None) == (RANK < WORLD - 1)
+        if RANK == WORLD - 1:
+            assert fb.allclose(found, expected) and abs(sum(losses) / len(losses) - F.mse_loss(expected, y)) < 1e-12
+        assert all(fb.allclose(p.grad, w) for p, w in zip(whole[RANK].parameters(), wanted, strict=True))
+    refused(ValueError, "must be the number of stages", lambda: PipelineStage(whole, 0, WORLD + 1, fb.device("cpu")))
+
+
+@check
+def averages_of_models() -> None:
+    model = nn.parallel.DistributedDataParallel(nn.Linear(3, 2))
+    model.register_comm_hook(None, default_hooks.allreduce_hook)
+    local = nn.Linear(3, 2)
+    with fb.no_grad():
+        for parameter in local.parameters():
+            parameter.fill_(RANK)
+            parameter.grad = fb.zeros_like(parameter)
+    averager = PeriodicModelAverager(period=2, warmup_steps=1)
+    seen = []
+    for _ in range(2):
+        averager.average_parameters(local.parameters())
+        seen.append(local.weight[0, 0].item())
+    assert seen == [RANK, (WORLD - 1) / 2]
+    hooked = nn.parallel.DistributedDataParallel(nn.Linear(2, 1, bias=False))
+    few = [dist.new_group([rank]) for rank in range(WORLD)][RANK]
+    hooked.register_comm_hook(PostLocalSGDState(None, few, start_localSGD_iter=1), post_localSGD_hook)
+    optimizer = PostLocalSGDOptimizer(fb.optim.SGD(hooked.parameters(), lr=1.0), PeriodicModelAverager(2, 1))
+    for wanted in ((WORLD + 1) / 2, RANK + 1.0):  # over all, and then alone
+        optimizer.zero_grad()
+        hooked(fb.full((1, 2), RANK + 1.0)).sum().backward()
+        assert hooked.module.weight.grad.tolist() == [[wanted, wanted]]
+        optimizer.step()
+    told = [None] * WORLD
+    dist.all_gather_object(told, hooked.module.weight.tolist())
+    assert all(one == told[0] for one in told) and optimizer.state_dict()["step"] == 2
+
+
+@check
 def an_mlp_by_columns_and_rows() -> None:
     def trained(parallel: bool) -> list[float]:
         fb.manual_seed(0)
@@ -346,13 +402,9 @@ def what_is_sent() -> None:
     """A step sends what theory says: DistributedDataParallel the gradients once, `fully_shard` the parameters and the gradients
     once, each block by itself."""
     sent: list[tuple[str, int]] = []
-    plain = Exchange.together
 
-    def together(self: Any, pattern: Any, value: Any, *rest: Any) -> Any:
-        got = plain(self, pattern, value, *rest)
-        if value is not None:
-            sent.append((pattern.name, max(got.nbytes, value.nbytes)))
-        return got
+    def watch(name: str, size: int) -> None:
+        sent.append((name, size))
 
     blocks = [nn.Sequential(nn.Linear(8 * n, 16), nn.GELU(), nn.Linear(16, 8 * n + 8)) for n in (1, 2, 3)]
     sizes = [sum(p.nbytes for p in block.parameters()) for block in blocks]
@@ -365,13 +417,17 @@ def what_is_sent() -> None:
     wanted[whole] = [("all_gather", n) for n in sizes] + backwards
     for model, expected in wanted.items():
         model(fb.ones(4, 8)).sum().backward()
-        Exchange.together = together  # type: ignore[method-assign]
+        exchange.watchers.append(watch)
         try:
             model(fb.ones(4, 8)).sum().backward()
         finally:
-            Exchange.together = plain  # type: ignore[method-assign]
+            exchange.watchers.remove(watch)
         assert sent == expected, (sent, expected)
         sent.clear()
+    told = fb.parallel.explain(whole, step=lambda: whole(fb.ones(4, 8)).sum().backward()).splitlines()[-4:]
+    assert [line.split() for line in told[1:3]] == [
+        ["all_gather", "6", f"{2 * sum(sizes):,}"], ["reduce_scatter", "3", f"{sum(sizes):,}"]
+    ]  # fmt: skip
 
 
 @check
