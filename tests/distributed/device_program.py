@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 CHECKS: dict[str, Callable[[], None]] = {}
-STEPS = 20
+STEPS = int(os.environ.get("STEPS", "6"))
 
 
 def check(function: Callable[[], None]) -> Callable[[], None]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import rank_program
 
 import flambeau as fb
 import flambeau.distributed as dist
@@ -213,6 +214,13 @@ def tensors() -> None:
     )
     with implicit_replication():
         assert fb.allclose((x + whole).full_tensor(), 2 * whole)
+    wrong = [fb.zeros(2, dtype=fb.int64) for _ in range(WORLD)]
+    refused(
+        ValueError,
+        "Invalid usage of tensors with different dtypesFound torch.int64 and  torch.float32",
+        lambda: dist.all_gather(wrong, fb.ones(2)),
+    )
+    assert dist.get_debug_level().name == os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF")
     refused(ValueError, "from_local(shape=", lambda: DTensor.from_local(part, mesh, [Shard(0)], shape=(9, 2)))
 
 
@@ -395,6 +403,49 @@ def a_gpt_fully_sharded() -> None:
     assert isinstance(model, GPT) and isinstance(model, FSDPModule) and model.out.weight.placements == (Shard(0),)
     as_alone(losses(model, mine(text()), dist.group.WORLD))
     assert all(p.to_local().numel() * WORLD == p.numel() for p in model.parameters())
+
+
+class Residual(nn.Module):
+    def __init__(self, before: int, after: int, stride: int):
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(after) for _ in range(3))
+        self.short = nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: Any) -> Any:
+        y = F.relu(self.norms[0](self.first(x)))
+        return F.relu(self.norms[1](self.second(y)) + self.norms[2](self.short(x)))
+
+
+@check
+def a_resnet() -> None:
+    """With DistributedDataParallel and `fully_shard`, and batch norms that synchronise, as one process with the whole batch."""
+
+    def trained(lay: Callable[[Any], Any] | None) -> list[float]:
+        fb.manual_seed(0)
+        head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+        model: Any = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Residual(4, 4, 1), Residual(4, 8, 2), *head).double()
+        chance = fb.Generator().manual_seed(1)
+        x, y = fb.randn(8, 3, 8, 8, generator=chance).double(), fb.randint(0, 10, (8,), generator=chance)
+        if lay is not None:
+            model = lay(nn.SyncBatchNorm.convert_sync_batchnorm(model))
+            x, y = x.chunk(WORLD)[RANK], y.chunk(WORLD)[RANK]
+        optimizer, found = fb.optim.SGD(model.parameters(), lr=0.02, momentum=0.9), []
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            told = loss.detach().clone()
+            if lay is not None:
+                dist.all_reduce(told, dist.ReduceOp.AVG)
+            found.append(told.item())
+        return found
+
+    alone = trained(None)
+    for lay in (nn.parallel.DistributedDataParallel, fully_shard):
+        np.testing.assert_allclose(trained(lay), alone, rtol=1e-6)
 
 
 @check
@@ -684,9 +735,10 @@ def functions_of_parts() -> None:
 def main(folder: str, *names: str) -> None:
     found: dict[str, str] = {}
     dist.init_process_group("gloo", timeout=timedelta(seconds=120))
+    every = CHECKS | rank_program.CHECKS
     for name in names or CHECKS:
         try:
-            CHECKS[name]()
+            every[name]()
             found[name] = ""
         except BaseException:
             found[name] = traceback.format_exc()

@@ -138,6 +138,7 @@ class GroupMember(metaclass=_World):
 _default: ProcessGroup | None = None
 _made: list[ProcessGroup] = []  # all groups that are in use, the default one first
 _count = 0  # groups that were made: all processes count alike, so that it names them
+_alike: dict[tuple[int, ...], int] = {}  # how many groups of these ranks their members have made by themselves
 
 
 def default_group() -> ProcessGroup:
@@ -214,6 +215,7 @@ def init_process_group(
     exchange = Exchange(met.link, "0", tuple(range(met.world_size)), met.rank, limit)
     _default = ProcessGroup(exchange, name, met.store, group_name or "0", "default_pg")
     _made.append(_default)
+    _alike.clear()
     _count = 1
 
 
@@ -269,7 +271,7 @@ def new_group(
     world = default_group()
     members = _checked(ranks, world, sort_ranks)
     if use_local_synchronization:
-        same = sum(made.ranks == tuple(members) for made in _made)
+        same = _alike[tuple(members)] = _alike.get(tuple(members), 0) + 1  # a name is never used again
         name = hashlib.sha1(f"{members} {same}".encode()).hexdigest()
     else:
         name = str(_count)
