@@ -339,7 +339,7 @@ class Tensor:
         """Where the values are."""
         storage = self._storage
         if storage.on_host or type(storage) is PartsStorage:
-            return devices.CPU if storage.on_host else storage.host.device
+            return devices.CPU if storage.on_host else storage.host.device  # type: ignore[return-value]
         try:
             value = storage.value
         except NotImplementedError:

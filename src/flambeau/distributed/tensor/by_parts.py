@@ -40,7 +40,7 @@ class _Operand:
         if held is not None:
             self.mesh, self.placements = held.mesh, held.placements
         else:
-            sharding = layouts.known_sharding_of(tensor)
+            sharding: Any = layouts.known_sharding_of(tensor)
             if sharding is None or sharding.is_fully_addressable:
                 raise _Whole
             self.mesh = mesh_of(sharding.mesh)
@@ -71,7 +71,7 @@ class _Operand:
 class _Result(NamedTuple):
     shape: tuple[int, ...]
     placements: tuple[Placement, ...]
-    given: list[Sequence[Placement]]  # how each operand is to lie
+    given: Sequence[Sequence[Placement]]  # how each operand is to lie
 
 
 Options = dict[str, Any]
@@ -173,7 +173,7 @@ def _reduction(operands: list[_Operand], options: Options) -> _Result:
         set(range(ndim)) if dim is None or dim == () else {d % ndim for d in ((dim,) if isinstance(dim, int) else dim)}
     )
     shape = tuple(1 if d in dims else n for d, n in enumerate(operand.shape) if keep or d not in dims)
-    order = options.get("ord", options.get("p", 2))
+    order: Any = options.get("ord", options.get("p", 2))
     order = 2 if order == "fro" else order
     made: list[Placement] = []
     for placement in operand.placements:

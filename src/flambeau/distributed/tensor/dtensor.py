@@ -290,7 +290,7 @@ def distribute_tensor(
     mesh = the_mesh(device_mesh)
     if not tensor.is_leaf:
         raise RuntimeError("`distribute_tensor` should be used to distribute leaf tensors! but found non-leaf tensor!")
-    before = layouts.sharding_of(tensor)
+    before: Any = layouts.sharding_of(tensor)
     if before is not None and mesh_of(before.mesh) == mesh:
         there, asked = layouts.placements_along(tensor), layouts.checked(mesh, placements, tensor.ndim)
         if there != asked:

@@ -70,10 +70,10 @@ def _entries(sharding: NamedSharding, ndim: int) -> list[tuple[str, ...]]:
 
 def placements_along(tensor: Tensor) -> tuple[Placement, ...]:
     """How a tensor on a mesh lies along each side of it."""
-    held, sharding = parts.of(tensor), known_sharding_of(tensor)
+    held = parts.of(tensor)
     if held is not None:
         return held.placements
-    assert sharding is not None
+    sharding: Any = known_sharding_of(tensor)
     return placements_of(sharding, tensor.ndim, mesh_of(sharding.mesh))
 
 

@@ -151,7 +151,8 @@ def cut(value: Any, mesh: DeviceMesh, placements: Sequence[Placement]) -> Parts:
         box = box_of(shape, mesh, placements, mesh.get_coordinate() or ())
         return Parts([MetaArray([b - a for a, b in box], value.dtype)], mesh, placements, shape)
     if isinstance(value, jax.Array) and devices.is_far(value.sharding):
-        value = devices.spread(value, NamedSharding(value.sharding.mesh, jax.sharding.PartitionSpec()))
+        lies: Any = value.sharding
+        value = devices.spread(value, NamedSharding(lies.mesh, jax.sharding.PartitionSpec()))
         value = value.addressable_shards[0].data
     value = np.asarray(value)
     if mesh.several:
