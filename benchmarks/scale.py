@@ -91,7 +91,9 @@ def counted() -> list[str]:
         launch = [sys.executable, "-m", "flambeau", "launch", "--nproc-per-node", "2", "--standalone", str(script)]
         found = subprocess.run(launch, check=True, capture_output=True, text=True).stdout.splitlines()
         for _, name, what, calls, size, whole in (line.split("|") for line in found if line.startswith("row|")):
-            rows.append(f"| {name}, 4 blocks | {what} | {calls} | {int(size):,} | {int(whole):,} (the parameters) |")
+            twice = (name, what) == ("FSDP", "all_gather")  # forwards, and again backwards
+            wanted = f"{int(whole) * (1 + twice):,} (the parameters{', twice' if twice else ''})"
+            rows.append(f"| {name}, 4 blocks | {what} | {calls} | {int(size):,} | {wanted} |")
         held, whole = next(line.split("|")[1:] for line in found if line.startswith("held|"))
         rows.append(
             f"\nParameters and Adam's state under FSDP: {int(held):,} of {int(whole):,} bytes in each of 2 processes."

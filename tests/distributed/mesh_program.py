@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import json
 import os
 import sys
@@ -17,12 +18,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+import rank_program
 
 import flambeau as fb
 import flambeau.distributed as dist
 import flambeau.distributed.checkpoint as dcp
 from flambeau import nn
+from flambeau.distributed.algorithms.ddp_comm_hooks import default_hooks
+from flambeau.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import PostLocalSGDState, post_localSGD_hook
+from flambeau.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
 from flambeau.distributed.checkpoint import state_dict as dsd
 from flambeau.distributed.fsdp import (
     FSDPModule,
@@ -34,7 +40,8 @@ from flambeau.distributed.fsdp import (
 )
 from flambeau.distributed.fsdp import FullyShardedDataParallel as FSDP
 from flambeau.distributed.fsdp.wrap import ModuleWrapPolicy
-from flambeau.distributed.optim import ZeroRedundancyOptimizer
+from flambeau.distributed.optim import PostLocalSGDOptimizer, ZeroRedundancyOptimizer
+from flambeau.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from flambeau.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from flambeau.distributed.tensor._utils import compute_local_shape_and_global_offset
 from flambeau.distributed.tensor.experimental import implicit_replication, local_map
@@ -47,7 +54,7 @@ from flambeau.distributed.tensor.parallel import (
     parallelize_module,
 )
 from flambeau.nn import functional as F
-from flambeau.processes.exchange import Exchange
+from flambeau.processes import exchange
 
 RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 STEPS = int(os.environ.get("STEPS", "6"))
@@ -207,8 +214,166 @@ def tensors() -> None:
     )
     with implicit_replication():
         assert fb.allclose((x + whole).full_tensor(), 2 * whole)
-    refused(NotImplementedError, "equal parts", lambda: distribute_tensor(fb.ones(2 * WORLD + 1), mesh, [Shard(0)]))
-    refused(ValueError, "from_local(shape=", lambda: DTensor.from_local(part, mesh, [Shard(0)], shape=(3, 2)))
+    wrong = [fb.zeros(2, dtype=fb.int64) for _ in range(WORLD)]
+    refused(
+        ValueError,
+        "Invalid usage of tensors with different dtypesFound torch.int64 and  torch.float32",
+        lambda: dist.all_gather(wrong, fb.ones(2)),
+    )
+    assert dist.get_debug_level().name == os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF")
+    refused(ValueError, "from_local(shape=", lambda: DTensor.from_local(part, mesh, [Shard(0)], shape=(9, 2)))
+
+
+@check
+def sums_still_to_be_made() -> None:
+    """Which results are `Partial`, as PyTorch's DTensors have it, and what each process has of them."""
+    mesh, sums, S, R = line(), Partial(), Shard, Replicate()
+    a, b = fb.arange(4.0 * WORLD).view(2, 2 * WORLD), fb.arange(6.0 * WORLD).view(2 * WORLD, 3)
+    x, y = distribute_tensor(a, mesh, [S(1)]), distribute_tensor(b, mesh, [S(0)])
+    product = x @ y
+    assert product.placements == (sums,) and "placements=(Partial(sum),)" in repr(product)
+    assert fb.equal(product.to_local(), a.chunk(WORLD, 1)[RANK] @ b.chunk(WORLD, 0)[RANK])
+    assert fb.equal(product.full_tensor(), a @ b) and product.redistribute(placements=[R]).placements == (R,)
+    tall = x.t() @ x  # nothing is contracted along the cut
+    assert not tall.placements[0].is_partial() and fb.equal(tall.full_tensor(), a.t() @ a)
+    for name, made, wanted in (
+        ("sum", y.sum(), sums), ("sum along", y.sum(0, keepdim=True), sums), ("mean", y.mean(), Partial("avg")),
+        ("max", y.max(), Partial("max")), ("amin", y.amin(0), Partial("min")), ("prod", y.prod(), Partial("product")),
+        ("rows", y.sum(1), S(0)), ("add", product + product, sums), ("scaled", -(product * 2.0) / 4.0, sums),
+        ("by a whole", product @ fb.ones_like(product).t(), sums), ("joined", fb.cat([product, product]), sums),
+        ("turned", product.t(), sums), ("taken", product[:, 0], sums), ("cast", product.double(), sums),
+        ("not linear", product.relu(), R), ("shifted", product + 1, R), ("deviation", y.std(), R),
+    ):  # fmt: skip
+        assert made.placements == (wanted,), (name, made.placements)
+    assert repr(y.norm().placements) == "(_NormPartial(2),)"
+    for made, wanted in (
+        (y.norm(), b.norm()), (y.mean(), b.mean()), (y.amin(0), b.amin(0)), (y.prod(), b.prod()), (y.max(), b.max()),
+        ((product * 2.0 - product).relu(), a @ b), (fb.cat([product, product]), fb.cat([a @ b] * 2)),
+        (product @ product.t(), (a @ b) @ (a @ b).t()), (F.mse_loss(y, y * 2.0), F.mse_loss(b, b * 2)),
+        ((y > 3).any(), (b > 3).any()), ((y > 3).all(), (b > 3).all()),
+    ):  # fmt: skip
+        assert fb.allclose(made.full_tensor(), wanted), (made, wanted)
+    assert y.sum().item() == b.chunk(WORLD, 0)[RANK].sum()  # a process may ask without the others
+    part = fb.full((2 * WORLD,), RANK + 1.0, requires_grad=True)
+    total = WORLD * (WORLD + 1) / 2
+    for op, value in (("sum", total), ("avg", total / WORLD), ("max", WORLD), ("min", 1.0)):
+        kept = DTensor.from_local(part, mesh, [Partial(op)])
+        assert kept.placements == (Partial(op),) and fb.equal(kept.to_local(), part)
+        assert kept.redistribute(placements=[S(0)]).to_local().tolist() == [value, value]
+        kept.redistribute(placements=[S(0)]).to_local().mul(RANK + 1).sum().backward()
+        assert part.grad.tolist() == [1.0 + i // 2 for i in range(2 * WORLD)]
+        part.grad = None
+    (DTensor.from_local(part, mesh, [sums]) * 3).sum().backward()
+    assert part.grad.tolist() == [3.0] * (2 * WORLD)
+    w = distribute_tensor(b.clone().requires_grad_(), mesh, [S(0)])
+    (x @ w).redistribute(placements=[R]).pow(2).sum().backward()
+    plain = b.clone().requires_grad_()
+    (a @ plain).pow(2).sum().backward()
+    assert w.grad.placements == (S(0),) and fb.allclose(w.grad.full_tensor(), plain.grad)
+    assert distribute_tensor(a, mesh, [sums]).to_local().allclose(a / WORLD)
+
+
+@check
+def unequal_parts() -> None:
+    mesh, n = line(), 2 * WORLD + 1
+    t = fb.arange(2.0 * n).view(n, 2)
+    x = distribute_tensor(t, mesh, [Shard(0)])
+    mine = [*t.chunk(WORLD), *[t[:0]] * WORLD][RANK]
+    assert (
+        x.shape == (n, 2)
+        and x.placements == (Shard(0),)
+        and fb.equal(x.to_local(), mine)
+        and fb.equal(x.full_tensor(), t)
+    )
+    for made, wanted in ((x + x, mine * 2), ((x * 2 + 1).relu().exp(), (mine * 2 + 1).exp()), (x.sum(1), mine.sum(1))):
+        assert made.placements == (Shard(0),) and fb.allclose(made.to_local(), wanted)
+    assert x.sum().placements == (Partial(),) and x.sum().full_tensor() == t.sum() and x.t().placements == (Shard(1),)
+    assert fb.equal(x.redistribute(placements=[Replicate()]).to_local(), t)
+    assert fb.equal(x.redistribute(placements=[Replicate()]).redistribute(placements=[Shard(0)]).to_local(), mine)
+    assert distribute_tensor(fb.ones(1), mesh, [Shard(0)]).to_local().shape == (int(RANK == 0),)
+    y = DTensor.from_local(mine, mesh, [Shard(0)], shape=t.shape, stride=t.stride())
+    assert fb.equal(y.full_tensor(), t)
+    leaf = distribute_tensor(t.clone(), mesh, [Shard(0)]).requires_grad_()
+    for loss in (leaf.pow(2).sum(), leaf.to_local().pow(2).sum(), leaf.full_tensor().pow(2).sum()):
+        loss.backward()
+        assert leaf.grad.placements == (Shard(0),) and fb.equal(leaf.grad.to_local(), 2 * mine)
+        leaf.grad = None
+
+    def trained(parallel: bool) -> Any:
+        fb.manual_seed(0)
+        model = nn.Sequential(nn.Embedding(7, 6), nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 5)).double()
+        if parallel:
+            rows = RowwiseParallel(input_layouts=Replicate())
+            parallelize_module(
+                model, mesh, {"0": rows, "1": ColwiseParallel(use_local_output=False), "3": RowwiseParallel()}
+            )
+            lengths = [len(piece) for piece in fb.arange(9).chunk(WORLD)] + [0] * WORLD
+            assert model[1].weight.to_local().shape[0] == lengths[RANK]
+        optimizer = fb.optim.AdamW(model.parameters(), lr=0.05)
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = model(fb.arange(7)).pow(2).mean()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+        if parallel:
+            assert optimizer.state[model[1].weight]["exp_avg"].placements == (Shard(0),)
+        return [loss.item(), *(p.full_tensor() if isinstance(p, DTensor) else p for p in model.parameters())]
+
+    for ours, alone in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_allclose(fb.as_tensor(ours).detach(), fb.as_tensor(alone).detach(), rtol=1e-9)
+
+
+@check
+def a_pipeline() -> None:
+    """Stages in several processes have the losses and gradients of the whole model in one."""
+    fb.manual_seed(0)
+    whole = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(WORLD)]).double()
+    x, y = fb.randn(4 * WORLD, 4).double(), fb.randn(4 * WORLD, 4).double()
+    expected = whole(x)
+    F.mse_loss(expected, y).backward()
+    wanted = [p.grad.clone() for p in whole[RANK].parameters()]
+    for kind in (ScheduleGPipe, Schedule1F1B):
+        whole.zero_grad()
+        losses: list[Any] = []
+        schedule = kind(PipelineStage(whole[RANK], RANK, WORLD, fb.device("cpu")), 2 * WORLD, loss_fn=F.mse_loss)
+        for evaluated in (False, True):
+            run = schedule.eval if evaluated else schedule.step
+            found = run(*([x] if RANK == 0 else []), target=y if RANK == WORLD - 1 else None, losses=losses)
+            assert (found is None) == (RANK < WORLD - 1)
+        if RANK == WORLD - 1:
+            assert fb.allclose(found, expected) and abs(sum(losses) / len(losses) - F.mse_loss(expected, y)) < 1e-12
+        assert all(fb.allclose(p.grad, w) for p, w in zip(whole[RANK].parameters(), wanted, strict=True))
+    refused(ValueError, "must be the number of stages", lambda: PipelineStage(whole, 0, WORLD + 1, fb.device("cpu")))
+
+
+@check
+def averages_of_models() -> None:
+    model = nn.parallel.DistributedDataParallel(nn.Linear(3, 2))
+    model.register_comm_hook(None, default_hooks.allreduce_hook)
+    local = nn.Linear(3, 2)
+    with fb.no_grad():
+        for parameter in local.parameters():
+            parameter.fill_(RANK)
+            parameter.grad = fb.zeros_like(parameter)
+    averager = PeriodicModelAverager(period=2, warmup_steps=1)
+    seen = []
+    for _ in range(2):
+        averager.average_parameters(local.parameters())
+        seen.append(local.weight[0, 0].item())
+    assert seen == [RANK, (WORLD - 1) / 2]
+    hooked = nn.parallel.DistributedDataParallel(nn.Linear(2, 1, bias=False))
+    few = [dist.new_group([rank]) for rank in range(WORLD)][RANK]
+    hooked.register_comm_hook(PostLocalSGDState(None, few, start_localSGD_iter=1), post_localSGD_hook)
+    optimizer = PostLocalSGDOptimizer(fb.optim.SGD(hooked.parameters(), lr=1.0), PeriodicModelAverager(2, 1))
+    for wanted in ((WORLD + 1) / 2, RANK + 1.0):  # over all, and then alone
+        optimizer.zero_grad()
+        hooked(fb.full((1, 2), RANK + 1.0)).sum().backward()
+        assert hooked.module.weight.grad.tolist() == [[wanted, wanted]]
+        optimizer.step()
+    told = [None] * WORLD
+    dist.all_gather_object(told, hooked.module.weight.tolist())
+    assert all(one == told[0] for one in told) and optimizer.state_dict()["step"] == 2
 
 
 @check
@@ -240,34 +405,109 @@ def a_gpt_fully_sharded() -> None:
     assert all(p.to_local().numel() * WORLD == p.numel() for p in model.parameters())
 
 
+class Residual(nn.Module):
+    def __init__(self, before: int, after: int, stride: int):
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(after) for _ in range(3))
+        self.short = nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: Any) -> Any:
+        y = F.relu(self.norms[0](self.first(x)))
+        return F.relu(self.norms[1](self.second(y)) + self.norms[2](self.short(x)))
+
+
+@check
+def a_resnet() -> None:
+    """With DistributedDataParallel and `fully_shard`, and batch norms that synchronise, as one process with the whole batch."""
+
+    def trained(lay: Callable[[Any], Any] | None) -> list[float]:
+        fb.manual_seed(0)
+        head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+        model: Any = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Residual(4, 4, 1), Residual(4, 8, 2), *head).double()
+        chance = fb.Generator().manual_seed(1)
+        x, y = fb.randn(8, 3, 8, 8, generator=chance).double(), fb.randint(0, 10, (8,), generator=chance)
+        if lay is not None:
+            model = lay(nn.SyncBatchNorm.convert_sync_batchnorm(model))
+            x, y = x.chunk(WORLD)[RANK], y.chunk(WORLD)[RANK]
+        optimizer, found = fb.optim.SGD(model.parameters(), lr=0.02, momentum=0.9), []
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            told = loss.detach().clone()
+            if lay is not None:
+                dist.all_reduce(told, dist.ReduceOp.AVG)
+            found.append(told.item())
+        return found
+
+    alone = trained(None)
+    for lay in (nn.parallel.DistributedDataParallel, fully_shard):
+        np.testing.assert_allclose(trained(lay), alone, rtol=1e-6)
+
+
 @check
 def what_is_sent() -> None:
     """A step sends what theory says: DistributedDataParallel the gradients once, `fully_shard` the parameters and the gradients
     once, each block by itself."""
     sent: list[tuple[str, int]] = []
-    plain = Exchange.together
 
-    def together(self: Any, pattern: Any, value: Any, *rest: Any) -> Any:
-        got = plain(self, pattern, value, *rest)
-        if value is not None:
-            sent.append((pattern.name, max(got.nbytes, value.nbytes)))
-        return got
+    def watch(name: str, size: int) -> None:
+        sent.append((name, size))
 
     blocks = [nn.Sequential(nn.Linear(8 * n, 16), nn.GELU(), nn.Linear(16, 8 * n + 8)) for n in (1, 2, 3)]
     sizes = [sum(p.nbytes for p in block.parameters()) for block in blocks]
     parallel = nn.parallel.DistributedDataParallel(nn.Sequential(*copy.deepcopy(blocks)))
-    whole = nn.Sequential(*[fully_shard(block) for block in blocks])
+    kept = nn.Sequential(*[fully_shard(copy.deepcopy(block), reshard_after_forward=False) for block in blocks])
+    whole = fully_shard(nn.Sequential(*[fully_shard(block) for block in blocks]))
     wanted = {parallel: [("all_reduce", sum(sizes))]}
-    wanted[whole] = [("all_gather", n) for n in sizes] + [("reduce_scatter", n) for n in reversed(sizes)]
+    wanted[kept] = [("all_gather", n) for n in sizes] + [("reduce_scatter", n) for n in reversed(sizes)]
+    backwards = [(name, n) for n in reversed(sizes) for name in ("all_gather", "reduce_scatter")]
+    wanted[whole] = [("all_gather", n) for n in sizes] + backwards
     for model, expected in wanted.items():
         model(fb.ones(4, 8)).sum().backward()
-        Exchange.together = together  # type: ignore[method-assign]
+        exchange.watchers.append(watch)
         try:
             model(fb.ones(4, 8)).sum().backward()
         finally:
-            Exchange.together = plain  # type: ignore[method-assign]
+            exchange.watchers.remove(watch)
         assert sent == expected, (sent, expected)
         sent.clear()
+    told = fb.parallel.explain(whole, step=lambda: whole(fb.ones(4, 8)).sum().backward()).splitlines()[-4:]
+    assert [line.split() for line in told[1:3]] == [
+        ["all_gather", "6", f"{2 * sum(sizes):,}"], ["reduce_scatter", "3", f"{sum(sizes):,}"]
+    ]  # fmt: skip
+
+
+@check
+def what_is_held() -> None:
+    """After the forward pass nobody holds the whole parameters, and in the backward pass those of one block at a time."""
+    width, depth, high = 64, 6, [0]
+
+    def held() -> int:
+        return sum(a.nbytes for a in jax.live_arrays() if a.shape == (width, width) and a.is_fully_addressable)
+
+    def looked(*_: Any) -> None:
+        high[0] = max(high[0], held())
+
+    found = {}
+    for again in (True, False):
+        blocks = [nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(depth)]
+        model = fully_shard(nn.Sequential(*[fully_shard(b, reshard_after_forward=again) for b in blocks]))
+        gc.collect()
+        high[0], before = 0, held()
+        for block in blocks:
+            block.register_full_backward_hook(looked)
+        loss = model(fb.ones(2, width)).sum()
+        after = held() - before
+        loss.backward()
+        one = width * width * 4
+        found[again] = (after // one, (high[0] - before) // one)
+        del loss, model, blocks, block
+    assert found[True][0] == 0 and found[True][1] <= 2, found  # the whole of one block, and its gradient
+    assert found[False][0] == depth, found
 
 
 @check
@@ -495,9 +735,10 @@ def functions_of_parts() -> None:
 def main(folder: str, *names: str) -> None:
     found: dict[str, str] = {}
     dist.init_process_group("gloo", timeout=timedelta(seconds=120))
+    every = CHECKS | rank_program.CHECKS
     for name in names or CHECKS:
         try:
-            CHECKS[name]()
+            every[name]()
             found[name] = ""
         except BaseException:
             found[name] = traceback.format_exc()

@@ -18,8 +18,8 @@ USUAL = (
 REST = tuple(name for name in runpy.run_path(str(PROGRAM))["CHECKS"] if name not in USUAL)
 
 
-def said(names: tuple[str, ...]) -> str:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+def said(names: tuple[str, ...], steps: int) -> str:
+    flags = {"STEPS": str(steps), "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     ended = subprocess.run(
         [sys.executable, str(PROGRAM), *names], env=os.environ | flags, capture_output=True, text=True, timeout=900
     )
@@ -29,12 +29,12 @@ def said(names: tuple[str, ...]) -> str:
 
 @pytest.fixture(scope="module")
 def usual() -> str:
-    return said(USUAL)
+    return said(USUAL, 6)
 
 
 @pytest.fixture(scope="module")
 def rest() -> str:
-    return said(REST)
+    return said(REST, 20)
 
 
 @pytest.mark.parametrize("name", USUAL)

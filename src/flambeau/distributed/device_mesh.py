@@ -36,7 +36,7 @@ class DeviceMesh:
     ) -> None:
         torch = namespaces["torch"]
         self.device_type = device_type
-        self.mesh: Any = torch["as_tensor"](mesh, device="cpu").long()
+        self.mesh: Any = torch["as_tensor"](mesh, device="cpu").int()
         self.mesh_dim_names: tuple[str, ...] | None = tuple(mesh_dim_names) if mesh_dim_names else None
         self.sides, self.root = self.mesh_dim_names or tuple(f"dim{i}" for i in range(self.mesh.ndim)), self
         self._flattened: dict[str, DeviceMesh] = {}
@@ -109,11 +109,6 @@ class DeviceMesh:
     def _dim(self, name: int | str | None) -> int:
         if isinstance(name, str):
             if self.mesh_dim_names is None or name not in self.mesh_dim_names:
-                if self._devices is not None:
-                    raise KeyError(
-                        f"Invalid mesh_dim_names ({name!r},) specified. Valid mesh_dim_names are "
-                        f"{list(self.mesh_dim_names or ())}."
-                    )
                 raise KeyError(
                     f"Mesh dimension '{name}' does not exist. Available mesh dimensions are: {self.mesh_dim_names}"
                 )
@@ -164,6 +159,10 @@ class DeviceMesh:
         names = (mesh_dim_names,) if isinstance(mesh_dim_names, str) else mesh_dim_names
         if len(names) == 1 and names[0] in self._flattened:
             return self._flattened[names[0]]
+        if not set(names) <= set(self.mesh_dim_names or ()):
+            raise KeyError(
+                f"Invalid mesh_dim_names {tuple(names)} specified. Valid mesh_dim_names are {list(self.mesh_dim_names or ())}."
+            )
         dims = [self._dim(name) for name in names]
         if self._devices is not None:
             return side_of(self, names, dims)

@@ -20,8 +20,8 @@ from ..core.autograd.engine import Hooks, RemovableHandle
 from ..core.context.grad_mode import enable_grad, set_grad_enabled
 from ..core.context.tracing import recorder, structure
 from ..core.tensor.sparse import is_sparse
-from ..core.tensor.storage import LaidStorage, cut_over, laid
-from ..core.tensor.tensor import Tensor, blank
+from ..core.tensor.storage import LaidStorage, PartsStorage, cut_over, laid
+from ..core.tensor.tensor import Tensor, blank, wrap
 from ..nn.modules._unregistered import plainly_held, unregistered
 from ..nn.modules.module import Module
 
@@ -88,9 +88,17 @@ def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None, 
     return jax.device_put(filled, array.sharding if array.committed else None)
 
 
+def beside(param: Tensor, array: Any) -> Tensor:
+    """A piece of state: in parts, as its parameter is, if it has the parameter's shape."""
+    storage = param._storage
+    if type(storage) is PartsStorage and tuple(array.shape) == storage.shape:
+        return blank(Tensor, storage.beside(array))
+    return wrap(array)
+
+
 def by_mesh(params: list[Tensor]) -> list[list[Tensor]]:
     """The parameters in batches that one program can update: those that lie in several processes, by their mesh, and the others."""
-    if all(type(param._storage) is not LaidStorage for param in params):
+    if all(type(param._storage) not in (LaidStorage, PartsStorage) for param in params):
         return [params] if params else []
     batches: dict[Any, list[Tensor]] = {}
     for param in params:

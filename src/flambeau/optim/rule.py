@@ -24,7 +24,7 @@ from ..native.elementwise import fused, fused_sets
 from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, split, widened
 from ._grouped import GroupedOptimizer
 from .differentiable import differentiable_step
-from .optimizer import ParamsT, by_mesh, full_like, step_without_values
+from .optimizer import ParamsT, beside, by_mesh, full_like, step_without_values
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -186,7 +186,7 @@ class RuleOptimizer(GroupedOptimizer):
                     array, value = param._array, self.initial(name, group)
                     shape = self.state_shape(name, array.shape)
                     start = complex(value, value) if is_complex(array) else value
-                    own[name] = wrap(full_like(array, start, shape, cut_over(param._storage)))
+                    own[name] = beside(param, full_like(array, start, shape, cut_over(param._storage)))
 
     # --- the step -------------------------------------------------------------------------------------------------
 

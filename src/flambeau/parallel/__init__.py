@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..distributed.device_mesh import DeviceMesh, side_of
@@ -13,6 +14,7 @@ from ..distributed.tensor.placement_types import Replicate
 from ..nn.modules.linear import Linear
 from ..nn.modules.module import Module
 from ..nn.modules.sparse import Embedding
+from .sent import of_step
 
 __all__ = ["explain", "shard"]
 
@@ -64,10 +66,16 @@ def _cut_layers(model: Module, mesh: DeviceMesh) -> None:
             (RowwiseParallel() if by_rows else ColwiseParallel(output_layouts=None))._apply(part, mesh)
 
 
-def explain(model: Module, optimizer: Any = None) -> str:
+def explain(model: Module, optimizer: Any = None, step: Callable[[], Any] | None = None) -> str:
     """What of a model lies where: for each parameter and buffer its shape, how it lies on its mesh, and the bytes of it that one
     device has; the sums, also those of an optimizer's state. `print(explain(model))`.
+
+    With `step`, a function that is run for it, also what a step sends: its collectives, how often each, and the bytes that a process
+    (or device) gives, or gets where that is more. In several processes these are the collectives of DistributedDataParallel,
+    `fully_shard` and one's own (what XLA sends for tensors that are cut over processes is not seen); on several devices of one
+    process, those in the step's program, and ValueError for a step that is no function from `flambeau.compile`, or was called before.
     """
+    sent = None if step is None else of_step(step)
     rows: list[tuple[str, str, str, int, int]] = []
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         rows.append((name, *_row(tensor)))
@@ -81,10 +89,22 @@ def explain(model: Module, optimizer: Any = None) -> str:
     table = [("name", "shape", "placements", "bytes", "bytes per device")]
     table += [(name, shape, laid, f"{a:,}", f"{b:,}") for name, shape, laid, a, b in rows]
     table.append(("sum", "", f"{most / max(whole, 1):.3f} of the whole on each device", f"{whole:,}", f"{most:,}"))
-    widths = [max(len(row[i]) for row in table) for i in range(5)]
+    text = _shown(table, 3)
+    if sent is None:
+        return text
+    rows_sent = [(name, f"{calls:,}", f"{size:,}") for name, (calls, size) in sorted(sent.items())]
+    total = (sum(calls for calls, _ in sent.values()), sum(size for _, size in sent.values()))
+    return f"{text}\n\n" + _shown(
+        [("collectives of a step", "calls", "bytes"), *rows_sent, ("sum", f"{total[0]:,}", f"{total[1]:,}")], 1
+    )
+
+
+def _shown(table: list[Any], texts: int) -> str:
+    """A table, its first columns to the left, its numbers to the right."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     return "\n".join(
         "  ".join(
-            c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+            c.ljust(w) if i < texts else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table
     )

@@ -108,9 +108,11 @@ class Averaging:
             names, self.unfinished = self.unfinished, []
             start = "Expected to have finished reduction in the prior iteration before starting a new one."
             cause = "This error indicates that your module has parameters that were not used in producing loss."
+            way = "You can enable unused parameter detection by passing the keyword argument `find_unused_parameters=True` to"
             raise RuntimeError(
-                f"{start} {cause} Parameters which did not receive grad for rank {self.group.exchange.rank}: {', '.join(names)}. "
-                "Pass find_unused_parameters=True, or leave them out of the module"
+                f"{start} {cause} {way} `torch.nn.parallel.DistributedDataParallel`, and by \nmaking sure all `forward` function "
+                f"outputs participate in calculating loss.\nParameters which did not receive grad for rank "
+                f"{self.group.exchange.rank}: {', '.join(names)}"
             )
 
     def _arrived(self, parameter: Tensor) -> None:

@@ -194,7 +194,12 @@ def all_gather(tensor_list: Any, tensor: Any, group: Any = None, async_op: bool 
     if outside(group, "all_gather"):
         return None
     group, targets = chosen(group), _tensors(tensor_list, "tensor_list")
-    _fitting(targets, "allgather", group.size(), _tensor(tensor, "tensor"))
+    for target in (*targets, _tensor(tensor, "tensor")):
+        if target.dtype != targets[0].dtype:
+            raise ValueError(
+                f"Invalid usage of tensors with different dtypesFound {targets[0].dtype} and  {target.dtype}"
+            )
+    _fitting(targets, "allgather", group.size(), tensor)
     return _gathered(group, tensor, _rows(targets), targets, async_op)
 
 
@@ -248,6 +253,11 @@ def gather(
     if not gather_list:
         raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
     targets = _tensors(gather_list, "gather_list")
+    if len(targets) != group.size():
+        raise RuntimeError(
+            f"ProcessGroupGloo::gather: Incorrect output list size {len(targets)}. Output list size should be {group.size()}, same "
+            "as size of the process group."
+        )
     _fitting(targets, "gather", group.size(), tensor)
     return _gathered(group, tensor, _rows(targets), targets, async_op, root=root)
 
@@ -313,8 +323,9 @@ def reduce_scatter_single(
     group, target, tensor = chosen(group), _tensor(output, "output"), _tensor(input, "input")
     if tensor.numel() != target.numel() * group.size() or tensor.dtype != target.dtype:
         raise RuntimeError(
-            f"ProcessGroupGloo::reduce_scatter: invalid tensor size at index 0 (expected ({_sizes(target)}) times {group.size()}, "
-            f"got ({_sizes(tensor)}))"
+            "reduce_scatter: Check failed: outputShape[0] * worldSize == inputShape[0] "
+            f"({target.numel() * group.size()} vs. {tensor.numel()}): the output is ({_sizes(target)}) {target.dtype}, the input "
+            f"({_sizes(tensor)}) {tensor.dtype}"
         )
     return _scattered(group, target, tensor._array.reshape(group.size(), *target.shape), op, async_op)
 

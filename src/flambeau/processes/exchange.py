@@ -59,6 +59,9 @@ class Pending:
         return self._ended.wait(timeout)
 
 
+watchers: list[Callable[[str, int], None]] = []  # told of each collective: its name, and how many bytes come or go
+
+
 class Exchange:
     """The meetings of one group, in the order in which they were begun. `rank` and `ranks` are numbers of the link."""
 
@@ -98,6 +101,15 @@ class Exchange:
         self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any = None, timeout: float | None = None
     ) -> np.ndarray:
         """What the pattern gives this rank. `said` is what all must agree on: DistBackendError if they do not, or do not come."""
+        got = self._together(pattern, value, said, option, timeout)
+        if watchers and self.n > 1 and value is not None:
+            for watch in watchers:
+                watch(pattern.name, max(got.nbytes, value.nbytes))
+        return got
+
+    def _together(
+        self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any, timeout: float | None
+    ) -> np.ndarray:
         holds = value is not None and (pattern not in _ROOTED or option == self.me)
         size = 0 if value is None else value.nbytes
         inline = value if holds and size <= _SMALL else None

@@ -138,6 +138,7 @@ class GroupMember(metaclass=_World):
 _default: ProcessGroup | None = None
 _made: list[ProcessGroup] = []  # all groups that are in use, the default one first
 _count = 0  # groups that were made: all processes count alike, so that it names them
+_alike: dict[tuple[int, ...], int] = {}  # how many groups of these ranks their members have made by themselves
 
 
 def default_group() -> ProcessGroup:
@@ -151,7 +152,7 @@ def chosen(given: Any) -> Any:
     """The group that an argument `group=` means. It may be one that this process is not in (`is_member`)."""
     default = default_group()
     if given is not None and given is not default and given is not GroupMember.NON_GROUP_MEMBER and given not in _made:
-        raise ValueError("Invalid process group specified")
+        raise ValueError(f"Group {given} is not registered, please create group with torch.distributed.new_group API")
     return default if given is None else given
 
 
@@ -214,6 +215,7 @@ def init_process_group(
     exchange = Exchange(met.link, "0", tuple(range(met.world_size)), met.rank, limit)
     _default = ProcessGroup(exchange, name, met.store, group_name or "0", "default_pg")
     _made.append(_default)
+    _alike.clear()
     _count = 1
 
 
@@ -247,8 +249,11 @@ def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
         raise ValueError(
             "the new group's world size should be less or equal to the world size set by init_process_group"
         )
-    if any(not 0 <= rank < world.size() for rank in made):
-        raise ValueError("the new group's rank should be within the world_size set by init_process_group")
+    for rank in made:
+        if not 0 <= rank < world.size():
+            raise ValueError(
+                f"Rank {rank} is out of range. Valid ranks are 0 to {world.size() - 1} (world_size={world.size()})"
+            )
     if len(set(made)) != len(made):
         raise ValueError(f"a group has each rank once, got {made}")
     return made
@@ -266,7 +271,7 @@ def new_group(
     world = default_group()
     members = _checked(ranks, world, sort_ranks)
     if use_local_synchronization:
-        same = sum(made.ranks == tuple(members) for made in _made)
+        same = _alike[tuple(members)] = _alike.get(tuple(members), 0) + 1  # a name is never used again
         name = hashlib.sha1(f"{members} {same}".encode()).hexdigest()
     else:
         name = str(_count)

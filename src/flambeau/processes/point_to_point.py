@@ -211,6 +211,8 @@ def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Work]:
     """Begin all of them."""
     if not isinstance(p2p_op_list, list) or not all(isinstance(entry, P2POp) for entry in p2p_op_list):
         raise ValueError("Invalid ``p2p_op_list``. Each op is expected to to be of type ``torch.distributed.P2POp``.")
+    if not p2p_op_list:
+        raise IndexError("list index out of range: there is no operation to begin")
     made = [entry.op(entry.tensor, entry.peer, entry.group, entry.tag, entry.group_peer) for entry in p2p_op_list]
     return [work for work in made if work is not None]
 

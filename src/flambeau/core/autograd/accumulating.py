@@ -7,8 +7,8 @@ import threading
 from ..context.grad_mode import state as grad_state
 from ..tape.nodes import Taped, add_arrays
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
-from ..tensor.storage import LaidStorage
-from ..tensor.tensor import Tensor
+from ..tensor.storage import LaidStorage, PartsStorage
+from ..tensor.tensor import Tensor, blank
 from .sparse import add_gradients
 
 _adding = threading.RLock()  # two threads that read the same `.grad` would lose what one of them adds
@@ -27,7 +27,7 @@ def add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
 
 
 def _add(leaf: Tensor, value: Taped, taped: bool) -> None:
-    held = leaf._grad
+    held, in_parts = leaf._grad, type(leaf._storage) is PartsStorage and leaf._view is None and value[1] is None
     if type(leaf._view) is SparseLook and isinstance(stored(leaf).indices, tuple):  # compressed: always the same places
         more = pattern(leaf.detach(), from_array(*value))
         leaf._grad = more if held is None else held + more
@@ -35,7 +35,7 @@ def _add(leaf: Tensor, value: Taped, taped: bool) -> None:
     if type(leaf._view) is SparseLook:
         value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
     if held is None:
-        leaf._grad = from_array(*value)
+        leaf._grad = blank(Tensor, leaf._storage.beside(value[0])) if in_parts else from_array(*value)
     elif taped or held._tape_edge() is not None:
         leaf._grad = from_array(*add_gradients((to_array(held), held._tape_edge()), value, True))
     elif type(held._view) is SparseLook:

@@ -30,6 +30,7 @@ class _State(threading.local):
     anomaly: Any = None  # what runs the nodes of the tape while anomalies are looked for (see autograd/anomaly_mode.py)
     watchers: tuple[Any, ...] = ()  # called with each node that is recorded, and with its outputs
     _observer: Any = None
+    _by_parts: Any = None
     observed: Any = None  # the call that the observer has begun
     node_observer: Any = None  # runs the nodes of the tape for whoever measures them: (node, what runs it)
     run: Any = None  # the innermost run of the engine that this thread is in (see autograd.py)
@@ -58,6 +59,16 @@ class _State(threading.local):
         self._observer = observer
         self._look_around()
 
+    @property
+    def by_parts(self) -> Any:
+        """What computes operators of the parts of tensors that lie in several processes: (call, operator, args, kwargs)."""
+        return self._by_parts
+
+    @by_parts.setter
+    def by_parts(self, answer: Any) -> None:
+        self._by_parts = answer
+        self._look_around()
+
     def set_modes(self, modes: tuple[Any, ...]) -> None:
         """Replace the function modes."""
         self.modes = modes
@@ -69,7 +80,8 @@ class _State(threading.local):
         self._look_around()
 
     def _look_around(self) -> None:
-        self.around: bool = bool(self.modes or self.dispatch_modes or self._observer or self._autocast is not None)
+        rest = (self._observer, self._by_parts, self._autocast)
+        self.around: bool = bool(self.modes or self.dispatch_modes or any(what is not None for what in rest))
 
 
 state: _State = _State()

@@ -92,6 +92,8 @@ def around(call: Any, casts: autocast.Rules, op: Any, asks: bool, args: tuple[An
         return autocast.call(policy, rules, call, args, kwargs)
     if op is not None and grad_state.dispatch_modes:
         return dispatch_operator(op, call, args, kwargs)
+    if (by_parts := grad_state._by_parts) is not None and type(op) is Operator:
+        return by_parts(call, op, args, kwargs)
     return PASS
 
 
@@ -113,7 +115,7 @@ def recorded(op: Operator, program: Program, arrays: list[Any], dynamic: Any, ou
     if not wanted:
         return wrapped(op, out)
     if isinstance(out, tuple):
-        node = _node(program, arrays, wanted, edges, out)
+        node = recorded_node(program, arrays, wanted, edges, out)
         made = []
         for i, o in enumerate(out):
             tensor = wrap(o)
@@ -123,11 +125,13 @@ def recorded(op: Operator, program: Program, arrays: list[Any], dynamic: Any, ou
         return op.returns(*made) if op.returns else tuple(made)
     made = wrap(out)
     if is_differentiable(out.dtype):
-        made._edge = (_node(program, arrays, wanted, edges, (out,)), 0)
+        made._edge = (recorded_node(program, arrays, wanted, edges, (out,)), 0)
     return made
 
 
-def _node(program: Program, arrays: list[Any], wanted: Any, edges: Any, outputs: tuple[Any, ...]) -> OperatorNode:
+def recorded_node(
+    program: Program, arrays: list[Any], wanted: Any, edges: Any, outputs: tuple[Any, ...]
+) -> OperatorNode:
     """The place on the tape of a call's outputs."""
     label = program.label
     node = OperatorNode(
@@ -242,12 +246,13 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
         if taped and grad_state.grad:
             wanted, edges = edges_of(dynamic)
             if wanted and is_differentiable(out.dtype):
-                edge = (_node(program, arrays, wanted, edges, (out,)), 0)
+                edge = (recorded_node(program, arrays, wanted, edges, (out,)), 0)
         self._assign(out, edge)
         return self
 
     call.__name__ = call.__qualname__ = name
     call.operator = op  # type: ignore[attr-defined]
+    call.writes = True  # type: ignore[attr-defined]
     call.__doc__ = f"In-place form of `{op.name}`: writes the result into this tensor and returns it."
     overrides.made_by(call, lambda: inplace_form(op, name, asks=True))
     return call

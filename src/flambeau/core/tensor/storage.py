@@ -280,7 +280,7 @@ class LaidStorage(Storage):
 
     def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
         raise RuntimeError(
-            ".numpy() is not supported for tensors that lie on several devices: no memory holds all of one. Write "
+            ".numpy() is not supported for tensor subclasses. This one lies on several devices, and no memory holds all of it: write "
             "tensor.full_tensor().detach().numpy()"
         )
 
@@ -292,10 +292,54 @@ def laid(value: Any, sharding: Any) -> LaidStorage:
     return made
 
 
+class PartsStorage(Storage):
+    """A storage whose values lie in parts that JAX has no array for: of unequal lengths, or still to be added up. `host` is the
+    parts (see `distributed/tensor/parts.py`); `value` is the whole, which all processes put together at once.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, parts: Any):
+        self.host: Any = parts
+        self.version = 0
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        return self.host.whole()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.host.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.host.dtype
+
+    def set(self, value: Any) -> None:
+        parts = self.host.cut(value)
+        if parts is None:  # sums that are written to are sums no more
+            _settle(self, value)
+        else:
+            self.host = parts
+        self.version += 1
+
+    def set_host(self, values: np.ndarray) -> None:
+        self.set(values if self.host.keeps else devices.spread(values, self.host.sharding))
+
+    def beside(self, value: Any) -> Storage:
+        """Other values of the same shape, a gradient, cut as those here are."""
+        parts = self.host.cut(value)
+        return Storage(value) if parts is None else PartsStorage(parts)
+
+    share_with = LaidStorage.share_with
+
+
 def cut_over(storage: Storage) -> Any:
     """How the values are cut, or repeated, over several devices (a NamedSharding); None for those that are on one device."""
     if type(storage) is LaidStorage:
         return storage.host
+    if type(storage) is PartsStorage:
+        return storage.host.sharding
     value = storage.value if type(storage) is Storage else None
     sharding = value.sharding if isinstance(value, ArrayImpl) else None
     return sharding if isinstance(sharding, jax.sharding.NamedSharding) and sharding.num_devices > 1 else None

@@ -18,7 +18,7 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
 from ..tape.nodes import NOBODY, AccumulateGrad, CopySlices, Edge, Unrelated, ViewNode, hooked, is_differentiable, shown
 from ..tape.places import Look, seen_from
-from .storage import DetachedStorage, HostStorage, Storage
+from .storage import DetachedStorage, HostStorage, PartsStorage, Storage
 
 _new = object.__new__
 
@@ -337,12 +337,13 @@ class Tensor:
     @property
     def device(self) -> device:
         """Where the values are."""
-        if self._storage.on_host:
-            return devices.CPU
+        storage = self._storage
+        if storage.on_host or type(storage) is PartsStorage:
+            return devices.CPU if storage.on_host else storage.host.device  # type: ignore[return-value]
         try:
-            value = self._storage.value
+            value = storage.value
         except NotImplementedError:
-            return self._storage.values.device  # type: ignore[attr-defined]  # a sparse tensor's
+            return storage.values.device  # type: ignore[attr-defined]  # a sparse tensor's
         if isinstance(value, jax.core.Tracer):
             return devices.get_default_device()
         return devices.from_jax(next(iter(value.devices())))

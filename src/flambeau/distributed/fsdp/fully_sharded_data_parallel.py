@@ -130,7 +130,8 @@ class FullyShardedDataParallel(Holder):
             )
         dtypes = MixedPrecisionPolicy(own.param_dtype, own.reduce_dtype if mesh.several else own.param_dtype)
         whole = (lambda parameter: Replicate()) if strategy is ShardingStrategy.NO_SHARD else None
-        attach(module, mesh, dtypes, left_out, whole)
+        again = None if strategy in (ShardingStrategy.FULL_SHARD, ShardingStrategy.HYBRID_SHARD) else False
+        attach(module, mesh, dtypes, left_out, whole, again)
         self._register_state_dict_hook(_given_out)
         self.register_load_state_dict_pre_hook(inner_names)
 

@@ -5,18 +5,22 @@ All parameters that a `fully_shard`ed module has to itself make one gather and o
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import devices, dtypes
 from ...core.autograd.function import Function
+from ...core.autograd.kept import kept_by
+from ...core.tape.nodes import OperatorNode, Saved
 from ...core.tensor.tensor import Tensor, wrap
-from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER, Pattern
+from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER
 from ..device_mesh import DeviceMesh
-from ..tensor.processes import NamedSharding, assembled, local, part_of, untraced
+from ..tensor.processes import NamedSharding, assembled, local, part_of, together, untraced
 from .api import MixedPrecisionPolicy
 
 
@@ -48,14 +52,6 @@ def outer_of(inner: NamedSharding, mesh: DeviceMesh, dim: int | None) -> NamedSh
     return NamedSharding(grid, jax.sharding.PartitionSpec(*[e or None for e in entries]))
 
 
-def _together(group: Any, pattern: Pattern, values: np.ndarray, op: str | None = None) -> np.ndarray:
-    exchange, said = group.exchange, {"dtype": values.dtype.name, "shape": list(values.shape)}
-    pending = exchange.begin(lambda: exchange.together(pattern, values, {**said, "op": op}, op), wait=True)
-    if pending.error is not None:
-        raise pending.error
-    return np.asarray(pending.value)
-
-
 def _by_dtype(parts: dict[int, np.ndarray]) -> list[list[int]]:
     found: dict[Any, list[int]] = {}
     for number, part in parts.items():
@@ -67,7 +63,7 @@ def gathered(group: Any, parts: dict[int, np.ndarray], places: Sequence[Place]) 
     """The whole of each part."""
     made: dict[int, np.ndarray] = {}
     for numbers in _by_dtype(parts):
-        flat = _together(group, ALL_GATHER, np.concatenate([parts[i].reshape(-1) for i in numbers]))
+        flat = together(group, ALL_GATHER, np.concatenate([parts[i].reshape(-1) for i in numbers]))
         start = 0
         for i in numbers:
             part, dim = parts[i], places[i].dim
@@ -81,7 +77,7 @@ def _averaged(group: Any, parts: dict[int, np.ndarray], factor: float | None) ->
     """The mean (or the sum by a factor) over a group of what is whole in each process."""
     made: dict[int, np.ndarray] = {}
     for numbers in _by_dtype(parts):
-        flat = _together(group, ALL_REDUCE, np.concatenate([parts[i].reshape(-1) for i in numbers]), _op(factor))
+        flat = together(group, ALL_REDUCE, np.concatenate([parts[i].reshape(-1) for i in numbers]), _op(factor))
         ends = np.cumsum([parts[i].size for i in numbers])
         pieces = np.split(_divided(flat, factor), ends[:-1])
         made.update({i: piece.reshape(parts[i].shape) for i, piece in zip(numbers, pieces, strict=True)})
@@ -104,7 +100,7 @@ def scattered(
     for numbers in _by_dtype(wholes):
         cut = {i: np.stack(np.split(wholes[i], n, axis=places[i].dim or 0)) for i in numbers}
         rows = np.concatenate([cut[i].reshape(n, -1) for i in numbers], axis=1)
-        flat = _divided(_together(group, REDUCE_SCATTER, rows, _op(factor)), factor)
+        flat = _divided(together(group, REDUCE_SCATTER, rows, _op(factor)), factor)
         start = 0
         for i in numbers:
             size = cut[i][0].size
@@ -124,39 +120,111 @@ def reduced(plan: Plan, wholes: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
     return made
 
 
+def wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
+    """The whole parameters of which these are the parts, in the dtype that is computed in."""
+    target = plan.policy.param_dtype
+    parts = {i: part_of(array) for i, array in enumerate(arrays)}
+    if target is not None:
+        floats = [i for i, array in enumerate(arrays) if dtypes.from_numpy(array.dtype).is_floating_point]
+        parts |= {i: parts[i].astype(target.numpy) for i in floats}
+    cut = {i: part for i, part in parts.items() if plan.places[i].dim is not None}
+    parts |= gathered(plan.mesh.get_group(plan.mesh.ndim - 1), cut, plan.places)
+    return [_inside(parts[i], place) for i, place in enumerate(plan.places)]
+
+
+class Gathering:
+    """One gathering of the parameters of a module. The nodes of the tape that are recorded `within` it hold this in the place of the
+    whole parameters, which are gathered anew when the first of them is needed, and stay until the gradients are averaged.
+
+    What is gathered is what was there before the forward pass: parts are immutable arrays, whatever becomes of the parameters.
+    """
+
+    def __init__(self, plan: Plan, arrays: Sequence[Any]):
+        self.plan, self.arrays = plan, arrays
+        self.again: list[Any] | None = None
+        self.alive: list[weakref.ref[Any]] = []  # the whole ones, as long as somebody has them
+        self.numbers: dict[int, int] = {}
+
+    def of(self, number: int) -> Any:
+        """A whole parameter's array."""
+        found = self.alive[number]()
+        if found is None:
+            if self.again is None:
+                self.again = [tensor._array for tensor in wholes(self.plan, self.arrays)]
+                self.alive = [weakref.ref(array) for array in self.again]
+            found = self.again[number]
+        return found
+
+    def begin(self, tensors: Sequence[Tensor]) -> None:
+        """The whole parameters, as they are in the forward pass."""
+        arrays = [tensor._array for tensor in tensors]
+        self.alive = [weakref.ref(array) for array in arrays]
+        self.numbers = {id(array): i for i, array in enumerate(arrays)}
+
+    def end(self) -> None:
+        """The forward pass is over, and the whole parameters are given back."""
+        self.numbers = {}
+
+    def __call__(self, node: Any, outputs: Any) -> None:
+        """Called with each node that is recorded."""
+        if not self.numbers or type(node) is not OperatorNode or node.saved is None or isinstance(node.saved, Saved):
+            return
+        places = {i: self.numbers[id(a)] for i, a in enumerate(node.saved) if id(a) in self.numbers}
+        if places:
+            needed = set(kept_by(node, outputs))
+            kept = {i: number if i in needed else None for i, number in places.items()}
+            node.saved = _Anew(self, node.saved, kept)
+
+
+class _Anew(Saved):
+    """What a node has saved, without the whole parameters."""
+
+    __slots__ = ("gathering", "places", "rest")
+
+    def __init__(self, gathering: Gathering, saved: Sequence[Any], places: dict[int, int | None]):
+        self.gathering, self.places = gathering, places
+        # what the gradient does not depend on is only a shape
+        self.rest = [jax.ShapeDtypeStruct(a.shape, a.dtype) if i in places else a for i, a in enumerate(saved)]
+
+    def __len__(self) -> int:
+        return len(self.rest)
+
+    def __getitem__(self, i: Any) -> Any:
+        value = self.rest[i]
+        if i not in self.places:
+            return value
+        number = self.places[i]
+        return jnp.zeros(value.shape, value.dtype) if number is None else self.gathering.of(number)
+
+
 class Gather(Function):
     """The whole parameters, as plain tensors of each process, or as they lay before `fully_shard`."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, *parameters: Tensor) -> Any:
+    def forward(ctx: Any, plan: Plan, gathering: Gathering, *parameters: Tensor) -> Any:
         untraced()
-        ctx.plan, ctx.dtypes = plan, [p._np_dtype for p in parameters]
-        target = plan.policy.param_dtype
-        parts = {i: part_of(p._array) for i, p in enumerate(parameters)}
-        if target is not None:
-            floats = [i for i, p in enumerate(parameters) if p.dtype.is_floating_point]
-            parts |= {i: parts[i].astype(target.numpy) for i in floats}
-        cut = {i: part for i, part in parts.items() if plan.places[i].dim is not None}
-        parts |= gathered(plan.mesh.get_group(plan.mesh.ndim - 1), cut, plan.places)
-        made = [_inside(parts[i], place) for i, place in enumerate(plan.places)]
+        ctx.plan, ctx.gathering, ctx.dtypes = plan, gathering, [p._np_dtype for p in parameters]
+        made = wholes(plan, gathering.arrays)
+        gathering.begin(made)
         return tuple(made)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         plan, target = ctx.plan, ctx.plan.policy.reduce_dtype
-        wholes = {}
+        ctx.gathering.again = None
+        whole_ones = {}
         for i, grad in enumerate(grads):
-            if not ctx.needs_input_grad[i + 1]:
+            if not ctx.needs_input_grad[i + 2]:
                 continue
             inner = plan.places[i].inner
             whole = np.asarray(grad._array) if inner is None else part_of(devices.spread(grad._array, inner))
-            wholes[i] = whole if target is None else whole.astype(target.numpy)
-        parts = reduced(plan, wholes)
+            whole_ones[i] = whole if target is None else whole.astype(target.numpy)
+        parts = reduced(plan, whole_ones)
         made = [
             wrap(assembled(np.asarray(parts[i], ctx.dtypes[i]), place.outer)) if i in parts else None
             for i, place in enumerate(plan.places)
         ]
-        return None, *made
+        return None, None, *made
 
 
 def _inside(part: np.ndarray, place: Place) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core.array import devices
+from ...core.context.grad_mode import state as grad_state
 from ...core.tensor.storage import laid
 from ...core.tensor.tensor import Tensor, blank
 from ...nn.modules.module import Module
@@ -20,7 +21,7 @@ from ..tensor.parallel.styles import lie
 from ..tensor.placement_types import Placement, Replicate, Shard
 from ..tensor.processes import assembled, part_of
 from .api import MixedPrecisionPolicy, OffloadPolicy
-from .gathering import Gather, Place, Plan, cast, outer_of
+from .gathering import Gather, Gathering, Place, Plan, cast, outer_of
 
 
 def _refused(name: str, instead: str) -> Callable[..., Any]:
@@ -39,19 +40,32 @@ class UnshardHandle:
         """Nothing is left to wait for."""
 
 
+class _Outermost:
+    """Watches the tape in the place of a `Gathering`, and does nothing."""
+
+    def __call__(self, node: Any, outputs: Any) -> None:
+        pass
+
+
+_OUTERMOST = _Outermost()
+
+
 class Unit:
     """The parameters that a `fully_shard`ed module has to itself, by the modules and names that hold them.
 
     In several processes they are gathered before its forward and cut again after it; with mixed precision, cast.
     """
 
-    def __init__(self, mesh: DeviceMesh, policy: MixedPrecisionPolicy):
+    def __init__(self, mesh: DeviceMesh, policy: MixedPrecisionPolicy, again: bool | None):
         self.mesh = mesh
         self.policy = policy
+        self.again = again  # whether to gather again in the backward pass; None: unless it is the outermost module
         self.owners: list[list[tuple[Any, str]]] = []
         self.places: list[Place] = []
         self.factor: float | None = None
         self.held: list[Any] | None = None  # the cut ones, while the whole ones are in their place
+        self.gathering: Gathering | None = None
+        self.before_it: list[Any] = []  # who watched the tape before the forward pass
 
     def unshard(self) -> None:
         """Put the whole parameters in the place of the cut ones."""
@@ -59,7 +73,9 @@ class Unit:
             return
         cut = [owners[0][0]._parameters[owners[0][1]] for owners in self.owners]
         if self.mesh.several:
-            whole: Any = Gather.apply(Plan(self.mesh, self.policy, self.places, self.factor), *cut)
+            plan = Plan(self.mesh, self.policy, self.places, self.factor)
+            self.gathering = Gathering(plan, [parameter._array for parameter in cut])
+            whole: Any = Gather.apply(plan, self.gathering, *cut)
         elif self.policy.param_dtype is not None:
             whole = cast(cut, self.policy.param_dtype)
         else:
@@ -72,6 +88,9 @@ class Unit:
         if self.held is not None:
             self._put(self.held)
             self.held = None
+        if self.gathering is not None:
+            self.gathering.end()
+            self.gathering = None
 
     def _put(self, parameters: Any) -> None:
         for owners, parameter in zip(self.owners, parameters, strict=True):
@@ -81,12 +100,19 @@ class Unit:
     def before(self, _: Any, args: Any, kwargs: Any) -> Any:
         """A forward hook."""
         self.unshard()
+        outermost = not any(isinstance(watch, (Gathering, _Outermost)) for watch in grad_state.watchers)
+        self.before_it.append(grad_state.watchers)
+        again = not outermost if self.again is None else self.again
+        watch = self.gathering if again and self.gathering is not None else _OUTERMOST
+        grad_state.watchers = (*grad_state.watchers, watch)
         if self.policy.cast_forward_inputs and self.policy.param_dtype is not None:
             return cast(args, self.policy.param_dtype), cast(kwargs, self.policy.param_dtype)
         return None
 
     def after(self, _: Any, args: Any, output: Any) -> Any:
         """A forward hook, called also where forward has raised."""
+        if self.before_it:
+            grad_state.watchers = self.before_it.pop()
         self.reshard()
         return output if self.policy.output_dtype is None else cast(output, self.policy.output_dtype)
 
@@ -108,7 +134,10 @@ class FSDPModule:
         """Taken: each backward pass averages its gradients, and the sum of means is the mean of sums."""
 
     def set_reshard_after_forward(self, reshard_after_forward: bool, recurse: bool = True) -> None:
-        """Taken: parameters are cut again after each forward pass; what the backward pass needs, the tape holds."""
+        """Whether the whole parameters are given back after the forward pass, and gathered again in the backward pass."""
+        for part in self.modules() if recurse else [self]:  # type: ignore[attr-defined]
+            if isinstance(part, FSDPModule):
+                part._unit.again = bool(reshard_after_forward)
 
     def set_reshard_after_backward(self, reshard_after_backward: bool, *, recurse: bool = True) -> None:
         """Taken: parameters are cut again after each forward pass."""
@@ -120,7 +149,7 @@ class FSDPModule:
         """Taken: it changes no number."""
 
     def set_unshard_in_backward(self, unshard_in_backward: bool) -> None:
-        """Taken: the backward pass gathers nothing."""
+        """Taken: the backward pass gathers what it needs."""
 
     def set_post_optim_event(self, event: Any) -> None:
         """Taken: there are no streams to wait for."""
@@ -263,8 +292,9 @@ def fully_shard(
 
     In one process, inputs are cut along the batch, and the numbers are those of one device. In several, each process computes with
     its own batch and the whole parameters of one module at a time, and gradients are means over the processes; a mesh of two sides
-    repeats along the first. A parameter that can't be cut into equal parts along dimension 0 is cut along another, or whole
-    everywhere (`flambeau.parallel.explain` says which).
+    repeats along the first. With `reshard_after_forward` the whole parameters are given back after the forward pass, and gathered
+    again in the backward pass (None: except those of the outermost module). A parameter that can't be cut into equal parts along
+    dimension 0 is cut along another, or whole everywhere (`flambeau.parallel.explain` says which).
     """
     if isinstance(module, (list, tuple)):
         for one in module:
@@ -278,7 +308,8 @@ def fully_shard(
     layouts.grid_of(mesh)
     if isinstance(module, FSDPModule):
         raise ValueError(f"fully_shard has already been applied to {type(module).__name__}")
-    attach(module, mesh, mp_policy, {id(p) for p in ignored_params or ()}, shard_placement_fn)
+    again = None if reshard_after_forward is None else bool(reshard_after_forward)
+    attach(module, mesh, mp_policy, {id(p) for p in ignored_params or ()}, shard_placement_fn, again)
     kind = type(module)
     if kind not in _kinds:
         _kinds[kind] = type(f"FSDP{kind.__name__}", (FSDPModule, kind), {})
@@ -287,10 +318,11 @@ def fully_shard(
 
 
 def attach(
-    module: Any, mesh: DeviceMesh, policy: MixedPrecisionPolicy, ignored: set[int], placement_of: Callable[[Any], Any] | None
+    module: Any, mesh: DeviceMesh, policy: MixedPrecisionPolicy, ignored: set[int], placement_of: Callable[[Any], Any] | None,
+    again: bool | None = None,
 ) -> Unit:  # fmt: skip
-    """Cut a module's parameters, and have its forward gather them."""
-    unit = Unit(mesh, policy)
+    """Cut a module's parameters, and have its forward gather them; its backward pass, too, if `again` (see `Unit`)."""
+    unit = Unit(mesh, policy, again)
     _take(unit, module, ignored, placement_of)
     object.__setattr__(module, "_unit", unit)
     if not mesh.several:

@@ -1,8 +1,8 @@
-"""Optimizers of several processes: one whose state is shared out; the others are not there yet."""
+"""Optimizers of several processes: one whose state is shared out, and one with averages; the others are not there yet."""
 
 from ...optim import Optimizer
 from .. import _later
+from .post_localSGD_optimizer import PostLocalSGDOptimizer
 from .zero_redundancy_optimizer import ZeroRedundancyOptimizer
 
-PostLocalSGDOptimizer = _later.kind("PostLocalSGDOptimizer", __name__, Optimizer)
 DistributedOptimizer = _later.kind("DistributedOptimizer", __name__, Optimizer)

@@ -1,11 +1,19 @@
-"""A model whose layers lie in several processes: refused by name. `parallelize_module` and `fully_shard` cut layers."""
+"""A model whose layers lie in several processes, one after the other: stages, and the order in which they work on micro-batches.
+
+`PipelineStage` with `ScheduleGPipe` or `Schedule1F1B`. What finds the stages of a model by itself (`pipeline`, `SplitPoint`), and
+schedules with several stages in a process, are refused by name.
+"""
 
 from .. import _later
+from .schedules import Schedule1F1B, ScheduleGPipe
+from .stage import PipelineStage
 
 for _name in ("build_stage", "pipe_split", "pipeline"):
     globals()[_name] = _later.function(_name, __name__)
 for _name in (
-    "Pipe", "PipelineStage", "Schedule1F1B", "ScheduleDualPipeV", "ScheduleGPipe", "ScheduleInterleaved1F1B",
-    "ScheduleInterleavedZeroBubble", "ScheduleLoopedBFS", "ScheduleZBVZeroBubble", "SplitPoint",
+    "Pipe", "ScheduleDualPipeV", "ScheduleInterleaved1F1B", "ScheduleInterleavedZeroBubble", "ScheduleLoopedBFS",
+    "ScheduleZBVZeroBubble", "SplitPoint",
 ):  # fmt: skip
     globals()[_name] = _later.kind(_name, __name__)
+
+__all__ = ["PipelineStage", "Schedule1F1B", "ScheduleGPipe"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from ...core.array.dtypes import dtype
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor, from_host
+from ...nn.parameter import Parameter
 from ..device_mesh import DeviceMesh, mesh_of
-from . import layouts, processes
+from . import by_parts, crossing, layouts, parts, processes
 from .placement_types import Partial, Placement, Replicate, Shard
 
 
@@ -52,6 +54,7 @@ class DTensor(Tensor, metaclass=_Laid):
         """
         mesh = the_mesh(device_mesh)
         if mesh.several:
+            by_parts.begin()
             if run_check:
                 local_tensor = processes.from_first(local_tensor, mesh, 0)
             return _of_parts(local_tensor, mesh, placements, shape, grad_placements)
@@ -65,32 +68,25 @@ class DTensor(Tensor, metaclass=_Laid):
         return layouts.relaid(local_tensor, layouts.sharding_for(mesh, given, local_tensor.shape))
 
 
-def _without_sums(
-    mesh: DeviceMesh, placements: Sequence[Placement] | None
-) -> tuple[list[Placement] | None, list[tuple[Any, str]]]:
-    """Placements with `Replicate` for each `Partial`, and the groups and operations of those."""
-    if placements is None:
-        return None, []
-    sums = [(mesh.get_group(i), p.reduce_op) for i, p in enumerate(placements) if isinstance(p, Partial)]
-    return [Replicate() if isinstance(p, Partial) else p for p in placements], sums
-
-
 def _of_parts(
     part: Tensor, mesh: DeviceMesh, placements: Sequence[Placement] | None, shape: Any, grad_placements: Any
 ) -> Tensor:
-    given, sums = _without_sums(mesh, placements)
+    given = layouts.checked(mesh, placements, part.ndim, sums=True)
     lengths = list(part.shape)
-    for dim, placement in enumerate(layouts.checked(mesh, given, part.ndim)):
+    for side, placement in enumerate(given):
         if isinstance(placement, Shard):
-            lengths[placement.dim] *= mesh.size(dim)
+            lengths[placement.dim] *= mesh.size(side)
     if shape is not None and list(shape) != lengths:
-        raise ValueError(
-            f"DTensor.from_local(shape={list(shape)}): parts of {list(part.shape)} in each process make {lengths}, and parts of "
-            "unequal lengths are not there"
-        )
-    sharding = layouts.sharding_for(mesh, given, lengths)
-    back = layouts.sharding_for(mesh, _without_sums(mesh, grad_placements)[0], lengths) if grad_placements else sharding
-    return processes.FromLocal.apply(part, sharding, back, sums)
+        box = parts.box_of(shape, mesh, given, mesh.get_coordinate() or ())
+        if [stop - start for start, stop in box] != list(part.shape):
+            raise ValueError(
+                f"DTensor.from_local(shape={list(shape)}): this process's part would have the lengths "
+                f"{[stop - start for start, stop in box]}, and not {list(part.shape)}: parts are those of torch.chunk"
+            )
+        lengths = list(shape)
+    back = given if grad_placements is None else layouts.checked(mesh, grad_placements, part.ndim, sums=True)
+    made: Tensor = crossing.FromLocal.apply(part, mesh, given, tuple(lengths), crossing.without_sums(back))
+    return made
 
 
 def the_mesh(mesh: DeviceMesh | None) -> DeviceMesh:
@@ -130,8 +126,7 @@ def device_mesh(self: Tensor) -> DeviceMesh:
 
 def placements(self: Tensor) -> tuple[Placement, ...]:
     """How it lies along each side of its mesh."""
-    sharding: Any = layouts.sharding_of(self)
-    return layouts.placements_of(sharding, self.ndim, mesh_of(sharding.mesh))
+    return layouts.placements_along(self)
 
 
 def full_tensor(self: Tensor, *, grad_placements: Sequence[Placement] | None = None) -> Tensor:
@@ -155,11 +150,13 @@ def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None
     sharding: Any = layouts.sharding_of(self)
     if devices.is_far(sharding):
         mesh = mesh_of(sharding.mesh)
-        given, sums = _without_sums(mesh, grad_placements)
-        back = sharding if given is None else layouts.sharding_for(mesh, given, self.shape)
-        return processes.ToLocal.apply(self, sharding, back, sums)
+        if grad_placements is None:
+            back = crossing.without_sums(layouts.placements_along(self))
+        else:
+            back = layouts.checked(mesh, grad_placements, self.ndim, sums=True)
+        return crossing.ToLocal.apply(self, mesh, back)
     _only_forward(grad_placements)
-    if sharding.is_fully_replicated:
+    if sharding.is_fully_replicated and parts.of(self) is None:
         return layouts.whole_of(self)
     if not self.is_leaf:
         raise RuntimeError(
@@ -171,6 +168,9 @@ def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None
 
 def local_values(self: Tensor) -> Any:
     """This process's part, or the first device's, as NumPy's array."""
+    held = parts.of(self)
+    if held is not None:
+        return np.asarray(held.part)
     sharding: Any = layouts.sharding_of(self)
     if devices.is_far(sharding):
         return processes.part_of(self._array)
@@ -206,12 +206,39 @@ def redistribute(
         )
     if forward_dtype is not None or backward_dtype is not None:
         raise NotImplementedError("redistribute(forward_dtype=, backward_dtype=): convert with .to() before or after")
-    return layouts.relaid(self, layouts.sharding_for(mesh, placements, self.shape, sharding))
+    return layouts.relaid(self, layouts.layout_for(mesh, placements, self.shape, sharding))
+
+
+def _spec(self: Tensor) -> DTensorSpec:
+    """Its mesh, placements and shape."""
+    return DTensorSpec(device_mesh(self), placements(self), self.shape, self.dtype)
+
+
+def _local_tensor(self: Tensor) -> Tensor:
+    """This process's part, off the tape."""
+    return to_local(self.detach())
+
+
+class DTensorSpec(NamedTuple):
+    """What is known of a tensor on a mesh without its values."""
+
+    mesh: DeviceMesh
+    placements: tuple[Placement, ...]
+    shape: Any
+    dtype: dtype
+
+    @property
+    def device_mesh(self) -> DeviceMesh:
+        return self.mesh
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
 
 
 for _method in (full_tensor, to_local, redistribute):
     setattr(Tensor, _method.__name__, _OfDTensor(_method))
-for _attribute in (device_mesh, placements):
+for _attribute in (device_mesh, placements, _spec, _local_tensor):
     setattr(Tensor, _attribute.__name__, _OfDTensor(_attribute, attribute=True))
 
 _plain_repr: Any = Tensor.__repr__
@@ -220,7 +247,8 @@ _plain_repr: Any = Tensor.__repr__
 def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     """That of PyTorch's DTensor for a tensor that is cut; one that is whole everywhere is printed as it is."""
     sharding: Any = layouts.sharding_of(self)
-    if sharding is None or (sharding.is_fully_replicated and not devices.is_far(sharding)):
+    whole = sharding is None or (sharding.is_fully_replicated and not devices.is_far(sharding))
+    if whole and parts.of(self) is None:
         return _plain_repr(self, tensor_contents=tensor_contents)
     local = (
         namespaces["torch"]["empty"](tuple(self.shape), device="meta")
@@ -228,11 +256,21 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
         else from_host(local_values(self))
     )
     mesh = mesh_of(sharding.mesh)
-    laid = layouts.placements_of(sharding, self.ndim, mesh)
-    return f"DTensor(local_tensor={_plain_repr(local)}, device_mesh={mesh}, placements={laid})"
+    laid = layouts.placements_along(self)
+    return f"DTensor(local_tensor={local}, device_mesh={mesh}, placements={laid})"
 
 
 Tensor.__repr__ = _repr  # type: ignore[assignment, method-assign]
+_plain_parameter: Any = Parameter.__repr__
+
+
+def _parameter_repr(self: Any) -> str:
+    """A parameter that is cut is printed as any DTensor."""
+    shown = _repr(self)
+    return shown if shown.startswith("DTensor(") else str(_plain_parameter(self))
+
+
+Parameter.__repr__ = _parameter_repr  # type: ignore[method-assign]
 
 
 def distribute_tensor(
@@ -242,20 +280,43 @@ def distribute_tensor(
     *,
     src_data_rank: int | None = 0,
 ) -> Any:
-    """A new leaf with the values of `tensor`, cut over the devices of a mesh as `placements` say (repeated, if None). In several
-    processes the values are those of the first (`src_data_rank`); with None each takes its part of its own.
+    """A new leaf with the values of `tensor`, cut over the devices of a mesh as `placements` say (repeated, if None), in the parts
+    of `torch.chunk`. In several processes the values are those of the first (`src_data_rank`); with None each takes its part of its
+    own. `Partial` parts, in several processes, add up to the values.
 
-    RuntimeError for a tensor that was computed from others; ValueError, IndexError and NotImplementedError for placements that
-    can't be.
+    RuntimeError for a tensor that was computed from others; ValueError for one that lies on the mesh otherwise; AssertionError,
+    RuntimeError and NotImplementedError for placements that can't be.
     """
     mesh = the_mesh(device_mesh)
     if not tensor.is_leaf:
         raise RuntimeError("`distribute_tensor` should be used to distribute leaf tensors! but found non-leaf tensor!")
-    before = layouts.sharding_of(tensor)
-    sharding = layouts.sharding_for(mesh, placements, tensor.shape, before)
+    before: Any = layouts.sharding_of(tensor)
+    if before is not None and mesh_of(before.mesh) == mesh:
+        there, asked = layouts.placements_along(tensor), layouts.checked(mesh, placements, tensor.ndim)
+        if there != asked:
+            raise ValueError(
+                f"Cannot distribute a DTensor with placements {there} to a different placements {list(asked)}. do you want to call "
+                "`redistribute` instead?"
+            )
+        return tensor
+    if mesh.several and before is None and any(isinstance(p, Partial) for p in placements or ()):
+        by_parts.begin()
+        tensor = processes.from_first(tensor, mesh, src_data_rank).requires_grad_(tensor.requires_grad)
+        return _summands(tensor, mesh, layouts.checked(mesh, placements, tensor.ndim, sums=True))
+    sharding = layouts.layout_for(mesh, placements, tensor.shape, before)
     if before is None and mesh.several:
+        by_parts.begin()
         tensor = processes.from_first(tensor, mesh, src_data_rank).requires_grad_(tensor.requires_grad)
     return layouts.pinned(tensor, sharding)
+
+
+def _summands(tensor: Tensor, mesh: DeviceMesh, given: Sequence[Placement]) -> Any:
+    """A leaf whose parts add up to the values: equal ones."""
+    held = parts.cut(tensor._array, mesh, given)
+    count = math.prod(mesh.size(i) for i, p in enumerate(given) if isinstance(p, Partial) and p.reduce_op == "sum")
+    part = held.part if count == 1 else (held.part / count).astype(held.dtype)
+    made = parts.tensor(parts.Parts([part], mesh, given, held.shape), type(tensor))
+    return made.requires_grad_() if tensor.requires_grad else made
 
 
 def distribute_parameter(
@@ -267,8 +328,9 @@ def distribute_parameter(
     tensor = getattr(module, name)
     if tensor is not None:
         before = layouts.sharding_of(tensor)
-        sharding = layouts.sharding_for(mesh, placements, tensor.shape, before)
+        sharding = layouts.layout_for(mesh, placements, tensor.shape, before)
         if before is None and mesh.several:
+            by_parts.begin()
             with no_grad():
                 tensor.copy_(processes.from_first(tensor, mesh, source))
         layouts.pin(tensor, sharding)

@@ -7,7 +7,7 @@ functions compute with it as with all others, and XLA places the collectives.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax._src.array import ArrayImpl
@@ -17,10 +17,10 @@ from ...core.array.meta import MetaArray
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
 from ...core.dispatch.operator import Array, Static, operator
-from ...core.tensor.storage import LaidStorage, Storage, laid
+from ...core.tensor.storage import LaidStorage, PartsStorage, Storage, laid
 from ...core.tensor.tensor import Tensor, blank
-from ..device_mesh import DeviceMesh
-from . import processes
+from ..device_mesh import DeviceMesh, mesh_of
+from . import crossing, parts
 from .placement_types import Partial, Placement, Replicate, Shard
 
 NamedSharding = jax.sharding.NamedSharding
@@ -36,6 +36,9 @@ def grid_of(mesh: DeviceMesh) -> jax.sharding.Mesh:
 def known_sharding_of(tensor: Tensor) -> NamedSharding | None:
     """How a tensor lies on a mesh; None for all others, and for values that are only being traced."""
     storage = tensor._storage
+    if type(storage) is PartsStorage:
+        held: Any = storage.host.sharding if tensor._view is None or not storage.host.even else tensor._array.sharding
+        return held
     if type(storage) is not Storage and type(storage) is not LaidStorage:
         return None
     value = tensor._array
@@ -65,6 +68,15 @@ def _entries(sharding: NamedSharding, ndim: int) -> list[tuple[str, ...]]:
     return [() if e is None else (e,) if isinstance(e, str) else tuple(e) for e in spec]
 
 
+def placements_along(tensor: Tensor) -> tuple[Placement, ...]:
+    """How a tensor on a mesh lies along each side of it."""
+    held = parts.of(tensor)
+    if held is not None:
+        return held.placements
+    sharding: Any = known_sharding_of(tensor)
+    return placements_of(sharding, tensor.ndim, mesh_of(sharding.mesh))
+
+
 def placements_of(sharding: NamedSharding, ndim: int, mesh: DeviceMesh) -> tuple[Placement, ...]:
     """The same in PyTorch's words: for each side of the mesh, how the tensor lies along it."""
     entries = _entries(sharding, ndim)
@@ -72,8 +84,11 @@ def placements_of(sharding: NamedSharding, ndim: int, mesh: DeviceMesh) -> tuple
     return tuple(Shard(cut[side]) if side in cut else Replicate() for side in mesh.sides)
 
 
-def checked(mesh: DeviceMesh, placements: Sequence[Placement] | None, ndim: int) -> tuple[Placement, ...]:
-    """The placements, with dimensions from the front. ValueError, IndexError or NotImplementedError for those that can't be."""
+def checked(
+    mesh: DeviceMesh, placements: Sequence[Placement] | None, ndim: int, sums: bool = False
+) -> tuple[Placement, ...]:
+    """The placements, with dimensions from the front. ValueError, IndexError, RuntimeError or NotImplementedError for those that
+    can't be, which `Partial` can with `sums`."""
     given = tuple(placements) if placements is not None else (Replicate(),) * mesh.ndim
     if len(given) != mesh.ndim:
         raise ValueError(
@@ -83,17 +98,20 @@ def checked(mesh: DeviceMesh, placements: Sequence[Placement] | None, ndim: int)
     made: list[Placement] = []
     for placement in given:
         if isinstance(placement, Partial):
-            raise NotImplementedError(
-                f"{placement!r}: sums that are still to be made are XLA's own here, and no tensor holds one: use Replicate() or Shard()"
-            )
-        if type(placement) is Shard:
-            if not -ndim <= placement.dim < ndim:
-                raise IndexError(
-                    f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {placement.dim})"
+            if not sums:
+                raise NotImplementedError(
+                    f"{placement!r}: in one process, and for values that are whole, there are no sums still to be made: use "
+                    "Replicate() or Shard(), or DTensor.from_local in several processes"
                 )
+        elif type(placement) is Shard:
+            if not -ndim <= placement.dim < ndim:
+                raise AssertionError(f"Sharding dim {placement.dim} greater than tensor ndim {ndim}")
             placement = Shard(placement.dim % ndim)
         elif type(placement) is not Replicate:
-            raise NotImplementedError(f"the placement {placement!r}: there are Shard(dim) and Replicate()")
+            raise RuntimeError(
+                f"Trying to distribute tensor with unsupported placements {placement} on device mesh dimension {len(made)}! "
+                "There are Shard(dim), Replicate() and Partial()"
+            )
         made.append(placement)
     return tuple(made)
 
@@ -118,10 +136,36 @@ def sharding_for(
             count *= grid.shape[side]
         if shape[dim] % count:
             raise NotImplementedError(
-                f"dimension {dim} of a tensor of shape {list(shape)} can't be cut into {count} equal parts, and unequal ones are "
-                "not there: cut another dimension, pad it, or use Replicate()"
+                f"dimension {dim} of a tensor of shape {list(shape)} can't be cut into {count} equal parts: cut another dimension, "
+                "pad it, or use Replicate()"
             )
     return NamedSharding(grid, jax.sharding.PartitionSpec(*[s[0] if len(s) == 1 else s or None for s in entries]))
+
+
+class Unequal(NamedTuple):
+    """How a tensor lies that can't be cut into equal parts: on all sides of a mesh."""
+
+    mesh: DeviceMesh
+    placements: tuple[Placement, ...]
+
+
+Layout = NamedSharding | Unequal
+
+
+def layout_for(
+    mesh: DeviceMesh, placements: Sequence[Placement] | None, shape: Sequence[int], before: NamedSharding | None = None
+) -> Layout:
+    """`sharding_for`, or in its place what says of unequal parts how they lie."""
+    given = checked(mesh, placements, len(shape))
+    root = mesh if mesh.several else mesh_of(grid_of(mesh))
+    along = dict(zip(mesh.sides, given, strict=True))
+    if before is not None and before.mesh == grid_of(mesh):
+        others = placements_of(before, len(shape), root)
+        along = dict(zip(root.sides, others, strict=True)) | along
+    every = tuple(along.get(side, Replicate()) for side in root.sides)
+    if parts.is_even(shape, root, every):
+        return sharding_for(mesh, given, shape, before)
+    return Unequal(root, every)
 
 
 @operator(methods=False, public=(), narrow=True, grad="Redistribute")
@@ -129,9 +173,20 @@ def _relaid(tensor: Array, *, sharding: Static) -> Array:
     return jax.lax.with_sharding_constraint(tensor, sharding)
 
 
-def relaid(tensor: Tensor, sharding: NamedSharding) -> Tensor:
+def relaid(tensor: Tensor, layout: Layout) -> Tensor:
     """The same values, laid otherwise; gradients go through."""
-    return _relaid(tensor, sharding=sharding)
+    if isinstance(layout, Unequal):
+        made: Tensor = crossing.Cut.apply(tensor, *layout)
+        return made
+    held = parts.of(tensor)
+    if held is not None and held.mesh.several and held.mesh.grid == layout.mesh:
+        wanted = placements_of(layout, tensor.ndim, held.mesh)
+        sides = [i for i, (old, new) in enumerate(zip(held.placements, wanted, strict=True)) if old != new]
+        new = wanted[sides[0]] if len(sides) == 1 else None
+        if isinstance(new, Shard) and wanted.count(new) == 1 and getattr(held.placements[sides[0]], "scatters", False):
+            made = crossing.Scatter.apply(tensor, sides[0], new.dim, layout)
+            return made
+    return _relaid(tensor, sharding=layout)
 
 
 def whole_of(tensor: Tensor) -> Tensor:
@@ -140,7 +195,7 @@ def whole_of(tensor: Tensor) -> Tensor:
     if sharding is None:
         return tensor
     if devices.is_far(sharding):
-        return processes.Whole.apply(tensor, sharding)
+        return crossing.Whole.apply(tensor, sharding)
     made = relaid(tensor, NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
     value = made._storage.value
     if not isinstance(value, jax.core.Tracer):
@@ -150,15 +205,18 @@ def whole_of(tensor: Tensor) -> Tensor:
     return made
 
 
-def pin(tensor: Tensor, sharding: NamedSharding) -> None:
+def _stored(values: Any, layout: Layout) -> Storage:
+    return PartsStorage(parts.cut(values, *layout)) if isinstance(layout, Unequal) else laid(values, layout)
+
+
+def pin(tensor: Tensor, layout: Layout) -> None:
     """Lay a leaf's values in place: the tensor stays the same object, and whatever is written to it is laid so."""
-    made = blank(Tensor, laid(tensor._array, sharding))
-    tensor._repoint(made)
+    tensor._repoint(blank(Tensor, _stored(tensor._array, layout)))
 
 
-def pinned(tensor: Tensor, sharding: NamedSharding) -> Tensor:
+def pinned(tensor: Tensor, layout: Layout) -> Tensor:
     """A new leaf with these values, laid so."""
-    made: Any = blank(type(tensor), laid(tensor._array, sharding))
+    made: Any = blank(type(tensor), _stored(tensor._array, layout))
     if tensor.requires_grad:
         made.requires_grad_()
     return made
@@ -166,6 +224,8 @@ def pinned(tensor: Tensor, sharding: NamedSharding) -> Tensor:
 
 def bytes_per_device(tensor: Tensor) -> int:
     """How many bytes of a tensor's storage the device that holds most of it has."""
+    if type(tensor._storage) is PartsStorage:
+        return max(part.nbytes for part in tensor._storage.host.held)
     value = tensor._storage.value
     if type(value) is MetaArray:
         return 0

@@ -59,11 +59,16 @@ class Replicate(Placement):
         return "R"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Partial(Placement):
     """A part in each process, to be reduced by this operation."""
 
     reduce_op: str = "sum"
+
+    @property
+    def scatters(self) -> bool:
+        """Whether the reduction can be made in parts."""
+        return True
 
     def is_partial(self, reduce_op: str | None = None) -> bool:
         return reduce_op is None or reduce_op == self.reduce_op
@@ -73,3 +78,21 @@ class Partial(Placement):
 
     def __str__(self) -> str:
         return f"P({self.reduce_op})"
+
+
+@dataclass(frozen=True, repr=False)
+class _NormPartial(Partial):
+    """Norms of each process's part, whose norm is that of the whole."""
+
+    reduce_op: str = "sum"
+    norm_type: float = 2
+
+    @property
+    def scatters(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"_NormPartial({self.norm_type})"
+
+    def __str__(self) -> str:
+        return f"_NormP({self.norm_type})"

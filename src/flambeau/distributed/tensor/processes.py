@@ -1,23 +1,20 @@
-"""Tensors cut over several processes: between the whole and this process's own part, with gradients.
+"""Tensors cut over several processes: between the whole and this process's own part.
 
 The whole is a `jax.Array` of which this process holds a part; the part is a plain tensor of this process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from ...core.array import devices
-from ...core.autograd.function import Function
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
-from ...core.tensor.tensor import Tensor, from_host, wrap
+from ...core.tensor.tensor import Tensor, from_host
 from ...processes import collectives
-from ...processes.groups import ReduceOp
+from ...processes.patterns import Pattern
 from ..device_mesh import DeviceMesh
 
 NamedSharding = jax.sharding.NamedSharding
@@ -49,61 +46,13 @@ def local(array: np.ndarray) -> Tensor:
     return from_host(np.array(array))
 
 
-def _gradient(grad: Tensor, sharding: NamedSharding) -> Tensor:
-    return wrap(devices.spread(grad._array, sharding))
-
-
-class Whole(Function):
-    """All of it, as a plain tensor of each process."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor, sharding: NamedSharding) -> Any:
-        untraced()
-        ctx.sharding = sharding
-        return local(part_of(devices.spread(tensor._array, NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return _gradient(grads[0], ctx.sharding), None
-
-
-class ToLocal(Function):
-    """This process's part. `sums` are the groups over which its gradient is still to be added up."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor, sharding: NamedSharding, back: NamedSharding, sums: Sequence[Any]) -> Any:
-        untraced()
-        ctx.sharding, ctx.back, ctx.sums = sharding, back, sums
-        return local(part_of(tensor._array))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        made = assembled(np.asarray(added_up(grads[0], ctx.sums)._array), ctx.back)
-        return wrap(devices.spread(made, ctx.sharding)), None, None, None
-
-
-class FromLocal(Function):
-    """The whole, of these parts."""
-
-    @staticmethod
-    def forward(ctx: Any, part: Tensor, sharding: NamedSharding, back: NamedSharding, sums: Sequence[Any]) -> Any:
-        untraced()
-        ctx.back = back
-        return wrap(assembled(np.asarray(added_up(part, sums)._array), sharding))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return local(part_of(devices.spread(grads[0]._array, ctx.back))), None, None, None
-
-
-def added_up(tensor: Tensor, sums: Sequence[Any]) -> Tensor:
-    """What is left to be reduced, reduced: `sums` are pairs of a group and the operation's name."""
-    if not sums:
-        return tensor
-    made = tensor.detach().clone()
-    for group, op in sums:
-        collectives.all_reduce(made, getattr(ReduceOp, op.upper()), group)
-    return made
+def together(group: Any, pattern: Pattern, values: np.ndarray, op: str | None = None) -> np.ndarray:
+    """A collective of NumPy's values, outside of programs."""
+    exchange, said = group.exchange, {"dtype": values.dtype.name, "shape": list(values.shape)}
+    pending = exchange.begin(lambda: exchange.together(pattern, values, {**said, "op": op}, op), wait=True)
+    if pending.error is not None:
+        raise pending.error
+    return np.asarray(pending.value)
 
 
 def from_first(tensor: Tensor, mesh: DeviceMesh, source: int | None) -> Tensor:

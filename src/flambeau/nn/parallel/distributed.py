@@ -90,6 +90,8 @@ class DistributedDataParallel(Module, Joinable):
             raise RuntimeError(
                 f"{type(self).__name__} is not needed when a module doesn't have any parameter that requires a gradient."
             )
+        if device_ids is not None and len(device_ids) > 1:
+            raise ValueError(f"device_ids can only be {None} or contain a single element.")
         self.module = module
         self.device_ids = device_ids
         self.output_device = output_device
@@ -113,8 +115,17 @@ class DistributedDataParallel(Module, Joinable):
     def _start(self, trained: Sequence[tuple[str, Tensor]]) -> None:
         names, parameters = [name for name, _ in trained], [*(p for _, p in trained)]
         unused = self.find_unused_parameters or self.static_graph
-        cap = max(int(self.bucket_cap_mb * _MEGA), 1)
+        cap = max(self.bucket_bytes_cap, 1)
         self._averaging = Averaging(names, parameters, self.process_group, cap, unused, self._averages)
+
+    @property
+    def bucket_bytes_cap(self) -> int:
+        """How many bytes go into a bucket."""
+        return int(self.bucket_cap_mb * _MEGA)
+
+    @staticmethod
+    def _set_params_and_buffers_to_ignore_for_model(module: Module, params_and_buffers_to_ignore: Any) -> None:
+        module._ddp_params_and_buffers_to_ignore = params_and_buffers_to_ignore
 
     def _averages(self) -> bool:
         return self.require_backward_grad_sync
@@ -138,7 +149,7 @@ class DistributedDataParallel(Module, Joinable):
             "backend_name": self.process_group.name(),
             "module_name": type(self.module).__name__,
             "broadcast_buffers": int(self.broadcast_buffers),
-            "bucket_cap_bytes": int(self.bucket_cap_mb * _MEGA),
+            "bucket_cap_bytes": self.bucket_bytes_cap,
             "find_unused_parameters": int(self.find_unused_parameters),
             "gradient_as_bucket_view": int(self.gradient_as_bucket_view),
             "num_parameter_tensors": len(trained),

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...core.array import dtypes, geometry
+from ...core.array import devices, dtypes, geometry
 from ...core.array.meta import MetaArray, is_meta
 from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
@@ -23,7 +23,7 @@ from ...core.tape.nodes import Refusing
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse
-from ...core.tensor.storage import Storage, is_between_processes
+from ...core.tensor.storage import PartsStorage, Storage, cut_over, is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
 from .creation import from_numpy, tensor
 
@@ -48,6 +48,9 @@ def item(self: Tensor) -> Any:
     """The one element as a Python number. Raises RuntimeError if there are more, or none."""
     if grad_state.dispatch_modes and (found := taken("item", self)) is not PASS:
         return found
+    storage = self._storage
+    if type(storage) is PartsStorage and storage.host.part.size == 1 == self.numel():
+        return storage.host.part.item()  # as in PyTorch, this process's own: one process may ask without the others
     array = _concrete(self._array)
     if array.size != 1:
         raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
@@ -56,7 +59,12 @@ def item(self: Tensor) -> Any:
 
 @_method
 def tolist(self: Tensor) -> Any:
-    """The elements as nested lists of Python numbers; a number for a 0-dim tensor."""
+    """The elements as nested lists of Python numbers; a number for a 0-dim tensor. RuntimeError for one cut over processes."""
+    cut = cut_over(self._storage)
+    if cut is not None and devices.is_far(cut) and not cut.is_fully_replicated:
+        raise RuntimeError(
+            ".tolist() is not supported for tensor subclasses, got DTensor: to_local(), or full_tensor(), first"
+        )
     return _host(self).tolist()
 
 

@@ -1,3 +1,3 @@
-"""Averages of models among processes. Refused: it needs several."""
+"""Averages of models among processes."""
 
 from . import averagers

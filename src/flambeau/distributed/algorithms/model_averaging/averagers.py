@@ -1,6 +1,63 @@
-"""Refused: it is not there yet."""
+"""Averages of parameters over processes, every so many steps (Post-local SGD: Lin et al., 2018)."""
 
-from ... import _later
+from __future__ import annotations
 
-ModelAverager = _later.kind("ModelAverager", __name__)
-PeriodicModelAverager = _later.kind("PeriodicModelAverager", __name__, ModelAverager)
+import abc
+from collections.abc import Iterable
+from typing import Any
+
+from ....core.context.grad_mode import no_grad
+from ....core.tensor.tensor import Tensor
+from ....processes.buckets import flattened, parts
+from ....processes.collectives import all_reduce
+from ....processes.groups import chosen, is_member
+
+
+class ModelAverager(abc.ABC):
+    """Averages parameters over a group; `step` counts the calls."""
+
+    def __init__(self, process_group: Any = None):
+        self.process_group = chosen(process_group)
+        self.step = 0
+
+    @abc.abstractmethod
+    def average_parameters(self, params: Any) -> None:
+        """Average the parameters if it is time to."""
+        raise NotImplementedError
+
+
+class PeriodicModelAverager(ModelAverager):
+    """Averages every `period` steps, after the first `warmup_steps`. ValueError for a period below 1 or negative steps."""
+
+    def __init__(self, period: int, warmup_steps: int = 0, process_group: Any = None):
+        super().__init__(process_group)
+        if warmup_steps < 0:
+            raise ValueError("Arg ``warmup_steps`` must be a non-negative number.")
+        if period < 1:
+            raise ValueError("Arg ``period`` must be a positive value.")
+        self.period, self.warmup_steps = period, warmup_steps
+
+    def average_parameters(self, params: Any) -> None:
+        """Average the parameters, or those of an optimizer's groups, that have a gradient, and count the step."""
+        if self.step >= self.warmup_steps and (self.step - self.warmup_steps) % self.period == 0:
+            average(_listed(params), self.process_group)
+        self.step += 1
+
+
+def _listed(params: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    for one in params:
+        found += [p for p in (one["params"] if isinstance(one, dict) else [one]) if p.grad is not None]
+    return found
+
+
+def average(params: Iterable[Tensor], group: Any) -> None:
+    """The mean over a group, in place."""
+    held = list(params)
+    if not is_member(group) or not held:
+        return
+    flat = flattened(held)
+    with no_grad():
+        all_reduce(flat.div_(group.size()), group=group)
+        for parameter, value in zip(held, parts(flat, held), strict=True):
+            parameter.copy_(value)

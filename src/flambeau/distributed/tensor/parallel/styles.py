@@ -8,12 +8,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 
+from ....core.context.grad_mode import state as grad_state
 from ....core.tensor.tensor import Tensor
 from ....nn.modules.linear import Linear
 from ....nn.modules.module import Module
 from ....nn.modules.sparse import Embedding
 from ...device_mesh import DeviceMesh
-from .. import layouts
+from .. import layouts, parts
 from ..dtensor import DTensor, distribute_parameter, to_local
 from ..placement_types import Placement, Replicate, Shard
 
@@ -48,13 +49,16 @@ def lie(value: Any, placement: Placement | None, mesh: DeviceMesh) -> Any:
     if placement is None or not isinstance(value, Tensor):
         return value
     before = layouts.known_sharding_of(value)
-    sharding = layouts.sharding_for(mesh, [placement] * mesh.ndim, value.shape, before)
-    if isinstance(value._array, jax.core.Tracer):
+    sharding = layouts.layout_for(mesh, [placement] * mesh.ndim, value.shape, before)
+    if isinstance(sharding, layouts.Unequal):
+        laid_so = before is not None and layouts.placements_along(value) == sharding.placements
+        return value if laid_so or grad_state.trace is not None else layouts.relaid(value, sharding)
+    if grad_state.trace is not None and isinstance(value._array, jax.core.Tracer):
         free = jax.sharding.PartitionSpec.UNCONSTRAINED
         entries = (*sharding.spec, *[None] * (value.ndim - len(sharding.spec)))
         spec = jax.sharding.PartitionSpec(*[free if entry is None else entry for entry in entries])
         sharding = jax.sharding.NamedSharding(sharding.mesh, spec)
-    return value if before == sharding else layouts.relaid(value, sharding)
+    return value if before == sharding and parts.of(value) is None else layouts.relaid(value, sharding)
 
 
 class Laying(NamedTuple):

@@ -1,0 +1,203 @@
+"""Tensors whose parts JAX has no array for: of unequal lengths (as `torch.chunk` cuts them), or still to be added up (`Partial`).
+
+A process has its own part; on a mesh of devices of one process, each device has one. Whoever asks for the values gets the whole,
+which all processes put together at that moment.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...core.array import devices, geometry
+from ...core.array.meta import MetaArray
+from ...core.tensor.storage import PartsStorage
+from ...core.tensor.tensor import Tensor, blank
+from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER
+from ..device_mesh import DeviceMesh
+from .placement_types import Partial, Placement, Shard, _NormPartial
+from .processes import NamedSharding, assembled, together
+
+Box = tuple[tuple[int, int], ...]  # where a part begins and ends, along each dimension
+
+
+def box_of(shape: Sequence[int], mesh: DeviceMesh, placements: Sequence[Placement], at: Sequence[int]) -> Box:
+    """Which part of a tensor the process (or device) at a place of the mesh has."""
+    lengths, starts = list(shape), [0] * len(shape)
+    for side, (placement, place) in enumerate(zip(placements, at, strict=True)):
+        if isinstance(placement, Shard):
+            dim = placement.dim
+            lengths[dim], start = Shard.local_shard_size_and_offset(lengths[dim], mesh.size(side), place)
+            starts[dim] += start
+    return tuple((start, start + length) for start, length in zip(starts, lengths, strict=True))
+
+
+def is_even(shape: Sequence[int], mesh: DeviceMesh, placements: Sequence[Placement]) -> bool:
+    """Whether all parts have the same lengths."""
+    counts = [1] * len(shape)
+    for side, placement in enumerate(placements):
+        if isinstance(placement, Shard):
+            counts[placement.dim] *= mesh.size(side)
+    return not any(n % count for n, count in zip(shape, counts, strict=True))
+
+
+def sliced(values: Any, box: Box) -> Any:
+    """A part of an array."""
+    return values[tuple(slice(*ends) for ends in box)]
+
+
+def reduced(part: np.ndarray, placement: Partial, group: Any) -> np.ndarray:
+    """The reduction of all processes' parts along a side."""
+    if not isinstance(placement, _NormPartial):
+        return together(group, ALL_REDUCE, part, placement.reduce_op.upper())
+    p = float(placement.norm_type)
+    if np.isinf(p):
+        return together(group, ALL_REDUCE, part, "MAX" if p > 0 else "MIN")
+    if p == 0:
+        return together(group, ALL_REDUCE, part, "SUM")
+    return np.asarray(together(group, ALL_REDUCE, part**p, "SUM") ** (1 / p), part.dtype)
+
+
+def gathered(part: np.ndarray, length: int, dim: int, group: Any) -> np.ndarray:
+    """The parts of a dimension of this length, one after the other."""
+    n = group.size()
+    sizes = [Shard.local_shard_size_and_offset(length, n, place)[0] for place in range(n)]
+    room = [(0, sizes[0] - part.shape[d] if d == dim else 0) for d in range(part.ndim)]
+    rows = together(group, ALL_GATHER, np.pad(part, room))
+    return np.concatenate([row.take(range(size), dim) for row, size in zip(rows, sizes, strict=True)], axis=dim)
+
+
+class Parts:
+    """Parts of a tensor, and how they lie: `held` is this process's, or those of all devices in the order of the mesh."""
+
+    def __init__(self, held: Sequence[Any], mesh: DeviceMesh, placements: Sequence[Placement], shape: Sequence[int]):
+        self.held, self.mesh, self.placements, self.shape = tuple(held), mesh, tuple(placements), tuple(shape)
+        self.dtype: np.dtype = np.dtype(held[0].dtype)
+        self.even: bool = is_even(self.shape, mesh, self.placements)
+        self.keeps: bool = not any(isinstance(p, Partial) for p in self.placements)
+        self._whole: Any = None
+
+    @property
+    def part(self) -> Any:
+        """This process's part, or the first device's."""
+        return self.held[0]
+
+    @property
+    def box(self) -> Box:
+        """Where that lies."""
+        return box_of(self.shape, self.mesh, self.placements, self.mesh.get_coordinate() or ())
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """How the whole lies, once it is put together."""
+        entries: list[tuple[str, ...]] = [()] * len(self.shape)
+        if self.even:
+            for name, placement in zip(self.mesh.sides, self.placements, strict=True):
+                if isinstance(placement, Shard):
+                    entries[placement.dim] += (name,)
+        return NamedSharding(self.mesh.grid, jax.sharding.PartitionSpec(*[e or None for e in entries]))
+
+    @property
+    def device(self) -> devices.device:
+        """Where the parts lie."""
+        return devices.META if type(self.part) is MetaArray else devices.device(self.mesh.device_type)
+
+    def whole(self) -> Any:
+        """All of it, as an array on the mesh. All processes ask for it at once. It is kept as long as somebody has it."""
+        found = None if self._whole is None else self._whole()
+        if found is None:
+            if type(self.part) is MetaArray:
+                return MetaArray(self.shape, self.dtype)
+            found = self._joined() if self.mesh.several else self._put_together()
+            self._whole = weakref.ref(found)
+        return found
+
+    def _joined(self) -> Any:
+        part, lengths = np.asarray(self.part), []
+        ends = list(self.shape)
+        for side, placement in enumerate(self.placements):  # how long each cut dimension was before the cut
+            dim = placement.dim if isinstance(placement, Shard) else -1
+            lengths.append(ends[dim] if dim >= 0 else 0)
+            if dim >= 0:
+                place = self.mesh.get_local_rank(side)
+                ends[dim] = Shard.local_shard_size_and_offset(ends[dim], self.mesh.size(side), place)[0]
+        for side in reversed(range(self.mesh.ndim)):
+            placement = self.placements[side]
+            if isinstance(placement, Partial):
+                part = reduced(part, placement, self.mesh.get_group(side))
+            elif isinstance(placement, Shard) and not self.even:
+                part = gathered(part, lengths[side], placement.dim, self.mesh.get_group(side))
+        return assembled(part, self.sharding)
+
+    def _put_together(self) -> Any:
+        found = np.empty(self.shape, self.dtype)
+        for at, part in zip(np.ndindex(*self.mesh.shape), self.held, strict=True):
+            sliced(found, box_of(self.shape, self.mesh, self.placements, at))[...] = np.asarray(part)
+        return jax.device_put(found, self.sharding)
+
+    def cut(self, value: Any) -> Parts | None:
+        """The parts of other values of this shape, which lie so; None where sums are to be made: those are not cut."""
+        return cut(value, self.mesh, self.placements) if self.keeps else None
+
+
+def cut(value: Any, mesh: DeviceMesh, placements: Sequence[Placement]) -> Parts:
+    """Parts of values that are the same in all processes, or lie on the mesh."""
+    shape = tuple(value.shape)
+    if type(value) is MetaArray:
+        box = box_of(shape, mesh, placements, mesh.get_coordinate() or ())
+        return Parts([MetaArray([b - a for a, b in box], value.dtype)], mesh, placements, shape)
+    if isinstance(value, jax.Array) and devices.is_far(value.sharding):
+        lies: Any = value.sharding
+        value = devices.spread(value, NamedSharding(lies.mesh, jax.sharding.PartitionSpec()))
+        value = value.addressable_shards[0].data
+    value = np.asarray(value)
+    if mesh.several:
+        box = box_of(shape, mesh, placements, mesh.get_coordinate() or ())
+        return Parts([devices.from_numpy(np.array(sliced(value, box)))], mesh, placements, shape)
+    places = zip(np.ndindex(*mesh.shape), mesh.grid.devices.flat, strict=True)
+    held = [
+        jax.device_put(np.array(sliced(value, box_of(shape, mesh, placements, at))), device) for at, device in places
+    ]
+    return Parts(held, mesh, placements, shape)
+
+
+def scattered(parts: Parts, side: int, dim: int) -> np.ndarray:
+    """This process's equal part along a dimension of the sum (or mean) over a side."""
+    group, placement = parts.mesh.get_group(side), parts.placements[side]
+    assert isinstance(placement, Partial)
+    rows = np.stack(np.split(np.asarray(parts.part), group.size(), axis=dim))
+    return together(group, REDUCE_SCATTER, rows, placement.reduce_op.upper())
+
+
+def of(tensor: Tensor) -> Parts | None:
+    """The parts of a tensor; None for one that lies otherwise. Looks into sums that are still to be made are such, too."""
+    storage = tensor._storage
+    if type(storage) is not PartsStorage:
+        return None
+    parts: Parts = storage.host
+    if tensor._view is None:
+        return parts
+    if any(isinstance(p, Shard) for p in parts.placements):
+        return _turned(parts, tensor._view)
+    part = geometry.read(parts.part, tensor._view)  # a look moves elements, so that it may come before the sum
+    return Parts([part], parts.mesh, parts.placements, tuple(tensor._view.shape))
+
+
+def _turned(parts: Parts, view: geometry.Geometry) -> Parts | None:
+    """The parts of a look that has the dimensions in another order; None for any other look."""
+    pairs = list(zip(parts.shape, geometry.whole(parts.shape).strides, strict=True))
+    seen = list(zip(view.shape, view.strides, strict=True))
+    if view.offset or view.bits is not None or sorted(seen) != sorted(pairs) or len(set(pairs)) != len(pairs):
+        return None
+    order = [pairs.index(pair) for pair in seen]
+    turned = [Shard(order.index(p.dim)) if isinstance(p, Shard) else p for p in parts.placements]
+    return Parts([part.transpose(order) for part in parts.held], parts.mesh, turned, tuple(view.shape))
+
+
+def tensor(parts: Parts, kind: type = Tensor) -> Any:
+    """A tensor of these parts."""
+    return blank(kind, PartsStorage(parts))
