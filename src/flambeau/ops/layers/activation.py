@@ -358,8 +358,13 @@ silu = _register_form(silu)
 mish = _register_form(mish)
 
 
-def _implicit_dim(name: str, ndim: int) -> int:
-    dim = 0 if ndim in (0, 1, 3) else 1
+def _dim_of(name: str, input: Any, dim: int | None, method: str) -> int:
+    """The dimension that is meant. AttributeError for what is no tensor and so has no such method."""
+    if not isinstance(input, Tensor):
+        raise AttributeError(f"'{type(input).__name__}' object has no attribute '{'dim' if dim is None else method}'")
+    if dim is not None:
+        return dim
+    dim = 0 if input.ndim in (0, 1, 3) else 1
     warnings.warn(
         f"Implicit {'dim'}ension choice for {name} has been deprecated. Write dim={dim} in the call: it is meant now.",
         stacklevel=3,
@@ -370,19 +375,19 @@ def _implicit_dim(name: str, ndim: int) -> int:
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """exp(x) over its sum along `dim` (always give `dim`; the old guess draws a warning)"""
-    return _softmax(input, _implicit_dim("softmax", input.ndim) if dim is None else dim, dtype)
+    return _softmax(input, _dim_of("softmax", input, dim, "softmax"), dtype)
 
 
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """softmax(-x) along `dim`"""
-    return _softmax(-input, _implicit_dim("softmin", input.ndim) if dim is None else dim, dtype)
+    return _softmax(-input, _dim_of("softmin", input, dim, "softmax"), dtype)
 
 
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """log(softmax(x)) along `dim`"""
-    return _log_softmax(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
+    return _log_softmax(input, _dim_of("log_softmax", input, dim, "log_softmax"), dtype)
 
 
 @composite(methods=False, public=("nn.functional",), numbers=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Static, composite, operator
-from ..support.checks import normalized_dim, refuse_outside, require_floating, type_name, wide
+from ..support.checks import FLOAT, category, normalized_dim, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
 from ..support.softplus import log1p_exp
 from .normalization import vector_norm
@@ -175,6 +175,8 @@ def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """log(1 + exp(-y x))"""
+    if category(input) < FLOAT:
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name(input)}")
     losses = log1p_exp(-target.astype(input.dtype) * input)
     return reduced(losses, reduction)
 
