@@ -23,7 +23,6 @@ KINDS_ALONE = [
     "unfold(torch.ones(1, 1, 4, 4), {})",
     "fold(torch.ones(1, 4, 4), 3, {})",
     "fractional_max_pool2d(torch.ones(1, 4, 4), {}, 2)",
-    "adaptive_max_pool2d(torch.ones(1, 4, 4), {})",
 ]
 SINGLE = [
     "softmax(3, 1)", "softmax(None)", "log_softmax([1.0], 0)", "softmin(3, 1)", "affine_grid(1, (1, 1, 2, 2))",
@@ -69,3 +68,27 @@ def test_a_call_that_was_refused_leaves_no_program() -> None:
         with pytest.raises(TypeError):
             fb.nn.functional.conv2d(image, weight, stride=bad)
     assert fb.nn.functional.conv2d(image, weight, stride=(1, 1)).shape == (1, 2, 4, 4)
+
+
+REAL_ONLY = [f"{name}(x)" for name in ("relu6", "elu", "selu", "celu", "mish", "softplus", "hardshrink", "hardtanh",
+             "hardswish", "logsigmoid", "leaky_relu", "glu", "gelu", "silu", "pdist")] + [
+    "softmax(x, 0)", "log_softmax(x, 0)", "prelu(x, x[0, :1])", "threshold(x, 0.5, 1)", "layer_norm(x, (2,))",
+    "rms_norm(x, (2,))", "group_norm(x, 1)", "batch_norm(x, None, None, training=True)", "avg_pool1d(x, 2)",
+    "adaptive_avg_pool1d(x, 1)", "cosine_similarity(x, x)", "mse_loss(x, x)", "huber_loss(x, x)",
+    "smooth_l1_loss(x, x)", "binary_cross_entropy(x, x)", "multi_margin_loss(x, torch.zeros(2, dtype=torch.int64))",
+    "cross_entropy(x, torch.zeros(2, dtype=torch.int64))", "nll_loss(x, torch.zeros(2, dtype=torch.int64))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["complex64", "int32", "bool"])
+def test_kinds_that_have_no_kernel(kind: str) -> None:
+    for call in REAL_ONLY:
+        outcomes = [evaluate(lib, F + call, x=lib.ones(2, 2, dtype=getattr(lib, kind))) for lib in (fb, torch)]
+        kinds = [type(o.error) for o in outcomes]
+        assert kinds[0] is kinds[1], (call, kind, outcomes)
+        assert outcomes[1].error is None or str(outcomes[1].error)[:20] in str(outcomes[0].error), (call, outcomes)
+
+
+def test_a_number_has_no_dimension_to_flatten() -> None:
+    for call in ("torch.flatten(s0, 1)", "torch.flatten(s0, 0, 1)", "torch.nn.Flatten()(s0)", "torch.flatten(s0)"):
+        agree(call, texts=True)

@@ -23,7 +23,17 @@ from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..elementwise.arithmetic import modulus
 from ..random.factories import refusal
-from ..support.checks import host_values, normalized_dim, require_floating, type_name, wide
+from ..support.checks import (
+    BOOL,
+    COMPLEX,
+    category,
+    host_values,
+    normalized_dim,
+    refuse,
+    require_floating,
+    type_name,
+    wide,
+)
 from ..support.declare import in_place
 from ..support.softplus import log1p_exp
 
@@ -92,6 +102,8 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
 def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
     if input.dtype == jnp.bool_:
         raise RuntimeError("Bool inputs not supported for hardtanh")
+    if category(input) == COMPLEX:
+        raise NotImplementedError("clamp is not supported for complex types")
     low, high = jnp.asarray(low, input.dtype), jnp.asarray(high, input.dtype)
     return jnp.where(input <= low, low, jnp.where(input >= high, high, input))
 
@@ -99,8 +111,7 @@ def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
 @operator(methods=False, public=("torch",))
 def threshold(input: Array, threshold: float, value: float) -> Array:
     """x where x > threshold, else `value`"""
-    if input.dtype == jnp.bool_:
-        raise NotImplementedError("\"threshold_cpu\" not implemented for 'Bool'")
+    refuse("threshold_cpu", input, BOOL, COMPLEX)
     return jnp.where(input <= jnp.asarray(threshold, input.dtype), jnp.asarray(value, input.dtype), input)
 
 
@@ -120,6 +131,7 @@ def prelu(input: Array, weight: Array) -> Array:
         raise RuntimeError(
             f"prelu: Type promoting not supported. Got {type_name(input)} and {type_name(weight)} for input and weight"
         )
+    require_floating("prelu_cpu", input)
     if weight.size != 1:
         channels = input.shape[1] if input.ndim > 1 else 1
         if input.ndim == 0:
@@ -255,7 +267,7 @@ def gelu(input: Array, approximate: str = "none") -> Array:
 @operator(methods=False, public=())
 def silu(input: Array) -> Array:
     """x * sigmoid(x)"""
-    require_floating("silu_cpu", input)
+    require_floating("silu_cpu", input, most=COMPLEX)
     x = wide(input)
     return (x * jax.nn.sigmoid(x)).astype(input.dtype)
 

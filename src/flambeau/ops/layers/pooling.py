@@ -288,6 +288,7 @@ def _avg_pool(n: int) -> Callable:
     ) -> Array:
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
+        refuse(f"avg_pool{max(n, 2)}d{'_out_frame' * (n == 3)}", input, COMPLEX)
         if input.dtype == jnp.bool_ or (jnp.issubdtype(input.dtype, jnp.integer) and input.dtype != jnp.int64):
             raise NotImplementedError(f"\"avg_pool{max(n, 2)}d\" not implemented for '{type_name(input)}'")
         windows = _regular_windows(input, n, kernel_size, stride, padding, 1, ceil_mode, name)

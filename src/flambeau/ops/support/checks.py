@@ -42,10 +42,10 @@ def scalar_name(array: jax.Array) -> str:
     return cpp_name(from_numpy(array.dtype))
 
 
-def require_floating(what: str, *arrays: jax.Array | None) -> None:
-    """Raise NotImplementedError, as PyTorch's kernels do, for an integer or bool array."""
+def require_floating(what: str, *arrays: jax.Array | None, most: int = FLOAT) -> None:
+    """Raise NotImplementedError, as PyTorch's kernels do, for an array that is not real floating (`most=COMPLEX`: nor complex)."""
     for array in arrays:
-        if array is not None and not is_floating(array):
+        if array is not None and not FLOAT <= category(array) <= most:
             raise NotImplementedError(
                 f"\"{what}\" not implemented for '{type_name(array)}' (cast the input to a floating point dtype first)"
             )
