@@ -358,7 +358,7 @@ def _patch_settings(
     function: str, place: int, kernel_size: Any, dilation: Any, padding: Any, stride: Any
 ) -> list[tuple[int, ...]]:
     """Each as a pair; they are the arguments from number `place` on."""
-    settings = []
+    settings: list[tuple[int, ...]] = []
     for value, name, short, least in (
         (kernel_size, "kernel size", "kernel", 1),
         (dilation, "dilation", "dilation", 1),
