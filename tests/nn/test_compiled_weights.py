@@ -133,7 +133,10 @@ def osn_compiled(t):
         l = m(x).pow(2).sum()
         l.backward()
         o.step()
-        return l.detach()
+        m.requires_grad_(False)  # as a GAN's critic in the generator's turn: the weight that is left is off the tape
+        g = m(x).sum()
+        m.requires_grad_(True)
+        return l.detach(), g
 
     c = compiled_form(t, step, fullgraph=True)
     return [c(t.ones(2, 3)) for _ in range(4)] + [m.weight_u]

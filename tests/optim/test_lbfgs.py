@@ -63,6 +63,28 @@ def test_path(options):
             same(mine[name], its[name], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("start", [[1.0, 2.0], [-0.7, 3.0]])
+@pytest.mark.parametrize("function", ["abs", "sqrt"])
+def test_search_along_a_straight_line_and_of_nothing(function, start):
+    """Where the cubic has no minimum, the next length is the largest that is allowed; a NaN stays in its element."""
+    tried = []
+    for library in (fb, torch):
+        weight = library.tensor(start, dtype=library.float64, requires_grad=True)
+        optimizer = library.optim.LBFGS([weight], line_search_fn="strong_wolfe")
+        points = []
+
+        def closure(library=library, weight=weight, optimizer=optimizer, points=points):
+            optimizer.zero_grad()
+            loss = getattr(weight, function)().sum() - (weight.sum() if function == "sqrt" else 0)
+            loss.backward()
+            points.append(weight.tolist())
+            return loss
+
+        optimizer.step(closure)
+        tried.append([value for point in [*points, weight.tolist()] for value in point])
+    assert tried[0] == pytest.approx(tried[1], rel=1e-8, nan_ok=True)
+
+
 @pytest.mark.parametrize("max_eval", [1, 2, 4, 5, 7, 40])
 def test_line_search(max_eval):
     """Every point that is tried, on a function with several valleys."""
@@ -113,3 +135,5 @@ def test_errors():
         weight.grad = tensors.ones(1)
         with pytest.raises(RuntimeError, match="only 'strong_wolfe' is supported"):
             library.LBFGS([weight], line_search_fn="x").step(lambda weight=weight: (weight * 2).sum())
+        still = library.LBFGS([weight], line_search_fn="x")  # the name is asked for where a line is searched
+        assert still.step(lambda weight=weight: weight.grad.zero_()[0]) == 0

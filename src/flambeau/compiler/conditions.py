@@ -364,6 +364,9 @@ def _known(recorder: Recorder, moving: Moving, plan: Plan) -> list[Tensor]:
         if i not in c.loose
     ]
     found = [t for v in held if isinstance(v, (Tensor, tuple)) for t in tensors_in(v)]
+    modules = [m for m in recorder.modules if isinstance(m, Module)]  # in which code of ours reads unseen
+    tables = [table for m in modules for table in (m._parameters, m._buffers)]
+    found += [t for table in tables for t in table.values() if t is not None and id(t) not in moving.leaves]
     return [*plan.state.tensors, *(t for t, _ in plan.tape.wanted if isinstance(t, Tensor)), *found]
 
 

@@ -34,10 +34,13 @@ def _interpolated(a: Point, b: Point, low: float | None = None, high: float | No
     if not square >= 0:
         return (low + high) / 2.0
     root = math.sqrt(square)
-    divisor = b.slope - a.slope + 2 * root
-    if divisor == 0:
-        return (low + high) / 2.0
-    return min(max(b.t - (b.t - a.t) * ((b.slope + root - bend) / divisor), low), high)
+    part = _ratio(b.slope + root - bend, b.slope - a.slope + 2 * root)
+    return min(max(b.t - (b.t - a.t) * part, low), high)  # in this order: PyTorch lets a NaN pass
+
+
+def _ratio(a: float, b: float) -> float:
+    """`a / b`, as IEEE 754 has it for zeros: on a straight line the minimum lies at infinity."""
+    return a / b if b else math.copysign(math.inf, a) * math.copysign(1.0, b) if a else math.nan
 
 
 class StrongWolfe:

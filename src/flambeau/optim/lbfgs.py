@@ -69,7 +69,7 @@ _MEMORY = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "
 def _first_length(gradient: Any, rate: Any) -> Any:
     """How far the first iteration goes: the rate, less if the gradient is large. Kept as what PyTorch keeps."""
     total = jnp.sum(jnp.abs(gradient))
-    if total <= 1:
+    if not total > 1:
         return 1.0 * rate
     return wrap(1.0 / total) * rate
 
@@ -109,8 +109,6 @@ class LBFGS(Optimizer):
         params: list[Tensor] = group["params"]
         rate, max_iter, max_eval = group["lr"], group["max_iter"], group["max_eval"]
         search = group["line_search_fn"]
-        if search not in (None, "strong_wolfe"):
-            raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, but got {search!r}")
         state = self.state[params[0]]  # one for all of them
         for name in ("func_evals", "n_iter"):
             state.setdefault(name, 0)
@@ -143,6 +141,8 @@ class LBFGS(Optimizer):
                 if iterations != max_iter:
                     value, gradient = self._evaluate(closure)
                     loss, made = float(value), 1
+            elif search != "strong_wolfe":
+                raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, but got {search!r}")
             else:
                 turns = min(_MOST_TURNS, max_eval - evaluations)
                 line = StrongWolfe(self._along(closure, start, direction), Point(0.0, loss, gradient, slope), turns)

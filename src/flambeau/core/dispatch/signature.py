@@ -79,6 +79,7 @@ class _Missing:
 MISSING = _Missing()
 PYTHON_NUMBERS = frozenset((bool, int, float, complex))
 _STATIC_KINDS = frozenset((type(None), str, *PYTHON_NUMBERS))  # that stand for themselves
+_UNLIKE = frozenset((type(None), str, int))  # none of which equals one of another of these types
 
 
 def static(value: Any) -> Any:
@@ -94,7 +95,7 @@ def static(value: Any) -> Any:
     if isinstance(value, (list, Size)):
         return tuple(static(v) for v in value)
     if isinstance(value, tuple):
-        return value if all(type(v) in _STATIC_KINDS for v in value) else tuple(static(v) for v in value)
+        return value if _STATIC_KINDS.issuperset(map(type, value)) else tuple(static(v) for v in value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Tensor):
@@ -107,6 +108,8 @@ def static(value: Any) -> Any:
 def static_key(value: Any) -> Any:
     """A key part. Numbers come with their type, since 2 == 2.0 == True but they do not compute the same; -0.0 is none of them."""
     if type(value) not in PYTHON_NUMBERS:
+        if type(value) is tuple and not _UNLIKE.issuperset(map(type, value)):
+            return STATIC, value, tuple(static_key(part) for part in value)
         return STATIC, value
     return STATIC, value, "-0.0" if value == 0 and is_negative_zero(value) else type(value)
 

@@ -23,7 +23,17 @@ from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..elementwise.arithmetic import modulus
 from ..random.factories import refusal
-from ..support.checks import host_values, normalized_dim, require_floating, type_name, wide
+from ..support.checks import (
+    BOOL,
+    COMPLEX,
+    category,
+    host_values,
+    normalized_dim,
+    refuse,
+    require_floating,
+    type_name,
+    wide,
+)
 from ..support.declare import in_place
 from ..support.images import RELU
 from ..support.softplus import log1p_exp
@@ -93,6 +103,8 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
 def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
     if input.dtype == jnp.bool_:
         raise RuntimeError("Bool inputs not supported for hardtanh")
+    if category(input) == COMPLEX:
+        raise NotImplementedError("clamp is not supported for complex types")
     low, high = jnp.asarray(low, input.dtype), jnp.asarray(high, input.dtype)
     return jnp.where(input <= low, low, jnp.where(input >= high, high, input))
 
@@ -100,8 +112,7 @@ def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
 @operator(methods=False, public=("torch",))
 def threshold(input: Array, threshold: float, value: float) -> Array:
     """x where x > threshold, else `value`"""
-    if input.dtype == jnp.bool_:
-        raise NotImplementedError("\"threshold_cpu\" not implemented for 'Bool'")
+    refuse("threshold_cpu", input, BOOL, COMPLEX)
     return jnp.where(input <= jnp.asarray(threshold, input.dtype), jnp.asarray(value, input.dtype), input)
 
 
@@ -121,6 +132,7 @@ def prelu(input: Array, weight: Array) -> Array:
         raise RuntimeError(
             f"prelu: Type promoting not supported. Got {type_name(input)} and {type_name(weight)} for input and weight"
         )
+    require_floating("prelu_cpu", input)
     if weight.size != 1:
         channels = input.shape[1] if input.ndim > 1 else 1
         if input.ndim == 0:
@@ -256,7 +268,7 @@ def gelu(input: Array, approximate: str = "none") -> Array:
 @operator(methods=False, public=())
 def silu(input: Array) -> Array:
     """x * sigmoid(x)"""
-    require_floating("silu_cpu", input)
+    require_floating("silu_cpu", input, most=COMPLEX)
     x = wide(input)
     return (x * jax.nn.sigmoid(x)).astype(input.dtype)
 
@@ -359,8 +371,13 @@ silu = _register_form(silu)
 mish = _register_form(mish)
 
 
-def _implicit_dim(name: str, ndim: int) -> int:
-    dim = 0 if ndim in (0, 1, 3) else 1
+def _dim_of(name: str, input: Any, dim: int | None, method: str) -> int:
+    """The dimension that is meant. AttributeError for what is no tensor and so has no such method."""
+    if not isinstance(input, Tensor):
+        raise AttributeError(f"'{type(input).__name__}' object has no attribute '{'dim' if dim is None else method}'")
+    if dim is not None:
+        return dim
+    dim = 0 if input.ndim in (0, 1, 3) else 1
     warnings.warn(
         f"Implicit {'dim'}ension choice for {name} has been deprecated. Write dim={dim} in the call: it is meant now.",
         stacklevel=3,
@@ -371,19 +388,19 @@ def _implicit_dim(name: str, ndim: int) -> int:
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """exp(x) over its sum along `dim` (always give `dim`; the old guess draws a warning)"""
-    return _softmax(input, _implicit_dim("softmax", input.ndim) if dim is None else dim, dtype)
+    return _softmax(input, _dim_of("softmax", input, dim, "softmax"), dtype)
 
 
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """softmax(-x) along `dim`"""
-    return _softmax(-input, _implicit_dim("softmin", input.ndim) if dim is None else dim, dtype)
+    return _softmax(-input, _dim_of("softmin", input, dim, "softmax"), dtype)
 
 
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """log(softmax(x)) along `dim`"""
-    return _log_softmax(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
+    return _log_softmax(input, _dim_of("log_softmax", input, dim, "log_softmax"), dtype)
 
 
 @composite(methods=False, public=("nn.functional",), numbers=True)

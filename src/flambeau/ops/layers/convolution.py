@@ -14,7 +14,7 @@ from ...core.dispatch.operator import Array, operator
 from ...core.tensor.tensor import Tensor
 from ...native.convolution import Calls, calls, convolution, convolution_input
 from ...native.direct import one
-from ..support.checks import INTEGER, per_dim, refuse, scalar_name, type_name
+from ..support.checks import INTEGER, per_dim, refuse, scalar_name, type_name, whole_numbers
 
 
 def _sizes(values: Sequence[int]) -> str:
@@ -136,7 +136,7 @@ def convolved(
     if not batched:
         input = input[None]
     if transposed:
-        extra = per_dim(output_padding, n, "output_padding")
+        extra = per_dim(output_padding, n, f"conv_transpose{n}d", "output_padding", 6)
         result = _transposed(input, weight, stride, pairs, dilation, extents, extra, groups)
     else:
         result = _plain(input, weight, stride, pairs, dilation, extents, groups)
@@ -161,7 +161,7 @@ def _settings(
         if n != 1 and not isinstance(padding, str):  # a number stands for any number of dimensions
             raise RuntimeError(
                 f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the "
-                f"convolution dimensions, but got stride={list(per_dim(stride, n, 'stride'))}: "
+                f"convolution dimensions, but got stride={list(per_dim(stride, n, name, 'stride', 4))}: "
                 f"{name} takes a weight of {n + 2} dimensions"
             )
         size = [1] * (n + 2 - input.ndim) + list(input.shape)
@@ -170,9 +170,10 @@ def _settings(
             f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight{gap}{list(weight.shape)}, but got "
             f"{len(size)}-dimensional input of size {size} instead; {name} takes a weight of {n + 2} dimensions"
         )
-    stride, dilation = per_dim(stride, n, "stride"), per_dim(dilation, n, "dilation")
-    if not isinstance(padding, str):
-        padding = per_dim(padding, n, "padding")
+    stride = per_dim(stride, n, name, "stride", 4)
+    dilation = per_dim(dilation, n, name, "dilation", 8 if transposed else 6)
+    if transposed or not isinstance(padding, str):
+        padding = per_dim(padding, n, name, "padding", 5)
     _check(input, weight, bias, stride, padding, dilation, transposed, groups, name)
     extents = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
     return stride, dilation, extents, _padding_pairs(padding, extents, stride)
@@ -370,21 +371,25 @@ def _patch_grid(
     return grid
 
 
-def _pair(value: Any, name: str) -> tuple[int, ...]:
+def _pair(value: Any, function: str, name: str, place: int) -> tuple[int, ...]:
+    whole_numbers(function, name, place, value)
     if isinstance(value, (tuple, list)) and len(value) != 2:
         raise RuntimeError(f"It is expected {name} equals to {2}, but got size {len(value)}")
-    return per_dim(value, 2, name)
+    return per_dim(value, 2, function, name, place)
 
 
-def _patch_settings(kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> list[tuple[int, ...]]:
-    settings = []
+def _patch_settings(
+    function: str, place: int, kernel_size: Any, dilation: Any, padding: Any, stride: Any
+) -> list[tuple[int, ...]]:
+    """Each as a pair; they are the arguments from number `place` on."""
+    settings: list[tuple[int, ...]] = []
     for value, name, short, least in (
         (kernel_size, "kernel size", "kernel", 1),
         (dilation, "dilation", "dilation", 1),
         (padding, "padding", "pad", 0),
         (stride, "stride", "stride", 1),
     ):
-        pair = _pair(value, name.replace(" ", "_"))
+        pair = _pair(value, function, name.replace(" ", "_"), place + len(settings))
         if min(pair) < least:
             wanted = "greater than zero" if least else "non-negative"
             raise RuntimeError(f"{name} should be {wanted}, but got {short}_height: {pair[0]} {short}_width: {pair[1]}")
@@ -421,7 +426,7 @@ def _patches(
 @operator(methods=False, public=("nn.functional",), grad="Im2ColBackward0")
 def unfold(input: Array, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Array:
     """Every patch of `(N, C, H, W)` (or `(C, H, W)`) as a column: `(N, C * kh * kw, L)`."""
-    settings = _patch_settings(kernel_size, dilation, padding, stride)
+    settings = _patch_settings("im2col", 2, kernel_size, dilation, padding, stride)
     if not input.ndim:
         raise IndexError(f"Dimension specified as {1} but tensor has no dimensions: unfold got a number")
     if input.ndim < 3:
@@ -442,8 +447,8 @@ def fold(
     input: Array, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Array:
     """Sum columns of patches back into images: the adjoint of `unfold`."""
-    size = _pair(output_size, "output_size")
-    kernel, dilation, padding, stride = _patch_settings(kernel_size, dilation, padding, stride)
+    size = _pair(output_size, "col2im", "output_size", 2)
+    kernel, dilation, padding, stride = _patch_settings("col2im", 3, kernel_size, dilation, padding, stride)
     if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
             "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "

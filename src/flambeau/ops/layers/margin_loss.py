@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Static, composite, operator
-from ..support.checks import normalized_dim, refuse_outside, require_floating, type_name, wide
+from ..support.checks import FLOAT, category, normalized_dim, refuse_outside, require_floating, type_name, wide
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
 from ..support.softplus import log1p_exp
 from .normalization import vector_norm
@@ -36,7 +36,10 @@ def _positive_part(x: jax.Array) -> jax.Array:
 )
 def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`"""
-    require_floating("cosine_similarity", x1)
+    if category(x1) != FLOAT:
+        raise RuntimeError(
+            f"expected common dtype to be floating point, yet common dtype is {type_name(x1)}: cosine_similarity takes no other"
+        )
     a, b = jnp.broadcast_arrays(wide(x1), wide(x2))
     axis = normalized_dim(dim, a.ndim)
     a, b = (jnp.atleast_1d(v) for v in (a, b))
@@ -61,6 +64,8 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
+    if category(input) != FLOAT:
+        raise RuntimeError(f"pdist only supports {'floating-point'} dtypes, but got {type_name(input)}")
     first, second = jnp.triu_indices(input.shape[0], 1)
     return vector_norm(input[first] - input[second], p, (-1,), False)
 
@@ -175,6 +180,8 @@ def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """log(1 + exp(-y x))"""
+    if category(input) < FLOAT:
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name(input)}")
     losses = log1p_exp(-target.astype(input.dtype) * input)
     return reduced(losses, reduction)
 
@@ -212,6 +219,7 @@ def multilabel_margin_loss(
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
     if type_name(target) != "Long":
         raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
+    require_floating("multilabel_margin_loss_forward_out_frame", input)
     x, y = jnp.atleast_1d(input), jnp.atleast_1d(target)
     classes = x.shape[-1]
     listed = jnp.cumprod((y >= 0).astype(jnp.int32), -1).astype(bool)
@@ -243,6 +251,7 @@ def multi_margin_loss(
         raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
     if input.ndim > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(_NO_CLASSES + str(list(input.shape)))
+    require_floating("multi_margin_loss_cpu_kernel", input)
     x = input.reshape(-1, input.shape[-1]) if input.ndim else input.reshape(1, 1)
     y = target.reshape(-1)
     if weight is not None and weight.shape[0] != x.shape[1]:

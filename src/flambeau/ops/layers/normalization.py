@@ -16,7 +16,17 @@ from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tape.nodes import one_operator
 from ...native.normalization import batch_normalized
 from ..elementwise.arithmetic import modulus
-from ..support.checks import FLOAT, HALVES, category, inexact, normalized_dim, require_floating, type_name, wide
+from ..support.checks import (
+    COMPLEX,
+    FLOAT,
+    HALVES,
+    category,
+    inexact,
+    normalized_dim,
+    require_floating,
+    type_name,
+    wide,
+)
 from ..support.images import BATCH_NORM
 
 
@@ -294,7 +304,7 @@ def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, e
     if input.ndim < len(shape):
         raise ValueError(f"Input tensor must have at least {len(shape)} dimensions, but got {input.ndim}")
     axes = _check_normalized(input, shape, "", weight=weight)
-    require_floating("rms_norm", input)
+    require_floating("rms_norm", input, most=COMPLEX)
     x = wide(input)
     if eps is None:
         eps = float(jnp.finfo(x.dtype).eps)

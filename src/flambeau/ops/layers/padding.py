@@ -13,7 +13,8 @@ from jax import lax
 from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
-from ..making.constants import overflow, whole_numbers
+from ..making.constants import overflow
+from ..support.checks import whole_numbers
 
 _MODES = ("reflect", "replicate", "circular")
 
@@ -107,7 +108,9 @@ _BORDERS = {
 def _checked(input: Any, pad: Sequence[int]) -> tuple[int, ...]:
     if not isinstance(input, Tensor):
         raise not_a_tensor("pad", "input", 1, input)
-    pad = tuple(whole_numbers("pad", "pad", 2, pad, alone=not isinstance(pad, (tuple, list))))
+    if not isinstance(pad, (tuple, list)):
+        raise TypeError(f"pad(): argument 'pad' (position 2) must be tuple of ints, not {type(pad).__name__}")
+    pad = tuple(whole_numbers("pad", "pad", 2, pad))
     if len(pad) % 2:
         raise RuntimeError(f"Padding length must be divisible by 2, but got {list(pad)}")
     if len(pad) > 2 * input.ndim:

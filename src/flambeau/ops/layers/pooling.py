@@ -19,7 +19,17 @@ from ...core.tensor.tensor import Tensor
 from ...native.pooling import max_pooled
 from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
 from ..random.factories import rand
-from ..support.checks import BOOL, COMPLEX, INTEGER, refuse, refuse_outside, require_floating, type_name, wide
+from ..support.checks import (
+    BOOL,
+    COMPLEX,
+    INTEGER,
+    refuse,
+    refuse_outside,
+    require_floating,
+    type_name,
+    whole_numbers,
+    wide,
+)
 from ..support.declare import alias
 
 
@@ -39,12 +49,17 @@ _EMPTY = f"Expected input to have non-zero size for {_SIDES}"
 _SPELT = {1: "one", 2: "two", 3: "three"}
 
 
-def _per_dim(value: Any, n: int, name: str) -> tuple[int, ...]:
-    values = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
+_PLACES = {"kernel_size": 2, "stride": 3, "padding": 4, "dilation": 5, "output_size": 2}
+
+
+def _per_dim(value: Any, n: int, function: str, name: str) -> tuple[int, ...]:
+    values = tuple(whole_numbers(function, name, _PLACES[name], value, not isinstance(value, tuple)))
     if len(values) == 1:
         values *= n
     if len(values) != n:
-        raise RuntimeError(f"{name} must either be a single int, or a tuple of {_SPELT[n]} ints, but got {value}")
+        raise RuntimeError(
+            f"{function}: {name} must either be a single int, or a tuple of {_SPELT[n]} ints, but got {value}"
+        )
     return values
 
 
@@ -142,9 +157,9 @@ def _require_planes(name: str, input: jax.Array, n: int) -> None:
 def _regular_windows(
     input: jax.Array, n: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, name: str
 ) -> list[Windows]:
-    kernel = _per_dim(kernel, n, f"{name}: kernel_size")
-    stride = kernel if stride is None or stride == () else _per_dim(stride, n, f"{name}: stride")
-    padding, dilation = _per_dim(padding, n, f"{name}: padding"), _per_dim(dilation, n, f"{name}: dilation")
+    kernel = _per_dim(kernel, n, name, "kernel_size")
+    stride = kernel if stride is None or stride == () else _per_dim(stride, n, name, "stride")
+    padding, dilation = _per_dim(padding, n, name, "padding"), _per_dim(dilation, n, name, "dilation")
     for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
         if k <= 0 or s <= 0 or d <= 0:
             raise _not_positive(name, kernel, stride, dilation)
@@ -167,20 +182,24 @@ def _adaptive_windows(input: jax.Array, n: int, output_size: Any, name: str) -> 
 
 
 def _adaptive_counts(input: jax.Array, n: int, output_size: Any, name: str) -> list[int]:
+    given = output_size if isinstance(output_size, tuple) else (output_size,)
+    open_sides = [w is None and isinstance(output_size, tuple) and n > 1 for w in given]  # that keep the input's size
+    known = tuple(0 if left else w for w, left in zip(given, open_sides, strict=True))
+    whole_numbers(name, "output_size", 2, known, not isinstance(output_size, tuple))
     if isinstance(output_size, tuple) and 1 < len(output_size) >= input.ndim:
         raise ValueError(
             f"{name}: Input dimension should be at least {len(output_size) + 1}, but got {list(input.shape)}"
         )
     _require_planes(name, input, n)
-    if isinstance(output_size, tuple) and len(output_size) not in (1, n):
+    if isinstance(output_size, tuple) and len(given) != n:
         raise RuntimeError(
-            f"{name}() argument 'output_size' should contain one int (got {len(output_size)})"
+            f"{name}() argument 'output_size' should contain one int (got {len(given)})"
             if n == 1
             else f"{name}: output_size must be {n} numbers, but got {output_size}"
         )
-    wanted = (output_size,) * n if output_size is None else _per_dim(output_size, n, f"{name}: output_size")
-    sizes = input.shape[-n:]
-    counts = [s if w is None else w for s, w in zip(sizes, wanted, strict=True)]
+    times = n // len(given)
+    sides = zip(input.shape[-n:], known * times, open_sides * times, strict=True)
+    counts = [s if left else w for s, w, left in sides]
     if any(c < 0 for c in counts):
         given = "{" + ", ".join(map(str, counts)) + "}"
         raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {given}")
@@ -259,13 +278,14 @@ def _avg_pool(n: int) -> Callable:
     ) -> Array:  # fmt: skip
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
+        refuse(f"avg_pool{max(n, 2)}d{'_out_frame' * (n == 3)}", input, COMPLEX)
         if input.dtype == jnp.bool_ or (jnp.issubdtype(input.dtype, jnp.integer) and input.dtype != jnp.int64):
             raise NotImplementedError(f"\"avg_pool{max(n, 2)}d\" not implemented for '{type_name(input)}'")
         windows = _regular_windows(input, n, kernel_size, stride, padding, 1, ceil_mode, name)
         if divisor_override is not None:
             divisors = [np.asarray([divisor_override])] + [np.ones(1, int)] * (n - 1)
         elif count_include_pad:
-            pads = _per_dim(padding, n, "padding")
+            pads = _per_dim(padding, n, name, "padding")
             divisors = [(w.positions < w.size + p).sum(1) for w, p in zip(windows, pads, strict=True)]
         else:
             divisors = [np.maximum(w.valid.sum(1), 1) for w in windows]
@@ -314,7 +334,7 @@ def _lp_pool(n: int) -> Callable:
         if input.ndim not in (n + 1, n + 2):
             raise _wrong_rank(f"avg_pool{n}d", input, n)
         mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
-        size = math.prod(_per_dim(kernel_size, n, "kernel_size"))
+        size = math.prod(_per_dim(kernel_size, n, f"avg_pool{n}d", "kernel_size"))
         return (mean.sign() * mean.abs().relu() * size).pow(1.0 / norm_type)
 
     pool.__name__ = pool.__qualname__ = f"lp_pool{n}d"
@@ -392,9 +412,10 @@ def _unpool(n: int) -> Callable:
                 f"max_unpooling{max(n, 2)}d_forward_out_cpu(): {_EMPTY}, "
                 f"but got {shown} with dimension {shown.index(0, 1)} being empty."
             )
-        kernel = _per_dim(kernel_size, n, "kernel_size")
-        stride = kernel if stride is None or stride == () else _per_dim(stride, n, "stride")
-        sizes = _unpooled_sizes(input.shape[-n:], kernel, stride, _per_dim(padding, n, "padding"), output_size)
+        name = f"max_unpool{n}d"
+        kernel = _per_dim(kernel_size, n, name, "kernel_size")
+        stride = kernel if stride is None or stride == () else _per_dim(stride, n, name, "stride")
+        sizes = _unpooled_sizes(input.shape[-n:], kernel, stride, _per_dim(padding, n, name, "padding"), output_size)
         volume = "x".join(map(str, sizes if n > 1 else (*sizes, 1)))
         text = f"Found an invalid max index: {{}} (output volumes are of size {volume})"
         refuse_outside(indices, math.prod(sizes), text, RuntimeError)
@@ -482,7 +503,7 @@ def _fractional(n: int) -> Callable:
                 raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
             ratio = (output_ratio,) * n if isinstance(output_ratio, float) else tuple(output_ratio)
             output_size = tuple(int(s * r) for s, r in zip(input.shape[-n:], ratio, strict=True))
-        kernel, output = _per_dim(kernel_size, n, "kernel_size"), _per_dim(output_size, n, "output_size")
+        kernel, output = _per_dim(kernel_size, n, name, "kernel_size"), _per_dim(output_size, n, name, "output_size")
         sides = ("time", "height", "width")[-n:]
         for side, size, k, out in zip(sides, input.shape[-n:], kernel, output, strict=True):
             if out + k - 1 > size:

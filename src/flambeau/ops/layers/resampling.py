@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.array.size import dimension
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import FLOAT, category, type_name, wide
@@ -339,6 +340,22 @@ def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) ->
     return interpolate(input, size, scale_factor, "bilinear", True)
 
 
+def _whole(size: tuple[Any, ...], repeated: bool) -> tuple[int, ...]:
+    """The sizes as ints. TypeError for numbers that are none: PyTorch's differs with the mode."""
+    kinds = [type(v) for v in size]
+    try:
+        if bool in kinds:
+            raise TypeError
+        return tuple(dimension(v) for v in size)
+    except TypeError:
+        raise TypeError(
+            f"interpolate(): argument 'size' must be tuple of ints, not {kinds[0].__name__}"
+            if repeated
+            else "expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], "
+            f"but got size with types {kinds}"
+        ) from None
+
+
 def _wanted_sizes(
     sizes: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool | None
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
@@ -359,6 +376,11 @@ def _wanted_sizes(
     if size is not None:
         if recompute:
             raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-        return tuple(int(v) for v in values), (None,) * n
+        return _whole(values, given is not values), (None,) * n
+    if any(isinstance(f, (str, Tensor)) for f in values):
+        kind = next(type(f).__name__ for f in values if isinstance(f, (str, Tensor)))
+        raise TypeError(
+            f"interpolate(): argument 'scale_factor' must be tuple of floats, but found element of type {kind}"
+        )
     made = tuple(math.floor(s * float(f)) for s, f in zip(sizes, values, strict=True))
     return made, (None,) * n if recompute else tuple(float(f) for f in values)

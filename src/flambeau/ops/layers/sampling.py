@@ -16,7 +16,7 @@ from jax import lax
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..making.ranges import evenly
-from ..support.checks import FLOAT, category, scalar_name, type_name, wide
+from ..support.checks import FLOAT, category, scalar_name, type_name, whole_numbers, wide
 from ..support.declare import alias
 from .resampling import cubic_weights
 
@@ -231,10 +231,14 @@ def _check_affine(theta: Tensor, size: Sequence[int]) -> None:
 @composite(methods=False, public=("nn.functional",))
 def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any:
     """The grid for `grid_sample` of the affine maps `(N, 2, 3)` or `(N, 3, 4)`, for results of the size `(N, C, *sizes)`."""
-    size = size if isinstance(size, (list, tuple)) else list(size)
+    if not isinstance(theta, Tensor):
+        raise AttributeError(f"'{type(theta).__name__}' object has no attribute 'is_floating_point'")
+    if not hasattr(size, "__len__"):
+        raise TypeError(f"object of type '{type(size).__name__}' has no len()")
+    given = whole_numbers("affine_grid_generator", "size", 2, size, not isinstance(size, (list, tuple)))
     _check_affine(theta, size)
     align_corners = _told_to_align(align_corners)
-    sizes = tuple(int(s) for s in size[2:])
+    sizes = tuple(given[2:])
     if align_corners and min(sizes) == 1:
         warnings.warn(
             f"Since version {'1.3.0,'} affine_grid behavior has changed for unit-size grids when align_corners=True. "

@@ -19,7 +19,7 @@ from ...core.array.formats import sparse_coo, strided
 from ...core.array.geometry import contiguous_strides
 from ...core.array.meta import NOWHERE, MetaArray
 from ...core.array.narrow import E5M2, NARROW, narrowed
-from ...core.array.size import dimension, is_open
+from ...core.array.size import is_open
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.call import store
 from ...core.dispatch.host_numbers import HostNumber
@@ -28,6 +28,7 @@ from ...core.tensor import sparse
 from ...core.tensor.looks import from_storage
 from ...core.tensor.storage import Storage, cut_over, laid
 from ...core.tensor.tensor import Tensor, blank, from_host
+from ..support.checks import whole_numbers
 
 # --- helpers that all creation shares --------------------------------------------------------------------------------
 
@@ -71,28 +72,6 @@ def size_of(name: str, dims: tuple[Any, ...], size: Any = None) -> tuple[int, ..
         said = f"Trying to create tensor with negative dimension {bad}: {made}"
         raise RuntimeError(f"zeros: Dimension size must be non-negative. {said}" if name == "zeros" else said)
     return tuple(made)
-
-
-def whole_numbers(name: str, argument: str, place: int, size: Any, alone: bool = False) -> list[int]:
-    """The ints of a list or of a number that stands `alone`. TypeError for others; a bool is none where it comes first."""
-    if not isinstance(size, (tuple, list)):
-        size = (size,)
-    made = []
-    for position, n in enumerate(size):
-        try:
-            if isinstance(n, bool) and not position:  # PyTorch looks at the first one only
-                raise TypeError
-            made.append(dimension(n))
-        except TypeError:
-            kind, what = type(n).__name__, f"{name}(): argument '{argument}'"
-            if position:
-                text = f'{what} failed to unpack the object at pos {position + 1} with error "type must be tuple of ints,but got {kind}"'
-            elif alone:
-                text = f"{what} (position {place}) must be tuple of ints, not {kind}"
-            else:
-                text = f"{what} (position {place}) must be tuple of ints, but found element of type {kind} at pos 0"
-            raise TypeError(text) from None
-    return made
 
 
 def deliver(

@@ -501,6 +501,7 @@ def as_strided(g: Geometry, size: Any, stride: Any, storage_offset: int | None =
 
 def _flattened(shape: Any, start_dim: int, end_dim: int) -> tuple[int, ...]:
     if not shape:
+        normalized_dim(start_dim, 0), normalized_dim(end_dim, 0)
         return (1,)
     a, b = normalized_dim(start_dim, len(shape)), normalized_dim(end_dim, len(shape))
     if a > b:

@@ -15,6 +15,7 @@ from ...core.array.dtypes import FLOAT as FLOAT
 from ...core.array.dtypes import INTEGER as INTEGER
 from ...core.array.dtypes import cpp_name, from_numpy, get_default_dtype
 from ...core.array.meta import NoData, is_meta
+from ...core.array.size import dimension
 from ...core.array.size import normalized_dim as normalized_dim
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
@@ -41,10 +42,10 @@ def scalar_name(array: jax.Array) -> str:
     return cpp_name(from_numpy(array.dtype))
 
 
-def require_floating(what: str, *arrays: jax.Array | None) -> None:
-    """Raise NotImplementedError, as PyTorch's kernels do, for an integer or bool array."""
+def require_floating(what: str, *arrays: jax.Array | None, most: int = FLOAT) -> None:
+    """Raise NotImplementedError, as PyTorch's kernels do, for an array that is not real floating (`most=COMPLEX`: nor complex)."""
     for array in arrays:
-        if array is not None and not is_floating(array):
+        if array is not None and not FLOAT <= category(array) <= most:
             raise NotImplementedError(
                 f"\"{what}\" not implemented for '{type_name(array)}' (cast the input to a floating point dtype first)"
             )
@@ -55,9 +56,34 @@ def wide(array: jax.Array) -> jax.Array:
     return array.astype(jnp.float32) if array.dtype in HALVES else array
 
 
-def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
-    """One number for each of `n` spatial dimensions, from a single number or a sequence of one or `n`."""
-    values = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
+def whole_numbers(name: str, argument: str, place: int, size: Any, alone: bool = False) -> list[int]:
+    """The ints of a list or of a number that stands `alone`. TypeError for others; a bool is none where it comes first."""
+    if not isinstance(size, (tuple, list)):
+        size = (size,)
+    made = []
+    for position, n in enumerate(size):
+        try:
+            if isinstance(n, bool) and not position:  # PyTorch looks at the first one only
+                raise TypeError
+            made.append(dimension(n))
+        except TypeError:
+            kind, what = type(n).__name__, f"{name}(): argument '{argument}'"
+            if position:
+                text = f'{what} failed to unpack the object at pos {position + 1} with error "type must be tuple of ints,but got {kind}"'
+            elif alone:
+                text = f"{what} (position {place}) must be tuple of ints, not {kind}"
+            else:
+                text = f"{what} (position {place}) must be tuple of ints, but found element of type {kind} at pos 0"
+            raise TypeError(text) from None
+    return made
+
+
+def per_dim(value: int | Sequence[int], n: int, function: str, name: str, place: int) -> tuple[int, ...]:
+    """One number for each of `n` spatial dimensions, from a single number or a sequence of one or `n`.
+
+    `place` is that of the argument `name` among those of `function`, for errors.
+    """
+    values = tuple(whole_numbers(function, name, place, value, not isinstance(value, (tuple, list))))
     if len(values) == 1:
         values *= n
     if len(values) != n:
@@ -65,10 +91,7 @@ def per_dim(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
             f"expected {name} to be a single integer value or a list of {n} values to match the "
             f"convolution dimensions, but got {name}={list(values)}"
         )
-    if not all(isinstance(v, (int, np.integer)) for v in values):
-        kind = next(type(v).__name__ for v in values if not isinstance(v, (int, np.integer)))
-        raise TypeError(f"argument '{name}' must be tuple of ints, but found element of type {kind}")
-    return tuple(int(v) for v in values)
+    return values
 
 
 def category(x: jax.Array) -> int:
