@@ -82,7 +82,7 @@ def printed(statement: str, names: dict[str, Any]) -> tuple[list[str], BaseExcep
             exec(compile(ast.Interactive(tree.body), "<example>", "single"), names)
         except Exception as error:
             return error_lines(error), error
-    return [line.rstrip() for line in out.getvalue().splitlines()], None
+    return [line.rstrip() or "<BLANKLINE>" for line in out.getvalue().splitlines()], None
 
 
 def start() -> dict[str, Any]:

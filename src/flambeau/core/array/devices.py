@@ -200,7 +200,7 @@ def brought_together(arrays: list[Any]) -> list[Any] | None:
     """Arrays of which some lie in several processes, with the others whole in each; None if that is not so or not allowed.
     Single numbers always go together.
     """
-    far = [a for a in arrays if isinstance(a, jax.Array) and is_far(a.sharding)]
+    far: list[Any] = [a for a in arrays if isinstance(a, jax.Array) and is_far(a.sharding)]
     near = [a for a in arrays if isinstance(a, jax.Array) and not is_far(a.sharding)]
     if not far or not (mixing.on or all(a.size == 1 and a.ndim == 0 for a in near)):
         return None
@@ -233,7 +233,7 @@ def from_numpy(values: np.ndarray, where: Any = None) -> Any:
 
     They are values also where a function is being traced.
     """
-    if where is None and jax.config.jax_default_device is None:
+    if where is None and jax.config.jax_default_device is None:  # type: ignore[attr-defined]
         door = _door(_first())
     else:
         door = _door(where)

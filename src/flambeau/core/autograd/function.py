@@ -180,12 +180,13 @@ class FunctionNode(Node):
                 made._edge = edge(value._tape_edge())
                 return made
             if type(value) in (tuple, list):
-                return type(value)(map(other, value))
+                kind: Any = type(value)
+                return kind(map(other, value))
             return tuple(map(other, value)) if isinstance(value, Saved) else value
 
-        ctx = type(self.ctx).__new__(type(self.ctx))
+        ctx = type(self.ctx).__new__(type(self.ctx))  # type: ignore[call-overload]
         ctx.__dict__.update((name, other(value)) for name, value in vars(self.ctx).items())
-        self.ctx: Any = ctx
+        self.ctx: Any = ctx  # type: ignore[no-redef]
 
 
 _METHODS = ("forward", "setup_context", "backward", "vjp", "jvp", "vmap")

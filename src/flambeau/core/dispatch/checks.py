@@ -93,7 +93,7 @@ def _outside(bad: Any, value: Any) -> tuple[Any, Any]:
     """Both without the transforms of functions (`vmap`, `jvp`) that they are in: of all samples together, no derivative."""
     if not state.transforms or not isinstance(bad, jax.core.Tracer):
         return bad, value
-    both = jnp.stack([bad.astype(np.int64), jnp.broadcast_to(value, bad.shape).astype(np.int64)])
+    both: Any = jnp.stack([bad.astype(np.int64), jnp.broadcast_to(value, bad.shape).astype(np.int64)])
     axis = 0  # of the two
     while True:
         if hasattr(both, "batch_dim"):

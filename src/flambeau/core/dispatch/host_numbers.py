@@ -309,13 +309,13 @@ for _class in (HostInt, HostFloat, LooseInt):
     for _name in "eq ne lt le gt ge".split():
         setattr(_class, f"__{_name}__", _compared(getattr(operator, _name)))
     for _name, _function in {"neg": operator.neg, "pos": operator.pos, "abs": abs, "round": round}.items():
-        setattr(_class, f"__{_name}__", _unary(_function))
+        setattr(_class, f"__{_name}__", _unary(_function))  # type: ignore[arg-type]
     for _name, _function in {"trunc": math.trunc, "floor": math.floor, "ceil": math.ceil}.items():
-        setattr(_class, f"__{_name}__", _unary(_function))
+        setattr(_class, f"__{_name}__", _unary(_function))  # type: ignore[arg-type]
     for _name in "__int__ __float__ __hash__ __str__ __repr__ __format__ is_integer as_integer_ratio conjugate".split():
         setattr(_class, _name, _settled(_name))
-    _class.__bool__ = _truth  # type: ignore[attr-defined]
-    _class.__divmod__ = _divmod  # type: ignore[attr-defined]
+    _class.__bool__ = _truth  # type: ignore[method-assign]
+    _class.__divmod__ = _divmod  # type: ignore[method-assign]
 for _name in "__index__ __invert__ bit_length bit_count to_bytes".split():
     setattr(HostInt, _name, _settled(_name))
     setattr(LooseInt, _name, _settled(_name))

@@ -357,7 +357,8 @@ LayoutType MemoryFormatType ScalarTypeType NumberType""".split()
 
 def _choices(kind: Type) -> tuple[Type, ...]:
     if isinstance(kind, OptionalType):
-        return (*_choices(kind._parts[0]), NoneType.get())
+        nothing: Any = NoneType
+        return (*_choices(kind._parts[0]), nothing.get())
     return kind._parts if isinstance(kind, UnionType) else (kind,)
 
 
@@ -526,7 +527,7 @@ _SEEN_AS_INT = ("SymInt", "ScalarType", "Layout", "MemoryFormat")
 
 def of_schema(base: str, steps: Sequence[str], real: bool = False) -> Type:
     """The type of `int[2]?`, say, which has the base `int` and the steps `[2]` and `?`. `real` tells sizes from numbers."""
-    kind = IntType if base in _SEEN_AS_INT and not real else _BASES.get(base)
+    kind: Any = IntType if base in _SEEN_AS_INT and not real else _BASES.get(base)
     if kind is None:
         kind = _single(f"{base}Type", base, "A type that only one schema names.")
     found = kind.get()

@@ -170,7 +170,7 @@ class Node:
 
     def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int = 1):
         self.label: str = name
-        self.edges = edges
+        self.edges: Sequence[Edge | None] = edges
         self.order: int = next(_count)
         self.outputs: int = outputs
         self.pre_hooks: dict[int, Any] | None = None
@@ -193,7 +193,7 @@ class Node:
 
     def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
         """Put other arrays and edges in the places of those that it has (of a copy; see func/recording.py)."""
-        self.edges: tuple[Any, ...] = tuple(map(edge, self.edges))
+        self.edges = tuple(map(edge, self.edges))
 
 
 class Saved(Sequence[Any]):
@@ -257,7 +257,7 @@ class OperatorNode(Node):
         self.saved = saved
         self.wanted: tuple[int, ...] = wanted
         self.label = name
-        self.edges = edges
+        self.edges: Sequence[Edge | None] = edges
         self.order: int = next(_count)
         self.outputs = outputs
         self.pre_hooks = None

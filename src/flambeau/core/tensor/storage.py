@@ -128,7 +128,8 @@ class DetachedStorage(Storage):
 
     def __init__(self, source: Storage):
         self.source: Storage = source
-        self.held, self.seen = None, -1
+        self.held: Any = None
+        self.seen: int = -1
 
     @property
     def value(self) -> Any:  # type: ignore[override]
@@ -143,7 +144,7 @@ class DetachedStorage(Storage):
     def set(self, value: Any) -> None:
         self.source.set(_with_derivative_of(value, self.source.value))
         self.held = value
-        self.seen: int = self.source.version
+        self.seen = self.source.version
 
     def set_host(self, values: np.ndarray) -> None:
         self.set(jax.device_put(values))
@@ -195,7 +196,7 @@ class HostStorage(Storage):
 def _settle(storage: Storage, value: Any) -> None:
     storage.__class__ = Storage
     storage.value = value
-    storage.host = None
+    storage.host = None  # type: ignore[assignment]
 
 
 class SharedStorage(Storage):
@@ -213,9 +214,9 @@ class SharedStorage(Storage):
         whole = alone and id(_owner(host)) not in _windows and _is_aligned(host)
         value = devices.from_numpy(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
         if alone:
-            self.host = None
+            self.host = None  # type: ignore[assignment]
             self.__class__ = Storage  # type: ignore[assignment]
-            self.value = value
+            self.value = value  # type: ignore[misc]
             self.version += 1
             if whole:
                 self.pin = (host, weakref.ref(value))
@@ -250,7 +251,7 @@ class SharedStorage(Storage):
         self.host[...] = np.asarray(value)
         self.version += 1
 
-    set_host = set
+    set_host = set  # type: ignore[assignment]
 
     def set_part(self, g: geometry.Geometry, value: Any) -> None:
         if geometry.overlaps(g) or not self.host.flags.c_contiguous:
@@ -387,7 +388,7 @@ def address(storage: Storage) -> int:
         return value.unsafe_buffer_pointer()
     if next(iter(value.devices())).platform != "cpu":
         storage.value = value = jax.numpy.array(value, copy=True)
-        storage.pin = (None, weakref.ref(value))
+        storage.pin = (None, weakref.ref(value))  # type: ignore[attr-defined]
         return value.unsafe_buffer_pointer()
     memory = None if pin is None else pin[0]
     if pin is not None and pin[1]() is None:
@@ -397,7 +398,7 @@ def address(storage: Storage) -> int:
     typed = memory.reshape(-1).view(np.uint8).view(value.dtype).reshape(value.shape)
     typed[...] = np.asarray(value)
     storage.value = own = jax.device_put(typed, value.sharding if value.committed else None)
-    storage.pin = (memory, weakref.ref(own))
+    storage.pin = (memory, weakref.ref(own))  # type: ignore[attr-defined]
     return own.unsafe_buffer_pointer()
 
 

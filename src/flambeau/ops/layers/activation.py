@@ -42,13 +42,13 @@ def functional_form(elementwise: Any, write: Callable) -> Callable:
 
     def form(*args: Any, inplace: bool = False, **kwargs: Any) -> Any:
         if len(args) > arity:
-            *args, inplace = args
+            args, inplace = args[:-1], args[-1]
         return (write if inplace else elementwise)(*args, **kwargs)
 
     form.__name__ = form.__qualname__ = elementwise.__name__
     form.__doc__ = elementwise.__doc__
     last = inspect.Parameter("inplace", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=bool)
-    form.__signature__ = signature.replace(parameters=[*parameters, last])
+    form.__signature__ = signature.replace(parameters=[*parameters, last])  # type: ignore[attr-defined]
     return form
 
 
@@ -92,8 +92,8 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
 def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
     if input.dtype == jnp.bool_:
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    low, high = jnp.asarray(low, input.dtype), jnp.asarray(high, input.dtype)
-    return jnp.where(input <= low, low, jnp.where(input >= high, high, input))
+    least, most = jnp.asarray(low, input.dtype), jnp.asarray(high, input.dtype)
+    return jnp.where(input <= least, least, jnp.where(input >= most, most, input))
 
 
 @operator(methods=False, public=("torch",))
@@ -367,7 +367,7 @@ def _implicit_dim(name: str, ndim: int) -> int:
     return dim
 
 
-@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
+@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})  # type: ignore[no-redef]
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """exp(x) over its sum along `dim` (always give `dim`; the old guess draws a warning)"""
     return _softmax(input, _implicit_dim("softmax", input.ndim) if dim is None else dim, dtype)
@@ -379,7 +379,7 @@ def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
     return _softmax(-input, _implicit_dim("softmin", input.ndim) if dim is None else dim, dtype)
 
 
-@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
+@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})  # type: ignore[no-redef]
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """log(softmax(x)) along `dim`"""
     return _log_softmax(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)

@@ -52,7 +52,7 @@ def householder_product(A: Array, tau: Array) -> Array:
     _refuse(A, tau)
     V, T = _compact(A, tau)
     Vh = jnp.conj(jnp.swapaxes(V, -1, -2))[..., : A.shape[-1]]
-    eye = jnp.eye(*A.shape[-2:], dtype=A.dtype)
+    eye = jnp.eye(A.shape[-2], A.shape[-1], dtype=A.dtype)
     return eye - times(V, times(T, Vh))
 
 

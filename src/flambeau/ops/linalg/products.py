@@ -430,7 +430,8 @@ def _labels(text: str, equation: str, offset: int, whose: str = "") -> list[int]
 
 def _parsed(equation: str) -> tuple[list[list[int]], list[int] | None]:
     left, arrow, right = equation.partition("->")
-    inputs, offset = [], 0
+    inputs: list[list[int]] = []
+    offset = 0
     for text in left.split(","):
         inputs.append(_labels(text, equation, offset, f"for operand {len(inputs)} "))
         offset += len(text) + 1
