@@ -25,7 +25,7 @@ class Stream:
     def __init__(self, device: Any = None, priority: int = 0, **options: Any):
         self.device_index: int = index_of(device)
         required(self.device_index)
-        self.device = _device("cuda", self.device_index)
+        self.device: Any = _device("cuda", self.device_index)
         self.stream_id = 0
         self.device_type = 1  # CUDA's number among PyTorch's device types
 

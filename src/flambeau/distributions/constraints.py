@@ -394,8 +394,8 @@ class _Cat(Constraint):
 
     def __init__(self, cseq: Any, dim: int = 0, lengths: Any = None):
         assert all(isinstance(c, Constraint) for c in cseq), "All elements of cseq must be Constraint instances"
-        self.cseq = list(cseq)
-        self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
+        self.cseq: list[Any] = list(cseq)
+        self.lengths: list[int] | list[Any] = [1] * len(self.cseq) if lengths is None else list(lengths)
         assert len(self.lengths) == len(self.cseq), f"lengths ({len(self.lengths)}) must match cseq ({len(list(cseq))})"
         self.dim = dim
         super().__init__()
@@ -424,7 +424,7 @@ class _Stack(Constraint):
 
     def __init__(self, cseq: Any, dim: int = 0):
         assert all(isinstance(c, Constraint) for c in cseq), "All elements of cseq must be Constraint instances"
-        self.cseq = list(cseq)
+        self.cseq: list[Any] = list(cseq)
         self.dim = dim
         super().__init__()
 
@@ -475,4 +475,4 @@ simplex: _Simplex = _Simplex()
 lower_cholesky: _LowerCholesky = _LowerCholesky()
 corr_cholesky: _CorrCholesky = _CorrCholesky()
 dependent_property = _DependentProperty
-real_vector = independent(real, 1)
+real_vector: Any = independent(real, 1)

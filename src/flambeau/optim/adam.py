@@ -37,7 +37,7 @@ class Adam(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
     flags: ClassVar[tuple[str, ...]] = ("amsgrad", "maximize", "decoupled_weight_decay")
-    update = staticmethod(adam)
+    update: ClassVar[Any] = staticmethod(adam)
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class Adamax(RuleOptimizer):
     """Adam with the largest gradient, decaying, in place of the mean square. ValueError for options out of range."""
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
-    update = staticmethod(adamax)
+    update: ClassVar[Any] = staticmethod(adamax)
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class ASGD(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "lambd", "alpha", "t0", "weight_decay")
     shared: ClassVar[tuple[str, ...]] = ("step", "eta", "mu")
-    update = staticmethod(asgd)
+    update: ClassVar[Any] = staticmethod(asgd)
 
     def __init__(
         self,

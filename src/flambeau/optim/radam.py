@@ -37,7 +37,7 @@ class RAdam(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
     flags: ClassVar[tuple[str, ...]] = ("maximize", "decoupled_weight_decay")
-    update = staticmethod(radam)
+    update: ClassVar[Any] = staticmethod(radam)
 
     def __init__(
         self,

@@ -53,7 +53,9 @@ class Reads:
         self.unwritten: Callable[[Any, Any], Any] = _as_it_is  # a copy of a dict, without what was written
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.make_input: Callable[[HostNumber], Any] | None = None
-        self.looks = 0  # how often values had to be compared, after which other objects may be the ones that are held
+        self.looks: int = (
+            0  # how often values had to be compared, after which other objects may be the ones that are held
+        )
         self._fast: Callable[[], bool] | None = None
 
     # --- while tracing --------------------------------------------------------------------------------------------

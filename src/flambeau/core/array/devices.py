@@ -182,7 +182,7 @@ def _mover(sharding: Any) -> Any:
 class _Mixing(threading.local):
     """Whether arrays of one process may be computed with together with those of several, as if they were the same in all."""
 
-    on = False
+    on: bool = False
 
     @contextlib.contextmanager
     def allowed(self) -> Iterator[None]:

@@ -281,7 +281,7 @@ class Run:
         return node in self._reached
 
     def __enter__(self) -> Run:
-        self.outer = grad_state.run
+        self.outer: Any = grad_state.run
         grad_state.run = self
         return self
 

@@ -25,7 +25,7 @@ class Snapshots(Saved):
     __slots__ = ("members",)
 
     def __init__(self, tensors: Sequence[Any]):
-        self.members = [
+        self.members: Any = [
             (t, _whole(t), t._view, t._tape_edge())
             if isinstance(t, Tensor) and not is_sparse(t)
             else (t, None, None, None)

@@ -152,7 +152,7 @@ def word(demands: list[Demand]) -> Any:
 
 _ROW = 1024
 # the word of a program, at its address on the CPU: NumPy's view of it takes four times as long
-number_at = ctypes.c_int64.from_address
+number_at: Callable[..., Any] = ctypes.c_int64.from_address
 
 
 def failure(word: jax.Array, refusals: list[Refusal]) -> Exception | None:

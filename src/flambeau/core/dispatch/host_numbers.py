@@ -29,7 +29,7 @@ class Expression:
     __slots__ = ("function", "parts")
 
     def __init__(self, function: Callable[..., Any], *parts: Any):
-        self.function = function
+        self.function: Callable[..., Any] = function
         self.parts: tuple[Any, ...] = parts
 
     def value(self, given: list[Any]) -> Any:

@@ -171,7 +171,7 @@ class Signature:
     def __init__(self, function: Callable[..., Any], options: Callable[..., None] | None = None):
         self.signature: Signature = inspect.signature(function)  # type: ignore[assignment]
         self.options = options
-        self.parameters = list(self.signature.parameters.values())  # type: ignore[has-type]
+        self.parameters: Any = list(self.signature.parameters.values())  # type: ignore[has-type]
         self.kinds: list[int] = [kind_of(p) for p in self.parameters]
         self.names: list[str] = [p.name for p in self.parameters]
         self.index: dict[str, int] = {p.name: i for i, p in enumerate(self.parameters)}

@@ -31,7 +31,7 @@ class Storage:
 
     def __init__(self, value: Any):
         self.value: Any = value
-        self.version = 0
+        self.version: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,7 +55,7 @@ class Storage:
     def set_host(self, values: np.ndarray) -> None:
         """Replace the whole value by NumPy values that nobody else holds. They go to the device when first read."""
         self.__class__ = HostStorage  # type: ignore[assignment]
-        self.host = values
+        self.host: np.ndarray = values
         self.version += 1
 
     def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
@@ -214,12 +214,12 @@ class SharedStorage(Storage):
         whole = alone and id(_owner(host)) not in _windows and _is_aligned(host)
         value = devices.from_numpy(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
         if alone:
-            self.host = None  # type: ignore[assignment]
+            self.host: Any = None  # type: ignore[assignment]
             self.__class__ = Storage  # type: ignore[assignment]
             self.value = value  # type: ignore[misc]
             self.version += 1
             if whole:
-                self.pin = (host, weakref.ref(value))
+                self.pin: Any = (host, weakref.ref(value))
         return value
 
     @property
@@ -268,7 +268,7 @@ class LaidStorage(Storage):
     __slots__ = ()
 
     def set(self, value: Any) -> None:
-        self.value = value if isinstance(value, jax.core.Tracer) else self.as_laid(value)
+        self.value: Any = value if isinstance(value, jax.core.Tracer) else self.as_laid(value)
         self.version += 1
 
     def as_laid(self, value: Any) -> Any:

@@ -206,6 +206,10 @@ def _over(kind: str) -> Any:
     return composite(methods=False)(form)
 
 
+lstm: Any
+gru: Any
+rnn_tanh: Any
+rnn_relu: Any
 lstm, gru, rnn_tanh, rnn_relu = map(_over, CELLS)
 
 # --- cells as functions -------------------------------------------------------------------------------------------------------

@@ -363,8 +363,17 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
     return composite(methods=False)(make), composite(methods=False)(make_like), make_new
 
 
+zeros: Any
+zeros_like: Any
+new_zeros: Any
 zeros, zeros_like, new_zeros = _constant("zeros", 0, "of zeros")
+ones: Any
+ones_like: Any
+new_ones: Any
 ones, ones_like, new_ones = _constant("ones", 1, "of ones")
+empty: Any
+empty_like: Any
+new_empty: Any
 empty, empty_like, new_empty = _constant("empty", 0, "whose values do not matter (here zeros)")
 
 

@@ -1,6 +1,8 @@
 """Refused: it is not there yet."""
 
+from typing import Any
+
 from ... import _later
 
-post_localSGD_hook = _later.function("post_localSGD_hook", __name__)
-PostLocalSGDState = _later.kind("PostLocalSGDState", __name__)
+post_localSGD_hook: Any = _later.function("post_localSGD_hook", __name__)
+PostLocalSGDState: Any = _later.kind("PostLocalSGDState", __name__)
