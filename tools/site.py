@@ -195,7 +195,11 @@ def _markdown(text: str) -> str:
             first = next(i for i, line in enumerate(lines) if line.lstrip().startswith(">>>"))
             out += [_flow(lines[:first])] if first else []
             out.append("```pycon\n" + textwrap.dedent("\n".join(lines[first:])) + "\n```")
-        elif len(lines) > 1 and re.fullmatch(r"[A-Z][a-z]+:", lines[0]) and all(line.startswith("    ") for line in lines[1:]):
+        elif (
+            len(lines) > 1
+            and re.fullmatch(r"[A-Z][a-z]+:", lines[0])
+            and all(line.startswith("    ") for line in lines[1:])
+        ):
             out.append("\n".join([f"**{lines[0][:-1]}**\n", *(f"- {_flow([line])}" for line in lines[1:])]))
         elif any(line.startswith("    ") for line in lines[:1]):
             out.append("```text\n" + textwrap.dedent(block) + "\n```")

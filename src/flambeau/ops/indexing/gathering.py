@@ -521,7 +521,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 @operator(methods=False, public=())
-def _unraveled(indices: Array, shape: tuple[int, ...]) -> Array:
+def _unraveled(indices: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
     return tuple(jnp.unravel_index(indices, shape))
 
 

@@ -115,7 +115,7 @@ _attach(householder_product, ("orgqr",))
 
 
 @operator(returns=("a", "tau"), grad="GeqrfBackward0", autocast={"cpu": "float32"})
-def geqrf(input: Array) -> Array:
+def geqrf(input: Array) -> tuple[Array, Array]:
     """`(a, tau)`: R on and above the diagonal, and the reflections whose product is Q, as `householder_product` takes
     them. Shapes: `(*, m, n)`, and `(*, min(m, n))`.
     """

@@ -281,7 +281,7 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scal
     if mat.ndim != 2 or vec.ndim != 1 or input.ndim > 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got {input.ndim}, {mat.ndim}, {vec.ndim}")
     if mat.shape[1] != vec.shape[0] or (input.size != 1 and input.shape[0] != mat.shape[0]):
-        raise _vector_clash(mat.shape, vec.shape[0], input.size)
+        raise _vector_clash(mat.shape, vec.shape[0], input.size)  # type: ignore[arg-type]
     _same_as_self(mat, vec)
     _same_as_self(input, vec)
     return _joint(input, times(mat, vec), beta, alpha)
