@@ -260,7 +260,8 @@ def _transposed_form(n: int) -> Callable:
 
 def _published(form: Callable, name: str, n: int) -> Callable:
     form.__name__ = form.__qualname__ = name
-    form.__doc__ = f"`convolved` over {n} spatial dimension{'s' * (n > 1)}: its docstring gives the shapes."
+    kind = "transposed convolution" if "transpose" in name else "convolution (a cross-correlation)"
+    form.__doc__ = f"A {kind} over {n} spatial dimension{'s' * (n > 1)}, in `groups` of channels that do not see each other."
     return operator(methods=False, public=("torch", "nn.functional"), grad=_grad_name, images=True, autocast="lower")(
         form
     )
