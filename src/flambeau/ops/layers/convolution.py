@@ -261,7 +261,7 @@ def _transposed_form(n: int) -> Callable:
 def _published(form: Callable, name: str, n: int) -> Callable:
     form.__name__ = form.__qualname__ = name
     kind = "transposed convolution" if "transpose" in name else "convolution (a cross-correlation)"
-    form.__doc__ = f"A {kind} over {n} spatial dimension{'s' * (n > 1)}, in `groups` of channels that do not see each other."
+    form.__doc__ = f"A {kind} over {n} spatial dimension{'s' * (n > 1)}."
     return operator(methods=False, public=("torch", "nn.functional"), grad=_grad_name, images=True, autocast="lower")(
         form
     )
