@@ -22,6 +22,12 @@ import examples
 
 # of machinery that nobody calls by hand
 LEFT = {"args", "kwargs", "options", "sym"}
+# methods of devices, layouts and quantized tensors that there are not, and such as PyTorch does not describe
+WITHOUT = set(
+    """data_ptr new cuda chalf share_memory_ is_set_to map2_ const_data_ptr pin_memory ipu xpu mtia record_stream reinforce resize resize_as
+    to_padded_tensor q_scale q_zero_point q_per_channel_scales q_per_channel_zero_points q_per_channel_axis int_repr qscheme dequantize
+    sparse_resize_ sparse_resize_and_clear_ storage storage_type""".split()
+)
 PUBLIC = dict(examples.public())
 PARTS = (
     "\nShapes:\n    ",
@@ -55,7 +61,10 @@ def test_an_error_of_each_is_shown() -> None:
     wrong = []
     for names, lines in families.blocks("examples.txt", "== "):
         public = f"torch.{names[0]}"
-        assert public in PUBLIC or names[0].startswith("Tensor."), f"{public} is not public: its example is of no use"
+        if names[0].startswith("Tensor."):
+            assert hasattr(flambeau.Tensor, names[0].partition(".")[2]) and examples.TRACEBACK not in lines, names
+            continue
+        assert public in PUBLIC, f"{public} is not public: its example is of no use"
         raised = [line.partition(":")[0] for before, line in itertools.pairwise(lines) if before == examples.TRACEBACK]
         family = families.family_of(PUBLIC.get(public), public)
         types = {name for error in family.errors for name in error.types} if family else set()
@@ -72,6 +81,18 @@ def test_examples_give_what_they_say(each: int) -> None:
             warnings.simplefilter("ignore")
             public = f"torch.{names[0]}"
             assert examples.session(public, lines, PUBLIC.get(public)) == lines, names
+
+
+def test_methods_have_examples() -> None:
+    lacking = []
+    for name, method in vars(flambeau.Tensor).items():
+        text = inspect.getdoc(method) or ""
+        if not name.startswith("_") and callable(method) and "\nExample:\n    >>> " not in text:
+            lacking.append(name)
+        assert name.startswith("_") or not callable(method) or "Shapes:" in text or not hasattr(method, "__code__"), (
+            name
+        )
+    assert set(lacking) <= WITHOUT
 
 
 def test_some_texts() -> None:

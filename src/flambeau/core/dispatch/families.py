@@ -123,7 +123,7 @@ def _first(table: dict[str, list[str]], public: str) -> list[str]:
 
 def example_of(public: str) -> list[str]:
     """The lines of the example of what has this public name; none if there is no example."""
-    return _first(examples(), public)
+    return _first(examples(), public) or (_first(examples(), public[:-1]) if public.endswith("_") else [])
 
 
 def _part(title: str, lines: Iterable[str]) -> str:

@@ -81,4 +81,11 @@ def explain_functions(functions: Iterable[Any], namespace: str) -> None:
         function.__doc__ = explained(function, f"{namespace}.{function.__name__}")
 
 
-__all__ = ["Told", "explain_classes", "explain_functions", "explained"]
+def explain_methods(cls: type, place: str) -> None:
+    """The same for the public methods of a class that nobody has explained yet."""
+    for name, method in vars(cls).items():
+        if not name.startswith("_") and hasattr(method, "__code__") and not isinstance(method.__doc__, Told):
+            method.__doc__ = explained(method, f"{place}.{name}")
+
+
+__all__ = ["Told", "explain_classes", "explain_functions", "explain_methods", "explained"]
