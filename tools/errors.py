@@ -1,4 +1,4 @@
-"""Writes docs/errors.md: the ten error texts that learners search for most, as PyTorch says them and as they stand here.
+"""Writes docs/errors.md and docs/zh/errors.md: the ten error texts that learners search for most, as PyTorch says them and as they stand here.
 
 python tools/errors.py            # needs torch; --check says whether the page is current
 """
@@ -15,7 +15,7 @@ import torch
 
 import flambeau
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 NET = """
 class Net(nn.Module):
@@ -62,19 +62,69 @@ def said(library: Any, code: str) -> str:
     raise SystemExit(f"no error: {code}")
 
 
-def page() -> str:
-    """The page, as it should be."""
-    parts = [
-        "# Ten errors, and what they lead to",
-        "PyTorch's text stands unbroken in each, so that a search finds what others have answered. Before it stands the layer, behind "
-        "it what would fit. Written by `tools/errors.py`, which runs each program with both libraries.",
-    ]
+HEAD = [
+    "# Ten errors, and what they lead to",
+    "PyTorch's text stands unbroken in each, so that a search finds what others have answered. Before it stands the layer, behind "
+    "it what would fit. Written by `tools/errors.py`, which runs each program with both libraries.",
+]
+CHINESE_HEAD = [
+    "# 十种报错，以及它们指向哪里",
+    "每条报错都完整保留 PyTorch 的原文，搜索时能找到别人的解答；原文前面写着出错的层，后面写着应该改成什么。"
+    "本页由 `tools/errors.py` 生成：每段程序都在两个库上各运行一次。",
+]
+CHINESE = {
+    "Shapes of a product": (
+        "矩阵形状不匹配",
+        "展平后的特征数与全连接层的 `in_features` 不一致。按提示改 `in_features`，或者用 `nn.LazyLinear` 让它自己确定。",
+    ),
+    "Channels": (
+        "通道数不匹配",
+        "输入是单通道（灰度）图像，而卷积层要三个通道。改 `in_channels`，或者把图像读成彩色。",
+    ),
+    "Missing and unexpected keys": (
+        "键缺失或多余",
+        "权重是用 `nn.DataParallel` 保存的，每个键前面多了 `module.`。去掉这个前缀再加载。",
+    ),
+    "Size mismatch": (
+        "参数大小不一致",
+        "文件里的最后一层与模型的类别数不同。迁移学习时先删去这一层的权重，再用 `strict=False` 加载。",
+    ),
+    "No grad_fn": (
+        "没有 grad_fn",
+        "损失是在 `no_grad()` 里算的（或者用了 `.item()`、`.detach()`、NumPy），没有计算图可以反向传播。",
+    ),
+    "In-place on a leaf": (
+        "对叶子张量做原地操作",
+        "需要梯度的参数不能直接原地修改。更新参数时放进 `with torch.no_grad():`，或者交给优化器。",
+    ),
+    "Backward twice": (
+        "反向传播两次",
+        "第一次 `backward()` 之后计算图就释放了。重新做一次前向计算；确实需要时才用 `retain_graph=True`。",
+    ),
+    "Dtypes that differ": (
+        "数据类型不一致",
+        "NumPy 的小数默认是 float64，模型的参数是 float32。用 `x.float()` 转换输入。",
+    ),
+    "A target out of range": (
+        "标签超出范围",
+        "类别号必须从 0 到「类别数减 1」。检查标签是否从 1 开始，或者最后一层的输出个数是否太少。",
+    ),
+    "Not a scalar": ("不是标量", "只有标量才能直接 `backward()`。先用 `.sum()` 或 `.mean()`，或者给出 `gradient=`。"),
+}
+
+
+def pages() -> dict[Path, str]:
+    """The pages, as they should be."""
+    english, chinese = list(HEAD), list(CHINESE_HEAD)
     for i, (title, code) in enumerate(CASES.items(), 1):
-        parts += [f"## {i}. {title}", f"```py\n{textwrap.dedent(code).strip()}\n```"]
+        shown = [f"```py\n{textwrap.dedent(code).strip()}\n```"]
         for name, library in (("PyTorch", torch), ("flambeau", flambeau)):
             lines = "\n".join(wrapped for line in said(library, code).splitlines() for wrapped in _wrapped(line))
-            parts.append(f"{name}:\n\n```text\n{lines}\n```")
-    return "\n\n".join(parts) + "\n"
+            shown.append(f"{name}:\n\n```text\n{lines}\n```")
+        english += [f"## {i}. {title}", *shown]
+        translated, why = CHINESE[title]
+        chinese += [f"## {i}. {translated}", why, *shown]
+    return {DOCS / "errors.md": "\n\n".join(english) + "\n", DOCS / "zh" / "errors.md": "\n\n".join(chinese) + "\n"}
 
 
 def _wrapped(line: str) -> list[str]:
@@ -82,6 +132,8 @@ def _wrapped(line: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        sys.exit(0 if PAGE.read_text() == page() else f"{PAGE.name} is old: run tools/errors.py")
-    PAGE.write_text(page())
+    for path, text in pages().items():
+        if "--check" not in sys.argv:
+            path.write_text(text)
+        elif path.read_text() != text:
+            sys.exit(f"{path.relative_to(DOCS)} is old: run tools/errors.py")

@@ -51,6 +51,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
     """Links that lead out of docs/ stand as text: on the site there is nothing behind them."""
     markdown = _with_formulas(markdown)
+    if page.file.src_uri.startswith("zh/"):
+        markdown = _without_line_breaks(markdown)
     return re.sub(
         r"\[([^\]]+)\]\((?:\.\./)+(?:src|benchmarks|examples|tests|tools|CONTRIBUTING|README)[^)]*\)", r"\1", markdown
     )
@@ -69,6 +71,16 @@ def on_post_page(output: str, page: Any, config: MkDocsConfig) -> str:
         for english, chinese in _CHINESE.items():
             output = output.replace(english, chinese)
     return output
+
+
+_IDEOGRAPHS = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+
+
+def _without_line_breaks(markdown: str) -> str:
+    """Lines of Chinese joined: a browser shows a line break as a space, which Chinese has not."""
+    parts = re.split(r"(^```.*?^```)", markdown, flags=re.DOTALL | re.MULTILINE)
+    parts[::2] = [re.sub(rf"(?<={_IDEOGRAPHS})\n(?={_IDEOGRAPHS}|`|\w)", "", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 _CODE_OR_FORMULA = re.compile(
@@ -195,6 +207,12 @@ def _markdown(text: str) -> str:
             first = next(i for i, line in enumerate(lines) if line.lstrip().startswith(">>>"))
             out += [_flow(lines[:first])] if first else []
             out.append("```pycon\n" + textwrap.dedent("\n".join(lines[first:])) + "\n```")
+        elif (
+            len(lines) > 1
+            and re.fullmatch(r"[A-Z][a-z]+:", lines[0])
+            and all(line.startswith("    ") for line in lines[1:])
+        ):
+            out.append("\n".join([f"**{lines[0][:-1]}**\n", *(f"- {_flow([line])}" for line in lines[1:])]))
         elif any(line.startswith("    ") for line in lines[:1]):
             out.append("```text\n" + textwrap.dedent(block) + "\n```")
         else:

@@ -130,7 +130,7 @@ class classproperty:
     """A property of the class itself."""
 
     def __init__(self, func: Any):
-        self.fget = func if isinstance(func, (classmethod, staticmethod)) else classmethod(func)
+        self.fget: Any = func if isinstance(func, (classmethod, staticmethod)) else classmethod(func)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self.fget.__get__(instance, owner or type(instance))()

@@ -76,9 +76,9 @@ class SobolEngine:
             shift = (bits << np.arange(self.MAXBIT)).sum(-1)
             lower = _torch["randint"](2, (*sides, self.MAXBIT), generator=generator).tril().numpy()
             state = _scrambled(state, lower, self.MAXBIT)
-        self.sobolstate = from_host(state)
-        self.shift = from_host(shift)
-        self.quasi = self.shift.clone()
+        self.sobolstate: Any = from_host(state)
+        self.shift: Any = from_host(shift)
+        self.quasi: Any = self.shift.clone()
         self.num_generated: int = 0
 
     def _points(self, first: int, n: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from doctor import learners
 from flambeau.doctor import Finding, examine, report
 from flambeau.doctor.findings import TEXTS
 
@@ -24,7 +25,13 @@ FOUND = {
         ("direct-forward", 33),
     },
     "no_super": {("missing-super", 6), ("raised", 7)},
-    "constant_loss": {("constant-loss", 7), ("no-no-grad", 9), ("constant-loss", 10), ("raised", 10)},
+    "constant_loss": {
+        ("constant-loss", 7),
+        ("no-gradients", 8),
+        ("no-no-grad", 9),
+        ("constant-loss", 10),
+        ("raised", 10),
+    },
     "clean": set(),
 }
 
@@ -48,6 +55,23 @@ def test_what_is_found(script, tmp_path, capsys):
         assert (
             "    loss.backward()\nRuntimeError: element 0 of tensors does not require grad and does not have a grad_fn\n"
         ) in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("each", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_what_learners_write(each, tmp_path, capsys):
+    """Each mistake is found, and nothing in what is right; every ninth script by default."""
+    path, wrong = tmp_path / "script.py", []
+    scripts = [
+        *((n, t, kind) for n, (t, kind) in learners.BAD.items()),
+        *((n, t, None) for n, t in learners.CLEAN.items()),
+    ]
+    for name, text, kind in scripts[::each]:
+        path.write_text(text)
+        found = {f.kind for f in examine(str(path), lambda: runpy.run_path(str(path), run_name="__main__"))}
+        if (kind not in found) if kind else found:
+            wrong.append((name, kind, found))
+    assert not wrong and len(learners.BAD) + len(learners.CLEAN) >= 60
 
 
 def test_nothing_stays_behind(tmp_path):

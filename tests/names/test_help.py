@@ -1,61 +1,126 @@
-"""help() of a public function names its arguments, and says where PyTorch describes it."""
+"""help() of a public function or class names its arguments, gives shapes, errors and an example that runs, and PyTorch's page."""
 
+import copy
 import inspect
+import itertools
+import pickle
+import pydoc
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
 
 import flambeau
 from flambeau import nn, optim
-from flambeau.core.dispatch.operator import namespaces
+from flambeau.core.dispatch import families
+from flambeau.core.dispatch.help import Told
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+import examples
 
 # of machinery that nobody calls by hand
 LEFT = {"args", "kwargs", "options", "sym"}
+# methods of devices, layouts and quantized tensors that there are not, and such as PyTorch does not describe
+WITHOUT = set(
+    """data_ptr new cuda chalf share_memory_ is_set_to map2_ const_data_ptr pin_memory ipu xpu mtia record_stream reinforce resize resize_as
+    to_padded_tensor q_scale q_zero_point q_per_channel_scales q_per_channel_zero_points q_per_channel_axis int_repr qscheme dequantize
+    sparse_resize_ sparse_resize_and_clear_ storage storage_type""".split()
+)
+PUBLIC = dict(examples.public())
+PARTS = (
+    "\nShapes:\n    ",
+    "\nRaises:\n    ",
+    "\nExample:\n    >>> ",
+    "\nPyTorch: https://docs.pytorch.org/docs/stable/",
+)
 
 
-def test_functions_name_their_arguments() -> None:
+def _arguments(what: object) -> list[str]:
+    if inspect.isclass(what):
+        if "__init__" not in vars(what):
+            return []
+        code = inspect.unwrap(what.__init__).__code__
+        return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+    parameters = inspect.signature(what).parameters.values()  # type: ignore[arg-type]
+    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def test_help_is_whole() -> None:
     lacking = []
-    for namespace, held in namespaces.items():
-        for name, function in held.items():
-            text = inspect.getdoc(function) or ""
-            if name.startswith("_") or not inspect.isfunction(function):
-                continue
-            assert "https://docs.pytorch.org/docs/stable/generated/torch." in text, (namespace, name)
-            parameters = inspect.signature(function).parameters.values()
-            names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-            lacking += [f"{name}: {n}" for n in names if n not in text and n not in LEFT and not n.startswith("_")]
+    for public, what in PUBLIC.items():
+        text = inspect.getdoc(what) or ""
+        lacking += [f"{public}: {part.strip()}" for part in PARTS if part not in text]
+        lacking += [f"{public}: {n}" for n in _arguments(what) if n not in text and n not in LEFT and n[0] != "_"]
     assert not lacking
+    assert len(PUBLIC) > 1000
 
 
-def test_classes_name_their_arguments() -> None:
-    lacking = []
-    for namespace in (nn, optim, optim.lr_scheduler):
-        for name, cls in vars(namespace).items():
-            if (
-                not inspect.isclass(cls)
-                or name.startswith("_")
-                or name in ("Buffer", "Parameter")
-                or "__init__" not in vars(cls)
-            ):
-                continue
-            text, code = inspect.getdoc(cls) or "", inspect.unwrap(cls.__init__).__code__
-            names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
-            lacking += [f"{name}: {n}" for n in names if n not in text]
-    assert not lacking
-    assert (
-        "    in_channels: the input's channels.\n" in nn.Conv2d.__doc__ and "torch.nn.Conv2d.html" in nn.Conv2d.__doc__
-    )
+def test_an_error_of_each_is_shown() -> None:
+    wrong = []
+    for names, lines in families.blocks("examples.txt", "== "):
+        public = f"torch.{names[0]}"
+        if names[0].startswith("Tensor."):
+            assert hasattr(flambeau.Tensor, names[0].partition(".")[2]) and examples.TRACEBACK not in lines, names
+            continue
+        assert public in PUBLIC, f"{public} is not public: its example is of no use"
+        raised = [line.partition(":")[0] for before, line in itertools.pairwise(lines) if before == examples.TRACEBACK]
+        family = families.family_of(PUBLIC.get(public), public)
+        types = {name for error in family.errors for name in error.types} if family else set()
+        if len(raised) != 1 or raised[0] not in types:
+            wrong.append(f"{names[0]}: {raised} are none of {types}")
+    assert not wrong
 
 
-def test_a_name_that_means_something_else_here() -> None:
+@pytest.mark.parametrize("each", [150, pytest.param(1, marks=pytest.mark.slow)])
+def test_examples_give_what_they_say(each: int) -> None:
+    """A few by default; all of them are what `python tools/examples.py --check` runs, too."""
+    for names, lines in list(families.blocks("examples.txt", "== "))[::each]:
+        with flambeau.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            public = f"torch.{names[0]}"
+            assert examples.session(public, lines, PUBLIC.get(public)) == lines, names
+
+
+def test_methods_have_examples() -> None:
+    lacking = set()
+    for name, method in vars(flambeau.Tensor).items():
+        text = inspect.getdoc(method) or ""
+        if not name.startswith("_") and callable(method) and not ("Shapes:" in text and "\nExample:\n    >>> " in text):
+            lacking.add(name)
+    assert lacking == WITHOUT
+
+
+def test_some_texts() -> None:
     assert "    end: what is come to where the weight is 1." in flambeau.lerp.__doc__
     assert "    n: the degree." in flambeau.special.hermite_polynomial_he.__doc__
+    assert "    in_channels: the input's channels.\n" in nn.Conv2d.__doc__
+    assert "input `(N, C_in, H, W)` or `(C_in, H, W)`" in nn.Conv2d.__doc__
+    assert "arXiv:1412.6980" in optim.Adam.__doc__
     assert list(inspect.signature(flambeau.permute).parameters) == ["input", "dims"]
     assert "    input: the tensor to compute with." in flambeau.permute.__doc__
-
-
-def test_methods_and_texts() -> None:
+    assert list(inspect.signature(flambeau.add).parameters) == ["input", "other", "alpha"]
+    assert "torch.Tensor.add.html" in flambeau.Tensor.add.__doc__
     assert inspect.getdoc(flambeau.add) == (
-        "`input + alpha * other`, with broadcasting.\n\nArguments:\n    input: the tensor to compute with.\n"
-        "    other: the second operand; a tensor, or a number.\n    alpha: a factor of the last summand.\n\n"
+        "`input + alpha * other`, with broadcasting.\n\n"
+        "Shapes:\n    shapes that broadcast: sizes, from the last one on, are equal, or one of them is 1 or absent. "
+        "The result has the common shape.\n\n"
+        "Arguments:\n    input: the tensor to compute with.\n    other: the second operand; a tensor, or a number.\n"
+        "    alpha: a factor of the last summand.\n\n"
+        "Raises:\n    RuntimeError: the shapes do not broadcast.\n\n"
+        "Example:\n    >>> torch.add(torch.tensor([1.0, -2.0, 3.0]), torch.tensor([2.0, 2.0, 3.0]))\n"
+        "    tensor([3., 0., 6.])\n    >>> torch.add(torch.ones(2), torch.ones(3))\n    Traceback (most recent call last):\n"
+        "    RuntimeError: The size of tensor a (2) must match the size of tensor b (3) at non-singleton dimension 0\n\n"
         "PyTorch: https://docs.pytorch.org/docs/stable/generated/torch.add.html"
     )
-    assert "torch.Tensor.add.html" in flambeau.Tensor.add.__doc__
-    assert list(inspect.signature(flambeau.add).parameters) == ["input", "other", "alpha"]
+
+
+def test_a_text_that_is_completed_when_it_is_read() -> None:
+    text = Told("own", lambda: "own, and more")
+    assert str(text) == f"{text}" == text == "own, and more" and "more" in text and len(text) == 13
+    assert text + "!" == "own, and more!" and text.upper().endswith("MORE") and hash(text) == hash("own, and more")
+    assert copy.deepcopy(text) == pickle.loads(pickle.dumps(text)) == "own, and more"
+    assert "Shapes:" in pydoc.render_doc(flambeau.add) and "Shapes:" in pydoc.render_doc(nn.Linear)
+    code = "import sys, flambeau; assert not [n for n in sys.modules if n.endswith(('dispatch.families', 'dispatch.glossary'))]"
+    subprocess.run([sys.executable, "-c", code], check=True)

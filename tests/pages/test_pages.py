@@ -27,12 +27,14 @@ def test_what_fails_is_told_with_its_line(tmp_path):
 
 
 def test_both_languages_have_the_same_pages_and_code():
-    for page in (ROOT / "docs" / "topics").glob("*.md"):
-        other = ROOT / "docs" / "zh" / "topics" / page.name
+    docs = ROOT / "docs"
+    used = [docs / f"{name}.md" for name in ("torch", "compile", "looking", "checkpoints", "jax")]
+    for page in (*(docs / "topics").glob("*.md"), *used):
+        other = docs / "zh" / page.relative_to(docs)
         english, chinese = (
             re.findall(r"^```(?:python|text)\n.*?^```$", p.read_text(), re.DOTALL | re.MULTILINE) for p in (page, other)
         )
-        assert len(english) == len(chinese) >= 6, page.name
+        assert len(english) == len(chinese) >= 4, page.name
         assert _without_words(english) == _without_words(chinese), page.name
 
 

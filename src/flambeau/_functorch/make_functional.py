@@ -77,7 +77,7 @@ class FunctionalModuleWithBuffers(Module):
         self.stateless_model = stateless_model
         self.param_names = param_names
         self.buffer_names = buffer_names
-        self.all_names_map = {**param_names_map, **buffer_names_map}
+        self.all_names_map: dict[str, list[str]] = {**param_names_map, **buffer_names_map}
 
     @classmethod
     def _create_from(

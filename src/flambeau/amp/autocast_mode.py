@@ -137,7 +137,7 @@ class autocast:
         self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
     ) -> None:
         self.device: str = _type(device_type)
-        self.fast_dtype = get_autocast_dtype(self.device) if dtype is None else dtype
+        self.fast_dtype: Any = get_autocast_dtype(self.device) if dtype is None else dtype
         self._cache_enabled = is_autocast_cache_enabled() if cache_enabled is None else cache_enabled
         if not isinstance(self.fast_dtype, dtypes.dtype):
             raise TypeError(f"autocast: dtype must be a dtype, not {type(dtype).__name__}")

@@ -205,7 +205,7 @@ class _Emitting:
     def __init__(self, enabled: bool = True, record_shapes: bool = False):
         self.enabled = enabled
         self.record_shapes = record_shapes
-        self.entered = False
+        self.entered: bool = False
 
     def _begin(self, name: str) -> None:
         raise NotImplementedError

@@ -104,7 +104,13 @@ class FormattedTimesMixin:
     device_time_str: Any = _as_text("device_time")
     device_time_total_str: Any = _as_text("device_time_total")
     self_device_time_total_str: Any = _as_text("self_device_time_total")
+    self_device_time_total: float
+    device_time_total: float
+    device_time: float
     device_time = device_time_total = self_device_time_total = 0.0
+    self_cuda_time_total: float
+    cuda_time_total: float
+    cuda_time: float
     cuda_time = cuda_time_total = self_cuda_time_total = 0.0
     device_memory_usage = self_device_memory_usage = self_cuda_memory_usage = 0
 
@@ -137,11 +143,11 @@ class FunctionEvent(FormattedTimesMixin):
         self.count = 1
         self.cpu_children: list[FunctionEvent] = []
         self.cpu_parent: FunctionEvent | None = None
-        self.input_shapes = input_shapes or []
-        self.input_dtypes = input_dtypes or []
-        self.concrete_inputs = concrete_inputs or []
-        self.kwinputs = kwinputs or {}
-        self.stack = stack or []
+        self.input_shapes: Any = input_shapes or []
+        self.input_dtypes: Any = input_dtypes or []
+        self.concrete_inputs: Any = concrete_inputs or []
+        self.kwinputs: Any = kwinputs or {}
+        self.stack: Any = stack or []
         self.scope = scope
         self.use_device = use_device
         self.own_memory_usage = cpu_memory_usage
@@ -203,9 +209,14 @@ class FunctionEvent(FormattedTimesMixin):
 class FunctionEventAvg(FormattedTimesMixin):
     """The sum of several events."""
 
+    cpu_time_total: Any
+    self_cpu_time_total: Any
+    cpu_memory_usage: Any
+    self_cpu_memory_usage: Any
+
     def __init__(self) -> None:
         self.key: str | None = None
-        self.count = 0
+        self.count: int = 0
         self.node_id = 0
         self.is_async = self.is_remote = self.is_legacy = self.is_user_annotation = False
         self.use_device: Any = None
@@ -218,7 +229,7 @@ class FunctionEventAvg(FormattedTimesMixin):
         self.cpu_children: list[FunctionEvent] = []
         self.cpu_parent: FunctionEvent | None = None
         self.device_type = DeviceType.CPU
-        self.flops = 0
+        self.flops: int = 0
         self.module = ""
 
     def add(self, other: Any) -> FunctionEventAvg:

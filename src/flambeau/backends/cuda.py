@@ -195,9 +195,17 @@ def _switch(name: str, kernel: SDPBackend) -> tuple[Callable[[bool], None], Call
     return enable, is_enabled
 
 
+enable_flash_sdp: Callable[..., Any]
+flash_sdp_enabled: Callable[..., Any]
 enable_flash_sdp, flash_sdp_enabled = _switch("flash", SDPBackend.FLASH_ATTENTION)
+enable_mem_efficient_sdp: Callable[..., Any]
+mem_efficient_sdp_enabled: Callable[..., Any]
 enable_mem_efficient_sdp, mem_efficient_sdp_enabled = _switch("mem_efficient", SDPBackend.EFFICIENT_ATTENTION)
+enable_math_sdp: Callable[..., Any]
+math_sdp_enabled: Callable[..., Any]
 enable_math_sdp, math_sdp_enabled = _switch("math", SDPBackend.MATH)
+enable_cudnn_sdp: Callable[..., Any]
+cudnn_sdp_enabled: Callable[..., Any]
 enable_cudnn_sdp, cudnn_sdp_enabled = _switch("cudnn", SDPBackend.CUDNN_ATTENTION)
 _reduced = {"allowed": False}
 
@@ -227,6 +235,8 @@ def _never(params: SDPAParams, debug: bool = False) -> bool:
     return False
 
 
+can_use_cudnn_attention: Callable[..., Any]
+can_use_efficient_attention: Callable[..., Any]
 can_use_flash_attention = can_use_efficient_attention = can_use_cudnn_attention = _never
 
 

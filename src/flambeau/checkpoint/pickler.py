@@ -41,7 +41,8 @@ class _Held:
         self.owner = owner  # held, so that its id stays its own
         self.kind = kind
         self.dtype = dtype
-        self.start = self.stop = 0
+        self.start: int = 0
+        self.stop: int = 0
         self.number: int | None = None
 
     def refer(self, start: int, stop: int) -> None:

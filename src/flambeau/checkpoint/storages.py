@@ -22,7 +22,7 @@ class StorageType:
 
     def __init__(self, name: str, dtype: dtypes.dtype | None):
         self.name: str = name
-        self.dtype = dtype  # None: bytes without a type
+        self.dtype: Any = dtype  # None: bytes without a type
 
     def __repr__(self) -> str:
         return f"<torch storage type {self.name}>"

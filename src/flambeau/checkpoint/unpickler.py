@@ -71,7 +71,7 @@ class Unpickler:
 
     def __init__(self, data: Any, persistent_load: Callable[[Any], Any] | None = None, position: int = 0):
         self._data = memoryview(data)
-        self.position = position
+        self.position: int = position
         self._persistent_load = persistent_load
         self._budget = budget.FREE + budget.PER_BYTE * len(self._data)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
+app: Any = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -194,7 +194,9 @@ def convert(
     run_convert(source, dest, key, max_shard_size, legacy)
 
 
-shim = typer.Typer(no_args_is_help=True, help="Let `import torch` mean flambeau in every process of this environment.")
+shim: Any = typer.Typer(
+    no_args_is_help=True, help="Let `import torch` mean flambeau in every process of this environment."
+)
 app.add_typer(shim, name="shim")
 _Vision = Annotated[bool, typer.Option("--torchvision", help="torchvision, too: flambeau's models and transforms.")]
 _Into = Annotated[

@@ -43,7 +43,7 @@ class Call:
 
     def __init__(self, plan: Plan, runs: Runs, backward: Backward | None, unpack: Callable[[], Callable[..., Any]]):
         self.plan = plan
-        self.executable = runs.executable
+        self.executable: Any = runs.executable
         self.backward = backward
         self.names: dict[str, Any] = {**_NAMES, "runs": runs, "unpack": unpack}
         self.spent: Any = spent()

@@ -63,7 +63,7 @@ class Capture:
         self.findings: Findings | None = None
         self.recorder.demands.root = Capture._trace.__code__
         with self._recording(bound):
-            self.jaxpr = jax.make_jaxpr(lambda *arrays: self._trace(function, leaves, treedef, arrays))(
+            self.jaxpr: Any = jax.make_jaxpr(lambda *arrays: self._trace(function, leaves, treedef, arrays))(
                 *self.arguments.arrays()
             )
 

@@ -98,9 +98,9 @@ class Compiled:
         self.programs: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
         self.inputs: Inputs = Inputs()
         self.children: dict[int, tuple[Any, Compiled | None]] = {}
-        self.traces = 0
+        self.traces: int = 0
         self.reasons: list[str] = []  # of the last traces
-        self.lock = threading.RLock()  # a call reads state, and writes it when the program has run
+        self.lock: Any = threading.RLock()  # a call reads state, and writes it when the program has run
         self.warned: set[str] = set()
         self._quick: TracedProgram | None = None  # the last program, if it takes plain tensors only
         _everything.add(self)

@@ -125,7 +125,7 @@ class OnTape(Check):
         found = [t for t in state.tensors if id(t) not in own and not isinstance(t, Parameter)]
         found += recorder.watcher.asked_tensors.values()
         owners = {id(o): o for t in found for o in (t, t._base) if o is not None}
-        self.seen = [(t, _place(t)) for t in owners.values()]
+        self.seen: Any = [(t, _place(t)) for t in owners.values()]
 
     def term(self, name: Callable[[Any], str]) -> str:
         leaf = name(AccumulateGrad)
@@ -178,7 +178,7 @@ class Together(Check):
     """Tensors that hold one array, and are one input."""
 
     def __init__(self, changes: Changes):
-        self.together = changes.together
+        self.together: Any = changes.together
 
     def term(self, name: Callable[[Any], str]) -> str:
         return f"{name(self.broken)}(tensors) is None"
@@ -259,7 +259,7 @@ class Conditions:
 
     def __init__(self, recorder: Recorder, arguments: Arguments, moving: Moving, plan: Plan):
         watcher, at, state, changes = recorder.watcher, moving.at, plan.state, plan.changes
-        self.reads = recorder.reads
+        self.reads: Any = recorder.reads
         self.reads.finish(moving.found)
         self.looks_at_attributes: bool = watcher.looked_at_attributes
         self.held: Held = Held([m for m in recorder.modules if isinstance(m, Module)])

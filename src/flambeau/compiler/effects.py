@@ -20,10 +20,10 @@ class Mutation:
     __slots__ = ("args", "container", "function", "kwargs")
 
     def __init__(self, container: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
-        self.container = container
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
+        self.container: Any = container
+        self.function: Callable[..., Any] = function
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
 
 
 class Deferred:
@@ -32,9 +32,9 @@ class Deferred:
     __slots__ = ("args", "function", "kwargs")
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
+        self.function: Callable[..., Any] = function
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
 
 
 class Later:
@@ -43,8 +43,8 @@ class Later:
     __slots__ = ("args", "function")
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]):
-        self.function = function
-        self.args = args
+        self.function: Callable[..., Any] = function
+        self.args: tuple[Any, ...] = args
 
     def __getitem__(self, key: Any) -> Later:
         return Later(operator.getitem, (self, key))
@@ -54,11 +54,29 @@ class Later:
             "it computes with what a scheduler's step changes, after that step, which is made after the run"
         )
 
+    __radd__: Callable[..., Any]
+    __add__: Callable[..., Any]
+    __gt__: Callable[..., Any]
+    __lt__: Callable[..., Any]
+    __eq__: Callable[..., Any]
+    __index__: Callable[..., Any]
+    __int__: Callable[..., Any]
+    __float__: Callable[..., Any]
+    __bool__: Callable[..., Any]
+    __len__: Callable[..., Any]
+    __iter__: Callable[..., Any]
     __iter__ = __len__ = __bool__ = __float__ = __int__ = __index__ = __eq__ = __lt__ = __gt__ = __add__ = __radd__ = (
         __mul__
     ) = (  # type: ignore[assignment]
         lambda self, *rest: self.__getattr__("")
     )
+    __repr__: Callable[..., Any]
+    __str__: Callable[..., Any]
+    __format__: Callable[..., Any]
+    __rtruediv__: Callable[..., Any]
+    __truediv__: Callable[..., Any]
+    __rsub__: Callable[..., Any]
+    __sub__: Callable[..., Any]
     __rmul__ = __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __format__ = __str__ = __repr__ = __iter__  # type: ignore[assignment]
     __hash__: Callable[..., int] = object.__hash__
 

@@ -36,7 +36,7 @@ class Findings:
         if changed:
             raise Untraceable(f"code that could not be followed changes a {changed[0]}")
         inputs.check(recorder)
-        self.moving = inputs.choose_moving(recorder)
+        self.moving: Any = inputs.choose_moving(recorder)
         expressions = Numbered()
         self.recipes: Recipes = Recipes(recorder, arguments, self.moving, self.outputs, expressions)
         emit, recipe = self.outputs.number, self.recipes.number
@@ -51,7 +51,7 @@ class Findings:
         effects = effects_of(recorder.writes, describer.describe)
         self.results: Results = Results(self.recipes.recipes, template, effects, expressions.things, describer.recipes)
         argument_grads = arguments.grads(emit)
-        self.edges = changed_edges(recorder, arguments, self.recipes.live)
+        self.edges: list[tuple[Any, int | None, int]] = changed_edges(recorder, arguments, self.recipes.live)
         argument_writes = arguments.writes(emit)
         self.writes: list[tuple[Any, int]] = [(recorder.owners[s], emit(recorder.values[s])) for s in recorder.written]
         self.of_arguments: tuple[list[tuple[tuple[int, bool], int]], list[tuple[int, int]]] = (
@@ -78,7 +78,7 @@ class Findings:
 
     def _collect_checks(self) -> None:
         demands = self.recorder.demands.take()
-        self.refusals = [demand.refusal for demand in demands]
+        self.refusals: Any = [demand.refusal for demand in demands]
         self.word: int | None = self.outputs.number(checks.word(demands)) if demands else None
 
     def note_survivors(self) -> None:

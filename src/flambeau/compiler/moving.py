@@ -39,6 +39,8 @@ def now(tensor: Any) -> Any:
 class Kinds:
     """What a place holds, up to the values of its tensors."""
 
+    spec: Any
+
     __slots__ = ("leaves", "spec")
 
     def __init__(self, value: Any):

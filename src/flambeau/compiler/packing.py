@@ -58,9 +58,9 @@ class Pack:
 
     def __init__(self, layout: Layout, flat: Any):
         self.layout: Layout = layout
-        self.flat = flat
+        self.flat: Any = flat
         self.parts: Any = None
-        self.written = 0  # how often all of it has been replaced
+        self.written: int = 0  # how often all of it has been replaced
         self.broken: bool = False  # whether a storage has left
 
     def part(self, i: int) -> Any:
@@ -87,7 +87,7 @@ class PackedStorage(Storage):
     def value(self) -> Any:  # type: ignore[override]
         held = self.host
         if held is None:  # another thread was here first
-            return Storage.value.__get__(self)  # type: ignore[attr-defined]
+            return Storage.value.__get__(self)  # type: ignore[misc]
         value = held[0].part(held[1])
         self._leave(value, 0)
         return value
@@ -118,7 +118,7 @@ class PackedStorage(Storage):
         self.__class__ = Storage  # type: ignore[assignment]
         self.value = value  # type: ignore[misc]
         self.version = version  # type: ignore[misc]
-        self.host = None  # type: ignore[assignment]
+        self.host: Any = None  # type: ignore[assignment]
 
 
 class Family:
@@ -190,7 +190,7 @@ class Packing:
         # in the order of the writes: an optimizer then finds the parameters that it updates together one after the other
         chosen = [sorted(group, key=itemgetter(1)) for group in groups.values() if len(group) > 1]
         self.families: list[Family] = [family_of([storages[i] for i, _ in group]) for group in chosen]
-        self.numbers = [[number for _, number in group] for group in chosen]
+        self.numbers: list[list[int]] = [[number for _, number in group] for group in chosen]
         self.state: dict[int, tuple[int, int]] = {
             i: (k, place) for k, group in enumerate(chosen) for place, (i, _) in enumerate(group)
         }

@@ -23,15 +23,15 @@ class TracedProgram:
 
     def __init__(self, traced: Traced, reason: str, name: str):
         self.reason = reason
-        self.plan = traced.plan
-        self.conditions = traced.conditions
-        self.broken_by = self.conditions.broken_by
+        self.plan: Any = traced.plan
+        self.conditions: Any = traced.conditions
+        self.broken_by: Callable[..., Any] = self.conditions.broken_by
         self.builder: Builder = Builder(traced.plan, traced.computation, name)
         conditions = traced.conditions
         begun = (lambda: conditions.end("an optimizer has begun its state")) if traced.once else None
         executable = self.builder.build(packed=not (traced.plan.tape.metas or traced.once))
         self.runs: Runs = Runs(self.plan, executable, begun, traced.give_up)
-        self.call = self._write_call()
+        self.call: Callable[..., Any] = self._write_call()
         self.fits: Callable[[Any], bool] = _unknown
 
     def _write_call(self) -> Callable[..., Any]:

@@ -31,8 +31,8 @@ class Built:
     __slots__ = ("call", "memo", "numbers", "tensors")
 
     def __init__(self, tensors: list[Any], numbers: Any, call: Any):
-        self.tensors = tensors
-        self.numbers = numbers
+        self.tensors: list[Any] = tensors
+        self.numbers: Any = numbers
         self.call: Any = call  # the arguments as the caller gave them
         self.memo: dict[int, Any] = {}
 
@@ -99,8 +99,8 @@ class OfLater(Template):
     __slots__ = ("args", "function")
 
     def __init__(self, function: Any, args: list[Template]):
-        self.function = function
-        self.args = args
+        self.function: Any = function
+        self.args: list[Template] = args
 
     def make(self, built: Built) -> Any:
         return self.function(*[arg.make(built) for arg in self.args])
@@ -149,7 +149,7 @@ class Copied(Template):
     __slots__ = ("array",)
 
     def __init__(self, array: np.ndarray):
-        self.array = array.copy()
+        self.array: np.ndarray = array.copy()
 
     def make(self, built: Built) -> Any:
         return self.array.copy()
@@ -246,7 +246,7 @@ class Describer:
         self.arguments = arguments
         self.looked_up = looked_up  # containers and records that are others at each call, by id
         self.known: dict[int, tuple[Any, Template]] = {}
-        self.depth = 0
+        self.depth: int = 0
         self.recipes: set[int] = set()  # all that were asked for
 
     def describe(self, value: Any) -> Template:

@@ -28,4 +28,5 @@ class GreenContext:
         """Refused, as `create`."""
         raise RuntimeError("torch.cuda.GreenContext: there is no context; JAX gives each program the whole GPU")
 
+    Stream: Any
     pop_context = Stream = set_context

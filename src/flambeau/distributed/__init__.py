@@ -14,7 +14,7 @@ from ..processes.options import *
 from ..processes.point_to_point import *
 from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStore
 
-log = logging.getLogger(__name__)
+log: Any = logging.getLogger(__name__)
 
 _SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))  # noqa: F405
 

@@ -18,7 +18,7 @@ from .utils import _sum_rightmost, broadcast_all, lazy_property
 class _Elementwise(Transform):
     """A function of the real line or a part of it, which rises; two of one class are equal."""
 
-    domain = constraints.real
+    domain: Any = constraints.real
     bijective = True
     sign = 1
 
@@ -31,7 +31,7 @@ class _Elementwise(Transform):
 class ExpTransform(_Elementwise):
     """y = exp(x)."""
 
-    codomain = constraints.positive
+    codomain: Any = constraints.positive
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ExpTransform)
@@ -49,8 +49,10 @@ class ExpTransform(_Elementwise):
 class PowerTransform(Transform):
     """y = x ** exponent, of positive numbers."""
 
-    domain = constraints.positive
-    codomain = constraints.positive
+    exponent: Tensor
+
+    domain: Any = constraints.positive
+    codomain: Any = constraints.positive
     bijective = True
 
     def __init__(self, exponent: Any, cache_size: int = 0) -> None:
@@ -93,7 +95,7 @@ def _clipped_sigmoid(x: Any) -> Any:
 class SigmoidTransform(_Elementwise):
     """y = 1 / (1 + exp(-x)), kept within (0, 1)."""
 
-    codomain = constraints.unit_interval
+    codomain: Any = constraints.unit_interval
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SigmoidTransform)
@@ -113,7 +115,7 @@ class SigmoidTransform(_Elementwise):
 class SoftplusTransform(_Elementwise):
     """y = log(1 + exp(x)), and x itself where x > 20."""
 
-    codomain = constraints.positive
+    codomain: Any = constraints.positive
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SoftplusTransform)
@@ -131,7 +133,7 @@ class SoftplusTransform(_Elementwise):
 class TanhTransform(_Elementwise):
     """y = tanh(x). Through the cache the inverse is exact where y has come to 1 or -1."""
 
-    codomain = constraints.interval(-1.0, 1.0)
+    codomain: Any = constraints.interval(-1.0, 1.0)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TanhTransform)
@@ -150,8 +152,8 @@ class TanhTransform(_Elementwise):
 class AbsTransform(Transform):
     """y = |x|. Its inverse gives the positive one of the two."""
 
-    domain = constraints.real
-    codomain = constraints.positive
+    domain: Any = constraints.real
+    codomain: Any = constraints.positive
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AbsTransform)

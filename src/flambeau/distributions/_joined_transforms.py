@@ -131,7 +131,7 @@ class StackTransform(Transform):
 class CumulativeDistributionTransform(Transform):
     """Values of a distribution to their probabilities, by its `cdf`; back by its `icdf`."""
 
-    codomain = constraints.unit_interval
+    codomain: Any = constraints.unit_interval
     sign = 1
     bijective = True
 

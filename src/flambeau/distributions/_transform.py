@@ -322,6 +322,9 @@ def _insist_on_dimensions(have: int, need: int) -> None:
 class ReshapeTransform(Transform):
     """Events of shape `in_shape` as events of shape `out_shape`."""
 
+    in_shape: Size
+    out_shape: Size
+
     bijective = True
 
     def __init__(self, in_shape: Any, out_shape: Any, cache_size: int = 0) -> None:

@@ -23,8 +23,8 @@ class CorrCholeskyTransform(Transform):
     (Lewandowski, Kurowicka and Joe, "Generating random correlation matrices", 2009).
     """
 
-    domain = constraints.real_vector
-    codomain = constraints.corr_cholesky
+    domain: Any = constraints.real_vector
+    codomain: Any = constraints.corr_cholesky
     bijective = True
 
     def _call(self, x: Any) -> Any:
@@ -66,8 +66,8 @@ class CorrCholeskyTransform(Transform):
 class SoftmaxTransform(Transform):
     """Vectors of numbers to shares of 1. Not bijective: numbers that differ by a constant give the same shares."""
 
-    domain = constraints.real_vector
-    codomain = constraints.simplex
+    domain: Any = constraints.real_vector
+    codomain: Any = constraints.simplex
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SoftmaxTransform)
@@ -92,8 +92,8 @@ class SoftmaxTransform(Transform):
 class StickBreakingTransform(Transform):
     """Vectors of n numbers to n + 1 shares of 1: each breaks off, by a sigmoid, a part of what is left of a stick."""
 
-    domain = constraints.real_vector
-    codomain = constraints.simplex
+    domain: Any = constraints.real_vector
+    codomain: Any = constraints.simplex
     bijective = True
 
     def __eq__(self, other: object) -> bool:
@@ -131,8 +131,8 @@ class StickBreakingTransform(Transform):
 class LowerCholeskyTransform(Transform):
     """Square matrices to lower triangular ones with a positive diagonal (its exponential)."""
 
-    domain = constraints.independent(constraints.real, 2)
-    codomain = constraints.lower_cholesky
+    domain: Any = constraints.independent(constraints.real, 2)
+    codomain: Any = constraints.lower_cholesky
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LowerCholeskyTransform)
@@ -149,8 +149,8 @@ class LowerCholeskyTransform(Transform):
 class PositiveDefiniteTransform(Transform):
     """Square matrices to positive definite ones, L @ L.mT of what `LowerCholeskyTransform` gives."""
 
-    domain = constraints.independent(constraints.real, 2)
-    codomain = constraints.positive_definite
+    domain: Any = constraints.independent(constraints.real, 2)
+    codomain: Any = constraints.positive_definite
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PositiveDefiniteTransform)

@@ -26,6 +26,9 @@ class Categorical(Odds, Distribution):
     `probs` need not sum to 1, `logits` need not be normalized: the attributes are.
     """
 
+    probs: Tensor
+    logits: Tensor
+
     _is_binary = False
     has_enumerate_support = True
     arg_constraints = OF_SEVERAL

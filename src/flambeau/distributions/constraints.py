@@ -390,7 +390,7 @@ class _Several(Constraint):
 
     def __init__(self, cseq: Any, dim: int = 0):
         assert all(isinstance(c, Constraint) for c in cseq), "All elements of cseq must be Constraint instances"
-        self.cseq = list(cseq)
+        self.cseq: list[Any] = list(cseq)
         self.dim = dim
         super().__init__()
 
@@ -469,4 +469,4 @@ simplex: _Simplex = _Simplex()
 lower_cholesky: _LowerCholesky = _LowerCholesky()
 corr_cholesky: _CorrCholesky = _CorrCholesky()
 dependent_property = _DependentProperty
-real_vector = independent(real, 1)
+real_vector: Any = independent(real, 1)

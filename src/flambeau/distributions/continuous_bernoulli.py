@@ -29,6 +29,8 @@ class ContinuousBernoulli(Odds, ExponentialFamily):
     Within `lims` of 1/2, where the formulas cancel, Taylor series take their place.
     """
 
+    logits: Tensor
+
     has_rsample = True
     _mean_carrier_measure = 0
     support: constraints.Constraint = constraints.unit_interval
@@ -46,7 +48,7 @@ class ContinuousBernoulli(Odds, ExponentialFamily):
             (self.probs,) = broadcast_all(probs)
             if validate_args is not None and not self.arg_constraints["probs"].check(self.probs).all():
                 raise ValueError("The parameter probs has invalid values")
-            self.probs = clamp_probs(self.probs)
+            self.probs: Tensor = clamp_probs(self.probs)
         else:
             (self.logits,) = broadcast_all(logits)
         self._param = self.probs if probs is not None else self.logits

@@ -45,6 +45,8 @@ class LowRankMultivariateNormal(Centred, Distribution):
     Only matrices as small as the rank are factored. Raises ValueError for shapes that do not fit.
     """
 
+    cov_factor: Any
+
     has_rsample = True
     support: constraints.Constraint = constraints.real_vector
     arg_constraints: dict[str, constraints.Constraint] = {
@@ -73,7 +75,7 @@ class LowRankMultivariateNormal(Centred, Distribution):
             )
             raise ValueError(f"Incompatible batch shapes: {shapes}") from e
         self.loc: Tensor = loc_[..., 0]
-        self.cov_diag = diag_[..., 0]
+        self.cov_diag: Any = diag_[..., 0]
         self._unbroadcasted_cov_factor = cov_factor
         self._unbroadcasted_cov_diag = cov_diag
         self._capacitance_tril = _batch_capacitance_tril(cov_factor, cov_diag)

@@ -35,7 +35,7 @@ class NegativeBinomial(Odds, Distribution):
         self, total_count: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
         (count,) = self._take_odds(probs, logits, total_count)
-        self.total_count = count.type_as(self._param)
+        self.total_count: Any = count.type_as(self._param)
         super().__init__(self._param.size(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:

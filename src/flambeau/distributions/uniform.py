@@ -20,6 +20,9 @@ __all__ = ["Uniform"]
 class Uniform(Distribution):
     """The uniform distribution on [low, high). Raises ValueError unless low < high."""
 
+    low: Tensor
+    high: Tensor
+
     has_rsample = True
 
     @property

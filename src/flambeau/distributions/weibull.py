@@ -32,7 +32,7 @@ class Weibull(TransformedDistribution):
 
     def __init__(self, scale: Any, concentration: Any, validate_args: bool | None = None) -> None:
         self.scale, self.concentration = broadcast_all(scale, concentration)
-        self.concentration_reciprocal = self.concentration.reciprocal()
+        self.concentration_reciprocal: Any = self.concentration.reciprocal()
         base = Exponential(ones_like(self.scale), validate_args=validate_args)
         transforms = [
             PowerTransform(self.concentration_reciprocal),

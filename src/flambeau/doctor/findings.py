@@ -144,6 +144,78 @@ TEXTS = {
             "在所有层都建好之后再把 model.parameters() 交给优化器, 或用 add_param_group(...); 如果本来就不想训练, 设 requires_grad = False",
         ),
     },
+    "plain-tensor": {
+        "en": (
+            "self.{name} is a tensor that asks for gradients, but no Parameter",
+            "A module only knows what is registered: it is missing in parameters(), so the optimizer does not train it, and in state_dict().",
+            "self.{name} = nn.Parameter(...); for what is not trained, self.register_buffer(...)",
+        ),
+        "zh": (
+            "self.{name} 是要求梯度的普通张量, 不是 Parameter",
+            "模块只认识注册过的东西: 它不在 parameters() 里 (优化器不会训练), 也不在 state_dict() 里 (不会保存)。",
+            "改用 self.{name} = nn.Parameter(...); 不需要训练的用 self.register_buffer(...)",
+        ),
+    },
+    "layer-in-forward": {
+        "en": (
+            "{name} is made in forward, anew at each call",
+            "Its weights are new ones each time, and nothing trains them; a Dropout made there does not know of eval().",
+            "make the layer in __init__ (self.layer = {name}(...)) and call it in forward",
+        ),
+        "zh": (
+            "{name} 在 forward 里创建, 每次调用都是新的",
+            "它的权重每次都重新初始化, 从不会被训练; 在这里创建的 Dropout 也不知道 eval()。",
+            "在 __init__ 里创建这个层 (self.layer = {name}(...)), 在 forward 里调用它",
+        ),
+    },
+    "graph-kept": {
+        "en": (
+            "{name} is kept as it is, with the graph that it was computed by",
+            "Each value that is added or put into a list holds its graph: memory grows with every step.",
+            "keep {name}.item() (a number) or {name}.detach()",
+        ),
+        "zh": (
+            "{name} 连同它的计算图一起被保留下来",
+            "累加或放进列表的每个值都带着计算图: 内存会一步步增长。",
+            "保留 {name}.item() (一个数) 或 {name}.detach()",
+        ),
+    },
+    "scores-in-nll": {
+        "en": (
+            "nll_loss gets scores instead of logarithms of probabilities",
+            "Logarithms of probabilities are never above 0, these are. The loss can fall below 0 without end, and the rows do not compete.",
+            "end the network with log_softmax(dim=1), or use cross_entropy with the scores",
+        ),
+        "zh": (
+            "nll_loss 得到的是得分, 而不是概率的对数",
+            "概率的对数不会大于 0, 这里却有大于 0 的数。损失可以一直降到 0 以下, 各个类别之间也没有竞争。",
+            "在网络末尾加 log_softmax(dim=1), 或者把得分直接交给 cross_entropy",
+        ),
+    },
+    "trained-in-eval": {
+        "en": (
+            "{name} is trained in evaluation mode after it was evaluated",
+            "It has {layers}: since model.eval() they do not behave as in training, and nobody has switched them back.",
+            "call model.train() at the beginning of each epoch",
+        ),
+        "zh": (
+            "{name} 评估之后仍在评估模式下训练",
+            "它含有 {layers}: 调用 model.eval() 之后它们就不再按训练时的方式工作, 而且没有人切换回来。",
+            "在每一轮训练开始时调用 model.train()",
+        ),
+    },
+    "no-step": {
+        "en": (
+            "{name} never makes a step",
+            "backward() only computes gradients: the parameters stay what they were at first.",
+            "call its step() once after each loss.backward()",
+        ),
+        "zh": (
+            "{name} 从来没有执行 step()",
+            "backward() 只计算梯度: 参数一直保持初始值。",
+            "每次 loss.backward() 之后调用一次它的 step()",
+        ),
+    },
     "raised": {
         "en": ("the script ended with {error}", "{text}", "see the traceback above; the findings here may be its cause"),
         "zh": ("脚本以 {error} 结束", "{text}", "见上面的回溯; 这里列出的问题可能就是原因"),

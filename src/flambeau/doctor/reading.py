@@ -17,7 +17,7 @@ def read(source: str, file: str) -> list[Finding]:
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     modules = _module_classes(classes)
     found = [f for node in classes if node.name in modules for f in _class(node, file, modules)]
-    return found + _loops(tree, file)
+    return found + _loops(tree, file) + _hoards(tree, file)
 
 
 def _module_classes(classes: list[ast.ClassDef]) -> set[str]:
@@ -35,6 +35,7 @@ def _last(node: ast.expr) -> str:
 
 
 def _class(node: ast.ClassDef, file: str, modules: set[str]) -> Iterator[Finding]:
+    yield from _made_in_forward(node, file)
     init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     if init is None:
         return
@@ -46,6 +47,8 @@ def _class(node: ast.ClassDef, file: str, modules: set[str]) -> Iterator[Finding
             if kind and any(_makes_layer(n, modules) for n in ast.walk(value)):
                 names = {"name": name, "container": kind, "proper": _PROPER[kind]}
                 yield Finding("plain-container", file, statement.lineno, names)
+            if _asks_for_gradients(value):
+                yield Finding("plain-tensor", file, statement.lineno, {"name": name})
     yield from _filled_lists(init, file, modules)
 
 
@@ -64,6 +67,68 @@ def _filled_lists(init: ast.FunctionDef, file: str, modules: set[str]) -> Iterat
         if name in empty and any(_makes_layer(n, modules) for a in call.args for n in ast.walk(a)):
             names = {"name": name, "container": "list", "proper": "nn.ModuleList"}
             yield Finding("plain-container", file, empty.pop(name).lineno, names)
+
+
+# layers that learn, or that look at the mode of the module they are registered in
+_LEARNING = (
+    "Linear",
+    "Bilinear",
+    "Conv",
+    "BatchNorm",
+    "LayerNorm",
+    "GroupNorm",
+    "Embedding",
+    "LSTM",
+    "GRU",
+    "RNN",
+    "PReLU",
+    "Dropout",
+)
+
+
+def _made_in_forward(node: ast.ClassDef, file: str) -> Iterator[Finding]:
+    """`nn.Linear(...)(x)` in `forward`: new at each call."""
+    forward = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "forward"), None)
+    for statement in [] if forward is None else _statements(forward):
+        if _assigned(statement) or isinstance(
+            statement, (ast.FunctionDef, ast.If, ast.For, ast.While, ast.With, ast.Try)
+        ):
+            continue
+        for call in ast.walk(statement):
+            if (
+                not isinstance(call, ast.Call)
+                or not _makes_layer(call, set())
+                or not isinstance(call.func, ast.Attribute)
+            ):
+                continue
+            if call.func.attr.startswith(_LEARNING):
+                yield Finding("layer-in-forward", file, call.lineno, {"name": f"nn.{call.func.attr}"})
+
+
+def _asks_for_gradients(value: ast.expr) -> bool:
+    """`torch.randn(..., requires_grad=True)`, which is no Parameter."""
+    if not isinstance(value, ast.Call) or _last(value.func) == "Parameter":
+        return False
+    asked = any(k.arg == "requires_grad" and getattr(k.value, "value", None) is True for k in value.keywords)
+    return asked or _last(value.func) == "requires_grad_"
+
+
+def _hoards(tree: ast.Module, file: str) -> list[Finding]:
+    """Losses that were gone back through, and are added up or put into a list as they are."""
+    found = []
+    for loop in ast.walk(tree):
+        if not isinstance(loop, (ast.For, ast.While)):
+            continue
+        losses = {f.value.id for _, f in _methods(loop) if f.attr == "backward" and isinstance(f.value, ast.Name)}
+        for node in ast.walk(loop):
+            held: ast.expr | None = None
+            if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
+                held = node.value
+            elif isinstance(node, ast.Call) and _last(node.func) == "append" and len(node.args) == 1:
+                held = node.args[0]
+            if isinstance(held, ast.Name) and held.id in losses:
+                found.append(Finding("graph-kept", file, held.lineno, {"name": held.id}))
+    return list(dict.fromkeys(found))
 
 
 def _statements(tree: ast.AST) -> list[ast.stmt]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.context.grad_mode import is_grad_enabled
 from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor
 from ..nn.modules._unregistered import unregistered
@@ -28,6 +29,7 @@ class Line:
     training: int = 0  # in training mode, after training or loading
     bursts: int = 0  # calls without a step of an optimizer since the one before
     last_step: int = -1
+    modes: list[bool] = field(default_factory=list)  # in training mode or not, of recorded calls, each change of it
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Runs:
     pending: list[tuple[Place, Any]] = field(default_factory=list)  # calls, and weak references to their results' nodes
     steps: int = 0
     optimizers: dict[int, Any] = field(default_factory=dict)
+    made: dict[int, tuple[Any, Place, int]] = field(default_factory=dict)  # all optimizers, where, and `written` then
+    backwards: int = 0
     loaded: dict[int, Any] = field(default_factory=dict)  # models that have got values which somebody has trained
 
     def called(self, model: Any, output: Any, place: Place) -> None:
@@ -46,6 +50,8 @@ class Runs:
         line.calls += 1
         line.bursts += line.last_step == self.steps
         line.last_step = self.steps
+        if is_grad_enabled() and (not line.modes or line.modes[-1] != model.training):
+            line.modes.append(model.training)
         if line.differentiated or line.calls > _MANY:
             return
         nodes = [
@@ -62,6 +68,7 @@ class Runs:
 
     def differentiated(self, root: Any) -> None:
         """A backward pass goes through all that `root` depends on."""
+        self.backwards += 1
         if not self.pending:
             return
         met, stack = set(), [root]
@@ -98,7 +105,14 @@ class Runs:
                 if line.recorded:
                     yield "no-no-grad", place, {"name": name}
         for place in models.values():
-            yield from self._untrained(self.lines[place].model, place)
+            line = self.lines[place]
+            if line.modes[:2] == [True, False] and (layers := _changing(line.model, of_both=True)):
+                yield "trained-in-eval", place, {"name": type(line.model).__name__, "layers": ", ".join(sorted(layers))}
+            yield from self._untrained(line.model, place)
+        for optimizer, place, before in self.made.values():
+            has_grads = any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
+            if not self.steps and self.backwards > 1 and has_grads and written(optimizer) == before:
+                yield "no-step", place, {"name": type(optimizer).__name__}
 
     def _belongs_to_training(self, line: Line) -> bool:
         """Whether a line is called once for each step, as a GAN's generator for the step of the discriminator."""
@@ -119,13 +133,18 @@ class Runs:
             yield "not-in-optimizer", place, {"count": len(missing), "name": type(model).__name__, "names": shown}
 
 
-def _changing(model: Any) -> set[str]:
-    """Kinds of layers in it whose result depends on the mode, and which are in training mode."""
+def written(optimizer: Any) -> int:
+    """How often an optimizer's parameters have been written to."""
+    return sum(p._version for group in getattr(optimizer, "param_groups", ()) for p in group["params"])
+
+
+def _changing(model: Any, of_both: bool = False) -> set[str]:
+    """Kinds of layers in it whose result depends on the mode, and which are in training mode (or in any, `of_both`)."""
     return {
         type(m).__name__
         for m in model.modules()
-        if m.training and (isinstance(m, _BatchNorm) or (isinstance(m, _DropoutNd) and m.p > 0))
+        if (m.training or of_both) and (isinstance(m, _BatchNorm) or (isinstance(m, _DropoutNd) and m.p > 0))
     }
 
 
-__all__ = ["Runs"]
+__all__ = ["Runs", "written"]

@@ -19,7 +19,7 @@ from ..optim.optimizer import Optimizer
 from ..optim.optimizer import register_optimizer_step_pre_hook as before_each_step
 from ..overrides import TorchFunctionMode
 from .findings import Finding
-from .runs import Runs
+from .runs import Runs, written
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _STANDARD = sysconfig.get_path("stdlib")
@@ -79,6 +79,8 @@ class Watch(TorchFunctionMode):
         found = _TWICE[name].get(type(maker).__name__)
         if found is not None:
             self.find(found[0], users_place(), loss=name, function=found[1])
+        elif name == "nll_loss" and scores.numel() and float(scores.detach().max()) > 0.01:
+            self.find("scores-in-nll", users_place())
 
     def _look_at_backward(self, loss: Tensor) -> None:
         if loss.grad_fn is None:
@@ -104,7 +106,7 @@ class Watch(TorchFunctionMode):
         """An optimizer is about to make a step."""
         place, name = users_place(), _name_of(optimizer)
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        given_closure = bool(args) or "closure" in kwargs
+        given_closure = len(args) > 1 or "closure" in kwargs  # the first is the optimizer
         if not grads and not given_closure:
             self.find("no-gradients", place, name=name)
         before = self.held.get(id(optimizer), [])
@@ -113,6 +115,10 @@ class Watch(TorchFunctionMode):
         self.held[id(optimizer)] = grads
         self.cleared = False
         self.runs.stepped(optimizer)
+
+    def made(self, optimizer: Any) -> None:
+        """An optimizer is made."""
+        self.runs.made[id(optimizer)] = optimizer, users_place(), written(optimizer)
 
     def clears(self, owner: Any) -> None:
         """Gradients are cleared."""
@@ -141,8 +147,9 @@ def _noted(cls: Any, name: str, note: Callable[[Any], None]) -> Iterator[None]:
 
     @functools.wraps(method)
     def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = method(self, *args, **kwargs)
         note(self)
-        return method(self, *args, **kwargs)
+        return result
 
     setattr(cls, name, noting)
     try:
@@ -182,6 +189,7 @@ def watching() -> Iterator[Watch]:
         with contextlib.ExitStack() as stack:
             stack.enter_context(compiler.set_stance("force_eager"))
             for cls, name, note in (
+                (Optimizer, "__init__", watch.made),
                 (Optimizer, "zero_grad", watch.clears),
                 (Module, "zero_grad", watch.clears),
                 (Module, "load_state_dict", watch.runs.has_loaded),

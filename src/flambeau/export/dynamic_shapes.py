@@ -15,6 +15,10 @@ __all__ = ["AdditionalInputs", "Constraint", "Dim", "ShapesCollection", "dims"]
 class _DimHint:
     """`Dim.AUTO`, `Dim.DYNAMIC` or `Dim.STATIC`."""
 
+    type: str
+    min: int | None
+    max: int | None
+
     def __init__(self, kind: str, min: int | None = None, max: int | None = None):
         self.type, self.min, self.max = kind, min, max
 
@@ -75,7 +79,9 @@ class Dim:
         """The factor and the offset by which it is computed from its root."""
         return 1, 0
 
+    __rmul__: Any
     __mul__ = __rmul__ = _times
+    __radd__: Any
     __add__ = __radd__ = _plus
     __rsub__ = _negated
 

@@ -127,9 +127,9 @@ class Tracer(TracerBase):
         self._autowrap_search: list[ModuleType] = list(autowrap_modules)
         self.param_shapes_constant = param_shapes_constant
         self.submodule_paths: dict[Module, str] | None = None
-        self.root_module_name = ""
-        self.scope = Scope("", None)
-        self.module_stack = collections.OrderedDict()
+        self.root_module_name: str = ""
+        self.scope: Scope = Scope("", None)
+        self.module_stack: Any = collections.OrderedDict()
         self.num_calls: dict[str, int] = {}
         self.node_name_to_scope: dict[str, tuple[str, Any]] = {}
 
@@ -337,7 +337,7 @@ class Tracer(TracerBase):
 
     def _begin(self, root: Module | Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(root, Module):
-            self.root = root
+            self.root: Module = root
             assert hasattr(type(root), self.traced_func_name), (
                 f"traced_func_name={self.traced_func_name} doesn't exist in {type(root).__name__}"
             )
@@ -348,7 +348,7 @@ class Tracer(TracerBase):
             self.root = Module()
             fn = root
         assert isinstance(fn, FunctionType), f"Expected FunctionType, got {type(fn)}"
-        self.graph = Graph(tracer_cls=getattr(self, "__class__", None))
+        self.graph: Any = Graph(tracer_cls=getattr(self, "__class__", None))
         if hasattr(fn, "__code__"):
             self.graph._co_fields = {
                 "co_name": fn.__code__.co_name,

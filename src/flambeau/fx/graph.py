@@ -162,6 +162,8 @@ class _PyTreeCodeGen(CodeGen):
 class _InsertPoint:
     """While entered, new nodes are put elsewhere."""
 
+    orig_insert: Callable[..., Any]
+
     def __init__(self, graph: Graph, new_insert: Callable[[Node], None]):
         self.graph = graph
         self.orig_insert, graph._insert = graph._insert, new_insert

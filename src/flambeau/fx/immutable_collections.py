@@ -23,7 +23,19 @@ def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
 class immutable_list(list):
     """A list that raises TypeError when it is to be changed, and that can be hashed."""
 
+    __setitem__: Any
+    __imul__: Any
+    __iadd__: Any
+    __delitem__: Any
     __delitem__ = __iadd__ = __imul__ = __setitem__ = _refuse  # type: ignore[assignment]
+    sort: Any
+    reverse: Any
+    remove: Any
+    pop: Any
+    insert: Any
+    extend: Any
+    clear: Any
+    append: Any
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
 
     def __hash__(self) -> int:  # type: ignore[override]
@@ -36,7 +48,15 @@ class immutable_list(list):
 class immutable_dict(dict):
     """A dict that raises TypeError when it is to be changed, and that can be hashed."""
 
+    __setitem__: Any
+    __ior__: Any
+    __delitem__: Any
     __delitem__ = __ior__ = __setitem__ = _refuse  # type: ignore[assignment]
+    update: Any
+    setdefault: Any
+    popitem: Any
+    pop: Any
+    clear: Any
     clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
 
     def __hash__(self) -> int:  # type: ignore[override]

@@ -179,7 +179,7 @@ class Transformer(Interpreter):
             def __init__(self, graph: Graph):
                 super().__init__()
                 self.graph = graph
-                self.tensor_attrs = {}
+                self.tensor_attrs: Any = {}
 
             def is_leaf_module(self, m: Module, module_qualified_name: str) -> bool:
                 return True

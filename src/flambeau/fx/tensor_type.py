@@ -42,7 +42,7 @@ class _DynType:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, type(self))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: Callable[..., Any] = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return "Dyn"

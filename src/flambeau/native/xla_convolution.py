@@ -83,8 +83,8 @@ def _by_weight(forward: Callable) -> Callable:
     return by_weight
 
 
-by_input = _by_input(forward)
-by_weight = _by_weight(forward)
+by_input: Callable[..., Any] = _by_input(forward)
+by_weight: Callable[..., Any] = _by_weight(forward)
 
 
 # ---------------------------------------------------------------- what XLA's CPU backend is quick at

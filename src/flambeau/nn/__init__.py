@@ -10,7 +10,7 @@ from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedPara
 
 from . import attention, common_types, modules, parallel, parameter, utils  # isort: skip
 from .parallel import DataParallel  # isort: skip
-from ..core.dispatch.glossary import explain_classes  # isort: skip
+from ..core.dispatch.help import explain_classes  # isort: skip
 
 explain_classes([DataParallel], "torch.nn")
 

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 from ..core.context.overrides import guard_class
+from ..core.dispatch.help import explain_methods
 from ..core.tensor.tensor import Tensor
 
 _collects = gc.isenabled()
@@ -21,3 +22,4 @@ _NOT_ASKED = frozenset(
     "__new__ __init__ __hash__ __iter__ __torch_function__ _make_subclass as_subclass __setstate__ __dir__ __copy__".split()
 )
 guard_class(Tensor, _NOT_ASKED)
+explain_methods(Tensor, "torch.Tensor")

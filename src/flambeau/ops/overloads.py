@@ -155,7 +155,7 @@ def _sym_size(self: Tensor, dim: int | None = None) -> Any:
 def _nll_loss_forward(self: Tensor, target: Tensor, weight: Any, reduction: int, ignore_index: int) -> Any:
     how = ("none", "mean", "sum")[reduction]
     loss = _functional("nll_loss")(self, target, weight, ignore_index=ignore_index, reduction=how)
-    counted = target != ignore_index
+    counted: Any = target != ignore_index
     total = counted if weight is None else weight[target.clamp(min=0)] * counted
     return loss, total.sum().to(self.dtype)
 
@@ -169,7 +169,7 @@ def _threshold_backward(grad_output: Tensor, self: Tensor, threshold: Any) -> Te
 
 
 _FORMS: dict[str, Callable[..., Any]] = {
-    **FORMS,
+    **FORMS,  # type: ignore[dict-item]
     "_softmax": _softmax, "_log_softmax": _log_softmax, "_to_copy": _to_copy, "slice": _slice, "index": _index,
     "convolution": _convolution, "native_layer_norm": _native_layer_norm, "alias": _alias, "lift_fresh": _alias,
     "lift_fresh_copy": lambda self: self.clone(),

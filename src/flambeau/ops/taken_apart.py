@@ -160,7 +160,8 @@ def _layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any
 
 @_form("batch_norm")
 def _batch_norm(input: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, *rest: Any, **named: Any) -> Any:
-    momentum, training, eps = (*rest, *(named.get(k) for k in ("momentum", "training", "eps")[len(rest) :]))
+    more = [named.get(k) for k in ("momentum", "training", "eps")[len(rest) :]]
+    momentum, training, eps = [*rest, *more]  # type: ignore[misc]
     if momentum is None or training is None:
         return PASS
     return _see("native_batch_norm", input, weight, bias, mean, var, training, momentum, 1e-5 if eps is None else eps)[
@@ -291,7 +292,8 @@ def _embedding(weight: Any, indices: Any, padding_idx: Any = None, sparse: bool 
 def _basic(x: Tensor, key: Any) -> tuple[Tensor, list[Any]] | None:
     """The view of a key's numbers, slices and None, and what indexes the dimensions of it; None for other keys."""
     items, taken = subscripts._items(x._geometry, key)
-    rest, dim, tensors = taken, 0, []
+    rest, dim = taken, 0
+    tensors: list[Any] = []
     if len(items) == 1 and items[0] is ...:
         return _see("alias", x), []
     for item in items:

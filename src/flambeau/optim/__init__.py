@@ -1,6 +1,6 @@
 """Optimizers and learning rate schedules."""
 
-from ..core.dispatch.glossary import explain_classes
+from ..core.dispatch.help import explain_classes
 from . import lr_scheduler, swa_utils
 from ._adafactor import Adafactor
 from ._muon import Muon

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -49,10 +49,10 @@ class Adafactor(RuleOptimizer):
     dtype's machine epsilon. Raises ValueError for options out of range, RuntimeError for complex parameters.
     """
 
-    scalars = ("lr", "beta2_decay", "eps", "d", "weight_decay")
+    scalars: ClassVar[Any] = ("lr", "beta2_decay", "eps", "d", "weight_decay")
     elementwise = False
     sorts = True
-    update = staticmethod(adafactor)
+    update: ClassVar[Any] = staticmethod(adafactor)
 
     def __init__(
         self,

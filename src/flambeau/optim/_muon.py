@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import lax
@@ -58,12 +58,12 @@ class Muon(RuleOptimizer):
     Raises ValueError for parameters that are no matrices and options out of range, RuntimeError for complex parameters.
     """
 
-    scalars = ("lr", "weight_decay", "momentum", "ns_coefficients", "eps")
-    flags = ("nesterov", "ns_steps", "adjust_lr_fn")
-    shared = ()
+    scalars: ClassVar[Any] = ("lr", "weight_decay", "momentum", "ns_coefficients", "eps")
+    flags: ClassVar[Any] = ("nesterov", "ns_steps", "adjust_lr_fn")
+    shared: ClassVar[Any] = ()
     elementwise = False
     sorts = True
-    update = staticmethod(muon)
+    update: ClassVar[Any] = staticmethod(muon)
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class Adadelta(RuleOptimizer):
     """Steps in units of the past steps' size. Raises ValueError for options out of range."""
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "rho", "eps", "weight_decay")
-    update = staticmethod(adadelta)
+    update: ClassVar[Any] = staticmethod(adadelta)
 
     def __init__(
         self,

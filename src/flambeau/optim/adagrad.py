@@ -42,7 +42,7 @@ class Adagrad(RuleOptimizer):
     """Steps divided by the root of the sum of all squared gradients. Raises ValueError for options out of range."""
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "lr_decay", "eps", "weight_decay")
-    update = staticmethod(adagrad)
+    update: ClassVar[Any] = staticmethod(adagrad)
 
     def __init__(
         self,

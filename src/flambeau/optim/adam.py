@@ -34,7 +34,7 @@ class Adam(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
     flags: ClassVar[tuple[str, ...]] = ("amsgrad", "maximize", "decoupled_weight_decay")
-    update = staticmethod(adam)
+    update: ClassVar[Any] = staticmethod(adam)
 
     def __init__(
         self, params: ParamsT, lr: Number = 1e-3, betas: tuple[Number, Number] = (0.9, 0.999), eps: float = 1e-8,

@@ -27,7 +27,7 @@ class Adamax(RuleOptimizer):
     """Adam with the largest gradient, decaying, in place of the mean square. ValueError for options out of range."""
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
-    update = staticmethod(adamax)
+    update: ClassVar[Any] = staticmethod(adamax)
 
     def __init__(
         self, params: ParamsT, lr: Number = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,

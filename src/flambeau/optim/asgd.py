@@ -31,7 +31,7 @@ class ASGD(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "lambd", "alpha", "t0", "weight_decay")
     shared: ClassVar[tuple[str, ...]] = ("step", "eta", "mu")
-    update = staticmethod(asgd)
+    update: ClassVar[Any] = staticmethod(asgd)
 
     def __init__(
         self, params: ParamsT, lr: Number = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,

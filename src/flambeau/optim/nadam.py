@@ -33,7 +33,7 @@ class NAdam(RuleOptimizer):
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay", "momentum_decay")
     flags: ClassVar[tuple[str, ...]] = ("maximize", "decoupled_weight_decay")
     shared: ClassVar[tuple[str, ...]] = ("step", "mu_product")
-    update = staticmethod(nadam)
+    update: ClassVar[Any] = staticmethod(nadam)
 
     def __init__(
         self, params: ParamsT, lr: Number = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,

@@ -34,7 +34,7 @@ class RAdam(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
     flags: ClassVar[tuple[str, ...]] = ("maximize", "decoupled_weight_decay")
-    update = staticmethod(radam)
+    update: ClassVar[Any] = staticmethod(radam)
 
     def __init__(
         self, params: ParamsT, lr: Number = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,

@@ -36,7 +36,7 @@ class RMSprop(RuleOptimizer):
     scalars: ClassVar[tuple[str, ...]] = ("lr", "alpha", "eps", "weight_decay", "momentum")
     optional: ClassVar[tuple[str, ...]] = ("weight_decay", "momentum")
     flags: ClassVar[tuple[str, ...]] = ("centered", "maximize")
-    update = staticmethod(rmsprop)
+    update: ClassVar[Any] = staticmethod(rmsprop)
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class Rprop(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("etas", "step_sizes")
     optional: ClassVar[tuple[str, ...]] = ()
-    update = staticmethod(rprop)
+    update: ClassVar[Any] = staticmethod(rprop)
 
     def __init__(
         self,

@@ -360,6 +360,18 @@ class RuleOptimizer(GroupedOptimizer):
         return result
 
 
+def _options(flags: Any, scalars: tuple[str, ...], sizes: tuple[int | None, ...], values: Any) -> SimpleNamespace:
+    """What the rule asks of its options: the flags, and the numbers, or pairs of numbers, that are inputs of the program."""
+    options = SimpleNamespace(**dict(flags))
+    numbers = iter([values[i].astype(np.float64) for i in range(len(values))])
+    for name, size in zip(scalars, sizes, strict=True):
+        value: Any = None
+        if size is not None:
+            value = tuple(next(numbers) for _ in range(size)) if size else next(numbers)
+        setattr(options, name, value)
+    return options
+
+
 @functools.cache
 def _program(
     update: Callable[..., Any],
@@ -375,13 +387,7 @@ def _program(
 
     def program(params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None) -> Any:
         memory = {0: 0} | {i: i + 1 for i in range(1, 1 + n)} if in_place else {}  # result: argument
-        options = SimpleNamespace(**dict(flags))
-        numbers = iter([values[i].astype(np.float64) for i in range(len(values))])
-        for name, size in zip(scalars, sizes, strict=True):
-            value: Any = None
-            if size is not None:
-                value = tuple(next(numbers) for _ in range(size)) if size else next(numbers)
-            setattr(options, name, value)
+        options = _options(flags, scalars, sizes, values)
         count = len(params)
         new_params: list[Any] = [None] * count
         new_own: list[Any] = [None] * len(own)

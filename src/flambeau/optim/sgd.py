@@ -57,7 +57,7 @@ class SGD(RuleOptimizer):
     shared: ClassVar[tuple[str, ...]] = ()
     late = True
     sorts = True
-    update = staticmethod(sgd)
+    update: ClassVar[Any] = staticmethod(sgd)
 
     def __init__(
         self,

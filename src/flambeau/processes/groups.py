@@ -417,6 +417,8 @@ def is_nccl_available() -> bool:
     return False
 
 
+is_xccl_available: Any
+is_ucc_available: Any
 is_mpi_available = is_ucc_available = is_xccl_available = is_nccl_available
 
 

@@ -127,7 +127,7 @@ class _KinetoProfile:
         custom_trace_id_callback: Callable[[], str] | None = None, post_processing_timeout_s: float | None = None,
     ):  # fmt: skip
         given = supported_activities() if activities is None else activities
-        self.activities = {a for entry in given for a in (entry if isinstance(entry, dict) else [entry])}
+        self.activities: Any = {a for entry in given for a in (entry if isinstance(entry, dict) else [entry])}
         if not self.activities:
             raise AssertionError("No valid profiler activities found")
         if unknown := [a for a in self.activities if not isinstance(a, ProfilerActivity)]:
@@ -262,7 +262,7 @@ class profile(_KinetoProfile):
             execution_trace_observer=execution_trace_observer, acc_events=acc_events,
             custom_trace_id_callback=custom_trace_id_callback, post_processing_timeout_s=post_processing_timeout_s,
         )  # fmt: skip
-        self.schedule = schedule or _always
+        self.schedule: Callable[..., Any] = schedule or _always
         self.record_steps: bool = schedule is not None
         self.on_trace_ready = on_trace_ready
         self.step_num: int = 0

@@ -25,7 +25,7 @@ from flambeau.utils.module_tracker import GLOBAL, ModuleTracker
 
 __all__ = ["FlopCounterMode", "register_flop_formula"]
 
-aten = _ops.ops.aten
+aten: Any = _ops.ops.aten
 
 flop_registry: dict[Any, Callable[..., int]] = {}  # by packet of overloads; called with shapes, `out_shape` by keyword
 

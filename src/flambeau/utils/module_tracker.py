@@ -27,7 +27,7 @@ class ModuleTracker:
 
     def __init__(self) -> None:
         self.parents: set[str] = {GLOBAL}
-        self.path = ""  # of the innermost module
+        self.path: str = ""  # of the innermost module
         self._names: weakref.WeakKeyDictionary[Module, str] = weakref.WeakKeyDictionary()
         self._stack: list[tuple[Module, set[str], str]] = []
         self._recorded: weakref.WeakKeyDictionary[Any, tuple[set[str], str]] = weakref.WeakKeyDictionary()

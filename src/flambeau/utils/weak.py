@@ -85,7 +85,7 @@ class TensorWeakRef:
     """A weak reference to a tensor."""
 
     def __init__(self, tensor: Any):
-        self.ref = weakref.ref(tensor)
+        self.ref: Any = weakref.ref(tensor)
 
     def __call__(self) -> Any:
         return self.ref()

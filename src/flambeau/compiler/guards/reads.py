@@ -56,7 +56,9 @@ class Reads:
         self.lengths: set[Any] = set()  # keys of `Length`s that are inputs
         self.picked: list[Any] = []  # keys of places whose items are picked at each call
         self.make_input: Callable[[HostNumber], Any] | None = None
-        self.looks = 0  # how often values had to be compared, after which other objects may be the ones that are held
+        self.looks: int = (
+            0  # how often values had to be compared, after which other objects may be the ones that are held
+        )
         self._fast: Callable[[], bool] | None = None
 
     # --- while tracing --------------------------------------------------------------------------------------------

@@ -45,9 +45,9 @@ class Instruction:
         self.name: str = made.opname
         self.offset: int = made.offset
         self.arg: int = made.arg or 0
-        self.value = made.argval
-        self.handler = handler
-        self.depth = depth
+        self.value: Any = made.argval
+        self.handler: Any = handler
+        self.depth: int = depth
 
 
 @functools.lru_cache(maxsize=4096)

@@ -184,7 +184,7 @@ def _mover(sharding: Any) -> Any:
 class _Mixing(threading.local):
     """Whether arrays of one process may be computed with together with those of several, as if they were the same in all."""
 
-    on = False
+    on: bool = False
 
     @contextlib.contextmanager
     def allowed(self) -> Iterator[None]:
@@ -202,7 +202,7 @@ def brought_together(arrays: list[Any]) -> list[Any] | None:
     """Arrays of which some lie in several processes, with the others whole in each; None if that is not so or not allowed.
     Single numbers always go together.
     """
-    far = [a for a in arrays if isinstance(a, jax.Array) and is_far(a.sharding)]
+    far: list[Any] = [a for a in arrays if isinstance(a, jax.Array) and is_far(a.sharding)]
     near = [a for a in arrays if isinstance(a, jax.Array) and not is_far(a.sharding)]
     if not far or not (mixing.on or all(a.size == 1 and a.ndim == 0 for a in near)):
         return None
@@ -235,7 +235,7 @@ def from_numpy(values: np.ndarray, where: Any = None) -> Any:
 
     They are values also where a function is being traced.
     """
-    if where is None and jax.config.jax_default_device is None:
+    if where is None and jax.config.jax_default_device is None:  # type: ignore[attr-defined]
         door = _door(_first())
     else:
         door = _door(where)

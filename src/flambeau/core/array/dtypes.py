@@ -25,14 +25,16 @@ class dtype:
         self.abbr: str = abbr  # the class name in `torch.FloatTensor`, as `Tensor.type()` returns it
         self.is_floating_point: builtins.bool = category == FLOAT
         self.is_complex: builtins.bool = category == COMPLEX
+        self.itemsize: int
+        self.is_signed: builtins.bool
         if isinstance(numpy, int):  # a type that tensors do not have here, of so many bytes
             self.itemsize = numpy
             if not abbr.startswith(("Bits", "Q")):
                 self.is_signed = not abbr.startswith("U")
             return
         self.numpy: Any = np.dtype(numpy)
-        self.itemsize: int = self.numpy.itemsize
-        self.is_signed: builtins.bool = category != BOOL and self.numpy.kind != "u" and self.numpy != narrow.E8M0FNU
+        self.itemsize = self.numpy.itemsize
+        self.is_signed = category != BOOL and self.numpy.kind != "u" and self.numpy != narrow.E8M0FNU
 
     def __getattr__(self, name: str) -> Any:
         """What a type that tensors do not have here is asked for. `numpy`: NotImplementedError that says what to do."""

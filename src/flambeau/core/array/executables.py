@@ -210,7 +210,8 @@ def _load(key: str) -> tuple[Any, Any, dict[str, Any]] | None:
             for which in ("ins", "outs")
         )
         layouts = [None if order is None else Layout(tuple(order), ()) for order in about["layouts"]]
-        tree = type(_ONE).deserialize_using_proto(tree_util.default_registry, bytes.fromhex(about["tree"]))
+        kind: Any = type(_ONE)
+        tree = kind.deserialize_using_proto(tree_util.default_registry, bytes.fromhex(about["tree"]))
         made = pxla.UnloadedMeshExecutable(
             xla_executable=loaded, device_list=devices, backend=device.client, input_avals=ins,
             input_shardings=[one] * len(ins), output_avals=outs, output_shardings=[one] * len(outs), committed=True,
@@ -282,10 +283,10 @@ def _serve_jax() -> None:
         _path = None  # type: ignore[assignment]
 
         def get(self, key: str) -> bytes | None:
-            return None if getattr(_here, "anew", False) else kept.find(_name("jax", key))
+            return None if kept is None or getattr(_here, "anew", False) else kept.find(_name("jax", key))
 
         def put(self, key: str, value: bytes) -> None:
-            if not getattr(_here, "anew", False):
+            if kept is not None and not getattr(_here, "anew", False):
                 kept.keep(_name("jax", key), value)
 
     kept = store()
@@ -309,7 +310,7 @@ def jit(
 
     The function itself tells what it is if `identity` is None. `loaded` is called for each program that was found there.
     """
-    made = jax.jit(function, **options)
+    made: Any = jax.jit(function, **options)
     if not KNOWN or made._jit_info.donate_argnums or made._jit_info.compiler_options_kvs:
         return made
     static = set(made._jit_info.static_argnums)
@@ -417,7 +418,7 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
     )  # as JAX has them, for they are compared
     cache = pjit._get_cpp_global_cache(keys.contains_explicit_attributes)
     name = pjit.fun_name(function)
-    front = _function(name, function, pjit.api_boundary(missed), info.static_argnums, keys, cache)
+    front: Any = _function(name, function, pjit.api_boundary(missed), info.static_argnums, keys, cache)
     front = functools.wraps(function)(front)
     front._fun, front._jit_info = function, info
     return front

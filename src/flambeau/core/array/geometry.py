@@ -241,8 +241,9 @@ def _plan(base: Any, g: Geometry) -> tuple[_Route | None, Any]:
         numel = numel * base.dtype.itemsize // g.bits.itemsize
     found = _route(numel, g.shape, g.strides)
     if type(g.offset) is not int:  # a number that is an input of a program
-        starts = None if found is None else g.offset.parts(functools.partial(_starts, *found))
-        return (None, g.offset.as_input()) if found is None or starts is None else (found[0], starts)
+        offset: Any = g.offset
+        starts = None if found is None else offset.parts(functools.partial(_starts, *found))
+        return (None, offset.as_input()) if found is None or starts is None else (found[0], starts)
     if found is not None:
         starts = _starts(*found, g.offset)
         if starts is not None:

@@ -57,7 +57,7 @@ class MetaArray:
 
     def __init__(self, shape: Iterable[int], dtype: Any):
         self.shape: tuple[int, ...] = tuple(shape)
-        self.dtype = np.dtype(dtype)
+        self.dtype: np.dtype = np.dtype(dtype)
 
     @property
     def ndim(self) -> int:
@@ -103,7 +103,15 @@ class MetaArray:
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise NoData
 
+    __dlpack_device__: Callable[..., Any]
+    __dlpack__: Callable[..., Any]
+    __index__: Callable[..., Any]
+    __int__: Callable[..., Any]
+    __float__: Callable[..., Any]
+    __getitem__: Callable[..., Any]
+    __iter__: Callable[..., Any]
     __array__ = __iter__ = __getitem__ = __float__ = __int__ = __index__ = __dlpack__ = __dlpack_device__ = _refuse
+    unsafe_buffer_pointer: Callable[..., Any]
     tolist = unsafe_buffer_pointer = _refuse
 
     def __len__(self) -> int:

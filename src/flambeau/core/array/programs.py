@@ -108,4 +108,4 @@ def _loaded() -> None:
             _lock.release()
 
 
-jax.monitoring.register_event_duration_secs_listener(_count)
+jax.monitoring.register_event_duration_secs_listener(_count)  # type: ignore[arg-type]

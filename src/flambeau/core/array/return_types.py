@@ -28,7 +28,8 @@ def return_type(name: str, fields: tuple[str, ...]) -> Any:
             return super().__new__(cls, *values, **named)
 
         def __repr__(self) -> str:
-            lines = ",\n".join(f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True))
+            pairs: Any = zip(self._fields, self, strict=True)
+            lines = ",\n".join(f"{field}={value!r}" for field, value in pairs)
             return f"torch.return_types.{type(self).__name__}(\n{lines})"
 
     Result.__name__ = Result.__qualname__ = name
@@ -40,4 +41,4 @@ def return_type(name: str, fields: tuple[str, ...]) -> Any:
 
 def written_type(kind: Any) -> Any:
     """The type of the same results where they were written to `out=`."""
-    return return_type(f"{kind.__name__}_out", kind._fields) if registry.get(kind.__name__) is kind else kind
+    return return_type(f"{kind.__name__}_out", kind._fields) if registry.get(kind.__name__) is kind else kind  # type: ignore[union-attr]

@@ -35,7 +35,7 @@ def _add(leaf: Tensor, value: Taped, taped: bool) -> None:
     if type(leaf._view) is SparseLook:
         value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
     if held is None:
-        leaf._grad = blank(Tensor, leaf._storage.beside(value[0])) if in_parts else from_array(*value)
+        leaf._grad = blank(Tensor, leaf._storage.beside(value[0])) if in_parts else from_array(*value)  # type: ignore[attr-defined]
     elif taped or held._tape_edge() is not None:
         leaf._grad = from_array(*add_gradients((to_array(held), held._tape_edge()), value, True))
     elif type(held._view) is SparseLook:

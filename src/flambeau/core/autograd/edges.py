@@ -47,11 +47,12 @@ def leaf_of(target: Any) -> Tensor:
     """The tensor whose `.grad` keeps what arrives: the tensor itself, or that of a leaf's edge."""
     if isinstance(target, Tensor):
         return target
-    if not isinstance(target.node, AccumulateGrad) or target.node.leaf() is None:
+    leaf = target.node.leaf() if isinstance(target.node, AccumulateGrad) else None
+    if leaf is None:
         raise RuntimeError(
             "backward(inputs=...): a GradientEdge must be that of a leaf here, whose .grad can be added to"
         )
-    return target.node.leaf()  # type: ignore[no-any-return]
+    return leaf  # type: ignore[no-any-return]
 
 
 def shape_of(target: Any) -> tuple[tuple[int, ...], np.dtype]:
@@ -62,7 +63,8 @@ def shape_of(target: Any) -> tuple[tuple[int, ...], np.dtype]:
     if isinstance(node, AccumulateGrad) and node.leaf() is not None:
         return shape_of(node.leaf())
     if isinstance(node, OperatorNode) and (node.saved or node.released) is not None:
-        made = jax.eval_shape(node.program.function, *(node.saved or node.released))
+        arguments: Any = node.saved or node.released
+        made = jax.eval_shape(node.program.function, *arguments)
         made = made[number] if isinstance(made, tuple) else made
         return tuple(made.shape), np.dtype(made.dtype)
     if isinstance(node, ViewNode) and target.output_nr == 0:

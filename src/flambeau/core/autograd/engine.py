@@ -295,7 +295,7 @@ class Run:
         return node in self._reached
 
     def __enter__(self) -> Run:
-        self.outer = grad_state.run
+        self.outer: Any = grad_state.run
         grad_state.run = self
         return self
 
@@ -469,7 +469,7 @@ def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], N
         grad_state.trace.hook(self)
     if edge[0].done_hooks is None:
         edge[0].done_hooks = Hooks()
-    return edge[0].done_hooks.add(hook)
+    return edge[0].done_hooks.add(hook)  # type: ignore[attr-defined]
 
 
 def _retain_grad(self: Tensor) -> None:

@@ -25,7 +25,7 @@ class Snapshots(Saved):
     __slots__ = ("members",)
 
     def __init__(self, tensors: Sequence[Any]):
-        self.members = [
+        self.members: Any = [
             (t, _whole(t), t._view, t._tape_edge())
             if isinstance(t, Tensor) and not is_sparse(t)
             else (t, None, None, None)
@@ -183,12 +183,13 @@ class FunctionNode(Node):
                 made._edge = edge(value._tape_edge())
                 return made
             if type(value) in (tuple, list):
-                return type(value)(map(other, value))
+                kind: Any = type(value)
+                return kind(map(other, value))
             return tuple(map(other, value)) if isinstance(value, Saved) else value
 
-        ctx = type(self.ctx).__new__(type(self.ctx))
+        ctx = type(self.ctx).__new__(type(self.ctx))  # type: ignore[call-overload]
         ctx.__dict__.update((name, other(value)) for name, value in vars(self.ctx).items())
-        self.ctx: Any = ctx
+        self.ctx: Any = ctx  # type: ignore[no-redef]
 
 
 _METHODS = ("forward", "setup_context", "backward", "vjp", "jvp", "vmap")

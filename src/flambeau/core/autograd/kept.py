@@ -131,7 +131,8 @@ def _itself(value: Tensor) -> Tensor:
 def needed(node: Node) -> list[int]:
     """Which of the values that a recorded node has saved its gradient depends on."""
     if not isinstance(node, OperatorNode) or isinstance(node.saved, Kept):
-        return list(node.saved.forms) if isinstance(getattr(node, "saved", None), Kept) else kept_by(node, ())
+        held = getattr(node, "saved", None)
+        return list(held.forms) if isinstance(held, Kept) else kept_by(node, ())
     made = jax.eval_shape(node.program.function, *node.saved)
     return kept_by(node, made if isinstance(made, tuple) else (made,))
 

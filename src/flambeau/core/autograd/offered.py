@@ -21,10 +21,10 @@ def _node_hook(self: Node, hook: Any) -> RemovableHandle:
     return self.post_hooks.add(hook)  # type: ignore[attr-defined]
 
 
-def _node_metadata(self: Node) -> dict[Any, Any]:
+def _node_metadata(self: Any) -> dict[Any, Any]:
     if not hasattr(self, "metadata_"):
         self.metadata_ = {}
-    return self.metadata_
+    return self.metadata_  # type: ignore[no-any-return]
 
 
 def _node_call(self: Node, *gradients: Tensor) -> Any:
@@ -102,7 +102,7 @@ def _saved_names(node: Node) -> list[str]:
     return ["_raw_saved_tensors"] if isinstance(node, FunctionNode) else []
 
 
-def _node_getattr(self: Node, name: str) -> Any:
+def _node_getattr(self: Any, name: str) -> Any:
     if not name.startswith(("_saved_", "_raw_saved_")) or name not in _saved_names(self):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
     if name.startswith("_raw_saved_"):
@@ -130,8 +130,8 @@ def _value(node: OperatorNode, position: int) -> Any:
         return None
     edge = dict(zip(node.wanted, node.edges, strict=True)).get(position)
     if edge is not None and isinstance(edge[0], AccumulateGrad) and edge[0].leaf() is not None:
-        leaf: Tensor = edge[0].leaf()
-        if leaf._array is value:
+        leaf = edge[0].leaf()
+        if leaf is not None and leaf._array is value:
             return leaf
     made = wrap(value)
     made._edge = edge
@@ -146,15 +146,15 @@ Node.__getattr__ = _node_getattr  # type: ignore[attr-defined]
 FunctionNode._raw_saved_tensors = property(  # type: ignore[attr-defined]
     lambda self: tuple(SavedTensor(self, i) for i in range(len(saved_of(self) or ())))
 )
-Node.__dir__ = _node_dir  # type: ignore[method-assign]
+Node.__dir__ = _node_dir  # type: ignore[method-assign, assignment]
 Node.requires_grad = True  # type: ignore[attr-defined]
 Node._sequence_nr = lambda self: self.order  # type: ignore[attr-defined]
 Node.register_hook = _node_hook  # type: ignore[attr-defined]
 Node.register_prehook = lambda self, hook: _hooks_of(self, ALL).add(hook)  # type: ignore[attr-defined]
 Node.metadata = property(_node_metadata)  # type: ignore[attr-defined]
 Node.next_functions = property(_next_functions)  # type: ignore[attr-defined]
-Node.__call__ = _node_call  # type: ignore[attr-defined]
-Node.__repr__ = _node_repr  # type: ignore[assignment]
-Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[attr-defined]
+Node.__call__ = _node_call  # type: ignore[method-assign]
+Node.__repr__ = _node_repr  # type: ignore[assignment, method-assign]
+Node.__lt__ = lambda self, other: self.order < other.order  # type: ignore[operator]
 
 __all__: list[str] = []

@@ -25,7 +25,7 @@ class _State(threading.local):
     dispatch_modes: tuple[Any, ...] = ()  # and those that see the operators under them
     subclasses = True  # whether arguments with a `__torch_function__` are asked
     skip_once = False  # whether the next question for such arguments is to find none
-    around = False  # whether a call has to look at modes or autocast before it computes
+    around: bool = False  # whether a call has to look at modes or autocast before it computes
     _autocast: Any = None
     anomaly: Any = None  # what runs the nodes of the tape while anomalies are looked for (see autograd/anomaly_mode.py)
     watchers: tuple[Any, ...] = ()  # called with each node that is recorded, and with its outputs
@@ -124,7 +124,7 @@ class _GradMode:
                 FutureWarning,
                 stacklevel=2,
             )
-            function.__init__ = self(function.__init__)  # type: ignore[misc]
+            function.__init__ = self(function.__init__)  # type: ignore[misc, method-assign]
             return function
         if inspect.isgeneratorfunction(function):
 
@@ -146,21 +146,21 @@ class _GradMode:
                     except BaseException as error:
                         send, value = inner.throw, error
 
-            return generator
+            return generator  # type: ignore[return-value]
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with self.clone():
                 return function(*args, **kwargs)
 
-        return wrapped
+        return wrapped  # type: ignore[return-value]
 
 
 class _PlainMode(_GradMode):
     @overload
     def __new__(cls, function: None = None) -> Self: ...
     @overload
-    def __new__(cls, function: _F) -> _F: ...
+    def __new__(cls, function: _F) -> _F: ...  # type: ignore[misc]
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         mode = super().__new__(cls)
         return mode if function is None else mode(function)  # `@no_grad` without parentheses
@@ -211,7 +211,7 @@ class inference_mode(_GradMode):
     @overload
     def __new__(cls, mode: bool = True) -> Self: ...
     @overload
-    def __new__(cls, mode: _F) -> _F: ...
+    def __new__(cls, mode: _F) -> _F: ...  # type: ignore[misc]
     def __new__(cls, mode: Any = True) -> Any:
         made = super().__new__(cls)
         if callable(mode):

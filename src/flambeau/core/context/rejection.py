@@ -18,7 +18,7 @@ class InTurn:
     def __init__(self, generator: Any):
         self.generator = generator
         self.before: Any = generator._bits.state
-        self.taken = 0
+        self.taken: int = 0
         self.waiting: list[float] = []
 
     def uniform(self) -> float:

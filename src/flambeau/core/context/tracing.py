@@ -31,8 +31,8 @@ class HostValue:
     __slots__ = ("draw", "last", "pending", "placed")
 
     def __init__(self, draw: Callable[[], Any], pending: Any):
-        self.draw = draw
-        self.pending = pending
+        self.draw: Callable[..., Any] = draw
+        self.pending: Any = pending
         self.last: Any = None
         self.placed: Any = None
 
@@ -62,7 +62,7 @@ class NumberedDraw(HostValue):
     def __call__(self, given: Any = None) -> Any:
         if self.pending is not None:
             value = self.pending
-            self.pending = None
+            self.pending: Any = None
             return value
         return self.draw(*[number.value(given) for number in self.numbers])
 

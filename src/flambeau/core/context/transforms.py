@@ -10,7 +10,7 @@ class TransformedCall(Protocol):
     """`grad_mode.state.transforms` is the innermost one of a thread."""
 
     differentiates: bool  # whether values have derivatives of JAX's in it, which detach() has to take away
-    stays_open = False  # whether what was made inside is used from outside, too: a level of forward_ad
+    stays_open: bool = False  # whether what was made inside is used from outside, too: a level of forward_ad
 
     def before_write(self, tensor: Any) -> None:
         """A tensor is about to be written to."""

@@ -74,7 +74,7 @@ def _array_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], value: 
     if isinstance(value, (int, float)):  # an IntEnum, a float with a name
         return int(value) if isinstance(value, int) else float(value)
     if isinstance(value, numbers.Number):
-        return complex(value)  # type: ignore[arg-type]
+        return complex(value)  # type: ignore[call-overload]
     raise op.signature.refusal(name, key, dynamic, value)
 
 
@@ -116,13 +116,13 @@ def recorded(op: Operator, program: Program, arrays: list[Any], dynamic: Any, ou
         return wrapped(op, out)
     if isinstance(out, tuple):
         node = recorded_node(program, arrays, wanted, edges, out)
-        made = []
+        several = []
         for i, o in enumerate(out):
             tensor = wrap(o)
             if is_differentiable(o.dtype):
                 tensor._edge = (node, i)
-            made.append(tensor)
-        return op.returns(*made) if op.returns else tuple(made)
+            several.append(tensor)
+        return op.returns(*several) if op.returns else tuple(several)
     made = wrap(out)
     if is_differentiable(out.dtype):
         made._edge = (recorded_node(program, arrays, wanted, edges, (out,)), 0)

@@ -93,7 +93,7 @@ def _outside(bad: Any, value: Any) -> tuple[Any, Any]:
     """Both without the transforms of functions (`vmap`, `jvp`) that they are in: of all samples together, no derivative."""
     if not state.transforms or not isinstance(bad, jax.core.Tracer):
         return bad, value
-    both = jnp.stack([bad.astype(np.int64), jnp.broadcast_to(value, bad.shape).astype(np.int64)])
+    both: Any = jnp.stack([bad.astype(np.int64), jnp.broadcast_to(value, bad.shape).astype(np.int64)])
     axis = 0  # of the two
     while True:
         if hasattr(both, "batch_dim"):
@@ -152,7 +152,7 @@ def word(demands: list[Demand]) -> Any:
 
 _ROW = 1024
 # the word of a program, at its address on the CPU: NumPy's view of it takes four times as long
-number_at = ctypes.c_int64.from_address
+number_at: Callable[..., Any] = ctypes.c_int64.from_address
 
 
 def failure(word: jax.Array, refusals: list[Refusal]) -> Exception | None:

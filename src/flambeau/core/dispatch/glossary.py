@@ -397,6 +397,8 @@ _SPECIAL = {
         ("celu celu_", "alpha: how far below 0 it goes."),
         ("vander", "N: how many columns there are."),
         ("cond", "p: the order of the norm."),
+        ("constant constant_", "val: the value."),
+        ("xavier_uniform xavier_uniform_ xavier_normal xavier_normal_ orthogonal orthogonal_", "gain: a factor of the values."),
         ("multi_margin_loss", "p: the exponent, 1 or 2."),
         ("eye", "n: how many rows there are."),
         ("lobpcg", "n: how many vectors are begun with."),
@@ -436,15 +438,10 @@ _OF_CLASSES = GLOSSARY | {
     "_random_samples": "where the windows lie, in place of drawn numbers.",
     "options": "how it is cut into parts.",
 }
-_PAGES = "https://docs.pytorch.org/docs/stable/generated/"
 
 
-def explained(function: Any, public: str, of: Any = None) -> str:
-    """A text, what it does not say of a function's arguments, and where PyTorch describes what has this public name.
-
-    The text is the function's own, or that `of` something else: of a class, whose `__init__` the function is.
-    """
-    own = (of or function).__doc__ or ""
+def arguments_of(function: Any, public: str, of: Any, own: str) -> list[str]:
+    """A line for each argument that a function's own text does not explain; of a class (`of`), its `__init__` is the function."""
     signature, written = getattr(function, "__signature__", None), function
     while (inner := getattr(written, "__wrapped__", None)) is not None:
         written = inner
@@ -453,21 +450,12 @@ def explained(function: Any, public: str, of: Any = None) -> str:
     if signature is None and code is not None:
         names = code.co_varnames[of is not None : code.co_argcount + code.co_kwonlyargcount]
     short = public.rpartition(".")[2]
-    # indented as the rest of a docstring is, so that whoever prints it takes the same from all lines
     general, special = (GLOSSARY, _SPECIAL) if of is None else (_OF_CLASSES, {})
-    lines = [
-        f"        {name}: {special.get((short, name)) or general[name]}\n"
+    return [
+        f"{name}: {special.get((short, name)) or general[name]}"
         for name in names
-        if name in general and f"`{name}`" not in own
+        if (name in general or (short, name) in special) and f"`{name}`" not in own
     ]
-    told = f"\n\n    Arguments:\n{''.join(lines)}" if lines else "\n"
-    return f"{own.rstrip()}{told}\n    PyTorch: {_PAGES}{public}.html\n    "
 
 
-def explain_classes(classes: Iterable[type], namespace: str) -> None:
-    """Let the texts of classes explain the arguments of their constructors."""
-    for cls in classes:
-        cls.__doc__ = explained(cls.__init__, f"{namespace}.{cls.__name__}", of=cls)  # type: ignore[misc]
-
-
-__all__ = ["GLOSSARY", "explain_classes", "explained"]
+__all__ = ["GLOSSARY", "arguments_of"]

@@ -29,7 +29,7 @@ class Expression:
     __slots__ = ("function", "parts")
 
     def __init__(self, function: Callable[..., Any], *parts: Any):
-        self.function = function
+        self.function: Callable[..., Any] = function
         self.parts: tuple[Any, ...] = parts
 
     def value(self, given: list[Any]) -> Any:
@@ -332,20 +332,19 @@ for _class in (HostInt, HostFloat, LooseInt):
     for _name in "eq ne lt le gt ge".split():
         setattr(_class, f"__{_name}__", _compared(getattr(operator, _name)))
     for _name, _function in {"neg": operator.neg, "pos": operator.pos, "abs": abs, "round": round}.items():
-        setattr(_class, f"__{_name}__", _unary(_function))
+        setattr(_class, f"__{_name}__", _unary(_function))  # type: ignore[arg-type]
     for _name, _function in {"trunc": math.trunc, "floor": math.floor, "ceil": math.ceil}.items():
-        setattr(_class, f"__{_name}__", _unary(_function))
+        setattr(_class, f"__{_name}__", _unary(_function))  # type: ignore[arg-type]
     for _name in "__int__ __float__ __hash__ __str__ __repr__ __format__ is_integer as_integer_ratio conjugate".split():
         setattr(_class, _name, _settled(_name))
-    _class.__bool__ = _truth  # type: ignore[attr-defined]
-    _class.__divmod__ = _divmod  # type: ignore[attr-defined]
-    _class.__rdivmod__ = _rdivmod  # type: ignore[attr-defined]
-    _class.real = property(lambda self: self)  # type: ignore[attr-defined]
-    _class.imag = property(lambda self: type(self.plain)(0))  # type: ignore[attr-defined]
+    _itself = property(lambda self: self)
+    _given = {"__bool__": _truth, "__divmod__": _divmod, "__rdivmod__": _rdivmod, "real": _itself}
+    for _name, _what in {**_given, "imag": property(lambda self: type(self.plain)(0))}.items():
+        setattr(_class, _name, _what)
 for _name in "__index__ __invert__ bit_length bit_count to_bytes".split():
     setattr(HostInt, _name, _settled(_name))
     setattr(LooseInt, _name, _settled(_name))
 for _class in (HostInt, LooseInt):
-    _class.numerator = property(lambda self: self)  # type: ignore[attr-defined]
-    _class.denominator = 1  # type: ignore[attr-defined]
+    setattr(_class, "numerator", property(lambda self: self))  # noqa: B010
+    setattr(_class, "denominator", 1)  # noqa: B010
 setattr(HostFloat, "hex", _settled("hex"))  # noqa: B010

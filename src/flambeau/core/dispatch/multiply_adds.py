@@ -60,7 +60,7 @@ def of_call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
 
 def of_backward(node: OperatorNode) -> int:
     """The multiply-adds of the gradients that go on from a recorded call, for the arguments that need one."""
-    arguments = node.saved if node.saved is not None else node.released
+    arguments: Any = node.saved if node.saved is not None else node.released
     made = jax.eval_shape(node.program.function, *arguments)
     made = made if isinstance(made, tuple) else (made,)
     given = tuple(i for i, m in enumerate(made) if m.dtype.kind in "fcV")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+
+import jax
 
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
@@ -26,9 +28,12 @@ from .signature import FLOAT, SYNONYMS, kind_of
 from .sparse_forms import instead
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
-Array = Any
-Arrays = Any
-Scalar = Any
+if TYPE_CHECKING:
+    Array: TypeAlias = jax.Array
+    Arrays: TypeAlias = tuple[jax.Array, ...]
+    Scalar: TypeAlias = complex | jax.Array
+else:
+    Array = Arrays = Scalar = Any
 _T = TypeVar("_T")
 Static = Annotated[_T, "static"]
 

@@ -251,7 +251,7 @@ class OpNamespace(ModuleType):
         packets = self.__dict__.get("_packets", {})
         found = packets.get(name)
         if found is None and self.__dict__.get("_look_up") is not None:
-            found = self._look_up(name)
+            found = self._look_up(name)  # type: ignore[misc]
             if found is not None:
                 packets[name] = found
         if found is None:

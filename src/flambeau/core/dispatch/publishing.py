@@ -15,7 +15,7 @@ from ..array import dtypes
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..tensor.tensor import Tensor, wrap
-from .glossary import explained
+from .help import explained
 
 namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
 

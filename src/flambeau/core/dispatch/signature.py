@@ -172,9 +172,9 @@ class Signature:
     """How a call's arguments map to the array function's parameters."""
 
     def __init__(self, function: Callable[..., Any], options: Callable[..., None] | None = None):
-        self.signature: Signature = inspect.signature(function)
+        self.signature: Signature = inspect.signature(function)  # type: ignore[assignment]
         self.options = options
-        self.parameters = list(self.signature.parameters.values())
+        self.parameters: Any = list(self.signature.parameters.values())  # type: ignore[has-type]
         self.kinds: list[int] = [kind_of(p) for p in self.parameters]
         self.names: list[str] = [p.name for p in self.parameters]
         self.index: dict[str, int] = {p.name: i for i, p in enumerate(self.parameters)}
@@ -185,7 +185,7 @@ class Signature:
         self.positional = keyword_only.index(True) if True in keyword_only else len(self.parameters)
         self.varargs: int | None = self.kinds.index(VARARGS) if VARARGS in self.kinds else None
         if self.varargs is not None:
-            self.positional: int = self.varargs
+            self.positional: int = self.varargs  # type: ignore[no-redef]
         # calls with nothing but positional tensors need no binding: their keys, by the number of arguments
         self.quick: dict[int, Any] = {}
         self.optional: bool = any(p.annotation == "Array | None" for p in self.parameters)

@@ -54,8 +54,6 @@ def labelled(made: Any, label: str, *sources: Any) -> Any:
     if edge is None or type(edge[0]) is AccumulateGrad:
         return made
     known = [part for source in sources for part in (source if isinstance(source, (tuple, list)) else (source,))]
-    if all(
-        part._tape_edge() is None or part._tape_edge()[0] is not edge[0] for part in known if isinstance(part, Tensor)
-    ):
+    if all((own := part._tape_edge()) is None or own[0] is not edge[0] for part in known if isinstance(part, Tensor)):
         edge[0].label = label
     return made

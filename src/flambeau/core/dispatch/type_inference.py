@@ -54,9 +54,9 @@ def infer(value: Any) -> InferredType:
         (str, StringType),
     ):
         if isinstance(value, python):
-            return InferredType(kind.get())
+            return InferredType(kind.get())  # type: ignore[attr-defined]
     if value is None or isinstance(value, Tensor):
-        return InferredType((NoneType if value is None else TensorType).get())
+        return InferredType(NoneType.get() if value is None else TensorType.get())  # type: ignore[attr-defined]
     if isinstance(value, enum.Enum):
         return InferredType(enum_type(type(value)))
     if isinstance(value, tuple):

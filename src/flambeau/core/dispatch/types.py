@@ -65,7 +65,18 @@ class Type:
     def _unknown(self, *given: Any) -> Any:
         raise RuntimeError(f"r {_CHECK}: {self} is no type of tensors")
 
+    undefined: Callable[..., Any]
+    symbolic_sizes: Callable[..., Any]
+    varyingSizes: Callable[..., Any]
+    scalarType: Callable[..., Any]
+    strides: Callable[..., Any]
+    dim: Callable[..., Any]
+    device: Callable[..., Any]
+    dtype: Callable[..., Any]
     sizes = dtype = device = dim = strides = scalarType = varyingSizes = symbolic_sizes = undefined = _unknown
+    with_device: Callable[..., Any]
+    with_dtype: Callable[..., Any]
+    with_sizes: Callable[..., Any]
     contiguous = with_sizes = with_dtype = with_device = _unknown
 
     def __eq__(self, other: Any) -> bool:
@@ -222,7 +233,7 @@ class TensorType(_Single):
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, TensorType) and self.__dict__ == other.__dict__
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: Callable[..., Any] = None  # type: ignore[assignment]
 
 
 class _Of(Type):
@@ -357,7 +368,8 @@ LayoutType MemoryFormatType ScalarTypeType NumberType""".split()
 
 def _choices(kind: Type) -> tuple[Type, ...]:
     if isinstance(kind, OptionalType):
-        return (*_choices(kind._parts[0]), NoneType.get())
+        nothing: Any = NoneType
+        return (*_choices(kind._parts[0]), nothing.get())
     return kind._parts if isinstance(kind, UnionType) else (kind,)
 
 
@@ -460,7 +472,7 @@ class EnumType(Type):
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, EnumType) and other._full == self._full and other._parts == self._parts
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: Callable[..., Any] = None  # type: ignore[assignment]
 
 
 class _Named(Type):
@@ -526,7 +538,7 @@ _SEEN_AS_INT = ("SymInt", "ScalarType", "Layout", "MemoryFormat")
 
 def of_schema(base: str, steps: Sequence[str], real: bool = False) -> Type:
     """The type of `int[2]?`, say, which has the base `int` and the steps `[2]` and `?`. `real` tells sizes from numbers."""
-    kind = IntType if base in _SEEN_AS_INT and not real else _BASES.get(base)
+    kind: Any = IntType if base in _SEEN_AS_INT and not real else _BASES.get(base)
     if kind is None:
         kind = _single(f"{base}Type", base, "A type that only one schema names.")
     found = kind.get()

@@ -47,7 +47,7 @@ def view(
 
         def call_inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             input._check_inplace(writes=False)
-            input._look_anew(call(input, *args, **kwargs), inplace)
+            input._look_anew(call(input, *args, **kwargs), inplace)  # type: ignore[arg-type]
             return input
 
         _publish(name, call, public, in_python)
@@ -93,7 +93,7 @@ def _seeing(
         label = grad if isinstance(grad, str) else grad(*args, **kwargs)
         if isinstance(made, Geometry):
             return input._look(made, label, relative)
-        return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))
+        return tuple(input._look(m, label, r) for m, r in zip(made, relative, strict=True))  # type: ignore[arg-type]
 
     geometry_of, *others = names.values()  # callers give the tensor
     taken = [geometry_of.replace(name="input", annotation="Array"), *others]

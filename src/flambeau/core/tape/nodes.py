@@ -72,11 +72,10 @@ class Program:
         identity: Any = UNKNOWN,
         direct: Any = None,
     ):
-        self.function = function
-        self.direct = (
-            direct  # what gives, for arrays of which some are images, a function that needs no program, or None
-        )
-        self.identity = identity  # what the function is in every process (see `executables.py`)
+        self.function: Callable[..., Any] = function
+        # what gives, for arrays of which some are images, a function that needs no program, or None
+        self.direct: Any = direct
+        self.identity: Any = identity  # what the function is in every process (see `executables.py`)
         self.name: str = name
         self.label: Any = label  # what the nodes of its calls are called: a text, or a function of the arrays
         self.run: Any = programs.jit(function, identity, inline=True)
@@ -180,7 +179,7 @@ class Node:
 
     def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int = 1):
         self.label: str = name
-        self.edges = edges
+        self.edges: Sequence[Edge | None] = edges
         self.order: int = next(_count)
         self.outputs: int = outputs
         self.pre_hooks: dict[int, Any] | None = None
@@ -203,7 +202,7 @@ class Node:
 
     def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
         """Put other arrays and edges in the places of those that it has (of a copy; see func/recording.py)."""
-        self.edges: tuple[Any, ...] = tuple(map(edge, self.edges))
+        self.edges = tuple(map(edge, self.edges))
 
 
 class Saved(Sequence[Any]):
@@ -264,14 +263,14 @@ class OperatorNode(Node):
 
     def __init__(self, program: Program, saved: Any, wanted: tuple[int, ...], edges: Any, outputs: int, name: str):
         self.program: Program = program
-        self.saved = saved
+        self.saved: Any = saved
         self.wanted: tuple[int, ...] = wanted
         self.label = name
-        self.edges = edges
+        self.edges: Sequence[Edge | None] = edges
         self.order: int = next(_count)
         self.outputs = outputs
-        self.pre_hooks = None
-        self.post_hooks = None
+        self.pre_hooks: Any = None
+        self.post_hooks: Any = None
 
     def _derivative(self, cotangents: list[Any]) -> Program:
         given = (0,) if len(cotangents) == 1 else tuple(i for i, c in enumerate(cotangents) if c is not None)
@@ -350,7 +349,7 @@ class AccumulateGrad(Node):
 
     def __init__(self, leaf: Any):
         super().__init__("AccumulateGrad", ())
-        self.leaf = leaf if leaf is NOBODY else weakref.ref(leaf)
+        self.leaf: Any = leaf if leaf is NOBODY else weakref.ref(leaf)
         self.done_hooks: dict[int, Any] | None = None
 
     @property
@@ -457,7 +456,7 @@ class Unrelated(Node):
 
     def __init__(self, name: str, edges: Sequence[Edge | None], metas: Sequence[tuple[tuple[int, ...], np.dtype]]):
         super().__init__(name, edges)
-        self.metas = metas
+        self.metas: Sequence[tuple[tuple[int, ...], np.dtype]] = metas
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
         meta = type(cotangents[0]) is MetaArray if cotangents else False
@@ -474,7 +473,7 @@ class Refusing(Node):
 
     def __init__(self, name: str, edges: Sequence[Edge | None], outputs: int, reason: str, shown: str | None = None):
         super().__init__(name, edges, outputs)
-        self.reason = reason
+        self.reason: str = reason
         self.shown: str = shown or name
 
     def name(self) -> str:

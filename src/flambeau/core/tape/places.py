@@ -95,14 +95,14 @@ def _shared(values: Any, source: Geometry, size: int) -> Any:
 
 def take(values: Any, look: Look) -> Any:
     """What a view shows of the values."""
-    if type(look) is Through:
+    if isinstance(look, Through):
         return geometry.read(look.memory(values), look.g)
     return geometry.read(values, look)
 
 
 def replaced(values: Any, look: Look, new: Any) -> Any:
     """The values with others in the places that a view shows."""
-    if type(look) is Through:
+    if isinstance(look, Through):
         return look.shown(geometry.write(look.memory(values), look.g, new))
     return geometry.write(values, look, new)
 
@@ -113,7 +113,7 @@ def put(values: Any, shape: tuple[int, ...], g: Look) -> Any:
         seen = g if type(g) is Geometry else None
         where = g.source.shape if seen is None else shape  # type: ignore[union-attr]
         return MetaArray(where, values.dtype if seen is None or seen.bits is None else _parts_or_whole(seen.bits))
-    if type(g) is Through:
+    if isinstance(g, Through):
         return g.shown(put(values, (g.size,), g.g))
     if g.bits is not None:
         return _put_bits(values, shape, g)

@@ -53,7 +53,7 @@ class _Memory:
         if any(d.platform != "cpu" for d in array.devices()) or len(array.devices()) != 1:
             refuse()
         self.array = array  # which is kept alive
-        order = array.format.layout.major_to_minor
+        order = array.format.layout.major_to_minor  # type: ignore[attr-defined]
         strides, step = [0] * array.ndim, array.dtype.itemsize
         for dim in reversed(order):
             strides[dim] = step
@@ -85,10 +85,10 @@ def _read(value: Any, g: geometry.Geometry) -> np.ndarray:
 def _read_on_host() -> None:
     """Values that NumPy holds stay there."""
     held = property(lambda self: self.host)
-    storage.HostStorage.value = held  # type: ignore[assignment]
-    storage.SharedStorage.value = held  # type: ignore[assignment]
+    storage.HostStorage.value = held  # type: ignore[assignment, method-assign, misc]
+    storage.SharedStorage.value = held  # type: ignore[assignment, method-assign, misc]
     storage.SharedStorage.read = storage.SharedStorage.view  # type: ignore[method-assign]
-    geometry.read = _read
+    geometry.read = _read  # type: ignore[assignment]
 
 
 def _close_doors() -> None:

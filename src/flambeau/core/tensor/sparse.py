@@ -88,12 +88,12 @@ class SparseStorage:
     volatile = True
 
     def __init__(self, indices: Any, values: Tensor, shape: tuple[int, ...], coalesced: bool, layout: str) -> None:
-        self.indices = indices
-        self.values = values
-        self.shape = tuple(shape)
-        self.coalesced = coalesced
+        self.indices: Any = indices
+        self.values: Tensor = values
+        self.shape: tuple[int, ...] = tuple(shape)
+        self.coalesced: bool = coalesced
         self.layout: str = layout
-        self.version = 0
+        self.version: int = 0
 
     @property
     def dtype(self) -> np.dtype:

@@ -31,7 +31,7 @@ class Storage:
 
     def __init__(self, value: Any):
         self.value: Any = value
-        self.version = 0
+        self.version: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,7 +55,7 @@ class Storage:
     def set_host(self, values: np.ndarray) -> None:
         """Replace the whole value by NumPy values that nobody else holds. They go to the device when first read."""
         self.__class__ = HostStorage  # type: ignore[assignment]
-        self.host = values
+        self.host: np.ndarray = values
         self.version += 1
 
     def share_with(self, array: np.ndarray | None = None) -> np.ndarray:
@@ -128,7 +128,8 @@ class DetachedStorage(Storage):
 
     def __init__(self, source: Storage):
         self.source: Storage = source
-        self.held, self.seen = None, -1
+        self.held: Any = None
+        self.seen: int = -1
 
     @property
     def value(self) -> Any:  # type: ignore[override]
@@ -143,7 +144,7 @@ class DetachedStorage(Storage):
     def set(self, value: Any) -> None:
         self.source.set(_with_derivative_of(value, self.source.value))
         self.held = value
-        self.seen: int = self.source.version
+        self.seen = self.source.version
 
     def set_host(self, values: np.ndarray) -> None:
         self.set(jax.device_put(values))
@@ -201,7 +202,7 @@ class HostStorage(_NumPyStorage):
 def _settle(storage: Storage, value: Any) -> None:
     storage.__class__ = Storage
     storage.value = value
-    storage.host = None
+    storage.host = None  # type: ignore[assignment]
 
 
 class SharedStorage(_NumPyStorage):
@@ -218,12 +219,12 @@ class SharedStorage(_NumPyStorage):
         whole = alone and id(_owner(host)) not in _windows and _is_aligned(host)
         value = devices.from_numpy(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
         if alone:
-            self.host = None
+            self.host: Any = None  # type: ignore[assignment]
             self.__class__ = Storage  # type: ignore[assignment]
-            self.value = value
+            self.value = value  # type: ignore[misc]
             self.version += 1
             if whole:
-                self.pin = (host, weakref.ref(value))
+                self.pin: Any = (host, weakref.ref(value))
         return value
 
     def read(self, g: geometry.Geometry) -> Any:
@@ -247,7 +248,7 @@ class SharedStorage(_NumPyStorage):
         self.host[...] = np.asarray(value)
         self.version += 1
 
-    set_host = set
+    set_host = set  # type: ignore[assignment]
 
     def set_part(self, g: geometry.Geometry, value: Any) -> None:
         if geometry.overlaps(g) or not self.host.flags.c_contiguous:
@@ -264,7 +265,7 @@ class LaidStorage(Storage):
     __slots__ = ()
 
     def set(self, value: Any) -> None:
-        self.value = value if isinstance(value, jax.core.Tracer) else self.as_laid(value)
+        self.value: Any = value if isinstance(value, jax.core.Tracer) else self.as_laid(value)
         self.version += 1
 
     def as_laid(self, value: Any) -> Any:
@@ -428,7 +429,7 @@ def address(storage: Storage) -> int:
         return value.unsafe_buffer_pointer()
     if next(iter(value.devices())).platform != "cpu":
         storage.value = value = jax.numpy.array(value, copy=True)
-        storage.pin = (None, weakref.ref(value))
+        storage.pin = (None, weakref.ref(value))  # type: ignore[attr-defined]
         return value.unsafe_buffer_pointer()
     memory = None if pin is None else pin[0]
     if pin is not None and pin[1]() is None:
@@ -438,7 +439,7 @@ def address(storage: Storage) -> int:
     typed = memory.reshape(-1).view(np.uint8).view(value.dtype).reshape(value.shape)
     typed[...] = np.asarray(value)
     storage.value = own = jax.device_put(typed, value.sharding if value.committed else None)
-    storage.pin = (memory, weakref.ref(own))
+    storage.pin = (memory, weakref.ref(own))  # type: ignore[attr-defined]
     return own.unsafe_buffer_pointer()
 
 

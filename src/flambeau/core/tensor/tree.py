@@ -20,10 +20,10 @@ class Spec:
     __slots__ = ("_hash", "build", "keys", "kind", "parts")
 
     def __init__(self, kind: type | None, keys: Any, build: Callable[[list[Any]], Any] | None, parts: tuple[Spec, ...]):
-        self.kind = kind
-        self.keys = keys
-        self.build = build
-        self.parts = parts
+        self.kind: type | None = kind
+        self.keys: Any = keys
+        self.build: Callable[..., Any] | None = build
+        self.parts: tuple[Spec, ...] = parts
         self._hash = hash((kind, keys, parts))
 
     def __hash__(self) -> int:

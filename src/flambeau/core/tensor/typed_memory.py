@@ -177,7 +177,7 @@ class _LegacyKind(type):
 class LegacyStorage(TypedStorage, metaclass=_LegacyKind):
     """What `torch.FloatStorage` and its like have in common. Calling one gives a `TypedStorage` of its dtype."""
 
-    dtype: ClassVar[Any] = None
+    dtype: ClassVar[Any] = None  # type: ignore[misc]
     device_type: ClassVar[str | None] = None
 
     def __new__(cls, *args: Any, wrap_storage: Any = None) -> Any:

@@ -1,6 +1,8 @@
 """Refused: it is not there yet."""
 
+from typing import Any
+
 from .. import _later
 
-HuggingFaceStorageReader = _later.kind("HuggingFaceStorageReader", __name__)
-HuggingFaceStorageWriter = _later.kind("HuggingFaceStorageWriter", __name__)
+HuggingFaceStorageReader: Any = _later.kind("HuggingFaceStorageReader", __name__)
+HuggingFaceStorageWriter: Any = _later.kind("HuggingFaceStorageWriter", __name__)

@@ -1,5 +1,7 @@
 """Refused: it is not there yet."""
 
+from typing import Any
+
 from .. import _later
 
-load_sharded_optimizer_state_dict = _later.function("load_sharded_optimizer_state_dict", __name__)
+load_sharded_optimizer_state_dict: Any = _later.function("load_sharded_optimizer_state_dict", __name__)

@@ -29,7 +29,7 @@ from .api import (
 from .fully_sharded_data_parallel import FullyShardedDataParallel
 from .sharding import FSDPModule, UnshardHandle, fully_shard
 
-share_comm_ctx = _later.function("share_comm_ctx", __name__)
+share_comm_ctx: Any = _later.function("share_comm_ctx", __name__)
 
 
 def register_fsdp_forward_method(module: Module, method_name: str) -> None:

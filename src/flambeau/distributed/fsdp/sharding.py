@@ -174,9 +174,9 @@ class FSDPModule:
 
     set_reduce_scatter_divide_factor = set_gradient_divide_factor
     _hooks = "gradients are averaged by one plain collective, which takes no hooks"
-    set_all_reduce_hook = _refused("set_all_reduce_hook", _hooks)
-    set_custom_all_gather = _refused("set_custom_all_gather", _hooks)
-    set_custom_reduce_scatter = _refused("set_custom_reduce_scatter", _hooks)
+    set_all_reduce_hook: Callable[..., Any] = _refused("set_all_reduce_hook", _hooks)
+    set_custom_all_gather: Callable[..., Any] = _refused("set_custom_all_gather", _hooks)
+    set_custom_reduce_scatter: Callable[..., Any] = _refused("set_custom_reduce_scatter", _hooks)
 
 
 def all_devices() -> DeviceMesh:

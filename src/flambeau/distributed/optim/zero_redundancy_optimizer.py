@@ -39,7 +39,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
             raise NotImplementedError(
                 "ZeroRedundancyOptimizer(overlap_with_ddp=True): parameters are sent after the step"
             )
-        self.process_group = chosen(process_group)
+        self.process_group: Any = chosen(process_group)
         self.parameters_as_bucket_view = parameters_as_bucket_view
         self._class, self._defaults = optimizer_class, defaults
         self._whole: dict[int, Any] | None = None

@@ -52,7 +52,7 @@ class ShapeProp(Interpreter):
             raise NotImplementedError(
                 "ShapeProp(fake_mode=...): give example values, or a module and inputs on the meta device"
             )
-        self.real_module = self.module
+        self.real_module: Any = self.module
 
     def run_node(self, n: Node) -> Any:
         """Run a node and note what comes out."""

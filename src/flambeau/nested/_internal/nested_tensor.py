@@ -73,7 +73,7 @@ class NestedTensor(Tensor):
             return self._values.ndim + 1
         return len(self._shapes[0]) + 1 if self._shapes else 1
 
-    ndim = property(dim)  # type: ignore[assignment]
+    ndim: Any = property(dim)  # type: ignore[assignment]
     ndimension = dim  # type: ignore[assignment]
 
     def numel(self) -> int:  # type: ignore[override]
@@ -116,7 +116,7 @@ class NestedTensor(Tensor):
         Tensor.grad.__set__(self, value if value is None else values_of(value).detach())  # type: ignore[attr-defined]
 
     T = property(lambda self: self.permute(*reversed(range(self.dim()))))  # type: ignore[assignment]
-    mT = property(lambda self: self.transpose(-2, -1))  # type: ignore[assignment]
+    mT: Any = property(lambda self: self.transpose(-2, -1))  # type: ignore[assignment]
     data = property(lambda self: self.detach())  # type: ignore[assignment]
 
     # --- what it holds -----------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ _PRIORITY = (
     SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH, SDPBackend.CUDNN_ATTENTION,
     SDPBackend.OVERRIDEABLE,
 )  # fmt: skip
-enabled = dict.fromkeys(_KERNELS, True)  # what `torch.backends.cuda` is asked for, too
+enabled: dict[Any, bool] = dict.fromkeys(_KERNELS, True)  # what `torch.backends.cuda` is asked for, too
 _priority = list(_PRIORITY)
 
 

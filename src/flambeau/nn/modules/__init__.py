@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...core.dispatch.glossary import explain_classes
+from ...core.dispatch.help import explain_classes
 from . import container, module
 from .activation import *
 from .adaptive import *

@@ -323,13 +323,13 @@ class Transformer(Module):
         if custom_encoder is None:
             encoder_layer = TransformerEncoderLayer(*layer, **made)
             norm = LayerNorm(d_model, eps=layer_norm_eps, **made)
-            self.encoder = TransformerEncoder(encoder_layer, num_encoder_layers, norm)
+            self.encoder: Module = TransformerEncoder(encoder_layer, num_encoder_layers, norm)
         else:
             self.encoder = custom_encoder
         if custom_decoder is None:
             decoder_layer = TransformerDecoderLayer(*layer, **made)
             norm = LayerNorm(d_model, eps=layer_norm_eps, **made)
-            self.decoder = TransformerDecoder(decoder_layer, num_decoder_layers, norm)
+            self.decoder: Module = TransformerDecoder(decoder_layer, num_decoder_layers, norm)
         else:
             self.decoder = custom_decoder
         self._reset_parameters()

@@ -82,7 +82,7 @@ class DistributedDataParallel(Module, Joinable):
             if process_group is not None:
                 raise RuntimeError("Cannot specify both process_group and device_mesh arguments.")
             process_group = device_mesh.get_group()
-        self.process_group = chosen(process_group)
+        self.process_group: Any = chosen(process_group)
         self._ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
         named = [(n, p) for n, p in module.named_parameters() if n not in self._ignored]
         trained = [(name, p) for name, p in named if p.requires_grad]
@@ -96,7 +96,7 @@ class DistributedDataParallel(Module, Joinable):
         self.device_ids = device_ids
         self.output_device = output_device
         self.dim = dim
-        self.device = next(iter(module.parameters())).device
+        self.device: Any = next(iter(module.parameters())).device
         self.broadcast_buffers: bool = True if broadcast_buffers is None else broadcast_buffers
         if forward_sync_buffers is not None:
             self.broadcast_buffers = forward_sync_buffers

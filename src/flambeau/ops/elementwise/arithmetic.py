@@ -571,7 +571,7 @@ for _infix, _told in (("__truediv__", "div"), ("__itruediv__", "div_")):
     getattr(Tensor, _infix).__wrapped__.public = getattr(Tensor, _told)  # whoever is asked is told of these
 # names by which `resolve_name` knows them
 name_public(Tensor.__rdiv__, "torch.Tensor.__rtruediv__", True)  # type: ignore[attr-defined]
-name_public(Tensor.pow, "torch.Tensor.__pow__", True)
+name_public(Tensor.pow, "torch.Tensor.__pow__", True)  # type: ignore[attr-defined]
 
 absolute: Callable[..., Tensor] = alias("absolute", abs, public_inplace=False)
 negative: Callable[..., Tensor] = alias("negative", neg)

@@ -171,7 +171,7 @@ def scatter_reduce(
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}.")
     made, where, values = _scatter_places("scatter_reduce", input, dim, index, src)
-    return _reduce_at(made, values, where, reduce, include_self).reshape(input.shape)
+    return _reduce_at(made, values, where, reduce, include_self).reshape(input.shape)  # type: ignore[arg-type]
 
 
 def _add_at(input: jax.Array, where: Any, values: Any, **how: Any) -> jax.Array:
@@ -415,7 +415,7 @@ def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
     return _add_at(input, where, values)
 
 
-_index_put_inplace = inplace_form(_index_put.operator, "index_put_")
+_index_put_inplace = inplace_form(_index_put.operator, "index_put_")  # type: ignore[attr-defined]
 
 
 def _parted(input: Tensor, indices: Sequence[Tensor]) -> tuple[list[Tensor], tuple[bool, ...]]:
@@ -521,7 +521,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 @operator(methods=False, public=())
-def _unraveled(indices: Array, shape: tuple[int, ...]) -> Array:
+def _unraveled(indices: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
     return tuple(jnp.unravel_index(indices, shape))
 
 

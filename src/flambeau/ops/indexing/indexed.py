@@ -68,7 +68,8 @@ def indexed(
         _publish(name, made, ("torch",))
         _attach(made, (name,))
         if inplace:
-            _attach(_checked(inplace_form(call.operator, name + "_"), check), (name + "_",))
+            op: Any = call.operator  # type: ignore[attr-defined]
+            _attach(_checked(inplace_form(op, name + "_"), check), (name + "_",))
         return made
 
     return declare

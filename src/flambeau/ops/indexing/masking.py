@@ -110,7 +110,7 @@ def _overwrite(input: Array, src: Array) -> Array:
     return convert(jnp.broadcast_to(src, shape), input.dtype)
 
 
-_overwrite_taped = inplace_form(_overwrite.operator, "copy_")
+_overwrite_taped = inplace_form(_overwrite.operator, "copy_")  # type: ignore[attr-defined]
 
 
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
@@ -173,7 +173,7 @@ def _fill(input: Array, value: Array) -> Array:
     return jnp.broadcast_to(convert(value, input.dtype), input.shape)
 
 
-_fill_taped = inplace_form(_fill.operator, "fill_")
+_fill_taped = inplace_form(_fill.operator, "fill_")  # type: ignore[attr-defined]
 
 
 @composite(methods=False, numbers=("value",))
@@ -337,7 +337,7 @@ def _masked_fill(input: Array, mask: Array, value: Array) -> Array:
     return jnp.where(mask, convert(value, input.dtype), input)
 
 
-_masked_fill_taped = inplace_form(_masked_fill.operator, "masked_fill_")
+_masked_fill_taped = inplace_form(_masked_fill.operator, "masked_fill_")  # type: ignore[attr-defined]
 
 
 @composite(numbers=("value",))

@@ -53,13 +53,13 @@ def functional_form(elementwise: Any, write: Callable) -> Callable:
 
     def form(*args: Any, inplace: bool = False, **kwargs: Any) -> Any:
         if len(args) > arity:
-            *args, inplace = args
+            args, inplace = args[:-1], args[-1]
         return (write if inplace else elementwise)(*args, **kwargs)
 
     form.__name__ = form.__qualname__ = elementwise.__name__
     form.__doc__ = elementwise.__doc__
     last = inspect.Parameter("inplace", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=bool)
-    form.__signature__ = signature.replace(parameters=[*parameters, last])
+    form.__signature__ = signature.replace(parameters=[*parameters, last])  # type: ignore[attr-defined]
     return form
 
 
@@ -105,8 +105,8 @@ def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
         raise RuntimeError("Bool inputs not supported for hardtanh")
     if category(input) == COMPLEX:
         raise NotImplementedError("clamp is not supported for complex types")
-    low, high = jnp.asarray(low, input.dtype), jnp.asarray(high, input.dtype)
-    return jnp.where(input <= low, low, jnp.where(input >= high, high, input))
+    least, most = jnp.asarray(low, input.dtype), jnp.asarray(high, input.dtype)
+    return jnp.where(input <= least, least, jnp.where(input >= most, most, input))
 
 
 @operator(methods=False, public=("torch",))
@@ -385,7 +385,7 @@ def _dim_of(name: str, input: Any, dim: int | None, method: str) -> int:
     return dim
 
 
-@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
+@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})  # type: ignore[no-redef]
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """exp(x) over its sum along `dim` (always give `dim`; the old guess draws a warning)"""
     return _softmax(input, _dim_of("softmax", input, dim, "softmax"), dtype)
@@ -397,7 +397,7 @@ def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
     return _softmax(-input, _dim_of("softmin", input, dim, "softmax"), dtype)
 
 
-@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
+@composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})  # type: ignore[no-redef]
 def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """log(softmax(x)) along `dim`"""
     return _log_softmax(input, _dim_of("log_softmax", input, dim, "log_softmax"), dtype)

@@ -169,7 +169,7 @@ def _attention(
     enable_gqa: bool,
 ) -> Array:  # fmt: skip
     key, value = _fitted(query, key, value, attn_mask, enable_gqa)
-    return _rowwise(_scaled(query, scale), wide(key), wide(value), attn_mask, is_causal).astype(query.dtype)
+    return _rowwise(_scaled(query, scale), wide(key), wide(value), attn_mask, is_causal).astype(query.dtype)  # type: ignore[arg-type]
 
 
 def _fitted(
@@ -193,7 +193,7 @@ def _attention_weights(
 ) -> Array:  # fmt: skip
     """The weights, for dropout; in float32 for half precision inputs."""
     key, value = _fitted(query, key, value, attn_mask, enable_gqa)
-    return _weights(_scaled(query, scale), wide(key), attn_mask, is_causal)
+    return _weights(_scaled(query, scale), wide(key), attn_mask, is_causal)  # type: ignore[arg-type]
 
 
 @operator(methods=False, public=(), grad="UnsafeViewBackward0")

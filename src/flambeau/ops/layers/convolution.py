@@ -286,7 +286,8 @@ def _transposed_form(n: int) -> Callable:
 
 def _published(form: Callable, name: str, n: int, direct: Form | None = None) -> Callable:
     form.__name__ = form.__qualname__ = name
-    form.__doc__ = f"`convolved` over {n} spatial dimension{'s' * (n > 1)}: its docstring gives the shapes."
+    kind = "transposed convolution" if "transpose" in name else "convolution (a cross-correlation)"
+    form.__doc__ = f"A {kind} over {n} spatial dimension{'s' * (n > 1)}."
     public = ("torch", "nn.functional")
     return operator(methods=False, public=public, grad=_grad_name, images=True, autocast="lower", direct=direct)(form)
 

@@ -96,7 +96,7 @@ def _slopes(
     """The losses' gradients by `log_probs`, as by logits before a log-softmax (Graves et al., 2006, equation 16), which is
     what PyTorch gives. Where there is no alignment they are `impossible`."""
     steps, samples, classes = log_probs.shape
-    states, skips, there = _states(targets, target_lengths, blank)
+    states, skips, there = _states(targets, target_lengths, blank)  # type: ignore[arg-type]
     emitted = _emitted(log_probs, states)
     last, alphas = _forward_steps(emitted, skips, there, input_lengths, True)
     loss = _at_ends(last, target_lengths)
@@ -113,7 +113,7 @@ def _slopes(
 
     nowhere = jnp.full((samples, states.shape[1]), -jnp.inf, log_probs.dtype)
     _, betas = lax.scan(step, nowhere, (jnp.arange(steps), emitted), reverse=True)
-    weights = jnp.exp(alphas + betas + jnp.where(jnp.isinf(loss), 0, loss)[:, None])
+    weights = jnp.exp(alphas + betas + jnp.where(jnp.isinf(loss), 0, loss)[:, None])  # type: ignore[operator]
     rows = jnp.arange(samples)[:, None]
     visits = jnp.zeros((samples, classes, steps), log_probs.dtype).at[rows, states].add(jnp.moveaxis(weights, 0, 2))
     slopes = jnp.exp(log_probs) - jnp.moveaxis(visits, 2, 0)
@@ -133,7 +133,7 @@ def _alignment_losses(
     log_probs: jax.Array, targets: jax.Array, input_lengths: jax.Array, target_lengths: jax.Array, blank: jax.Array,
     impossible: jax.Array,
 ) -> jax.Array:  # fmt: skip
-    return _losses(log_probs, targets, input_lengths, target_lengths, blank)
+    return _losses(log_probs, targets, input_lengths, target_lengths, blank)  # type: ignore[arg-type]
 
 
 @_alignment_losses.defjvp

@@ -44,17 +44,17 @@ def _rounded_jvp(primals: Any, tangents: Any) -> Any:
 
 @operator(methods=False, public=(), grad="MulBackward0")
 def _dropout(input: Array, keep: Array, scale: Scalar) -> Array:
-    return thinned(input, keep, scale)
+    return thinned(input, keep, scale)  # type: ignore[arg-type]
 
 
 @operator(methods=False, public=(), grad="AddBackward0")
 def _alpha_dropout(input: Array, keep: Array, scale: Scalar, shift: Scalar, fill: Scalar) -> Array:
-    return _rounded(thinned(input, keep, scale)) + jnp.where(keep, shift, fill).astype(input.dtype)
+    return _rounded(thinned(input, keep, scale)) + jnp.where(keep, shift, fill).astype(input.dtype)  # type: ignore[arg-type]
 
 
 @operator(methods=False, public=(), grad="NativeDropoutBackward0")
 def _native_dropout(input: Array, keep: Array, scale: Scalar) -> Array:
-    return thinned(input, keep, scale)
+    return thinned(input, keep, scale)  # type: ignore[arg-type]
 
 
 def _working(dtype: np.dtype) -> Any:

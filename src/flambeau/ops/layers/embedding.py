@@ -56,8 +56,8 @@ class SparseRows(Node):
     def __init__(self, name: str, edge: Any, indices: Any, shape: tuple[int, ...], padding_idx: int | None) -> None:
         super().__init__(name, (edge,))
         flat = np.asarray(indices).reshape(-1)
-        self.kept = np.arange(flat.size) if padding_idx is None else np.flatnonzero(flat != padding_idx)
-        self.rows = flat[self.kept].astype(np.int64)[None]
+        self.kept: Any = np.arange(flat.size) if padding_idx is None else np.flatnonzero(flat != padding_idx)
+        self.rows: np.ndarray = flat[self.kept].astype(np.int64)[None]
         self.shape: tuple[int, ...] = shape
 
     def backward(self, cotangents: list[Any]) -> list[Any]:

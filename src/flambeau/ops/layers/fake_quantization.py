@@ -102,7 +102,9 @@ def fake_quantize_per_channel_affine(
 
 
 @operator(methods=False, public=())
-def _moved_limits(input: Array, running_min: Array, running_max: Array, averaging: float, axis: int | None) -> Array:
+def _moved_limits(
+    input: Array, running_min: Array, running_max: Array, averaging: float, axis: int | None
+) -> tuple[Array, ...]:
     axes = tuple(d for d in range(input.ndim) if d != axis) if axis is not None else None
     found = []
     for running, extreme in ((running_min, jnp.min), (running_max, jnp.max)):
@@ -116,7 +118,7 @@ def _moved_limits(input: Array, running_min: Array, running_max: Array, averagin
 
 
 @operator(methods=False, public=())
-def _grid(low_value: Array, high_value: Array, quant_min: int, quant_max: int, symmetric: bool) -> Array:
+def _grid(low_value: Array, high_value: Array, quant_min: int, quant_max: int, symmetric: bool) -> tuple[Array, Array]:
     """The scale and the zero point for values between these limits, and 0."""
     low, high = jnp.minimum(low_value, 0).astype(np.float64), jnp.maximum(high_value, 0).astype(np.float64)
     scale = ((high - low) / (quant_max - quant_min)).astype(np.float32)

@@ -220,7 +220,7 @@ def binary_cross_entropy(
     for name, given in (("input", input), ("target", target)):
         demand(
             lambda x: (~((x >= 0) & (x <= 1)), 0),
-            lambda _, name=name: RuntimeError(
+            lambda _, name=name: RuntimeError(  # type: ignore[misc]
                 f"all elements of {name} should be between 0 and 1 "
                 "(apply a sigmoid first, or use binary_cross_entropy_with_logits)"
             ),

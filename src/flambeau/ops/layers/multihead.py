@@ -100,8 +100,8 @@ def _projected_apart(inputs: tuple[Any, ...], weights: tuple[Any, ...], bias: An
         shape = (width, x.size(-1))
         _expect(tuple(w.shape) == shape, f"expecting {name} weights shape of {shape}, but got {w.shape}")
     for name, b in zip(names, biases, strict=True):
-        shape = () if b is None else b.shape
-        _expect(b is None or shape == (width,), f"expecting {name} bias shape of {(width,)}, but got {shape}")
+        own = () if b is None else b.shape
+        _expect(b is None or own == (width,), f"expecting {name} bias shape of {(width,)}, but got {own}")
     q, k, v = (linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
     return q, k, v
 
@@ -238,7 +238,7 @@ def multi_head_attention_forward(
     if add_zero_attn:
         nothing = zeros((samples * num_heads, 1, head), dtype=k.dtype, device=k.device)
         k, v, masks = _longer(k, v, masks, nothing, nothing, 1)
-    mask = _joined_mask(*masks, samples, k.size(1), num_heads)
+    mask = _joined_mask(*masks, samples, k.size(1), num_heads)  # type: ignore[call-arg]
     attend = _with_weights if need_weights else _without_weights
     out, weights = attend(q, k, v, mask, dropout_p if training else 0.0, implied, (samples, num_heads))
     out = linear(out.reshape(length * samples, width), out_proj_weight, out_proj_bias)

@@ -18,7 +18,7 @@ from . import embedding, normalization
 
 
 @operator(methods=False, public=())
-def _statistics(input: Array, axes: tuple[int, ...], eps: float, keepdims: bool) -> Array:
+def _statistics(input: Array, axes: tuple[int, ...], eps: float, keepdims: bool) -> tuple[Array, Array, Array]:
     x = wide(input)
     mean, variance = normalization._moments(x, axes, keepdims)
     return mean, jax.lax.rsqrt(variance + eps), variance
@@ -106,7 +106,7 @@ def convolution(
 @operator(methods=False, public=())
 def _bag_places(
     weight: Array, indices: Array, offsets: Array, bags: int, padding_idx: int | None, places: bool
-) -> Array:
+) -> tuple[Array, Array, Array]:
     """The bag of each element, how many count in each bag, and the row of each bag's maxima."""
     starts = offsets[:bags]
     bag = jnp.searchsorted(starts, jnp.arange(indices.shape[0]), side="right") - 1

@@ -127,8 +127,8 @@ def _batch_norm(
     if training:
         out, batch_mean, batch_variance = batch_normalized(x, gain, shift, eps)
     else:
-        scale = lax.rsqrt(wide(variance).astype(x.dtype) + eps)
-        out = (x - _per_channel(wide(mean).astype(x.dtype), x.ndim)) * _per_channel(scale * gain, x.ndim)
+        scale = lax.rsqrt(wide(variance).astype(x.dtype) + eps)  # type: ignore[arg-type]
+        out = (x - _per_channel(wide(mean).astype(x.dtype), x.ndim)) * _per_channel(scale * gain, x.ndim)  # type: ignore[arg-type]
         out = out + _per_channel(shift, x.ndim)
     out = out.astype(input.dtype)
     if not training or x.size == 0 or (mean is None and variance is None):
@@ -207,14 +207,14 @@ def _instance_norm(
     if use_input_stats:
         m, v = _moments(x, axes, keepdims=True)
     else:
-        m, v = (_per_channel(wide(s), x.ndim).astype(x.dtype) for s in (mean, variance))
+        m, v = (_per_channel(wide(s), x.ndim).astype(x.dtype) for s in (mean, variance))  # type: ignore[arg-type]
     shaped = [None if p is None else _per_channel(p, x.ndim) for p in (weight, bias)]
     out = _affine((x - m) * lax.rsqrt(v + eps), *shaped).astype(input.dtype)
     if not use_input_stats or mean is None:
         return out
     count = math.prod(x.shape[2:])
     new_mean, new_variance = m.mean((0, *axes)), v.mean((0, *axes)) * (count / max(count - 1, 1))
-    return out, _moved(mean, new_mean, momentum), _moved(variance, new_variance, momentum)
+    return out, _moved(mean, new_mean, momentum), _moved(variance, new_variance, momentum)  # type: ignore[arg-type]
 
 
 @composite(methods=False, public=("nn.functional",), numbers=True)

@@ -45,14 +45,14 @@ def _constant_pad(input: Array, pad: tuple[int, ...], value: Scalar = 0) -> Arra
                 f"narrow(): length must be non-negative. (padding by {before} and {after} of dimension {axis} with "
                 f"{input.shape[axis]} elements)"
             )
-    value = jnp.asarray(value, input.dtype)
+    filled = jnp.asarray(value, input.dtype)
     axes = [axis for axis, (before, after, _) in enumerate(config) if before or after]
     if len(axes) == 1 and min(config[axes[0]]) >= 0:  # XLA's CPU code copies runs here; a pad asks for each element
         (axis,) = axes
         sizes = [(*input.shape[:axis], n, *input.shape[axis + 1 :]) for n in config[axis][:2]]
-        before, after = (jnp.broadcast_to(value, size) for size in sizes)
-        return lax.concatenate([before, input, after], axis)
-    return lax.pad(input, value, config)
+        ahead, behind = (jnp.broadcast_to(filled, size) for size in sizes)
+        return lax.concatenate([ahead, input, behind], axis)
+    return lax.pad(input, filled, config)
 
 
 def _positions(size: int, before: int, after: int, mode: str) -> np.ndarray:

@@ -201,8 +201,8 @@ def _adaptive_counts(input: jax.Array, n: int, output_size: Any, name: str) -> l
     sides = zip(input.shape[-n:], known * times, open_sides * times, strict=True)
     counts = [s if left else w for s, w, left in sides]
     if any(c < 0 for c in counts):
-        given = "{" + ", ".join(map(str, counts)) + "}"
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {given}")
+        shown = "{" + ", ".join(map(str, counts)) + "}"
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {shown}")
     return counts
 
 
@@ -213,7 +213,7 @@ def _max_result(x: jax.Array, windows: list[Windows], with_indices: bool, kernel
     """Maxima and their places; `kernel` is PyTorch's name for what computes them, and `whole` whether it takes integers."""
     refuse(kernel, x, BOOL, COMPLEX, *(() if whole else (INTEGER,)))
     values, places = max_pooled(x, windows, with_indices)
-    return (values, places.astype(jnp.int64)) if with_indices else values
+    return (values, places.astype(jnp.int64)) if with_indices else values  # type: ignore[union-attr]
 
 
 def _averaged(input: jax.Array, windows: list[Windows], divisors: Sequence[np.ndarray]) -> jax.Array:
@@ -407,10 +407,10 @@ def _unpool(n: int) -> Callable:
                 f"but got indices tensor with shape: {shown[1]}"
             )
         if 0 in input.shape[1:]:
-            shown = [*input.shape, 1] if n == 1 else list(input.shape)
+            shown = [*input.shape, 1] if n == 1 else list(input.shape)  # type: ignore[list-item]
             raise RuntimeError(
                 f"max_unpooling{max(n, 2)}d_forward_out_cpu(): {_EMPTY}, "
-                f"but got {shown} with dimension {shown.index(0, 1)} being empty."
+                f"but got {shown} with dimension {shown.index(0, 1)} being empty."  # type: ignore[arg-type]
             )
         name = f"max_unpool{n}d"
         kernel = _per_dim(kernel_size, n, name, "kernel_size")
@@ -455,7 +455,7 @@ def _fractional_max_pool(input: Array, samples: Array, kernel: Any, output: Any,
     places = places.reshape(rows, math.prod(output), math.prod(kernel))
     taken = jnp.take_along_axis(planes.reshape(rows, 1, math.prod(planes.shape[1:])), places, 2)
     chosen = jnp.argmax(taken, 2, keepdims=True)
-    shape = (*input.shape[: input.ndim - n], *output)
+    shape = (*input.shape[: input.ndim - n], *output)  # type: ignore[assignment]
     values = jnp.take_along_axis(taken, chosen, 2).reshape(shape)
     return (values, jnp.take_along_axis(places, chosen, 2).reshape(shape)) if return_indices else values
 

@@ -127,7 +127,7 @@ class _Stack:
                 states = [start[place] for start in starts]
                 _check_together(input, states, weights)
                 if lower:
-                    input, *weights = (w if w is None else lowered(w) for w in (input, *weights))
+                    input, *weights = (w if w is None else lowered(w) for w in (input, *weights))  # type: ignore[assignment]
                     states = [lowered(s) for s in states] if self._wholly_lower(sizes) else states
                 output, *final = layer(
                     input, states[0], states[1] if len(states) > 1 else None, *weights, mask,
@@ -206,6 +206,10 @@ def _over(kind: str) -> Any:
     return composite(methods=False)(form)
 
 
+lstm: Any
+gru: Any
+rnn_tanh: Any
+rnn_relu: Any
 lstm, gru, rnn_tanh, rnn_relu = map(_over, CELLS)
 
 # --- cells as functions -------------------------------------------------------------------------------------------------------
@@ -235,7 +239,7 @@ def _one_step(
     weights = (w_ih, w_hh, b_ih, b_hh)
     _check_together(input, hidden, weights)
     if grad_state.autocast is not None:
-        input, *weights = (w if w is None else lowered(w) for w in (input, *weights))
+        input, *weights = (w if w is None else lowered(w) for w in (input, *weights))  # type: ignore[assignment]
         hidden = [lowered(s) for s in hidden] if kind.startswith("rnn") else hidden
     return cell(input, hidden[0], hidden[1] if len(hidden) > 1 else None, *weights, kind=kind)
 

@@ -124,8 +124,8 @@ def _grid_sample(input: Array, grid: Array, mode: str, padding_mode: str, align_
         stride = pixels
         for (place, factor), size in zip(corner, sizes, strict=True):
             stride //= size
-            index = index + jnp.clip(jnp.nan_to_num(place), 0, size - 1).astype(jnp.int64) * stride
-            inside = inside & (place >= 0) & (place < size)
+            index = index + jnp.clip(jnp.nan_to_num(place), 0, size - 1).astype(jnp.int64) * stride  # type: ignore[assignment]
+            inside = inside & (place >= 0) & (place < size)  # type: ignore[assignment]
             weight = factor if weight is None else weight * factor
         corners.append((jnp.where(inside, index, pixels), weight))  # outside of the image is a pixel of zeros
     if mode == "nearest":

@@ -172,7 +172,7 @@ def cov(
     for name, weights in (("fweights", fweights), ("aweights", aweights)):
         if weights is not None:
             text = f"cov(): {name} cannot be negative"
-            demand(lambda w: (w < 0, 0), lambda _, text=text: RuntimeError(text), weights)
+            demand(lambda w: (w < 0, 0), lambda _, text=text: RuntimeError(text), weights)  # type: ignore[misc]
     given = [weights for weights in (fweights, aweights) if weights is not None]
     if given:
         text = "cov(): weights sum to zero, can't be normalized"

@@ -58,7 +58,7 @@ def _check_groups(mat_a: jax.Array, mat_b: jax.Array, offs: jax.Array | None) ->
 @operator(methods=False, public=(), grad="GroupedMmBackward0")
 def _groups(mat_a: Array, mat_b: Array, offs: Array | None) -> Array:
     _check_groups(mat_a, mat_b, offs)
-    highest = {"precision": lax.Precision.HIGHEST}
+    highest: Any = {"precision": lax.Precision.HIGHEST}
     if offs is None:
         return jnp.matmul(mat_a, mat_b, **highest)
     sizes = jnp.diff(offs, prepend=jnp.zeros(1, offs.dtype))

@@ -52,7 +52,7 @@ def householder_product(A: Array, tau: Array) -> Array:
     _refuse(A, tau)
     V, T = _compact(A, tau)
     Vh = jnp.conj(jnp.swapaxes(V, -1, -2))[..., : A.shape[-1]]
-    eye = jnp.eye(*A.shape[-2:], dtype=A.dtype)
+    eye = jnp.eye(A.shape[-2], A.shape[-1], dtype=A.dtype)
     return eye - times(V, times(T, Vh))
 
 
@@ -115,7 +115,7 @@ _attach(householder_product, ("orgqr",))
 
 
 @operator(returns=("a", "tau"), grad="GeqrfBackward0", autocast={"cpu": "float32"})
-def geqrf(input: Array) -> Array:
+def geqrf(input: Array) -> tuple[Array, Array]:
     """`(a, tau)`: R on and above the diagonal, and the reflections whose product is Q, as `householder_product` takes
     them. Shapes: `(*, m, n)`, and `(*, min(m, n))`.
     """

@@ -120,7 +120,7 @@ def _check(name: str, A: jax.Array) -> None:
 
 
 @operator(methods=False, public=(), grad="NotImplemented")
-def _ldl_factor_ex(A: Array, hermitian: bool) -> Array:
+def _ldl_factor_ex(A: Array, hermitian: bool) -> tuple[Array, Array, Array]:
     _check("torch.linalg.ldl_factor_ex", A)
     n = A.shape[-1]
     if A.size == 0:

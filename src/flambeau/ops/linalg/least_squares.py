@@ -44,7 +44,7 @@ def _check(A: jax.Array, B: jax.Array, driver: str | None) -> bool:
 
 
 @operator(methods=False, public=())
-def _lstsq(A: Array, B: Array, rcond: Static[float | None], *, driver: str | None) -> Array:
+def _lstsq(A: Array, B: Array, rcond: Static[float | None], *, driver: str | None) -> tuple[Array, Array, Array, Array]:
     vector = _check(A, B, driver)
     sides = B[..., None] if vector else B
     m, n = A.shape[-2:]

@@ -46,7 +46,7 @@ def det(A: Array) -> Array:
 
 
 @operator(returns=("sign", "logabsdet"), grad="LinalgSlogdetBackward0")
-def slogdet(A: Array) -> Array:
+def slogdet(A: Array) -> tuple[Array, Array]:
     """Sign (or phase) and logarithm of the absolute value of the determinant."""
     matrices("linalg.slogdet", A)
     full_precision("linalg.slogdet", A)
@@ -85,7 +85,7 @@ def _singular_at(a: jax.Array) -> jax.Array:
 
 
 @operator(methods=False, public=(), grad="LinalgInvExBackward0", autocast={"cpu": "float32"})
-def _inv_ex(A: Array) -> Array:
+def _inv_ex(A: Array) -> tuple[Array, Array]:
     matrices("linalg.inv", A)
     return jnp.linalg.inv(spread_nan(A)), _singular_at(A)
 
@@ -122,7 +122,7 @@ _attach(inv, ("inverse",))
 
 
 @operator(methods=False, public=(), grad="LinalgSolveExBackward0", autocast={"cpu": "float32"})
-def _solve_ex(A: Array, B: Array, *, left: bool) -> Array:
+def _solve_ex(A: Array, B: Array, *, left: bool) -> tuple[Array, Array]:
     matrices("linalg.solve", A)
     if A.dtype != B.dtype:
         raise RuntimeError(f"linalg.solve: A is {type_name(A)} but B is {type_name(B)}; cast one to the other's dtype")
@@ -237,7 +237,7 @@ def _bad_minors(a: jax.Array) -> jax.Array:
 
 
 @operator(methods=False, public=(), grad="LinalgCholeskyExBackward0", autocast={"cpu": "float32"})
-def _cholesky_ex(input: Array, upper: bool) -> Array:
+def _cholesky_ex(input: Array, upper: bool) -> tuple[Array, Array]:
     matrices("linalg.cholesky", input)
     lower = _adjoint(input) if upper else input
     factor = lower_cholesky(lower)
@@ -285,7 +285,7 @@ def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
 
 
 @operator(methods=False, public=LINALG, returns=("Q", "R"), grad="LinalgQrBackward0", autocast={"cpu": "float32"})
-def qr(A: Array, mode: str = "reduced") -> Array:
+def qr(A: Array, mode: str = "reduced") -> tuple[Array, Array]:
     """`A = Q R` with orthonormal columns in `Q` and an upper triangular `R`.
 
     `mode` is "reduced", "complete" (a square `Q`) or "r" (`Q` is left empty).
@@ -305,7 +305,7 @@ def qr(A: Array, mode: str = "reduced") -> Array:
 
 
 @operator(methods=False, public=(), grad="LinalgLuBackward0")
-def _lu_factors(A: Array) -> Array:
+def _lu_factors(A: Array) -> tuple[Array, Array, Array]:
     matrices("linalg.lu", A, square=False)
     both, _, rows = lu_factors(A)
     return rows, *triangles(both)
@@ -341,7 +341,7 @@ def triangles(both: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @operator(methods=False, public=(), grad="LinalgLuFactorExBackward0", autocast={"cpu": "float32"})
-def _lu_factor_ex(A: Array, pivot: bool) -> Array:
+def _lu_factor_ex(A: Array, pivot: bool) -> tuple[Array, Array, Array]:
     matrices("linalg.lu_factor", A, square=False)
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")

@@ -69,7 +69,7 @@ def _from_factor(factor: jax.Array, b: jax.Array, upper: bool) -> jax.Array:
 
 
 @operator(methods=False, public=(), grad="CholeskyInverseBackward0")
-def _cholesky_inverse(L: Array, upper: bool) -> Array:
+def _cholesky_inverse(L: Array, upper: bool) -> tuple[Array, Array]:
     matrices("cholesky_inverse", L)
     eye = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
     return _from_factor(L, eye, upper), zero_pivot(L)
@@ -142,7 +142,7 @@ def _pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 @operator(returns=("solution", "cloned_coefficient"), autocast={"cpu": "float32"})
 def triangular_solve(
     b: Array, A: Array, upper: bool = True, transpose: bool = False, unitriangular: bool = False
-) -> Array:
+) -> tuple[Array, Array]:
     """The solution of `A X = b` (`transpose`: with `A` transposed) for a triangular `A`; and `A` again."""
     matrices("triangular_solve", A)
     matrices("triangular_solve", b, square=False)
@@ -183,7 +183,7 @@ def _lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
 
 
 @operator(methods=False, public=(), grad="LuUnpackBackward0")
-def _unpacked(LU_data: Array) -> Array:
+def _unpacked(LU_data: Array) -> tuple[Array, Array]:
     return linalg.triangles(LU_data)
 
 

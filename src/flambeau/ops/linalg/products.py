@@ -52,7 +52,7 @@ def _shapes_clash(rows: int, inner: int, other: int, columns: int) -> RuntimeErr
     return RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{inner} and {other}x{columns})")
 
 
-def _vector_clash(mat: tuple[int, int], vec: int, out: int) -> RuntimeError:
+def _vector_clash(mat: tuple[int, ...], vec: int, out: int) -> RuntimeError:
     return RuntimeError(f"size mismatch, got input ({out}), mat ({mat[0]}x{mat[1]}), vec ({vec})")
 
 
@@ -448,7 +448,8 @@ def _labels(text: str, equation: str, offset: int, whose: str = "") -> list[int]
 
 def _parsed(equation: str) -> tuple[list[list[int]], list[int] | None]:
     left, arrow, right = equation.partition("->")
-    inputs, offset = [], 0
+    inputs: list[list[int]] = []
+    offset = 0
     for text in left.split(","):
         inputs.append(_labels(text, equation, offset, f"for operand {len(inputs)} "))
         offset += len(text) + 1

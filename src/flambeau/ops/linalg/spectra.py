@@ -68,7 +68,7 @@ def thin_svd(a: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 @operator(methods=False, public=(), grad="LinalgSvdBackward0", autocast={"cpu": "float32"})
-def _svd(A: Array, full_matrices: bool = True) -> Array:
+def _svd(A: Array, full_matrices: bool = True) -> tuple[Array, Array, Array]:
     matrices("linalg.svd", A, square=False)
     u, s, vh = thin_svd(A)
     m, n = A.shape[-2:]
@@ -170,7 +170,7 @@ def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array
 
 
 @operator(methods=False, public=(), grad="LinalgEighBackward0", autocast={"cpu": "float32"})
-def _eigh(A: Array, UPLO: str = "L") -> Array:
+def _eigh(A: Array, UPLO: str = "L") -> tuple[Array, Array]:
     return _hermitian("linalg.eigh", A, UPLO)
 
 
@@ -224,7 +224,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @operator(methods=False, public=(), grad="LinalgEigBackward0", autocast={"cpu": "float32"})
-def _eig(A: Array) -> Array:
+def _eig(A: Array) -> tuple[Array, Array]:
     matrices("linalg.eig", A)
     return _eigen(A)
 

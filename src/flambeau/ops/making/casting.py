@@ -61,7 +61,7 @@ def move(self: Tensor, where: devices.device) -> Tensor:
         from ...core.context.grad_mode import is_grad_enabled
 
         if is_grad_enabled():
-            made._edge = (_MoveNode("ToCopyBackward0", edge, tuple(self.shape), self.device), 0)
+            made._edge = (_MoveNode("ToCopyBackward0", edge, tuple(self.shape), self.device), 0)  # type: ignore[arg-type]
     return made
 
 

@@ -48,7 +48,7 @@ def place(
         raise TypeError(f"argument 'requires_grad' must be bool, not {given.__name__}")
     if requires_grad and not dtypes.from_numpy(values.dtype).category >= dtypes.FLOAT:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-    made = from_host(values, device)
+    made = from_host(values, device)  # type: ignore[arg-type]
     if order is not None:
         shape, strides = [0] * len(order), [0] * len(order)
         for dim, n, step in zip(order, values.shape, contiguous_strides(values.shape), strict=True):
@@ -274,7 +274,7 @@ def _without_values(
         raise NotImplementedError(
             f"Could not run 'aten::{name}' with layout={layout}: only zeros and empty ones, of torch.sparse_coo, are there"
         )
-    made = sparse.empty(shape, as_dtype(dtype or get_default_dtype()).numpy, device)
+    made = sparse.empty(shape, as_dtype(dtype or get_default_dtype()).numpy, device)  # type: ignore[union-attr]
     return made.requires_grad_() if requires_grad else made
 
 
@@ -324,8 +324,17 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
     return composite(methods=False)(make), composite(methods=False)(make_like), make_new
 
 
+zeros: Any
+zeros_like: Any
+new_zeros: Any
 zeros, zeros_like, new_zeros = _constant("zeros", 0, "of zeros")
+ones: Any
+ones_like: Any
+new_ones: Any
 ones, ones_like, new_ones = _constant("ones", 1, "of ones")
+empty: Any
+empty_like: Any
+new_empty: Any
 empty, empty_like, new_empty = _constant("empty", 0, "whose values do not matter (here zeros)")
 
 

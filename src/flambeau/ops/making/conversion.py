@@ -208,7 +208,7 @@ def _iterate(self: Tensor) -> Any:
 
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex)):
-        return bool((element == self).any())
+        return bool((element == self).any())  # type: ignore[attr-defined]
     raise RuntimeError(
         f"{Tensor.__name__}.__contains__ only supports {Tensor.__name__} or scalar, but you passed in a {type(element)}."
     )
@@ -216,7 +216,7 @@ def _contains(self: Tensor, element: Any) -> bool:
 
 Tensor.__len__ = _length  # type: ignore[attr-defined]
 Tensor.__iter__ = _iterate  # type: ignore[attr-defined]
-Tensor.__contains__ = _contains  # type: ignore[attr-defined]
+Tensor.__contains__ = _contains  # type: ignore[operator]
 Tensor.__reversed__ = lambda self: self.flip(0) if self.ndim else self  # type: ignore[attr-defined]
 
 
@@ -484,7 +484,7 @@ _attach(resize_as_, ("resize_as_",))
 _publish("resize_as_", resize_as_, ("torch",))
 
 
-assert copying.own_state  # the import attaches methods
+assert copying.own_state is not None  # the import attaches methods
 
 
 def is_tensor(obj: Any) -> bool:

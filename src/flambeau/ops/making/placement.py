@@ -202,7 +202,7 @@ def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
     return _resized(self, tuple(tensor.shape))
 
 
-for _function in (record_stream, reinforce, resize, resize_as):
+for _function in (record_stream, reinforce, resize, resize_as):  # type: ignore[assignment]
     _attach(_function, (_function.__name__,))
 
 

@@ -157,7 +157,7 @@ def _slopes(y: jax.Array, x: jax.Array, axis: int, edge_order: int) -> jax.Array
     """dy/dx along an axis from the parabolas through neighbouring points; at the ends from `edge_order` + 1 of them."""
     y, gaps = jnp.moveaxis(y, axis, -1), jnp.diff(x)
 
-    def through_three(first: jax.Array, a: jax.Array, b: jax.Array, at: jax.Array) -> jax.Array:
+    def through_three(first: Any, a: jax.Array, b: jax.Array, at: jax.Array) -> jax.Array:
         """The slope, `at` behind the first point, of the parabola through three points with gaps a and b."""
         one, two = (first[1] - first[0]) / a, (first[2] - first[1]) / b
         return one + (2 * at - a) * (two - one) / (a + b)

@@ -93,7 +93,7 @@ def _histogram(
     x = _numbers(points)
     limits = range or (0.0, 0.0) * x.shape[1]
     if edges is None:
-        made = tuple(_equal_edges(x[:, d], n, *limits[2 * d : 2 * d + 2], d) for d, n in enumerate(bins))
+        made = tuple(_equal_edges(x[:, d], n, limits[2 * d], limits[2 * d + 1], d) for d, n in enumerate(bins))
     else:
         made = tuple(edges)
     places = tuple(_place(x[:, d], e, edges is None) for d, e in enumerate(made))
@@ -140,13 +140,13 @@ def histogramdd(
     `bins` is a number, or for each dimension a number or a tensor of edges; `range` has two limits for each.
     """
     count = input.shape[-1]
-    bins = [bins] * count if isinstance(bins, int) else list(bins)
-    if len(bins) != count:
+    each: list[Any] = [bins] * count if isinstance(bins, int) else list(bins)
+    if len(each) != count:
         raise RuntimeError(
             "histogramdd: The size of bins must be equal to the innermost dimension of the input. "
-            f"(got {len(bins)} for {count} dimensions)"
+            f"(got {len(each)} for {count} dimensions)"
         )
-    edges = bins if isinstance(bins[0], Tensor) else None
+    edges = each if isinstance(each[0], Tensor) else None
     points = input.reshape(math.prod(input.shape[:-1]), count)
-    hist, *made = _histogram(points, edges, weight, () if edges else bins, range, density)
+    hist, *made = _histogram(points, edges, weight, () if edges else each, range, density)
     return _HistogramDD(hist, tuple(made))

@@ -66,7 +66,7 @@ def dtype_of_mean(input: jax.Array, dtype: Any = None) -> Any:
         which = "Input" if dtype is None else "Optional"
         raise RuntimeError(
             f"mean(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. "
-            f"Got: {type_name(jax.ShapeDtypeStruct((), wanted))}"
+            f"Got: {type_name(jax.ShapeDtypeStruct((), wanted))}"  # type: ignore[arg-type]
         )
     return wanted
 

@@ -23,10 +23,10 @@ def broadcast_shapes(*shapes: Any) -> Size:
             kinds = "ints, a tuple of ints, or a list of ints"
             raise RuntimeError(f"Input shapes should be of type {kinds}, got {shape}")
         given.append((shape,) if isinstance(shape, int) else () if shape is None else shape)
-    made = [1] * max(map(len, given), default=0)
+    made: list[Any] = [1] * max(map(len, given), default=0)
     for i, shape in enumerate(given):
         for at in range(-1, -1 - len(shape), -1):
-            n = shape[at]
+            n: Any = shape[at]
             if n < 0 and made[at] == 1:
                 raise ValueError("Attempting to broadcast a dimension with negative length!")
             if n != 1 and made[at] not in (1, n):

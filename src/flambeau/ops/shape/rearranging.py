@@ -99,7 +99,7 @@ def rot90(input: Array, k: int = 1, dims: tuple[int, ...] = (0, 1)) -> Array:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)} in rot90")
     if input.ndim < 2:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
-    axes = tuple(normalized_dim(d, input.ndim) for d in dims)
+    axes = normalized_dim(dims[0], input.ndim), normalized_dim(dims[1], input.ndim)
     if axes[0] == axes[1]:
         raise RuntimeError(
             f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]} in rot90"

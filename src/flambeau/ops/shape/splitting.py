@@ -21,7 +21,7 @@ def unbind(g: Geometry, dim: int = 0) -> tuple[Geometry, ...]:
     if not g.shape:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     at = normalized_dim(dim, len(g.shape))
-    return tuple(select.__wrapped__(g, at, i) for i in range(g.shape[at]))
+    return tuple(select.__wrapped__(g, at, i) for i in range(g.shape[at]))  # type: ignore[attr-defined]
 
 
 def _pieces(g: Geometry, dim: int, sizes: Any) -> tuple[Geometry, ...]:
@@ -62,7 +62,7 @@ def split(
 @view(grad="SplitWithSizesBackward0")
 def split_with_sizes(g: Geometry, split_sizes: Any, dim: int = 0) -> tuple[Geometry, ...]:
     """Pieces of a dimension of the sizes given."""
-    return split.__wrapped__(g, tuple(split_sizes), dim)
+    return split.__wrapped__(g, tuple(split_sizes), dim)  # type: ignore[attr-defined]
 
 
 @view(grad="SplitBackward0")
@@ -75,7 +75,7 @@ def chunk(g: Geometry, chunks: int, dim: int = 0) -> tuple[Geometry, ...]:
     n = g.shape[normalized_dim(dim, len(g.shape))]
     if n == 0:
         return _pieces(g, normalized_dim(dim, len(g.shape)), [0] * chunks)
-    return split.__wrapped__(g, -(-n // chunks), dim)
+    return split.__wrapped__(g, -(-n // chunks), dim)  # type: ignore[attr-defined]
 
 
 @view(grad="SliceBackward0")

@@ -207,13 +207,13 @@ def transpose(g: Geometry, dim0: int, dim1: int) -> Geometry:
 @view(inplace="TransposeBackward1", grad="TransposeBackward0")
 def swapaxes(g: Geometry, axis0: int, axis1: int) -> Geometry:
     """Same as `transpose`."""
-    return transpose.__wrapped__(g, axis0, axis1)
+    return transpose.__wrapped__(g, axis0, axis1)  # type: ignore[attr-defined]
 
 
 @view(inplace="TransposeBackward1", grad="TransposeBackward0")
 def swapdims(g: Geometry, dim0: int, dim1: int) -> Geometry:
     """Same as `transpose`."""
-    return transpose.__wrapped__(g, dim0, dim1)
+    return transpose.__wrapped__(g, dim0, dim1)  # type: ignore[attr-defined]
 
 
 @view(inplace="TBackward1")
@@ -235,7 +235,7 @@ def _matrix_transpose(g: Geometry) -> Geometry:
         raise RuntimeError(
             f"tensor.mT is only supported on matrices or batches of matrices. Got {len(g.shape)}-D tensor."
         )
-    return transpose.__wrapped__(g, -2, -1)
+    return transpose.__wrapped__(g, -2, -1)  # type: ignore[attr-defined]
 
 
 def _adjoint(input: Tensor) -> Tensor:

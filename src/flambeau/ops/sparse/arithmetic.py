@@ -101,7 +101,8 @@ def _merged(a: list[int], b: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
     Which of all places (`a`'s, then `b`'s) stand for the merged ones, and to which of these each belongs.
     """
-    place, group = [], [0] * (len(a) + len(b))
+    place: list[int] = []
+    group = [0] * (len(a) + len(b))
     i = j = 0
     while i < len(a) or j < len(b):
         from_a = j == len(b) or (i < len(a) and a[i] <= b[j])

@@ -49,7 +49,7 @@ class _Invariants:
     asked = False
 
 
-invariants = _Invariants()
+invariants: _Invariants = _Invariants()
 
 
 @composite(methods=False)

@@ -62,7 +62,7 @@ def grouped(values: Tensor, groups: np.ndarray, count: int) -> Tensor:
     """The sums of the rows of `values` that are in one group."""
     to = index_tensor(groups, values)
     if values.dtype is dtypes.bool:
-        return grouped(values.to(dtypes.int64), groups, count) != 0
+        return grouped(values.to(dtypes.int64), groups, count) != 0  # type: ignore[return-value]
     zeros = values.new_zeros((count, *values.shape[1:]))
     return zeros.index_add(0, to, values)
 

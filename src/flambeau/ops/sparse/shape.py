@@ -215,7 +215,7 @@ def sparse_resize_(self: Tensor, size: Any, sparse_dim: int, dense_dim: int) -> 
         raise RuntimeError("sparse_resize_: changing the number of sparse or dense dimensions is not supported here")
     if any(new < old for new, old in zip(size, held.shape, strict=True)) and held.values.shape[0]:
         raise RuntimeError("shrinking the size of dimensions of a non-empty sparse tensor is not supported")
-    self._view = type(self._view)(size, held.layout)  # type: ignore[assignment, call-arg]
+    self._view = type(self._view)(size, held.layout)  # type: ignore[arg-type, misc]
     held.shape = size
     return self
 
@@ -230,7 +230,7 @@ def sparse_resize_and_clear_(self: Tensor, size: Any, sparse_dim: int, dense_dim
             f"number of dimensions must be sparse_dim ({sparse_dim}) + dense_dim ({dense_dim}), but got {len(shape)}"
         )
     stored(self).become(stored(empty(shape, self._np_dtype, self.device, dense_dim)))
-    self._view = type(self._view)(shape, "sparse_coo")  # type: ignore[assignment, call-arg]
+    self._view = type(self._view)(shape, "sparse_coo")  # type: ignore[arg-type, misc]
     return self
 
 

@@ -3,7 +3,7 @@
 The arithmetic is plain Python floats in PyTorch's order of operations, so that the rates are PyTorch's to the last bit.
 """
 
-from ...core.dispatch.glossary import explain_classes
+from ...core.dispatch.help import explain_classes
 from .base import LRScheduler, _LRScheduler
 from .combined import ChainedScheduler, SequentialLR
 from .cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR

@@ -108,6 +108,9 @@ class CyclicLR(_Cycle):
     momentum goes the other way. Raises ValueError for a wrong mode, or an optimizer without a momentum to cycle.
     """
 
+    base_momentums: list[Any]
+    max_momentums: list[Any]
+
     _all_groups = False
 
     def __init__(

@@ -123,7 +123,7 @@ class ResNet(nn.Module):
             raise ValueError(f"replace_stride_with_dilation should be None or a 3-element list, got {dilate}")
         self._norm_layer = norm_layer or nn.BatchNorm2d
         self.inplanes: int = 64
-        self.dilation = 1
+        self.dilation: int = 1
         self.groups = groups
         self.base_width = width_per_group
         self.conv1: nn.Conv2d = nn.Conv2d(3, self.inplanes, kernel_size=7, stride=2, padding=3, bias=False)

@@ -75,4 +75,4 @@ def local_map(
     return over_parts
 
 
-context_parallel = _later.function("context_parallel", __name__)
+context_parallel: Any = _later.function("context_parallel", __name__)

@@ -124,6 +124,9 @@ class _Cut(ParallelStyle):
     process gets its own part of the output as a plain tensor: in one process both are the whole, so that neither changes a number.
     """
 
+    input_layouts: Placement
+    use_local_output: bool
+
     cuts: ClassVar[dict[type, dict[str, Placement]]] = {}
     taken: Placement
     wanted: Placement
@@ -137,7 +140,7 @@ class _Cut(ParallelStyle):
         use_local_output: bool = True,
     ) -> None:
         self.input_layouts, self.use_local_output = input_layouts or self.taken, use_local_output
-        self.output_layouts = output_layouts or self.given
+        self.output_layouts: Placement = output_layouts or self.given
 
     def _said(self) -> dict[str, Any]:
         names = ("input_layouts", "output_layouts")
@@ -196,6 +199,9 @@ class SequenceParallel(ParallelStyle):
 
 class PrepareModuleInput(ParallelStyle):
     """Lay a module's inputs."""
+
+    named: dict[str, Placement]
+    wanted: dict[str, Placement]
 
     def __init__(
         self, *, input_layouts: Layouts = None, desired_input_layouts: Layouts = None,

@@ -50,8 +50,8 @@ class PassManager:
         self, passes: list[Callable[..., Any]] | None = None, constraints: list[Callable[..., bool]] | None = None,
         steps: int | None = None, run_checks_after_each_pass: bool = False, suppress_check_failures: bool = False,
     ):  # fmt: skip
-        self.passes = passes or []
-        self.constraints = constraints or []
+        self.passes: Any = passes or []
+        self.constraints: Any = constraints or []
         self.steps: int = steps if steps is not None else 1
         self.run_checks_after_each_pass = run_checks_after_each_pass
         self.suppress_check_failures = suppress_check_failures

@@ -91,7 +91,7 @@ class Collator(_Over):
             raise NotImplementedError(
                 "Collator: conversions of data frames' columns are not supported: pass collate_fn"
             )
-        self.collate_fn = collate_fn or conversion or default_collate
+        self.collate_fn: Callable[..., Any] = collate_fn or conversion or default_collate
 
     def __iter__(self) -> Iterator[Any]:
         for item in self.datapipe:
@@ -127,6 +127,11 @@ class Filter(IterDataPipe):
 @functional_datapipe("batch")
 class Batcher(IterDataPipe):
     """Lists of `batch_size` items; the last one may be shorter, unless `drop_last`."""
+
+    datapipe: Any
+    batch_size: int
+    drop_last: bool
+    wrapper_class: Any
 
     def __init__(self, datapipe: Any, batch_size: int, drop_last: bool = False, wrapper_class: Any = DataChunk) -> None:
         if batch_size <= 0:
@@ -234,8 +239,8 @@ class ShardingFilter(IterDataPipe):
 
     def __init__(self, source_datapipe: Any, sharding_group_filter: Any = None) -> None:
         self.source_datapipe = source_datapipe
-        self.num_of_instances = 1
-        self.instance_id = 0
+        self.num_of_instances: int = 1
+        self.instance_id: int = 0
 
     def apply_sharding(self, num_of_instances: int, instance_id: int, sharding_group: Any = None) -> None:
         """Say which part this one gives."""

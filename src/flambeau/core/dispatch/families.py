@@ -1,0 +1,147 @@
+"""What a family of functions or classes says in its help: shapes, errors, where it comes from, an example. Read when somebody asks."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .glossary import arguments_of
+
+_FOLDER = Path(__file__).parent
+_PAGES = "https://docs.pytorch.org/docs/stable/"
+_SIZES = {"1": "L", "2": "H, W", "3": "D, H, W"}
+
+
+class Error(NamedTuple):
+    """A mistake: the types of the error that it raises, what it is, and calls of which one at least makes it."""
+
+    types: list[str]
+    reason: str
+    calls: list[str]
+
+
+class Family(NamedTuple):
+    """What the members of a family have in common."""
+
+    shapes: str
+    errors: tuple[Error, ...]
+
+
+def blocks(file: str, mark: str) -> Iterator[tuple[list[str], list[str]]]:
+    """The blocks of a file: the names after a mark, and the lines that are not empty up to the next."""
+    names: list[str] = []
+    lines: list[str] = []
+    for line in (_FOLDER / file).read_text("utf-8").splitlines():
+        if line.startswith(mark):
+            if names:
+                yield names, lines
+            names, lines = line[len(mark) :].split(), []
+        elif names and line.strip():
+            lines.append(line)
+    if names:
+        yield names, lines
+
+
+@functools.cache
+def families() -> dict[str, Family]:
+    """The families, by module and by `=` and a function's public name."""
+    found = {}
+    for names, lines in blocks("families.txt", "@ "):
+        errors = []
+        for line in lines[1:]:
+            types, reason, calls = line.split(": ", 2)
+            errors.append(Error(types.split(), reason, re.findall("`(.*?)`", calls)))
+        family = Family(lines[0].removeprefix("shapes: "), tuple(errors))
+        found.update(dict.fromkeys(names, family))
+    return found
+
+
+@functools.cache
+def sources() -> dict[str, list[str]]:
+    """Formulas and the papers that they are from, by public name."""
+    return {name: lines for names, lines in blocks("sources.txt", "@ ") for name in names}
+
+
+@functools.cache
+def examples() -> dict[str, list[str]]:
+    """Lines of sessions, by public name. `tools/examples.py` runs them and writes what is printed."""
+    return {name: lines for names, lines in blocks("examples.txt", "== ") for name in names}
+
+
+def _names(public: str) -> Iterator[str]:
+    """The names under which something may be spoken of, the most special one first."""
+    name = public.removeprefix("torch.").removeprefix("functional.")
+    short = name.rpartition(".")[2]
+    yield name
+    for other in (short, f"nn.functional.{short}", f"linalg.{short}", f"special.{short}", f"sparse.{short}"):
+        if other != name:
+            yield other
+
+
+def _modules(function: Any) -> Iterator[str]:
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+    module = (getattr(function, "__module__", None) or "").removeprefix("flambeau.").removeprefix("ops.")
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
+
+
+def family_of(function: Any, public: str) -> Family | None:
+    """The family of a function or class with this public name."""
+    held = families()
+    keys = [*(f"={name}" for name in _names(public)), *_modules(function)]
+    if public.endswith("_"):
+        keys.append("in-place")
+    return next((held[key] for key in keys if key in held), None)
+
+
+def filled(text: str, public: str) -> str:
+    """A family's text, as it is for one of its members."""
+    name = public.removeprefix("torch.")
+    found = re.search(r"([123])d", name)
+    n = found[1] if found else "2"
+    sizes = _SIZES[n]
+    words = {
+        "f": public.replace("torch.functional.", "torch.").replace("torch.nn.functional.", "F."),
+        "n": n,
+        "sizes": sizes,
+        "outs": ", ".join(f"{size}_out" for size in sizes.split(", ")),
+        "eights": ", ".join("8" * int(n)),
+        "twos": ", ".join("2" * int(n)),
+    }
+    return re.sub(r"\{(\w+)\}", lambda match: words[match[1]], text)
+
+
+def _first(table: dict[str, list[str]], public: str) -> list[str]:
+    return next((table[name] for name in _names(public) if name in table), [])
+
+
+def example_of(public: str) -> list[str]:
+    """The lines of the example of what has this public name; none if there is no example."""
+    return _first(examples(), public) or (_first(examples(), public[:-1]) if public.endswith("_") else [])
+
+
+def _part(title: str, lines: Iterable[str]) -> str:
+    written = "".join(f"    {line}\n" for line in lines)
+    return f"\n{title}:\n{written}" if written else ""
+
+
+def text_of(function: Any, public: str, of: Any, own: str) -> str:
+    """The whole help of a function, or of a class (`of`), whose `__init__` the function is."""
+    family = family_of(of or function, public)
+    shapes = [filled(family.shapes, public)] if family else []
+    errors = [f"{' or '.join(error.types)}: {error.reason}." for error in family.errors] if family else []
+    parts = [
+        _part("Shapes", shapes),
+        _part("Arguments", arguments_of(function, public, of, own)),
+        _part("Raises", errors),
+        _part("Formula", _first(sources(), public)),
+        _part("Example", example_of(public)),
+    ]
+    page = f"nn.init.html#{public}" if public.startswith("torch.nn.init.") else f"generated/{public}.html"
+    return f"{inspect.cleandoc(own)}\n{''.join(parts)}\nPyTorch: {_PAGES}{page}\n"

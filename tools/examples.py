@@ -1,0 +1,152 @@
+"""Runs the examples of `help()`: `python tools/examples.py` writes what they print into `src/flambeau/core/dispatch/examples.txt`.
+
+A section (`== names`) is a session, of which one writes the lines that are typed (`>>>`, `...`); results are what running gives. The last line is
+a call with a mistake, with its error: one of those that `families.txt` names, if none is written. `--check` says what is not current, `--missing` for
+what public functions and classes there is no example. Names after it restrict it to these.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import flambeau
+from flambeau import nn
+from flambeau.core.dispatch import families
+from flambeau.core.dispatch.publishing import namespaces
+
+EXAMPLES = Path(families.__file__).parent / "examples.txt"
+CLASSES = {"nn": nn, "optim": flambeau.optim, "optim.lr_scheduler": flambeau.optim.lr_scheduler}
+TRACEBACK = "Traceback (most recent call last):"
+# what PyTorch does not describe to users either: the forms of its kernels
+_KERNELS = (
+    "layers.kernel_forms",
+    "layers.native_forms",
+    "layers.aten_forms",
+    "making.quantized",
+    "layers.packing",
+    "layers.fake_quantization",
+)
+
+
+def module_of(function: Any) -> str:
+    """The module that a function is written in, without `flambeau.ops.`."""
+    return (inspect.unwrap(function).__module__ or "").removeprefix("flambeau.").removeprefix("ops.")
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """(public name, what has it) of all functions, layers, optimizers and schedules that users are told of."""
+    for namespace, held in namespaces.items():
+        for name, function in held.items():
+            if not name.startswith("_") and inspect.isfunction(function) and module_of(function) not in _KERNELS:
+                yield f"torch.{name}" if namespace == "torch" else f"torch.{namespace}.{name}", function
+    for namespace, home in CLASSES.items():
+        for name, cls in vars(home).items():
+            if inspect.isclass(cls) and not name.startswith("_") and "PyTorch: " in (cls.__doc__ or ""):
+                yield f"torch.{namespace}.{name}", cls
+    for name, function in vars(nn.init).items():
+        if not name.startswith("_") and inspect.isfunction(function) and function.__module__ == "flambeau.nn.init":
+            yield f"torch.nn.init.{name}", function
+
+
+def typed(lines: list[str]) -> list[str]:
+    """The statements of a session."""
+    found: list[str] = []
+    for line in lines:
+        if line.startswith(">>> "):
+            found.append(line[4:])
+        elif line.startswith("..."):
+            found[-1] += "\n" + line[4:]
+    return found
+
+
+def error_lines(error: BaseException) -> list[str]:
+    """An error as a session shows it: its type and the first line of its text."""
+    text = (str(error).splitlines() or [""])[0].rstrip()
+    return [TRACEBACK, f"{type(error).__name__}: {text}" if text else type(error).__name__]
+
+
+def printed(statement: str, names: dict[str, Any]) -> tuple[list[str], BaseException | None]:
+    """What a statement prints, and the error that it raises."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            tree = ast.parse(statement, mode="single" if len(ast.parse(statement).body) == 1 else "exec")
+            exec(compile(ast.Interactive(tree.body), "<example>", "single"), names)
+        except Exception as error:
+            return error_lines(error), error
+    return [line.rstrip() or "<BLANKLINE>" for line in out.getvalue().splitlines()], None
+
+
+def start() -> dict[str, Any]:
+    """The names that an example begins with."""
+    flambeau.manual_seed(0)
+    return {"torch": flambeau, "nn": nn, "F": nn.functional, "__name__": "example"}
+
+
+def session(name: str, lines: list[str], function: Any) -> list[str]:
+    """The section's lines as running it gives them."""
+    names, found, failed = start(), [], None
+    for statement in typed(lines):
+        result, failed = printed(statement, names)
+        first, *rest = statement.split("\n")
+        found += [f">>> {first}", *(f"... {line}".rstrip() for line in rest), *result]
+        if failed is not None and statement != typed(lines)[-1]:
+            print(f"{name}: {statement}: {type(failed).__name__}: {failed}")
+    if failed is None and function is not None:
+        found += mistake(name, function)
+    return found
+
+
+def mistake(name: str, function: Any) -> list[str]:
+    """The first of the family's wrong calls that raises what the family says."""
+    family = families.family_of(function, name)
+    tried = []
+    for error in family.errors if family else ():
+        for call in error.calls:
+            text = families.filled(call, name)
+            result, raised = printed(text, start())
+            if raised is not None and type(raised).__name__ in error.types:
+                return [f">>> {text}", *result]
+            tried.append(f"{text}: {type(raised).__name__}: {raised}"[:150])
+    print(f"{name}: none of its family's calls raises as said: {tried}")
+    return []
+
+
+def main(argv: list[str]) -> int:
+    """Write the file, or check it."""
+    warnings.simplefilter("ignore")
+    flambeau.set_printoptions(profile="default")
+    functions = dict(public())
+    if "--missing" in argv:
+        lacking = [name for name, function in functions.items() if not families.example_of(name)]
+        print(*lacking, sep="\n")
+        return bool(lacking)
+    only = {name for name in argv if not name.startswith("--")}
+    before = EXAMPLES.read_text("utf-8")
+    head = before[: before.find("== ")]
+    written, stale = [head], 0
+    for names, lines in families.blocks(EXAMPLES.name, "== "):
+        if not only or only & set(names):
+            name = f"torch.{names[0]}"
+            new = session(name, lines, functions.get(name))
+            if new != lines:
+                stale += 1
+                if "--check" in argv:
+                    print(f"{names[0]}:", *new, sep="\n")
+            lines = new
+        written.append("\n".join([f"== {' '.join(names)}", *lines, ""]))
+    if "--check" not in argv:
+        EXAMPLES.write_text("\n".join(written).rstrip() + "\n", "utf-8")
+    return bool(stale) if "--check" in argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
