@@ -161,11 +161,10 @@ def _with_derivative_of(value: Any, other: Any) -> Any:
 _with_derivative_of.defjvp(lambda values, directions: (values[0], directions[1]))
 
 
-class _NumPyStorage(Storage):
-    """A storage whose values lie in NumPy memory, `host`."""
+class _OtherStorage(Storage):
+    """A storage whose values are no array of JAX's, but what `host` holds."""
 
     __slots__ = ()
-    on_host = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -174,6 +173,13 @@ class _NumPyStorage(Storage):
     @property
     def dtype(self) -> np.dtype:
         return self.host.dtype
+
+
+class _NumPyStorage(_OtherStorage):
+    """A storage whose values lie in NumPy memory, `host`."""
+
+    __slots__ = ()
+    on_host = True
 
 
 class HostStorage(_NumPyStorage):
@@ -293,7 +299,7 @@ def laid(value: Any, sharding: Any) -> LaidStorage:
     return made
 
 
-class PartsStorage(Storage):
+class PartsStorage(_OtherStorage):
     """A storage whose values lie in parts that JAX has no array for: of unequal lengths, or still to be added up. `host` is the
     parts (see `distributed/tensor/parts.py`); `value` is the whole, which all processes put together at once.
     """
@@ -307,14 +313,6 @@ class PartsStorage(Storage):
     @property
     def value(self) -> Any:  # type: ignore[override]
         return self.host.whole()
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.host.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.host.dtype
 
     def set(self, value: Any) -> None:
         parts = self.host.cut(value)
