@@ -13,6 +13,7 @@ import torch
 import flambeau as fb
 from flambeau.core.array import programs
 from flambeau.native import direct, images
+from support.process import run_code
 from support.values import to_flambeau
 
 pytestmark = pytest.mark.skipif(not direct.possible("flambeau_convolution"), reason="no kernels, or another JAX")
@@ -163,3 +164,22 @@ def test_threads_share_a_call() -> None:
     for thread in threads:
         thread.join()
     assert not failed
+
+
+def test_what_is_still_being_computed_is_waited_for() -> None:
+    """Programs run on while Python goes on if JAX's backend was there before flambeau."""
+    run_code("""
+        import jax
+        jax.devices()
+        import flambeau
+        biased, conv = (flambeau.nn.Conv2d(16, 16, 5, padding=2, bias=bias) for bias in (True, False))
+        images = [flambeau.rand(8, 16, 96, 96) for _ in range(4)]
+        with flambeau.no_grad():
+            wanted = []
+            for x in images:
+                y = biased(x)
+                y._array.block_until_ready()
+                wanted.append(conv(y))
+            for x, expected in zip(images, wanted):
+                assert flambeau.equal(conv(biased(x)), expected)
+    """)
