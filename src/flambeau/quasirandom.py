@@ -12,6 +12,7 @@ from .core.array import dtypes
 from .core.context.generator import Generator
 from .core.dispatch.operator import namespaces
 from .core.tensor.tensor import Tensor, from_host
+from .ops.random.factories import randint
 
 _torch = namespaces["torch"]
 
@@ -72,9 +73,9 @@ class SobolEngine:
         if scramble:
             generator = None if seed is None else Generator().manual_seed(seed)
             sides = (dimension, self.MAXBIT)
-            bits = _torch["randint"](2, sides, generator=generator).numpy()
+            bits = randint(2, sides, generator=generator).numpy()
             shift = (bits << np.arange(self.MAXBIT)).sum(-1)
-            lower = _torch["randint"](2, (*sides, self.MAXBIT), generator=generator).tril().numpy()
+            lower = randint(2, (*sides, self.MAXBIT), generator=generator).tril().numpy()
             state = _scrambled(state, lower, self.MAXBIT)
         self.sobolstate: Any = from_host(state)
         self.shift: Any = from_host(shift)

@@ -11,7 +11,9 @@ from .core.array import dtypes
 from .core.dispatch.operator import namespaces
 from .core.tensor.sparse import is_sparse, layout_of
 from .core.tensor.tensor import Tensor
+from .ops.making.constants import ones_like as _ones_like
 from .ops.sparse.compressed import invariants
+from .ops.sparse.coo import sparse_coo_tensor as _sparse_coo_tensor
 
 
 class _SparseType(type):
@@ -22,11 +24,10 @@ class _SparseType(type):
 
     def __call__(cls, *args: Any) -> Tensor:
         """`FloatTensor(indices, values, size)`, without the size as large as needed; `FloatTensor(2, 3)` holds nothing."""
-        make = namespaces["torch"]["sparse_coo_tensor"]
         if args and isinstance(args[0], Tensor):
-            return make(*args, dtype=cls.dtype)
+            return _sparse_coo_tensor(*args, dtype=cls.dtype)
         size = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
-        return make(tuple(size), dtype=cls.dtype)
+        return _sparse_coo_tensor(tuple(size), dtype=cls.dtype)
 
 
 def _make(d: dtypes.dtype) -> _SparseType:
@@ -118,12 +119,11 @@ def _values_of(tensor: Any, masked: bool) -> Tensor:
 
 
 def _with_values(tensor: Any, values: Any, masked: bool) -> Tensor:
-    make = namespaces["torch"]
     held = tensor.detach()
-    form = held.to_sparse_coo() if masked else make["ones_like"](values.detach()).to_sparse(held.sparse_dim())
+    form = held.to_sparse_coo() if masked else _ones_like(values.detach()).to_sparse(held.sparse_dim())
     places = form.coalesce().indices()
     stored = values if masked else values[tuple(places)]
-    made = make["sparse_coo_tensor"](places, stored, tuple(tensor.shape), is_coalesced=True)
+    made = _sparse_coo_tensor(places, stored, tuple(tensor.shape), is_coalesced=True)
     layout = layout_of(tensor)
     if layout == "sparse_coo":
         return made  # type: ignore[no-any-return]

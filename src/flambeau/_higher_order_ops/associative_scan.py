@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten, unflatten
+from ..ops.shape.joining import cat, stack
 
 
 def associative_scan(
@@ -47,16 +47,14 @@ def _scanned(combine: Callable[[list[Any], list[Any]], list[Any]], leaves: list[
     else:
         left = odd if length % 2 else [v[:-1] for v in odd]
         later = combine(left, [v[2::2] for v in leaves])
-        cat = namespaces["torch"]["cat"]
         even = [cat([v[:1], w]) for v, w in zip(leaves, later, strict=True)]
     return [_interleaved(a, b) for a, b in zip(even, odd, strict=True)]
 
 
 def _interleaved(even: Any, odd: Any) -> Any:
-    torch = namespaces["torch"]
     both = min(even.shape[0], odd.shape[0])
-    made = torch["stack"]([even[:both], odd[:both]], 1).flatten(0, 1)
-    return torch["cat"]([made, even[both:]]) if even.shape[0] > both else made
+    made = stack([even[:both], odd[:both]], 1).flatten(0, 1)
+    return cat([made, even[both:]]) if even.shape[0] > both else made
 
 
 __all__ = ["associative_scan"]

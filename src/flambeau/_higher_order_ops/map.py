@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten, unflatten
+from ..ops.shape.joining import stack
 from ._staged import is_traced, on_arrays, staged
 
 
@@ -35,7 +35,7 @@ def map(f: Callable[..., Any], xs: Any, *args: Any) -> Any:
         return _in_trace(f, leaves, spec, others, args_spec)
     made = [flatten(f(unflatten([v[i] for v in leaves], spec), *args)) for i in range(lengths.pop())]
     columns = zip(*(found for found, _ in made), strict=True)
-    return unflatten([namespaces["torch"]["stack"](list(column)) for column in columns], made[0][1])
+    return unflatten([stack(list(column)) for column in columns], made[0][1])
 
 
 def _in_trace(f: Any, leaves: Any, spec: Any, others: Any, args_spec: Any) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten, unflatten
+from ..ops.shape.joining import stack
 from ._staged import is_traced, on_arrays, staged
 
 
@@ -57,7 +57,6 @@ def scan(
         leaves, out_spec = flatten(out)
         outputs.append(leaves)
     outputs = outputs[::-1] if reverse else outputs
-    stack = namespaces["torch"]["stack"]
     return carry, unflatten([stack(list(column)).movedim(0, dim) for column in zip(*outputs, strict=True)], out_spec)
 
 

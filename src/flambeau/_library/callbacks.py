@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jax.experimental import io_callback
 
-from ..compiler.guards.shadow import NEEDS_VALUES, Refused, Repeat
+from ..compiler.guards.shadow import Refused, Repeat
 from ..core.context.grad_mode import no_grad
+from ..core.context.tracing import NEEDS_VALUES
 from ..core.dispatch.overloads import OpOverload
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import flatten, unflatten

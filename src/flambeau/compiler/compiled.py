@@ -19,7 +19,7 @@ import numpy as np
 from ..core.array import dtypes
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.overrides import no_subclasses
-from ..core.context.tracing import Untraceable
+from ..core.context.tracing import NEEDS_VALUES, Untraceable
 from ..core.dispatch.host_numbers import Strict, sources
 from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor
@@ -30,7 +30,7 @@ from .capture import Capture, Failed, Traced
 from .controls import Disabled
 from .guards.modules import is_library_class
 from .guards.reads import source_key
-from .guards.shadow import NEEDS_VALUES, Repeat
+from .guards.shadow import Repeat
 from .guards.values import PLAIN, is_number
 from .inputs import Again, Inputs
 from .program import TracedProgram

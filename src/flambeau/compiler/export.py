@@ -20,10 +20,11 @@ import ml_dtypes  # noqa: F401  NumPy then knows bfloat16 by its name
 import numpy as np
 
 from .. import native
+from ..core.context.tracing import NEEDS_VALUES
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
 from ..runtime import files
-from .compiled import NEEDS_VALUES, user_line
+from .compiled import user_line
 from .pure import jax_function
 
 _VERSION = 1

@@ -7,6 +7,11 @@ from typing import Any
 
 from ..core.array.devices import jax_devices
 from ..core.dispatch.operator import namespaces
+from ..ops.random.factories import get_rng_state as _get_rng_state
+from ..ops.random.factories import initial_seed as _initial_seed
+from ..ops.random.factories import manual_seed as _manual_seed
+from ..ops.random.factories import seed as _seed
+from ..ops.random.factories import set_rng_state as _set_rng_state
 from ._devices import index_of, required
 
 _host = namespaces["random"]
@@ -14,7 +19,7 @@ _host = namespaces["random"]
 
 def manual_seed(seed: int) -> None:
     """Seed the generator (one serves all devices)."""
-    namespaces["torch"]["manual_seed"](seed)
+    _manual_seed(seed)
 
 
 manual_seed_all = manual_seed
@@ -23,7 +28,7 @@ manual_seed_all = manual_seed
 def seed() -> None:
     """A random seed, where there is a GPU."""
     if jax_devices("cuda"):
-        namespaces["torch"]["seed"]()
+        _seed()
 
 
 seed_all = seed
@@ -32,13 +37,13 @@ seed_all = seed
 def initial_seed() -> int:
     """The seed of the generator. AssertionError without a GPU."""
     required()
-    return namespaces["torch"]["initial_seed"]()
+    return _initial_seed()
 
 
 def get_rng_state(device: Any = "cuda") -> Any:
     """The state of the one generator. AssertionError without a GPU."""
     required(index_of(device))
-    return namespaces["torch"]["get_rng_state"]()
+    return _get_rng_state()
 
 
 def get_rng_state_all() -> list[Any]:
@@ -49,7 +54,7 @@ def get_rng_state_all() -> list[Any]:
 def set_rng_state(new_state: Any, device: Any = "cuda") -> None:
     """Make the one generator go on from a state. Without a GPU nothing, as in PyTorch, where it waits for one."""
     if jax_devices("cuda"):
-        namespaces["torch"]["set_rng_state"](new_state.cpu())
+        _set_rng_state(new_state.cpu())
 
 
 def set_rng_state_all(new_states: Iterable[Any]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
+from ..ops.shape.joining import cat
 from ..processes import differentiable, groups
 from ..processes.groups import ReduceOp
 from . import _later
@@ -51,7 +51,7 @@ def all_reduce_coalesced(self: list[Tensor], reduceOp: str, group: Any, tag: str
 
 def all_gather_single(self: Tensor, gather_dim: int, group: Any, tag: str = "") -> Tensor:
     """All processes' tensors, one after the other along a dimension."""
-    return namespaces["torch"]["cat"](list(differentiable.all_gather(self, _group(group))), gather_dim)
+    return cat(list(differentiable.all_gather(self, _group(group))), gather_dim)
 
 
 all_gather_tensor = all_gather_tensor_autograd = all_gather_single_autograd = all_gather_single

@@ -12,6 +12,8 @@ import numpy as np
 
 from ..core.array import devices
 from ..core.dispatch.operator import namespaces
+from ..ops.making.creation import as_tensor
+from ..ops.making.ranges import arange
 from ..processes import groups
 from ..processes.stores import HashStore
 
@@ -223,7 +225,7 @@ class DeviceMesh:
         """A mesh of the processes of a group; or one for each side of `mesh`. ValueError for a mesh that does not fit the group."""
         if isinstance(group, groups.ProcessGroup):
             ranks = list(group.ranks)
-            if mesh is not None and namespaces["torch"]["as_tensor"](mesh).tolist() != ranks:
+            if mesh is not None and as_tensor(mesh).tolist() != ranks:
                 raise ValueError(f"Invalid mesh {mesh} for ProcessGroup with ranks {ranks}")
             return DeviceMesh(device_type, ranks, mesh_dim_names=mesh_dim_names, _sides=[group])
         if mesh is None:
@@ -326,5 +328,5 @@ def init_device_mesh(
             f"Device type with index is not supported but got {device_type}. If you maintained a 'torch.device' object, it's "
             "recommended to pass in 'device.type'."
         )
-    ranks = namespaces["torch"]["arange"](math.prod(mesh_shape), device="cpu").view(tuple(mesh_shape))
+    ranks = arange(math.prod(mesh_shape), device="cpu").view(tuple(mesh_shape))
     return DeviceMesh(device_type, ranks, mesh_dim_names=mesh_dim_names)

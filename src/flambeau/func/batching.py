@@ -12,19 +12,12 @@ import numpy as np
 
 from ..core.autograd.function import Function
 from ..core.context.grad_mode import no_grad, state
+from ..core.context.tracing import JAX_NEEDS_VALUES
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import Spec, flatten, spread, unflatten
 from ..ops.shape.joining import cat
 from .region import Exit, Logical, Region, Transform, inside, map_pairs, restore, zeros
 from .run import run
-
-NEEDS_VALUES = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerBoolConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
 
 
 class VmapInfo(NamedTuple):
@@ -252,7 +245,7 @@ def _mapped(
 
     try:
         made = run(Vmap(size, randomness), body, [(x,) for x in batched])
-    except NEEDS_VALUES as error:
+    except JAX_NEEDS_VALUES as error:
         if state.trace is not None:  # `compile` says what to do
             raise
         raise RuntimeError(
@@ -295,4 +288,4 @@ def _out_dims(func: Any, out_dims: Any, spec: Spec, results: list[Any]) -> list[
     return places
 
 
-__all__ = ["NEEDS_VALUES", "Vmap", "vmap"]
+__all__ = ["Vmap", "vmap"]

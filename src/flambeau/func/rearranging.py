@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor, wrap
+from ..ops.shape.joining import stack
 
 _DOTS = "…"
 _BARE = [_DOTS, "1"]  # an ellipsis that stands outside of parentheses
@@ -21,7 +21,7 @@ def rearrange(tensor: Any, pattern: str, **axes_lengths: int) -> Tensor:
     pattern that cannot be read or does not fit the number of dimensions, RuntimeError for sizes that do not fit.
     """
     if not isinstance(tensor, Tensor):
-        tensor = namespaces["torch"]["stack"](list(tensor))
+        tensor = stack(list(tensor))
     sides = pattern.split("->")
     if len(sides) != 2:
         raise ValueError("Pattern must contain a single '->' separator")

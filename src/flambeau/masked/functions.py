@@ -12,6 +12,10 @@ from .. import ops  # noqa: F401
 from ..core.array import dtypes
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
+from ..ops.elementwise.arithmetic import logaddexp as _logaddexp
+from ..ops.indexing.masking import where
+from ..ops.linalg.norms import vector_norm
+from ..ops.making.constants import full, ones_like
 from .maskedtensor.core import is_masked_tensor
 
 Dim = int | tuple[int, ...] | list[int] | None
@@ -67,7 +71,7 @@ def _extreme(dtype: Any, sign: int) -> Any:
 
 
 def _kept(values: Tensor, mask: Tensor | None, identity: Any) -> Tensor:
-    return values if mask is None else _torch["where"](mask, values, _torch["full"]((), identity, dtype=values.dtype))
+    return values if mask is None else where(mask, values, full((), identity, dtype=values.dtype))
 
 
 def _reduction(
@@ -128,7 +132,7 @@ argmin: Callable[..., Tensor] = _place("argmin", -1, "smallest")
 
 
 def _count(values: Tensor, mask: Tensor | None, axes: tuple[int, ...], keepdim: bool) -> Tensor:
-    kept = _torch["ones_like"](values, dtype=dtypes.int64)
+    kept = ones_like(values, dtype=dtypes.int64)
     kept = kept if mask is None else kept * mask
     return kept.sum(axes, keepdim=keepdim) if values.ndim else kept
 
@@ -176,7 +180,7 @@ def norm(
     axes = _axes(values, dim)
     order = 2.0 if ord is None else ord
     kept = _kept(_cast(values, dtype), mask, math.inf if order == -math.inf else 0)
-    made = namespaces["linalg"]["vector_norm"](kept, order, axes, bool(keepdim), dtype=dtype)
+    made = vector_norm(kept, order, axes, bool(keepdim), dtype=dtype)
     return made
 
 
@@ -284,5 +288,5 @@ def logaddexp(
     """`log(exp(input) + exp(other))`, where an element that its mask leaves out counts as -inf."""
     one, first = _parts(input, input_mask)
     two, second = _parts(other, other_mask)
-    made = _torch["logaddexp"](_kept(_cast(one, dtype), first, -math.inf), _kept(_cast(two, dtype), second, -math.inf))
+    made = _logaddexp(_kept(_cast(one, dtype), first, -math.inf), _kept(_cast(two, dtype), second, -math.inf))
     return made

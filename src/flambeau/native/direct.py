@@ -132,7 +132,9 @@ class Call:
         pointers = []
         for array in arrays:
             try:
-                if not array.is_ready():  # whoever used JAX before flambeau has programs that run on while Python goes on
+                if (
+                    not array.is_ready()
+                ):  # whoever used JAX before flambeau has programs that run on while Python goes on
                     array.block_until_ready()
                 pointers.append(array.unsafe_buffer_pointer())
             except AttributeError:  # a number of Python's

@@ -9,6 +9,12 @@ from .. import ops
 from ..core.array import dtypes, formats, geometry
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
+from ..ops.layers.padding import constant_pad_nd
+from ..ops.making.constants import empty
+from ..ops.making.constants import full as _full
+from ..ops.making.creation import as_tensor
+from ..ops.making.ranges import arange
+from ..ops.shape.joining import cat
 from . import _internal
 from ._internal.nested_int import ragged
 from ._internal.nested_tensor import NestedTensor, jagged, joined, strided
@@ -58,7 +64,7 @@ def _nested(parts: list[Tensor], layout: formats.layout, dtype: Any, device: Any
     if not parts:
         if layout is formats.jagged:
             raise RuntimeError("Cannot construct a nested tensor from an empty tensor list")
-        return strided(_torch["empty"](0, dtype=dtype, device=device), ())
+        return strided(empty(0, dtype=dtype, device=device), ())
     _check_parts(parts, layout)
     kind, place = dtype or parts[0].dtype, device or parts[0].device
     return joined([part.to(device=place, dtype=kind) for part in parts], layout)
@@ -98,9 +104,7 @@ def nested_tensor(
     layout = _layout(layout)
     if layout is formats.strided and not isinstance(tensor_list, (list, tuple)):
         raise TypeError("Only lists (List[Tensor] and List[List...[Scalar]]) are accepted in nested_tensor")
-    parts = [
-        part.detach() if isinstance(part, Tensor) else _torch["as_tensor"](part, dtype=dtype) for part in tensor_list
-    ]
+    parts = [part.detach() if isinstance(part, Tensor) else as_tensor(part, dtype=dtype) for part in tensor_list]
     made = _nested(parts, layout, dtype, device)
     if requires_grad:
         made.requires_grad_()
@@ -128,7 +132,7 @@ def nested_tensor_from_jagged(
         )
     if offsets is None:
         assert lengths is not None
-        offsets, lengths = _torch["constant_pad_nd"](lengths.cumsum(0), (1, 0), 0), None
+        offsets, lengths = constant_pad_nd(lengths.cumsum(0), (1, 0), 0), None
     if lengths is not None and len(lengths) not in (len(offsets), len(offsets) - 1):
         raise AssertionError(
             f"offsets and lengths batch sizes must match: offsets.shape[0] - 1 = {len(offsets) - 1}, lengths.shape[0] = {len(lengths)}"
@@ -158,11 +162,11 @@ def narrow(tensor: Tensor, dim: int, start: Any, length: Any, layout: Any = form
         raise RuntimeError("jagged layout only supports dim=1")
     count, size = tensor.shape[:2]
     if not isinstance(start, Tensor):
-        start = _torch["full"]((count,), start, dtype=dtypes.int64, device=tensor.device)
+        start = _full((count,), start, dtype=dtypes.int64, device=tensor.device)
     if not isinstance(length, Tensor):
-        length = _torch["full"]((count,), length, dtype=dtypes.int64, device=tensor.device)
-    begins = start + _torch["arange"](count, device=tensor.device) * size
-    offsets = _torch["cat"]([begins, (begins[-1] + length[-1]).unsqueeze(0)])
+        length = _full((count,), length, dtype=dtypes.int64, device=tensor.device)
+    begins = start + arange(count, device=tensor.device) * size
+    offsets = cat([begins, (begins[-1] + length[-1]).unsqueeze(0)])
     return _seen(tensor.flatten(0, 1), offsets, length)
 
 
@@ -175,7 +179,7 @@ def masked_select(tensor: Tensor, mask: Tensor) -> NestedTensor:
     full = mask.expand(tensor.shape) if mask.ndim <= tensor.ndim else mask
     lengths = full.sum(-1).reshape(-1)
     values = tensor.masked_select(full)
-    return nested_tensor_from_jagged(values, _torch["constant_pad_nd"](lengths.cumsum(0), (1, 0), 0))
+    return nested_tensor_from_jagged(values, constant_pad_nd(lengths.cumsum(0), (1, 0), 0))
 
 
 def _nested_view_from_buffer(buffer: Tensor, sizes: Tensor, strides: Tensor, offsets: Tensor) -> NestedTensor:
@@ -193,5 +197,5 @@ def _nested_view_from_buffer(buffer: Tensor, sizes: Tensor, strides: Tensor, off
 def _nested_compute_contiguous_strides_offsets(nested_size: Tensor) -> tuple[Tensor, Tensor]:
     """The strides of parts of these sizes (a row for each), and where each begins, if they lie one after the other."""
     shapes = [tuple(row) for row in nested_size.tolist()]
-    made = strided(_torch["empty"](0), shapes)
+    made = strided(empty(0), shapes)
     return made._nested_tensor_strides(), made._nested_tensor_storage_offsets()

@@ -26,6 +26,7 @@ from ..ops.layers.sampling import MODES as GRID_SAMPLE_INTERPOLATION_MODES
 from ..ops.layers.sampling import PADDING_MODES as GRID_SAMPLE_PADDING_MODES
 from ..ops.linalg.grouped import _ScalingType as ScalingType
 from ..ops.linalg.grouped import _SwizzleType as SwizzleType
+from ..ops.making.constants import zeros_like as _zeros_like
 
 globals().update(_namespaces["nn.functional"])
 
@@ -107,7 +108,7 @@ def _canonical_mask(
         )
     if mask.dtype.is_floating_point:
         return mask
-    return _namespaces["torch"]["zeros_like"](mask, dtype=target_type).masked_fill_(mask, -math.inf)
+    return _zeros_like(mask, dtype=target_type).masked_fill_(mask, -math.inf)
 
 
 class _Functional(ModuleType):

@@ -15,7 +15,10 @@ from ..core.dispatch.operator import namespaces
 from ..core.dispatch.overloads import OpNamespace, OpOverload, OpOverloadPacket, ops
 from ..core.dispatch.schema import parse
 from ..core.tensor.tensor import Tensor
+from .layers.activation import _log_softmax as log_softmax
+from .layers.activation import _softmax as softmax
 from .layers.aten_forms import FORMS
+from .shape.joining import block_diag, cartesian_prod
 
 # Where a number will do for a tensor
 _TAKES_NUMBERS = frozenset(
@@ -109,11 +112,11 @@ def _functional(name: str) -> Callable[..., Any]:
 
 
 def _softmax(self: Tensor, dim: int, half_to_float: bool) -> Tensor:
-    return _torch("softmax")(self, dim)
+    return softmax(self, dim)
 
 
 def _log_softmax(self: Tensor, dim: int, half_to_float: bool) -> Tensor:
-    return _torch("log_softmax")(self, dim)
+    return log_softmax(self, dim)
 
 
 def _to_copy(self: Tensor, non_blocking: bool = False, **options: Any) -> Tensor:
@@ -177,8 +180,8 @@ _FORMS: dict[str, Callable[..., Any]] = {
     "sym_numel": lambda self: self.numel(), "sym_stride": lambda self, dim=None: self.stride() if dim is None else self.stride(dim),
     "threshold_backward": _threshold_backward, "nll_loss_forward": _nll_loss_forward,
     "unfold": lambda self, dimension, size, step: self.unfold(dimension, size, step),
-    "block_diag": lambda tensors: _torch("block_diag")(*tensors),
-    "cartesian_prod": lambda tensors: _torch("cartesian_prod")(*tensors),
+    "block_diag": lambda tensors: block_diag(*tensors),
+    "cartesian_prod": lambda tensors: cartesian_prod(*tensors),
     "_reshape_alias": lambda self, size, stride: self.as_strided(size, stride), "copy": lambda self, src, non_blocking=False: (
         src.to(self.dtype).expand(self.shape).clone()),
 }  # fmt: skip

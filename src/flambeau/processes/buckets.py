@@ -9,8 +9,9 @@ import numpy as np
 
 from ..core.context.grad_mode import no_grad
 from ..core.context.grad_mode import state as grad_state
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor, from_host
+from ..ops.making.constants import zeros_like
+from ..ops.shape.joining import cat
 from .collectives import all_reduce
 from .groups import ReduceOp
 from .running import untraced
@@ -59,7 +60,7 @@ def parts(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 def flattened(tensors: Sequence[Tensor]) -> Tensor:
     """One flat tensor of the values of all."""
     with no_grad():
-        return namespaces["torch"]["cat"]([tensor.detach().reshape(-1) for tensor in tensors])
+        return cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
 def by_dtype(tensors: Sequence[Tensor], cap: int) -> list[list[Tensor]]:
@@ -133,7 +134,7 @@ class Averaging:
             self._average(bucket)
 
     def _average(self, bucket: list[Tensor], absent: bool = False) -> None:
-        zeros = namespaces["torch"]["zeros_like"]
+        zeros = zeros_like
         gradients = [zeros(p) if p.grad is None or absent else p.grad for p in bucket]
         made = GradBucket(len(self._begun), len(self._begun) + 1 == len(self.buckets), flattened(gradients), bucket)
         if self.hook is not None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.autograd.function import Function
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
+from ..ops.shape.joining import cat
+from ..ops.shape.joining import stack as _stack
 from . import collectives
 from .collectives import _root
 from .groups import ReduceOp, chosen, get_rank
@@ -170,14 +171,12 @@ def gather(tensor: Tensor, dst: int = 0, group: Any = None) -> tuple[Tensor, ...
 
 def scatter(tensors: Sequence[Tensor], src: int = 0, group: Any = None) -> Tensor:
     """One of a rank's tensors for each. The others give tensors of the same shape, too."""
-    return _Scatter.apply(
-        namespaces["torch"]["stack"](list(tensors)), _root(chosen(group), src, None, "scatter"), group
-    )
+    return _Scatter.apply(_stack(list(tensors)), _root(chosen(group), src, None, "scatter"), group)
 
 
 def reduce_scatter(output: Tensor, input_list: Sequence[Tensor], op: Any = ReduceOp.SUM, group: Any = None) -> Tensor:
     """The reduction of all ranks' lists, one part for each; `output` says nothing more."""
-    return _ReduceScatter.apply(namespaces["torch"]["stack"](list(input_list)), op, group)
+    return _ReduceScatter.apply(_stack(list(input_list)), op, group)
 
 
 def all_to_all(
@@ -186,7 +185,7 @@ def all_to_all(
     """Each rank's n-th tensor goes to rank n; `output_tensor_list` says which shapes come."""
     takes = tuple(tensor.numel() for tensor in output_tensor_list)
     gives = tuple(tensor.numel() for tensor in input_tensor_list)
-    flat = namespaces["torch"]["cat"]([tensor.reshape(-1) for tensor in input_tensor_list])
+    flat = cat([tensor.reshape(-1) for tensor in input_tensor_list])
     pieces = _AllToAll.apply(flat, takes, gives, group).split(list(takes))
     return tuple(piece.view(like.shape) for piece, like in zip(pieces, output_tensor_list, strict=True))
 

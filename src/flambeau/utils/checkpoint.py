@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from ..autograd import backward as run_backward
 from ..core.autograd.function import Function
 from ..core.context.grad_mode import enable_grad, no_grad, state
-from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten
 from ..nn.modules.container import Sequential
+from ..ops.random.factories import get_rng_state, set_rng_state
 from ._recomputation import CheckpointError, Draws, Options, Part, casting, late_tensor, later
 from ._selective import (
     SAC_IGNORED_OPS,
@@ -263,10 +263,10 @@ def checkpoint_sequential(
 def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
     """The GPUs on which these tensors lie, and a state of the generator for each: one on the host serves them all."""
     found = sorted({t.get_device() for t in flatten(args)[0] if isinstance(t, Tensor) and t.device.type == "cuda"})
-    return found, [namespaces["torch"]["get_rng_state"]() for _ in found]
+    return found, [get_rng_state() for _ in found]
 
 
 def set_device_states(devices: list[int], states: list[Tensor], *, device_type: str | None = None) -> None:
     """Make the generator go on from a state that `get_device_states` gave."""
     for held in states[:1]:
-        namespaces["torch"]["set_rng_state"](held)
+        set_rng_state(held)

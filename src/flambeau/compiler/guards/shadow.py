@@ -22,7 +22,7 @@ from typing import Any
 import jax
 
 from ...core.context.grad_mode import state as grad_state
-from ...core.context.tracing import Untraceable
+from ...core.context.tracing import NEEDS_VALUES, Untraceable
 from ...core.dispatch.host_numbers import HostNumber, Strict
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
@@ -163,17 +163,6 @@ class Shadow:
 
     def push(self, value: Any = UNKNOWN) -> None:
         self.stack.append(value)
-
-
-# What JAX and we raise where values are needed that only a running program has
-NEEDS_VALUES = (
-    Untraceable,
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerBoolConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
 
 
 class Refused(BaseException):

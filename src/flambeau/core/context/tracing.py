@@ -92,6 +92,17 @@ class Untraceable(RuntimeError):
     """Something that a compiled function cannot do at each call, with the reason and what to do."""
 
 
+# What JAX raises, and what we raise too, where values are needed that only a running program has
+JAX_NEEDS_VALUES = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerBoolConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+NEEDS_VALUES = (Untraceable, *JAX_NEEDS_VALUES)
+
+
 def recorder() -> Any:
     """The recorder of the trace that this thread is in, if any."""
     return state.trace

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.context.grad_mode import no_grad
-from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
 from ...nn.parallel.distributed import DistributedDataParallel
+from ...ops.making.constants import empty, zeros_like
 from ...processes import groups
 from ...processes.collectives import broadcast
 from ...processes.objects import broadcast_object_list
@@ -96,11 +96,7 @@ def _from_first(value: Any, options: StateDictOptions) -> Any:
 
     def take(stands: Any, mine: Any) -> Any:
         if isinstance(stands, _Sent):
-            tensor = (
-                mine.detach().clone()
-                if mine is not None
-                else namespaces["torch"]["empty"](stands.shape, dtype=stands.dtype)
-            )
+            tensor = mine.detach().clone() if mine is not None else empty(stands.shape, dtype=stands.dtype)
             broadcast(tensor, 0)
             return tensor
         if isinstance(stands, dict):
@@ -176,7 +172,7 @@ def _init_optim_state(optimizer: Any) -> None:
     rates = [group.get("lr") for group in optimizer.param_groups]
     for parameter in parameters:
         if parameter.requires_grad:
-            parameter.grad = namespaces["torch"]["zeros_like"](parameter)
+            parameter.grad = zeros_like(parameter)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         if rate is not None:
             group["lr"] = rate * 0 if isinstance(rate, Tensor) else 0.0

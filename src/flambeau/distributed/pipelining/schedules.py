@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ...core.context.grad_mode import no_grad
-from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
+from ...ops.shape.joining import cat
+from ...ops.shape.splitting import tensor_split
 from .stage import PipelineStage
 
 
@@ -105,11 +106,10 @@ def _pieces(value: Any, n: int) -> list[Any]:
         raise RuntimeError(
             f"a batch of shape {list(value.shape)} can't be cut into {n} micro-batches along its first dimension"
         )
-    return list(namespaces["torch"]["tensor_split"](value, n))
+    return list(tensor_split(value, n))
 
 
 def _merged(outputs: list[Any]) -> Any:
-    cat = namespaces["torch"]["cat"]
     if isinstance(outputs[0], tuple):
         return tuple(cat(column) for column in zip(*outputs, strict=True))
     return cat(outputs)

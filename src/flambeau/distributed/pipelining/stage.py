@@ -6,9 +6,9 @@ from typing import Any
 
 from ...autograd import backward
 from ...core.context.grad_mode import enable_grad, no_grad
-from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
+from ...ops.making.constants import empty, zeros_like
 from ...processes.groups import chosen
 from ...processes.objects import recv_object_list, send_object_list
 from ...processes.point_to_point import recv, send
@@ -86,7 +86,7 @@ class PipelineStage:
         )
 
     def _receive(self, source: int, shape: tuple[int, ...], dtype: Any) -> Any:
-        made = namespaces["torch"]["empty"](shape, dtype=dtype, device=self.device)
+        made = empty(shape, dtype=dtype, device=self.device)
         recv(made, group=self.group, group_src=source)
         return made
 
@@ -114,7 +114,7 @@ class PipelineStage:
         if not self.is_first:
             for value in inputs:
                 if value.requires_grad:
-                    grad = namespaces["torch"]["zeros_like"](value) if value.grad is None else value.grad
+                    grad = zeros_like(value) if value.grad is None else value.grad
                     send(grad, group=self.group, group_dst=self.group_rank - 1)
 
     def scale_grads(self, divisor: int) -> None:

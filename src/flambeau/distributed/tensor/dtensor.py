@@ -14,6 +14,8 @@ from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor, from_host
 from ...nn.parameter import Parameter
+from ...ops.making.constants import empty as _empty
+from ...ops.making.creation import tensor as _tensor
 from ..device_mesh import DeviceMesh, mesh_of
 from . import by_parts, crossing, layouts, parts, processes
 from .placement_types import Partial, Placement, Replicate, Shard
@@ -163,7 +165,7 @@ def to_local(self: Tensor, *, grad_placements: Sequence[Placement] | None = None
             "to_local(): one process has all the parts of this tensor, and computing with one of them would give gradients of that "
             "part alone. Compute with the tensor itself, or with full_tensor(); detach() it to look at a part"
         )
-    return namespaces["torch"]["tensor"](local_values(self))
+    return _tensor(local_values(self))
 
 
 def local_values(self: Tensor) -> Any:
@@ -250,11 +252,7 @@ def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
     whole = sharding is None or (sharding.is_fully_replicated and not devices.is_far(sharding))
     if whole and parts.of(self) is None:
         return _plain_repr(self, tensor_contents=tensor_contents)
-    local = (
-        namespaces["torch"]["empty"](tuple(self.shape), device="meta")
-        if self.is_meta
-        else from_host(local_values(self))
-    )
+    local = _empty(tuple(self.shape), device="meta") if self.is_meta else from_host(local_values(self))
     mesh = mesh_of(sharding.mesh)
     laid = layouts.placements_along(self)
     return f"DTensor(local_tensor={local}, device_mesh={mesh}, placements={laid})"

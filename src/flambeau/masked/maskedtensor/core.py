@@ -10,6 +10,8 @@ from ... import ops  # noqa: F401
 from ...core.array import dtypes
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
+from ...ops.indexing.masking import where
+from ...ops.making.constants import ones_like
 
 _torch = namespaces["torch"]
 _ISSUE = "an issue on Github"
@@ -160,7 +162,7 @@ def _moved(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _joined(func: Any, tensors: Any, *args: Any, **kwargs: Any) -> Any:
-    masks = [t.get_mask() if is_masked_tensor(t) else _torch["ones_like"](t, dtype=dtypes.bool) for t in tensors]
+    masks = [t.get_mask() if is_masked_tensor(t) else ones_like(t, dtype=dtypes.bool) for t in tensors]
     return MaskedTensor(func(list(map(_values, tensors)), *args, **kwargs), func(masks, *args, **kwargs))
 
 
@@ -182,8 +184,8 @@ def _reduced(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
 def _where(condition: Any, input: Any, other: Any) -> Any:
     if not (is_masked_tensor(input) and is_masked_tensor(other)):
         raise ValueError("masked where expects both of its tensors to be MaskedTensors")
-    made = _torch["where"](condition, input.get_data(), other.get_data())
-    return MaskedTensor(made, _torch["where"](condition, input.get_mask(), other.get_mask()))
+    made = where(condition, input.get_data(), other.get_data())
+    return MaskedTensor(made, where(condition, input.get_mask(), other.get_mask()))
 
 
 def _logical(name: str, input: Any, dim: Any = None, keepdim: bool = False) -> Any:

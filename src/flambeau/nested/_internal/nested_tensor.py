@@ -12,6 +12,8 @@ from ...core.array.size import Size
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
+from ...ops.making.creation import tensor as _tensor
+from ...ops.shape.joining import cat
 from .nested_int import Ragged, ragged
 
 _torch = namespaces["torch"]
@@ -152,16 +154,16 @@ class NestedTensor(Tensor):
 
     def _nested_tensor_size(self) -> Tensor:
         """The parts' sizes, a row for each."""
-        return _torch["tensor"]([list(shape) for shape in self._flat_shapes()], dtype=_torch_int64())
+        return _tensor([list(shape) for shape in self._flat_shapes()], dtype=_torch_int64())
 
     def _nested_tensor_strides(self) -> Tensor:
         """The parts' strides, a row for each."""
         rows = [[math.prod(shape[k + 1 :]) for k in range(len(shape))] for shape in self._flat_shapes()]
-        return _torch["tensor"](rows, dtype=_torch_int64())
+        return _tensor(rows, dtype=_torch_int64())
 
     def _nested_tensor_storage_offsets(self) -> Tensor:
         """Where each part begins in the flat values."""
-        return _torch["tensor"](starts(self._flat_shapes()), dtype=_torch_int64())
+        return _tensor(starts(self._flat_shapes()), dtype=_torch_int64())
 
     def _flat_shapes(self) -> Sequence[tuple[int, ...]]:
         if self._shapes is None:
@@ -291,15 +293,15 @@ def joined(
     """A nested tensor of parts, on their tape. `rows` are known ones that the parts fit; `at` is the ragged dimension."""
     if layout is formats.strided:
         shapes = [tuple(part.shape) for part in parts]
-        return strided(_torch["cat"]([part.reshape(-1) for part in parts]), shapes)
+        return strided(cat([part.reshape(-1) for part in parts]), shapes)
     at = _ragged_dimension([tuple(part.shape) for part in parts]) if at is None else at
-    values = _torch["cat"](list(parts), at - 1)
+    values = cat(list(parts), at - 1)
     if rows is not None and rows.lengths is None:
         return jagged(values, rows, at)
     bounds = [0]
     for part in parts:
         bounds.append(bounds[-1] + part.shape[at - 1])
-    return jagged(values, ragged(_torch["tensor"](bounds, dtype=_torch_int64(), device=values.device)), at)
+    return jagged(values, ragged(_tensor(bounds, dtype=_torch_int64(), device=values.device)), at)
 
 
 def _ragged_dimension(shapes: list[tuple[int, ...]]) -> int:

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
+from ...ops.shape.joining import cat as _cat
 from ..modules.module import Module
 
 _torch = namespaces["torch"]
@@ -43,7 +44,7 @@ class FloatFunctional(Module):
 
     def cat(self, x: list[Tensor], dim: int = 0) -> Tensor:
         """The tensors one after the other."""
-        return self.activation_post_process(_torch["cat"](x, dim=dim))  # type: ignore[no-any-return]
+        return self.activation_post_process(_cat(x, dim=dim))  # type: ignore[no-any-return]
 
     def add_relu(self, x: Tensor, y: Tensor) -> Tensor:
         """`relu(x + y)`."""

@@ -10,8 +10,11 @@ import numpy as np
 from ...core.array.dtypes import as_dtype, uint8
 from ...core.dispatch.operator import composite, namespaces
 from ...core.tensor.tensor import Tensor
+from ..shape.joining import cat
 from . import resampling
+from .activation import _softmax as softmax
 from .native_forms import native_batch_norm
+from .padding import constant_pad_nd
 
 
 def _torch(name: str) -> Callable[..., Any]:
@@ -61,7 +64,7 @@ def _log_softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, in
 def safe_softmax(self: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """`softmax`, 0 where all is -inf."""
     nowhere = (self == -np.inf).all(dim, keepdim=True)  # type: ignore[attr-defined]
-    made = _torch("softmax")(self.masked_fill(nowhere, 0), dim, dtype=dtype)  # type: ignore[attr-defined]
+    made = softmax(self.masked_fill(nowhere, 0), dim, dtype=dtype)  # type: ignore[attr-defined]
     return made.masked_fill(nowhere, 0)  # type: ignore[no-any-return, attr-defined]
 
 
@@ -136,9 +139,9 @@ def _chunk_cat(tensors: Sequence[Tensor], dim: int, num_chunks: int, *, out: Ten
             raise RuntimeError(f"{expects} all input tensors with the same dtype")
         missing = -tensor.shape[at] % num_chunks
         widths = [0, 0] * (tensor.ndim - 1 - at) + [0, missing]
-        whole = _torch("constant_pad_nd")(tensor, widths) if missing else tensor
+        whole = constant_pad_nd(tensor, widths) if missing else tensor
         flat.append(whole.reshape(*tensor.shape[:at], num_chunks, -1))
-    return _torch("cat")(flat, -1, out=out) if out is not None else _torch("cat")(flat, -1)  # type: ignore[no-any-return]
+    return cat(flat, -1, out=out) if out is not None else cat(flat, -1)  # type: ignore[no-any-return]
 
 
 def _inside(self: Tensor, indices: Sequence[Tensor | None]) -> tuple[Any, ...]:

@@ -14,11 +14,12 @@ from jax import lax
 from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
 from ...core.context.grad_mode import no_grad, state
-from ...core.dispatch.operator import Array, composite, namespaces, operator
+from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tape.nodes import AccumulateGrad, Node, Program, taped_call
 from ...core.tensor.sparse import SparseArray, check_not_traced
 from ...core.tensor.tensor import Tensor, from_host
+from ..shape.joining import cat
 from ..support.checks import demand, on_host, refuse_outside, type_name
 from .normalization import vector_norm
 
@@ -304,7 +305,7 @@ def _rows_in_order(weight: Tensor, input: Tensor, padding_idx: int | None, by_fr
     if padding_idx is None:
         return rows, from_host(places, input.device), None
     padded = np.asarray(input._array) == padding_idx
-    table = namespaces["torch"]["cat"]([rows, rows.new_zeros((1, rows.shape[1]))])
+    table = cat([rows, rows.new_zeros((1, rows.shape[1]))])
     return table, from_host(np.where(padded, rows.shape[0], places), input.device), rows.shape[0]
 
 

@@ -16,9 +16,15 @@ from ...core.array import dtypes
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import Array, Static, composite, namespaces, operator
 from ...core.tensor.tensor import Tensor
+from ..linalg.names import norm
+from ..making.constants import full
+from ..making.creation import from_numpy
 from ..support.checks import wide
 from . import normalization
+from .linear import linear
 from .native_forms import _seen, convolution, native_batch_norm
+from .recurrent import lstm
+from .sampling import affine_grid_generator, grid_sampler
 
 
 def _torch(name: str) -> Callable[..., Any]:
@@ -86,7 +92,7 @@ def batch_norm_gather_stats(
     momentum: float, eps: float, count: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`batch_norm_gather_stats_with_counts` of batches that all have `count` values for each channel."""
-    counts = _torch("full")((mean.shape[0],), float(count), dtype=dtypes.float32, device=mean.device)
+    counts = full((mean.shape[0],), float(count), dtype=dtypes.float32, device=mean.device)
     return batch_norm_gather_stats_with_counts(  # type: ignore[no-any-return]
         input, mean, invstd, running_mean, running_var, momentum, eps, counts
     )
@@ -192,7 +198,7 @@ def mkldnn_rnn_layer(
         )
     weights = [weight0, weight1, *((weight2, weight3) if has_biases else ())]
     steps = input.flip(0) if reverse else input
-    out, h, c = _torch("lstm")(steps, (hx_, cx_), weights, has_biases, 1, 0.0, train, False, False)
+    out, h, c = lstm(steps, (hx_, cx_), weights, has_biases, 1, 0.0, train, False, False)
     return out.flip(0) if reverse else out, h, c, input.new_zeros((0,), dtype=dtypes.uint8)
 
 
@@ -228,7 +234,7 @@ def fbgemm_linear_quantize_weight(input: Tensor) -> tuple[Tensor, Tensor, float,
     scale, zero = _scale_and_zero(low, high, -128, 127)
     made = _quantized(values, scale, zero, np.int8)
     offsets = made.astype(np.int32).sum(1) - zero * made.shape[1]
-    return _torch("from_numpy")(made), _torch("from_numpy")(offsets.astype(np.int32)), scale, zero
+    return from_numpy(made), from_numpy(offsets.astype(np.int32)), scale, zero
 
 
 @composite(methods=False)
@@ -249,7 +255,7 @@ def fbgemm_linear_int8_weight_fp32_activation(
     x = _quantized(values, scale, zero, np.uint8).astype(np.float64) - zero
     w = _host(packed).view(np.int8).reshape(tuple(weight.shape)).astype(np.float64) - int(weight_zero_point)
     product = (x @ w.T).astype(np.float32) * (np.float32(scale) * np.float32(weight_scale))
-    return _torch("from_numpy")(product + _host(bias))  # type: ignore[no-any-return]
+    return from_numpy(product + _host(bias))  # type: ignore[no-any-return]
 
 
 @composite(methods=False)
@@ -274,7 +280,7 @@ def fbgemm_pack_gemm_matrix_fp16(input: Tensor) -> Tensor:
 def fbgemm_linear_fp16_weight_fp32_activation(input: Tensor, packed_weight: Tensor, bias: Tensor | None) -> Tensor:
     """`linear` with a weight in half precision; products are of float32."""
     weight = packed_weight.view(dtypes.float16).reshape(-1, input.shape[-1]).float()
-    return namespaces["nn.functional"]["linear"](input, weight, bias)  # type: ignore[no-any-return]
+    return linear(input, weight, bias)  # type: ignore[no-any-return]
 
 
 @composite(methods=False)
@@ -350,13 +356,13 @@ def cudnn_convolution_add_relu(
 @_on_a_gpu
 def cudnn_grid_sampler(self: Tensor, grid: Tensor) -> Tensor:
     """`grid_sampler`: linear, zeros outside, corners aligned; on a GPU."""
-    return _torch("grid_sampler")(self, grid, 0, 0, True)  # type: ignore[no-any-return]
+    return grid_sampler(self, grid, 0, 0, True)  # type: ignore[no-any-return]
 
 
 @_on_a_gpu
 def cudnn_affine_grid_generator(theta: Tensor, N: int, C: int, H: int, W: int) -> Tensor:
     """`affine_grid` with corners aligned, on a GPU."""
-    return _torch("affine_grid_generator")(theta, (N, C, H, W), True)  # type: ignore[no-any-return]
+    return affine_grid_generator(theta, (N, C, H, W), True)  # type: ignore[no-any-return]
 
 
 @_on_a_gpu
@@ -405,4 +411,4 @@ def native_norm(self: Tensor, p: Any = 2, dim: Any = (), keepdim: bool = False, 
     """`norm` of a sparse tensor's values; other tensors are refused, as PyTorch does."""
     if not self.is_sparse:
         _refuse("native_norm", self)
-    return _torch("norm")(self, p, dim or None, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+    return norm(self, p, dim or None, keepdim, dtype=dtype)  # type: ignore[no-any-return]

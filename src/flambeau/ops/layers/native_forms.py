@@ -13,6 +13,7 @@ from ...core.array import dtypes
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import Array, composite, namespaces, operator
 from ...core.tensor.tensor import Tensor
+from ..making.creation import tensor as _tensor
 from ..support.checks import wide
 from . import embedding, normalization
 
@@ -160,7 +161,7 @@ def embedding_renorm_(self: Tensor, indices: Tensor, max_norm: float, norm_type:
 @composite(methods=False)
 def _shape_as_tensor(self: Tensor) -> Tensor:
     """The sizes as a tensor."""
-    return namespaces["torch"]["tensor"](list(self.shape), dtype=dtypes.int64)
+    return _tensor(list(self.shape), dtype=dtypes.int64)
 
 
 def _cast_function(kind: str) -> Any:

@@ -12,6 +12,7 @@ from ...core.dispatch.operator import namespaces
 from ...core.dispatch.sparse_forms import sparse_form
 from ...core.tensor.sparse import SparseOperand, is_sparse, layout_of, make, pattern, stored, values_of, with_values
 from ...core.tensor.tensor import Tensor
+from ..shape.joining import cat
 from .coo import empty_sparse, flat_indices, grouped, host_indices, index_tensor, resized, to_dense, to_sparse_coo
 
 _MIXED = "add(sparse, dense) is not supported. Use add(dense, sparse) instead."
@@ -87,7 +88,7 @@ def _add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     if np.array_equal(mine, its):
         return pattern(a, first + second)
     joined = np.concatenate([mine, its], 1)
-    values = namespaces["torch"]["cat"]([first, second])
+    values = cat([first, second])
     shape = tuple(a.shape)
     if both:
         _, place, group = np.unique(flat_indices(joined, shape), return_index=True, return_inverse=True)

@@ -9,9 +9,10 @@ import numpy as np
 from ...core.array import dtypes, formats
 from ...core.array import geometry as geometries
 from ...core.dispatch import sparse_forms
-from ...core.dispatch.operator import composite, namespaces
+from ...core.dispatch.operator import composite
 from ...core.tensor.sparse import SparseOperand, is_sparse, layout_of, make, stored, values_of
 from ...core.tensor.tensor import Tensor
+from ..making.creation import tensor as _tensor
 from ..shape.copies import declare_copy
 from .coo import SPARSE_NAMES, csr_rows, host_indices, index_tensor, to_dense, to_sparse_coo
 
@@ -37,7 +38,7 @@ _KINDS = {
 
 
 def _as_tensor(value: Any, dtype: Any = None) -> Tensor:
-    return value if isinstance(value, Tensor) else namespaces["torch"]["tensor"](value, dtype=dtype)
+    return value if isinstance(value, Tensor) else _tensor(value, dtype=dtype)
 
 
 # --- making ----------------------------------------------------------------------------------------------------------

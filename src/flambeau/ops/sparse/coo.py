@@ -9,10 +9,11 @@ import numpy as np
 
 from ...core.array import dtypes, formats
 from ...core.array.size import normalized_dim
-from ...core.dispatch.operator import composite, namespaces
+from ...core.dispatch.operator import composite
 from ...core.dispatch.sparse_forms import labelled, sparse_form
 from ...core.tensor.sparse import SparseLook, empty, is_sparse, layout_of, make, pattern, stored, values_of
 from ...core.tensor.tensor import Tensor, from_host
+from ..making.creation import tensor as _tensor
 
 COO = formats.sparse_coo
 
@@ -81,7 +82,6 @@ def sparse_coo_tensor(
     `indices` is (sparse dims, nnz), `values` (nnz, *dense dims). Without `size` it is as large as the indices need.
     Raises RuntimeError for indices outside of it and for parts that do not go together.
     """
-    tensor = namespaces["torch"]["tensor"]
     if values is None and size is None and indices is not None and not isinstance(indices, Tensor):
         indices, size = None, indices
     if indices is None:
@@ -89,9 +89,9 @@ def sparse_coo_tensor(
         made = empty_sparse(shape, dtype or dtypes.get_default_dtype(), device)
         return made.requires_grad_() if requires_grad else made
     if not isinstance(indices, Tensor):
-        indices = tensor(indices)
+        indices = _tensor(indices)
     if not isinstance(values, Tensor):
-        values = tensor(values, dtype=dtype, device=device)
+        values = _tensor(values, dtype=dtype, device=device)
     elif dtype is not None or device is not None:
         values = values.to(device=device or values.device, dtype=dtype or values.dtype)
     indices = indices.detach().to(device=values.device, dtype=dtypes.int64)

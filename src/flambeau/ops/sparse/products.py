@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dispatch.operator import composite, namespaces
+from ...core.dispatch.operator import composite
 from ...core.dispatch.sparse_forms import labelled, sparse_form
 from ...core.tensor.sparse import is_sparse, layout_of, make, pattern, stored, values_of
 from ...core.tensor.tensor import Tensor
+from ..shape.joining import cat
 from .coo import dim_of, flat_indices, grouped, host_indices, index_tensor, resized, sparse_dims, to_sparse_coo
 
 
@@ -323,7 +324,7 @@ def sspaddmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha:
     product = _mm(mat1, mat2)[index_tensor(rows, input)].reshape(-1)
     columns = np.tile(np.arange(mat2.shape[1]), len(rows))
     places = np.concatenate([host_indices(input), np.stack([np.repeat(rows, mat2.shape[1]), columns])], 1)
-    values = namespaces["torch"]["cat"]([values_of(input) * beta, product * alpha])
+    values = cat([values_of(input) * beta, product * alpha])
     return make(index_tensor(places, input), values, input.shape)
 
 

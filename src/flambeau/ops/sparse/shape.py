@@ -8,10 +8,11 @@ import numpy as np
 
 from ...core.array.printing import format_part, format_tensor, with_suffixes
 from ...core.array.size import normalized_dim
-from ...core.dispatch.operator import composite, namespaces
+from ...core.dispatch.operator import composite
 from ...core.dispatch.sparse_forms import sparse_form
 from ...core.tensor.sparse import SparseOperand, empty, is_sparse, layout_of, make, stored, values_of
 from ...core.tensor.tensor import Tensor
+from ..shape.joining import cat
 from .arithmetic import coordinates
 from .coo import dim_of, host_indices, index_tensor, resized, sparse_dims, to_sparse_coo
 
@@ -193,7 +194,7 @@ def _cat(tensors: Any, dim: int = 0) -> Tensor:
         start += tensor.shape[dim]
         places.append(indices)
     shape = [start if d == dim else n for d, n in enumerate(first.shape)]
-    values = namespaces["torch"]["cat"]([values_of(t) for t in tensors])
+    values = cat([values_of(t) for t in tensors])
     coalesced = dim == 0 and all(stored(t).coalesced for t in tensors)
     return resized(first, np.concatenate(places, 1), values, shape, coalesced)
 

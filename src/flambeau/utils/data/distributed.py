@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from flambeau.core.context.generator import Generator
-from flambeau.core.dispatch.operator import namespaces
 from flambeau.processes import groups
 from flambeau.utils.data.sampler import Sampler
+
+from ...ops.random.factories import randperm
 
 __all__ = ["DistributedSampler"]
 
@@ -54,7 +55,7 @@ class DistributedSampler(Sampler[int]):
         size = len(self.dataset)
         if self.shuffle:
             generator = Generator().manual_seed(self.seed + self.epoch)
-            indices = namespaces["torch"]["randperm"](size, generator=generator).tolist()
+            indices = randperm(size, generator=generator).tolist()
         else:
             indices = list(range(size))
         if self.drop_last:

@@ -9,6 +9,7 @@ from ...core.autograd.engine import grad
 from ...core.context.grad_mode import enable_grad
 from ...core.dispatch.operator import namespaces
 from ...library import Library
+from ...ops.making.ranges import arange
 from . import boxes, deformable, images, regions
 
 _REGION = "float spatial_scale, SymInt pooled_height, SymInt pooled_width"
@@ -50,7 +51,7 @@ def _pool_backward(gradient: Any, rois: Any, argmax: Any, *rest: Any) -> Any:
     """Each bin's gradient goes to the pixel that was its largest."""
     batch, channels, height, width = rest[3:]
     taken = (argmax >= 0).to(gradient.dtype)
-    places = argmax.clamp(min=0).long() + (namespaces["torch"]["arange"](channels) * (height * width)).view(1, -1, 1, 1)
+    places = argmax.clamp(min=0).long() + (arange(channels) * (height * width)).view(1, -1, 1, 1)
     image = (rois[:, 0].long() * (channels * height * width)).view(-1, 1, 1, 1)
     flat = gradient.new_zeros(batch * channels * height * width)
     return flat.index_add(0, (places + image).flatten(), (gradient * taken).flatten()).view(

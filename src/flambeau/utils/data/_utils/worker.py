@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from flambeau._utils import ExceptionWrapper
-from flambeau.core.dispatch.operator import namespaces
 from flambeau.utils.data._utils import transport
 from flambeau.utils.data._utils.fetch import make_fetch
+
+from ....ops.random.factories import manual_seed
 
 
 @dataclass
@@ -81,7 +82,7 @@ def _seed(task: Task) -> None:
     global _info
     seed = task.base_seed + task.id
     random.seed(seed)
-    namespaces["torch"]["manual_seed"](seed)
+    manual_seed(seed)
     np.random.seed(_generate_state(task.base_seed, task.id))
     _info = WorkerInfo(task.id, task.num_workers, seed, task.dataset)
 

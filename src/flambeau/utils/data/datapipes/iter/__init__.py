@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .....ops.making.constants import empty
 from ..._utils.collate import default_collate
 from ..datapipe import DataChunk, IterDataPipe, functional_datapipe
 
@@ -213,7 +214,7 @@ class Shuffler(_Over):
         if seed is None:
             from .....core.dispatch.operator import namespaces
 
-            seed = int(namespaces["torch"]["empty"]((), dtype=_int64()).random_().item())
+            seed = int(empty((), dtype=_int64()).random_().item())
         draw, self._seed = random.Random(seed), None
         buffer: list[Any] = []
         for item in self.datapipe:
