@@ -73,13 +73,15 @@ def on_post_page(output: str, page: Any, config: MkDocsConfig) -> str:
     return output
 
 
-_IDEOGRAPHS = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+_PUNCTUATION = r"\u3000-\u303f\uff00-\uffef"
+_IDEOGRAPH = rf"[{_PUNCTUATION}\u4e00-\u9fff]"
+_BREAK = re.compile(rf"(?<={_IDEOGRAPH})\n *(?={_IDEOGRAPH})|(?<=[{_PUNCTUATION}])\n *(?=`|\w)")
 
 
 def _without_line_breaks(markdown: str) -> str:
-    """Lines of Chinese joined: a browser shows a line break as a space, which Chinese has not."""
+    """Lines of Chinese joined: a browser shows a line break as a space, which Chinese has only before and after other letters."""
     parts = re.split(r"(^```.*?^```)", markdown, flags=re.DOTALL | re.MULTILINE)
-    parts[::2] = [re.sub(rf"(?<={_IDEOGRAPHS})\n(?={_IDEOGRAPHS}|`|\w)", "", part) for part in parts[::2]]
+    parts[::2] = [_BREAK.sub("", part) for part in parts[::2]]
     return "".join(parts)
 
 
