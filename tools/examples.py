@@ -20,10 +20,18 @@ from typing import Any
 import flambeau
 from flambeau import nn
 from flambeau.core.dispatch import families
+from flambeau.core.dispatch.help import Told
 from flambeau.core.dispatch.publishing import namespaces
 
 EXAMPLES = Path(families.__file__).parent / "examples.txt"
-CLASSES = {"nn": nn, "optim": flambeau.optim, "optim.lr_scheduler": flambeau.optim.lr_scheduler}
+CLASSES = {
+    "nn": nn,
+    "optim": flambeau.optim,
+    "optim.lr_scheduler": flambeau.optim.lr_scheduler,
+    "distributions": flambeau.distributions,
+    "utils.data": flambeau.utils.data,
+}
+FUNCTIONS = {"nn.init": nn.init, "distributions": flambeau.distributions, "utils.data": flambeau.utils.data}
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
 _KERNELS = (
@@ -51,9 +59,10 @@ def public() -> Iterator[tuple[str, Any]]:
         for name, cls in vars(home).items():
             if inspect.isclass(cls) and not name.startswith("_") and "PyTorch: " in (cls.__doc__ or ""):
                 yield f"torch.{namespace}.{name}", cls
-    for name, function in vars(nn.init).items():
-        if not name.startswith("_") and inspect.isfunction(function) and function.__module__ == "flambeau.nn.init":
-            yield f"torch.nn.init.{name}", function
+    for namespace, home in FUNCTIONS.items():
+        for name, function in vars(home).items():
+            if not name.startswith("_") and inspect.isfunction(function) and isinstance(function.__doc__, Told):
+                yield f"torch.{namespace}.{name}", function
 
 
 def typed(lines: list[str]) -> list[str]:

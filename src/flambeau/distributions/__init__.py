@@ -4,6 +4,7 @@ A distribution draws (`sample`, and `rsample` where gradients go through the val
 moments. A batch of them is one object; the last dimensions of a value are its event.
 """
 
+from ..core.dispatch.help import explain_classes, explain_functions
 from . import _cross_divergences, _divergences, transforms
 from .bernoulli import Bernoulli
 from .beta import Beta
@@ -60,3 +61,6 @@ __all__ = """
     TransformedDistribution Uniform VonMises Weibull Wishart biject_to kl_divergence register_kl transform_to
 """.split()
 __all__ += transforms.__all__
+
+explain_classes([value for name in __all__ if isinstance(value := globals()[name], type)], "torch.distributions")
+explain_functions([kl_divergence, register_kl], "torch.distributions")

@@ -143,5 +143,17 @@ def text_of(function: Any, public: str, of: Any, own: str) -> str:
         _part("Formula", _first(sources(), public)),
         _part("Example", example_of(public)),
     ]
-    page = f"nn.init.html#{public}" if public.startswith("torch.nn.init.") else f"generated/{public}.html"
-    return f"{inspect.cleandoc(own)}\n{''.join(parts)}\nPyTorch: {_PAGES}{page}\n"
+    return f"{inspect.cleandoc(own)}\n{''.join(parts)}\nPyTorch: {_PAGES}{_page_of(of or function, public)}\n"
+
+
+def _page_of(what: Any, public: str) -> str:
+    """PyTorch's page on it: most have one of their own, some namespaces one for all."""
+    written = f"torch.{what.__module__.removeprefix('flambeau.')}.{public.rpartition('.')[2]}"
+    for namespace, page, anchor in (
+        ("torch.nn.init.", "nn.init", public),
+        ("torch.distributions.", "distributions", written),
+        ("torch.utils.data.", "data", written if what.__module__.endswith(".distributed") else public),
+    ):
+        if public.startswith(namespace):
+            return f"{page}.html#{anchor}"
+    return f"generated/{public}.html"

@@ -387,7 +387,7 @@ zero_infinity: losses that are infinite, and their gradients, become 0.
 zero_point: the whole number that stands for 0.
 """
 GLOSSARY = dict(line.split(": ", 1) for line in _WRITTEN.strip().splitlines())
-# where a name means something else
+# where a name means something else: in a function, or in a namespace
 _SPECIAL = {
     (function, line.partition(": ")[0]): line.partition(": ")[2]
     for functions, *lines in (
@@ -414,6 +414,60 @@ _SPECIAL = {
         ("rrelu rrelu_", "lower: the least slope below 0.", "upper: the greatest slope below 0."),
         ("spdiags", "offsets: which diagonal each row of values is."),
         ("topk", "sorted: the greatest first."),
+        (
+            "distributions",
+            "base_transform: the transform of a value.",
+            "batch_shape: the shape of independent laws.",
+            "cache_size: 1 to remember the last value and its result, so that the inverse gives the very same; 0 not to.",
+            "concentration: how narrow it is, or the density's exponent.",
+            "concentration0: the exponent of the far end.",
+            "concentration1: the exponent of the near end.",
+            "cov_diag: what is added to the diagonal.",
+            "cov_factor: a matrix of as many columns as the rank.",
+            "covariance_matrix: the covariance.",
+            "df1: the degrees of freedom of the numerator.",
+            "df2: the degrees of freedom of the denominator.",
+            "distribution: a law that has `cdf` and `icdf`.",
+            "event_shape: the shape of a value.",
+            "exponent: the power.",
+            "high: the upper end, which is not reached.",
+            "lengths: how many places each part takes.",
+            "loc: where the law lies, or what is added.",
+            "logits: log-odds, or unnormalized logarithms of probabilities, in place of `probs`.",
+            "low: the lower end.",
+            "p: the law that the mean is taken under.",
+            "parts: the transforms.",
+            "precision_matrix: the inverse of the covariance, in its place.",
+            "probs: the probabilities.",
+            "q: the law that it is compared with.",
+            "rate: events in a unit, or the inverse scale.",
+            "scale: how wide the law is, or a factor.",
+            "scale_tril: the lower Cholesky factor of the covariance, in its place.",
+            "tseq: the transforms.",
+            "type_p: the class of the first law.",
+            "type_q: the class of the second law.",
+            "validate_args: look whether parameters and values are allowed; as `set_default_validate_args` says, if None.",
+        ),
+        (
+            "data",
+            "batch: a list of samples.",
+            "batch_sampler: gives lists of indices, in the place of `batch_size`, `shuffle`, `sampler` and `drop_last`.",
+            "batch_size: how many samples a batch has.",
+            "data: a sample.",
+            "data_source: what has the length.",
+            "dataset: the samples.",
+            "datasets: the data sets.",
+            "drop_last: leave out a last batch that is not full.",
+            "in_order: give the batches in the sampler's order, whichever worker is done first.",
+            "indices: which samples.",
+            "lengths: how many samples each part gets, or which share of them.",
+            "multiprocessing_context: how workers are started.",
+            "pin_memory_device: taken for PyTorch's sake; there is no other device to prepare for.",
+            "sampler: gives the indices, one after the other.",
+            "shuffle: a new order in each pass.",
+            "timeout: how many seconds a worker may take for a batch; 0 for any.",
+            "worker_init_fn: called with its number in each worker when it begins.",
+        ),
         (
             " ".join(
                 f"{kind}_polynomial_{letter}"
@@ -449,13 +503,12 @@ def arguments_of(function: Any, public: str, of: Any, own: str) -> list[str]:
     names: Iterable[str] = signature.parameters if signature is not None else ()
     if signature is None and code is not None:
         names = code.co_varnames[of is not None : code.co_argcount + code.co_kwonlyargcount]
-    short = public.rpartition(".")[2]
-    general, special = (GLOSSARY, _SPECIAL) if of is None else (_OF_CLASSES, {})
-    return [
-        f"{name}: {special.get((short, name)) or general[name]}"
-        for name in names
-        if (name in general or (short, name) in special) and f"`{name}`" not in own
-    ]
+    *_, namespace, short = public.split(".")
+    general = GLOSSARY if of is None else _OF_CLASSES
+    meanings = {
+        name: _SPECIAL.get((short, name)) or _SPECIAL.get((namespace, name)) or general.get(name) for name in names
+    }
+    return [f"{name}: {meaning}" for name, meaning in meanings.items() if meaning and f"`{name}`" not in own]
 
 
 __all__ = ["GLOSSARY", "arguments_of"]

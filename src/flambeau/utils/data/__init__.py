@@ -1,5 +1,6 @@
 """Data sets, samplers and the loader that makes batches of them."""
 
+from flambeau.core.dispatch.help import explain_classes, explain_functions
 from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distributed, sampler
 from flambeau.utils.data._utils.collate import default_collate, default_convert
 from flambeau.utils.data._utils.worker import get_worker_info
@@ -37,3 +38,21 @@ from flambeau.utils.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+
+explain_classes(
+    [
+        *(
+            BatchSampler,
+            ChainDataset,
+            ConcatDataset,
+            DataLoader,
+            Dataset,
+            DistributedSampler,
+            IterableDataset,
+            RandomSampler,
+        ),
+        *(Sampler, SequentialSampler, StackDataset, SubsetRandomSampler, Subset, TensorDataset, WeightedRandomSampler),
+    ],
+    "torch.utils.data",
+)
+explain_functions([default_collate, default_convert, get_worker_info, random_split], "torch.utils.data")
