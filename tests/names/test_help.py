@@ -98,6 +98,9 @@ def test_some_texts() -> None:
     assert "    in_channels: the input's channels.\n" in nn.Conv2d.__doc__
     assert "input `(N, C_in, H, W)` or `(C_in, H, W)`" in nn.Conv2d.__doc__
     assert "arXiv:1412.6980" in optim.Adam.__doc__
+    assert "    scale: how wide the law is, or a factor.\n" in flambeau.distributions.Gumbel.__doc__
+    assert "stable/distributions.html#torch.distributions.normal.Normal\n" in flambeau.distributions.Normal.__doc__
+    assert "stable/data.html#torch.utils.data.DataLoader\n" in flambeau.utils.data.DataLoader.__doc__
     assert list(inspect.signature(flambeau.permute).parameters) == ["input", "dims"]
     assert "    input: the tensor to compute with." in flambeau.permute.__doc__
     assert list(inspect.signature(flambeau.add).parameters) == ["input", "other", "alpha"]
