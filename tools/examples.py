@@ -141,7 +141,7 @@ def main(argv: list[str]) -> int:
     only = {name for name in argv if not name.startswith("--")}
     before = EXAMPLES.read_text("utf-8")
     head = before[: before.find("== ")]
-    written, stale = [head], 0
+    written, stale = [head.rstrip() + "\n"], 0
     for names, lines in families.blocks(EXAMPLES.name, "== "):
         if not only or only & set(names):
             name = f"torch.{names[0]}"

@@ -80,7 +80,7 @@ CASES = {
     "chain without length": lambda t: len(stream(t) + stream(t)),
     "chain of a map": lambda t: list(data(t).ChainDataset([pairs(t)])),
     "abstract": lambda t: data(t).Dataset()[0],
-    "abstract stream": lambda t: iter(data(t).IterableDataset()),
+    "abstract stream": lambda t: data(t).IterableDataset(),
     "abstract sampler": lambda t: iter(data(t).Sampler()),
     "subset": lambda t: [data(t).Subset(pairs(t), [4, 2])[1], data(t).Subset(pairs(t), [4, 2, 1])[[0, 2]]],
     "subset, many": lambda t: data(t).Subset(pairs(t), [4, 2, 7]).__getitems__([0, 2]),

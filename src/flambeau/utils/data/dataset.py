@@ -31,14 +31,11 @@ class Dataset(Generic[_T_co]):
         return ConcatDataset([self, other])
 
 
-class IterableDataset(Dataset[_T_co]):
+class IterableDataset(Dataset[_T_co], Iterable[_T_co]):
     """Samples as a stream: a subclass gives `__iter__`.
 
     With several workers each of them iterates over the data set: `get_worker_info()` says which share is its own.
     """
-
-    def __iter__(self) -> Iterator[_T_co]:
-        raise TypeError(f"{type(self).__name__!r} object is not iterable: a subclass of IterableDataset gives __iter__")
 
     def __add__(self, other: Dataset[_T_co]) -> Any:
         return ChainDataset([self, other])
