@@ -532,6 +532,20 @@ def test_storages_by_themselves():
         assert d.tolist() == [9, 1, 2]
         again = checkpoint.load(written_by_us([typed, untyped], _use_new_zipfile_serialization=zipped))
         assert [s.tolist() for s in again] == [[1, 2], [1, 2, 3]]
+    for library, save in ((torch, torch.save), (fb, checkpoint.save)):
+        for zipped, safe in ((True, True), (True, False), (False, True), (False, False)):
+            file = io.BytesIO()
+            kept = library.arange(3.0)
+            save([kept.untyped_storage().clone(), kept.storage(), kept], file, _use_new_zipfile_serialization=zipped)
+            file.seek(0)
+            a, b, t = library.load(file, weights_only=safe)
+            assert [type(s) for s in (a, b)] == [library.storage.TypedStorage] * 2
+            assert (a.dtype, b.dtype, a.nbytes(), b.tolist()) == (library.uint8, library.float32, 12, [0, 1, 2])
+            assert (
+                repr(b) == " 0.0\n 1.0\n 2.0\n[torch.storage.TypedStorage(dtype=torch.float32, device=cpu) of size 3]"
+            )
+            b[0] = 7
+            assert t.tolist() == [7, 1, 2]
     assert ours_to_theirs(fb.ones(1).untyped_storage()).tolist() == [0, 0, 128, 63]
     for library, save in ((torch, torch.save), (fb, checkpoint.save)):
         x = library.arange(3.0)

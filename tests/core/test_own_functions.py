@@ -29,6 +29,51 @@ def _aliasing(library, look):
     return _function(library, lambda ctx, x: look(x), lambda ctx, g: g * 5)
 
 
+def _twice_given(library, n, kind):
+    """One tensor n times among the results: whether these are one, where each comes from, the gradient."""
+
+    def forward(ctx, x):
+        if kind == "dirty":
+            ctx.mark_dirty(x)
+            x.mul_(2)
+        return (x * 2 if kind == "new" else x,) * n
+
+    x = _leaf(library)
+    own = _function(library, forward, lambda ctx, *gs: sum(g * 10**i for i, g in enumerate(gs)))
+    made = own.apply(x if kind == "leaf" else x * 1)
+    sum((y * (i + 3)).sum() for i, y in enumerate(made)).backward()
+    return made[0] is made[1], [(y.output_nr, y._is_view(), y._version) for y in made], x.grad
+
+
+def _marked(library, x):
+    versions = [x._version]
+    for write in (lambda x: x, lambda x: x.mul_(2)):
+        _function(library, lambda ctx, x, write=write: (ctx.mark_dirty(x), write(x))[1], lambda ctx, g: g).apply(x)
+        versions.append(x._version)
+    return versions
+
+
+def _flagged(x, how, flag):
+    try:
+        how(x, flag)
+    except Exception as error:
+        return type(error).__name__, str(error)
+    return x.requires_grad, x.is_leaf
+
+
+def _mapped(library, *dims):
+    seen = []
+
+    def vmap(info, in_dims, *args):
+        seen.append((info.batch_size, in_dims, [a.shape for a in args]))
+        return args[0] * 2, in_dims[0]
+
+    body = {"forward": lambda *args: args[0] * 2, "setup_context": lambda ctx, inputs, output: None, "vmap": vmap}
+    own = type("Own", (library.autograd.Function,), {name: staticmethod(f) for name, f in body.items()})
+    made = library.vmap(own.apply, in_dims=dims)(*(library.arange(27.0).view(3, 3, 3) for _ in dims))
+    return seen, made
+
+
 def _written(library, made, other):
     made.mul_(2)
     other.sum().backward()
@@ -60,6 +105,33 @@ CASES = {
         lambda x, seen: (_function(t, lambda ctx, x: (x * 2, x > 1), lambda ctx, g, h: (seen.append(h), g)[1]).apply(x)[0]
                          .sum().backward(), seen)
     )(_leaf(t), []),
+    **{
+        f"given twice {n} {kind}": lambda t, n=n, kind=kind: _twice_given(t, n, kind)
+        for n, kind in ((2, "leaf"), (3, "leaf"), (2, "value"), (2, "dirty"), (2, "new"))
+    },
+    "a list has no gradient": lambda t: (
+        lambda x, seen: (seen.extend(_function(t, lambda ctx, x: [x * 2, x], None).apply(x)), seen[1] is x, seen[0].requires_grad)
+    )(_leaf(t), []),
+    "in a list is not returned": lambda t: _function(t, lambda ctx, x: (ctx.mark_dirty(x), [x])[1], None).apply(_leaf(t) * 1),
+    "dirty counts a version": lambda t: [_marked(t, x) for x in (t.ones(2), _leaf(t) * 1, (_leaf(t) * 1)[:2], t.ones(3)[1:])],
+    "flags of what is computed": lambda t: [
+        _flagged(make(t), how, flag)
+        for make in (lambda t: _leaf(t) * 2, lambda t: _leaf(t)[:1], _leaf, lambda t: t.ones(1), lambda t: t.ones(1) > 0)
+        for how in (lambda x, flag: setattr(x, "requires_grad", flag), lambda x, flag: x.requires_grad_(flag))
+        for flag in (True, False, 1)
+    ],
+    "numbers among the next functions": lambda t: [
+        [(node and node.name(), i) for node, i in made.grad_fn.next_functions]
+        for x, c in ((_leaf(t), t.ones(3, dtype=t.float64)),)
+        for made in (x * 2, 2 - x, x + c.long(), x.add(c, alpha=3), x / 2, x**2, t.where(c > 0, x, 1.0), t.where(c > 0, c, x), x.mul_)
+        if not callable(made)
+    ],
+    "left out among the next functions": lambda t: [
+        [(node and node.name(), i) for node, i in made.grad_fn.next_functions]
+        for x in (t.ones(1, 1, 3, requires_grad=True),)
+        for made in (t.nn.functional.conv1d(x, t.ones(1, 1, 1)), t.nn.functional.layer_norm(x, (3,)))
+    ],
+    "where vmap finds the samples": lambda t: [_mapped(t, *dims) for dims in ((0,), (1,), (-1,), (1, None), (2, 0), (None, 1))],
     "set_grad_enabled of a word": lambda t: t.set_grad_enabled("a"),
     "no inputs": lambda t: t.autograd.grad((_leaf(t) * 2).sum(), []),
     "unused": lambda t: t.autograd.grad((_leaf(t) * 2).sum(), _leaf(t)),

@@ -23,6 +23,24 @@ SAME = [
     lambda t: t.ones(2, 3).dim_order(ambiguity_check=5),
     lambda t: (lambda x: x.const_data_ptr() == x.data_ptr())(t.ones(2)),
     lambda t: (t.ones(2).grad_dtype, t.ones(2, requires_grad=True).grad_dtype),
+    *(
+        lambda t, d=d: t.ones(2, 2, dtype=getattr(t, d)).expand(3)
+        for d in "float32 int64 bool bfloat16 complex64".split()
+    ),
+    lambda t: t.ones(2, 2, device="meta").expand(3),
+    lambda t: t.ones(2).expand(2, -1, 3),
+    lambda t: t.ones(2).__setitem__(0, t.ones(2, 2, dtype=t.int64)),
+    *(
+        lambda t, a=a, b=b, c=c: t.addcdiv(*(t.ones(2, dtype=getattr(t, d)) for d in (a, b, c)))
+        for a, b, c in (
+            ("float32", "int64", "int64"),
+            ("int64", "float32", "bool"),
+            ("int64",) * 3,
+            ("bool", "int64", "float32"),
+        )
+    ),
+    lambda t: t.ones(2).__delattr__("data"),
+    lambda t: t.ones(2).__delattr__("requires_grad"),
     lambda t: t.ones(2).ipu(),
     lambda t: t.ones(2).xpu(),
     lambda t: [getattr(t.ones(2), f"is_{n}") for n in "ipu maia mtia vulkan xla xpu mps meta cuda cpu".split()],

@@ -73,11 +73,10 @@ class LegacyFile:
                 raise damaged(f"its storage {brief(key)} is missing")
             return records[key]
 
-        return unpickle(
-            memoryview(self._data)[: scout.position],
-            self._start,
-            Storages(read, lambda key: read(key).size, restore, self._swapped),
-        )
+        storages = Storages(read, lambda key: read(key).size, restore, self._swapped)
+        made = unpickle(memoryview(self._data)[: scout.position], self._start, storages)
+        storages.settle()
+        return made
 
     def _read(self, key: StorageKey, position: int, records: dict[str, np.ndarray]) -> int:
         """Take the storage at `position`; returns where the next one begins."""

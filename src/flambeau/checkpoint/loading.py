@@ -177,7 +177,9 @@ def _load_zip(archive: Reader, restore: Any, unpickle: Any, lazily: bool) -> Any
         restore,
         swapped=order != sys.byteorder,
     )
-    return unpickle(archive.read(prefix + "data.pkl").data, 0, storages)
+    made = unpickle(archive.read(prefix + "data.pkl").data, 0, storages)
+    storages.settle()
+    return made
 
 
 def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:

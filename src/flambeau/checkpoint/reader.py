@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.array import dtypes
 from . import names
 from .errors import brief, damaged
 from .storages import UNTYPED, StorageType, TypedStorage, UntypedStorage
@@ -69,6 +71,7 @@ class Storages:
         self._restore = restore
         self._swapped = swapped
         self._loaded: dict[str, UntypedStorage] = {}
+        self._handed: list[weakref.ref[TypedStorage]] = []
 
     def __call__(self, parts: Any) -> Any:
         key = StorageKey.parse(parts)
@@ -85,9 +88,14 @@ class Storages:
         if storage is None:
             storage = UntypedStorage(self._read(key.key), swapped=self._swapped)
             self._loaded[key.key] = storage = self._restore(storage, key.location)
-        if key.type is UNTYPED:
-            return storage
-        assert key.type.dtype is not None
-        if key.view is not None:
-            return TypedStorage(storage, key.type.dtype, key.view[1], key.view[2])
-        return TypedStorage(storage, key.type.dtype)
+        dtype = dtypes.uint8 if key.type is UNTYPED else key.type.dtype
+        made = TypedStorage(storage, dtype, *([] if key.view is None else key.view[1:]))
+        self._handed.append(weakref.ref(made))
+        return made
+
+    def settle(self) -> None:
+        """Make the storages that the loaded object holds by themselves what the library has for them."""
+        for reference in self._handed:
+            made = reference()
+            if made is not None:
+                made.become_memory()

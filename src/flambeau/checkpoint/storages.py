@@ -9,8 +9,10 @@ import numpy as np
 
 from ..core.array import devices, dtypes
 from ..core.array.meta import MetaArray
+from ..core.tensor import typed_memory
+from ..core.tensor.memory import untyped_storage
 from ..core.tensor.storage import Storage
-from ..core.tensor.tensor import from_host
+from ..core.tensor.tensor import Tensor, blank, from_host
 from . import settings
 from .errors import brief
 
@@ -129,6 +131,13 @@ class UntypedStorage:
             cell = self._cells[key] = from_host(array, self.device)._storage
         return cell
 
+    def memory(self, dtype: dtypes.dtype) -> Storage:
+        """The cell of the tensors here, or one of elements of `dtype` if there are none."""
+        found = next((c for (_, conj, neg), c in self._cells.items() if not conj and not neg), None)
+        if found is None and self._cells:
+            return UntypedStorage(self._data, self.device, self._swapped).cell(dtype, None)
+        return self.cell(dtype, None) if found is None else found
+
 
 class TypedStorage:
     """A stretch of an untyped storage, seen as elements of one type."""
@@ -156,6 +165,15 @@ class TypedStorage:
     def nbytes(self) -> int:
         """The number of bytes."""
         return self._count * self.dtype.itemsize
+
+    def become_memory(self) -> None:
+        """From now on, be a storage as those of tensors are, in the memory of the tensors that were loaded from the same bytes."""
+        held = untyped_storage(blank(Tensor, self._storage.memory(self.dtype), None))
+        start, size = self._start * self.dtype.itemsize, self.nbytes()
+        if size != held.nbytes():
+            held = held[start : start + size]
+        self.__dict__ = {"_untyped": held, "dtype": self.dtype}
+        self.__class__ = typed_memory.TypedStorage  # type: ignore[assignment]
 
     def _array(self) -> np.ndarray:
         return self._storage.array(self.dtype)[self._start : self._start + self._count]

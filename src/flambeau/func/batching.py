@@ -35,6 +35,7 @@ class BatchRegion(Region):
         self.index = index
         self.size = size
         self.randomness = randomness
+        self.places: dict[int, tuple[Any, int]] = {}  # of the inputs: their arrays, and where they had the samples
 
     def host_value(self, draw: Callable[[], Any]) -> Any:
         """One draw for all samples ("same"), or one for each ("different")."""
@@ -53,11 +54,17 @@ class BatchRegion(Region):
         if function.vmap is Function.vmap:
             return None
         own = [isinstance(a, Tensor) and self.owns(a._array) for a in args]
-        dims = tuple(a._array.batch_dim if is_own else None for a, is_own in zip(args, own, strict=True))
-        whole = [wrap(a._array.val) if is_own else a for a, is_own in zip(args, own, strict=True)]
+        dims = tuple(self._place(a._array) if is_own else None for a, is_own in zip(args, own, strict=True))
+        whole = [
+            a if dim is None else wrap(jnp.moveaxis(a._array.val, a._array.batch_dim, dim))
+            for a, dim in zip(args, dims, strict=True)
+        ]
         with no_grad(), inside(self.parent):
             results, places = function.vmap(VmapInfo(self.size, self.randomness), dims, *whole, **kwargs)
         return map_pairs(self._sample, results, places)
+
+    def _place(self, array: Any) -> int:
+        return self.places.get(id(array), (array, array.batch_dim))[1]
 
     def _sample(self, result: Any, dim: int | None) -> Any:
         if dim is None or not isinstance(result, Tensor):
@@ -237,6 +244,9 @@ def _mapped(
     batched = [x.movedim(d, 0) if d else x for x, d in zip(leaves, dims, strict=True) if d is not None]
 
     def body(tensors: list[Tensor]) -> list[Tensor]:
+        region: Any = state.transforms
+        mapped = [d for d in dims if d is not None]
+        region.places = {id(t._array): (t._array, d) for t, d in zip(tensors, mapped, strict=True)}
         given = iter(tensors)
         full = [x if d is None else next(given) for x, d in zip(leaves, dims, strict=True)]
         results, out_spec = flatten(func(*unflatten(full, spec), **kwargs))

@@ -307,13 +307,13 @@ class Function:
         if output is not None and not record:
             return output
         ctx, output = cls._forward(args, kwargs, tuple(e is not None for e in edges), output)
-        single = not isinstance(output, (tuple, list))
+        single = not isinstance(output, tuple)  # a list is a value as any other that is no tensor
         outputs = [output] if single else list(output)
         given = {id(a): a for a in args if isinstance(a, Tensor)}
         _check_marks(ctx, outputs, given)
         if not record:
             made = [_alias(o, o) if id(o) in given and not any(o is d for d in ctx._dirty) else o for o in outputs]
-            return made[0] if single else type(output)(made) if type(output) in (tuple, list) else output
+            return made[0] if single else tuple(made) if type(output) is tuple else output
         _check_saved(ctx._saved)
         metas = [(tuple(o.shape), o._np_dtype) if isinstance(o, Tensor) else ((), None) for o in outputs]
         inputs = [(tuple(a.shape), a._np_dtype, _places(a)) if isinstance(a, Tensor) else None for a in args]
@@ -323,7 +323,7 @@ class Function:
             ctx._saved = Snapshots([_resaved(s, outputs, made) for s in ctx._saved])
         for watch in grad_state.watchers:
             watch(node, ())
-        return made[0] if single else list(made) if isinstance(output, list) else tuple(made)
+        return made[0] if single else tuple(made)
 
 
 class InplaceFunction(Function):
@@ -347,8 +347,8 @@ class NestedIOFunction(Function):
 
 def _in_place_of(made: Any, output: Any, ctx: FunctionCtx) -> Any:
     """Put an output that was computed by another rule wherever forward has left its own."""
-    single = not isinstance(output, (tuple, list))
-    own = [made] if not isinstance(made, (tuple, list)) else made
+    single = not isinstance(output, tuple)
+    own = made if isinstance(made, tuple) else [made]
     others = {id(m): o for m, o in zip(own, [output] if single else output, strict=True)}
     ctx._saved = tuple(others.get(id(t), t) for t in ctx._saved or ())
     ctx._dirty = tuple(others.get(id(t), t) for t in ctx._dirty)
@@ -389,6 +389,8 @@ def _check_marks(ctx: Any, outputs: list[Any], given: dict[int, Tensor]) -> None
             raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
         else:
             tensor._check_inplace()
+            if grad_state.trace is None and not is_sparse(tensor):  # a trace counts by what is in the storage
+                tensor._storage.touch()
             if tensor._base is not None and len(outputs) > 1:
                 raise RuntimeError(_DIRTY_VIEW)
 
@@ -437,7 +439,7 @@ def _on_tape(ctx: Any, node: FunctionNode, outputs: list[Any], given: dict[int, 
         source = sources.get(o._storage)
         if id(o) in constant or not is_differentiable(o._np_dtype):
             tensor = o._off_tape() if id(o) in given else o
-        elif id(o) in known:
+        elif id(o) in known and (id(o) not in given or id(o) in dirty):
             tensor = known[id(o)]
             tensor._edge = (node, i)
         elif id(o) in dirty:

@@ -20,6 +20,7 @@ from ..array.size import Size
 from .grad_mode import state
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., Any])
 PASS: Any = object()  # nobody else wants to compute this call
 
 _PLAIN: set[type] = set()
@@ -297,6 +298,19 @@ _makers: dict[Any, Callable[[], Callable[..., Any]]] = {}
 _sources: dict[Any, Any] = {}  # face -> the function that it is of
 
 
+_unseen: set[Any] = set()
+
+
+def unseen(function: _F) -> _F:
+    """Say that nobody is asked about calls of this function, modes neither. Serves as a decorator, under that of composites."""
+    _unseen.add(function)
+    return function
+
+
+def is_unseen(function: Any) -> bool:
+    return function in _unseen
+
+
 def made_by(function: Callable[..., Any], maker: Callable[[], Callable[..., Any]]) -> None:
     """Say how to make a face of a function that asks by itself, more cheaply than `guarded` does."""
     _makers[function] = maker
@@ -304,7 +318,7 @@ def made_by(function: Callable[..., Any], maker: Callable[[], Callable[..., Any]
 
 def face(function: Any, name: str) -> Any:
     """A public form of a function, with an identity of its own, that asks before it computes."""
-    if not callable(function) or isinstance(function, type) or not hasattr(function, "__code__"):
+    if not callable(function) or isinstance(function, type) or not hasattr(function, "__code__") or function in _unseen:
         return function
     maker = _makers.get(function)
     made = maker() if maker else guarded(function)
@@ -389,6 +403,12 @@ def all_silent(values: tuple[Any, ...]) -> bool:
     return True
 
 
+_UNDELETED = {
+    "data": "Deleting tensor data is not allowed. Delete tensor instead!",
+    "requires_grad": "requires_grad must be a bool",
+}
+
+
 class attribute(property):
     """A property of tensors that asks a subclass, or a mode, before it answers."""
 
@@ -411,6 +431,8 @@ class attribute(property):
         def deleter(tensor: Any) -> None:
             if type(tensor) in plain or _ask_attribute(own.__delete__, (tensor,)) is PASS:
                 if delete is None:
+                    if name in _UNDELETED:
+                        raise RuntimeError(_UNDELETED[name])
                     raise AttributeError(f"attribute '{name}' of 'torch._C.TensorBase' objects is not writable")
                 delete(tensor)
 

@@ -6,8 +6,30 @@ from typing import Any
 
 import jax
 
+from ..array import dtypes
 from ..array.devices import is_far
 from ..tensor.tensor import wrap
+
+
+class OfKind(Exception):
+    """A RuntimeError of a function of geometries whose text names the kind of tensor: `text` has {kind} there."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.text = text
+
+    def of(self, dtype: dtypes.dtype, device: str) -> RuntimeError:
+        return RuntimeError(self.text.replace("{kind}", kind_of_tensor(dtype, device)))
+
+
+_OLD_TYPES = frozenset("Float Double Half Long Int Short Char Byte".split())
+
+
+def kind_of_tensor(dtype: dtypes.dtype, device: str) -> str:
+    """A kind of tensor as PyTorch's C++ prints it: `torch.FloatTensor`, `CPUBoolType`."""
+    if dtype.abbr in _OLD_TYPES and device in ("cpu", "cuda"):
+        return f"torch.{'cuda.' if device == 'cuda' else ''}{dtype.abbr}Tensor"
+    return f"{device.title() if device == 'meta' else device.upper()}{dtype.abbr}Type"
 
 
 def described(error: Exception, arrays: list[Any], name: str, promotes: bool) -> Exception:

@@ -124,6 +124,8 @@ def composite(
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         called = function.__name__ = name or function.__name__
         call = _composed(function, False, asks_arguments, numbers, rules_of(autocast), spreads)
+        if overrides.is_unseen(function):
+            overrides.unseen(call)
         _publish(called, call, public, in_python)
         _attach(call, _names(methods, called))
         if written := _names(inplace, called + "_"):

@@ -17,6 +17,7 @@ from ..tensor.looks import check_inside
 from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor
 from .call import around as _around
+from .errors import OfKind
 from .operator import _attach, _names, _publish
 from .signature import SYNONYMS
 from .sparse_forms import instead
@@ -84,6 +85,8 @@ def _seeing(
             made = function(input._geometry, *args, **kwargs)
         except SparseOperand as error:
             return instead(name, error, (input, *args), kwargs)
+        except OfKind as error:
+            raise error.of(input.dtype, input.device.type) from None
         if absolute:
             check_inside(input._storage, made)
         relative = None if absolute else made

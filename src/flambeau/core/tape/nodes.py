@@ -347,6 +347,27 @@ class AccumulateGrad(Node):
         error.add_note(f"(Its shape is {list(shape)}. Write under `with torch.no_grad():`, or into its clone().)")
         return error
 
+    @staticmethod
+    def check(flag: Any, edge: Edge | None, np_dtype: np.dtype) -> None:
+        """Raise RuntimeError if `requires_grad` of a tensor with this edge can't be set so."""
+        if type(flag) is not bool:
+            raise RuntimeError("requires_grad must be a bool")
+        if not flag:
+            return
+        if edge is not None and type(edge[0]) is not AccumulateGrad:
+            raise AccumulateGrad.missing(stops=False)
+        if not is_differentiable(np_dtype):
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+
+    @staticmethod
+    def missing(stops: bool) -> RuntimeError:
+        """The error of setting the flag of a tensor that is computed; whether that `stops` the gradient."""
+        cure = (
+            " If you want to use a computed variable in a subgraph that doesn't require differentiation use "
+            "var_no_grad = var.detach()."
+        )
+        return RuntimeError("you can only change requires_grad flags of leaf variables." + cure * stops)
+
     def __init__(self, leaf: Any):
         super().__init__("AccumulateGrad", ())
         self.leaf: Any = leaf if leaf is NOBODY else weakref.ref(leaf)

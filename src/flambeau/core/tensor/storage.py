@@ -49,6 +49,10 @@ class Storage:
         self.value = value
         self.version += 1
 
+    def touch(self) -> None:
+        """Count a write that left the value as it is."""
+        self.version += 1
+
     def set_part(self, g: geometry.Geometry, value: Any) -> None:
         self.set(geometry.write(self.value, g, value))
 
@@ -140,6 +144,9 @@ class DetachedStorage(Storage):
     @property
     def version(self) -> int:  # type: ignore[override]
         return self.source.version
+
+    def touch(self) -> None:
+        self.source.touch()
 
     def set(self, value: Any) -> None:
         self.source.set(_with_derivative_of(value, self.source.value))

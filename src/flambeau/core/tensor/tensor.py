@@ -102,7 +102,7 @@ class Tensor:
         _check_subclass(cls)
         made = blank(cls, data._storage, data._view)
         if require_grad:
-            made.requires_grad_()
+            made._require_grad(True)
         return made
 
     # --- values ---------------------------------------------------------------------------------------------------
@@ -414,14 +414,16 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if type(value) is not bool:
-            raise RuntimeError("requires_grad must be a bool")
-        self.requires_grad_(value)
+        AccumulateGrad.check(value, self._tape_edge(), self._np_dtype)
+        self._require_grad(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Make this leaf collect gradients in `.grad`, or stop it."""
         if (got := type(requires_grad)) is not bool:
             raise TypeError(f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {got.__name__}")
+        return self._require_grad(requires_grad)
+
+    def _require_grad(self, requires_grad: bool) -> Tensor:
         edge = self._tape_edge()
         structure.version += 1
         if grad_state.trace is not None:
@@ -433,10 +435,7 @@ class Tensor:
                 self._edge = (self._frozen or AccumulateGrad(self), 0)
         elif edge is not None:
             if type(edge[0]) is not AccumulateGrad:
-                raise RuntimeError(
-                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
-                    "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
-                )
+                raise AccumulateGrad.missing(stops=True)
             self._edge = None
             if edge[0].pre_hooks or edge[0].done_hooks or edge[0].post_hooks:
                 self._frozen = edge[0]  # its hooks are for when this is a leaf again, too

@@ -75,15 +75,21 @@ def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) 
     return input + _times(value, tensor1 * tensor2)
 
 
-@operator(promote="common", inplace=True, autocast={"cuda": "widest"})
-def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
-    """`input + value * tensor1 / tensor2`, with broadcasting. Integers raise RuntimeError."""
-    if category(input) < FLOAT:
+def _refuse_integers(input: Any, tensor1: Any, tensor2: Any, *value: Any) -> None:
+    """Raise RuntimeError for a quotient of integers."""
+    if max(category(tensor1), category(tensor2)) < FLOAT:
+        exact = "(input + value * tensor1 / tensor2)"
         raise RuntimeError(
             f"Integer division with {'addcdiv'} is no longer supported, and in a future  release addcdiv will perform a true "
-            "division of tensor1 and tensor2. Write (input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) to "
-            "round towards zero, or (input + value * tensor1 / tensor2) for a true quotient"
+            f"division of tensor1 and tensor2. The historic {'addcdiv'} behavior can be implemented as (input + value * "
+            f"torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as {exact} for float inputs. The future "
+            f"{'addcdiv'} behavior is just the latter implementation: {exact}, for all dtypes."
         )
+
+
+@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, check=_refuse_integers)
+def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
+    """`input + value * tensor1 / tensor2`, with broadcasting. RuntimeError if both tensors are of integers or bools."""
     return input + _times(value, tensor1) / tensor2
 
 

@@ -15,12 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.array import geometry
+from ...core.array import dtypes, geometry
 from ...core.array.geometry import Geometry
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import PASS
 from ...core.context.tracing import is_traced
 from ...core.dispatch.declared import Operator
+from ...core.dispatch.errors import kind_of_tensor
 from ...core.dispatch.host_numbers import HostNumber, as_int
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.overloads import taken
@@ -278,14 +279,14 @@ def _overwrite(input: Array, values: Array) -> Array:
     try:
         return jnp.broadcast_to(convert(values, input.dtype), input.shape)
     except ValueError:
-        raise _clash(input.shape, values.shape) from None
+        raise _clash(input.shape, values.shape, dtypes.from_numpy(values.dtype)) from None
 
 
-def _clash(shape: tuple[int, ...], given: tuple[int, ...]) -> RuntimeError:
+def _clash(shape: tuple[int, ...], given: tuple[int, ...], dtype: dtypes.dtype) -> RuntimeError:
     """The error for values that do not fit where they are to go."""
     if len(given) > len(shape):
         return RuntimeError(
-            f"expand(torch.FloatTensor{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be "
+            f"expand({kind_of_tensor(dtype, 'cpu')}{{{list(given)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be "
             f"greater or equal to the number of dimensions in the tensor ({len(given)})"
         )
     new = len(shape) - len(given)

@@ -15,7 +15,7 @@ from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
 from ...core.context import doors
 from ...core.context.grad_mode import state as grad_state
-from ...core.context.overrides import PASS, is_plain
+from ...core.context.overrides import PASS, is_plain, unseen
 from ...core.context.tracing import Untraceable, structure
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.dispatch.overloads import taken
@@ -140,6 +140,7 @@ class _OnHost:
 
 
 @composite(methods=False)
+@unseen
 def from_dlpack(ext_tensor: Any) -> Tensor:
     """A tensor with the values of anything that speaks DLPack (a copy: flambeau's values are immutable)."""
     if not hasattr(ext_tensor, "__dlpack__"):
@@ -487,6 +488,7 @@ _publish("resize_as_", resize_as_, ("torch",))
 assert copying.own_state is not None  # the import attaches methods
 
 
+@unseen
 def is_tensor(obj: Any) -> bool:
     """Whether an object is a Tensor."""
     return isinstance(obj, Tensor)

@@ -16,6 +16,7 @@ from ...core.array.narrow import NARROW, narrowed
 from ...core.array.size import Size
 from ...core.context.grad_mode import no_grad
 from ...core.context.grad_mode import state as grad_state
+from ...core.context.overrides import unseen
 from ...core.dispatch.host_numbers import HostNumber, plain, settle
 from ...core.dispatch.operator import composite
 from ...core.tensor import memory
@@ -314,6 +315,7 @@ def asarray(
 
 
 @composite(methods=False, asks_arguments=False)
+@unseen
 def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor that shares the memory of a NumPy array: a write to either is seen by both."""
     if not isinstance(ndarray, np.ndarray):
@@ -348,6 +350,7 @@ def wrap_shared(array: np.ndarray) -> Tensor:
 
 
 @composite(methods=False, asks_arguments=False)
+@unseen
 def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """A tensor over the bytes of an object with the buffer protocol, sharing its memory if that is writable."""
     target = as_dtype(dtype)

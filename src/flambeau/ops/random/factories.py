@@ -17,6 +17,7 @@ from ...core.array.geometry import overlapping_write
 from ...core.array.meta import NOWHERE
 from ...core.autograd.engine import drawn_from
 from ...core.context.generator import Generator, default_generator, draw, largest_exact, refuse_in_a_trace
+from ...core.context.overrides import unseen
 from ...core.context.tracing import host_value, is_traced
 from ...core.dispatch.checks import demand
 from ...core.dispatch.errors import broadcast_clash
@@ -490,32 +491,38 @@ Generator.get_state = _get_state  # type: ignore[attr-defined]
 Generator.set_state = _set_state  # type: ignore[attr-defined]
 
 
+@unseen
 def manual_seed(seed: int) -> Generator:
     """Start the default generator's stream anew from `seed`; returns the generator."""
     return default_generator.manual_seed(int(seed))
 
 
+@unseen
 def seed() -> int:
     """Start the default generator from the system's entropy; returns the seed."""
     return default_generator.seed()
 
 
 @asks_setting
+@unseen
 def initial_seed() -> int:
     """The seed that the default generator was last started with."""
     return default_generator.initial_seed()
 
 
+@unseen
 def get_rng_state() -> Tensor:
     """The default generator's state, as a uint8 tensor."""
     return _get_state(default_generator)
 
 
+@unseen
 def set_rng_state(new_state: Tensor) -> None:
     """Make the default generator go on from a state that `get_rng_state` gave."""
     _set_state(default_generator, new_state)
 
 
+@unseen
 @contextlib.contextmanager
 def fork_rng(
     devices: Any = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.array.size import Size
+from ...core.context.overrides import unseen
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
@@ -12,6 +13,7 @@ from .views import expand
 
 
 @composite(methods=False, in_python=True)
+@unseen
 def broadcast_shapes(*shapes: Any) -> Size:
     """The shape to which shapes (sequences of ints, or ints) broadcast.
 

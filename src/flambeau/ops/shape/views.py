@@ -14,6 +14,7 @@ from ...core.array.geometry import Geometry
 from ...core.array.size import dimension, infer_size, is_open, normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.errors import OfKind
 from ...core.dispatch.host_numbers import HostInt, as_int
 from ...core.dispatch.operator import composite
 from ...core.dispatch.view import view
@@ -314,12 +315,12 @@ def expand(g: Geometry, *size: int, implicit: bool = False) -> Geometry:
     sizes = _ints(size, "expand")
     new = len(sizes) - len(g.shape)
     if new < 0:
-        raise RuntimeError(
-            f"expand(torch.FloatTensor{{{list(g.shape)}}}, size={list(sizes)}): the number of sizes provided "
+        raise OfKind(
+            f"expand({{kind}}{{{list(g.shape)}}}, size={list(sizes)}): the number of sizes provided "
             f"({len(sizes)}) must be greater or equal to the number of dimensions in the tensor ({len(g.shape)})"
         )
     shape, strides = [], []
-    for i, n in enumerate(sizes):
+    for i, n in reversed([*enumerate(sizes)]):
         if i < new:
             if n < 0:
                 raise RuntimeError(
@@ -340,7 +341,7 @@ def expand(g: Geometry, *size: int, implicit: bool = False) -> Geometry:
                 f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton dimension "
                 f"{i}.  Target sizes: {list(sizes)}.  Tensor sizes: {list(g.shape)}"
             )
-    return g._replace(shape=tuple(shape), strides=tuple(strides))
+    return g._replace(shape=tuple(shape[::-1]), strides=tuple(strides[::-1]))
 
 
 @composite()
