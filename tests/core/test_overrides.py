@@ -10,6 +10,7 @@ import threading
 import types
 import weakref
 
+import numpy as np
 import pytest
 import torch
 
@@ -249,3 +250,22 @@ def test_requires_grad_takes_bools_and_no_mode_can_be_left_that_was_not_entered(
                 code(lib, write)
             errors.append((caught.type, str(caught.value)))
         assert errors[0] == errors[1]
+
+
+def test_modes_see_what_torchs_see():
+    def code(t):
+        seen = []
+
+        class Seeing(t.overrides.TorchFunctionMode):
+            def __torch_function__(self, func, types, args=(), kwargs=None):
+                seen.append(func.__name__)
+                return func(*args, **(kwargs or {}))
+
+        x, array = t.ones(2), np.ones(2)
+        with t.random.fork_rng(), Seeing():
+            t.is_tensor(x), t.from_numpy(array), t.frombuffer(bytearray(8), dtype=t.float32)
+            t.set_rng_state(t.get_rng_state()), t.initial_seed(), t.manual_seed(3), t.seed()
+            t.broadcast_shapes((1,), (2,)), t.nn.Parameter(x), t.as_tensor([1.0]), x.requires_grad_()
+        return seen
+
+    agree(code)
