@@ -84,6 +84,46 @@ def taken_out(s, x):
     return x * len(s.held), s.held.get(s.i - 1, x) * 1, 3 in s.held
 
 
+@counted(
+    lambda x: state(
+        i=0,
+        held={k: x * k for k in range(12)},
+        left=dict.fromkeys(range(12), 0.5),
+        log={},
+        order=collections.OrderedDict(),
+    ),
+    1,
+)
+def taken_out_by_name(s, x):
+    y = s.held.pop(s.i) * s.left.pop(s.i, 0.0)
+    z = s.left.pop(s.i, 2.0) + s.left.pop(s.i + 100, 3) + s.log.setdefault(s.i, s.i * 0.5)
+    s.order.setdefault(s.i + 1, x)
+    s.order.setdefault(-s.i)
+    s.i += 1
+    return y + z, s.log.setdefault(s.i - 1, 7) + len(s.log), s.order.pop(s.i) * 2
+
+
+@counted({"i": 0, "seen": set(), "left": {1: 0.5, 3: 2}, "made": collections.defaultdict(list)}, 6)
+def changed_by_keys_there_or_not(s, x):
+    y = s.left.setdefault(s.i % 4, 0.25) * x
+    s.seen.add(s.i % 3)
+    s.made.setdefault(s.i // 2, []).append(s.i)
+    if s.i > 5:
+        y = y * len(s.seen) + s.left.pop(s.i % 4, 1)
+        s.left[s.i % 4] = 3
+        y = y + s.left.pop(s.i % 4) + (s.i % 3 in s.seen)
+    s.i += 1
+    return y, sorted(s.seen) if s.i > 7 else 0, s.left.pop(s.i) if s.i == 9 else 0
+
+
+@counted({"i": 0, "seen": set()}, 1)
+def added(s, x):
+    s.seen.add(s.i * 2)
+    s.seen.add(s.i)
+    s.i += 1
+    return x
+
+
 @counted({"i": 0, "lr": 1.0, "at": {2, 5}, "drops": {4: 0.5, 7: 0.1}}, 4)
 def milestones(s, x):
     if s.i in s.at or s.i in [6]:

@@ -154,7 +154,7 @@ class Writes:
         """Somebody looks at all that a container holds: under which keys the function has put things matters."""
         if id(container) in self.snapshots:
             for mutation in self.changes_of(container):
-                if mutation.function in (operator.setitem, operator.delitem):
+                if mutation.function in (operator.setitem, operator.delitem, set.add):
                     settle(mutation.args[0])
 
     def put_last(self, container: Any, position: int) -> bool:

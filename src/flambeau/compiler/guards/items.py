@@ -157,8 +157,24 @@ def answer(shadow: Any, callee: Any, args: list[Any], place: int) -> bool:
             if type(callee) in _GETS and default is not UNKNOWN and default is not FRESH:
                 found = keyed.read(shadow, owner, args[0], default)
     if found is NOTHING:
-        return False
+        return _answer_change(shadow, callee, args, place)
     shadow.replace(place, Answer(found))
+    return True
+
+
+def _answer_change(shadow: Any, callee: Any, args: list[Any], place: int) -> bool:
+    """The same for methods that change a container by a counted key: `pop`, `setdefault`, `add`."""
+    name, kind = getattr(callee, "__name__", ""), type(callee)
+    if name not in ("pop", "setdefault", "add") or kind not in _GETS:
+        return False
+    owner, given = (args[0], args[1:]) if kind is MethodDescriptorType and args else (callee.__self__, args)
+    if not 1 <= len(given) <= (1 if name == "add" else 2) or not keyed.is_counted(shadow, given[0]):
+        return False
+    made = keyed.changing(shadow, owner, name, *given)
+    if made is None:
+        return False
+    count = len(given) - 1
+    shadow.replace(place, lambda *all_args: made(*all_args[len(all_args) - count :]))
     return True
 
 

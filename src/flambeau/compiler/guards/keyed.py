@@ -200,6 +200,48 @@ def change(shadow: Any, owner: Any, key: HostNumber, values: tuple[Any, ...]) ->
         shadow.after = lambda: setattr(mutation, "args", (key, owner[key.plain]))
 
 
+def changing(shadow: Any, owner: Any, name: str, key: HostNumber, *default: Any) -> Any:
+    """What to call, with the default, in place of a method that changes a container by a counted key; the change is noted. None if
+    it can't be followed.
+    """
+    watcher, at = shadow.watcher, key.plain
+    if name == "add":
+        if type(owner) is not set or not watcher.is_old(owner):
+            return None
+        watcher.writes.mutate(owner, set.add, (key,))
+        return lambda: owner.add(at)
+    if type(owner) not in _DICTS or not watcher.is_old(owner) or _live(watcher, owner) is NOTHING:
+        return None
+    if at in owner:
+        value = read(shadow, owner, key)
+        if value is NOTHING:
+            return None
+        if name == "setdefault":
+            return lambda *_: value
+        if not writes(shadow, owner, key, deletes=True):
+            return None
+        change(shadow, owner, key, ())
+
+        def take(*_: Any) -> Any:
+            del owner[at]
+            return value
+
+        return take
+    if name == "pop" and not default:
+        return None  # an error
+    if not apart(watcher, owner, key):
+        watcher.reads.outcome(Expression(lambda k: k in owner, key.expression), False)
+    if name == "pop":
+        return lambda given: given
+    change(shadow, owner, key, default or (None,))
+
+    def put(given: Any = None) -> Any:
+        owner[at] = given
+        return given
+
+    return put
+
+
 def length(shadow: Any, owner: Any, always: bool = False) -> Any:
     """How much a container holds that was there before; NOTHING if the program then depends on all that it holds. It is an input
     if it has changed before, or `always`.
@@ -238,4 +280,16 @@ def length(shadow: Any, owner: Any, always: bool = False) -> Any:
     return lift(now, Expression(compute, Looked(place)), reads)
 
 
-__all__ = ["NOTHING", "Answer", "Picked", "apart", "change", "contains", "is_counted", "length", "read", "writes"]
+__all__ = [
+    "NOTHING",
+    "Answer",
+    "Picked",
+    "apart",
+    "change",
+    "changing",
+    "contains",
+    "is_counted",
+    "length",
+    "read",
+    "writes",
+]
