@@ -103,7 +103,7 @@ def taken_out_by_name(s, x):
     return y + z, s.log.setdefault(s.i - 1, 7) + len(s.log), s.order.pop(s.i) * 2
 
 
-@counted({"i": 0, "seen": set(), "left": {1: 0.5, 3: 2}, "made": collections.defaultdict(list)}, 6)
+@counted({"i": 0, "seen": set(), "left": {1: 0.5, 3: 2}, "made": collections.defaultdict(list)}, 8)
 def changed_by_keys_there_or_not(s, x):
     y = s.left.setdefault(s.i % 4, 0.25) * x
     s.seen.add(s.i % 3)
@@ -114,6 +114,15 @@ def changed_by_keys_there_or_not(s, x):
         y = y + s.left.pop(s.i % 4) + (s.i % 3 in s.seen)
     s.i += 1
     return y, sorted(s.seen) if s.i > 7 else 0, s.left.pop(s.i) if s.i == 9 else 0
+
+
+@counted({"i": 0, "total": collections.Counter({1: 4}), "made": collections.defaultdict(float, {1: 0.5, 3: 2.0})}, 8)
+def what_makes_entries_up(s, x):
+    y = s.total.get(s.i % 3, 9) + s.made.get(s.i % 4, 7.0)
+    z = s.total.setdefault(s.i % 3, 5) + s.made.pop(s.i % 4, 3.0)
+    s.made.setdefault((s.i + 1) % 4, 1.0 + s.i)
+    s.i += 1
+    return x * y, x * z
 
 
 @counted({"i": 0, "seen": set()}, 1)

@@ -21,6 +21,13 @@ _GROW = frozenset((list.append, list.insert, list.extend, operator.iadd, deque.a
 NOTHING: Any = type("NOTHING", (), {})()  # what is not there, or can't be followed
 
 
+def held_under(owner: Any, key: Any) -> Any:
+    """What a container holds under a key; KeyError where a defaultdict or a Counter would make something up."""
+    if isinstance(owner, dict) and key not in owner:
+        raise KeyError(key)
+    return owner[key]
+
+
 class Picked(Place):
     """The item under a key that is computed at each call. `name` is the key's expression, over places alone."""
 
@@ -32,7 +39,7 @@ class Picked(Place):
 
     def get(self) -> Any:
         try:
-            return self.owner[self.name.value(())]
+            return held_under(self.owner, self.name.value(()))
         except (LookupError, TypeError):
             return NOTHING
 
@@ -135,13 +142,13 @@ def read(shadow: Any, owner: Any, key: HostNumber, *default: Any) -> Any:
     if mine:
         return value
     if is_number(value):
-        reads.outcome(Expression(lambda k: type(live[k]), expression), type(value))
-        return lift(value, Expression(lambda k: live[k], expression), reads)
+        reads.outcome(Expression(lambda k: type(held_under(live, k)), expression), type(value))
+        return lift(value, Expression(lambda k: held_under(live, k), expression), reads)
     if isinstance(value, HostNumber):
         return NOTHING
     if not isinstance(value, Tensor):
         reads.see(value)
-        reads.outcome(Expression(lambda k: live[k], expression), value)
+        reads.outcome(Expression(lambda k: held_under(live, k), expression), value)
         return value
     if any(isinstance(source, Given) for source in sources(expression)):
         return NOTHING
