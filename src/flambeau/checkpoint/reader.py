@@ -90,6 +90,7 @@ class Storages:
             self._loaded[key.key] = storage = self._restore(storage, key.location)
         dtype = dtypes.uint8 if key.type is UNTYPED else key.type.dtype
         made = TypedStorage(storage, dtype, *([] if key.view is None else key.view[1:]))
+        made.of_bytes = key.type is UNTYPED
         self._handed.append(weakref.ref(made))
         return made
 

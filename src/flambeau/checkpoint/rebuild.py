@@ -53,7 +53,7 @@ def _rebuild_tensor_v2(
     metadata: Any = None,
 ) -> Tensor:  # fmt: skip
     """A tensor that looks into `storage`."""
-    if not isinstance(storage, TypedStorage):
+    if not isinstance(storage, TypedStorage) or storage.of_bytes:
         raise damaged(f"a tensor should lie in a typed storage, got {brief(storage)}")
     return _tensor(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata)
 

@@ -142,6 +142,8 @@ class UntypedStorage:
 class TypedStorage:
     """A stretch of an untyped storage, seen as elements of one type."""
 
+    of_bytes = False  # whether the file has it as bytes without a type
+
     def __init__(self, storage: UntypedStorage, dtype: dtypes.dtype, start: int = 0, count: int | None = None):
         self._storage = storage
         self._start = start
