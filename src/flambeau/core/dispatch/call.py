@@ -35,10 +35,13 @@ from .sparse_forms import instead
 _as_they_are = {*PYTHON_NUMBERS, ArrayImpl, MetaArray}
 
 
-def arrays_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool) -> tuple[list[Any], bool]:
+def arrays_of(
+    op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool, tensors: int = 0
+) -> tuple[list[Any], bool]:
     """The arrays of the dynamic arguments, and whether any of them may be on the tape.
 
-    If the caller `asks` others, raises Overridden for an argument that has a say.
+    If the caller `asks` others, raises Overridden for an argument that has a say. As many of the first arguments as `tensors`
+    says can't be numbers.
     """
     arrays = []
     taped = False
@@ -46,12 +49,14 @@ def arrays_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: b
     for value in dynamic:
         kind = type(value)
         if kind not in plain:
-            if kind in _as_they_are:
+            if kind in _as_they_are and len(arrays) >= tensors:
                 arrays.append(value)
                 continue
             if asks and has_say(value):
                 raise Overridden(f"{name}(): {kind.__name__} has a say")
             if not isinstance(value, Tensor):
+                if len(arrays) < tensors and not isinstance(value, (jax.Array, MetaArray)):
+                    raise op.signature.refusal(name, key, dynamic, value)
                 arrays.append(_array_of(op, name, key, dynamic, value))
                 continue
         if value._view is None and not traced:
@@ -183,6 +188,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
     """The function on Tensors; one that `asks` others first if it is to be public."""
     quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
     known, held, images, casts = op.programs, channels_last.held, op.images, op.casts
+    tensors = op.leading_tensors if asks else 0  # inside the library numbers go everywhere
 
     @functools.wraps(op.function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -196,7 +202,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                     return into_out(call, args, kwargs, asks)
                 dynamic, key = bind(name, args, kwargs)
             program = known.get(key) or op.program(key)
-            arrays, taped = arrays_of(op, name, key, dynamic, asks)
+            arrays, taped = arrays_of(op, name, key, dynamic, asks, tensors)
         except TypeError:
             if not asks or (found := ask(call, args, kwargs)) is PASS:
                 raise
@@ -223,6 +229,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
 
 def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., Any]:
     """The method that writes the result into its tensor."""
+    tensors = max(1, op.leading_tensors) if asks else 0
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if grad_state.around and (found := around(call, (), op, asks, (self, *args), kwargs)) is not PASS:
@@ -230,7 +237,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
         try:
             dynamic, key = op.signature.bind(name, (self, *args), kwargs)
             program = op.write_program(key)
-            arrays, taped = arrays_of(op, name, key, dynamic, asks)
+            arrays, taped = arrays_of(op, name, key, dynamic, asks, tensors)
         except TypeError:
             if not asks or (found := ask(call, (self, *args), kwargs)) is PASS:
                 raise

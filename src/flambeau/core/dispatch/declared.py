@@ -37,6 +37,8 @@ class Operator:
         narrow: bool = False,
         of_layers: bool = False,
         direct: Form | None = None,
+        between: tuple[str, ...] = (),
+        numbers: tuple[str, ...] = (),
     ):
         self.function = function
         self.check = check
@@ -46,13 +48,14 @@ class Operator:
         named = space + self.name
         self.space = space
         self.promote = promote
-        self.signature: Signature = Signature(function, options)
+        self.signature: Signature = Signature(function, options, between)
         self.returns: Any | None = return_type(named, returns) if returns else None
         self.grad: Any = grad or camel(self.name) + "Backward0"
         self.derivative = derivative
         self.narrow = narrow
         self.direct = direct
         self.of_layers = of_layers  # whose inputs are tensors, where operators like `where` take numbers too
+        self.leading_tensors: int = self.signature.leading_tensors(promote is not None and not of_layers, numbers)
         self.programs: programs.Table = programs.Table()
         self.written: programs.Table = programs.Table()
 

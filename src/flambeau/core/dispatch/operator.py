@@ -24,7 +24,7 @@ from .declared import Operator
 from .directly import Form
 from .promotion import fit
 from .publishing import _attach, _publish, namespaces
-from .signature import FLOAT, SYNONYMS, kind_of
+from .signature import FLOAT, SYNONYMS, kind_of, not_a_tensor
 from .sparse_forms import instead
 
 # Annotations of array functions' parameters: see docs/design.md. They are read as text.
@@ -61,6 +61,8 @@ def operator(
     in_python: bool | None = None,
     narrow: bool = False,
     direct: Form | None = None,
+    between: tuple[str, ...] = (),
+    numbers: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -73,6 +75,8 @@ def operator(
     `in_python` says whether PyTorch has the function in Python, if that is not as usual (see `publishing.py`).
     `narrow` says that it takes floating point numbers of 8 bits: it moves elements or looks at their bits.
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
+    `between` are the numbers that stood between the tensors in forms of the call that PyTorch has deprecated.
+    `numbers` are the parameters for tensors that numbers may stand for, where it does not promote.
     `direct` is how it is computed for such images without a program (see `directly.py`).
     """
 
@@ -86,6 +90,8 @@ def operator(
             "narrow": narrow,
             "of_layers": of_layers,
             "direct": direct,
+            "between": between,
+            "numbers": numbers,
         }
         op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=casts, **how)  # type: ignore[arg-type]
         call = lifted(op)
@@ -122,7 +128,7 @@ def composite(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        called = function.__name__ = name or function.__name__
+        called = function.__name__ = function.__qualname__ = name or function.__name__  # both are in errors
         call = _composed(function, False, asks_arguments, numbers, rules_of(autocast), spreads)
         if overrides.is_unseen(function):
             overrides.unseen(call)
@@ -154,16 +160,18 @@ def _composed(
     parameters = inspect.signature(function).parameters
     takes_out = "out" in parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    all_silent = overrides.all_silent
+    tensors = {p.name: i for i, p in enumerate(parameters.values()) if _is_tensors(p)}
+    silent = _silent_after_a_tensor if asks and 0 in tensors.values() else overrides.all_silent
     seen = function if function.__module__.startswith(_MADE_OF_NONE) or name in _NONE_WITHIN else None
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if grad_state.around and (found := around(call, casts, seen, asks, args, kwargs)) is not PASS:
             return found
-        if asks and (kwargs or not all_silent(args)):
+        if asks and (kwargs or not silent(args)):
             if (found := ask(call, args, kwargs)) is not PASS:
                 return found
+            _refuse_others(name, tensors, args, kwargs, first=True)
             if not asks_arguments and grad_state.subclasses:
                 with overrides.no_subclasses():
                     return call(*args, **kwargs)
@@ -176,6 +184,10 @@ def _composed(
             return function(*args, **kwargs)
         except SparseOperand as error:
             return instead(name, error, args, kwargs)
+        except Exception:
+            if asks:
+                _refuse_others(name, tensors, args, kwargs)
+            raise
 
     call.casts = casts  # type: ignore[attr-defined]
     call.asks_arguments = asks_arguments  # type: ignore[attr-defined]
@@ -183,6 +195,45 @@ def _composed(
     call.takes_host_numbers = _places_of_numbers(parameters.values(), numbers)  # type: ignore[attr-defined]
     overrides.made_by(call, lambda: _composed(function, True, asks_arguments, numbers, casts, spreads))
     return call
+
+
+_TENSORS = (
+    "input",
+    "self",
+    "logits",
+    "tensor",
+    "A",
+    "x",
+    "theta",
+    "anchor",
+)  # what is any value to mypy, and a tensor to a caller
+
+
+def _is_tensors(parameter: inspect.Parameter) -> bool:
+    """Whether all that can be given for a composite's parameter is a tensor."""
+    named = parameter.annotation == "Any" and parameter.name in _TENSORS
+    return (parameter.annotation in ("Tensor", "Array") or named) and parameter.kind is not parameter.VAR_POSITIONAL
+
+
+def _silent_after_a_tensor(args: tuple[Any, ...]) -> bool:
+    """Whether the first argument is a plain tensor, and none of the others has a say."""
+    return len(args) > 0 and type(args[0]) in overrides.plain and (len(args) == 1 or overrides.all_silent(args))
+
+
+def _refuse_others(
+    name: str, tensors: dict[str, int], args: tuple[Any, ...], kwargs: dict[str, Any], first: bool = False
+) -> None:
+    """Raise TypeError for what is no tensor where one is declared: for the `first` parameter, or for any, after an error."""
+    for parameter, i in tensors.items():
+        value: Any = None
+        if i < len(args):
+            value = args[i]
+        elif parameter in kwargs:
+            value = kwargs[parameter]
+        else:
+            continue
+        if not isinstance(value, Tensor) and not (first and i):
+            raise not_a_tensor(name, parameter, i + 1, value) from None
 
 
 def _places_of_numbers(parameters: Iterable[inspect.Parameter], numbers: bool | tuple[str, ...]) -> frozenset[Any]:

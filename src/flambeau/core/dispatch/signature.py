@@ -19,31 +19,7 @@ from ..context.overrides import Overridden, has_say
 from ..tensor.tensor import Tensor
 from .host_numbers import HostNumber
 
-# Numbers that once stood between the tensors: `add_(alpha, other)`, `addmm(beta, input, alpha, mat1, mat2)`.
-_ONCE_BETWEEN = {
-    **dict.fromkeys(("add", "sub"), (2, ("alpha",))),
-    **dict.fromkeys(("addcmul", "addcdiv"), (3, ("value",))),
-    **dict.fromkeys(("addmm", "addmv", "addr", "addbmm", "baddbmm"), (3, ("beta", "alpha"))),
-}
-
 ARRAY, ARRAYS, SCALAR, FLOAT, STATIC, VARARGS = range(6)
-
-
-def _in_todays_order(name: str, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """The tensors, and the numbers by their names, of a call in the form that PyTorch deprecated in 1.5; None for any other."""
-    count, names = _ONCE_BETWEEN.get(name.removesuffix("_"), (0, ()))
-    tensors = tuple(arg for arg in args if isinstance(arg, Tensor))
-    between = [arg for arg in args if isinstance(arg, numbers.Number)]
-    if not count or len(tensors) != count or len(args) != count + len(between) or len(between) > len(names):
-        return None
-    if not isinstance(args[-1], Tensor) or (count == 3 and not isinstance(args[-2], Tensor)):
-        return None
-    shown = ", ".join([*(f"Number {word}" for word in names), "..."])
-    text = (
-        f"This overload of {name} is deprecated: {name}({shown}). Give {' and '.join(names)} by name, after the tensors"
-    )
-    warnings.warn(text, UserWarning, stacklevel=5)
-    return tensors, dict(zip(names, between, strict=False))
 
 
 def kind_of(parameter: inspect.Parameter) -> int:
@@ -171,9 +147,12 @@ _DECLARED: dict[str, Any] = {
 class Signature:
     """How a call's arguments map to the array function's parameters."""
 
-    def __init__(self, function: Callable[..., Any], options: Callable[..., None] | None = None):
+    def __init__(
+        self, function: Callable[..., Any], options: Callable[..., None] | None = None, between: tuple[str, ...] = ()
+    ):
         self.signature: Signature = inspect.signature(function)  # type: ignore[assignment]
         self.options = options
+        self.between = between
         self.parameters: Any = list(self.signature.parameters.values())  # type: ignore[has-type]
         self.kinds: list[int] = [kind_of(p) for p in self.parameters]
         self.names: list[str] = [p.name for p in self.parameters]
@@ -238,7 +217,7 @@ class Signature:
         values = list(self.defaults)
         if len(args) > self.positional:
             if self.varargs is None:
-                if (now := _in_todays_order(name, args)) is not None:
+                if (now := self._in_todays_order(name, args)) is not None:
                     return self._by_parameter(name, now[0], {**kwargs, **now[1]})
                 raise TypeError(f"{name}() takes {self.positional} positional arguments but {len(args)} were given")
             extra = args[self.positional :]
@@ -257,6 +236,23 @@ class Signature:
                 raise TypeError(f"{name}() got multiple values for argument '{key}'")
             values[i] = value
         return values
+
+    def _in_todays_order(self, name: str, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The tensors, and the numbers by their names, of a call in the form that PyTorch deprecated in 1.5; None for any other.
+
+        The numbers stood `between` the tensors: `add_(alpha, other)`, `addmm(beta, input, alpha, mat1, mat2)`.
+        """
+        names, count = self.between, self.kinds.count(ARRAY)
+        tensors = tuple(arg for arg in args if isinstance(arg, Tensor))
+        between = [arg for arg in args if isinstance(arg, numbers.Number)]
+        if not names or len(tensors) != count or len(args) != count + len(between) or len(between) > len(names):
+            return None
+        if not all(isinstance(arg, Tensor) for arg in args[1 - count :]):
+            return None
+        shown = ", ".join([*(f"Number {word}" for word in names), "..."])
+        text = f"This overload of {name} is deprecated: {name}({shown}). Give {' and '.join(names)} by name, after the tensors"
+        warnings.warn(text, UserWarning, stacklevel=5)
+        return tensors, dict(zip(names, between, strict=False))
 
     def _bind_arrays(self, name: str, i: int, value: Any, dynamic: list[Any]) -> Any:
         """The key's part for a list of tensors, which join the dynamic values."""
@@ -293,6 +289,16 @@ class Signature:
                 array = value
         dynamic.append(array)
         return value, FLOAT
+
+    def leading_tensors(self, mixes: bool, numbers: tuple[str, ...] = ()) -> int:
+        """How many of the first arguments can't be numbers. Where numbers go with tensors (`mixes`), both of two may be one,
+        and those of the names `numbers` anywhere.
+        """
+        arrays = [kind == ARRAY for kind in self.kinds]
+        if mixes:
+            return int(arrays[0] and sum(arrays) != 2)
+        ends = (not is_array or self.defaults[i] is not MISSING for i, is_array in enumerate(arrays))
+        return next((i for i, end in enumerate(ends) if end or self.names[i] in numbers), len(arrays))
 
     def refuse_kinds(self, name: str, key: tuple[Any, ...]) -> None:
         """Raise for a static value of a kind that its parameter can't be; asked when a program is made, not at each call."""

@@ -15,11 +15,20 @@ from ...core.context.overrides import name_public
 from ...core.dispatch.host_numbers import HostNumber, settle
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator, write_result
 from ...core.tensor.tensor import Tensor
-from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, demand, refuse, scalar_name
+from ..support.checks import (
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    INTEGER,
+    category,
+    demand,
+    refuse,
+    refuse_masks,
+    refuse_negated_mask,
+    scalar_name,
+)
 from ..support.declare import alias, named_by_numbers, unary
 from ..support.images import ADD
-
-_NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 
 # --- sums and products -----------------------------------------------------------------------------------------------
 
@@ -28,35 +37,31 @@ def _times(alpha: Any, x: jax.Array) -> jax.Array:
     return x if isinstance(alpha, int) else x * alpha  # the untouched default arrives as the literal 1
 
 
-@operator(promote="common", inplace=("add_", "__iadd__"), methods=("add", "__add__", "__radd__"), direct=ADD)
+@operator(
+    promote="common",
+    inplace=("add_", "__iadd__"),
+    methods=("add", "__add__", "__radd__"),
+    direct=ADD,
+    between=("alpha",),
+)
 def add(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input + alpha * other`, with broadcasting."""
     return input + _times(alpha, other)
-
-
-def _refuse_masks(input: Any, other: Any, *alpha: Any) -> None:
-    """Raise RuntimeError for a difference with bools in it."""
-    masks = [x for x in (input, other) if isinstance(x, bool) or getattr(x, "dtype", None) == jnp.bool_]
-    if len(masks) == 2:
-        raise RuntimeError(
-            f"Subtraction, the {'`-`'} operator, with two {'bool'} tensors is not supported. Use the `^` or `logical_xor()` "
-            "operator instead."
-        )
-    if masks:
-        raise RuntimeError(f"Subtraction, the `-` operator, with a bool tensor is not supported. {_NEGATED_MASK}")
 
 
 def _sub(input: jax.Array, other: jax.Array, alpha: Any) -> jax.Array:
     return input - _times(alpha, other)
 
 
-@operator(promote="common", inplace=("sub_", "__isub__"), methods=("sub", "__sub__"), check=_refuse_masks)
+@operator(
+    promote="common", inplace=("sub_", "__isub__"), methods=("sub", "__sub__"), check=refuse_masks, between=("alpha",)
+)
 def sub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input - alpha * other`, with broadcasting. Two bool tensors raise RuntimeError: use `^`."""
     return _sub(input, other, alpha)
 
 
-@operator(promote="common", methods=("__rsub__",), grad="RsubBackward1", check=_refuse_masks)
+@operator(promote="common", methods=("__rsub__",), grad="RsubBackward1", check=refuse_masks)
 def rsub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`other - alpha * input`: subtraction with the arguments swapped."""
     return _sub(other, input, alpha)
@@ -68,7 +73,7 @@ def mul(input: Array, other: Array) -> Array:
     return input * other
 
 
-@operator(promote="common", inplace=True, autocast={"cuda": "widest"})
+@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, between=("value",))
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 * tensor2`, with broadcasting."""
     refuse("addcmul_cpu_out", input, BOOL)
@@ -87,15 +92,14 @@ def _refuse_integers(input: Any, tensor1: Any, tensor2: Any, *value: Any) -> Non
         )
 
 
-@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, check=_refuse_integers)
+@operator(promote="common", inplace=True, autocast={"cuda": "widest"}, check=_refuse_integers, between=("value",))
 def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: Scalar = 1) -> Array:
     """`input + value * tensor1 / tensor2`, with broadcasting. RuntimeError if both tensors are of integers or bools."""
     return input + _times(value, tensor1) / tensor2
 
 
 def _neg(x: jax.Array) -> jax.Array:
-    if x.dtype == jnp.bool_:
-        raise RuntimeError(f"Negation, the `-` operator, on a bool tensor is not supported. {_NEGATED_MASK}")
+    refuse_negated_mask(x)
     return -x
 
 
@@ -275,7 +279,7 @@ def _rounded(input: Tensor | float, other: Tensor | float, rounding_mode: str) -
 
 
 @composite(numbers=("other",))
-def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Tensor | float, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
     """`input / other`; with `rounding_mode` "floor" or "trunc" the quotient is rounded and integers stay integers."""
     return true_divide(input, other) if rounding_mode is None else _rounded(input, other, rounding_mode)
 
@@ -402,7 +406,7 @@ def _rpow(input: Tensor, other: float) -> Tensor:
     return pow(other, input)
 
 
-@operator(inplace=True, grad="PowBackward0")
+@operator(inplace=True, grad="PowBackward0", numbers=("input", "exponent"))
 def float_power(input: Array, exponent: Array) -> Array:
     """`input ** exponent` in float64 (complex128 for complex numbers)."""
     wide = jnp.complex128 if COMPLEX in (category(input), category(exponent)) else jnp.float64
@@ -472,7 +476,7 @@ def fmin(input: Array, other: Array) -> Array:
 # --- of two or three tensors -----------------------------------------------------------------------------------------
 
 
-@operator(inplace=True, grad=named_by_numbers("Lerp", 1, 0))
+@operator(inplace=True, grad=named_by_numbers("Lerp", 1, 0), numbers=("weight",))
 def lerp(input: Array, end: Array, weight: Array) -> Array:
     """`input + weight * (end - input)`; `weight` is a number or a tensor. All must have one floating dtype."""
     refuse("lerp_kernel_scalar", input, BOOL, INTEGER)

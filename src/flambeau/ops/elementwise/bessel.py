@@ -23,6 +23,7 @@ from jax.scipy import special as jsp
 
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import Array, composite, operator
+from ...core.tensor.tensor import Tensor
 from ..support.checks import COMPLEX, HALVES, refuse, type_name
 
 _Formula = Callable[[jax.Array], jax.Array]
@@ -199,7 +200,7 @@ def ungraded(name: str, formula: Callable[..., jax.Array], doc: str, *parameters
     function.__name__ = function.__qualname__ = name
     declared = operator(promote="float", methods=False, public=())(function)
 
-    def one(x: Any) -> Any:
+    def one(x: Tensor) -> Any:
         with no_grad():
             return declared(x)
 

@@ -30,6 +30,7 @@ from ..support.checks import (
     host_values,
     normalized_dim,
     refuse,
+    refuse_masks,
     require_floating,
     type_name,
     wide,
@@ -304,13 +305,25 @@ def logsigmoid(input: Array) -> Array:
     return (-log1p_exp(-wide(input))).astype(input.dtype)
 
 
-@operator(methods=False, promote="float", public=("nn.functional",), grad="DivBackward0")
+@operator(
+    methods=False,
+    promote="float",
+    public=("nn.functional",),
+    grad="DivBackward0",
+    check=lambda x: refuse("abs_cpu", x, BOOL),
+)
 def softsign(input: Array) -> Array:
     """x / (1 + |x|)"""
     return input / (1 + modulus(input))
 
 
-@operator(methods=False, promote="float", public=("nn.functional",), grad="SubBackward0")
+@operator(
+    methods=False,
+    promote="float",
+    public=("nn.functional",),
+    grad="SubBackward0",
+    check=lambda x: refuse_masks(x, None),
+)
 def tanhshrink(input: Array) -> Array:
     """x - tanh(x)"""
     return input - jnp.tanh(input)

@@ -14,7 +14,7 @@ from ...core.dispatch.operator import Array, operator
 from ...core.tensor.tensor import Tensor
 from ...native.convolution import Calls, calls, convolution, convolution_input
 from ...native.direct import one
-from ..support.checks import INTEGER, per_dim, refuse, scalar_name, type_name, whole_numbers
+from ..support.checks import INTEGER, per_dim, refuse, refuse_uncommon_integers, scalar_name, type_name, whole_numbers
 
 
 def _sizes(values: Sequence[int]) -> str:
@@ -47,8 +47,12 @@ def _dtypes_clash(input: str, weight: str) -> RuntimeError:
 
 def _check_kernel(input: jax.Array, weight: jax.Array, transposed: bool, n: int) -> None:
     if input.dtype == jnp.bool_:
-        kernel = f"conv_transpose{max(n, 2)}d_out" if transposed else f"conv{max(n, 2)}d"
-        raise NotImplementedError(f"\"slow_{kernel}_cpu\" not implemented for 'Bool'")
+        kernel = f"slow_conv_transpose{max(n, 2)}d_out_cpu" if transposed else "slow_conv2d_cpu"
+        raise NotImplementedError(
+            f"\"{kernel if transposed or n < 3 else 'compute_columns3d'}\" not implemented for 'Bool'"
+        )
+    if transposed:
+        refuse_uncommon_integers(f"slow_conv_transpose{max(n, 2)}d_out_cpu", input)
     if 0 in weight.shape[2:]:
         height, width = (1, *weight.shape[2:])[-2:]
         given = (

@@ -288,6 +288,12 @@ def embedding_bag(
             "Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 'per_sample_weights'; "
             f"but type {weight.dtype} does not equal {per_sample_weights.dtype} (while checking arguments for embedding_bag)"
         )
+    if (kind := type_name(weight._array)) not in ("Half", "BFloat16", "Float", "Double"):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'weight' to have one of the following scalar types: Half, BFloat16, Float, Double; "
+            f"but got {f'CPU{kind}Type' if kind == 'Bool' or 'Complex' in kind else f'torch.{kind}Tensor'} instead (while checking "
+            "arguments for embedding_bag)"
+        )
     _check_bags(input, weight, offsets, include_last_offset)
     if max_norm is not None:
         _limit_norms(weight, input, max_norm, norm_type)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ...core.dispatch.operator import Array, operator
 from ...core.dispatch.signature import not_a_tensor
 from ..linalg.products import PRECISION, times
-from ..support.checks import scalar_name, type_name
+from ..support.checks import BOOL, refuse, scalar_name, type_name
 
 
 def _linear_name(arrays: list[Any]) -> str:
@@ -52,6 +52,9 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
             f"t() expects a tensor with <= 2 dimensions, but self is {weight.ndim}D: linear takes a weight of one "
             f"or two dimensions, not {list(weight.shape)}"
         )
+    if input.size and weight.size:
+        by_vector = "dot" if input.ndim == 1 else "addmv_impl_cpu"
+        refuse(by_vector if weight.ndim == 1 else "addmm_impl_cpu_", input, BOOL)
     if input.shape[-1] != weight.shape[-1]:
         rows = 1
         for size in input.shape[:-1]:
@@ -112,5 +115,6 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
             "bilinear(): bias size does not match weight size: "
             f"got {bias.shape[0] if bias.ndim else 0} but expected {weight.shape[0]}"
         )
+    refuse("bmm", input1, BOOL)
     result = jnp.einsum("...i,oij,...j->...o", input1, weight, input2, precision=PRECISION)
     return result if bias is None else result + bias

@@ -20,7 +20,21 @@ from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..elementwise.arithmetic import modulus
 from ..reduce.reduction import dtype_of_mean
-from ..support.checks import demand, is_floating, refuse_outside, require_floating, type_name, wide
+from ..support.checks import (
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    category,
+    demand,
+    is_floating,
+    refuse,
+    refuse_masks,
+    refuse_outside,
+    require_floating,
+    scalar_name,
+    type_name,
+    wide,
+)
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, is_zero, loss, reduced
 from ..support.softplus import log1p_exp
 
@@ -120,9 +134,15 @@ def huber_loss(
     return reduced(losses, reduction)
 
 
+def _check_counts(input: Any, target: Any, *others: Any) -> None:
+    if category(input) == BOOL and category(target) == BOOL:
+        refuse_masks(None, target)  # their product
+
+
 @loss(
     promote="float",
     grad=by_reduction(lambda statics: "AddBackward0" if statics["full"] else "SubBackward0"),
+    check=_check_counts,
     autocast="float32",
 )
 def poisson_nll_loss(
@@ -135,6 +155,7 @@ def poisson_nll_loss(
     """
     losses = jnp.exp(input) - target * input if log_input else input - target * jnp.log(input + eps)
     if full:
+        refuse("le_cpu", target, COMPLEX)
         safe = jnp.where(target > 1, target, jnp.ones((), target.dtype))
         stirling = safe * jnp.log(safe) - safe + 0.5 * jnp.log(2 * math.pi * safe)
         losses = losses + jnp.where(target > 1, stirling, jnp.zeros((), target.dtype))
@@ -144,7 +165,15 @@ def poisson_nll_loss(
 _gaussian_name = by_reduction(lambda statics: "AddBackward0" if statics["full"] else "MulBackward0")
 
 
-@operator(methods=False, promote="common", public=(), grad=_gaussian_name)
+def _check_variances(input: Any, target: Any, var: Any, *others: Any) -> None:
+    if not getattr(var, "weak_type", True):  # else it is a number
+        refuse("lt_cpu", var, COMPLEX)
+        if category(var) < FLOAT:
+            raise RuntimeError(f"result type Float can't be cast to the desired output type {scalar_name(var)}")
+    refuse_masks(input, target)
+
+
+@operator(methods=False, promote="common", public=(), grad=_gaussian_name, check=_check_variances)
 def _gaussian_nll_loss(
     input: Array, target: Array, var: Array, full: bool, eps: float = 1e-6, reduction: str = "mean"
 ) -> Array:
@@ -240,6 +269,7 @@ def binary_cross_entropy_with_logits(
             f"Target size (torch.Size({list(target.shape)})) must be the same as input size "
             f"(torch.Size({list(input.shape)}))"
         )
+    require_floating("log_sigmoid_cpu", input)
     if not is_floating(target):
         raise RuntimeError(
             f"result type {type_name(input)} can't be cast to the desired output type {type_name(target)}: "

@@ -10,7 +10,18 @@ import jax.numpy as jnp
 
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Static, composite, operator
-from ..support.checks import FLOAT, category, normalized_dim, refuse_outside, require_floating, type_name, wide
+from ..support.checks import (
+    FLOAT,
+    category,
+    normalized_dim,
+    refuse_masks,
+    refuse_negated_mask,
+    refuse_outside,
+    refuse_unordered,
+    require_floating,
+    type_name,
+    wide,
+)
 from ..support.losses import REDUCTIONS, by_reduction, chosen_reduction, loss, reduced
 from ..support.softplus import log1p_exp
 from .normalization import vector_norm
@@ -51,7 +62,7 @@ def _distance(x1: jax.Array, x2: jax.Array, p: float, eps: float, keepdim: bool 
     return vector_norm(wide(x1) - wide(x2) + eps, p, (-1,) if max(x1.ndim, x2.ndim) else (), keepdim)
 
 
-@operator(methods=False, promote="float", public=("torch", "nn.functional"), grad="NormBackward1")
+@operator(methods=False, promote="float", public=("torch", "nn.functional"), grad="NormBackward1", check=refuse_masks)
 def pairwise_distance(x1: Array, x2: Array, p: Static[float] = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
     """The p-norm of x1 - x2 + eps along the last dimension"""
     return _distance(x1, x2, p, eps, keepdim).astype(x1.real.dtype)
@@ -66,6 +77,7 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
         raise RuntimeError("pdist only supports non-negative p values")
     if category(input) != FLOAT:
         raise RuntimeError(f"pdist only supports {'floating-point'} dtypes, but got {type_name(input)}")
+    require_floating("pdist", input, halves=False)
     first, second = jnp.triu_indices(input.shape[0], 1)
     return vector_norm(input[first] - input[second], p, (-1,), False)
 
@@ -73,18 +85,27 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
 # ---------------------------------------------------------------- losses
 
 
-@loss(grad=by_reduction("AddBackward0"), autocast="float32")
+@loss(promote=None, grad=by_reduction("AddBackward0"), autocast="float32")
 def hinge_embedding_loss(
     input: Array, target: Array, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Array:  # fmt: skip
     """x where y = 1, max(0, margin - x) where y = -1"""
     near = jnp.where(target != -1, input, jnp.zeros((), input.dtype))
-    far = jnp.where(target != 1, _positive_part(margin - input), jnp.zeros((), input.dtype))
+    refuse_masks(input, input)
+    refuse_unordered(input)
+    slack = _positive_part(margin - input).astype(input.dtype)
+    far = jnp.where(target != 1, slack, jnp.zeros((), input.dtype))
     return reduced(near + far, reduction)
 
 
-@loss(promote="float", grad=by_reduction("ClampMinBackward0"), autocast="float32")
+def _check_ranking(input1: Any, input2: Any, target: Any, *others: Any) -> None:
+    refuse_masks(input1, input2)
+    refuse_negated_mask(target)
+    refuse_unordered(input1, input2, target)
+
+
+@loss(promote="float", grad=by_reduction("ClampMinBackward0"), check=_check_ranking, autocast="float32")
 def margin_ranking_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -100,7 +121,11 @@ def margin_ranking_loss(
     return reduced(losses, reduction)
 
 
-@loss(promote="float", grad=by_reduction("AddBackward0"), autocast="float32")
+def _check_cosines(input1: Any, input2: Any, *others: Any) -> None:
+    refuse_unordered(input1, input2)
+
+
+@loss(promote="float", grad=by_reduction("AddBackward0"), check=_check_cosines, autocast="float32")
 def cosine_embedding_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -129,7 +154,13 @@ def _check_margin(anchor: Any, positive: Any, negative: Any, margin: float, *oth
         raise ValueError(f"the triplet's margin must be greater than 0, got {margin}")
 
 
-@loss(promote="float", grad=by_reduction("ClampMinBackward0"), options=_check_margin, autocast="float32")
+@loss(
+    promote="float",
+    grad=by_reduction("ClampMinBackward0"),
+    options=_check_margin,
+    check=refuse_masks,
+    autocast="float32",
+)
 def triplet_margin_loss(
     anchor: Array, positive: Array, negative: Array, margin: float = 1.0, p: Static[float] = 2, eps: float = 1e-6,
     swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -180,13 +211,19 @@ def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """log(1 + exp(-y x))"""
+    refuse_negated_mask(target)
     if category(input) < FLOAT:
         raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name(input)}")
     losses = log1p_exp(-target.astype(input.dtype) * input)
     return reduced(losses, reduction)
 
 
-@loss(grad=by_reduction("DivBackward0"))
+def _check_labels(input: Any, target: Any, *others: Any) -> None:
+    require_floating("log_sigmoid_cpu", input)
+    refuse_masks(None, target)
+
+
+@loss(grad=by_reduction("DivBackward0"), check=_check_labels)
 def multilabel_soft_margin_loss(
     input: Array, target: Array, weight: Array | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -219,7 +256,7 @@ def multilabel_margin_loss(
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
     if type_name(target) != "Long":
         raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
-    require_floating("multilabel_margin_loss_forward_out_frame", input)
+    require_floating("multilabel_margin_loss_forward_out_frame", input, halves=False)
     x, y = jnp.atleast_1d(input), jnp.atleast_1d(target)
     classes = x.shape[-1]
     listed = jnp.cumprod((y >= 0).astype(jnp.int32), -1).astype(bool)
@@ -251,7 +288,7 @@ def multi_margin_loss(
         raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
     if input.ndim > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(_NO_CLASSES + str(list(input.shape)))
-    require_floating("multi_margin_loss_cpu_kernel", input)
+    require_floating("multi_margin_loss_cpu_kernel", input, halves=False)
     x = input.reshape(-1, input.shape[-1]) if input.ndim else input.reshape(1, 1)
     y = target.reshape(-1)
     if weight is not None and weight.shape[0] != x.shape[1]:

@@ -23,6 +23,8 @@ from ..support.checks import (
     category,
     inexact,
     normalized_dim,
+    refuse,
+    refuse_uncommon_integers,
     require_floating,
     type_name,
     wide,
@@ -379,6 +381,9 @@ def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: floa
         raise ValueError(f"Expected 3D or higher dimensionality {' ' * 24} input (got {input.ndim} dimensions)")
     if input.size == 0:
         return input  # of whole numbers too
+    kernel = "avg_pool2d" if input.ndim == 3 else "avg_pool3d_out_frame"
+    refuse(kernel, input, COMPLEX)
+    refuse_uncommon_integers(kernel, input)
     input = inexact(input)
     x = wide(input)
     squares = jnp.pad(x * x, [(0, 0), (size // 2, (size - 1) // 2)] + [(0, 0)] * (x.ndim - 2))

@@ -14,7 +14,7 @@ from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ..making.constants import overflow
-from ..support.checks import whole_numbers
+from ..support.checks import BOOL, refuse, whole_numbers
 
 _MODES = ("reflect", "replicate", "circular")
 
@@ -66,6 +66,9 @@ def _positions(size: int, before: int, after: int, mode: str) -> np.ndarray:
 
 
 def _padded(input: jax.Array, pad: Sequence[int], mode: str) -> jax.Array:
+    if mode != "circular":
+        name = "reflection" if mode == "reflect" else "replication"
+        refuse(f"{name}_pad{len(pad) // 2}d", input, BOOL)
     for i, (before, after) in enumerate(_pairs(pad)):
         axis = input.ndim - 1 - i
         size = input.shape[axis]

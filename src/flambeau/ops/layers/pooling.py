@@ -22,9 +22,11 @@ from ..random.factories import rand
 from ..support.checks import (
     BOOL,
     COMPLEX,
+    HALVES,
     INTEGER,
     refuse,
     refuse_outside,
+    refuse_uncommon_integers,
     require_floating,
     type_name,
     whole_numbers,
@@ -278,9 +280,11 @@ def _avg_pool(n: int) -> Callable:
     ) -> Array:  # fmt: skip
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
-        refuse(f"avg_pool{max(n, 2)}d{'_out_frame' * (n == 3)}", input, COMPLEX)
-        if input.dtype == jnp.bool_ or (jnp.issubdtype(input.dtype, jnp.integer) and input.dtype != jnp.int64):
-            raise NotImplementedError(f"\"avg_pool{max(n, 2)}d\" not implemented for '{type_name(input)}'")
+        kernel = "avg_pool3d_out_frame" if n == 3 else "avg_pool2d"
+        refuse(kernel, input, COMPLEX)
+        refuse_uncommon_integers(kernel, input)
+        if n == 3 and input.dtype in HALVES:
+            raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(input)}'")
         windows = _regular_windows(input, n, kernel_size, stride, padding, 1, ceil_mode, name)
         if divisor_override is not None:
             divisors = [np.asarray([divisor_override])] + [np.ones(1, int)] * (n - 1)

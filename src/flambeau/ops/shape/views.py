@@ -17,6 +17,7 @@ from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.errors import OfKind
 from ...core.dispatch.host_numbers import HostInt, as_int
 from ...core.dispatch.operator import composite
+from ...core.dispatch.signature import not_a_tensor
 from ...core.dispatch.view import view
 from ...core.tensor.storage import ByteStorage
 from ...core.tensor.tensor import Tensor
@@ -573,6 +574,8 @@ def _at_least(name: str, count: int) -> None:
         if len(tensors) > 1:
             return tuple(at_least(x) for x in tensors)
         (x,) = tensors
+        if not isinstance(x, Tensor):
+            raise not_a_tensor(name, "input", 1, x)
         if count == 3 and x.ndim in (1, 2):
             return unsqueeze(x if x.ndim == 2 else unsqueeze(x, 0), -1)
         while x.ndim < count:

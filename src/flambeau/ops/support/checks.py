@@ -24,6 +24,7 @@ from ...core.dispatch.checks import on_host as on_host
 from ...core.dispatch.checks import refuse_outside as refuse_outside
 from ...core.tensor.tensor import Tensor
 
+_NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 HALVES = (np.dtype(np.float16), np.dtype(jnp.bfloat16))
 
 
@@ -42,10 +43,12 @@ def scalar_name(array: jax.Array) -> str:
     return cpp_name(from_numpy(array.dtype))
 
 
-def require_floating(what: str, *arrays: jax.Array | None, most: int = FLOAT) -> None:
-    """Raise NotImplementedError, as PyTorch's kernels do, for an array that is not real floating (`most=COMPLEX`: nor complex)."""
+def require_floating(what: str, *arrays: jax.Array | None, most: int = FLOAT, halves: bool = True) -> None:
+    """Raise NotImplementedError, as PyTorch's kernels do, for an array that is not real floating (`most=COMPLEX`: nor complex)
+    or, unless there are `halves`, of half precision.
+    """
     for array in arrays:
-        if array is not None and not FLOAT <= category(array) <= most:
+        if array is not None and not (FLOAT <= category(array) <= most and (halves or array.dtype not in HALVES)):
             raise NotImplementedError(
                 f"\"{what}\" not implemented for '{type_name(array)}' (cast the input to a floating point dtype first)"
             )
@@ -102,6 +105,37 @@ def category(x: jax.Array) -> int:
 def refuse(kernel: str, x: jax.Array, *categories: int) -> None:
     """Raise NotImplementedError if the element type of `x` is of one of these categories."""
     if category(x) in categories:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(x)}'")
+
+
+def refuse_masks(input: Any, other: Any, *others: Any) -> None:
+    """Raise RuntimeError for the difference of the first two with bools in it."""
+    masks = [x for x in (input, other) if isinstance(x, bool) or getattr(x, "dtype", None) == jnp.bool_]
+    if len(masks) == 2:
+        raise RuntimeError(
+            f"Subtraction, the {'`-`'} operator, with two {'bool'} tensors is not supported. Use the `^` or `logical_xor()` "
+            "operator instead."
+        )
+    if masks:
+        raise RuntimeError(f"Subtraction, the `-` operator, with a bool tensor is not supported. {_NEGATED_MASK}")
+
+
+def refuse_negated_mask(x: Any) -> None:
+    """Raise RuntimeError for a bool of which the negative is asked for."""
+    if x.dtype == jnp.bool_:
+        raise RuntimeError(f"Negation, the `-` operator, on a bool tensor is not supported. {_NEGATED_MASK}")
+
+
+def refuse_unordered(*arrays: jax.Array) -> None:
+    """Raise NotImplementedError for complex numbers where the smaller of two is asked for."""
+    for array in arrays:
+        if category(array) == COMPLEX:
+            raise NotImplementedError("clamp is not supported for complex types")
+
+
+def refuse_uncommon_integers(kernel: str, x: jax.Array) -> None:
+    """Raise NotImplementedError for bools and for integers other than int64, which kernels of pools and convolutions lack."""
+    if category(x) == BOOL or (category(x) == INTEGER and x.dtype != jnp.int64):
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(x)}'")
 
 

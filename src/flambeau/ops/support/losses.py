@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.operator import composite, operator
 from ...core.tensor.tensor import Tensor
-from .checks import wide
+from .checks import FLOAT, category, type_name, wide
 
 
 def is_zero(value: Any) -> bool:
@@ -56,17 +56,20 @@ def loss(
     same_sizes: bool = False,
     targets: Any = None,
     options: Any = None,
+    check: Any = None,
     autocast: Any = None,
 ) -> Callable:
     """Declare a loss's array function as an operator of nn.functional.
 
     It gets the reduction as a word: the switches `size_average` and `reduce` have become None before it is called.
     `same_sizes` warns if input and target would be broadcast. (Both here, since array functions are traced more than
-    once and would repeat their warnings.) `targets(input, target)` raises for values of the target that can't be.
+    once and would repeat their warnings.) `check` is an operator's. `targets(input, target)` raises for values of the target that can't be.
     """
 
     def declare(function: Callable) -> Callable:
-        operation = operator(methods=False, promote=promote, public=(), grad=grad, options=options)(function)
+        operation = operator(methods=False, promote=promote, public=(), grad=grad, options=options, check=check)(
+            function
+        )
         signature = inspect.signature(function)
         names = list(signature.parameters)
         first_switch = names.index("size_average") if "size_average" in names else len(names)
@@ -106,6 +109,9 @@ def reduced(losses: jax.Array, reduction: str, dtype: Any = None) -> jax.Array:
     """The elementwise losses themselves, their mean or their sum, in `dtype` (their own by default)."""
     dtype = losses.dtype if dtype is None else dtype
     chosen_reduction(None, None, reduction)
+    if reduction == "mean" and category(losses) < FLOAT:
+        what = "could not infer output dtype. Input dtype must be either a floating point or complex dtype."
+        raise RuntimeError(f"mean(): {what} Got: {type_name(losses)}")
     if reduction == "mean":
         losses = jnp.mean(wide(losses)) if losses.size else jnp.full((), jnp.nan, losses.dtype)
     elif reduction == "sum":

@@ -34,6 +34,14 @@ class _Lambdas(LRScheduler):
             self.lr_lambdas = [lr_lambda] * groups
         super().__init__(optimizer, last_epoch)
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" not in cls.__dict__ and cls.__module__ == __name__:  # one of its own, whose errors have its name
+            init = _Lambdas.__init__
+            made = types.FunctionType(init.__code__, init.__globals__, "__init__", init.__defaults__, init.__closure__)
+            made.__qualname__, made.__annotations__ = f"{cls.__name__}.__init__", init.__annotations__
+            cls.__init__ = made  # type: ignore[method-assign]
+
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer; of callable objects their attributes, of functions None."""
         state = super().state_dict()
