@@ -203,9 +203,9 @@ _TENSORS = (
     "logits",
     "tensor",
     "A",
-    "x",
     "theta",
     "anchor",
+    "target",
 )  # what is any value to mypy, and a tensor to a caller
 
 

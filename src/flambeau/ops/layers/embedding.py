@@ -127,7 +127,7 @@ def _limit_norms(weight: Any, indices: Any, max_norm: float, norm_type: float) -
 
 @composite(methods=False, public=("nn.functional",))
 def embedding(
-    input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
+    input: Tensor | Any, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
     scale_grad_by_freq: bool = False, sparse: bool = False,
 ) -> Any:  # fmt: skip
     """The rows of `weight` that the integer tensor `input` names.

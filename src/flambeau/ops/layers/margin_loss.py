@@ -94,7 +94,7 @@ def hinge_embedding_loss(
     near = jnp.where(target != -1, input, jnp.zeros((), input.dtype))
     refuse_masks(input, input)
     refuse_unordered(input)
-    slack = _positive_part(margin - input).astype(input.dtype)
+    slack = _positive_part(jnp.asarray(margin).astype(input.dtype) - input)
     far = jnp.where(target != 1, slack, jnp.zeros((), input.dtype))
     return reduced(near + far, reduction)
 
@@ -211,7 +211,7 @@ def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
     """log(1 + exp(-y x))"""
-    refuse_negated_mask(target)
+    refuse_negated_mask(input)
     if category(input) < FLOAT:
         raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name(input)}")
     losses = log1p_exp(-target.astype(input.dtype) * input)

@@ -571,7 +571,7 @@ def _at_least(name: str, count: int) -> None:
     def at_least(*tensors: Any) -> Any:
         if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
             return tuple(at_least(x) for x in tensors[0])
-        if len(tensors) > 1:
+        if len(tensors) != 1:
             return tuple(at_least(x) for x in tensors)
         (x,) = tensors
         if not isinstance(x, Tensor):

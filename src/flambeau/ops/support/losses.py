@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.operator import composite, operator
 from ...core.tensor.tensor import Tensor
-from .checks import FLOAT, category, type_name, wide
+from .checks import FLOAT, category, summed_dtype, type_name, wide
 
 
 def is_zero(value: Any) -> bool:
@@ -107,7 +107,8 @@ REDUCTIONS = ("none", "mean", "sum")  # by the numbers that `torch` itself has f
 
 def reduced(losses: jax.Array, reduction: str, dtype: Any = None) -> jax.Array:
     """The elementwise losses themselves, their mean or their sum, in `dtype` (their own by default)."""
-    dtype = losses.dtype if dtype is None else dtype
+    if dtype is None:
+        dtype = summed_dtype(losses) if reduction == "sum" else losses.dtype
     chosen_reduction(None, None, reduction)
     if reduction == "mean" and category(losses) < FLOAT:
         what = "could not infer output dtype. Input dtype must be either a floating point or complex dtype."
