@@ -43,7 +43,7 @@ def arrays_of(
     If the caller `asks` others, raises Overridden for an argument that has a say. As many of the first arguments as `tensors`
     says can't be numbers.
     """
-    arrays = []
+    arrays: list[Any] = []
     taped = False
     traced = grad_state.trace is not None
     for value in dynamic:

@@ -214,6 +214,10 @@ def soft_margin_loss(
     refuse_negated_mask(input)
     if category(input) < FLOAT:
         raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name(input)}")
+    if category(target) > category(input):
+        raise RuntimeError(
+            f"result type {type_name(target)} can't be cast to the desired output type {type_name(input)}"
+        )
     losses = log1p_exp(-target.astype(input.dtype) * input)
     return reduced(losses, reduction)
 
