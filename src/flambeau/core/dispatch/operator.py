@@ -82,18 +82,17 @@ def operator(
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         space = "linalg_" if public == ("linalg",) else ""
-        casts, of_layers = rules_of(autocast), "nn.functional" in public or ".layers." in function.__module__
         how = {
             "images": images,
             "check": check,
             "options": options,
             "narrow": narrow,
-            "of_layers": of_layers,
+            "of_layers": "nn.functional" in public or ".layers." in function.__module__,
             "direct": direct,
             "between": between,
             "numbers": numbers,
         }
-        op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=casts, **how)  # type: ignore[arg-type]
+        op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=rules_of(autocast), **how)  # type: ignore[arg-type]
         call = lifted(op)
         name = function.__name__
         _publish(name, call, public, in_python)
@@ -184,8 +183,8 @@ def _composed(
             return function(*args, **kwargs)
         except SparseOperand as error:
             return instead(name, error, args, kwargs)
-        except Exception:
-            if asks:
+        except Exception as error:
+            if asks and not isinstance(error, TypeError):
                 _refuse_others(name, tensors, args, kwargs)
             raise
 
