@@ -409,6 +409,16 @@ _UNDELETED = {
 }
 
 
+def silent_after_a_tensor(values: tuple[Any, ...]) -> bool:
+    """The same, where the first value is to be a plain tensor besides."""
+    if not values or type(values[0]) not in plain:
+        return False
+    for value in values:  # noqa: SIM110 (as above)
+        if type(value) not in _SILENT:
+            return False
+    return True
+
+
 class attribute(property):
     """A property of tensors that asks a subclass, or a mode, before it answers."""
 

@@ -160,7 +160,7 @@ def _composed(
     takes_out = "out" in parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     tensors = {p.name: i for i, p in enumerate(parameters.values()) if _is_tensors(p)}
-    silent = _silent_after_a_tensor if asks and 0 in tensors.values() else overrides.all_silent
+    silent = overrides.silent_after_a_tensor if asks and 0 in tensors.values() else overrides.all_silent
     seen = function if function.__module__.startswith(_MADE_OF_NONE) or name in _NONE_WITHIN else None
 
     @functools.wraps(function)
@@ -212,11 +212,6 @@ def _is_tensors(parameter: inspect.Parameter) -> bool:
     """Whether all that can be given for a composite's parameter is a tensor."""
     named = parameter.annotation == "Any" and parameter.name in _TENSORS
     return (parameter.annotation in ("Tensor", "Array") or named) and parameter.kind is not parameter.VAR_POSITIONAL
-
-
-def _silent_after_a_tensor(args: tuple[Any, ...]) -> bool:
-    """Whether the first argument is a plain tensor, and none of the others has a say."""
-    return len(args) > 0 and type(args[0]) in overrides.plain and (len(args) == 1 or overrides.all_silent(args))
 
 
 def _refuse_others(
