@@ -170,7 +170,8 @@ def _composed(
         if asks and (kwargs or not silent(args)):
             if (found := ask(call, args, kwargs)) is not PASS:
                 return found
-            _refuse_others(name, tensors, args, kwargs, first=True)
+            if tensors and not (args and isinstance(args[0], Tensor)):
+                _refuse_others(name, tensors, args, kwargs, first=True)
             if not asks_arguments and grad_state.subclasses:
                 with overrides.no_subclasses():
                     return call(*args, **kwargs)
