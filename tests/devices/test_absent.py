@@ -82,9 +82,12 @@ def test_answers(module: str, name: str) -> None:
 
 
 def test_a_gpu_that_is_not_there_says_so() -> None:
-    for make in (fb.cuda.Stream, fb.cuda.Event, lambda: fb.cuda.get_device_properties(0), fb.cuda.mem_get_info):
+    for make in (fb.cuda.current_stream, lambda: fb.cuda.get_device_properties(0), fb.cuda.mem_get_info):
         with pytest.raises(AssertionError, match="Torch not compiled with CUDA enabled"):
             make()
+    for kind in (fb.cuda.Stream, fb.cuda.Event):
+        with pytest.raises(RuntimeError):
+            kind()
     with fb.cuda.stream(None), fb.cuda.device(-1):
         assert fb.cuda.memory_stats() == {} and fb.cuda.get_rng_state_all() == []
 

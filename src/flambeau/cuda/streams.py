@@ -145,11 +145,13 @@ def stream(stream: Stream | None) -> StreamContext:
 
 def current_stream(device: Any = None) -> Stream:
     """The stream of a device. AssertionError without a GPU."""
+    required(index_of(device))
     return Stream(device)
 
 
 def default_stream(device: Any = None) -> Stream:
     """The stream of a device. AssertionError without a GPU."""
+    required(index_of(device))
     return Stream(device)
 
 
