@@ -3,6 +3,7 @@
 A section (`== names`) is a session, of which one writes the lines that are typed (`>>>`, `...`); results are what running gives. The last line is
 a call with a mistake, with its error: one of those that `families.txt` names, if none is written. `--check` says what is not current, `--missing` for
 what public functions and classes there is no example. Names after it restrict it to these.
+A docstring may hold its example itself (behind `Example:`): it is checked, too.
 """
 
 from __future__ import annotations
@@ -129,13 +130,18 @@ def mistake(name: str, function: Any) -> list[str]:
     return []
 
 
+def of_docstring(function: Any) -> list[str]:
+    """The example that the docstring as it is written holds; `str.__str__` leaves out what completes it."""
+    return families.own_example(str.__str__(function.__doc__ or ""))
+
+
 def main(argv: list[str]) -> int:
     """Write the file, or check it."""
     warnings.simplefilter("ignore")
     flambeau.set_printoptions(profile="default")
     functions = dict(public())
     if "--missing" in argv:
-        lacking = [name for name, function in functions.items() if not families.example_of(name)]
+        lacking = [name for name, it in functions.items() if not (families.example_of(name) or of_docstring(it))]
         print(*lacking, sep="\n")
         return bool(lacking)
     only = {name for name in argv if not name.startswith("--")}
@@ -152,6 +158,11 @@ def main(argv: list[str]) -> int:
                     print(f"{names[0]}:", *new, sep="\n")
             lines = new
         written.append("\n".join([f"== {' '.join(names)}", *lines, ""]))
+    for name, function in functions.items():
+        lines = of_docstring(function)
+        if (not only or name.removeprefix("torch.") in only) and lines != (new := session(name, lines, None)):
+            stale += 1
+            print(f"{name}, in its docstring:", *new, sep="\n")
     if "--check" not in argv:
         EXAMPLES.write_text("\n".join(written).rstrip() + "\n", "utf-8")
     return bool(stale) if "--check" in argv else 0

@@ -83,6 +83,14 @@ def test_examples_give_what_they_say(each: int) -> None:
             assert examples.session(public, lines, PUBLIC.get(public)) == lines, names
 
 
+def test_examples_in_docstrings() -> None:
+    found = {name: lines for name, it in PUBLIC.items() if (lines := examples.of_docstring(it))}
+    assert "torch.logaddexp2" in found
+    for name, lines in found.items():
+        assert examples.session(name, lines, None) == lines, name
+        assert inspect.getdoc(PUBLIC[name]).count("\nExample:\n") == 1
+
+
 def test_methods_have_examples() -> None:
     lacking = set()
     for name, method in vars(flambeau.Tensor).items():

@@ -126,6 +126,12 @@ def example_of(public: str) -> list[str]:
     return _first(examples(), public) or (_first(examples(), public[:-1]) if public.endswith("_") else [])
 
 
+def own_example(own: str) -> list[str]:
+    """The lines of the example that a docstring holds itself, behind `Example:`."""
+    _, _, rest = inspect.cleandoc(own).partition("\nExample:\n")
+    return [line[4:] for line in rest.splitlines() if line.startswith("    ")]
+
+
 def _part(title: str, lines: Iterable[str]) -> str:
     written = "".join(f"    {line}\n" for line in lines)
     return f"\n{title}:\n{written}" if written else ""
@@ -141,7 +147,7 @@ def text_of(function: Any, public: str, of: Any, own: str) -> str:
         _part("Arguments", arguments_of(function, public, of, own)),
         _part("Raises", errors),
         _part("Formula", _first(sources(), public)),
-        _part("Example", example_of(public)),
+        "" if own_example(own) else _part("Example", example_of(public)),
     ]
     return f"{inspect.cleandoc(own)}\n{''.join(parts)}\nPyTorch: {_PAGES}{_page_of(of or function, public)}\n"
 

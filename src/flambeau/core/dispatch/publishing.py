@@ -15,7 +15,7 @@ from ..array import dtypes
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..tensor.tensor import Tensor, wrap
-from .help import explained
+from .help import Told, explained
 
 namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
 
@@ -54,15 +54,17 @@ def _face_in(namespace: str, name: str, function: Any, in_python: bool | None) -
         overrides.name_public(shared, f"torch.nn.functional.{name}", True)
         return shared
     made = overrides.face(function, f"{namespace}_{name}" if namespace in _PREFIXED else name)
+    place = "functional." if namespace == "torch" and in_python else "" if namespace == "torch" else namespace + "."
     if made is not function:
         made.in_python = functional if in_python is None else in_python
-        place = "functional." if namespace == "torch" and in_python else "" if namespace == "torch" else namespace + "."
         overrides.name_public(made, f"torch.{place}{name}")
         if written := _WRITTEN_DOWN.get(f"torch.{place}{name}"):
             made.__signature__ = inspect.signature(written)
         made.__doc__ = explained(made, f"torch.{place}{name}")
         if namespace not in _PREFIXED:
             made.__module__ = "flambeau" if namespace == "torch" else f"flambeau.{namespace}"  # where pickle finds it
+    elif overrides.is_unseen(function) and not isinstance(function.__doc__, Told):
+        function.__doc__ = explained(function, f"torch.{place}{name}")
     return made
 
 

@@ -524,7 +524,15 @@ def complex_logaddexp(a: jax.Array, b: jax.Array) -> jax.Array:
 
 @operator(promote="common")
 def logaddexp2(input: Array, other: Array) -> Array:
-    """`log2(2 ** input + 2 ** other)`, safe from overflow."""
+    """`log2(2 ** input + 2 ** other)`, safe from overflow.
+
+    Example:
+        >>> torch.logaddexp2(torch.tensor([1.0, 100.0]), torch.tensor([1.0, 100.0]))
+        tensor([  2., 101.])
+        >>> torch.logaddexp2(torch.ones(2), torch.ones(3))
+        Traceback (most recent call last):
+        RuntimeError: The size of tensor a (2) must match the size of tensor b (3) at non-singleton dimension 0
+    """
     refuse("logaddexp2_cpu", input, BOOL, INTEGER, COMPLEX)
     return jnp.logaddexp2(input, other)
 
