@@ -10,6 +10,7 @@ from typing import Any
 from ..core.array import dtypes
 from ..core.array.formats import channels_last, channels_last_3d, contiguous_format
 from ..core.array.geometry import contiguous_strides
+from ..core.array.size import normalized_dim
 from ..core.dispatch.promotion import result_type
 from ..core.tensor.tensor import Tensor
 
@@ -140,9 +141,7 @@ def canonicalize_dim(rank: int, idx: int, wrap_scalar: bool = True) -> int:
         if not wrap_scalar:
             raise IndexError(f"Dimension specified as {idx} but tensor has no dimensions")
         rank = 1
-    if not -rank <= idx < rank:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {idx})")
-    return idx % rank
+    return normalized_dim(idx, rank)
 
 
 def canonicalize_dims(rank: int, indices: Any, wrap_scalar: bool = True) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import ops  # noqa: F401
 from ..core.array import dtypes
+from ..core.array.size import normalized_dim
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..ops.elementwise.arithmetic import logaddexp as _logaddexp
@@ -41,10 +42,7 @@ def _axes(input: Tensor, dim: Dim) -> tuple[int, ...]:
         return tuple(range(input.ndim))
     found: list[int] = []
     for d in (dim,) if isinstance(dim, int) else dim:
-        if not -max(input.ndim, 1) <= d < max(input.ndim, 1):
-            low, high = -max(input.ndim, 1), max(input.ndim, 1) - 1
-            raise IndexError(f"Dimension out of range (expected to be in range of [{low}, {high}], but got {d})")
-        d = d % max(input.ndim, 1)
+        d = normalized_dim(d, input.ndim)
         if d in found:
             times = "multiple times"
             raise RuntimeError(f"dim={d} appears {times} in the list of dims")

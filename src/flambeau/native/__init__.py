@@ -233,7 +233,12 @@ def get_num_threads() -> int:
     library = _library()
     if library is not None:
         return int(library.flambeau_get_num_threads())
-    return _threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    return _threads or processors()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from .. import native
 from .settings import asks_setting, changes_setting
 
@@ -15,7 +13,7 @@ def get_num_threads() -> int:
     """The number of CPU threads that programs use."""
     if _threads is not None:
         return _threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return native.processors()
 
 
 @changes_setting

@@ -89,8 +89,14 @@ def normalized_dim(dim: int, ndim: int) -> int:
     """A dimension counted from the front. Raises IndexError if out of range (a 0-dim tensor takes 0 and -1)."""
     span = max(ndim, 1)
     if not -span <= dim < span:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
+        raise out_of_range(dim, span)
     return dim % span
+
+
+def out_of_range(dim: int, span: int, more: str = "") -> IndexError:
+    """The error of a dimension that a tensor of `span` dimensions has not; `more` says what would do."""
+    text = f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})"
+    return IndexError(f"{text}: {more}" if more else text)
 
 
 def constructed(args: tuple[Any, ...], target: np.dtype) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import ops  # noqa: F401
 from ...core.array import formats
-from ...core.array.size import Size
+from ...core.array.size import Size, normalized_dim
 from ...core.context.grad_mode import no_grad
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
@@ -218,10 +218,7 @@ def _torch_int64() -> Any:
 
 
 def _dim(tensor: NestedTensor, dim: int) -> int:
-    count = tensor.dim()
-    if not -count <= dim < count:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-count}, {count - 1}], but got {dim})")
-    return dim % count
+    return normalized_dim(dim, tensor.dim())
 
 
 # --- making and taking apart ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ...core.array import dtypes
+from ...core.array.size import out_of_range
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
 from ...core.dispatch.operator import Array, Scalar, composite, operator
 from ...core.dispatch.signature import not_a_tensor
@@ -109,7 +110,7 @@ def _repeated(x: jax.Array, heads: int) -> jax.Array:
 
 def _grouped(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
     if min(x.ndim for x in (query, key, value)) < 3:
-        raise IndexError("Dimension out of range (expected to be in range of [-2, 1], but got -3)")
+        raise out_of_range(-3, 2)
     return _repeated(key, query.shape[-3]), _repeated(value, query.shape[-3])
 
 

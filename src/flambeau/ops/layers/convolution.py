@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...core.array.size import out_of_range
 from ...core.dispatch.directly import Form, Given, Run
 from ...core.dispatch.operator import Array, operator
 from ...core.tensor.tensor import Tensor
@@ -435,8 +436,7 @@ def unfold(input: Array, kernel_size: Any, dilation: Any = 1, padding: Any = 0, 
     if not input.ndim:
         raise IndexError(f"Dimension specified as {1} but tensor has no dimensions: unfold got a number")
     if input.ndim < 3:
-        span = f"[{-input.ndim}, {input.ndim - 1}], but got {input.ndim}"
-        raise IndexError(f"Dimension out of range (expected to be in range of {span}): unfold takes 3 or 4")
+        raise out_of_range(input.ndim, input.ndim, "unfold takes 3 or 4")
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.array.size import out_of_range
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tape.nodes import one_operator
 from ...native.normalization import batch_normalized
@@ -113,10 +114,7 @@ def _batch_norm(
     """The normalized input and, in training, the new running mean and (unbiased) variance."""
     require_floating("batch_norm", input)
     if input.ndim < 2:
-        raise IndexError(
-            "Dimension out of range (expected to be in range of [-1, 0], but got 1): "
-            f"batch_norm takes an input of two dimensions or more, not {list(input.shape)}"
-        )
+        raise out_of_range(1, 1, f"batch_norm takes an input of two dimensions or more, not {list(input.shape)}")
     channels = input.shape[1]
     given = {"running_mean": mean, "running_var": variance, "weight": weight, "bias": bias}
     for name, array in given.items():

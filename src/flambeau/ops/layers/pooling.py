@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from ...core.array import dtypes
+from ...core.array.size import out_of_range
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ...native.pooling import max_pooled
@@ -96,13 +97,10 @@ def _require_padding(name: str, k: int, p: int, d: int) -> None:
 
 
 def _too_few(name: str, input: jax.Array, n: int) -> IndexError:
-    span = max(input.ndim, 1)
     if not input.ndim:
         return IndexError(f"Dimension specified as {-n - 1} but tensor has no dimensions: {name} got a number")
-    return IndexError(
-        f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {-n - 1}): "
-        f"{name} takes an input of {n + 1} or {n + 2} dimensions, not {list(input.shape)}"
-    )
+    wanted = f"{name} takes an input of {n + 1} or {n + 2} dimensions, not {list(input.shape)}"
+    return out_of_range(-n - 1, input.ndim, wanted)
 
 
 def _wrong_rank(name: str, input: jax.Array, n: int) -> Exception:

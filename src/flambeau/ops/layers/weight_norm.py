@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array.size import out_of_range
 from ...core.dispatch.operator import Array, operator
 from ..elementwise.arithmetic import modulus
 
 
 def _norm(v: jax.Array, pow: float, dim: int) -> jax.Array:
     if dim != -1 and not -v.ndim <= dim < v.ndim:
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-v.ndim}, {v.ndim - 1}], but got {dim})"
-        )
+        raise out_of_range(dim, v.ndim)
     rest = None if dim == -1 else tuple(d for d in range(v.ndim) if d != dim % v.ndim)
     size = modulus(v) if pow != 2 or jnp.iscomplexobj(v) else v
     wide = size.astype(jnp.promote_types(size.dtype, np.float32))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...core.array import dtypes, formats
 from ...core.array import geometry as geometries
+from ...core.array.size import out_of_range
 from ...core.dispatch import sparse_forms
 from ...core.dispatch.operator import composite
 from ...core.tensor.sparse import SparseOperand, is_sparse, layout_of, make, stored, values_of
@@ -200,7 +201,7 @@ def _to_numbers(name: str, input: Tensor, dense_dim: int | None) -> Tensor:
             f"sparse_compressed_to_{name}: expected SparseCsr or SparseCsc layout but got {SPARSE_NAMES[layout]}"
         )
     if input.ndim < 2:
-        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
+        raise out_of_range(1, 1)
     if input.ndim != 2 or dense_dim:
         raise RuntimeError(f"to_{name}: only matrices can be converted here, got a tensor of {input.ndim} dimensions")
     form = to_sparse_coo(input).coalesce()

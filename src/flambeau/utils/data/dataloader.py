@@ -11,6 +11,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from flambeau.core.context.generator import Generator
+from flambeau.native import processors
 from flambeau.utils.data._utils.collate import default_collate, default_convert
 from flambeau.utils.data._utils.iterators import (
     _BaseDataLoaderIter,
@@ -118,8 +119,8 @@ class DataLoader(Generic[_T_co]):
 
     def check_worker_number_rationality(self) -> None:
         """Warn where there are more workers than processors."""
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        if not self.num_workers or cpus is None or self.num_workers <= cpus:
+        cpus = processors()
+        if not self.num_workers or self.num_workers <= cpus:
             return
         warnings.warn(
             f"This DataLoader will create {self.num_workers} worker processes in total. Our suggested max number of worker in "
