@@ -399,19 +399,19 @@ def _dim_of(name: str, input: Any, dim: int | None, method: str) -> int:
 
 
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})  # type: ignore[no-redef]
-def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+def softmax(input: Tensor | Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """exp(x) over its sum along `dim` (always give `dim`; the old guess draws a warning)"""
     return _softmax(input, _dim_of("softmax", input, dim, "softmax"), dtype)
 
 
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})
-def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+def softmin(input: Tensor | Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """softmax(-x) along `dim`"""
     return _softmax(-input, _dim_of("softmin", input, dim, "softmax"), dtype)
 
 
 @composite(methods=False, public=("nn.functional",), autocast={"cuda": "float32"})  # type: ignore[no-redef]
-def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+def log_softmax(input: Tensor | Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """log(softmax(x)) along `dim`"""
     return _log_softmax(input, _dim_of("log_softmax", input, dim, "log_softmax"), dtype)
 

@@ -515,7 +515,7 @@ def _cross_entropy(
 
 @composite(methods=False, public=_FUNCTIONAL, numbers=True, autocast="float32")
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+    input: Tensor | Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
     reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Any:  # fmt: skip
     """The cross entropy of logits `(N, C, *)` or `(C)` and targets: class indices `(N, *)`, or probabilities

@@ -229,7 +229,7 @@ def _check_affine(theta: Tensor, size: Sequence[int]) -> None:
 
 
 @composite(methods=False, public=("nn.functional",))
-def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any:
+def affine_grid(theta: Tensor | Any, size: Any, align_corners: bool | None = None) -> Any:
     """The grid for `grid_sample` of the affine maps `(N, 2, 3)` or `(N, 3, 4)`, for results of the size `(N, C, *sizes)`."""
     if not isinstance(theta, Tensor):
         raise AttributeError(f"'{type(theta).__name__}' object has no attribute 'is_floating_point'")
