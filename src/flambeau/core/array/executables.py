@@ -395,13 +395,19 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
         key = key_of(args, kwargs) if jax_core.trace_state_clean() else None
         found = _load(key) if key is not None else None
         if found is not None:
-            if loaded is not None:
-                loaded()
             compiled, tree, _ = found
             dynamic = [a for i, a in enumerate(args) if i not in info.static_argnums]
             given = jax.tree_util.tree_leaves((dynamic, kwargs))
-            flat = compiled.unsafe_call(*given)
-            return jax.tree_util.tree_unflatten(tree, flat), _fast(compiled, tree, len(given), flat), False
+            try:
+                flat = compiled.unsafe_call(*given)
+            except jax.errors.JaxRuntimeError as error:
+                if "NOT_FOUND" not in str(error):
+                    raise
+                store().remove(key)  # type: ignore[union-attr, arg-type]  # parts of it are missing on the disk
+            else:
+                if loaded is not None:
+                    loaded()
+                return jax.tree_util.tree_unflatten(tree, flat), _fast(compiled, tree, len(given), flat), False
         with _unwatched(watched_for), _compiling(anew=key is not None):
             p, given = pjit._infer_params(function, info, args, kwargs)
             made = pjit._run_python_pjit(p, given, function, args, kwargs)

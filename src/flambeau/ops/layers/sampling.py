@@ -168,7 +168,11 @@ def _told_to_align(align_corners: bool | None) -> bool:
 
 @composite(methods=False, public=("nn.functional",), autocast={"cpu": "float32"})
 def grid_sample(
-    input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+    input: Tensor | Any,
+    grid: Any,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool | None = None,
 ) -> Any:
     """The values of `(N, C, *sizes)` at the places that `(N, *out, 2 or 3)` names (Jaderberg et al., 2015).
 
