@@ -177,3 +177,20 @@ def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLAMBEAU_CACHE_MB", "much")
     with pytest.raises(ValueError, match="FLAMBEAU_CACHE_MB"):
         config.cache_limit()
+
+
+def test_a_program_of_which_parts_are_missing_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Broken:
+        def unsafe_call(self, *arrays: object) -> None:
+            raise jax.errors.JaxRuntimeError("NOT_FOUND: Function f not found (type id: 1)")
+
+    def load(key: str) -> tuple[Broken, None, dict[str, object]]:
+        asked.append(key)
+        return Broken(), None, {}
+
+    monkeypatch.setattr(executables, "_load", load)
+    run = executables.jit(lambda x: x + 1, ("parts", "missing"))
+    assert run(np.ones(2)).tolist() == run(np.ones(2)).tolist() == [2, 2]
+    assert asked or executables.store() is None
