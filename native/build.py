@@ -54,7 +54,11 @@ def compile_native(target: Path) -> None:
     onednn = _file_of("onednn-cpu-gomp", "libdnnl.so.3")
     options = [
         *("-std=c++17", "-O2", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
-        *("-Wno-unused-parameter", "-Wno-missing-field-initializers"),
+        *(
+            "-Wno-unused-parameter",
+            "-Wno-missing-field-initializers",
+            "-Wno-psabi",
+        ),  # vectors stay within inlined functions
         *(argument for path in headers for argument in ("-isystem", str(path))),
     ]
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@
 #include "numbers.h"
 #include "oneapi/dnnl/dnnl.hpp"
 #include "parallel.h"
+#include "winograd.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -383,6 +384,22 @@ bool in_parts(const Problem& p, void* x, void* w, void* y) {
   return true;
 }
 
+// ---------------------------------------------------------------- kernels of 3 x 3 elements
+
+// Whether it was computed with fewer multiplications.
+bool by_tiles(const Problem& p, void* x, void* w, void* y) {
+  const memory::dims ones{1, 1};
+  if (p.type != memory::data_type::f32 || p.groups != 1 || p.x.size() != 4 || p.w[2] != 3 || p.w[3] != 3 || p.stride != ones ||
+      p.dilation != ones) {
+    return false;
+  }
+  const winograd::Problem problem{p.x[0], p.x[2], p.x[3], p.x[1], p.y[2], p.y[3], p.y[1], p.low[0], p.low[1], p.threads};
+  const auto pass = static_cast<winograd::Pass>(p.pass);
+  if (!winograd::pays(pass, problem)) return false;
+  const Lease lease(winograd::workspace(pass, problem));
+  return winograd::run(pass, problem, static_cast<float*>(x), static_cast<float*>(w), static_cast<float*>(y), lease.block.data);
+}
+
 // ---------------------------------------------------------------- the calls
 
 // Below this many multiplications waking other threads costs more than they save.
@@ -413,6 +430,7 @@ ffi::Error run(Pass pass, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer y, 
   const double work = double(count(p.y)) * double(count(p.w)) / double(p.w[0]);
   p.threads = work < small_problem ? 1 : num_threads();
   try {
+    if (by_tiles(p, x.untyped_data(), w.untyped_data(), y.untyped_data())) return ffi::Error::Success();
     if (pass == BY_WEIGHT && p.threads > 1 && in_parts(p, x.untyped_data(), w.untyped_data(), y.untyped_data())) {
       return ffi::Error::Success();
     }

@@ -11,106 +11,94 @@
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
-#pragma GCC diagnostic ignored "-Wpsabi"  // vectors stay within inlined functions
 #endif
 
 namespace flambeau {
 namespace {
 
-template <class T>
-struct VectorOf;
-template <>
-struct VectorOf<float> {
-  typedef float type __attribute__((vector_size(64)));
-};
-template <>
-struct VectorOf<double> {
-  typedef double type __attribute__((vector_size(64)));
+// Vectors of the processor's own size: of larger ones, GCC keeps arrays in memory.
+template <class T, int Bytes>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(Bytes)));
 };
 
-template <class T>
-struct Product {
-  const T* a;
-  int64_t from, rows, depth;
-  const T* panels;
-  int64_t count;  // of panels
-  T* c;
-  bool add;
-};
-
-template <class T, int Rows, int Wide>
+template <class T, int Bytes, int Rows, int Wide>
 INLINED void tile(const Product<T>& p, int64_t row, int64_t panel) {
-  using Vector = typename VectorOf<T>::type;
-  constexpr int64_t lanes = Panels<T>::lanes;
-  const int64_t depth = p.depth, from = p.from, to = p.count * lanes;
+  using Vector = typename VectorOf<T, Bytes>::type;
+  constexpr int64_t lanes = Panels<T>::lanes, own = Bytes / sizeof(T), pieces = lanes / own;
+  const int64_t depth = p.depth, from = p.from, step = p.step, to = p.apart;
   const T* a = p.a + row * from;
   const T* b = p.panels + panel * depth * lanes;
   T* c = p.c + row * to + panel * lanes;
-  Vector sum[Rows][Wide];
+  Vector sum[Rows][Wide * pieces];
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
-    for (int n = 0; n < Wide; ++n) {
-      sum[r][n] = Vector{};
-      if (p.add) std::memcpy(&sum[r][n], c + r * to + n * lanes, sizeof(Vector));
-    }
+    for (int n = 0; n < Wide * pieces; ++n) sum[r][n] = Vector{};
   }
   for (int64_t k = 0; k < depth; ++k) {
-    Vector right[Wide];
+    Vector right[Wide * pieces];
 #pragma GCC unroll 8
-    for (int n = 0; n < Wide; ++n) std::memcpy(&right[n], b + (n * depth + k) * lanes, sizeof(Vector));
+    for (int n = 0; n < Wide * pieces; ++n) {
+      std::memcpy(&right[n], b + (n / pieces * depth + k) * lanes + n % pieces * own, sizeof(Vector));
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
-      const T left = a[r * from + k];
+      const T left = a[r * from + k * step];
 #pragma GCC unroll 8
-      for (int n = 0; n < Wide; ++n) sum[r][n] += left * right[n];
+      for (int n = 0; n < Wide * pieces; ++n) sum[r][n] += left * right[n];
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
-    for (int n = 0; n < Wide; ++n) std::memcpy(c + r * to + n * lanes, &sum[r][n], sizeof(Vector));
+    for (int n = 0; n < Wide * pieces; ++n) {
+      Vector before{};
+      if (p.add) std::memcpy(&before, c + r * to + n * own, sizeof(Vector));
+      sum[r][n] += before;
+      std::memcpy(c + r * to + n * own, &sum[r][n], sizeof(Vector));
+    }
   }
 }
 
-template <class T, int Rows, int Wide>
+template <class T, int Bytes, int Rows, int Wide>
 INLINED void tile_of(const Product<T>& p, int64_t row, int64_t rows, int64_t panel) {
   if constexpr (Rows > 1) {
-    if (rows < Rows) return tile_of<T, Rows - 1, Wide>(p, row, rows, panel);
+    if (rows < Rows) return tile_of<T, Bytes, Rows - 1, Wide>(p, row, rows, panel);
   }
-  tile<T, Rows, Wide>(p, row, panel);
+  tile<T, Bytes, Rows, Wide>(p, row, panel);
 }
 
 // In tiles of at most `Rows` rows, as equal as can be, and `Wide` panels; of the last panels fewer.
-template <class T, int Rows, int Wide>
+template <class T, int Bytes, int Rows, int Wide>
 INLINED void in_tiles(const Product<T>& p, int64_t panel = 0) {
   const int64_t parts = (p.rows + Rows - 1) / Rows;
   for (; panel + Wide <= p.count; panel += Wide) {
     for (int64_t part = 0; part < parts; ++part) {
       const auto [first, last] = share(p.rows, static_cast<int>(part), static_cast<int>(parts));
-      tile_of<T, Rows, Wide>(p, first, last - first, panel);
+      tile_of<T, Bytes, Rows, Wide>(p, first, last - first, panel);
     }
   }
-  if constexpr (Wide > 1) in_tiles<T, Rows, Wide / 2>(p, panel);
+  if constexpr (Wide > 1) in_tiles<T, Bytes, Rows, Wide / 2>(p, panel);
 }
 
 // As many sums as there are registers for: 32 of 64 bytes, 16 of 32, 16 of 16.
-#define WITH(name, target, rows, wide)                                               \
-  target void name(const Product<float>& p) { in_tiles<float, rows, wide>(p); }      \
-  target void name(const Product<double>& p) { in_tiles<double, rows, wide>(p); }
+#define WITH(bytes, target, rows, wide)                                                                 \
+  target void multiply_##bytes(const Product<float>& p) { in_tiles<float, bytes, rows, wide>(p); }      \
+  target void multiply_##bytes(const Product<double>& p) { in_tiles<double, bytes, rows, wide>(p); }
 
-WITH(multiply_512, __attribute__((target("avx512f"))), 6, 4)
-WITH(multiply_256, __attribute__((target("avx2,fma"))), 3, 2)
-WITH(multiply_128, , 2, 1)
+WITH(64, __attribute__((target("avx512f"))), 6, 4)
+WITH(32, __attribute__((target("avx2,fma"))), 6, 1)
+WITH(16, , 2, 1)
 
 #undef WITH
 
 template <class T>
 void (*best())(const Product<T>&) {
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f")) return multiply_512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return multiply_256;
-  return multiply_128;
+  if (__builtin_cpu_supports("avx512f")) return multiply_64;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return multiply_32;
+  return multiply_16;
 }
 
 // A panel's rows from `first` to `last`: `columns` numbers of each, which begin `apart` numbers apart, then zeros.
@@ -145,11 +133,17 @@ Panels<T>::Panels(const T* matrix, int64_t depth, int64_t columns, bool transpos
 }
 
 template <class T>
-void Panels<T>::multiply(const T* a, int64_t from, int64_t rows, T* c, bool add) const {
+void multiply(const Product<T>& product) {
   static const auto multiply_tiles = best<T>();
-  multiply_tiles({a, from, rows, depth_, numbers_.get(), panels_, c, add});
+  multiply_tiles(product);
 }
 
+template <class T>
+void Panels<T>::multiply(const T* a, int64_t from, int64_t rows, T* c, bool add) const {
+  flambeau::multiply<T>({a, from, 1, rows, depth_, numbers_.get(), panels_, c, width(), add});
+}
+
+template void multiply(const Product<float>&);
 template class Panels<float>;
 template class Panels<double>;
 

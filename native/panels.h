@@ -21,6 +21,22 @@ Block<T> block_of(int64_t count) {
   return Block<T>(static_cast<T*>(std::aligned_alloc(64, bytes ? bytes : 64)));
 }
 
+// A product that is set down as it lies in memory: a's rows begin `from` numbers apart, and a row's numbers are `step` apart; c's rows
+// begin `apart` numbers apart.
+template <class T>
+struct Product {
+  const T* a;
+  int64_t from, step, rows, depth;
+  const T* panels;
+  int64_t count;  // of panels
+  T* c;
+  int64_t apart;
+  bool add;  // c + a b instead of a b
+};
+
+template <class T>
+void multiply(const Product<T>& product);
+
 // A matrix (depth, columns), as panels of 64 bytes' worth of columns: each a run of rows, zeros behind the last column.
 template <class T>
 class Panels {
