@@ -63,6 +63,10 @@ FOUND = {
     "resize_ of pairs of reals": [
         Step(1, "create", 0, ((4,), "complex", False)), Step(2, "part", 1, ("view_as_real",)), Step(3, "resize_", 2, (2, 2)),
     ],
+    "hooks of a leaf after it was frozen for a while": [
+        LEAF, VALUE, Step(3, "detach_", 1), Step(4, "requires_grad_", 1, (True,)), Step(5, "hook", 1, (-1.0,)),
+        Step(6, "backward", 2, ((1, 2),)),
+    ],
     "hooks of a leaf that is frozen for a while": [
         LEAF, Step(2, "hook", 1, (-1.0,)), Step(3, "requires_grad_", 1, (False,)), Step(4, "requires_grad_", 1, (True,)),
         Step(5, "backward", 1, ((),)),
@@ -74,6 +78,10 @@ FOUND = {
     "hooks of a view, then a write through a view of it": [
         LEAF, VALUE, Step(3, "index", 2, ((slice(0, 3),),)), Step(4, "hook", 3, (0.0,)), Step(5, "as_strided", 3, ((2,), (1,), 0)),
         Step(6, "write", 5, ("mul_", 0.5)), Step(7, "backward", 5, ((2,),)),
+    ],
+    "a leaf that is frozen, and then computed": [
+        LEAF, VALUE, Step(3, "requires_grad_", 1, (False,)), Step(4, "create", 0, ((), "real", True)), Step(5, "assign", 1, ((0,), 4)),
+        Step(6, "backward", 2, ((1, 2, 4),)),
     ],
     "a leaf that requires no grad any more": [
         LEAF, Step(2, "view", 1, ((2, 2),)), Step(3, "requires_grad_", 1, (False,)), Step(4, "backward", 2, ((),)),

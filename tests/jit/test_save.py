@@ -162,3 +162,54 @@ def test_damaged_files(tmp_path: Path) -> None:
                 fb.jit.load(path)  # a changed byte of the time, say
             except Exception as error:
                 assert type(error) is RuntimeError, error
+
+
+class MayBeNone(nn.Module):
+    """Branches on arguments that may be None, which a graph can't."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.d = nn.Dropout(0.5)
+
+    def forward(self, x, scale=None, shift=None):
+        if scale is not None:
+            x = x * scale
+        return self.d(x) if shift is None else self.d(x) + shift
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_arguments_that_may_be_none(training, tmp_path):
+    model, x = MayBeNone().train(training), fb.arange(1.0, 5.0)
+    fb.jit.save(fb.jit.script(model), tmp_path / "m.pt")
+    loaded = fb.jit.load(tmp_path / "m.pt")
+    for args in ((), (fb.tensor(3.0),), (None, fb.tensor(1.0)), (fb.tensor(3.0), fb.tensor(1.0))):
+        fb.manual_seed(1)
+        expected = model(x, *args)
+        fb.manual_seed(1)
+        assert loaded(x, *args).tolist() == expected.tolist()
+    fb.manual_seed(1)
+    expected = model(x, shift=fb.tensor(2.0))
+    fb.manual_seed(1)
+    assert loaded(x, shift=fb.tensor(2.0)).tolist() == expected.tolist()
+
+
+def test_a_function_whose_arguments_may_be_none(tmp_path):
+    def f(x, y=None):
+        return x if y is None else x + y
+
+    fb.jit.save(fb.jit.script(f), tmp_path / "f.pt")
+    loaded = fb.jit.load(tmp_path / "f.pt")
+    assert loaded(fb.ones(1)).item() == 1 and loaded(fb.ones(1), fb.ones(1)).item() == 2
+
+
+def test_many_arguments_that_may_be_none(tmp_path):
+    def f(x, a=None, b=None, c=None, d=None):
+        for part in (a, b, c, d):
+            x = x if part is None else x + part
+        return x
+
+    fb.jit.save(fb.jit.script(f), tmp_path / "f.pt")
+    loaded, one = fb.jit.load(tmp_path / "f.pt"), fb.ones(1)
+    assert loaded(one).item() == 1 and loaded(one, one, one, one, one).item() == 5
+    with pytest.raises(RuntimeError, match="no graph for a call without a, b, d"):
+        loaded(one, c=one)

@@ -176,7 +176,7 @@ def test_statements_of_several_lines() -> None:
 
 
 def test_a_timer_waits_for_the_result(monkeypatch: Any) -> None:
-    module = importlib.import_module("flambeau.utils.benchmark.timer")
+    module = importlib.import_module("flambeau.utils.benchmark.utils.timer")
     waited: list[Any] = []
     monkeypatch.setattr(module, "wait", lambda arrays: waited.extend(arrays))
     ours.Timer("x @ x", globals={"x": fb.ones(3, 3)}).timeit(1)

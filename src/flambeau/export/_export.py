@@ -41,7 +41,7 @@ def export(
     if not isinstance(mod, Module):
         raise ValueError(f"Expected `mod` to be an instance of `torch.nn.Module`, got {type(mod)}.")
     if not isinstance(args, tuple):
-        raise RuntimeError(f"Expecting `args` to be a tuple of example positional inputs, got {type(args)}")
+        raise ShapeError(f"Expecting `args` to be a tuple of example positional inputs, got {type(args)}")
     if preserve_module_call_signature:
         raise NotImplementedError("torch.export.export: preserve_module_call_signature is not supported")
     return export_with(Recorder, mod, args, dict(kwargs or {}), dynamic_shapes)

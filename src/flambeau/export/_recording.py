@@ -16,7 +16,7 @@ from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
 from ..fx import Graph, Node
 from ..fx.passes.shape_prop import _extract_tensor_metadata
-from ..nn.modules.module import Module
+from ..nn.modules.module import Module, register_module_forward_hook, register_module_forward_pre_hook
 from ..overrides import TorchFunctionMode, resolve_name
 from ..random import get_rng_state, set_rng_state  # type: ignore[attr-defined]
 from ..utils import _pytree as pytree
@@ -58,6 +58,32 @@ class Recorder(TorchFunctionMode):
         self.constants: dict[str, Tensor] = {}
         self.submodules: dict[str, Module] = {}  # the branches of torch.cond
         self.computed: set[Node] = set()  # what depends on the inputs
+        self.paths: dict[int, str] = {id(part): name for name, part in module.named_modules()}
+        self.running: list[tuple[Module, str]] = []  # the modules whose forward runs, with their paths
+
+    def __enter__(self) -> Any:
+        self._hooks = [
+            register_module_forward_pre_hook(self._enter_module),
+            register_module_forward_hook(self._leave_module, always_call=True),
+        ]
+        return super().__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__(*exc)
+        for hook in self._hooks:
+            hook.remove()
+
+    def _enter_module(self, module: Module, args: Any) -> None:
+        self.running.append((module, self.paths.get(id(module), "")))
+
+    def _leave_module(self, module: Module, args: Any, output: Any) -> None:
+        while self.running and self.running.pop()[0] is not module:
+            pass  # one that failed may have left without a word
+
+    def _place(self) -> dict[str, tuple[str, str]]:
+        """The modules that run now, by path and class, as `meta["nn_module_stack"]` has them."""
+        kinds = ((path, type(module)) for module, path in self.running)
+        return {f"L__self__{path}": (path, f"{kind.__module__}.{kind.__qualname__}") for path, kind in kinds}
 
     def note(self, tensor: Tensor, node: Node) -> None:
         """From here on the tensor is the node's value."""
@@ -123,6 +149,7 @@ class Recorder(TorchFunctionMode):
         else:
             node = self.graph.call_function(func, arguments, keywords)
         self._name_results(node, result, depends)
+        node.meta["nn_module_stack"] = self._place()
         return node
 
     def _name_results(self, node: Node, result: Any, depends: bool) -> None:

@@ -149,6 +149,28 @@ class ExportGraphSignature:
         return {s.arg.name: s.target for s in self.input_specs if s.kind is InputKind.BUFFER and s.target is not None}
 
     @property
+    def inputs_to_lifted_tensor_constants(self) -> dict[str, str]:
+        """Which constant an input is."""
+        return {
+            s.arg.name: s.target
+            for s in self.input_specs
+            if s.kind is InputKind.CONSTANT_TENSOR and s.target is not None
+        }
+
+    def _changed(self, kind: OutputKind) -> dict[str, str]:
+        return {s.arg.name: s.target for s in self.output_specs if s.kind is kind and s.target is not None}
+
+    @property
+    def buffers_to_mutate(self) -> dict[str, str]:
+        """Which buffer an output is the new value of: none, the graph writes to buffers itself."""
+        return self._changed(OutputKind.BUFFER_MUTATION)
+
+    @property
+    def user_inputs_to_mutate(self) -> dict[str, str]:
+        """Which input an output is the new value of: none, the graph writes to inputs itself."""
+        return self._changed(OutputKind.USER_INPUT_MUTATION)
+
+    @property
     def backward_signature(self) -> None:
         """None: no graph holds a backward pass."""
 

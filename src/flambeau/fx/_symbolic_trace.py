@@ -390,7 +390,7 @@ class Tracer(TracerBase):
             for module in self._autowrap_search:
                 patch_by_identity(patcher, module.__dict__, self._autowrap_function_ids)
             result = self.create_arg(function(*args))
-            self.create_node("output", "output", (result,), {}, type_expr=_annotations(fn).get("return"))
+            self.create_node("output", "output", (result,), {}, type_expr=_returned(fn))
         self.submodule_paths = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tracer:
@@ -409,6 +409,15 @@ def _annotations(fn: Any) -> dict[str, Any]:
     with contextlib.suppress(NameError, TypeError, AttributeError):
         found = typing.get_type_hints(fn)
     return {name: kind for name, kind in found.items() if kind is not Any and not isinstance(kind, str)}
+
+
+def _returned(fn: Any) -> Any:
+    """The annotation of the result. It is left out where the signature is written anew, without what only keywords give."""
+    inner = getattr(fn, "__func__", fn)
+    anew = getattr(inner, "__code__", None) is not None and (
+        inner.__code__.co_kwonlyargcount or inner.__code__.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    )
+    return None if anew else _annotations(fn).get("return")
 
 
 def _flat_signature(fn: Any) -> FunctionType:

@@ -10,7 +10,9 @@ who is trusted, as for `torch.load(weights_only=False)`.
 from __future__ import annotations
 
 import functools
+import inspect
 import io
+import itertools
 import json
 import os
 import zipfile
@@ -22,14 +24,16 @@ from ..compiler.export import export, load_exported
 from ..core.tensor.tensor import Tensor, wrap
 from ..export import load as load_program
 from ..export import save as save_program
-from ..fx import GraphModule, Tracer
+from ..fx import Graph, GraphModule, Tracer
+from ..fx._symbolic_trace import _assert_is_none
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from ..runtime import files
 from ._recording import as_module, recorded
 from ._script import ScriptFunction, ScriptModule, as_plain, as_script
 
-_FORMAT, _VERSION = "flambeau.jit", 1
+_FORMAT, _VERSION = "flambeau.jit", 2
+_CHOICES = 3  # arguments that may be None, of which every choice has a graph of its own
 
 
 def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
@@ -61,24 +65,32 @@ def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
     files.put_archive(f, {"header.json": json.dumps(header), header["form"]: content, **extra})
 
 
-def graph_of(m: Any, training: bool | None = None) -> GraphModule:
-    """The graph of a scripted module or function, in the mode that is asked for."""
+def graph_of(m: Any, training: bool | None = None, absent: tuple[str, ...] = ()) -> GraphModule:
+    """The graph of a scripted module or function, in the mode that is asked for, with None for the arguments `absent`."""
     if isinstance(m, ScriptFunction):
-        return _trace_function(m._function)
+        return _trace_function(m._function, absent)
     plain = as_plain(m)
     modes = {name: part.training for name, part in plain.named_modules()}
     if training is not None:
         plain.train(training)
-    graph = Tracer().trace(plain)
+    graph = _unchecked(Tracer().trace(plain, dict.fromkeys(absent)))
     made = GraphModule(plain, graph, type(plain).__name__)
     for name, part in made.named_modules():
         part.training = modes.get(name, plain.training)
     return made
 
 
-def _trace_function(function: Any) -> GraphModule:
+def _unchecked(graph: Graph) -> Graph:
+    """A graph that does not ask whether arguments are None: who calls it knows, and reading it again traces it with proxies."""
+    for node in graph.nodes:
+        if node.target is _assert_is_none:
+            graph.erase_node(node)
+    return graph
+
+
+def _trace_function(function: Any, absent: tuple[str, ...] = ()) -> GraphModule:
     tracer = Tracer()
-    graph = tracer.trace(function)
+    graph = _unchecked(tracer.trace(function, dict.fromkeys(absent)))
     return GraphModule(tracer.root, graph, getattr(function, "__name__", "function"))
 
 
@@ -113,19 +125,36 @@ def _holder(module: Module, name: str) -> Module:
     return module
 
 
+def _may_be_none(function: Any) -> list[str]:
+    """The parameters that are None if a call leaves them out: code asks `x is None`, which a graph can't."""
+    return [name for name, p in inspect.signature(function).parameters.items() if p.default is None]
+
+
+def _absences(names: list[str]) -> list[tuple[str, ...]]:
+    """Which of these arguments a call may leave out: every choice of a few; of many all or none."""
+    if len(names) > _CHOICES:
+        return [(), tuple(names)]
+    return [tuple(chosen) for count in range(len(names) + 1) for chosen in itertools.combinations(names, count)]
+
+
 def _graphs(m: Any) -> bytes:
+    """The graphs as `(mode or None for both, arguments that are None, graph)`, and the tensors."""
     buffer = io.BytesIO()
     tensors: dict[str, tuple[Any, bool]] = {}
+    ways: list[tuple[bool | None, tuple[str, ...], Any]] = []
     if isinstance(m, ScriptFunction):
-        graphs: list[Any] = [graph_of(m)]
+        ways = [(None, absent, graph_of(m, None, absent)) for absent in _absences(_may_be_none(m._function))]
     elif Tracer().is_leaf_module(plain := as_plain(m), ""):
-        graphs = [plain]
+        ways = [(None, (), plain)]
     else:
         tensors = _tensors(m)
-        graphs = [graph_of(m, True), graph_of(m, False)]
-        if graphs[0].code == graphs[1].code:
-            del graphs[1]
-    save_tensors((graphs, tensors), buffer)
+        for absent in _absences(_may_be_none(plain.forward)):
+            first, second = (graph_of(m, training, absent) for training in (True, False))
+            if first.code == second.code:
+                ways.append((None, absent, first))
+            else:
+                ways += [(True, absent, first), (False, absent, second)]
+    save_tensors((ways, tensors), buffer)
     return buffer.getvalue()
 
 
@@ -178,26 +207,39 @@ class _Program(Module):
         return exported(*args)
 
 
-def _of_graphs(graphs: list[Any], tensors: dict[str, tuple[Any, bool]]) -> Any:
-    """One module out of the graphs of both modes (or of one that stands for both), and of all tensors."""
-    first, last = graphs[0], graphs[-1]
+def _of_graphs(ways: list[Any], tensors: dict[str, tuple[Any, bool]]) -> Any:
+    """One module out of the graphs of both modes and of all choices of arguments, and of all tensors."""
+    first = ways[0][2]
     _complete(first, tensors)
-    for name, part in last.named_modules():
-        if name and name not in dict(first.named_modules()):
-            _holder(first, name).add_module(name.rpartition(".")[2], part)
-    if last is not first:
-        ways = {True: type(first).forward, False: type(last).forward}
-        first.__class__ = _by_mode(type(first), ways)
+    for _, _, other in ways[1:]:
+        for name, part in other.named_modules():
+            if name and name not in dict(first.named_modules()):
+                _holder(first, name).add_module(name.rpartition(".")[2], part)
+    if len(ways) > 1:
+        first.__class__ = _choosing(type(first), {(mode, absent): type(way).forward for mode, absent, way in ways})
     return as_script(first)
 
 
-def _by_mode(cls: type, ways: dict[bool, Any]) -> type:
-    """The class of a module that has a forward for each mode."""
+def _choosing(cls: type, ways: dict[Any, Any]) -> type:
+    """The class of a module that has a forward for each mode and for each choice of arguments that are None."""
+    optional = list(dict.fromkeys(name for _, absent in ways for name in absent))
+    plain = next(iter(ways.values()))
+    signature = inspect.signature(plain)
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return ways[self.training](self, *args, **kwargs)
+        absent: tuple[str, ...] = ()
+        if optional:
+            given = signature.bind(self, *args, **kwargs).arguments
+            absent = tuple(name for name in optional if given.get(name) is None)
+        for mode in (self.training, None):
+            if (mode, absent) in ways:
+                return ways[mode, absent](self, *args, **kwargs)
+        raise RuntimeError(
+            f"torch.jit.load: the file has no graph for a call without {', '.join(absent)}: of more than {_CHOICES} arguments that may "
+            "be None, give all or none"
+        )
 
-    return type(cls.__name__, (cls,), {"forward": functools.wraps(ways[True])(forward)})
+    return type(cls.__name__, (cls,), {"forward": functools.wraps(plain)(forward)})
 
 
 def load(

@@ -414,6 +414,8 @@ def _accumulate(node: AccumulateGrad, value: Taped, taped: bool) -> None:
     leaf = node.leaf()
     if leaf is None or leaf._edge is None:  # gone, or told since to require no gradient
         return
+    if type(leaf._edge[0]) is not AccumulateGrad:  # it was told so, and then written to
+        raise RuntimeError("leaf variable has been moved into the graph interior")
     add_to_grad(leaf, value, taped)
     if node.done_hooks:
         for hook in list(node.done_hooks.values()):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import dtypes
+from ..array import devices, dtypes
 from ..context import doors
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, OperatorHandle, ask
@@ -394,6 +394,7 @@ def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[st
             handle = packet.fitting(given, kwargs, called in _NUMBERS)
             if handle is not None and getattr(handle._run, "computes", False):
                 positional, named = handle._schema.canonical(given, kwargs, packet.takes_numbers)
+                named.update(_of_factories(handle._schema, positional, named))
                 made = seen_by_mode(handle, handle.computed, positional, named)
                 if not isinstance(made, (tuple, list)):
                     return made
@@ -405,6 +406,16 @@ def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[st
         if handle is None:
             handle = _handles[id(op), name] = OperatorHandle(name, call)
     return seen_by_mode(handle, call, args, kwargs)
+
+
+def _of_factories(schema: FunctionSchema, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What PyTorch says besides to what makes a tensor: that its memory is not pinned, and, if it is made of none, where it lies."""
+    names = {argument.name for argument in schema.arguments}
+    if "pin_memory" not in names or schema.name in _CASTS:
+        return {}
+    alone = not any(isinstance(a, Tensor) for a in args)
+    said = {"device": kwargs.pop("device", devices.get_default_device())} if alone and "device" in names else {}
+    return {**said, "pin_memory": kwargs.pop("pin_memory", False)}
 
 
 def _readings(call: Any, args: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
@@ -450,6 +461,7 @@ _OF_OTHER_ARGUMENTS = frozenset(
     """alpha_dropout cholesky_inverse cov dropout einsum gradient histogram istft nanquantile native_dropout norm one_hot quantile
     rrelu searchsorted segment_reduce stft svd tensordot""".split()
 )
+_CASTS = ("aten::_to_copy", "aten::to")
 _USUAL = ("dim_IntList", "correction", "default")  # what is named where the arguments fit none of the overloads
 
 __all__ = ["OpNamespace", "OpOverload", "OpOverloadPacket", "Ops", "define", "dispatch_operator", "named", "ops"]

@@ -351,11 +351,15 @@ def parse(text: str, namespace: str = "") -> FunctionSchema:
     """Read a schema; RuntimeError if it is none. `namespace` is that of a name that has none itself."""
     text = text.strip()
     name, opened, rest = text.partition("(")
+    if not text or (opened and not rest):
+        raise RuntimeError(f"expected ident but found 'eof' here:\n{text}")
     if not opened:
         raise RuntimeError("Tried to parse a function schema but only the operator name was given")
     inner, arrow, returned = _closed(rest, text)
     if not arrow:
         raise RuntimeError(f"expected -> but found 'eof' here:\n{text}")
+    if not returned:
+        raise RuntimeError(f"expected ident but found 'eof' here:\n{text}")
     qualified = name if "::" in name or not namespace else f"{namespace}::{name}"
     base, _, overload = qualified.strip().partition(".")
     arguments, keyword = [], False
@@ -368,6 +372,8 @@ def parse(text: str, namespace: str = "") -> FunctionSchema:
     returns = [_argument(part, False, text) for part in _split(returned[1:-1] if listed else returned) if part != "..."]
     shown: list[str] = []
     for argument in arguments:
+        if not argument.name:
+            raise RuntimeError(f"expected ident but found ')' here: the argument '{argument.text}' has no name\n{text}")
         if argument.kwarg_only and "*" not in shown:
             shown.append("*")
         shown.append(argument.text)

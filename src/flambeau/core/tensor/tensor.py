@@ -437,8 +437,7 @@ class Tensor:
             if type(edge[0]) is not AccumulateGrad:
                 raise AccumulateGrad.missing(stops=True)
             self._edge = None
-            if edge[0].pre_hooks or edge[0].done_hooks or edge[0].post_hooks:
-                self._frozen = edge[0]  # its hooks are for when this is a leaf again, too
+            self._frozen = edge[0]  # what was computed from it comes back there, and its hooks are for later, too
         return self
 
     @property

@@ -24,6 +24,7 @@ from ...core.context.grad_mode import no_grad
 from ...core.dispatch.call import store
 from ...core.dispatch.host_numbers import HostNumber
 from ...core.dispatch.operator import _attach, composite
+from ...core.dispatch.overloads import shown_to_modes
 from ...core.tensor import sparse
 from ...core.tensor.looks import from_storage
 from ...core.tensor.storage import Storage, cut_over, laid
@@ -320,8 +321,9 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
     _name(make, name, f"A tensor {doc}, of the given shape.")
     _name(make_like, name + "_like", f"A tensor {doc}, with `input`'s shape, dtype, device and order in memory.")
     _name(make_new, "new_" + name, f"A tensor {doc}, with this one's dtype and device.")
-    _attach(make_new, (make_new.__name__,))
-    return composite(methods=False)(make), composite(methods=False)(make_like), make_new
+    shown_new = shown_to_modes(make_new)
+    _attach(shown_new, (make_new.__name__,))
+    return composite(methods=False)(make), composite(methods=False)(make_like), shown_new
 
 
 zeros: Any

@@ -1,8 +1,6 @@
 """`torch.utils.benchmark`: how long a statement takes, measured until its results are there; tables that compare."""
 
-from .compare import Colorize, Compare
-from .fuzzer import FuzzedParameter, FuzzedTensor, Fuzzer, ParameterAlias
-from .measurement import (
+from .utils.common import (
     Measurement,
     TaskSpec,
     ordered_unique,
@@ -11,13 +9,8 @@ from .measurement import (
     trim_sigfig,
     unit_to_english,
 )
-from .timer import (
-    CallgrindStats,
-    CopyIfCallgrind,
-    FunctionCount,
-    FunctionCounts,
-    FuzzedSparseTensor,
-    Language,
-    Timer,
-    timer,
-)
+from .utils.compare import Colorize, Compare
+from .utils.fuzzer import FuzzedParameter, FuzzedTensor, Fuzzer, ParameterAlias
+from .utils.sparse_fuzzer import FuzzedSparseTensor
+from .utils.timer import Language, Timer, timer
+from .utils.valgrind_wrapper.timer_interface import CallgrindStats, CopyIfCallgrind, FunctionCount, FunctionCounts

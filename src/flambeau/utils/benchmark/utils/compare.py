@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
-from flambeau.utils.benchmark.measurement import (
+from flambeau.utils.benchmark.utils.common import (
     Measurement,
     ordered_unique,
     select_unit,

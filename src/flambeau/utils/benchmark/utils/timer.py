@@ -7,12 +7,13 @@ import enum
 import textwrap
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from flambeau.autograd._recorder import _memory, _tensors, wait
-from flambeau.utils.benchmark.measurement import Measurement, TaskSpec, set_torch_threads
+from flambeau.utils.benchmark.utils.common import Measurement, TaskSpec, set_torch_threads
+from flambeau.utils.benchmark.utils.valgrind_wrapper.timer_interface import CopyIfCallgrind
 
 timer: Callable[[], float] = time.perf_counter
 
@@ -182,53 +183,3 @@ class Timer:
             "collect_callgrind: counting instructions is not supported, for statements run in XLA's programs; use "
             "blocked_autorange() for times, or torch.utils.flop_counter for a count that does not vary"
         )
-
-
-class FunctionCount(NamedTuple):
-    """How many instructions a function took."""
-
-    count: int  # type: ignore[assignment]
-    function: str
-
-
-class _Refused:
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError(f"{type(self).__name__}: counting instructions with Callgrind is not supported")
-
-
-class CallgrindStats(_Refused):
-    """Refused, as `Timer.collect_callgrind`."""
-
-
-class FunctionCounts(_Refused):
-    """Refused, as `Timer.collect_callgrind`."""
-
-
-class FuzzedSparseTensor(_Refused):
-    """Refused: sparse tensors are not made at random here."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError("FuzzedSparseTensor: sparse tensors at random are not supported; use FuzzedTensor")
-
-
-class CopyIfCallgrind:
-    """A value among the `globals`: it is used as it is, for no other process counts anything."""
-
-    def __init__(self, value: Any, *, setup: str | None = None):
-        self._value = value
-        self._setup = setup
-
-    @property
-    def value(self) -> Any:
-        """The value."""
-        return self._value
-
-    @property
-    def setup(self) -> str | None:
-        """How another process would make it."""
-        return self._setup
-
-    @staticmethod
-    def unwrap_all(globals: dict[str, Any]) -> dict[str, Any]:
-        """The values themselves."""
-        return {k: v.value if isinstance(v, CopyIfCallgrind) else v for k, v in globals.items()}
