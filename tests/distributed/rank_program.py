@@ -247,6 +247,14 @@ def disagreement() -> None:
         assert text in notes and "norm" in notes, notes
     else:
         raise AssertionError("the ranks' layers differ")
+    averaged = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(2, 1)), process_group=one)
+    try:
+        averaged(fb.ones(1, 2)).sum().backward() if RANK == 0 else dist.barrier(one)
+    except RuntimeError as error:
+        notes = str(error) + " ".join(getattr(error, "__notes__", ()))
+        assert text in notes and (RANK > 0 or "0.weight" in notes), notes
+    else:
+        raise AssertionError("one rank alone averages")
     if RANK == 0:
         two = dist.new_group(timeout=timedelta(seconds=0.3), use_local_synchronization=True, ranks=list(range(WORLD)))
         missing = ", ".join(map(str, range(1, WORLD)))
