@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -246,6 +247,14 @@ def disagreement() -> None:
         assert text in notes and "norm" in notes, notes
     else:
         raise AssertionError("the ranks' layers differ")
+    averaged = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(2, 1)), process_group=one)
+    try:
+        averaged(fb.ones(1, 2)).sum().backward() if RANK == 0 else dist.barrier(one)
+    except RuntimeError as error:
+        notes = str(error) + " ".join(getattr(error, "__notes__", ()))
+        assert text in notes and (RANK > 0 or "0.weight" in notes), notes
+    else:
+        raise AssertionError("one rank alone averages")
     if RANK == 0:
         two = dist.new_group(timeout=timedelta(seconds=0.3), use_local_synchronization=True, ranks=list(range(WORLD)))
         missing = ", ".join(map(str, range(1, WORLD)))
@@ -371,6 +380,29 @@ def averaged_gradients() -> None:
     refused(
         RuntimeError, "appears not to match sizes", lambda: nn.parallel.DistributedDataParallel(nn.Linear(3 + RANK, 1))
     )
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.register_buffer("count", fb.zeros(1))
+
+    def forward(self, x: fb.Tensor) -> fb.Tensor:
+        self.count += 1 + RANK
+        return self.layer(x)
+
+
+@check
+def buffers_of_averaged_models() -> None:
+    """Rank 0's are taken before a pass, but not after one in `no_sync` or without gradients."""
+    model, first, mine = nn.parallel.DistributedDataParallel(Counting()), 0, 0
+    taken = True
+    for synced, gradients in [(1, 1), (0, 1), (0, 1), (1, 1), (1, 1), (1, 0), (1, 0), (1, 1), (1, 1)]:
+        with contextlib.nullcontext() if synced else model.no_sync(), fb.set_grad_enabled(bool(gradients)):
+            model(fb.ones(1, 1))
+        first, mine, taken = first + 1, (first if taken else mine) + 1 + RANK, bool(synced and gradients)
+        assert model.module.count.item() == mine, (synced, gradients)
 
 
 @check

@@ -21,11 +21,11 @@ from flambeau.distributed.checkpoint.format_utils import everything
 HERE = Path(__file__).parent
 CHECKS = """
 reductions moves uneven_exchange messages objects groups handles disagreement one_process_and_many
-one_process_and_many_by_all_options averaged_gradients
+one_process_and_many_by_all_options averaged_gradients buffers_of_averaged_models
 gradients_of_collectives in_a_compiled_function meshes
 """.split()
 OF_TENSORS = """
-tensors sums_still_to_be_made unequal_parts a_gpt_fully_sharded checkpoints what_is_sent what_is_held a_pipeline averages_of_models
+tensors sums_still_to_be_made unequal_parts checks_of_values a_gpt_fully_sharded checkpoints what_is_sent what_is_held a_pipeline averages_of_models
 """.split()
 
 
@@ -175,9 +175,9 @@ def test_a_killed_save_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     for start in (0, 10_000, 20_000):
         process = launched(2, str(script), str(folder), str(start))
         assert process.stdout is not None
-        while not (line := process.stdout.readline()).startswith("saved"):
+        while not (line := process.stdout.readline()).startswith(f"saved {start + 2}"):
             assert line, process.communicate()
-        time.sleep(0.3 + 0.1 * chance.random())
+        time.sleep(0.2 * chance.random())
         process.kill()
         last = int([line, *process.communicate(timeout=40)[0].splitlines()][-1].split()[-1])
         time.sleep(0.5)

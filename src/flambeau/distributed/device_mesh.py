@@ -161,10 +161,11 @@ class DeviceMesh:
         names = (mesh_dim_names,) if isinstance(mesh_dim_names, str) else mesh_dim_names
         if len(names) == 1 and names[0] in self._flattened:
             return self._flattened[names[0]]
-        if not set(names) <= set(self.mesh_dim_names or ()):
-            raise KeyError(
-                f"Invalid mesh_dim_names {tuple(names)} specified. Valid mesh_dim_names are {list(self.mesh_dim_names or ())}."
-            )
+        if not self.mesh_dim_names:
+            raise RuntimeError("Cannot slice a DeviceMesh without mesh_dim_names!")
+        if not set(names) <= set(self.mesh_dim_names):
+            known = [*self.mesh_dim_names, *self._flattened]
+            raise KeyError(f"Invalid mesh_dim_names {tuple(names)} specified. Valid mesh_dim_names are {known}.")
         dims = [self._dim(name) for name in names]
         if self._devices is not None:
             return side_of(self, names, dims)

@@ -13,6 +13,7 @@ from ..core.tensor.tensor import Tensor, from_host
 from ..ops.making.constants import zeros_like
 from ..ops.shape.joining import cat
 from .collectives import all_reduce
+from .errors import DistBackendError
 from .groups import ReduceOp
 from .running import untraced
 from .work import Future
@@ -180,11 +181,14 @@ class Averaging:
 
     def _finish(self, bucket: GradBucket, work: Any, used: Any) -> None:
         flat = bucket.buffer()
-        if self.hook is not None:
+        try:
             made = work.wait()
+        except DistBackendError as error:
+            names = [self.names[id(p)] for p in bucket.parameters()]
+            error.add_note(f"while the gradients of {names[0]} to {names[-1]} were averaged")
+            raise
+        if self.hook is not None:
             flat = made[0] if isinstance(made, (list, tuple)) else made
-        else:
-            work.wait()
         with no_grad():
             for parameter, value in zip(bucket.parameters(), parts(flat, bucket.parameters()), strict=True):
                 if isinstance(used, dict) and not used[id(parameter)]:

@@ -18,6 +18,8 @@ from typing import Any
 from jax.errors import JaxRuntimeError
 from jaxlib import _jax, utils, xla_client
 
+from .errors import DistBackendError
+
 _SLICE = 500  # milliseconds: how long a wait is deaf to Ctrl-C
 _LINGER = 30.0  # seconds that rank 0, which holds the values, waits for the others at the end
 
@@ -75,6 +77,11 @@ class Link:
             try:
                 return self.client.blocking_key_value_get_bytes(key, max(min(left, _SLICE), 1))
             except JaxRuntimeError as error:
+                if "UNAVAILABLE" in str(error):
+                    raise DistBackendError(
+                        f"[Rank {self.rank}]: rank 0, which holds what the ranks say to each other, has left the group or ended: "
+                        "look for its error, and call destroy_process_group in all ranks after their last collective"
+                    ) from error
                 if "DEADLINE_EXCEEDED" not in str(error):
                     raise
             if left <= _SLICE:
@@ -105,7 +112,7 @@ class Link:
         self._closed = True
         atexit.unregister(self.close)
         failed = getattr(sys, "last_value", None) is not None
-        with contextlib.suppress(JaxRuntimeError):
+        with contextlib.suppress(JaxRuntimeError, DistBackendError):
             self.put(f"left/{self.rank}", b"")
             if self._service is not None and not failed:
                 until = time.monotonic() + _LINGER

@@ -11,7 +11,7 @@ from jax.experimental import io_callback
 from .collectives import _tensor
 from .errors import DistBackendError
 from .exchange import Exchange, Pending, Said, fetch, post
-from .groups import chosen, get_group_rank
+from .groups import chosen, get_group_rank, get_rank
 from .running import outside, said_of, shaped, traced, write
 from .work import Awaited, Work
 
@@ -204,7 +204,12 @@ class P2POp:
         self.group_peer = group_peer
 
     def __repr__(self) -> str:
-        return f"P2POp({self.op.__name__}, peer={self.peer}, tag={self.tag})"
+        mine, group = get_rank(self.group), chosen(self.group)
+        source, target = (mine, self.group_peer) if self.op is isend else (self.group_peer, mine)
+        return (
+            f"P2POp({self.op.__name__} pg={group.group_name}, group_src={source}, group_dst={target},  {self.tensor.shape}, "
+            f"{self.tensor.dtype})"
+        )
 
 
 def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Work]:

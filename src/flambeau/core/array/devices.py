@@ -162,6 +162,11 @@ def is_far(sharding: Any) -> bool:
     return not sharding.is_fully_addressable
 
 
+def is_cut_far(array: Any) -> bool:
+    """Whether other processes have values of an array that this one has not."""
+    return isinstance(array, jax.Array) and not (array.is_fully_addressable or array.is_fully_replicated)
+
+
 def spread(values: Any, sharding: Any) -> Any:
     """The values cut over devices as a sharding says. Where other processes have a part, all of them call this, and what is in
     this process alone is the same in each: every one takes its own part of it.

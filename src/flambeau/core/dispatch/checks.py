@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..array import devices
 from ..context.grad_mode import state
 from ..context.tracing import Demand, Refusal
 from ..tensor.tensor import Tensor
@@ -26,7 +27,7 @@ Look = Callable[..., tuple[Any, Any]]
 
 
 def on_host(tensor: Any) -> np.ndarray | None:
-    """The values as a NumPy array if they are at hand (on the CPU and not being traced), else None."""
+    """The values as a NumPy array if they are at hand (on the CPU of this process and not being traced), else None."""
     if not isinstance(tensor, Tensor):
         return None  # the operator itself refuses it
     array = tensor._array
@@ -34,8 +35,10 @@ def on_host(tensor: Any) -> np.ndarray | None:
         return array
     if isinstance(array, jax.core.Tracer) or array.is_deleted():
         return None
-    device = next(iter(array.devices()))
-    return np.asarray(array) if device.platform == "cpu" else None
+    where = array.devices()
+    if len(where) > 1 and devices.is_cut_far(array):
+        return None
+    return np.asarray(array) if next(iter(where)).platform == "cpu" else None
 
 
 def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> None:
@@ -43,7 +46,8 @@ def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> N
 
     `look(*arrays)` gives bools and integers of one shape: where something is bad, and a number that tells about it (an
     index, the place of a matrix). The first one counts. It has to work on NumPy's arrays and on traced ones. Values that
-    are on another device than the CPU, or in a trace that is not a compiled function's, are not looked at.
+    are on another device than the CPU, or in a trace that is not a compiled function's, are not looked at. Of those that are
+    cut over processes each looks at its own, and all raise the same.
     """
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         return  # the operator itself refuses it
@@ -56,6 +60,12 @@ def demand(look: Look, error: Callable[[int], Exception], *tensors: Tensor) -> N
             elif state.transforms and bad.size:
                 state.transforms.unchecked()
             return
+    elif any(map(devices.is_cut_far, arrays)):
+        together = devices.brought_together(arrays)
+        if together is not None and not all(map(devices.is_cut_far, arrays)):
+            arrays = together
+        bad, value = first(*look(*arrays))
+        bad, value = np.asarray(bad), np.asarray(value)
     else:
         values = [on_host(tensor) for tensor in tensors]
         if any(v is None for v in values):

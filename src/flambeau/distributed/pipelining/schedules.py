@@ -111,5 +111,5 @@ def _pieces(value: Any, n: int) -> list[Any]:
 
 def _merged(outputs: list[Any]) -> Any:
     if isinstance(outputs[0], tuple):
-        return tuple(cat(column) for column in zip(*outputs, strict=True))
-    return cat(outputs)
+        return tuple(cat(column).detach() for column in zip(*outputs, strict=True))
+    return cat(outputs).detach()

@@ -196,6 +196,8 @@ def redistribute(
     mesh = mesh_of(sharding.mesh) if device_mesh is None else device_mesh
     if placements is None:
         raise RuntimeError("placements is needed for redistribute!")
+    if parts.of(self) is not None and mesh == self.device_mesh and tuple(placements) == tuple(self.placements):
+        return self.view(self.shape)
     for placement in placements:
         if isinstance(placement, Partial):
             raise RuntimeError(

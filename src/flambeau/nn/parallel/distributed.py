@@ -59,7 +59,8 @@ class DistributedDataParallel(Module, Joinable):
     """Holds `module` under that name, with rank 0's parameters in all ranks. A backward pass leaves the average of all ranks' gradients.
 
     The gradients are averaged in buckets of some `bucket_cap_mb` (25) in the order of the backward pass, each as soon as it
-    is complete. Before each forward pass the ranks take rank 0's buffers, unless `broadcast_buffers=False`. Parameters that
+    is complete. Before a forward pass the ranks take rank 0's buffers, unless `broadcast_buffers=False` or the
+    pass before was in `no_sync` or without gradients. Parameters that
     a loss may not depend on need `find_unused_parameters=True`.
     ValueError before `init_process_group`; RuntimeError for a module of which no parameter requires a gradient, and if the
     ranks' modules differ.
@@ -104,6 +105,7 @@ class DistributedDataParallel(Module, Joinable):
         self.gradient_as_bucket_view = gradient_as_bucket_view
         self.static_graph = static_graph
         self.require_backward_grad_sync: bool = True
+        self.require_forward_param_sync: bool = True
         self.bucket_cap_mb = 25 if bucket_cap_mb is None else bucket_cap_mb
         self._averaging: Averaging | None = None
         if self.process_group.size() > 1:
@@ -133,13 +135,20 @@ class DistributedDataParallel(Module, Joinable):
     def _buffers_to_send(self) -> list[Tensor]:
         return [b for name, b in self.module.named_buffers() if name not in self._ignored]
 
+    def _send_buffers(self, root: int) -> None:
+        if self.broadcast_buffers and (held := self._buffers_to_send()):
+            synchronise(held, self.process_group, root)
+
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         if self._averaging is not None:
             root = self._begin_joined() if self._join_config.enable else 0
-            if grad_state.grad and self.require_backward_grad_sync:
+            averages = grad_state.grad and self.require_backward_grad_sync
+            if averages:
                 self._averaging.check()
-            if self.broadcast_buffers and self.require_backward_grad_sync and (held := self._buffers_to_send()):
-                synchronise(held, self.process_group, root)
+            if self.require_forward_param_sync:
+                self._send_buffers(root)
+            if averages is not self.require_forward_param_sync:
+                self.require_forward_param_sync = averages
         return self.module(*inputs, **kwargs)
 
     def _get_ddp_logging_data(self) -> dict[str, Any]:
@@ -192,11 +201,17 @@ class DistributedDataParallel(Module, Joinable):
         """The group that gradients are averaged over."""
         return self.process_group
 
-    def _joined(self, here: bool) -> tuple[int, bool]:
-        """Whose buffers are sent in an iteration of a `join`, and whether gradients are averaged."""
-        mine = [self.process_group.rank(), int(self.require_backward_grad_sync)] if here else [-1, 0]
-        root, synced = agreed(mine, ReduceOp.MAX, self.process_group)
-        return root, bool(synced)
+    def _joined(self, here: bool) -> tuple[int, bool, bool]:
+        """Whose buffers are sent in an iteration of a `join`, whether they are, and whether gradients are averaged."""
+        mine = [-1, 0, 0]
+        if here:
+            mine = [
+                self.process_group.rank(),
+                int(self.require_forward_param_sync),
+                int(self.require_backward_grad_sync),
+            ]
+        root, sent, synced = agreed(mine, ReduceOp.MAX, self.process_group)
+        return root, bool(sent), bool(synced)
 
     def _begin_joined(self) -> int:
         count = Join.notify_join_context(self)
@@ -252,12 +267,13 @@ class _Answers(JoinHook):
     def main_hook(self) -> None:
         """One iteration of the others: buffers, then gradients."""
         ddp = self.ddp
-        root, synced = ddp._joined(False)
-        if ddp._averaging is None or not synced:
+        root, sent, synced = ddp._joined(False)
+        if ddp._averaging is None:
             return
-        if ddp.broadcast_buffers and (held := ddp._buffers_to_send()):
-            synchronise(held, ddp.process_group, root)
-        ddp._averaging.answer()
+        if sent:
+            ddp._send_buffers(root)
+        if synced:
+            ddp._averaging.answer()
 
     def post_hook(self, is_last_joiner: bool) -> None:
         """Take the parameters and buffers of the last ranks."""

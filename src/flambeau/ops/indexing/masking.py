@@ -30,7 +30,7 @@ from ...core.tensor.tensor import Tensor, wrap
 from ..making.constants import cast_number, fitting_number, laid_out, overflow
 from ..making.creation import empty, memory_order
 from ..shape.joining import cat
-from ..support.checks import demand, on_host, scalar_name, type_name, without_values
+from ..support.checks import demand, on_host, refuse_part, scalar_name, type_name, without_values
 
 
 def host_values(name: str, tensor: Tensor) -> np.ndarray:
@@ -45,6 +45,7 @@ def host_values(name: str, tensor: Tensor) -> np.ndarray:
         )
     if is_meta(array):
         raise without_values(name)
+    refuse_part(name, tensor)
     return np.asarray(array)
 
 

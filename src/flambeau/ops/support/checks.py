@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.array import devices
 from ...core.array.dtypes import BOOL as BOOL
 from ...core.array.dtypes import COMPLEX as COMPLEX
 from ...core.array.dtypes import FLOAT as FLOAT
@@ -180,7 +181,17 @@ def host_values(x: Tensor, name: str, what: str = "the size of the result depend
         )
     if is_meta(x._array):
         raise without_values(name)
+    refuse_part(name, x)
     return np.asarray(x._array)
+
+
+def refuse_part(name: str, x: Tensor) -> None:
+    """Raise RuntimeError for a tensor of which other processes have values that this one has not."""
+    if devices.is_cut_far(x._array):
+        raise RuntimeError(
+            f"Sharding propagation failed for {name}: it reads values that are cut over processes; full_tensor() gives the "
+            "whole in each process, to_local() its part"
+        )
 
 
 def without_values(name: str) -> NoData:

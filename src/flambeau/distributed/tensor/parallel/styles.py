@@ -90,7 +90,7 @@ class Laying(NamedTuple):
         if not several:
             return self.one(values, given[0], wanted[0])
         if len(given) != len(values) or len(wanted) != len(values):
-            raise ValueError(f"module {what} and {what}_layouts should have same length!")
+            raise ValueError(f"module {what} and {what[:-1]}_layouts should have same length!")
         return tuple(map(self.one, values, given, wanted))
 
 
