@@ -45,6 +45,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, path, content=text))
     picture = ROOT / "benchmarks" / "steps.svg"
     files.append(File.generated(config, picture.name, content=picture.read_text()))
+    _pages.update({file.src_uri: file for file in files})
     return files
 
 
@@ -65,12 +66,28 @@ _CHINESE = {
 }
 
 
+_EMPTY_SITEMAP = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"></urlset>\n'
+)
+_SWITCH = re.compile(r'href="[^"]*"( hreflang="(en|zh)" class="md-select__link")')
+_pages: dict[str, File] = {}  # by their source
+
+
 def on_post_page(output: str, page: Any, config: MkDocsConfig) -> str:
-    """Chinese pages say that they are, so that browsers take the right letters and readers speak them."""
-    if page.file.src_uri.startswith("zh/"):
-        for english, chinese in _CHINESE.items():
-            output = output.replace(english, chinese)
+    """The language's switch leads to the same page; Chinese ones say that they are, for browsers' letters and readers' voices."""
+    here = page.file.src_uri
+    english = here.removeprefix("zh/")
+    homes = {"en": _pages.get(english, _pages["index.md"]), "zh": _pages.get(f"zh/{english}", _pages["zh/index.md"])}
+    output = _SWITCH.sub(lambda link: f'href="{homes[link[2]].url_relative_to(page.file)}"{link[1]}', output)
+    if here != english:
+        for text, chinese in _CHINESE.items():
+            output = output.replace(text, chinese)
     return output
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """The theme asks each language's folder for a map; it has nothing to tell, since links lead to the same page already."""
+    Path(config.site_dir, "zh", "sitemap.xml").write_text(_EMPTY_SITEMAP)
 
 
 _PUNCTUATION = r"\u3000-\u303f\uff00-\uffef"

@@ -199,7 +199,7 @@ def rrelu() -> Pairs:
     x = normal(200)
     y = F.rrelu(T(x), 0.2, 0.4, training=True).numpy()
     a = y[x < 0] / x[x < 0]
-    assert 0.2 <= a.min() and a.max() <= 0.4 and a.std() > 0.04
+    assert a.min() >= 0.2 and a.max() <= 0.4 and a.std() > 0.04
     yield maximum(0, x), maximum(0, y)
 
 
