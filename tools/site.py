@@ -115,7 +115,8 @@ def _with_formulas(markdown: str) -> str:
             return match["code"]
         block = match["block"] is not None
         text = convert((match["block"] or match["inline"]).strip(), display="block" if block else "inline")
-        return f"\n\n<div>{text}</div>\n\n" if block else text
+        # in a span, since Markdown takes <math> at the beginning of a line for a block of its own
+        return f"\n\n<div>{text}</div>\n\n" if block else f"<span>{text}</span>"
 
     return _CODE_OR_FORMULA.sub(formula, markdown)
 

@@ -607,3 +607,364 @@ def stft() -> Pairs:
 def fft() -> Pairs:
     x, k = normal(6), np.arange(6)
     yield [(x * exp(-2j * pi * f * k / 6)).sum() for f in range(6)], torch.fft.fft(T(x))
+
+
+@of(
+    "m and v as Adam's, u_t = b1 (1 - 0.96^(t momentum_decay) / 2), U_t = u_1 ... u_t; p = p - lr * (u_(t+1) m / (1 - U_(t+1)) + "
+    "(1 - u_t) g / (1 - U_t)) / (sqrt(v / (1 - b2^t)) + eps)"
+)
+def nadam() -> Pairs:
+    p, grads, after = steps(lambda ps: torch.optim.NAdam(ps, 0.1, (0.8, 0.9), 1e-2, momentum_decay=0.3))
+    m, v, product = 0, 0, 1.0
+    for t, (g, theirs) in enumerate(zip(grads, after, strict=True), 1):
+        m, v = 0.8 * m + 0.2 * g, 0.9 * v + 0.1 * g**2
+        u, following = (0.8 * (1 - 0.96 ** (k * 0.3) / 2) for k in (t, t + 1))
+        product *= u
+        moved = following * m / (1 - product * following) + (1 - u) * g / (1 - product)
+        p = p - 0.1 * moved / (sqrt(v / (1 - 0.9**t)) + 1e-2)
+        yield p, theirs
+
+
+@of(
+    "n = 2 / (1 - b2) - 1, n_t = n - 2 t b2^t / (1 - b2^t); where n_t > 5 Adam's step times "
+    "sqrt((n_t - 4) (n_t - 2) n / ((n - 4) (n - 2) n_t)), else p = p - lr * m / (1 - b1^t)"
+)
+def radam() -> Pairs:
+    p, grads, after = steps(lambda ps: torch.optim.RAdam(ps, 0.1, (0.8, 0.9), 1e-12), 9)
+    m = v = 0
+    n, rectified = 2 / (1 - 0.9) - 1, set()
+    for t, (g, theirs) in enumerate(zip(grads, after, strict=True), 1):
+        m, v = 0.8 * m + 0.2 * g, 0.9 * v + 0.1 * g**2
+        n_t = n - 2 * t * 0.9**t / (1 - 0.9**t)
+        step = 0.1 * m / (1 - 0.8**t)
+        if n_t > 5:
+            step = step / sqrt(v / (1 - 0.9**t)) * sqrt((n_t - 4) * (n_t - 2) * n / ((n - 4) * (n - 2) * n_t))
+        rectified.add(n_t > 5)
+        p = p - step
+        yield p, theirs
+    assert rectified == {True, False}
+
+
+@of(
+    "s = min(s * etaplus, the largest step) where g has kept its sign, max(s * etaminus, the smallest) and g = 0 where it has changed; "
+    "p = p - sign(g) * s"
+)
+def rprop() -> Pairs:
+    p, grads, after = steps(lambda ps: torch.optim.Rprop(ps, 0.1, (0.5, 1.2), (0.06, 0.13)), 6)
+    s, before = np.full(4, 0.1), np.zeros(4)
+    for g, theirs in zip(grads, after, strict=True):
+        kept, changed = g * before > 0, g * before < 0
+        s = np.where(kept, minimum(s * 1.2, 0.13), np.where(changed, maximum(s * 0.5, 0.06), s))
+        before = np.where(changed, 0, g)
+        p = p - np.sign(before) * s
+        yield p, theirs
+
+
+@of(
+    "lr = base_lr + (max_lr - base_lr) * max(0, 1 - |epoch / step_size - 2 c + 1|), c = floor(1 + epoch / (2 step_size)), "
+    "for mode 'triangular'"
+)
+def cyclic_lr() -> Pairs:
+    c = np.floor(1 + E / 6)
+    ours = 0.1 + 0.4 * maximum(0, 1 - abs(E / 3 - 2 * c + 1))
+    yield ours, rates(lambda o: S.CyclicLR(o, 0.1, 0.5, step_size_up=3, cycle_momentum=False))
+
+
+@of(
+    "from max_lr / div_factor up to max_lr at step pct_start * total_steps - 1, then down to max_lr / div_factor / final_div_factor at "
+    "the last, by half cosines: a + (b - a) * (1 - cos(pi x)) / 2"
+)
+def one_cycle_lr() -> Pairs:
+    ends = (0.5 / 10, 0.5, 0.5 / 10 / 100)
+    top, last = 0.4 * 10 - 1, 9
+    between = lambda a, b, x: a + (b - a) * (1 - cos(pi * x)) / 2  # noqa: E731
+    ours = [
+        between(ends[0], ends[1], e / top) if e <= top else between(ends[1], ends[2], (e - top) / (last - top))
+        for e in E
+    ]
+    yield (
+        ours,
+        rates(
+            lambda o: S.OneCycleLR(o, 0.5, 10, pct_start=0.4, div_factor=10, final_div_factor=100, cycle_momentum=False)
+        ),
+    )
+
+
+@of("lr = lr_0 * gamma^(number of milestones <= epoch)")
+def multi_step_lr() -> Pairs:
+    yield 0.5 * 0.1 ** np.searchsorted([2, 5], E, "right"), rates(lambda o: S.MultiStepLR(o, [2, 5], 0.1))
+
+
+@of("lr = lr_0 * factor while epoch < total_iters, then lr_0")
+def constant_lr() -> Pairs:
+    yield np.where(E < 3, 0.5 * 0.2, 0.5), rates(lambda o: S.ConstantLR(o, 0.2, 3))
+
+
+@of("lr = lr_0 * lr_lambda(epoch)")
+def lambda_lr() -> Pairs:
+    yield 0.5 / (1 + E), rates(lambda o: S.LambdaLR(o, lambda epoch: 1 / (1 + epoch)))
+
+
+@of("lr = lr * lr_lambda(epoch), from epoch 1 on")
+def multiplicative_lr() -> Pairs:
+    yield (
+        0.5 * np.cumprod(np.r_[1, 1 / (1 + E[1:])]),
+        rates(lambda o: S.MultiplicativeLR(o, lambda epoch: 1 / (1 + epoch))),
+    )
+
+
+@of("y = (exp(x) - exp(-x)) / (exp(x) + exp(-x))")
+def tanh_() -> Pairs:
+    x = normal(9)
+    yield (exp(x) - exp(-x)) / (exp(x) + exp(-x)), torch.tanh(T(x))
+
+
+@of("y = x - lambd if x > lambd, x + lambd if x < -lambd, else 0")
+def softshrink() -> Pairs:
+    x = normal(20)
+    yield np.where(x > 0.4, x - 0.4, np.where(x < -0.4, x + 0.4, 0)), F.softshrink(T(x), 0.4)
+
+
+@of("y_i = x_i - log(sum over j of exp(x_j))")
+def log_softmax() -> Pairs:
+    x = normal(3, 4)
+    yield x - log(exp(x).sum(1, keepdims=True)), F.log_softmax(T(x), 1)
+
+
+@of("l = sum over the classes j that are named and i that are not of max(0, 1 - (x_j - x_i)) / C")
+def multilabel_margin() -> Pairs:
+    x = normal(4)
+    ours = sum(maximum(0, 1 - (x[j] - x[i])) for j in (3, 0) for i in (1, 2)) / 4
+    yield ours, F.multilabel_margin_loss(T(x), T([3, 0, -1, 1]))
+
+
+@of("l = -sum over c of weight_c * (y_c log sigmoid(x_c) + (1 - y_c) log sigmoid(-x_c)) / C")
+def multilabel_soft_margin() -> Pairs:
+    x, y, w = normal(3, 4), np.eye(4)[:3], uniform(4)
+    ours = -(w * (y * log(sigmoid(x)) + (1 - y) * log(sigmoid(-x)))).sum(1) / 4
+    yield ours, F.multilabel_soft_margin_loss(T(x), T(y), T(w), reduction="none")
+
+
+@of("y = (sum of x^p over the window)^(1 / p)")
+def lp_pool() -> Pairs:
+    x = uniform(1, 1, 6)
+    yield (x.reshape(1, 1, 3, 2) ** 3).sum(-1) ** (1 / 3), F.lp_pool1d(T(x), 3.0, 2)
+
+
+@of("y[i] = sum over k of x[stride * i + k] / kernel_size, in each dimension")
+def avg_pool() -> Pairs:
+    x = normal(7)
+    yield [sum(x[2 * i + k] for k in range(3)) / 3 for i in range(3)], F.avg_pool1d(T(x)[None], 3, 2)[0]
+
+
+@of("y[i] = max over k of x[stride * i + dilation * k], in each dimension")
+def max_pool() -> Pairs:
+    x = normal(9)
+    yield [max(x[2 * i + 2 * k] for k in range(3)) for i in range(3)], F.max_pool1d(T(x)[None], 3, 2, dilation=2)[0]
+
+
+@of("y = (sum of |x1 - x2 + eps|^p)^(1 / p)")
+def pairwise_distance() -> Pairs:
+    a, b = normal(3, 4), normal(3, 4)
+    yield (abs(a - b + 0.1) ** 3).sum(1) ** (1 / 3), F.pairwise_distance(T(a), T(b), 3.0, 0.1)
+
+
+@of("y = sum of x1 x2 / (max(|x1|, eps) * max(|x2|, eps))")
+def cosine_similarity() -> Pairs:
+    a, b = normal(3, 4) * [[1], [1], [0.01]], normal(3, 4)
+    sizes = [maximum(sqrt((v**2).sum(1)), 0.5) for v in (a, b)]
+    yield (a * b).sum(1) / (sizes[0] * sizes[1]), F.cosine_similarity(T(a), T(b), eps=0.5)
+
+
+W = torch.signal.windows
+POINTS = ", where D is the number of points, less 1 if symmetric"
+
+
+def windows(formula: Callable[[Any], Any], new: Callable[..., Any], old: Callable[..., Any] | None = None) -> Pairs:
+    """A window as a function of n / D, in both forms of both functions."""
+    n = np.arange(8)
+    yield formula(n / 7), new(8, dtype=torch.float64)
+    yield formula(n / 8), new(8, sym=False, dtype=torch.float64)
+    if old is not None:
+        yield formula(n / 8), old(8, dtype=torch.float64)
+        yield formula(n / 7), old(8, periodic=False, dtype=torch.float64)
+
+
+@of("w[n] = (1 - cos(2 pi n / D)) / 2" + POINTS)
+def hann() -> Pairs:
+    yield from windows(lambda x: (1 - cos(2 * pi * x)) / 2, W.hann, torch.hann_window)
+
+
+@of("w[n] = alpha - (1 - alpha) * cos(2 pi n / D)" + POINTS)
+def hamming() -> Pairs:
+    yield from windows(lambda x: 0.54 - 0.46 * cos(2 * pi * x), W.hamming, torch.hamming_window)
+    yield from windows(lambda x: 0.6 - 0.4 * cos(2 * pi * x), lambda n, **k: W.general_hamming(n, alpha=0.6, **k))
+
+
+@of("w[n] = 0.42 - 0.5 cos(2 pi n / D) + 0.08 cos(4 pi n / D)" + POINTS)
+def blackman() -> Pairs:
+    formula = lambda x: 0.42 - 0.5 * cos(2 * pi * x) + 0.08 * cos(4 * pi * x)  # noqa: E731
+    yield from windows(formula, W.blackman, torch.blackman_window)
+
+
+@of("w[n] = 1 - |2 n / D - 1|" + POINTS)
+def bartlett() -> Pairs:
+    yield from windows(lambda x: 1 - abs(2 * x - 1), W.bartlett, torch.bartlett_window)
+
+
+@of("w[n] = 0.3635819 - 0.4891775 cos(z) + 0.1365995 cos(2 z) - 0.0106411 cos(3 z), z = 2 pi n / D" + POINTS)
+def nuttall() -> Pairs:
+    a = (0.3635819, -0.4891775, 0.1365995, -0.0106411)
+    yield from windows(lambda x: sum(a[k] * cos(2 * pi * k * x) for k in range(4)), W.nuttall)
+
+
+@of("w[n] = exp(-(n - c)^2 / (2 std^2)), where c is the middle")
+def gaussian_window() -> Pairs:
+    yield exp(-((np.arange(8) - 3.5) ** 2) / 8), W.gaussian(8, std=2.0, dtype=torch.float64)
+
+
+@of("w[n] = sin(pi (n + 1 / 2) / M), where M is the number of points, one more if not symmetric")
+def cosine_window() -> Pairs:
+    n = np.arange(8)
+    yield np.sin(pi * (n + 1 / 2) / 8), W.cosine(8, dtype=torch.float64)
+    yield np.sin(pi * (n + 1 / 2) / 9), W.cosine(8, sym=False, dtype=torch.float64)
+
+
+@of("w[n] = I_0(beta sqrt(1 - (2 n / D - 1)^2)) / I_0(beta)" + POINTS)
+def kaiser() -> Pairs:
+    formula = lambda x: np.i0(9 * sqrt(maximum(1 - (2 * x - 1) ** 2, 0))) / np.i0(9.0)  # noqa: E731
+    yield from windows(
+        formula,
+        lambda n, **given: W.kaiser(n, beta=9.0, **given),
+        lambda n, periodic=True, **given: torch.kaiser_window(n, periodic, 9.0, **given),
+    )
+
+
+L = torch.distributions
+gamma, factorial, comb = np.vectorize(math.gamma), np.vectorize(math.factorial), np.vectorize(math.comb)
+
+
+def law(*texts: str) -> Callable[[Callable[[], tuple[Any, Any, Any]]], Any]:
+    """Like `of`, for a function that gives a law, places, and the formula's values there."""
+
+    def keep(given: Callable[[], tuple[Any, Any, Any]]) -> Any:
+        def check() -> Pairs:
+            made, x, p = given()
+            yield p, made.log_prob(T(x)).exp()
+
+        of(*texts)(check)
+        return given
+
+    return keep
+
+
+def d(*values: Any) -> Any:
+    made = tuple(T(v, dtype=torch.float64) for v in values)
+    return made if len(made) > 1 else made[0]
+
+
+X = np.array([0.1, 0.7, 1.3, 2.9])
+U = np.array([0.1, 0.45, 0.9])
+K = np.array([0.0, 1, 2, 3])
+law("p(x) = exp(-(x - loc)^2 / (2 scale^2)) / (scale sqrt(2 pi))")(
+    lambda: (L.Normal(*d(0.4, 1.5)), X, exp(-((X - 0.4) ** 2) / (2 * 1.5**2)) / (1.5 * sqrt(2 * pi)))
+)
+law("p(x) = exp(-(log x - loc)^2 / (2 scale^2)) / (x scale sqrt(2 pi))")(
+    lambda: (L.LogNormal(*d(0.4, 1.5)), X, exp(-((log(X) - 0.4) ** 2) / (2 * 1.5**2)) / (X * 1.5 * sqrt(2 * pi)))
+)
+law("p(x) = sqrt(2 / pi) / scale * exp(-x^2 / (2 scale^2)), x >= 0")(
+    lambda: (L.HalfNormal(d(1.5)), X, sqrt(2 / pi) / 1.5 * exp(-(X**2) / (2 * 1.5**2)))
+)
+law("p(x) = 1 / (high - low), low <= x < high")(lambda: (L.Uniform(*d(0.0, 4.0)), X, np.full(4, 1 / 4)))
+law("p(x) = rate exp(-rate x), x >= 0")(lambda: (L.Exponential(d(1.5)), X, 1.5 * exp(-1.5 * X)))
+law("p(x) = exp(-|x - loc| / scale) / (2 scale)")(lambda: (L.Laplace(*d(0.4, 1.5)), X, exp(-abs(X - 0.4) / 1.5) / 3))
+law("p(x) = 1 / (pi scale (1 + ((x - loc) / scale)^2))")(
+    lambda: (L.Cauchy(*d(0.4, 1.5)), X, 1 / (pi * 1.5 * (1 + ((X - 0.4) / 1.5) ** 2)))
+)
+law("p(x) = 2 / (pi scale (1 + (x / scale)^2)), x >= 0")(
+    lambda: (L.HalfCauchy(d(1.5)), X, 2 / (pi * 1.5 * (1 + (X / 1.5) ** 2)))
+)
+law("p(x) = exp(-z - exp(-z)) / scale, z = (x - loc) / scale")(
+    lambda: (L.Gumbel(*d(0.4, 1.5)), X, exp(-(X - 0.4) / 1.5 - exp(-(X - 0.4) / 1.5)) / 1.5)
+)
+law("p(x) = rate^a x^(a - 1) exp(-rate x) / Gamma(a), a the concentration")(
+    lambda: (L.Gamma(*d(2.5, 1.5)), X, 1.5**2.5 * X**1.5 * exp(-1.5 * X) / gamma(2.5))
+)
+law("p(x) = rate^a x^(-a - 1) exp(-rate / x) / Gamma(a), a the concentration")(
+    lambda: (L.InverseGamma(*d(2.5, 1.5)), X, 1.5**2.5 * X**-3.5 * exp(-1.5 / X) / gamma(2.5))
+)
+law("p(x) = x^(df / 2 - 1) exp(-x / 2) / (2^(df / 2) Gamma(df / 2))")(
+    lambda: (L.Chi2(d(3.0)), X, X**0.5 * exp(-X / 2) / (2**1.5 * gamma(1.5)))
+)
+law("p(x) = x^(a - 1) (1 - x)^(b - 1) Gamma(a + b) / (Gamma(a) Gamma(b)), a and b the concentrations")(
+    lambda: (L.Beta(*d(2.5, 1.5)), U, U**1.5 * (1 - U) ** 0.5 * gamma(4.0) / (gamma(2.5) * gamma(1.5)))
+)
+law("p(x) = a b x^(a - 1) (1 - x^a)^(b - 1), a and b the concentrations")(
+    lambda: (L.Kumaraswamy(*d(2.5, 1.5)), U, 2.5 * 1.5 * U**1.5 * (1 - U**2.5) ** 0.5)
+)
+law("p(x) = alpha scale^alpha / x^(alpha + 1), x >= scale")(
+    lambda: (L.Pareto(*d(1.5, 2.5)), X + 1.5, 2.5 * 1.5**2.5 / (X + 1.5) ** 3.5)
+)
+law("p(x) = c / scale * (x / scale)^(c - 1) exp(-(x / scale)^c), c the concentration")(
+    lambda: (L.Weibull(*d(1.5, 2.5)), X, 2.5 / 1.5 * (X / 1.5) ** 1.5 * exp(-((X / 1.5) ** 2.5)))
+)
+law(
+    "p(x) = Gamma((df + 1) / 2) / (Gamma(df / 2) sqrt(df pi) scale) * (1 + z^2 / df)^(-(df + 1) / 2), z = (x - loc) / scale"
+)(
+    lambda: (
+        L.StudentT(*d(3.0, 0.4, 1.5)),
+        X,
+        gamma(2.0) / (gamma(1.5) * sqrt(3 * pi) * 1.5) * (1 + ((X - 0.4) / 1.5) ** 2 / 3) ** -2.0,
+    )
+)
+law("p(x) = sqrt((df1 x)^df1 df2^df2 / (df1 x + df2)^(df1 + df2)) / (x B(df1 / 2, df2 / 2)), B the beta function")(
+    lambda: (
+        L.FisherSnedecor(*d(3.0, 5.0)),
+        X,
+        sqrt((3 * X) ** 3 * 5.0**5 / (3 * X + 5) ** 8) / (X * gamma(1.5) * gamma(2.5) / gamma(4.0)),
+    )
+)
+law("p(x) = probs^x (1 - probs)^(1 - x), x 0 or 1")(
+    lambda: (L.Bernoulli(d(0.3)), K[:2], 0.3 ** K[:2] * 0.7 ** (1 - K[:2]))
+)
+law("p(x) = C(n, x) probs^x (1 - probs)^(n - x), n the total count")(
+    lambda: (L.Binomial(5, d(0.3)), K, comb(5, K.astype(int)) * 0.3**K * 0.7 ** (5 - K))
+)
+law("p(x) = C(n + x - 1, x) (1 - probs)^n probs^x, n the total count")(
+    lambda: (L.NegativeBinomial(5, d(0.3)), K, comb(4 + K.astype(int), K.astype(int)) * 0.7**5 * 0.3**K)
+)
+law("p(x) = (1 - probs)^x probs, x = 0, 1, 2 ...")(lambda: (L.Geometric(d(0.3)), K, 0.7**K * 0.3))
+law("p(x) = rate^x exp(-rate) / x!")(lambda: (L.Poisson(d(1.5)), K, 1.5**K * exp(-1.5) / factorial(K.astype(int))))
+law("p(k) = probs_k / sum of probs")(lambda: (L.Categorical(d([1.0, 2, 3])), np.arange(3), np.array([1, 2, 3]) / 6))
+law("p(x) = n! * product of probs_k^x_k / x_k!, n the total count")(
+    lambda: (L.Multinomial(3, d([0.2, 0.3, 0.5])), np.array([1.0, 0, 2]), 6 * 0.2 * 0.5**2 / 2)
+)
+law("p(x) = Gamma(sum of a) * product of x_k^(a_k - 1) / Gamma(a_k), a the concentrations")(
+    lambda: (
+        L.Dirichlet(d([1.5, 2, 2.5])),
+        np.array([0.2, 0.3, 0.5]),
+        gamma(6.0) * 0.2**0.5 * 0.3 * 0.5**1.5 / (gamma(1.5) * gamma(2.0) * gamma(2.5)),
+    )
+)
+
+
+@of("p(x) = exp(concentration cos(x - loc)) / (2 pi I_0(concentration))")
+def von_mises() -> Pairs:  # torch's Bessel functions have seven digits
+    yield exp(1.5 * cos(X - 0.4)) / (2 * pi * np.i0(1.5)), L.VonMises(*d(0.4, 1.5)).log_prob(T(X)).exp()
+
+
+@of("p(x) = exp(-(x - loc)^T S^-1 (x - loc) / 2) / sqrt(det(2 pi S)), S the covariance")
+def multivariate_normal() -> Pairs:
+    s, x = np.array([[2.0, 0.5], [0.5, 1.0]]), normal(2)
+    ours = exp(-x @ np.linalg.inv(s) @ x / 2) / sqrt(np.linalg.det(2 * pi * s))
+    yield ours, L.MultivariateNormal(d([0.0, 0.0]), d(s.tolist())).log_prob(T(x)).exp()
+
+
+@of("KL(p || q) = sum, or integral, over x of p(x) log(p(x) / q(x))")
+def kl_divergence() -> Pairs:
+    p, q = np.array([0.2, 0.3, 0.5]), np.array([0.4, 0.4, 0.2])
+    yield (p * log(p / q)).sum(), L.kl_divergence(L.Categorical(T(p)), L.Categorical(T(q)))
+    x = np.linspace(-12, 12, 200001)
+    a, b = L.Normal(*d(0.4, 1.2)), L.Normal(*d(-0.3, 1.7))
+    pa, qa = (one.log_prob(T(x)).exp().numpy() for one in (a, b))
+    yield (pa * log(pa / qa)).sum() * (x[1] - x[0]), L.kl_divergence(a, b)

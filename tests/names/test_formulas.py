@@ -17,14 +17,9 @@ WORDS = (
     "the places of the windows are drawn",
     "spatial transformers",
     "Martens 2010",
-    "Adam with Nesterov's momentum",
-    "Adam whose step is rectified",
-    "the step of a weight grows",
     "p = p - lr * H g, H from the last differences",
     "Adam's second moment by rows and columns",
     "the momentum's matrix is orthogonalized",
-    "Smith 2015",
-    "Smith and Topin 2017",
 )
 
 
