@@ -63,6 +63,20 @@ _CHINESE = {
     '<html lang="en"': '<html lang="zh"',
     "Table of contents": "目录",
     'aria-label="Footer"': 'aria-label="页脚"',
+    'aria-label="Previous: ': 'aria-label="上一页：',
+    'aria-label="Next: ': 'aria-label="下一页：',
+    " Previous\n": " 上一页\n",
+    " Next\n": " 下一页\n",
+    " Back to top\n": " 回到页首\n",
+    " Skip to content\n": " 跳到正文\n",
+    " Initializing search\n": " 正在准备搜索\n",
+    'aria-label="Search" placeholder="Search"': 'aria-label="搜索" placeholder="搜索"',
+    '"Copy to clipboard"': '"复制"',
+    '"Copied to clipboard"': '"已复制"',
+    '"Type to start searching"': '"输入以开始搜索"',
+    '"No matching documents"': '"没有找到"',
+    '"1 matching document"': '"找到 1 页"',
+    '"# matching documents"': '"找到 # 页"',
 }
 
 
