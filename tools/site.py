@@ -45,6 +45,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, path, content=text))
     picture = ROOT / "benchmarks" / "steps.svg"
     files.append(File.generated(config, picture.name, content=picture.read_text()))
+    _pages.update({file.src_uri: file for file in files})
     return files
 
 
@@ -62,15 +63,45 @@ _CHINESE = {
     '<html lang="en"': '<html lang="zh"',
     "Table of contents": "目录",
     'aria-label="Footer"': 'aria-label="页脚"',
+    'aria-label="Previous: ': 'aria-label="上一页：',
+    'aria-label="Next: ': 'aria-label="下一页：',
+    " Previous\n": " 上一页\n",
+    " Next\n": " 下一页\n",
+    " Back to top\n": " 回到页首\n",
+    " Skip to content\n": " 跳到正文\n",
+    " Initializing search\n": " 正在准备搜索\n",
+    'aria-label="Search" placeholder="Search"': 'aria-label="搜索" placeholder="搜索"',
+    '"Copy to clipboard"': '"复制"',
+    '"Copied to clipboard"': '"已复制"',
+    '"Type to start searching"': '"输入以开始搜索"',
+    '"No matching documents"': '"没有找到"',
+    '"1 matching document"': '"找到 1 页"',
+    '"# matching documents"': '"找到 # 页"',
 }
 
 
+_EMPTY_SITEMAP = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"></urlset>\n'
+)
+_SWITCH = re.compile(r'href="[^"]*"( hreflang="(en|zh)" class="md-select__link")')
+_pages: dict[str, File] = {}  # by their source
+
+
 def on_post_page(output: str, page: Any, config: MkDocsConfig) -> str:
-    """Chinese pages say that they are, so that browsers take the right letters and readers speak them."""
-    if page.file.src_uri.startswith("zh/"):
-        for english, chinese in _CHINESE.items():
-            output = output.replace(english, chinese)
+    """The language's switch leads to the same page; Chinese ones say that they are, for browsers' letters and readers' voices."""
+    here = page.file.src_uri
+    english = here.removeprefix("zh/")
+    homes = {"en": _pages.get(english, _pages["index.md"]), "zh": _pages.get(f"zh/{english}", _pages["zh/index.md"])}
+    output = _SWITCH.sub(lambda link: f'href="{homes[link[2]].url_relative_to(page.file)}"{link[1]}', output)
+    if here != english:
+        for text, chinese in _CHINESE.items():
+            output = output.replace(text, chinese)
     return output
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """The theme asks each language's folder for a map; it has nothing to tell, since links lead to the same page already."""
+    Path(config.site_dir, "zh", "sitemap.xml").write_text(_EMPTY_SITEMAP)
 
 
 _PUNCTUATION = r"\u3000-\u303f\uff00-\uffef"
@@ -98,7 +129,8 @@ def _with_formulas(markdown: str) -> str:
             return match["code"]
         block = match["block"] is not None
         text = convert((match["block"] or match["inline"]).strip(), display="block" if block else "inline")
-        return f"\n\n<div>{text}</div>\n\n" if block else text
+        # in a span, since Markdown takes <math> at the beginning of a line for a block of its own
+        return f"\n\n<div>{text}</div>\n\n" if block else f"<span>{text}</span>"
 
     return _CODE_OR_FORMULA.sub(formula, markdown)
 

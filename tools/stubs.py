@@ -67,6 +67,13 @@ from flambeau.core.array.formats import layout as _layout
 from flambeau.core.array.size import Size as _Size
 from flambeau.core.context.generator import Generator as _Generator
 """
+# What is given by these names where a declaration says Any: it takes whatever PyTorch does, and says so itself if it can't.
+NAMED = {
+    "dtype": "_dtype | _b.type[_t.Any] | None",
+    "device": "_device | _b.str | _b.int | None",
+    "requires_grad": "_b.bool",
+    "pin_memory": "_b.bool",
+}
 SHORT = ("_b.int", "_b.float", "_b.bool", "_b.str")
 
 
@@ -84,6 +91,14 @@ for _name in ("max", "min"):
     OVERLOADS[_name] += ("({self}, other: _Tensor, *, out: _t.Any = ...) -> _Tensor: ...",)
 OVERLOADS["size"] = ("({self}) -> _Size: ...", "({self}, dim: _b.int) -> _b.int: ...")
 OVERLOADS["stride"] = ("({self}) -> _b.tuple[_b.int, ...]: ...", "({self}, dim: _b.int) -> _b.int: ...")
+OVERLOADS["to"] = tuple(
+    f"({{self}}, {first}non_blocking: _b.bool = False, copy: _b.bool = False, *, memory_format: _t.Any = None) -> _Tensor: ..."
+    for first in (
+        "dtype: _dtype, ",
+        "other: _Tensor, ",
+        f"device: {NAMED['device']} = None, dtype: _dtype | None = None, ",
+    )
+)
 OVERLOADS["type"] = (
     "({self}) -> _b.str: ...",
     "({self}, dtype: _t.Any, non_blocking: _b.bool = False) -> _Tensor: ...",
@@ -162,6 +177,8 @@ def _default(value: Any) -> str:
 def _taken(parameter: inspect.Parameter, numbers: bool, infix: bool) -> str:
     """What may be given for a parameter: where operands are promoted together, also a number."""
     kind = text(parameter.annotation)
+    if kind == "_t.Any":
+        kind = NAMED.get(parameter.name, kind)
     if kind == "_b.tuple[_b.int, ...]":
         kind = "_t.Sequence[_b.int]"
     if numbers and str(parameter.annotation) in ("Array", "Array | None"):
@@ -198,7 +215,8 @@ def signature(function: Callable[..., Any], method: bool, out: bool, space: str 
         starred = starred or bool(star)
         value = "" if p.default is p.empty else f" = {_default(p.default)}"
         parts.append(f"{star}{p.name}: {_taken(p, numbers, infix)}{value}")
-    more = [f"{also}: _t.Any = ..." for also, name in SYNONYMS.items() if name in ("dim", "keepdim") and name in names]
+    kinds = {p.name: _taken(p, numbers, infix) for p in given if p.name in ("dim", "keepdim")}
+    more = [f"{also}: {kinds[name]} = ..." for also, name in SYNONYMS.items() if name in kinds]
     if out and "out" not in names:
         more.append("out: _t.Any = ...")
     more = [m for m in more if m.partition(":")[0] not in names]

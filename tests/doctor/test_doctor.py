@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor import learners
+from doctor import learners, styles
 from flambeau.doctor import Finding, examine, report
 from flambeau.doctor.findings import TEXTS
 
@@ -74,6 +74,23 @@ def test_what_learners_write(each, tmp_path, capsys):
     assert not wrong and len(learners.BAD) + len(learners.CLEAN) >= 60
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("each", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_programs_from_courses(each, tmp_path, capsys):
+    """Nothing is found in what is right, and in the others the mistake; every eighth by default."""
+    path, wrong = tmp_path / "script.py", []
+    scripts = [
+        *((n, t, None) for n, t in styles.RIGHT.items()),
+        *((n, t, kind) for n, (t, kind) in styles.WRONG.items()),
+    ]
+    for name, text, kind in scripts[::each]:
+        path.write_text(text.replace("FOLDER", str(tmp_path)))
+        found = {f.kind for f in examine(str(path), lambda: runpy.run_path(str(path), run_name="__main__"))}
+        if (kind not in found) if kind else found:
+            wrong.append((name, kind, found))
+    assert not wrong and len(scripts) >= 40
+
+
 def test_nothing_stays_behind(tmp_path):
     import flambeau as fl
     from flambeau.nn.modules import _hooks
@@ -103,6 +120,10 @@ READ = {
     "class A(nn.Module):\n def __init__(self):\n  super().__init__()\n  self.sizes = [1, 2]\n": [],
     "for x in d:\n loss.backward()\n opt.step()\n": [("no-zero-grad", 3)],
     "for x in d:\n opt.zero_grad()\n loss.backward()\n opt.step()\n": [],
+    "for x in d:\n opt.zero_grad()\n loss.backward()\n l = loss.item()\n a.append(l)\n a.append(loss)\n": [
+        ("graph-kept", 6)
+    ],
+    "for x in d:\n opt.zero_grad()\n loss.backward()\n loss = loss.item()\n a.append(loss)\n": [],
     "for x in d:\n p.grad = None\n loss.backward()\n opt.step()\n": [],
 }
 

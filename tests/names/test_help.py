@@ -22,11 +22,10 @@ import examples
 
 # of machinery that nobody calls by hand
 LEFT = {"args", "kwargs", "options", "sym"}
-# methods of devices, layouts and quantized tensors that there are not, and such as PyTorch does not describe
+# methods of devices and of quantized tensors that there are not, which raise, and such as PyTorch does not describe
 WITHOUT = set(
-    """data_ptr new cuda chalf share_memory_ is_set_to map2_ const_data_ptr pin_memory ipu xpu mtia record_stream reinforce resize resize_as
-    to_padded_tensor q_scale q_zero_point q_per_channel_scales q_per_channel_zero_points q_per_channel_axis int_repr qscheme dequantize
-    sparse_resize_ sparse_resize_and_clear_ storage storage_type""".split()
+    """cuda chalf ipu xpu mtia record_stream reinforce q_scale q_zero_point q_per_channel_scales q_per_channel_zero_points
+    q_per_channel_axis int_repr qscheme storage storage_type""".split()
 )
 PUBLIC = dict(examples.public())
 PARTS = (

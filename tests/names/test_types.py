@@ -18,7 +18,7 @@ SCRIPT = """\
 import flambeau
 import flambeau.nn.functional as F
 from flambeau import nn
-from flambeau.utils.data import DataLoader, TensorDataset
+from flambeau.utils.data import DataLoader, TensorDataset, random_split
 
 @flambeau.compile
 def fast(x: flambeau.Tensor) -> flambeau.Tensor:
@@ -36,7 +36,7 @@ class Net(nn.Module):
     def forward(self, x: flambeau.Tensor, deep: bool = False) -> flambeau.Tensor:
         return F.relu(self.layer(x))
 
-x, layer, net = flambeau.randn(2), nn.Linear(2, 3), Net()
+x, layer, net, conv = flambeau.randn(2), nn.Linear(2, 3), Net(), nn.Conv2d(1, 2, 3)
 optimizer = flambeau.optim.SGD(net.parameters(), lr=0.1)
 x.sum(axis=0, keepdim=True).add_(1).view(1).to("cpu")
 flambeau.add(1, x, alpha=2), x[0] + x.size(0)
@@ -74,6 +74,55 @@ flambeau.linalg.svd(x).U2            # E: has no attribute "U2"
 DataLoader(TensorDataset(x), batchsize=2)  # E: Unexpected keyword argument "batchsize"
 fast(x, 2)                           # E: Too many arguments
 evaluate("x")                        # E: Argument 1 to "evaluate" has incompatible type "str"
+x.backward(retain_grahp=True)        # E: Unexpected keyword argument "retain_grahp"
+x.to("cpu", non_blocking="yes")      # E: "to" of "Tensor"
+x.reshape(2).numppy()                # E: "Tensor" has no attribute "numppy"
+x.permute("a")                       # E: "permute" of "Tensor"
+x.shape.numel().item()               # E: "int" has no attribute "item"
+x.size(0).size()                     # E: "int" has no attribute "size"
+x.topk(1).value                      # E: has no attribute "value"
+x.sort().idx                         # E: has no attribute "idx"
+x.requires_grad_("no", 1)            # E: Too many arguments for "requires_grad_"
+x.squeeze(dims=0)                    # E: "squeeze" of "Tensor"
+x.softmax()                          # E: "softmax" of "Tensor"
+flambeau.cat(x, axes=1)              # E: "axes"
+flambeau.stack([x, x], dim="1")      # E: "dim" to "stack" has incompatible type "str"
+flambeau.linspace(0, 1)              # E: "linspace"
+flambeau.manual_seed("zero")         # E: "manual_seed" has incompatible type "str"
+flambeau.where(x > 0, x, y=x)        # E: "where"
+flambeau.matmul(x)                   # E: Missing positional argument "other" in call to "matmul"
+flambeau.zeros(2, dtype="float32")   # E: "zeros"
+flambeau.eye("3")                    # E: "eye"
+flambeau.linalg.nrom(x)              # E: Module has no attribute "nrom"
+flambeau.fft.fft(x, nn=3)            # E: Unexpected keyword argument "nn"
+F.cross_entropy(x, x, reductoin="sum")  # E: Unexpected keyword argument "reductoin"
+F.conv2d(x, x, strides=2)            # E: Unexpected keyword argument "strides"
+F.dropout(x, p="0.5")                # E: "p" to "dropout" has incompatible type "str"
+F.pad(x)                             # E: Missing positional argument "pad" in call to "pad"
+F.interpolate(x, scale=2)            # E: Unexpected keyword argument "scale"
+nn.Embedding(10)                     # E: Missing positional argument "embedding_dim"
+nn.BatchNorm2d("8")                  # E: Argument 1 to "BatchNorm2d" has incompatible type "str"
+nn.CrossEntropyLoss(weights=x)       # E: Unexpected keyword argument "weights"
+nn.MultiheadAttention(8)             # E: Missing positional argument "num_heads"
+conv.weight.sum(axis=0, keepdims="a")  # E: "sum" of "Tensor"
+conv.kernel_size.item()              # E: has no attribute "item"
+conv(x, x)                           # E: Too many arguments
+layer.load_state_dict()              # E: Missing positional argument "state_dict"
+layer.register_buffer(x, "name")     # E: "register_buffer" of "MemberMethods" has incompatible type "Tensor"
+layer.parameters().numel()           # E: has no attribute "numel"
+nn.init.xavier_normal_(x, gian=1)    # E: Unexpected keyword argument "gian"
+nn.utils.clip_grad_norm_(layer.parameters())  # E: Missing positional argument "max_norm"
+optimizer.param_groups.lr            # E: has no attribute "lr"
+flambeau.optim.SGD(layer.parameters(), momentums=0.9)  # E: Unexpected keyword argument "momentums"
+flambeau.optim.lr_scheduler.StepLR(optimizer)  # E: Missing positional argument "step_size"
+flambeau.optim.lr_scheduler.CosineAnnealingLR(optimizer, Tmax=3)  # E: Unexpected keyword argument "Tmax"
+DataLoader(TensorDataset(x), shufle=True)  # E: Unexpected keyword argument "shufle"
+DataLoader(3)                        # E: Argument 1 to "DataLoader" has incompatible type "int"
+random_split(TensorDataset(x))       # E: Missing positional argument "lengths"
+flambeau.save()                      # E: Missing positional argument
+flambeau.autograd.grad(x)            # E: Too few arguments
+flambeau.distributions.Normal(0.0).log_probs(x)  # E: "Normal"
+flambeau.compile(layer, fulgraph=True)  # E: "fulgraph"
 reveal_type(fast(x))                 # T: Tensor
 reveal_type(evaluate(x))             # T: float
 reveal_type(flambeau.compile(net))   # T: Net
@@ -116,6 +165,7 @@ reveal_type(x.requires_grad)         # T: bool
 
 
 WELL_TYPED = Path(__file__).with_name("well_typed.py")
+KINDS = Path(__file__).with_name("well_typed_kinds.py")
 NAMES = ["flambeau", "torch"]  # the second as the shim gives it
 
 
@@ -151,7 +201,7 @@ def by_mypy(name: str, tmp_path: Path, **texts: str) -> dict[str, dict[int, str]
 @pytest.mark.parametrize("name", NAMES)
 def test_a_users_script(name: str, tmp_path: Path) -> None:
     """The errors that are planted in it are found; of right code nothing is said."""
-    both = by_mypy(name, tmp_path, planted=SCRIPT, right=WELL_TYPED.read_text())
+    both = by_mypy(name, tmp_path, planted=SCRIPT, right=WELL_TYPED.read_text(), kinds=KINDS.read_text())
     said, wrong = both["planted"], []
     for number, line in enumerate(SCRIPT.splitlines(), 1):
         _, error, expected = line.partition("# E: ")
@@ -164,7 +214,7 @@ def test_a_users_script(name: str, tmp_path: Path) -> None:
             wrong.append((line, found))
     assert not wrong
     assert not said
-    assert both["right"] == {}
+    assert both["right"] == {} == both["kinds"]
 
 
 @pytest.mark.slow
@@ -173,13 +223,14 @@ def test_a_users_script(name: str, tmp_path: Path) -> None:
 def test_pyright_finds_the_same(name: str, tmp_path: Path) -> None:
     text = WELL_TYPED.read_text()
     start = text.count("\n")
+    written(KINDS.read_text(), name, tmp_path, "kinds")
     path = written(text + SCRIPT, name, tmp_path)
     settings: dict[str, object] = dict.fromkeys(("reportRedeclaration", "reportUnusedExpression"), False)
-    settings |= {"include": ["script.py"], "extraPaths": path.split(os.pathsep)}
+    settings |= {"include": ["script.py", "kinds.py"], "extraPaths": path.split(os.pathsep)}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
     command = ["pyright", "--outputjson", "--pythonpath", sys.executable]
     done = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout)
-    found = {
-        d["range"]["start"]["line"] - start for d in done["generalDiagnostics"] if d["severity"] in ("error", "warning")
-    }
+    told = [d for d in done["generalDiagnostics"] if d["severity"] in ("error", "warning")]
+    assert not [d for d in told if d["file"].endswith("kinds.py")]
+    found = {d["range"]["start"]["line"] - start for d in told}
     assert found == {number for number, line in enumerate(SCRIPT.splitlines()) if "# E: " in line}

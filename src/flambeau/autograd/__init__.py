@@ -1,7 +1,6 @@
 """Gradients: `backward`, `grad`, user-defined `Function`s, grad modes and `gradcheck`."""
 
 import importlib as _importlib
-from typing import Any
 from typing import Any as _Any
 
 from ..core.autograd import engine as _engine
@@ -14,8 +13,8 @@ from .grad_mode import enforce_grad_layout_policy, set_multithreading_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .variable import Variable
 
-backward: Any = _published(_engine.backward, "torch.autograd")
-grad: Any = _published(_engine.grad, "torch.autograd")
+backward = _published(_engine.backward, "torch.autograd")
+grad = _published(_engine.grad, "torch.autograd")
 
 
 def _profiler_enabled() -> bool:

@@ -113,6 +113,9 @@ def _asks_for_gradients(value: ast.expr) -> bool:
     return asked or _last(value.func) == "requires_grad_"
 
 
+_CUTTING = ("item", "detach", "float", "tolist", "numpy")
+
+
 def _hoards(tree: ast.Module, file: str) -> list[Finding]:
     """Losses that were gone back through, and are added up or put into a list as they are."""
     found = []
@@ -126,9 +129,20 @@ def _hoards(tree: ast.Module, file: str) -> list[Finding]:
                 held = node.value
             elif isinstance(node, ast.Call) and _last(node.func) == "append" and len(node.args) == 1:
                 held = node.args[0]
-            if isinstance(held, ast.Name) and held.id in losses:
+            if isinstance(held, ast.Name) and held.id in losses and not _is_cut(loop, held):
                 found.append(Finding("graph-kept", file, held.lineno, {"name": held.id}))
     return list(dict.fromkeys(found))
+
+
+def _is_cut(loop: ast.AST, name: ast.Name) -> bool:
+    """Whether a name holds a number, or what is cut off the graph, since its last assignment above (`loss = loss.item()`)."""
+    above = [
+        (node.lineno, node.value)
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Assign) and node.lineno < name.lineno and name.id in map(_last, node.targets)
+    ]
+    value = max(above, key=lambda pair: pair[0])[1] if above else None
+    return value is not None and any(isinstance(n, ast.expr) and _last(n) in _CUTTING for n in ast.walk(value))
 
 
 def _statements(tree: ast.AST) -> list[ast.stmt]:

@@ -63,8 +63,11 @@ class Runs:
             line.training += model.training and bool(_changing(model))
 
     def has_loaded(self, model: Any) -> None:
-        """A model loads a state."""
+        """A model loads a state, which writes to each of its parameters and is no step."""
         self.loaded[id(model)] = model
+        loaded = {id(p) for p in model.parameters()}
+        for key, (optimizer, place, before) in self.made.items():
+            self.made[key] = optimizer, place, before + sum(id(p) in loaded for p in _parameters(optimizer))
 
     def differentiated(self, root: Any) -> None:
         """A backward pass goes through all that `root` depends on."""
@@ -135,7 +138,11 @@ class Runs:
 
 def written(optimizer: Any) -> int:
     """How often an optimizer's parameters have been written to."""
-    return sum(p._version for group in getattr(optimizer, "param_groups", ()) for p in group["params"])
+    return sum(p._version for p in _parameters(optimizer))
+
+
+def _parameters(optimizer: Any) -> list[Any]:
+    return [p for group in getattr(optimizer, "param_groups", ()) for p in group["params"]]
 
 
 def _changing(model: Any, of_both: bool = False) -> set[str]:

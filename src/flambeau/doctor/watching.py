@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import sys
 import sysconfig
 import warnings
@@ -29,6 +30,8 @@ _TWICE = {
     "binary_cross_entropy_with_logits": {"SigmoidBackward0": ("softmax-before-cross-entropy", "sigmoid")},
     "nll_loss": {"SoftmaxBackward0": ("probabilities-in-nll", "softmax")},
 }
+# what stands between the two and changes no number (squeeze, view, transpose, [:, 0], ...)
+_TURNING = re.compile("(Unsafe)?(Squeeze|Unsqueeze|View|Reshape|Transpose|T|Permute|Select|Slice|Alias|Clone)Backward")
 _CLEARING = frozenset(("zero_", "fill_", "mul_", "copy_"))
 
 
@@ -74,6 +77,8 @@ class Watch(TorchFunctionMode):
 
     def _look_at_loss(self, name: str, scores: Any) -> None:
         maker = getattr(scores, "grad_fn", None)
+        while maker is not None and _TURNING.match(type(maker).__name__):
+            maker = maker.next_functions[0][0]
         if maker is None:
             return
         found = _TWICE[name].get(type(maker).__name__)

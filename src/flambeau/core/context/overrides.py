@@ -10,7 +10,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -329,12 +329,12 @@ def face(function: Any, name: str) -> Any:
     return made
 
 
-def published(function: Any, module: str, in_python: bool = True) -> Any:
+def published(function: _F, module: str, in_python: bool = True) -> _F:
     """The face under which a function is public in `module`."""
-    made = face(function, function.__name__)
+    made: Any = face(function, function.__name__)
     made.in_python = in_python
     name_public(made, f"{module}.{function.__name__}")
-    return made
+    return cast(_F, made)
 
 
 def face_of(function: Any, made: Any) -> None:

@@ -14,7 +14,7 @@ import math
 import operator
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -163,11 +163,14 @@ def sources(expression: Expression) -> list[Expression]:
     return [source for part in expression.parts for source in sources(part)]
 
 
-def takes_numbers(*places: int | str) -> Callable[[Any], Any]:
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def takes_numbers(*places: int | str) -> Callable[[_F], _F]:
     """Say of a function that its arguments at these positions, or of these names, may be such numbers."""
 
-    def say(function: Any) -> Any:
-        function.takes_host_numbers = frozenset(places)
+    def say(function: _F) -> _F:
+        function.takes_host_numbers = frozenset(places)  # type: ignore[attr-defined]
         return function
 
     return say
