@@ -24,7 +24,7 @@ class device:
     """A device: `device('cpu')`, `device('cuda:0')`, `device('cuda', 0)`, `device(0)`.
 
     Making one does not need the device to be there; putting a tensor on it does.
-    Raises RuntimeError for a string that is no device.
+    Raises RuntimeError for a string that is no device, and for a number where there is no accelerator.
     """
 
     __slots__ = ("type", "index")
@@ -33,6 +33,10 @@ class device:
         if isinstance(type, device):
             type, index = type.type, type.index
         elif isinstance(type, int) and not isinstance(type, bool):
+            if type < 0:
+                raise RuntimeError("Device index must not be negative")
+            if not jax_devices("cuda"):
+                raise RuntimeError("Cannot access accelerator device when none is available.")
             type, index = "cuda", type
         elif isinstance(type, str):
             if not type:
@@ -111,7 +115,7 @@ def jax_devices(type: str) -> tuple[Any, ...]:
 
 @functools.cache
 def to_jax(d: device) -> Any:
-    """The JAX device. Raises RuntimeError (AssertionError for cuda, as PyTorch does) if it is not there."""
+    """The JAX device. Raises RuntimeError (AssertionError for cuda and xpu, as PyTorch does) if it is not there."""
     if d.type == "meta":
         return NOWHERE
     found = jax_devices(d.type)
@@ -120,10 +124,14 @@ def to_jax(d: device) -> Any:
             raise AssertionError(
                 "Torch not compiled with CUDA enabled: JAX finds no GPU here (is jax[cuda12] installed?)"
             )
+        if d.type == "xpu":
+            raise AssertionError("Torch not compiled with XPU enabled")
         raise RuntimeError(
             f"no {d.type} device is available here; JAX has {sorted({x.platform for x in jax.devices()})}"
         )
     index = d.index or 0
+    if d.type == "cpu" and len(found) == 1:
+        return found[0]  # any number means the one processor
     if index >= len(found):
         raise RuntimeError(f"{d}: invalid device ordinal, there are {len(found)} devices of this type")
     return found[index]

@@ -316,12 +316,15 @@ def made_by(function: Callable[..., Any], maker: Callable[[], Callable[..., Any]
     _makers[function] = maker
 
 
-def face(function: Any, name: str) -> Any:
-    """A public form of a function, with an identity of its own, that asks before it computes."""
+def face(function: Any, name: str, otherwise: Callable[..., Any] | None = None) -> Any:
+    """A public form of a function, with an identity of its own, that asks before it computes.
+
+    `otherwise` makes it where the function has not said how (see `made_by`); if it is not given, `guarded` does.
+    """
     if not callable(function) or isinstance(function, type) or not hasattr(function, "__code__") or function in _unseen:
         return function
     maker = _makers.get(function)
-    made = maker() if maker else guarded(function)
+    made = maker() if maker else (otherwise or guarded)(function)
     made.__name__ = made.__qualname__ = name
     face_of(function, made)
     if maker:

@@ -27,9 +27,10 @@ from . import autocast
 from .declared import Operator
 from .errors import described
 from .host_numbers import HostNumber
+from .misfits import misfit, takes_number
 from .overloads import dispatch_operator
 from .promotion import fit
-from .signature import PYTHON_NUMBERS
+from .signature import PYTHON_NUMBERS, not_a_tensor
 from .sparse_forms import instead
 
 _as_they_are = {*PYTHON_NUMBERS, ArrayImpl, MetaArray}
@@ -50,6 +51,8 @@ def arrays_of(
         kind = type(value)
         if kind not in plain:
             if kind in _as_they_are and len(arrays) >= tensors:
+                if asks and (len(arrays), kind) not in op.numbers_taken:
+                    _look_at_number(op, name, key, dynamic, len(arrays), value)
                 arrays.append(value)
                 continue
             if asks and has_say(value):
@@ -66,6 +69,15 @@ def arrays_of(
         if value._edge is not None or value._base is not None:
             taped = True
     return arrays, taped
+
+
+def _look_at_number(op: Operator, name: str, key: Any, dynamic: Any, position: int, value: Any) -> None:
+    """Raise TypeError for a number where PyTorch takes none; once for each place and kind of number."""
+    parameter, place = op.signature.parameter_at(key, position)
+    if type(value) in PYTHON_NUMBERS and not takes_number(op.space + name, parameter, place):
+        raise not_a_tensor(name, parameter, place + 1, value)
+    if op.signature.fixed_places:
+        op.numbers_taken.add((position, type(value)))
 
 
 def _array_of(op: Operator, name: str, key: Any, dynamic: Iterable[Any], value: Any) -> Any:
@@ -153,9 +165,9 @@ def wrapped(op: Operator, out: Any) -> Any:
     return wrap(out)
 
 
-def _without_values(error: Exception, op: Operator, program: Program, arrays: list[Any]) -> Any:
+def _without_values(error: Exception, op: Operator, program: Program, arrays: list[Any], asked: Any) -> Any:
     """What a call that has failed gives if there are arrays without values among its arguments, or such that have to be brought
-    to the other processes; else raises the error."""
+    to the other processes; else raises the error: that about an argument's kind, if a public function was `asked`."""
     if type(error) is NoData and any_meta(arrays):
         _check_places(op, arrays)
         try:
@@ -166,6 +178,8 @@ def _without_values(error: Exception, op: Operator, program: Program, arrays: li
         arrays[:] = together
         return program.run(*arrays)
     better = described(error, arrays, op.name, op.promote is not None)
+    if asked is not None and type(better) is not TypeError and (unfit := misfit(*asked)) is not None:
+        raise unfit from None
     if better is error:
         raise error
     raise better from None
@@ -189,6 +203,8 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
     quick, optional, name, bind = op.signature.quick, op.signature.optional, op.name, op.signature.bind
     known, held, images, casts = op.programs, channels_last.held, op.images, op.casts
     tensors = op.leading_tensors if asks else 0  # inside the library numbers go everywhere
+    # where sizes come one by one the function takes fewer forms than the method, whose programs it shares
+    looked: set[Any] | None = set() if asks and op.signature.varargs is not None else None
 
     @functools.wraps(op.function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -201,7 +217,13 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                 if "out" in kwargs:
                     return into_out(call, args, kwargs, asks)
                 dynamic, key = bind(name, args, kwargs)
-            program = known.get(key) or op.program(key)
+            program = known.get(key)
+            if program is None or (looked is not None and key not in looked):
+                if asks and (unfit := misfit(call, args, kwargs, plain_only=True)) is not None:
+                    raise unfit
+                program = program or op.program(key)
+                if looked is not None:
+                    looked.add(key)
             arrays, taped = arrays_of(op, name, key, dynamic, asks, tensors)
         except TypeError:
             if not asks or (found := ask(call, args, kwargs)) is PASS:
@@ -212,7 +234,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
         try:
             out = program(*arrays) if held or images else program.run(*arrays)
         except Exception as error:
-            out = _without_values(error, op, program, arrays)
+            out = _without_values(error, op, program, arrays, (call, args, kwargs) if asks else None)
         if taped and grad_state.grad:
             return recorded(op, program, arrays, dynamic, out)
         if isinstance(out, tuple):
@@ -248,7 +270,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
         try:
             out = program(*arrays)
         except Exception as error:
-            out = _without_values(error, op, program, arrays)
+            out = _without_values(error, op, program, arrays, (call, (self, *args), kwargs) if asks else None)
         edge = None
         if taped and grad_state.grad:
             wanted, edges = edges_of(dynamic)
@@ -260,6 +282,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
     call.__name__ = call.__qualname__ = name
     call.operator = op  # type: ignore[attr-defined]
     call.writes = True  # type: ignore[attr-defined]
+    call.in_place_of = op.function  # type: ignore[attr-defined]
     call.__doc__ = f"In-place form of `{op.name}`: writes the result into this tensor and returns it."
     overrides.made_by(call, lambda: inplace_form(op, name, asks=True))
     return call

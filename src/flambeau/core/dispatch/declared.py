@@ -56,6 +56,7 @@ class Operator:
         self.direct = direct
         self.of_layers = of_layers  # whose inputs are tensors, where operators like `where` take numbers too
         self.leading_tensors: int = self.signature.leading_tensors(promote is not None and not of_layers, numbers)
+        self.numbers_taken: set[Any] = set()  # places of dynamic values, and kinds of numbers that may stand there
         self.programs: programs.Table = programs.Table()
         self.written: programs.Table = programs.Table()
 

@@ -22,6 +22,7 @@ from .autocast import Rules, rules_of
 from .call import around, inplace_form, into_out, lifted
 from .declared import Operator
 from .directly import Form
+from .misfits import Known
 from .promotion import fit
 from .publishing import _attach, _publish, namespaces
 from .signature import FLOAT, SYNONYMS, kind_of, not_a_tensor
@@ -162,6 +163,7 @@ def _composed(
     tensors = {p.name: i for i, p in enumerate(parameters.values()) if _is_tensors(p)}
     silent = overrides.silent_after_a_tensor if asks and 0 in tensors.values() else overrides.all_silent
     seen = function if function.__module__.startswith(_MADE_OF_NONE) or name in _NONE_WITHIN else None
+    known = Known() if asks else None
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -181,7 +183,7 @@ def _composed(
             if not open_ended:
                 kwargs = {k if k in parameters else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
         try:
-            return function(*args, **kwargs)
+            return function(*args, **kwargs) if known is None else known.run(call, function, args, kwargs)
         except SparseOperand as error:
             return instead(name, error, args, kwargs)
         except Exception as error:
@@ -251,6 +253,7 @@ def _composite_inplace(function: Callable[..., Any], name: str) -> Callable[...,
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"In-place form of `{function.__name__}`."
+    call.in_place_of = function  # type: ignore[attr-defined]
     return call
 
 

@@ -15,6 +15,7 @@ from ..array import dtypes
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..tensor.tensor import Tensor, wrap
+from . import misfits
 from .help import Told, explained
 
 namespaces: dict[str, dict[str, Any]] = {}  # public name -> function, by namespace ("torch", "nn.functional", ...)
@@ -53,10 +54,12 @@ def _face_in(namespace: str, name: str, function: Any, in_python: bool | None) -
     if shared is not None and overrides.source(shared) is function:
         overrides.name_public(shared, f"torch.nn.functional.{name}", True)
         return shared
-    made = overrides.face(function, f"{namespace}_{name}" if namespace in _PREFIXED else name)
+    made = overrides.face(function, f"{namespace}_{name}" if namespace in _PREFIXED else name, misfits.judged)
     place = "functional." if namespace == "torch" and in_python else "" if namespace == "torch" else namespace + "."
     if made is not function:
         made.in_python = functional if in_python is None else in_python
+        if namespace == "torch" and in_python:
+            misfits.in_python.add(name)
         overrides.name_public(made, f"torch.{place}{name}")
         if written := _WRITTEN_DOWN.get(f"torch.{place}{name}"):
             made.__signature__ = inspect.signature(written)
@@ -75,7 +78,7 @@ def _attach(function: Any, names: Iterable[str]) -> None:
         if name in Tensor.__dict__ and name not in ("__hash__",):
             raise ValueError(f"Tensor.{name} is declared twice")
         own = first is None or name in _OWN_FACE or not name.startswith("__")
-        made = overrides.face(function, name) if own else first
+        made = overrides.face(function, name, misfits.judged) if own else first
         first = first or made
         method = _operand(made, name) if name in _BINARY else made
         overrides.face_of(function, method)

@@ -168,6 +168,10 @@ class Signature:
         # calls with nothing but positional tensors need no binding: their keys, by the number of arguments
         self.quick: dict[int, Any] = {}
         self.optional: bool = any(p.annotation == "Array | None" for p in self.parameters)
+        # whether a dynamic value's position alone says which parameter's it is
+        self.fixed_places: bool = all(
+            kind == ARRAY and not none for kind, none in zip(self.kinds[:-1], self.takes_none[:-1], strict=True)
+        )
         for count in range(1, len(self.kinds) + 1 if self.varargs is None else 1):
             if count > self.positional or self.kinds[count - 1] != ARRAY:
                 break
@@ -329,13 +333,17 @@ class Signature:
 
     def refusal(self, name: str, key: tuple[Any, ...], dynamic: Iterable[Any], value: Any) -> TypeError:
         """The error for a dynamic value that is neither tensor nor number."""
-        place = next(i for i, v in enumerate(dynamic) if v is value)
+        parameter, place = self.parameter_at(key, next(i for i, v in enumerate(dynamic) if v is value))
+        return not_a_tensor(name, parameter, place + 1, value)
+
+    def parameter_at(self, key: tuple[Any, ...], position: int) -> tuple[str, int]:
+        """The parameter, and its place, that has the dynamic value at this position."""
         argument = 0
         for argument, part in enumerate(key):  # noqa: B007 (where it stops)
-            place -= part[1] if isinstance(part, tuple) and part[0] == ARRAYS else part in (ARRAY, SCALAR, FLOAT)
-            if place < 0:
+            position -= part[1] if isinstance(part, tuple) and part[0] == ARRAYS else part in (ARRAY, SCALAR, FLOAT)
+            if position < 0:
                 break
-        return not_a_tensor(name, self.names[argument], argument + 1, value)
+        return self.names[argument], argument
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -18,6 +18,7 @@ from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor
 from .call import around as _around
 from .errors import OfKind
+from .misfits import Known, misfit
 from .operator import _attach, _names, _publish
 from .signature import SYNONYMS
 from .sparse_forms import instead
@@ -70,6 +71,7 @@ def _seeing(
     name = function.__name__
     signature = inspect.signature(function)
     names = signature.parameters
+    known = Known() if asks else None
 
     @functools.wraps(function)
     def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -81,12 +83,20 @@ def _seeing(
             if not isinstance(input, Tensor):
                 raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
             kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+        if known is not None and (args or kwargs):
+            kinds = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
+            if kinds not in known.kinds:
+                known.look(call, kinds, (input, *args), kwargs)
         try:
             made = function(input._geometry, *args, **kwargs)
         except SparseOperand as error:
             return instead(name, error, (input, *args), kwargs)
-        except OfKind as error:
-            raise error.of(input.dtype, input.device.type) from None
+        except Exception as error:
+            if asks and type(error) is not TypeError and (unfit := misfit(call, (input, *args), kwargs)) is not None:
+                raise unfit from None
+            if isinstance(error, OfKind):
+                raise error.of(input.dtype, input.device.type) from None
+            raise
         if absolute:
             check_inside(input._storage, made)
         relative = None if absolute else made

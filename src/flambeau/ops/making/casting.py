@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import jax
@@ -186,6 +187,8 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: 
         return f"{module}{self.dtype.abbr}Tensor"
     if isinstance(dtype, dtypes.dtype):
         return cast(self, dtype)
+    if not isinstance(dtype, (str, builtins.type)):
+        raise TypeError("dtype must be a type, str, or dtype object")
     name = dtype if isinstance(dtype, str) else f"torch.{dtype.__name__}"
     for candidate in dtypes.DTYPES:
         if name.rpartition(".")[2] == f"{candidate.abbr}Tensor":

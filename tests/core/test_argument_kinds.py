@@ -1,0 +1,51 @@
+"""Arguments of kinds that PyTorch's parser refuses: the same exception, whatever flambeau could have made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from support.expressions import evaluate, fb, torch
+
+X, F = "torch.ones(3, 3)", "torch.nn.functional."
+I = "torch.zeros(3, 3, dtype=torch.int64)"
+NUMBERS_FOR_TENSORS = [
+    f"torch.addcmul({X}, 2.0, {X})", f"torch.take({X}, 3)", f"torch.gather(3, 0, {I})", "torch.outer(2.0, torch.ones(3))",
+    f"torch.maximum({X}, 2.0)", f"torch.eq(2.0, {X})", f"torch.isclose({X}, 2.0)", f"torch.lerp({X}, 2.0, 0.5)",
+    f"{X}.index_select(0, 2)", f"{X}.put_(2, {X})", f"{X}.scatter_(0, 2, {X})", f"{F}hinge_embedding_loss({X}, 2.0)",
+    f"{F}soft_margin_loss({X}, 2.0)", f"{F}poisson_nll_loss({X}, 2.0)", "torch.chain_matmul(2.0)",
+    "torch.broadcast_tensors(2.0)", "torch.clamp(2.0)", f"{F}dropout(2.0)",
+]  # fmt: skip
+OTHER_KINDS = [
+    f"torch.chunk({X}, True)", f"torch.tile({X}, True)", f"torch.sum({X}, True)", f"torch.sum({X}, [True])",
+    f"torch.movedim({X}, 3, 'a')", f"torch.as_strided({X}, 3)", f"torch.transpose({X}, 2.0, 1)", f"torch.flip({X}, 0)",
+    f"torch.reshape({X}, 9)", f"torch.permute({X}, [True, 0])", f"torch.permute({X}, (0, 1.0))", f"{X}.norm('a')",
+    f"{X}.type(3)", "torch.device(3)", "torch.device(-1)", "torch.zeros(2, device='xpu')",
+]  # fmt: skip
+TAKEN = [
+    f"torch.add(2.0, {X})", f"torch.roll({X}, 1, None)", f"torch.isin({X}, 1.0)", "torch.linspace(0, 1, 3)",
+    f"torch.dropout({X}, torch.tensor(0.0), True)", f"{X}.copy_(2.0)", f"torch.softmax({X}, torch.tensor(0))",
+    f"{X}.flip(0)", f"{X}.sum(None)", f"{X}.to('cpu:1')", "torch.arange(1.0, 4)", f"torch.where({X} > 0, 2.0, {X})",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", NUMBERS_FOR_TENSORS + OTHER_KINDS)
+def test_refused(expression: str) -> None:
+    for _ in range(2):  # what was refused once is not taken for known
+        ours, theirs = evaluate(fb, expression).error, evaluate(torch, expression).error
+        assert theirs is not None and type(ours) is type(theirs), (ours, theirs)
+
+
+@pytest.mark.parametrize("expression", TAKEN)
+def test_taken(expression: str) -> None:
+    ours, theirs = evaluate(fb, expression), evaluate(torch, expression)
+    assert ours.error is None and theirs.error is None
+    np.testing.assert_array_equal(ours.value.numpy(), theirs.value.numpy())
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [f"torch.take({X}, 3)", f"torch.chunk({X}, True)", f"torch.permute({X}, (0, 1.0))", f"torch.flip({X}, 0)"],
+)
+def test_words(expression: str) -> None:
+    assert str(evaluate(fb, expression).error) == str(evaluate(torch, expression).error)
