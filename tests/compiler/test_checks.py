@@ -132,6 +132,8 @@ CASES = [
     ("cov, no weight", lambda t, p: t.cov(t.stack([p, p]), aweights=p * 0), [0.5, 0.5]),
     ("masked_scatter", lambda t, p: p.masked_scatter(p > 0, p[:1]), [1.0, 2.0]),
     ("repeat_interleave", lambda t, k: t.repeat_interleave(k, k, output_size=5), [1, 2]),
+    ("embedding_bag, not from 0", lambda t, k: t.nn.functional.embedding_bag(k, t.ones(3, 2, dtype=t.float64), k), [1, 1]),
+    ("embedding_bag, beyond", lambda t, k: t.nn.functional.embedding_bag(k * 0, t.ones(3, 2, dtype=t.float64), k), [0, 9]),
     ("searchsorted's sorter", lambda t, k: t.searchsorted(k, k, sorter=k), [1, 2]),
     ("_assert_async", lambda t, k: t._assert_async((k == 1).all()), [1, 2]),
     ("_assert_async, in words", lambda t, k: t._assert_async((k == 1).all(), "all ones"), [1, 2]),

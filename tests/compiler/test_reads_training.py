@@ -380,6 +380,67 @@ def tensor_learning_rates_of_two_groups(compile, x):
     yield f(x), a, b
 
 
+def two_layers_of_which_one_is_trained(momentum):
+    a, b = nn.Linear(3, 1), nn.Linear(3, 1)
+    opt = fb.optim.SGD(a.parameters(), lr=0.1, momentum=momentum)
+
+    def step(x):
+        opt.zero_grad()
+        (a(x) + b(x)).sum().backward()
+        opt.step()
+        return [p.detach().clone() for p in (*a.parameters(), *b.parameters())]
+
+    return a, b, opt, step
+
+
+@case
+def groups_taken_out_and_put_in_by_hand(compile, x):
+    _, b, opt, step = two_layers_of_which_one_is_trained(0.9)
+    opt.add_param_group({"params": b.parameters(), "lr": 0.5})
+    f = compile(step)
+    yield f(x), f(x)
+    group = opt.param_groups.pop()
+    yield f(x)
+    opt.param_groups.append({**group, "lr": 5.0})
+    yield f(x)
+    opt.param_groups = opt.param_groups[:1]
+    yield f(x)
+
+
+@case
+def parameters_of_a_group_changed_by_hand(compile, x):
+    a, b, opt, step = two_layers_of_which_one_is_trained(0.0)
+    f = compile(step)
+    yield f(x), f(x)
+    opt.param_groups[0]["params"][0] = b.weight
+    yield f(x)
+    opt.param_groups[0]["params"].append(a.weight)
+    yield f(x)
+    opt.param_groups[0] = {**opt.param_groups[0], "lr": 3.0}
+    yield f(x)
+
+
+@case
+def tables_of_modules_changed_by_hand(compile, x):
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    other = nn.Linear(3, 3)
+    model[0].register_forward_hook(lambda module, args, out: out * 2)
+    f = compile(lambda x: model(x).detach())
+    yield f(x), f(x)
+    model[0]._forward_hooks.clear()
+    yield f(x)
+    model[1]._forward_pre_hooks[7] = lambda module, args: (args[0] + 1,)
+    yield f(x)
+    model[0]._parameters["bias"] = None
+    yield f(x)
+    model[0]._parameters["weight"] = other.weight
+    yield f(x)
+    model._modules["1"] = other
+    yield f(x)
+    model._modules.clear()
+    yield f(x)
+
+
 @case.test
 def test_training(case: Case) -> None:
     case.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from ..core.context.tracing import HostValue, structure
@@ -11,7 +12,18 @@ from ..core.tensor.tensor import Tensor
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from .arguments import Arguments
-from .guards.modules import GlobalHooks, Groups, Held, Ignored, Leaf, Parts, fingerprint, is_library_class
+from .guards.modules import (
+    Dependency,
+    GlobalHooks,
+    Groups,
+    Held,
+    Ignored,
+    Leaf,
+    Parts,
+    fingerprint,
+    is_library_class,
+    tables_of,
+)
 from .guards.places import Attribute, Cell, Length, Place, own_attributes
 from .guards.reads import written
 from .moving import GradOf, Moving, Pattern, now, tensors_in
@@ -223,6 +235,61 @@ class Layouts(Check):
         return None
 
 
+class SameGroups(Check):
+    """Each optimizer's groups and their parameters: lists in dicts in a list, which change without anybody's telling."""
+
+    def __init__(self, optimizers: Iterable[Any]):
+        self.seen: list[tuple[Any, list[Any]]] = [(o, _groups(o)) for o in optimizers]
+        self.groups: Any = [list(o.param_groups) for o, _ in self.seen]  # kept, so that no other ones get their ids
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        terms = []
+        for optimizer, groups in self.seen:
+            held = f"{name(optimizer)}.param_groups"
+            terms.append(f"len({held}) == {len(groups)}")
+            for i, (group, *ids) in enumerate(groups):
+                terms.append(f"id({held}[{i}]) == {group} and [*map(id, {held}[{i}]['params'])] == {name(ids)}")
+        return " and ".join(terms)
+
+    def broken(self, tensors: Any) -> str | None:
+        if any(_groups(optimizer) != groups for optimizer, groups in self.seen):
+            return "an optimizer's groups, or their parameters, are others now"
+        return None
+
+
+def _groups(optimizer: Any) -> list[Any]:
+    return [[id(group), *map(id, group["params"])] for group in optimizer.param_groups]
+
+
+class SameTables(Check):
+    """What the tables of modules hold (`_modules`, `_parameters`, hooks): code may write into them without anybody's telling. Tables
+    of which the program replaces something are left to others.
+    """
+
+    def __init__(self, dependencies: Iterable[Any], ignored: Ignored):
+        found = (d.what if isinstance(d, Dependency) else d for d in dependencies)
+        tables = [table for m in found if isinstance(m, Module) for table in tables_of(m)]
+        written = {owner for owner, _ in ignored}
+        self.empty: list[Any] = [table for table in tables if not table]
+        self.tables: list[Any] = [table for table in tables if table and id(table) not in written]
+        self.values: Any = [table.copy() for table in self.tables]  # kept, so that no other ones get their ids
+        self.names: list[str] = [*chain.from_iterable(self.tables)]
+        self.ids: list[int] = self._ids()
+
+    def _ids(self) -> list[int]:
+        return [*map(id, chain.from_iterable(map(dict.values, self.tables)))]
+
+    def term(self, name: Callable[[Any], str]) -> str:
+        tables, every, values = name(self.tables), name(chain.from_iterable), name(dict.values)
+        held = f"[*map(id, {every}(map({values}, {tables})))] == {name(self.ids)}"
+        return f"not {name(any)}({name(self.empty)}) and {held} and [*{every}({tables})] == {name(self.names)}"
+
+    def broken(self, tensors: Any) -> str | None:
+        if any(self.empty) or self._ids() != self.ids or [*chain.from_iterable(self.tables)] != self.names:
+            return "what a module consists of, or its hooks, have changed"
+        return None
+
+
 class Structure(Check):
     """Modules, their hooks and tables, optimizers, and what layers call: compared only after one of them has changed (`structure.version`)."""
 
@@ -283,6 +350,8 @@ class Conditions:
             (Asked(recorder.guards), recorder.guards),
             (Layouts(sources), sources),
             (Structure(list(recorder.modules), state.tensors, ignored), True),
+            (SameGroups(recorder.begun.optimizers), recorder.begun.optimizers),
+            (tables := SameTables(recorder.modules, ignored), tables.empty or tables.tables),
         ]
         self.checks: list[Check] = [check for check, matters in checks if matters]
         self.quick: Callable[[Any], bool] = lambda tensors: False

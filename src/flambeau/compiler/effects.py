@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.context.tracing import Untraceable
-from ..core.dispatch.host_numbers import HostNumber, plain, settle
+from ..core.dispatch.host_numbers import HostValue, plain, settle
 from .guards.places import MISSING, Attribute, Item, Length, Place, own_attributes
 from .guards.reads import Reads
 from .guards.values import entries, is_buffer
@@ -134,7 +134,7 @@ class Writes:
         by_position = function in _BY_POSITION and not (
             args and isinstance(args[0], slice) and args[0].step in (None, 1)
         )
-        counted = bool(args) and isinstance(args[0], HostNumber)  # its place is looked at by who has counted
+        counted = bool(args) and isinstance(args[0], HostValue)  # its place is looked at by who has counted
         if by_position and not counted and isinstance(container, (list, deque)) and id(container) in self.snapshots:
             # which element it is, and whether there is one
             self.reads.place(Length(container), len(self.snapshots[id(container)][1]))

@@ -10,7 +10,7 @@ from ..nn.parameter import Parameter
 from .effects import Mutation
 from .guards.places import Item, Length, Place
 from .guards.reads import Reads
-from .guards.values import is_number
+from .guards.values import has_inputs, is_number, is_numeric, kind_of, same
 from .moving import Moving, choose
 from .recorder import Recorder
 
@@ -50,7 +50,7 @@ class Inputs:
         reads.lengths = {key for key, place in self.places.items() if isinstance(place, Length)}
         for place in self.places.values():
             value = None if isinstance(place, Length) else place.get()
-            if is_number(value):
+            if is_numeric(value):
                 self._before.append((place, value))
                 place.put(reads.number(place, value))
 
@@ -59,7 +59,7 @@ class Inputs:
         for place, value in reversed(
             self._before
         ):  # an object whose hash is a number may be the key of an earlier place
-            if isinstance(place.get(), HostNumber):
+            if has_inputs(place.get()):
                 place.put(value)
         self._before = []
 
@@ -82,7 +82,8 @@ class Inputs:
         for key, after in replaced.items():
             if key in reads.places:
                 place, before = reads.places[key]
-                if is_number(before) and (is_number(after) or isinstance(after, HostNumber)):
+                numbers = is_number(before) and (is_number(after) or isinstance(after, HostNumber))
+                if numbers or (is_numeric(before) and same(kind_of(before), kind_of(after))):
                     found[key] = place
         for key, (place, before) in reads.places.items():
             if isinstance(place, Length) and place.get() != before and key not in reads.lengths | self.never:

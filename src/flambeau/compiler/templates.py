@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.array import devices, dtypes, formats
 from ..core.context.tracing import Untraceable
-from ..core.dispatch.host_numbers import HostNumber
+from ..core.dispatch.host_numbers import HostValue
 from ..core.tensor.tensor import Tensor
 from ..nn.modules.module import Module
 from ..optim.optimizer import Optimizer
@@ -256,7 +256,7 @@ class Describer:
             return OfRecipe(number)
         if isinstance(value, Later):
             return OfLater(value.function, [self.describe(arg) for arg in value.args])
-        if isinstance(value, HostNumber):
+        if isinstance(value, HostValue):
             return OfNumber(self.number(value.expression))
         kind = type(value)
         if kind in PLAIN or isinstance(value, _ATOMS):

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dispatch.host_numbers import HostNumber, Strict, plain, settle, settle_key
+from ...core.dispatch.host_numbers import HostValue, Strict, plain, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from .code import LIBRARY, kind_of_code
 from .keyed import apart
-from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, own_attributes, shown_by
+from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
 
@@ -51,7 +51,7 @@ def attribute(shadow: Any, owner: Any, name: str) -> Any:
         return PENDING
     if isinstance(owner, weakref.ProxyTypes):
         watcher.refuse("it looks through a weak proxy")
-    if isinstance(owner, HostNumber):
+    if isinstance(owner, HostValue):
         if name == "__class__":
             raise Strict(owner.expression, never=True)
         return _bound(owner, name)
@@ -357,7 +357,7 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     if id(owner) in watcher.attribute_tables:
         store_attribute(shadow, watcher.attribute_tables[id(owner)], key)
         return
-    if isinstance(owner, dict) and _is_scope(owner):
+    if is_scope(owner):
         watcher.writes.put(Item(owner, key))
         return
     if key is UNKNOWN or key is FRESH:
@@ -388,10 +388,6 @@ def in_place(shadow: Any, left: Any, sign: str, right: Any) -> bool:
     watcher.writes.mutate(left, _IN_PLACE[sign], (right,))
     shadow.after = functools.partial(complete, watcher, watcher.writes.log[-1], sign, len(left))
     return True
-
-
-def _is_scope(table: dict[Any, Any]) -> bool:
-    return "__builtins__" in table and "__name__" in table
 
 
 def iterate(shadow: Any, owner: Any) -> None:

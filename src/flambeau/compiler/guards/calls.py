@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...core.context.grad_mode import state as grad_state
-from ...core.dispatch.host_numbers import HostFloat, HostNumber, Strict, plain, settle
+from ...core.dispatch.host_numbers import HostFloat, HostNumber, HostText, HostValue, Strict, plain, settle
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...runtime.settings import CHANGED
@@ -53,9 +53,8 @@ def call(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -> N
 
     watcher = shadow.watcher
     if callee is UNKNOWN or callee is FRESH:
-        for value in (*args, *kwargs.values()):
-            watcher.reads.deep(value)
-            settle(value)
+        watcher.reads.deep((*args, *kwargs.values()))
+        settle((*args, *kwargs.values()))
         shadow.push(UNKNOWN)
         return
     while isinstance(callee, functools.partial):
@@ -114,7 +113,9 @@ def library(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
         if walks and isinstance(value, Module):
             shadow.watcher.walked(value)
         shadow.watcher.reads.deep(value)
-        if place not in places and not (takes_numbers and isinstance(value, HostNumber)):
+        if isinstance(value, HostText) or (
+            place not in places and not (takes_numbers and isinstance(value, HostNumber))
+        ):
             settle(value)
 
 
@@ -140,8 +141,8 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
             iterate(shadow, value)
             if cls in (map, filter):
                 shadow.watcher.reads.deep(value)  # functions in C may look into what is in it
-            if cls is enumerate or cls is zip:
-                settle(value)
+        if cls is enumerate:  # where it starts
+            settle((*args[1:], *kwargs.values()))
     elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
         shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
     else:
@@ -176,7 +177,7 @@ def _call_method(shadow: Any, callee: Any, args: list[Any]) -> None:
 
 def _type_of(shadow: Any, value: Any) -> None:
 
-    if isinstance(value, HostNumber):
+    if isinstance(value, HostValue):
         raise Strict(value.expression, never=True)
     if value is not UNKNOWN:
         shadow.watcher.known(value) if not is_container(value) and not isinstance(value, Tensor) else None
@@ -214,7 +215,9 @@ def _builtin(shadow: Any, function: Any, args: list[Any], kwargs: dict[str, Any]
             args, owner = [owner, *args], None
     if isinstance(owner, super):
         owner = owner.__self__  # type: ignore[attr-defined]
-    if owner is None or isinstance(owner, types.ModuleType):
+    if owner is tuple and name == "__new__":  # of a named tuple: it takes the parts, whatever they are
+        _class(shadow, tuple, args[1:], kwargs)
+    elif owner is None or isinstance(owner, types.ModuleType):
         _module_function(shadow, function, name, args, kwargs)
     elif isinstance(owner, types.MappingProxyType):
         watcher = shadow.watcher
@@ -247,9 +250,10 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
     if _answered(shadow, function, module, name, args, kwargs):
         return
     if name in ("setattr", "delattr") and len(args) >= 2 and isinstance(args[1], str):
+        settle(args[1])
         value = args[2] if len(args) > 2 else UNKNOWN
         direct = function is object.__setattr__ or function is object.__delattr__
-        store_attribute(shadow, args[0], args[1], value, direct, name == "delattr")
+        store_attribute(shadow, args[0], plain(args[1]), value, direct, name == "delattr")
     elif name == "dir" and len(args) == 1:
         _whole(shadow, args[0])
         for base in args[0].__mro__ if isinstance(args[0], type) else type(args[0]).__mro__:
@@ -285,7 +289,8 @@ def _answered(shadow: Any, function: Any, module: str, name: str, args: list[Any
     """Whether a call is one whose result, or what it changes, is known: then it is done with."""
     watcher = shadow.watcher
     if name in ("getattr", "hasattr") and len(args) >= 2 and isinstance(args[1], str):
-        value = attribute(shadow, args[0], args[1])
+        settle(args[1])
+        value = attribute(shadow, args[0], plain(args[1]))
         if name == "hasattr":
             shadow.push(UNKNOWN)
         elif value is UNKNOWN or (value is MISSING and len(args) > 2):
@@ -455,7 +460,7 @@ def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
 def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     """A method in C of something else than a container."""
     watcher = shadow.watcher
-    if type(owner) is slice or isinstance(owner, HostNumber):
+    if type(owner) is slice or isinstance(owner, HostValue):
         settle(owner)
     allowed = isinstance(owner, _VALUES) or type(owner).__module__.partition(".")[0] in (
         "re",
@@ -584,9 +589,8 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
         shadow.push(UNKNOWN)
         return
     if type(callee).__flags__ & (1 << 9):
-        for value in (*args, *kwargs.values()):
-            watcher.reads.deep(value)
-            settle(value)
+        watcher.reads.deep((*args, *kwargs.values()))
+        settle((*args, *kwargs.values()))
         shadow.push(UNKNOWN)
         return
     watcher.refuse(f"it calls a {type(callee).__name__}, of which nobody can see what it does")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import opcode
 import sys
 from collections import deque
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
-from ...core.dispatch.host_numbers import HostNumber, settle, settle_key
+from ...core.dispatch.host_numbers import HostText, HostValue, settle, settle_key
+from . import texts
 from .access import attribute, in_place, iterate, or_unknown, push, store_attribute
 from .calls import call
 from .items import HANDLERS as _OF_ITEMS
@@ -75,7 +77,9 @@ def _leaves(shadow: Any, ins: Any) -> None:
 
 @_handles("YIELD_VALUE")
 def _yield(shadow: Any, ins: Any) -> None:
-    shadow.pop()
+    value = shadow.pop()
+    if isinstance(value, HostText):  # whoever takes it may be a function in C
+        shadow.replace(len(shadow.stack), value.settle())
     shadow.push(UNKNOWN)
 
 
@@ -284,6 +288,9 @@ def _truth(shadow: Any, ins: Any) -> None:
 def _binary_op(shadow: Any, ins: Any) -> None:
     left, right = shadow.pop(2)
     sign = NB_OPS[ins.arg]
+    if sign == "%" and texts.filled_in(shadow, left, right):
+        shadow.push(UNKNOWN)
+        return
     if sign.endswith("=") and in_place(shadow, left, sign, right):
         shadow.push(left)
         return
@@ -296,7 +303,7 @@ def _binary_op(shadow: Any, ins: Any) -> None:
     for value in (left, right):
         if is_container(value):
             iterate(shadow, value)
-        elif isinstance(value, HostNumber):
+        elif isinstance(value, HostValue):
             settle_beside(value, sign, right if value is left else left)
     shadow.push(UNKNOWN)
 
@@ -314,7 +321,8 @@ def _compare(shadow: Any, ins: Any) -> None:
 @_handles("IS_OP")
 def _is(shadow: Any, ins: Any) -> None:
     pair = shadow.pop(2)
-    settle(pair)
+    if not any(value is None for value in pair):  # a number is never None, whichever it is
+        settle(pair)
     shadow.watcher.compared(*pair)
     for value in pair:
         if is_container(value):
@@ -331,10 +339,18 @@ def _build_tuple(shadow: Any, ins: Any) -> None:
     shadow.push(UNKNOWN if any(p is UNKNOWN or p is FRESH for p in parts) else tuple(parts))
 
 
-@_handles("BUILD_LIST BUILD_SET BUILD_STRING")
+@_handles("BUILD_LIST BUILD_SET")
 def _build(shadow: Any, ins: Any) -> None:
     shadow.pop(ins.arg)
-    shadow.push(UNKNOWN if ins.name == "BUILD_STRING" else FRESH)
+    shadow.push(FRESH)
+
+
+@_handles("BUILD_STRING")
+def _build_string(shadow: Any, ins: Any) -> None:
+    parts = shadow.pop(ins.arg) if ins.arg != 1 else [shadow.pop()]
+    if not texts.joined(shadow, parts):
+        settle(tuple(parts))
+    shadow.push(UNKNOWN)
 
 
 @_handles("BUILD_MAP")
@@ -410,9 +426,15 @@ def _intrinsic(shadow: Any, ins: Any) -> None:
 
 @_handles("FORMAT_VALUE FORMAT_SIMPLE FORMAT_WITH_SPEC CONVERT_VALUE")
 def _format(shadow: Any, ins: Any) -> None:
+    spec = ""
     if ins.name == "FORMAT_WITH_SPEC" or (ins.name == "FORMAT_VALUE" and ins.arg & 4):
-        shadow.pop()
+        spec = shadow.pop()
+        settle(spec)
     value = shadow.pop()
+    conversion = ins.arg & 3 if ins.name in ("FORMAT_VALUE", "CONVERT_VALUE") else 0
+    if texts.formatted(shadow, value, conversion, spec):
+        shadow.push(UNKNOWN)
+        return
     shadow.watcher.reads.deep(value)
     settle(value)
     shadow.push(UNKNOWN)
@@ -481,13 +503,19 @@ def _call(shadow: Any, ins: Any) -> None:
         callee, bound = second, NULL
     else:
         callee, bound = first, second
+    shadow.called = callee
+    if isinstance(callee, functools._lru_cache_wrapper):  # it would remember the text as one of its keys
+        values = [texts.settled(shadow, value, len(shadow.stack) + 2 + i) for i, value in enumerate(values)]
     split = len(values) - len(names)
     args = values[:split] if bound is NULL else [bound, *values[:split]]
     if bound is NULL and shadow.watcher.replaces and (instead := followed(callee, args, names)) is not None:
         shadow.replace(len(shadow.stack) + (not NULL_AFTER), instead)
         shadow.push(UNKNOWN)
         return
-    if callee is isinstance and len(args) == 2 and shadow.watcher.replaces and isinstance(args[0], HostNumber):
+    asks = (callee is isinstance and len(args) == 2) or (
+        callee is type and len(args) == 1 and isinstance(args[0], HostText)
+    )
+    if asks and shadow.watcher.replaces and isinstance(args[0], HostValue):
         args[0] = args[0].plain  # its type is looked at before each call
         shadow.replace(len(shadow.stack) + 2, args[0])
     if not names and answer(shadow, callee, args, len(shadow.stack) + (bound is NULL and not NULL_AFTER)):
@@ -502,7 +530,7 @@ def _call_ex(shadow: Any, ins: Any) -> None:
     kwargs = shadow.pop() if ins.arg & 1 else {}
     args = shadow.pop()
     first, second = shadow.pop(2)
-    callee = first if NULL_AFTER else second
+    callee = shadow.called = first if NULL_AFTER else second
     for part in (args, kwargs):
         if is_container(part):
             iterate(shadow, part)

@@ -6,7 +6,7 @@ import operator
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
 from typing import Any
 
-from ...core.dispatch.host_numbers import HostNumber, settle, settle_key
+from ...core.dispatch.host_numbers import HostValue, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from . import keyed
 from .access import item, iterate, look_for_entry, push, store_item
@@ -14,7 +14,7 @@ from .keyed import NOTHING, Answer
 from .numeric import Direct
 from .places import in_class, is_python_class
 from .symbols import FRESH, UNKNOWN
-from .values import is_container
+from .values import has_inputs, is_container
 
 
 class Handlers(dict[str, Any]):
@@ -36,7 +36,8 @@ _handles = HANDLERS.handles
 @_handles("BINARY_SUBSCR")
 def _binary_subscr(shadow: Any, ins: Any) -> None:
     owner, key = shadow.pop(2)
-    if keyed.is_counted(shadow, key) and (value := keyed.read(shadow, owner, key)) is not NOTHING:
+    at = keyed.counted(shadow, owner, key)
+    if at is not None and (value := keyed.read(shadow, owner, at)) is not NOTHING:
         shadow.replace(len(shadow.stack), Answer(value))
         shadow.push(UNKNOWN)
     else:
@@ -47,9 +48,10 @@ def _binary_subscr(shadow: Any, ins: Any) -> None:
 def _store_subscr(shadow: Any, ins: Any) -> None:
     deletes = ins.name == "DELETE_SUBSCR"
     *values, owner, key = shadow.pop(2 if deletes else 3)
-    if keyed.is_counted(shadow, key) and keyed.writes(shadow, owner, key, deletes):
-        shadow.replace(len(shadow.stack) + len(values) + 1, key.plain)
-        keyed.change(shadow, owner, key, tuple(values))
+    at = keyed.counted(shadow, owner, key)
+    if at is not None and keyed.writes(shadow, owner, at, deletes):
+        shadow.replace(len(shadow.stack) + len(values) + 1, at.plain)
+        keyed.change(shadow, owner, at, tuple(values))
     else:
         store_item(shadow, owner, key, operator.delitem if deletes else operator.setitem, tuple(values))
 
@@ -103,14 +105,15 @@ def _contains(shadow: Any, ins: Any) -> None:
         watcher.refuse("it looks into a value that could not be followed")
     if not isinstance(owner, Tensor):
         watcher.asked_which(key)
-    if keyed.is_counted(shadow, key) and keyed.contains(shadow, owner, key):
-        shadow.replace(len(shadow.stack), key.plain)
+    at = keyed.counted(shadow, owner, key)
+    if at is not None and keyed.contains(shadow, owner, at):
+        shadow.replace(len(shadow.stack), at.plain)
     elif (
         isinstance(owner, dict)
         and watcher.is_old(owner)
         and key is not UNKNOWN
         and key is not FRESH
-        and not isinstance(key, HostNumber)
+        and not has_inputs(key)
     ):
         look_for_entry(watcher, owner, key)
     else:
@@ -130,7 +133,8 @@ _ASKED = {len: "__len__", int: "__int__", float: "__float__"}
 
 
 def _method(callee: Any, thing: Any) -> FunctionType | None:
-    method = in_class(type(thing), _ASKED[callee]) if is_python_class(type(thing)) else None
+    users = is_python_class(type(thing)) and not isinstance(thing, HostValue)
+    method = in_class(type(thing), _ASKED[callee]) if users else None
     return method if isinstance(method, FunctionType) else None
 
 
@@ -152,10 +156,14 @@ def answer(shadow: Any, callee: Any, args: list[Any], place: int) -> bool:
     elif getattr(callee, "__name__", "") == "get" and not isinstance(callee, FunctionType):
         owner = getattr(callee, "__self__", None)
         owner, args = (owner, args) if isinstance(owner, dict) else (args[0] if args else None, args[1:])
-        if isinstance(owner, dict) and 1 <= len(args) <= 2 and keyed.is_counted(shadow, args[0]):
+        if (
+            isinstance(owner, dict)
+            and 1 <= len(args) <= 2
+            and (at := keyed.counted(shadow, owner, args[0])) is not None
+        ):
             default = args[1] if len(args) > 1 else None
             if type(callee) in _GETS and default is not UNKNOWN and default is not FRESH:
-                found = keyed.read(shadow, owner, args[0], default)
+                found = keyed.read(shadow, owner, at, default)
     if found is NOTHING:
         return _answer_change(shadow, callee, args, place)
     shadow.replace(place, Answer(found))
@@ -168,9 +176,9 @@ def _answer_change(shadow: Any, callee: Any, args: list[Any], place: int) -> boo
     if name not in ("pop", "setdefault", "add") or kind not in _GETS:
         return False
     owner, given = (args[0], args[1:]) if kind is MethodDescriptorType and args else (callee.__self__, args)
-    if not 1 <= len(given) <= (1 if name == "add" else 2) or not keyed.is_counted(shadow, given[0]):
+    if not 1 <= len(given) <= (1 if name == "add" else 2) or (at := keyed.counted(shadow, owner, given[0])) is None:
         return False
-    made = keyed.changing(shadow, owner, name, *given)
+    made = keyed.changing(shadow, owner, name, at, *given[1:])
     if made is None:
         return False
     count = len(given) - 1

@@ -8,11 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, expression_of, lift, plain, sources
+from ...core.dispatch.host_numbers import (
+    Expression,
+    Given,
+    HostKey,
+    HostNumber,
+    HostText,
+    HostValue,
+    Looked,
+    expression_of,
+    lift,
+    plain,
+    sources,
+)
 from ...core.tensor.tensor import Tensor
-from .places import Length, Place
+from .places import Length, Place, is_scope
 from .symbols import FRESH, LATER, UNKNOWN
-from .values import PLAIN, is_number
+from .values import PLAIN, has_inputs, is_number
 
 _DICTS = (dict, OrderedDict, defaultdict, Counter)
 _ROWS = (list, deque)
@@ -62,9 +74,28 @@ class Answer:
         return self.value
 
 
-def is_counted(shadow: Any, key: Any) -> bool:
-    """Whether a key is an int that may be another one at each call."""
-    return isinstance(key, HostNumber) and type(key.plain) is int and shadow.watcher.replaces
+def counted(shadow: Any, owner: Any, key: Any) -> Any:
+    """A key that may be another one at each call (an int; in dicts and sets also a text and a tuple of these); None for any other."""
+    if not shadow.watcher.replaces:
+        return None
+    if isinstance(key, HostNumber):
+        return key if type(key.plain) is int else None
+    if not isinstance(owner, (dict, set)):
+        return None
+    if type(key) is tuple and has_inputs(key) and all(type(plain(part)) in PLAIN for part in key):
+        return HostKey(key, next(part.reads for part in key if isinstance(part, HostValue)))
+    return key if isinstance(key, HostText) else None
+
+
+def _is_plain(key: Any) -> bool:
+    return all(type(part) in PLAIN for part in key) if type(key) is tuple else type(key) in PLAIN
+
+
+def _may_be_one(key: Any, other: Any) -> bool:
+    """Whether two keys may be the same one at another call."""
+    return all(isinstance(k, _NUMERIC) for k in (key, other)) or (
+        type(key) is type(other) and type(key) in (str, tuple)
+    )
 
 
 def _changes(watcher: Any, owner: Any) -> list[Any] | None:
@@ -73,15 +104,15 @@ def _changes(watcher: Any, owner: Any) -> list[Any] | None:
         return []
     found = watcher.writes.changes_of(owner)
     kinds = (operator.setitem, operator.delitem) if isinstance(owner, dict) else (operator.setitem,)
-    fit = all(m.function in kinds and m.args[0] is not LATER and type(plain(m.args[0])) in PLAIN for m in found)
+    fit = all(m.function in kinds and m.args[0] is not LATER and _is_plain(plain(m.args[0])) for m in found)
     return found if fit else None
 
 
 def _is_same(owner: Any, key: Any, other: Any, reads: Any) -> bool:
     """Whether two keys are one; the program holds while they are, or are not."""
-    if not isinstance(plain(key), _NUMERIC) or not isinstance(plain(other), _NUMERIC):
+    if not _may_be_one(plain(key), plain(other)):
         return False
-    if isinstance(owner, dict):
+    if isinstance(owner, (dict, set)):
         test: Any = operator.eq
     else:
         test = lambda a, b: (a - b) % len(owner) == 0  # noqa: E731
@@ -99,7 +130,7 @@ def apart(watcher: Any, owner: Any, key: Any) -> bool:
     found = False
     for mutation in _changes(watcher, owner) or ():
         other = mutation.args[0]
-        if isinstance(key, HostNumber) or isinstance(other, HostNumber):
+        if isinstance(key, HostValue) or isinstance(other, HostValue):
             found = _is_same(owner, key, other, watcher.reads) or found
     return found
 
@@ -110,7 +141,7 @@ def _live(watcher: Any, owner: Any) -> Any:
         return owner
     if type(owner) is np.ndarray:
         return owner.copy() if owner.ndim == 1 and owner.dtype == np.float64 else NOTHING
-    if type(owner) not in (*_DICTS, *_ROWS) or id(owner) in watcher.attribute_tables:
+    if type(owner) not in (*_DICTS, *_ROWS) or id(owner) in watcher.attribute_tables or is_scope(owner):
         return NOTHING
     if watcher.is_old(owner):
         return owner if _changes(watcher, owner) is not None else NOTHING
@@ -119,7 +150,7 @@ def _live(watcher: Any, owner: Any) -> Any:
     return NOTHING
 
 
-def read(shadow: Any, owner: Any, key: HostNumber, *default: Any) -> Any:
+def read(shadow: Any, owner: Any, key: HostValue, *default: Any) -> Any:
     """The item under a counted key, or the default; NOTHING if it can't be followed, or is not there."""
     watcher = shadow.watcher
     reads, live = watcher.reads, _live(watcher, owner)
@@ -144,7 +175,7 @@ def read(shadow: Any, owner: Any, key: HostNumber, *default: Any) -> Any:
     if is_number(value):
         reads.outcome(Expression(lambda k: type(held_under(live, k)), expression), type(value))
         return lift(value, Expression(lambda k: held_under(live, k), expression), reads)
-    if isinstance(value, HostNumber):
+    if has_inputs(value):
         return NOTHING
     if not isinstance(value, Tensor):
         reads.see(value)
@@ -158,7 +189,7 @@ def read(shadow: Any, owner: Any, key: HostNumber, *default: Any) -> Any:
     return value
 
 
-def writes(shadow: Any, owner: Any, key: HostNumber, deletes: bool) -> bool:
+def writes(shadow: Any, owner: Any, key: HostValue, deletes: bool) -> bool:
     """Whether the entry under a counted key may be set, or taken out, at each call."""
     watcher = shadow.watcher
     if not watcher.is_old(owner) or isinstance(owner, (tuple, np.ndarray)) or (deletes and not isinstance(owner, dict)):
@@ -176,7 +207,7 @@ def writes(shadow: Any, owner: Any, key: HostNumber, deletes: bool) -> bool:
     return True
 
 
-def contains(shadow: Any, owner: Any, key: HostNumber) -> bool:
+def contains(shadow: Any, owner: Any, key: HostValue) -> bool:
     """Take down whether a counted number is in a container; False if that can't be followed."""
     watcher = shadow.watcher
     held = owner
@@ -187,17 +218,28 @@ def contains(shadow: Any, owner: Any, key: HostNumber) -> bool:
             return True
     elif type(owner) in (list, set, deque):
         if watcher.is_old(owner) and id(owner) in watcher.writes.snapshots:
-            return False
+            return type(owner) is set and _contains_added(watcher, owner, key)
         held = owner if watcher.is_old(owner) else frozenset(owner) if type(owner) is set else tuple(owner)
     elif type(owner) not in (tuple, frozenset, range):
         return False
-    if not all(type(part) in PLAIN for part in held):
+    if not all(_is_plain(part) for part in held):
         return False
     watcher.reads.outcome(Expression(lambda k: k in held, key.expression), key.plain in held)
     return True
 
 
-def change(shadow: Any, owner: Any, key: HostNumber, values: tuple[Any, ...]) -> None:
+def _contains_added(watcher: Any, owner: set[Any], key: HostValue) -> bool:
+    """The same for a set to which the function has added something."""
+    changes, before = watcher.writes.changes_of(owner), watcher.writes.before(owner)
+    added = [mutation.args[0] for mutation in changes if mutation.function is set.add]
+    if len(added) < len(changes) or not all(map(_is_plain, (*map(plain, added), *before))):
+        return False
+    if not any(_is_same(owner, key, other, watcher.reads) for other in added):
+        watcher.reads.outcome(Expression(lambda k: k in owner, key.expression), key.plain in before)
+    return True
+
+
+def change(shadow: Any, owner: Any, key: HostValue, values: tuple[Any, ...]) -> None:
     """Note that the entry under a counted key is about to be set, or taken out."""
     writes = shadow.watcher.writes
     values = tuple(LATER if v is FRESH or v is UNKNOWN else v for v in values)
@@ -207,7 +249,7 @@ def change(shadow: Any, owner: Any, key: HostNumber, values: tuple[Any, ...]) ->
         shadow.after = lambda: setattr(mutation, "args", (key, owner[key.plain]))
 
 
-def changing(shadow: Any, owner: Any, name: str, key: HostNumber, *default: Any) -> Any:
+def changing(shadow: Any, owner: Any, name: str, key: HostValue, *default: Any) -> Any:
     """What to call, with the default, in place of a method that changes a container by a counted key; the change is noted. None if
     it can't be followed.
     """
@@ -295,7 +337,7 @@ __all__ = [
     "change",
     "changing",
     "contains",
-    "is_counted",
+    "counted",
     "length",
     "read",
     "writes",

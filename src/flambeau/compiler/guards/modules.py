@@ -96,6 +96,12 @@ def _floats(module: Module) -> dict[str, float]:
     return {name: value for name, value in module.__dict__.items() if type(value) is float}
 
 
+def tables_of(module: Module) -> list[dict[Any, Any]]:
+    """Its dicts of parameters, buffers, modules and hooks."""
+    own = module.__dict__
+    return [table for name in _STATE_NAMES if isinstance(table := own.get(name), dict)]
+
+
 def _unignored(table: dict[str, Any], ignored: Ignored) -> dict[str, Any]:
     return {k: v for k, v in table.items() if (id(table), k) not in ignored}
 

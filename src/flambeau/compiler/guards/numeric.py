@@ -14,9 +14,12 @@ from ...core.dispatch.host_numbers import (
     Expression,
     HostInt,
     HostNumber,
+    HostText,
+    HostValue,
     constant,
     expression_of,
     lift,
+    lift_text,
     plain,
     settle,
 )
@@ -61,12 +64,24 @@ _FOLLOWED = {
 _FOLLOWED |= {pow: _power, divmod: _divided}
 
 
+def _as_text(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(number: Any) -> Any:
+        return lift_text(function(number.plain), Expression(function, number.expression), number.reads)
+
+    return call
+
+
+_TEXTS = {str: _as_text(str), repr: _as_text(repr)}
+
+
 def followed(callee: Any, args: list[Any], kwargs: Any) -> Callable[..., Any] | None:
     """What to call instead of a function that is given numbers which are inputs of the program; None for any other call."""
     if kwargs or not any(isinstance(arg, HostNumber) for arg in args):
         return None
     if not all(type(arg) in (int, float, np.float64) or isinstance(arg, HostNumber) for arg in args):
         return None
+    if len(args) == 1 and (callee is str or callee is repr):
+        return _TEXTS[callee]
     try:
         return _FOLLOWED.get(callee)
     except TypeError:  # it has no hash
@@ -121,7 +136,13 @@ def asking(shadow: Any, callee: Any, place: int) -> None:
 
 
 def _has_inputs(watcher: Any) -> bool:
-    return bool(watcher.reads.numbers or watcher.reads.lengths or grad_state.trace.number_leaves)
+    reads = watcher.reads
+    return bool(
+        reads.numbers
+        or reads.lengths
+        or grad_state.trace.number_leaves
+        or any(contents.numbers for contents in reads.contents.values())
+    )
 
 
 def settle_mixed(values: Any, floats: bool = False) -> None:
@@ -164,8 +185,12 @@ def by_its_say(shadow: Any, left: Any, right: Any) -> bool:
     return False
 
 
-def settle_beside(number: HostNumber, sign: str, other: Any) -> None:
-    """Settle a number where the other side of a sign looks at it."""
+def settle_beside(number: HostValue, sign: str, other: Any) -> None:
+    """Settle a number, or a text, where the other side of a sign looks at it."""
+    if isinstance(number, HostText):
+        if sign not in ("+", "+=") or not isinstance(other, str):
+            number.settle()
+        return
     looks = isinstance(other, Tensor) and sign.rstrip("=") not in ("+", "-", "*", "/", "**")
     simple = is_number(other) or isinstance(other, (Tensor, HostNumber, bool)) or other is UNKNOWN
     if looks or not simple:
@@ -203,7 +228,13 @@ def _is_below_zero(number: Any) -> bool:
 
 
 def returned(shadow: Any, value: Any) -> None:
-    """A function of the user's is about to return a number to a function in C, perhaps."""
+    """A function of the user's is about to return a number, or a text, to a function in C, perhaps."""
+    if isinstance(value, HostText):
+        caller = shadow.watcher.shadows.get(shadow.frame.f_back)
+        called = getattr(caller, "called", None)
+        if getattr(getattr(called, "__func__", called), "__code__", None) is not shadow.code:
+            shadow.replace(len(shadow.stack), value.settle())
+        return
     if not isinstance(value, HostNumber) or shadow.code.co_name not in _ANSWERS:
         return
     back = shadow.frame.f_back

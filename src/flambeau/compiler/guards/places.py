@@ -69,6 +69,11 @@ def _is_python_class(cls: Any) -> bool:
 is_python_class: Callable[[Any], bool] = functools.lru_cache(maxsize=4096)(_is_python_class)
 
 
+def is_scope(table: Any) -> bool:
+    """Whether a dict holds the globals of a module."""
+    return isinstance(table, dict) and "__builtins__" in table and "__name__" in table
+
+
 class Place:
     """`get()` reads it without running any code of the user's, `put()` writes it (`MISSING`: nothing is there)."""
 
@@ -195,7 +200,7 @@ class Item(Place):
             owner[name] = value
 
     def __str__(self) -> str:
-        if isinstance(self.owner, dict) and "__name__" in self.owner and "__builtins__" in self.owner:
+        if is_scope(self.owner):
             return f"the global variable {self.name!r} of {self.owner['__name__']}"
         plain = isinstance(self.name, (str, int, float, bytes, type(None)))
         name = repr(self.name) if plain else f"of a {type(self.name).__name__}"

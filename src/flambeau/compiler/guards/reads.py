@@ -25,7 +25,7 @@ from .places import (
     own_attributes,
     shown_by,
 )
-from .values import Contents, entries, is_buffer, is_container, is_number, same
+from .values import Contents, as_inputs, entries, has_inputs, is_buffer, is_container, is_numeric, kind_of, same
 
 
 def _as_it_is(table: Any, copy: Any) -> Any:
@@ -43,9 +43,7 @@ class Reads:
         self.contents: dict[int, Contents] = {}
         self.types: dict[int, tuple[Any, type]] = {}
         self.outcomes: list[tuple[Expression, Any]] = []
-        self.numbers: dict[
-            Any, tuple[Place, type]
-        ] = {}  # places whose numbers are inputs: only their type is looked at
+        self.numbers: dict[Any, tuple[Place, Any]] = {}  # places whose numbers are inputs: only their kind is looked at
         self.old: dict[int, Any] = {}  # objects that were there before the trace, by id
         self.strict: set[Any] = set()  # keys of places and numbers of arguments whose ints have to be ints
         self.copies: dict[int, tuple[Any, Any]] = {}  # containers that were there before, by id, with what they held
@@ -93,16 +91,16 @@ class Reads:
     def place(self, place: Place, value: Any) -> None:
         """Note that a place was read, where nothing was written before."""
         if place.key not in self.places and place.key not in self.numbers:
-            if isinstance(value, HostNumber):
-                self.numbers[place.key] = place, type(value.plain)
+            if has_inputs(value):
+                self.numbers[place.key] = place, kind_of(value)
             else:
                 self.places[place.key] = place, value
                 self.see(value)
 
     def look_at_number(self, place: Place) -> None:
         """Note that the number in a place is an input, whoever reads it."""
-        if place.key not in self.numbers and place.key not in self.places and is_number(value := place.get()):
-            self.numbers[place.key] = place, type(value)
+        if place.key not in self.numbers and place.key not in self.places and is_numeric(value := place.get()):
+            self.numbers[place.key] = place, kind_of(value)
 
     def kind(self, thing: Any) -> None:
         """Note that an object's type matters."""
@@ -168,8 +166,8 @@ class Reads:
         return self.make_input(number)
 
     def number(self, place: Place, value: Any) -> Any:
-        """The number in a place as an input of the program."""
-        return lift(value, Looked(place), self)
+        """The number in a place, or the numbers of a tuple there, as inputs of the program."""
+        return as_inputs(value, Looked(place), self)
 
     def given(self, number: int, value: Any) -> Any:
         """The number that the caller gives as a leaf of the arguments, as an input of the program."""
@@ -214,8 +212,8 @@ class Reads:
                     return _changed(place, before, now)
                 self.places[key] = place, now
         for place, kind in self.numbers.values():
-            if type(place.get()) is not kind:
-                return f"{place} is no {kind.__name__} any more"
+            if not same(kind, kind_of(place.get())):
+                return f"{place} is of another kind now"
         for contents in self.contents.values():
             if not contents.holds():
                 return f"{contents} has changed"
@@ -225,12 +223,14 @@ class Reads:
 
     def changed_numbers(self) -> dict[Any, Place]:
         """Places whose numbers were constants of the program and have changed to others of the same type."""
-        found = {}
+        found: dict[Any, Place] = {}
         for key, (place, before) in self.places.items():
-            if is_number(before):
+            if is_numeric(before):
                 now = place.get()
-                if type(now) is type(before) and not same(before, now):
+                if same(kind_of(before), kind_of(now)) and not same(before, now):
                     found[key] = place
+        for contents in self.contents.values():
+            found.update((place.key, place) for place in contents.changed_numbers())
         return found
 
     def changed_tensors(self) -> dict[Any, Place]:
@@ -245,7 +245,18 @@ class Reads:
 
     def terms(self, names: dict[str, Any]) -> list[str]:
         """The quick look as terms of a Python expression, by identity; what they name goes into `names`."""
-        names.update({"M": MISSING, "len": len, "type": type, "tuple": tuple, "map": map, "id": id})
+        names.update(
+            {
+                "M": MISSING,
+                "len": len,
+                "type": type,
+                "tuple": tuple,
+                "map": map,
+                "id": id,
+                "same": same,
+                "kind_of": kind_of,
+            }
+        )
         terms = []
         for i, (thing, kind) in enumerate(self.types.values()):
             names[f"t{i}"], names[f"k{i}"] = thing, kind
@@ -255,10 +266,10 @@ class Reads:
             terms.append(_term(i, place, before, names))
         for i, (place, kind) in enumerate(self.numbers.values()):
             names[f"p{i}"], names[f"q{i}"] = place.get, kind
-            terms.append(f"type(p{i}()) is q{i}")
+            terms.append(f"type(p{i}()) is q{i}" if isinstance(kind, type) else f"same(q{i}, kind_of(p{i}()))")
         for i, contents in enumerate(self.contents.values()):
             held = contents.container
-            if contents.ids is None or contents.loose or not isinstance(held, (list, dict)):
+            if contents.ids is None or contents.loose or contents.numbers or not isinstance(held, (list, dict)):
                 names[f"c{i}"] = contents.holds
                 terms.append(f"c{i}()")
             elif isinstance(held, dict):

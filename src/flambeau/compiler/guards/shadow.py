@@ -23,7 +23,7 @@ import jax
 
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import NEEDS_VALUES, Untraceable
-from ...core.dispatch.host_numbers import HostNumber, Strict
+from ...core.dispatch.host_numbers import HostValue, Strict
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...optim.optimizer import Optimizer
@@ -70,6 +70,7 @@ class Shadow:
     __slots__ = (
         "after",
         "before",
+        "called",
         "code",
         "frame",
         "function",
@@ -91,6 +92,7 @@ class Shadow:
         self.stack: list[Any] = []
         self.keywords: tuple[str, ...] = ()
         self.logged: tuple[int, int] = 0, 0  # from where to where the instruction has written into the log of writes
+        self.called: Any = None  # what this instruction calls
         self.skip: int = -1  # the instruction that an EXTENDED_ARG has already stood for
         self.after: Any = None  # to be called when the instruction is done
 
@@ -132,6 +134,7 @@ class Shadow:
         before = len(log)
         if ins.handler is None:
             self.watcher.refuse(f"an instruction of which it isn't known what it does ({ins.name})")
+        self.called = None
         ins.handler(self, ins)
         self.logged = before, len(log)
 
@@ -447,7 +450,7 @@ class Watcher:
         """
         given = (*args, *kwargs.values())
         for value in given:
-            if isinstance(value, HostNumber):
+            if isinstance(value, HostValue):
                 raise Strict(value.expression, never=True)
         if any(value is UNKNOWN or isinstance(value, Tensor) for value in given):
             self.refuse(
@@ -556,7 +559,7 @@ _TOLD_OTHERWISE = (
     Tensor,
     Module,
     Optimizer,
-    HostNumber,
+    HostValue,
     type,
     ModuleType,
     Symbol,

@@ -12,15 +12,54 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dispatch.host_numbers import HostNumber, plain
+from ...core.dispatch.host_numbers import Expression, HostValue, lift, plain
 from .places import Item
 
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range))
+
+_MOST_NUMBERS = 64  # in one container, as inputs
 
 
 def is_number(value: Any) -> bool:
     """An int or a float of Python's own (no bool), or NumPy's float: what a program may take as an input."""
     return type(value) is int or type(value) is float or type(value) is np.float64
+
+
+def is_numeric(value: Any) -> bool:
+    """A number, or a tuple of numbers and plain values: what a program may take as inputs."""
+    if is_number(value):
+        return True
+    return _is_record(value) and any(map(is_numeric, value)) and all(type(v) in PLAIN or is_numeric(v) for v in value)
+
+
+def _is_record(value: Any) -> bool:
+    return type(value) is tuple or (isinstance(value, tuple) and hasattr(value, "_fields"))
+
+
+def kind_of(value: Any) -> Any:
+    """What stays the same of numbers that are inputs: their types, and what stands beside them in a tuple. To be compared by `same`."""
+    if isinstance(value, HostValue) or is_number(value):
+        return type(plain(value))
+    return (type(value), *map(kind_of, value)) if _is_record(value) else value
+
+
+def has_inputs(value: Any) -> bool:
+    return isinstance(value, HostValue) or (_is_record(value) and any(map(has_inputs, value)))
+
+
+def as_inputs(value: Any, expression: Expression, reads: Any) -> Any:
+    """A number, or the numbers in a tuple, as inputs of the program."""
+    if is_number(value):
+        return lift(value, expression, reads)
+    if not is_numeric(value):
+        return value
+    parts = [Expression(lambda made, i=i: made[i], expression) for i in range(len(value))]
+    return tuple.__new__(type(value), [as_inputs(v, part, reads) for v, part in zip(value, parts, strict=True)])
+
+
+def without_inputs(value: Any) -> Any:
+    """The same with Python's own numbers."""
+    return tuple.__new__(type(value), map(without_inputs, value)) if _is_record(value) else plain(value)
 
 
 def same(before: Any, now: Any) -> bool:
@@ -73,7 +112,7 @@ class Contents:
     def __init__(self, container: Any, held: Any = None):
         self.container: Any = container
         self.loose: set[int] = set()
-        self.numbers: dict[int, type] = {}
+        self.numbers: dict[int, Any] = {}
         source = container if held is None else held
         if is_buffer(source):
             self.held: Any = _bytes(source)
@@ -83,8 +122,8 @@ class Contents:
         else:
             found = _keys_and_values(source)
             # inputs of the program: whoever takes them out depends on what he does with them
-            self.numbers = {i: type(v.plain) for i, v in enumerate(found) if isinstance(v, HostNumber)}
-            self.held = tuple(map(plain, found)) if self.numbers else found
+            self.numbers = {i: kind_of(v) for i, v in enumerate(found) if has_inputs(v)}
+            self.held = tuple(map(without_inputs, found)) if self.numbers else found
             self.ids = tuple(map(id, self.held))
 
     def places(self) -> list[tuple[int, Item]]:
@@ -94,6 +133,18 @@ class Contents:
             n = len(self.held) // 2
             return [(n + i, Item(container, key)) for i, key in enumerate(self.held[:n])]
         return [(i, Item(container, i)) for i in range(len(self.held))] if isinstance(container, (list, deque)) else []
+
+    def changed_numbers(self) -> list[Item]:
+        """Where all its numbers stand, if some of them have changed to others of the same type and nothing else has: then they may be
+        inputs. Nothing for many of them, since a sum of a thousand inputs costs more than a program.
+        """
+        container = self.container
+        if self.ids is None or len(now := _keys_and_values(container)) != len(self.held):
+            return []
+        places = [(place, self.held[i], now[i]) for i, place in self.places() if is_number(self.held[i])]
+        if len(places) > _MOST_NUMBERS or any(type(before) is not type(after) for _, before, after in places):
+            return []
+        return [place for place, _, _ in places] if not all(same(a, b) for _, a, b in places) else []
 
     def loosen(self, numbers: set[int]) -> None:
         """Values with these numbers may be others at each call."""
@@ -112,9 +163,9 @@ class Contents:
             return False
         loose, numbers = self.loose, self.numbers
         for i, (a, b) in enumerate(zip(self.held, now, strict=True)):
-            if i not in loose and not (type(b) is numbers[i] if i in numbers else same(a, b)):
+            if i not in loose and not (same(numbers[i], kind_of(b)) if i in numbers else same(a, b)):
                 return False
-        if loose:  # nothing is gained from remembering these, and they would be kept alive
+        if loose or numbers:  # nothing is gained from remembering these, and they would be kept alive
             return True
         self.held, self.ids = now, tuple(map(id, now))
         return True

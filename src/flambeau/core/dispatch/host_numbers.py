@@ -72,20 +72,39 @@ class Given(Expression):
         return given[self.number]
 
 
-class HostNumber:
-    """What `HostInt` and `HostFloat` share. `reads` takes down what the program then depends on."""
+class HostValue:
+    """What a program computes anew at each call. `reads` takes down what the program then depends on."""
 
     plain: Any
     expression: Expression
     reads: Any
+
+    def settle(self) -> Any:
+        """The value itself: the program holds for calls that have the same one here."""
+        self.reads.outcome(self.expression, self.plain)
+        return self.plain
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        plain = self.settle()
+        return type(plain), (plain,)
+
+
+class HostNumber(HostValue):
+    """What `HostInt` and `HostFloat` share."""
+
     input: Any
 
     def settle(self) -> Any:
         """The value itself: the program holds for calls that have the same one here."""
         if isinstance(self, LooseInt):
             raise Strict(self.expression)
-        self.reads.outcome(self.expression, self.plain)
-        return self.plain
+        return super().settle()
 
     def looked_at(self, function: Callable[[Any], Any]) -> Any:
         """What a function finds in the number: the program holds for calls where it finds the same."""
@@ -122,16 +141,6 @@ class HostNumber:
             settle(value)
         return getattr(ufunc, method)(*map(plain, inputs), **{name: plain(value) for name, value in options.items()})
 
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        plain = self.settle()
-        return type(plain), (plain,)
-
 
 class HostInt(HostNumber, int):
     """An int of which the program knows where it comes from."""
@@ -143,6 +152,19 @@ class HostFloat(HostNumber, float):
 
 class LooseInt(HostNumber, float):
     """An int of which the program knows where it comes from, in code that only computes with it."""
+
+
+class HostText(HostValue, str):
+    """A text that is made of such numbers. To a function in C it is the text of the trace, so it is settled before one gets it."""
+
+
+class HostKey(HostValue):
+    """A tuple of such numbers and texts as the key of a container. No code of the user's sees it."""
+
+    def __init__(self, parts: tuple[Any, ...], reads: Any):
+        self.plain: Any = tuple(map(plain, parts))
+        self.expression: Expression = Expression(lambda *values: values, *map(expression_of, parts))
+        self.reads: Any = reads
 
 
 class Strict(BaseException):
@@ -222,6 +244,13 @@ def lift(value: Any, expression: Expression, reads: Any) -> Any:
     return made
 
 
+def lift_text(value: str, expression: Expression, reads: Any) -> Any:
+    """The text `value` as one that is computed by `expression`."""
+    made = HostText.__new__(HostText, value)
+    made.plain, made.expression, made.reads = value, expression, reads
+    return made
+
+
 def constant(value: float, reads: Any) -> HostFloat:
     """A float from the code as one that asks other numbers for their say, where Python's own would take their values."""
     made = HostFloat.__new__(HostFloat, value)
@@ -235,17 +264,17 @@ def is_scalar(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A number as Python's own."""
-    return value.plain if isinstance(value, HostNumber) else value
+    """A number, or a text, as Python's own."""
+    return value.plain if isinstance(value, HostValue) else value
 
 
 def expression_of(value: Any) -> Expression:
-    return value.expression if isinstance(value, HostNumber) else Constant(value)
+    return value.expression if isinstance(value, HostValue) else Constant(value)
 
 
 def settle(value: Any) -> None:
-    """Settle all such numbers in a value that somebody is about to look into."""
-    if isinstance(value, HostNumber):
+    """Settle all such numbers and texts in a value that somebody is about to look into."""
+    if isinstance(value, HostValue):
         value.settle()
     elif isinstance(value, tuple):
         for part in tuple.__iter__(value):
@@ -304,8 +333,31 @@ def _compared(function: Callable[..., Any]) -> Any:
 
 
 def _settled(name: str) -> Any:
-    def method(self: Any, *rest: Any) -> Any:
-        return getattr(self.settle(), name)(*rest)
+    def method(self: Any, *rest: Any, **named: Any) -> Any:
+        settle((rest, named))
+        return getattr(self.settle(), name)(*map(plain, rest), **named)
+
+    return method
+
+
+def _text_compared(function: Callable[..., Any]) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        if not isinstance(other, str):
+            return NotImplemented
+        outcome = function(self.plain, plain(other))
+        self.reads.outcome(Expression(function, self.expression, expression_of(other)), outcome)
+        return outcome
+
+    return method
+
+
+def _joined(swapped: bool) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        if not isinstance(other, str):
+            return NotImplemented
+        pair = (other, self) if swapped else (self, other)
+        text = operator.add(*map(plain, pair))
+        return lift_text(text, Expression(operator.add, *map(expression_of, pair)), self.reads)
 
     return method
 
@@ -351,3 +403,13 @@ for _class in (HostInt, LooseInt):
     setattr(_class, "numerator", property(lambda self: self))  # noqa: B010
     setattr(_class, "denominator", 1)  # noqa: B010
 setattr(HostFloat, "hex", _settled("hex"))  # noqa: B010
+_NOT_OF_TEXTS = frozenset(
+    "__class__ __new__ __init__ __init_subclass__ __subclasshook__ __getattribute__ __setattr__ __delattr__ __doc__ __copy__ "
+    "__deepcopy__ __reduce_ex__ __reduce__ maketrans".split()
+)
+for _name in set(dir(str)) - _NOT_OF_TEXTS:
+    setattr(HostText, _name, _settled(_name))
+for _name in "eq ne lt le gt ge".split():
+    setattr(HostText, f"__{_name}__", _text_compared(getattr(operator, _name)))
+setattr(HostText, "__add__", _joined(swapped=False))  # noqa: B010
+setattr(HostText, "__radd__", _joined(swapped=True))  # noqa: B010

@@ -20,7 +20,7 @@ from ...core.tape.nodes import AccumulateGrad, Node, Program, taped_call
 from ...core.tensor.sparse import SparseArray, check_not_traced
 from ...core.tensor.tensor import Tensor, from_host
 from ..shape.joining import cat
-from ..support.checks import demand, on_host, refuse_outside, type_name
+from ..support.checks import demand, refuse_outside, type_name
 from .normalization import vector_norm
 
 
@@ -193,20 +193,15 @@ def _check_bags(input: Any, weight: Any, offsets: Any, include_last_offset: bool
         )
     if include_last_offset and not offsets.shape[0]:
         raise RuntimeError("include_last_offset: number of offset should be at least 1")
-    values = on_host(offsets)
-    if values is None or not values.size:
-        return
-    if values[0] != 0:
-        raise RuntimeError(
-            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got "
-            f"{values[0]}"
-        )
-    if values[-1] > input.shape[0]:
-        raise RuntimeError(
-            f"offsets[-1] can not be greater than input's length {input.shape[0]} but got offsets[-1] of {values[-1]}"
-        )
-    if (np.diff(values) < 0).any():
-        raise RuntimeError(f"offsets must not decrease, but got {values.tolist()}")
+    size, kind = input.shape[0], f"[ torch.{type_name(offsets._array)}Tensor{{}} ]"
+    first = (
+        "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got "
+    )
+    last = f"offsets[-1] can not be greater than input's length {size} but got offsets[-1] of "
+    demand(lambda x: (x[:1] != 0, x[:1]), lambda value: RuntimeError(f"{first}{value}\n{kind}"), offsets)
+    demand(lambda x: (x[-1:] > size, x[-1:]), lambda value: RuntimeError(f"{last}{value}"), offsets)
+    falls = "offsets must not decrease, but one is followed by "
+    demand(lambda x: (x[1:] < x[:-1], x[1:]), lambda value: RuntimeError(f"{falls}{value}"), offsets)
 
 
 def _check_mode(mode: str, scale_grad_by_freq: bool, sparse: bool) -> None:
