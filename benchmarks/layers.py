@@ -33,7 +33,7 @@ import flambeau as fb
 import flambeau.nn
 
 LIMIT = 3.0
-ROUNDS = 9
+ROUNDS = int(os.environ.get("ROUNDS", 9))
 
 # name -> (the layer, the sizes of its inputs); i(n, ...) are whole numbers below n
 LAYERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], tuple[Any, ...]]]] = {}
@@ -177,7 +177,9 @@ def calls(lib: Any, name: str) -> tuple[Callable[[], Any], Callable[[], Any] | N
         (out[0] if isinstance(out, tuple) else out).sum().backward()
         return leaves[0].grad if leaves else None
 
-    return forward, step
+    made = module(*inputs)
+    made = made[0] if isinstance(made, tuple) and made else made
+    return forward, step if getattr(made, "requires_grad", False) else None
 
 
 def optimizer_step(lib: Any, make: str, sparse: bool) -> Callable[[], Any]:
@@ -193,7 +195,7 @@ def optimizer_step(lib: Any, make: str, sparse: bool) -> Callable[[], Any]:
     return lambda: optimizer.step()
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str], optimizers: tuple[str, ...] = (*OPTIMIZERS, *SPARSE)) -> None:
     """Print the rows whose names hold one of the words (without words: all)."""
     warnings.simplefilter("ignore")
     clock = time.perf_counter if ALL_CORES else time.process_time
@@ -201,17 +203,18 @@ def main(words: list[str]) -> None:
     print(
         "| what | forward: flambeau | torch | ratio | step: flambeau | torch | ratio |\n|---|---|---|---|---|---|---|"
     )
-    for name in (*LAYERS, *OPTIMIZERS, *SPARSE):
+    for name in (*LAYERS, *optimizers):
         if words and not any(word.lower() in name.lower() for word in words):
             continue
         if name in LAYERS:
             ours, theirs = calls(fb, name), calls(torch, name)
-            pairs = list(zip(ours, theirs, strict=True))
+            pairs = [(our, their) for our, their in zip(ours, theirs, strict=True) if our and their]
         else:
             make = OPTIMIZERS.get(name) or SPARSE[name]
             pairs = [(optimizer_step(fb, make, name in SPARSE), optimizer_step(torch, make, name in SPARSE))]
-        cells = [] if len(pairs) == 2 else ["", "", ""]
-        for kind, (our, their) in zip(("forward", "step")[-len(pairs) :], pairs, strict=True):
+        kinds = ("forward", "step")[: len(pairs)] if name in LAYERS else ("step",)
+        cells = [] if "forward" in kinds else ["", "", ""]
+        for kind, (our, their) in zip(kinds, pairs, strict=True):
             taken = interleaved({"flambeau": our, "torch": their}, rounds=ROUNDS, seconds=0.01, clock=clock)
             ratio = taken["flambeau"] / taken["torch"]
             cells += [f"{taken['flambeau'] * 1e6:.0f}", f"{taken['torch'] * 1e6:.0f}", f"{ratio:.2f}"]

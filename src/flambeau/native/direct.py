@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from . import expect, host_function, serves
-from .channels_last import hold, order
+from .channels_last import held, hold, order
 
 Run = Callable[..., Any]  # of arrays
 
@@ -26,6 +26,7 @@ KNOWN = jax.__version_info__ == (0, 10, 2)  # the version whose part is used her
 _DTYPES = {"float32": 11, "float64": 12}  # as XLA's FFI numbers them
 
 if KNOWN:
+    from jax._src.array import ArrayImpl
     from jax._src.lib import _jax
 
 expect("flambeau_direct_new", "flambeau_direct_free", "flambeau_direct_call", by_host=True)
@@ -156,6 +157,12 @@ class Call:
 def possible(*symbols: str) -> bool:
     """Whether these handlers can be called without XLA, for arrays of 32 bits."""
     return _functions() is not None and all(serves(np.float32, symbol) for symbol in symbols)
+
+
+def takes(array: Any) -> bool:
+    """Whether an array of 32 bits lies on the one CPU, row by row, and is bound to it as what a call gives is: where one is not, XLA
+    compiles what comes after anew."""
+    return type(array) is ArrayImpl and array.dtype == np.float32 and array._committed and id(array) not in held
 
 
 def one(call: Call) -> Run:

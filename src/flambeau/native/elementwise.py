@@ -23,7 +23,7 @@ from jax.interpreters import ad
 from . import serves
 from .kernel import kernel
 
-__all__ = ["Instruction", "assembled", "fused", "fused_sets"]
+__all__ = ["Instruction", "assembled", "fused", "fused_sets", "instructions"]
 
 LARGE = 1 << 17  # elements from which on memory is what counts
 
@@ -171,6 +171,10 @@ class _Writer:
         self.code.append((name, [self.operand(value) for value in given]))
         return _Place(False, len(self.code) - 1)
 
+    def numbers(self) -> jax.Array:
+        """The scalars as the kernel takes them."""
+        return jnp.stack([jnp.asarray(s).astype(np.float32) for s in self.scalars] or [np.float32(0)])
+
     def operand(self, value: Any) -> Any:
         """A place, or the number of a scalar."""
         if isinstance(value, _Place):
@@ -203,6 +207,42 @@ def fused_sets(function: Callable[..., Sequence[Any]], columns: Sequence[Sequenc
     return _written(function, columns) if serves(np.float32, "flambeau_elementwise") else None
 
 
+def instructions(
+    function: Callable[..., Sequence[Any]], count: int, results: int
+) -> tuple[jax.Array, jax.Array, list[Any]]:
+    """What `function` does with sets of `count` arrays: the kernel's program, its scalars, and the last of the function's results.
+
+    The first `results` are arrays of each set's shape, the others are numbers that all sets share. The program is empty where the kernel
+    can't do it. A jitted function may give it as a result, and need not be traced again where it is found on the disk.
+    """
+    none = jnp.zeros((0,), np.int64), jnp.zeros((1,), np.float32)
+    read = _read(function, [jnp.zeros((2, 3), np.float32)] * count)
+    if read is None:
+        return *none, []
+    writer, made, _ = read
+    if _places(made) != list(range(results)):
+        return *none, []
+    scalars = writer.numbers()
+    program = _assembled(writer.code, count, scalars.size, [value.number for value in made[:results]], {})
+    return jnp.asarray(assembled(program)), scalars, made[results:]
+
+
+def _places(results: Sequence[Any]) -> list[int]:
+    """Which results are arrays that instructions have made."""
+    return [i for i, value in enumerate(results) if isinstance(value, _Place) and not value.is_argument]
+
+
+def _read(function: Callable[..., Sequence[Any]], arrays: Sequence[Any]) -> tuple[_Writer, list[Any], list[Any]] | None:
+    """A function of arrays of one shape, written down: the writer, the results and their shapes. None if it can't be."""
+    closed = jax.make_jaxpr(lambda *args: list(function(*args)))(*arrays)
+    writer = _Writer(arrays[0].shape)
+    try:
+        made = writer.run(closed.jaxpr, closed.consts, [_Place(True, i) for i in range(len(arrays))])
+    except _Untold:
+        return None
+    return writer, made, [aval.shape for aval in closed.out_avals]
+
+
 def _written(
     function: Callable[..., Sequence[Any]], columns: Sequence[Sequence[Any]], in_place: dict[int, int] | None = None
 ) -> list[Any] | None:
@@ -210,18 +250,15 @@ def _written(
     if any(a.shape != each[0].shape or a.dtype != np.float32 for each in sets for a in each):
         return None
     arrays = max(sets, key=lambda each: each[0].ndim)  # where there is one that can be told from a number
-    closed = jax.make_jaxpr(lambda *args: list(function(*args)))(*arrays)
-    writer = _Writer(arrays[0].shape)
-    try:
-        results = writer.run(closed.jaxpr, closed.consts, [_Place(True, i) for i in range(len(arrays))])
-    except _Untold:
+    read = _read(function, arrays)
+    if read is None:
         return None
-    made = [i for i, value in enumerate(results) if isinstance(value, _Place) and not value.is_argument]
-    shapes = [aval.shape for aval in closed.out_avals]
+    writer, results, shapes = read
+    made = _places(results)
     if members > 1 and any(shapes[i] and not isinstance(results[i], _Place) for i in range(len(results))):
         return None  # a full array of a number
     owned = {made.index(i): array for i, array in (in_place or {}).items() if i in made}
-    scalars = jnp.stack([jnp.asarray(s).astype(np.float32) for s in writer.scalars] or [np.float32(0)])
+    scalars = writer.numbers()
     program = _assembled(writer.code, len(arrays), scalars.size, [results[i].number for i in made], owned)
     places = tuple((array, result) for result, array in owned.items())
     computed: Sequence[Any] = ()

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar, overload
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src.array import ArrayImpl
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ..core.array import devices
@@ -86,6 +87,24 @@ def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None, 
             return jax.device_put(filled)
     # bound to a device only if `array` is, since programs are compiled for one or the other
     return jax.device_put(filled, array.sharding if array.committed else None)
+
+
+class Beginnings:
+    """`full_like`, where equal arrays are the same one: nothing is written into them, and what has not been read takes no time."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
+
+    def __call__(self, array: Any, value: complex, shape: tuple[int, ...], cut: Any = None) -> Any:
+        if type(array) is not ArrayImpl or cut is not None:
+            return full_like(array, value, shape, cut)
+        kind = (tuple(shape), array.dtype, value, array.sharding if array.committed else None)
+        found = self._known.get(kind)
+        if found is None:
+            found = self._known[kind] = full_like(array, value, shape)
+        return found
 
 
 def beside(param: Tensor, array: Any) -> Tensor:

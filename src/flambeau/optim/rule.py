@@ -20,11 +20,12 @@ from ..core.dispatch.host_numbers import HostNumber
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
-from ..native.elementwise import fused, fused_sets
+from ..native.elementwise import fused, fused_sets, instructions
 from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, split, widened
+from ._directly import directly
 from ._grouped import GroupedOptimizer
 from .differentiable import differentiable_step
-from .optimizer import ParamsT, beside, by_mesh, full_like, step_without_values
+from .optimizer import Beginnings, ParamsT, beside, by_mesh, full_like, step_without_values
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -173,6 +174,7 @@ class RuleOptimizer(GroupedOptimizer):
     def _complete(self, params: list[Tensor], group: dict[str, Any], names: tuple[str, ...]) -> None:
         """Give every parameter the state that it does not have yet."""
         common = {name: _placed(_scalar(self.initial(name, group)), params[0]._array) for name in self.shared}
+        begin = full_like if recorder() is not None else Beginnings()
         for param in params:
             own = self.state[param]
             for name in (*self.shared, *names) if own and not self.late else ():
@@ -186,7 +188,7 @@ class RuleOptimizer(GroupedOptimizer):
                     array, value = param._array, self.initial(name, group)
                     shape = self.state_shape(name, array.shape)
                     start = complex(value, value) if is_complex(array) else value
-                    own[name] = beside(param, full_like(array, start, shape, cut_over(param._storage)))
+                    own[name] = beside(param, begin(array, start, shape, cut_over(param._storage)))
 
     # --- the step -------------------------------------------------------------------------------------------------
 
@@ -385,25 +387,29 @@ def _program(
     """The compiled update of a list of parameters. It takes and gives flat lists of arrays."""
     n, width = len(names), len(shared)
 
+    def of_one(options: Any, met: Any, ours: Any, param: Any, grad: Any, *mine: Any) -> list[Any]:
+        state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
+        wide = widened(param)
+        new = update(wide, widened(grad).astype(wide.dtype), state, options)
+        made = [narrowed(new, param), *(narrowed(state[name], old) for name, old in zip(names, mine, strict=True))]
+        made += [state[name].astype(ours[i].dtype) for i, name in enumerate(shared)]
+        if met is None:
+            return made
+        return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
+
+    def prepare(common: Any, values: Any) -> Any:
+        options = _options(flags, scalars, sizes, values)
+        return instructions(functools.partial(of_one, options, None, common), 2 + n, 1 + n)
+
     def program(params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None) -> Any:
         memory = {0: 0} | {i: i + 1 for i in range(1, 1 + n)} if in_place else {}  # result: argument
-        options = _options(flags, scalars, sizes, values)
+        one = functools.partial(of_one, _options(flags, scalars, sizes, values), met)
         count = len(params)
         new_params: list[Any] = [None] * count
         new_own: list[Any] = [None] * len(own)
         new_common: list[Any] = [None] * len(common)
         alike = len(common) <= width  # one step count for all parameters
         state_size = (1 + n) * sum(param.size * param.dtype.itemsize for param in params)
-
-        def one(ours: Any, param: Any, grad: Any, *mine: Any) -> list[Any]:
-            state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
-            wide = widened(param)
-            new = update(wide, widened(grad).astype(wide.dtype), state, options)
-            made = [narrowed(new, param), *(narrowed(state[name], old) for name, old in zip(names, mine, strict=True))]
-            made += [state[name].astype(ours[i].dtype) for i, name in enumerate(shared)]
-            if met is None:
-                return made
-            return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
 
         columns = [params, grads, *(own[j * count : (j + 1) * count] for j in range(n))]
         if alike and not alone and not in_place and met is None and count > 1:
@@ -430,7 +436,8 @@ def _program(
         return new_params, new_own, new_common
 
     program.__name__ = getattr(update, "__name__", "update")
-    return programs.jit(program, static_argnums=5)
+    compiled = programs.jit(program, static_argnums=5)
+    return compiled if alone else directly(compiled, programs.jit(prepare), width)
 
 
 def _met(trace: Any, tensors: list[Tensor]) -> Any:
