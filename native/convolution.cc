@@ -1,6 +1,6 @@
-// Convolution, its gradient by the input and its gradient by the weight, as XLA custom calls on oneDNN.
+// Convolution, its gradient by the input and its gradient by the weight, as XLA custom calls on oneDNN, or over planes (planes.cc).
 //
-// The arrays are row-major: x (N, spatial..., C) and y (N, spatial..., O) with the channels last, w as PyTorch has it
+// The arrays are row-major: x (N, spatial..., C) and y (N, spatial..., O) with the channels last (of 64 bits second), w as PyTorch has it
 // (O, C / groups, spatial...). w is put into the order that oneDNN likes best inside of the call.
 
 #include <algorithm>
@@ -18,6 +18,7 @@
 #include "numbers.h"
 #include "oneapi/dnnl/dnnl.hpp"
 #include "parallel.h"
+#include "planes.h"
 #include "winograd.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -405,15 +406,55 @@ bool by_tiles(const Problem& p, void* x, void* w, void* y) {
 // Below this many multiplications waking other threads costs more than they save.
 constexpr double small_problem = 4e6;
 
+Planes planes_of(const Problem& p, bool channels_last) {
+  Planes made{p.x[0], p.groups, p.x[1] / p.groups, p.y[1] / p.groups};
+  const size_t spatial = p.stride.size();
+  for (size_t d = 0; d < 3; ++d) {
+    const bool real = d + spatial >= 3;
+    const size_t from = d + spatial - 3;
+    made.x[d] = real ? p.x[from + 2] : 1;
+    made.kernel[d] = real ? p.w[from + 2] : 1;
+    made.y[d] = real ? p.y[from + 2] : 1;
+    made.stride[d] = real ? p.stride[from] : 1;
+    made.low[d] = real ? p.low[from] : 0;
+    made.dilation[d] = real ? p.dilation[from] : 1;
+  }
+  made.channels_last = channels_last;
+  made.threads = p.threads;
+  return made;
+}
+
+template <typename T>
+void run_over_planes(const Problem& p, bool channels_last, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer y) {
+  const Wanted wanted = p.pass == FORWARD ? Wanted::OUTPUT : p.pass == BY_INPUT ? Wanted::INPUT : Wanted::WEIGHT;
+  over_planes(wanted, planes_of(p, channels_last), static_cast<T*>(x.untyped_data()), static_cast<T*>(w.untyped_data()),
+              static_cast<T*>(y.untyped_data()));
+}
+
+// Whether planes are quicker than oneDNN, whose vectors are of channels (benchmarks/convolutions.py).
+bool is_narrow(const Problem& p) {
+  const int64_t inside = p.x[1] / p.groups, outside = p.y[1] / p.groups;
+  if (p.groups == 1) {
+    const int64_t channels = p.pass == BY_INPUT ? inside : outside, positions = count(p.w) / (p.w[0] * p.w[1]);
+    return positions > 1 && channels <= (p.pass == BY_WEIGHT ? 1 : 6);
+  }
+  const std::string& implementation = cache->find(p)->implementation();
+  if (implementation.find("gemm") != std::string::npos) return true;  // there is no kernel for it
+  const bool depthwise = inside == 1 && outside == 1;
+  return depthwise && p.stride.size() > 1 && implementation.rfind("jit:", 0) == 0;  // nor for its dilation or dimensions
+}
+
 ffi::Error run(Pass pass, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer y, void* result, size_t result_bytes,
                Sizes stride, Sizes low, Sizes high, Sizes dilation, int64_t groups) {
-  Problem p{pass, memory::data_type::f32, channels_second(x.dimensions()), dims(w.dimensions()),
-            channels_second(y.dimensions()), dims(stride), dims(low), dims(high), dims(dilation), groups, 1, memory::data_type::f32};
+  const bool wide = x.element_type() == ffi::DataType::F64;  // whose images lie as they are
+  Problem p{pass, memory::data_type::f32, wide ? dims(x.dimensions()) : channels_second(x.dimensions()), dims(w.dimensions()),
+            wide ? dims(y.dimensions()) : channels_second(y.dimensions()), dims(stride), dims(low), dims(high), dims(dilation), groups,
+            1, memory::data_type::f32};
   const size_t spatial = stride.size();
   if (x.element_type() == ffi::DataType::BF16) {
     p.type = p.weight_type = memory::data_type::bf16;
-  } else if (x.element_type() != ffi::DataType::F32) {
-    return ffi::Error::InvalidArgument("convolution: the native kernel takes float32 and bfloat16");
+  } else if (x.element_type() != ffi::DataType::F32 && !wide) {
+    return ffi::Error::InvalidArgument("convolution: the native kernel takes float32, float64 and bfloat16");
   }
   if (w.element_type() != x.element_type() || y.element_type() != x.element_type()) {
     return ffi::Error::InvalidArgument("convolution: input, weight and output differ in dtype");
@@ -430,7 +471,15 @@ ffi::Error run(Pass pass, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer y, 
   const double work = double(count(p.y)) * double(count(p.w)) / double(p.w[0]);
   p.threads = work < small_problem ? 1 : num_threads();
   try {
+    if (wide) {
+      run_over_planes<double>(p, false, x, w, y);
+      return ffi::Error::Success();
+    }
     if (by_tiles(p, x.untyped_data(), w.untyped_data(), y.untyped_data())) return ffi::Error::Success();
+    if (p.type == memory::data_type::f32 && is_narrow(p)) {
+      run_over_planes<float>(p, true, x, w, y);
+      return ffi::Error::Success();
+    }
     if (pass == BY_WEIGHT && p.threads > 1 && in_parts(p, x.untyped_data(), w.untyped_data(), y.untyped_data())) {
       return ffi::Error::Success();
     }

@@ -2,7 +2,8 @@
 
 Shapes are PyTorch's: input `(N, C, *spatial)`, weight `(O, C / groups, *kernel)`, output `(N, O, *spatial)`.
 On a CPU with the native kernels each is one oneDNN call between transposes to and from channels-last; XLA turns what
-stands between two of them, so that the transposes cancel. Elsewhere they are XLA convolutions.
+stands between two of them, so that the transposes cancel. In 64 bits, which oneDNN does not have, it is a call of our own kernel, and
+nothing is turned. Elsewhere they are XLA convolutions.
 """
 
 from __future__ import annotations
@@ -149,6 +150,11 @@ def _batcher(first: tuple, second: tuple, both: tuple[int, int, int]) -> Callabl
 # ---------------------------------------------------------------- the primitives
 
 
+_PRODUCT = (
+    128  # channels from which on XLA's matrix product of 64 bits is quicker than planes, for kernels of one element
+)
+
+
 def _channels_last(ndim: int) -> tuple[int, ...]:
     return (0, *range(2, ndim), 1)
 
@@ -189,13 +195,25 @@ def _primitive(
         of = dict(zip(letters, shapes, strict=True))
         return math.prod(of["y"]) * math.prod(of["w"][1:])
 
+    on_cpu = getattr(xla_convolution.on_cpu, form)
+    last, planes = (called(name, order, _attributes) for order in (orders, lambda *ndims: map(_row_major, ndims)))
+
+    def native(a: jax.Array, b: jax.Array, *, result: Any, **params: Any) -> jax.Array:
+        if a.dtype != np.float64:
+            return last(a, b, result=result, **params)
+        w = dict(zip(letters, (a.shape, b.shape, result.shape), strict=True))["w"]
+        if math.prod(w[2:]) == 1 and min(w[:2]) >= _PRODUCT:
+            return on_cpu(a, b, **params)
+        return planes(a, b, result=result, **params)
+
     return kernel(
         name,
         getattr(xla_convolution, form),
-        called(name, orders, _attributes),
+        native,
+        dtypes=("float32", "bfloat16", "float64"),
         shape=lambda a, b, **params: jax.ShapeDtypeStruct(shape(a, b, **params), a.dtype),
         fits=_fits,
-        xla_on_cpu=getattr(xla_convolution.on_cpu, form),
+        xla_on_cpu=on_cpu,
         batched=batched,
         bilinear=bilinear,
         multiply_adds=multiply_adds,
