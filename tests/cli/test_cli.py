@@ -132,6 +132,21 @@ def test_histograms(tmp_path):
     assert here("inspect", tmp_path / "m.pth", "--histograms", "--diff", tmp_path / "m.pth")[0] == 2
 
 
+def test_histograms_advance_a_bar_by_every_byte(tmp_path, monkeypatch, capsys):
+    from flambeau.cli import histograms
+
+    torch.save({"w": torch.zeros(3), "n": [torch.arange(4)], "epoch": 7}, tmp_path / "m.pth")
+    done = {}
+
+    class Noted(histograms.Bar):
+        def __exit__(self, *error):
+            done[self._what] = self._done, self._total
+
+    monkeypatch.setattr(histograms, "Bar", Noted)
+    histograms.print_histograms(tmp_path / "m.pth")
+    assert done == {"looking at": (44, 44)} and "n.0" in capsys.readouterr().out
+
+
 def test_plot(tmp_path):
     (tmp_path / "net.py").write_text(
         "import torch\nfrom torch import nn\nnet = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())\nclass Half(nn.Linear):\n"

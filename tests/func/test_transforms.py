@@ -398,3 +398,49 @@ def test_each_sample_has_its_own_dropout():
     assert len({tuple(r.tolist()) for r in rows.reshape(6, 64)}) == 6
     chances = fb.vmap(lambda p: fb.bernoulli(p), randomness="different")(fb.tensor([[0.0, 1.0], [1.0, 0.0]]))
     assert chances.tolist() == [[0, 1], [1, 0]]
+
+
+def test_vmap_by_its_old_name():
+    def told(lib, internals):
+        x = lib.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        (slope,) = lib.autograd.grad((x**3).sum(), x, create_graph=True)
+        second = internals._vmap(lambda v: lib.autograd.grad(slope, x, v, retain_graph=True)[0])(lib.eye(3))
+        rows = lib.arange(6.0).reshape(2, 3)
+        sums, none = internals._vmap(lambda row: (row.sum(), None), allow_none_pass_through=True)(rows)
+        with pytest.warns(FutureWarning, match="use `torch.vmap` instead"):
+            doubled = internals.vmap(lambda row: row * 2, out_dims=1)(rows)
+        with pytest.raises(ValueError, match="must only return Tensors"):
+            internals._vmap(lambda row: (row, None))(rows)
+        return second.tolist(), sums.tolist(), none, doubled.tolist()
+
+    assert told(fb, fb._vmap_internals) == told(torch, torch._vmap_internals)
+
+
+def test_the_pieces_that_packages_build_jacobians_of():
+    def told(lib, pieces):
+        t, d = lib.ones(2), lib.arange(3.0, dtype=lib.float64, requires_grad=True)
+        basis = pieces._construct_standard_basis_for((t, d), (2, 3))
+        kept, cut = (pieces._grad_postprocess(((d * 2,), (t,)), graph) for graph in (True, False))
+        made = [
+            [(x.requires_grad, x.is_leaf) for x in pieces._grad_preprocess((d, t, d * 2), *graphs)]
+            for graphs in ((False, False), (False, True), (True, False), (True, True))
+        ]
+        with pytest.raises(TypeError) as error:
+            pieces._as_tuple((t, 3), "inputs", "jacobian")
+        asked = (True, False, (True, False), (False, True), (False, False))
+        rows = [pieces._tuple_postprocess(((t, d), (d,)), answer) for answer in asked]
+        return (
+            [(part.tolist(), str(part.dtype)) for part in basis],
+            (kept[0][0].requires_grad, cut[0][0].requires_grad, cut[1][0].tolist()),
+            made,
+            [len(pieces._as_tuple(x)) for x in (t, [t, d], (t,), 3)],
+            str(error.value),
+            [
+                [
+                    list(map(len, row)) if isinstance(row, tuple) and isinstance(row[0], tuple) else len(row)
+                    for row in rows
+                ]
+            ],
+        )
+
+    assert told(fb, fb.autograd.functional) == told(torch, torch.autograd.functional)

@@ -37,6 +37,7 @@ OPTIMIZER = sys.modules["torch.optim.optimizer"]
         "lib._C._nn._parse_to('cpu', None, True)",
         "lib._C._nn._parse_to(device='cpu', dtype=lib.float16)",
         "lib._C._log_api_usage_once('x')",
+        "lib.cuda._initialized",
         "lib._C._get_tracing_state()",
         "lib._C._is_tracing()",
         "lib._C._current_graph_task_id()",

@@ -29,7 +29,8 @@ def calls(name: str) -> list[Any]:
             lambda lib: (inputs(lib, 0.1), inputs(lib, 0.2), lib.tensor([2.0, 3.0], dtype=lib.float64)),
         ]
     if stem == "lerp":
-        return [lambda lib: (inputs(lib, 0.1), 0.25), lambda lib: (inputs(lib, 0.1), inputs(lib, 0.2))]
+        weights = [lambda lib: 0.25, lambda lib: 1, lambda lib: [0, 0.5], lambda lib: inputs(lib, 0.2)]
+        return [lambda lib, weight=weight: (inputs(lib, 0.1), weight(lib)) for weight in weights]
     if stem in ("add", "sub", "mul", "div", "maximum", "minimum", "clamp_max", "clamp_min", "pow"):
         forms = [lambda lib: (0.5,), lambda lib: ([0.5, 2],), lambda lib: (inputs(lib, 0.1),)]
         return forms + ([lambda lib: (lib.tensor(0.5, dtype=lib.float64),)] if stem in ("add", "mul", "div") else [])

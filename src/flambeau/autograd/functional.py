@@ -12,6 +12,7 @@ from ..core.autograd.engine import grad
 from ..core.context.grad_mode import enable_grad
 from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import ones_like, zeros_like
+from ..ops.making.ranges import eye
 from ..ops.shape.joining import stack
 
 Found = Sequence[Tensor | None]
@@ -287,3 +288,46 @@ def _hessian_product(name: str, func: Any, inputs: Any, v: Any, create_graph: bo
 
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
+
+
+# --- the pieces that packages build functions like these of ----------------------------------------------------------
+
+
+def _as_tuple(inp: Any, arg_name: str | None = None, fn_name: str | None = None) -> Any:
+    """A tensor, or several, as a tuple; with the two names TypeError for anything else, without them nothing is looked at."""
+    if arg_name is None and fn_name is None:
+        return inp if isinstance(inp, tuple) else tuple(inp) if isinstance(inp, list) else (inp,)
+    return _tensors(inp, str(arg_name), str(fn_name))[0]
+
+
+def _grad_preprocess(inputs: Any, create_graph: bool, need_graph: bool) -> tuple[Any, ...]:
+    """The inputs of a function that derivatives are taken of: apart from what they come from, or with `create_graph` joined to it."""
+    return tuple(
+        t.view_as(t) if create_graph and t.requires_grad else t.detach().requires_grad_(need_graph) for t in inputs
+    )
+
+
+def _grad_postprocess(inputs: Any, create_graph: bool) -> Any:
+    """Results, in tuples of tuples or alone, without their graph unless `create_graph`."""
+    if isinstance(inputs, tuple):
+        return tuple(_grad_postprocess(part, create_graph) for part in inputs)
+    return inputs if create_graph else inputs.detach()
+
+
+def _tuple_postprocess(res: Any, to_unpack: bool | tuple[bool, bool]) -> Any:
+    """The tuple where True says that it was one from the start, else its one member; with two answers, of the outer and the inner ones."""
+    if not isinstance(to_unpack, tuple):
+        return res if to_unpack else res[0]
+    outer, inner = to_unpack
+    rows = res if inner else tuple(row[0] for row in res)
+    return rows if outer else rows[0]
+
+
+def _construct_standard_basis_for(tensors: Sequence[Tensor], tensor_numels: Sequence[int]) -> tuple[Tensor, ...]:
+    """For each tensor its part, of shape (N, numel), of the N unit vectors of all elements together."""
+    total = sum(tensor_numels)
+    starts = [sum(tensor_numels[:i]) for i in range(len(tensor_numels))]
+    return tuple(
+        eye(total, dtype=tensor.dtype, device=tensor.device)[:, start : start + count]
+        for tensor, start, count in zip(tensors, starts, tensor_numels, strict=True)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,7 @@ def write_shards(tensors: dict[str, Tensor], dest: Path, limit: int, metadata: d
         raise Refused(
             f"{old[0]} is there already, and files of two models would mix: name another folder, or remove it"
         )
-    sizes = {name: tensor.numel() * tensor.dtype.itemsize for name, tensor in tensors.items()}
+    sizes = {name: weights.bytes_of(tensor) for name, tensor in tensors.items()}
     groups = shards.divide(sizes, limit)
     alone = len(groups) == 1 and dest != index
     parts = [
@@ -198,7 +198,7 @@ def write_shards(tensors: dict[str, Tensor], dest: Path, limit: int, metadata: d
 
 
 def _write(dest: Path, fill: Callable[[Any], None], content: Any) -> Path:
-    total = sum(size for _, size in _sizes(content))
+    total = sum(weights.bytes_of(value) for _, value in weights.leaves(content))
     with Bar(f"writing {dest.name}", total) as bar:
         _fill(dest, fill, bar)
     return dest
@@ -208,12 +208,6 @@ def _fill(path: Path, fill: Callable[[Any], None], bar: Bar) -> None:
     if not path.parent.is_dir():
         raise Refused(f"the folder {path.parent} does not exist")
     files.replace(path, lambda file: fill(Watched(file, bar)))
-
-
-def _sizes(content: Any) -> Iterator[tuple[str, int]]:
-    for name, value in weights.leaves(content):
-        if isinstance(value, Tensor):
-            yield name, value.numel() * value.dtype.itemsize
 
 
 def _left_out(metadata: Mapping[str, str]) -> None:

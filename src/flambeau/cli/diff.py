@@ -32,9 +32,9 @@ def print_difference(old: Path, new: Path) -> None:
     table = Table("Key", "Change", old.name, new.name if new.name != old.name else str(new), "Max abs difference")
     table.columns[4].justify = "right"
     counts: Counter[str] = Counter()
-    with Bar("comparing", sum(_bytes(value) for value in contents[0].values())) as bar:
+    with Bar("comparing", sum(weights.bytes_of(value) for value in contents[0].values())) as bar:
         for row in compare(*contents):
-            bar.advance(_bytes(contents[0].get(row[0])))
+            bar.advance(weights.bytes_of(contents[0].get(row[0])))
             counts[row[1]] += 1
             if row[1] != "equal":
                 table.add_row(*row)
@@ -81,10 +81,6 @@ def largest(a: Any, b: Any) -> int | float | None:
     x, y = x.astype(wide), y.astype(wide)
     differ = ~((x == y) | (np.isnan(x) & np.isnan(y)))
     return float(np.abs(x[differ] - y[differ]).max(initial=0.0))
-
-
-def _bytes(value: Any) -> int:
-    return value.numel() * value.dtype.itemsize if isinstance(value, flambeau.Tensor) else 0
 
 
 def _side(value: Any) -> str:

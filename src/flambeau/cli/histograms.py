@@ -10,6 +10,7 @@ import numpy as np
 
 import flambeau
 from flambeau.cli import weights
+from flambeau.cli.progress import Bar
 from flambeau.core.tensor.sparse import is_sparse
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -29,9 +30,11 @@ def print_histograms(file: Path) -> None:
     for column in (1, 2, 3, 4):
         table.columns[column].justify = "right"
     table.columns[5].no_wrap = True
-    for key, value in weights.leaves(content):
-        if isinstance(value, flambeau.Tensor):
-            table.add_row(key, weights.shape_of(value), *row(value))
+    tensors = [(key, value) for key, value in weights.leaves(content) if isinstance(value, flambeau.Tensor)]
+    with Bar("looking at", sum(weights.bytes_of(tensor) for _, tensor in tensors)) as bar:
+        for key, tensor in tensors:
+            table.add_row(key, weights.shape_of(tensor), *row(tensor))
+            bar.advance(weights.bytes_of(tensor))
     console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200

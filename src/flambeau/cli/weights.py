@@ -72,6 +72,11 @@ def shape_of(tensor: Any) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
+def bytes_of(value: Any) -> int:
+    """How many bytes a tensor's elements are; 0 for what is no tensor."""
+    return value.numel() * value.dtype.itemsize if isinstance(value, flambeau.Tensor) else 0
+
+
 def brief(value: Any) -> str:
     """A value that is no tensor, short."""
     text = repr(value)

@@ -237,6 +237,8 @@ def __getattr__(name: str) -> Any:
 
     if name in ("OutOfMemoryError", "AcceleratorError"):
         return getattr(importlib.import_module("flambeau"), name)
+    if name == "_initialized":  # asked by reversible networks, which keep the state of the GPU's generator if so
+        return is_initialized()
     if name == "GreenContext":
         return importlib.import_module(f"{__package__}.green_contexts").GreenContext
     if name in _LATE:

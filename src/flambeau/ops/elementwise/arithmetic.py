@@ -14,6 +14,7 @@ from ...core.array import dtypes
 from ...core.context.overrides import name_public
 from ...core.dispatch.host_numbers import HostNumber, settle
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator, write_result
+from ...core.dispatch.promotion import convert
 from ...core.tensor.tensor import Tensor
 from ..support.checks import (
     BOOL,
@@ -496,13 +497,14 @@ def fmin(input: Array, other: Array) -> Array:
 
 @operator(inplace=True, grad=named_by_numbers("Lerp", 1, 0), numbers=("weight",))
 def lerp(input: Array, end: Array, weight: Array) -> Array:
-    """`input + weight * (end - input)`; `weight` is a number or a tensor. All must have one floating dtype."""
+    """`input + weight * (end - input)`; `weight` is a number or a tensor. Tensors must have one floating dtype."""
     refuse("lerp_kernel_scalar", input, BOOL, INTEGER)
     for name, other in (("end", end), ("weight", weight)):
-        strict = name == "end" or category(other) != FLOAT or other.ndim > 0
-        if other.dtype != input.dtype and strict:
+        # a tensor without dimensions is a number, too; a complex one would lose what it is
+        number = name == "weight" and not other.ndim and category(other) <= max(category(input), FLOAT)
+        if other.dtype != input.dtype and not number:
             raise RuntimeError(f"expected dtype {scalar_name(input)} for `{name}` but got dtype {scalar_name(other)}")
-    w = weight.astype(input.dtype)
+    w = convert(weight, input.dtype)
     step = end - input
     return jnp.where(jnp.abs(w) < 0.5, input + w * step, end - step * (1 - w))
 
