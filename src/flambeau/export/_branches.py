@@ -24,13 +24,13 @@ class Branch(Recorder):
         if isinstance(value, Tensor) and id(value) not in self.nodes and self._is_outside(value):
             if not any(value is t for t in self.taken):
                 self.taken.append(value)
-            self._place(value)
+            self._take(value)
         return super().argument(value)
 
     def _is_outside(self, value: Tensor) -> bool:
         return id(value) in self.outer.nodes or id(value) in self.outer.names or isinstance(self.outer, Branch)
 
-    def _place(self, value: Tensor) -> None:
+    def _take(self, value: Tensor) -> None:
         first = next(iter(self.graph.nodes), None)
         with self.graph.inserting_before(first):
             node = self.graph.placeholder(f"taken_{len(self.before)}")
@@ -42,7 +42,7 @@ class Branch(Recorder):
         """The branch as a module whose inputs are the operands and then all that was taken."""
         for value in self.taken:
             if id(value) not in self.before:
-                self._place(value)
+                self._take(value)
         wanted = [self.nodes[id(t)] for t in (*operands, *self.taken)]
         for node in reversed(wanted):
             first = next(iter(self.graph.nodes))
