@@ -21,11 +21,17 @@ namespace {
 
 using Triple = std::array<int64_t, 3>;
 
-template <typename T>
+// Vectors of the processor's own size: of larger ones, GCC keeps arrays in memory.
+template <typename T, int Bytes>
 struct Lanes {
-  typedef T Vector __attribute__((vector_size(64)));
-  static constexpr int count = 64 / sizeof(T);
+  typedef T Vector __attribute__((vector_size(Bytes)));
+  static constexpr int count = Bytes / sizeof(T);
 };
+
+template <typename T>
+constexpr int most_lanes = Lanes<T, 64>::count;
+template <int Bytes>
+constexpr int registers = Bytes == 64 ? 24 : 12;  // for sums
 
 constexpr int64_t slack = 256;  // elements that a vector may reach beyond what is asked for
 
@@ -100,21 +106,18 @@ void lay(const T* from, const Lying& l, const Laid& laid, int64_t first, int64_t
   }
 }
 
-template <typename T>
+template <typename T, int Bytes>
 INLINED bool finite(const T* values, int64_t count) {
-  using Vector = typename Lanes<T>::Vector;
+  using Vector = typename Lanes<T, Bytes>::Vector;
   Vector zeros{};
-  for (int64_t i = 0; i < count; i += Lanes<T>::count) {  // `slack` may be read
+  for (int64_t i = 0; i < count; i += Lanes<T, Bytes>::count) {  // `slack` may be read
     Vector some;
     std::memcpy(&some, values + i, sizeof some);
     zeros += some * 0;
   }
-  for (int lane = 0; lane < Lanes<T>::count; ++lane) if (zeros[lane] != 0) return false;
+  for (int lane = 0; lane < Lanes<T, Bytes>::count; ++lane) if (zeros[lane] != 0) return false;
   return true;
 }
-
-VECTORISED bool all_finite(const float* values, int64_t count) { return finite(values, count); }
-VECTORISED bool all_finite(const double* values, int64_t count) { return finite(values, count); }
 
 // ---------------------------------------------------------------- sums of stretches
 
@@ -130,10 +133,10 @@ constexpr int most_rows = 8;
 
 int rows_of_block(int64_t left) { return left >= 8 ? 8 : left >= 6 ? 6 : static_cast<int>(std::min<int64_t>(left, 4)); }
 
-template <typename T, int rows, int vectors>
+template <typename T, int Bytes, int rows, int vectors>
 INLINED void tile(const T* planes, const int64_t* offsets, const T* weights, int64_t terms, T* to, int64_t pitch) {
-  using Vector = typename Lanes<T>::Vector;
-  constexpr int lanes = Lanes<T>::count;
+  using Vector = typename Lanes<T, Bytes>::Vector;
+  constexpr int lanes = Lanes<T, Bytes>::count;
   Vector sums[rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
@@ -158,19 +161,19 @@ INLINED void tile(const T* planes, const int64_t* offsets, const T* weights, int
   }
 }
 
-template <typename T, int rows>
+template <typename T, int Bytes, int rows>
 INLINED void stretch_of(const T* planes, const int64_t* offsets, const T* weights, int64_t terms, T* to, int64_t pitch, int64_t length) {
-  constexpr int lanes = Lanes<T>::count, vectors = rows <= 3 ? 8 : 24 / rows;
+  constexpr int lanes = Lanes<T, Bytes>::count, vectors = registers<Bytes> / std::max(rows, 3);
   for (int64_t q = 0; q < length;) {
     const int64_t left = (length - q + lanes - 1) / lanes;
     if (left > vectors / 2) {
-      tile<T, rows, vectors>(planes + q, offsets, weights, terms, to + q, pitch);
+      tile<T, Bytes, rows, vectors>(planes + q, offsets, weights, terms, to + q, pitch);
       q += vectors * lanes;
     } else if (left > 1) {
-      tile<T, rows, (vectors + 1) / 2>(planes + q, offsets, weights, terms, to + q, pitch);
+      tile<T, Bytes, rows, (vectors + 1) / 2>(planes + q, offsets, weights, terms, to + q, pitch);
       q += (vectors + 1) / 2 * lanes;
     } else {
-      tile<T, rows, 1>(planes + q, offsets, weights, terms, to + q, pitch);
+      tile<T, Bytes, rows, 1>(planes + q, offsets, weights, terms, to + q, pitch);
       q += lanes;
     }
   }
@@ -189,29 +192,21 @@ Runs runs_over(const Triple& grid, const Triple& pitch, int64_t lanes) {
   });
 }
 
-template <typename T>
+template <typename T, int Bytes>
 INLINED void sum_up(const T* planes, const Sum<T>& sum, const T* weights, int rows, T* to, int64_t pitch) {
-  const Runs runs = runs_over(sum.grid, sum.pitch, Lanes<T>::count);
+  const Runs runs = runs_over(sum.grid, sum.pitch, Lanes<T, Bytes>::count);
   const int64_t terms = sum.offsets.size(), *offsets = sum.offsets.data();
   for (int64_t i = 0; i < runs.outer; ++i) for (int64_t j = 0; j < runs.inner; ++j) {
     const int64_t at = i * runs.outer_pitch + j * runs.inner_pitch;
     switch (rows) {
-      case 1: stretch_of<T, 1>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
-      case 2: stretch_of<T, 2>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
-      case 3: stretch_of<T, 3>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
-      case 4: stretch_of<T, 4>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
-      case 6: stretch_of<T, 6>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
-      default: stretch_of<T, 8>(planes + at, offsets, weights, terms, to + at, pitch, runs.length);
+      case 1: stretch_of<T, Bytes, 1>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
+      case 2: stretch_of<T, Bytes, 2>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
+      case 3: stretch_of<T, Bytes, 3>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
+      case 4: stretch_of<T, Bytes, 4>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
+      case 6: stretch_of<T, Bytes, 6>(planes + at, offsets, weights, terms, to + at, pitch, runs.length); break;
+      default: stretch_of<T, Bytes, 8>(planes + at, offsets, weights, terms, to + at, pitch, runs.length);
     }
   }
-}
-
-VECTORISED void sum_up_of(const float* planes, const Sum<float>& sum, const float* weights, int rows, float* to, int64_t pitch) {
-  sum_up(planes, sum, weights, rows, to, pitch);
-}
-
-VECTORISED void sum_up_of(const double* planes, const Sum<double>& sum, const double* weights, int rows, double* to, int64_t pitch) {
-  sum_up(planes, sum, weights, rows, to, pitch);
 }
 
 // Puts rows of results to where they belong: every `stride`-th element of an image from `first` on.
@@ -351,50 +346,12 @@ Laid input_as_sums(const Planes& p, const T* w, std::vector<Part<T>>* parts) {
   return laid;
 }
 
-template <typename T>
-void images_from(const Planes& p, bool to_x, const T* from, const T* w, T* to) {
-  std::vector<Part<T>> parts;
-  const Laid laid = to_x ? input_as_sums(p, w, &parts) : output_as_sum(p, w, &parts);
-  const Lying source = lying(p, !to_x), target = lying(p, to_x);
-  const int64_t rows = target.channels, blocks = ceiling(rows, most_rows);
-  // Images and groups are shared among the threads, or where there are few of them, each one's rows.
-  const int64_t units = p.images * p.groups, cuts = units >= p.threads ? 1 : std::min<int64_t>(blocks, p.threads);
-  int64_t reach = 0;
-  for (const auto& part : parts) {
-    reach = std::max(reach, (part.sum.grid[0] - 1) * part.sum.pitch[0] + (part.sum.grid[1] - 1) * part.sum.pitch[1] + part.sum.grid[2]);
-  }
-  const int64_t pitch = (reach + slack + 31) / 16 * 16 + 16, planes_size = laid.channel() * source.channels;
-  parallel(static_cast<int>(std::min<int64_t>(p.threads, units * cuts)), [&](int member, int members) {
-    const auto planes = memory_for<T>(planes_size + slack), made = memory_for<T>(most_rows * pitch);
-    std::fill(planes.get() + planes_size, planes.get() + planes_size + slack, T{0});
-    const auto [begin, end] = share(units * cuts, member, members);
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t image = item / cuts / p.groups, group = item / cuts % p.groups;
-      const auto [first_block, last_block] = share(blocks, static_cast<int>(item % cuts), static_cast<int>(cuts));
-      if (item == begin || item % cuts == 0) {
-        lay(from + start_of(p, source, image, group), source, laid, 0, source.channels, planes.get());
-      }
-      T* into = to + start_of(p, target, image, group);
-      for (const auto& part : parts) {
-        const int64_t terms = part.sum.offsets.size();
-        const int64_t last = std::min(rows, last_block * most_rows);
-        for (int64_t row = first_block * most_rows; row < last;) {
-          const int block = rows_of_block(rows - row);
-          sum_up_of(planes.get(), part.sum, part.sum.weights.data() + (group * rows + row) * terms, block, made.get(), pitch);
-          put(made.get(), pitch, block, part.sum, into + row * target.channel_step, target, part.first, part.stride);
-          row += block;
-        }
-      }
-    }
-  });
-}
-
 // ---------------------------------------------------------------- products of stretches
 
-template <typename T, int rows, int terms>
+template <typename T, int Bytes, int rows, int terms>
 INLINED void products(const T* g, int64_t plane, const T* x, const int64_t* offsets, int64_t length, T* to, int64_t pitch) {
-  using Vector = typename Lanes<T>::Vector;
-  constexpr int lanes = Lanes<T>::count;
+  using Vector = typename Lanes<T, Bytes>::Vector;
+  constexpr int lanes = Lanes<T, Bytes>::count;
   Vector sums[rows][terms];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
@@ -429,33 +386,102 @@ INLINED void products(const T* g, int64_t plane, const T* x, const int64_t* offs
   }
 }
 
-template <typename T, int rows>
+template <typename T, int Bytes, int rows>
 INLINED void products_of(const T* g, int64_t plane, const T* x, const int64_t* offsets, int64_t terms, int64_t length, T* to) {
-  constexpr int at_once = rows <= 3 ? 8 : 4;
+  constexpr int at_once = registers<Bytes> / (rows <= 3 ? 3 : 6);
   int64_t k = 0;
-  for (; k + at_once <= terms; k += at_once) products<T, rows, at_once>(g, plane, x, offsets + k, length, to + k, terms);
-  for (; k < terms; ++k) products<T, rows, 1>(g, plane, x, offsets + k, length, to + k, terms);
+  for (; k + at_once <= terms; k += at_once) products<T, Bytes, rows, at_once>(g, plane, x, offsets + k, length, to + k, terms);
+  for (; k < terms; ++k) products<T, Bytes, rows, 1>(g, plane, x, offsets + k, length, to + k, terms);
 }
 
-template <typename T>
+template <typename T, int Bytes>
 INLINED void multiply(const T* g, int64_t plane, const T* x, const int64_t* offsets, int64_t terms, int64_t length, int rows, T* to) {
   switch (rows) {
-    case 1: products_of<T, 1>(g, plane, x, offsets, terms, length, to); break;
-    case 2: products_of<T, 2>(g, plane, x, offsets, terms, length, to); break;
-    case 3: products_of<T, 3>(g, plane, x, offsets, terms, length, to); break;
-    case 4: products_of<T, 4>(g, plane, x, offsets, terms, length, to); break;
-    default: products_of<T, 6>(g, plane, x, offsets, terms, length, to);
+    case 1: products_of<T, Bytes, 1>(g, plane, x, offsets, terms, length, to); break;
+    case 2: products_of<T, Bytes, 2>(g, plane, x, offsets, terms, length, to); break;
+    case 3: products_of<T, Bytes, 3>(g, plane, x, offsets, terms, length, to); break;
+    case 4: products_of<T, Bytes, 4>(g, plane, x, offsets, terms, length, to); break;
+    default: products_of<T, Bytes, 6>(g, plane, x, offsets, terms, length, to);
   }
 }
 
-VECTORISED void multiply_of(const float* g, int64_t plane, const float* x, const int64_t* offsets, int64_t terms, int64_t length,
-                            int rows, float* to) {
-  multiply(g, plane, x, offsets, terms, length, rows, to);
+// ---------------------------------------------------------------- for one processor and the other
+
+template <typename T>
+struct Kernels {
+  bool (*all_finite)(const T* values, int64_t count);
+  void (*sum_up)(const T* planes, const Sum<T>& sum, const T* weights, int rows, T* to, int64_t pitch);
+  void (*multiply)(const T* g, int64_t plane, const T* x, const int64_t* offsets, int64_t terms, int64_t length, int rows, T* to);
+};
+
+#define WITH(bytes, target, T)                                                                                                   \
+  target bool all_finite_##bytes(const T* values, int64_t count) { return finite<T, bytes>(values, count); }                     \
+  target void sum_up_##bytes(const T* planes, const Sum<T>& sum, const T* weights, int rows, T* to, int64_t pitch) {             \
+    sum_up<T, bytes>(planes, sum, weights, rows, to, pitch);                                                                     \
+  }                                                                                                                              \
+  target void multiply_##bytes(const T* g, int64_t plane, const T* x, const int64_t* offsets, int64_t terms, int64_t length,     \
+                               int rows, T* to) {                                                                                \
+    multiply<T, bytes>(g, plane, x, offsets, terms, length, rows, to);                                                           \
+  }
+
+WITH(64, __attribute__((target("avx512f"))), float)
+WITH(64, __attribute__((target("avx512f"))), double)
+WITH(32, __attribute__((target("avx2,fma"))), float)
+WITH(32, __attribute__((target("avx2,fma"))), double)
+WITH(16, , float)
+WITH(16, , double)
+
+#undef WITH
+
+template <typename T>
+const Kernels<T>& kernels() {
+  static const Kernels<T> best = [] {
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f")) return Kernels<T>{all_finite_64, sum_up_64, multiply_64};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Kernels<T>{all_finite_32, sum_up_32, multiply_32};
+    return Kernels<T>{all_finite_16, sum_up_16, multiply_16};
+  }();
+  return best;
 }
 
-VECTORISED void multiply_of(const double* g, int64_t plane, const double* x, const int64_t* offsets, int64_t terms, int64_t length,
-                            int rows, double* to) {
-  multiply(g, plane, x, offsets, terms, length, rows, to);
+// ---------------------------------------------------------------- the passes
+
+template <typename T>
+void images_from(const Planes& p, bool to_x, const T* from, const T* w, T* to) {
+  std::vector<Part<T>> parts;
+  const Laid laid = to_x ? input_as_sums(p, w, &parts) : output_as_sum(p, w, &parts);
+  const Lying source = lying(p, !to_x), target = lying(p, to_x);
+  const int64_t rows = target.channels, blocks = ceiling(rows, most_rows);
+  // Images and groups are shared among the threads, or where there are few of them, each one's rows.
+  const int64_t units = p.images * p.groups, cuts = units >= p.threads ? 1 : std::min<int64_t>(blocks, p.threads);
+  int64_t reach = 0;
+  for (const auto& part : parts) {
+    reach = std::max(reach, (part.sum.grid[0] - 1) * part.sum.pitch[0] + (part.sum.grid[1] - 1) * part.sum.pitch[1] + part.sum.grid[2]);
+  }
+  const int64_t pitch = (reach + slack + 31) / 16 * 16 + 16, planes_size = laid.channel() * source.channels;
+  parallel(static_cast<int>(std::min<int64_t>(p.threads, units * cuts)), [&](int member, int members) {
+    const auto planes = memory_for<T>(planes_size + slack), made = memory_for<T>(most_rows * pitch);
+    std::fill(planes.get() + planes_size, planes.get() + planes_size + slack, T{0});
+    const auto [begin, end] = share(units * cuts, member, members);
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t image = item / cuts / p.groups, group = item / cuts % p.groups;
+      const auto [first_block, last_block] = share(blocks, static_cast<int>(item % cuts), static_cast<int>(cuts));
+      if (item == begin || item % cuts == 0) {
+        lay(from + start_of(p, source, image, group), source, laid, 0, source.channels, planes.get());
+      }
+      T* into = to + start_of(p, target, image, group);
+      for (const auto& part : parts) {
+        const int64_t terms = part.sum.offsets.size();
+        const int64_t last = std::min(rows, last_block * most_rows);
+        for (int64_t row = first_block * most_rows; row < last;) {
+          const int block = rows_of_block(rows - row);
+          kernels<T>().sum_up(planes.get(), part.sum, part.sum.weights.data() + (group * rows + row) * terms, block, made.get(), pitch);
+          put(made.get(), pitch, block, part.sum, into + row * target.channel_step, target, part.first, part.stride);
+          row += block;
+        }
+      }
+    }
+  });
 }
 
 // The same over the grid's own positions only: what lies beside them in the planes may be infinite, and infinity times 0 is no 0.
@@ -488,11 +514,14 @@ void weight_from(const Planes& p, const T* x, const T* y, T* w) {
   const Triple beside{of_x.size[0] - p.y[0], of_x.size[1] - p.y[1], of_x.size[2] - p.y[2]};  // of an image's last output
   const int64_t terms = offsets.size();
   const int64_t length = of_y.pitch() - (beside[0] * of_x.size[1] + beside[1]) * of_x.size[2] - beside[2];
-  const int64_t row_size = ceiling(of_y.pitch(), Lanes<T>::count) * Lanes<T>::count;  // vectors end in zeros
+  const int64_t row_size = ceiling(of_y.pitch(), most_lanes<T>) * most_lanes<T>;  // vectors end in zeros
   const int64_t per_group = p.outside * terms, all = p.groups * per_group, planes_size = of_x.channel() * p.inside;
   const auto sums = memory_for<T>(parts > 1 ? parts * all : 0);
   auto add_products = [&](int64_t first, int64_t count, int64_t group, T* planes, T* gradients, T* to) {
-    if (count < at_once) std::fill(gradients, gradients + row_size * p.outside, T{0});
+    if (count < at_once) {  // what other images have left
+      std::fill(gradients, gradients + row_size * p.outside, T{0});
+      std::fill(planes, planes + planes_size, T{0});
+    }
     for (int64_t i = 0; i < count; ++i) {
       lay(x + start_of(p, source, first + i, group), source, of_x, 0, p.inside, planes + i * of_x.plane());
       const T* from = y + start_of(p, gradient, first + i, group);
@@ -500,12 +529,12 @@ void weight_from(const Planes& p, const T* x, const T* y, T* w) {
         lay(from, gradient, of_y, row, row + 1, gradients + row * row_size + i * of_y.plane());
       }
     }
-    const bool finite = all_finite(planes, planes_size);
+    const bool finite = kernels<T>().all_finite(planes, planes_size);
     for (int64_t row = 0; row < p.outside;) {
       const int block = finite ? std::min(rows_of_block(p.outside - row), 6) : 1;
       const T* g = gradients + row * row_size;
       if (finite) {
-        multiply_of(g, row_size, planes, offsets.data(), terms, length, block, to + row * terms);
+        kernels<T>().multiply(g, row_size, planes, offsets.data(), terms, length, block, to + row * terms);
       } else {
         multiply_plainly(g, planes, offsets.data(), terms, p, of_x, to + row * terms);
       }
