@@ -150,9 +150,7 @@ def _batcher(first: tuple, second: tuple, both: tuple[int, int, int]) -> Callabl
 # ---------------------------------------------------------------- the primitives
 
 
-_PRODUCT = (
-    128  # channels from which on XLA's matrix product of 64 bits is quicker than planes, for kernels of one element
-)
+_PRODUCT = 128  # channels from which on XLA's product of 64 bits is quicker than planes, for kernels of one element
 
 
 def _channels_last(ndim: int) -> tuple[int, ...]:

@@ -374,6 +374,22 @@ def _options(flags: Any, scalars: tuple[str, ...], sizes: tuple[int | None, ...]
     return options
 
 
+def _of_one(update: Callable[..., Any], names: tuple[str, ...], shared: tuple[str, ...]) -> Callable[..., list[Any]]:
+    """The update of one parameter: of options, whether it is to be done, common state, the parameter, its gradient and own state."""
+
+    def of_one(options: Any, met: Any, ours: Any, param: Any, grad: Any, *mine: Any) -> list[Any]:
+        state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
+        wide = widened(param)
+        new = update(wide, widened(grad).astype(wide.dtype), state, options)
+        made = [narrowed(new, param), *(narrowed(state[name], old) for name, old in zip(names, mine, strict=True))]
+        made += [state[name].astype(ours[i].dtype) for i, name in enumerate(shared)]
+        if met is None:
+            return made
+        return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
+
+    return of_one
+
+
 @functools.cache
 def _program(
     update: Callable[..., Any],
@@ -386,16 +402,7 @@ def _program(
 ) -> Callable[..., Any]:
     """The compiled update of a list of parameters. It takes and gives flat lists of arrays."""
     n, width = len(names), len(shared)
-
-    def of_one(options: Any, met: Any, ours: Any, param: Any, grad: Any, *mine: Any) -> list[Any]:
-        state = dict(zip(names, map(widened, mine), strict=True)) | dict(zip(shared, ours, strict=True))
-        wide = widened(param)
-        new = update(wide, widened(grad).astype(wide.dtype), state, options)
-        made = [narrowed(new, param), *(narrowed(state[name], old) for name, old in zip(names, mine, strict=True))]
-        made += [state[name].astype(ours[i].dtype) for i, name in enumerate(shared)]
-        if met is None:
-            return made
-        return [jnp.where(met, a, b) for a, b in zip(made, (param, *mine, *ours), strict=True)]
+    of_one = _of_one(update, names, shared)
 
     def prepare(common: Any, values: Any) -> Any:
         options = _options(flags, scalars, sizes, values)

@@ -18,9 +18,7 @@ from pathlib import Path
 _DIGEST = 16  # bytes before the contents
 _LOOK = 2 << 20  # bytes that a process writes from one look at a part of the folder to the next
 _OURS = re.compile(r"[0-9a-f]{40}")
-_PARTS = (
-    16  # by the first digit of the key; each has its share of the room, so that no look has to go through everything
-)
+_PARTS = 16  # by the key's first digit; each has its share of the room, so that no look goes through everything
 _BEGUN = ".new"
 _ABANDONED = 3600.0  # seconds
 _DAY = 86400.0  # an entry that is used is marked so once a day: not all disks note it themselves
@@ -32,9 +30,8 @@ class Store:
     def __init__(self, folder: Path, limit: int):
         self.folder = folder
         self.limit = limit
-        self._room = secrets.randbelow(
-            _LOOK
-        )  # what may be written before a look; processes that write little look at times
+        # what may be written before a look; processes that write little look at times
+        self._room = secrets.randbelow(_LOOK)
         self._writes = True
 
     def find(self, key: str) -> bytes | None:

@@ -299,10 +299,8 @@ def length(shadow: Any, owner: Any, always: bool = False) -> Any:
     if type(owner) not in (*_DICTS, *_ROWS, set) or not watcher.is_old(owner) or id(owner) in watcher.attribute_tables:
         return NOTHING
     reads = watcher.reads
-    if any(
-        place.owner is owner for place, _ in watcher.writes.places.values()
-    ):  # a module's globals, or a table of buffers
-        return NOTHING
+    if any(place.owner is owner for place, _ in watcher.writes.places.values()):
+        return NOTHING  # a module's globals, or a table of buffers
     now, before = len(owner), len(watcher.writes.before(owner))
     changes = watcher.writes.changes_of(owner)
     limit = getattr(owner, "maxlen", None)

@@ -28,9 +28,8 @@ _NUMBERS_FOR_TENSORS = frozenset(
     for end in ("", "_")
 ) | {"copy_"}
 _RENAMED = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
-in_python: set[str] = (
-    set()
-)  # names of what PyTorch has in Python, whose options may be of other kinds than the operators'
+# names of what PyTorch has in Python, whose options may be of other kinds than the operators'
+in_python: set[str] = set()
 _WORDS = {"Scalar": "Number", "SymInt": "int", "ScalarType": "torch.dtype", "SymBool": "bool"}
 MOST = 256  # combinations of kinds that are remembered of one function
 

@@ -79,9 +79,8 @@ def reinplace(gm: GraphModule, *sample_args: Any) -> GraphModule:
     for node in nodes:
         if node.op in ("placeholder", "get_attr"):
             outside |= memory.storages(node)
-    lying: dict[
-        int, set[Node]
-    ] = {}  # the nodes whose tensors lie in a storage, results that were written into it with them
+    # the nodes whose tensors lie in a storage, results that were written into it with them
+    lying: dict[int, set[Node]] = {}
     places = {node: memory.storages(node) for node in nodes}
     for node, storages in places.items():
         for storage in storages:

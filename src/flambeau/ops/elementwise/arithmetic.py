@@ -1,4 +1,4 @@
-"""Elementwise arithmetic: sums, products, quotients, powers, bounds."""
+"""Elementwise arithmetic: sums, products, quotients, bounds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jax import lax
 
 from ...core.array import dtypes
 from ...core.context.overrides import name_public
-from ...core.dispatch.host_numbers import HostNumber, settle
-from ...core.dispatch.operator import Array, Scalar, Static, composite, operator, write_result
+from ...core.dispatch.host_numbers import settle
+from ...core.dispatch.operator import Array, Scalar, composite, operator, write_result
 from ...core.dispatch.promotion import convert
 from ...core.tensor.tensor import Tensor
 from ..support.checks import (
@@ -178,28 +178,6 @@ square: Callable[..., Tensor] = unary(
 reciprocal: Callable[..., Tensor] = unary(
     "reciprocal", lambda x: 1 / x, "`1 / input`.", derivative="MulBackward0", autocast={"cuda": "float32"}
 )
-sqrt: Callable[..., Tensor] = unary("sqrt", jnp.sqrt, "The square root.", derivative="DivBackward0")
-
-
-@jax.custom_jvp
-def _rsqrt(x: jax.Array) -> jax.Array:
-    if category(x) == COMPLEX or x.dtype.itemsize < 4:
-        return lax.rsqrt(x)
-    return 1 / lax.optimization_barrier(
-        lax.sqrt(x)
-    )  # XLA's own is six times slower on the CPU, and would be put in for this
-
-
-@_rsqrt.defjvp
-def _rsqrt_jvp(primals: Any, tangents: Any) -> Any:
-    (x,), (dx,) = primals, tangents
-    result = _rsqrt(x)
-    return result, dx * (-0.5 * (result / x))
-
-
-rsqrt: Callable[..., Tensor] = unary(
-    "rsqrt", _rsqrt, "`1 / sqrt(input)`.", derivative="MulBackward0", autocast={"cuda": "float32"}
-)
 
 # --- quotients and remainders ----------------------------------------------------------------------------------------
 
@@ -333,122 +311,6 @@ def _rfloor_divide(input: Tensor, other: float) -> Tensor:
 @composite(methods=("__rmod__",), public=())
 def _rremainder(input: Tensor, other: float) -> Tensor:
     return remainder(other, input)
-
-
-# --- powers ----------------------------------------------------------------------------------------------------------
-
-# Exponents that are worth a program of their own; any other number is an input of one shared program.
-_PLAIN_EXPONENTS = frozenset(range(-4, 9)) | {0.5, -0.5, 1.5}
-
-
-@operator(public=(), methods=False, grad="PowBackward0", derivative="MulBackward0")
-def _pow_plain(input: Array, exponent: Static[float], dtype: Any) -> Array:
-    x = input.astype(dtype)
-    if exponent == 0:
-        return jnp.ones_like(x)
-    if exponent == 1:
-        return x
-    if exponent == int(exponent):
-        return lax.integer_pow(x, int(exponent))
-    if exponent == 0.5:
-        return jnp.sqrt(x)
-    return lax.rsqrt(x) if exponent == -0.5 else x * jnp.sqrt(x)
-
-
-def _power(base: jax.Array, exponent: jax.Array) -> jax.Array:
-    refuse("pow", base, BOOL)
-    if category(base) == FLOAT:
-        return _float_power(base, exponent)
-    if category(base) == COMPLEX:
-        # 0 ** 0 is 1, also in what is left of a derivative
-        return jnp.where(exponent == 0, jnp.ones_like(base), jnp.power(base, exponent))
-    if category(base) == INTEGER and jnp.issubdtype(base.dtype, jnp.signedinteger):
-        result = jnp.power(base, jnp.maximum(exponent, 0))
-        odd = jnp.where(exponent % 2 == 0, jnp.ones_like(base), -jnp.ones_like(base))
-        inverse = jnp.where(base == 1, jnp.ones_like(base), jnp.where(base == -1, odd, jnp.zeros_like(base)))
-        return jnp.where(exponent < 0, inverse, result)
-    return jnp.power(base, exponent)
-
-
-@jax.custom_jvp
-def _float_power(base: jax.Array, exponent: jax.Array) -> jax.Array:
-    return jnp.power(base, exponent)
-
-
-@_float_power.defjvp
-def _float_power_jvp(primals: Any, tangents: Any) -> Any:
-    (x, y), (tx, ty) = primals, tangents
-    result = _float_power(x, y)
-    one = jnp.ones_like(y)
-    by_base = jnp.where(y == 0, jnp.zeros_like(result), y * _float_power(x, jnp.where(y == 0, one, y - 1)))
-    flat = (x == 0) & (y >= 0)
-    by_exponent = jnp.where(flat, jnp.zeros_like(result), result * jnp.log(jnp.where(flat, jnp.ones_like(x), x)))
-    return result, by_base * tx + by_exponent * ty
-
-
-def _power_name(arguments: list[Any]) -> str:
-    base, exponent = (hasattr(a, "ndim") for a in arguments)
-    return f"PowBackward{2 if not base else 1 if exponent else 0}"
-
-
-@operator(promote="common", public=(), methods=False, grad=_power_name, derivative="MulBackward0")
-def _pow_tensor(input: Array, exponent: Array) -> Array:
-    return _power(input, exponent)
-
-
-@composite(
-    inplace=("pow_", "__ipow__"),
-    methods=("pow", "__pow__"),
-    numbers=("input", "exponent"),
-    autocast={"cuda": "float32"},
-)
-def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
-    """`input ** exponent`. Small whole exponents are products; negative ones of integers raise RuntimeError."""
-    if isinstance(exponent, HostNumber):
-        one_of_many = isinstance(input, Tensor) and input.dtype.category >= FLOAT
-        if one_of_many and not exponent.looked_at(_PLAIN_EXPONENTS.__contains__):
-            return _pow_tensor(input, exponent)
-        exponent = exponent.settle()
-    if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
-        if input.dtype.category <= INTEGER and isinstance(exponent, int) and exponent < 0:
-            raise RuntimeError("Integers to negative integer powers are not allowed.")
-        if exponent == 2 and (input.dtype.category >= FLOAT or type(exponent) is int):
-            return square(input)
-        if exponent in _PLAIN_EXPONENTS:
-            dtype = dtypes.promote([(input.dtype, 0 if input.ndim else 1), (dtypes.of_number(exponent), 2)])
-            return _pow_plain(input, exponent, dtype)
-    return _pow_tensor(input, exponent)
-
-
-@composite(methods=("__rpow__",), public=(), numbers=("other",))
-def _rpow(input: Tensor, other: float) -> Tensor:
-    return pow(other, input)
-
-
-@operator(inplace=True, grad="PowBackward0", numbers=("input", "exponent"))
-def float_power(input: Array, exponent: Array) -> Array:
-    """`input ** exponent` in float64 (complex128 for complex numbers)."""
-    wide = jnp.complex128 if COMPLEX in (category(input), category(exponent)) else jnp.float64
-    return _power(input.astype(wide), exponent.astype(wide))
-
-
-@operator(promote="float", inplace=True, public_inplace=True)
-def ldexp(input: Array, other: Array) -> Array:
-    """`input * 2 ** other`."""
-    return input * jnp.exp2(other)
-
-
-@operator(returns=("mantissa", "exponent"))
-def frexp(input: Array) -> tuple[Array, Array]:
-    """The mantissa in [0.5, 1) and the exponent (int32) with `input == mantissa * 2 ** exponent`."""
-    if category(input) != FLOAT:
-        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
-    wide = input if input.dtype == jnp.float64 else input.astype(jnp.float32)
-    mantissa, exponent = jnp.frexp(lax.stop_gradient(wide))
-    scale = jnp.ldexp(jnp.ones_like(wide), -exponent)
-    finite = jnp.isfinite(wide)
-    mantissa = jnp.where(finite, wide * lax.stop_gradient(scale), wide)
-    return mantissa.astype(input.dtype), jnp.where(finite, exponent, jnp.zeros_like(exponent)).astype(jnp.int32)
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------
@@ -607,9 +469,8 @@ def lcm(input: Array, other: Array) -> Array:
 
 for _infix, _told in (("__truediv__", "div"), ("__itruediv__", "div_")):
     getattr(Tensor, _infix).__wrapped__.public = getattr(Tensor, _told)  # whoever is asked is told of these
-# names by which `resolve_name` knows them
+# the name by which `resolve_name` knows it
 name_public(Tensor.__rdiv__, "torch.Tensor.__rtruediv__", True)  # type: ignore[attr-defined]
-name_public(Tensor.pow, "torch.Tensor.__pow__", True)  # type: ignore[attr-defined]
 
 absolute: Callable[..., Tensor] = alias("absolute", abs, public_inplace=False)
 negative: Callable[..., Tensor] = alias("negative", neg)

@@ -18,9 +18,8 @@ from ..support.checks import BOOL, COMPLEX, FLOAT, category, host_values, normal
 def ascending(x: jax.Array, axis: int) -> jax.Array:
     """The indices that sort `x` along `axis`; equal elements keep their order, nan comes last."""
     places = lax.broadcasted_iota(jnp.int64, x.shape, axis)
-    if (
-        x.dtype.itemsize <= 4 and category(x) != COMPLEX
-    ):  # XLA sorts one array of whole numbers five times as fast as pairs
+    if x.dtype.itemsize <= 4 and category(x) != COMPLEX:
+        # XLA sorts one array of whole numbers five times as fast as pairs
         return lax.sort(_in_order(lax.stop_gradient(x)) << 32 | places, dimension=axis, is_stable=False) & 0xFFFFFFFF
     return lax.sort((lax.stop_gradient(x), places), dimension=axis, is_stable=True, num_keys=1)[1]
 
@@ -75,10 +74,8 @@ def msort(input: Array) -> Array:
 def _top(x: jax.Array, k: int, axis: int, largest: bool) -> jax.Array:
     """The indices of the k largest or smallest elements: for float32, XLA has a selection far quicker than sorting."""
     x = lax.stop_gradient(jnp.moveaxis(x, axis, -1)).astype(jnp.float32)
-    negative_zero = lax.bitcast_convert_type(x, np.int32) == np.int32(-(1 << 31))
-    x = jnp.where(
-        negative_zero, 0.0, x
-    )  # they are equal; XLA drops a sum with 0.0, and takes tiny numbers for 0 where it compares
+    # -0.0 becomes 0.0, its equal: XLA drops a sum with 0.0, and takes tiny numbers for 0 where it compares
+    x = jnp.where(lax.bitcast_convert_type(x, np.int32) == np.int32(-(1 << 31)), 0.0, x)
     # XLA orders nans by their sign bit: a positive one is above infinity, a negative one below minus infinity.
     first, last = (lax.bitcast_convert_type(np.uint32(bits), np.float32) for bits in (0x7FC00000, 0xFFC00000))
     keys = jnp.where(x != x, first, x) if largest else jnp.where(x != x, last, -x)
