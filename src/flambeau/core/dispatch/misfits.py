@@ -83,6 +83,23 @@ def _accepts(argument: Argument, value: Any, steps: int, number: bool) -> bool:
     return len(last) > 2 and _accepts(argument, value, steps - 1, number)
 
 
+# whose functions ATen's names mean (those of the last three have them with a prefix)
+_NAMESPACES = frozenset(("", "Tensor", "functional", "nn.functional", "fft", "linalg", "special"))
+_OF_DATA = frozenset(
+    f"sparse_{kind}_tensor" for kind in "coo csr csc bsr bsc compressed".split()
+)  # tensors or lists of numbers
+
+
+@functools.cache
+def _schemas_of(face: Any) -> tuple[FunctionSchema, ...]:
+    """The overloads of a public function; none where its name means another one of ATen's (`sparse.mm`, a window `exponential`)."""
+    path = resolve(face.__dict__.get("public", face)) or ""
+    space, _, _ = path.removeprefix("torch.").rpartition(".")
+    if not path or space not in _NAMESPACES or face.__name__ in _OF_DATA:
+        return ()
+    return _schemas(face.__name__)
+
+
 @functools.cache
 def _schemas(name: str) -> tuple[FunctionSchema, ...]:
     """The overloads that Python reaches: those that write to `out` are left out, and those of TorchScript for numbers alone."""
@@ -148,7 +165,7 @@ def _placed(values: list[Any], positional: list[Argument], face: Any) -> list[An
     place = len(before)
     if place < len(positional) and any(step != "?" for step in positional[place].declared.steps):
         # one by one is for methods, and for functions that have nothing before them
-        alone = len(rest) == 1 and (isinstance(rest[0], (list, tuple)) or (place and not _is_method(face)))
+        alone = len(rest) == 1 and (not _is_index(rest[0]) or (place and not _is_method(face)))
         return [*before, rest[0] if alone else tuple(rest)] if rest else before
     return [*before, *rest]
 
@@ -185,7 +202,7 @@ def misfit(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plain_only:
 
     With `plain_only` the argument has to be a number, a text, None or a list of them.
     """
-    given = _given(face, args, kwargs) if (schemas := _schemas(face.__name__)) else None
+    given = _given(face, args, kwargs) if (schemas := _schemas_of(face)) else None
     if given is None:
         return None
     wrong: list[tuple[FunctionSchema, Argument]] = []
@@ -197,15 +214,18 @@ def misfit(face: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plain_only:
             wrong.append((schema, found))
     if not wrong or (plain_only and not all(_is_plain(argument.default_value) for _, argument in wrong)):
         return None
-    return _told(face.__name__, given, wrong)
+    return _told(face, given, wrong)
 
 
 def _told(
-    name: str, given: tuple[list[Any], dict[str, Any]], wrong: list[tuple[FunctionSchema, Argument]]
+    face: Any, given: tuple[list[Any], dict[str, Any]], wrong: list[tuple[FunctionSchema, Argument]]
 ) -> TypeError:
-    schema, argument = wrong[0]
+    name, (schema, argument) = face.__name__, wrong[0]
+    first = 0 if _is_method(face) else 1  # the number of a function's first argument: a method's self is not counted
     if len(wrong) > 1:
-        kinds = ", ".join([_kind(v) for v in given[0]] + [f"{key}={_kind(v)}" for key, v in given[1].items()])
+        kinds = ", ".join(
+            [_kind(v) for v in given[0][1 - first :]] + [f"{key}={_kind(v)}" for key, v in given[1].items()]
+        )
         choices = "".join(
             f"\n * ({', '.join(f'{_word(a)} {_called(a)}' for a in schema.arguments)})" for schema, _ in wrong
         )
@@ -213,7 +233,9 @@ def _told(
             f"{name}() received an invalid combination of arguments - got ({kinds}), but expected one of:{choices}\n"
         )
     value = argument.default_value
-    place = "" if argument.kwarg_only else f" (position {[a.name for a in schema.arguments].index(argument.name) + 1})"
+    place = (
+        "" if argument.kwarg_only else f" (position {[a.name for a in schema.arguments].index(argument.name) + first})"
+    )
     word = _word(argument)
     if isinstance(value, (list, tuple)) and word.startswith("tuple"):
         i, bad = next((i, v) for i, v in enumerate(value) if not _accepts(argument, v, 0, False))
