@@ -18,6 +18,7 @@
 #include "numbers.h"
 #include "oneapi/dnnl/dnnl.hpp"
 #include "parallel.h"
+#include "passes.h"
 #include "planes.h"
 #include "winograd.h"
 #include "xla/ffi/api/ffi.h"
@@ -28,7 +29,6 @@ using dnnl::memory;
 namespace flambeau {
 namespace {
 
-enum Pass : int64_t { FORWARD, BY_INPUT, BY_WEIGHT };
 using Sizes = ffi::Span<const int64_t>;
 using Key = std::vector<int64_t>;
 
@@ -395,10 +395,9 @@ bool by_tiles(const Problem& p, void* x, void* w, void* y) {
     return false;
   }
   const winograd::Problem problem{p.x[0], p.x[2], p.x[3], p.x[1], p.y[2], p.y[3], p.y[1], p.low[0], p.low[1], p.threads};
-  const auto pass = static_cast<winograd::Pass>(p.pass);
-  if (!winograd::pays(pass, problem)) return false;
-  const Lease lease(winograd::workspace(pass, problem));
-  return winograd::run(pass, problem, static_cast<float*>(x), static_cast<float*>(w), static_cast<float*>(y), lease.block.data);
+  if (!winograd::pays(p.pass, problem)) return false;
+  const Lease lease(winograd::workspace(p.pass, problem));
+  return winograd::run(p.pass, problem, static_cast<float*>(x), static_cast<float*>(w), static_cast<float*>(y), lease.block.data);
 }
 
 // ---------------------------------------------------------------- the calls
@@ -426,8 +425,7 @@ Planes planes_of(const Problem& p, bool channels_last) {
 
 template <typename T>
 void run_over_planes(const Problem& p, bool channels_last, ffi::AnyBuffer x, ffi::AnyBuffer w, ffi::AnyBuffer y) {
-  const Wanted wanted = p.pass == FORWARD ? Wanted::OUTPUT : p.pass == BY_INPUT ? Wanted::INPUT : Wanted::WEIGHT;
-  over_planes(wanted, planes_of(p, channels_last), static_cast<T*>(x.untyped_data()), static_cast<T*>(w.untyped_data()),
+  over_planes(p.pass, planes_of(p, channels_last), static_cast<T*>(x.untyped_data()), static_cast<T*>(w.untyped_data()),
               static_cast<T*>(y.untyped_data()));
 }
 

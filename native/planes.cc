@@ -12,7 +12,6 @@
 #include <memory>
 #include <vector>
 
-#include "attributes.h"
 #include "numbers.h"
 #include "parallel.h"
 
@@ -562,15 +561,15 @@ void weight_from(const Planes& p, const T* x, const T* y, T* w) {
 }
 
 template <typename T>
-void compute(Wanted wanted, const Planes& p, T* x, T* w, T* y) {
-  if (wanted == Wanted::WEIGHT) return weight_from(p, x, y, w);
-  const bool to_x = wanted == Wanted::INPUT;
+void compute(Pass pass, const Planes& p, T* x, T* w, T* y) {
+  if (pass == BY_WEIGHT) return weight_from(p, x, y, w);
+  const bool to_x = pass == BY_INPUT;
   images_from(p, to_x, to_x ? y : x, w, to_x ? x : y);
 }
 
 }  // namespace
 
-void over_planes(Wanted wanted, const Planes& p, float* x, float* w, float* y) { compute(wanted, p, x, w, y); }
-void over_planes(Wanted wanted, const Planes& p, double* x, double* w, double* y) { compute(wanted, p, x, w, y); }
+void over_planes(Pass pass, const Planes& p, float* x, float* w, float* y) { compute(pass, p, x, w, y); }
+void over_planes(Pass pass, const Planes& p, double* x, double* w, double* y) { compute(pass, p, x, w, y); }
 
 }  // namespace flambeau

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-namespace flambeau {
+#include "passes.h"
 
-enum class Wanted { OUTPUT, INPUT, WEIGHT };
+namespace flambeau {
 
 // A convolution's sizes; in fewer than three dimensions the first ones are 1. `inside` and `outside` are the channels of a group.
 struct Planes {
@@ -15,8 +15,8 @@ struct Planes {
   int threads;
 };
 
-// Computes the one of x, w and y that is wanted of the two others.
-void over_planes(Wanted wanted, const Planes& p, float* x, float* w, float* y);
-void over_planes(Wanted wanted, const Planes& p, double* x, double* w, double* y);
+// Computes y (FORWARD), x (BY_INPUT) or w (BY_WEIGHT) of the two others.
+void over_planes(Pass pass, const Planes& p, float* x, float* w, float* y);
+void over_planes(Pass pass, const Planes& p, double* x, double* w, double* y);
 
 }  // namespace flambeau

@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "attributes.h"
 #include "numbers.h"
 #include "panels.h"
 #include "parallel.h"
@@ -51,6 +50,20 @@ struct Grid {
   int64_t down, across, top, left;
 
   int64_t in_image() const { return down * across; }
+};
+
+// The results of a tile: where the first one lies, and whether there is one below and one beside it.
+struct Corner {
+  Corner(const Image& image, const Grid& grid, int64_t tile) {
+    const int64_t n = tile / grid.in_image(), place = tile % grid.in_image();
+    const int64_t y = place / grid.across * 2, x = place % grid.across * 2;
+    first = image.data + ((n * image.height + y) * image.width + x) * image.channels;
+    below = y + 1 < image.height;
+    beside = x + 1 < image.width;
+  }
+
+  float* first;
+  bool below, beside;
 };
 
 // ---------------------------------------------------------------- from the images and back
@@ -108,10 +121,7 @@ INLINED bool turn_out(const float* from, int64_t point, const Grid& grid, int64_
   constexpr int64_t own = Bytes / sizeof(float);
   Vector sick{};  // stays 0 while all is finite
   for (int64_t tile = first; tile < last; ++tile, from += image.channels) {
-    const int64_t n = tile / grid.in_image(), place = tile % grid.in_image();
-    const int64_t y = place / grid.across * 2, x = place % grid.across * 2;
-    float* to = image.data + ((n * image.height + y) * image.width + x) * image.channels;
-    const bool below = y + 1 < image.height, beside = x + 1 < image.width;
+    const Corner corner(image, grid, tile);
     for (int64_t c = 0; c < image.channels; c += own) {
       Vector lines[2][4];
 #pragma GCC unroll 4
@@ -125,10 +135,10 @@ INLINED bool turn_out(const float* from, int64_t point, const Grid& grid, int64_
       for (int i = 0; i < 2; ++i) {
         const Vector left = lines[i][0] + lines[i][1] + lines[i][2], right = lines[i][1] - lines[i][2] - lines[i][3];
         sick += left * 0.0f + right * 0.0f;
-        if (i && !below) continue;
-        float* line = to + i * image.width * image.channels + c;
+        if (i && !corner.below) continue;
+        float* line = corner.first + i * image.width * image.channels + c;
         store(left, line);
-        if (beside) store(right, line + image.channels);
+        if (corner.beside) store(right, line + image.channels);
       }
     }
   }
@@ -145,12 +155,10 @@ INLINED void turn_back_in(const Image& image, const Grid& grid, int64_t first, i
   constexpr int64_t own = Bytes / sizeof(float);
   const Vector zero{};
   for (int64_t tile = first; tile < last; ++tile, to += row) {
-    const int64_t n = tile / grid.in_image(), place = tile % grid.in_image();
-    const int64_t y = place / grid.across * 2, x = place % grid.across * 2;
-    const float* from = image.data + ((n * image.height + y) * image.width + x) * image.channels;
-    const bool below = y + 1 < image.height, beside = x + 1 < image.width;
+    const Corner corner(image, grid, tile);
     for (int64_t c = 0; c < image.channels; c += own) {
-      const float* here = from + c;
+      const float* here = corner.first + c;
+      const bool below = corner.below, beside = corner.beside;
       const int64_t line = image.width * image.channels;
       const Vector a = load<Vector>(here), b = beside ? load<Vector>(here + image.channels) : zero;
       const Vector d = below ? load<Vector>(here + line) : zero, e = below && beside ? load<Vector>(here + line + image.channels) : zero;

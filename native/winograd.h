@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "passes.h"
+
 namespace flambeau::winograd {
 
 // Images (n, height, width, channels) and (n, rows, columns, filters) of float32, all channels last; the weight is (filters, channels, 3, 3).
@@ -11,8 +13,6 @@ struct Problem {
   int64_t n, height, width, channels, rows, columns, filters, top, left;
   int threads;
 };
-
-enum Pass { FORWARD, BY_INPUT, BY_WEIGHT };
 
 // Whether this is faster than multiplying element by element.
 bool pays(Pass pass, const Problem& p);
