@@ -183,3 +183,10 @@ def test_what_is_still_being_computed_is_waited_for() -> None:
             for x, expected in zip(images, wanted):
                 assert flambeau.equal(conv(biased(x)), expected)
     """)
+
+
+def test_an_unknown_version_of_jax_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = to_flambeau(torch.ones(3))._array
+    monkeypatch.setattr(direct, "KNOWN", False)
+    monkeypatch.delattr(direct, "ArrayImpl")
+    assert not direct.takes(array)

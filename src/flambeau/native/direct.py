@@ -22,7 +22,10 @@ from .channels_last import held, hold, order
 
 Run = Callable[..., Any]  # of arrays
 
-KNOWN = jax.__version_info__ == (0, 10, 2)  # the version whose part is used here, and with which this was run
+KNOWN = jax.__version_info__ in {
+    (0, 10, 2),
+    (0, 11, 2),
+}  # the versions whose part is used here, and with which this was run
 _DTYPES = {"float32": 11, "float64": 12}  # as XLA's FFI numbers them
 
 if KNOWN:
@@ -162,7 +165,9 @@ def possible(*symbols: str) -> bool:
 def takes(array: Any) -> bool:
     """Whether an array of 32 bits lies on the one CPU, row by row, and is bound to it as what a call gives is: where one is not, XLA
     compiles what comes after anew."""
-    return type(array) is ArrayImpl and array.dtype == np.float32 and array._committed and id(array) not in held
+    return (
+        KNOWN and type(array) is ArrayImpl and array.dtype == np.float32 and array._committed and id(array) not in held
+    )
 
 
 def one(call: Call) -> Run:
