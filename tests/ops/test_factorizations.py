@@ -19,7 +19,7 @@ VALUES = {"A": A, "B": B, "H": torch.complex(A, A.tril(-1) - A.tril(-1).mT), "S"
 @pytest.mark.parametrize("kind", ["float64", "complex128"])
 def test_ldl_has_the_pivots_of_lapack(kind: str, hermitian: bool) -> None:
     torch.manual_seed(0)
-    for n in (1, 2, 5, 11):
+    for n in (1, 2, 7):
         for shift in (0.0, 3.0):  # without a diagonal, pivots come in pairs
             a = torch.randn(3, n, n, dtype=getattr(torch, kind)) * (1 - 0.97 * torch.eye(n)) + shift * torch.eye(n)
             a = a + (a.mH if hermitian else a.mT)

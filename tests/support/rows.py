@@ -72,18 +72,16 @@ def _outputs(value: Any) -> list[Any]:
 
 
 def _backward(world: World, value: Any) -> list[Any]:
-    library = world.names["t"]
-    total = 0
-    for output in _outputs(value):
-        if output.requires_grad:
-            weights = np.cos(np.arange(output.numel(), dtype=np.float64)).reshape(tuple(output.shape))
-            if output.is_complex():
-                term = (output * world.make(torch.tensor(weights + 0.5j))).sum()
-                total = total + library.real(term) + 2 * library.imag(term)
-            else:
-                total = total + (output * world.make(torch.tensor(weights)).to(output.dtype)).sum()
-    if not isinstance(total, int):
-        total.backward()
+    """The gradients of the leaves for gradients of the outputs that have no pattern."""
+    outputs = [output for output in _outputs(value) if output.requires_grad]
+    given = []
+    for output in outputs:
+        weights = torch.cos(torch.arange(output.numel(), dtype=torch.float64)).reshape(tuple(output.shape))
+        if output.is_complex():
+            weights = weights + 0.5j
+        given.append(world.make(weights.to(getattr(torch, str(output.dtype).split(".")[-1]))))
+    if outputs:
+        world.names["t"].autograd.backward(outputs, given)
     return [leaf.grad for leaf in world.leaves]
 
 
