@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from ..core.context.grad_mode import no_grad
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.batchnorm import _BatchNorm
 from ..nn.modules.module import Module
@@ -122,7 +123,7 @@ class AveragedModel(Module):
     ) -> None:
         super().__init__()
         if avg_fn is not None and multi_avg_fn is not None:
-            raise AssertionError(f"Only one of avg_fn and multi_avg_fn {'should'} be provided")
+            raise AssertionError(message("avg_fn_twice"))
         self.module: Module = deepcopy(model)
         count = wrap(jax.device_put(np.zeros((), np.int64)))
         if device is not None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from ... import _VF
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.making.constants import zeros
 from ...ops.making.creation import empty
@@ -31,7 +32,7 @@ def _apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Ten
 def apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Tensor:
     """Deprecated: `tensor.index_select(dim, permutation)`."""
     warnings.warn(
-        f"`{apply_permutation.__name__}` is deprecated, please use `tensor.{'index_select'}(dim, permutation)` instead",
+        message("apply_permutation_deprecated"),
         FutureWarning,
         stacklevel=2,
     )
@@ -134,7 +135,7 @@ class RNNBase(Module):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be greater than zero")
         if self.proj_size < 0:
-            raise ValueError(f"{'proj_size'} should be a positive integer or {'zero'} to disable projections")
+            raise ValueError(message("proj_size_negative"))
         if self.proj_size >= self.hidden_size:
             raise ValueError("proj_size has to be smaller than hidden_size")
         if self.mode not in _CHUNKS:
@@ -332,7 +333,7 @@ class RNN(RNNBase):
 
 def _refuse_projection(kwargs: dict[str, Any]) -> None:
     if "proj_size" in kwargs:
-        raise ValueError(f"{'proj_size'} argument is only supported for LSTM, not {'RNN'} or GRU")
+        raise ValueError(message("proj_size_of_lstm_only"))
 
 
 class LSTM(RNNBase):
@@ -433,7 +434,7 @@ class RNNCellBase(Module):
     def _computed(self, function: Callable[..., Any], input: Tensor, states: list[Any], names: list[str]) -> list[Any]:
         """The new states, of a batch or of one sample. ValueError for more dimensions."""
         if input.dim() not in (1, 2):
-            raise ValueError(f"{self._get_name()}: Expected {'input'} to be {1}D or {2}D, got {input.dim()}D instead")
+            raise ValueError(message("rnn_input_dimensions", layer=self._get_name(), dims=input.dim()))
         for state, name in zip(states, names, strict=True):
             if state is not None and state.dim() not in (1, 2):
                 raise ValueError(f"{self._get_name()}: Expected {name} to be 1D or 2D, got {state.dim()}D instead")
