@@ -6,7 +6,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ... import _VF
 from ...core.context.grad_mode import state as grad_state
@@ -313,17 +313,28 @@ class RNN(RNNBase):
     and the final hidden states. Between layers, `dropout` is the probability to drop an element in training.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if len(args) > 3:  # the fourth is the nonlinearity
-            self.nonlinearity: str = args[3]
-            args = args[:3] + args[4:]
-        else:
-            self.nonlinearity = kwargs.pop("nonlinearity", "tanh")
-        modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
-        if self.nonlinearity not in modes:
-            raise ValueError(f"Unknown nonlinearity '{self.nonlinearity}'. Select from 'tanh' or 'relu'.")
-        _refuse_projection(kwargs)
-        super().__init__(modes[self.nonlinearity], *args, **kwargs)
+    nonlinearity: str
+
+    if TYPE_CHECKING:  # PyTorch's signature, which is the other one, tells checkers and editors nothing
+
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True, batch_first: bool = False,
+            dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+        ) -> None: ...  # fmt: skip
+
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if len(args) > 3:  # the fourth is the nonlinearity
+                self.nonlinearity = args[3]
+                args = args[:3] + args[4:]
+            else:
+                self.nonlinearity = kwargs.pop("nonlinearity", "tanh")
+            modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
+            if self.nonlinearity not in modes:
+                raise ValueError(f"Unknown nonlinearity '{self.nonlinearity}'. Select from 'tanh' or 'relu'.")
+            _refuse_projection(kwargs)
+            super().__init__(modes[self.nonlinearity], *args, **kwargs)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         if self.mode not in _rnn_impls:
@@ -343,8 +354,17 @@ class LSTM(RNNBase):
     shows (Sak et al., 2014).
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__("LSTM", *args, **kwargs)
+    if TYPE_CHECKING:  # PyTorch's signature, which is the other one, tells checkers and editors nothing
+
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+            dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, device: Any = None, dtype: Any = None,
+        ) -> None: ...  # fmt: skip
+
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__("LSTM", *args, **kwargs)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         return self._computed(_VF.lstm, input, hx)
@@ -383,9 +403,18 @@ class LSTM(RNNBase):
 class GRU(RNNBase):
     """Gated recurrent units (Cho et al., 2014), in PyTorch's form: the reset gate acts on `W_hn h + b_hn`. Otherwise as `RNN`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _refuse_projection(kwargs)
-        super().__init__("GRU", *args, **kwargs)
+    if TYPE_CHECKING:  # PyTorch's signature, which is the other one, tells checkers and editors nothing
+
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+            dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+        ) -> None: ...  # fmt: skip
+
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            _refuse_projection(kwargs)
+            super().__init__("GRU", *args, **kwargs)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         return self._computed(_VF.gru, input, hx)
