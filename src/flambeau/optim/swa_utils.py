@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 _STRATEGIES = "'cos' or 'linear'"
-_AT_LEAST = "equal or greater than"
 
 
 @jax.jit
@@ -210,7 +209,7 @@ class SWALR(LRScheduler):
             raise ValueError(f"anneal_strategy must be one of {_STRATEGIES}, instead got {anneal_strategy}")
         self._anneal_strategy = anneal_strategy
         if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
-            raise ValueError(f"anneal_epochs must be {_AT_LEAST} 0, got {anneal_epochs}")
+            raise ValueError(message("anneal_epochs_negative", epochs=anneal_epochs))
         self.anneal_epochs = anneal_epochs
         super().__init__(optimizer, last_epoch)
 
