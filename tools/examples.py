@@ -32,7 +32,13 @@ CLASSES = {
     "distributions": flambeau.distributions,
     "utils.data": flambeau.utils.data,
 }
-FUNCTIONS = {"nn.init": nn.init, "distributions": flambeau.distributions, "utils.data": flambeau.utils.data}
+FUNCTIONS = {
+    "nn.init": nn.init,
+    "nn.utils": nn.utils,
+    "func": flambeau.func,
+    "distributions": flambeau.distributions,
+    "utils.data": flambeau.utils.data,
+}
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
 _KERNELS = (

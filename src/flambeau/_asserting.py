@@ -15,7 +15,7 @@ _Message = Callable[[], Any] | None
 def _text(message: _Message) -> str:
     if message is None:
         return (
-            f"Expected cond to be {True}, but got {False}. (Could this error message be improved? If so, please report an "
+            "Expected cond to be True, but got False. (Could this error message be improved? If so, please report an "
             "enhancement request to PyTorch.)"
         )
     if not callable(message):
@@ -27,7 +27,7 @@ def _check_with(error_type: type[Exception], cond: bool, message: _Message = Non
     """Raise `error_type` with what `message()` gives unless `cond` is True. TypeError for what is no bool."""
     if isinstance(cond, Tensor):
         raise TypeError(
-            f"cond must be a bool, but got a {'Tensor'}. For tensor conditions, use torch._check_tensor_all() to assert that "
+            "cond must be a bool, but got a Tensor. For tensor conditions, use torch._check_tensor_all() to assert that "
             "all elements are true."
         )
     if not isinstance(cond, bool):
@@ -55,7 +55,7 @@ _check_not_implemented = _checking("_check_not_implemented", NotImplementedError
 def _check_is_size(i: int, message: _Message = None, *, max: int | None = None) -> None:
     """Raise RuntimeError for a number that is below 0, or above `max`."""
     warnings.warn(
-        f"_check_is_size will be removed in a future {'PyTorch'} release along with guard_size_oblivious.     Use "
+        "_check_is_size will be removed in a future PyTorch release along with guard_size_oblivious.     Use "
         "_check(i >= 0) instead.",
         FutureWarning,
         stacklevel=2,

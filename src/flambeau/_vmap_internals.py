@@ -41,5 +41,5 @@ def _vmap(
 
 def vmap(func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0) -> Callable[..., Any]:
     """`torch.vmap`, by its old name, with a FutureWarning."""
-    warnings.warn(f"{'Please'} use `torch.vmap` instead of `torch._vmap_internals.vmap`.", FutureWarning, stacklevel=2)
+    warnings.warn("Please use `torch.vmap` instead of `torch._vmap_internals.vmap`.", FutureWarning, stacklevel=2)
     return functions.vmap(func, in_dims, out_dims)

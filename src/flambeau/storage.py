@@ -23,5 +23,5 @@ class StorageBase(metaclass=_Kind):
 
     def __init__(self, *args: Any, **kwargs: Any):
         raise RuntimeError(
-            f"Cannot directly construct {'StorageBase'}; subclass it and then construct that: take UntypedStorage"
+            "Cannot directly construct StorageBase; subclass it and then construct that: take UntypedStorage"
         )

@@ -105,6 +105,10 @@ def test_nothing_stays_behind(tmp_path):
 READ = {
     "class A(nn.Module):\n def __init__(self):\n  self.a = 1\n": [("missing-super", 2)],
     "class A(nn.Module):\n def __init__(self):\n  nn.Module.__init__(self)\n  self.a = 1\n": [],
+    "class A(nn.Module):\n def __init__(self):\n  self.n = 3\n  self.a = nn.ReLU()\n  super().__init__()\n": [
+        ("late-super", 4)
+    ],
+    "class A(nn.Module):\n def __init__(self):\n  layers = [nn.ReLU()]\n  self.n = 3\n  super().__init__()\n": [],
     "class A(torch.nn.Module): pass\nclass B(A):\n def __init__(self):\n  self.b = 2\n": [("missing-super", 3)],
     "class A:\n def __init__(self):\n  self.a = [nn.Linear(1, 1)]\n": [],
     "class A(nn.Module):\n def __init__(self):\n  super().__init__()\n  self.a = [A() for _ in range(3)]\n": [

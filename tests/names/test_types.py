@@ -52,6 +52,11 @@ x + "1"                              # E: Unsupported operand types for +
 F.relu(x, inplce=True)               # E: Unexpected keyword argument "inplce"
 nn.Linear(2, out_feature=3)          # E: Unexpected keyword argument "out_feature"
 nn.Linear("2", 3)                    # E: Argument 1 to "Linear" has incompatible type "str"
+nn.LSTM(3, 4, batchfirst=True)       # E: Unexpected keyword argument "batchfirst"
+nn.GRU(3, 4, proj_size=2)            # E: Unexpected keyword argument "proj_size"
+nn.Dropout(prob=0.5)                 # E: Unexpected keyword argument "prob"
+flambeau.save(net.state_dict())      # E: Missing positional argument
+net.load_state_dict("net.pt")        # E: Argument 1 to "load_state_dict"
 layer("x")                           # E: Argument 1 has incompatible type "str"
 net(x, depp=True)                    # E: Unexpected keyword argument "depp"
 optimizer.zero_gard()                # E: "SGD" has no attribute "zero_gard"

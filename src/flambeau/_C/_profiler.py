@@ -25,7 +25,7 @@ class _ExperimentalConfig:
         given = {**dict(zip(_AT_FIRST, args, strict=False)), **settings}
         if len(args) > len(_AT_FIRST) or not given.keys() <= _AT_FIRST.keys():
             raise TypeError(
-                f"__init__(): incompatible constructor {'arguments'}: _ExperimentalConfig has {', '.join(_AT_FIRST)}"
+                f"__init__(): incompatible constructor arguments: _ExperimentalConfig has {', '.join(_AT_FIRST)}"
             )
         self._asked = [name for name, value in given.items() if value != _AT_FIRST[name] and name != "verbose"]
         vars(self).update({**_AT_FIRST, **given})

@@ -140,7 +140,7 @@ def kernel_for(op: OpOverload, key: str) -> Callable[..., Any]:
     known = ", ".join(k for k in kernels if isinstance(k, str))
     raise NotImplementedError(
         f"Could not run '{op.name()}' with arguments from the '{key}' backend. This could be because the operator doesn't "
-        f"exist for this backend, or was omitted during {'the selective/custom build process'} (if using custom build). "
+        f"exist for this backend, or was omitted during the selective/custom build process (if using custom build). "
         f"'{op.name()}' is only available for these backends: [{known}]."
     )
 

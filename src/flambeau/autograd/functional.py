@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.autograd.engine import grad
 from ..core.context.grad_mode import enable_grad
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import ones_like, zeros_like
 from ..ops.making.ranges import eye
@@ -140,21 +141,14 @@ def _results(outs: tuple[Tensor, ...], create_graph: bool, single: bool) -> Any:
 def _check_strategy(strategy: str, vectorize: bool, strict: bool) -> bool:
     """Whether derivatives go forward."""
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise AssertionError(
-            f'Expected {"strategy"} to be either "forward-mode" or "reverse-mode". '
-            "Hint: If your function has more outputs than inputs, "
-            '"forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
-        )
+        raise AssertionError(message("jacobian_strategy"))
     if strict and vectorize:
         raise RuntimeError(
             "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. "
             "Please either set `strict=False` or `vectorize=False`."
         )
     if strategy == "forward-mode" and not vectorize:
-        raise NotImplementedError(
-            f"Computing {'Jacobian'} using forward-AD or forward-over-reverse {'Hessian'} is"
-            "only implemented for `vectorize=True`."
-        )
+        raise NotImplementedError(message("forward_ad_needs_vectorize"))
     return strategy == "forward-mode"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.autograd.engine import grad
 from ..core.context import doors
+from ..core.dispatch.messages import message
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor, wrap
 from ..ops.making.constants import empty_like, zeros_like
@@ -111,7 +112,7 @@ def _look_again(output: Tensor, source: Tensor, analytical: np.ndarray, toleranc
     if analytical.size and np.abs(again - analytical).max() > tolerance:
         raise GradcheckError(
             "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives different "
-            f"values, although analytical gradient matches {'numerical'} gradient."
+            f"values, although analytical gradient matches numerical gradient."
             f"The tolerance for nondeterminism was {tolerance}."
         )
     (found,) = grad(output, source, zeros_like(output.detach()), retain_graph=True, allow_unused=True)
@@ -178,11 +179,11 @@ def _directions(values: Tensor, count: int) -> Tensor:
 def _check_options(forward: bool, backward: bool, batched: bool, batched_forward: bool) -> None:
     """AssertionError for options that do not go together."""
     if not (forward or backward):
-        raise AssertionError(f"Expected at least {'one'} of check_forward_ad or check_backward_ad to be True")
+        raise AssertionError(message("gradcheck_needs_a_direction"))
     if batched and not backward:
-        raise AssertionError(f"Setting check_batched_grad={True} requires check_backward_ad to be True")
+        raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
     if batched_forward and not forward:
-        raise AssertionError(f"Setting check_batched_forward_grad={True} requires check_forward_ad to be True")
+        raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
 
 
 def _checked(given: tuple[Any, ...]) -> list[int]:
@@ -296,6 +297,6 @@ def gradgradcheck(
         return tuple(g for g in found if g is not None)
 
     if options.get("check_undefined_grad", True) and not check_rev_over_rev:
-        raise AssertionError(f"Setting check_undefined_grad=True {'requires'} check_rev_over_rev to be True")
+        raise AssertionError("Setting check_undefined_grad=True requires check_rev_over_rev to be True")
     options.update(check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev)
     return gradcheck(gradients, (*given, *weights), **options)

@@ -84,7 +84,7 @@ class cuFFTPlanCacheManager:
         index, there = index_of(device), len(jax_devices("cuda"))
         if not 0 <= index < there:
             raise RuntimeError(
-                f"cufft_plan_cache: expected 0 <= device {'index'} < {there}, but got device with index {index}"
+                f"cufft_plan_cache: expected 0 <= device index < {there}, but got device with index {index}"
             )
         return cuFFTPlanCache(index)
 
@@ -120,10 +120,10 @@ def _preferred(name: str, kind: type[enum.Enum], at_first: enum.Enum, spoken: di
                 raise RuntimeError(f"Unknown input value. Choose from: {', '.join(spoken)}.")
             backend = kind[spoken[backend]]
         if backend is not None and not isinstance(backend, kind):
-            raise RuntimeError(f"Unknown input value {'type'}.")
+            raise RuntimeError("Unknown input value type.")
         if backend not in (None, at_first, kind["Default"]):
             raise RuntimeError(
-                f"torch.backends.cuda.{name}: Cannot set preferred backend to {backend.name} if PyTorch has not been {'compiled'} "
+                f"torch.backends.cuda.{name}: Cannot set preferred backend to {backend.name} if PyTorch has not been compiled "
                 "with it: XLA chooses between its libraries itself"
             )
         return at_first
@@ -246,8 +246,8 @@ def sdp_kernel(
 ) -> Iterator[None]:
     """The old form of `torch.nn.attention.sdpa_kernel`."""
     warnings.warn(
-        f"`torch.backends.cuda.sdp_kernel()` is deprecated. In the future, this {'context'} manager will be removed. Please "
-        f"see `torch.nn.attention.sdpa_kernel()` for the new {'context'} manager, with updated signature.",
+        "`torch.backends.cuda.sdp_kernel()` is deprecated. In the future, this context manager will be removed. Please "
+        "see `torch.nn.attention.sdpa_kernel()` for the new context manager, with updated signature.",
         FutureWarning,
         stacklevel=3,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dispatch.messages import message
 from ..runtime import files
 from . import allowed
 from .archive import MAGIC, Reader, aligned, fill, missing
@@ -50,7 +51,7 @@ def load(
         if forced is False:
             warnings.warn(
                 f"Environment variable {_FORCE_NO} detected, since the"
-                f"`{'weights_only'}` argument was not explicitly passed to `torch.load`, forcing {'weights_only=False'}.",
+                f"`weights_only` argument was not explicitly passed to `torch.load`, forcing weights_only=False.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -122,10 +123,7 @@ def _load_file(file: Any, restore: Any, unpickle: Any, mmap: bool | None, weight
         file.seek(0, 2)
         return result
     if mmap:
-        raise RuntimeError(
-            f"{'mmap'} can only be used with files {'saved'} with "
-            "`torch.save(..., _use_new_zipfile_serialization=True)`, in torch's zip format; load this one without"
-        )
+        raise RuntimeError(message("mmap_of_legacy_file", f=file.name))
     data = _rest(file)
     if not len(data):
         raise EOFError("Ran out of input: the file is empty, there is no checkpoint in it")

@@ -36,7 +36,7 @@ def refused(module: str, name: str) -> UnpicklingError:
         f"refused to load {shown}: with weights_only=True only tensors, parameters and plain data are loaded, and "
         f"nothing is executed{hint}. Unsupported global: GLOBAL {known} was not an allowed global by default. "
         f"Please use `{serialization}.add_safe_globals([{known}])` or the `{serialization}.safe_globals([{known}])` "
-        f"{'context manager'} to allowlist this global if you trust this class/function. If you trust whoever made the file, "
+        f"context manager to allowlist this global if you trust this class/function. If you trust whoever made the file, "
         "torch.load(..., weights_only=False) lets it run any code."
     )
 

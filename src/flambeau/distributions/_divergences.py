@@ -9,6 +9,7 @@ from math import inf
 from typing import Any
 
 from ..core.autograd.engine import grad
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from ..ops.elementwise.special import digamma, lgamma
 from ..ops.indexing.masking import where
@@ -66,7 +67,7 @@ def _kl_beta_beta(p: Any, q: Any) -> Tensor:
 @register_kl(Binomial, Binomial)
 def _kl_binomial_binomial(p: Any, q: Any) -> Tensor:
     if (p.total_count < q.total_count).any():
-        raise NotImplementedError(f"KL between Binomials where {'q.total_count > p.total_count'} is not implemented")
+        raise NotImplementedError(message("kl_of_binomials"))
     one = p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
     return where(p.total_count > q.total_count, inf, p.total_count * one)
 

@@ -45,7 +45,7 @@ class CatTransform(Transform):
 
     def _parts(self, name: str, x: Any) -> list[Any]:
         if not -x.dim() <= self.dim < x.dim():
-            raise AssertionError(f"dim {self.dim} out of range for tensor {'with'} {x.ndim} dimensions")
+            raise AssertionError(f"dim {self.dim} out of range for tensor with {x.ndim} dimensions")
         if x.size(self.dim) != self.length:
             raise AssertionError(f"{name}.size({self.dim}) = {x.size(self.dim)} must equal length {self.length}")
         return list(x.split(self.lengths, self.dim))
@@ -98,7 +98,7 @@ class StackTransform(Transform):
 
     def _parts(self, name: str, x: Any) -> list[Any]:
         if not -x.dim() <= self.dim < x.dim():
-            raise AssertionError(f"dim {self.dim} out of range for tensor {'with'} {x.ndim} dimensions")
+            raise AssertionError(f"dim {self.dim} out of range for tensor with {x.ndim} dimensions")
         if x.size(self.dim) != len(self.transforms):
             raise AssertionError(
                 f"{name}.size({self.dim}) = {x.size(self.dim)} must equal len(transforms) {len(self.transforms)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from . import constraints
 from .utils import broadcast_all, lazy_property, logits_to_probs, probs_to_logits
@@ -13,7 +14,7 @@ from .utils import broadcast_all, lazy_property, logits_to_probs, probs_to_logit
 def one_of(probs: Any, logits: Any) -> None:
     """Raise ValueError unless exactly one of the two is given."""
     if (probs is None) == (logits is None):
-        raise ValueError(f"Either {'`probs` or `logits`'} must be specified, but not both.")
+        raise ValueError(message("probs_or_logits"))
 
 
 OF_ONE: dict[str, constraints.Constraint] = {"probs": constraints.unit_interval, "logits": constraints.real}

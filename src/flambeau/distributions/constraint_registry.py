@@ -9,6 +9,7 @@ from collections.abc import Callable
 from numbers import Number
 from typing import Any
 
+from ..core.dispatch.messages import message
 from . import constraints, transforms
 
 __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
@@ -31,9 +32,7 @@ class ConstraintRegistry:
         if isinstance(constraint, constraints.Constraint):
             constraint = type(constraint)
         if not isinstance(constraint, type) or not issubclass(constraint, constraints.Constraint):
-            raise TypeError(
-                f"Expected constraint to be either a {constraints.Constraint.__name__} subclass or instance, but got {constraint}"
-            )
+            raise TypeError(message("constraint_expected", constraint=constraint))
         self._registry[constraint] = factory
         return factory
 

@@ -155,7 +155,7 @@ class MixtureSameFamilyConstraint(_OfOther):
         unsqueezed = value.unsqueeze(-1 - self.event_dim)
         result = self.base_constraint.check(unsqueezed)
         if value.dim() < self.event_dim:
-            raise ValueError(f"{'Expected'} value.dim() >= {self.event_dim} but got {value.ndim}")
+            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.ndim}")
         return result.reshape(*value.shape[: value.ndim - self.event_dim], -1).all(-1)
 
     def __repr__(self) -> str:
@@ -400,7 +400,7 @@ class _Several(Constraint):
 
     def _check_dim(self, value: Any) -> None:
         assert -value.dim() <= self.dim < value.dim(), (
-            f"dim {self.dim} out of range for value {'with'} {value.ndim} dimensions"
+            f"dim {self.dim} out of range for value with {value.ndim} dimensions"
         )
 
 

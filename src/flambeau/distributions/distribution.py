@@ -10,6 +10,7 @@ import jax
 from ..core.array.size import Size
 from ..core.context.grad_mode import no_grad
 from ..core.dispatch.checks import demand
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from . import constraints
 from .utils import EMPTY, lazy_property
@@ -194,12 +195,10 @@ class Distribution:
     def _validate_sample(self, value: Tensor) -> None:
         """Raise ValueError unless `value` is a tensor of a fitting shape within the support."""
         if not isinstance(value, Tensor):
-            raise ValueError(f"The value argument to {'log_prob'} must be a Tensor")
+            raise ValueError(message("log_prob_of_no_tensor"))
         start = value.ndim - len(self._event_shape)
         if value.size()[start:] != self._event_shape:
-            raise ValueError(
-                f"The right-most size of value must match {'_'.join(('event', 'shape'))}: {value.size()} vs {self._event_shape}."
-            )
+            raise ValueError(message("value_lacks_event_shape", got=value.size(), event_shape=self._event_shape))
         expected = self._batch_shape + self._event_shape
         for i, j in zip(reversed(value.size()), reversed(expected), strict=False):
             if i != 1 and j != 1 and i != j:

@@ -39,7 +39,7 @@ class LKJCholesky(Distribution):
     def __init__(self, dim: int, concentration: Any = 1.0, validate_args: bool | None = None) -> None:
         least = 2
         if dim < least:
-            raise ValueError(f"Expected dim to be an integer greater than or {'equal'} to {least}. Found dim={dim}.")
+            raise ValueError(f"Expected dim to be an integer greater than or equal to {least}. Found dim={dim}.")
         self.dim = dim
         (self.concentration,) = broadcast_all(concentration)
         options = {"dtype": self.concentration.dtype, "device": self.concentration.device}

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.array.size import Size
 from ..core.context.grad_mode import no_grad
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from . import constraints
 from .distribution import Distribution
@@ -29,10 +30,10 @@ class TransformedDistribution(Distribution):
             self.transforms: list[Transform] = [transforms]
         elif isinstance(transforms, list):
             if not all(isinstance(t, Transform) for t in transforms):
-                raise ValueError(f"{'transforms'} must be a Transform or a list of Transforms")
+                raise ValueError(message("list_of_transforms"))
             self.transforms = transforms
         else:
-            raise ValueError(f"transforms must be a {Transform.__name__} or list, but was {transforms}")
+            raise ValueError(message("transforms_or_list", transforms=transforms))
 
         base_event_dim = len(base_distribution.event_shape)
         base_shape = base_distribution.batch_shape + base_distribution.event_shape

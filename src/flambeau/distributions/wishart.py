@@ -11,6 +11,7 @@ from typing import Any
 from ..core.array.dtypes import finfo
 from ..core.array.size import Size
 from ..core.context.tracing import is_traced
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from ..ops.elementwise.special import digamma, mvlgamma
 from ..ops.indexing.masking import where
@@ -71,7 +72,7 @@ class Wishart(ByCovariance, ExponentialFamily):
     ) -> None:
         name, param = given_matrix(covariance_matrix, precision_matrix, scale_tril, error=AssertionError)
         if param.dim() < 2:
-            raise ValueError(f"{'scale_tril'} must be at least two-dimensional, with optional leading batch dimensions")
+            raise ValueError(message("wishart_scale_tril"))
         df = tensor(df, dtype=param.dtype, device=param.device) if isinstance(df, Number) else df
         batch_shape = broadcast_shapes(param.shape[:-2], df.shape)
         event_shape = param.shape[-2:]

@@ -20,6 +20,18 @@ TEXTS = {
             "把 super().__init__() 写成 {name}.__init__ 的第一行",
         ),
     },
+    "late-super": {
+        "en": (
+            "{name}.__init__ assigns layers before it calls super().__init__()",
+            "A module's tables of parameters and layers are made there: a layer that is assigned earlier raises AttributeError.",
+            "make super().__init__() the first line of {name}.__init__",
+        ),
+        "zh": (
+            "{name}.__init__ 在调用 super().__init__() 之前就给 self 赋了层",
+            "模块存放参数和子层的表是在那里建立的; 在它之前给 self 赋一个层会报 AttributeError。",
+            "把 super().__init__() 写成 {name}.__init__ 的第一行",
+        ),
+    },
     "plain-container": {
         "en": (
             "self.{name} holds layers or parameters in a plain {container}",

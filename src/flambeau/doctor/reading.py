@@ -41,6 +41,10 @@ def _class(node: ast.ClassDef, file: str, modules: set[str]) -> Iterator[Finding
         return
     if not any(_is_super_init(n) for n in ast.walk(init)) and any(_assigned(n) for n in ast.walk(init)):
         yield Finding("missing-super", file, init.lineno, {"name": node.name})
+    begun = min((_place(n) for n in ast.walk(init) if isinstance(n, ast.Call) and _is_super_init(n)), default=(0, 0))
+    early = [s for s in init.body if _place(s) < begun and any(_makes_layer(v, modules) for _, v in _assigned(s))]
+    if early:
+        yield Finding("late-super", file, early[0].lineno, {"name": node.name})
     for statement in _statements(init):
         for name, value in _assigned(statement):
             kind = _CONTAINERS.get(type(value))
@@ -147,6 +151,10 @@ def _is_cut(loop: ast.AST, name: ast.Name) -> bool:
 
 def _statements(tree: ast.AST) -> list[ast.stmt]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+
+
+def _place(node: ast.stmt | ast.expr) -> tuple[int, int]:
+    return node.lineno, node.col_offset
 
 
 def _is_super_init(node: ast.AST) -> bool:

@@ -59,14 +59,14 @@ class Dim:
     def _times(self, factor: Any) -> Dim:
         if not isinstance(factor, int) or factor < 1:
             raise NotImplementedError(
-                f"Attempted to multiply {factor} with {self.__name__}, where a positive integer was {'expected'}. {_LINEAR}"
+                f"Attempted to multiply {factor} with {self.__name__}, where a positive integer was expected. {_LINEAR}"
             )
         return self if factor == 1 else _DerivedDim(self.root, *(factor * n for n in self._line))
 
     def _plus(self, offset: Any) -> Dim:
         if not isinstance(offset, int):
             raise NotImplementedError(
-                f"Attempted to add {offset} to {self.__name__}, where an integer was {'expected'}. {_LINEAR}"
+                f"Attempted to add {offset} to {self.__name__}, where an integer was expected. {_LINEAR}"
             )
         factor, before = self._line
         return _DerivedDim(self.root, factor, before + offset) if offset else self

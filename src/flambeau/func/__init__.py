@@ -1,5 +1,6 @@
 """Transforms of functions of Tensors: derivatives, mapping over batches, modules as functions."""
 
+from ..core.dispatch.help import explain_functions as _explain
 from .batching import vmap as vmap
 from .forward import hessian as hessian
 from .forward import jacfwd as jacfwd
@@ -15,3 +16,11 @@ from .reverse import grad as grad
 from .reverse import grad_and_value as grad_and_value
 from .reverse import jacrev as jacrev
 from .reverse import vjp as vjp
+
+_explain(
+    [
+        *(debug_unwrap, functional_call, functionalize, grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize),
+        *(replace_all_batch_norm_modules_, stack_module_state, vjp),
+    ],
+    "torch.func",
+)

@@ -104,7 +104,7 @@ class ScriptList(_Container):
             raise unfit(type(self), "arg0: list", given)
         found = infer(given[0])
         if given[0] and not found.success():
-            raise Error(f"Unable to infer type of {'list'}: {found.reason()}")
+            raise Error(f"Unable to infer type of list: {found.reason()}")
         kind = found.type() if given[0] else None
         self._kind = kind.getElementType() if isinstance(kind, ListType) else None
         self._plain = list(given[0])
@@ -178,7 +178,7 @@ class ScriptDict(_Container):
             raise unfit(type(self), "arg0: dict", given)
         found = infer(given[0])
         if given[0] and not found.success():
-            raise Error(f"Unable to infer type of {'dictionary'}: {found.reason()}")
+            raise Error(f"Unable to infer type of dictionary: {found.reason()}")
         kind = found.type() if given[0] else None
         self._kinds = (kind.getKeyType(), kind.getValueType()) if isinstance(kind, DictType) else (None, None)
         self._plain = dict(given[0])

@@ -66,7 +66,7 @@ def recorded(model: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ex
     for kind, file, line in asked:
         text = (
             f"Converting a tensor to a {kind} might cause the trace to be incorrect. We can't record the data flow of Python "
-            f"values, so this value {'will be'} treated as a constant in the future. This means that the trace might not "
+            f"values, so this value will be treated as a constant in the future. This means that the trace might not "
             "generalize to other inputs!"
         )
         warnings.warn_explicit(text, TracerWarning, file, line)

@@ -125,7 +125,7 @@ def _check_again(func: Any, args: Any, kwargs: Any, first: Any, tolerance: float
                 assert_close(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
             except AssertionError as error:
                 warnings.warn(
-                    f"Output nr {k + 1}. of the traced function does not match the corresponding {'output'} of the Python function. "
+                    f"Output nr {k + 1}. of the traced function does not match the corresponding output of the Python function. "
                     f"Detailed error:\n{error}",
                     category=TracerWarning,
                     stacklevel=3,

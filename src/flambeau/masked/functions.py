@@ -11,6 +11,7 @@ import numpy as np
 from .. import ops  # noqa: F401
 from ..core.array import dtypes
 from ..core.array.size import normalized_dim
+from ..core.dispatch.messages import message
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..ops.elementwise.arithmetic import logaddexp as _logaddexp
@@ -29,9 +30,7 @@ def _parts(input: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return input.get_data(), input.get_mask()
     if mask is not None:
         if mask.ndim > input.ndim:
-            raise IndexError(
-                f"_input_mask expected broadcastable mask (got mask dimensionality {'higher'} than of the input)"
-            )
+            raise IndexError(message("mask_of_more_dimensions"))
         mask = mask.to(dtypes.bool).expand(input.shape)
     return input, mask
 

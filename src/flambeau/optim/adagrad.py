@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.dispatch.messages import message
 from ..core.tensor.donation import overwrite
 from ..core.tensor.tensor import Tensor
 from .optimizer import Number, ParamsT
@@ -78,7 +79,7 @@ class Adagrad(RuleOptimizer):
 
     def _check_sparse(self, group: dict[str, Any]) -> None:
         if group.get("fused"):
-            raise RuntimeError(f"`{'fused'}` does not support sparse {'grad'} or complex param")
+            raise RuntimeError(message("adagrad_fused_sparse"))
         if group["weight_decay"] != 0:
             raise RuntimeError("weight_decay option is not compatible with sparse gradients")
 

@@ -44,7 +44,7 @@ class Adam(RuleOptimizer):
     ) -> None:  # fmt: skip
         check_options(lr, betas, eps=eps, weight_decay=weight_decay)
         if not any(all(isinstance(beta, kind) for beta in betas) for kind in (float, Tensor)):
-            raise ValueError(f"betas must be either {'both'} floats or both Tensors (write 0.0 for 0; got {betas})")
+            raise ValueError(f"betas must be either both floats or both Tensors (write 0.0 for 0; got {betas})")
         if foreach and not capturable:
             for name, value in (("lr", lr), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
                 if isinstance(value, Tensor):

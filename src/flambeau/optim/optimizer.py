@@ -348,7 +348,7 @@ class Optimizer:
         if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):
             without = "with" if "param_names" in param_group else "without"
             raise ValueError(
-                f"all optimizer {'param'} groups should be with/without names. "
+                f"all optimizer param groups should be with/without names. "
                 f"cannot add param group {without} names to the optimizer"
             )
         known = {param for group in self.param_groups for param in group["params"]}

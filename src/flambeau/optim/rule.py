@@ -17,6 +17,7 @@ from ..core.array.meta import NoData
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
+from ..core.dispatch.messages import message
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
@@ -591,7 +592,7 @@ def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
     if len(betas) == 1:
         raise IndexError("tuple index out of range (betas are two numbers)")
     if len({isinstance(beta, Tensor) for beta in betas}) > 1:
-        raise ValueError(f"betas must be either both floats or both {Tensor.__name__}s")
+        raise ValueError(message("betas_mixed"))
     for i, beta in enumerate(betas):
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

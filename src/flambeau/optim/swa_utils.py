@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from ..core.context.grad_mode import no_grad
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.batchnorm import _BatchNorm
 from ..nn.modules.module import Module
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 _STRATEGIES = "'cos' or 'linear'"
-_AT_LEAST = "equal or greater than"
 
 
 @jax.jit
@@ -122,7 +122,7 @@ class AveragedModel(Module):
     ) -> None:
         super().__init__()
         if avg_fn is not None and multi_avg_fn is not None:
-            raise AssertionError(f"Only one of avg_fn and multi_avg_fn {'should'} be provided")
+            raise AssertionError(message("avg_fn_twice"))
         self.module: Module = deepcopy(model)
         count = wrap(jax.device_put(np.zeros((), np.int64)))
         if device is not None:
@@ -209,7 +209,7 @@ class SWALR(LRScheduler):
             raise ValueError(f"anneal_strategy must be one of {_STRATEGIES}, instead got {anneal_strategy}")
         self._anneal_strategy = anneal_strategy
         if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
-            raise ValueError(f"anneal_epochs must be {_AT_LEAST} 0, got {anneal_epochs}")
+            raise ValueError(message("anneal_epochs_negative", epochs=anneal_epochs))
         self.anneal_epochs = anneal_epochs
         super().__init__(optimizer, last_epoch)
 

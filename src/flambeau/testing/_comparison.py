@@ -153,7 +153,7 @@ class _Comparison(NamedTuple):
             a, e = (t if t.is_coalesced() else t.coalesce() for t in (a, e))  # type: ignore[attr-defined]
         if a._nnz() != e._nnz():  # type: ignore[attr-defined]
             self.fail(
-                f"The number of specified values in sparse {name} {'tensors'} does not match: {a._nnz()} != {e._nnz()}",  # type: ignore[attr-defined]
+                f"The number of specified values in sparse {name} tensors does not match: {a._nnz()} != {e._nnz()}",  # type: ignore[attr-defined]
                 where,
             )
         for part in parts:
@@ -227,6 +227,6 @@ def assert_close(
     """
     if (rtol is None) != (atol is None):
         missing = "rtol" if rtol is None else "atol"
-        raise ValueError(f"Both 'rtol' and 'atol' must be either specified or omitted, but got {'no'} {missing}.")
+        raise ValueError(f"Both 'rtol' and 'atol' must be either specified or omitted, but got no {missing}.")
     options = (allow_subclasses, rtol, atol, equal_nan, check_device, check_dtype, check_layout, check_stride, msg)
     _Comparison(*options).compare(actual, expected)

@@ -11,6 +11,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ..core.dispatch.messages import message
 from . import _pytree_nodes
 from ._pytree_nodes import (  # noqa: F401
     _BY_NAME,
@@ -229,9 +230,7 @@ def tree_flatten(tree: Any, is_leaf: _Leaf = None) -> tuple[list[Any], TreeSpec]
 def tree_unflatten(leaves: Iterable[Any], treespec: TreeSpec) -> Any:
     """A tree of this structure with these leaves. ValueError for another number of them, TypeError for no structure."""
     if not isinstance(treespec, TreeSpec):
-        raise TypeError(
-            f"Expected `treespec` to be an instance of {'PyTreeSpec'} but got item of type {type(treespec)}."
-        )
+        raise TypeError(f"Expected `treespec` to be an instance of PyTreeSpec but got item of type {type(treespec)}.")
     return treespec.unflatten(leaves)
 
 
@@ -279,7 +278,7 @@ def _asked(kinds: Any) -> Callable[[Any], bool]:
         return lambda value: isinstance(value, kinds)
     if callable(kinds):
         return kinds
-    raise TypeError(f"{'Argument'} must be a type, a tuple of types, or a callable.")
+    raise TypeError(message("pytree_types"))
 
 
 def map_only(kinds: Any, /) -> Callable[[Any], Any]:
@@ -412,9 +411,7 @@ def _from_json(written: Mapping[str, Any]) -> TreeSpec:
 def treespec_dumps(treespec: TreeSpec, protocol: int | None = None) -> str:
     """A structure as JSON. TypeError for anything else, ValueError for an unknown protocol (1 is known)."""
     if not isinstance(treespec, TreeSpec):
-        raise TypeError(
-            f"Expected `treespec` to be an instance of {'PyTreeSpec'} but got item of type {type(treespec)}."
-        )
+        raise TypeError(f"Expected `treespec` to be an instance of PyTreeSpec but got item of type {type(treespec)}.")
     if protocol not in (None, 1):
         raise ValueError(f"Unknown protocol {protocol}. Available protocols: [1]")
     return json.dumps([1, _to_json(treespec)])

@@ -151,9 +151,7 @@ def register_pytree_node(
     if cls in SUPPORTED_NODES:
         raise ValueError(f"{cls} is already registered as pytree node.")
     if (to_dumpable_context is None) != (from_dumpable_context is None):
-        raise ValueError(
-            f"Both to_dumpable_context and from_dumpable_context for {cls} must be None or {'registered'}."
-        )
+        raise ValueError(f"Both to_dumpable_context and from_dumpable_context for {cls} must be None or registered.")
     SUPPORTED_NODES[cls] = NodeDef(cls, flatten_fn, unflatten_fn, flatten_with_keys_fn)
     _WRITTEN[cls] = _Written(serialized_type_name, to_dumpable_context, from_dumpable_context)
     if serialized_type_name is not None:
@@ -292,7 +290,7 @@ def _named_tuple_written(cls: type) -> str:
             return name
     raise NotImplementedError(
         f"Can't serialize TreeSpec of namedtuple class {cls} because we didn't register a serializated_type_name. Please "
-        f"register using `{'_register_namedtuple'}`."
+        f"register using `_register_namedtuple`."
     )
 
 

@@ -7,6 +7,7 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
+from ..core.dispatch.messages import message
 from ..core.tape.nodes import OperatorNode
 from ..core.tensor.tensor import wrap
 from ..ops.overloads import OpOverload, OpOverloadPacket, aten, overload_of
@@ -77,7 +78,7 @@ def create_selective_checkpoint_contexts(
         for op in policy_fn_or_list:
             if not isinstance(op, OpOverload):
                 got = f"but got: {op} of type {type(op)}. "
-                text = f"Expected op in `op_list` to be an {OpOverload.__name__} {got}"
+                text = f"Expected op in `op_list` to be an OpOverload {got}"
                 if isinstance(op, OpOverloadPacket):
                     text += (
                         "Please update the OpOverloadPacket to a specific OpOverload.For example, if you have "
@@ -91,5 +92,5 @@ def create_selective_checkpoint_contexts(
     elif callable(policy_fn_or_list):
         policy = policy_fn_or_list
     else:
-        raise TypeError(f"policy_fn_or_list must be either {'a function'} or a list of ops.")
+        raise TypeError(message("policy_wrong"))
     return Selection(policy, False), Selection(policy, True)

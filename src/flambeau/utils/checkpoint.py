@@ -64,7 +64,7 @@ class GraphExecGroup:
     def __enter__(self) -> GraphExecGroup:
         held = GraphExecGroup._current
         if held is not None:
-            raise RuntimeError(f"GraphExecGroup contexts cannot be {'nested'}. Already inside group {held}")
+            raise RuntimeError(f"GraphExecGroup contexts cannot be nested. Already inside group {held}")
         GraphExecGroup._current = self
         return self
 

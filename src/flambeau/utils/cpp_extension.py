@@ -6,6 +6,8 @@ import os
 import shutil
 from typing import Any, NoReturn
 
+from ..core.dispatch.messages import message
+
 __all__ = [
     "BuildExtension",
     "CUDAExtension",
@@ -112,7 +114,7 @@ def is_ninja_available() -> bool:
 def verify_ninja_availability() -> None:
     """RuntimeError unless `ninja` is there."""
     if not is_ninja_available():
-        raise RuntimeError(f"Ninja is required to load C++ extensions ({'pip install ninja'} to get it)")
+        raise RuntimeError(message("ninja_missing"))
 
 
 def check_compiler_ok_for_platform(compiler: str) -> bool:

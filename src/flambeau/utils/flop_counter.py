@@ -23,6 +23,8 @@ from flambeau.core.tape.nodes import OperatorNode
 from flambeau.core.tensor.tensor import Tensor, wrap
 from flambeau.utils.module_tracker import GLOBAL, ModuleTracker
 
+from ..core.dispatch.messages import message
+
 __all__ = ["FlopCounterMode", "register_flop_formula"]
 
 aten: Any = _ops.ops.aten
@@ -213,7 +215,7 @@ class FlopCounterMode:
         custom_mapping: dict[Any, Any] | None = None,
     ):
         if mods is not None:
-            warnings.warn(f"{'mods'} argument is not needed anymore, you can stop passing it", stacklevel=2)
+            warnings.warn(message("mods_deprecated"), stacklevel=2)
         self.flop_counts: dict[str, dict[Any, int]] = defaultdict(lambda: defaultdict(int))
         self.depth = depth
         self.display = display

@@ -53,7 +53,7 @@ class ExecutionStats:
             [
                 f"Average latency per example: {format_time(time_ms=self.latency_avg_ms)}",
                 f"Total number of iterations: {self.num_iters}",
-                f"Total number of iterations per second (of {'all threads'} together): {self.iters_per_second:.2f}",
+                f"Total number of iterations per second (of all threads together): {self.iters_per_second:.2f}",
                 f"Total time: {format_time(time_s=self.total_time_seconds)}",
             ]
         )

@@ -142,8 +142,8 @@ def _grad_by_rows(
 def _unlike_rows(i: int, given: Any, shape: Any) -> RuntimeError:
     option, batch = "is_grads_batched=True", "batch dimension"
     return RuntimeError(
-        f"If `{option}`, we interpret the first dimension of each grad_output as the {batch}. The sizes of the {'remaining'} dimensions "
-        f"are expected to match the shape of {'corresponding'} output, but a mismatch was detected: grad_output[{i}] has a shape of "
+        f"If `{option}`, we interpret the first dimension of each grad_output as the {batch}. The sizes of the remaining dimensions "
+        f"are expected to match the shape of corresponding output, but a mismatch was detected: grad_output[{i}] has a shape of "
         f"{given} and output[{i}] has a shape of {shape}."
     )
 

@@ -28,7 +28,7 @@ from .types import (
 def unify_type_list(types: Sequence[Type]) -> Type:
     """The type that all of these are; None beside others makes it optional. RuntimeError if there is none."""
     if not types:
-        raise RuntimeError(f"Cannot get unified type from {'empty'} list")
+        raise RuntimeError("Cannot get unified type from empty list")
     found = types[0]
     for i, kind in enumerate(types[1:], 1):
         if kind.isSubtypeOf(found):

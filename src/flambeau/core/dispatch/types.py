@@ -13,7 +13,7 @@ def unfit(kind: type, form: str, given: Sequence[Any]) -> TypeError:
     """The error for arguments that a class of libtorch is not made of."""
     shown = ", ".join(repr(value) for value in given)
     return TypeError(
-        f"__init__(): incompatible constructor {'arguments'}. The following argument types are supported:\n"
+        f"__init__(): incompatible constructor arguments. The following argument types are supported:\n"
         f"    1. torch._C.{kind.__name__}({form})\n\nInvoked with: {shown}"
     )
 
@@ -320,7 +320,7 @@ class DictType(_Of):
         if isinstance(given[0], ListType | DictType | TupleType | UnionType | OptionalType):
             raise RuntimeError(
                 f"Cannot create dict for key type '{given[0].str()}', only int, float, complex, Tensor, device and string keys "
-                f"are {'supported'}"
+                f"are supported"
             )
         self._parts = tuple(given)
 
@@ -390,7 +390,7 @@ def _joined(given: Sequence[Type]) -> list[Type]:
         raise RuntimeError(
             f"false {_CHECK}: After type unification was performed, the Union with the original types "
             f"{{{', '.join(map(repr, given))}, }} has the single type {kept[0]}. Use the common supertype instead of creating a "
-            f"{'Uniontype'}"
+            f"Uniontype"
         )
     return kept
 
@@ -516,7 +516,7 @@ class InferredType:
         """The type; RuntimeError if there is none."""
         if isinstance(self._found, Text):
             raise RuntimeError(
-                f"type_ {_CHECK}: Tried to get the type from an InferredType but the type is {'null'}. Reason: {self._found}"
+                f"type_ {_CHECK}: Tried to get the type from an InferredType but the type is null. Reason: {self._found}"
             )
         return self._found
 

@@ -19,7 +19,7 @@ def attention(func: Any, query: Any, key: Any, value: Any, attn_mask: Any = None
     elif not all(isinstance(t, NestedTensor) for t in three):
         told = [f"{name}.is_nested: {t.is_nested}" for name, t in zip(("query", "key", "value"), three, strict=True)]
         raise ValueError(
-            f"Expected query, key, and value to be nested {'tensors'}, but got {told[0]}, {told[1]}, and {told[2]} instead."
+            f"Expected query, key, and value to be nested tensors, but got {told[0]}, {told[1]}, and {told[2]} instead."
         )
     if attn_mask is not None:
         raise ValueError("Masks are not yet supported! Pass is_causal=True, or attend to each part")

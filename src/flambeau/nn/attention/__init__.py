@@ -99,7 +99,7 @@ def activate_flash_attention_impl(impl: str) -> None:
     """Call the function registered under this name. ValueError if there is none."""
     if impl not in _implementations:
         raise ValueError(
-            f"Unknown flash attention {'impl'} {impl!r}. Available implementations: {list_flash_attention_impls()}"
+            f"Unknown flash attention impl {impl!r}. Available implementations: {list_flash_attention_impls()}"
         )
     restore_flash_attention_impl(_raise_warn=False)
     _active.append((impl, _implementations[impl]()))

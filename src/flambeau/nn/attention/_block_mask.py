@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...core.array import dtypes
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.making.creation import zeros
 from ...ops.making.ranges import arange
@@ -23,7 +24,7 @@ def noop_mask(batch: Tensor, head: Tensor, token_q: Tensor, token_kv: Tensor) ->
 
 def _sliced_mask_mod_error(batch: Tensor, head: Tensor, token_q: Tensor, token_kv: Tensor) -> Tensor:
     raise RuntimeError(
-        f"Cannot use mask_mod from a {'sliced'} BlockMask (set the mask_mod of the slice to one that knows its place)"
+        "Cannot use mask_mod from a sliced BlockMask (set the mask_mod of the slice to one that knows its place)"
     )
 
 
@@ -106,7 +107,7 @@ class BlockMask:
         mask_mod: MaskMod = noop_mask,
     ) -> None:
         if kv_indices.dim() < 2:
-            raise RuntimeError(f"BlockMask must have at least {2} dimensions")
+            raise RuntimeError("BlockMask must have at least 2 dimensions")
         given = (
             kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices,
             q_num_blocks, q_indices, full_q_num_blocks, full_q_indices,
@@ -135,7 +136,7 @@ class BlockMask:
     ) -> BlockMask:
         """A mask from the blocks of each row. The lengths are those of whole blocks, unless they are given."""
         if kv_indices.dim() < 2:
-            raise RuntimeError(f"BlockMask must have at least {2} dimensions")
+            raise RuntimeError("BlockMask must have at least 2 dimensions")
         size = pair(BLOCK_SIZE)
         q: Any = (None,) * 4
         if compute_q_blocks:
@@ -227,10 +228,7 @@ class BlockMask:
         grid = pair(grid_size)
         for number, place in enumerate(itertools.product(*(range(n) for n in table.shape[:-2]))):
             if number == limit:
-                drawn.append(
-                    f"...\nTo print out more, set {'BlockMask'}.to_string(limit=N)\n"
-                    f"You can also {'index'} (BlockMask[batch, head]) to choose {'a'} specific batch or head"
-                )
+                drawn.append(message("block_mask_is_longer"))
                 break
             drawn.append(f"{place}\n{_drawing(table[place].tolist(), grid)}")
         return "\n".join(drawn)

@@ -7,6 +7,7 @@ from enum import IntEnum, auto
 from typing import Any
 
 from ...core.array import dtypes
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.making.creation import ones, zeros
 from .. import functional as F
@@ -38,7 +39,7 @@ class CausalBias(Tensor):
         self.seq_len_kv = seq_len_kv
         if seq_len_q > seq_len_kv and variant == CausalVariant.LOWER_RIGHT:
             warnings.warn(
-                f"Lower right causal bias will {'produce'} NaNs in the output when seq_len_q > seq_len_kv!",
+                message("lower_right_nan"),
                 stacklevel=2,
             )
 

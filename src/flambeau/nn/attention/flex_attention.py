@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from ...core.array import dtypes
 from ...core.context import doors
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.making.creation import zeros
 from ...ops.making.ranges import arange
@@ -76,7 +77,7 @@ class FlexKernelOptions(TypedDict, total=False):
 
 def _checked(mask_mods: tuple[MaskMod, ...]) -> None:
     if not all(callable(mod) for mod in mask_mods):
-        raise RuntimeError(f"All inputs should be callable {'mask_mods'}: {mask_mods}")
+        raise RuntimeError(f"All inputs should be callable mask_mods: {mask_mods}")
 
 
 def and_masks(*mask_mods: MaskMod) -> MaskMod:
@@ -124,7 +125,7 @@ def _takes_scores(mod: Callable[..., Any]) -> bool:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters) and len(wanted) < 4:
         return False
     if len(wanted) not in (4, 5):
-        raise AssertionError(f"Expected 4 or 5 positional {'args'}, got {len(wanted)}")
+        raise AssertionError(f"Expected 4 or 5 positional args, got {len(wanted)}")
     return len(wanted) == 5
 
 
@@ -200,25 +201,25 @@ def _seen(block_mask: BlockMask, shape: tuple[int, ...], device: Any) -> Tensor:
 
 def _check(query: Tensor, key: Tensor, value: Tensor, block_mask: Any, enable_gqa: bool) -> None:
     if any(x.dim() != 4 for x in (query, key, value)):
-        raise NotImplementedError(f"NYI: query, key, and value must be {'4D'} tensors")
+        raise NotImplementedError("NYI: query, key, and value must be 4D tensors")
     if query.shape[0] != key.shape[0] and block_mask is None:
         raise ValueError(
-            f"Expect query and key/value to have the same batch {'size'}, or non-none block_mask, but got "
+            f"Expect query and key/value to have the same batch size, or non-none block_mask, but got "
             f"block_mask=None, Bq={query.shape[0]}, and Bkv={key.shape[0]}."
         )
     heads, others = query.shape[1], key.shape[1]
     if heads != others and not enable_gqa:
         raise ValueError(
-            f"Expect query and key/value to have the same number of {'heads'} but got Hq={heads} and Hkv={others}. "
+            f"Expect query and key/value to have the same number of heads but got Hq={heads} and Hkv={others}. "
             "Try setting enable_gqa=True for GQA."
         )
     if heads % max(others, 1):
         raise ValueError(
-            f"Expect number of query heads to be a multiple of kv heads for {'GQA'} but got Hq={heads} and Hkv={others}."
+            f"Expect number of query heads to be a multiple of kv heads for GQA but got Hq={heads} and Hkv={others}."
         )
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(
-            f"Expect query and key/value to have the same embedding {'dimension'} but got E={query.shape[-1]} and "
+            f"Expect query and key/value to have the same embedding dimension but got E={query.shape[-1]} and "
             f"E={key.shape[-1]}."
         )
     if block_mask is not None:
@@ -233,13 +234,13 @@ def _check_lengths(block_mask: BlockMask, queries: int, keys: int) -> None:
     begin = f"block_mask was created for {block_mask.shape=} but got q_len={queries} and kv_len={keys}. "
     if queries > made_q or keys > made_k:
         raise ValueError(
-            f"{begin}As the block mask was created for a smaller {'length'} than you're using it for, you likely need to "
+            f"{begin}As the block mask was created for a smaller length than you're using it for, you likely need to "
             "create a new block mask."
         )
     raise ValueError(
-        f"{begin}As the block mask was created for a larger {'length'} than you're using it for, you can either 1. create "
-        f"a new block mask with the correct {'length'}, or 2. 'adjust' the existing block mask to the correct length by "
-        f"calling block_mask._adjust(q_len, kv_len). This essentially 'crops' the block {'mask'} to the upper left corner, "
+        f"{begin}As the block mask was created for a larger length than you're using it for, you can either 1. create "
+        f"a new block mask with the correct length, or 2. 'adjust' the existing block mask to the correct length by "
+        f"calling block_mask._adjust(q_len, kv_len). This essentially 'crops' the block mask to the upper left corner, "
         "which does not work for all mask_mods!"
     )
 
@@ -266,7 +267,7 @@ def flex_attention(
     """
     if return_lse and return_aux is not None:
         raise ValueError(
-            f"Cannot specify both return_lse and {'return_aux'}. return_lse is deprecated, please use "
+            "Cannot specify both return_lse and return_aux. return_lse is deprecated, please use "
             "return_aux=AuxRequest(lse=True) instead."
         )
     _check(query, key, value, block_mask, enable_gqa)
@@ -286,7 +287,7 @@ def flex_attention(
     out, lse, most = attend(query, key, value, scale, changed)
     if return_lse:
         warnings.warn(
-            f"return_lse is deprecated and {'will'} be removed in v2.10. Please use return_aux=AuxRequest(lse=True) instead.",
+            message("return_lse_deprecated"),
             FutureWarning,
             stacklevel=2,
         )

@@ -29,7 +29,7 @@ def _reason(layer: Any, query: Any, key: Any, value: Any, masked: bool) -> str |
         (query.layout is formats.jagged, "some Tensor argument has_torch_function"),
         (
             asks,
-            f"grad is enabled and at least one of {'query'} or the input/output projection weights or biases requires_grad",
+            "grad is enabled and at least one of query or the input/output projection weights or biases requires_grad",
         ),
         (weight is not None and layer.in_proj_bias is None, " (in_proj_bias is None)"),
     )  # fmt: skip

@@ -38,14 +38,14 @@ class StateMethods:
     def get_extra_state(self) -> Any:
         """Whatever else belongs into the state dict; override it together with `set_extra_state`."""
         raise RuntimeError(
-            f"Reached a code path in Module.{'get'}_extra_state() that should never be called. ({type(self).__name__} has no "
+            f"Reached a code path in Module.get_extra_state() that should never be called. ({type(self).__name__} has no "
             "extra state: override get_extra_state() to give it one.)"
         )
 
     def set_extra_state(self, state: Any) -> None:
         """Take back what `get_extra_state` gave."""
         raise RuntimeError(
-            f"Reached a code path in Module.{'set'}_extra_state() that should never be called. ({type(self).__name__} has no "
+            f"Reached a code path in Module.set_extra_state() that should never be called. ({type(self).__name__} has no "
             "extra state: override set_extra_state() to take it back.)"
         )
 
@@ -246,9 +246,9 @@ def _load_tensor(module: Any, name: str, old: Any, new: Any, key: str, assign: b
             )
     if not assign and not is_lazy(old) and not is_lazy(new) and old.is_meta and not new.is_meta:
         warnings.warn(
-            f"for {key}: copying from a non-meta {'parameter'} in the checkpoint to a meta {'parameter'} in the current model, "
+            f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current model, "
             "which is a no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary to their "
-            f"{'corresponding'} key in the module instead of copying them in place?)",
+            f"corresponding key in the module instead of copying them in place?)",
             stacklevel=2,
         )
     try:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.making.creation import empty, tensor
 from ...ops.shape.joining import cat
@@ -48,7 +49,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         super().__init__()
         cutoffs = list(cutoffs)
         if not cutoffs:
-            raise ValueError(f"cutoffs should be a sequence of {'length'} larger than 0")
+            raise ValueError(message("cutoffs_empty"))
         rising = all(a < b for a, b in itertools.pairwise(cutoffs))
         if not rising or cutoffs[0] <= 0 or cutoffs[-1] > n_classes - 1 or any(int(c) != c for c in cutoffs):
             raise ValueError(
@@ -87,7 +88,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if places.size and not 0 <= places.min() <= places.max() < self.n_classes:
             last = self.n_classes - 1
             raise RuntimeError(
-                f"Target {'values'} should be in [0, {last}], "
+                f"Target values should be in [0, {last}], "
                 f"but values in range [{places.min()}, {places.max()}] were found. "
             )
         clusters = [np.flatnonzero((places >= low) & (places < high)) for low, high in self._ranges()]
@@ -123,7 +124,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if target.ndim == 1:
             if input.shape[0] != target.shape[0]:
                 raise RuntimeError(
-                    f"Input and target should have the {'same'} size in the batch dimension. "
+                    f"Input and target should have the same size in the batch dimension. "
                     f"(got {list(input.shape)} and {list(target.shape)})"
                 )
             if input.ndim != 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from .. import functional as F
 from .batchnorm import _LazyNormBase, _NormBase
@@ -63,8 +64,7 @@ class _InstanceNorm(_NormBase):
             if self.affine:
                 raise ValueError(f"expected {at} to match num_features ({self.num_features}), but got: {channels}.")
             warnings.warn(
-                f"{at} does not match num_features. You can silence this warning by not passing in {'num_features'!s}, "
-                f"which is not used because affine={self.affine}",
+                message("instance_norm_features", at=at, affine=self.affine),
                 stacklevel=2,
             )
         unbatched = input.dim() == min(self._dims)

@@ -256,7 +256,7 @@ class LinearCrossEntropyLoss(_WeightedLoss):
     ) -> None:
         if weight is not None and weight.shape != (num_classes,):
             given, wanted = tuple(weight.shape), (num_classes,)
-            raise RuntimeError(f"expected weight {'shape'} to be {wanted}, got {given}")
+            raise RuntimeError(f"expected weight shape to be {wanted}, got {given}")
         super().__init__(weight, reduction=reduction)
         rows = math.prod(out_features, start=num_classes)
         self.linear: Linear = Linear(in_features, rows, bias=bias, device=device, dtype=dtype)

@@ -6,10 +6,11 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ... import _VF
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.making.constants import zeros
 from ...ops.making.creation import empty
@@ -31,7 +32,7 @@ def _apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Ten
 def apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Tensor:
     """Deprecated: `tensor.index_select(dim, permutation)`."""
     warnings.warn(
-        f"`{apply_permutation.__name__}` is deprecated, please use `tensor.{'index_select'}(dim, permutation)` instead",
+        message("apply_permutation_deprecated"),
         FutureWarning,
         stacklevel=2,
     )
@@ -134,7 +135,7 @@ class RNNBase(Module):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be greater than zero")
         if self.proj_size < 0:
-            raise ValueError(f"{'proj_size'} should be a positive integer or {'zero'} to disable projections")
+            raise ValueError(message("proj_size_negative"))
         if self.proj_size >= self.hidden_size:
             raise ValueError("proj_size has to be smaller than hidden_size")
         if self.mode not in _CHUNKS:
@@ -312,17 +313,28 @@ class RNN(RNNBase):
     and the final hidden states. Between layers, `dropout` is the probability to drop an element in training.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if len(args) > 3:  # the fourth is the nonlinearity
-            self.nonlinearity: str = args[3]
-            args = args[:3] + args[4:]
-        else:
-            self.nonlinearity = kwargs.pop("nonlinearity", "tanh")
-        modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
-        if self.nonlinearity not in modes:
-            raise ValueError(f"Unknown nonlinearity '{self.nonlinearity}'. Select from 'tanh' or 'relu'.")
-        _refuse_projection(kwargs)
-        super().__init__(modes[self.nonlinearity], *args, **kwargs)
+    nonlinearity: str
+
+    if TYPE_CHECKING:  # PyTorch's signature, which is the other one, tells checkers and editors nothing
+
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True, batch_first: bool = False,
+            dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+        ) -> None: ...  # fmt: skip
+
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if len(args) > 3:  # the fourth is the nonlinearity
+                self.nonlinearity = args[3]
+                args = args[:3] + args[4:]
+            else:
+                self.nonlinearity = kwargs.pop("nonlinearity", "tanh")
+            modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
+            if self.nonlinearity not in modes:
+                raise ValueError(f"Unknown nonlinearity '{self.nonlinearity}'. Select from 'tanh' or 'relu'.")
+            _refuse_projection(kwargs)
+            super().__init__(modes[self.nonlinearity], *args, **kwargs)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         if self.mode not in _rnn_impls:
@@ -332,7 +344,7 @@ class RNN(RNNBase):
 
 def _refuse_projection(kwargs: dict[str, Any]) -> None:
     if "proj_size" in kwargs:
-        raise ValueError(f"{'proj_size'} argument is only supported for LSTM, not {'RNN'} or GRU")
+        raise ValueError(message("proj_size_of_lstm_only"))
 
 
 class LSTM(RNNBase):
@@ -342,8 +354,17 @@ class LSTM(RNNBase):
     shows (Sak et al., 2014).
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__("LSTM", *args, **kwargs)
+    if TYPE_CHECKING:  # PyTorch's signature, which is the other one, tells checkers and editors nothing
+
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+            dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, device: Any = None, dtype: Any = None,
+        ) -> None: ...  # fmt: skip
+
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__("LSTM", *args, **kwargs)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         return self._computed(_VF.lstm, input, hx)
@@ -382,9 +403,18 @@ class LSTM(RNNBase):
 class GRU(RNNBase):
     """Gated recurrent units (Cho et al., 2014), in PyTorch's form: the reset gate acts on `W_hn h + b_hn`. Otherwise as `RNN`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _refuse_projection(kwargs)
-        super().__init__("GRU", *args, **kwargs)
+    if TYPE_CHECKING:  # PyTorch's signature, which is the other one, tells checkers and editors nothing
+
+        def __init__(
+            self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+            dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+        ) -> None: ...  # fmt: skip
+
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            _refuse_projection(kwargs)
+            super().__init__("GRU", *args, **kwargs)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         return self._computed(_VF.gru, input, hx)
@@ -433,7 +463,7 @@ class RNNCellBase(Module):
     def _computed(self, function: Callable[..., Any], input: Tensor, states: list[Any], names: list[str]) -> list[Any]:
         """The new states, of a batch or of one sample. ValueError for more dimensions."""
         if input.dim() not in (1, 2):
-            raise ValueError(f"{self._get_name()}: Expected {'input'} to be {1}D or {2}D, got {input.dim()}D instead")
+            raise ValueError(message("rnn_input_dimensions", layer=self._get_name(), dims=input.dim()))
         for state, name in zip(states, names, strict=True):
             if state is not None and state.dim() not in (1, 2):
                 raise ValueError(f"{self._get_name()}: Expected {name} to be 1D or 2D, got {state.dim()}D instead")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...core.context.grad_mode import state
 from ...core.dispatch.checks import on_host
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.layers.multihead import added_mask
 from ...ops.making.creation import full
@@ -228,7 +229,7 @@ class TransformerEncoder(Module):
         if enable_nested_tensor and why_not:
             separator = "" if why_not.startswith(".") else " "
             warnings.warn(
-                f"enable_nested_tensor is True, but {'self'}.use_nested_tensor is False because encoder_layer"
+                f"enable_nested_tensor is True, but self.use_nested_tensor is False because encoder_layer"
                 f"{separator}{why_not}",
                 stacklevel=2,
             )
@@ -346,9 +347,9 @@ class Transformer(Module):
         samples = 0 if self.batch_first else 1
         batched = src.dim() == 3
         if batched and src.size(samples) != tgt.size(samples):
-            raise RuntimeError(f"the batch number of {'src'} and tgt must be equal")
+            raise RuntimeError(message("transformer_batches"))
         if src.size(-1) != self.d_model or tgt.size(-1) != self.d_model:
-            raise RuntimeError(f"the feature number of {'src'} and tgt must be equal to d_model")
+            raise RuntimeError(message("transformer_features"))
         memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
         masks: Any = {
             "tgt_mask": tgt_mask, "memory_mask": memory_mask, "tgt_key_padding_mask": tgt_key_padding_mask,

@@ -9,6 +9,7 @@ from typing import Any
 from ...core.array.dtypes import float16
 from ...core.context.grad_mode import no_grad
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...processes.buckets import Averaging, GradBucket, averaged, by_dtype, flattened, parts
 from ...processes.collectives import broadcast
@@ -92,7 +93,7 @@ class DistributedDataParallel(Module, Joinable):
                 f"{type(self).__name__} is not needed when a module doesn't have any parameter that requires a gradient."
             )
         if device_ids is not None and len(device_ids) > 1:
-            raise ValueError(f"device_ids can only be {None} or contain a single element.")
+            raise ValueError(message("device_ids_of_one"))
         self.module = module
         self.device_ids = device_ids
         self.output_device = output_device

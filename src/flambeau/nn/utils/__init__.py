@@ -1,5 +1,8 @@
 """Helpers for parameters and their gradients."""
 
+from types import ModuleType
+
+from ...core.dispatch.help import explain_functions
 from . import (
     _named_member_accessor,
     clip_grad,
@@ -29,3 +32,5 @@ __all__ = [
     *("remove_spectral_norm", "remove_weight_norm", "spectral_norm", "weight_norm"),
     *("parametrizations", "parametrize", "rnn"),
 ]
+
+explain_functions([it for name in __all__ if not isinstance(it := globals()[name], ModuleType)], "torch.nn.utils")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor, from_host
 from ...ops.layers.packing import _pack_padded_sequence, _pad_packed_sequence
 from ...ops.layers.padding import pad
@@ -41,7 +42,7 @@ def _fields(data: Any, batch_sizes: Any, sorted_indices: Any, unsorted_indices: 
         unsorted_indices = invert_permutation(sorted_indices)
     if batch_sizes is None:
         if not isinstance(data, (list, tuple)) or len(data) != 2:
-            raise AssertionError(f"Expected {'data'} to be a list or tuple of length {2}")
+            raise AssertionError(message("sequence_data_length"))
         data, batch_sizes = data
     elif batch_sizes.device.type != "cpu":
         raise ValueError(
@@ -197,7 +198,7 @@ def pad_packed_sequence(
 def _checked(sequences: Any) -> list[Tensor]:
     if not isinstance(sequences, (Iterable, Tensor)):
         wanted = "iterable for input sequences"
-        raise RuntimeError(f"{'pad_sequence'}: Expected {wanted}, but got arg of type: {type(sequences)}")
+        raise RuntimeError(f"pad_sequence: Expected {wanted}, but got arg of type: {type(sequences)}")
     rows = list(sequences.unbind(0)) if isinstance(sequences, Tensor) else list(sequences)  # type: ignore[attr-defined]
     for place, row in enumerate(rows):
         if not isinstance(row, Tensor):
@@ -228,7 +229,7 @@ def pad_sequence(
     """
     if padding_side not in ("left", "right"):
         sides = "one of left or right"
-        raise RuntimeError(f"Expected {'padding_side'} to be {sides}, but got {padding_side}.")
+        raise RuntimeError(f"Expected padding_side to be {sides}, but got {padding_side}.")
     rows = _checked(sequences)
     first = rows[0]
     longest = max(len(row) for row in rows)

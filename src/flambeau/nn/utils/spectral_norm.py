@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from ...core.context.grad_mode import no_grad
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ..modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..modules.module import Module
@@ -92,10 +93,7 @@ class SpectralNorm:
         if weight is None:
             raise ValueError(f"`SpectralNorm` cannot be applied as parameter `{name!s}` is None")
         if is_lazy(weight):
-            raise ValueError(
-                f"The module passed to `{SpectralNorm.__name__}` can't have uninitialized parameters. Make sure to run the dummy "
-                "forward before applying spectral normalization"
-            )
+            raise ValueError(message("spectral_norm_of_lazy"))
         with no_grad():
             matrix: Any = made.reshape_weight_to_matrix(weight)
             u, v = (made._unit(matrix.new_empty(size).normal_(0, 1)) for size in matrix.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, TypeVar
 
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 from ...ops.layers.weight_norm import _weight_norm, norm_except_dim
 from ..modules.module import Module
@@ -41,10 +42,7 @@ class WeightNorm:
         made = WeightNorm(name, dim)
         weight = getattr(module, name)
         if is_lazy(weight):
-            raise ValueError(
-                f"The module passed to `{WeightNorm.__name__}` can't have uninitialized parameters. Make sure to run the dummy "
-                "forward before applying weight normalization"
-            )
+            raise ValueError(message("weight_norm_of_lazy"))
         del module._parameters[name]
         module.register_parameter(f"{name}_g", Parameter(norm_except_dim(weight, 2, made.dim).detach()))
         module.register_parameter(f"{name}_v", Parameter(weight.detach()))

@@ -86,10 +86,10 @@ def _refuse_integers(input: Any, tensor1: Any, tensor2: Any, *value: Any) -> Non
     if max(category(tensor1), category(tensor2)) < FLOAT:
         exact = "(input + value * tensor1 / tensor2)"
         raise RuntimeError(
-            f"Integer division with {'addcdiv'} is no longer supported, and in a future  release addcdiv will perform a true "
-            f"division of tensor1 and tensor2. The historic {'addcdiv'} behavior can be implemented as (input + value * "
+            f"Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true "
+            f"division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * "
             f"torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as {exact} for float inputs. The future "
-            f"{'addcdiv'} behavior is just the latter implementation: {exact}, for all dtypes."
+            f"addcdiv behavior is just the latter implementation: {exact}, for all dtypes."
         )
 
 

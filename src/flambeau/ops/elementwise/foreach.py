@@ -41,7 +41,7 @@ def _paired(tensors: Sequence[Tensor], other: Any, takes_one: bool = True) -> li
     """What goes with each tensor: a number or a 0-dim tensor with all, a list's entries in turn."""
     if isinstance(other, Tensor):
         if not takes_one:
-            raise TypeError(f"argument 'other' must be tuple of Tensors, not {'Tensor'}")
+            raise TypeError("argument 'other' must be tuple of Tensors, not Tensor")
         if other.ndim:
             raise RuntimeError(
                 f"scalar tensor expected to be 0 dim but it has {other.ndim} dimensions and {other.numel()} elements."

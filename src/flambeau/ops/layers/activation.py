@@ -18,6 +18,7 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.context.generator import draw
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
@@ -392,7 +393,7 @@ def _dim_of(name: str, input: Any, dim: int | None, method: str) -> int:
         return dim
     dim = 0 if input.ndim in (0, 1, 3) else 1
     warnings.warn(
-        f"Implicit {'dim'}ension choice for {name} has been deprecated. Write dim={dim} in the call: it is meant now.",
+        f"{message('implicit_dim', name=name)} Write dim={dim} in the call: it is meant now.",
         stacklevel=3,
     )
     return dim

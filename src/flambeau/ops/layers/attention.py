@@ -59,7 +59,7 @@ def _check(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array |
         )
     if mask is not None and mask.dtype not in (jnp.bool_, jnp.float32, query.dtype):
         raise RuntimeError(
-            f"Expected attn_mask dtype to be {'bool'} or float or to match query dtype, but got attn_mask.dtype: "
+            f"Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
             f"{scalar_name(mask)} and  query.dtype: {scalar_name(query)} instead."
         )
 
@@ -102,7 +102,7 @@ def _check_mask(mask: jax.Array, shape: tuple[int, ...]) -> None:
 def _repeated(x: jax.Array, heads: int) -> jax.Array:
     if heads % x.shape[-3]:
         raise RuntimeError(
-            f"Number of heads in key and value must {'divide'} the number of heads in query, but there are "
+            f"Number of heads in key and value must divide the number of heads in query, but there are "
             f"{x.shape[-3]} and {heads}"
         )
     return jnp.repeat(x, heads // x.shape[-3], -3)
@@ -253,9 +253,7 @@ def scaled_dot_product_attention(
     if not 0.0 <= dropout_p <= 1.0:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p:g}")
     if is_causal and attn_mask is not None and not _takes_both(query, key, value, attn_mask, dropout_p):
-        raise RuntimeError(
-            f"_scaled_dot_product_attention: Explicit {'attn_mask'} should not be set when is_causal=True"
-        )
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     if dropout_p == 0:
         return _attention(query, key, value, attn_mask, is_causal, scale, enable_gqa)
     weights = _attention_weights(query, key, value, attn_mask, is_causal, scale, enable_gqa)

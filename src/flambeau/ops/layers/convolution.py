@@ -41,9 +41,7 @@ def _dtypes_clash(input: str, weight: str) -> RuntimeError:
     if input != "Float":
         return RuntimeError(f"expected scalar type {input} but found {weight}")
     both = f"Input type (torch.{input}Tensor) and weight type (torch.{weight}Tensor)"
-    return RuntimeError(
-        f"{both} should be the same or {'input'} should be a MKLDNN tensor and weight is a dense tensor"
-    )
+    return RuntimeError(f"{both} should be the same or input should be a MKLDNN tensor and weight is a dense tensor")
 
 
 def _check_kernel(input: jax.Array, weight: jax.Array, transposed: bool, n: int) -> None:
@@ -380,7 +378,7 @@ def _patch_grid(
 def _pair(value: Any, function: str, name: str, place: int) -> tuple[int, ...]:
     whole_numbers(function, name, place, value)
     if isinstance(value, (tuple, list)) and len(value) != 2:
-        raise RuntimeError(f"It is expected {name} equals to {2}, but got size {len(value)}")
+        raise RuntimeError(f"It is expected {name} equals to 2, but got size {len(value)}")
     return per_dim(value, 2, function, name, place)
 
 
@@ -434,7 +432,7 @@ def unfold(input: Array, kernel_size: Any, dilation: Any = 1, padding: Any = 0, 
     """Every patch of `(N, C, H, W)` (or `(C, H, W)`) as a column: `(N, C * kh * kw, L)`."""
     settings = _patch_settings("im2col", 2, kernel_size, dilation, padding, stride)
     if not input.ndim:
-        raise IndexError(f"Dimension specified as {1} but tensor has no dimensions: unfold got a number")
+        raise IndexError("Dimension specified as 1 but tensor has no dimensions: unfold got a number")
     if input.ndim < 3:
         raise out_of_range(input.ndim, input.ndim, "unfold takes 3 or 4")
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:

@@ -158,25 +158,25 @@ def _channel_dropout(n: int) -> Callable:
         ndim = input.ndim
         if ndim not in (n + 1, n + 2):
             why = (
-                f"{name} exists to provide {'channel-wise'} dropout on inputs with {n} spatial dimension{'s' * (n > 1)}, a "
-                f"channel {'dimension'}, and an optional batch dimension (i.e. {n + 1}D or {n + 2}D inputs)."
+                f"{name} exists to provide channel-wise dropout on inputs with {n} spatial dimension{'s' * (n > 1)}, a "
+                f"channel dimension, and an optional batch dimension (i.e. {n + 1}D or {n + 2}D inputs)."
             )
             if n == 1:
                 raise RuntimeError(
                     f"{name}: Expected {n + 1}D or {n + 2}D input, but received a {ndim}D input. Note that {why}"
                 )
             warnings.warn(
-                f"{name}: Received a {ndim}-D input to {name}, which is {'deprecated'} and will result in an error in a "
-                f"future release. To retain the behavior and silence {'this'} warning, please use dropout instead. Note "
+                f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in an error in a "
+                f"future release. To retain the behavior and silence this warning, please use dropout instead. Note "
                 f"that {why}",
                 stacklevel=3,
             )
         if n == 2 and ndim == 3:
             warnings.warn(
-                f"{name}: Received a 3D input to {name} and assuming that {'channel-wise'} 1D dropout behavior is desired "
+                f"{name}: Received a 3D input to {name} and assuming that channel-wise 1D dropout behavior is desired "
                 "- input is interpreted as shape (N, C, L), where C is the channel dim. This behavior will "
-                f"{'change'} in a future release to interpret the input as one without a {'batch'} dimension, i.e. shape "
-                f"(C, H, W). To maintain the 1D {'channel-wise'} dropout behavior, please switch to using dropout1d "
+                f"change in a future release to interpret the input as one without a batch dimension, i.e. shape "
+                f"(C, H, W). To maintain the 1D channel-wise dropout behavior, please switch to using dropout1d "
                 "instead.",
                 stacklevel=3,
             )

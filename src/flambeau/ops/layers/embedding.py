@@ -14,6 +14,7 @@ from jax import lax
 from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
 from ...core.context.grad_mode import no_grad, state
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tape.nodes import AccumulateGrad, Node, Program, taped_call
@@ -208,7 +209,7 @@ def _check_mode(mode: str, scale_grad_by_freq: bool, sparse: bool) -> None:
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
-        raise ValueError(f"max mode does not support {'scaling'} the gradient by the frequency")
+        raise ValueError(message("bag_of_max_scaled"))
     if mode == "max" and sparse:
         raise ValueError("max mode does not support sparse weights")
 
@@ -237,7 +238,7 @@ def _check_bag_shapes(input: Any, weight: Any, offsets: Any, per_sample_weights:
         if per_sample_weights.shape != wanted:
             raise ValueError(
                 f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, "
-                f"then it must have the {'same'} shape as the input ({wanted})"
+                f"then it must have the same shape as the input ({wanted})"
             )
     if weight.ndim != 2:
         raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.ndim}")

@@ -506,7 +506,7 @@ def _cross_entropy(
 ) -> Array:
     require_floating("log_softmax_lastdim_kernel_impl", input)
     if not (input.ndim or target.ndim) and is_floating(target):
-        raise IndexError(f"Dimension specified as {1} but tensor has no dimensions: cross_entropy got numbers")
+        raise IndexError("Dimension specified as 1 but tensor has no dimensions: cross_entropy got numbers")
     _check_weight(weight, input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0, input.dtype)
     if input.shape == target.shape:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, smoothing)

@@ -76,7 +76,7 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
     if category(input) != FLOAT:
-        raise RuntimeError(f"pdist only supports {'floating-point'} dtypes, but got {type_name(input)}")
+        raise RuntimeError(f"pdist only supports floating-point dtypes, but got {type_name(input)}")
     require_floating("pdist", input, halves=False)
     first, second = jnp.triu_indices(input.shape[0], 1)
     return vector_norm(input[first] - input[second], p, (-1,), False)

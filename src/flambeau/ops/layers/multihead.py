@@ -28,9 +28,7 @@ def _is_batched(query: Any, key: Any, value: Any, key_padding_mask: Any, attn_ma
     """Whether there is a dimension of samples; AssertionError if the arguments do not agree on it."""
     dims = query.dim()
     if dims not in (2, 3):
-        raise AssertionError(
-            f"query should be unbatched {'2D'} or batched 3D tensor but received {dims}-D query tensor"
-        )
+        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {dims}-D query tensor")
     kind = f"For {'batched (3-D)' if dims == 3 else 'unbatched (2-D)'} `query`, expected"
     _expect(
         key.dim() == dims and value.dim() == dims,
@@ -64,10 +62,10 @@ def added_mask(mask: Any, name: str, dtype: Any, other: Any = None, other_name: 
             f"is_floating_point(): argument 'input' (position 1) must be Tensor, not {type(mask).__name__} ({name})"
         )
     if not mask.is_floating_point() and mask.dtype is not dtypes.bool:
-        raise AssertionError(f"only bool and floating {'types'} of {name} are supported")
+        raise AssertionError(f"only bool and floating types of {name} are supported")
     if other is not None and mask.dtype is not other.dtype:
         warnings.warn(
-            f"Support for mismatched {name} and {other_name} {'is'} deprecated. Use same type for both instead.",
+            f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.",
             stacklevel=level,
         )
     if mask.is_floating_point():
@@ -180,7 +178,7 @@ def _with_biases(
 def _check_causal(is_causal: bool, attn_mask: Any) -> None:
     if is_causal and attn_mask is None:
         raise RuntimeError(
-            f"Need attn_mask if specifying the is_causal {'hint'}. You may use the Transformer module method "
+            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
             "`generate_square_subsequent_mask` to create this mask."
         )
 

@@ -389,7 +389,7 @@ def _unpool(n: int) -> Callable:
     ) -> Any:
         if input.ndim < n:
             raise IndexError(
-                f"{'tuple'} index out of range: max_unpool{n}d takes an input of {n + 1} or {n + 2} dimensions, "
+                f"tuple index out of range: max_unpool{n}d takes an input of {n + 1} or {n + 2} dimensions, "
                 f"not {list(input.shape)}"
             )
         if input.ndim not in (n + 1, n + 2):
@@ -491,7 +491,7 @@ def _fractional(n: int) -> Callable:
     ) -> Any:
         if input.ndim not in (n + 1, n + 2):
             if not input.ndim:
-                raise IndexError(f"Dimension specified as {0} but tensor has no dimensions: {name} got a number")
+                raise IndexError(f"Dimension specified as 0 but tensor has no dimensions: {name} got a number")
             if input.ndim < n + 1:
                 raise _too_few(name, input, n)
             raise RuntimeError(f"{torch_name}(): Expected {n + 1}D or {n + 2}D tensor, but got: {list(input.shape)}")

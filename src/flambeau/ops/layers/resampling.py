@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from ...core.array.size import dimension
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import FLOAT, category, type_name, wide
@@ -262,9 +263,7 @@ def _check_mode(mode: str, n: int, align_corners: bool | None, antialias: bool) 
             f"trilinear, but got mode {mode!r}"
         )
     if antialias and (mode not in _ANTIALIASED or n != 2):
-        raise ValueError(
-            f"Anti-alias option is restricted to bilinear, bicubic, and {'lanczos'} modes and requires a 4-D tensor as input"
-        )
+        raise ValueError(message("antialias_modes"))
     if antialias or (n in (1, 2, 3) and (mode in ("nearest", "nearest-exact", "area") or (mode, n) in _SMOOTH)):
         return
     if mode == "lanczos" and n == 2:

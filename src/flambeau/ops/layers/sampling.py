@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..making.ranges import evenly
@@ -158,7 +159,7 @@ def _per_sample(function: Any, images: jax.Array, corners: Any) -> jax.Array:
 def _told_to_align(align_corners: bool | None) -> bool:
     if align_corners is None:
         warnings.warn(
-            f"Default grid_sample and affine_grid behavior has changed to align_corners=False since {'1.3.0.'} "
+            "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. "
             "Please specify align_corners=True if the old behavior is desired. "
             "See the documentation of grid_sample for details.",
             stacklevel=4,
@@ -181,9 +182,7 @@ def grid_sample(
     zeros, the border's values, or the reflection (`padding_mode`). Gradients of every order are there.
     """
     if mode not in MODES:
-        raise ValueError(
-            f"nn.functional.grid_sample(): expected mode to be {'bilinear'!r}, 'nearest' or 'bicubic', but got: '{mode}'"
-        )
+        raise ValueError(message("grid_sample_mode", mode=mode))
     if padding_mode not in PADDING_MODES:
         raise ValueError(
             "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "
@@ -211,7 +210,7 @@ def _affine_grid(theta: Array, sizes: Any, align_corners: bool) -> Array:
 def _check_affine(theta: Tensor, size: Sequence[int]) -> None:
     kind = theta.dtype
     if not kind.is_floating_point:
-        raise ValueError(f"Expected theta to have {'floating point'} type, but got {kind}")
+        raise ValueError(f"Expected theta to have floating point type, but got {kind}")
     dims = len(size) - 2
     if dims not in (2, 3):
         raise NotImplementedError(
@@ -245,8 +244,7 @@ def affine_grid(theta: Tensor | Any, size: Any, align_corners: bool | None = Non
     sizes = tuple(given[2:])
     if align_corners and min(sizes) == 1:
         warnings.warn(
-            f"Since version {'1.3.0,'} affine_grid behavior has changed for unit-size grids when align_corners=True. "
-            f"This is not an intended {'use case'} of affine_grid. See the documentation of affine_grid for details.",
+            message("affine_grid_of_size_one"),
             stacklevel=3,
         )
     return _affine_grid(theta, sizes, align_corners)

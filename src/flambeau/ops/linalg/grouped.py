@@ -153,8 +153,8 @@ def _scaled_mm(
     kinds = {self.dtype, mat2.dtype} <= set(_FLOAT8) and scale_a.dtype is scale_b.dtype is float32
     if not kinds or not (single or rows):
         raise ValueError(
-            f"Invalid {'scaling'} configuration.\n- For TensorWise scaling, a and b should be float8, scales should be float and "
-            f"{'singletons'}.\n- For RowWise scaling, a and b should be float8, scales should be float, scale_a should be ({m}, 1) and "
+            f"Invalid scaling configuration.\n- For TensorWise scaling, a and b should be float8, scales should be float and "
+            f"singletons.\n- For RowWise scaling, a and b should be float8, scales should be float, scale_a should be ({m}, 1) and "
             f"scale_b should be (1, {n})"
         )
     scales = (scale_a.reshape(()), scale_b.reshape(())) if single else (scale_a, scale_b)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from ...core.array.dtypes import BOOL, promote_types
 from ...core.dispatch.autocast import lowered
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, composite, operator
 from ...core.tensor.tensor import Tensor
 from ...native.product import product
@@ -75,10 +76,7 @@ def _same_for_vector(input: jax.Array, mat: jax.Array, vec: jax.Array) -> None:
 
 
 def _batches_clash(batch: int, inner: int, count: int, b: jax.Array) -> RuntimeError:
-    return RuntimeError(
-        f"Expected size for first two dimensions of {'batch2'!s} tensor to be: [{batch}, {inner}] but got: "
-        f"[{count}, {b.shape[-2]}]."
-    )
+    return RuntimeError(message("baddbmm_sizes", batch=batch, inner=inner, count=count, size=b.shape[-2]))
 
 
 def _check_matmul(a: jax.Array, b: jax.Array) -> None:

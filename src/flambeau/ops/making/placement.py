@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from ...core.array.dtypes import dtype
 from ...core.array.formats import contiguous_format, memory_format
 from ...core.array.geometry import contiguous_strides
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.tensor.looks import from_storage
 from ...core.tensor.tensor import Tensor
@@ -54,12 +55,12 @@ def dim_order(self: Tensor, *, ambiguity_check: bool | Sequence[Any] = False) ->
     """
     listed = isinstance(ambiguity_check, list) and all(isinstance(f, memory_format) for f in ambiguity_check)
     if not isinstance(ambiguity_check, bool) and not listed:
-        raise TypeError(f"The {'ambiguity_check'} argument must be a bool or a list of memory formats.")
+        raise TypeError(message("dim_order_ambiguity_check"))
     strides, shape = self.stride(), tuple(self.shape)
     order = tuple(sorted(range(self.ndim), key=lambda d: (-strides[d], d)))
     if ambiguity_check is False:
         return order
-    text = f"The tensor does not have {'unique'} dim order, or cannot map to exact {'one'} of the given memory formats."
+    text = message("dim_order_unclear")
     if ambiguity_check is True:
         if len(set(strides)) < len(strides) or any(n <= 1 for n in shape):
             raise RuntimeError(text)

@@ -20,7 +20,7 @@ def repeat(input: Array, *repeats: int) -> Array:
     """The tensor laid out `repeats` times along each dimension; more repeats than dimensions add some in front."""
     if len(repeats) < input.ndim:
         raise RuntimeError(
-            f"Number of dimensions of {'repeat dims'} can not be smaller than number of dimensions of {'tensor'}: "
+            f"Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: "
             f"{len(repeats)} repeats for {input.ndim} dimensions"
         )
     shape = (1,) * (len(repeats) - input.ndim) + input.shape

@@ -158,7 +158,7 @@ def _as_complex(g: Geometry, whole: np.dtype) -> Geometry:
     if g.offset % 2:
         raise RuntimeError("Tensor must have a storage_offset divisible by 2")
     if any(s % 2 for n, s in zip(g.shape[:-1], g.strides[:-1], strict=True) if n != 1):
-        raise RuntimeError(f"Tensor must have a stride divisible by 2 for all but {'last'} dimension: {g.strides}")
+        raise RuntimeError(f"Tensor must have a stride divisible by 2 for all but last dimension: {g.strides}")
     return Geometry(g.shape[:-1], tuple(s // 2 for s in g.strides[:-1]), g.offset // 2, whole)
 
 

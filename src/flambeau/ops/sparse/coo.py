@@ -188,7 +188,7 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
     count = input.ndim if sparse_dim is None else sparse_dim
     if not (1 <= count <= input.ndim or count == input.ndim == 0):
         raise RuntimeError(
-            f"dense_to_sparse: {'sparse_dim'} argument must be in "
+            "dense_to_sparse: sparse_dim argument must be in "
             + (">0 when self.dim()>0" if count == 0 else f"[0,{input.ndim}] range, but {count} is given")
         )
     mask = np.asarray(input._array) != 0

@@ -140,7 +140,7 @@ def _reduced_product(sparse: Tensor, dense: Tensor, reduce: str) -> Tensor:
     if is_sparse(dense):
         raise RuntimeError(
             f"Expected tensor to have Strided Layout, but got tensor with {layout_of(dense)} layout (while checking arguments for "
-            f"{'sparse_mm_reduce'})"
+            f"sparse_mm_reduce)"
         )
     held = _in_coordinates(sparse)
     _check_product("mm", held, dense)

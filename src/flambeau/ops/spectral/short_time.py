@@ -15,6 +15,7 @@ from jax import lax
 from ...core.array.dtypes import FLOAT
 from ...core.array.size import normalized_dim
 from ...core.dispatch.checks import demand
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.view import view
 from ...core.tensor.tensor import Tensor
@@ -144,7 +145,7 @@ def stft(
     `return_complex`; False gives a last dimension of real and imaginary parts.
     """
     if center and align_to_window is not None:
-        raise RuntimeError(f"stft align_to_window should only be set when center = {'false'}")
+        raise RuntimeError(message("stft_align_to_window"))
     if center:
         input = _padded(input, n_fft // 2, pad_mode)
     hop = n_fft >> 2 if hop_length is None else hop_length
@@ -174,7 +175,7 @@ def stft(
             "on the complex output to recover the old return format."
         )
     if whole and onesided:
-        raise RuntimeError(f"Cannot have onesided output if window or {'input'} is complex")
+        raise RuntimeError(message("stft_onesided_complex"))
     made = _stft(
         input, window, n_fft=n_fft, hop=hop, length=length, ortho=bool(normalized),
         offset=(n_fft - length) // 2 if align_to_window else 0, onesided=not whole if onesided is None else bool(onesided),
@@ -291,7 +292,7 @@ def istft(
     if not return_complex and window is not None and window.is_complex():
         raise RuntimeError("Complex windows are incompatible with return_complex=False")
     if return_complex and one:
-        raise RuntimeError(f"Cannot have onesided output if window or {'input'} is complex")
+        raise RuntimeError(message("stft_onesided_complex"))
     count = input.shape[-1]
     full = n_fft + hop * (count - 1)
     start = n_fft // 2 if center else 0
@@ -305,10 +306,7 @@ def istft(
         )
     _demand_cover(call, window, width, n_fft, hop, count, start, have)
     if end > have:
-        _warn(
-            f"The length of signal is shorter than the {'length'} parameter. Result is being padded with zeros in the tail. "
-            "Please check your center and hop_length settings."
-        )
+        _warn(message("istft_padded"))
     return _istft(
         input, window, n_fft=n_fft, hop=hop, length=width, ortho=bool(normalized), start=start, end=have, extra=end - have, real=not return_complex,
     )  # fmt: skip

@@ -23,6 +23,7 @@ from ...core.context.tracing import Untraceable
 from ...core.dispatch.checks import demand as demand
 from ...core.dispatch.checks import on_host as on_host
 from ...core.dispatch.checks import refuse_outside as refuse_outside
+from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 
 _NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
@@ -113,10 +114,7 @@ def refuse_masks(input: Any, other: Any, *others: Any) -> None:
     """Raise RuntimeError for the difference of the first two with bools in it."""
     masks = [x for x in (input, other) if isinstance(x, bool) or getattr(x, "dtype", None) == jnp.bool_]
     if len(masks) == 2:
-        raise RuntimeError(
-            f"Subtraction, the {'`-`'} operator, with two {'bool'} tensors is not supported. Use the `^` or `logical_xor()` "
-            "operator instead."
-        )
+        raise RuntimeError(message("bools_subtracted"))
     if masks:
         raise RuntimeError(f"Subtraction, the `-` operator, with a bool tensor is not supported. {_NEGATED_MASK}")
 
@@ -198,7 +196,7 @@ def without_values(name: str) -> NoData:
     """The error of an operator whose result depends on values in more than its own, for a tensor on the meta device."""
     if name in ("nonzero", "index", "where"):
         return NoData(
-            f"The register_meta function for torch.nonzero() {'raises unimplemented'} by default, as a correct data-independent "
+            f"The register_meta function for torch.nonzero() raises unimplemented by default, as a correct data-independent "
             f"implementation does not exist. ({name}: the shape of the result depends on values, which tensors on the meta "
             "device do not have)"
         )

@@ -228,7 +228,7 @@ class LRScheduler:
                 warnings.warn(
                     f"{_TOO_EARLY} In PyTorch 1.1.0 and later, you should call them in the opposite order: "
                     "`optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in "
-                    f"{'PyTorch'} skipping the first value of the learning rate schedule. {_ORDER_URL}",
+                    f"PyTorch skipping the first value of the learning rate schedule. {_ORDER_URL}",
                     UserWarning,
                     stacklevel=2,
                 )

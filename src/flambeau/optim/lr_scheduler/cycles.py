@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal
 
+from ...core.dispatch.messages import message
 from ..optimizer import Optimizer
 from .base import LRScheduler, Rate, _check_attributes, _check_optimizer, _per_group, _set
 
@@ -79,10 +80,7 @@ class _Cycle(LRScheduler):
     def _start_momentum(self, base_momentum: Any, max_momentum: Any, begin: bool) -> tuple[list[Any], list[Any]]:
         optimizer = self.optimizer
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-            raise ValueError(
-                f"optimizer must support {'momentum'} or beta1 with `cycle_momentum` option enabled; "
-                "this one has neither: pass cycle_momentum=False"
-            )
+            raise ValueError(message("cycle_momentum_missing") + "; this one has neither: pass cycle_momentum=False")
         self.use_beta1 = "betas" in optimizer.defaults
         lows = _per_group("base_momentum", base_momentum, optimizer)
         highs = _per_group("max_momentum", max_momentum, optimizer)
@@ -234,7 +232,7 @@ class OneCycleLR(_Cycle):
             _check_positive("steps_per_epoch", steps_per_epoch)
             self.total_steps = epochs * steps_per_epoch
         else:
-            raise ValueError(f"You must define either total_steps OR ({' AND '.join(('epochs', 'steps_per_epoch'))})")
+            raise ValueError(message("total_steps_missing"))
         first, last = float(pct_start * self.total_steps) - 1, self.total_steps - 1
         phases: list[tuple[float, str, str, str, str]]
         if three_phase:

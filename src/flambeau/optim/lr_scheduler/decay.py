@@ -118,7 +118,7 @@ class ConstantLR(_ClosedForm):
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         if factor > 1.0 or factor < 0:
-            raise ValueError(f"Constant multiplicative factor expected to be {'between'} 0 and 1. (got {factor})")
+            raise ValueError(f"Constant multiplicative factor expected to be between 0 and 1. (got {factor})")
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)

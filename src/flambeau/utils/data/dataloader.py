@@ -125,8 +125,8 @@ class DataLoader(Generic[_T_co]):
         warnings.warn(
             f"This DataLoader will create {self.num_workers} worker processes in total. Our suggested max number of worker in "
             f"current system is {cpus}{'' if hasattr(os, 'sched_getaffinity') else ' (`cpuset` is not taken into account)'}, "
-            f"which is smaller than what this DataLoader is going to create. {'Please'} be aware that excessive worker "
-            f"creation might get DataLoader running slow or even freeze, {'lower'} the worker number to avoid potential "
+            f"which is smaller than what this DataLoader is going to create. Please be aware that excessive worker "
+            f"creation might get DataLoader running slow or even freeze, lower the worker number to avoid potential "
             "slowness/freeze if necessary.",
             stacklevel=3,
         )
@@ -173,7 +173,7 @@ def _check_workers(num_workers: int, timeout: float, prefetch_factor: Any, persi
     if num_workers == 0:
         if prefetch_factor is not None:
             raise ValueError(
-                f"prefetch_factor option could only be specified in {'multiprocessing'}.let num_workers > 0 to enable "
+                f"prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 to enable "
                 f"multiprocessing, otherwise set prefetch_factor to None. Got prefetch_factor={prefetch_factor}"
             )
         if persistent:
@@ -228,7 +228,7 @@ def _check_order(
                 f"leave out {', '.join(given)}"
             )
     elif batch_size is None and drop_last:
-        raise ValueError(f"batch_size={None} option disables auto-batching and is mutually exclusive with drop_last")
+        raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
     if shuffle and sampler is not None:
         raise ValueError("sampler option is mutually exclusive with shuffle: leave shuffle out")
 

@@ -38,7 +38,7 @@ class DistributedSampler(Sampler[int]):
             rank = groups.get_rank()
         if not 0 <= rank < num_replicas:
             allowed = f"[0, {num_replicas - 1}]"
-            raise ValueError(f"Invalid {'rank'} {rank}, {'rank'} should be in the {'interval'} {allowed}")
+            raise ValueError(f"Invalid rank {rank}, rank should be in the interval {allowed}")
         self.dataset = dataset
         self.num_replicas = num_replicas
         self.rank = rank

@@ -12,6 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, Summar
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
+from ...core.dispatch.messages import message
 from ._arrays import as_bytes, as_numpy, in_rows
 
 _DTYPES = {"float32": (1, "float_val"), "float64": (2, "double_val"), "int32": (3, "int_val"), "uint8": (4, "int_val"),
@@ -100,7 +101,7 @@ def make_histogram(values: np.ndarray, bins: Any, max_bins: int | None = None) -
     shown = np.concatenate([[0], counts[:last]]) if first == 0 else counts[first - 1 : last]
     edges = limits[first : last + 1]
     if not edges.size or not shown.size:
-        raise ValueError(f"The histogram is empty, please file {'a bug'} report.")
+        raise ValueError(message("histogram_empty"))
     return HistogramProto(
         min=float(values.min()), max=float(values.max()), num=len(values), sum=float(values.sum()),
         sum_squares=float(values.dot(values)), bucket_limit=edges.tolist(), bucket=shown.tolist(),
@@ -284,7 +285,7 @@ def hparams(
         value = given if isinstance(given, (bool, int, float, str)) else as_numpy(given).squeeze()[()].item()
         kind = next((k for k in (int, float, str) if isinstance(value, k)), None)
         if kind is None:
-            raise ValueError(f"value should be one of int, float, {'str'}, bool, or torch.Tensor")
+            raise ValueError(message("hparam_value"))
         start.hparams[name].CopyFrom(Value(**{fields[kind]: value}))
         domain = None
         if name in domains:

@@ -16,6 +16,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from ...core.dispatch.messages import message
 from . import _embedding, summary
 from ._arrays import as_numpy
 
@@ -361,7 +362,7 @@ class SummaryWriter:
     ) -> None:
         """The parameters of a run and the figures that it reached, in a folder of its own. TypeError for what are no dicts."""
         if type(hparam_dict) is not dict or type(metric_dict) is not dict:
-            raise TypeError(f"hparam_dict and metric_dict should be {'dictionary'}.")
+            raise TypeError("hparam_dict and metric_dict should be dictionary.")
         records = summary.hparams(hparam_dict, metric_dict, hparam_domain_discrete)
         folder = os.path.join(self._get_file_writer().get_logdir(), run_name or str(time.time()))
         with SummaryWriter(log_dir=folder) as run:
@@ -404,7 +405,7 @@ class SummaryWriter:
                 raise AssertionError("Image should be square, see tensorflow/tensorboard#670")
             _embedding.write_sprite(images, folder)
         if points.ndim != 2:
-            raise AssertionError(f"mat should be 2D, where mat.size(0) is the {'number'} of data points")
+            raise AssertionError(message("embedding_not_2d"))
         _embedding.write_points(np.asarray(points), folder)
         if not hasattr(self, "_projector_config"):
             self._projector_config = ProjectorConfig()

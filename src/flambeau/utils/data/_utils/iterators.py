@@ -37,7 +37,7 @@ class _BaseDataLoaderIter(Iterator[Any]):
         self._IterableDataset_len_called = loader._IterableDataset_len_called
         if loader.pin_memory and not jax_devices("cuda"):
             warnings.warn(
-                f"'pin_memory' argument is set as true but {'no accelerator'} is found, then device pinned memory won't be "
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be "
                 "used.",
                 stacklevel=4,
             )

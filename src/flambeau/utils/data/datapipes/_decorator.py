@@ -46,7 +46,7 @@ class non_deterministic:
     def __init__(self, arg: Any):
         self._kind = arg if inspect.isclass(arg) else None
         if self._kind is None and not callable(arg):
-            raise TypeError(f"{arg} can not be decorated by {'non_deterministic'}")
+            raise TypeError(f"{arg} can not be decorated by non_deterministic")
         self._when: Callable[..., bool] = (lambda *args, **kwargs: True) if self._kind is not None else arg
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -67,7 +67,7 @@ class non_deterministic:
         if guaranteed_datapipes_determinism.now and self._when(*args, **kwargs):
             raise TypeError(
                 f"{kind.__name__} is non-deterministic{how}, but you set 'guaranteed_datapipes_determinism'. You can turn off "
-                f"determinism for this {'DataPipe'} if that is acceptable for your application"
+                f"determinism for this DataPipe if that is acceptable for your application"
             )
 
 

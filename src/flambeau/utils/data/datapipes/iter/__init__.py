@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .....core.dispatch.messages import message
 from .....ops.making.constants import empty
 from ..._utils.collate import default_collate
 from ..datapipe import DataChunk, IterDataPipe, functional_datapipe
@@ -136,7 +137,7 @@ class Batcher(IterDataPipe):
 
     def __init__(self, datapipe: Any, batch_size: int, drop_last: bool = False, wrapper_class: Any = DataChunk) -> None:
         if batch_size <= 0:
-            raise AssertionError(f"Batch size {'is required'} to be larger than 0!")
+            raise AssertionError(message("batch_size_not_positive"))
         self.datapipe, self.batch_size, self.drop_last, self.wrapper_class = (
             datapipe,
             batch_size,
@@ -282,7 +283,7 @@ class Zipper(IterDataPipe):
 
     def __init__(self, *datapipes: Any) -> None:
         if not all(isinstance(pipe, IterDataPipe) for pipe in datapipes):
-            raise TypeError(f"All inputs are required to be `{IterDataPipe.__name__}` for `ZipIterDataPipe`.")
+            raise TypeError(message("zip_of_no_datapipes"))
         self.datapipes = datapipes
 
     def __iter__(self) -> Iterator[Any]:
