@@ -3,12 +3,14 @@
 import copy
 import inspect
 import pickle
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 
 import pytest
 
 import flambeau as fb
 import flambeau.nn
+from flambeau import nn
+from flambeau.core.context.tracing import structure
 from flambeau.nn.modules import _hooks
 from flambeau.utils.hooks import RemovableHandle
 from support.programs import agree
@@ -448,3 +450,21 @@ def test_forward_called_directly():
     del layer.forward
     handle.remove()
     layer.forward(x)
+
+
+def test_tables_of_hooks_tell_of_changes_and_are_pickled_as_plain_ones() -> None:
+    table = nn.Linear(1, 1)._forward_hooks
+    changes = {
+        "set": lambda: table.__setitem__(1, print), "setdefault": lambda: table.setdefault(2, print), "update": lambda: table.update({3: print}),
+        "move": lambda: table.move_to_end(1), "del": lambda: table.__delitem__(1), "pop": lambda: table.pop(2), "popitem": lambda: table.popitem(),
+        "join": lambda: table.__ior__({4: print}), "clear": lambda: table.clear(),
+    }  # fmt: skip
+    for name, change in changes.items():
+        before = structure.version
+        change()
+        assert structure.version > before, name
+    table[5] = print
+    assert isinstance(table, OrderedDict) and repr(table) == repr(OrderedDict(table))
+    for made in (copy.copy(table), copy.deepcopy(table)):
+        assert type(made) is type(table) and list(made) == [5]
+    assert type(pickle.loads(pickle.dumps(table))) is OrderedDict

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import threading
 import traceback
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -71,6 +72,18 @@ def _explained(error: Exception, name: str) -> CompileError:
             "  or leave it as it is: with fullgraph=False (the default) such a call runs uncompiled."
         )
     return CompileError(f"{user_line(error)} raised {type(error).__name__} while {name} was being compiled: {error}")
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """While a deep network's tens of thousands of operations are written down, which it would look through again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _taped(leaf: Tensor) -> int:
@@ -239,7 +252,8 @@ class Compiled:
         self.reasons = [*self.reasons[-2:], reason]
         try:
             traced = self._capture(leaves, treedef)
-            program: TracedProgram | Uncompiled = TracedProgram(traced, reason, self.name)
+            with _without_collector():
+                program: TracedProgram | Uncompiled = TracedProgram(traced, reason, self.name)
         except Failed as failed:
             error, reads = failed.error, failed.reads
             if self.fullgraph:

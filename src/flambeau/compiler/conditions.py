@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
+from operator import is_
 from typing import Any
 
 from ..core.context.tracing import HostValue, structure
 from ..core.tape.nodes import AccumulateGrad
 from ..core.tensor.tensor import Tensor
+from ..nn.modules._hook_table import HookTable
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from .arguments import Arguments
@@ -235,78 +237,58 @@ class Layouts(Check):
         return None
 
 
-class SameGroups(Check):
-    """Each optimizer's groups and their parameters: lists in dicts in a list, which change without anybody's telling."""
-
-    def __init__(self, optimizers: Iterable[Any]):
-        self.seen: list[tuple[Any, list[Any]]] = [(o, _groups(o)) for o in optimizers]
-        self.groups: Any = [list(o.param_groups) for o, _ in self.seen]  # kept, so that no other ones get their ids
-
-    def term(self, name: Callable[[Any], str]) -> str:
-        terms = []
-        for optimizer, groups in self.seen:
-            held = f"{name(optimizer)}.param_groups"
-            terms.append(f"len({held}) == {len(groups)}")
-            for i, (group, *ids) in enumerate(groups):
-                terms.append(f"id({held}[{i}]) == {group} and [*map(id, {held}[{i}]['params'])] == {name(ids)}")
-        return " and ".join(terms)
-
-    def broken(self, tensors: Any) -> str | None:
-        if any(_groups(optimizer) != groups for optimizer, groups in self.seen):
-            return "an optimizer's groups, or their parameters, are others now"
-        return None
-
-
-def _groups(optimizer: Any) -> list[Any]:
-    return [[id(group), *map(id, group["params"])] for group in optimizer.param_groups]
-
-
-class SameTables(Check):
-    """What the tables of modules hold (`_modules`, `_parameters`, hooks): code may write into them without anybody's telling. Tables
-    of which the program replaces something are left to others.
-    """
-
-    def __init__(self, dependencies: Iterable[Any], ignored: Ignored):
-        found = (d.what if isinstance(d, Dependency) else d for d in dependencies)
-        tables = [table for m in found if isinstance(m, Module) for table in tables_of(m)]
-        written = {owner for owner, _ in ignored}
-        self.empty: list[Any] = [table for table in tables if not table]
-        self.tables: list[Any] = [table for table in tables if table and id(table) not in written]
-        self.values: Any = [table.copy() for table in self.tables]  # kept, so that no other ones get their ids
-        self.names: list[str] = [*chain.from_iterable(self.tables)]
-        self.ids: list[int] = self._ids()
-
-    def _ids(self) -> list[int]:
-        return [*map(id, chain.from_iterable(map(dict.values, self.tables)))]
-
-    def term(self, name: Callable[[Any], str]) -> str:
-        tables, every, values = name(self.tables), name(chain.from_iterable), name(dict.values)
-        held = f"[*map(id, {every}(map({values}, {tables})))] == {name(self.ids)}"
-        return f"not {name(any)}({name(self.empty)}) and {held} and [*{every}({tables})] == {name(self.names)}"
-
-    def broken(self, tensors: Any) -> str | None:
-        if any(self.empty) or self._ids() != self.ids or [*chain.from_iterable(self.tables)] != self.names:
-            return "what a module consists of, or its hooks, have changed"
-        return None
+_END = object()  # behind the last of what is compared, so that nothing can follow it unseen
 
 
 class Structure(Check):
-    """Modules, their hooks and tables, optimizers, and what layers call: compared only after one of them has changed (`structure.version`)."""
+    """Modules, their hooks and tables, optimizers' groups, and what layers call.
 
-    def __init__(self, modules: list[Any], tensors: list[Tensor], ignored: Ignored):
+    Most of it is compared only after something has told of a change (`structure.version`). Tables of modules and lists of groups are
+    plain dicts and lists, which code may write into: what these hold is looked at each time, in one pass. Tables of which the program
+    itself replaces something are left to others.
+    """
+
+    def __init__(self, modules: list[Any], tensors: list[Tensor], ignored: Ignored, optimizers: Iterable[Any]):
         self.modules = modules
         self.tensors = tensors
         self.ignored = ignored
+        self.optimizers: list[Any] = [*optimizers]
         self.version: int = structure.version
         self.replaced: int = structure.replaced
         self.prints: Any = self._prints()
+        found = (d.what if isinstance(d, Dependency) else d for d in modules)
+        tables = [t for m in found if isinstance(m, Module) for t in tables_of(m) if type(t) is not HookTable]
+        written = {owner for owner, _ in ignored}
+        self.empty: list[Any] = [table for table in tables if not table]
+        self.tables: list[Any] = [table for table in tables if table and id(table) not in written]
+        self.parts: list[Any] = [part for table in self.tables for part in (table, table.values())]
+        self.looks: int = 0  # how often the same was found in other lists
+        self._hold(self._lists())
 
     def _prints(self) -> Any:
         modules = [fingerprint(m, self.ignored) for m in self.modules]
         return modules, [(id(t._storage), t._view, t._tape_edge() is not None) for t in self.tensors]
 
+    def _hold(self, lists: list[Any]) -> None:
+        self.lists: list[Any] = lists
+        self.entries: list[Any] = [*chain.from_iterable(self.parts)]
+        self.members: list[Any] = [*chain.from_iterable(lists)]
+
+    def _lists(self) -> list[Any]:
+        groups = [optimizer.param_groups for optimizer in self.optimizers]
+        return [*groups, *(group["params"] for held in groups for group in held)]
+
     def term(self, name: Callable[[Any], str]) -> str:
-        return f"{name(structure)}.version == {name(self)}.version"
+        terms = [f"{name(structure)}.version == {name(self)}.version"]
+        if self.empty:
+            terms.append(f"not {name(any)}({name(self.empty)})")
+        for optimizer, groups in zip(self.optimizers, self.lists, strict=False):  # which come first there
+            terms.append(f"{name(optimizer)}.param_groups is {name(groups)}")
+            terms += [f"{name(group)}['params'] is {name(group['params'])}" for group in groups]
+        if held := [*self.entries, *self.members]:
+            every = f"{name(chain.from_iterable)}({name([*self.parts, *self.lists, (_END,)])})"
+            terms.append(f"{name(all)}({name(map)}({name(is_)}, {every}, {name([*held, _END])}))")
+        return " and ".join(terms)
 
     def broken(self, tensors: Any) -> str | None:
         if self.version != structure.version:
@@ -315,7 +297,21 @@ class Structure(Check):
             if self.prints != self._prints():
                 return "a module's attributes, mode, parameters or hooks have changed, or the state of an optimizer"
             self.version = structure.version
+        entries, lists = [*chain.from_iterable(self.parts)], self._lists()
+        if any(self.empty) or not _are_same(entries, self.entries):
+            return "what a module consists of, or its hooks, have changed"
+        if not _are_same([*chain.from_iterable(lists)], self.members):
+            return "an optimizer's groups, or their parameters, are others now"
+        if not all(map(is_, (*entries, *lists), (*self.entries, *self.lists))):
+            self._hold(lists)
+            self.looks += 1
         return None
+
+
+def _are_same(now: list[Any], before: list[Any]) -> bool:
+    """Whether two lists hold the same objects; names are told by their text."""
+    pairs = zip(now, before, strict=False)
+    return len(now) == len(before) and all(a is b or (type(a) is type(b) is str and a == b) for a, b in pairs)
 
 
 class Conditions:
@@ -337,6 +333,7 @@ class Conditions:
         replaced = (*recorder.writes.places.values(), *moving.found.values(), *self.reads.numbers.values())
         ignored = frozenset(_table_entry(place) for place, _ in replaced if not isinstance(place, (Cell, Length)))
         sources = [s for s in state.others if not isinstance(s, (HostValue, NumberValue))]
+        self.structure: Structure = Structure([*recorder.modules], state.tensors, ignored, recorder.begun.optimizers)
         checks = [
             (Strangers(arguments, state, changes), True),
             (Bound(arguments), arguments.bound),
@@ -349,13 +346,11 @@ class Conditions:
             (Leaves(sorted(watcher.leaves)), watcher.leaves),
             (Asked(recorder.guards), recorder.guards),
             (Layouts(sources), sources),
-            (Structure(list(recorder.modules), state.tensors, ignored), True),
-            (SameGroups(recorder.begun.optimizers), recorder.begun.optimizers),
-            (tables := SameTables(recorder.modules, ignored), tables.empty or tables.tables),
+            (self.structure, True),
         ]
         self.checks: list[Check] = [check for check, matters in checks if matters]
         self.quick: Callable[[Any], bool] = lambda tensors: False
-        self._looks = -1
+        self._looks: Any = None
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:
         """What has changed since the trace so that the program does not hold (any more, or here); None if it holds.
@@ -369,8 +364,8 @@ class Conditions:
         broken = self.reads.broken(given)
         for check in self.checks:
             broken = broken or check.broken(tensors)
-        if broken is None and self._looks != self.reads.looks:
-            self._looks = self.reads.looks
+        if broken is None and self._looks != (looks := (self.reads.looks, self.structure.looks)):
+            self._looks = looks
             self._write_quick()
         return broken
 

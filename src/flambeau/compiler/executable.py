@@ -18,7 +18,7 @@ from .flat import Flat
 from .guards.places import TensorAt
 from .moving import GradOf, now
 from .node import Backward
-from .outlining import Outlined, keep_where_failed, outlined, pieces
+from .outlining import Outlined, Piece, keep_where_failed, outlined, pieces, up_to
 from .packing import Packing
 from .plan import LOOK, MADE, Computation, Plan, State
 
@@ -51,6 +51,7 @@ class Builder:
         self.plan = plan
         self.name = name
         self.on_cpu: bool = _is_on_cpu(plan.state)
+        self.in_rows: bool = self.on_cpu and channels_last.applies(computation.jaxpr.jaxpr, native.serves)
         self.arguments: int = len(plan.inputs)
         self.plain: int = computation.plain
         self.shapes: list[tuple[Any, Any]] = [(o.aval.shape, o.aval.dtype) for o in computation.jaxpr.jaxpr.outvars]
@@ -63,6 +64,7 @@ class Builder:
         def backward(*flat: Any) -> Any:
             return evaluate(flat[:-live], flat[-live:])[plain:]
 
+        self.cut: list[Piece] | None = None
         self.flat: Flat | None = self._flat(computation)
         self.forward = forward
         self.backward: Backward | None = None
@@ -79,8 +81,7 @@ class Builder:
             else ("constant", constant)
             for constant in computation.jaxpr.consts
         ]  # fmt: skip
-        in_rows = self.on_cpu and channels_last.applies(jaxpr, native.serves)
-        evaluate = channels_last.evaluate if in_rows else jax.core.eval_jaxpr
+        evaluate = channels_last.evaluate if self.in_rows else jax.core.eval_jaxpr
 
         def run(flat: Sequence[Any], seeds: Sequence[Any]) -> tuple[Any, ...]:
             state = flat[arguments:]
@@ -92,14 +93,15 @@ class Builder:
     def _flat(self, computation: Computation) -> Flat | None:
         """The computation as a list of operations, if it may be cut into several programs."""
         jaxpr, consts = computation.jaxpr.jaxpr, computation.jaxpr.consts
-        if not self.on_cpu or self.live or jaxpr.effects or channels_last.applies(jaxpr, native.serves):
+        if not self.on_cpu or self.live or jaxpr.effects or self.in_rows:
             return None
         where, arguments = self.plan.state.where, self.arguments
         flat = Flat(arguments + len(where))
         held = [arguments + where[id(c)] if id(c) in where else flat.constant(c) for c in consts]
         flat.outputs = flat.write(jaxpr, held, range(arguments))[: self.plain]
         flat.drop_dead()
-        return flat if pieces(flat) else None
+        self.cut = pieces(flat)
+        return flat if self.cut else None
 
     def build(self, packed: bool) -> Executable:
         """`packed`: with small state and small gradients in flat arrays."""
@@ -128,11 +130,11 @@ class Builder:
 
     def _outlined(self, loose: list[Storage], given_over: dict[int, int], options: Any) -> Outlined:
         """The program as several, without packing."""
-        assert self.flat is not None
+        assert self.flat is not None and self.cut is not None
         if self.plan.word is not None:
             keep_where_failed(self.flat, self.plan.word, self._unkept(loose, given_over))
-        flat, self.flat = self.flat, None
-        return outlined(flat, pieces(flat) or [], given_over, self._own_name(), options)
+        flat, cut, self.flat, self.cut = self.flat, up_to(self.cut, len(self.flat.operations)), None, None
+        return outlined(flat, cut, given_over, self._own_name(), options)
 
     def _unkept(self, loose: list[Storage], given_over: dict[int, int]) -> dict[int, int]:
         """The outputs written over inputs whose old values the computation does not itself keep where a check fails."""

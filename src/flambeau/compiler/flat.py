@@ -46,6 +46,9 @@ class Flat:
         self._kinds: dict[Any, int] = {}
         self._told: dict[int, tuple[Any, int]] = {}  # of equations that are shared: the equation, its kind
         self._texts: dict[int, tuple[Any, str]] = {}
+        self._settings: dict[
+            int, tuple[Any, int]
+        ] = {}  # of parameters, which copies of an equation share: these, what they say
         self._same: dict[int, int] = {}  # a value -> the first one that is equal to it
         self._known: dict[Any, tuple[int, ...]] = {}
 
@@ -78,7 +81,7 @@ class Flat:
         if not isinstance(atom, Literal):
             return numbers[atom]
         aval: Any = atom.aval
-        key = repr(atom.val), aval.dtype, aval.weak_type
+        key = np.asarray(atom.val).tobytes(), aval.shape, aval.dtype, aval.weak_type
         found = self._constants.get(key)
         if found is None:
             found = self._constants[key] = self._new()
@@ -117,9 +120,16 @@ class Flat:
         if found is None:
             operands = tuple([atom.aval for atom in equation.invars])
             results = tuple([var.aval for var in equation.outvars])
-            params = tuple([(name, self._text(value)) for name, value in equation.params.items()])
-            key = (equation.primitive, params, operands, results)
+            key = (equation.primitive, self._said(equation.params), operands, results)
             found = self._told[id(equation)] = equation, self._kinds.setdefault(key, len(self._kinds))
+        return found[1]
+
+    def _said(self, params: dict[str, Any]) -> int:
+        """A number for what parameters say."""
+        found = self._settings.get(id(params))
+        if found is None:
+            key = tuple([(name, self._text(value)) for name, value in params.items()])
+            found = self._settings[id(params)] = params, self._kinds.setdefault(key, len(self._kinds))
         return found[1]
 
     def _text(self, value: Any) -> Any:

@@ -119,6 +119,16 @@ def pieces(flat: Flat) -> list[Piece] | None:
     return cut
 
 
+def up_to(cut: list[Piece], end: int) -> list[Piece]:
+    """The pieces with what has been added behind them, up to an operation `end`."""
+    *others, last = cut
+    if last.end == end:
+        return cut
+    if others and others[-1].group == last.group:
+        return [*cut, Piece(last.end, end, last.group + 1)]
+    return [*others, Piece(last.start, end, last.group)]
+
+
 def _together(run: Run) -> Run:
     """The run with as many blocks in one call as it takes to be worth one."""
     blocks = min(-(-PART // run.length), run.times)

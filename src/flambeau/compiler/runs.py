@@ -44,8 +44,8 @@ class Runs:
             place = places.pop()
             if isinstance(place, jax.sharding.NamedSharding):  # how one tensor is cut: others have other shapes
                 place = jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec())
-            for i in self.executable.donated:
-                given[i] = jax.device_put(given[i], place)
+            donated = self.executable.donated
+            given = _with(given, donated, jax.device_put([given[i] for i in donated], place))
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
@@ -85,3 +85,9 @@ class Runs:
         if self._give_up is not None:
             self._give_up()
             self._give_up = None
+
+
+def _with(values: list[Any], places: Any, others: list[Any]) -> list[Any]:
+    """The values with others at these places."""
+    replaced = dict(zip(places, others, strict=True))
+    return [replaced.get(i, value) for i, value in enumerate(values)]

@@ -80,13 +80,17 @@ def _back(value: Any) -> Any:
     return jnp.moveaxis(value.array, -1, 1) if isinstance(value, Turned) else value
 
 
-def applies(jaxpr: Any, serves: Callable[[Any], bool]) -> bool:
-    """Whether a jaxpr has convolutions of a dtype that the native kernels serve."""
+def applies(jaxpr: Any, serves: Callable[[Any], bool], seen: set[int] | None = None) -> bool:
+    """Whether a jaxpr has convolutions of a dtype that the native kernels serve. (`seen` are the ids of those inside that were looked through.)"""
+    seen = set() if seen is None else seen
     for equation in jaxpr.eqns:
         if equation.primitive.name.startswith("flambeau_convolution"):
             return serves(equation.outvars[0].aval.dtype)
-        if any(applies(inner, serves) for inner in _inner(equation)):
-            return True
+        for inner in _inner(equation):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                if applies(inner, serves, seen):
+                    return True
     return False
 
 

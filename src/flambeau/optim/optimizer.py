@@ -83,8 +83,7 @@ def full_like(array: Any, value: complex, shape: tuple[int, ...] | None = None, 
         with jax.ensure_compile_time_eval():
             return devices.spread(filled, place)
     if isinstance(array, jax.core.Tracer):
-        with jax.ensure_compile_time_eval():  # state outlives the trace that first needs it
-            return jax.device_put(filled)
+        return devices.from_numpy(filled)  # a value: state outlives the trace that first needs it
     # bound to a device only if `array` is, since programs are compiled for one or the other
     return jax.device_put(filled, array.sharding if array.committed else None)
 

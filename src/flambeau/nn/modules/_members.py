@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +10,7 @@ from ...core.context.tracing import structure
 from ...core.tensor.tensor import Tensor
 from ..parameter import Parameter
 from . import _hooks
+from ._hook_table import HookTable
 from ._hooks import registered
 
 
@@ -201,17 +201,17 @@ def fresh_state() -> dict[str, Any]:
         "_parameters": {},
         "_buffers": {},
         "_non_persistent_buffers_set": set(),
-        "_backward_pre_hooks": OrderedDict(),
-        "_backward_hooks": OrderedDict(),
+        "_backward_pre_hooks": HookTable(),
+        "_backward_hooks": HookTable(),
         "_is_full_backward_hook": None,
-        "_forward_hooks": OrderedDict(),
-        "_forward_hooks_with_kwargs": OrderedDict(),
-        "_forward_hooks_always_called": OrderedDict(),
-        "_forward_pre_hooks": OrderedDict(),
-        "_forward_pre_hooks_with_kwargs": OrderedDict(),
-        "_state_dict_hooks": OrderedDict(),
-        "_state_dict_pre_hooks": OrderedDict(),
-        "_load_state_dict_pre_hooks": OrderedDict(),
-        "_load_state_dict_post_hooks": OrderedDict(),
+        "_forward_hooks": HookTable(),
+        "_forward_hooks_with_kwargs": HookTable(),
+        "_forward_hooks_always_called": HookTable(),
+        "_forward_pre_hooks": HookTable(),
+        "_forward_pre_hooks_with_kwargs": HookTable(),
+        "_state_dict_hooks": HookTable(),
+        "_state_dict_pre_hooks": HookTable(),
+        "_load_state_dict_pre_hooks": HookTable(),
+        "_load_state_dict_post_hooks": HookTable(),
         "_modules": {},
     }
