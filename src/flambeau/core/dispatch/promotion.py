@@ -13,7 +13,6 @@ from ..array import dtypes
 from ..array.narrow import NARROW, narrowed
 from ..tensor.tensor import Tensor
 
-
 _WITH_ALPHA = ("add", "sub", "rsub")  # others cut a fraction off among whole numbers
 
 

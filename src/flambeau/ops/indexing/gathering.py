@@ -12,8 +12,8 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
-from ...core.tensor.tensor import Tensor
 from ...core.dispatch.promotion import in_c
+from ...core.tensor.tensor import Tensor
 from ..support.checks import COMPLEX, category, normalized_dim, type_name
 from .indexed import indexed
 from .subscripts import _put_index, _spread, _subscript
