@@ -215,9 +215,18 @@ def typename(obj: Any) -> str:
 
 
 def result_type(tensor1: Any, tensor2: Any) -> dtype:
-    """The dtype that an operator on both would have."""
+    """The dtype that an operator on both, tensors or numbers, would have. TypeError for anything else."""
+    import numbers
+
     from .core.dispatch.promotion import result_type as _result_type
 
+    if not (isinstance(tensor1, (Tensor, numbers.Number)) and isinstance(tensor2, (Tensor, numbers.Number))):
+        kinds = f"{type(tensor1).__name__}, {type(tensor2).__name__}"
+        raise TypeError(
+            f"result_type() received an invalid combination of arguments - got ({kinds}), but expected one of:\n"
+            " * (Tensor tensor, Tensor other)\n * (Number scalar, Tensor tensor)\n * (Tensor tensor, Number other)\n"
+            " * (Number scalar1, Number scalar2)"
+        )
     return _result_type(tensor1, tensor2)
 
 

@@ -13,7 +13,7 @@ from ..array.return_types import return_type
 from ..tape.nodes import Program, camel
 from .autocast import Rules
 from .directly import Direct, Form
-from .promotion import fit, promoted, refuse_narrow, strong
+from .promotion import fit, promoted, refuse_complex, refuse_narrow, strong
 from .signature import Signature, unpack
 
 dtypes._on_default_change.append(programs.forget)
@@ -130,12 +130,14 @@ class Operator:
             if check is not None:
                 check(*flat)
             values, arrays, scalars = unpack(signature, key, flat)
+            if scalars and arrays:
+                refuse_complex(name, flat, arrays, scalars)
             if not narrow:
                 refuse_narrow(name, flat, promote is not None)
             if tensors_only:
                 signature.refuse_numbers(name, key, flat)
             if promote is not None and arrays:
-                values, _, _ = unpack(signature, key, promoted(flat, arrays, scalars, promote))
+                values, _, _ = unpack(signature, key, promoted(name, flat, arrays, scalars, promote))
             else:
                 values, _, _ = unpack(signature, key, tuple(jnp.asarray(f) for f in flat))
             args: list[Any] = []

@@ -13,6 +13,8 @@ from ..array import dtypes
 from ..array.narrow import NARROW, narrowed
 from ..tensor.tensor import Tensor
 
+_WITH_ALPHA = ("add", "sub", "rsub")  # others cut a fraction off among whole numbers
+
 
 def rank(value: Any) -> tuple[dtypes.dtype, int]:
     number = not hasattr(value, "ndim") or getattr(value.aval, "weak_type", False)
@@ -20,17 +22,45 @@ def rank(value: Any) -> tuple[dtypes.dtype, int]:
     return found, 2 if number else 0 if value.ndim else 1
 
 
-def promoted(flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode: str) -> tuple[Any, ...]:
+def promoted(name: str, flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode: str) -> tuple[Any, ...]:
     common = dtypes.promote([rank(flat[i]) for i in arrays])
     if mode == "float" and common.category <= dtypes.INTEGER:
         common = dtypes.get_default_dtype()
     made = list(flat)
-    for i in scalars:
+    for i in scalars if name in (*_WITH_ALPHA, "addr") else ():
         if common.category <= dtypes.INTEGER < rank(flat[i])[0].category:
             raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     for i in (*arrays, *scalars):
         made[i] = convert(flat[i], common.numpy)
     return tuple(made)
+
+
+_IN_C = {
+    "float64": "double",
+    "int64": "int64_t",
+    "int32": "int",
+    "int16": "int16_t",
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+}
+
+
+def in_c(dtype: Any) -> str:
+    """What a number of this dtype is computed in, by the name that it has in C++."""
+    return _IN_C.get(np.dtype(dtype).name, "float")
+
+
+def refuse_complex(name: str, flat: tuple[Any, ...], arrays: list[int], scalars: list[int]) -> None:
+    """Raises RuntimeError if a complex number is to be computed with among real tensors, which would drop a part of it."""
+    if not any(np.issubdtype(flat[i].dtype, np.complexfloating) for i in scalars):
+        return
+    common = dtypes.promote([rank(flat[i]) for i in arrays])
+    if common.category < dtypes.COMPLEX:
+        raise RuntimeError(
+            "For non-complex input tensors, argument alpha must not be a complex number."
+            if name in _WITH_ALPHA
+            else f"value cannot be converted to type {in_c(common.numpy)} without overflow"
+        )
 
 
 def refuse_narrow(name: str, arrays: tuple[Any, ...], promotes: bool) -> None:

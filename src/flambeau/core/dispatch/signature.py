@@ -210,7 +210,7 @@ class Signature:
             else:
                 if not isinstance(value, (numbers.Number, Tensor, np.generic)):
                     raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
-                dynamic.append(value)
+                dynamic.append(value.real if type(value) is complex and not value.imag else value)
                 key_parts.append(SCALAR)
         if unusual and self.options is not None:
             self.options(*values)

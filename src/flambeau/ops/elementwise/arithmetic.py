@@ -16,6 +16,7 @@ from ...core.dispatch.host_numbers import settle
 from ...core.dispatch.operator import Array, Scalar, composite, operator, write_result
 from ...core.dispatch.promotion import convert
 from ...core.tensor.tensor import Tensor
+from ...native import functions
 from ..support.checks import (
     BOOL,
     COMPLEX,
@@ -207,7 +208,7 @@ def _floor_quotient(a: jax.Array, b: jax.Array) -> jax.Array:
     """floor(a / b) without the error of rounding a / b first: what is left over is taken away before dividing."""
     if category(a) != FLOAT:
         return jnp.floor_divide(a, b)
-    left = lax.rem(*jnp.broadcast_arrays(a, b))
+    left = functions.rem(a, b)
     exact = (a - left) / b
     exact = jnp.where((left != 0) & ((b < 0) != (left < 0)), exact - 1, exact)
     nearest = jnp.floor(exact)
@@ -235,14 +236,14 @@ def _remainder(input: Array, other: Array) -> Array:
     _real_only("remainder_cpu", input)
     if category(input) == INTEGER:
         return jnp.remainder(input, other)
-    left = lax.rem(*jnp.broadcast_arrays(input, other))
+    left = functions.rem(input, other)
     return jnp.where((left != 0) & ((other < 0) != (left < 0)), left + other, left)
 
 
 @operator(promote="common", public=(), methods=False, grad=named_by_numbers("Fmod", 1, 0))
 def _fmod(input: Array, other: Array) -> Array:
     _real_only("fmod_cpu", input)
-    return lax.rem(*jnp.broadcast_arrays(input, other))
+    return functions.rem(input, other)
 
 
 _CATEGORY = {bool: BOOL, int: INTEGER, float: FLOAT, complex: COMPLEX}

@@ -12,6 +12,7 @@ from jax import lax
 
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
+from ...native import functions
 from ..support.checks import BOOL, COMPLEX, FLOAT, INTEGER, category, refuse
 from ..support.declare import alias, unary
 
@@ -56,9 +57,13 @@ expit: Callable[..., Tensor] = alias("expit", sigmoid, methods=False, public=("s
 
 # --- trigonometry ----------------------------------------------------------------------------------------------------
 
-sin: Callable[..., Tensor] = unary("sin", jnp.sin, "The sine of an angle in radians.", derivative="MulBackward0")
-cos: Callable[..., Tensor] = unary("cos", jnp.cos, "The cosine of an angle in radians.", derivative="MulBackward0")
-tan: Callable[..., Tensor] = unary("tan", jnp.tan, "The tangent of an angle in radians.", autocast={"cuda": "float32"})
+sin: Callable[..., Tensor] = unary("sin", functions.sin, "The sine of an angle in radians.", derivative="MulBackward0")
+cos: Callable[..., Tensor] = unary(
+    "cos", functions.cos, "The cosine of an angle in radians.", derivative="MulBackward0"
+)
+tan: Callable[..., Tensor] = unary(
+    "tan", functions.tan, "The tangent of an angle in radians.", autocast={"cuda": "float32"}
+)
 asin: Callable[..., Tensor] = unary(
     "asin", jnp.arcsin, "The angle in radians whose sine is `input`.", autocast={"cuda": "float32"}
 )
@@ -66,7 +71,7 @@ acos: Callable[..., Tensor] = unary(
     "acos", jnp.arccos, "The angle in radians whose cosine is `input`.", autocast={"cuda": "float32"}
 )
 atan: Callable[..., Tensor] = unary(
-    "atan", jnp.arctan, "The angle in radians whose tangent is `input`.", derivative="DivBackward0"
+    "atan", functions.arctan, "The angle in radians whose tangent is `input`.", derivative="DivBackward0"
 )
 sinh: Callable[..., Tensor] = unary(
     "sinh", jnp.sinh, "The hyperbolic sine.", derivative="MulBackward0", autocast={"cuda": "float32"}
@@ -96,7 +101,7 @@ def atan2(input: Array, other: Array) -> Array:
 
 @jax.custom_jvp
 def _atan2(y: jax.Array, x: jax.Array) -> jax.Array:
-    return jnp.arctan2(y, x)
+    return functions.arctan2(y, x)
 
 
 @_atan2.defjvp

@@ -12,8 +12,9 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
+from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
-from ..support.checks import category, normalized_dim, type_name
+from ..support.checks import COMPLEX, category, normalized_dim, type_name
 from .indexed import indexed
 from .subscripts import _put_index, _spread, _subscript
 
@@ -108,6 +109,8 @@ def _scatter_places(
 def _number_for(input: jax.Array, value: Any) -> Any:
     if value.ndim:
         raise TypeError(f"expected a number for value, got a tensor of shape {list(value.shape)}")
+    if category(value) == COMPLEX > category(input):
+        raise RuntimeError(f"value cannot be converted to type {in_c(input.dtype)} without overflow")
     return value.astype(input.dtype)
 
 
@@ -378,6 +381,8 @@ def index_copy(input: Array, dim: int, index: Array, source: Array) -> Array:
 def index_fill(input: Array, dim: int, index: Array, value: Array) -> Array:
     """`input` with `value`, a number or 0-dim tensor, in the slices along `dim` that `index` names."""
     axis = normalized_dim(dim, input.ndim)
+    if category(value) == COMPLEX > category(input):
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     if index.dtype != np.int64:
         raise IndexError("index_fill_(): Expected dtype int64 for index.")
     if index.ndim > 1:

@@ -24,6 +24,7 @@ from ...core.dispatch.operator import Array, _attach, _publish, composite, inpla
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import convert, result_type
 from ...core.dispatch.promotion import rank as _rank
+from ...core.dispatch.signature import not_a_tensor
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, wrap
@@ -284,6 +285,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
 @takes_numbers(2, "other")
 def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """The tensor's own elements where `condition` holds, else those of `other`."""
+    if not isinstance(condition, Tensor):
+        raise not_a_tensor("where", "condition", 1, condition)
     _check_numbers(self, other)
     return _where(condition, self, other)
 

@@ -472,7 +472,7 @@ def _cross_entropy_of_probabilities(
     if not is_floating(target):
         raise RuntimeError(f"Expected floating point type for target with class probabilities, got {type_name(target)}")
     axis = 1 if input.ndim > 1 else 0
-    classes = input.shape[axis]
+    classes, made = input.shape[axis], jnp.promote_types(input.dtype, target.dtype)
     log_p, target = jax.nn.log_softmax(wide(input), axis), wide(target)
     if not is_zero(smoothing):
         target = target * (1 - smoothing) + smoothing / classes
@@ -482,7 +482,7 @@ def _cross_entropy_of_probabilities(
     losses = -products.sum(axis)
     if reduction == "mean":
         losses = losses.sum() / losses.size if log_p.size else jnp.full((), jnp.nan, losses.dtype)
-    return reduced(losses, "sum" if reduction == "sum" else "none", input.dtype)
+    return reduced(losses, "sum" if reduction == "sum" else "none", made)
 
 
 def _along_axis(vector: jax.Array, ndim: int, axis: int) -> jax.Array:

@@ -16,6 +16,7 @@ from jax import lax
 from ...core.array import dtypes
 from ...core.array.size import out_of_range
 from ...core.dispatch.operator import Array, composite, operator
+from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
 from ...native.pooling import max_pooled
 from ...native.xla_pooling import Windows, adaptive, regular, shaped, sum_along
@@ -387,6 +388,9 @@ def _unpool(n: int) -> Callable:
     def unpool(
         input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
     ) -> Any:
+        for position, (argument, given) in enumerate((("input", input), ("indices", indices)), 1):
+            if not isinstance(given, Tensor):
+                raise not_a_tensor(f"max_unpool{n}d", argument, position, given)
         if input.ndim < n:
             raise IndexError(
                 f"tuple index out of range: max_unpool{n}d takes an input of {n + 1} or {n + 2} dimensions, "

@@ -96,18 +96,19 @@ def _aligned(values: np.ndarray, target: np.dtype) -> np.ndarray:
 
 @composite(methods=False)
 def range(
-    start: Any, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+    start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Deprecated: `arange` with its end included, always in a floating dtype unless told otherwise."""
+    """Deprecated: `arange` with its end included, always in a floating dtype unless told otherwise. TypeError without an end."""
+    if end is None:
+        raise TypeError('range() missing 1 required positional arguments: "end"')
     warnings.warn(
         "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
         "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
         UserWarning,
         stacklevel=2,
     )
-    low, high = (0, start) if end is None else (start, end)
-    low, high, by = number_of("range", "start", low), number_of("range", "end", high), number_of("range", "step", step)
+    low, high, by = number_of("range", "start", start), number_of("range", "end", end), number_of("range", "step", step)
     _check_range(low, high, by)
     n = math.floor((high - low) / by) + 1
     fill = lambda target: _aligned(low + np.arange(n) * by, target)  # noqa: E731

@@ -11,6 +11,7 @@ from jax import lax
 
 from ...core.dispatch.operator import Array, Arrays, Scalar, composite, operator
 from ...core.tensor.tensor import Tensor
+from ...native import functions
 from ..elementwise.arithmetic import complex_logaddexp
 from ..support.checks import (
     BOOL,
@@ -40,8 +41,8 @@ def _running(name: str, formula: Callable[[jax.Array, int], jax.Array], doc: str
     return operator(inplace=True, autocast={"cuda": "float32"})(function)
 
 
-cumsum: Callable[..., Tensor] = _running("cumsum", lambda x, axis: lax.cumsum(x, axis), "The running sum")
-cumprod: Callable[..., Tensor] = _running("cumprod", lambda x, axis: lax.cumprod(x, axis), "The running product")
+cumsum: Callable[..., Tensor] = _running("cumsum", functions.cumsum, "The running sum")
+cumprod: Callable[..., Tensor] = _running("cumprod", functions.cumprod, "The running product")
 
 
 @operator()

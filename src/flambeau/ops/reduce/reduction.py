@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -98,7 +99,42 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
 def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The product over `dim` (one dimension or all). Integers and bools give int64, or `dtype`."""
     x = input.astype(summed_dtype(input, dtype))
-    return jnp.prod(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
+    return _product(wide(x), axes_of(dim, x.ndim), keepdim).astype(x.dtype)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _product(x: jax.Array, axes: tuple[int, ...], keepdims: bool) -> jax.Array:
+    kept = tuple(1 if d in axes else n for d, n in enumerate(x.shape))
+    if len(axes) == x.ndim:
+        x, axes = x.reshape(-1), (0,)
+    if axes == (x.ndim - 1,):
+        while x.shape[-1] > 16 and x.shape[-1] % 2 == 0:  # one by one XLA multiplies numbers that lie beside each other
+            x = x[..., : x.shape[-1] // 2] * x[..., x.shape[-1] // 2 :]
+    made = jnp.prod(x, axes)
+    return made.reshape(kept) if keepdims else made
+
+
+@_product.defjvp
+def _product_jvp(axes: tuple[int, ...], keepdims: bool, primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    return _product(x, axes, keepdims), jnp.sum(t * _product_of_others(x, axes), axes, keepdims=keepdims)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _product_of_others(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    zero = x == 0
+    zeros = jnp.sum(zero, axes, keepdims=True)
+    others = _product(jnp.where(zero, 1, x), axes, True)
+    return jnp.where(zeros == 0, others / x, jnp.where(zero & (zeros == 1), others, 0)).astype(x.dtype)
+
+
+@_product_of_others.defjvp
+def _product_of_others_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any:
+    def without_division(x: jax.Array) -> jax.Array:
+        made, back = jax.vjp(lambda x: jnp.prod(x, axes), x)
+        return back(jnp.ones_like(made))[0]  # type: ignore[no-any-return]
+
+    return _product_of_others(*primals, axes), jax.jvp(without_division, primals, tangents)[1]
 
 
 @operator()

@@ -220,6 +220,8 @@ def unique(
     """
     x = host_values(input, "unique")
     axis = None if dim is None else normalized_dim(dim, x.ndim)
+    if not (return_inverse or return_counts):
+        return _tensor(np.unique(x, axis=axis, equal_nan=False))
     found, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
     return _answer((found, inverse.reshape(x.shape if dim is None else -1), counts), return_inverse, return_counts)
 

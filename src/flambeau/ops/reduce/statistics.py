@@ -135,28 +135,32 @@ def _shared_jvp(primals: Any, tangents: Any) -> Any:
 def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
     title = name.capitalize()
 
-    def along(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    # Where the middle is, is found in an operator of its own: the gradient's program does not sort again.
+    def place(input: Array, dim: int | None) -> Array:
         refuse("median_cpu", input, BOOL, COMPLEX)
+        if dim is None:
+            return _middle(input.reshape(-1), 0, ignore_nan) if input.size else jnp.zeros((), jnp.int64)
         axes = axes_of(dim, input.ndim)
         need_elements("median()", input, axes)
-        axis = axes[0] if axes else 0
-        index = _middle(input, axis, ignore_nan) if input.ndim else jnp.zeros((), jnp.int64)
-        return take_along(input, index, axis, keepdim)
+        return _middle(input, axes[0], ignore_nan) if axes else jnp.zeros((), jnp.int64)
 
-    def whole(input: Array) -> Array:
-        refuse("median_cpu", input, BOOL, COMPLEX)
+    def along(input: Array, index: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+        return take_along(input, index, (*axes_of(dim, input.ndim), 0)[0], keepdim)
+
+    def whole(input: Array, index: Array) -> Array:
         if input.size == 0:
             return jnp.full((), jnp.nan if category(input) == FLOAT else jnp.iinfo(input.dtype).min, input.dtype)
-        flat = input.reshape(-1)
-        value = lax.stop_gradient(flat[_middle(lax.stop_gradient(flat), 0, ignore_nan)])
+        value = lax.stop_gradient(input.reshape(-1)[index])
         return _shared(input, value) if category(input) == FLOAT else value
 
-    along.__name__ = whole.__name__ = name
+    place.__name__ = along.__name__ = whole.__name__ = name
+    found = operator(methods=False, public=())(place)
     along_dim = operator(methods=False, public=(), returns=("values", "indices"), grad=f"{title}Backward1")(along)
     over_all = operator(methods=False, public=(), grad=f"{title}Backward0")(whole)
 
     def function(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-        return over_all(input) if dim is None else along_dim(input, dim, keepdim)
+        index = found(input, dim)
+        return over_all(input, index) if dim is None else along_dim(input, index, dim, keepdim)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
