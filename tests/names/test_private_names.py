@@ -1,12 +1,15 @@
 # ruff: noqa: E501
 """Private and small names that packages call, against PyTorch's."""
 
+import importlib
+import inspect
 import sys
 
 import numpy as np
 import pytest
 import torch
 import torch._prims_common
+import torch.nn.quantized
 import torch.numa.binding
 import torch.quantization
 
@@ -110,6 +113,54 @@ def test_switches_of_the_script_compiler_remember():
     flambeau._C._jit_override_can_fuse_on_cpu(True)
     assert flambeau._C._jit_can_fuse_on_cpu()
     flambeau._C._jit_override_can_fuse_on_cpu(False)
+
+
+@pytest.mark.parametrize("package", ["ao.quantization", "quantization"])
+@pytest.mark.parametrize(
+    "part", ["observer", "fake_quantize", "qconfig", "quantize_fx", "fuse_modules", "stubs", "utils"]
+)
+def test_parts_of_quantization_have_their_names(package, part):
+    theirs = importlib.import_module(f"torch.{package}.{part}")
+    ours = importlib.import_module(f"flambeau.{package}.{part}")
+    at_home = {
+        name
+        for name, value in vars(theirs).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+        if getattr(value, "__module__", "").startswith("torch.ao.quantization.") and part in value.__module__
+    }
+    assert at_home and not [name for name in at_home if not hasattr(ours, name)]
+    for name in at_home & set(flambeau.ao.quantization.__all__):
+        assert getattr(ours, name) is getattr(flambeau.ao.quantization, name)
+    assert not hasattr(ours, "nothing_of_the_kind")
+    with pytest.raises((NotImplementedError, RuntimeError), match="quantized tensors and modules are not here"):
+        getattr(ours, min(at_home))()
+
+
+def test_quantized_modules_are_refused_by_name():
+    names = torch.nn.quantized.__all__
+    assert not [name for name in names if not isinstance(getattr(flambeau.nn.quantized, name), type)]
+    with pytest.raises(RuntimeError, match=r"torch\.nn\.quantized\.BatchNorm2d: quantized"):
+        flambeau.nn.quantized.BatchNorm2d(3)
+
+
+LIMITS = [(), (float,), (int,), (complex,), (bool,), (str,), (None,), ("float64",), (1,), (float, float)]
+
+
+@pytest.mark.parametrize("name", ["finfo", "iinfo"])
+def test_limits_of_python_types(name):
+    for given, named in [
+        *((one, {}) for one in LIMITS),
+        ((), {"type": float}),
+        ((), {"type": int}),
+        ((), {"dtype": int}),
+    ]:
+        told = []
+        for lib in (torch, flambeau):
+            try:
+                told.append(repr(getattr(lib, name)(*given, **named)))
+            except TypeError as error:
+                told.append(str(error))
+        assert told[1] == told[0], (given, named)
 
 
 def test_batched_tensors_are_known():

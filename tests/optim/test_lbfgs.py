@@ -1,13 +1,14 @@
 """L-BFGS: PyTorch's path."""
 
 import copy
+import importlib
 
 import pytest
 import torch
 
 import flambeau as fb
 import flambeau.optim as optim
-from flambeau.optim._line_search import Point, _interpolated
+from flambeau.optim._line_search import Point, interpolated
 from support.values import same, to_flambeau
 
 OPTIONS = [
@@ -120,7 +121,7 @@ def test_float32_and_state_dict():
 
 def test_a_search_between_two_points_in_one_place():
     here = Point(1.5, 2.0, None, -1.0)
-    assert _interpolated(here, here) == 1.5
+    assert interpolated(here, here) == 1.5
     ours, theirs = paths({"line_search_fn": "strong_wolfe", "tolerance_grad": 0, "tolerance_change": 0}, 6)
     same(ours[0], theirs[0], rtol=1e-6, atol=1e-8)
 
@@ -137,3 +138,57 @@ def test_errors():
             library.LBFGS([weight], line_search_fn="x").step(lambda weight=weight: (weight * 2).sum())
         still = library.LBFGS([weight], line_search_fn="x")  # the name is asked for where a line is searched
         assert still.step(lambda weight=weight: weight.grad.zero_()[0]) == 0
+
+
+def _named(lib):
+    return importlib.import_module(f"{lib.__name__}.optim.lbfgs")
+
+
+def _quadratic(z):
+    return 0.5 * z.dot(z * z.new_tensor([1.0, 20.0, 3.0])), z * z.new_tensor([1.0, 20.0, 3.0])
+
+
+def _wells(z):
+    return (z**4).sum() - (z**2).sum(), 4 * z**3 - 2 * z
+
+
+def _waves(z):
+    return z.sin().sum(), z.cos()
+
+
+@pytest.mark.parametrize("options", [{}, {"c2": 0.1}, {"max_ls": 2}, {"c1": 0.3, "c2": 0.4, "tolerance_change": 1e-3}])
+@pytest.mark.parametrize("function", [_quadratic, _wells, _waves])
+def test_the_search_by_its_own_name(function, options):
+    for first in (1e-3, 0.3, 20.0):
+        found = []
+        for lib in (torch, fb):
+            x = lib.tensor([2.0, -1.0, 0.3], dtype=lib.float64)
+            loss, gradient = function(x)
+            search = _named(lib)._strong_wolfe
+            loss, gradient, t, calls = search(
+                lambda x, t, d: function(x + t * d),
+                x,
+                first,
+                -gradient,
+                loss,
+                gradient,
+                -gradient.dot(gradient),
+                **options,
+            )
+            found.append([float(loss), *gradient.tolist(), float(t), calls])
+        assert found[1] == pytest.approx(found[0], rel=1e-9, abs=1e-12)
+
+
+def test_a_cubic_by_its_own_name():
+    for numbers, bounds in [
+        ((0.0, 1.0, -1.0, 1.0, 0.5, 0.3), None),
+        ((0.0, 1.0, -1.0, 1.0, 0.5, 0.3), (0.2, 0.4)),
+        ((1.0, 0.5, 0.3, 0.0, 1.0, -1.0), None),
+        ((0.0, 1.0, -1.0, 1.0, 0.0, -5.0), None),
+    ]:
+        values = []
+        for lib in (torch, fb):
+            made = _named(lib)._cubic_interpolate(*(lib.tensor(n, dtype=lib.float64) for n in numbers), bounds)
+            values.append(float(made))
+        assert values[1] == pytest.approx(values[0], rel=1e-12, nan_ok=True)
+    assert type(_named(fb)._cubic_interpolate(0.0, 1.0, -1.0, 1.0, 0.5, 0.3)) is float  # torch asks for tensors

@@ -65,6 +65,8 @@ class Plan:
 
     def __init__(self, legacy: bool = False, order_first: bool = True):
         self.legacy = legacy
+        # elements without a storage type of their own lie in one of bytes; the old format knows only typed ones
+        self.bytes = STORAGE_TYPES[dtypes.uint8] if legacy else UNTYPED
         self.order_first = order_first  # whether the record of the byte order comes before the values
         self.final = False
         self.written: list[_Held] = []
@@ -92,7 +94,7 @@ class Plan:
 
     def reference(self, held: _Held, location: str) -> _Reference:
         """What goes into the pickle for it."""
-        count = (held.stop - held.start) * (held.dtype.itemsize if held.kind is UNTYPED else 1)
+        count = (held.stop - held.start) * held.dtype.itemsize // held.kind.itemsize
         key = ("storage", held.kind, str(held.number), location, count)
         return _Reference((*key, None) if self.legacy else key)
 
@@ -104,12 +106,12 @@ def _tensor_parts(plan: Plan, tensor: Tensor) -> tuple[Any, ...]:
         return rebuild._rebuild_meta_tensor_no_storage, parts
     dtype, shape, strides, offset = tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset()
     stop = offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else offset
-    kind = STORAGE_TYPES.get(dtype, UNTYPED)
+    kind = STORAGE_TYPES.get(dtype, plan.bytes)
     held = plan.held(tensor._storage, kind, dtype.numpy, offset, stop)
     location = settings.location_of(tensor.untyped_storage, tensor.device)
     offset = offset - held.start if stop > offset else 0
     parts = (plan.reference(held, location), offset, shape, strides, tensor.requires_grad, OrderedDict())
-    if kind is UNTYPED:
+    if dtype not in STORAGE_TYPES:
         return rebuild._rebuild_tensor_v3, (*parts, dtype)
     return rebuild._rebuild_tensor_v2, parts
 
@@ -122,7 +124,8 @@ def _storage_key(plan: Plan, storage: Memory) -> tuple[Any, ...]:
     if isinstance(storage, memory.TypedStorage):
         if isinstance(cell, ByteStorage):
             cell.take_dtype(storage.dtype.numpy)
-        kind = STORAGE_TYPES.get(storage.dtype, UNTYPED) if cell.dtype == storage.dtype.numpy else None
+        untyped = None if plan.legacy else UNTYPED
+        kind = STORAGE_TYPES.get(storage.dtype, untyped) if cell.dtype == storage.dtype.numpy else None
     if kind is None:
         raise RuntimeError("Cannot save a storage that is read as another type than its tensors': save just the tensor")
     held = plan.held(cell, kind, cell.dtype, 0, int(np.prod(cell.shape)))

@@ -19,7 +19,7 @@ class Point(NamedTuple):
     slope: float
 
 
-def _interpolated(a: Point, b: Point, low: float | None = None, high: float | None = None) -> float:
+def interpolated(a: Point, b: Point, low: float | None = None, high: float | None = None) -> float:
     """The minimum of the cubic through two points with these slopes, kept within bounds (by default the points).
 
     Halfway where there is none, as between two points in one place.
@@ -46,8 +46,11 @@ def _ratio(a: float, b: float) -> float:
 class StrongWolfe:
     """Searches from `start` for a point that is low enough and flat enough. `evaluate` gives the point of a step length."""
 
-    def __init__(self, evaluate: Callable[[float], Point], start: Point, most: int):
+    def __init__(
+        self, evaluate: Callable[[float], Point], start: Point, most: int, rise: float = _RISE, flat: float = _FLAT
+    ):
         self.evaluate = evaluate
+        self.rise, self.flat = rise, flat
         self.start = start
         self.most = most  # turns
         self.turns = 0
@@ -58,10 +61,10 @@ class StrongWolfe:
         return (bracket[0] if done else self._narrowed(bracket, scale, tolerance_change)), self.turns + 1
 
     def _rises(self, point: Point) -> bool:
-        return point.loss > self.start.loss + _RISE * point.t * self.start.slope
+        return point.loss > self.start.loss + self.rise * point.t * self.start.slope
 
     def _is_flat(self, point: Point) -> bool:
-        return abs(point.slope) <= -_FLAT * self.start.slope
+        return abs(point.slope) <= -self.flat * self.start.slope
 
     def _bracket(self, t: float) -> tuple[list[Point], bool]:
         """Two points with a good one between them; or a good one, twice, and True."""
@@ -73,7 +76,7 @@ class StrongWolfe:
                 return [point, point], True
             if point.slope >= 0:
                 return [before, point], False
-            t = _interpolated(before, point, point.t + 0.01 * (point.t - before.t), point.t * 10)
+            t = interpolated(before, point, point.t + 0.01 * (point.t - before.t), point.t * 10)
             before, point = point, self.evaluate(t)
             self.turns += 1
         return [self.start, point], False
@@ -86,7 +89,7 @@ class StrongWolfe:
             left, right = sorted(end.t for end in bracket)
             if (right - left) * scale < tolerance_change:
                 break
-            t = _interpolated(bracket[0], bracket[1])
+            t = interpolated(bracket[0], bracket[1])
             margin = 0.1 * (right - left)
             if min(right - t, t - left) >= margin:
                 stuck = False

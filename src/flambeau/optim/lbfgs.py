@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..core.tensor.tensor import Tensor, wrap
-from ._line_search import Point, StrongWolfe
+from ._line_search import Point, StrongWolfe, interpolated
 from .optimizer import Number, Optimizer, ParamsT, loss_of
 from .rule import check_options, picked
 
@@ -72,6 +72,40 @@ def _first_length(gradient: Any, rate: Any) -> Any:
     if not total > 1:
         return 1.0 * rate
     return wrap(1.0 / total) * rate
+
+
+def _like(value: float, of: Any) -> Any:
+    """A number as a tensor, where what it was computed of is one."""
+    return of.new_tensor(value) if isinstance(of, Tensor) else value
+
+
+def _cubic_interpolate(x1: Any, f1: Any, g1: Any, x2: Any, f2: Any, g2: Any, bounds: Any = None) -> Any:
+    """The minimum of the cubic through two points with values `f` and slopes `g`, within `bounds`: other packages' use of ours."""
+    low, high = (None, None) if bounds is None else map(float, bounds)
+    ends = Point(float(x1), float(f1), None, float(g1)), Point(float(x2), float(f2), None, float(g2))
+    found = interpolated(ends[0], ends[1], low, high)
+    return _like(found, next((given for given in (g1, g2, f1, f2, x1, x2) if isinstance(given, Tensor)), None))
+
+
+def _strong_wolfe(
+    obj_func: Callable[..., Any], x: Any, t: Any, d: Any, f: Any, g: Any, gtd: Any,
+    c1: float = 1e-4, c2: float = 0.9, tolerance_change: float = 1e-9, max_ls: int = 25,
+) -> tuple[Any, Any, Any, int]:  # fmt: skip
+    """The line search of LBFGS by the name under which other packages use it.
+
+    `obj_func(x, t, d)` gives the loss and the gradient (a vector) at `x + t d`; `f`, `g` and `gtd` are those at `x` and the slope along
+    `d`. Returns the loss, the gradient and the step length that were found, and the number of evaluations.
+    """
+
+    def at(length: Any) -> Point:
+        loss, gradient = obj_func(x, length, d)
+        return Point(float(length), float(loss), (loss, gradient, length), float(gradient.dot(d)))
+
+    first = [t]  # goes on as it was given
+    start = Point(0.0, float(f), (f, g, 0), float(gtd))
+    line = StrongWolfe(lambda length: at(first.pop() if first else _like(length, gtd)), start, max_ls, c1, c2)
+    best, made = line.find(float(t), float(d.abs().max()), tolerance_change)
+    return *best.gradient, made
 
 
 class LBFGS(Optimizer):

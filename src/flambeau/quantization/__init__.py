@@ -9,3 +9,6 @@ __all__ = list(_quantization.__all__)
 
 def __getattr__(name: str) -> Any:
     return getattr(_quantization, name)
+
+
+_quantization.Part.publish(__name__)

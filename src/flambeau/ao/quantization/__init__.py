@@ -5,9 +5,13 @@ Quantized tensors and kernels are not here; `torch.fake_quantize_per_tensor_affi
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 from ...runtime.absent import refusal, refused_class
+from ._parts import PARTS
 
 __all__ = """
     AffineQuantizedObserverBase DeQuantStub FakeQuantize FakeQuantizeBase FixedQParamsFakeQuantize
@@ -50,11 +54,46 @@ _TEXT = (
 _function = refusal(NotImplementedError, _TEXT)
 
 
+_NAMES: dict[str, Any] = {name: None for names in (*PARTS.values(), __all__) for name in names}
+
+
+def _refused(name: str) -> Any:
+    """What stands for a name: the same in all modules that have it."""
+    made = _NAMES[name]
+    if made is None:
+        made = refused_class(name, _TEXT.replace("{name}", name)) if name[0].isupper() else _function(name)
+        made.__module__ = __name__
+        made.__doc__ = "Refused: quantized tensors and modules are not here."
+        _NAMES[name] = made
+    return made
+
+
+class Part(ModuleType):
+    """A file of PyTorch's by its path. What files import from each other can be had from each of them."""
+
+    def __init__(self, package: str, part: str):
+        super().__init__(f"{package}.{part}", "Refused by name: quantized tensors and modules are not here.")
+        self.__spec__ = ModuleSpec(self.__name__, None)
+        self.__all__ = PARTS[part]
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _NAMES:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return _refused(name)
+
+    @classmethod
+    def publish(cls, package: str) -> None:
+        """All of them can be imported from `package`."""
+        for part in PARTS:
+            made = sys.modules[f"{package}.{part}"] = cls(package, part)
+            if part not in __all__:  # a function of that name comes first
+                setattr(sys.modules[package], part, made)
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__spec__.name!r} has no attribute {name!r}")
-    made = refused_class(name, _TEXT.replace("{name}", name)) if name[0].isupper() else _function(name)
-    made.__module__ = __name__
-    made.__doc__ = "Refused: quantized tensors and modules are not here."
-    globals()[name] = made
-    return made
+    return _refused(name)
+
+
+Part.publish(__name__)

@@ -298,12 +298,32 @@ def can_cast(from_: dtype, to: dtype) -> _python_bool:
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
+def _limits_of(name: str, given: tuple[Any, ...], named: dict[str, Any]) -> dtype | None:
+    """The dtype that `finfo` or `iinfo` is asked about: a dtype or a Python type, or none at all."""
+    if len(given) + len(named) > 1:
+        if name == "finfo":
+            got = ", ".join(type(one).__name__ for one in (*given, *named.values()))
+            raise TypeError(
+                f"finfo() received an invalid combination of arguments - got ({got}), but expected one of:\n"
+                " * (torch.dtype type)\n * ()\n"
+            )
+        raise TypeError(f"iinfo() takes 1 positional argument but {len(given) + len(named)} were given")
+    if (named and "type" not in named) or (name == "iinfo" and not given and not named):
+        raise TypeError(f'{name}() missing 1 required positional arguments: "type"')
+    if not given and not named:
+        return None
+    wanted = given[0] if given else named["type"]
+    if wanted is None or not (isinstance(wanted, dtype) or wanted in (float, int, complex, _python_bool)):
+        raise TypeError(f"{name}(): argument 'type' (position 1) must be torch.dtype, not {type(wanted).__name__}")
+    return as_dtype(wanted)
+
+
 class finfo:
     """Limits of a floating point (or, for its parts, complex) dtype, as `torch.finfo`."""
 
-    def __init__(self, type: dtype | None = None):
-        d = _default if type is None else type
-        if not isinstance(d, dtype) or not (d.is_floating_point or d.is_complex):
+    def __init__(self, *type: Any, **named: Any):
+        d = _limits_of("finfo", type, named) or _default
+        if not (d.is_floating_point or d.is_complex):
             raise TypeError(
                 "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'"
             )
@@ -329,13 +349,14 @@ class finfo:
 class iinfo:
     """Limits of an integer dtype, as `torch.iinfo`."""
 
-    def __init__(self, type: dtype):
-        if type is bool:
+    def __init__(self, *type: Any, **named: Any):
+        d = _limits_of("iinfo", type, named)
+        if d is bool:
             raise TypeError("torch.bool is not supported by torch.iinfo")
-        if not isinstance(type, dtype) or type.category != INTEGER or type in OPAQUE:
+        if d is None or d.category != INTEGER or d in OPAQUE:
             raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
-        info = np.iinfo(type.numpy)
-        self.dtype: str = type.name
+        info = np.iinfo(d.numpy)
+        self.dtype: str = d.name
         self.bits: int = int(info.bits)
         self.max: int = int(info.max)
         self.min: int = int(info.min)
