@@ -39,13 +39,12 @@ class Runs:
         # XLA's results are bound to a device if any input is. State that the trace has begun is not, and would come back
         # as another kind of input: the second call would compile once more.
         given = list(inputs)
-        places = {a.sharding for a in given if isinstance(a, jax.Array) and a.committed}
+        places = {_everywhere(a.sharding) for a in given if isinstance(a, jax.Array) and a.committed}
         if len(places) == 1:
             place = places.pop()
-            if isinstance(place, jax.sharding.NamedSharding):  # how one tensor is cut: others have other shapes
-                place = jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec())
             for i in self.executable.donated:
-                given[i] = jax.device_put(given[i], place)
+                if isinstance(given[i], jax.Array) and not given[i].committed:
+                    given[i] = jax.device_put(given[i], place)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
@@ -85,3 +84,10 @@ class Runs:
         if self._give_up is not None:
             self._give_up()
             self._give_up = None
+
+
+def _everywhere(place: Any) -> Any:
+    """A place for tensors of any shape: the devices of a mesh, however one tensor is cut over them."""
+    if isinstance(place, jax.sharding.NamedSharding):
+        return jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec())
+    return place
