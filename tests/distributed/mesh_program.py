@@ -273,6 +273,46 @@ def sums_still_to_be_made() -> None:
     assert distribute_tensor(a, mesh, [sums]).to_local().allclose(a / WORLD)
 
 
+# what PyTorch's DTensors give for x of 4 x 8 that is whole, in rows, in columns, or a sum (R is whole, S a sum, a number a cut)
+PLACED = """
+x.softmax(0) R R 1 R | x.log_softmax(1) R 0 R R | x.cumsum(0) R R 1 R | x.cumprod(1) R 0 R R | x.logcumsumexp(0) R R 1 R
+x.cummax(0)[0] R R 1 1 | x.sort(0)[0] R R 1 1 | x.sort(1)[1] R 0 R 0 | x.argsort(0) R R 1 1 | x.topk(2, 1)[0] R 0 R 0
+x.flip(0) R R 1 S | x.roll(1, 1) R 0 R S | x.tril() R R R R | x.repeat(2, 1) R * 1 S
+F.layer_norm(x, (8,)) R 0 R R | F.layer_norm(x, (4, 8)) R R R R | F.glu(x, 1) R 0 R R | F.pad(x, (1, 1)) R 0 R *
+fb.cat([x, x], 0) R R 1 S | fb.cat([x, x], 1) R 0 R S | fb.stack([x, x], 1) R 0 2 S | fb.hstack([x, x]) R 0 R S | fb.vstack([x, x]) R R 1 S
+x[0] R R 0 S | x[:, 0] R 0 R S | x[1:3] R R 1 S | x[:, ::2] R 0 R S | x.narrow(1, 0, 4) R 0 R S | x.t()[0:2] R 1 R S | x.unbind(0)[1] R * 0 S
+x.chunk(2, 1)[0] R 0 R S | x / y R 0 1 S | x + y R 0 1 S | y + x R 0 1 S | y - x R 0 1 S | y * x R 0 1 S | x.count_nonzero() R S S R
+x.argmax(0) R R 0 R | x.var(1) R 0 R R | x.norm(dim=1) R 0 * R | x.logsumexp(0) R R 0 R | x.gather(1, index) R 0 R 0 | x.scatter(0, index, x) R R 1 1
+F.linear(x, w, bias) R 0 S S | F.linear(x, w) R 0 S S | fb.addmm(y[:, :6], x, w.t()) R 0 S S | fb.einsum("ij,kj->ik", x, w) R 0 S S
+x.mv(w[0]) R 0 S S | fb.einsum("ij,ij->j", x, x) R S 0 S | F.smooth_l1_loss(x, y) R A A R | F.huber_loss(y, x) R A A R
+""".replace("\n", " | ").split(" | ")
+
+
+@check
+def placements_after_operators() -> None:
+    """Placements are PyTorch's; values, and gradients of what is cut or whole, are those of plain tensors."""
+    mesh, whole, sums = line(), Replicate(), Partial()
+    kinds = {"R": whole, "S": sums, "A": Partial("avg"), "0": Shard(0), "1": Shard(1), "2": Shard(2)}
+    whole_x = (fb.arange(8.0 * 2 * WORLD).double() * 7 % 17 / 4 - 1.6).view(2 * WORLD, 8)
+    others = {"y": whole_x.flip(0) + 3, "w": whole_x.repeat(2, 1)[:6] * 0.5, "bias": fb.arange(6.0).double()}
+    others["index"] = fb.arange(2 * WORLD)[:, None].expand(-1, 8) * 3 % 4
+    laid = {name: distribute_tensor(t.contiguous(), mesh, [whole]) for name, t in others.items()}
+    for row in filter(None, map(str.strip, PLACED)):
+        text, *wanted = row.rsplit(" ", 4)
+        plain = whole_x.clone().requires_grad_()
+        right = eval(text, {"fb": fb, "F": F, "x": plain, **others})
+        for kind, expected in zip((whole, Shard(0), Shard(1), sums), wanted, strict=True):
+            leaf = distribute_tensor(whole_x, mesh, [kind]).requires_grad_()
+            made = eval(text, {"fb": fb, "F": F, "x": leaf, **laid})
+            assert expected == "*" or made.placements == (kinds[expected],), (text, kind, made.placements)
+            assert fb.allclose(made.full_tensor(), right, rtol=1e-12), (text, kind)
+            if made.is_floating_point() and kind is not sums:
+                (made.redistribute(placements=[whole]) ** 2).sum().backward()
+                plain.grad = None
+                (right**2).sum().backward(retain_graph=True)
+                assert fb.allclose(leaf.grad.full_tensor(), plain.grad, rtol=1e-10, atol=1e-12), (text, kind)
+
+
 @check
 def unequal_parts() -> None:
     mesh, n = line(), 2 * WORLD + 1

@@ -39,13 +39,12 @@ class Runs:
         # XLA's results are bound to a device if any input is. State that the trace has begun is not, and would come back
         # as another kind of input: the second call would compile once more.
         given = list(inputs)
-        places = {a.sharding for a in given if isinstance(a, jax.Array) and a.committed}
+        places = {_everywhere(a.sharding) for a in given if isinstance(a, jax.Array) and a.committed}
         if len(places) == 1:
             place = places.pop()
-            if isinstance(place, jax.sharding.NamedSharding):  # how one tensor is cut: others have other shapes
-                place = jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec())
-            donated = self.executable.donated
-            given = _with(given, donated, jax.device_put([given[i] for i in donated], place))
+            begun = [i for i in self.executable.donated if isinstance(given[i], jax.Array) and not given[i].committed]
+            for i, value in zip(begun, jax.device_put([given[i] for i in begun], place), strict=True):
+                given[i] = value
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
@@ -87,7 +86,8 @@ class Runs:
             self._give_up = None
 
 
-def _with(values: list[Any], places: Any, others: list[Any]) -> list[Any]:
-    """The values with others at these places."""
-    replaced = dict(zip(places, others, strict=True))
-    return [replaced.get(i, value) for i, value in enumerate(values)]
+def _everywhere(place: Any) -> Any:
+    """A place for tensors of any shape: the devices of a mesh, however one tensor is cut over them."""
+    if isinstance(place, jax.sharding.NamedSharding):
+        return jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec())
+    return place

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..array import geometry, programs
+from ..array import devices, geometry, programs
 from ..array.geometry import Geometry
 from ..array.meta import MetaArray
 
@@ -139,12 +139,24 @@ def _sum(values: Any, axes: tuple[int, ...]) -> Any:
 def _put_plain(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
     if g.numel == int(np.prod(shape)) and g.contiguous:
         return _reshape(values, shape)
-    return geometry.write(_zeros(shape, np.dtype(values.dtype)), g, values)
+    return geometry.write(_beside(values, _zeros(shape, np.dtype(values.dtype))), g, values)
 
 
 @functools.partial(programs.jit, static_argnums=1, inline=True)
 def _reshape(values: Any, shape: tuple[int, ...]) -> Any:
     return values.reshape(shape)
+
+
+def _beside(values: Any, memory: Any) -> Any:
+    """The memory, in all processes if the values lie in several."""
+    place = values.sharding if isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer) else None
+    if (
+        isinstance(place, jax.sharding.NamedSharding)
+        and devices.is_far(place)
+        and not isinstance(memory, jax.core.Tracer)
+    ):
+        return devices.spread(memory, jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec()))
+    return memory
 
 
 @functools.partial(programs.jit, static_argnums=(0, 1), inline=True)

@@ -22,7 +22,7 @@ from ...core.dispatch.call import arrays_of, edges_of, recorded_node
 from ...core.tensor.storage import LaidStorage, PartsStorage, Storage
 from ...core.tensor.tensor import Tensor, wrap
 from ..device_mesh import DeviceMesh, mesh_of
-from . import layouts, parts
+from . import along, layouts, parts
 from .placement_types import Partial, Placement, Replicate, Shard, _NormPartial
 from .processes import assembled, part_of
 
@@ -57,7 +57,7 @@ class _Operand:
         if tuple(placements) == self.placements:
             return self.part()
         if any(isinstance(new, Partial) and new != old for old, new in zip(self.placements, placements, strict=True)):
-            raise _Whole
+            return self._summand(placements)
         if all(old == new or isinstance(old, Replicate) for old, new in zip(self.placements, placements, strict=True)):
             boxes = [
                 parts.box_of(self.shape, self.mesh, p, self.mesh.get_coordinate() or ())
@@ -66,6 +66,17 @@ class _Operand:
             inner = tuple((a - start, b - start) for (start, _), (a, b) in zip(*boxes, strict=True))
             return parts.sliced(self.part(), inner)
         return np.asarray(parts.cut(self.tensor._array, self.mesh, placements).part)
+
+    def _summand(self, placements: Sequence[Placement]) -> Any:
+        """The part of what is whole along some sides that it would have as a sum, or a mean: the first process there has all of a sum."""
+        part, place = self.part(), self.mesh.get_coordinate() or ()
+        for side, (old, new) in enumerate(zip(self.placements, placements, strict=True)):
+            if old == new:
+                continue
+            if not isinstance(old, Replicate) or not isinstance(new, Partial) or new.reduce_op not in _LINEAR:
+                raise _Whole
+            part = part if new.reduce_op == "avg" or place[side] == 0 else np.zeros_like(part)
+        return part
 
 
 class _Result(NamedTuple):
@@ -108,13 +119,15 @@ def _all_elementwise(jaxpr: Any) -> bool:
     return True
 
 
-_SUMS = frozenset(("add", "sub", "cat", "stack"))  # of sums of the same kind
+_SUMS = frozenset(("add", "sub", "cat", "stack", "hstack", "vstack"))  # of sums of the same kind
+_MOVED = frozenset(("flip", "roll", "index_select", "repeat"))  # what moves elements of a sum
+_JOINS = frozenset(("cat", "stack", "hstack", "vstack"))
 _SCALED = frozenset(("mul", "true_divide", "neg", "cast", "clone"))  # a sum, by numbers
 
 
 def _elementwise(operands: list[_Operand], options: Options) -> _Result:
     name = options["name"]
-    if name in ("cat", "stack"):
+    if name in _MOVED or name in _JOINS:
         if any(isinstance(p, Shard) for o in operands for p in o.placements):
             raise _Whole
         shape = (1,) * max(len(o.shape) for o in operands)
@@ -148,34 +161,43 @@ def _has(operand: _Operand, dim: int, shape: tuple[int, ...]) -> bool:
 
 def _linear(name: str, along: list[Placement], numbers: bool) -> tuple[Placement, list[Placement]]:
     """How a linear function of sums that are still to be made lies."""
-    first = along[0]
-    if not isinstance(first, Partial) or first.reduce_op not in _LINEAR or isinstance(first, _NormPartial):
+    first = next(p for p in along if isinstance(p, Partial))
+    if first.reduce_op not in _LINEAR or isinstance(first, _NormPartial):
         raise _Whole
-    if name in _SUMS and not numbers and all(p == first for p in along):
-        return first, along
-    if name in _SCALED and (len(along) == 1 or name == "mul"):
-        others: list[Placement] = [Replicate() if isinstance(p, Partial) else p for p in along[1:]]
-        if all(isinstance(p, Replicate) for p in others):
-            return first, [first, *others]
+    if name in _SUMS and not numbers and all(p == first or isinstance(p, Replicate) for p in along):
+        return first, [first] * len(along)
+    place = along.index(first)
+    if (
+        name in _MOVED
+        or name == "mul"
+        or (place == 0 and (len(along) == 1 or name == "true_divide") and name in _SCALED)
+    ):
+        others: list[Placement] = [Replicate() if isinstance(p, Partial) else p for p in along]
+        others[place] = first
+        if all(isinstance(p, Replicate) for i, p in enumerate(others) if i != place):
+            return first, others
     raise _Whole
 
 
 _REDUCTIONS: dict[str, str] = {
     "sum": "sum", "mean": "avg", "amax": "max", "amin": "min", "max": "max", "min": "min", "prod": "product", "any": "sum",
-    "all": "product", "vector_norm": "norm", "older_norm": "norm",
+    "all": "product", "vector_norm": "norm", "older_norm": "norm", "norm": "norm", "matrix_norm": "norm", "count_nonzero": "sum",
 }  # fmt: skip
 
 
 def _reduction(operands: list[_Operand], options: Options) -> _Result:
     (operand,) = operands
-    ndim, op = len(operand.shape), _REDUCTIONS[options["name"]]
+    name, ndim = options["name"], len(operand.shape)
+    op = _REDUCTIONS[name]
     dim, keep = options.get("dim"), options.get("keepdim") or False
     dims = (
         set(range(ndim)) if dim is None or dim == () else {d % ndim for d in ((dim,) if isinstance(dim, int) else dim)}
     )
     shape = tuple(1 if d in dims else n for d, n in enumerate(operand.shape) if keep or d not in dims)
     order: Any = options.get("ord", options.get("p", 2))
-    order = 2 if order == "fro" else order
+    if name in ("norm", "matrix_norm") and (order not in (None, "fro") or ndim != 2):
+        raise _Whole  # one of matrices
+    order = 2 if order in (None, "fro") else order
     made: list[Placement] = []
     for placement in operand.placements:
         if isinstance(placement, Shard) and placement.dim in dims:
@@ -186,7 +208,9 @@ def _reduction(operands: list[_Operand], options: Options) -> _Result:
             made.append(_NormPartial("sum", _plain(order)) if op == "norm" else Partial(op))
         elif isinstance(placement, Shard):
             made.append(Shard(placement.dim if keep else placement.dim - sum(d < placement.dim for d in dims)))
-        elif isinstance(placement, Partial) and (placement.reduce_op != op or op not in ("sum", "avg", "max", "min")):
+        elif isinstance(placement, Partial) and (
+            name == "count_nonzero" or placement.reduce_op != op or op not in ("sum", "avg", "max", "min")
+        ):
             raise _Whole
         else:
             made.append(placement)
@@ -200,17 +224,17 @@ def _loss(operands: list[_Operand], options: Options) -> _Result:
     a, b = operands
     reduction = options.get("reduction")
     op = {"mean": "avg", "sum": "sum"}.get(reduction if isinstance(reduction, str) else "")
-    if (
-        op is None
-        or a.shape != b.shape
-        or not parts.is_even(a.shape, a.mesh, a.placements)
-        or a.placements != b.placements
-    ):
+    if op is None or a.shape != b.shape or options.get("weight") is not None:
         raise _Whole
-    if any(isinstance(p, Partial) for p in a.placements):
+    made: list[Placement] = []
+    laid: list[Placement] = []
+    for x, y in zip(a.placements, b.placements, strict=True):
+        cut = next((p for p in (x, y) if isinstance(p, Shard)), None)
+        laid.append(Replicate() if cut is None else cut)
+        made.append(Replicate() if cut is None else Partial(op))
+    if not parts.is_even(a.shape, a.mesh, laid):
         raise _Whole
-    made = tuple(Partial(op) if isinstance(p, Shard) else p for p in a.placements)
-    return _Result((), made, [a.placements, b.placements])
+    return _Result((), tuple(made), [laid, laid])
 
 
 def _plain(number: float) -> float:
@@ -218,32 +242,58 @@ def _plain(number: float) -> float:
 
 
 def _product(operands: list[_Operand], options: Options) -> _Result:
-    """Products of matrices; `linear` takes its second transposed, and a bias."""
-    a, b, *rest = operands
-    transposed, batches = options["name"] == "linear", len(a.shape) - 2
-    if len(a.shape) < 2 or len(b.shape) < 2 or (len(b.shape) != len(a.shape) and len(b.shape) != 2):
+    """Products, whose dimensions have names: those that the result lacks are contracted. What is added to one comes once."""
+    name = options["name"]
+    added = {"linear": 2, "addmm": 0, "baddbmm": 0, "addmv": 0}.get(name)
+    factors = [o for i, o in enumerate(operands) if len(operands) < 3 or i != added]
+    if len(factors) != 2:
         raise _Whole
-    own = len(b.shape) - 2  # how many dimensions of batches the second has
-    if own and a.shape[:batches] != b.shape[:own]:
+    a, b = factors
+    first, second, out = _named(name, len(a.shape), len(b.shape), options)
+    lengths = dict(zip(second, b.shape, strict=True)) | dict(zip(first, a.shape, strict=True))
+    if len({*first}) < len(first) or len({*second}) < len(second):
         raise _Whole
-    inner, outer = (own + 1, own) if transposed else (own, own + 1)
-    last = len(a.shape) - 1
-    shape = (*a.shape[:-1], b.shape[outer])
-    given: list[list[Placement]] = [[] for _ in operands]
+    if any(lengths[label] != n for label, n in zip(second, b.shape, strict=True)):
+        raise _Whole
+    shape = tuple(lengths[label] for label in out)
+    laid: list[list[Placement]] = [[] for _ in operands]
     made: list[Placement] = []
     for side in range(a.mesh.ndim):
-        placement, *laid = _product_along(a.placements[side], b.placements[side], last, inner, outer, own)
-        if rest:
-            if isinstance(placement, Partial):
-                raise _Whole
-            laid.append(Shard(0) if placement == Shard(last) else Replicate())
+        placement, *given = _product_along(a.placements[side], b.placements[side], first, second, out)
         made.append(placement)
-        for one, how in zip(given, laid, strict=True):
-            one.append(how)
-    return _Result(shape, tuple(made), given)
+        for i, operand in enumerate(operands):
+            if any(operand is f for f in factors):
+                laid[i].append(given.pop(0))
+            else:
+                laid[i].append(_of_added(operand, placement, shape))
+    return _Result(shape, tuple(made), laid)
 
 
-def _product_along(x: Placement, y: Placement, last: int, inner: int, outer: int, own: int) -> list[Placement]:
+def _of_added(operand: _Operand, placement: Placement, shape: tuple[int, ...]) -> Placement:
+    """How what is added to a result lies, which may lack its first dimensions."""
+    if isinstance(placement, Shard):
+        dim = placement.dim - len(shape) + len(operand.shape)
+        return Shard(dim) if dim >= 0 and operand.shape[dim] == shape[placement.dim] else Replicate()
+    return placement
+
+
+def _named(name: str, first: int, second: int, options: Options) -> tuple[Any, Any, Any]:
+    """Names of the dimensions of two factors and of their product."""
+    if name == "einsum":
+        return (*options["inputs"], options["output"])
+    if name == "dot" or (first == 1 and second == 1):
+        return "k", "k", ""
+    if first < 2 or (second not in (1, 2, first)) or (name == "linear" and second != 2):
+        raise _Whole
+    batch = [f"batch {i}" for i in range(first - 2)]
+    if second == 1:
+        return (*batch, "i", "k"), ("k",), (*batch, "i")
+    own = batch if second > 2 else []
+    matrix = ("j", "k") if name == "linear" else ("k", "j")
+    return (*batch, "i", "k"), (*own, *matrix), (*batch, "i", "j")
+
+
+def _product_along(x: Placement, y: Placement, first: Any, second: Any, out: Any) -> list[Placement]:
     """How a product lies along a side, and how its factors are to lie for that."""
     whole = Replicate()
     if isinstance(x, Partial) or isinstance(y, Partial):
@@ -251,23 +301,28 @@ def _product_along(x: Placement, y: Placement, last: int, inner: int, outer: int
         if isinstance(x, Shard) or isinstance(y, Shard) or one.reduce_op not in _LINEAR:  # type: ignore[attr-defined]
             raise _Whole
         return [one, x, whole] if isinstance(x, Partial) else [one, whole, y]
-    if (x == Shard(last) and y in (Shard(inner), whole)) or (x == whole and y == Shard(inner)):
-        return [Partial("sum"), Shard(last), Shard(inner)]
-    if isinstance(x, Shard) and x.dim < last and (y == whole or (x.dim < own and y == x)):
-        return [x, x, Shard(x.dim) if x.dim < own else whole]
-    if isinstance(x, Shard) and x.dim < last and y == Shard(outer) and x.dim >= own:
-        return [x, x, whole]
-    if x == whole and y == Shard(outer):
-        return [Shard(last), whole, y]
-    if x == y == whole:
+    a = first[x.dim] if isinstance(x, Shard) else None
+    b = second[y.dim] if isinstance(y, Shard) else None
+    if a is not None and b is not None and a != b:
+        if a not in second and a in out and b not in first:  # of two cuts of the result, the rows' stays
+            b = None
+        else:
+            raise _Whole
+    label = a if a is not None else b
+    if label is None:
         return [whole, whole, whole]
-    raise _Whole
+    made = Shard(out.index(label)) if label in out else Partial("sum")
+    return [
+        made,
+        Shard(first.index(label)) if label in first else whole,
+        Shard(second.index(label)) if label in second else whole,
+    ]
 
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_REDUCTIONS, _reduction),
-    **dict.fromkeys(("matmul", "mm", "bmm", "linear"), _product),
-    **dict.fromkeys(("mse_loss", "l1_loss"), _loss),
+    **dict.fromkeys(("matmul", "mm", "bmm", "linear", "addmm", "baddbmm", "addmv", "mv", "dot", "einsum"), _product),
+    **dict.fromkeys(("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits"), _loss),
 }
 
 
@@ -290,25 +345,75 @@ def _concerned(args: Sequence[Any], ruled: bool) -> bool:
 
 def answer(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a call of an operator is, computed of this process's parts; PASS where it is to be computed of the whole."""
-    rule = _RULES.get(op.name)
+    rule, after = _RULES.get(op.name), along.ruled(op.name)
     if grad_state.trace is not None or grad_state.transforms or getattr(call, "writes", False) or "out" in kwargs:
         return PASS
-    if not _concerned(args, rule is not None) and not (kwargs and _concerned(tuple(kwargs.values()), rule is not None)):
+    asks = after or rule is not None
+    if not _concerned(args, asks) and not (kwargs and _concerned(tuple(kwargs.values()), asks)):
         return PASS
+    if rule is not None or _concerned(args, False) or _concerned(tuple(kwargs.values()), False):
+        try:
+            dynamic, key = op.signature.bind(op.name, args, kwargs)
+            return _computed(op, rule or _elementwise, list(dynamic), key)
+        except (_Whole, TypeError, ValueError):
+            pass
+    return _laid_after(call, op, args, kwargs) if after else PASS
+
+
+def _laid_after(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a call gives that XLA computes with the whole tensors, laid as PyTorch's result is."""
     try:
         dynamic, key = op.signature.bind(op.name, args, kwargs)
-        return _computed(op, rule or _elementwise, list(dynamic), key)
+        operands = [_Operand(value) for value in dynamic if isinstance(value, Tensor)]
+        if any(o.mesh != operands[0].mesh for o in operands):
+            return PASS
+        placements = along.placements(op.name, _options(op, key), operands)
     except (_Whole, TypeError, ValueError):
         return PASS
+    mesh = operands[0].mesh
+
+    def place(shape: tuple[int, ...]) -> Any:
+        return layouts.sharding_for(mesh, placements, shape) if parts.is_even(shape, mesh, placements) else None
+
+    before, grad_state.by_parts = grad_state.by_parts, None
+    try:
+        if op.name in along.JOINED:
+            made = call(*args, **kwargs)
+            along.lay(made, place)
+            return made
+        dims = along.dims(op.name, _options(op, key), len(operands[0].shape))
+
+        def uncut(value: Any) -> Any:
+            """Whole along the dimensions: XLA's programs of scans over one that is cut have given wrong gradients."""
+            if not isinstance(value, Tensor) or value.ndim != len(operands[0].shape):
+                return value
+            lies = _Operand(value).placements
+            cut = any(isinstance(p, Shard) and p.dim in dims for p in lies)
+            asked = [
+                Replicate() if isinstance(p, Partial) or (isinstance(p, Shard) and p.dim in dims) else p for p in lies
+            ]
+            return layouts.relaid(value, layouts.sharding_for(mesh, asked, value.shape)) if cut else value
+
+        def laid(value: Any) -> Any:
+            wanted = place(tuple(value.shape)) if isinstance(value, Tensor) and value._edge is not None else None
+            return value if wanted is None else layouts.relaid(value, wanted)
+
+        made = call(*map(uncut, args), **{name: uncut(value) for name, value in kwargs.items()})
+        along.lay(made, place)
+        return type(made)(map(laid, made)) if type(made) in (tuple, list) else laid(made)
+    finally:
+        grad_state.by_parts = before
+
+
+def _options(op: Any, key: tuple[Any, ...]) -> Options:
+    return {name: part[1] for name, part in zip(op.signature.names, key, strict=True) if isinstance(part, tuple)}
 
 
 def _computed(op: Any, rule: Rule, dynamic: list[Any], key: tuple[Any, ...]) -> Any:
     tensors = [value for value in dynamic if isinstance(value, Tensor) and (value.ndim or _is_laid(value))]
     operands = [_Operand(value) for value in tensors]
     numbers = len(operands) < len(dynamic)
-    options: Options = {
-        name: part[1] for name, part in zip(op.signature.names, key, strict=True) if isinstance(part, tuple)
-    }
+    options = _options(op, key)
     if any(o.mesh != operands[0].mesh for o in operands) or (rule is not _elementwise and numbers):
         raise _Whole
     result = rule(operands, options | {"name": op.name, "numbers": numbers})

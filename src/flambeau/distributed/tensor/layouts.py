@@ -20,7 +20,7 @@ from ...core.dispatch.operator import Array, Static, operator
 from ...core.tensor.storage import LaidStorage, PartsStorage, Storage, laid
 from ...core.tensor.tensor import Tensor, blank
 from ..device_mesh import DeviceMesh, mesh_of
-from . import crossing, parts
+from . import along, crossing, parts
 from .placement_types import Partial, Placement, Replicate, Shard
 
 NamedSharding = jax.sharding.NamedSharding
@@ -41,7 +41,7 @@ def known_sharding_of(tensor: Tensor) -> NamedSharding | None:
         return held
     if type(storage) is not Storage and type(storage) is not LaidStorage:
         return None
-    value = tensor._array
+    value = tensor._array if tensor._view is None or grad_state.trace is not None else along.seen(tensor)
     if type(value) is MetaArray and type(storage) is LaidStorage:
         found: Any = storage.host
         return found
