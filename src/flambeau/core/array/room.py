@@ -20,6 +20,7 @@ import jax
 _SOONEST = 128  # programs from one count to the next: a count takes some microseconds a map
 _LARGEST = 256  # maps of a large program
 
+tracing = False  # while a function is traced: it is told by objects' ages what the function has made, so that nothing is collected
 _keepers: list[Callable[[bool], Any]] = []
 
 
@@ -50,6 +51,8 @@ def make() -> int | None:
     bound = most()
     if bound is None:
         return None
+    if tracing:
+        return 1
     steps: list[Callable[[], Any]] = [lambda: None, lambda: _let_go(False), lambda: _let_go(True), jax.clear_caches]
     count = taken()
     if count > bound // 2:
