@@ -51,13 +51,20 @@ def frozen(value: Any) -> Any:
     raise TypeError(f"a scenario shows plain data and tensors, not {type(value).__name__}")
 
 
-def same(a: Any, b: Any) -> bool:
-    """Equality of frozen values, floats up to rounding of float64 and NaN equal to itself."""
+def same(a: Any, b: Any, scale: float = 1.0) -> bool:
+    """Equality of frozen values, floats up to rounding of float64 (`scale`: of the terms they are sums of) and NaN equal to itself."""
     if isinstance(a, (tuple, list)):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+        return type(a) is type(b) and len(a) == len(b) and all(same(p, q, scale) for p, q in zip(a, b, strict=True))
     if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) or (a != a and b != b)
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12 * scale) or (a != a and b != b)
     return type(a) is type(b) and bool(a == b)
+
+
+def largest(a: Any) -> float:
+    """The largest finite number of frozen values."""
+    if isinstance(a, (tuple, list)):
+        return max(map(largest, a), default=0.0)
+    return abs(a) if isinstance(a, float) and math.isfinite(a) else 0.0
 
 
 def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

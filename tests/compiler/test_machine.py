@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 import flambeau as fb
-from compiler.scenarios import frozen, same
+from compiler.scenarios import frozen, largest, same
 from flambeau import nn
 from flambeau.nn import functional as F
 
@@ -404,7 +404,8 @@ class Machine(RuleBasedStateMachine):
         )  # fmt: skip
         assert same(a, b), f"{self.log}: the result is {b}, uncompiled {a}"
         for part, p, q in zip(parts, before[1], after[1], strict=True):
-            assert same(p, q), f"{self.log}: {part}: {q}, uncompiled {p}"
+            # a saturated tanh has a derivative of rounding errors, beside gradients of hundreds
+            assert same(p, q, max(1.0, largest(p))), f"{self.log}: {part}: {q}, uncompiled {p}"
 
     @rule(size=st.sampled_from([4, 4, 4, 6]), seed=st.integers(0, 5))
     def train(self, size: int, seed: int) -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import array
 import collections
 import dataclasses
+import functools
 import itertools
+import operator
+import warnings
 from typing import Any
+
+import pytest
 
 import flambeau as fb
 from compiler.scenarios import Case, Table, attempt
@@ -579,6 +584,30 @@ def itertools_cycle_and_count(compile, x):
     yield f(x)
     yield f(x)
     yield f(x)
+
+
+TAKES = {
+    "islice": lambda it: sum(itertools.islice(it, 2)),
+    "chain": lambda it: next(itertools.chain(it)),
+    "tee": lambda it: next(itertools.tee(it)[0]),
+    "reduce": lambda it: functools.reduce(operator.add, itertools.islice(it, 3)),
+    "takewhile": lambda it: 1 + sum(itertools.takewhile(lambda v: v % 3, it)),
+    "fromkeys": lambda it: max(dict.fromkeys(itertools.islice(it, 2))),
+    "in a list": lambda it: next(itertools.chain(*[it])),
+}
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_iterators_given_to_functions_in_c(name: str) -> None:
+    """What such a function takes from an iterator that was there before is gone at the next call."""
+    take, results = TAKES[name], []
+    for compile in (lambda function: function, fb.compile):
+        it = iter([float(i) for i in range(1, 40)])
+        f = compile(lambda x, it=it: x * take(it))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="(?s).*iterator.* that was there before")
+            results.append([f(fb.ones(())).item() for _ in range(3)] + [next(it)])
+    assert results[0] == results[1]
 
 
 @case.test

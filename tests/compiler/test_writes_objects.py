@@ -504,6 +504,67 @@ def write_of_a_function(compile, x):
         yield f(x), box.act is fb.sin
 
 
+@case
+def methods_of_an_objects_dict(compile, x):
+    box = Box(n=1.0)
+
+    def step(x):
+        kept = box.__dict__.setdefault("kept", 4.0)
+        box.kept = kept * 0.5
+        taken = box.__dict__.pop("n")
+        box.n = taken + 1
+        box.__dict__["count"] = box.__dict__.setdefault("count", 0) + 1
+        return x * kept + taken
+
+    f = compile(step)
+    for _ in range(3):
+        yield f(x), sorted(box.__dict__.items())
+    box.n, box.kept = 7.0, 3.0
+    yield f(x), sorted(box.__dict__.items())
+
+
+@case
+def descriptor_that_keeps_its_value_in_the_objects_dict(compile, x):
+    class Rate:
+        def __get__(self, box, owner=None):
+            return box.__dict__.setdefault("_rate", 1.0)
+
+        def __set__(self, box, value):
+            box.__dict__["_rate"] = value
+
+    class Boxed(Box):
+        rate = Rate()
+
+    box = Boxed()
+
+    def step(x):
+        box.rate = box.rate * 0.5
+        return x * box.rate
+
+    f = compile(step)
+    for _ in range(3):
+        yield f(x), dict(box.__dict__)
+
+
+@case(may_fall_back="__del__")
+def finalizer_of_what_is_made_inside(compile, x):
+    gone = []
+
+    class Guard:
+        def __del__(self):
+            gone.append(len(gone))
+
+    def step(x):
+        guard = Guard()
+        y = x * 2
+        del guard
+        return y + len(gone)
+
+    f = compile(step)
+    for _ in range(3):
+        yield f(x), list(gone)
+
+
 @case.test
 def test_objects(case: Case) -> None:
     case.check()

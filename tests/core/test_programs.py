@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 
 import jax
 import pytest
 
 import flambeau as fb
-from flambeau.core.array import programs
+from flambeau.core.array import programs, room
 
 
 @pytest.fixture
@@ -93,6 +94,50 @@ def test_a_compiled_step_stays(small: None) -> None:
     assert step(x).item() == 9
     jax.monitoring.unregister_event_duration_listener(listen)
     assert not events
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory maps are counted and bounded on Linux")
+
+
+@on_linux
+@pytest.mark.parametrize("dropped", [True, False])
+def test_there_is_always_room_for_programs(monkeypatch: pytest.MonkeyPatch, dropped: bool) -> None:
+    """Compiled functions that are dropped, and that are all held, in a process that may have a few memory maps more than it has."""
+    gc.collect()
+    begun = room.taken()
+    monkeypatch.setattr(room, "most", lambda: 2 * (begun + 30))
+    monkeypatch.setattr(room, "_SOONEST", 4)
+    monkeypatch.setattr(room, "_LARGEST", 10**6)
+    monkeypatch.setattr(programs, "_until_looked", 4)
+    x, functions, most = fb.ones(3), [], 0
+    gc.disable()
+    try:
+        for n in range(24):
+            function = fb.compile(lambda x, n=n: (x * n).sum())
+            assert function(x).item() == 3 * n
+            function.itself = function  # which only the collector finds
+            functions.append(function)
+            if dropped:
+                functions.clear()
+            most = max(most, room.taken())
+    finally:
+        gc.enable()
+    assert most < begun + 30 + 4 * 10, most - begun
+    for n, function in enumerate(functions):
+        assert function(x).item() == 3 * n
+
+
+def test_what_is_called_for_stays_longest() -> None:
+    seldom, often = (fb.compile(lambda x, k=k: x * k + 1) for k in (2, 3))
+    x = fb.ones(5)
+    for function in (seldom, often, often):
+        function(x)
+    room._let_go(False)
+    often(x)
+    room._let_go(False)
+    assert seldom(x).tolist() == [3.0] * 5
+    assert often(x).tolist() == [4.0] * 5
+    assert (seldom.traces, often.traces) == (2, 1)
 
 
 @pytest.mark.slow

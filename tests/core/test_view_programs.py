@@ -83,6 +83,18 @@ FOUND = {
         LEAF, VALUE, Step(3, "requires_grad_", 1, (False,)), Step(4, "create", 0, ((), "real", True)), Step(5, "assign", 1, ((0,), 4)),
         Step(6, "backward", 2, ((1, 2, 4),)),
     ],
+    "a stretched imaginary part after a write without the tape": [
+        Step(1, "create", 0, ((4,), "complex", True)), Step(2, "part", 1, ("imag",)), Step(3, "expand", 2, (2, 4)),
+        Step(4, "write", 2, ("fill_", 0.75), True), Step(5, "backward", 3, ((1, 2),)),
+    ],
+    "windows of pairs of reals after a write without the tape": [
+        Step(1, "create", 0, ((4,), "complex", True)), Step(2, "part", 1, ("view_as_real",)), Step(3, "unfold", 2, (0, 3, 1)),
+        Step(4, "write", 2, ("fill_", 0.75), True), Step(5, "backward", 3, ((1, 2),)),
+    ],
+    "a view that was resized before its base requires grad": [
+        Step(1, "create", 0, ((6,), "real", False)), Step(2, "unfold", 1, (0, 3, 2)), Step(3, "resize_", 2, (6,)),
+        Step(4, "requires_grad_", 1, (True,)), Step(5, "backward", 2, ((1,),)),
+    ],
     "a leaf that requires no grad any more": [
         LEAF, Step(2, "view", 1, ((2, 2),)), Step(3, "requires_grad_", 1, (False,)), Step(4, "backward", 2, ((),)),
     ],

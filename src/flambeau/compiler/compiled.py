@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core.array import dtypes
+from ..core.array import dtypes, room
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.overrides import no_subclasses
 from ..core.context.tracing import NEEDS_VALUES, Untraceable
@@ -184,10 +184,11 @@ class Compiled:
     def _find(self, key: Any, tensors: Any, leaves: Any) -> tuple[Any, str]:
         """The program that holds for a call, or why the last one does not."""
         reason = ""
-        known = self.programs.get(key)
+        programs = self.programs
+        known = programs.get(key)
         if known is not None:
-            if next(reversed(self.programs)) is not key:
-                self.programs.move_to_end(key)
+            if next(reversed(programs)) is not key:
+                programs.move_to_end(key)
             for i, program in enumerate(known):
                 broken = program.broken_by(tensors, leaves)
                 if broken is None:
@@ -320,6 +321,16 @@ class Compiled:
         if not known:
             self.programs.pop(key, None)
 
+    def let_go(self, everything: bool) -> None:
+        """Let go of the programs that were not called since the last time, or of all."""
+        kept: OrderedDict[Any, list[TracedProgram | Uncompiled]] = OrderedDict()
+        for key, known in list(self.programs.items()) if not everything else ():
+            in_use = [program for program in known if isinstance(program, Uncompiled) or program.runs.was_used()]
+            if in_use:
+                kept[key] = in_use
+        self.programs = kept  # another one: other threads may be looking through the old one
+        self._quick = None
+
     # --- uncompiled -----------------------------------------------------------------------------------------------
 
     def _uncompiled(self, args: Any, kwargs: Any) -> Any:
@@ -393,6 +404,13 @@ class Compiled:
             "last batch of a DataLoader, drop_last=True saves this program.",
             "batch",
         )
+
+
+@room.keeper
+def _let_go(everything: bool) -> None:
+    """Let go of programs of all compiled functions."""
+    for compiled in list(_everything):
+        compiled.let_go(everything)
 
 
 class Uncompiled:

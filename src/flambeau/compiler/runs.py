@@ -24,10 +24,16 @@ class Runs:
         self.plan = plan
         self.executable: Executable = executable
         self.calls = 0
+        self._seen = 0  # calls until `was_used` was last asked
         self.word_at_hand: bool = False  # whether the error word is in the host's memory
         self.run: Callable[..., Any] = self._first
         self._begun = begun
         self._give_up: Callable[[], None] | None = give_up
+
+    def was_used(self) -> bool:
+        """Whether it was called since this was last asked, or is about to be called for the first time."""
+        before, self._seen = self._seen, self.calls
+        return self.calls > before or not self.calls
 
     def use(self, executable: Executable) -> None:
         """Run another XLA program for the same plan from now on."""

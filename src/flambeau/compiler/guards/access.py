@@ -399,8 +399,8 @@ def iterate(shadow: Any, owner: Any) -> None:
     look_through(watcher, owner)
     if is_container(owner) and watcher.is_old(owner):
         watcher.reads.content(owner, watcher.writes.before(owner))
-    elif hasattr(type(owner), "__next__") and watcher.is_old(owner):
-        watcher.refuse(f"it takes values from an iterator ({type(owner).__name__}) that was there before")
+    elif hasattr(type(owner), "__next__"):
+        watcher.taken_from(owner)
 
 
 def look_through(watcher: Any, owner: Any) -> None:

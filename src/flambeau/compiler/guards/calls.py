@@ -24,12 +24,12 @@ from ...runtime.settings import CHANGED
 from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
 from .handed import CALLING, CHANGING, getter, hand_over
-from .keyed import apart
 from .modules import is_library_class
 from .numeric import no_numbers_on_the_way, settle_mixed
-from .places import MISSING, Attribute, Item, in_class, is_python_class, own_attributes, shown_by
+from .places import MISSING, Attribute, in_class, is_python_class, own_attributes, shown_by
 from .pure import HARMLESS, check_known
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
+from .tables import absent, change_attributes
 from .values import is_container
 
 _ANSWERING = frozenset("pop popitem popleft remove sort reverse setdefault rotate __imul__".split())
@@ -145,6 +145,11 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
             settle((*args[1:], *kwargs.values()))
     elif cls.__module__ in ("time", "random", "datetime", "threading", "_thread", "socket", "subprocess", "io", "_io"):
         shadow.watcher.refuse(f"it makes a {cls.__module__}.{cls.__qualname__}")
+    elif (
+        isinstance(end := in_class(cls, "__del__"), FunctionType)
+        and kind_of_code(end.__code__, end.__globals__) != LIBRARY
+    ):
+        shadow.watcher.refuse(f"it makes a {cls.__name__}, whose __del__ a compiled call would not run")
     else:
         if not _is_python(cls):
             no_numbers_on_the_way(shadow, cls, args)
@@ -377,8 +382,7 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
         shadow.push(UNKNOWN)
         return
     if id(owner) in watcher.attribute_tables and changing:
-        _change_attributes(shadow, watcher.attribute_tables[id(owner)], name, args, kwargs)
-        shadow.push(UNKNOWN)
+        change_attributes(shadow, watcher.attribute_tables[id(owner)], owner, name, args, kwargs)
         return
     if kind is np.ndarray:
         if changing:
@@ -390,7 +394,7 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
             value = (
                 item(shadow, owner, args[0])
                 if name == "__getitem__" or args[0] in owner
-                else _absent(shadow, owner, args)
+                else absent(shadow, owner, args)
             )
             push(shadow, value)
             return
@@ -401,7 +405,7 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
         return
     if name in _ANSWERING:
         if kind is dict and name in ("pop", "setdefault") and args and args[0] is not UNKNOWN and args[0] is not FRESH:
-            item(shadow, owner, args[0]) if args[0] in owner else _absent(shadow, owner, args)
+            item(shadow, owner, args[0]) if args[0] in owner else absent(shadow, owner, args)
         else:
             iterate(shadow, owner)
         if name == "setdefault" and args[0] in owner:
@@ -412,25 +416,6 @@ def _container_method(shadow: Any, owner: Any, name: str, args: list[Any], kwarg
             iterate(shadow, value)
     _change(shadow, owner, name, args, kwargs)
     shadow.push(UNKNOWN)
-
-
-def _change_attributes(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """A method changes the `__dict__` of an object."""
-    given = args[0] if args and isinstance(args[0], dict) else {}
-    if name not in ("update", "__setitem__", "setdefault", "pop") or (args and not (given or isinstance(args[0], str))):
-        shadow.watcher.refuse(f"it changes the __dict__ of a {type(owner).__name__} by {name}")
-    for key in (*given, *kwargs) if name == "update" else args[:1]:
-        store_attribute(shadow, owner, key)
-
-
-def _absent(shadow: Any, owner: Any, args: list[Any]) -> Any:
-
-    watcher = shadow.watcher
-    apart(watcher, owner, args[0])
-    place = Item(owner, plain(args[0]))
-    if not watcher.writes.is_written(place):
-        watcher.reads.place(place, watcher.writes.before(owner).get(plain(args[0]), MISSING))
-    return args[1] if len(args) > 1 else (None if len(args) == 1 else UNKNOWN)
 
 
 def _change(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:

@@ -51,6 +51,7 @@ class Reads:
         self.unwritten: Callable[[Any, Any], Any] = _as_it_is  # a copy of a dict, without what was written
         self.before: Callable[[Any], Any] = lambda container: None  # a copy from before a container was changed
         self.settle_keys: Callable[[Any], None] = lambda container: None  # keys under which things were put matter
+        self.taken_from: Callable[[Any], None] = lambda iterator: None  # code that is not followed is given an iterator
         self.lengths: set[Any] = set()  # keys of `Length`s that are inputs
         self.picked: list[Any] = []  # keys of places whose items are picked at each call
         self.make_input: Callable[[HostNumber], Any] | None = None
@@ -142,6 +143,8 @@ class Reads:
             value = shown_by(value)
             self.see(value)
         if not isinstance(value, tuple) and not is_container(value):
+            if hasattr(type(value), "__next__"):
+                self.taken_from(value)
             return
         seen = set() if seen is None else seen
         if id(value) in seen:
@@ -180,7 +183,8 @@ class Reads:
         self.make_input = None
         self.old, self.copies, self.owners = {}, {}, {}
         # what the function has written is no matter any more
-        self.unwritten, self.before, self.settle_keys = _as_it_is, lambda container: None, lambda container: None
+        self.unwritten, self.before = _as_it_is, lambda container: None
+        self.settle_keys = self.taken_from = lambda container: None
         for key in moving:
             self.places.pop(key, None)
         self._fast = None

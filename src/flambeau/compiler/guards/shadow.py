@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 
+from ...core.array import room
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import NEEDS_VALUES, Untraceable
 from ...core.dispatch.host_numbers import HostValue, Strict
@@ -181,6 +182,7 @@ class Watcher:
 
     def __init__(self, reads: Any, writes: Any):
         self.reads = reads
+        reads.taken_from = self.taken_from
         self.writes = writes
         self.shadows: dict[FrameType, Shadow] = {}
         self.fresh: dict[int, Any] = {}  # objects that the function made, by id
@@ -289,7 +291,7 @@ class Watcher:
         frames.trace_opcodes(self._call)
 
     def _still(self) -> None:
-        self._collects = gc.isenabled()
+        room.tracing, self._collects = True, gc.isenabled()
         gc.disable()  # whoever asked to be called by the collector is no part of the function
         # from here on, what is young was made by the function; and nobody has to look through the rest of the process for it
         self._froze = not gc.get_freeze_count()
@@ -309,7 +311,7 @@ class Watcher:
             gc.unfreeze()
         if self._collects:
             gc.enable()
-        self._collects = self._froze = self._begun = False
+        self._collects = self._froze = self._begun = room.tracing = False
 
     def was_there(self, thing: Any) -> bool:
         """Whether an object was there before the trace, if nobody has met it until now either."""
@@ -521,6 +523,11 @@ class Watcher:
     def is_old(self, thing: Any) -> bool:
         """Whether an object was there before the trace."""
         return id(thing) in self.reads.old and id(thing) not in self.fresh
+
+    def taken_from(self, iterator: Any) -> None:
+        """Refuse that values are taken from an iterator that was there before."""
+        if self.is_old(iterator):
+            self.refuse(f"it takes values from an iterator ({type(iterator).__name__}) that was there before")
 
     def read(self, place: Any) -> Any:
         """The value in a place; the program depends on it unless the function itself has put it there."""

@@ -3,7 +3,7 @@
 The usual call must not pay for the count, so nothing is noted when a program is used. Whenever `ROUND` programs have been compiled,
 `sweep` lets go of the programs of static values that were not called for since the sweep before (what is called for is looked for
 there and comes back), and of all programs of a function that has more than `SHAPES` of them. What is needed again comes from the
-compilation cache on the disk in a few milliseconds.
+compilation cache on the disk in a few milliseconds. `room` sees to it that programs of all kinds together do not end the process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from . import executables
+from . import executables, room
 
 ROUND = 512  # compilations from one sweep to the next: a first step of DenseNet121 makes 550, which its second step calls for
 SHAPES = 128  # programs of one function
@@ -25,6 +25,7 @@ _functions: weakref.WeakSet[Any] = weakref.WeakSet()
 _tables: list[Table] = []
 _lock = threading.Lock()
 _compiled = 0  # since the last sweep
+_until_looked: int | None = 128  # programs until it is seen whether there is room for more
 
 
 class Table(dict[Any, Any]):
@@ -96,14 +97,27 @@ def _count(event: str, seconds: float, **rest: Any) -> None:
         _loaded()
 
 
+@room.keeper
+def _let_go(everything: bool) -> None:
+    for table in _tables:
+        table.forget() if everything else table.age()
+    for function in list(_functions):
+        function.clear_cache()
+
+
 def _loaded() -> None:
     """There is one program more."""
-    global _compiled
+    global _compiled, _until_looked
     _compiled += 1
-    if _compiled >= ROUND and _lock.acquire(blocking=False):
+    if _until_looked is not None:
+        _until_looked -= 1
+    if (_compiled >= ROUND or (_until_looked is not None and _until_looked <= 0)) and _lock.acquire(blocking=False):
         try:
-            _compiled = 0
-            sweep()
+            if _compiled >= ROUND:
+                _compiled = 0
+                sweep()
+            if _until_looked is not None and _until_looked <= 0:
+                _until_looked = room.make()
         finally:
             _lock.release()
 

@@ -450,6 +450,7 @@ def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:
     if shape == tuple(self.shape):
         return self
     structure.version += 1
+    (self if self._base is None else self._base)._edge_version += 1  # to PyTorch it is a write
     view = self._view or geometry.whole(())
     g = geometry.Geometry(shape, geometry.contiguous_strides(shape), view.offset, view.bits)
     if self.is_meta:
