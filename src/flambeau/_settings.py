@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from .core.array import devices
+from .core.context import warned
 from .runtime.settings import asks_setting, changes_setting
 
 __all__ = [
@@ -26,7 +27,6 @@ _DEBUG_MODES = {"default": 0, "warn": 1, "error": 2}
 class _Choices:
     deterministic = False
     warn_only = False
-    warn_always = False
 
 
 @changes_setting
@@ -71,16 +71,16 @@ def set_deterministic_debug_mode(debug_mode: int | str) -> None:
 
 @changes_setting
 def set_warn_always(b: bool) -> None:
-    """Remembered: here Python's own filters (`warnings.simplefilter`) decide how often a warning is shown."""
+    """Whether what is told once in a process is told at each call, where Python's own filters show it."""
     if not isinstance(b, bool):
         raise TypeError(f"setWarnOnlyOnce expects a bool, but got {type(b).__name__}")
-    _Choices.warn_always = b
+    warned.always.value = b
 
 
 @asks_setting
 def is_warn_always_enabled() -> bool:
     """What `set_warn_always` was given last."""
-    return _Choices.warn_always
+    return warned.always.value
 
 
 def get_device_module(device: Any = None) -> ModuleType:

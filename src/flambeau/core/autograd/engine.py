@@ -16,6 +16,7 @@ import numpy as np
 from ..context.grad_mode import set_grad_enabled
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
+from ..context.warned import warn_once
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
 from ..tensor.sparse import SparseLook, pattern
@@ -48,6 +49,11 @@ def backward(
                 "`grad_tensors`."
             )
         grad_tensors = grad_variables
+    if create_graph:
+        warn_once(
+            "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+            "which can cause a memory leak. autograd.grad makes none; after this one set the .grad of parameters to None."
+        )
     roots = _sequence(tensors)
     targets = None if inputs is None else _sequence(inputs)
     if targets is not None and not targets:

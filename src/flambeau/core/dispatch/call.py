@@ -19,6 +19,7 @@ from ..context import overrides
 from ..context.grad_mode import no_grad
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import PASS, Overridden, ask, has_say, plain
+from ..context.warned import warn
 from ..tape.nodes import OperatorNode, Program, is_differentiable
 from ..tensor.sparse import SparseOperand
 from ..tensor.storage import Storage
@@ -305,10 +306,19 @@ def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: 
         made = call(*args, **kwargs)
     results = made if isinstance(made, tuple) else (made,)
     for target, result in zip(targets, results, strict=True):
+        _tell_resized(target, result)
         store(target, result)
     if isinstance(out, Tensor):
         return out
     return written_type(type(made))(*targets) if hasattr(made, "_fields") else type(out)(targets)
+
+
+def _tell_resized(target: Any, result: Any) -> None:
+    if isinstance(target, Tensor) and isinstance(result, Tensor) and target.shape != result.shape and target.numel():
+        warn(
+            f"An output with one or more elements was resized since it had shape {list(target.shape)}, which does not match "
+            f"the required output shape {list(result.shape)}. Give one of that shape, or an empty one (t.resize_(0))."
+        )
 
 
 def store(target: Tensor, result: Tensor) -> None:

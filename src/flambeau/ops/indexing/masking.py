@@ -18,6 +18,7 @@ from ...core.array.meta import MetaArray, is_meta
 from ...core.context.grad_mode import is_grad_enabled
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
+from ...core.context.warned import warn_once
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
 from ...core.dispatch.host_numbers import HostNumber, plain, takes_numbers
 from ...core.dispatch.operator import Array, _attach, _publish, composite, inplace_form, operator
@@ -278,6 +279,11 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise TypeError("where() takes a condition and either both or none of input and other")
+    if isinstance(condition, Tensor) and condition.dtype is uint8:
+        warn_once(
+            "where received a uint8 condition tensor. This behavior is deprecated and will be removed in a future version of PyTorch. "
+            "Give bools."
+        )
     _check_numbers(input, other)
     return _where(condition, input, other)
 
@@ -367,7 +373,7 @@ def _masked_select(input: Array, places: Array, shape: tuple[int, ...]) -> Array
 @composite()
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the bool tensor `mask` holds, as a vector; they broadcast."""
-    if mask.dtype not in (bool_, uint8):
+    if mask.dtype is not bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     chosen = host_values("masked_select", mask)
     shape = _together(chosen.shape, tuple(input.shape))

@@ -215,6 +215,12 @@ def elu(input: Array, alpha: float = 1.0) -> Array:
     return _exponential_unit(input, alpha, 1.0, 1.0)
 
 
+@operator(methods=False, public=(), grad="EluBackward0")
+def _elu_of_scales(input: Array, alpha: float, input_scale: float, scale: float) -> Array:
+    require_floating("elu_cpu", input)
+    return _exponential_unit(input, alpha, input_scale, scale)
+
+
 @operator(methods=False, public=("torch",), grad="EluBackward0")
 def selu(input: Array) -> Array:
     """scale * elu(x, alpha) with the constants that keep mean 0 and variance 1"""

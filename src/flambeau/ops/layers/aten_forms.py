@@ -12,6 +12,7 @@ from ...core.dispatch.operator import composite, namespaces
 from ...core.tensor.tensor import Tensor
 from ..shape.joining import cat
 from . import resampling
+from .activation import _elu_of_scales as cut_at_zero
 from .activation import _softmax as softmax
 from .native_forms import native_batch_norm
 from .padding import constant_pad_nd
@@ -164,7 +165,18 @@ def _unsafe_masked_index_put_accumulate(
     return self.index_put(_inside(self, indices), given, accumulate=True)  # type: ignore[attr-defined, no-any-return]
 
 
+def elu(input: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Tensor:
+    """`scale * x` above 0, `scale * alpha * (exp(input_scale * x) - 1)` below."""
+    return cut_at_zero(input, alpha, input_scale, scale)
+
+
+def rsub(input: Tensor, other: Any, alpha: Any = 1) -> Tensor:
+    """`other - alpha * input`, with `alpha` by its place, too."""
+    return _torch("rsub")(input, other, alpha=alpha)  # type: ignore[no-any-return]
+
+
 FORMS = {
+    "elu": elu, "rsub": rsub,
     "_batch_norm_with_update": batch_norm_with_update, "native_dropout_backward": native_dropout_backward,
     "_safe_softmax": safe_softmax, "max_pool2d_with_indices_backward": max_pool2d_with_indices_backward, **RESAMPLING,
 }  # fmt: skip

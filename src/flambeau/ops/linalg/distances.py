@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array.dtypes import BOOL, FLOAT, INTEGER
+from ...core.context.warned import warn, warn_once
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
@@ -35,6 +36,10 @@ def cross(input: Array, other: Array, *, dim: int = -1) -> Array:
 def _cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The cross product along `dim`, or along the first dimension that has three elements."""
     if dim is None:
+        warn_once(
+            "Using torch.cross without specifying the dim arg is deprecated.\nPass dim, or use torch.linalg.cross, whose default is the "
+            "last dimension."
+        )
         found = [d for d, n in enumerate(input.shape) if n == 3]
         if not found:
             raise RuntimeError("no dimension of size 3 in input")
@@ -160,6 +165,11 @@ def _cov(input: Array, correction: int, fweights: Array | None, aweights: Array 
     return _covariance(input, correction, fweights, aweights)
 
 
+def _look_at_freedom(input: Tensor, correction: int) -> None:
+    if input.ndim < 3 and (input.shape[-1] if input.ndim else 1) <= correction:
+        warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.")
+
+
 @composite(autocast={"cpu": "lower"})
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
@@ -168,6 +178,8 @@ def cov(
 
     `fweights` counts how often an observation was made, `aweights` weighs it.
     """
+    if fweights is None and aweights is None:
+        _look_at_freedom(input, correction)
     made = _cov(input, correction, fweights, aweights)
     for name, weights in (("fweights", fweights), ("aweights", aweights)):
         if weights is not None:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ...core.array.dtypes import BOOL, promote_types
+from ...core.context.warned import warn_once
 from ...core.dispatch.autocast import lowered
 from ...core.dispatch.errors import broadcast_clash as _broadcast_clash
 from ...core.dispatch.messages import message
@@ -374,6 +375,9 @@ def multi_dot(tensors: Arrays) -> Array:
 @composite(methods=False, autocast="lower", in_python=True)
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """`linalg.multi_dot` of the arguments; one matrix is returned as it is."""
+    warn_once(
+        "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use torch.linalg.multi_dot of a list."
+    )
     return matrices[0] if len(matrices) == 1 else multi_dot(matrices)
 
 

@@ -13,6 +13,7 @@ from ...core.array.dtypes import dtype
 from ...core.array.geometry import contiguous_strides
 from ...core.array.narrow import NARROW
 from ...core.autograd.engine import _identity
+from ...core.context.warned import warn_once
 from ...core.dispatch.operator import Array, operator
 from ...core.dispatch.promotion import convert
 from ...core.tape.nodes import ViewNode
@@ -46,7 +47,14 @@ def cast(self: Tensor, target: dtype, copy: bool = False) -> Tensor:
     """The tensor in another dtype; itself if it has it already and no copy is asked for."""
     if self.dtype is target:
         return _identity(self) if copy else self
+    if self.dtype.is_complex and not target.is_complex and target is not dtypes.bool:
+        tell_of_imaginary()
     return _cast(self, target.numpy)
+
+
+def tell_of_imaginary() -> None:
+    """Warn that only the real parts of complex numbers are kept."""
+    warn_once("Casting complex values to real discards the imaginary part")
 
 
 def move(self: Tensor, where: devices.device) -> Tensor:

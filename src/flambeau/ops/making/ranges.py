@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.array import dtypes
 from ...core.context.generator import empty_on_host, fused
+from ...core.context.warned import warn_once
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from .creation import deliver, number_of
@@ -181,7 +182,8 @@ def logspace(
     (a, b), n = _ends("logspace", start, end), _count("logspace", steps)
 
     def fill(target: np.dtype) -> np.ndarray:
-        exponents = evenly(a, b, n, np.dtype(builtins.complex if target.kind == "c" else float))
+        ends = (int(a), int(b)) if target.kind in "iu" else (a, b)
+        exponents = evenly(*ends, n, np.dtype(builtins.complex if target.kind == "c" else float))
         with np.errstate(invalid="ignore", over="ignore"):
             values = np.power(np.asarray(base, exponents.dtype), exponents)
             return _aligned(np.trunc(values) if target.kind in "iu" else values, target)
@@ -265,6 +267,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
 
     With `indexing="xy"` the first two dimensions change places. The grids are expanded views.
     """
+    if indexing is None:
+        warn_once("torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.")
     members = members_of(tensors)
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')

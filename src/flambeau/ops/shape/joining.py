@@ -157,5 +157,5 @@ def cartesian_prod(*tensors: Any) -> Tensor:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(member.shape)}")
     if len(members) == 1:
         return members[0]
-    grids: Any = meshgrid(*members)
+    grids: Any = meshgrid(*members, indexing="ij")
     return stack([g.reshape(-1) for g in grids], 1)

@@ -14,6 +14,7 @@ from ...core.array.geometry import Geometry
 from ...core.array.size import dimension, infer_size, is_open, normalized_dim
 from ...core.autograd.engine import _identity
 from ...core.context.grad_mode import state as grad_state
+from ...core.context.warned import warn_once
 from ...core.dispatch.errors import OfKind
 from ...core.dispatch.host_numbers import HostInt, as_int
 from ...core.dispatch.operator import composite
@@ -240,15 +241,45 @@ def _matrix_transpose(g: Geometry) -> Geometry:
     return transpose.__wrapped__(g, -2, -1)  # type: ignore[attr-defined]
 
 
-def _adjoint(input: Tensor) -> Tensor:
-    seen = _matrix_transpose(input)
-    return seen.conj() if input.dtype.is_complex else seen
+def _all_reversed(input: Tensor) -> Tensor:
+    """The tensor with its dimensions in reverse order; only of a matrix it is not deprecated."""
+    if input.ndim == 0:
+        warn_once("Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.")
+    elif input.ndim != 2:
+        warn_once(
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
+            "an error in a future release. Write `x.mT` for batches of matrices, `x.permute(...)` for all dimensions."
+        )
+    return _reversed(input)
+
+
+def _swapped(input: Tensor, name: str, conjugate: bool = True) -> Tensor:
+    """Matrices with their dimensions exchanged, by one of four names; a number is itself, which is deprecated."""
+    if input.ndim == 1:
+        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got 1-D tensor.")
+    if input.ndim:
+        seen = _matrix_transpose(input)
+    else:
+        advice = "Consider using x.conj()." if conjugate else "This function is the identity in these cases."
+        warn_once(f"{name if name.endswith(')') else 'Tensor.' + name} is deprecated on 0-D tensors. {advice}")
+        seen = input
+    return seen.conj() if conjugate and input.dtype.is_complex else seen
+
+
+def _transposed(input: Tensor) -> Tensor:
+    """The matrices with their last two dimensions exchanged."""
+    return _swapped(input, "mT", conjugate=False)
+
+
+def _conjugated(input: Tensor) -> Tensor:
+    """The conjugate of the matrices with their last two dimensions exchanged."""
+    return _swapped(input, "mH")
 
 
 @composite()
 def adjoint(input: Tensor) -> Tensor:
     """The conjugate of the matrices with their last two dimensions exchanged."""
-    return _adjoint(input)
+    return _swapped(input, "adjoint()")
 
 
 def _matrix_adjoint(input: Tensor) -> Tensor:
@@ -256,12 +287,12 @@ def _matrix_adjoint(input: Tensor) -> Tensor:
     if input.ndim not in (0, 2):
         batches = " For batches of matrices, consider using tensor.mH" if input.ndim > 2 else ""
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor.{batches}")
-    return _adjoint(input) if input.ndim else input
+    return _swapped(input, "H")
 
 
-Tensor.T = property(_reversed)  # type: ignore[attr-defined]
-Tensor.mT = property(_matrix_transpose)  # type: ignore[attr-defined]
-Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
+Tensor.T = property(_all_reversed)  # type: ignore[attr-defined]
+Tensor.mT = property(_transposed)  # type: ignore[attr-defined]
+Tensor.mH = property(_conjugated)  # type: ignore[attr-defined]
 Tensor.H = property(_matrix_adjoint)  # type: ignore[attr-defined]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from . import amp
+
 
 class Stream:
     """The order of the CPU's work; there is one."""

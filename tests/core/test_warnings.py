@@ -1,0 +1,90 @@
+"""Warnings that PyTorch's operators give: the kind, the first sentence, and the user's line."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+import flambeau as fb
+from flambeau.core.context import warned
+
+CASES = [
+    "t.add(x, x, out=t.zeros(4))",
+    "t.add(x, x, out=t.empty(0))",
+    "t.add(x, x, out=t.zeros(2, 3))",
+    "t.max(x, 0, out=(t.zeros(1), t.zeros(3).long()))",
+    "t.matmul(x, x.mT, out=t.zeros(1))",
+    "t.ones(3).T",
+    "x.T",
+    "t.tensor(1.0).T",
+    "t.tensor(1.0).H",
+    "t.tensor(1.0).mT",
+    "t.tensor(1.0).mH",
+    "t.tensor(1.0).adjoint()",
+    "t.tensor([1 + 2j]).to(t.float32)",
+    "t.tensor([1 + 2j]).bool()",
+    "t.ones(1, requires_grad=True).backward(create_graph=True)",
+    "t.autograd.backward(t.ones(1, requires_grad=True), create_graph=True)",
+    "t.cholesky(t.eye(2))",
+    "t.chain_matmul(x, x.mT)",
+    "t.meshgrid(t.ones(2), t.ones(3))",
+    "t.cross(t.ones(3), t.ones(3))",
+    "t.cov(t.ones(2, 1))",
+    "t.where(t.ones(2, 3, dtype=t.uint8), x, x)",
+    "t.cpu.amp.autocast()",
+    "t.cpu.amp.GradScaler()",
+]
+
+
+def told(library: Any, code: str) -> list[tuple[type, str]]:
+    x = library.arange(6.0).reshape(2, 3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        eval(compile(code, __file__, "eval"), {"t": library, "x": x})
+    assert library is torch or all(w.filename == __file__ for w in caught)  # PyTorch names its own Python files
+    return [(w.category, re.split(r"\.(?:\s|$)| \(Triggered|\n", str(w.message))[0]) for w in caught]
+
+
+@pytest.fixture(autouse=True)
+def _each_time():
+    torch.set_warn_always(True)
+    fb.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+    fb.set_warn_always(False)
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_as_pytorch_warns(code: str) -> None:
+    assert told(fb, code) == told(torch, code)
+
+
+def test_only_once() -> None:
+    fb.set_warn_always(False)
+    assert not fb.is_warn_always_enabled()
+    warned._given.clear()
+    assert [len(told(fb, "t.ones(3).T")) for _ in range(3)] == [1, 0, 0]
+    assert [len(told(fb, "t.add(x, x, out=t.zeros(4))")) for _ in range(2)] == [1, 1]
+
+
+def test_bytes_are_no_mask() -> None:
+    for library in (torch, fb):
+        with pytest.raises(RuntimeError, match="masked_select: expected BoolTensor for mask"):
+            library.masked_select(library.ones(2), library.ones(2, dtype=library.uint8))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "t.ops.aten.elu(x - 3, 1.5, 2.0, 0.5)", "t.ops.aten.elu.default(x - 3)", "t.ops.aten.rsub.Scalar(x, 3, 2)",
+        "t.ops.aten.rsub(x, 3)", "t.logspace(0, 1.2, 4, dtype=t.int64)", "t.logspace(-0.5, 2.7, 3, 2.0, dtype=t.int32)",
+    ],
+)  # fmt: skip
+def test_scalars_by_their_places(code: str) -> None:
+    mine, theirs = (eval(code, {"t": t, "x": t.arange(6.0, dtype=t.float64)}) for t in (fb, torch))
+    assert mine.tolist() == pytest.approx(theirs.tolist(), rel=1e-14)
+    assert str(mine.dtype) == str(theirs.dtype)
