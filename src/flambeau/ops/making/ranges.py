@@ -182,8 +182,8 @@ def logspace(
     (a, b), n = _ends("logspace", start, end), _count("logspace", steps)
 
     def fill(target: np.dtype) -> np.ndarray:
-        ends = (int(a), int(b)) if target.kind in "iu" else (a, b)
-        exponents = evenly(*ends, n, np.dtype(builtins.complex if target.kind == "c" else float))
+        low, high = (int(a), int(b)) if target.kind in "iu" else (a, b)
+        exponents = evenly(low, high, n, np.dtype(builtins.complex if target.kind == "c" else float))
         with np.errstate(invalid="ignore", over="ignore"):
             values = np.power(np.asarray(base, exponents.dtype), exponents)
             return _aligned(np.trunc(values) if target.kind in "iu" else values, target)

@@ -1,4 +1,4 @@
-"""Shapes to which several shapes broadcast, and tensors expanded to them."""
+"""Shapes to which several shapes broadcast, tensors expanded to them, and tensors of so many dimensions at least."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from ...core.array.size import Size
 from ...core.context.overrides import unseen
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import composite
+from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
-from .views import expand
+from .views import expand, unsqueeze
 
 
 @composite(methods=False, in_python=True)
@@ -48,3 +49,27 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
         raise RuntimeError(clash)
     shape = broadcast_shapes(*(tuple(t.shape) for t in given))
     return tuple(t if t.shape == shape else expand(t, *shape) for t in given)
+
+
+def _at_least(name: str, count: int) -> None:
+    def at_least(*tensors: Any) -> Any:
+        if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+            return tuple(at_least(x) for x in tensors[0])
+        if len(tensors) != 1:
+            return tuple(at_least(x) for x in tensors)
+        (x,) = tensors
+        if not isinstance(x, Tensor):
+            raise not_a_tensor(name, "input", 1, x)
+        if count == 3 and x.ndim in (1, 2):
+            return unsqueeze(x if x.ndim == 2 else unsqueeze(x, 0), -1)
+        while x.ndim < count:
+            x = unsqueeze(x, 0)
+        return x
+
+    at_least.__name__ = name
+    at_least.__doc__ = f"Each tensor as a view with at least {count} dimensions."
+    composite(methods=False, in_python=True)(at_least)
+
+
+for _count in (1, 2, 3):
+    _at_least(f"atleast_{_count}d", _count)

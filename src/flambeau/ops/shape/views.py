@@ -18,7 +18,6 @@ from ...core.context.warned import warn_once
 from ...core.dispatch.errors import OfKind
 from ...core.dispatch.host_numbers import HostInt, as_int
 from ...core.dispatch.operator import composite
-from ...core.dispatch.signature import not_a_tensor
 from ...core.dispatch.view import view
 from ...core.tensor.storage import ByteStorage
 from ...core.tensor.tensor import Tensor
@@ -596,27 +595,3 @@ def view_as(self: Tensor, other: Tensor) -> Tensor:
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """`reshape` to another tensor's shape."""
     return reshape(self, *other.shape)
-
-
-def _at_least(name: str, count: int) -> None:
-    def at_least(*tensors: Any) -> Any:
-        if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-            return tuple(at_least(x) for x in tensors[0])
-        if len(tensors) != 1:
-            return tuple(at_least(x) for x in tensors)
-        (x,) = tensors
-        if not isinstance(x, Tensor):
-            raise not_a_tensor(name, "input", 1, x)
-        if count == 3 and x.ndim in (1, 2):
-            return unsqueeze(x if x.ndim == 2 else unsqueeze(x, 0), -1)
-        while x.ndim < count:
-            x = unsqueeze(x, 0)
-        return x
-
-    at_least.__name__ = name
-    at_least.__doc__ = f"Each tensor as a view with at least {count} dimensions."
-    composite(methods=False, in_python=True)(at_least)
-
-
-for _count in (1, 2, 3):
-    _at_least(f"atleast_{_count}d", _count)
