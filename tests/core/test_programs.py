@@ -100,7 +100,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory maps are c
 
 
 @on_linux
-@pytest.mark.parametrize("dropped", [True, False])
+@pytest.mark.parametrize("dropped", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_there_is_always_room_for_programs(monkeypatch: pytest.MonkeyPatch, dropped: bool) -> None:
     """Compiled functions that are dropped, and that are all held, in a process that may have a few memory maps more than it has."""
     gc.collect()
