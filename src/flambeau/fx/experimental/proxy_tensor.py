@@ -41,7 +41,6 @@ class ProxyTorchDispatchMode(TorchDispatchMode):
         self.nodes: dict[int, Any] = {}
         self.alive: list[Any] = []
         self.constants: dict[str, int] = collections.Counter()
-        gc.collect()
         self.before: dict[int, Any] = {id(o): o for o in gc.get_objects() if issubclass(type(o), Tensor)}
 
     def placeholder(self, name: str, value: Any) -> None:
