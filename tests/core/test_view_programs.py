@@ -7,7 +7,7 @@ import pytest
 from flambeau.core.tape import nodes as tape
 from view_programs import Step, difference, search, shrunk
 
-SEED, PROGRAMS = 20_000, 70
+SEED, PROGRAMS = 20_000, 45
 
 
 def _report(found: list[tuple[int, str, list[Step]]]) -> str:
