@@ -23,7 +23,7 @@ from ..nn.modules.module import Module
 from ..overrides import resolve_name
 from ..utils import _pytree as pytree
 from ..version import __version__
-from . import _indexing, _layers, _shapes  # noqa: F401  (they declare the forms)
+from . import _indexing, _layers, _named, _shapes  # noqa: F401  (they declare the forms)
 from ._compositions import COMPOSED
 from ._graph import KINDS, Builder, Size, Unsupported, Value, np_name
 from ._pointwise import HANDLERS
@@ -300,7 +300,8 @@ class Converter:
             given += [onnx.helper.make_tensor_value_info(i.name, i.data_type, list(i.dims)) for i in initializers]
         results = [self._info(node, value, named) for node, value in self.outputs]
         graph = onnx.helper.make_graph(b.nodes, "main_graph", given, results, initializers)
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", b.opset)], ir_version=10)
+        imports = [onnx.helper.make_opsetid(*one) for one in {**b.domains, "": b.opset}.items()]
+        model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=10)
         model.producer_name, model.producer_version = "flambeau", __version__
         return model
 
