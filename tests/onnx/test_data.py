@@ -154,7 +154,20 @@ def test_what_is_written_to_a_constant() -> None:
         z = fb.ones(3, 4)
         z[:, 0] = x[:, 1]
         z[x > 0] = 4
-        return y, z
+        w = fb.empty(3, 4)
+        w[:, :2], w[:, 2:] = x[:, 2:], x[:, :2]
+        v = x.new_ones(3)
+        for i in range(2):
+            v[i] = x[i].sum()
+        return (
+            y,
+            z,
+            w,
+            v,
+            fb.zeros(3, 4).copy_(x[0]),
+            x.new_full((2,), 3.0) + x.clone().fill_(2)[0, :2],
+            x.clone().zero_(),
+        )
 
     def twice(net: Any, x: fb.Tensor) -> Any:
         c = fb.zeros(4)

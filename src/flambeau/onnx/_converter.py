@@ -29,7 +29,7 @@ from ._graph import KINDS, Builder, Size, Unsupported, Value, np_name
 from ._pointwise import HANDLERS
 from .errors import OnnxExporterError, UnsupportedOperatorError
 
-_PLAIN = ("zeros", "ones", "full", "arange", "eye", "tensor")  # what gives the same each time
+_PLAIN = ("empty", "zeros", "ones", "full", "arange", "eye", "tensor")  # what gives the same each time
 _SIZES = {operator.add: "add", operator.mul: "mul", operator.floordiv: "floordiv"}
 
 
@@ -96,12 +96,7 @@ class Converter:
         at = self.writes.get(id(tensor._storage), [])
         if not any(i >= self.at for i in at):
             return tensor
-        if (
-            at[0] < self.at
-            or node.op == "get_attr"
-            or (node.args[:1] and node.all_input_nodes)
-            or _names(node)[0] not in _PLAIN
-        ):
+        if at[0] < self.at or node.op == "get_attr" or node.all_input_nodes or _names(node)[0] not in _PLAIN:
             raise Unsupported("a constant into which something is written later: begin with a .clone() of it")
         if node not in self.plain:
             self.plain[node] = node.target(*node.args, **node.kwargs)  # type: ignore[operator]

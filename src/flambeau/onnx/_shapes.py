@@ -239,6 +239,27 @@ handles("zeros")(_filled(0))
 handles("ones")(_filled(1))
 
 
+def _new(value: float) -> Any:
+    def handler(b: Builder, out: Any, input: Value, *size: Any, **options: Any) -> Any:
+        return _filled(value)(b, out, *size, **options)
+
+    return handler
+
+
+handles("new_zeros", "new_empty")(_new(0))
+handles("new_ones")(_new(1))
+
+
+@handles("new_full")
+def new_full(b: Builder, out: Any, input: Value, size: Any, fill_value: Any, **options: Any) -> Any:
+    return full(b, out, size, fill_value, **options)
+
+
+@handles("copy_")
+def copy_(b: Builder, out: Any, input: Value, src: Value, non_blocking: bool = False) -> Any:
+    return b.node("Expand", [b.operand(src, out.dtype), b.node("Shape", [input.name])])
+
+
 @handles("full")
 def full(b: Builder, out: Any, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
     return b.node("Expand", [b.operand(fill_value, out.dtype), b.shape(size)])
@@ -253,7 +274,7 @@ def _like(value: float) -> Any:
     return handler
 
 
-@handles("full_like")
+@handles("full_like", "fill_")
 def full_like(
     b: Builder,
     out: Any,
@@ -298,7 +319,7 @@ def grid_sample(
     return b.node("GridSample", [input.name, b.cast(grid, input.dtype)], **options)
 
 
-handles("zeros_like")(_like(0))
+handles("zeros_like", "zero_", "empty_like")(_like(0))
 handles("ones_like")(_like(1))
 
 
