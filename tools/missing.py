@@ -59,7 +59,6 @@ _MORE = {
     "what PyTorch's own modules import or set up for themselves": (
         "torch.PRIVATE_OPS torch.TYPE_CHECKING torch.USE_GLOBAL_DEPS torch.USE_RTLD_GLOBAL_WITH_LIBTORCH "
         "torch.get_file_path torch.prepare_multiprocessing_environment torch.profiler_allow_cudagraph_cupti_lazy_reinit_cuda12 "
-        "torch.monitor.TYPE_CHECKING"
     ),
     "how libtorch was built; torch.__config__.show() says what is here": (
         "torch.utils.cmake_prefix_path torch.utils.get_cpp_backtrace"
@@ -77,7 +76,6 @@ _MORE = {
     "no public function of PyTorch either: a leftover of its list": "torch.sparse.solve",
 }
 REASONS.update({name: why for why, names in _MORE.items() for name in names.split()})
-REASONS["torch.fft.Tensor"] = "the class that torch.fft happens to import"
 REASONS["torch.linalg.common_notes"] = "pieces of PyTorch's documentation"
 
 

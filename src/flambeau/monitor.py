@@ -6,6 +6,7 @@ import datetime
 import enum
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING as TYPE_CHECKING
 from typing import Any
 
 __all__ = [

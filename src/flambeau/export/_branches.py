@@ -77,6 +77,8 @@ def record_cond(outer: Recorder, func: Any, pred: Any, true_fn: Any, false_fn: A
             branch.computed.add(node)
         with branch:
             result = function(*pytree.tree_unflatten(inside, spec))
+        if any(branch._found_dims(leaf) for leaf in pytree.tree_flatten(result)[0]):
+            raise RuntimeError("torch.cond: a branch gives a tensor that is as large as its values decide")
         runs.append((branch, inside, *pytree.tree_flatten(result)))
     (_, _, yes, yes_spec), (_, _, no, no_spec) = runs
     kinds = [[(tuple(v.shape), v.dtype) for v in made if isinstance(v, Tensor)] for made in (yes, no)]

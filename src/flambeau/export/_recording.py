@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._higher_order_ops.cond import cond
+from ..core.array import dtypes
 from ..core.array.size import Size
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
@@ -29,6 +30,14 @@ _ABOUT = frozenset(
     is_shared is_set_to grad output_nr is_xla result_type is_nonzero_shape nbytes __repr__ __format__ requires_grad_
     has_names _is_view is_autocast_enabled is_grad_enabled can_cast register_hook""".split()
 )
+
+
+# What gives a tensor as large as its values decide, and what keeps the shape of its first argument.
+_FINDING = frozenset("nonzero argwhere masked_select unique unique_consecutive bincount".split())
+_KEEPING = frozenset(
+    "index_put index_add index_copy index_fill index_reduce scatter scatter_add scatter_reduce masked_scatter".split()
+)
+_SIZES = frozenset("shape size __len__ numel nelement nbytes unbind __iter__ split chunk tensor_split".split())
 
 
 class GuardOnDataDependentSymNode(RuntimeError):
@@ -111,9 +120,11 @@ class Recorder(TorchFunctionMode):
         if func is cond:
             return self.branches(self, func, *args, **kwargs)
         leaves, _ = pytree.tree_flatten((list(args), dict(kwargs)))
+        name = name_of(func)
+        if name in _SIZES:
+            self._check_size(name, args, kwargs)
         before = {id(t): t._storage.version for t in leaves if isinstance(t, Tensor)}
         result = func(*args, **kwargs)
-        name = name_of(func)
         known = [self.nodes[id(t)] for t in leaves if isinstance(t, Tensor) and id(t) in self.nodes]
         depends = any(node in self.computed for node in known)
         made = [t for t in pytree.tree_flatten(result)[0] if isinstance(t, Tensor)]
@@ -124,8 +135,40 @@ class Recorder(TorchFunctionMode):
         wrote = any(before.get(id(t), t._storage.version) != t._storage.version for t in made)
         if made and not wrote and all(id(t) in before for t in made):
             return result  # `contiguous`, `to` and the like, which have given back what they got
+        found = self._found(name, args, kwargs, leaves)
         self._record(func, name, args, kwargs, result, depends).meta["writes"] = wrote
+        for tensor in made if found else ():
+            dims = {0} if name in ("nonzero", "argwhere") else range(tensor.ndim)
+            self.nodes[id(tensor)].meta["found"] = frozenset(dims)
         return result
+
+    def _found_dims(self, value: Any) -> Any:
+        node = self.nodes.get(id(value))
+        return () if node is None else node.meta.get("found", ())
+
+    def _check_size(self, name: str, args: Any, kwargs: Any) -> None:
+        """Refuse to tell the size of what is as large as the values decide."""
+        dims = self._found_dims(args[0] if args else None)
+        asked = kwargs.get("dim", args[-1] if len(args) > 1 and name in ("size", "unbind") else None)
+        if dims and (not isinstance(asked, int) or asked % args[0].ndim in dims):
+            self.asked(name)
+
+    def _found(self, name: str, args: Any, kwargs: Any, leaves: list[Any]) -> bool:
+        """Whether the result is as large as the values of the arguments decide."""
+        plain = name.rstrip("_") if not name.endswith("__") else name
+        if plain in _FINDING or (plain == "where" and len(args) + len(kwargs) == 1):
+            return any(self.nodes.get(id(t)) in self.computed for t in leaves)
+        if plain == "__getitem__":
+            parts = args[1] if isinstance(args[1], tuple) else (args[1],)
+            masks = [p for p in parts if isinstance(p, Tensor) and p.dtype in (dtypes.bool, dtypes.uint8)]
+            if any(self.nodes.get(id(p)) in self.computed for p in masks):
+                return True
+        if plain == "repeat_interleave" and kwargs.get("output_size") is None:
+            repeats = kwargs.get("repeats", args[1] if len(args) > 1 else args[0])
+            if self.nodes.get(id(repeats)) in self.computed:
+                return True
+        shaped = args[:1] if plain in _KEEPING else leaves
+        return any(self._found_dims(t) for t in shaped if isinstance(t, Tensor))
 
     def asked(self, name: str) -> None:
         """The code asks for a value that depends on the inputs, by the function of this name."""

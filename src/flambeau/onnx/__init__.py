@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from ..version import __version__ as producer_version
-from . import errors
+from . import errors, ops
 from ._export import ONNXProgram, OperatorExportTypes, TrainingMode, export, is_in_onnx_export
 from ._exportable import ExportableModule
 from .errors import OnnxExporterError
@@ -69,4 +69,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
-__all__ = ["ONNXProgram", "OnnxExporterError", "errors", "export", "is_in_onnx_export"]
+__all__ = ["ExportableModule", "ONNXProgram", "OnnxExporterError", "errors", "export", "is_in_onnx_export", "ops"]

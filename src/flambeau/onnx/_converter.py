@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 import onnx
 
+from .._higher_order_ops.cond import cond
+from ..core.array.dtypes import bool as bool_
 from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor
 from ..export._export import _repeated
@@ -20,12 +23,13 @@ from ..nn.modules.module import Module
 from ..overrides import resolve_name
 from ..utils import _pytree as pytree
 from ..version import __version__
-from . import _layers, _shapes  # noqa: F401  (they declare the forms)
+from . import _indexing, _layers, _named, _shapes  # noqa: F401  (they declare the forms)
 from ._compositions import COMPOSED
 from ._graph import KINDS, Builder, Size, Unsupported, Value, np_name
 from ._pointwise import HANDLERS
 from .errors import OnnxExporterError, UnsupportedOperatorError
 
+_PLAIN = ("empty", "zeros", "ones", "full", "arange", "eye", "tensor")  # what gives the same each time
 _SIZES = {operator.add: "add", operator.mul: "mul", operator.floordiv: "floordiv"}
 
 
@@ -39,12 +43,16 @@ class Converter:
         self.stale: dict[Node, str] = {}
         self.inputs: list[tuple[Node, Value]] = []
         self.outputs: list[tuple[Any, Value]] = []
+        self.plain: dict[Node, Tensor] = {}
+        self.at = 0
+        self.writes = _writes(self.recorded)
 
     def run(self, input_names: list[str], output_names: list[str]) -> None:
         """Write every node. UnsupportedOperatorError names the first function that has no form in ONNX."""
         given = iter(input_names)
         self.builder.taken.update(input_names, output_names)
-        for node in self.recorded.graph.nodes:
+        for at, node in enumerate(self.recorded.graph.nodes):
+            self.at = at
             if node.op == "placeholder":
                 self._input(node, given)
             elif node.op == "output":
@@ -62,6 +70,9 @@ class Converter:
             self.inputs.append((node, self.results[node]))
 
     def _value(self, node: Node, name: str) -> Value:
+        found = node.meta.get("found", frozenset())
+        if found:
+            self.recorded.moving[node] = {*self.recorded.moving.get(node, ()), *found}
         self.builder.moving.update((name, d) for d in self.recorded.moving.get(node, ()))
         return Value(name, self.recorded.values[node])
 
@@ -76,8 +87,20 @@ class Converter:
             if node not in self.recorded.values:
                 raise Unsupported("a constant that is no tensor")
             name = str(node.target) if node.op == "get_attr" else node.name
-            return self.builder.tensor(self.recorded.values[node], name)
+            return self.builder.tensor(self._constant(node), name)
         return self.results[node]
+
+    def _constant(self, node: Node) -> Tensor:
+        """A tensor of the example as it is at this place of the graph: what is written into it later is not in it yet."""
+        tensor = self.recorded.values[node]
+        at = self.writes.get(id(tensor._storage), [])
+        if not any(i >= self.at for i in at):
+            return tensor
+        if at[0] < self.at or node.op == "get_attr" or node.all_input_nodes or _names(node)[0] not in _PLAIN:
+            raise Unsupported("a constant into which something is written later: begin with a .clone() of it")
+        if node not in self.plain:
+            self.plain[node] = node.target(*node.args, **node.kwargs)  # type: ignore[operator]
+        return self.plain[node]
 
     def _call(self, node: Node) -> None:
         if self._is_fixed(node):
@@ -91,10 +114,15 @@ class Converter:
             self.results[node] = name if isinstance(name, list) else self._value(node, name)
             return
         name, shown = _names(node)
+        if name == "setitem" and self._gives_back(node):
+            self.stale.pop(node.args[0], None)  # type: ignore[arg-type]
         try:
-            made = self._converted(node, name)
+            made = self._if(node) if node.target is cond else self._converted(node, name)
         except Unsupported as why:
             raise UnsupportedOperatorError(shown, self.builder.opset, None, str(why)) from None
+        if name == "setitem":
+            self._rewritten(node.args[0], made, shown)  # type: ignore[arg-type]
+            return
         if isinstance(made, (tuple, list)):
             self.results[node] = list(made)
         else:
@@ -102,10 +130,57 @@ class Converter:
         if node.meta.get("writes"):
             self._note_write(node, shown)
 
+    def _rewritten(self, node: Node, made: str, shown: str) -> None:
+        """From here on a node's tensor is what was made of it by writing into a part; its other names are stale."""
+        self.results[node] = self._value(node, made)
+        self.stale.pop(node, None)
+        storage = self.recorded.values[node]._storage
+        for other, value in self.recorded.values.items():
+            if other is not node and isinstance(value, Tensor) and value._storage is storage and other in self.results:
+                self.stale[other] = shown
+
+    def _gives_back(self, node: Node) -> bool:
+        """Whether this is the end of `x[index] += ...`: all that was written since `x[index]` was taken is in what is set."""
+        into, index, value = node.args
+        writes = 0
+        while isinstance(value, Node) and value.meta.get("writes"):
+            value, writes = value.args[0], writes + 1
+        if not isinstance(value, Node) or value.target is not operator.getitem or value.args != (into, index):
+            return False
+        taken = list(self.recorded.graph.nodes).index(value)
+        storage = self.recorded.values[into]._storage  # type: ignore[index]
+        return writes == sum(taken < at < self.at for at in self.writes.get(id(storage), ()))
+
+    def _if(self, node: Node) -> list[str]:
+        """`torch.cond`: each branch, recorded for the example, as a graph that sees the names of the outer one."""
+        pred, *names, operands = node.args
+        inputs = list(dict.fromkeys(a for a in operands if isinstance(a, Node)))  # type: ignore[union-attr]
+        branches = []
+        for name in names:
+            module = self.recorded.submodules[str(name.target)]  # type: ignore[union-attr]
+            outer, self.builder.nodes = self.builder.nodes, []
+            try:
+                made = self._composed(module, inputs, (tuple(operands), {}))  # type: ignore[arg-type]
+                results = [self.builder.node("Identity", [value.name]) for value in made]
+                infos = [
+                    onnx.helper.make_tensor_value_info(result, KINDS[np_name(value.dtype)], [None] * value.ndim)
+                    for result, value in zip(results, made, strict=True)
+                ]
+                branches.append(onnx.helper.make_graph(self.builder.nodes, str(name.target), [], infos))  # type: ignore[union-attr]
+            finally:
+                self.builder.nodes = outer
+        condition = self.builder.cast(self._argument(pred), bool_)  # type: ignore[arg-type]
+        given = self.builder.node("If", [condition], len(results), then_branch=branches[0], else_branch=branches[1])
+        return [given] if isinstance(given, str) else given
+
     def _converted(self, node: Node, name: str) -> Any:
         handler = HANDLERS.get(name) or HANDLERS.get(name.removesuffix("_") if not name.endswith("__") else name)
         if handler is None and name in COMPOSED:
-            return self._composed(node, COMPOSED[name])
+            inputs = list(dict.fromkeys(node.all_input_nodes))
+            made = self._composed(COMPOSED[name], inputs, (tuple(node.args), dict(node.kwargs)))
+            return (
+                made[0].name if isinstance(self.recorded.values.get(node), Tensor) else [value.name for value in made]
+            )
         if handler is None:
             raise Unsupported("flambeau has no form of it in ONNX")
         args, kwargs = node.args, dict(node.kwargs)
@@ -125,34 +200,35 @@ class Converter:
             raise Unsupported(str(error)) from None
         return handler(self.builder, example, *args, **kwargs)
 
-    def _composed(self, node: Node, function: Any) -> Any:
+    def _composed(self, function: Any, inputs: list[Node], called: tuple[Any, Any]) -> list[Value]:
         """A function that is made of others: those, recorded for the example, are converted in its place."""
-        inputs = list(dict.fromkeys(node.all_input_nodes))
         if any(n not in self.recorded.values for n in inputs):
             raise Unsupported("a size as an argument")
         given = [self._argument(n) for n in inputs]
-        part = self._recorded(node, function, inputs, 0)
+        part = self._recorded(function, inputs, called, 0)
         if any((value.name, d) in self.builder.moving for value in given for d in range(value.ndim)):
-            other = self._recorded(node, function, inputs, 1)
+            other = self._recorded(function, inputs, called, 1)
             for a, b in zip(part.graph.nodes, other.graph.nodes, strict=True):
                 if a in part.values:
                     shapes = zip(part.values[a].shape, other.values[b].shape, strict=True)
                     part.moving[a] = {d for d, (m, n) in enumerate(shapes) if m != n}
-        outer, self.recorded = self.recorded, part
+        outer = self.recorded, self.at, self.writes
+        self.recorded, self.writes = part, _writes(part)
         try:
             values = iter(given)
-            for inner in part.graph.nodes:
+            for at, inner in enumerate(part.graph.nodes):
+                self.at = at
                 if inner.op == "placeholder":
                     self.results[inner] = next(values)
                 elif inner.op == "output":
-                    made = [self._argument(result).name for result in inner.args[0]]  # type: ignore[union-attr]
+                    return [self._argument(result) for result in inner.args[0]]  # type: ignore[union-attr]
                 elif inner.op != "get_attr":
                     self._call(inner)
         finally:
-            self.recorded = outer
-        return made if isinstance(part.out_spec, list) else made[0]
+            self.recorded, self.at, self.writes = outer
+        return []
 
-    def _recorded(self, node: Node, function: Any, inputs: list[Node], longer: int) -> Recording:
+    def _recorded(self, function: Any, inputs: list[Node], called: tuple[Any, Any], longer: int) -> Recording:
         """What the function calls, for the example or for one whose changing sizes are greater by `longer`."""
         examples = {}
         for n in inputs:
@@ -165,13 +241,11 @@ class Converter:
         for n, example in examples.items():
             recorder.note(example, recorder.graph.placeholder(n.name))
             recorder.computed.add(recorder.nodes[id(example)])
-        args, kwargs = pytree.tree_map(
-            lambda a: examples[a] if isinstance(a, Node) else a, (tuple(node.args), dict(node.kwargs))
-        )
+        args, kwargs = pytree.tree_map(lambda a: examples[a] if isinstance(a, Node) else a, called)
         with no_grad(), recorder:
             try:
                 output = function(*args, **kwargs)
-            except TypeError as error:
+            except (TypeError, RuntimeError) as error:
                 raise Unsupported(str(error)) from None
         flat = list(output) if isinstance(output, tuple) else [output]
         recorder.graph.output(tuple(recorder.argument(leaf) for leaf in flat))
@@ -214,14 +288,15 @@ class Converter:
     def model(self, named: dict[tuple[str, int], str], inputs_too: bool) -> Any:
         """The ONNX model. `named` are the names of sizes that may change."""
         b = self.builder
-        used = {name for node in b.nodes for name in node.input}
+        used = set(_taken_by(b.nodes))
         initializers = [value for name, value in b.initializers.items() if name in used]
         given = [self._info(node, value, named) for node, value in self.inputs]
         if inputs_too:
             given += [onnx.helper.make_tensor_value_info(i.name, i.data_type, list(i.dims)) for i in initializers]
         results = [self._info(node, value, named) for node, value in self.outputs]
         graph = onnx.helper.make_graph(b.nodes, "main_graph", given, results, initializers)
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", b.opset)], ir_version=10)
+        imports = [onnx.helper.make_opsetid(*one) for one in {**b.domains, "": b.opset}.items()]
+        model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=10)
         model.producer_name, model.producer_version = "flambeau", __version__
         return model
 
@@ -231,6 +306,24 @@ class Converter:
             named.get((value.name, d), f"{value.name}_dim_{d}") if d in moving else n for d, n in enumerate(value.shape)
         ]
         return onnx.helper.make_tensor_value_info(value.name, KINDS[np_name(value.dtype)], sizes)
+
+
+def _taken_by(nodes: Any) -> Iterator[str]:
+    """The names that nodes take, those of their branches among them."""
+    for node in nodes:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _taken_by(attribute.g.node)
+
+
+def _writes(recorded: Recording) -> dict[int, list[int]]:
+    """At which nodes something is written into a storage, by its identity."""
+    found: dict[int, list[int]] = {}
+    for i, node in enumerate(recorded.graph.nodes):
+        into = node.args[0] if node.target is operator.setitem else node if node.meta.get("writes") else None
+        if into in recorded.values:
+            found.setdefault(id(recorded.values[into]._storage), []).append(i)
+    return found
 
 
 def _names(node: Node) -> tuple[str, str]:
@@ -243,6 +336,8 @@ def _names(node: Node) -> tuple[str, str]:
         return "getitem", "torch.Tensor.__getitem__"
     if node.target is operator.setitem:
         return "setitem", "torch.Tensor.__setitem__"
+    if node.target is cond:
+        return "torch.cond", "torch.cond"
     return name_of(node.target), resolve_name(node.target) or str(node.target)  # type: ignore[arg-type]
 
 

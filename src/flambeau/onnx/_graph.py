@@ -63,6 +63,7 @@ class Builder:
         self.alive: list[Any] = []
         self.small: dict[Any, str] = {}
         self.taken: set[str] = set()
+        self.domains: dict[str, int] = {}  # of other operators than ONNX's own, with their versions
         self.moving: set[tuple[str, int]] = set()  # (value, dimension) whose size a run decides
 
     def fresh(self, stem: str) -> str:

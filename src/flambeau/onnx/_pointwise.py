@@ -260,13 +260,6 @@ def clamp_min(b: Builder, out: Any, input: Value, min: Any) -> Any:
     return clamp(b, out, input, min)
 
 
-@handles("where")
-def where(b: Builder, out: Any, condition: Any, input: Any, other: Any) -> Any:
-    if isinstance(input, Value) and np_name(input.dtype) == "bool" and np_name(condition.dtype) != "bool":
-        condition, input = input, condition  # the method's order: x.where(condition, other)
-    return b.node("Where", [condition.name, b.operand(input, out.dtype), b.operand(other, out.dtype)])
-
-
 @handles("masked_fill")
 def masked_fill(b: Builder, out: Any, input: Value, mask: Value, value: Any) -> Any:
     return b.node("Where", [mask.name, b.operand(value, out.dtype), input.name])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._graph import Builder, Size, Unsupported, Value, np_name
+from ._graph import Builder, Size, Unsupported, Value
 from ._pointwise import handles
 
 
@@ -97,6 +97,8 @@ def t(b: Builder, out: Any, input: Value) -> Any:
 def squeeze(b: Builder, out: Any, input: Value, dim: Any = None) -> Any:
     dims = range(input.ndim) if dim is None else [d % input.ndim for d in ((dim,) if isinstance(dim, int) else dim)]
     gone = [d for d in dims if input.shape[d] == 1]
+    if any((input.name, d) in b.moving for d in dims):
+        raise Unsupported("a dimension whose size may change")
     return b.node("Squeeze", [input.name, b.constant(gone)]) if gone else input.name
 
 
@@ -158,6 +160,8 @@ def _parts(b: Builder, out: Any, tensor: Value, dim: int) -> Any:
 
 @handles("unbind")
 def unbind(b: Builder, out: Any, input: Value, dim: int = 0) -> Any:
+    if (input.name, dim % input.ndim) in b.moving:
+        raise Unsupported("parts of a dimension whose size may change")
     return [b.node("Gather", [input.name, b.constant(i)], axis=dim) for i in range(len(out))]
 
 
@@ -170,46 +174,6 @@ def select(b: Builder, out: Any, input: Value, dim: int, index: int) -> Any:
 def narrow(b: Builder, out: Any, input: Value, dim: int, start: Any, length: Any) -> Any:
     end = b.node("Add", [b.size(start), b.size(length)])
     return b.node("Slice", [input.name, b.size(start), end, b.constant([dim])])
-
-
-@handles("getitem")
-def getitem(b: Builder, out: Any, input: Any, index: Any) -> Any:
-    indices = list(index) if isinstance(index, tuple) else [index]
-    used = sum(1 for i in indices if i is not None and i is not Ellipsis)
-    if Ellipsis in [i for i in indices if not isinstance(i, Value)]:
-        at = next(k for k, i in enumerate(indices) if i is Ellipsis)
-        indices[at : at + 1] = [slice(None)] * (input.ndim - used)
-    name, dim, tensors = input.name, 0, 0
-    new: list[int] = []
-    for i in indices:
-        if i is None:
-            new.append(len(new) + dim)
-            continue
-        if isinstance(i, slice):
-            name = _sliced(b, name, i, dim)
-            dim += 1
-        elif isinstance(i, int) and not isinstance(i, bool):
-            name = b.node("Gather", [name, b.constant(i)], axis=dim)
-        elif isinstance(i, Value) and i.dtype.is_floating_point is False and np_name(i.dtype) != "bool":
-            tensors += 1
-            if tensors > 1:
-                raise Unsupported("indexing with several tensors")
-            name = b.node("Gather", [name, i.name], axis=dim)
-            dim += i.ndim
-        else:
-            raise Unsupported(f"indexing with {'a mask' if isinstance(i, Value) else type(i).__name__}")
-    return b.node("Unsqueeze", [name, b.constant(new)]) if new else name
-
-
-def _sliced(b: Builder, name: str, part: slice, dim: int) -> str:
-    if part == slice(None):
-        return name
-    step = 1 if part.step is None else part.step
-    if not isinstance(step, int):
-        raise Unsupported("a step that depends on a size")
-    start = b.size(0 if part.start is None else part.start)
-    end = b.size(np.iinfo(np.int64).max if part.stop is None else part.stop)
-    return b.node("Slice", [name, start, end, b.constant([dim]), b.constant([step])])
 
 
 @handles("index_select")
@@ -275,6 +239,27 @@ handles("zeros")(_filled(0))
 handles("ones")(_filled(1))
 
 
+def _new(value: float) -> Any:
+    def handler(b: Builder, out: Any, input: Value, *size: Any, **options: Any) -> Any:
+        return _filled(value)(b, out, *size, **options)
+
+    return handler
+
+
+handles("new_zeros", "new_empty")(_new(0))
+handles("new_ones")(_new(1))
+
+
+@handles("new_full")
+def new_full(b: Builder, out: Any, input: Value, size: Any, fill_value: Any, **options: Any) -> Any:
+    return full(b, out, size, fill_value, **options)
+
+
+@handles("copy_")
+def copy_(b: Builder, out: Any, input: Value, src: Value, non_blocking: bool = False) -> Any:
+    return b.node("Expand", [b.operand(src, out.dtype), b.node("Shape", [input.name])])
+
+
 @handles("full")
 def full(b: Builder, out: Any, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
     return b.node("Expand", [b.operand(fill_value, out.dtype), b.shape(size)])
@@ -289,7 +274,7 @@ def _like(value: float) -> Any:
     return handler
 
 
-@handles("full_like")
+@handles("full_like", "fill_")
 def full_like(
     b: Builder,
     out: Any,
@@ -334,7 +319,7 @@ def grid_sample(
     return b.node("GridSample", [input.name, b.cast(grid, input.dtype)], **options)
 
 
-handles("zeros_like")(_like(0))
+handles("zeros_like", "zero_", "empty_like")(_like(0))
 handles("ones_like")(_like(1))
 
 

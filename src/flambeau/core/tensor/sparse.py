@@ -170,6 +170,18 @@ def empty(shape: tuple[int, ...], dtype: np.dtype, where: Any, dense: int = 0) -
     return make(indices, from_host(np.zeros((0, *shape[count:]), dtype), where), shape, True)
 
 
+def empty_compressed(
+    shape: tuple[int, ...], dtype: np.dtype, where: Any, layout: str, batch: int, block: tuple[int, ...] = ()
+) -> Tensor:
+    """One with compressed rows or columns that stores nothing; its first `batch` dimensions are those of a batch."""
+    by_rows = layout in ("sparse_csr", "sparse_bsr")
+    lines = shape[batch + (not by_rows)] // (block[not by_rows] if block else 1)
+    bounds = from_host(np.zeros((*shape[:batch], lines + 1), np.int64), where)
+    places = from_host(np.zeros((*shape[:batch], 0), np.int64), where)
+    values = from_host(np.zeros((*shape[:batch], 0, *block, *shape[batch + 2 :]), dtype), where)
+    return make((bounds, places), values, shape, True, layout)
+
+
 def from_array(array: Any, edge: Any = None) -> Tensor:
     """The tensor of a gradient, dense or sparse."""
     if type(array) is not SparseArray:

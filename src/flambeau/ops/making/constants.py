@@ -271,11 +271,25 @@ def _without_values(
     name: str, value: Any, shape: tuple[int, ...], layout: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     """A sparse tensor that stores nothing."""
-    if value or layout is not sparse_coo:
+    blocks = layout.name in ("sparse_bsr", "sparse_bsc")
+    if value or (layout is not sparse_coo and not layout.name.startswith("sparse")):
         raise NotImplementedError(
-            f"Could not run 'aten::{name}' with layout={layout}: only zeros and empty ones, of torch.sparse_coo, are there"
+            f"Could not run 'aten::{name}' with layout={layout}: only zeros and empty ones, of sparse layouts, are there"
         )
-    made = sparse.empty(shape, as_dtype(dtype or get_default_dtype()).numpy, device)  # type: ignore[union-attr]
+    if blocks:
+        shown = "SparseBsr" if layout.name == "sparse_bsr" else "SparseBsc"
+        raise RuntimeError(
+            f"{name}_sparse_compressed expected sparse compressed (non-block) tensor layout but got {shown}"
+        )
+    numbers = as_dtype(dtype or get_default_dtype()).numpy  # type: ignore[union-attr]
+    if layout is sparse_coo:
+        made = sparse.empty(shape, numbers, device)
+    elif len(shape) < 2:
+        raise RuntimeError(
+            f"torch.{name}: Only batched sparse compressed (non-block) tensors are supported, but got size {list(shape)}"
+        )
+    else:
+        made = sparse.empty_compressed(shape, numbers, device, layout.name, len(shape) - 2)
     return made.requires_grad_() if requires_grad else made
 
 

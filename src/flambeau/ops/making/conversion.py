@@ -22,7 +22,7 @@ from ...core.dispatch.overloads import taken
 from ...core.tape.nodes import Refusing
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
-from ...core.tensor.sparse import is_sparse
+from ...core.tensor.sparse import is_sparse, layout_of
 from ...core.tensor.storage import PartsStorage, Storage, cut_over, is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
 from .creation import from_numpy, tensor
@@ -82,7 +82,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     if self.dtype is dtypes.bfloat16 or self.dtype in dtypes.NARROW:
         raise TypeError(f"Got unsupported ScalarType {self.dtype.abbr}")
     if is_sparse(self):
-        raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
+        name = "".join(part.title() for part in layout_of(self).removesuffix("_coo").split("_"))
+        raise TypeError(f"can't convert {name} layout tensor to numpy. Use Tensor.to_dense() first.")
     if self.device.type != "cpu":
         if not force:
             raise TypeError(

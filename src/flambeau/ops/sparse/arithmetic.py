@@ -13,7 +13,8 @@ from ...core.dispatch.sparse_forms import sparse_form
 from ...core.tensor.sparse import SparseOperand, is_sparse, layout_of, make, pattern, stored, values_of, with_values
 from ...core.tensor.tensor import Tensor
 from ..shape.joining import cat
-from .coo import empty_sparse, flat_indices, grouped, host_indices, index_tensor, resized, to_dense, to_sparse_coo
+from .compressed import in_layout_of, zeros_like
+from .coo import flat_indices, grouped, host_indices, index_tensor, resized, to_dense, to_sparse_coo
 
 _MIXED = "add(sparse, dense) is not supported. Use add(dense, sparse) instead."
 
@@ -63,7 +64,7 @@ def _add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     if any(compressed):
         a, b = (to_sparse_coo(t) if is_sparse(t) else t for t in (input, other))
         made = _add(a, b, alpha=alpha)
-        return made.to_sparse_csr() if all(compressed) and is_sparse(made) else made
+        return in_layout_of(made, input) if all(compressed) and is_sparse(made) else made
     if not is_sparse(other):
         raise RuntimeError(_MIXED)
     if not is_sparse(input):
@@ -160,7 +161,7 @@ def _mul(input: Any, other: Any) -> Tensor:
         return pattern(input, values_of(input) * other)
     if layout_of(input) == "sparse_csr":
         other = to_sparse_coo(other) if is_sparse(other) else other
-        return _mul(to_sparse_coo(input), other).to_sparse_csr()
+        return in_layout_of(_mul(to_sparse_coo(input), other), input)
     coordinates("mul", other)
     if is_sparse(other):
         return _common(input, other)
@@ -266,8 +267,7 @@ for _name in _KEEP_ZERO:
 
 @sparse_form("zero_")
 def _zero_(self: Tensor) -> Tensor:
-    held = stored(self)
-    return overwrite(self, empty_sparse(held.shape, self.dtype, self.device, held.values.ndim - 1))
+    return overwrite(self, zeros_like(self))
 
 
 @sparse_form("any")

@@ -1,8 +1,9 @@
-"""Sparse matrices with compressed rows or columns, of single numbers or of blocks."""
+"""Sparse matrices, and batches of them, with compressed rows or columns, of single numbers or of blocks."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from typing import Any
 
 import numpy as np
 
@@ -11,31 +12,25 @@ from ...core.array import geometry as geometries
 from ...core.array.size import out_of_range
 from ...core.dispatch import sparse_forms
 from ...core.dispatch.operator import composite
-from ...core.tensor.sparse import SparseOperand, is_sparse, layout_of, make, stored, values_of
+from ...core.dispatch.sparse_forms import labelled
+from ...core.tensor.sparse import (
+    SparseOperand,
+    empty,
+    empty_compressed,
+    is_sparse,
+    layout_of,
+    make,
+    pattern,
+    stored,
+    values_of,
+)  # fmt: skip
 from ...core.tensor.tensor import Tensor
+from ..making.constants import full_like
 from ..making.creation import tensor as _tensor
 from ..shape.copies import declare_copy
-from .coo import SPARSE_NAMES, csr_rows, host_indices, index_tensor, to_dense, to_sparse_coo
-
-
-class _Kind(NamedTuple):
-    """A layout: which dimension is compressed, whether values are blocks."""
-
-    rows: bool
-    blocks: bool
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """What the index vectors are called."""
-        return ("crow_indices", "col_indices") if self.rows else ("ccol_indices", "row_indices")
-
-
-_KINDS = {
-    "sparse_csr": _Kind(True, False),
-    "sparse_csc": _Kind(False, False),
-    "sparse_bsr": _Kind(True, True),
-    "sparse_bsc": _Kind(False, True),
-}
+from .coo import csr_rows, flat_indices, host_indices, index_tensor, sparse_dims, to_dense, to_sparse, to_sparse_coo
+from .invariants import check_dims, check_order, check_sizes
+from .layouts import KINDS, PRINTED, Kind, batch_dims, block_of
 
 
 def _as_tensor(value: Any, dtype: Any = None) -> Tensor:
@@ -66,8 +61,8 @@ def sparse_compressed_tensor(
     for other layouts and for parts that do not go together.
     """
     name = None if layout is None else layout.name
-    if name not in _KINDS:
-        shown = "none" if name is None else SPARSE_NAMES.get(name, "Strided")
+    if name not in KINDS:
+        shown = "none" if name is None else PRINTED.get(name, "Strided")
         raise RuntimeError(f"sparse_compressed_tensor expected sparse compressed tensor layout but got {shown}")
     first, second = _as_tensor(compressed_indices), _as_tensor(plain_indices)
     values = _as_tensor(values, dtype)
@@ -75,26 +70,18 @@ def sparse_compressed_tensor(
         values = values.to(device=device or values.device, dtype=dtype or values.dtype)
     made = _compressed(name, first, second, values, size, requires_grad)
     if invariants.asked if check_invariants is None else check_invariants:
-        _check_order(_KINDS[name], np.asarray(first.detach()._array), np.asarray(second.detach()._array))
+        check_order(KINDS[name], np.asarray(first.detach()._array), np.asarray(second.detach()._array))
     return made
 
 
 def _compressed(name: str, first: Tensor, second: Tensor, values: Tensor, size: Any, requires_grad: bool) -> Tensor:
-    kind = _KINDS[name]
-    if first.dtype not in (dtypes.int32, dtypes.int64) or first.dtype is not second.dtype:
-        raise RuntimeError(
-            f"{kind.names[0]} and {kind.names[1]} must be an int32 or int64 type, and the same, but got "
-            f"{first.dtype} and {second.dtype}"
-        )
+    kind = KINDS[name]
     bounds, places = np.asarray(first.detach()._array), np.asarray(second.detach()._array)
-    _check_dims(name, bounds, places, values, size)
-    block = tuple(values.shape[1:]) if kind.blocks else (1, 1)
+    check_dims(kind, bounds, places, values)
     if size is None:
-        across, along = len(bounds) - 1, int(places.max()) + 1 if places.size else 0
-        counts = (across, along) if kind.rows else (along, across)
-        size = (counts[0] * block[0], counts[1] * block[1])
+        size = _estimated(kind, bounds, places, tuple(values.shape))
     size = tuple(int(n) for n in size)
-    _check_parts(kind, bounds, places, values.shape[0], tuple(n // b for n, b in zip(size, block, strict=True)))
+    check_sizes(kind, bounds, places, tuple(values.shape), size)
     moved = tuple(part.detach().to(values.device) for part in (first, second))
     if requires_grad and not values.requires_grad:
         return make(moved, values.detach(), size, True, name).requires_grad_()
@@ -103,42 +90,14 @@ def _compressed(name: str, first: Tensor, second: Tensor, values: Tensor, size: 
     return make(moved, seen, size, True, name)
 
 
-def _check_dims(name: str, bounds: np.ndarray, places: np.ndarray, values: Tensor, size: Any) -> None:
-    dims = 3 if _KINDS[name].blocks else 1
-    if bounds.ndim != 1 or places.ndim != 1 or values.ndim != dims or (size is not None and len(size) != 2):
-        raise NotImplementedError(
-            f"{name}_tensor: only matrices, with one number or block for each place, are supported here: batches and dense "
-            "dimensions are not"
-        )
-
-
-def _check_parts(kind: _Kind, bounds: np.ndarray, places: np.ndarray, nnz: int, counts: tuple[int, ...]) -> None:
-    (first, second), (across, along) = kind.names, counts if kind.rows else counts[::-1]
-    outer, inner = ("rows", "ncols") if kind.rows else ("columns", "nrows")
-    if len(bounds) != across + 1:
-        raise RuntimeError(
-            f"{first}.shape[-1] must be equal to the number of {outer} + 1 (={across + 1}), but got {len(bounds)}"
-        )
-    if len(places) != nnz:
-        raise RuntimeError(f"{second} and values must have the same number of elements, got {len(places)} and {nnz}")
-    if bounds[0] != 0:
-        raise RuntimeError(f"`{first}[..., 0] == 0` is not satisfied.")
-    if bounds[-1] != len(places):
-        raise RuntimeError(f"`{first}[..., -1] == nnz` is not satisfied.")
-    if (np.diff(bounds) < 0).any() or (np.diff(bounds) > along).any():
-        raise RuntimeError(f"`0 <= {first}[..., 1:] - {first}[..., :-1] <= {inner}` is not satisfied.")
-    if places.size and (places.min() < 0 or places.max() >= along):
-        raise RuntimeError(f"`0 <= {second} < {inner}` is not satisfied.")
-
-
-def _check_order(kind: _Kind, bounds: np.ndarray, places: np.ndarray) -> None:
-    (first, second), outer = kind.names, "nrows" if kind.rows else "ncols"
-    begins = np.isin(np.arange(1, len(places)), bounds)
-    if (np.diff(places)[~begins] <= 0).any():
-        raise RuntimeError(
-            f"`{second}[..., {first}[..., i - 1]:{first}[..., i]] for all i = 1, ..., {outer} are sorted and distinct along "
-            "the last dimension values` is not satisfied."
-        )
+def _estimated(kind: Kind, bounds: np.ndarray, places: np.ndarray, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The smallest tensor that these parts fit in."""
+    batch = bounds.ndim - 1
+    block = shape[batch + 1 : batch + 3] if kind.blocks else (1, 1)
+    across, along = bounds.shape[-1] - 1, int(places.max()) + 1 if places.size else 0
+    counts = (across, along) if kind.rows else (along, across)
+    matrix = (counts[0] * block[0], counts[1] * block[1])
+    return (*bounds.shape[:-1], *matrix, *shape[batch + 1 + 2 * kind.blocks :])
 
 
 @composite(methods=False)
@@ -192,66 +151,153 @@ def sparse_bsc_tensor(
 # --- conversions -----------------------------------------------------------------------------------------------------
 
 
+def _check_conversion(name: str, input: Tensor, dense_dim: int | None) -> int:
+    """How many dimensions of a batch there will be. Raises what PyTorch does for a tensor that has no such form."""
+    layout = layout_of(input)
+    if layout == "strided":
+        dense = dense_dim or 0
+        if input.ndim < dense + 2 and (KINDS[name].blocks or input.ndim < 2):
+            raise out_of_range(-2 - dense if KINDS[name].blocks else 1, input.ndim)
+        if not 0 <= dense <= input.ndim - 2:
+            raise RuntimeError(
+                f"dense_to_{name}: dense_dim argument must be in [0,{input.ndim - 2}] range, but {dense} is given"
+            )
+        if 0 in input.shape[: input.ndim - dense - 2]:
+            raise RuntimeError(f"to_{name}: Expected product of batch dimensions to be non-zero.")
+        return int(input.ndim - dense - 2)
+    origin = "coo" if layout == "sparse_coo" else "sparse_compressed"
+    what = f"conversion from {PRINTED[layout]} to {PRINTED[name]}"
+    if dense_dim is not None:
+        raise RuntimeError(
+            f"{'' if layout == name else origin + '_'}to_{name}: {what} with dense_dim argument given is not supported"
+        )
+    if layout == "sparse_coo":
+        if sparse_dims(input) != 2:
+            raise RuntimeError(f"coo_to_{name}: {what} for input tensors with sparse_dim()!=2 is not supported")
+        return 0
+    return batch_dims(input)
+
+
 def _to_numbers(name: str, input: Tensor, dense_dim: int | None) -> Tensor:
     layout = layout_of(input)
+    batch = _check_conversion(name, input, dense_dim)
     if layout == name:
         return input
-    if layout in _KINDS and _KINDS[layout].blocks:
+    if layout in KINDS and KINDS[layout].blocks:
         raise RuntimeError(
-            f"sparse_compressed_to_{name}: expected SparseCsr or SparseCsc layout but got {SPARSE_NAMES[layout]}"
+            f"sparse_compressed_to_{name}: expected SparseCsr or SparseCsc layout but got {PRINTED[layout]}"
         )
-    if input.ndim < 2:
-        raise out_of_range(1, 1)
-    if input.ndim != 2 or dense_dim:
-        raise RuntimeError(f"to_{name}: only matrices can be converted here, got a tensor of {input.ndim} dimensions")
-    form = to_sparse_coo(input).coalesce()
-    if stored(form).indices.shape[0] != 2:
-        raise RuntimeError(f"to_{name}: only matrices without dense dimensions can be converted here")
-    rows, columns = host_indices(form)
-    if _KINDS[name].rows:
-        return _from_places(name, rows, columns, values_of(form), input.shape[0], input.shape)
-    order = np.lexsort((rows, columns))
-    values = values_of(form)[index_tensor(order, form)]
-    return _from_places(name, columns[order], rows[order], values, input.shape[1], input.shape)
+    form = to_sparse_coo(input) if is_sparse(input) else to_sparse(input, batch + 2)
+    return labelled(compressed_numbers(name, form, batch), f"To{PRINTED[name]}Backward0", input)
 
 
-def _from_places(name: str, outer: np.ndarray, inner: np.ndarray, values: Tensor, count: int, shape: Any) -> Tensor:
-    """A compressed matrix of the sorted places of its values."""
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(outer, minlength=count))])
+def compressed_numbers(name: str, form: Tensor, batch: int) -> Tensor:
+    """The compressed form of a tensor in coordinates, the first `batch` of which name a matrix.
+
+    RuntimeError unless all matrices store equally many values.
+    """
+    form = form.coalesce()
+    shape = tuple(form.shape)
+    return _from_places(name, host_indices(form), values_of(form), shape[: batch + 2], shape)
+
+
+def _from_places(name: str, places: np.ndarray, values: Tensor, counts: tuple[int, ...], shape: Any) -> Tensor:
+    """A compressed tensor of the places (batch, row, column) of its values, whose numbers are below `counts`."""
+    batch, by_rows = counts[:-2], KINDS[name].rows
+    outer, inner = (places[-2], places[-1]) if by_rows else (places[-1], places[-2])
+    across, matrices = counts[-2] if by_rows else counts[-1], math.prod(batch)
+    which = flat_indices(places[:-2], batch)
+    stored_by = np.bincount(which, minlength=matrices)
+    if (stored_by != stored_by[:1]).any():
+        raise RuntimeError("Expect the same number of specified elements per batch.")
+    line = which * across + outer
+    order = np.lexsort((inner, line))
+    if (np.diff(order) != 1).any():
+        inner, values = inner[order], values[index_tensor(order, values)]
+    sums = np.cumsum(np.bincount(line, minlength=matrices * across).reshape(*batch, across), -1)
+    bounds = np.concatenate([np.zeros((*batch, 1), np.int64), sums], -1)
+    if batch:
+        each = int(stored_by[0])
+        inner, values = inner.reshape(*batch, each), values.reshape(*batch, each, *values.shape[1:])
     return make((index_tensor(bounds, values), index_tensor(inner, values)), values, shape, True, name)
 
 
 def _to_blocks(name: str, input: Tensor, blocksize: Any, dense_dim: int | None) -> Tensor:
-    layout, by_rows = layout_of(input), _KINDS[name].rows
+    layout = layout_of(input)
     size = (blocksize, blocksize) if isinstance(blocksize, int) else tuple(int(n) for n in blocksize)
+    batch = _check_conversion(name, input, dense_dim)
     if layout == name:
-        held = tuple(stored(input).values.shape[1:])
+        held = block_of(input)
         if held != size:
             raise RuntimeError(
-                f"to_{name}: conversion from {SPARSE_NAMES[name]} to {SPARSE_NAMES[name]} with blocksize changed from "
+                f"to_{name}: conversion from {PRINTED[name]} to {PRINTED[name]} with blocksize changed from "
                 f"{list(held)} to {list(size)} is not supported"
             )
         return input
-    if input.ndim != 2 or dense_dim:
-        raise RuntimeError(f"to_{name}: only matrices can be converted here, got a tensor of {input.ndim} dimensions")
-    shape = tuple(input.shape)
-    if len(size) != 2 or min(size) < 1 or shape[0] % size[0] or shape[1] % size[1]:
+    if layout in KINDS and batch:
         raise RuntimeError(
-            f"dense_to_{name}: tensor sparse size ({shape[0]},{shape[1]}) must be divisible by given blocksize "
+            f"sparse_compressed_to_{name}: conversion from {PRINTED[layout]} to {PRINTED[name]} for batched inputs is not "
+            "supported"
+        )
+    if len(size) != 2:
+        raise RuntimeError(f"dense_to_{name}: blocksize needs to be a tuple of size 2, but got {len(size)}")
+    if min(size) < 1:
+        raise RuntimeError(f"dense_to_{name}: blocksize needs to be positive, but got {list(size)}")
+    rows, columns = input.shape[batch : batch + 2]
+    if rows % size[0] or columns % size[1]:
+        raise RuntimeError(
+            f"dense_to_{name}: tensor sparse size ({rows},{columns}) must be divisible by given blocksize "
             f"({','.join(map(str, size))})"
         )
-    across, along = shape[0] // size[0], shape[1] // size[1]
+    return labelled(compressed_blocks(name, input, batch, size), f"To{PRINTED[name]}Backward0", input)
+
+
+def compressed_blocks(name: str, input: Tensor, batch: int, size: tuple[int, ...]) -> Tensor:
+    """The form in blocks of a tensor of whatever layout, the first `batch` dimensions of which name a matrix."""
+    shape = tuple(input.shape)
+    leading, (rows, columns), dense = shape[:batch], shape[batch : batch + 2], shape[batch + 2 :]
+    counts = (*leading, rows // size[0], columns // size[1])
     if is_sparse(input):
-        rows, columns = host_indices(to_sparse_coo(input))
-        kept = np.zeros((across, along), bool)
-        kept[rows // size[0], columns // size[1]] = True
+        places = host_indices(to_sparse_coo(input)).copy()
+        places[-2:] //= np.array(size)[:, None]
+        kept = np.zeros(counts, bool)
+        kept[tuple(places)] = True
+        input = to_dense(input)
     else:
-        kept = (np.asarray(input._array) != 0).reshape(across, size[0], along, size[1]).any((1, 3))
-    outer, inner = np.nonzero(kept if by_rows else kept.T)
-    dense = to_dense(input).reshape(across, size[0], along, size[1]).permute(0, 2, 1, 3)
-    rows, columns = (outer, inner) if by_rows else (inner, outer)
-    values = dense[index_tensor(rows, input), index_tensor(columns, input)]
-    return _from_places(name, outer, inner, values, across if by_rows else along, shape)
+        mask = (np.asarray(input._array) != 0).reshape(*shape[: batch + 2], -1).any(-1)
+        kept = mask.reshape(*leading, counts[-2], size[0], counts[-1], size[1]).any((-3, -1))
+    parts = input.reshape(*leading, counts[-2], size[0], counts[-1], size[1], *dense).transpose(batch + 1, batch + 2)
+    found = np.stack(np.nonzero(kept))
+    return _from_places(name, found, parts[tuple(index_tensor(found, input))], counts, shape)
+
+
+@sparse_forms.sparse_form("ones_like", "full_like")
+def _full_like(input: Tensor, fill_value: Any = 1, **options: Any) -> Tensor:
+    if layout_of(input) == "sparse_coo":
+        error = SparseOperand()
+        error.name = "fill_.Scalar"
+        raise error
+    return pattern(input, full_like(values_of(input).detach(), fill_value, **options))
+
+
+def in_layout_of(form: Tensor, like: Tensor) -> Tensor:
+    """A tensor in coordinates in the compressed layout of another one of its shape."""
+    name = layout_of(like)
+    if KINDS[name].blocks:
+        return compressed_blocks(name, form, batch_dims(like), block_of(like))
+    return compressed_numbers(name, form, batch_dims(like))
+
+
+@sparse_forms.sparse_form("zeros_like", "empty_like")
+def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, **others: Any) -> Tensor:
+    """A tensor of the layout of `input` that stores nothing."""
+    shape, layout = tuple(input.shape), layout_of(input)
+    dtype, device = (dtype or input.dtype).numpy, device or input.device
+    if layout == "sparse_coo":
+        made = empty(shape, dtype, device, stored(input).values.ndim - 1)
+    else:
+        made = empty_compressed(shape, dtype, device, layout, batch_dims(input), block_of(input))
+    return made.requires_grad_() if others.get("requires_grad") else made
 
 
 @composite(public=())
@@ -283,9 +329,9 @@ def to_sparse_bsc(input: Tensor, blocksize: Any, dense_dim: int | None = None) -
 
 def _part(input: Tensor, rows: bool, number: int) -> Tensor:
     layout = layout_of(input)
-    if layout not in _KINDS or _KINDS[layout].rows is not rows:
-        name, what = _Kind(rows, False).names[number], "row" if rows else "column"
-        got = SPARSE_NAMES.get(layout, "Strided")
+    if layout not in KINDS or KINDS[layout].rows is not rows:
+        name, what = Kind(rows, False).names[number], "row" if rows else "column"
+        got = PRINTED.get(layout, "Strided")
         raise RuntimeError(f"{name} expected sparse {what} compressed tensor layout but got {got}")
     return stored(input).indices[number].detach()
 
@@ -340,9 +386,12 @@ def _convert_indices_from_csr_to_coo(
 
 # Made of the values alone, in whatever layout, or turned by themselves.
 _ANY_LAYOUT = frozenset(
-    "div true_divide pow clone cast transpose swapaxes swapdims t _reversed _matrix_transpose".split()
+    (
+        "div true_divide pow clone cast transpose swapaxes swapdims t _reversed _matrix_transpose select unbind __getitem "
+        "zeros_like empty_like ones_like full_like zero"
+    ).split()
 )
-_KEEP_LAYOUT = ("add", "sub", "mul", "zeros_like", "empty_like")
+_KEEP_LAYOUT = ("add", "sub", "mul")
 
 
 def _through_rows(name: str, form: Any, of_values: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -357,12 +406,16 @@ def _through_rows(name: str, form: Any, of_values: bool, args: tuple[Any, ...], 
         error = SparseOperand(layout_of(sparse[0]))
         error.name = name
         raise error
-    made = form(*(to_sparse_coo(a).coalesce().to_sparse_csr() if is_sparse(a) else a for a in args), **kwargs)
-    layouts = {(layout_of(a), tuple(stored(a).values.shape[1:])) for a in sparse}
+    rows = (compressed_numbers("sparse_csr", to_sparse_coo(a), _batch(a)) if is_sparse(a) else a for a in args)
+    made = form(*rows, **kwargs)
+    layouts = {(layout_of(a), _batch(a), () if layout_of(a) == "sparse_coo" else block_of(a)) for a in sparse}
     if name not in _KEEP_LAYOUT or len(layouts) > 1 or not is_sparse(made):
         return made
-    layout, block = layouts.pop()
-    return made.to_sparse_csc() if layout == "sparse_csc" else getattr(made, f"to_{layout}")(block)
+    return in_layout_of(to_sparse_coo(made), sparse[0])
+
+
+def _batch(tensor: Tensor) -> int:
+    return sparse_dims(tensor) - 2 if layout_of(tensor) == "sparse_coo" else batch_dims(tensor)
 
 
 sparse_forms.through_rows = _through_rows

@@ -10,10 +10,12 @@ import numpy as np
 from ...core.array import dtypes, formats
 from ...core.array.size import normalized_dim
 from ...core.dispatch.operator import composite
-from ...core.dispatch.sparse_forms import labelled, sparse_form
+from ...core.dispatch.sparse_forms import labelled
 from ...core.tensor.sparse import SparseLook, empty, is_sparse, layout_of, make, pattern, stored, values_of
 from ...core.tensor.tensor import Tensor, from_host
 from ..making.creation import tensor as _tensor
+from .layouts import KINDS, block_of, dense_dims
+from .layouts import PRINTED as PRINTED
 
 COO = formats.sparse_coo
 
@@ -36,14 +38,8 @@ def sparse_dims(tensor: Tensor) -> int:
     return stored(tensor).indices.shape[0]
 
 
-SPARSE_NAMES = {
-    "strided": "Strided", "sparse_coo": "Sparse", "sparse_csr": "SparseCsr", "sparse_csc": "SparseCsc",
-    "sparse_bsr": "SparseBsr", "sparse_bsc": "SparseBsc",
-}  # fmt: skip
-
-
 def _layout_error(name: str, what: str, tensor: Tensor) -> RuntimeError:
-    return RuntimeError(f"{name} expected {what} tensor layout but got {SPARSE_NAMES[layout_of(tensor)]}")
+    return RuntimeError(f"{name} expected {what} tensor layout but got {PRINTED[layout_of(tensor)]}")
 
 
 def _check_coordinates(name: str, tensor: Tensor) -> None:
@@ -149,15 +145,6 @@ def empty_sparse(shape: tuple[int, ...], dtype: Any, device: Any = None, dense: 
     return empty(shape, dtype.numpy, device, dense)
 
 
-@sparse_form("zeros_like", "empty_like")
-def _zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, **others: Any) -> Tensor:
-    shape = tuple(input.shape)
-    if layout_of(input) == "sparse_csr":
-        return empty_sparse(shape, dtype or input.dtype, device or input.device).to_sparse_csr()
-    made = empty_sparse(shape, dtype or input.dtype, device or input.device, stored(input).values.ndim - 1)
-    return made.requires_grad_() if others.get("requires_grad") else made
-
-
 # --- to and from dense -----------------------------------------------------------------------------------------------
 
 
@@ -171,7 +158,7 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
         if layout in (formats.sparse_bsr, formats.sparse_bsc):
             if blocksize is None:
                 raise RuntimeError(
-                    f"dense_to_sparse: conversion from {SPARSE_NAMES[layout_of(input)]} to {SPARSE_NAMES[layout.name]} without "
+                    f"dense_to_sparse: conversion from {PRINTED[layout_of(input)]} to {PRINTED[layout.name]} without "
                     "blocksize argument given is not supported"
                 )
             return getattr(input, f"to_{layout.name}")(blocksize, dense_dim)
@@ -204,17 +191,25 @@ def to_sparse_coo(input: Tensor) -> Tensor:
     """This tensor in coordinates."""
     if not is_sparse(input) or layout_of(input) == "sparse_coo":
         return to_sparse(input)
-    held, layout = stored(input), layout_of(input)
-    pair = [csr_rows(held.indices[0]), np.asarray(held.indices[1]._array)]
-    rows, columns = pair if layout in ("sparse_csr", "sparse_bsr") else pair[::-1]
-    values = values_of(input)
-    if values.ndim == 3:  # blocks
-        block = np.indices(values.shape[1:])
-        rows = (rows[:, None, None] * values.shape[1] + block[0]).reshape(-1)
-        columns = (columns[:, None, None] * values.shape[2] + block[1]).reshape(-1)
-        values = values.reshape(-1)
-    indices = index_tensor(np.stack([rows, columns]), input)
-    return make(indices, values, input.shape, layout == "sparse_csr")
+    held, kind = stored(input), KINDS[layout_of(input)]
+    bounds, places = (np.asarray(part._array) for part in held.indices)
+    batch, block, values = bounds.shape[:-1], block_of(input), values_of(input)
+    matrices, across = math.prod(batch), bounds.shape[-1] - 1
+    which = np.repeat(np.arange(matrices), places.shape[-1])
+    lines = np.repeat(np.tile(np.arange(across), matrices), np.diff(bounds, axis=-1).reshape(-1))
+    rows, columns = (lines, places.reshape(-1)) if kind.rows else (places.reshape(-1), lines)
+    if batch:
+        values = values.reshape(len(lines), *values.shape[len(batch) + 1 :])
+    if block:
+        inside = np.indices(block)
+        which = np.repeat(which, math.prod(block))
+        rows = (rows[:, None, None] * block[0] + inside[0]).reshape(-1)
+        columns = (columns[:, None, None] * block[1] + inside[1]).reshape(-1)
+        values = values.reshape(len(rows), *values.shape[3:])
+    at = np.unravel_index(which, batch) if batch else ()
+    return make(
+        index_tensor(np.stack([*at, rows, columns]), input), values, input.shape, layout_of(input) == "sparse_csr"
+    )
 
 
 def csr_rows(crow: Tensor) -> np.ndarray:
@@ -306,7 +301,8 @@ def _nnz(input: Tensor) -> int:
     """How many values are stored."""
     if not is_sparse(input):
         raise NotImplementedError("Could not run 'aten::_nnz' with arguments from the 'CPU' backend: it is not sparse")
-    return stored(input).values.shape[0]
+    held = stored(input)
+    return int((held.indices[1] if isinstance(held.indices, tuple) else held.indices).shape[-1])
 
 
 @composite(public=())
@@ -321,15 +317,17 @@ def sparse_dim(input: Tensor) -> int:
 def dense_dim(input: Tensor) -> int:
     """How many dimensions each stored value has; all of a dense tensor."""
     if is_sparse(input) and layout_of(input) != "sparse_coo":
-        return 0
+        return dense_dims(input)
     return stored(input).values.ndim - 1 if is_sparse(input) else input.ndim
 
 
 @composite(public=())
 def sparse_mask(input: Tensor, mask: Tensor) -> Tensor:
-    """The values of this tensor at the places that the sparse tensor `mask` stores."""
-    if layout_of(mask) != "sparse_coo":
-        raise RuntimeError("sparse_mask: expected a sparse tensor in coordinates as the mask")
+    """The values of this tensor at the places that the sparse tensor `mask` stores, in its layout."""
+    if not is_sparse(mask):
+        raise NotImplementedError(
+            "Could not run 'aten::sparse_mask' with arguments from the 'CPU' backend: the mask is not sparse"
+        )
     if input.shape != mask.shape:
         raise RuntimeError(
             f"sparse_mask(): operands have incompatible sizes; self has size {list(input.shape)} but mask has size "
@@ -337,7 +335,8 @@ def sparse_mask(input: Tensor, mask: Tensor) -> Tensor:
         )
     if is_sparse(input):
         input = to_dense(input)
-    return labelled(pattern(mask, input[tuple(stored(mask).indices)]), "SparseMaskBackward0", input)
+    picked = input[tuple(stored(to_sparse_coo(mask)).indices)]
+    return labelled(pattern(mask, picked.reshape(stored(mask).values.shape)), "SparseMaskBackward0", input)
 
 
 # --- what it is ------------------------------------------------------------------------------------------------------

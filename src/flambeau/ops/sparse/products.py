@@ -83,6 +83,7 @@ def _mv(input: Tensor, vec: Tensor) -> Tensor:
 def _bmm(input: Tensor, mat2: Tensor, **options: Any) -> Tensor:
     if is_sparse(mat2):
         raise RuntimeError("bmm_sparse: Tensor 'mat2' must be dense")
+    input = _in_coordinates(input)
     (batch, rows, inner), (its_batch, its_inner, columns) = input.shape, mat2.shape
     if batch != its_batch or inner != its_inner:
         raise RuntimeError(f"bmm_sparse: shapes {list(input.shape)} and {list(mat2.shape)} do not go together")

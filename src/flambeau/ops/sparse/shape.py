@@ -15,6 +15,7 @@ from ...core.tensor.tensor import Tensor
 from ..shape.joining import cat
 from .arithmetic import coordinates
 from .coo import dim_of, host_indices, index_tensor, resized, sparse_dims, to_sparse_coo
+from .layouts import batch_dims, block_of, dense_dims
 
 _ROWS, _COLUMNS = ("crow_indices", "col_indices"), ("ccol_indices", "row_indices")
 _PART_NAMES = {
@@ -53,16 +54,42 @@ def _transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     a, b = dim_of(input, dim0), dim_of(input, dim1)
     order[a], order[b] = order[b], order[a]
     held = stored(input)
-    if isinstance(held.indices, tuple):
-        if a == b:
-            return input
-        values = values_of(input)
-        turned = values.transpose(-2, -1) if values.ndim == 3 else values
-        return make(held.indices, turned, (input.shape[1], input.shape[0]), True, _TURNED[held.layout])
-    return _permute(input, order)
+    return _turned(input, a, b) if isinstance(held.indices, tuple) else _permute(input, order)
 
 
-@sparse_form("t", "_reversed", "_matrix_transpose")
+def _turned(input: Tensor, a: int, b: int) -> Tensor:
+    """Two dimensions of a compressed tensor exchanged: those of its matrices, or two of the batch."""
+    held, batch = stored(input), batch_dims(input)
+    if dense_dims(input):
+        raise RuntimeError("transpose(): hybrid sparse compressed tensors with dense dimensions are not supported")
+    if (a < batch) != (b < batch):
+        kinds = ["Batch" if d < batch else "Sparse" for d in (a, b)]
+        raise RuntimeError(
+            "transpose(): can only transpose dimensions of the same type (Batch, Sparse, Dense), got "
+            f"{a}({kinds[0]}) and {b}({kinds[1]})"
+        )
+    if a == b:
+        return input
+    shape = list(input.shape)
+    shape[a], shape[b] = shape[b], shape[a]
+    values = values_of(input)
+    if a < batch:
+        indices = tuple(part.transpose(a, b) for part in held.indices)
+        return make(indices, values.transpose(a, b), shape, True, held.layout)
+    turned = values.transpose(-2, -1) if block_of(input) else values
+    return make(held.indices, turned, shape, True, _TURNED[held.layout])
+
+
+@sparse_form("_matrix_transpose")
+def _matrix_transpose(input: Tensor) -> Tensor:
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor."
+        )
+    return _transpose(input, -2, -1)
+
+
+@sparse_form("t", "_reversed")
 def _t(input: Tensor) -> Tensor:
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
@@ -96,9 +123,7 @@ def _reshape(input: Tensor, *shape: Any, **others: Any) -> Tensor:
 
 @sparse_form("select")
 def _select(input: Tensor, dim: int, index: int) -> Tensor:
-    if layout_of(input) == "sparse_csr":
-        input = to_sparse_coo(input)
-    dim, count = dim_of(input, dim), sparse_dims(input)
+    dim = dim_of(input, dim)
     size = input.shape[dim]
     if not -size <= index < size:
         raise IndexError(
@@ -106,6 +131,15 @@ def _select(input: Tensor, dim: int, index: int) -> Tensor:
         )
     index %= size
     shape = [n for d, n in enumerate(input.shape) if d != dim]
+    if layout_of(input) != "sparse_coo":
+        if not batch_dims(input) <= dim < batch_dims(input) + 2:
+            return _select_whole(input, dim, index, shape)
+        if batch_dims(input):
+            raise RuntimeError(
+                "select(): selecting sparse dimensions is not supported for batched sparse compressed tensors."
+            )
+        input = to_sparse_coo(input).coalesce()
+    count = sparse_dims(input)
     if dim >= count:
         return make(
             stored(input).indices, values_of(input).select(dim - count + 1, index), shape, stored(input).coalesced
@@ -117,6 +151,15 @@ def _select(input: Tensor, dim: int, index: int) -> Tensor:
         return values.sum(0)
     kept = np.delete(indices[:, found], dim, 0)
     return resized(input, kept, values, shape, len(found) < 2)
+
+
+def _select_whole(input: Tensor, dim: int, index: int, shape: list[int]) -> Tensor:
+    """One of a batch of compressed matrices, or one number of each dense value."""
+    held, batch = stored(input), batch_dims(input)
+    if dim < batch:
+        indices = tuple(part.select(dim, index) for part in held.indices)
+        return make(indices, values_of(input).select(dim, index), shape, True, held.layout)
+    return make(held.indices, values_of(input).select(dim - input.ndim, index), shape, True, held.layout)
 
 
 @sparse_form("__getitem__")
@@ -250,7 +293,7 @@ def text(self: Tensor) -> str:
     for name, part in zip(names, held.indices if compressed else (held.indices,), strict=True):
         lines.append(format_part(name, np.asarray(part._array), part.dtype, len("tensor(")))
     lines.append(format_part("values", np.asarray(held.values._array), self.dtype, len("tensor(")))
-    sizes = [f"size={tuple(int(n) for n in self.shape)}", f"nnz={held.values.shape[0]}"]
+    sizes = [f"size={tuple(int(n) for n in self.shape)}", f"nnz={self._nnz()}"]
     more = [] if self.device.type == "cpu" else [f"device='{self.device}'"]
     if f"dtype={self.dtype!r}" in format_tensor(np.zeros(1, self.dtype.numpy), self.dtype):
         more.append(f"dtype={self.dtype!r}")
