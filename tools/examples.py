@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import inspect
 import io
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import flambeau
@@ -39,6 +41,8 @@ FUNCTIONS = {
     "distributions": flambeau.distributions,
     "utils.data": flambeau.utils.data,
 }
+# namespaces in which `explain_namespace` explains what is public: what stands in several has the name of the first
+EXPLAINED = ("distributed",)
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
 _KERNELS = (
@@ -70,6 +74,15 @@ def public() -> Iterator[tuple[str, Any]]:
         for name, function in vars(home).items():
             if not name.startswith("_") and inspect.isfunction(function) and isinstance(function.__doc__, Told):
                 yield f"torch.{namespace}.{name}", function
+    for namespace in EXPLAINED:
+        for name, it in vars(importlib.import_module(f"flambeau.{namespace}")).items():
+            doc = getattr(it, "__doc__", None)
+            if (
+                isinstance(it, (type, FunctionType))
+                and isinstance(doc, Told)
+                and doc.public == f"torch.{namespace}.{name}"
+            ):
+                yield doc.public, it
 
 
 def typed(lines: list[str]) -> list[str]:
