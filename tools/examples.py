@@ -42,7 +42,10 @@ FUNCTIONS = {
     "utils.data": flambeau.utils.data,
 }
 # namespaces in which `explain_namespace` explains what is public: what stands in several has the name of the first
-EXPLAINED = ("distributed",)
+EXPLAINED = (
+    "distributed", "utils.checkpoint", "autograd", "autograd.functional", "autograd.graph", "autograd.forward_ad", "autograd.profiler",
+    "optim.swa_utils", "nn.parallel",
+)  # fmt: skip
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
 _KERNELS = (

@@ -18,7 +18,8 @@ from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStor
 explain_namespace(
     globals(),
     "torch.distributed",
-    without=("Staged", "chosen", "default_group", "explain_namespace", "group_named", "group_of_ranks", "is_member"),
+    homes=("flambeau.processes",),
+    without=("Staged", "chosen", "default_group", "group_named", "group_of_ranks", "is_member"),
 )
 log: Any = logging.getLogger(__name__)
 

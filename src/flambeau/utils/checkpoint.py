@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from ..autograd import backward as run_backward
 from ..core.autograd.function import Function
 from ..core.context.grad_mode import enable_grad, no_grad, state
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten
 from ..nn.modules.container import Sequential
@@ -270,3 +271,6 @@ def set_device_states(devices: list[int], states: list[Tensor], *, device_type: 
     """Make the generator go on from a state that `get_device_states` gave."""
     for held in states[:1]:
         set_rng_state(held)
+
+
+_explain(globals(), "torch.utils.checkpoint")

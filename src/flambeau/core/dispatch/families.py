@@ -11,16 +11,32 @@ from typing import Any, NamedTuple
 from .glossary import arguments_of, blocks
 
 _PAGES = "https://docs.pytorch.org/docs/stable/"
-# PyTorch's page on a namespace whose functions have no page of their own; their names are not taken for those of others
+# PyTorch's page on a namespace whose functions have no page of their own
 _ONE_PAGE = {
     "amp": "amp",
-    "autograd.forward_ad": "autograd",
-    "autograd.functional": "autograd",
     "autograd.graph": "autograd",
+    "autograd.profiler": "autograd",
     "distributed": "distributed",
     "export": "export",
     "library": "library",
+    "nn.attention": "nn.attention",
+    "optim.swa_utils": "optim",
     "utils.checkpoint": "checkpoint",
+}
+# namespaces of operators: what has a text in one of them has it in all
+_OPERATORS = {
+    "",
+    "Tensor",
+    "fft",
+    "linalg",
+    "nn",
+    "nn.functional",
+    "nn.init",
+    "optim",
+    "optim.lr_scheduler",
+    "signal.windows",
+    "sparse",
+    "special",
 }
 _SIZES = {"1": "L", "2": "H, W", "3": "D, H, W"}
 
@@ -71,7 +87,7 @@ def _names(public: str) -> Iterator[str]:
     name = public.removeprefix("torch.").removeprefix("functional.")
     short = name.rpartition(".")[2]
     yield name
-    if name.rpartition(".")[0] in _ONE_PAGE:
+    if name.rpartition(".")[0] not in _OPERATORS:
         return
     for other in (short, f"nn.functional.{short}", f"linalg.{short}", f"special.{short}", f"sparse.{short}"):
         if other != name:

@@ -84,13 +84,16 @@ def explain_functions(functions: Iterable[Any], namespace: str) -> None:
         function.__doc__ = explained(function, f"{namespace}.{function.__name__}")
 
 
-def explain_namespace(held: dict[str, Any], namespace: str, without: Container[str] = ()) -> None:
-    """The same for the public functions and classes of a namespace, `without` some, that nobody has explained yet.
+def explain_namespace(
+    held: dict[str, Any], namespace: str, homes: tuple[str, ...] = (), without: Container[str] = ()
+) -> None:
+    """The same for the public functions and classes of a namespace that nobody has explained yet.
 
-    Left out are errors and enumerations, and what other packages hold there.
+    They are those of its `__all__`; without one, those that are written there or in other modules (`homes`). Left out are
+    errors and enumerations, and those that are named (`without`).
     """
-    ours = __name__.partition(".")[0]
-    for name in list(held.get("__all__") or held):
+    ours = (__name__.partition(".")[0],) if "__all__" in held else (held["__name__"], *homes)
+    for name in list(held.get("__all__", held)):
         it = held.get(name)
         if (
             name.startswith("_")
@@ -99,7 +102,7 @@ def explain_namespace(held: dict[str, Any], namespace: str, without: Container[s
             or isinstance(it.__doc__, Told)
         ):
             continue
-        if it.__module__.partition(".")[0] != ours:
+        if not it.__module__.startswith(ours):
             continue
         if isinstance(it, FunctionType):
             it.__doc__ = explained(it, f"{namespace}.{name}")
