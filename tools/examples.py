@@ -44,7 +44,8 @@ FUNCTIONS = {
 # namespaces in which `explain_namespace` explains what is public: what stands in several has the name of the first
 EXPLAINED = (
     "distributed", "utils.checkpoint", "autograd", "autograd.functional", "autograd.graph", "autograd.forward_ad", "autograd.profiler",
-    "optim.swa_utils", "nn.parallel",
+    "optim.swa_utils", "nn.parallel", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune",
+    "amp", "nested", "masked", "futures", "sparse",
 )  # fmt: skip
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
@@ -54,8 +55,7 @@ _KERNELS = (
     "layers.aten_forms",
     "making.quantized",
     "layers.packing",
-    "layers.fake_quantization",
-)
+    "layers.fake_quantization", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune", "amp", "nested", "masked", "jit", "fx", "library", "sparse",)
 
 
 def module_of(function: Any) -> str:
