@@ -45,7 +45,7 @@ FUNCTIONS = {
 EXPLAINED = (
     "distributed", "utils.checkpoint", "autograd", "autograd.functional", "autograd.graph", "autograd.forward_ad", "autograd.profiler",
     "optim.swa_utils", "nn.parallel", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune",
-    "amp", "nested", "masked", "futures", "sparse",
+    "amp", "nested", "masked", "futures", "sparse", "library", "jit", "fx",
 )  # fmt: skip
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
@@ -55,7 +55,8 @@ _KERNELS = (
     "layers.aten_forms",
     "making.quantized",
     "layers.packing",
-    "layers.fake_quantization", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune", "amp", "nested", "masked", "jit", "fx", "library", "sparse",)
+    "layers.fake_quantization",
+)
 
 
 def module_of(function: Any) -> str:

@@ -93,7 +93,7 @@ def explain_namespace(
     errors and enumerations, and those that are named (`without`).
     """
     ours = (__name__.partition(".")[0],) if "__all__" in held else (held["__name__"], *homes)
-    for name in list(held.get("__all__", held)):
+    for name in sorted(held.get("__all__", held), key=lambda name: getattr(held.get(name), "__name__", name) != name):
         it = held.get(name)
         if (
             name.startswith("_")
