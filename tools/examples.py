@@ -45,7 +45,7 @@ FUNCTIONS = {
 EXPLAINED = (
     "distributed", "utils.checkpoint", "autograd", "autograd.functional", "autograd.graph", "autograd.forward_ad", "autograd.profiler",
     "optim.swa_utils", "nn.parallel", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune",
-    "amp", "nested", "masked", "futures", "sparse", "library", "jit", "fx",
+    "amp", "nested", "masked", "futures", "sparse", "library", "jit", "fx", "cuda",
 )  # fmt: skip
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
