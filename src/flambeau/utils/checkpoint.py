@@ -136,6 +136,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def forward(ctx: Any, run_function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
+        """`run_function(*args)`, of which the tensors among `args` are kept."""
         check_backward_validity(args)
         ctx.run_function, ctx.repeat_draws = run_function, preserve_rng_state
         ctx.draws, ctx.policy = Draws(), state.autocast
@@ -146,6 +147,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
+        """Run the function again, and backward through it. RuntimeError inside of `.grad()`, or if nothing requires grad."""
         if state.run is not None and state.run.targeted:
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` parameter "
