@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import inspect
 import io
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import flambeau
@@ -39,6 +41,12 @@ FUNCTIONS = {
     "distributions": flambeau.distributions,
     "utils.data": flambeau.utils.data,
 }
+# namespaces in which `explain_namespace` explains what is public: what stands in several has the name of the first
+EXPLAINED = (
+    "distributed", "utils.checkpoint", "autograd", "autograd.functional", "autograd.graph", "autograd.forward_ad", "autograd.profiler",
+    "optim.swa_utils", "nn.parallel", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune",
+    "amp", "nested", "masked", "futures", "sparse", "library", "jit", "fx", "cuda", "compiler", "export", "",
+)  # fmt: skip
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
 _KERNELS = (
@@ -68,8 +76,17 @@ def public() -> Iterator[tuple[str, Any]]:
                 yield f"torch.{namespace}.{name}", cls
     for namespace, home in FUNCTIONS.items():
         for name, function in vars(home).items():
-            if not name.startswith("_") and inspect.isfunction(function) and isinstance(function.__doc__, Told):
+            told = function.__doc__ if inspect.isfunction(function) else None
+            if not name.startswith("_") and isinstance(told, Told) and told.public != f"torch.{name}":
                 yield f"torch.{namespace}.{name}", function
+    for namespace in EXPLAINED:
+        home = importlib.import_module(f"flambeau.{namespace}".rstrip("."))
+        operators = namespaces.get(namespace or "torch", {})
+        for name in dir(home):
+            it = None if name.startswith("_") or name in operators else getattr(home, name, None)
+            told = it.__doc__ if isinstance(it, (type, FunctionType)) else None
+            if isinstance(told, Told) and told.public == f"torch.{namespace}.{name}".replace("..", "."):
+                yield told.public, it
 
 
 def typed(lines: list[str]) -> list[str]:

@@ -56,6 +56,8 @@ from .core.context.grad_mode import (
     set_grad_enabled,
 )
 from .core.context.overrides import published as _published
+from .core.dispatch.help import explain_functions as _explain_functions
+from .core.dispatch.help import explain_namespace as _explain
 from .core.dispatch.operator import namespaces as _namespaces
 from .core.dispatch.overloads import OpNamespace as _OpNamespace
 from .core.dispatch.overloads import ops  # the package of this name holds the functions
@@ -329,3 +331,19 @@ __all__ = [
     "sparse_csr",
     "strided",
 ]
+
+_explain(globals(), "torch", without=("Tensor",))
+_explain_functions(
+    [
+        *(
+            are_deterministic_algorithms_enabled,
+            get_deterministic_debug_mode,
+            get_device_module,
+            get_float32_matmul_precision,
+        ),
+        *(is_deterministic_algorithms_warn_only_enabled, is_storage, is_warn_always_enabled, set_default_tensor_type),
+        *(set_deterministic_debug_mode, set_float32_matmul_precision, set_flush_denormal, set_warn_always, typename),
+        use_deterministic_algorithms,
+    ],
+    "torch",
+)

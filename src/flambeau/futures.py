@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from .core.dispatch.help import explain_namespace as _explain
+
 T = TypeVar("T")
 
 __all__ = ["Future", "collect_all", "wait_all"]
@@ -125,3 +127,6 @@ def collect_all(futures: Sequence[Future[Any]]) -> Future[list[Future[Any]]]:
 def wait_all(futures: Sequence[Future[Any]]) -> list[Any]:
     """The values of all, when they are there; the first error is raised."""
     return [future.wait() for future in collect_all(futures).wait()]
+
+
+_explain(globals(), "torch.futures")

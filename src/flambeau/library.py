@@ -18,6 +18,7 @@ from ._library.custom_ops import CustomOpDef, custom_op, is_functional, overload
 from ._library.infer_schema import infer_schema
 from ._library.keys import KEYS
 from .core.array.devices import device as _device
+from .core.dispatch.help import explain_namespace as _explain
 from .core.dispatch.overloads import OpOverload, kernels_of, named, ops
 from .core.dispatch.overloads import define as _define
 
@@ -388,3 +389,5 @@ __all__ = [
     "triton_op",
     "wrap_triton",
 ]
+
+_explain(globals(), "torch.library")

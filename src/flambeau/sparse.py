@@ -8,6 +8,7 @@ from typing import Any
 
 from . import ops  # noqa: F401
 from .core.array import dtypes
+from .core.dispatch.help import explain_namespace as _explain
 from .core.dispatch.operator import namespaces
 from .core.tensor.sparse import is_sparse, layout_of
 from .core.tensor.tensor import Tensor
@@ -157,3 +158,5 @@ __all__ = sorted(
         "to_sparse_semi_structured",
     ]
 )
+
+_explain(globals(), "torch.sparse")

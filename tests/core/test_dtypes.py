@@ -56,6 +56,29 @@ def test_what_a_dtype_says_of_itself(name):
     assert pickle.loads(pickle.dumps(ours)) is ours and copy.deepcopy(ours) is ours
 
 
+@pytest.mark.parametrize("function", ["promote_types", "can_cast"])
+def test_python_types_stand_for_dtypes_and_others_are_named(function):
+    for given in (
+        ("int32", float),
+        (int, "int8"),
+        (complex, bool),
+        (float, float),
+        ("int32", 2),
+        ("a", "int8"),
+        (None, None),
+        (str, int),
+    ):
+        theirs = told(getattr(torch, function), *(getattr(torch, g, g) if isinstance(g, str) else g for g in given))
+        ours = told(getattr(fb, function), *(getattr(fb, g, g) if isinstance(g, str) else g for g in given))
+        assert ours == theirs, given
+
+
+@pytest.mark.parametrize("function", ["set_num_threads", "set_num_interop_threads"])
+def test_numbers_of_threads(function):
+    for wrong in (0, -1, 1.5, "a", True):
+        assert told(getattr(fb, function), wrong) == told(getattr(torch, function), wrong)
+
+
 def test_promotion():
     names = [*USUAL, *NARROW, "complex32"]
     for a in names:

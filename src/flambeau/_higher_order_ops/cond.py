@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from ..core.context.overrides import handle_torch_function, has_torch_function
+from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import unflatten
 from ._staged import is_traced, on_arrays, same_structure, staged, tensors_only
@@ -52,3 +53,5 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], o
 
 
 __all__ = ["cond"]
+
+_explain_functions([cond], "torch")

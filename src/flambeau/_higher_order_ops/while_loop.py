@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten, unflatten
 from ._staged import is_traced, on_arrays, staged
@@ -66,3 +67,5 @@ def _like(made: list[Any], carried: list[Any]) -> list[Any]:
 
 
 __all__ = ["while_loop"]
+
+_explain_functions([while_loop], "torch")

@@ -7,6 +7,7 @@ from ..core.autograd import engine as _engine
 from ..core.autograd.function import Function, NestedIOFunction
 from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ..core.context.overrides import published as _published
+from ..core.dispatch.help import explain_namespace as _explain
 from . import function, functional, grad_mode, graph
 from .anomaly_mode import detect_anomaly, set_detect_anomaly
 from .grad_mode import enforce_grad_layout_policy, set_multithreading_enabled
@@ -47,3 +48,5 @@ __all__ = (
     "forward_ad function functional grad grad_mode gradcheck gradgradcheck graph inference_mode no_grad "
     "set_detect_anomaly set_grad_enabled set_multithreading_enabled"
 ).split()
+
+_explain(globals(), "torch.autograd", without=("enable_grad", "inference_mode", "no_grad", "set_grad_enabled"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..core.context.grad_mode import _GradMode
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.tensor.tensor import Tensor
 from ..func.dual import DualLevel
 
@@ -111,3 +112,5 @@ def _is_fwd_grad_enabled() -> bool:
 __all__: list[str] = [
     "UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual",
 ]  # fmt: skip
+
+_explain(globals(), "torch.autograd.forward_ad")

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.autograd.engine import grad
 from ..core.context.grad_mode import enable_grad
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import ones_like, zeros_like
@@ -325,3 +326,6 @@ def _construct_standard_basis_for(tensors: Sequence[Tensor], tensor_numels: Sequ
         eye(total, dtype=tensor.dtype, device=tensor.device)[:, start : start + count]
         for tensor, start, count in zip(tensors, starts, tensor_numels, strict=True)
     )
+
+
+_explain(globals(), "torch.autograd.functional")

@@ -12,6 +12,7 @@ from ..core.autograd.edges import GradientEdge, get_gradient_edge
 from ..core.autograd.engine import RemovableHandle
 from ..core.autograd.kept import Kept, keep, kept_by, saved_of
 from ..core.context.grad_mode import no_grad, state
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.tape.nodes import Node
 from ..core.tensor.tensor import Tensor, wrap
 
@@ -217,3 +218,5 @@ __all__ = [
     "set_override_stale_capture_stream",
     "set_warn_on_accumulate_grad_stream_mismatch",
 ]
+
+_explain(globals(), "torch.autograd.graph")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 
 from ..core.context.grad_mode import state
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.dispatch.overloads import name_of_call
 from ..utils._contextlib import _DecoratorContextManager
 from ._recorder import Recorder, recorders
@@ -335,3 +336,6 @@ class KinetoStepTracker:
     def current_step(cls) -> int:
         """The largest count so far."""
         return cls._current_step
+
+
+_explain(globals(), "torch.autograd.profiler")

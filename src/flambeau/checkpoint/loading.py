@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.dispatch.messages import message
 from ..runtime import files
 from . import allowed
@@ -189,3 +190,6 @@ def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:
     inspector = Inspector(archive.read(_prefix(archive) + "data.pkl").data)
     inspector.load()
     return [f"{module}.{name}" for module, name in inspector.globals if allowed.find(module, name) is None]
+
+
+_explain_functions([load], "torch")

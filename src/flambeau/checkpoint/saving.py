@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dispatch.help import explain_functions as _explain_functions
 from ..runtime import files
 from .archive import Writer
 from .legacy import MAGIC, VERSION
@@ -99,3 +100,6 @@ def _write_legacy(write: Any, pickled: Any, plan: Plan, protocol: int) -> None:
         data = held.array().view(np.uint8)
         write(struct.pack("=q", data.size // held.kind.itemsize))
         write(data.data)
+
+
+_explain_functions([save], "torch")

@@ -1,5 +1,7 @@
 """`compile`: a Python function with state becomes XLA programs, one for each signature; `export` and `jax_function`."""
 
+from ..core.dispatch.help import explain_functions as _explain_functions
+from ..core.dispatch.help import explain_namespace as _explain
 from .compiled import Compiled, CompileError
 from .controls import (
     allow_in_graph,
@@ -57,3 +59,6 @@ __all__ = [
     "skip_guard_on_inbuilt_nn_modules_unsafe",
     "wrap_numpy",
 ]
+
+_explain_functions([compile], "torch")
+_explain(globals(), "torch.compiler")

@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import native
 from ..core.context.tracing import NEEDS_VALUES
+from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
 from ..runtime import files
@@ -184,3 +185,5 @@ def _check_tree(tree: Any) -> None:
 
 
 __all__ = ["Exported", "export", "load_exported"]
+
+_explain_functions([load_exported], "torch")

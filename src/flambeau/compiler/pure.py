@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.context.grad_mode import no_grad, state
 from ..core.context.transforms import TransformedCall
+from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.module import Module
@@ -98,3 +99,6 @@ def _tensor(value: Any) -> Any:
 
 def _array(value: Any) -> Any:
     return value._array if isinstance(value, Tensor) else value
+
+
+_explain_functions([jax_function], "torch")

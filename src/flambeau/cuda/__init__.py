@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.array.devices import device as _device
 from ..core.array.devices import jax_devices
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.tensor.tensor import Tensor
 from . import graphs, memory, nvtx, properties, random, streams
 from ._devices import index_of, required, wait
@@ -248,3 +249,6 @@ def __getattr__(name: str) -> Any:
     if name in CUDA_LEGACY:
         return CUDA_LEGACY[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+
+
+_explain(globals(), "torch.cuda", homes=("flambeau.cuda",), without=("index_of", "required", "wait"))

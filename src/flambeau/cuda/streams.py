@@ -34,6 +34,7 @@ class Stream:
 
     @property
     def cuda_stream(self) -> int:
+        """RuntimeError: XLA's streams have no handle that Python can hand on."""
         raise RuntimeError("cuda_stream: the streams of XLA have no handle that Python can give to other libraries")
 
     def synchronize(self) -> None:

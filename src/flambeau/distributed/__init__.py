@@ -5,6 +5,7 @@ import logging
 import pkgutil
 from typing import Any
 
+from ..core.dispatch.help import explain_namespace
 from ..processes.buckets import GradBucket
 from ..processes.collectives import *
 from ..processes.errors import *
@@ -14,6 +15,12 @@ from ..processes.options import *
 from ..processes.point_to_point import *
 from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStore
 
+explain_namespace(
+    globals(),
+    "torch.distributed",
+    homes=("flambeau.processes",),
+    without=("Staged", "chosen", "default_group", "group_named", "group_of_ranks", "is_member"),
+)
 log: Any = logging.getLogger(__name__)
 
 _SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))  # noqa: F405

@@ -64,6 +64,7 @@ class PowerTransform(Transform):
 
     @lazy_property
     def sign(self) -> Any:  # type: ignore[override]
+        """1 where it rises, -1 where it falls."""
         return self.exponent.sign()
 
     def __eq__(self, other: object) -> bool:
@@ -180,14 +181,17 @@ class AffineTransform(Transform):
 
     @property
     def event_dim(self) -> int:
+        """The dimensions of an event."""
         return self._event_dim
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
+        """The values that it takes."""
         return constraints.independent(constraints.real, self.event_dim) if self.event_dim else constraints.real
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
+        """The values that it gives."""
         return self.domain
 
     def with_cache(self, cache_size: int = 1) -> Any:
@@ -204,6 +208,7 @@ class AffineTransform(Transform):
 
     @property
     def sign(self) -> Any:
+        """1 where it rises, -1 where it falls."""
         if isinstance(self.scale, Tensor):
             return self.scale.sign()
         return 1 if float(self.scale) > 0 else -1 if float(self.scale) < 0 else 0

@@ -31,6 +31,7 @@ class CatTransform(Transform):
 
     @lazy_property
     def event_dim(self) -> int:  # type: ignore[override]
+        """The greatest number of event dimensions among the parts."""
         return max(t.event_dim for t in self.transforms)
 
     @lazy_property
@@ -67,14 +68,17 @@ class CatTransform(Transform):
 
     @property
     def bijective(self) -> bool:  # type: ignore[override]
+        """Whether all the parts are."""
         return all(t.bijective for t in self.transforms)
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
+        """The values that it takes."""
         return constraints.cat([t.domain for t in self.transforms], self.dim, self.lengths)
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
+        """The values that it gives."""
         return constraints.cat([t.codomain for t in self.transforms], self.dim, self.lengths)
 
 
@@ -117,14 +121,17 @@ class StackTransform(Transform):
 
     @property
     def bijective(self) -> bool:  # type: ignore[override]
+        """Whether all the parts are."""
         return all(t.bijective for t in self.transforms)
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
+        """The values that it takes."""
         return constraints.stack([t.domain for t in self.transforms], self.dim)
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
+        """The values that it gives."""
         return constraints.stack([t.codomain for t in self.transforms], self.dim)
 
 
@@ -155,4 +162,5 @@ class CumulativeDistributionTransform(Transform):
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
+        """The values that it takes."""
         return self.distribution.support

@@ -122,18 +122,22 @@ class _InverseTransform(Transform):
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
+        """The values that it takes."""
         return self.inv.codomain
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
+        """The values that it gives."""
         return self.inv.domain
 
     @property
     def bijective(self) -> bool:  # type: ignore[override]
+        """Whether its inverse is."""
         return self.inv.bijective
 
     @property
     def sign(self) -> Any:
+        """That of its inverse."""
         return self.inv.sign
 
     @property
@@ -193,6 +197,7 @@ class ComposeTransform(Transform):
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
+        """The values that it takes."""
         if not self.parts:
             return constraints.real
         found, dim = self.parts[0].domain, _rank_of_parts(self.parts)[0]
@@ -201,6 +206,7 @@ class ComposeTransform(Transform):
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
+        """The values that it gives."""
         if not self.parts:
             return constraints.real
         found, dim = self.parts[-1].codomain, _rank_of_parts(self.parts)[1]
@@ -209,10 +215,12 @@ class ComposeTransform(Transform):
 
     @lazy_property
     def bijective(self) -> bool:  # type: ignore[override]
+        """Whether all that it is made of are."""
         return all(part.bijective for part in self.parts)
 
     @lazy_property
     def sign(self) -> Any:  # type: ignore[override]
+        """The product of the signs of what it is made of."""
         return functools.reduce(operator.mul, (part.sign for part in self.parts), 1)
 
     @property
@@ -279,18 +287,22 @@ class IndependentTransform(Transform):
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
+        """The values that it takes."""
         return constraints.independent(self.base_transform.domain, self.reinterpreted_batch_ndims)
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
+        """The values that it gives."""
         return constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
 
     @property
     def bijective(self) -> bool:  # type: ignore[override]
+        """Whether the transform inside is."""
         return self.base_transform.bijective
 
     @property
     def sign(self) -> Any:
+        """That of the transform inside."""
         return self.base_transform.sign
 
     def _call(self, x: Any) -> Any:
@@ -335,10 +347,12 @@ class ReshapeTransform(Transform):
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
+        """The values that it takes."""
         return _reals(self.in_shape)
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
+        """The values that it gives."""
         return _reals(self.out_shape)
 
     def with_cache(self, cache_size: int = 1) -> Any:

@@ -5,6 +5,7 @@ import types as _types
 from typing import Any
 
 from ..compiler import export as _programs
+from ..core.dispatch.help import explain_namespace as _explain
 from . import dynamic_shapes, exported_program, graph_signature
 from ._export import export
 from ._files import load, register_dataclass, save
@@ -57,3 +58,5 @@ __all__ = [
     "save",
     "unflatten",
 ]
+
+_explain(globals(), "torch.export")

@@ -24,3 +24,4 @@ _explain(
     ],
     "torch.func",
 )
+_explain([vmap], "torch")

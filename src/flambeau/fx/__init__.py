@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.dispatch.help import explain_namespace as _explain
 from . import (
     _compatibility,
     _lazy_graph_module,
@@ -45,3 +46,5 @@ __all__ = [
     "symbolic_trace",
     "wrap",
 ]
+
+_explain(globals(), "torch.fx")

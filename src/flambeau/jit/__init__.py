@@ -9,6 +9,7 @@ from typing import Final
 from .. import futures as _futures
 from .._jit_internal import _isinstance as isinstance
 from .._jit_internal import _overload, _overload_method, export, ignore, is_scripting, unused
+from ..core.dispatch.help import explain_namespace as _explain
 from . import _async, _recursive, _script, _serialization, _state, _trace, annotations
 from ._async import _fork, _wait, fork, wait
 from ._freeze import (
@@ -86,3 +87,5 @@ __all__ = [
     "unused",
     "wait",
 ]
+
+_explain(globals(), "torch.jit")

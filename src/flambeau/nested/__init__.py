@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import ops
 from ..core.array import dtypes, formats, geometry
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..ops.layers.padding import constant_pad_nd
@@ -199,3 +200,6 @@ def _nested_compute_contiguous_strides_offsets(nested_size: Tensor) -> tuple[Ten
     shapes = [tuple(row) for row in nested_size.tolist()]
     made = strided(empty(0), shapes)
     return made._nested_tensor_strides(), made._nested_tensor_storage_offsets()
+
+
+_explain(globals(), "torch.nested")

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from ..core.context.grad_mode import no_grad
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.batchnorm import _BatchNorm
@@ -226,3 +227,6 @@ class SWALR(LRScheduler):
         now = self.anneal_func(max(0, min(1, step / max(1, self.anneal_epochs))))
         start = final if before == 1 else (lr - before * final) / (1 - before)
         return final * now + start * (1 - now)
+
+
+_explain(globals(), "torch.optim.swa_utils")

@@ -20,10 +20,7 @@ def get_num_threads() -> int:
 def set_num_threads(number: int) -> None:
     """How many threads the native kernels use. XLA's own operators keep the number of cores that it found when it started."""
     global _threads
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f"set_num_threads expects an int, but got {type(number).__name__}")
-    if number <= 0:
-        raise RuntimeError("set_num_threads expects a positive integer")
+    _check("set_num_threads", number)
     _threads = number
     native.set_num_threads(number)
 
@@ -35,4 +32,12 @@ def get_num_interop_threads() -> int:
 
 
 def set_num_interop_threads(number: int) -> None:
-    """Accepted: XLA has one pool."""
+    """Accepted: XLA has one pool. RuntimeError for what is no positive int."""
+    _check("set_num_interop_threads", number)
+
+
+def _check(function: str, number: int) -> None:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise RuntimeError(f"{function} expects an int, but got {type(number).__name__}")
+    if number <= 0:
+        raise RuntimeError(f"{function} expects a positive integer")

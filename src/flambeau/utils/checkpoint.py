@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from ..autograd import backward as run_backward
 from ..core.autograd.function import Function
 from ..core.context.grad_mode import enable_grad, no_grad, state
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten
 from ..nn.modules.container import Sequential
@@ -135,6 +136,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def forward(ctx: Any, run_function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
+        """`run_function(*args)`, of which the tensors among `args` are kept."""
         check_backward_validity(args)
         ctx.run_function, ctx.repeat_draws = run_function, preserve_rng_state
         ctx.draws, ctx.policy = Draws(), state.autocast
@@ -145,6 +147,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
+        """Run the function again, and backward through it. RuntimeError inside of `.grad()`, or if nothing requires grad."""
         if state.run is not None and state.run.targeted:
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` parameter "
@@ -270,3 +273,6 @@ def set_device_states(devices: list[int], states: list[Tensor], *, device_type: 
     """Make the generator go on from a state that `get_device_states` gave."""
     for held in states[:1]:
         set_rng_state(held)
+
+
+_explain(globals(), "torch.utils.checkpoint")

@@ -24,6 +24,8 @@ from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import is_lazy
 from flambeau.utils._html import page, table
 
+from ..core.dispatch.help import explain_functions as _explain_functions
+
 _SCOPE = "flambeau_layer_"
 
 
@@ -236,3 +238,6 @@ def _collect(model: Module, modules: dict[str, Module], outputs: dict[str, Any],
         parameter_bytes=sum(p.numel() * p.dtype.itemsize for p in tensors),
         multiply_adds=found.total(),
     )
+
+
+_explain_functions([summary], "torch")

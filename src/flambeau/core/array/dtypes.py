@@ -225,8 +225,23 @@ def _promote_integers(a: dtype, b: dtype) -> dtype:
     return int16 if signed is int8 else signed
 
 
+def _given(function: str, **named: Any) -> list[dtype]:
+    """The dtypes that arguments stand for: Python's own types of numbers have one. TypeError for anything else."""
+    of_python: dict[Any, dtype] = {_python_bool: bool, int: int64, float: float64, complex: complex128}
+    found = []
+    for position, (name, it) in enumerate(named.items(), 1):
+        known = it if type(it) is dtype else of_python.get(it) if isinstance(it, type) else None
+        if known is None:
+            kind = f"must be torch.dtype, not {type(it).__name__}"
+            raise TypeError(f"{function}(): argument '{name}' (position {position}) {kind}")
+        found.append(known)
+    return found
+
+
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype to which both can go without losing their category."""
+    if type(type1) is not dtype or type(type2) is not dtype:
+        type1, type2 = _given("promote_types", type1=type1, type2=type2)
     if type1 is type2:
         return type1
     for d in (type1, type2):
@@ -288,6 +303,8 @@ def promote(participants: Any) -> dtype:
 
 def can_cast(from_: dtype, to: dtype) -> _python_bool:
     """Whether `from_` may be stored into `to` in place (no loss of category)."""
+    if type(from_) is not dtype or type(to) is not dtype:
+        from_, to = _given("can_cast", from_=from_, to=to)
     if OTHER in (from_.category, to.category):
         return True
     if from_.category == INTEGER and to.category == INTEGER:

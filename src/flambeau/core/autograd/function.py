@@ -227,16 +227,19 @@ class Function:
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
+        """To be written: the results of `forward(ctx, *inputs)`, or of `forward(*inputs)` beside `setup_context`."""
         raise NotImplementedError(
             "You must implement the forward function for custom autograd.Function, as a static method"
         )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """May be written: keep on `ctx` what `backward` needs, where `forward` has none."""
         raise NotImplementedError("setup_context is not implemented.")
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """To be written: a gradient (or None) for each input, from those of the outputs."""
         raise NotImplementedError(
             "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
             "backward mode AD."
@@ -249,12 +252,14 @@ class Function:
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """To be written for forward mode: the outputs' derivatives, from those of the inputs."""
         raise NotImplementedError(
             "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
         )
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        """May be written: (results for a batch, their batch dimensions)."""
         raise NotImplementedError("this autograd.Function has no vmap; it is mapped like any other function")
 
     @classmethod

@@ -16,12 +16,19 @@ from .kept import SavedTensor, needed, saved_of
 
 
 def _node_hook(self: Node, hook: Any) -> RemovableHandle:
+    """Call `hook(gradients by inputs, gradients by outputs)` behind each backward of this node; what it returns takes their place."""
     if self.post_hooks is None:
         self.post_hooks = Hooks()
     return self.post_hooks.add(hook)  # type: ignore[attr-defined]
 
 
+def _node_prehook(self: Node, hook: Any) -> RemovableHandle:
+    """Call `hook(gradients by outputs)` before each backward of this node; what it returns takes their place."""
+    return _hooks_of(self, ALL).add(hook)
+
+
 def _node_metadata(self: Any) -> dict[Any, Any]:
+    """A dict of its own, for whoever wants to keep something with the node."""
     if not hasattr(self, "metadata_"):
         self.metadata_ = {}
     return self.metadata_  # type: ignore[no-any-return]
@@ -160,7 +167,7 @@ Node.__dir__ = _node_dir  # type: ignore[method-assign, assignment]
 Node.requires_grad = True  # type: ignore[attr-defined]
 Node._sequence_nr = lambda self: self.order  # type: ignore[attr-defined]
 Node.register_hook = _node_hook  # type: ignore[attr-defined]
-Node.register_prehook = lambda self, hook: _hooks_of(self, ALL).add(hook)  # type: ignore[attr-defined]
+Node.register_prehook = _node_prehook  # type: ignore[attr-defined]
 Node.metadata = property(_node_metadata)  # type: ignore[attr-defined]
 Node.next_functions = property(_next_functions)  # type: ignore[attr-defined]
 Node.__call__ = _node_call  # type: ignore[method-assign]

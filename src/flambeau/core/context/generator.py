@@ -58,6 +58,7 @@ class Generator:
 
     @property
     def device(self) -> device:
+        """The device it was made for."""
         return self._device
 
     def __repr__(self) -> str:

@@ -113,6 +113,7 @@ class _GradMode:
         state.grad, state.inference = self._previous
 
     def clone(self) -> _GradMode:
+        """Another context of the same kind, not entered."""
         return type(self)()
 
     def __call__(self, function: _F) -> _F:
@@ -195,6 +196,7 @@ class set_grad_enabled(_GradMode):
         state.grad = self._mode
 
     def clone(self) -> _GradMode:
+        """Another context of the same kind, not entered."""
         return type(self)(self._mode)
 
     def __repr__(self) -> str:
@@ -228,4 +230,5 @@ class inference_mode(_GradMode):
             state.grad = False
 
     def clone(self) -> _GradMode:
+        """Another context of the same kind, not entered."""
         return type(self)(self._mode)

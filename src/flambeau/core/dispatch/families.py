@@ -6,13 +6,42 @@ import functools
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from .glossary import arguments_of
+from .glossary import arguments_of, blocks
 
-_FOLDER = Path(__file__).parent
 _PAGES = "https://docs.pytorch.org/docs/stable/"
+# PyTorch's page on a namespace whose functions have no page of their own
+_ONE_PAGE = {
+    "amp": "amp",
+    "autograd.graph": "autograd",
+    "autograd.profiler": "autograd",
+    "distributed": "distributed",
+    "export": "export",
+    "futures": "futures",
+    "fx": "fx",
+    "library": "library",
+    "masked": "masked",
+    "nested": "nested",
+    "nn.attention": "nn.attention",
+    "optim.swa_utils": "optim",
+    "utils.checkpoint": "checkpoint",
+}
+# namespaces of operators: what has a text in one of them has it in all
+_OPERATORS = {
+    "",
+    "Tensor",
+    "fft",
+    "linalg",
+    "nn",
+    "nn.functional",
+    "nn.init",
+    "optim",
+    "optim.lr_scheduler",
+    "signal.windows",
+    "sparse",
+    "special",
+}
 _SIZES = {"1": "L", "2": "H, W", "3": "D, H, W"}
 
 
@@ -29,21 +58,6 @@ class Family(NamedTuple):
 
     shapes: str
     errors: tuple[Error, ...]
-
-
-def blocks(file: str, mark: str) -> Iterator[tuple[list[str], list[str]]]:
-    """The blocks of a file: the names after a mark, and the lines that are not empty up to the next."""
-    names: list[str] = []
-    lines: list[str] = []
-    for line in (_FOLDER / file).read_text("utf-8").splitlines():
-        if line.startswith(mark):
-            if names:
-                yield names, lines
-            names, lines = line[len(mark) :].split(), []
-        elif names and line.strip():
-            lines.append(line)
-    if names:
-        yield names, lines
 
 
 @functools.cache
@@ -77,6 +91,8 @@ def _names(public: str) -> Iterator[str]:
     name = public.removeprefix("torch.").removeprefix("functional.")
     short = name.rpartition(".")[2]
     yield name
+    if name.rpartition(".")[0] not in _OPERATORS:
+        return
     for other in (short, f"nn.functional.{short}", f"linalg.{short}", f"special.{short}", f"sparse.{short}"):
         if other != name:
             yield other
@@ -154,6 +170,8 @@ def text_of(function: Any, public: str, of: Any, own: str) -> str:
 
 def _page_of(what: Any, public: str) -> str:
     """PyTorch's page on it: most have one of their own, some namespaces one for all."""
+    if (page := _ONE_PAGE.get(public.removeprefix("torch.").rpartition(".")[0])) is not None:
+        return f"{page}.html#{public}"
     written = f"torch.{what.__module__.removeprefix('flambeau.')}.{public.rpartition('.')[2]}"
     for namespace, page, anchor in (
         ("torch.nn.init.", "nn.init", public),

@@ -4,8 +4,12 @@ explain are explained from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
+
+_FOLDER = Path(__file__).parent
 
 _WRITTEN = """
 A: a matrix, or a batch of matrices in the last two dimensions.
@@ -387,151 +391,23 @@ zero_infinity: losses that are infinite, and their gradients, become 0.
 zero_point: the whole number that stands for 0.
 """
 GLOSSARY = dict(line.split(": ", 1) for line in _WRITTEN.strip().splitlines())
-# where a name means something else: in a function, or in a namespace
-_SPECIAL = {
-    (function, line.partition(": ")[0]): line.partition(": ")[2]
-    for functions, *lines in (
-        (
-            "utils",
-            "parameters: the parameters, or a single one.",
-            "max_norm: the greatest norm that is left as it is.",
-            "error_if_nonfinite: raise if the norm is nan or inf.",
-            "clip_value: the greatest magnitude that is left as it is.",
-            "total_norm: the norm of all, as `get_total_norm` gives it.",
-            "module: the layer or model, which is changed.",
-            "memory_format: the format, as `torch.channels_last`.",
-            "conv: the convolution.",
-            "linear: the linear layer.",
-            "bn: the batch normalization behind it.",
-            "transpose: whether the convolution is a transposed one.",
-            "conv_w: its weight.",
-            "conv_b: its bias, or None.",
-            "linear_w: its weight.",
-            "linear_b: its bias, or None.",
-            "bn_rm: the running mean.",
-            "bn_rv: the running variance.",
-            "bn_eps: what is added to the variance.",
-            "bn_w: the factor of each channel, or None.",
-            "bn_b: the summand of each channel, or None.",
-            "name: which parameter of the module it is.",
-            "module_cls: the class of the layer; what follows are its arguments.",
-            "n_power_iterations: how many steps towards the singular value each forward makes.",
-            "dim: the dimension of the outputs.",
-            "vec: the vector.",
-        ),
-        (
-            "func",
-            "func: the function; it takes and gives tensors, in any nesting.",
-            "argnums: by which positional argument it is differentiated, or a tuple of them.",
-            "has_aux: whether the function gives `(result, anything else)`.",
-            "randomness: what draws do in it: 'error', 'different' for each sample, or 'same'.",
-            "chunk_size: how many rows are computed at a time; None for all.",
-            "primals: the arguments, where the derivative is taken.",
-            "tangents: the direction, a tensor for each argument.",
-            "strict: raise for what does not depend on the input.",
-            "module: the module, which is left as it is.",
-            "parameter_and_buffer_dicts: tensors by name, or several such dicts.",
-            "args: the positional arguments, one or a tuple.",
-            "kwargs: the named arguments.",
-            "tie_weights: parameters that are one in the module are one here, too.",
-            "remove: taken for PyTorch's sake: 'mutations' or 'mutations_and_views'.",
-            "root: the module.",
-            "models: the models.",
-            "tensor: the tensor.",
-            "recurse: through all transforms, not only the innermost.",
-        ),
-        ("functional_call", "strict: refuse names that the module does not have, and those that are missing."),
-        ("lerp", "end: what is come to where the weight is 1.", "weight: how much of the way is gone."),
-        ("hamming_window", "alpha: the constant term.", "beta: the factor of the cosine, which is taken off."),
-        ("local_response_norm", "alpha: a factor of the sum of squares.", "beta: the exponent."),
-        ("celu celu_", "alpha: how far below 0 it goes."),
-        ("vander", "N: how many columns there are."),
-        ("cond", "p: the order of the norm."),
-        ("constant constant_", "val: the value."),
-        ("xavier_uniform xavier_uniform_ xavier_normal xavier_normal_ orthogonal orthogonal_", "gain: a factor of the values."),
-        ("multi_margin_loss", "p: the exponent, 1 or 2."),
-        ("eye", "n: how many rows there are."),
-        ("lobpcg", "n: how many vectors are begun with."),
-        ("frombuffer", "count: how many values; -1 for all.", "offset: how many bytes are left out at the beginning."),
-        ("addcdiv addcmul", "value: a factor of what is added."),
-        ("pairwise_distance triplet_margin_loss", "eps: added to each difference."),
-        ("cosine_similarity", "eps: the least that is divided by."),
-        ("poisson_nll_loss", "eps: added to what a logarithm is taken of."),
-        ("dot", "tensor: the other vector."),
-        ("one_hot", "tensor: the classes."),
-        ("moveaxis movedim", "source: the dimensions' old places."),
-        ("trapezoid trapz cumulative_trapezoid", "x: the places of the values.", "y: the values."),
-        ("rrelu rrelu_", "lower: the least slope below 0.", "upper: the greatest slope below 0."),
-        ("spdiags", "offsets: which diagonal each row of values is."),
-        ("topk", "sorted: the greatest first."),
-        (
-            "distributions",
-            "base_transform: the transform of a value.",
-            "batch_shape: the shape of independent laws.",
-            "cache_size: 1 to remember the last value and its result, so that the inverse gives the very same; 0 not to.",
-            "concentration: how narrow it is, or the density's exponent.",
-            "concentration0: the exponent of the far end.",
-            "concentration1: the exponent of the near end.",
-            "cov_diag: what is added to the diagonal.",
-            "cov_factor: a matrix of as many columns as the rank.",
-            "covariance_matrix: the covariance.",
-            "df1: the degrees of freedom of the numerator.",
-            "df2: the degrees of freedom of the denominator.",
-            "distribution: a law that has `cdf` and `icdf`.",
-            "event_shape: the shape of a value.",
-            "exponent: the power.",
-            "high: the upper end, which is not reached.",
-            "lengths: how many places each part takes.",
-            "loc: where the law lies, or what is added.",
-            "logits: log-odds, or unnormalized logarithms of probabilities, in place of `probs`.",
-            "low: the lower end.",
-            "p: the law that the mean is taken under.",
-            "parts: the transforms.",
-            "precision_matrix: the inverse of the covariance, in its place.",
-            "probs: the probabilities.",
-            "q: the law that it is compared with.",
-            "rate: events in a unit, or the inverse scale.",
-            "scale: how wide the law is, or a factor.",
-            "scale_tril: the lower Cholesky factor of the covariance, in its place.",
-            "tseq: the transforms.",
-            "type_p: the class of the first law.",
-            "type_q: the class of the second law.",
-            "validate_args: look whether parameters and values are allowed; as `set_default_validate_args` says, if None.",
-        ),
-        (
-            "data",
-            "batch: a list of samples.",
-            "batch_sampler: gives lists of indices, in the place of `batch_size`, `shuffle`, `sampler` and `drop_last`.",
-            "batch_size: how many samples a batch has.",
-            "data: a sample.",
-            "data_source: what has the length.",
-            "dataset: the samples.",
-            "datasets: the data sets.",
-            "drop_last: leave out a last batch that is not full.",
-            "in_order: give the batches in the sampler's order, whichever worker is done first.",
-            "indices: which samples.",
-            "lengths: how many samples each part gets, or which share of them.",
-            "multiprocessing_context: how workers are started.",
-            "pin_memory_device: taken for PyTorch's sake; there is no other device to prepare for.",
-            "sampler: gives the indices, one after the other.",
-            "shuffle: a new order in each pass.",
-            "timeout: how many seconds a worker may take for a batch; 0 for any.",
-            "worker_init_fn: called with its number in each worker when it begins.",
-        ),
-        (
-            " ".join(
-                f"{kind}_polynomial_{letter}"
-                for kind, letters in (
-                    ("chebyshev", "tuvw"), ("shifted_chebyshev", "tuvw"), ("hermite", ("h", "he")), ("laguerre", "l"), ("legendre", "p"),
-                )
-                for letter in letters
-            ),
-            "n: the degree.",
-        ),
-    )
-    for function in functions.split()
-    for line in lines
-}  # fmt: skip
+
+
+def blocks(file: str, mark: str) -> Iterator[tuple[list[str], list[str]]]:
+    """The blocks of a file: the names after a mark, and the lines that are not empty up to the next."""
+    names: list[str] = []
+    lines: list[str] = []
+    for line in (_FOLDER / file).read_text("utf-8").splitlines():
+        if line.startswith(mark):
+            if names:
+                yield names, lines
+            names, lines = line[len(mark) :].split(), []
+        elif names and line.strip():
+            lines.append(line)
+    if names:
+        yield names, lines
+
+
 _OF_CLASSES = GLOSSARY | {
     "bias": "add a learned number to each output.",
     "device": "where parameters and buffers live; the default device if None.",
@@ -544,6 +420,18 @@ _OF_CLASSES = GLOSSARY | {
 }
 
 
+@functools.cache
+def _meanings() -> dict[tuple[str, str], str]:
+    """What names mean in functions and namespaces where they mean something else."""
+    parted = (
+        (place, *line.split(": ", 1))
+        for places, lines in blocks("meanings.txt", "@ ")
+        for place in places
+        for line in lines
+    )
+    return {(place, name): meaning for place, name, meaning in parted}
+
+
 def arguments_of(function: Any, public: str, of: Any, own: str) -> list[str]:
     """A line for each argument that a function's own text does not explain; of a class (`of`), its `__init__` is the function."""
     signature, written = getattr(function, "__signature__", None), function
@@ -553,12 +441,16 @@ def arguments_of(function: Any, public: str, of: Any, own: str) -> list[str]:
     names: Iterable[str] = signature.parameters if signature is not None else ()
     if signature is None and code is not None:
         names = code.co_varnames[of is not None : code.co_argcount + code.co_kwonlyargcount]
-    *_, namespace, short = public.split(".")
+    whole = public.removeprefix("torch.")
+    namespace, _, short = whole.rpartition(".")
+    places = (whole, namespace, short, namespace.rpartition(".")[2])
     general = GLOSSARY if of is None else _OF_CLASSES
+    special = _meanings()
     meanings = {
-        name: _SPECIAL.get((short, name)) or _SPECIAL.get((namespace, name)) or general.get(name) for name in names
+        name: next((special[place, name] for place in places if (place, name) in special), general.get(name))
+        for name in names
     }
     return [f"{name}: {meaning}" for name, meaning in meanings.items() if meaning and f"`{name}`" not in own]
 
 
-__all__ = ["GLOSSARY", "arguments_of"]
+__all__ = ["GLOSSARY", "arguments_of", "blocks"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from enum import Enum
 from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 
@@ -13,12 +15,13 @@ class Told(str):
     To everything that asks it as a Python string (`inspect`, `pydoc`, `print`), it is the whole one.
     """
 
-    def __new__(cls, own: str, complete: Callable[[], str]) -> Told:
+    def __new__(cls, own: str, complete: Callable[[], str], public: str = "") -> Told:
         told = super().__new__(cls, own)
-        told.complete = complete
+        told.complete, told.public = complete, public
         return told
 
     complete: Callable[[], str]
+    public: str
 
     @cached_property
     def whole(self) -> str:
@@ -66,7 +69,7 @@ def explained(function: Any, public: str, of: Any = None) -> Told:
 
         return text_of(function, public, of, own)
 
-    return Told(own, complete)
+    return Told(own, complete, public)
 
 
 def explain_classes(classes: Iterable[type], namespace: str) -> None:
@@ -81,6 +84,32 @@ def explain_functions(functions: Iterable[Any], namespace: str) -> None:
         function.__doc__ = explained(function, f"{namespace}.{function.__name__}")
 
 
+def explain_namespace(
+    held: dict[str, Any], namespace: str, homes: tuple[str, ...] = (), without: Container[str] = ()
+) -> None:
+    """The same for the public functions and classes of a namespace that nobody has explained yet.
+
+    They are those of its `__all__`; without one, those that are written there or in other modules (`homes`). Left out are
+    errors and enumerations, and those that are named (`without`).
+    """
+    ours = (__name__.partition(".")[0],) if "__all__" in held else (held["__name__"], *homes)
+    for name in sorted(held.get("__all__", held), key=lambda name: getattr(held.get(name), "__name__", name) != name):
+        it = held.get(name)
+        if (
+            name.startswith("_")
+            or name in without
+            or not isinstance(it, (type, FunctionType))
+            or isinstance(it.__doc__, Told)
+        ):
+            continue
+        if not it.__module__.startswith(ours):
+            continue
+        if isinstance(it, FunctionType):
+            it.__doc__ = explained(it, f"{namespace}.{name}")
+        elif not issubclass(it, (BaseException, Enum)):
+            it.__doc__ = explained(it.__init__, f"{namespace}.{name}", of=it)  # type: ignore[misc]
+
+
 def explain_methods(cls: type, place: str) -> None:
     """The same for the public methods of a class that nobody has explained yet."""
     for name, method in vars(cls).items():
@@ -88,4 +117,4 @@ def explain_methods(cls: type, place: str) -> None:
             method.__doc__ = explained(method, f"{place}.{name}")
 
 
-__all__ = ["Told", "explain_classes", "explain_functions", "explain_methods", "explained"]
+__all__ = ["Told", "explain_classes", "explain_functions", "explain_methods", "explain_namespace", "explained"]

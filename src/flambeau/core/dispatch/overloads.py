@@ -62,22 +62,27 @@ class OpOverload:
 
     @property
     def overloadpacket(self) -> OpOverloadPacket:
+        """The operator that it is an overload of."""
         return self._overloadpacket
 
     @property
     def op(self) -> Callable[..., Any]:
+        """What is called."""
         return self.__call__
 
     @property
     def namespace(self) -> str:
+        """The operator's namespace, as 'aten'."""
         return self._overloadpacket._namespace
 
     @property
     def tags(self) -> list[Any]:
+        """What else is said of it."""
         return self._tags
 
     @property
     def is_view(self) -> bool:
+        """Whether its result shares its argument's memory."""
         return self._schema._is_view_op()
 
     def name(self) -> str:
@@ -154,6 +159,7 @@ class OpOverloadPacket:
 
     @property
     def op(self) -> Callable[..., Any]:
+        """What is called."""
         return self.__call__
 
     @property

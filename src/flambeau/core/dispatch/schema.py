@@ -115,23 +115,28 @@ class Argument(NamedTuple):
 
     @property
     def type(self) -> Type:
+        """What it may be."""
         return self.declared.described()
 
     @property
     def real_type(self) -> Type:
+        """The same: nothing is symbolic here."""
         return self.declared.described(real=True)
 
     @property
     def N(self) -> int | None:
+        """How many a list has, if the schema says it; else None."""
         held = re.search(r"\[(\d+)\]", self.declared.text)
         return int(held[1]) if held else None
 
     @property
     def is_write(self) -> bool:
+        """Whether it is written to."""
         return self.alias_info is not None and self.alias_info.is_write
 
     @property
     def is_out(self) -> bool:
+        """Whether it is where the result goes."""
         return self.kwarg_only and self.is_write
 
     def has_default_value(self) -> bool:
@@ -243,6 +248,7 @@ class FunctionSchema:
 
     @property
     def is_mutable(self) -> bool:
+        """Whether the operator writes to an argument."""
         return any(a.is_write for a in self.arguments)
 
     def _is_view_op(self) -> bool:

@@ -63,6 +63,7 @@ class Type:
         return False
 
     def _unknown(self, *given: Any) -> Any:
+        """RuntimeError: only a type of tensors knows."""
         raise RuntimeError(f"r {_CHECK}: {self} is no type of tensors")
 
     undefined: Callable[..., Any]

@@ -217,7 +217,14 @@ def storage(tensor: Tensor) -> TypedStorage:
 
 
 Tensor.storage = storage  # type: ignore[attr-defined]
-Tensor.storage_type = lambda self: LEGACY[f"{self.dtype.abbr}Storage"]  # type: ignore[attr-defined]
+
+
+def _storage_type(self: Tensor) -> Any:
+    """The old class of storages of this dtype, as `torch.FloatStorage`."""
+    return LEGACY[f"{self.dtype.abbr}Storage"]
+
+
+Tensor.storage_type = _storage_type  # type: ignore[attr-defined]
 
 
 def _converter(dtype: dtypes.dtype) -> Any:

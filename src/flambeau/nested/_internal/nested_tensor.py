@@ -117,9 +117,11 @@ class NestedTensor(Tensor):
     def grad(self, value: Any) -> None:
         Tensor.grad.__set__(self, value if value is None else values_of(value).detach())  # type: ignore[attr-defined]
 
-    T = property(lambda self: self.permute(*reversed(range(self.dim()))))  # type: ignore[assignment]
-    mT: Any = property(lambda self: self.transpose(-2, -1))  # type: ignore[assignment]
-    data = property(lambda self: self.detach())  # type: ignore[assignment]
+    T = property(
+        lambda self: self.permute(*reversed(range(self.dim()))), doc="With its dimensions the other way round."
+    )  # type: ignore[assignment]
+    mT: Any = property(lambda self: self.transpose(-2, -1), doc="With its last two dimensions exchanged.")  # type: ignore[assignment]
+    data = property(lambda self: self.detach(), doc="The same values, off the tape.")  # type: ignore[assignment]
 
     # --- what it holds -----------------------------------------------------------------------------------------------
 

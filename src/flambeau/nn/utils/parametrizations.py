@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core.context.grad_mode import no_grad
+from ...core.dispatch.help import explain_namespace as _explain
 from ...core.tensor.tensor import Tensor
 from ...ops.elementwise.comparison import allclose
 from ...ops.layers.weight_norm import _weight_norm, norm_except_dim
@@ -274,3 +275,6 @@ def spectral_norm(
     if dim is None:
         dim = int(isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)))
     return parametrize.register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))
+
+
+_explain(globals(), "torch.nn.utils.parametrizations")

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...core.context.grad_mode import no_grad
 from ...core.context.grad_mode import state as grad_state
+from ...core.dispatch.help import explain_namespace as _explain
 from ...core.tensor.tensor import Tensor
 from ..modules.container import ModuleDict, ModuleList
 from ..modules.module import Module
@@ -383,3 +384,6 @@ def transfer_parametrizations_and_params(
         for key in ("original",) if source.is_tensor else [f"original{i}" for i in range(source.ntensors)]:
             setattr(target, key, getattr(source, key))
     return to_module
+
+
+_explain(globals(), "torch.nn.utils.parametrize")

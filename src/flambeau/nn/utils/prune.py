@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
+from ...core.dispatch.help import explain_namespace as _explain
 from ...core.tensor.tensor import Tensor
 from ...ops.making.constants import ones_like, zeros
 from ...ops.random.factories import rand, rand_like
@@ -457,3 +458,6 @@ def is_pruned(module: Module) -> bool:
     """Whether a parameter of the module, or of a module in it, is pruned."""
     hooks = (hook for one in module.modules() for hook in one._forward_pre_hooks.values())
     return any(isinstance(hook, BasePruningMethod) for hook in hooks)
+
+
+_explain(globals(), "torch.nn.utils.prune")

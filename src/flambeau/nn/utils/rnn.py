@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.dispatch.help import explain_namespace as _explain
 from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor, from_host
 from ...ops.layers.packing import _pack_padded_sequence, _pad_packed_sequence
@@ -266,3 +267,6 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     """The sequences that `pack_sequence` put together."""
     padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
     return unpad_sequence(padded, lengths, batch_first=True)
+
+
+_explain(globals(), "torch.nn.utils.rnn")

@@ -246,7 +246,7 @@ def numel(input: Tensor) -> int:
 Tensor.ndimension = lambda self: self.dim()  # type: ignore[attr-defined]
 Tensor.nelement = lambda self: self.numel()  # type: ignore[attr-defined]
 Tensor.element_size = lambda self: self.dtype.itemsize  # type: ignore[attr-defined]
-Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
+Tensor.itemsize = property(lambda self: self.dtype.itemsize, doc="The bytes of an element.")  # type: ignore[attr-defined]
 
 
 def _nbytes(self: Tensor) -> int:
@@ -278,13 +278,13 @@ def share_memory_(self: Tensor) -> Tensor:
     return self
 
 
-Tensor.nbytes = property(_nbytes)  # type: ignore[attr-defined]
+Tensor.nbytes = property(_nbytes, doc="The bytes of all elements. RuntimeError for sparse tensors.")  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1 if self.device.index is None else self.device.index  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
 Tensor._is_view = lambda self: self._base is not None  # type: ignore[attr-defined]
 Tensor.is_inference = lambda self: False  # type: ignore[attr-defined]
-Tensor.name = property(lambda self: None)  # type: ignore[attr-defined]
-Tensor.volatile = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.name = property(lambda self: None, doc="None: tensors have no names.")  # type: ignore[attr-defined]
+Tensor.volatile = property(lambda self: False, doc="False, as ever since `no_grad`.")  # type: ignore[attr-defined]
 
 
 @composite()

@@ -133,18 +133,18 @@ def _set_grad_dtype(self: Tensor, value: Any) -> None:
         )
 
 
-Tensor.grad_dtype = property(_grad_dtype, _set_grad_dtype)  # type: ignore[attr-defined]
-Tensor.is_cuda = property(lambda self: self.device.type == "cuda")  # type: ignore[attr-defined]
-Tensor.is_cpu = property(lambda self: self.device.type == "cpu")  # type: ignore[attr-defined]
-Tensor.is_meta = property(lambda self: self.device.type == "meta")  # type: ignore[attr-defined]
-Tensor.is_quantized = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_mps = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_mkldnn = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_nested = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_xla = property(lambda self: False)  # type: ignore[attr-defined]
-Tensor.is_xpu = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.grad_dtype = property(_grad_dtype, _set_grad_dtype, doc="The dtype of its gradient: its own.")  # type: ignore[attr-defined]
+Tensor.is_cuda = property(lambda self: self.device.type == "cuda", doc="Whether it lies on a device of this kind.")  # type: ignore[attr-defined]
+Tensor.is_cpu = property(lambda self: self.device.type == "cpu", doc="Whether it lies on a device of this kind.")  # type: ignore[attr-defined]
+Tensor.is_meta = property(lambda self: self.device.type == "meta", doc="Whether it lies on a device of this kind.")  # type: ignore[attr-defined]
+Tensor.is_quantized = property(lambda self: False, doc="False: there are no quantized tensors.")  # type: ignore[attr-defined]
+Tensor.is_mps = property(lambda self: False, doc="False: there are no such devices under XLA's plugins here.")  # type: ignore[attr-defined]
+Tensor.is_mkldnn = property(lambda self: False, doc="False: tensors have no layout of MKL-DNN's.")  # type: ignore[attr-defined]
+Tensor.is_nested = property(lambda self: False, doc="Whether it is a nested tensor.")  # type: ignore[attr-defined]
+Tensor.is_xla = property(lambda self: False, doc="False: PyTorch's own XLA devices are not these.")  # type: ignore[attr-defined]
+Tensor.is_xpu = property(lambda self: False, doc="False: there are no such devices here.")  # type: ignore[attr-defined]
 for _name in ("is_ipu", "is_maia", "is_mtia", "is_vulkan"):
-    setattr(Tensor, _name, property(lambda self: False))
+    setattr(Tensor, _name, property(lambda self: False, doc="False: there are no such devices here."))
 
 
 def _elsewhere(name: str, error: type[Exception], text: str) -> Callable[..., NoReturn]:

@@ -346,9 +346,13 @@ def _layout(self: Tensor) -> Any:
     return formats.strided if type(self._view) is not SparseLook else getattr(formats, self._view.layout)
 
 
-Tensor.layout = property(_layout)  # type: ignore[attr-defined]
-Tensor.is_sparse = property(lambda self: layout_of(self) == "sparse_coo")  # type: ignore[attr-defined]
-Tensor.is_sparse_csr = property(lambda self: layout_of(self) == "sparse_csr")  # type: ignore[attr-defined]
+Tensor.layout = property(_layout, doc="How its values are kept: `torch.strided`, `torch.sparse_coo` and so on.")  # type: ignore[attr-defined]
+Tensor.is_sparse = property(
+    lambda self: layout_of(self) == "sparse_coo", doc="Whether its layout is `torch.sparse_coo`."
+)  # type: ignore[attr-defined]
+Tensor.is_sparse_csr = property(
+    lambda self: layout_of(self) == "sparse_csr", doc="Whether its layout is `torch.sparse_csr`."
+)  # type: ignore[attr-defined]
 
 
 def resized(tensor: Tensor, indices: Any, values: Tensor, shape: Any, coalesced: bool = False) -> Tensor:

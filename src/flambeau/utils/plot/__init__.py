@@ -10,6 +10,8 @@ from flambeau.utils.plot.blocks import blocks, count, deepest
 from flambeau.utils.plot.record import Example, likely_input, record
 from flambeau.utils.plot.svg import draw
 
+from ...core.dispatch.help import explain_functions as _explain_functions
+
 _MOST_BOXES = 48  # how many a drawing has at most where nothing says how deep it goes
 
 
@@ -66,3 +68,5 @@ def plot(
 
 
 __all__ = ["Drawing", "plot"]
+
+_explain_functions([plot], "torch")
