@@ -347,12 +347,12 @@ def _layout(self: Tensor) -> Any:
 
 
 Tensor.layout = property(_layout, doc="How its values are kept: `torch.strided`, `torch.sparse_coo` and so on.")  # type: ignore[attr-defined]
-Tensor.is_sparse = property(
+Tensor.is_sparse = property(  # type: ignore[attr-defined]
     lambda self: layout_of(self) == "sparse_coo", doc="Whether its layout is `torch.sparse_coo`."
-)  # type: ignore[attr-defined]
-Tensor.is_sparse_csr = property(
+)
+Tensor.is_sparse_csr = property(  # type: ignore[attr-defined]
     lambda self: layout_of(self) == "sparse_csr", doc="Whether its layout is `torch.sparse_csr`."
-)  # type: ignore[attr-defined]
+)
 
 
 def resized(tensor: Tensor, indices: Any, values: Tensor, shape: Any, coalesced: bool = False) -> Tensor:
