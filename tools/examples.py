@@ -46,6 +46,7 @@ EXPLAINED = (
     "distributed", "utils.checkpoint", "autograd", "autograd.functional", "autograd.graph", "autograd.forward_ad", "autograd.profiler",
     "optim.swa_utils", "nn.parallel", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune",
     "amp", "nested", "masked", "futures", "sparse", "library", "jit", "fx", "cuda", "compiler", "export", "",
+    "nn.parameter", "nn.attention", "overrides", "utils.data",
 )  # fmt: skip
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
@@ -72,8 +73,10 @@ def public() -> Iterator[tuple[str, Any]]:
                 yield f"torch.{name}" if namespace == "torch" else f"torch.{namespace}.{name}", function
     for namespace, home in CLASSES.items():
         for name, cls in vars(home).items():
-            if inspect.isclass(cls) and not name.startswith("_") and "PyTorch: " in (cls.__doc__ or ""):
-                yield f"torch.{namespace}.{name}", cls
+            public = f"torch.{namespace}.{name}"
+            told = inspect.isclass(cls) and not name.startswith("_") and "PyTorch: " in (cls.__doc__ or "")
+            if told and getattr(cls.__doc__, "public", public) == public:
+                yield public, cls
     for namespace, home in FUNCTIONS.items():
         for name, function in vars(home).items():
             told = function.__doc__ if inspect.isfunction(function) else None

@@ -18,6 +18,7 @@ from .core.context.overrides import (  # noqa: F401
     has_torch_function_unary,
     has_torch_function_variadic,
 )
+from .core.dispatch.help import explain_namespace as _explain
 from .core.dispatch.operator import namespaces as _namespaces
 from .core.tensor.tensor import Tensor
 
@@ -211,3 +212,6 @@ def _stand_in(function: Callable[..., Any]) -> Callable[..., Any]:
         stand_in.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     stand_in.__name__ = getattr(function, "__name__", "stand_in")
     return stand_in
+
+
+_explain(globals(), "torch.overrides")

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.array import devices, dtypes
 from ..core.context.overrides import disabled, never_asked, no_subclasses
+from ..core.dispatch.help import explain_namespace as _explain
 from ..core.tensor.copying import reduced
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor, blank, from_host, wrap
@@ -275,3 +276,5 @@ def is_lazy(param: Any) -> bool:
 
 
 _ParameterMeta = type(Parameter)
+
+_explain(globals(), "torch.nn.parameter")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
+from ...core.dispatch.help import explain_namespace as _explain
+
 __all__ = [
     "WARN_FOR_UNFUSED_KERNELS",
     "SDPBackend",
@@ -114,3 +116,5 @@ def restore_flash_attention_impl(_raise_warn: bool = True) -> None:
 
 
 from . import bias, flex_attention, varlen  # noqa: E402
+
+_explain(globals(), "torch.nn.attention")

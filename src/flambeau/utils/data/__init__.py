@@ -1,6 +1,6 @@
 """Data sets, samplers and the loader that makes batches of them."""
 
-from flambeau.core.dispatch.help import explain_classes, explain_functions
+from flambeau.core.dispatch.help import explain_classes, explain_functions, explain_namespace
 from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distributed, sampler
 from flambeau.utils.data._utils.collate import default_collate, default_convert
 from flambeau.utils.data._utils.worker import get_worker_info
@@ -56,3 +56,4 @@ explain_classes(
     "torch.utils.data",
 )
 explain_functions([default_collate, default_convert, get_worker_info, random_split], "torch.utils.data")
+explain_namespace(globals(), "torch.utils.data", homes=("flambeau.utils.data.datapipes",), without=("DFIterDataPipe",))
