@@ -177,6 +177,7 @@ def test_indices(f, index):
     check(f, index, [10.0, 20.0, 30.0], np.arange(12.0).reshape(3, 4).tolist())
 
 
+@pytest.mark.filterwarnings("ignore:torch.cholesky is deprecated")
 @pytest.mark.parametrize(("f", "values"), [pytest.param(f, v, id=name) for name, f, v in CASES])
 def test_values(f, values):
     check(f, values)
