@@ -38,7 +38,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     import torch
 
     import flambeau
+    from flambeau.core.context import warned
 
+    warned._given.clear()  # nor is a warning that is given once in a process heard by the first test alone
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)

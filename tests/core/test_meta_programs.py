@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.utils.prune
 import torch.utils.checkpoint
 
 import flambeau as fb
 import flambeau.nn.functional
+import flambeau.nn.utils.prune
 import flambeau.utils.checkpoint
 
 # as `init_empty_weights` and `set_module_tensor_to_device` of the package accelerate work, and a model for them
