@@ -53,7 +53,6 @@ def test_words(expression: str) -> None:
 
 def test_a_bool_is_no_dimension() -> None:
     """PyTorch refuses it in a fresh process; in one that has run others of these tests it was seen to take it."""
-    with pytest.raises(
-        TypeError, match=r"argument 'dims' \(position 2\) must be tuple of ints, but found element of type bool"
-    ):
-        flambeau.permute(flambeau.ones(3, 3), [True, 0])
+    text = r"argument 'dims' \(position 2\) must be tuple of ints, but found element of type bool"
+    with pytest.raises(TypeError, match=text):
+        fb.permute(fb.ones(3, 3), [True, 0])
