@@ -12,10 +12,12 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from jax._src import compiler
 
 import flambeau as fb
 from flambeau.core.array import executables
 from flambeau.core.array.described import Untold, described
+from flambeau.native.xla_options import QUICKLY, known
 from flambeau.runtime import config, store
 from support.process import SOURCE
 
@@ -194,3 +196,32 @@ def test_a_program_of_which_parts_are_missing_is_compiled_anew(monkeypatch: pyte
     run = executables.jit(lambda x: x + 1, ("parts", "missing"))
     assert run(np.ones(2)).tolist() == run(np.ones(2)).tolist() == [2, 2]
     assert asked or executables.store() is None
+
+
+@pytest.mark.skipif(not executables.KNOWN, reason="this JAX compiles all alike")
+def test_small_programs_of_operators_are_compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loop(x: Any) -> Any:
+        return jax.jit(lambda x: jax.lax.fori_loop(0, 9, lambda i, x: x * 2, x))(x)
+
+    quick = known(QUICKLY)  # finding them out compiles
+    options = []
+    compile_or_get_cached = compiler.compile_or_get_cached
+
+    def compiled(backend: Any, module: Any, devices: Any, asked: Any, *rest: Any, **more: Any) -> Any:
+        options.append(dict(asked.env_option_overrides))
+        return compile_or_get_cached(backend, module, devices, asked, *rest, **more)
+
+    monkeypatch.setattr(compiler, "compile_or_get_cached", compiled)
+    monkeypatch.setattr(executables, "store", lambda: None)
+    double = executables.jit(lambda x: x * 2, ("small", "double"), quickly=True, inline=True)
+    for function, x, quickly in (
+        (double, np.ones(2048), True),
+        (double, np.ones(2049), False),
+        (jax.jit(lambda x: double(x) + 1), np.ones(4), False),  # it is a part there
+        (executables.jit(lambda x: x + x, ("small", "sum")), np.ones(4), False),
+        (executables.jit(lambda x: (x[:, None] * x).sum(), ("small", "table"), quickly=True), np.ones(64), False),
+        (executables.jit(loop, ("small", "loop"), quickly=True), np.ones(4), False),
+    ):
+        options.clear()
+        function(x)
+        assert options == [quick if quickly else {}]

@@ -23,6 +23,7 @@ import torch
 import flambeau as fb
 from flambeau.core.tensor.tensor import Tensor, wrap
 
+from . import oracle
 from .op_differences import DIFFERENCES, LOOSER, Difference
 
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128, torch.float8_e4m3fn)
@@ -101,6 +102,7 @@ def op_infos() -> dict[str, Any]:
     """torch's descriptions of its operators by name and variant ("div.floor_rounding")."""
     from torch.testing._internal.common_methods_invocations import op_db
 
+    oracle.samples_without_notes()
     return {f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name: op for op in op_db}
 
 

@@ -444,8 +444,8 @@ def _program(
         return new_params, new_own, new_common
 
     program.__name__ = getattr(update, "__name__", "update")
-    compiled = programs.jit(program, static_argnums=5)
-    return compiled if alone else directly(compiled, programs.jit(prepare), width)
+    compiled = programs.jit(program, quickly=False, static_argnums=5)
+    return compiled if alone else directly(compiled, programs.jit(prepare, quickly=False), width)
 
 
 def _met(trace: Any, tensors: list[Tensor]) -> Any:

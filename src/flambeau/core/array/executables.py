@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import os
 import platform
 import re
@@ -33,6 +34,7 @@ from jax.experimental.layout import Layout
 from jax.sharding import SingleDeviceSharding
 
 from ... import native
+from ...native.xla_options import QUICKLY, known
 from ...runtime import config
 from ...runtime.store import Store
 from . import dtypes
@@ -48,6 +50,9 @@ _NO_MATTER_IN_JAX = re.compile(
 _CALLS = re.compile(r'custom_call_target="([^"]*)"')
 
 _QUIET = sys.version_info < (3, 12)
+
+_SMALL = 2048  # elements. From 8,192 on softmax and transposes run 1.2 times as long if they are compiled `QUICKLY`
+_STEPS = frozenset({"while", "scan"})
 
 Build = Callable[[], tuple[Any, Any]]
 
@@ -304,11 +309,16 @@ if KNOWN:
 
 
 def jit(
-    function: Callable[..., Any], identity: Any = None, loaded: Callable[[], None] | None = None, **options: Any
+    function: Callable[..., Any],
+    identity: Any = None,
+    loaded: Callable[[], None] | None = None,
+    quickly: bool = False,
+    **options: Any,
 ) -> Any:
     """`jax.jit` of a function that is what `identity` says, in every process: its programs are kept on the disk.
 
     The function itself tells what it is if `identity` is None. `loaded` is called for each program that was found there.
+    `quickly` is for functions of one operator: with small arrays, where nearly all of the time is the compiler's, they get `QUICKLY`.
     """
     made: Any = jax.jit(function, **options)
     if not KNOWN or made._jit_info.donate_argnums or made._jit_info.compiler_options_kvs:
@@ -322,7 +332,7 @@ def jit(
         flat, tree = jax.tree_util.tree_flatten(([a for i, a in enumerate(args) if i not in static], kwargs))
         return _key((function if identity is None else identity, fixed), flat, tree)
 
-    return _front(made, key_of, loaded, None, identity)
+    return _front(made, key_of, loaded, None, identity, quickly)
 
 
 def ready(identity: Any, arrays: Sequence[Any], build: Build, loaded: Callable[[], None]) -> tuple[Any, Any]:
@@ -346,6 +356,16 @@ def ready(identity: Any, arrays: Sequence[Any], build: Build, loaded: Callable[[
 def _function(name: str, function: Any, missed: Any, static: Any, keys: Any, cache: Any = None) -> Any:
     more = () if cache is None else (cache,)
     return _jax.pjit(name, function, missed, static, [], keys, tree_util.dispatch_registry, pxla.cc_shard_arg, *more)
+
+
+def _is_small(jaxpr: Any) -> bool:
+    """Whether no array in a program is large, and nothing in it is a loop of many steps."""
+    sized = [*jaxpr.invars, *(out for equation in jaxpr.eqns for out in equation.outvars)]
+    return (
+        all(math.prod(v.aval.shape) <= _SMALL for v in sized)
+        and _STEPS.isdisjoint(equation.primitive.name for equation in jaxpr.eqns)
+        and all(map(_is_small, jax_core.subjaxprs(jaxpr)))
+    )
 
 
 class _Origin:
@@ -386,7 +406,9 @@ def _unwatched(origin: _Origin) -> Iterator[None]:
         sys.settrace(watcher)
 
 
-def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any, identity: Any = None) -> Any:
+def _front(
+    made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any, identity: Any = None, quickly: bool = False
+) -> Any:
     """A jitted function that looks on the disk before it traces, and leaves there what it has compiled."""
     function, info = made._fun, made._jit_info
 
@@ -410,6 +432,8 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
                 return jax.tree_util.tree_unflatten(tree, flat), _fast(compiled, tree, len(given), flat), False
         with _unwatched(watched_for), _compiling(anew=key is not None):
             p, given = pjit._infer_params(function, info, args, kwargs)
+            if quickly and jax_core.trace_state_clean() and _is_small(p.params["jaxpr"].jaxpr):
+                p = p._replace(params=p.params | {"compiler_options_kvs": tuple(known(QUICKLY).items())})
             made = pjit._run_python_pjit(p, given, function, args, kwargs)
         results, flat, tree, given, jaxpr, compiled, profiler, consts = made
         fast = pjit._get_fastpath_data(compiled, tree, given, flat, jaxpr.effects, jaxpr.consts, profiler, consts)
@@ -418,9 +442,9 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
         return results, fast, pjit._need_to_rebuild_with_fdo(profiler)
 
     watched_for = _Origin(function if identity is None else identity)
-    known = {field.name for field in dataclasses.fields(pxla.JitGlobalCppCacheKeys)}
+    fields = {field.name for field in dataclasses.fields(pxla.JitGlobalCppCacheKeys)}
     keys = pxla.JitGlobalCppCacheKeys(
-        **{name: getattr(info, name) for name in known}
+        **{name: getattr(info, name) for name in fields}
     )  # as JAX has them, for they are compared
     cache = pjit._get_cpp_global_cache(keys.contains_explicit_attributes)
     name = pjit.fun_name(function)

@@ -41,20 +41,20 @@ def _norm(x: Any, p: float) -> Any:
 
 
 @with_shapes
-@functools.partial(programs.jit, static_argnames=("p", "dtype"))
+@functools.partial(programs.jit, quickly=False, static_argnames=("p", "dtype"))
 def _total_norm(arrays: tuple[Any, ...], p: float, dtype: np.dtype) -> Any:
     return _norm(jnp.stack([_norm(a, p).astype(dtype) for a in arrays]), p)
 
 
 @with_shapes
-@programs.jit
+@functools.partial(programs.jit, quickly=False)
 def _scaled(arrays: tuple[Any, ...], max_norm: Any, total: Any) -> tuple[Any, ...]:
     factor = jnp.minimum(max_norm / (total + 1e-6), 1.0)  # a NaN stays one
     return tuple((a * factor).astype(a.dtype) for a in arrays)
 
 
 @with_shapes
-@programs.jit
+@functools.partial(programs.jit, quickly=False)
 def _clipped(arrays: tuple[Any, ...], limit: Any) -> tuple[Any, ...]:
     return tuple(jnp.clip(a, -limit.astype(a.dtype), limit.astype(a.dtype)) for a in arrays)
 
