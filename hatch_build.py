@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,14 @@ class NativeKernels(BuildHookInterface):
             self._left_out("FLAMBEAU_BUILD_NATIVE=0 is set")
             return
         build = runpy.run_path(str(root / "native" / "build.py"))
-        editable = version == "editable"
-        library = build["IN_TREE"] if editable else Path(self.directory) / "native" / build["LIBRARY"]
+        library = Path(self.directory) / "native" / build["LIBRARY"]
         try:
             build["compile_native"](library)
         except build["CannotBuild"] as reason:
             self._left_out(str(reason))
             return
-        if editable:
+        if version == "editable":
+            shutil.copy2(library, build["IN_TREE"])
             return
         build_data["force_include"][str(library)] = f"flambeau/native/{build['LIBRARY']}"
         build_data["pure_python"] = False

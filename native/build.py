@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from pathlib import Path
 
 LIBRARY = "libflambeau_native.so"
@@ -59,17 +60,31 @@ def compile_native(target: Path) -> None:
             "-Wno-missing-field-initializers",
             "-Wno-psabi",
         ),  # vectors stay within inlined functions
-        *(argument for path in headers for argument in ("-isystem", str(path))),
     ]
+    included = [argument for path in headers for argument in ("-isystem", str(path))]
     target.parent.mkdir(parents=True, exist_ok=True)
+    note, made_of = target.with_suffix(".made_of"), _made_of(compiler, options)
+    if target.exists() and note.exists() and note.read_text() == made_of:
+        return
+    note.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = [str(Path(folder) / f"{source}.o") for source in SOURCES]
         calls = [
-            ["-c", *options, str(HERE / source), "-o", made] for source, made in zip(SOURCES, objects, strict=True)
+            ["-c", *options, *included, str(HERE / source), "-o", made]
+            for source, made in zip(SOURCES, objects, strict=True)
         ]
         list(pool.map(lambda arguments: _call(compiler, arguments), calls))
         link = ["-shared", "-pthread", *objects, str(onednn), "-Wl,-rpath,$ORIGIN", "-Wl,--no-undefined"]
         _call(compiler, [*link, "-o", str(target)])
+    note.write_text(made_of)
+
+
+def _made_of(compiler: str, options: list[str]) -> str:
+    """What a library is made of: while that is the same, it need not be compiled again (it takes a minute of the processor)."""
+    version = subprocess.run([*compiler.split(), "--version"], capture_output=True, text=True).stdout
+    headers = [importlib.metadata.version(name) for name in ("jaxlib", "onednn-devel-cpu-gomp")]
+    files = [file.name.encode() + file.read_bytes() for file in sorted(HERE.iterdir()) if file.is_file()]
+    return blake2b(repr((compiler, version, options, headers, files)).encode()).hexdigest()
 
 
 def _call(compiler: str, arguments: list[str]) -> None:
@@ -86,4 +101,4 @@ if __name__ == "__main__":
         compile_native(IN_TREE)
     except CannotBuild as reason:
         sys.exit(f"the native kernels cannot be compiled here: {reason}")
-    print(f"compiled {IN_TREE.relative_to(HERE.parent)}")
+    print(f"made {IN_TREE.relative_to(HERE.parent)}")
