@@ -55,6 +55,7 @@ def compile_native(target: Path) -> None:
     onednn = _file_of("onednn-cpu-gomp", "libdnnl.so.3")
     options = [
         *("-std=c++17", "-O2", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
+        "-fno-math-errno",  # nobody reads it, and setting it keeps square roots out of vectors (in clones a pragma is not enough)
         *(
             "-Wno-unused-parameter",
             "-Wno-missing-field-initializers",

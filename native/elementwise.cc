@@ -3,15 +3,16 @@
 // A program is a list of instructions on registers: the arguments, the scalars, the results, and temporaries. Each thread
 // takes its part of the arrays block by block; in a block, a register is a short run of numbers that stays in the first cache.
 
-#include <cmath>
+#include <algorithm>
 #include <vector>
 
 #include "attributes.h"
+#include "numbers.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#pragma GCC optimize("O3", "no-trapping-math")
 #endif
 
 namespace ffi = xla::ffi;
@@ -32,7 +33,10 @@ struct Instruction {
 };
 static_assert(sizeof(Instruction) == 5 * sizeof(int64_t));
 
-// No `restrict`: a result may be one of the operands, number by number.
+INLINED float chosen(float which, float b, float c) { return which == 0 ? b : c; }  // both are read, or it would be a branch
+
+// No `restrict`: a result may be one of the operands, number by number. Built-in functions, since those of <cmath> are compiled with
+// other options, and a loop that calls one is not made of vectors.
 #define EACH(expression)                                   \
   _Pragma("GCC ivdep") for (int64_t i = 0; i < n; ++i) {   \
     r[i] = (expression);                                   \
@@ -48,8 +52,8 @@ VECTORISED void apply(int64_t operation, const float* a, const float* b, const f
     case kMax: EACH(a[i] > b[i] || a[i] != a[i] ? a[i] : b[i]);
     case kMin: EACH(a[i] < b[i] || a[i] != a[i] ? a[i] : b[i]);
     case kNeg: EACH(-a[i]);
-    case kSqrt: EACH(std::sqrt(a[i]));
-    case kAbs: EACH(std::fabs(a[i]));
+    case kSqrt: EACH(__builtin_sqrtf(a[i]));
+    case kAbs: EACH(__builtin_fabsf(a[i]));
     case kSign: EACH(a[i] > 0 ? 1.0f : a[i] < 0 ? -1.0f : a[i]);
     case kLt: EACH(a[i] < b[i] ? 1.0f : 0.0f);
     case kLe: EACH(a[i] <= b[i] ? 1.0f : 0.0f);
@@ -57,7 +61,7 @@ VECTORISED void apply(int64_t operation, const float* a, const float* b, const f
     case kGe: EACH(a[i] >= b[i] ? 1.0f : 0.0f);
     case kEq: EACH(a[i] == b[i] ? 1.0f : 0.0f);
     case kNe: EACH(a[i] != b[i] ? 1.0f : 0.0f);
-    case kSelect: EACH(a[i] == 0 ? b[i] : c[i]);
+    case kSelect: EACH(chosen(a[i], b[i], c[i]));
     case kCopy: EACH(a[i]);
     case kFma: EACH(c[i] + a[i] * b[i]);
     case kFnma: EACH(c[i] - a[i] * b[i]);

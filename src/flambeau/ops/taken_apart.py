@@ -291,16 +291,17 @@ def _embedding(weight: Any, indices: Any, padding_idx: Any = None, sparse: bool 
 
 def _basic(x: Tensor, key: Any) -> tuple[Tensor, list[Any]] | None:
     """The view of a key's numbers, slices and None, and what indexes the dimensions of it; None for other keys."""
-    items, taken = subscripts._items(x._geometry, key)
+    items, kinds, taken = subscripts._items(x._geometry, key)
     rest, dim = taken, 0
     tensors: list[Any] = []
     if len(items) == 1 and items[0] is ...:
         return _see("alias", x), []
-    for item in items:
+    for item, kind in zip(items, kinds, strict=True):
         if item is ...:
             dim += x.ndim - dim - rest
             continue
-        rest -= subscripts._consumed(item)
+        takes = item.ndim if kind == subscripts._MASK else int(kind > subscripts._FLAG)
+        rest -= takes
         if item is None:
             x, dim = x.unsqueeze(dim), dim + 1
         elif isinstance(item, slice):
@@ -308,13 +309,11 @@ def _basic(x: Tensor, key: Any) -> tuple[Tensor, list[Any]] | None:
             ends = (0 if start is None else start, END if stop is None else stop, *((step,) if step != 1 else ()))
             whole = start in (None, 0) and step == 1 and (stop is None or stop >= x.shape[dim])
             x, dim = x if whole and len(items) > 1 else _see("slice.Tensor", x, dim, *ends), dim + 1
-        elif isinstance(item, bool):
+        elif kind == subscripts._FLAG:
             return None
-        elif isinstance(item, Tensor) and not subscripts._is_number(item):
-            if subscripts._is_lone_mask(item):
-                return None
-            tensors += [None] * (dim - len(tensors)) + [item] + [None] * (subscripts._consumed(item) - 1)
-            dim += subscripts._consumed(item)
+        elif kind in (subscripts._MASK, subscripts._INDEX):
+            tensors += [None] * (dim - len(tensors)) + [item] + [None] * (takes - 1)
+            dim += takes
         else:
             size = x.shape[dim]
             at = item.item() if isinstance(item, Tensor) else item
@@ -340,7 +339,7 @@ def _for_dims(tensors: list[Any]) -> list[Any]:
             skip -= 1
             continue
         made.append(tensor)
-        skip = 0 if tensor is None else subscripts._consumed(tensor) - 1
+        skip = tensor.ndim - 1 if tensor is not None and subscripts._kind(tensor) == subscripts._MASK else 0
     return made
 
 

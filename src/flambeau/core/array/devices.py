@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src.array import ArrayImpl
 from jax._src.lib import xla_client
 
 from ...runtime.settings import changes_setting
@@ -259,6 +260,26 @@ def from_numpy(values: np.ndarray, where: Any = None) -> Any:
     aval = _aval(values.shape, values.dtype)
     bound = where is not None and not is_free(where)
     return xla_client.batched_device_put(aval, sharding, [values], [device], bound)
+
+
+def memory_of(array: Any) -> np.ndarray | None:
+    """An array's own memory, in row-major order, as NumPy sees it; None where that can't be had without a copy."""
+    if type(array) is not ArrayImpl or array.aval.weak_type or not array.dtype.isbuiltin:
+        return None
+    device = getattr(array.sharding, "_device", None)
+    if device is None or device.platform != "cpu":
+        return None
+    host = np.asarray(array)
+    return host if host.flags.c_contiguous else None
+
+
+def beside(values: np.ndarray, array: Any) -> Any:
+    """NumPy's values as an array that lies where another one does, bound to the place as that is. What begins at a multiple of 64
+    bytes is not copied.
+    """
+    sharding = array.sharding
+    aval = _aval(values.shape, values.dtype)
+    return xla_client.batched_device_put(aval, sharding, [values], [sharding._device], array.committed)
 
 
 @functools.cache

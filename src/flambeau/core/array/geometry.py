@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from . import programs
+from . import devices, programs
 from .meta import MetaArray
 
 
@@ -206,12 +206,14 @@ def _read_gather(
     return _flat(base, bits)[_indices(shape, strides, offset)]
 
 
-@functools.partial(programs.jit, static_argnums=(3, 4), inline=True)
-def _write_route(base: jax.Array, new: jax.Array, starts: Any, route: _Route, bits: Any) -> jax.Array:
+def _written(base: jax.Array, new: jax.Array, starts: Any, route: _Route, bits: Any) -> jax.Array:
     flat = _flat(base, bits)
     levels = _levels(flat, route)
     inverse = np.argsort(route.order)
-    squeezed = new.astype(flat.dtype).reshape([route.squeezed[i] for i in route.order]).transpose(inverse)
+    whole = jnp.broadcast_to(
+        jnp.asarray(new, flat.dtype), route.compact
+    )  # no dimension of what is written to is an expanded one
+    squeezed = whole.reshape([route.squeezed[i] for i in route.order]).transpose(inverse)
     stepped = squeezed.reshape([-(-b // s) for b, s in zip(route.block, route.steps, strict=True)])
     if any(step != 1 for step in route.steps):
         cut = _cut(levels, route, starts)
@@ -224,21 +226,34 @@ def _write_route(base: jax.Array, new: jax.Array, starts: Any, route: _Route, bi
     return _unflat(levels.reshape(-1)[: flat.size], base)
 
 
+_write_route = programs.jit(_written, static_argnums=(3, 4), inline=True)
+_write_route_over = programs.jit(_written, static_argnums=(3, 4), donate_argnums=0)
+
+
+@functools.partial(programs.jit, static_argnums=(2, 3), inline=True)
+def _place_route(new: jax.Array, starts: Any, route: _Route, shape: tuple[int, ...]) -> jax.Array:
+    return _written(jnp.zeros(shape, new.dtype), new, starts, route, None)
+
+
 @functools.partial(programs.jit, static_argnums=(3, 4, 5), inline=True)
 def _write_gather(base: jax.Array, new: jax.Array, offset: Any, shape: Any, strides: Any, bits: Any) -> jax.Array:
     flat = _flat(base, bits)
-    return _unflat(flat.at[_indices(shape, strides, offset)].set(new.astype(flat.dtype)), base)
+    return _unflat(flat.at[_indices(shape, strides, offset)].set(jnp.asarray(new, flat.dtype)), base)
+
+
+@functools.partial(programs.jit, static_argnums=(2, 3, 4), inline=True)
+def _place_gather(new: jax.Array, offset: Any, shape: Any, strides: Any, whole: tuple[int, ...]) -> jax.Array:
+    return _write_gather.__wrapped__(jnp.zeros(whole, new.dtype), new, offset, shape, strides, None)
 
 
 def _unflat(flat: jax.Array, base: jax.Array) -> jax.Array:
     return _flat(flat, base.dtype).reshape(base.shape)
 
 
-def _plan(base: Any, g: Geometry) -> tuple[_Route | None, Any]:
-    """The route and its starts; (None, offset) for the gather. Under a trace, starts are static so that XLA sees them."""
-    numel = math.prod(base.shape)
-    if g.bits is not None:
-        numel = numel * base.dtype.itemsize // g.bits.itemsize
+def _plan(numel: int, g: Geometry, fixed: bool) -> tuple[_Route | None, Any]:
+    """The route of `g` in a memory of so many elements and its starts; (None, offset) for the gather. Starts that are `fixed`
+    are static, so that XLA sees them.
+    """
     found = _route(numel, g.shape, g.strides)
     if type(g.offset) is not int:  # a number that is an input of a program
         offset: Any = g.offset
@@ -249,8 +264,23 @@ def _plan(base: Any, g: Geometry) -> tuple[_Route | None, Any]:
         if starts is not None:
             if not any(starts):
                 return found[0], None
-            return found[0], starts if isinstance(base, jax.core.Tracer) else np.asarray(starts, np.int64)
+            return found[0], starts if fixed else np.asarray(starts, np.int64)
     return None, g.offset
+
+
+def _plan_of(base: Any, g: Geometry) -> tuple[_Route | None, Any]:
+    numel = math.prod(base.shape)
+    if g.bits is not None:
+        numel = numel * base.dtype.itemsize // g.bits.itemsize
+    return _plan(numel, g, isinstance(base, jax.core.Tracer))
+
+
+def _reshaped(base: Any, g: Geometry) -> Any:
+    """The same memory, without a copy, if `g` shows all of it in order; else None. (A part would keep the whole alive.)"""
+    if type(g.offset) is not int or g.offset or g.bits is not None or not g.contiguous or g.numel != base.size:
+        return None
+    host = devices.memory_of(base)
+    return None if host is None else devices.beside(host.reshape(g.shape), base)
 
 
 def read(base: Any, g: Geometry) -> Any:
@@ -259,7 +289,10 @@ def read(base: Any, g: Geometry) -> Any:
         return MetaArray(g.shape, base.dtype if g.bits is None else g.bits)
     if 0 in g.shape:
         return jnp.zeros(g.shape, base.dtype if g.bits is None else g.bits)
-    route, where = _plan(base, g)
+    same = _reshaped(base, g)
+    if same is not None:
+        return same
+    route, where = _plan_of(base, g)
     if route is None:
         return _read_gather(base, where, g.shape, g.strides, g.bits)
     if isinstance(where, tuple):
@@ -271,17 +304,32 @@ def _static_read(base: Any, starts: tuple[int, ...], route: _Route, g: Geometry)
     return _read_route.__wrapped__(base, starts, route, g.shape, g.bits)
 
 
-def write(base: Any, g: Geometry, new: Any) -> Any:
-    """The storage's array with `new` (of the geometry's shape) in the places that the geometry shows."""
+def write(base: Any, g: Geometry, new: Any, over: bool = False) -> Any:
+    """The storage's array with `new` (which broadcasts to the geometry's shape) in the places that the geometry shows.
+
+    `over` says that nobody needs the array as it was: the new one may take over its memory.
+    """
     if 0 in g.shape:
         return base
     if overlaps(g):
         raise overlapping_write()
     if type(base) is MetaArray:
         return base
-    route, where = _plan(base, g)
+    route, where = _plan_of(base, g)
     if route is None:
         return _write_gather(base, new, where, g.shape, g.strides, g.bits)
     if isinstance(where, tuple):
-        return _write_route.__wrapped__(base, new, where, route, g.bits)
-    return _write_route(base, new, where, route, g.bits)
+        return _written(base, new, where, route, g.bits)
+    return (_write_route_over if over else _write_route)(base, new, where, route, g.bits)
+
+
+def place(new: Any, g: Geometry, shape: tuple[int, ...]) -> Any:
+    """Zeros of a shape with `new` (of the geometry's shape) in the places that the geometry shows."""
+    if 0 in g.shape:
+        return jnp.zeros(shape, new.dtype)
+    route, where = _plan(math.prod(shape), g, isinstance(new, jax.core.Tracer))
+    if route is None:
+        return _place_gather(new, where, g.shape, g.strides, shape)
+    if isinstance(where, tuple):
+        return _place_route.__wrapped__(new, where, route, shape)
+    return _place_route(new, where, route, shape)

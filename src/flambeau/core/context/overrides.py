@@ -173,7 +173,7 @@ def _spread(values: Iterable[Any]) -> Iterable[Any]:
 
 def ask(face: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a mode or an argument makes of the call; PASS if there is none to ask."""
-    if not state.subclasses and not state.modes:
+    if not state.modes and (not state.subclasses or (all_silent(args) and all_silent(kwargs.values()))):
         return PASS
     about = face.__dict__
     values = list(_spread((*args, *kwargs.values()))) if about.get("asks_arguments", True) else []
@@ -390,7 +390,7 @@ def guarded_index(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same for `x[key]`, which is quicker still."""
 
     def asking(self: Any, key: Any) -> Any:
-        if type(self) in plain and type(key) in _SILENT:
+        if type(self) in plain and (type(key) in _SILENT or (type(key) is tuple and all_silent(key))):
             return function(self, key)
         found = ask(asking, (self, key), {})
         return function(self, key) if found is PASS else found
@@ -398,7 +398,7 @@ def guarded_index(function: Callable[..., Any]) -> Callable[..., Any]:
     return asking
 
 
-def all_silent(values: tuple[Any, ...]) -> bool:
+def all_silent(values: Iterable[Any]) -> bool:
     """Whether it is plain from their types that none of the values has a say."""
     for value in values:  # noqa: SIM110 (all() with a generator takes three times as long)
         if type(value) not in _SILENT:

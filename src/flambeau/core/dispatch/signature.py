@@ -55,12 +55,14 @@ class _Missing:
 MISSING = _Missing()
 PYTHON_NUMBERS = frozenset((bool, int, float, complex))
 _STATIC_KINDS = frozenset((type(None), str, *PYTHON_NUMBERS))  # that stand for themselves
+_BOOLS = {bool}
 _UNLIKE = frozenset((type(None), str, int))  # none of which equals one of another of these types
 
 
 def static(value: Any) -> Any:
     """A hashable stand-in for a static argument."""
-    if type(value) in _STATIC_KINDS:
+    kind = type(value)
+    if kind in _STATIC_KINDS or (kind is tuple and _STATIC_KINDS.issuperset(map(type, value))):
         return value
     if isinstance(value, HostNumber):
         return value.settle()
@@ -71,7 +73,7 @@ def static(value: Any) -> Any:
     if isinstance(value, (list, Size)):
         return tuple(static(v) for v in value)
     if isinstance(value, tuple):
-        return value if _STATIC_KINDS.issuperset(map(type, value)) else tuple(static(v) for v in value)
+        return tuple(static(v) for v in value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Tensor):
@@ -84,7 +86,9 @@ def static(value: Any) -> Any:
 def static_key(value: Any) -> Any:
     """A key part. Numbers come with their type, since 2 == 2.0 == True but they do not compute the same; -0.0 is none of them."""
     if type(value) not in PYTHON_NUMBERS:
-        if type(value) is tuple and not _UNLIKE.issuperset(map(type, value)):
+        if type(value) is tuple and not _UNLIKE.issuperset(kinds := set(map(type, value))):
+            if kinds == _BOOLS:
+                return STATIC, value, bool
             return STATIC, value, tuple(static_key(part) for part in value)
         return STATIC, value
     return STATIC, value, "-0.0" if value == 0 and is_negative_zero(value) else type(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -137,26 +138,13 @@ def _sum(values: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _put_plain(values: Any, shape: tuple[int, ...], g: Geometry) -> Any:
-    if g.numel == int(np.prod(shape)) and g.contiguous:
-        return _reshape(values, shape)
-    return geometry.write(_beside(values, _zeros(shape, np.dtype(values.dtype))), g, values)
-
-
-@functools.partial(programs.jit, static_argnums=1, inline=True)
-def _reshape(values: Any, shape: tuple[int, ...]) -> Any:
-    return values.reshape(shape)
-
-
-def _beside(values: Any, memory: Any) -> Any:
-    """The memory, in all processes if the values lie in several."""
-    place = values.sharding if isinstance(values, jax.Array) and not isinstance(values, jax.core.Tracer) else None
-    if (
-        isinstance(place, jax.sharding.NamedSharding)
-        and devices.is_far(place)
-        and not isinstance(memory, jax.core.Tracer)
-    ):
-        return devices.spread(memory, jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec()))
-    return memory
+    if g.numel == math.prod(shape) and g.contiguous:
+        return geometry.read(values, geometry.whole(shape))
+    sharding = None if isinstance(values, jax.core.Tracer) else values.sharding
+    if isinstance(sharding, jax.sharding.NamedSharding) and devices.is_far(sharding):  # zeros in all processes, too
+        everywhere = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+        return geometry.write(devices.spread(_zeros(shape, np.dtype(values.dtype)), everywhere), g, values)
+    return geometry.place(values, g, shape)
 
 
 @functools.partial(programs.jit, static_argnums=(0, 1), inline=True)

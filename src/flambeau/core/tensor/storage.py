@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import mmap
 import sys
+import threading
 import weakref
 from typing import Any
 
@@ -54,7 +55,9 @@ class Storage:
         self.version += 1
 
     def set_part(self, g: geometry.Geometry, value: Any) -> None:
-        self.set(geometry.write(self.value, g, value))
+        """Replace what the geometry shows by a value that broadcasts to its shape."""
+        alone = _is_alone(self)  # before the call below holds the array, too
+        self.set(geometry.write(self.value, g, value, over=alone))
 
     def set_host(self, values: np.ndarray) -> None:
         """Replace the whole value by NumPy values that nobody else holds. They go to the device when first read."""
@@ -86,6 +89,20 @@ class Storage:
         array[...] = value
         self.share_with(array)
         _between_processes[self] = array  # a holder, so that it stays there
+
+
+def _holders_of_value(storage: Storage) -> int:
+    return sys.getrefcount(storage.value)
+
+
+def _is_alone(storage: Storage) -> bool:
+    """Whether nobody else has the storage's array, neither in another place (the tape, a clone, NumPy) nor in another thread, which
+    may be about to read it.
+    """
+    return type(storage) is Storage and _holders_of_value(storage) <= _HOLDERS and threading.active_count() == 1
+
+
+_HOLDERS: int = _holders_of_value(Storage(object()))
 
 
 class Kept:

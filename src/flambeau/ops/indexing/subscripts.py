@@ -77,40 +77,48 @@ def _from_list(key: list[Any]) -> Any:
     return tuple(key)
 
 
-def _consumed(item: Any) -> int:
-    """How many dimensions of the tensor an index item takes."""
-    if item is None or item is Ellipsis or isinstance(item, (bool, np.bool_)):
-        return 0
-    if isinstance(item, Tensor) and item._np_dtype in (np.bool_, np.uint8):
-        return item.ndim
-    return 1
+# what an index item is: None, `...`, a bool or a 0-dim mask, a slice, an integer, a mask, a tensor of integers, what becomes a tensor
+_NEW, _REST, _FLAG, _SLICE, _PLACE, _MASK, _INDEX, _LIST = range(8)
+_MASKS = frozenset((np.dtype(np.bool_), np.dtype(np.uint8)))
+
+
+def _kind(item: Any) -> int:
+    """Which of these an index item is. A 0-dim tensor is an integer only if its value is known now."""
+    kind = type(item)
+    if kind is int:
+        return _PLACE
+    if kind is slice:
+        return _SLICE
+    if isinstance(item, Tensor):
+        masks = item._np_dtype in _MASKS
+        if item.ndim:
+            return _MASK if masks else _INDEX
+        return _FLAG if masks else _INDEX if isinstance(item._array, jax.core.Tracer) else _PLACE
+    if item is None:
+        return _NEW
+    if item is Ellipsis:
+        return _REST
+    if kind is bool or kind is np.bool_:
+        return _FLAG
+    return _LIST if isinstance(item, (list, tuple, np.ndarray, range)) else _PLACE
 
 
 def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
     """The view of the basic items, the tensors with the view's dimensions that they index, and the view's name."""
     g = x._geometry
-    items, taken = _items(g, key)
+    items, kinds, taken = _items(g, key)
     shape, strides, offset = list(g.shape), list(g.strides), g.offset
     dim = 0  # in the view
     source = 0  # in the tensor
     advanced: list[tuple[int, Any]] = []
-    name = "SliceBackward0" if isinstance(key, slice) else "AliasBackward0"
-    for item in items:
-        if item is None:
-            shape.insert(dim, 1)
-            strides.insert(dim, shape[dim + 1] * strides[dim] if dim < len(strides) else 1)
-            dim += 1
-            name = "UnsqueezeBackward0"
-        elif item is Ellipsis:
-            skipped = len(g.shape) - taken
-            dim += skipped
-            source += skipped
-        elif isinstance(item, (bool, np.bool_)) or (isinstance(item, Tensor) and _is_lone_mask(item)):
-            shape.insert(dim, 1)
-            strides.insert(dim, 1)
-            advanced.append((dim, from_host(np.asarray([bool(item)]))))
-            dim += 1
-        elif isinstance(item, slice):
+    name = "SliceBackward0" if type(key) is slice else "AliasBackward0"
+    for item, kind in zip(items, kinds, strict=True):
+        if kind == _PLACE:
+            offset += _place(item, shape[dim], source) * strides[dim]
+            del shape[dim], strides[dim]
+            source += 1
+            name = "SelectBackward0"
+        elif kind == _SLICE:
             start, stop, step = _bounds(item)
             cut = sliced(Geometry(tuple(shape), tuple(strides), offset), dim, start, stop, step)
             if cut.shape[dim] != shape[dim] or step != 1:
@@ -118,25 +126,42 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             shape, strides, offset = list(cut.shape), list(cut.strides), cut.offset
             dim += 1
             source += 1
-        elif isinstance(item, Tensor) and not _is_number(item):
+        elif kind == _NEW:
+            shape.insert(dim, 1)
+            strides.insert(dim, shape[dim + 1] * strides[dim] if dim < len(strides) else 1)
+            dim += 1
+            name = "UnsqueezeBackward0"
+        elif kind == _REST:
+            skipped = len(g.shape) - taken
+            dim += skipped
+            source += skipped
+        elif kind == _FLAG:
+            shape.insert(dim, 1)
+            strides.insert(dim, 1)
+            advanced.append((dim, from_host(np.asarray([bool(item)]))))
+            dim += 1
+        else:
             if item._np_dtype.kind not in "bui":
                 raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {item.dtype}")
             advanced.append((dim, item))
-            dim += _consumed(item)
-            source += _consumed(item)
-        else:
-            offset += _place(item, shape[dim], source) * strides[dim]
-            del shape[dim], strides[dim]
-            source += 1
-            name = "SelectBackward0"
-    return g._replace(shape=tuple(shape), strides=tuple(strides), offset=offset), advanced, name
+            takes = item.ndim if kind == _MASK else 1
+            dim += takes
+            source += takes
+    return Geometry(tuple(shape), tuple(strides), offset, g.bits), advanced, name
 
 
-def _items(g: Geometry, key: Any) -> tuple[list[Any], int]:
-    """A key's items, lists as tensors, with one ellipsis at most; and how many dimensions they take."""
+def _items(g: Geometry, key: Any) -> tuple[list[Any], list[int], int]:
+    """A key's items, lists as tensors, with one ellipsis at most; what they are; and how many dimensions they take."""
     items = list(key) if isinstance(key, tuple) else [key]
-    items = [i if not isinstance(i, (list, tuple, np.ndarray, range)) else _as_index(i) for i in items]
-    taken = sum(map(_consumed, items))
+    kinds, taken = [], 0
+    for n, item in enumerate(items):
+        kind = _kind(item)
+        if kind == _LIST:
+            items[n] = item = _as_index(item)
+            kind = _kind(item)
+        kinds.append(kind)
+        if kind > _FLAG:
+            taken += item.ndim if kind == _MASK else 1
     if taken > len(g.shape):
         if not g.shape:
             raise IndexError(
@@ -144,12 +169,10 @@ def _items(g: Geometry, key: Any) -> tuple[list[Any], int]:
                 "0-dim tensor to a number"
             )
         raise IndexError(f"too many indices for tensor of dimension {len(g.shape)}")
-    ellipses = [n for n, i in enumerate(items) if i is Ellipsis]
-    if len(ellipses) > 1:
-        # PyTorch reads every further ellipsis as a full slice of nothing
-        for n in reversed(ellipses[1:]):
-            del items[n]
-    return items, taken
+    # PyTorch reads every further ellipsis as a full slice of nothing
+    for n in [n for n, kind in enumerate(kinds) if kind == _REST][:0:-1]:
+        del items[n], kinds[n]
+    return items, kinds, taken
 
 
 def _bounds(item: slice) -> tuple[int | None, int | None, int]:
@@ -167,7 +190,7 @@ def _bounds(item: slice) -> tuple[int | None, int | None, int]:
 def _place(item: Any, size: int, source: int) -> int:
     """A number as an index from the front, along the tensor's dimension `source`."""
     try:
-        index = as_int(item.item() if isinstance(item, Tensor) else item)
+        index = item if type(item) is int else as_int(item.item() if isinstance(item, Tensor) else item)
     except TypeError:
         if isinstance(item, str):
             raise TypeError(f"new(): invalid data type 'str' ({_INDEX_KINDS.format('str')})") from None
@@ -175,18 +198,6 @@ def _place(item: Any, size: int, source: int) -> int:
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for dimension {source} with size {size}")
     return index + size if index < 0 else index
-
-
-def _is_number(item: Tensor) -> bool:
-    """Whether a tensor index is a plain integer: 0-dim, not a mask, and known now."""
-    return (
-        item.ndim == 0 and item._np_dtype not in (np.bool_, np.uint8) and not isinstance(item._array, jax.core.Tracer)
-    )
-
-
-def _is_lone_mask(item: Tensor) -> bool:
-    """Whether a tensor index is a 0-dim mask, which acts as a Python bool does."""
-    return item.ndim == 0 and item._np_dtype in (np.bool_, np.uint8)
 
 
 def _seen(x: Tensor, g: Geometry, name: str, key: Any) -> Tensor:
@@ -210,8 +221,9 @@ def _parse_geometry(g: Geometry, key: Any) -> Geometry:
 def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tuple[bool, ...]]:
     """Index tensors, masks turned into the indices of their true elements, and which dimensions they are for."""
     tensors: dict[int, Any] = {}
+    shape = x.shape
     for dim, item in advanced:
-        if item._np_dtype in (np.bool_, np.uint8):
+        if item._np_dtype in _MASKS:
             if item._np_dtype == np.uint8:
                 warnings.warn(
                     "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
@@ -219,22 +231,22 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
                     stacklevel=3,
                 )
             for k, n in enumerate(item.shape):
-                if n != x.shape[dim + k]:
+                if n != shape[dim + k]:
                     raise IndexError(
                         f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the indexed tensor "
-                        f"{list(x.shape)} at index {dim + k}"
+                        f"{list(shape)} at index {dim + k}"
                     )
             for k, where in enumerate(np.nonzero(host_values("index", item))):
                 tensors[dim + k] = from_host(where)
         else:
-            size = x.shape[dim]
+            size = shape[dim]
             if size == 0 and item.numel():
                 raise IndexError("index is out of bounds for dimension with size 0")
             # PyTorch counts the tensors of indices here, not the dimensions that they are for
             text = f"index {{}} is out of bounds for dimension {len(tensors)} with size {size}"
             refuse_outside(item, size, text, IndexError, negative=True)
             tensors[dim] = item
-    dims = tuple(d in tensors for d in range(max(tensors) + 1))
+    dims = tuple([d in tensors for d in range(max(tensors) + 1)])
     return [tensors[d] for d in sorted(tensors)], dims
 
 
@@ -329,8 +341,12 @@ def _value(x: Tensor, value: Any) -> Any:
     if isinstance(value, (bool, int, float, complex)):
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ValueError("Overflow when unpacking long long")
-        number = cast_number(value, x._np_dtype)
-        return number.item() if x._np_dtype.kind in "iub" else value
+        dtype = x._np_dtype
+        if dtype.kind in "iub":
+            return cast_number(value, dtype).item()
+        if type(value) is complex and dtype.kind != "c":
+            cast_number(value, dtype)  # which refuses an imaginary part
+        return value
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         if isinstance(value, (list, tuple)):
             raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()} (make it a tensor first)")
@@ -346,8 +362,8 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     g, advanced, name = _parse(self, key)
     if not advanced:
-        seen = self if g == self._geometry else _seen(self, g, name, key)
-        overwrite_(seen, value)
+        if not _written_at_once(self, g, value):
+            overwrite_(self if g == self._geometry else _seen(self, g, name, key), value)
         return
     seen = self if g == self._geometry else _seen(self, g, name, key)
     if isinstance(value, Tensor) and value.ndim and value._np_dtype != self._np_dtype:
@@ -359,6 +375,28 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     indices, dims = _spread(seen, advanced)
     put_index_(seen, value, indices, dims)
+
+
+_ORDINARY = frozenset((bool, int, float))
+
+
+def _written_at_once(x: Tensor, g: Geometry, value: Any) -> bool:
+    """Write a value that fits as it is where `g` lies, by one program, if nobody has to be told; else give False."""
+    base = x if x._base is None else x._base
+    quiet = not (grad_state.around or grad_state.trace or grad_state.transforms or grad_state.scope)
+    if not quiet or g.bits is not None or (grad_state.grad and not (x._edge is None and base._edge is None)):
+        return False
+    if type(value) is Tensor:
+        own = value._storage.shape if value._view is None else value._view.shape
+        fits = len(own) <= len(g.shape) and all(n in (1, m) for n, m in zip(own[::-1], g.shape[::-1], strict=False))
+        if not fits or value._np_dtype != x._np_dtype or (grad_state.grad and value._tape_edge() is not None):
+            return False
+        value = value._array
+    elif type(value) not in _ORDINARY or not x._np_dtype.isbuiltin:
+        return False
+    x._storage.set_part(g, value)
+    base._edge_version += 1
+    return True
 
 
 def _set_masked(x: Tensor, advanced: list[tuple[int, Any]], value: Any) -> bool:

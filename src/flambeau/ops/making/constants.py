@@ -204,20 +204,19 @@ def cast_number(value: Any, dtype: np.dtype) -> Any:
     """A Python number as an element. Raises RuntimeError if the element type cannot hold it."""
     if dtype.kind == "b":
         return np.bool_(value)
-    refusal = overflow(value, dtype)
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
-            raise refusal
+            raise overflow(value, dtype)
         value = value.real
     if dtype.kind in "iu":
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise refusal
+                raise overflow(value, dtype)
             value = int(value)
         limits = np.iinfo(dtype)
         lowest = -limits.max if dtype.kind == "u" else limits.min  # negative numbers wrap into unsigned types
         if not lowest <= value <= limits.max:
-            raise refusal
+            raise overflow(value, dtype)
         return dtype.type(value % (limits.max + 1) if dtype.kind == "u" else value)
     if dtype in NARROW:
         return narrowed(np.float32(value), dtype, np)[()]

@@ -12,25 +12,8 @@ from jax import lax
 
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor, wrap
+from ...native.selection import ascending, ranked
 from ..support.checks import BOOL, COMPLEX, FLOAT, category, host_values, normalized_dim, refuse, refuse_outside
-
-
-def ascending(x: jax.Array, axis: int) -> jax.Array:
-    """The indices that sort `x` along `axis`; equal elements keep their order, nan comes last."""
-    places = lax.broadcasted_iota(jnp.int64, x.shape, axis)
-    if x.dtype.itemsize <= 4 and category(x) != COMPLEX:
-        # XLA sorts one array of whole numbers five times as fast as pairs
-        return lax.sort(_in_order(lax.stop_gradient(x)) << 32 | places, dimension=axis, is_stable=False) & 0xFFFFFFFF
-    return lax.sort((lax.stop_gradient(x), places), dimension=axis, is_stable=True, num_keys=1)[1]
-
-
-def _in_order(x: jax.Array) -> jax.Array:
-    """Whole numbers (int64, of 32 bits) that are in the order of the elements; nan is the largest."""
-    if category(x) != FLOAT:
-        return x.astype(np.int64) - (1 << 31 if x.dtype == np.uint32 else 0)
-    x = x.astype(np.float32)
-    bits = jnp.where(x != x, np.int32(0x7FC00000), lax.bitcast_convert_type(x, np.int32))
-    return jnp.where(bits < 0, np.int32(-(1 << 31)) - bits, bits).astype(np.int64)  # -0.0 is 0, too
 
 
 def _order(x: jax.Array, axis: int, descending: bool) -> jax.Array:
@@ -108,7 +91,7 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> tupl
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     if input.ndim == 0:
         return input, jnp.zeros((), jnp.int64)
-    index = lax.slice_in_dim(ascending(input, axis), k - 1, k, axis=axis)
+    index = ranked(input, axis, k - 1)
     values = jnp.take_along_axis(input, index, axis)
     return (values, index) if keepdim else (values.squeeze(axis), index.squeeze(axis))
 

@@ -15,6 +15,7 @@ from jax.scipy import special as jsp
 
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
+from ...native.selection import MIDDLE, MIDDLE_OF_NUMBERS, ascending, ranked
 from ..elementwise.arithmetic import modulus
 from ..support.checks import (
     BOOL,
@@ -30,7 +31,6 @@ from ..support.checks import (
     wide,
 )
 from .reduction import Dim, take_along
-from .sorting import ascending
 
 # --- variance --------------------------------------------------------------------------------------------------------
 
@@ -109,14 +109,7 @@ std_mean: Callable[..., Any] = _spread("std_mean", True, True, "The standard dev
 
 def _middle(x: jax.Array, axis: int, ignore_nan: bool) -> jax.Array:
     """The index of the lower median along `axis`."""
-    order = ascending(x, axis)
-    missing = x != x
-    present = x.shape[axis] - jnp.sum(missing, axis, keepdims=True)
-    if ignore_nan:
-        place = jnp.maximum((present - 1) // 2, 0)
-    else:
-        place = jnp.where(present < x.shape[axis], present, (x.shape[axis] - 1) // 2)  # the first nan, if any
-    return jnp.take_along_axis(order, place, axis).squeeze(axis)
+    return ranked(x, axis, MIDDLE_OF_NUMBERS if ignore_nan else MIDDLE).squeeze(axis)
 
 
 @jax.custom_jvp
