@@ -102,10 +102,13 @@ def _of_tensor(watcher: Any, owner: Tensor, name: str) -> Any:
     raw = in_class(type(owner), name)
     if raw is MISSING and watcher.is_argument(owner):
         watcher.looked_at_attributes = True
+    elif raw is MISSING and not watcher.is_traced(owner):
+        watcher.known(owner)
+        watcher.read(Attribute(owner, name))  # that it is not there
     if name in _PLACE:
         watcher.asked_place(owner, name)
-    if raw is MISSING or (isinstance(raw, FunctionType) and kind_of_code(raw.__code__, raw.__globals__) != LIBRARY):
-        watcher.reads.see(type(owner))  # somebody's own method, now or later
+    if raw is MISSING or isinstance(raw, FunctionType):
+        watcher.reads.see(type(owner))  # which method it is, now or later
         watcher.read(Attribute(type(owner), name))
     if isinstance(raw, FunctionType):
         return MethodType(raw, owner)
@@ -226,6 +229,9 @@ def store_attribute(
         if raw is MISSING and watcher.is_argument(owner):
             watcher.refuse("it sets an attribute of a tensor that the caller gave")
         if raw is MISSING and not watcher.is_traced(owner):
+            watcher.known(owner)
+            if deleted:
+                watcher.read(Attribute(owner, name))  # whether it is there
             watcher.writes.put(Attribute(owner, name))
         return
     if deleted and watcher.is_old(owner):
@@ -253,12 +259,11 @@ def store_attribute(
     computes = hasattr(type(raw), "__set__") and not isinstance(raw, (MemberDescriptorType, GetSetDescriptorType))
     if not watcher.is_old(owner) or computes or _tables(owner):
         return  # a module takes down its attributes itself
-    if (
-        direct
-        or isinstance(in_class(type(owner), "__setattr__"), WrapperDescriptorType)
-        or isinstance(raw, MemberDescriptorType)
-    ):
+    setter = in_class(type(owner), "__delattr__" if deleted else "__setattr__")
+    if direct or isinstance(setter, WrapperDescriptorType) or isinstance(raw, MemberDescriptorType):
         watcher.writes.put(Attribute(owner, name))
+    elif isinstance(setter, FunctionType) and kind_of_code(setter.__code__, setter.__globals__) == LIBRARY:
+        watcher.refuse(f"it changes a {type(owner).__name__}, which sets its attributes in a way of its own")
 
 
 # --- items ---
