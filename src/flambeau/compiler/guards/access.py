@@ -25,6 +25,7 @@ from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from .code import LIBRARY, kind_of_code
 from .keyed import apart
+from .modules import is_library_class
 from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
@@ -204,6 +205,16 @@ def _bound(owner: Any, name: str) -> Any:
         return UNKNOWN
 
 
+def found_in_class(watcher: Any, owner: Any, code: Any) -> None:
+    """Note which special method of the user's runs, if this is one: operators, `with` and loops look it up in the class."""
+    cls = type(owner)
+    for base in cls.__mro__ if is_python_class(cls) else ():
+        for name, raw in own_attributes(base).items() if not is_library_class(base) else ():
+            if name[:2] == "__" and getattr(raw, "__code__", None) is code:
+                watcher.reads.see(cls)
+                watcher.read(Attribute(cls, name))
+
+
 def push(shadow: Any, value: Any) -> None:
     if value is PENDING:
         shadow.push(UNKNOWN)
@@ -259,7 +270,10 @@ def store_attribute(
     computes = hasattr(type(raw), "__set__") and not isinstance(raw, (MemberDescriptorType, GetSetDescriptorType))
     if not watcher.is_old(owner) or computes or _tables(owner):
         return  # a module takes down its attributes itself
-    setter = in_class(type(owner), "__delattr__" if deleted else "__setattr__")
+    setter = in_class(type(owner), how := "__delattr__" if deleted else "__setattr__")
+    if is_python_class(type(owner)) and not is_library_class(type(owner)):
+        watcher.reads.see(type(owner))
+        watcher.read(Attribute(type(owner), how))
     if direct or isinstance(setter, WrapperDescriptorType) or isinstance(raw, MemberDescriptorType):
         watcher.writes.put(Attribute(owner, name))
     elif isinstance(setter, FunctionType) and kind_of_code(setter.__code__, setter.__globals__) == LIBRARY:
