@@ -466,16 +466,36 @@ def weak_reference(compile, x):
 def special_methods_replaced(compile, x):
     class Odd:
         value = 2.0
-        __iter__ = lambda self: iter([self.value, 1.0])
-        __len__ = lambda self: 3
-        __bool__ = lambda self: True
-        __contains__ = lambda self, key: True
-        __getitem__ = lambda self, key: self.value
-        __add__ = lambda self, other: self.value + other
-        __call__ = lambda self, x: x * self.value
-        __enter__ = lambda self: self.value
-        __exit__ = lambda self, *error: None
-        __float__ = lambda self: self.value
+
+        def __iter__(self):
+            return iter([self.value, 1.0])
+
+        def __len__(self):
+            return 3
+
+        def __bool__(self):
+            return True
+
+        def __contains__(self, key):
+            return True
+
+        def __getitem__(self, key):
+            return self.value
+
+        def __add__(self, other):
+            return self.value + other
+
+        def __call__(self, x):
+            return x * self.value
+
+        def __enter__(self):
+            return self.value
+
+        def __exit__(self, *error):
+            return None
+
+        def __float__(self):
+            return self.value
 
     def entered(x):
         with odd as value:
