@@ -36,6 +36,20 @@ def test_skipped_data_is_zeros() -> None:
         assert fb.load(stream).tolist() == [0.0] * 10
 
 
+@pytest.mark.parametrize("options", [{"bad": 3}, {"fix_imports": True}, {"encoding": "ascii"}])
+def test_options_of_pickle_that_nobody_reads(options: dict[str, Any]) -> None:
+    seen = []
+    for lib in (fb, torch):
+        lib.save({"w": lib.ones(1)}, stream := io.BytesIO())
+        stream.seek(0)
+        with pytest.warns(UserWarning, match="pickle_load_args only works if `weights_only=False`"):
+            try:
+                seen.append(lib.load(stream, weights_only=True, **options)["w"].tolist())
+            except TypeError as error:
+                seen.append(str(error))
+    assert seen[0] == seen[1]
+
+
 def test_registered_places(monkeypatch: Any) -> None:
     monkeypatch.setattr(own, "_registered", [])
     S.register_package(

@@ -462,6 +462,69 @@ def weak_reference(compile, x):
     yield f(x)
 
 
+@case
+def special_methods_replaced(compile, x):
+    class Odd:
+        value = 2.0
+
+        def __iter__(self):
+            return iter([self.value, 1.0])
+
+        def __len__(self):
+            return 3
+
+        def __bool__(self):
+            return True
+
+        def __contains__(self, key):
+            return True
+
+        def __getitem__(self, key):
+            return self.value
+
+        def __add__(self, other):
+            return self.value + other
+
+        def __call__(self, x):
+            return x * self.value
+
+        def __enter__(self):
+            return self.value
+
+        def __exit__(self, *error):
+            return None
+
+        def __float__(self):
+            return self.value
+
+    def entered(x):
+        with odd as value:
+            return x * value
+
+    def stored(x):
+        odd.value = 3.0
+        return x * odd.value
+
+    odd = Odd()
+    uses = {
+        "__iter__": (lambda x: x * max(*odd), lambda self: iter([7.0, 8.0])),
+        "__len__": (lambda x: x * len(odd), lambda self: 5),
+        "__bool__": (lambda x: x if odd else -x, lambda self: False),
+        "__contains__": (lambda x: x if 3 in odd else -x, lambda self, key: False),
+        "__getitem__": (lambda x: x * odd[0], lambda self, key: 9.0),
+        "__add__": (lambda x: x * (odd + 1), lambda self, other: 10.0),
+        "__call__": (lambda x: odd(x), lambda self, x: -x),
+        "__enter__": (entered, lambda self: 11.0),
+        "__float__": (lambda x: x * float(odd), lambda self: 12.0),
+        "__setattr__": (stored, lambda self, name, value: object.__setattr__(self, name, value + 1)),
+    }
+    for name, (use, other) in uses.items():
+        f = compile(use)
+        yield name, f(x)
+        setattr(Odd, name, other)
+        yield name, f(x)
+
+
 @case.test
 def test_objects(case: Case) -> None:
     case.check()

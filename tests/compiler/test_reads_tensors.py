@@ -9,6 +9,7 @@ import numpy as np
 
 import flambeau as fb
 from compiler.scenarios import Case, Table
+from flambeau import nn
 
 case = Table()
 
@@ -179,6 +180,88 @@ def identity_of_tensors(compile, x):
     yield f(x)
     a = b
     yield f(x)
+
+
+@case
+def shape_changed_in_place_of_a_tensor_nobody_computes_with(compile, x):
+    held, layer, kept = fb.ones(2, 3), nn.Linear(2, 2), [fb.ones(2)]
+    seen = [
+        compile(lambda x: x + held.dim() * 100 + held.shape[0]),
+        compile(lambda x: x + sum(p.numel() for p in layer.parameters())),
+        compile(lambda x: x + fb.zeros_like(layer.weight).numel() + max(len(v) for v in kept)),
+        compile(lambda x: x.to(layer.weight.dtype)),
+    ]
+    yield [f(x) for f in seen]
+    held.unsqueeze_(0)
+    yield [f(x) for f in seen]
+    layer.weight.data = fb.ones(4, 2)
+    yield [f(x) for f in seen]
+    kept[0].resize_(5)
+    held.data = fb.ones(1)
+    yield [f(x) for f in seen]
+    layer.weight.data = layer.weight.data.float()
+    yield [f(x) for f in seen]
+
+
+@case(programs=2)
+def an_attribute_that_a_parameter_does_not_have_yet(compile, x):
+    weight = nn.Parameter(fb.ones(3))
+
+    def count(x):
+        weight.calls = getattr(weight, "calls", 0) + 1
+        return x * weight + weight.calls
+
+    f = compile(count)
+    for _ in range(4):
+        yield f(x), weight.calls
+    del weight.calls
+    yield f(x), weight.calls
+
+
+@case
+def an_attribute_of_a_tensor_taken_away(compile, x):
+    held = fb.ones(3)
+
+    def toggle(x):
+        try:
+            del held.mark
+        except AttributeError:
+            return -x
+        return x * held
+
+    f = compile(toggle)
+    for mark in (True, False, True, True, False):
+        if mark:
+            held.mark = 1
+        yield f(x), hasattr(held, "mark")
+
+
+@case(may_fall_back="a DataLoader sets its attributes in a way of its own")
+def an_attribute_of_a_loader_set(compile, x):
+    loader = fb.utils.data.DataLoader([1, 2])
+
+    def count(x):
+        loader.epoch = getattr(loader, "epoch", 0) + 1
+        return x + loader.epoch
+
+    f = compile(count)
+    for _ in range(3):
+        yield f(x), loader.epoch
+
+
+@case
+def methods_of_tensors_and_modules_replaced(compile, x):
+    layer = nn.Linear(3, 1)
+    f, g = compile(lambda: layer(x)), compile(lambda x: x.mean() * 2)
+    yield f(), g(x)
+    mean, call = fb.Tensor.mean, nn.Module.__call__
+    try:
+        fb.Tensor.mean = lambda self: mean(self) + 5
+        nn.Module.__call__ = lambda self, *args: call(self, *args) * 3
+        yield f(), g(x)
+    finally:
+        fb.Tensor.mean, nn.Module.__call__ = mean, call
+    yield f(), g(x)
 
 
 @case.test

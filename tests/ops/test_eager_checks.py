@@ -37,6 +37,14 @@ CASES = {
         t, [1, 2], [0], mode="sum", per_sample_weights=t.ones(2, dtype=t.float64)
     ),
     "table of one dimension": lambda t: t.nn.functional.embedding_bag(t.tensor([1]), t.ones(3), t.tensor([0])),
+    "row of a bag's maximum": lambda t: _bag(t, [1, 99], [0], mode="max"),
+    "row of a bag of doubles": lambda t: t.nn.functional.embedding_bag(
+        t.tensor([-1]), _table(t).double(), t.tensor([0])
+    ),
+    "row to be shortened": lambda t: t.embedding_renorm_(_table(t), t.tensor([0, 99]), 1.0, 2.0),
+    "row to be shortened before its use": lambda t: t.nn.functional.embedding(t.tensor([99]), _table(t), max_norm=1.0),
+    "row of a bag to be shortened": lambda t: _bag(t, [-99], [0], max_norm=1.0),
+    "place in an array of no elements": lambda t: t.unravel_index(t.tensor([0]), (2, 0)),
     "bag's arguments exchanged": lambda t: t.nn.functional.embedding_bag(_table(t), t.tensor([1, 2]), t.tensor([0])),
     "class too high": lambda t: _multi(t, [3]),
     "class below zero": lambda t: _multi(t, [-1]),
@@ -81,5 +89,5 @@ def test_is_a_refusal_or_a_warning(name):
         with pytest.warns(UserWarning, match="Argument order"):
             CASES[name](torch)
     else:
-        with pytest.raises((RuntimeError, ValueError, TypeError, OverflowError)):
+        with pytest.raises((RuntimeError, ValueError, TypeError, OverflowError, IndexError)):
             CASES[name](torch)

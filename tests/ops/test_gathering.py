@@ -68,6 +68,7 @@ t.take_along_dim(f(2, 3), i([5, 0]))
 
 UNNAMED = """
 t.unravel_index(i([3, 5]), (2, 3))
+t.unravel_index(i([-7, -1, 6, 30]), (2, 3))
 J t.scatter(h(3, 3), 0, j, 3.0, reduce="add")
 J t.scatter(h(3, 3), 0, j, h(2, 3), reduce="multiply")
 J t.scatter_add(b([[True] * 3] * 3), 0, j, b([[True] * 3] * 3))

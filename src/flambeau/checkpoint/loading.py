@@ -65,7 +65,9 @@ def load(
             "without"
         )
     if weights_only and pickle_load_args:
-        warnings.warn("pickle_load_args are for weights_only=False and are ignored here", UserWarning, stacklevel=2)
+        warnings.warn("pickle_load_args only works if `weights_only=False`.", UserWarning, stacklevel=2)
+        for name in pickle_load_args.keys() - {"encoding"}:
+            raise TypeError(f"Unpickler.__init__() got an unexpected keyword argument '{name}'")
     pickle_load_args.setdefault("encoding", "utf-8")
 
     def unpickle(data: Any, position: int, storages: Callable[[Any], Any]) -> Any:

@@ -248,9 +248,12 @@ class Structure(Check):
     itself replaces something are left to others.
     """
 
-    def __init__(self, modules: list[Any], tensors: list[Tensor], ignored: Ignored, optimizers: Iterable[Any]):
+    def __init__(
+        self, modules: list[Any], tensors: list[Tensor], held: list[Tensor], ignored: Ignored, optimizers: Iterable[Any]
+    ):
         self.modules = modules
         self.tensors = tensors
+        self.held = held  # of which the function may have asked no more than the shape or the dtype
         self.ignored = ignored
         self.optimizers: list[Any] = [*optimizers]
         self.version: int = structure.version
@@ -267,7 +270,8 @@ class Structure(Check):
 
     def _prints(self) -> Any:
         modules = [fingerprint(m, self.ignored) for m in self.modules]
-        return modules, [(id(t._storage), t._view, t._tape_edge() is not None) for t in self.tensors]
+        state = [(id(t._storage), t._view, t._tape_edge() is not None) for t in self.tensors]
+        return modules, state, [(type(t), _layout(t)) for t in self.held]
 
     def _hold(self, lists: list[Any]) -> None:
         self.lists: list[Any] = lists
@@ -328,12 +332,14 @@ class Conditions:
         self.held: Held = Held([m for m in recorder.modules if isinstance(m, Module)])
         self.over: str = ""  # why it can't hold any more
         grads = [(at.get(id(t), t), was_none) for t, was_none in recorder.grads_read.items()]
-        pattern = Pattern(moving, [GradOf(t) for t, was_none in grads if not was_none], _known(recorder, moving, plan))
+        known = _known(recorder, moving, plan)
+        pattern = Pattern(moving, [GradOf(t) for t, was_none in grads if not was_none], known)
         pattern.take(arguments.tensors)
         replaced = (*recorder.writes.places.values(), *moving.found.values(), *self.reads.numbers.values())
         ignored = frozenset(_table_entry(place) for place, _ in replaced if not isinstance(place, (Cell, Length)))
         sources = [s for s in state.others if not isinstance(s, (HostValue, NumberValue))]
-        self.structure: Structure = Structure([*recorder.modules], state.tensors, ignored, recorder.begun.optimizers)
+        modules, optimizers = [*recorder.modules], recorder.begun.optimizers
+        self.structure: Structure = Structure(modules, state.tensors, known, ignored, optimizers)
         checks = [
             (Strangers(arguments, state, changes), True),
             (Bound(arguments), arguments.bound),
@@ -405,6 +411,8 @@ def note_dependencies(recorder: Recorder, numbers: Iterable[Place], moving: Movi
     for cls in {type(part) for part in (*parts, *recorder.reached) if isinstance(part, Module)}:
         if not is_library_class(cls) and not recorder.writes.is_written(place := Attribute(cls, "__call__")):
             reads.place(place, place.get())
+    if modules and not recorder.writes.is_written(place := Attribute(Module, "__call__")):
+        reads.place(place, place.get())  # which code may replace for all modules
     known = {id(p) for module in modules for p in module._parameters.values()}
     leaves = [t for _, t in recorder.sources.values() if isinstance(t, Tensor) and id(t) not in known]
     others = [
@@ -428,7 +436,8 @@ def _known(recorder: Recorder, moving: Moving, plan: Plan) -> list[Tensor]:
         if i not in c.loose
     ]
     found = [t for v in held if isinstance(v, (Tensor, tuple)) for t in tensors_in(v)]
-    modules = [m for m in recorder.modules if isinstance(m, Module)]  # in which code of ours reads unseen
+    modules = [*recorder.reached, *recorder.modules]  # in which code of ours reads unseen
+    modules = [m for m in modules if isinstance(m, Module)]
     tables = [table for m in modules for table in (m._parameters, m._buffers)]
     found += [t for table in tables for t in table.values() if t is not None and id(t) not in moving.leaves]
     return [*plan.state.tensors, *(t for t, _ in plan.tape.wanted if isinstance(t, Tensor)), *found]

@@ -25,6 +25,7 @@ from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from .code import LIBRARY, kind_of_code
 from .keyed import apart
+from .modules import is_library_class
 from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .values import is_buffer, is_container
@@ -102,10 +103,13 @@ def _of_tensor(watcher: Any, owner: Tensor, name: str) -> Any:
     raw = in_class(type(owner), name)
     if raw is MISSING and watcher.is_argument(owner):
         watcher.looked_at_attributes = True
+    elif raw is MISSING and not watcher.is_traced(owner):
+        watcher.known(owner)
+        watcher.read(Attribute(owner, name))  # that it is not there
     if name in _PLACE:
         watcher.asked_place(owner, name)
-    if raw is MISSING or (isinstance(raw, FunctionType) and kind_of_code(raw.__code__, raw.__globals__) != LIBRARY):
-        watcher.reads.see(type(owner))  # somebody's own method, now or later
+    if raw is MISSING or isinstance(raw, FunctionType):
+        watcher.reads.see(type(owner))  # which method it is, now or later
         watcher.read(Attribute(type(owner), name))
     if isinstance(raw, FunctionType):
         return MethodType(raw, owner)
@@ -201,6 +205,16 @@ def _bound(owner: Any, name: str) -> Any:
         return UNKNOWN
 
 
+def found_in_class(watcher: Any, owner: Any, code: Any) -> None:
+    """Note which special method of the user's runs, if this is one: operators, `with` and loops look it up in the class."""
+    cls = type(owner)
+    for base in cls.__mro__ if is_python_class(cls) else ():
+        for name, raw in own_attributes(base).items() if not is_library_class(base) else ():
+            if name[:2] == "__" and getattr(raw, "__code__", None) is code:
+                watcher.reads.see(cls)
+                watcher.read(Attribute(cls, name))
+
+
 def push(shadow: Any, value: Any) -> None:
     if value is PENDING:
         shadow.push(UNKNOWN)
@@ -226,6 +240,9 @@ def store_attribute(
         if raw is MISSING and watcher.is_argument(owner):
             watcher.refuse("it sets an attribute of a tensor that the caller gave")
         if raw is MISSING and not watcher.is_traced(owner):
+            watcher.known(owner)
+            if deleted:
+                watcher.read(Attribute(owner, name))  # whether it is there
             watcher.writes.put(Attribute(owner, name))
         return
     if deleted and watcher.is_old(owner):
@@ -253,12 +270,14 @@ def store_attribute(
     computes = hasattr(type(raw), "__set__") and not isinstance(raw, (MemberDescriptorType, GetSetDescriptorType))
     if not watcher.is_old(owner) or computes or _tables(owner):
         return  # a module takes down its attributes itself
-    if (
-        direct
-        or isinstance(in_class(type(owner), "__setattr__"), WrapperDescriptorType)
-        or isinstance(raw, MemberDescriptorType)
-    ):
+    setter = in_class(type(owner), how := "__delattr__" if deleted else "__setattr__")
+    if is_python_class(type(owner)) and not is_library_class(type(owner)):
+        watcher.reads.see(type(owner))
+        watcher.read(Attribute(type(owner), how))
+    if direct or isinstance(setter, WrapperDescriptorType) or isinstance(raw, MemberDescriptorType):
         watcher.writes.put(Attribute(owner, name))
+    elif isinstance(setter, FunctionType) and kind_of_code(setter.__code__, setter.__globals__) == LIBRARY:
+        watcher.refuse(f"it changes a {type(owner).__name__}, which sets its attributes in a way of its own")
 
 
 # --- items ---

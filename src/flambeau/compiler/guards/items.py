@@ -149,7 +149,7 @@ def answer(shadow: Any, callee: Any, args: list[Any], place: int) -> bool:
         and len(args) == 1
         and (method := _method(callee, args[0])) is not None
     ):
-        shadow.replace(place, Direct(callee, method))
+        shadow.replace(place, Direct(callee, method, _ASKED[callee]))
         return True
     elif callee is len and len(args) == 1:
         found = keyed.length(shadow, args[0])

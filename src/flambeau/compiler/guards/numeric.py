@@ -204,11 +204,12 @@ _ANSWERS = frozenset("__len__ __length_hint__ __index__ __int__ __float__ __comp
 class Direct:
     """What stands on the interpreter's stack for `len`, `int` or `float` of an object with a method of the user's for that."""
 
-    __slots__ = ("function", "method")
+    __slots__ = ("function", "method", "name")
 
-    def __init__(self, function: Any, method: Any):
+    def __init__(self, function: Any, method: Any, name: str):
         self.function = function
         self.method = method
+        self.name = name  # in the class: the method itself may be called otherwise
 
     def __call__(self, thing: Any) -> Any:
         made = self.method(thing)
@@ -220,7 +221,7 @@ class Direct:
         ):
             return made
         # what the function in C makes of it, and its errors
-        return self.function(type(type(thing).__name__, (), {self.method.__name__: lambda self: plain(made)})())
+        return self.function(type(type(thing).__name__, (), {self.name: lambda self: plain(made)})())
 
 
 def _is_below_zero(number: Any) -> bool:

@@ -28,7 +28,7 @@ from ...core.dispatch.host_numbers import HostValue, Strict
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...optim.optimizer import Optimizer
-from . import frames
+from . import access, frames
 from .code import LIBRARY, STANDARD, kind_of_code
 from .instructions import HANDLERS
 from .numeric import Direct
@@ -397,9 +397,10 @@ class Watcher:
         if function is not None and id(function) not in self.fresh:
             self.reads_of_function(function)
         code = shadow.code
-        if caller is None and code.co_argcount and function is None:
+        if code.co_argcount:
             first = shadow.frame.f_locals.get(code.co_varnames[0])
-            if isinstance(first, (Module, Optimizer)):
+            access.found_in_class(self, first, code)
+            if caller is None and function is None and isinstance(first, (Module, Optimizer)):
                 self.reads.see(first)
 
     def reads_of_function(self, function: FunctionType) -> None:

@@ -18,7 +18,7 @@ from ..context.grad_mode import state as grad_state
 from ..context.tracing import Untraceable
 from ..context.warned import warn_once
 from ..dispatch.operator import Array, Arrays, operator
-from ..tape.nodes import AccumulateGrad, Edge, Node, Taped, Unrelated, add_arrays
+from ..tape.nodes import AccumulateGrad, Edge, Node, OperatorNode, Taped, Unrelated, ViewNode, add_arrays
 from ..tensor.sparse import SparseLook, pattern
 from ..tensor.tensor import Tensor, wrap
 from .accumulating import add_to_grad
@@ -58,6 +58,9 @@ def backward(
     targets = None if inputs is None else _sequence(inputs)
     if targets is not None and not targets:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    for target in targets or ():
+        if isinstance(target, Tensor) and edge_of(target) is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
     wanted = None if targets is None else [_target_edge(t) for t in targets]
     _run(roots, _root_grads(roots, grad_tensors), bool(create_graph if retain_graph is None else retain_graph),
          create_graph, wanted, accumulate=targets or ())  # fmt: skip
@@ -402,6 +405,8 @@ def _finish(run: Run) -> None:
 
 
 def _backward_of(node: Node, slots: list[Taped | None], taped: bool, anomaly: Any) -> list[Taped | None]:
+    if node.pre_hooks and isinstance(node, (OperatorNode, ViewNode)) and not any(s is not None for s in slots):
+        return [None] * len(node.edges)  # a hook has taken the gradient away
     if anomaly is not None:
         return anomaly(node, slots, taped)
     if taped:

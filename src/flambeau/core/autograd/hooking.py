@@ -55,6 +55,11 @@ def _hooked(hook: Any, slot: Any) -> Taped | None:
     out = hook(value)
     if out is None:
         return taped_of(value)  # it may have been written to
+    return _fitting(hook, out, value, shape, dtype)
+
+
+def _fitting(hook: Any, out: Any, value: Tensor, shape: Any, dtype: Any) -> Taped | None:
+    """What a hook has given in a gradient's place. Raises where that can be none: for another shape or dtype, or no tensor."""
     if not isinstance(out, Tensor):
         raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
     if out.shape != shape:
@@ -80,4 +85,12 @@ def _replacing(hook: Any, out: Any, given: tuple[Tensor | None, ...]) -> list[Ta
         raise RuntimeError(
             f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(out)}, but expected {len(given)})"
         )
-    return [taped_of(o) for o in out]
+    return [None if new is None else _placed(hook, new, old) for new, old in zip(out, given, strict=True)]
+
+
+def _placed(hook: Any, new: Any, old: Tensor | None) -> Taped | None:
+    if old is None:
+        if not isinstance(new, Tensor):
+            raise TypeError(f"expected Variable, but hook returned '{type(new).__name__}'")
+        raise RuntimeError("can't replace a None gradient with a non-None value")
+    return _fitting(hook, new, old, old.shape, old._np_dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -527,12 +528,20 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 @operator(methods=False, public=())
 def _unraveled(indices: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
-    return tuple(jnp.unravel_index(indices, shape))
+    steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    wide = indices.astype(np.int64)
+    return tuple((wide // step % size).astype(indices.dtype) for step, size in zip(steps, shape, strict=True))
 
 
 @composite(methods=False)
 def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """The coordinates, one tensor for each dimension of `shape`, of indices counted in row-major order."""
+    """The coordinates, one tensor for each dimension of `shape`, of indices counted in row-major order.
+
+    An index beyond the last element, or before the first, is counted on from there, as if the array were repeated.
+    """
     if indices.dtype.category != dtypes.INTEGER:
         raise ValueError(f"unravel_index() takes integers, got indices of dtype {indices.dtype}")
-    return _unraveled(indices, (shape,) if isinstance(shape, int) else tuple(shape))
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if 0 in shape and indices.numel():
+        raise RuntimeError("ZeroDivisionError")
+    return _unraveled(indices, shape)

@@ -96,7 +96,9 @@ def _shortened(weight: jax.Array, indices: jax.Array, max_norm: float, norm_type
     return jnp.where(used & (norms > max_norm), weight * (max_norm / (norms + 1e-7)), weight).astype(weight.dtype)
 
 
-def _check_indices(indices: Any, weight: Any, name: str, error: type[Exception] = IndexError) -> None:
+def _check_indices(
+    indices: Any, weight: Any, name: str, error: type[Exception] = IndexError, mode: str = "", shortens: bool = False
+) -> None:
     if not isinstance(indices, Tensor):
         raise not_a_tensor(name, "indices", 2, indices)
     array = indices._array
@@ -107,8 +109,12 @@ def _check_indices(indices: Any, weight: Any, name: str, error: type[Exception] 
         )
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, but got {list(weight.shape)}")
+    if shortens:
+        _check_rows(indices, weight)
     text = f"index out of range in self: got {{}}, but the table has {weight.shape[0]} rows"
-    if name == "embedding_bag":
+    if name == "embedding_bag" and (weight.dtype is dtypes.float64 or mode == "max"):
+        text = "embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be {}"
+    elif name == "embedding_bag":
         text = f"Index of input takes value {{}} which is not in the valid range [0, {weight.shape[0]})"
     refuse_outside(indices, weight.shape[0], text, error)
 
@@ -121,7 +127,13 @@ def _padding_row(padding_idx: int | None, rows: int) -> int | None:
     return padding_idx % rows
 
 
+def _check_rows(indices: Any, weight: Any) -> None:
+    text = f"select(): index {{}} out of range for tensor of size {list(weight.shape)} at dimension 0"
+    refuse_outside(indices, weight.shape[0], text, IndexError, negative=True)
+
+
 def _limit_norms(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
+    _check_rows(indices, weight)
     with no_grad():
         weight._write(_shortened(weight._array, indices._array, float(max_norm), float(norm_type)))
 
@@ -140,7 +152,7 @@ def embedding(
     if weight.ndim != 2:
         raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {list(weight.shape)}")
     padding_idx = _padding_row(padding_idx, weight.shape[0])
-    _check_indices(input, weight, "embedding")
+    _check_indices(input, weight, "embedding", shortens=max_norm is not None)
     if max_norm is not None:
         _limit_norms(weight, input, max_norm, norm_type)
     return _looked_up(weight, input, padding_idx, scale_grad_by_freq, sparse, "EmbeddingBackward0")
@@ -182,9 +194,9 @@ def _embedding_bag(
     return total.astype(weight.dtype)
 
 
-def _check_bags(input: Any, weight: Any, offsets: Any, include_last_offset: bool) -> None:
+def _check_bags(input: Any, weight: Any, offsets: Any, include_last_offset: bool, mode: str, shortens: bool) -> None:
     """Raises RuntimeError for rows that are not there, and for offsets that do not cut the input into bags."""
-    _check_indices(input, weight, "embedding_bag", RuntimeError)
+    _check_indices(input, weight, "embedding_bag", RuntimeError, mode, shortens)
     if offsets is None:
         return
     if type_name(offsets._array) not in ("Long", "Int"):
@@ -290,7 +302,7 @@ def embedding_bag(
             f"but got {f'CPU{kind}Type' if kind == 'Bool' or 'Complex' in kind else f'torch.{kind}Tensor'} instead (while checking "
             "arguments for embedding_bag)"
         )
-    _check_bags(input, weight, offsets, include_last_offset)
+    _check_bags(input, weight, offsets, include_last_offset, mode, max_norm is not None)
     if max_norm is not None:
         _limit_norms(weight, input, max_norm, norm_type)
     if sparse and weight.requires_grad and state.grad:
