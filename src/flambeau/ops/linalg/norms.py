@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ...core.array.dtypes import FLOAT, from_numpy
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm as _vector_norm
@@ -108,9 +109,7 @@ def _norm(A: Array, ord: float | str | None, dim: Dim, keepdim: bool, *, dtype: 
         dims = tuple(range(x.ndim))
     else:
         if x.ndim not in (1, 2):
-            raise RuntimeError(
-                f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {x.ndim}D."
-            )
+            raise RuntimeError(message("norm_without_dim", count=x.ndim))
         dims = tuple(range(x.ndim))
     if ord is None:
         return _vector_norm(x, 2.0, axes_of(dims, x.ndim), keepdim)
