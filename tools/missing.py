@@ -41,7 +41,6 @@ REASONS = {  # by namespace, or by name in full
     "torch.utils.cpp_extension": "extensions are compiled against libtorch, which is not here",
     "torch.package": "its archives hold pickled code for torch's importer",
     "torch.compiler.load_compiled_function": "flambeau.export writes files; PyTorch's own hold its compiler's code",
-    "torch.compiler.config": "settings of Dynamo and Inductor, neither of which is here",
     "torch.compiler.substitute_in_graph": "functions in C are not replaced while a function is traced; it runs uncompiled",
     **dict.fromkeys(
         ("torch.distributed.Logger", "torch.distributed.Reducer", "torch.distributed.ProcessGroupGloo"),
@@ -60,19 +59,13 @@ _MORE = {
         "torch.PRIVATE_OPS torch.TYPE_CHECKING torch.USE_GLOBAL_DEPS torch.USE_RTLD_GLOBAL_WITH_LIBTORCH "
         "torch.get_file_path torch.prepare_multiprocessing_environment torch.profiler_allow_cudagraph_cupti_lazy_reinit_cuda12 "
     ),
-    "how libtorch was built; torch.__config__.show() says what is here": (
-        "torch.utils.cmake_prefix_path torch.utils.get_cpp_backtrace"
-    ),
+    "how programs in C++ find libtorch, which is not here": "torch.utils.cmake_prefix_path",
     "TorchScript's own language and its compiler are not here: torch.jit runs Python": (
         "torch.import_ir_module torch.import_ir_module_from_buffer torch.merge_type_from_type_comment torch.parse_ir "
         "torch.parse_type_comment"
     ),
     "indexing by first-class dimensions (functorch.dim), which are not here": "torch.Tensor.index",
     "oneDNN's own layout of memory; XLA chooses its own": "torch.Tensor.to_mkldnn",
-    "two of four values left out is a format of GPUs' matrix units": (
-        "torch.sparse.SparseSemiStructuredTensor torch.sparse.SparseSemiStructuredTensorCUSPARSELT "
-        "torch.sparse.SparseSemiStructuredTensorCUTLASS"
-    ),
     "no public function of PyTorch either: a leftover of its list": "torch.sparse.solve",
 }
 REASONS.update({name: why for why, names in _MORE.items() for name in names.split()})

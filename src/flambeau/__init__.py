@@ -56,6 +56,7 @@ from .core.context.grad_mode import (
     set_grad_enabled,
 )
 from .core.context.overrides import published as _published
+from .core.context.warned import warn_once as _warn_once
 from .core.dispatch.help import explain_functions as _explain_functions
 from .core.dispatch.help import explain_namespace as _explain
 from .core.dispatch.operator import namespaces as _namespaces
@@ -237,6 +238,10 @@ result_type = _published(result_type, "torch", in_python=False)
 
 def set_default_tensor_type(t: Any) -> None:
     """The old way to set the default dtype and device: by a tensor type such as `FloatTensor` or its name."""
+    _warn_once(
+        "torch.set_default_tensor_type() is deprecated as of PyTorch 2.1, please use torch.set_default_dtype() and "
+        "torch.set_default_device()"
+    )
     kind = t if not isinstance(t, str) else _TENSOR_TYPES[t.rpartition(".")[2]]
     set_default_dtype(kind.dtype)
 

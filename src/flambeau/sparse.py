@@ -131,12 +131,53 @@ def _with_values(tensor: Any, values: Any, masked: bool) -> Tensor:
     return made.to_sparse(layout=tensor.layout, blocksize=held.values().shape[1:] or None)  # type: ignore[no-any-return]
 
 
-def to_sparse_semi_structured(original_tensor: Tensor, transposed: bool = False) -> Tensor:
-    """Refused: two of four values left out is a format of GPUs' matrix units."""
-    raise RuntimeError(
-        f"Error original_tensor.device= {original_tensor.device} is not supported! Only CUDA tensors are currently supported. "
+def _on_gpus_alone(tensor: Any) -> RuntimeError:
+    return RuntimeError(
+        f"Error original_tensor.device= {tensor.device} is not supported! Only CUDA tensors are currently supported. "
         "XLA has no such format: keep the tensor dense, with zeros"
     )
+
+
+class SparseSemiStructuredTensor(Tensor):
+    """Matrices of which two of four values are left out, as GPUs' matrix units take them. No tensor is one here: RuntimeError, as from
+    PyTorch without a GPU.
+
+    Example:
+        >>> isinstance(torch.eye(4), torch.sparse.SparseSemiStructuredTensor)
+        False
+    """
+
+    @classmethod
+    def from_dense(cls, original_tensor: Tensor) -> SparseSemiStructuredTensor:
+        """Refused (RuntimeError), as by PyTorch for a tensor that lies on no GPU."""
+        raise _on_gpus_alone(original_tensor)
+
+
+class SparseSemiStructuredTensorCUTLASS(SparseSemiStructuredTensor):
+    """The same, laid out for CUTLASS.
+
+    Example:
+        >>> isinstance(torch.eye(4), torch.sparse.SparseSemiStructuredTensorCUTLASS)
+        False
+    """
+
+    BACKEND = "cutlass"
+
+
+class SparseSemiStructuredTensorCUSPARSELT(SparseSemiStructuredTensor):
+    """The same, laid out for cuSPARSELt.
+
+    Example:
+        >>> isinstance(torch.eye(4), torch.sparse.SparseSemiStructuredTensorCUSPARSELT)
+        False
+    """
+
+    BACKEND = "cusparselt"
+
+
+def to_sparse_semi_structured(original_tensor: Tensor, transposed: bool = False) -> Tensor:
+    """Refused: two of four values left out is a format of GPUs' matrix units."""
+    raise _on_gpus_alone(original_tensor)
 
 
 def spsolve(input: Tensor, other: Tensor, *, left: bool = True) -> Tensor:
@@ -152,6 +193,9 @@ __all__ = sorted(
     [
         *namespaces["sparse"],
         *_TYPES,
+        "SparseSemiStructuredTensor",
+        "SparseSemiStructuredTensorCUSPARSELT",
+        "SparseSemiStructuredTensorCUTLASS",
         "as_sparse_gradcheck",
         "check_sparse_tensor_invariants",
         "spsolve",

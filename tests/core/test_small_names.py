@@ -143,3 +143,26 @@ def test_what_has_no_instances():
         fb.ones(2).chalf()
     with pytest.raises(NotImplementedError, match="grad_dtype"):
         fb.ones(2).grad_dtype = fb.float64
+
+
+def test_settings_of_the_compiler_say_what_is_so_and_take_nothing_else():
+    config = fb.compiler.config
+    config.recompile_limit = config.recompile_limit
+    with config.patch(verbose=False):
+        assert config.save_config_portable()["job_id"] is None
+    with pytest.raises(NotImplementedError, match="FLAMBEAU_CACHE=0"):
+        config.force_disable_caches = True
+    with pytest.raises(AttributeError, match="speed does not exist"):
+        config.speed = 3
+
+
+def test_the_frames_in_c_are_told():
+    told = fb.utils.get_cpp_backtrace(frames_to_skip=1, maximum_number_of_frames=3).splitlines()
+    assert [line.split(":")[0] for line in told] == ["frame #1", "frame #2", "frame #3"]
+
+
+def test_two_of_four_are_refused_as_on_a_machine_without_a_gpu():
+    for lib in (torch, fb):
+        with pytest.raises(RuntimeError, match="Only CUDA tensors are currently supported"):
+            lib.sparse.SparseSemiStructuredTensorCUTLASS.from_dense(lib.eye(64))
+        assert not isinstance(lib.eye(2), lib.sparse.SparseSemiStructuredTensor)

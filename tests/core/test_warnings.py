@@ -6,6 +6,7 @@ import re
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -88,3 +89,49 @@ def test_scalars_by_their_places(code: str) -> None:
     mine, theirs = (eval(code, {"t": t, "x": t.arange(6.0, dtype=t.float64)}) for t in (fb, torch))
     assert mine.tolist() == pytest.approx(theirs.tolist(), rel=1e-14)
     assert str(mine.dtype) == str(theirs.dtype)
+
+
+TOLD = {
+    "complex numbers in a real dtype": lambda t: t.tensor([1 + 2j, 3 - 1j]).sum(dtype=t.float32),
+    "an array that is not to be written": lambda t: t.from_numpy(np.broadcast_to(np.float32(1), (1,))),
+    "arrays one by one": lambda t: t.tensor([np.ones(2), np.ones(2)]),
+    "a range of another size": lambda t: t.arange(3, out=t.ones(5)),
+    "one observation": lambda t: t.corrcoef(t.ones(2, 1)),
+    "a typed storage": lambda t: t.ones(2).storage(),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_what_is_not_to_be_done_is_told_as_in_pytorch(case):
+    found = []
+    for lib in (fb, torch):
+        before = lib.is_warn_always_enabled()
+        lib.set_warn_always(True)
+        try:
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                TOLD[case](lib)
+        finally:
+            lib.set_warn_always(before)
+        found.append([(w.category, str(w.message)[:25]) for w in told][:1])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "call",
+    (
+        lambda t, c: t.isin(c, c),
+        lambda t, c: t.bucketize(c, t.ones(2)),
+        lambda t, c: t.xlogy(c, c),
+        lambda t, c: t.special.xlog1py(c, c),
+        lambda t, c: t.trapezoid(t.ones(3), dx=1j),
+        lambda t, c: t.ones(2, 2).renorm(2, 0, 1j),
+    ),
+)
+def test_complex_numbers_are_refused_as_in_pytorch(call):
+    found = []
+    for lib in (fb, torch):
+        with pytest.raises((RuntimeError, NotImplementedError)) as error:
+            call(lib, lib.tensor([1 + 2j, 3 - 1j]))
+        found.append((error.type, str(error.value).splitlines()[0]))
+    assert found[0] == found[1]

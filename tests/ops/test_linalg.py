@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+import flambeau
 from support.rows import agree, refuse
 
 ROWS = """
@@ -108,3 +110,25 @@ def test_up_to_names(row: str) -> None:
 @pytest.mark.parametrize("row", ERRORS.strip().splitlines())
 def test_errors(row: str) -> None:
     refuse(row)
+
+
+@pytest.mark.parametrize("shape", ((0, 3), (3, 0), (2, 0, 3)))
+def test_norms_of_nothing(shape):
+    def told(lib):
+        found, x = [], lib.zeros(*shape)
+        for order in (1, -1, 2, -2, float("inf"), -float("inf"), "nuc"):
+            for name, dim in (
+                ("matrix_norm", (-2, -1)),
+                ("vector_norm", (0, 1)),
+                ("vector_norm", None),
+                ("norm", None),
+            ):
+                if order == "nuc" and name == "vector_norm":
+                    continue
+                try:
+                    found.append(getattr(lib.linalg, name)(x, order, dim=dim).tolist())
+                except (RuntimeError, IndexError) as error:
+                    found.append((type(error), str(error)))
+        return found
+
+    assert told(flambeau) == told(torch)

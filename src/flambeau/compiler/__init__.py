@@ -2,6 +2,7 @@
 
 from ..core.dispatch.help import explain_functions as _explain_functions
 from ..core.dispatch.help import explain_namespace as _explain
+from . import config
 from .compiled import Compiled, CompileError
 from .controls import (
     allow_in_graph,
@@ -36,6 +37,7 @@ __all__ = [
     "allow_in_graph",
     "assume_constant_result",
     "compile",
+    "config",
     "cudagraph_mark_step_begin",
     "disable",
     "explain",

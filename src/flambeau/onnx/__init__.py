@@ -13,6 +13,7 @@ from . import errors, ops
 from ._export import ONNXProgram, OperatorExportTypes, TrainingMode, export, is_in_onnx_export
 from ._exportable import ExportableModule
 from .errors import OnnxExporterError
+from .input_observer import InputObserver
 
 producer_name = "flambeau"
 _SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
@@ -69,4 +70,13 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
-__all__ = ["ExportableModule", "ONNXProgram", "OnnxExporterError", "errors", "export", "is_in_onnx_export", "ops"]
+__all__ = [
+    "ExportableModule",
+    "InputObserver",
+    "ONNXProgram",
+    "OnnxExporterError",
+    "errors",
+    "export",
+    "is_in_onnx_export",
+    "ops",
+]

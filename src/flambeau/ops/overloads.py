@@ -7,6 +7,7 @@ have none, by a form given here. A name that nothing computes is there to be com
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
@@ -18,6 +19,7 @@ from ..core.tensor.tensor import Tensor
 from .layers.activation import _log_softmax as log_softmax
 from .layers.activation import _softmax as softmax
 from .layers.aten_forms import FORMS
+from .layers.aten_gradients import GRADIENTS
 from .shape.joining import block_diag, cartesian_prod
 
 # Where a number will do for a tensor
@@ -75,13 +77,13 @@ def _computed(name: str, function: Callable[..., Any] | None) -> Callable[..., A
         named: dict[str, Any] = {}
         outs: list[Any] = []
         for place, argument in enumerate(op._schema.arguments):
-            if argument.name not in bound:
+            if argument.name not in bound and argument.name != "reduction":
                 continue  # what follows is given by name
-            value = bound[argument.name]
+            value = bound.get(argument.name, argument.default_value)
             if argument.is_out:
                 outs.append(value)
             elif argument.name == "reduction" and isinstance(value, int) and name not in _FORMS:
-                named["reduction"] = ("none", "mean", "sum")[value]
+                named["reduction"] = value if _reduces_by_number(function) else ("none", "mean", "sum")[value]
             elif not argument.kwarg_only and len(given) == place:
                 given.append(value)
             elif not (argument.name in _ABOUT_MEMORY and value in (None, False)):
@@ -95,6 +97,12 @@ def _computed(name: str, function: Callable[..., Any] | None) -> Callable[..., A
 
     run.computes = function is not None  # type: ignore[attr-defined]
     return run
+
+
+@functools.cache
+def _reduces_by_number(function: Callable[..., Any]) -> bool:
+    found = inspect.signature(function).parameters.get("reduction")
+    return found is not None and isinstance(found.default, int)
 
 
 _ABOUT_MEMORY = ("pin_memory", "layout", "device", "memory_format")
@@ -171,8 +179,30 @@ def _threshold_backward(grad_output: Tensor, self: Tensor, threshold: Any) -> Te
     return grad_output * (self > threshold)  # type: ignore[no-any-return]
 
 
+def _cross_entropy_loss(
+    self: Tensor,
+    target: Tensor,
+    weight: Any = None,
+    reduction: int = 1,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    how = ("none", "mean", "sum")[reduction]
+    loss = _functional("cross_entropy")
+    return loss(self, target, weight, ignore_index=ignore_index, reduction=how, label_smoothing=label_smoothing)  # type: ignore[no-any-return]
+
+
+def _nll_loss_nd(
+    self: Tensor, target: Tensor, weight: Any = None, reduction: int = 1, ignore_index: int = -100
+) -> Tensor:
+    how = ("none", "mean", "sum")[reduction]
+    return _functional("nll_loss")(self, target, weight, ignore_index=ignore_index, reduction=how)  # type: ignore[no-any-return]
+
+
 _FORMS: dict[str, Callable[..., Any]] = {
+    "cross_entropy_loss": _cross_entropy_loss, "nll_loss2d": _nll_loss_nd, "nll_loss_nd": _nll_loss_nd,
     **FORMS,  # type: ignore[dict-item]
+    **GRADIENTS,
     "_softmax": _softmax, "_log_softmax": _log_softmax, "_to_copy": _to_copy, "slice": _slice, "index": _index,
     "convolution": _convolution, "native_layer_norm": _native_layer_norm, "alias": _alias, "lift_fresh": _alias,
     "lift_fresh_copy": lambda self: self.clone(),

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..core.array import dtypes
+from ..core.autograd.seen import note_beside
+from ..core.autograd.seen import see as _see
 from ..core.context.overrides import PASS
-from ..core.dispatch.overloads import seen_by_mode, taken_apart
+from ..core.dispatch.overloads import taken_apart
 from ..core.tensor.tensor import Tensor, from_host
 from .indexing import subscripts
-from .overloads import aten
 
 END = 2**63 - 1  # of a slice that goes to the end
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
@@ -28,14 +29,6 @@ def _form(*names: str) -> Callable[[Any], Any]:
         return form
 
     return note
-
-
-def _see(name: str, *args: Any, **kwargs: Any) -> Any:
-    """Let the mode run an ATen operator."""
-    packet, _, overload = name.partition(".")
-    handle = getattr(getattr(aten, packet), overload or "default")
-    positional, named = handle._schema.canonical(args, kwargs, handle.overloadpacket.takes_numbers)
-    return seen_by_mode(handle, handle.computed, positional, named)
 
 
 # --- products --------------------------------------------------------------------------------------------------------
@@ -133,7 +126,7 @@ def _log_softmax(input: Any, dim: Any = None, *rest: Any, **named: Any) -> Any:
 def _nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
     if input.ndim != 2 or reduction not in _REDUCTIONS:
         return PASS
-    return _see("nll_loss_forward", input, target, weight, _REDUCTIONS[reduction], ignore_index)[0]
+    return note_beside(_see("nll_loss_forward", input, target, weight, _REDUCTIONS[reduction], ignore_index))
 
 
 @_form("cross_entropy_loss")
@@ -155,7 +148,7 @@ def _l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = Non
 
 @_form("layer_norm")
 def _layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
-    return _see("native_layer_norm", input, list(normalized_shape), weight, bias, eps)[0]
+    return note_beside(_see("native_layer_norm", input, list(normalized_shape), weight, bias, eps))
 
 
 @_form("batch_norm")
@@ -164,9 +157,18 @@ def _batch_norm(input: Any, mean: Any, var: Any, weight: Any = None, bias: Any =
     momentum, training, eps = [*rest, *more]  # type: ignore[misc]
     if momentum is None or training is None:
         return PASS
-    return _see("native_batch_norm", input, weight, bias, mean, var, training, momentum, 1e-5 if eps is None else eps)[
-        0
-    ]
+    made = _see("native_batch_norm", input, weight, bias, mean, var, training, momentum, 1e-5 if eps is None else eps)
+    return note_beside((*made, mean, var))
+
+
+@_form("group_norm")
+def _group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    if input.ndim < 2 or not input.numel() or input.shape[1] % num_groups:
+        return PASS
+    n, c = input.shape[:2]
+    return note_beside(
+        _see("native_group_norm", input, weight, bias, n, c, math.prod(input.shape[2:]), num_groups, eps)
+    )
 
 
 @_form("adaptive_avg_pool2d")
@@ -190,7 +192,8 @@ def _max_pool2d(
             break
         rest.pop()
     made = _see("max_pool2d_with_indices", input, kernel, *rest)
-    return made if return_indices else made[0]
+    first = note_beside(made)
+    return made if return_indices else first
 
 
 @_form("relu6")

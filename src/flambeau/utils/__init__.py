@@ -11,6 +11,7 @@ _SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__)
 
 _HOMES = {
     "ThroughputBenchmark": "throughput_benchmark",
+    "get_cpp_backtrace": "_c_frames",
     "generate_methods_for_privateuse1_backend": "backend_registration",
     "rename_privateuse1_backend": "backend_registration",
 }

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from ..core.autograd.seen import note_results as _note_results
 from ..core.context.grad_mode import state as _state
 from ..core.tensor.tensor import Tensor
 
@@ -24,7 +25,8 @@ class TorchDispatchMode:
 
     `__torch_dispatch__(self, func, types, args=(), kwargs=None)` runs in the operator's place; while it does, the mode
     is off, so that it may call `func`. `func` is the OpOverload of that name (`torch.ops.aten.add.Tensor`), or flambeau's own
-    operator where PyTorch has none. They are above the tape: results of `func` are recorded, and the backward pass is not seen.
+    operator where PyTorch has none. They are above the tape: results of `func` are recorded. A backward pass
+    under a mode runs as operators, too: ATen's where there is a form, else one for each node, called as that is (`TopkBackward0`).
     """
 
     def __init__(self, _dispatch_key: Any = None):
@@ -35,12 +37,18 @@ class TorchDispatchMode:
 
     def __enter__(self) -> Any:
         _state.set_dispatch_modes((*_state.dispatch_modes, self))
+        _state.watchers = (*_state.watchers, _note_results)
         return self
 
     def __exit__(self, *exc: object) -> None:
         if not _state.dispatch_modes:
             raise IndexError("pop from an empty deque: no dispatch mode is on, this one was not entered")
         _state.set_dispatch_modes(_state.dispatch_modes[:-1])
+        watchers = list(_state.watchers)
+        if _note_results in watchers:
+            watchers.reverse()
+            watchers.remove(_note_results)
+            _state.watchers = tuple(reversed(watchers))
 
 
 class BaseTorchDispatchMode(TorchDispatchMode):

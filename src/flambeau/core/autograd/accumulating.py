@@ -9,6 +9,7 @@ from ..tape.nodes import Taped, add_arrays
 from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_array, pattern, stored, to_array
 from ..tensor.storage import LaidStorage, PartsStorage
 from ..tensor.tensor import Tensor, blank
+from .seen import can_be_seen, grad_seen
 from .sparse import add_gradients
 
 _adding = threading.RLock()  # two threads that read the same `.grad` would lose what one of them adds
@@ -34,7 +35,9 @@ def _add(leaf: Tensor, value: Taped, taped: bool) -> None:
         return
     if type(leaf._view) is SparseLook:
         value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
-    if held is None:
+    if grad_state.dispatch_modes and not in_parts and can_be_seen((value,)):
+        leaf._grad = grad_seen(held, value, taped)
+    elif held is None:
         leaf._grad = blank(Tensor, leaf._storage.beside(value[0])) if in_parts else from_array(*value)  # type: ignore[attr-defined]
     elif taped or held._tape_edge() is not None:
         leaf._grad = from_array(*add_gradients((to_array(held), held._tape_edge()), value, True))

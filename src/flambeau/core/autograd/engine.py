@@ -25,6 +25,7 @@ from .accumulating import add_to_grad
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
 from .hooking import RETAINED, run_post_hooks, run_pre_hooks, tensor_of
+from .seen import backward_seen, can_be_seen, ones_seen, see, sum_seen
 from .sparse import add_gradients, stored_gradient
 
 
@@ -115,9 +116,13 @@ def grad(
         if value is not None and type(getattr(target, "_view", None)) is SparseLook:
             value = pattern(target, value)
         if value is None:
-            if materialize_grads:
+            if materialize_grads and grad_state.dispatch_modes and isinstance(target, Tensor):
+                value = see("zeros_like", target)
+            elif materialize_grads:
                 nowhere = isinstance(target, Tensor) and target.device.type == "meta"
                 value = wrap(target._array if nowhere else jnp.zeros(*shape_of(target)))
+            if value is not None:
+                value.requires_grad = create_graph
             elif not allow_unused:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
@@ -220,7 +225,8 @@ def _root_grads(roots: list[Any], given: Any) -> list[Taped]:
             if root._np_dtype.kind == "c":
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {root.dtype}")
             nowhere = root.device.type == "meta"
-            made.append((root._array if nowhere else _one(tuple(root.shape), root._np_dtype), None))
+            one = root._array if nowhere else _one(tuple(root.shape), root._np_dtype)
+            made.append(ones_seen(root) or (one, None))
             continue
         if not isinstance(gradient, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
@@ -280,7 +286,18 @@ def _paths(roots: list[Edge], wanted: list[Edge]) -> tuple[set[Node], set[Node]]
 class Run:
     """One run of the engine. While it lasts, `grad_mode.state.run` is the innermost one."""
 
-    __slots__ = ("__weakref__", "_reached", "_roots", "arrived", "callbacks", "outer", "recomputed", "targeted")
+    __slots__ = (
+        "__weakref__",
+        "_reached",
+        "_roots",
+        "arrived",
+        "callbacks",
+        "outer",
+        "recomputed",
+        "targeted",
+        "tensors",
+        "whole",
+    )
 
     def __init__(self, targeted: bool, roots: list[Edge], on_path: set[Node] | None):
         self._roots = roots
@@ -289,6 +306,8 @@ class Run:
         self.targeted: bool = targeted  # whether it looks for the gradients of given tensors only
         self.arrived: list[Taped | None] = []  # what has come to the node that runs now
         self.recomputed: dict[Any, dict[int, Any]] = {}  # what checkpointed parts have computed again, by part
+        self.tensors: dict[int, Tensor] = {}  # what dispatch modes were given, by the array's id
+        self.whole: Any = None  # under a dispatch mode: the node that runs, and what gives all of its gradients
 
     def reaches(self, node: Node) -> bool:
         """Whether a gradient comes to this node."""
@@ -330,7 +349,12 @@ class _Queue:
             slots = waiting[node] = [None] * node.outputs
             heapq.heappush(self.heap, (-node.order, node))
         held = slots[number]
-        slots[number] = value if held is None else add_gradients(held, value, self.taped)
+        if held is None:
+            slots[number] = value
+        elif grad_state.dispatch_modes and can_be_seen((held, value)):
+            slots[number] = sum_seen(held, value)
+        else:
+            slots[number] = add_gradients(held, value, self.taped)
 
 
 def _run(
@@ -409,6 +433,8 @@ def _backward_of(node: Node, slots: list[Taped | None], taped: bool, anomaly: An
         return [None] * len(node.edges)  # a hook has taken the gradient away
     if anomaly is not None:
         return anomaly(node, slots, taped)
+    if grad_state.dispatch_modes and (seen := backward_seen(node, slots, taped)) is not None:
+        return seen
     if taped:
         return list(node.backward_taped(slots))
     made = node.backward([None if s is None else s[0] for s in slots])

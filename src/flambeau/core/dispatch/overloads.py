@@ -396,10 +396,10 @@ def dispatch_operator(op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[st
         return found
     packet = getattr(ops.aten, called, None)
     if packet is not None:
-        for given in () if name in _OF_OTHER_ARGUMENTS else _readings(call, args):
-            handle = packet.fitting(given, kwargs, called in _NUMBERS)
+        for given, options in () if name in _OF_OTHER_ARGUMENTS else _readings(op, call, args, kwargs):
+            handle = packet.fitting(given, options, called in _NUMBERS)
             if handle is not None and getattr(handle._run, "computes", False):
-                positional, named = handle._schema.canonical(given, kwargs, packet.takes_numbers)
+                positional, named = handle._schema.canonical(given, options, packet.takes_numbers)
                 named.update(_of_factories(handle._schema, positional, named))
                 made = seen_by_mode(handle, handle.computed, positional, named)
                 if not isinstance(made, (tuple, list)):
@@ -424,14 +424,39 @@ def _of_factories(schema: FunctionSchema, args: tuple[Any, ...], kwargs: dict[st
     return {**said, "pin_memory": kwargs.pop("pin_memory", False)}
 
 
-def _readings(call: Any, args: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """What the arguments of a call may mean to a schema: sizes that are given one by one are a list there."""
+def _readings(
+    op: Any, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """What the arguments of a call may mean to a schema: sizes that are given one by one are a list there; or they go by their names."""
     plain = tuple(dtypes.from_numpy(a) if isinstance(a, np.dtype) else a for a in args)
     first = 1 if plain and isinstance(plain[0], Tensor) else 0
     rest = plain[first:]
     if rest and all(type(a) is int for a in rest) and _takes_several(call):
-        yield (*plain[:first], rest)
-    yield plain
+        yield (*plain[:first], rest), kwargs
+    yield plain, kwargs
+    named = _by_name(op, plain, kwargs)
+    if named is not None:
+        yield (), named
+
+
+_OLD_NAMES = ("size_average", "reduce")  # of `reduction`, which ATen does not have
+
+
+def _by_name(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """A call's arguments by ATen's names for them; None where the operator does not tell."""
+    function = getattr(op, "function", None)
+    if function is None:
+        return None
+    try:
+        named = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+    except TypeError:
+        return None
+    named = {k: v for k, v in named.items() if k not in _OLD_NAMES or v is not None}
+    if "input" in named:
+        named = {"self": named.pop("input"), **named}
+    if isinstance(named.get("reduction"), str):
+        named["reduction"] = {"none": 0, "mean": 1, "sum": 2}.get(named["reduction"])
+    return named
 
 
 @functools.cache

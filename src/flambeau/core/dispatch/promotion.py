@@ -13,6 +13,11 @@ from ..array import dtypes
 from ..array.narrow import NARROW, narrowed
 from ..tensor.tensor import Tensor
 
+_REAL_OPTIONS = {  # what is said of a complex number in the place of the only option
+    "renorm": "maxnorm must be real-valued",
+    "trapezoid": "Currently, we only support dx as a real number.",
+    "cumulative_trapezoid": "Currently, we only support dx as a real number.",
+}
 _WITH_ALPHA = ("add", "sub", "rsub")  # others cut a fraction off among whole numbers
 
 
@@ -56,6 +61,8 @@ def refuse_complex(name: str, flat: tuple[Any, ...], arrays: list[int], scalars:
         return
     common = dtypes.promote([rank(flat[i]) for i in arrays])
     if common.category < dtypes.COMPLEX:
+        if name in _REAL_OPTIONS:
+            raise RuntimeError(f"{name}: {_REAL_OPTIONS[name]}")
         raise RuntimeError(
             "For non-complex input tensors, argument alpha must not be a complex number."
             if name in _WITH_ALPHA

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..array import dtypes
+from ..context.warned import warn_once
 from .memory import Memory, UntypedStorage, bytes_of, checked_index, overwrite, read_buffer, untyped_storage
 from .tensor import Tensor, from_host
 
@@ -213,6 +214,7 @@ def _typed(tensor: Tensor) -> TypedStorage:
 
 def storage(tensor: Tensor) -> TypedStorage:
     """The memory that a tensor looks into, which other tensors may look into too, as elements of its dtype."""
+    warn_once("TypedStorage is deprecated: tensor.untyped_storage() gives the memory as bytes")
     return _typed(tensor)
 
 

@@ -80,6 +80,9 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
 @operator(promote="common", methods=False)
 def isin(elements: Array, test_elements: Array, *, assume_unique: bool = False, invert: bool = False) -> Array:
     """Whether each of `elements` is among `test_elements` (with `invert`: is not). Either may be a number."""
+    for x in (elements, test_elements):
+        if category(x) == COMPLEX:
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {type_name(x)}")
     values = jnp.sort(test_elements.reshape(-1))
     if values.size == 0:
         return jnp.full(elements.shape, invert, jnp.bool_)

@@ -209,12 +209,14 @@ i1e: Callable[..., Tensor] = _only_special("i1e", _i1e, "`exp(-abs(input)) * i1(
 @operator(promote="float", inplace=True, public_inplace=True, public=BOTH)
 def xlogy(input: Array, other: Array) -> Array:
     """`input * log(other)`, with 0 wherever `input` is 0 (nan in `other` stays nan)."""
+    refuse("xlogy_cpu", input, COMPLEX)
     return _times_log(input, other, jnp.log)
 
 
 @operator(promote="float", methods=False, public=SPECIAL)
 def xlog1py(input: Array, other: Array) -> Array:
     """`input * log1p(other)`, with 0 wherever `input` is 0 (nan in `other` stays nan)."""
+    refuse("xlog1py_cpu", input, COMPLEX)
     return _times_log(input, other, jnp.log1p)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ...core.array import devices
 from ...core.array.dtypes import bool as bool_
 from ...core.array.dtypes import int64, promote, uint8
+from ...core.array.formats import contiguous_format
 from ...core.array.geometry import Geometry, overlaps
 from ...core.array.meta import MetaArray, is_meta
 from ...core.context.grad_mode import is_grad_enabled
@@ -99,7 +100,7 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if its elements lie in order (that of `memory_format`), else a copy whose elements do."""
     if self.is_contiguous(memory_format):
         return self
-    return clone(self, memory_format="contiguous" if memory_format is None else memory_format)
+    return clone(self, memory_format=contiguous_format if memory_format is None else memory_format)
 
 
 _attach(contiguous, ("contiguous",))

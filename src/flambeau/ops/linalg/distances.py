@@ -192,9 +192,15 @@ def cov(
     return made
 
 
-@operator(grad="ClampBackward1", autocast={"cpu": "lower"})
-def corrcoef(input: Array) -> Array:
+@composite(autocast={"cpu": "lower"})
+def corrcoef(input: Tensor) -> Tensor:
     """Pearson's correlations of the rows (variables; columns are observations)."""
+    _look_at_freedom(input, 1)
+    return _corrcoef(input)
+
+
+@operator(methods=False, public=(), grad="ClampBackward1")
+def _corrcoef(input: Array) -> Array:
     if input.ndim > 2:
         raise RuntimeError(
             f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions"

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ...core.array.dtypes import FLOAT, from_numpy
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm as _vector_norm
@@ -40,7 +41,16 @@ def vector_norm(
 ) -> Array:
     """`sum(abs(x) ** ord) ** (1 / ord)` over `dim`; the extreme size for +-inf, a count of non-zeros for 0."""
     typed = _typed("linalg.vector_norm", x, dtype)
-    return _vector_norm(typed, float(ord), axes_of(dim, x.ndim), keepdim)
+    return _vector_norm(typed, float(ord), axes_of(dim, x.ndim), keepdim, named=dim is not None)
+
+
+def _extreme(x: jax.Array, dim: int, largest: bool, called: int) -> jax.Array:
+    """The largest of what is not negative (of nothing 0), or the smallest: IndexError where there is none."""
+    if largest:
+        return jnp.max(x, dim, keepdims=True, initial=0) if x.shape[dim] == 0 else jnp.max(x, dim, keepdims=True)
+    if x.shape[dim] == 0:
+        raise IndexError(f"amin(): Expected reduction dim {called} to have non-zero size.")
+    return jnp.min(x, dim, keepdims=True)
 
 
 def norm_of_matrices(x: jax.Array, ord: float | str, dim: tuple[int, ...], keepdim: bool) -> jax.Array:
@@ -55,18 +65,20 @@ def norm_of_matrices(x: jax.Array, ord: float | str, dim: tuple[int, ...], keepd
     if ord in (1, -1, math.inf, -math.inf):
         summed, kept = (rows, columns) if abs(ord) == 1 else (columns, rows)  # type: ignore[arg-type]
         sums = _vector_norm(x, 1.0, (summed,), True)
-        found = (jnp.max if ord > 0 else jnp.min)(sums, kept, keepdims=True)  # type: ignore[operator]
+        found = _extreme(sums, kept, ord > 0, kept - (kept > summed and not keepdim))  # type: ignore[operator]
         return found if keepdim else jnp.squeeze(found, (rows, columns))
     if ord not in ("nuc", 2, -2):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     full_precision("linalg.matrix_norm", x)
     s = singular_values(jnp.moveaxis(x, (rows, columns), (-2, -1)))
-    found = jnp.sum(s, -1) if ord == "nuc" else jnp.max(s, -1) if ord == 2 else jnp.min(s, -1)
+    found = jnp.sum(s, -1) if ord == "nuc" else jnp.squeeze(_extreme(s, s.ndim - 1, ord == 2, -1), -1)
     return jnp.expand_dims(found, tuple(sorted((rows, columns)))) if keepdim else found
 
 
 @operator(methods=False, public=(), grad="LinalgVectorNormBackward0")
 def _matrix_norm(A: Array, ord: float | str, dim: tuple[int, ...], keepdim: bool, *, dtype: Any) -> Array:
+    if not isinstance(ord, str) and abs(ord) not in (1, 2, math.inf):
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if A.ndim < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
     return norm_of_matrices(_typed("linalg.matrix_norm", A, dtype), ord, dim, keepdim)  # type: ignore[arg-type]
@@ -97,15 +109,15 @@ def _norm(A: Array, ord: float | str | None, dim: Dim, keepdim: bool, *, dtype: 
         dims = tuple(range(x.ndim))
     else:
         if x.ndim not in (1, 2):
-            raise RuntimeError(f"linalg.norm: ord={ord} is for a vector or matrix, got {x.ndim} dimensions; give dim")
+            raise RuntimeError(message("norm_without_dim", count=x.ndim))
         dims = tuple(range(x.ndim))
     if ord is None:
         return _vector_norm(x, 2.0, axes_of(dims, x.ndim), keepdim)
     if len(dims) == 2:
         return norm_of_matrices(x, ord, dims, keepdim)  # type: ignore[arg-type]
     if isinstance(ord, str):
-        raise RuntimeError(f"linalg.norm: Order {ord} needs a matrix, got a vector")
-    return _vector_norm(x, float(ord), axes_of(dims, x.ndim), keepdim)
+        raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
+    return _vector_norm(x, float(ord), axes_of(dims, x.ndim), keepdim, named=dim is not None)
 
 
 @composite(methods=False, public=LINALG, autocast={"cuda": "float32"})

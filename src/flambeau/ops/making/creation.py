@@ -17,6 +17,7 @@ from ...core.array.size import Size
 from ...core.context.grad_mode import no_grad
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.overrides import unseen
+from ...core.context.warned import warn_once
 from ...core.dispatch.host_numbers import HostNumber, plain, settle
 from ...core.dispatch.operator import composite
 from ...core.tensor import memory
@@ -89,6 +90,9 @@ def _levels(data: Any) -> tuple[list[Any], tuple[int, ...]]:
             sizes = {item.shape for item in level}
             if len(sizes) > 1:
                 raise ValueError(f"expected arrays of one shape at dim {len(shape)}, got {sorted(sizes)}")
+            warn_once(
+                "Creating a tensor from a list of numpy.ndarrays is extremely slow: make one array of them first, with numpy.array()"
+            )
             inner = np.stack(level)
             return list(inner.reshape(-1)), (*shape, *inner.shape[1:])
     return level, tuple(shape)
@@ -321,6 +325,11 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     array = _checked(ndarray)
+    if not array.flags.writeable:
+        warn_once(
+            "The given NumPy array is not writable, and there are no tensors that can't be written to: a write to this one fails. "
+            "Copy the array first"
+        )
     if any(step < 0 for step in array.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative strides are not "

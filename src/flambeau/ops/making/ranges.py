@@ -54,7 +54,14 @@ def arange(
             f"\"arange_cpu\" not implemented for '{dtype.abbr}' (make it in torch.float32 and convert it)"
         )
     fill = lambda target: _steps(low, high, by, target)  # noqa: E731
-    return deliver(fill, default, dtype, device, requires_grad, out)
+    before = None if out is None else tuple(out.shape)
+    made = deliver(fill, default, dtype, device, requires_grad, out)
+    if before is not None and math.prod(before) not in (0, made.numel()):
+        warn_once(
+            f"The number of elements in the out tensor of shape {list(before)} is {math.prod(before)} which does not match the computed "
+            f"number of elements {made.numel()}: it has been resized"
+        )
+    return made
 
 
 def _check_range(low: Any, high: Any, by: Any) -> None:

@@ -19,6 +19,7 @@ from ..support.checks import (
     INTEGER,
     axes_of,
     category,
+    in_dtype,
     inexact,
     normalized_dim,
     refuse,
@@ -33,7 +34,7 @@ from ..support.declare import alias
 def _running(name: str, formula: Callable[[jax.Array, int], jax.Array], doc: str) -> Callable[..., Any]:
     def function(input: Array, dim: int, *, dtype: Any = None) -> Array:
         axis = normalized_dim(dim, input.ndim)
-        x = input.astype(summed_dtype(input, dtype))
+        x = in_dtype(input, summed_dtype(input, dtype))
         return formula(wide(x), axis).astype(x.dtype) if x.ndim else x
 
     function.__name__ = function.__qualname__ = name

@@ -24,6 +24,7 @@ from ..support.checks import (
     FLOAT,
     axes_of,
     category,
+    in_dtype,
     need_elements,
     refuse,
     summed_dtype,
@@ -45,7 +46,7 @@ def numbered(name: str) -> Callable[..., str]:
 @operator(grad=numbered("Sum"), autocast={"cuda": "float32"})
 def sum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`. Integers and bools are summed as int64, or in `dtype`."""
-    x = input.astype(summed_dtype(input, dtype))
+    x = in_dtype(input, summed_dtype(input, dtype))
     return jnp.sum(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
 
 
@@ -58,7 +59,7 @@ def _no_complex(x: jax.Array) -> None:
 def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`, with nan counted as 0."""
     _no_complex(input)
-    x = input.astype(summed_dtype(input, dtype))
+    x = in_dtype(input, summed_dtype(input, dtype))
     return jnp.sum(jnp.where(x != x, jnp.zeros_like(x), x), axes_of(dim, x.ndim), keepdims=keepdim)
 
 
@@ -78,7 +79,7 @@ def dtype_of_mean(input: jax.Array, dtype: Any = None) -> Any:
 def mean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The mean over `dim`. Integers raise RuntimeError unless a floating `dtype` is given; nan if nothing is there."""
     made = dtype_of_mean(input, dtype)
-    return jnp.mean(wide(input.astype(made)), axes_of(dim, input.ndim), keepdims=keepdim).astype(made)
+    return jnp.mean(wide(in_dtype(input, made)), axes_of(dim, input.ndim), keepdims=keepdim).astype(made)
 
 
 @operator()
@@ -89,7 +90,7 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
             f"nanmean(): expected input to have floating point or complex dtype but got {type_name(input)}"
         )
     _no_complex(input)
-    x, axes = input.astype(dtype_of_mean(input, dtype)), axes_of(dim, input.ndim)
+    x, axes = in_dtype(input, dtype_of_mean(input, dtype)), axes_of(dim, input.ndim)
     missing = x != x
     kept = jnp.sum(jnp.where(missing, jnp.zeros_like(x), x), axes, keepdims=keepdim)
     return kept / jnp.sum(~missing, axes, keepdims=keepdim).astype(x.dtype)
@@ -98,7 +99,7 @@ def nanmean(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any 
 @operator(grad=numbered("Prod"), autocast="float32")
 def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The product over `dim` (one dimension or all). Integers and bools give int64, or `dtype`."""
-    x = input.astype(summed_dtype(input, dtype))
+    x = in_dtype(input, summed_dtype(input, dtype))
     return _product(wide(x), axes_of(dim, x.ndim), keepdim).astype(x.dtype)
 
 

@@ -274,14 +274,17 @@ def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
     return jsp.logsumexp(wide(x), axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
 
 
-def vector_norm(x: jax.Array, p: float, axes: tuple[int, ...], keepdim: bool) -> jax.Array:
-    """The p-norm `sum(abs(x) ** p) ** (1 / p)` over `axes`, its limits at 0 and +-inf, and gradient 0 where it is 0."""
+def vector_norm(x: jax.Array, p: float, axes: tuple[int, ...], keepdim: bool, named: bool = True) -> jax.Array:
+    """The p-norm `sum(abs(x) ** p) ** (1 / p)` over `axes`, its limits at 0 and +-inf, and gradient 0 where it is 0.
+
+    `named` says whether the caller has named the dimensions.
+    """
     size = modulus(x)
     made, size = size.dtype, wide(size)
-    if (math.isinf(p) or p < 0) and builtins.any(x.shape[a] == 0 for a in axes):
+    if (math.isinf(p) or p < 0) and (empty := [a for a in axes if x.shape[a] == 0]):
+        where = f"the dimension {empty[0]}because this dimension is empty and" if named else "an empty tensor because"
         raise RuntimeError(
-            f"linalg.vector_norm cannot compute the {p:g} norm on an empty tensor "
-            "because the operation does not have an identity"
+            f"linalg.vector_norm cannot compute the {p:g} norm on {where} the operation does not have an identity"
         )
     if math.isinf(p):
         found = (jnp.max if p > 0 else jnp.min)(size, axes, keepdims=keepdim)

@@ -20,6 +20,7 @@ from ...core.array.size import dimension
 from ...core.array.size import normalized_dim as normalized_dim
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable
+from ...core.context.warned import warn_once
 from ...core.dispatch.checks import demand as demand
 from ...core.dispatch.checks import on_host as on_host
 from ...core.dispatch.checks import refuse_outside as refuse_outside
@@ -148,6 +149,14 @@ def summed_dtype(x: jax.Array, dtype: Any = None) -> Any:
     if dtype is not None:
         return dtype
     return x.dtype if category(x) >= FLOAT else jnp.dtype("int64")
+
+
+def in_dtype(x: jax.Array, dtype: Any) -> jax.Array:
+    """The values in the dtype in which they are added up; of complex numbers in a real one the real parts, with a warning."""
+    if category(x) == COMPLEX and not jnp.issubdtype(dtype, jnp.complexfloating):
+        warn_once("Casting complex values to real discards the imaginary part")
+        x = x.real
+    return x.astype(dtype)
 
 
 def axes_of(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
