@@ -91,9 +91,9 @@ def _scatter_places(
     tail = ""
     fits = all(n <= limit for i, (n, limit) in enumerate(zip(index.shape, input.shape, strict=True)) if i != axis)
     if src is not None:
-        src = _raised(src)
-        if src.ndim != index.ndim:
+        if max(src.ndim, 1) != index.ndim:
             raise _other_rank(index, src, "src")
+        src = _raised(src)
         tail = f" and to be no larger size than src {list(src.shape)}"
         fits = fits and all(n <= limit for n, limit in zip(index.shape, src.shape, strict=True))
     if not fits:
@@ -114,15 +114,14 @@ def _number_for(input: jax.Array, value: Any) -> Any:
     return value.astype(input.dtype)
 
 
-def _scattered(input: jax.Array, dim: int, index: jax.Array, src: Any, reduce: str | None) -> jax.Array:
+def _scattered(
+    input: jax.Array, dim: int, index: jax.Array, src: jax.Array | None, number: Any, reduce: str | None
+) -> jax.Array:
     shape = input.shape
-    number = src.ndim == 0 and (index.ndim or src.aval.weak_type)
-    if number and not src.aval.weak_type:
-        raise _other_rank(index, src, "src")
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
-    value = _number_for(input, src) if number else src
-    input, where, picked = _scatter_places("scatter", input, dim, index, None if number else value)
+    value = _number_for(input, number) if src is None else src
+    input, where, picked = _scatter_places("scatter", input, dim, index, src)
     value = value if picked is None else picked
     if reduce == "add":
         made = _add_at(input, where, value, **_AT)
@@ -134,23 +133,26 @@ def _scattered(input: jax.Array, dim: int, index: jax.Array, src: Any, reduce: s
     return made.reshape(shape)
 
 
-@indexed(grad=lambda arrays: "ScatterBackward0" if hasattr(arrays[2], "dtype") else "ScatterBackward1")
+@indexed(
+    grad=lambda arrays, statics: "ScatterBackward1" if "src" in statics else "ScatterBackward0",
+    or_number={"src": "value"},
+)
 def scatter(
     input: Array,
     dim: int,
     index: Array,
     src: Array | None = None,
     *,
-    value: Array | None = None,
+    value: Scalar | None = None,
     reduce: str | None = None,
 ) -> Array:
-    """`input` with `out[index[i][j]][j] = src[i][j]` for `dim=0`, and so on. `src` may be a number.
+    """`input` with `out[index[i][j]][j] = src[i][j]` for `dim=0`, and so on. A number `value` may stand in `src`'s place.
 
     `reduce="add"` or `"multiply"` combines with what is there. Raises RuntimeError as `gather` does.
     """
     if src is None and value is None:
         raise TypeError("scatter(): missing argument 'src' or 'value'")
-    return _scattered(input, dim, index, value if src is None else src, reduce)
+    return _scattered(input, dim, index, src, value, reduce)
 
 
 @indexed(autocast={"cuda": "widest"})

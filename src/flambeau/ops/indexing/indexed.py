@@ -29,6 +29,7 @@ def indexed(
     grad: Any = None,
     autocast: Any = None,
     narrow: bool = False,
+    or_number: dict[str, str] | None = None,
     unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
@@ -37,7 +38,9 @@ def indexed(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        call = operator(methods=False, public=(), grad=grad, autocast=autocast, narrow=narrow)(function)
+        call = operator(methods=False, public=(), grad=grad, autocast=autocast, narrow=narrow, or_number=or_number)(
+            function
+        )
         name = function.__name__
         names = list(inspect.signature(function).parameters)
         place = names.index("index")
@@ -59,7 +62,7 @@ def indexed(
             words, kind = unless(dim, input.ndim) or (text, error)
             words = words.replace("{dim}", str(dim)).replace("{size}", str(size))
             refuse_outside(index, size, words, kind, negative)
-            if name == "index_fill":
+            if "value" in names:
                 value = args[3] if len(args) > 3 else kwargs.get("value")
                 if isinstance(value, (int, float)):
                     fitting_number(value, input._np_dtype)
