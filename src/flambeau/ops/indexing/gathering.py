@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
@@ -518,13 +519,14 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             f"but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
         )
     axis = normalized_dim(dim, input.ndim)
-    shapes = [list(input.shape), list(indices.shape)]
-    sizes = [s.pop(axis) for s in shapes] if input.ndim else []
-    common = list(np.broadcast_shapes(*map(tuple, shapes)))
-    if not sizes:
+    if not input.ndim:
         return gather(input, dim, _wrapped(indices, 1))
-    wide = [(*common[:axis], n, *common[axis:]) for n in sizes]
-    return gather(input.expand(wide[0]), axis, _wrapped(indices.expand(wide[1]), sizes[0]))
+    sizes = [(*t.shape[:axis], 1, *t.shape[axis + 1 :]) for t in (input, indices)]
+    if clash := broadcast_clash(sizes):
+        raise RuntimeError(clash)
+    common = np.broadcast_shapes(*sizes)
+    wide = [(*common[:axis], t.shape[axis], *common[axis + 1 :]) for t in (input, indices)]
+    return gather(input.expand(wide[0]), axis, _wrapped(indices.expand(wide[1]), input.shape[axis]))
 
 
 @operator(methods=False, public=())

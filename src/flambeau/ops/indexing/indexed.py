@@ -16,7 +16,7 @@ import numpy as np
 from ...core.dispatch.operator import _attach, _publish, inplace_form, operator
 from ...core.tensor.tensor import Tensor
 from ..making.constants import fitting_number
-from ..support.checks import refuse_outside
+from ..support.checks import refuse_outside, shapes_first
 
 
 def indexed(
@@ -42,7 +42,8 @@ def indexed(
             function
         )
         name = function.__name__
-        names = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function)
+        names = list(signature.parameters)
         place = names.index("index")
 
         def check(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -67,23 +68,25 @@ def indexed(
                 if isinstance(value, (int, float)):
                     fitting_number(value, input._np_dtype)
 
-        made = _checked(call, check)
+        def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+            @functools.wraps(function)
+            def outer(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    check(args, kwargs)
+                except (IndexError, RuntimeError):
+                    given = signature.bind(*args, **kwargs).arguments
+                    shapes_first(given["index"], lambda zeros: call(**{**given, "index": zeros}))
+                    raise
+                return function(*args, **kwargs)
+
+            return outer
+
+        made = checked(call)
         _publish(name, made, ("torch",))
         _attach(made, (name,))
         if inplace:
             op: Any = call.operator  # type: ignore[attr-defined]
-            _attach(_checked(inplace_form(op, name + "_"), check), (name + "_",))
+            _attach(checked(inplace_form(op, name + "_")), (name + "_",))
         return made
 
     return declare
-
-
-def _checked(function: Callable[..., Any], check: Callable[[Any, Any], None]) -> Callable[..., Any]:
-    """The function with a look at its arguments first."""
-
-    @functools.wraps(function)
-    def outer(*args: Any, **kwargs: Any) -> Any:
-        check(args, kwargs)
-        return function(*args, **kwargs)
-
-    return outer
