@@ -201,8 +201,10 @@ def hardsigmoid(input: Array) -> Array:
 def hardswish(input: Array) -> Array:
     """x * hardsigmoid(x)"""
     require_floating("hardswish_cpu", input)
-    inner = input * ((input + 3) / 6)
-    return jnp.where(input <= -3, jnp.zeros((), input.dtype), jnp.where(input >= 3, input, inner))
+    bent = (input > -3) & (input < 3)
+    within = jnp.where(bent, input, jnp.zeros((), input.dtype))  # so that the slope at infinity is no 0 * inf
+    straight = jnp.where(input <= -3, input * 0, input)  # of -inf nan, as PyTorch has it
+    return jnp.where(bent, within * ((within + 3) / 6), straight)
 
 
 # ---------------------------------------------------------------- smooth

@@ -30,6 +30,9 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
             stacklevel=2,
         )
+    if reduction == "elementwise_mean":
+        warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=2)
+        return "mean"
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction, which is 'none', 'mean' or 'sum'")
     return reduction
@@ -90,7 +93,7 @@ def loss(
                     stacklevel=3,
                 )
             if "reduction" in kwargs:
-                chosen_reduction(None, None, kwargs["reduction"])
+                kwargs["reduction"] = chosen_reduction(None, None, kwargs["reduction"])
             if targets is not None:
                 given = signature.bind(*args, **kwargs).arguments
                 if isinstance(given["target"], Tensor):
