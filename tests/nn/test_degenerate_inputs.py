@@ -126,6 +126,10 @@ F.adaptive_max_pool2d(R(1, 4, 4), (-1, 2))
 F.adaptive_avg_pool1d(R(4, 4), (1, 1))
 F.mse_loss(R(2), R(2) + 1, reduction="elementwise_mean")
 torch.autograd.functional.vjp(F.hardswish, R(3) * torch.tensor([float("inf"), -9.0, 3.0]), R(3))
+F.one_hot(R(2).long(), R(2).long().max() + 1)
+F.one_hot(R(2).long(), torch.tensor(4.0))
+F.one_hot(R(2).long(), torch.tensor(1))
+1 / F.softshrink(R(2) * -0.25)
 """.strip().splitlines()
 
 

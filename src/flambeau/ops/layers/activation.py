@@ -186,7 +186,7 @@ def _check_lambda(input: Any, lambd: float) -> None:
 def softshrink(input: Array, lambd: float = 0.5) -> Array:
     """x moved towards 0 by lambd, and 0 where |x| <= lambd"""
     require_floating("softshrink_cpu", input)
-    inside = jnp.where(jnp.isnan(input), input, jnp.zeros((), input.dtype))
+    inside = input * 0  # with its sign, and nan where it is nan
     return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, inside))
 
 
