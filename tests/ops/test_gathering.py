@@ -75,6 +75,8 @@ J t.scatter(h(3, 3), 0, j, 3.0, reduce="add")
 J b([[False] * 3] * 3).scatter_(1, j, True)
 J t.scatter(i([[0] * 3] * 3), 1, j, value=2.7, reduce="add")
 t.scatter(h(3), 0, i([1]), t.tensor(5.0))
+x = t.zeros(3); x[b([True, False, True])] = i([2]); x
+x = t.zeros(3, 3); x[:, b([True, False, True])] = t.tensor(True); x
 J t.scatter(h(3, 3), 0, j, h(2, 3), reduce="multiply")
 J t.scatter_add(b([[True] * 3] * 3), 0, j, b([[True] * 3] * 3))
 J t.scatter_reduce(i([[1, 2, 3]] * 3), 0, j, i([[3, 4, 5]] * 2), "mean")
@@ -117,6 +119,9 @@ t.take(h(2, 2), h(1))
 t.put(h(2, 2), i([0, 1]), h(3))
 t.put(h(2, 2), i([0, 9]), h(2))
 t.take_along_dim(h(2, 2), i([0, 1]), 0)
+x = t.zeros(3); x[i([0, 2])] = t.tensor(2); x
+x = t.zeros(3); x[i([0, 2])] = t.tensor(True); x
+~ t.zeros(3, dtype=t.int64).scatter(0, i([1]), float("nan"))
 """
 
 

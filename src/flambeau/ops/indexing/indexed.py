@@ -74,8 +74,14 @@ def indexed(
                 try:
                     check(args, kwargs)
                 except (IndexError, RuntimeError):
-                    given = signature.bind(*args, **kwargs).arguments
-                    shapes_first(given["index"], lambda zeros: call(**{**given, "index": zeros}))
+                    given = signature.bind(*args, **kwargs)
+                    index, given.arguments["index"] = given.arguments["index"], None
+
+                    def with_zeros(zeros: Tensor) -> Any:
+                        given.arguments["index"] = zeros
+                        return call(*given.args, **given.kwargs)
+
+                    shapes_first(index, with_zeros)
                     raise
                 return function(*args, **kwargs)
 
