@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 
 from ...core.array.size import out_of_range
+from ...core.dispatch.messages import message
 
 _SPELT = {1: "one", 2: "two", 3: "three"}
 
@@ -62,12 +63,13 @@ def require_padding(name: str, k: int, p: int, d: int) -> None:
 
 
 def too_much_padding(kernel: Sequence[int], padding: Sequence[int]) -> str:
-    said = "pad should be smaller than or equal to half of kernel size, but got "
     given = [(letter, side, sizes["THW".index(side) - 3]) for letter, sizes in (("k", kernel), ("pad", padding))
              for side in ("WH", "TWH")[len(kernel) - 2]]  # fmt: skip
     if len(kernel) == 3:
-        return said + " ".join(f"{letter}{side}: {size}" for letter, side, size in given)
-    return said + ", ".join(f"{letter}{side} = {size}" for letter, side, size in given[2:] + given[:2])
+        shown = " ".join(f"{letter}{side}: {size}" for letter, side, size in given)
+    else:
+        shown = ", ".join(f"{letter}{side} = {size}" for letter, side, size in given[2:] + given[:2])
+    return message("padding_over_half", sizes=shown)
 
 
 def too_small(name: str, planes: int, sizes: Sequence[int], counts: Sequence[int], kernel: Sequence[int]) -> str:
