@@ -46,27 +46,10 @@ OVERLOADS = (
 )
 
 INTERNAL = "torch tells what failed inside, not what is wrong"
-POOL = "one text serves all pools"
-MARGIN = "targets of these losses are checked in another order"
-EARLIER = "the values of an index are looked at before its shape"
 OWN_WORDS = "a whole sentence of PyTorch's source with no place for a word of ours, which the project does not copy"
 EXCEPTIONS = {  # (operator or layer, a part of torch's text) -> why ours is another
-    ("adaptive_avg_pool1d", "received {1, -1}"): "torch tells the size of the 2-d pool that it computes it with",
-    ("adaptive_avg_pool3d", "received {-1, 0,2}"): "a space is missing in torch's",
-    ("adaptive_max_pool1d", "negative dimension -1"): INTERNAL,
-    ("adaptive_max_pool2d", "negative dimension -1"): INTERNAL,
-    ("adaptive_max_pool2d", "internal error"): INTERNAL,
-    ("adaptive_max_pool3d", "negative dimension -1"): INTERNAL,
-    ("adaptive_max_pool3d", "internal error"): INTERNAL,
-    ("gather", "Size does not match at dimension 0"): EARLIER,
-    ("max_pool1d", "Invalid computed output size"): POOL,
-    ("multi_margin_loss", ""): MARGIN,
     ("narrow_copy", "static_cast"): INTERNAL,
-    ("narrow_copy", "length (-1)"): "narrow and narrow_copy refuse a negative length in the same words",
-    ("poisson_nll_loss", "(5) must match"): "torch names the target's size first, we the input's",
     ("prelu", "1D tensor"): OWN_WORDS,
-    ("scatter", "same number of dimensions as src"): EARLIER,
-    ("scatter_add", "same number of dimensions as src"): EARLIER,
 }
 OTHER_TYPE = {("narrow_copy", "static_cast")}  # of these the exception's type is another, too
 

@@ -3,9 +3,11 @@
 import copy
 import inspect
 import pickle
+import warnings
 from collections import OrderedDict, namedtuple
 
 import pytest
+import torch
 
 import flambeau as fb
 import flambeau.nn
@@ -468,3 +470,17 @@ def test_tables_of_hooks_tell_of_changes_and_are_pickled_as_plain_ones() -> None
     for made in (copy.copy(table), copy.deepcopy(table)):
         assert type(made) is type(table) and list(made) == [5]
     assert type(pickle.loads(pickle.dumps(table))) is OrderedDict
+
+
+@pytest.mark.parametrize("register", ["register_full_backward_pre_hook", "register_full_backward_hook"])
+@pytest.mark.parametrize("taped", [True, False])
+def test_backward_from_the_outputs_warns(register: str, taped: bool) -> None:
+    def warned(t) -> list[str]:
+        m = t.nn.Linear(3, 2)
+        getattr(m, register)(lambda *given: None)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            m(t.ones(2, 3, requires_grad=taped)).sum().backward()
+        return [str(w.message).split(". ")[0].rstrip(".") for w in found]
+
+    assert warned(fb) == warned(torch)

@@ -1,4 +1,4 @@
-"""A complex number where a real one has to be is refused, and its imaginary part never dropped."""
+"""A number where one of another kind has to be is refused: no imaginary part and no fraction is dropped where PyTorch drops none."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ CALLS: dict[str, Callable[..., Any]] = {
     "add_": lambda lib, x: x.clone().add_(x, alpha=1j),
     "sub": lambda lib, x: x.sub(x, alpha=1j),
     "rsub": lambda lib, x: lib.rsub(x, x, alpha=1j),
+    **{
+        f"{name}({number}) of {kind}": lambda lib, x, name=name, number=number, kind=kind: getattr(lib, name)(
+            x.to(getattr(lib, kind)), x, alpha=number
+        )
+        for name in ("add", "sub", "rsub")
+        for kind, number in (("float64", True), ("float64", 2 + 0j), ("complex64", True))
+    },
+    "add(0.5)": lambda lib, x: lib.add(x.long(), x.long(), alpha=0.5),
+    "add(1j) of integers": lambda lib, x: lib.add(x.long(), x.long(), alpha=1j),
+    "add(True) of bools": lambda lib, x: lib.add(x.bool(), x.bool(), alpha=True),
+    "_foreach_add": lambda lib, x: lib._foreach_add([x], [x], alpha=True),
+    "addr of a bool": lambda lib, x: lib.addr(x, x[0], x[0], beta=True),
+    "addr beta": lambda lib, x: lib.addr(x.long(), x[0].long(), x[0].long(), beta=0.5),
+    "addr of a real one": lambda lib, x: lib.addr(x, x[0], x[0], alpha=2 + 0j),
     "index_fill": lambda lib, x: x.index_fill(0, lib.tensor([0]), 1j),
     "index_add": lambda lib, x: x.index_add(0, lib.tensor([0]), x[:1], alpha=1j),
     "scatter": lambda lib, x: x.scatter(0, lib.tensor([[0]]), 1j),

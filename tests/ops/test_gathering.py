@@ -24,6 +24,9 @@ t.gather(f(2, 2), 0, i([]))
 J t.scatter(f(3, 3), 0, j, f(2, 3))
 J t.scatter(f(3, 3), 0, j, 3)
 J t.scatter(f(3, 3), 1, j, value=2.5)
+J t.scatter(f(3, 3), 1, j, value=t.tensor(2.5))
+J t.scatter(f(3, 3), 1, j, True)
+J t.scatter(f(3, 3), 1, j, 2 + 0j)
 J t.scatter_add(f(3, 3), 0, j, f(2, 3))
 J t.scatter_add(f(2, 4), 1, j, f(2, 3))
 J t.scatter_reduce(f(3, 3), 0, j, f(2, 3), "sum")
@@ -70,6 +73,11 @@ UNNAMED = """
 t.unravel_index(i([3, 5]), (2, 3))
 t.unravel_index(i([-7, -1, 6, 30]), (2, 3))
 J t.scatter(h(3, 3), 0, j, 3.0, reduce="add")
+J b([[False] * 3] * 3).scatter_(1, j, True)
+J t.scatter(i([[0] * 3] * 3), 1, j, value=2.7, reduce="add")
+t.scatter(h(3), 0, i([1]), t.tensor(5.0))
+x = t.zeros(3); x[b([True, False, True])] = i([2]); x
+x = t.zeros(3, 3); x[:, b([True, False, True])] = t.tensor(True); x
 J t.scatter(h(3, 3), 0, j, h(2, 3), reduce="multiply")
 J t.scatter_add(b([[True] * 3] * 3), 0, j, b([[True] * 3] * 3))
 J t.scatter_reduce(i([[1, 2, 3]] * 3), 0, j, i([[3, 4, 5]] * 2), "mean")
@@ -87,6 +95,8 @@ t.scatter(h(2, 2), 0, i([[0, 1]] * 2), h(1, 2))
 ~ t.scatter(h(2, 2), 0, i([[0, 1]]), i([[0, 1]]))
 t.scatter(h(2, 2), 0, i([[0, 2]]), h(1, 2))
 t.scatter(h(2, 2), 0, i([[0, 1]]), h(1, 2), reduce="prod")
+~ t.scatter(h(2, 2), 0, i([[0, 1]]), t.tensor(5.0))
+~ t.scatter(t.zeros(3, dtype=t.uint8), 0, i([1]), 300)
 t.scatter_add(h(2, 2), 0, i([[0, -2]]), h(1, 2))
 t.index_select(h(2, 2), 0, i([0, 2]))
 t.index_select(h(2, 2), 0, i([-1]))
@@ -110,6 +120,9 @@ t.take(h(2, 2), h(1))
 t.put(h(2, 2), i([0, 1]), h(3))
 t.put(h(2, 2), i([0, 9]), h(2))
 t.take_along_dim(h(2, 2), i([0, 1]), 0)
+x = t.zeros(3); x[i([0, 2])] = t.tensor(2); x
+x = t.zeros(3); x[i([0, 2])] = t.tensor(True); x
+~ t.zeros(3, dtype=t.int64).scatter(0, i([1]), float("nan"))
 """
 
 

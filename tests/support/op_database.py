@@ -287,7 +287,8 @@ class Case:
         if forms:
             yield from self.form_failures(theirs)
         if leaves and not (self.known("values") or self.known("signs")):
-            wrong = self.gradient_failure(mine, theirs, leaves, second and self.info.supports_gradgrad)
+            twice = second and self.info.supports_gradgrad and not self.known("second gradient")
+            wrong = self.gradient_failure(mine, theirs, leaves, twice)
             if wrong and not self.known("gradient"):
                 yield f"gradient: {wrong}"
 

@@ -18,9 +18,9 @@ import numpy as np
 from jax import lax
 
 from ..array import devices
-from ..context.grad_mode import state
+from ..context.grad_mode import no_grad, state
 from ..context.tracing import Demand, Refusal
-from ..tensor.tensor import Tensor
+from ..tensor.tensor import Tensor, wrap
 
 # What an operator looks for: from its arrays (NumPy's or traced ones), where a bad value is, and what to say of it there.
 Look = Callable[..., tuple[Any, Any]]
@@ -101,6 +101,15 @@ def refuse_outside(
         return bad if ignored is None else bad & (x != ignored), x
 
     demand(look, lambda value: error((text if isinstance(text, str) else text()).format(value)), index)
+
+
+def shapes_first(index: Tensor, compute: Callable[[Tensor], Any]) -> None:
+    """For a call whose indices were refused: raise what else is wrong with it, by computing with zeros in their place.
+
+    PyTorch looks at the kinds and shapes of all arguments before it looks at values.
+    """
+    with no_grad():
+        compute(wrap(jnp.zeros(index.shape, index._np_dtype)))
 
 
 def _outside(bad: Any, value: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from ..array.return_types import return_type
 from ..tape.nodes import Program, camel
 from .autocast import Rules
 from .directly import Direct, Form
-from .promotion import fit, promoted, refuse_complex, refuse_narrow, strong
+from .promotion import fit, promoted, refuse_narrow, refuse_scalars, strong
 from .signature import Signature, unpack
 
 dtypes._on_default_change.append(programs.forget)
@@ -39,6 +39,10 @@ class Operator:
         direct: Form | None = None,
         between: tuple[str, ...] = (),
         numbers: tuple[str, ...] = (),
+        whole: tuple[str, ...] = (),
+        exact: tuple[str, ...] = (),
+        or_number: dict[str, str] | None = None,
+        real: str | None = None,
     ):
         self.function = function
         self.check = check
@@ -48,12 +52,14 @@ class Operator:
         named = space + self.name
         self.space = space
         self.promote = promote
-        self.signature: Signature = Signature(function, options, between)
+        self.signature: Signature = Signature(function, options, between, exact, or_number)
         self.returns: Any | None = return_type(named, returns) if returns else None
         self.grad: Any = grad or camel(self.name) + "Backward0"
         self.derivative = derivative
         self.narrow = narrow
         self.direct = direct
+        self.whole = whole
+        self.real: str | None = real and f"{self.name}: {real}"
         self.of_layers = of_layers  # whose inputs are tensors, where operators like `where` take numbers too
         self.leading_tensors: int = self.signature.leading_tensors(promote is not None and not of_layers, numbers)
         self.numbers_taken: set[Any] = set()  # places of dynamic values, and kinds of numbers that may stand there
@@ -123,21 +129,22 @@ class Operator:
 
     def _flat(self, key: tuple[Any, ...]) -> Callable[..., Any]:
         function, signature, promote, check = self.function, self.signature, self.promote, self.check
-        narrow, name, tensors_only = self.narrow, self.name, self.of_layers and promote is None
-        parameters = signature.parameters
+        narrow, name, tensors_only, whole = self.narrow, self.name, self.of_layers and promote is None, self.whole
+        parameters, real = signature.parameters, self.real
 
         def flat_function(*flat: Any) -> Any:
             if check is not None:
                 check(*flat)
             values, arrays, scalars = unpack(signature, key, flat)
             if scalars and arrays:
-                refuse_complex(name, flat, arrays, scalars)
+                named = {i: signature.parameter_at(key, i)[0] for i in scalars}
+                refuse_scalars(flat, arrays, named, whole, signature.exact, real)
             if not narrow:
                 refuse_narrow(name, flat, promote is not None)
             if tensors_only:
                 signature.refuse_numbers(name, key, flat)
             if promote is not None and arrays:
-                values, _, _ = unpack(signature, key, promoted(name, flat, arrays, scalars, promote))
+                values, _, _ = unpack(signature, key, promoted(flat, arrays, scalars, promote))
             else:
                 values, _, _ = unpack(signature, key, tuple(jnp.asarray(f) for f in flat))
             args: list[Any] = []

@@ -64,6 +64,10 @@ def operator(
     direct: Form | None = None,
     between: tuple[str, ...] = (),
     numbers: tuple[str, ...] = (),
+    whole: tuple[str, ...] = (),
+    exact: tuple[str, ...] = (),
+    or_number: dict[str, str] | None = None,
+    real: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -78,6 +82,10 @@ def operator(
     `images` says that it has convolutions, whose results may lie channels-last in memory (see `channels_last.py`).
     `between` are the numbers that stood between the tensors in forms of the call that PyTorch has deprecated.
     `numbers` are the parameters for tensors that numbers may stand for, where it does not promote.
+    `whole` are the `Scalar` parameters that have no fraction among integers, where others lose theirs, and are bools among bools
+    alone; `exact` those that are no complex numbers among real ones either, and be it without an imaginary part.
+    `real` is what is said of a complex number among real tensors, if PyTorch has words of its own for it.
+    `or_number` names, for the place of a tensor, the `Scalar` parameter that a number in that place is given for.
     `direct` is how it is computed for such images without a program (see `directly.py`).
     """
 
@@ -92,6 +100,10 @@ def operator(
             "direct": direct,
             "between": between,
             "numbers": numbers,
+            "whole": whole,
+            "exact": exact,
+            "or_number": or_number,
+            "real": real,
         }
         op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=rules_of(autocast), **how)  # type: ignore[arg-type]
         call = lifted(op)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -13,13 +14,6 @@ from ..array import dtypes
 from ..array.narrow import NARROW, narrowed
 from ..tensor.tensor import Tensor
 
-_REAL_OPTIONS = {  # what is said of a complex number in the place of the only option
-    "renorm": "maxnorm must be real-valued",
-    "trapezoid": "Currently, we only support dx as a real number.",
-    "cumulative_trapezoid": "Currently, we only support dx as a real number.",
-}
-_WITH_ALPHA = ("add", "sub", "rsub")  # others cut a fraction off among whole numbers
-
 
 def rank(value: Any) -> tuple[dtypes.dtype, int]:
     number = not hasattr(value, "ndim") or getattr(value.aval, "weak_type", False)
@@ -27,14 +21,11 @@ def rank(value: Any) -> tuple[dtypes.dtype, int]:
     return found, 2 if number else 0 if value.ndim else 1
 
 
-def promoted(name: str, flat: tuple[Any, ...], arrays: list[int], scalars: list[int], mode: str) -> tuple[Any, ...]:
+def promoted(flat: tuple[Any, ...], arrays: list[int], scalars: Iterable[int], mode: str) -> tuple[Any, ...]:
     common = dtypes.promote([rank(flat[i]) for i in arrays])
     if mode == "float" and common.category <= dtypes.INTEGER:
         common = dtypes.get_default_dtype()
     made = list(flat)
-    for i in scalars if name in (*_WITH_ALPHA, "addr") else ():
-        if common.category <= dtypes.INTEGER < rank(flat[i])[0].category:
-            raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     for i in (*arrays, *scalars):
         made[i] = convert(flat[i], common.numpy)
     return tuple(made)
@@ -55,19 +46,31 @@ def in_c(dtype: Any) -> str:
     return _IN_C.get(np.dtype(dtype).name, "float")
 
 
-def refuse_complex(name: str, flat: tuple[Any, ...], arrays: list[int], scalars: list[int]) -> None:
-    """Raises RuntimeError if a complex number is to be computed with among real tensors, which would drop a part of it."""
-    if not any(np.issubdtype(flat[i].dtype, np.complexfloating) for i in scalars):
-        return
+def refuse_scalars(
+    flat: tuple[Any, ...],
+    arrays: list[int],
+    scalars: dict[int, str],
+    whole: tuple[str, ...],
+    exact: tuple[str, ...],
+    real: str | None,
+) -> None:
+    """Raises RuntimeError if a number (by its place, with its parameter's name) can't be computed with among these arrays.
+
+    A complex number among real ones would lose a part. `whole` and `exact` as for `operator`, `real` with the operator's name.
+    """
     common = dtypes.promote([rank(flat[i]) for i in arrays])
-    if common.category < dtypes.COMPLEX:
-        if name in _REAL_OPTIONS:
-            raise RuntimeError(f"{name}: {_REAL_OPTIONS[name]}")
-        raise RuntimeError(
-            "For non-complex input tensors, argument alpha must not be a complex number."
-            if name in _WITH_ALPHA
-            else f"value cannot be converted to type {in_c(common.numpy)} without overflow"
-        )
+    for i, argument in scalars.items():
+        kind = rank(flat[i])[0].category
+        if argument in (*whole, *exact):
+            if kind == dtypes.BOOL < common.category:
+                raise RuntimeError(f"Boolean {argument} only supported for Boolean results.")
+            if common.category <= dtypes.INTEGER < kind:
+                text = f"For integral input tensors, argument {argument} must not be a floating point number."
+                raise RuntimeError(text)
+        if kind == dtypes.COMPLEX > common.category:
+            if argument in exact:
+                raise RuntimeError(f"For non-complex input tensors, argument {argument} must not be a complex number.")
+            raise RuntimeError(real or f"value cannot be converted to type {in_c(common.numpy)} without overflow")
 
 
 def refuse_narrow(name: str, arrays: tuple[Any, ...], promotes: bool) -> None:

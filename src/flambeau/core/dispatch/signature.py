@@ -152,11 +152,17 @@ class Signature:
     """How a call's arguments map to the array function's parameters."""
 
     def __init__(
-        self, function: Callable[..., Any], options: Callable[..., None] | None = None, between: tuple[str, ...] = ()
+        self,
+        function: Callable[..., Any],
+        options: Callable[..., None] | None = None,
+        between: tuple[str, ...] = (),
+        exact: tuple[str, ...] = (),
+        or_number: dict[str, str] | None = None,
     ):
         self.signature: Signature = inspect.signature(function)  # type: ignore[assignment]
         self.options = options
         self.between = between
+        self.exact = exact
         self.parameters: Any = list(self.signature.parameters.values())  # type: ignore[has-type]
         self.kinds: list[int] = [kind_of(p) for p in self.parameters]
         self.names: list[str] = [p.name for p in self.parameters]
@@ -164,6 +170,7 @@ class Signature:
         self.notes: list[str] = [str(p.annotation).replace(" ", "").removesuffix("|None") for p in self.parameters]
         self.takes_none: list[bool] = ["None" in str(p.annotation) for p in self.parameters]
         self.defaults: list[_Missing | Any] = [MISSING if p.default is p.empty else p.default for p in self.parameters]
+        self.or_number: dict[int, int] = {self.index[a]: self.index[b] for a, b in (or_number or {}).items()}
         keyword_only = [p.kind is p.KEYWORD_ONLY for p in self.parameters]
         self.positional = keyword_only.index(True) if True in keyword_only else len(self.parameters)
         self.varargs: int | None = self.kinds.index(VARARGS) if VARARGS in self.kinds else None
@@ -214,7 +221,9 @@ class Signature:
             else:
                 if not isinstance(value, (numbers.Number, Tensor, np.generic)):
                     raise TypeError(f"{name}(): argument '{self.names[i]}' must be Number, not {type(value).__name__}")
-                dynamic.append(value.real if type(value) is complex and not value.imag else value)
+                if type(value) is complex and not value.imag and self.names[i] not in self.exact:
+                    value = value.real
+                dynamic.append(value)
                 key_parts.append(SCALAR)
         if unusual and self.options is not None:
             self.options(*values)
@@ -234,6 +243,9 @@ class Signature:
         elif self.varargs is not None:
             values[self.varargs] = ()
         values[: len(args)] = args
+        for place, number in self.or_number.items():
+            if place < len(args) and isinstance(args[place], (numbers.Number, HostNumber)):
+                values[place], values[number] = None, args[place]
         for key, value in kwargs.items():
             i = self.index.get(key)
             if i is None:

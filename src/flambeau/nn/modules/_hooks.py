@@ -404,7 +404,7 @@ class _BackwardCall:
             grad_output = _changed(changed, grad_output, "Backward pre hook", "grad_output")
         if self.from_inputs:
             self.grad_output = grad_output
-        elif self.hooks:
+        else:
             warnings.warn(BACKWARD_FROM_OUTPUT)
             nothing = (None,) * len(self.inputs.live)
             for hook in self.hooks:

@@ -45,6 +45,7 @@ def _times(alpha: Any, x: jax.Array) -> jax.Array:
     methods=("add", "__add__", "__radd__"),
     direct=ADD,
     between=("alpha",),
+    exact=("alpha",),
 )
 def add(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input + alpha * other`, with broadcasting."""
@@ -56,14 +57,19 @@ def _sub(input: jax.Array, other: jax.Array, alpha: Any) -> jax.Array:
 
 
 @operator(
-    promote="common", inplace=("sub_", "__isub__"), methods=("sub", "__sub__"), check=refuse_masks, between=("alpha",)
+    promote="common",
+    inplace=("sub_", "__isub__"),
+    methods=("sub", "__sub__"),
+    check=refuse_masks,
+    between=("alpha",),
+    exact=("alpha",),
 )
 def sub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`input - alpha * other`, with broadcasting. Two bool tensors raise RuntimeError: use `^`."""
     return _sub(input, other, alpha)
 
 
-@operator(promote="common", methods=("__rsub__",), grad="RsubBackward1", check=refuse_masks)
+@operator(promote="common", methods=("__rsub__",), grad="RsubBackward1", check=refuse_masks, exact=("alpha",))
 def rsub(input: Array, other: Array, *, alpha: Scalar = 1) -> Array:
     """`other - alpha * input`: subtraction with the arguments swapped."""
     return _sub(other, input, alpha)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
 from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
@@ -92,9 +93,9 @@ def _scatter_places(
     tail = ""
     fits = all(n <= limit for i, (n, limit) in enumerate(zip(index.shape, input.shape, strict=True)) if i != axis)
     if src is not None:
-        src = _raised(src)
-        if src.ndim != index.ndim:
+        if max(src.ndim, 1) != index.ndim:
             raise _other_rank(index, src, "src")
+        src = _raised(src)
         tail = f" and to be no larger size than src {list(src.shape)}"
         fits = fits and all(n <= limit for n, limit in zip(index.shape, src.shape, strict=True))
     if not fits:
@@ -115,15 +116,14 @@ def _number_for(input: jax.Array, value: Any) -> Any:
     return value.astype(input.dtype)
 
 
-def _scattered(input: jax.Array, dim: int, index: jax.Array, src: Any, reduce: str | None) -> jax.Array:
+def _scattered(
+    input: jax.Array, dim: int, index: jax.Array, src: jax.Array | None, number: Any, reduce: str | None
+) -> jax.Array:
     shape = input.shape
-    number = src.ndim == 0 and (index.ndim or src.aval.weak_type)
-    if number and not src.aval.weak_type:
-        raise _other_rank(index, src, "src")
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
-    value = _number_for(input, src) if number else src
-    input, where, picked = _scatter_places("scatter", input, dim, index, None if number else value)
+    value = _number_for(input, number) if src is None else src
+    input, where, picked = _scatter_places("scatter", input, dim, index, src)
     value = value if picked is None else picked
     if reduce == "add":
         made = _add_at(input, where, value, **_AT)
@@ -135,23 +135,26 @@ def _scattered(input: jax.Array, dim: int, index: jax.Array, src: Any, reduce: s
     return made.reshape(shape)
 
 
-@indexed(grad=lambda arrays: "ScatterBackward0" if hasattr(arrays[2], "dtype") else "ScatterBackward1")
+@indexed(
+    grad=lambda arrays, statics: "ScatterBackward1" if "src" in statics else "ScatterBackward0",
+    or_number={"src": "value"},
+)
 def scatter(
     input: Array,
     dim: int,
     index: Array,
     src: Array | None = None,
     *,
-    value: Array | None = None,
+    value: Scalar | None = None,
     reduce: str | None = None,
 ) -> Array:
-    """`input` with `out[index[i][j]][j] = src[i][j]` for `dim=0`, and so on. `src` may be a number.
+    """`input` with `out[index[i][j]][j] = src[i][j]` for `dim=0`, and so on. A number `value` may stand in `src`'s place.
 
     `reduce="add"` or `"multiply"` combines with what is there. Raises RuntimeError as `gather` does.
     """
     if src is None and value is None:
         raise TypeError("scatter(): missing argument 'src' or 'value'")
-    return _scattered(input, dim, index, value if src is None else src, reduce)
+    return _scattered(input, dim, index, src, value, reduce)
 
 
 @indexed(autocast={"cuda": "widest"})
@@ -517,13 +520,14 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             f"but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
         )
     axis = normalized_dim(dim, input.ndim)
-    shapes = [list(input.shape), list(indices.shape)]
-    sizes = [s.pop(axis) for s in shapes] if input.ndim else []
-    common = list(np.broadcast_shapes(*map(tuple, shapes)))
-    if not sizes:
+    if not input.ndim:
         return gather(input, dim, _wrapped(indices, 1))
-    wide = [(*common[:axis], n, *common[axis:]) for n in sizes]
-    return gather(input.expand(wide[0]), axis, _wrapped(indices.expand(wide[1]), sizes[0]))
+    sizes = [(*t.shape[:axis], 1, *t.shape[axis + 1 :]) for t in (input, indices)]
+    if clash := broadcast_clash(sizes):
+        raise RuntimeError(clash)
+    common = np.broadcast_shapes(*sizes)
+    wide = [(*common[:axis], t.shape[axis], *common[axis + 1 :]) for t in (input, indices)]
+    return gather(input.expand(wide[0]), axis, _wrapped(indices.expand(wide[1]), input.shape[axis]))
 
 
 @operator(methods=False, public=())

@@ -16,7 +16,7 @@ import numpy as np
 from ...core.dispatch.operator import _attach, _publish, inplace_form, operator
 from ...core.tensor.tensor import Tensor
 from ..making.constants import fitting_number
-from ..support.checks import refuse_outside
+from ..support.checks import refuse_outside, shapes_first
 
 
 def indexed(
@@ -29,6 +29,7 @@ def indexed(
     grad: Any = None,
     autocast: Any = None,
     narrow: bool = False,
+    or_number: dict[str, str] | None = None,
     unless: Callable[[int, int], tuple[str, type[Exception]] | None] = lambda dim, ndim: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`@operator` for functions of `input, dim, index, ...` (`flat`: `input, index, ...`), with indices in range.
@@ -37,9 +38,12 @@ def indexed(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        call = operator(methods=False, public=(), grad=grad, autocast=autocast, narrow=narrow)(function)
+        call = operator(methods=False, public=(), grad=grad, autocast=autocast, narrow=narrow, or_number=or_number)(
+            function
+        )
         name = function.__name__
-        names = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function)
+        names = list(signature.parameters)
         place = names.index("index")
 
         def check(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -59,28 +63,36 @@ def indexed(
             words, kind = unless(dim, input.ndim) or (text, error)
             words = words.replace("{dim}", str(dim)).replace("{size}", str(size))
             refuse_outside(index, size, words, kind, negative)
-            if name == "index_fill":
+            if "value" in names:
                 value = args[3] if len(args) > 3 else kwargs.get("value")
                 if isinstance(value, (int, float)):
                     fitting_number(value, input._np_dtype)
 
-        made = _checked(call, check)
+        def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+            @functools.wraps(function)
+            def outer(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    check(args, kwargs)
+                except (IndexError, RuntimeError):
+                    given = signature.bind(*args, **kwargs)
+                    index, given.arguments["index"] = given.arguments["index"], None
+
+                    def with_zeros(zeros: Tensor) -> Any:
+                        given.arguments["index"] = zeros
+                        return call(*given.args, **given.kwargs)
+
+                    shapes_first(index, with_zeros)
+                    raise
+                return function(*args, **kwargs)
+
+            return outer
+
+        made = checked(call)
         _publish(name, made, ("torch",))
         _attach(made, (name,))
         if inplace:
             op: Any = call.operator  # type: ignore[attr-defined]
-            _attach(_checked(inplace_form(op, name + "_"), check), (name + "_",))
+            _attach(checked(inplace_form(op, name + "_")), (name + "_",))
         return made
 
     return declare
-
-
-def _checked(function: Callable[..., Any], check: Callable[[Any, Any], None]) -> Callable[..., Any]:
-    """The function with a look at its arguments first."""
-
-    @functools.wraps(function)
-    def outer(*args: Any, **kwargs: Any) -> Any:
-        check(args, kwargs)
-        return function(*args, **kwargs)
-
-    return outer

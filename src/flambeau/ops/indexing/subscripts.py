@@ -357,7 +357,7 @@ def _value(x: Tensor, value: Any) -> Any:
 def _setitem(self: Tensor, key: Any, value: Any) -> None:
     if isinstance(key, list):
         key = _from_list(key)
-    value = _value(self, value)
+    given, value = value, _value(self, value)
     if grad_state.dispatch_modes and taken("setitem", self, key, value) is not PASS:
         return
     g, advanced, name = _parse(self, key)
@@ -366,11 +366,13 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
             overwrite_(self if g == self._geometry else _seen(self, g, name, key), value)
         return
     seen = self if g == self._geometry else _seen(self, g, name, key)
-    if isinstance(value, Tensor) and value.ndim and value._np_dtype != self._np_dtype:
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {self.dtype} for the destination and "
-            f"{value.dtype} for the source."
-        )
+    if isinstance(value, Tensor) and value._np_dtype != self._np_dtype and (value.ndim or isinstance(given, Tensor)):
+        if value.numel() != 1 or len(advanced) > 1 or advanced[0][1]._np_dtype != np.bool_:
+            raise RuntimeError(
+                f"Index put requires the source and destination dtypes match, got {self.dtype.abbr} for the destination "
+                f"and {value.dtype.abbr} for the source."
+            )
+        value = value.reshape(())  # one value for a mask is a fill, which casts
     if (is_traced() or self.is_meta) and _set_masked(seen, advanced, value):  # type: ignore[attr-defined]
         return
     indices, dims = _spread(seen, advanced)

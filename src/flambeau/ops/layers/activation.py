@@ -186,7 +186,7 @@ def _check_lambda(input: Any, lambd: float) -> None:
 def softshrink(input: Array, lambd: float = 0.5) -> Array:
     """x moved towards 0 by lambd, and 0 where |x| <= lambd"""
     require_floating("softshrink_cpu", input)
-    inside = jnp.where(jnp.isnan(input), input, jnp.zeros((), input.dtype))
+    inside = input * 0  # with its sign, and nan where it is nan
     return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, inside))
 
 
@@ -201,8 +201,10 @@ def hardsigmoid(input: Array) -> Array:
 def hardswish(input: Array) -> Array:
     """x * hardsigmoid(x)"""
     require_floating("hardswish_cpu", input)
-    inner = input * ((input + 3) / 6)
-    return jnp.where(input <= -3, jnp.zeros((), input.dtype), jnp.where(input >= 3, input, inner))
+    bent = (input > -3) & (input < 3)
+    within = jnp.where(bent, input, jnp.zeros((), input.dtype))  # so that the slope at infinity is no 0 * inf
+    straight = jnp.where(input <= -3, input * 0, input)  # of -inf nan, as PyTorch has it
+    return jnp.where(bent, within * ((within + 3) / 6), straight)
 
 
 # ---------------------------------------------------------------- smooth

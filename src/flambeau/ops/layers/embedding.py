@@ -13,6 +13,7 @@ from jax import lax
 
 from ...core.array import dtypes, programs
 from ...core.array.meta import with_shapes
+from ...core.array.size import dimension
 from ...core.context.grad_mode import no_grad, state
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
@@ -331,6 +332,12 @@ def _one_hot(input: Array, num_classes: int) -> Array:
 @composite(methods=False, public=("nn.functional",), in_python=False)
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """A new last dimension with a 1 at the place that the integer names; `-1` counts the classes from the data."""
+    if type(num_classes) is not int:
+        try:
+            num_classes = dimension(num_classes)
+        except TypeError:
+            kind = type(num_classes).__name__
+            raise TypeError(f"one_hot(): argument 'num_classes' (position 2) must be int, not {kind}") from None
     if type_name(tensor._array) != "Long":
         raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor. (Got {tensor.dtype}.)")
     if tensor.numel() == 0 and num_classes <= 0:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import xlogy
 
+from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
@@ -32,6 +33,7 @@ from ..support.checks import (
     refuse_outside,
     require_floating,
     scalar_name,
+    shapes_first,
     type_name,
     wide,
 )
@@ -137,6 +139,8 @@ def huber_loss(
 def _check_counts(input: Any, target: Any, *others: Any) -> None:
     if category(input) == BOOL and category(target) == BOOL:
         refuse_masks(None, target)  # their product
+    if clash := broadcast_clash([target.shape, input.shape]):
+        raise RuntimeError(clash)
 
 
 @loss(
@@ -444,8 +448,12 @@ def nll_loss(
 
     The mean is weighted by `weight[target]`; targets equal to `ignore_index` count for nothing.
     """
-    _check_in_bounds(input, target, ignore_index)
     reduction = chosen_reduction(size_average, reduce, reduction)
+    try:
+        _check_in_bounds(input, target, ignore_index)
+    except IndexError:
+        shapes_first(target, lambda zeros: _nll_loss(input, zeros, weight, ignore_index, reduction))
+        raise
     if weight is None and ignore_index == -100 and reduction == "mean":
         return _nll_loss(input, target)  # a call of tensors alone needs no binding
     return _nll_loss(input, target, weight, ignore_index, reduction)
@@ -454,7 +462,6 @@ def nll_loss(
 def _cross_entropy_of_indices(
     input: jax.Array, target: jax.Array, weight: jax.Array | None, ignore_index: int, reduction: str, smoothing: float
 ) -> jax.Array:
-    _check_class_indices(input, target)
     axis = 1 if input.ndim > 1 else 0
     log_p = jax.nn.log_softmax(wide(input), axis)
     losses, weights, kept = _chosen_losses(log_p, target, weight, ignore_index)
@@ -507,8 +514,11 @@ def _cross_entropy(
     require_floating("log_softmax_lastdim_kernel_impl", input)
     if not (input.ndim or target.ndim) and is_floating(target):
         raise IndexError("Dimension specified as 1 but tensor has no dimensions: cross_entropy got numbers")
+    of_classes = input.shape != target.shape
+    if of_classes:
+        _check_class_indices(input, target)
     _check_weight(weight, input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0, input.dtype)
-    if input.shape == target.shape:
+    if not of_classes:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, smoothing)
     return _cross_entropy_of_indices(input, target, weight, ignore_index, reduction, smoothing)
 
@@ -527,7 +537,11 @@ def cross_entropy(
         if not isinstance(given, Tensor):
             raise not_a_tensor("cross_entropy_loss", name, position, given)
     if not target.dtype.is_floating_point and target.shape != input.shape:
-        _check_in_bounds(input, target, ignore_index)
+        try:
+            _check_in_bounds(input, target, ignore_index)
+        except IndexError:
+            shapes_first(target, lambda zeros: _cross_entropy(input, zeros, weight, ignore_index, reduction))
+            raise
     if target.dtype.is_floating_point and ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
     return _cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)

@@ -288,20 +288,20 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
-    if type_name(target) != "Long":
-        raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
     if input.ndim > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(_NO_CLASSES + str(list(input.shape)))
-    require_floating("multi_margin_loss_cpu_kernel", input, halves=False)
     x = input.reshape(-1, input.shape[-1]) if input.ndim else input.reshape(1, 1)
     y = target.reshape(-1)
-    if weight is not None and weight.shape[0] != x.shape[1]:
-        raise RuntimeError(f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)}")
     if target.ndim > 1 or x.shape[0] != y.shape[0]:
         raise RuntimeError(
             "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
             f"Expected target size [{x.shape[0]}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
         )
+    if weight is not None and weight.shape[0] != x.shape[1]:
+        raise RuntimeError(f"inconsistent weight size, expected {x.shape[1]} but got {list(weight.shape)}")
+    require_floating("multi_margin_loss_cpu_kernel", input, halves=False)
+    if type_name(target) != "Long":
+        raise RuntimeError(f"expected scalar type Long but found {type_name(target)}")
     classes = x.shape[1]
     here = jnp.arange(classes) == y[:, None]
     at_target = jnp.where(here, x, jnp.zeros((), x.dtype)).sum(1, keepdims=True)

@@ -14,7 +14,6 @@ import numpy as np
 from jax import lax
 
 from ...core.array import dtypes
-from ...core.array.size import out_of_range
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.dispatch.signature import not_a_tensor
 from ...core.tensor.tensor import Tensor
@@ -35,6 +34,17 @@ from ..support.checks import (
     wide,
 )
 from ..support.declare import alias
+from .pooling_errors import (
+    negative,
+    not_positive,
+    nothing_to_pool,
+    require_padding,
+    too_few,
+    too_much_padding,
+    too_small,
+    wrong_count,
+    wrong_rank,
+)
 
 
 def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -50,7 +60,6 @@ def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: in
 
 _SIDES = "non-batch dimensions"
 _EMPTY = f"Expected input to have non-zero size for {_SIDES}"
-_SPELT = {1: "one", 2: "two", 3: "three"}
 
 
 _PLACES = {"kernel_size": 2, "stride": 3, "padding": 4, "dilation": 5, "output_size": 2}
@@ -61,88 +70,17 @@ def _per_dim(value: Any, n: int, function: str, name: str) -> tuple[int, ...]:
     if len(values) == 1:
         values *= n
     if len(values) != n:
-        raise RuntimeError(
-            f"{function}: {name} must either be a single int, or a tuple of {_SPELT[n]} ints, but got {value}"
-        )
+        raise RuntimeError(wrong_count(function, n, name, values))
     return values
-
-
-def _not_positive(name: str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> RuntimeError:
-    if name == "max_pool1d":
-        given = (("kernel_size", kernel[0]), ("stride", stride[0]), ("dilation", dilation[0]))
-        what, value = next((what, value) for what, value in given if value <= 0)
-        return RuntimeError(f"{name}() {what} must be greater than zero, but got {value}")
-    if 0 in stride:
-        return RuntimeError(f"stride should not be zero, but got {list(stride)}")
-    for what, letter, sizes in (
-        ("kernel size", "k", kernel),
-        ("stride", "d", stride),
-        ("dilation", "dilation", dilation),
-    ):
-        if min(sizes) <= 0:
-            sides = "THW"[-max(len(sizes), 2) :]
-            shown = " ".join(
-                f"{letter}{side}: {size}" for side, size in zip(sides, (1, *sizes)[-len(sides) :], strict=True)
-            )
-            return RuntimeError(f"{what} should be greater than zero, but got {shown}")
-    raise AssertionError("all sizes are positive")
-
-
-def _require_padding(name: str, k: int, p: int, d: int) -> None:
-    if p < 0:
-        raise RuntimeError(f"{name}'s pad must be non-negative, but got pad: {p}")
-    if p > (d * (k - 1) + 1) // 2:
-        raise RuntimeError(
-            f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
-        )
-
-
-def _too_few(name: str, input: jax.Array, n: int) -> IndexError:
-    if not input.ndim:
-        return IndexError(f"Dimension specified as {-n - 1} but tensor has no dimensions: {name} got a number")
-    wanted = f"{name} takes an input of {n + 1} or {n + 2} dimensions, not {list(input.shape)}"
-    return out_of_range(-n - 1, input.ndim, wanted)
-
-
-def _wrong_rank(name: str, input: jax.Array, n: int) -> Exception:
-    """PyTorch's text for too few or too many dimensions, which each kind of pool has its own of."""
-    shape, either = list(input.shape), f"{n + 1}D or {n + 2}D"
-    if n == 1 and name != "max_pool1d":
-        return RuntimeError(
-            f"Expected 2 to 3 dimensions, but got {input.ndim}-dimensional tensor for argument #1 'self' "
-            f"(while checking arguments for {name})"
-        )
-    if name.startswith("adaptive"):
-        return RuntimeError(f"{name}(): Expected {either} tensor, but got{':' if 'max' in name else ''} {shape}")
-    if name == "avg_pool2d" and input.ndim < n + 1:
-        return _too_few(name, input, n)
-    if n > 1 and name != "avg_pool2d":
-        return RuntimeError(f"{name}: non-empty {either} (batch mode) tensor expected for input (got {shape})")
-    return _nothing_to_pool(name, shape, n)
-
-
-def _nothing_to_pool(name: str, shape: list[int], n: int) -> RuntimeError:
-    which = "non-batch dimension"
-    if n == 3:
-        function = "avg_pool3d" if name == "avg_pool3d" else f"{name}_with_indices_out_cpu_template"
-        return RuntimeError(
-            f"{function}(): Expected input's {which}s to have positive length, "
-            f"but input has a shape of {shape} and {which} 0 has length zero!"
-        )
-    n, shape = (2, [*shape[:-1], 1, shape[-1]]) if name == "avg_pool1d" else (n, shape)
-    return RuntimeError(
-        f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
-        f"but got:{shape}"
-    )
 
 
 def _require_planes(name: str, input: jax.Array, n: int) -> None:
     """There must be n spatial dimensions, and only the batch, or the channels of an adaptive mean, may be empty."""
     if input.ndim not in (n + 1, n + 2):
-        raise _wrong_rank(name, input, n)
+        raise wrong_rank(name, input, n)
     if not name.startswith("adaptive"):
         if 0 in input.shape[-n - 1 :]:
-            raise _nothing_to_pool(name, list(input.shape), n)
+            raise nothing_to_pool(name, list(input.shape), n)
         return
     empty = next(
         (d for d in range(1 if "max" in name or n == 3 else input.ndim - n, input.ndim) if input.shape[d] == 0), None
@@ -163,17 +101,15 @@ def _regular_windows(
     padding, dilation = _per_dim(padding, n, name, "padding"), _per_dim(dilation, n, name, "dilation")
     for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
         if k <= 0 or s <= 0 or d <= 0:
-            raise _not_positive(name, kernel, stride, dilation)
-        _require_padding(name, k, p, d)
+            raise not_positive(name, kernel, stride, dilation)
+        require_padding(name, k, p, d)
     _require_planes(name, input, n)
+    if n > 1 and "max" in name and any(p > k // 2 for k, p in zip(kernel, padding, strict=True)):
+        raise RuntimeError(too_much_padding(kernel, padding))
     sizes = input.shape[-n:]
     counts = [_pooled_size(*each, ceil_mode) for each in zip(sizes, kernel, stride, padding, dilation, strict=True)]
     if any(c <= 0 for c in counts):
-        planes = input.shape[-n - 1]
-        raise RuntimeError(
-            f"{name}: Given input size: ({'x'.join(map(str, (planes, *sizes)))}). Calculated output size: "
-            f"({'x'.join(map(str, (planes, *counts)))}). Output size is too small"
-        )
+        raise RuntimeError(too_small(name, input.shape[-n - 1], sizes, counts, kernel))
     return [regular(*each) for each in zip(sizes, kernel, stride, padding, dilation, counts, strict=True)]
 
 
@@ -187,7 +123,7 @@ def _adaptive_counts(input: jax.Array, n: int, output_size: Any, name: str) -> l
     open_sides = [w is None and isinstance(output_size, tuple) and n > 1 for w in given]  # that keep the input's size
     known = tuple(0 if left else w for w, left in zip(given, open_sides, strict=True))
     whole_numbers(name, "output_size", 2, known, not isinstance(output_size, tuple))
-    if isinstance(output_size, tuple) and 1 < len(output_size) >= input.ndim:
+    if n > 1 and isinstance(output_size, tuple) and 1 < len(output_size) >= input.ndim:
         raise ValueError(
             f"{name}: Input dimension should be at least {len(output_size) + 1}, but got {list(input.shape)}"
         )
@@ -196,14 +132,14 @@ def _adaptive_counts(input: jax.Array, n: int, output_size: Any, name: str) -> l
         raise RuntimeError(
             f"{name}() argument 'output_size' should contain one int (got {len(given)})"
             if n == 1
-            else f"{name}: output_size must be {n} numbers, but got {output_size}"
+            else f"{name}{'(): internal error: output_size.size()' if 'max' in name else ': output_size'} "
+            f"must be {n}: as many numbers, not {output_size}"
         )
     times = n // len(given)
     sides = zip(input.shape[-n:], known * times, open_sides * times, strict=True)
     counts = [s if left else w for s, w, left in sides]
     if any(c < 0 for c in counts):
-        shown = "{" + ", ".join(map(str, counts)) + "}"
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {shown}")
+        raise RuntimeError(negative(name, input.shape[:-n], counts))
     return counts
 
 
@@ -335,7 +271,7 @@ def _lp_pool(n: int) -> Callable:
 
     def pool(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
         if input.ndim not in (n + 1, n + 2):
-            raise _wrong_rank(f"avg_pool{n}d", input, n)
+            raise wrong_rank(f"avg_pool{n}d", input, n)
         mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
         size = math.prod(_per_dim(kernel_size, n, f"avg_pool{n}d", "kernel_size"))
         return (mean.sign() * mean.abs().relu() * size).pow(1.0 / norm_type)
@@ -497,7 +433,7 @@ def _fractional(n: int) -> Callable:
             if not input.ndim:
                 raise IndexError(f"Dimension specified as 0 but tensor has no dimensions: {name} got a number")
             if input.ndim < n + 1:
-                raise _too_few(name, input, n)
+                raise too_few(name, input, n)
             raise RuntimeError(f"{torch_name}(): Expected {n + 1}D or {n + 2}D tensor, but got: {list(input.shape)}")
         if 0 in input.shape[1:]:
             raise RuntimeError(

@@ -98,7 +98,7 @@ def cdist(
     return vector_norm(differences, float(p), (differences.ndim - 1,), False)
 
 
-@operator(inplace=True, autocast={"cuda": "float32"})
+@operator(inplace=True, autocast={"cuda": "float32"}, real="maxnorm must be real-valued")
 def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
     """Every slice along `dim` whose `p`-norm is above `maxnorm`, scaled down to it."""
     if p <= 0:

@@ -302,7 +302,13 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta: Scalar = 1, alpha: Scal
     return _joint(input, times(mat, vec), beta, alpha)
 
 
-@operator(inplace=True, promote="common", autocast={"cuda": "lower"}, between=("beta", "alpha"))
+@operator(
+    inplace=True,
+    promote="common",
+    autocast={"cuda": "lower"},
+    between=("beta", "alpha"),
+    whole=("beta", "alpha"),
+)
 def addr(input: Array, vec1: Array, vec2: Array, *, beta: Scalar = 1, alpha: Scalar = 1) -> Array:
     """`beta * input + alpha * outer(vec1, vec2)`; `input` broadcasts to the product's shape."""
     for argument, array in (("vec1", vec1), ("vec2", vec2)):

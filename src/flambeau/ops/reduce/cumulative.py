@@ -137,7 +137,10 @@ def _areas(y: jax.Array, x: jax.Array | None, dx: Any, dim: int, name: str) -> t
     return sides * widths / 2, axis
 
 
-@operator(promote="float", methods=False)
+_REAL_WIDTH = "Currently, we only support dx as a real number."
+
+
+@operator(promote="float", methods=False, real=_REAL_WIDTH)
 def trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, dim: int = -1) -> Array:
     """The integral along `dim` by the trapezoidal rule, for points at `x` or `dx` apart."""
     if y.ndim and y.shape[normalized_dim(dim, y.ndim)] == 0:
@@ -146,7 +149,7 @@ def trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, dim: int = -1
     return jnp.sum(areas, axis)
 
 
-@operator(promote="float", methods=False)
+@operator(promote="float", methods=False, real=_REAL_WIDTH)
 def cumulative_trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, dim: int = -1) -> Array:
     """The running integral along `dim` by the trapezoidal rule, for points at `x` or `dx` apart."""
     areas, axis = _areas(y, x, dx, dim, "cumulative_trapezoid")

@@ -485,7 +485,12 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
         raise RuntimeError(
             f"Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false. (dim is {dim}.)"
         )
-    return narrow(input, dim, start, length).clone()
+    found = narrow(input, dim, start, max(length, 0))
+    if length < 0:
+        size = input.shape[dim]
+        start = start + size if start < 0 else start
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return found.clone()
 
 
 @view()

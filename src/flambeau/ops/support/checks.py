@@ -24,6 +24,7 @@ from ...core.context.warned import warn_once
 from ...core.dispatch.checks import demand as demand
 from ...core.dispatch.checks import on_host as on_host
 from ...core.dispatch.checks import refuse_outside as refuse_outside
+from ...core.dispatch.checks import shapes_first as shapes_first
 from ...core.dispatch.messages import message
 from ...core.tensor.tensor import Tensor
 

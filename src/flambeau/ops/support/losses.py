@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.operator import composite, operator
 from ...core.tensor.tensor import Tensor
-from .checks import FLOAT, category, summed_dtype, type_name, wide
+from .checks import FLOAT, category, shapes_first, summed_dtype, type_name, wide
 
 
 def is_zero(value: Any) -> bool:
@@ -30,6 +30,9 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
             stacklevel=2,
         )
+    if reduction == "elementwise_mean":
+        warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=2)
+        return "mean"
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction, which is 'none', 'mean' or 'sum'")
     return reduction
@@ -74,6 +77,13 @@ def loss(
         names = list(signature.parameters)
         first_switch = names.index("size_average") if "size_average" in names else len(names)
 
+        def _refuse_values(given: dict[str, Any]) -> None:
+            try:
+                targets(given["input"], given["target"])
+            except RuntimeError:
+                shapes_first(given["target"], lambda zeros: operation(**{**given, "target": zeros}))
+                raise
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             if same_sizes and len(args) >= 2 and args[0].shape != args[1].shape:
@@ -82,12 +92,12 @@ def loss(
                     "This will likely lead to incorrect results, since they are broadcast. Please give both the same size.",
                     stacklevel=3,
                 )
+            if "reduction" in kwargs:
+                kwargs["reduction"] = chosen_reduction(None, None, kwargs["reduction"])
             if targets is not None:
                 given = signature.bind(*args, **kwargs).arguments
                 if isinstance(given["target"], Tensor):
-                    targets(given["input"], given["target"])
-            if "reduction" in kwargs:
-                chosen_reduction(None, None, kwargs["reduction"])
+                    _refuse_values(given)
             if len(args) > first_switch or "size_average" in kwargs or "reduce" in kwargs:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
