@@ -46,7 +46,10 @@ _SIZES = {"1": "L", "2": "H, W", "3": "D, H, W"}
 
 
 class Error(NamedTuple):
-    """A mistake: the types of the error that it raises, what it is, and calls of which one at least makes it."""
+    """A mistake: the types of the error that it raises, what it is, and calls of which one at least makes it.
+
+    The type `nothing` says why there is no error.
+    """
 
     types: list[str]
     reason: str
@@ -63,14 +66,18 @@ class Family(NamedTuple):
 @functools.cache
 def families() -> dict[str, Family]:
     """The families, by module and by `=` and a function's public name."""
-    found = {}
+    found: dict[str, Family] = {}
     for names, lines in blocks("families.txt", "@ "):
-        errors = []
-        for line in lines[1:]:
-            types, reason, calls = line.split(": ", 2)
-            errors.append(Error(types.split(), reason, re.findall("`(.*?)`", calls)))
-        family = Family(lines[0].removeprefix("shapes: "), tuple(errors))
-        found.update(dict.fromkeys(names, family))
+        shapes, errors = "", []
+        for line in lines:
+            types, rest = line.split(": ", 1)
+            if types == "shapes":
+                shapes = rest
+            else:
+                reason, _, calls = rest.partition(": `")
+                errors.append(Error(types.split(), reason, re.findall("`(.*?)`", "`" + calls)))
+        for name in names:
+            found[name] = Family(shapes or (found[name].shapes if name in found else ""), tuple(errors))
     return found
 
 
@@ -108,12 +115,16 @@ def _modules(function: Any) -> Iterator[str]:
 
 
 def family_of(function: Any, public: str) -> Family | None:
-    """The family of a function or class with this public name."""
+    """The family of a function or class with this public name. What a family leaves out is as in the wider one."""
     held = families()
     keys = [*(f"={name}" for name in _names(public)), *_modules(function)]
     if public.endswith("_"):
         keys.append("in-place")
-    return next((held[key] for key in keys if key in held), None)
+    wider = [held[key] for key in keys if key in held]
+    if not wider:
+        return None
+    shapes = next((family.shapes for family in wider if family.shapes), "")
+    return Family(shapes, next((family.errors for family in wider if family.errors), ()))
 
 
 def filled(text: str, public: str) -> str:
