@@ -46,7 +46,9 @@ EXPLAINED = (
     "distributed", "utils.checkpoint", "autograd", "autograd.functional", "autograd.graph", "autograd.forward_ad", "autograd.profiler",
     "optim.swa_utils", "nn.parallel", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune",
     "amp", "nested", "masked", "futures", "sparse", "library", "jit", "fx", "cuda", "compiler", "export", "",
-    "nn.parameter", "nn.attention", "overrides", "utils.data",
+    "nn.parameter", "nn.attention", "overrides", "utils.data", "multiprocessing", "hub", "package", "profiler", "accelerator", "onnx",
+    "backends.cpu", "backends.cuda", "backends.cudnn", "backends.cusparselt", "backends.kleidiai", "backends.mha", "backends.mkl",
+    "backends.mkldnn", "backends.mps", "backends.nnpack", "backends.openmp", "backends.opt_einsum",
 )  # fmt: skip
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels

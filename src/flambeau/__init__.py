@@ -340,7 +340,7 @@ __all__ = [
     "strided",
 ]
 
-_explain(globals(), "torch", without=("Tensor",))
+_explain(globals(), "torch")
 _explain_functions(
     [
         *(

@@ -39,6 +39,20 @@ overrides.is_tensor_method_or_property("a")
 overrides.is_tensor_method_or_property([])
 overrides.resolve_name([0])
 jit.export_opnames("a")
+Tensor([1.0], dtype=torch.int)
+Tensor(1.5, 2)
+Tensor(-1)
+Tensor(None)
+Tensor(True)
+Tensor(2, None)
+Tensor([[1, 2], [3]])
+Tensor([1, "a"])
+Tensor([None])
+Tensor({1: 2})
+Tensor(2, device="meta")
+Tensor(nothing=2)
+Tensor([torch.ones(2)])
+FloatTensor(-2)
 fx.replace_pattern(2, len, len)
 """.strip().splitlines()
 
@@ -50,6 +64,16 @@ def _said(library: object, call: str) -> tuple[str, str]:
     except Exception as error:
         return type(error).__name__, (str(error).splitlines() or [""])[0]
     return "nothing", ""
+
+
+MADE = """Tensor(data=[1.0]) Tensor(size=(2,3)) Tensor(other=torch.ones(2)) Tensor([torch.ones(1),torch.ones(1)])
+Tensor(2,3,device="cpu") LongTensor([[1,2],[3,4]]) Tensor([True]) Tensor(range(3))""".split()
+
+
+@pytest.mark.parametrize("call", MADE)
+def test_forms_of_the_constructor(call: str) -> None:
+    made, expected = (eval(f"torch.{call}", {"torch": library}) for library in (flambeau, torch))
+    assert made.shape == expected.shape and str(made.dtype) == str(expected.dtype)
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..core.array.devices import jax_devices
+from ..core.dispatch.help import explain_namespace as _explain_namespace
 from ..cuda._devices import index_of, required
 from ..nn.attention import SDPBackend, sdpa_kernel
 from ..nn.attention import enabled as kernels
@@ -259,3 +260,6 @@ def sdp_kernel(
     }
     with sdpa_kernel([kernel for kernel, on in wanted.items() if on]):
         yield
+
+
+_explain_namespace(globals(), "torch.backends.cuda")

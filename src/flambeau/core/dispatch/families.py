@@ -13,6 +13,7 @@ from .glossary import arguments_of, blocks
 _PAGES = "https://docs.pytorch.org/docs/stable/"
 # PyTorch's page on a namespace whose functions have no page of their own
 _ONE_PAGE = {
+    "accelerator": "accelerator",
     "amp": "amp",
     "autograd.graph": "autograd",
     "autograd.profiler": "autograd",
@@ -20,11 +21,16 @@ _ONE_PAGE = {
     "export": "export",
     "futures": "futures",
     "fx": "fx",
+    "hub": "hub",
     "library": "library",
     "masked": "masked",
+    "multiprocessing": "multiprocessing",
     "nested": "nested",
     "nn.attention": "nn.attention",
+    "onnx": "onnx",
     "optim.swa_utils": "optim",
+    "package": "package",
+    "profiler": "profiler",
     "utils.checkpoint": "checkpoint",
 }
 # namespaces of operators: what has a text in one of them has it in all
@@ -181,7 +187,10 @@ def text_of(function: Any, public: str, of: Any, own: str) -> str:
 
 def _page_of(what: Any, public: str) -> str:
     """PyTorch's page on it: most have one of their own, some namespaces one for all."""
-    if (page := _ONE_PAGE.get(public.removeprefix("torch.").rpartition(".")[0])) is not None:
+    if public == "torch.Tensor":
+        return "tensors.html"
+    namespace = public.removeprefix("torch.").rpartition(".")[0]
+    if (page := "backends" if namespace.startswith("backends.") else _ONE_PAGE.get(namespace)) is not None:
         return f"{page}.html#{public}"
     written = f"torch.{what.__module__.removeprefix('flambeau.')}.{public.rpartition('.')[2]}"
     for namespace, page, anchor in (
