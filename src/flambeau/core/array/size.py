@@ -9,6 +9,8 @@ from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
+from .devices import device
+
 
 def dimension(n: Any) -> Any:
     """`n` as an int, or as it is if it is one that `export` leaves open. TypeError if it is none."""
@@ -142,15 +144,18 @@ def _leaves(data: Any) -> Iterator[Any]:
         yield from _leaves(it)
 
 
-def legacy_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
-    """What `Tensor(...)` is made of, given by place or by name, and on which device. TypeError for other names."""
+def legacy_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """What `Tensor(...)` is made of, given by place or by name. TypeError for other names, RuntimeError for another device."""
     named = kwargs.keys() - {"device"}
     if named:
         if args or len(named) > 1 or not named <= {"data", "other", "size", "storage"}:
             raise _no_constructor(args, kwargs)
         name = named.pop()
         args = (Size(kwargs[name]) if name == "size" else kwargs[name],)
-    return args, kwargs.get("device")
+    where = kwargs.get("device")
+    if where is not None and (kind := device(where).type) != "cpu":
+        raise RuntimeError(f"legacy constructor expects device type: cpu but device type: {kind} was passed")
+    return args
 
 
 def _no_constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> TypeError:

@@ -27,15 +27,11 @@ _new = object.__new__
 class Tensor:
     """A multi-dimensional array of one dtype on one device, with PyTorch's methods. Several may look into one memory (views).
 
-    `torch.tensor(data)` makes one, in the data's dtype; so do `zeros`, `rand` and all other functions. `Tensor(2, 3)` is
-    uninitialised, `Tensor([1, 2])` holds the data, `Tensor(other)` looks at the same values: in the default dtype, on the CPU.
-    """
+    `torch.tensor` makes one in the data's dtype; `Tensor(2, 3)`, uninitialised, and `Tensor([1, 2])` have the default one."""
 
-    # `_storage` is the cell with the values, `_view` how to look into it (None: all of it in its own shape). `_edge` is
-    # the place on the tape; a view of another tensor has `_base` and takes its edge anew when the base has changed.
-    # `_refusal` is what to say if a view is written to that autograd can't follow: one made under no_grad, say.
-
-    # an instance's `__dict__` is the user's. Whoever makes one by `object.__new__` sets every slot: see `blank`
+    # `_storage` is the cell with the values, `_view` how to look into it (None: all of it in its own shape), `_edge` the place on
+    # the tape; a view has a `_base` and takes its edge anew when that has changed; `_refusal` is what to say if it is written to.
+    # An instance's `__dict__` is the user's. Whoever makes one by `object.__new__` sets every slot: see `blank`.
     __slots__ = (
         "_storage", "_view", "_base", "_edge", "_edge_version", "_cache", "_cache_version", "_grad", "_keeper",
         "_refusal", "_frozen",
@@ -592,9 +588,7 @@ def from_host(values: np.ndarray, device: Any = None) -> Tensor:
 
 
 def _legacy(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    args, where = legacy_arguments(args, kwargs)
-    if where is not None and (kind := devices.device(where).type) != "cpu":
-        raise RuntimeError(f"legacy constructor expects device type: cpu but device type: {kind} was passed")
+    args = legacy_arguments(args, kwargs)
     if len(args) == 1 and isinstance(args[0], Tensor):
         return blank(cls, args[0]._storage, args[0]._view)
     if len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
