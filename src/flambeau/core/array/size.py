@@ -201,7 +201,8 @@ def _no_values(data: Any) -> Exception:
         level, dim = [it for item in level for it in item], dim + 1
     wrong = next((it for it in level if not isinstance(it, (int, float))), data)
     if hasattr(wrong, "detach"):
-        return ValueError("only one element tensors can be converted to Python scalars")
+        n = wrong.numel()
+        return ValueError(f"only one element tensors can be converted to Python scalars, not {n} elements")
     return TypeError(f"must be real number, not {type(wrong).__name__}")
 
 
