@@ -1,8 +1,8 @@
 """Runs the examples of `help()`: `python tools/examples.py` writes what they print into `src/flambeau/core/dispatch/examples.txt`.
 
 A section (`== names`) is a session, of which one writes the lines that are typed (`>>>`, `...`); results are what running gives. The last line is
-a call with a mistake, with its error: one of those that `families.txt` names, if none is written. `--check` says what is not current, `--missing` for
-what public functions and classes there is no example. Names after it restrict it to these.
+a call with a mistake, with its error: one of those that `families.txt` names, if none is written, unless nothing can go wrong. `--check` says what is
+not current, `--missing` for what public functions and classes there is no example. Names after it restrict it to these.
 A docstring may hold its example itself (behind `Example:`): it is checked, too.
 """
 
@@ -46,7 +46,9 @@ EXPLAINED = (
     "distributed", "utils.checkpoint", "autograd", "autograd.functional", "autograd.graph", "autograd.forward_ad", "autograd.profiler",
     "optim.swa_utils", "nn.parallel", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations", "nn.utils.prune",
     "amp", "nested", "masked", "futures", "sparse", "library", "jit", "fx", "cuda", "compiler", "export", "",
-    "nn.parameter", "nn.attention", "overrides", "utils.data",
+    "nn.parameter", "nn.attention", "overrides", "utils.data", "multiprocessing", "hub", "package", "profiler", "accelerator", "onnx",
+    "backends.cpu", "backends.cuda", "backends.cudnn", "backends.cusparselt", "backends.kleidiai", "backends.mha", "backends.mkl",
+    "backends.mkldnn", "backends.mps", "backends.nnpack", "backends.openmp", "backends.opt_einsum",
 )  # fmt: skip
 TRACEBACK = "Traceback (most recent call last):"
 # what PyTorch does not describe to users either: the forms of its kernels
@@ -114,7 +116,7 @@ def printed(statement: str, names: dict[str, Any]) -> tuple[list[str], BaseExcep
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         try:
-            tree = ast.parse(statement, mode="single" if len(ast.parse(statement).body) == 1 else "exec")
+            tree = ast.parse(statement)
             exec(compile(ast.Interactive(tree.body), "<example>", "single"), names)
         except Exception as error:
             return error_lines(error), error
@@ -145,6 +147,8 @@ def mistake(name: str, function: Any) -> list[str]:
     """The first of the family's wrong calls that raises what the family says."""
     family = families.family_of(function, name)
     tried = []
+    if family and any("nothing" in error.types for error in family.errors):
+        return []
     for error in family.errors if family else ():
         for call in error.calls:
             text = families.filled(call, name)

@@ -11,6 +11,7 @@ import __future__
 import ast
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,7 +74,9 @@ NAMED = {
     "device": "_device | _b.str | _b.int | None",
     "requires_grad": "_b.bool",
     "pin_memory": "_b.bool",
+    "ndarray": "_np.ndarray[_t.Any, _t.Any]",
 }
+SEQUENCE = "_t.Sequence[_t.SupportsIndex]"
 SHORT = ("_b.int", "_b.float", "_b.bool", "_b.str")
 
 
@@ -232,6 +235,22 @@ def signature(function: Callable[..., Any], method: bool, out: bool, space: str 
     return f"({', '.join(parts + behind)}) -> {result}: ..."
 
 
+def _by_sizes(name: str, form: str) -> list[str]:
+    """The forms of what takes sizes or dimensions, one by one or as a sequence, which may then be named."""
+    ranges = "*args: _t.Any, low: _t.Any = None, high: _t.Any = None, size: _t.Any = None"
+    if ranges in form:
+        limits = "high: _t.SupportsIndex", "low: _t.SupportsIndex, high: _t.SupportsIndex"
+        return [form.replace(ranges, f"{limit}, size: {SEQUENCE}, *") for limit in limits]
+    found = re.search(r"\*(size|sizes|dims|shape|repeats): (_t\.Any|_b\.int)(, )?", form)
+    if found is None:
+        return [form]
+    kinds = f"_t.SupportsIndex | {SEQUENCE}{' | _dtype' if name in ('view', 'view_copy') else ''}"
+    forms = [form.replace(found[0], f"*{found[1]}: {kinds}{found[3] or ''}")]
+    if " size: _t.Any" not in form:
+        forms.append(form.replace(found[0], f"{found[1]}: {SEQUENCE}{', *, ' if found[3] else ''}"))
+    return forms
+
+
 def definition(
     name: str, function: Callable[..., Any], method: bool = False, out: bool = False, space: str = ""
 ) -> Iterator[str]:
@@ -242,6 +261,12 @@ def definition(
             yield f"def {name}{form.format(self='self' if method else 'input: _Tensor')}"
         return
     form = signature(function, method, out, space)
+    if len(forms := _by_sizes(name, form)) > 1:
+        for form in forms:
+            yield "@_t.overload"
+            yield f"def {name}{form}"
+        return
+    form = forms[0]
     before, flag, behind = form.partition("return_indices: _b.bool = False")
     if flag and form.endswith("-> _Tensor: ..."):
         star = "" if "*, " in before else "*, "
@@ -329,7 +354,7 @@ def _named(given: str, value: Any, module: str, is_operator: bool, out: bool) ->
     home = _source(value) if callable(value) else None
     if isinstance(value, type):
         if home and home != module:
-            yield f"from {home} import {value.__name__} as {given}"
+            yield from _brought(home, value.__name__, given)
         elif issubclass(value, Exception):
             yield f"class {given}({', '.join(f'_b.{b.__name__}' for b in value.__bases__)}): ..."
         elif value.__module__.startswith(("torch", "flambeau")):
@@ -339,9 +364,16 @@ def _named(given: str, value: Any, module: str, is_operator: bool, out: bool) ->
             space = module.rpartition(".")[2] + "_" if module in ("flambeau.linalg", "flambeau.special") else ""
             yield from definition(given, value, out=out and is_operator, space=space)
         else:
-            yield f"from {home} import {value.__name__} as {given}"
+            yield from _brought(home, value.__name__, given)
     else:
         yield f"{given}: {text(type(value))}"
+
+
+def _brought(home: str, name: str, given: str) -> Iterator[str]:
+    """The lines that give a name to what is at home elsewhere; an import under another name would not be handed on."""
+    yield f"from {home} import {name} as {name if name == given else f'_{given}'}"
+    if name != given:
+        yield f"{given} = _{given}"
 
 
 def returns() -> str:

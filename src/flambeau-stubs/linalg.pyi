@@ -13,7 +13,8 @@ from flambeau.core.context.generator import Generator as _Generator
 from flambeau.core.tensor.tensor import Tensor as _Tensor
 import flambeau.return_types as _returns
 
-from flambeau.ops.linalg.checks import _LinAlgError as LinAlgError
+from flambeau.ops.linalg.checks import _LinAlgError as _LinAlgError
+LinAlgError = _LinAlgError
 def cholesky(input: _Tensor, *, upper: _b.bool = False, out: _t.Any = ...) -> _Tensor: ...
 def cholesky_ex(input: _Tensor, *, upper: _b.bool = False, check_errors: _b.bool = False, out: _t.Any = ...) -> _returns.linalg_cholesky_ex: ...
 def cond(A: _Tensor, p: _b.float | _b.str | None = None, *, out: _t.Any = ...) -> _Tensor: ...

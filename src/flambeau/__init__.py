@@ -242,12 +242,20 @@ def set_default_tensor_type(t: Any) -> None:
         "torch.set_default_tensor_type() is deprecated as of PyTorch 2.1, please use torch.set_default_dtype() and "
         "torch.set_default_device()"
     )
-    kind = t if not isinstance(t, str) else _TENSOR_TYPES[t.rpartition(".")[2]]
-    set_default_dtype(kind.dtype)
+    if isinstance(t, str):
+        module, _, name = t.rpartition(".")
+        t = getattr(importlib.import_module(module.replace("torch", __name__, 1) if module else name), name)
+    if t not in _TENSOR_TYPES.values():
+        raise TypeError("invalid type object: only floating-point types are supported as the default type")
+    if not t.dtype.is_floating_point:
+        raise TypeError("only floating-point types are supported as the default type")
+    set_default_dtype(t.dtype)
 
 
 def set_flush_denormal(mode: bool) -> bool:
-    """Never possible: how XLA treats denormal numbers is its own affair."""
+    """False, never possible: how XLA treats denormal numbers is its own affair. RuntimeError for what is no bool."""
+    if mode is not True and mode is not False:
+        raise RuntimeError(f"flush_denormal expects a bool, but got {type(mode).__name__}")
     return False
 
 
@@ -337,7 +345,7 @@ __all__ = [
     "strided",
 ]
 
-_explain(globals(), "torch", without=("Tensor",))
+_explain(globals(), "torch")
 _explain_functions(
     [
         *(

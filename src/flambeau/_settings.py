@@ -32,6 +32,10 @@ class _Choices:
 @changes_setting
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Accepted: XLA's CPU programs are deterministic, so that nothing has to be refused or warned of."""
+    for name, value in (("'mode' (position 1)", mode), ("'warn_only'", warn_only)):
+        if not isinstance(value, bool):
+            kind = type(value).__name__
+            raise TypeError(f"_set_deterministic_algorithms(): argument {name} must be bool, not {kind}")
     _Choices.deterministic, _Choices.warn_only = mode, warn_only
 
 
@@ -73,7 +77,7 @@ def set_deterministic_debug_mode(debug_mode: int | str) -> None:
 def set_warn_always(b: bool) -> None:
     """Whether what is told once in a process is told at each call, where Python's own filters show it."""
     if not isinstance(b, bool):
-        raise TypeError(f"setWarnOnlyOnce expects a bool, but got {type(b).__name__}")
+        raise RuntimeError(f"setWarnOnlyOnce expects a bool, but got {type(b).__name__}")
     warned.always.value = b
 
 

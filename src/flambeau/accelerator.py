@@ -9,6 +9,7 @@ from typing import Any
 from . import cuda
 from .core.array import dtypes
 from .core.array.devices import device
+from .core.dispatch.help import explain_namespace as _explain_namespace
 
 __all__ = [
     "Graph",
@@ -158,3 +159,5 @@ reset_peak_memory_stats: Callable[..., Any] = _of_the_device(
 reset_accumulated_memory_stats: Callable[..., Any] = _of_the_device(
     "reset_accumulated_memory_stats", "Warns: sums are of the whole process."
 )
+
+_explain_namespace(globals(), "torch.accelerator")

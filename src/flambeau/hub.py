@@ -16,6 +16,7 @@ from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 from .checkpoint import load as _load_file
+from .core.dispatch.help import explain_namespace as _explain_namespace
 
 __all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
 
@@ -204,3 +205,6 @@ def __getattr__(name: str) -> Any:
             return _Faketqdm
         return tqdm
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+
+
+_explain_namespace(globals(), "torch.hub")

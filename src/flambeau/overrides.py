@@ -147,11 +147,13 @@ def is_tensor_like(inp: Any) -> bool:
 
 def is_tensor_method_or_property(func: Callable[..., Any]) -> bool:
     """Whether a function that a handler was given is a method of Tensor, or reads or writes a property."""
-    return getattr(func, "__name__", None) == "__get__" or (resolve_name(func) or "").startswith("torch.Tensor.")
+    name = resolve_name(func) or ""
+    return func.__name__ == "__get__" or name.startswith("torch.Tensor.")
 
 
 def resolve_name(f: Callable[..., Any]) -> str | None:
     """The dotted name of a function that a handler was given, such as `'torch.Tensor.add'`; None if it is not known."""
+    hash(f)
     return _core.resolve(f)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from .core.dispatch.help import explain_namespace as _explain_namespace
+
 __all__ = [
     "Directory",
     "EmptyMatchError",
@@ -78,3 +80,6 @@ sys_importer: Importer = object.__new__(Importer)
 def is_from_package(obj: Any) -> bool:
     """False: nothing here comes from a package."""
     return False
+
+
+_explain_namespace(globals(), "torch.package")

@@ -1,6 +1,17 @@
 """`torch.random`: seeds and states of the default generator."""
 
+from typing import TYPE_CHECKING
+
 from .core.dispatch.operator import namespaces
+
+if TYPE_CHECKING:  # what is taken from there below, for type checkers
+    from .ops.random.factories import default_generator as default_generator
+    from .ops.random.factories import fork_rng as fork_rng
+    from .ops.random.factories import get_rng_state as get_rng_state
+    from .ops.random.factories import initial_seed as initial_seed
+    from .ops.random.factories import manual_seed as manual_seed
+    from .ops.random.factories import seed as seed
+    from .ops.random.factories import set_rng_state as set_rng_state
 
 _NAMES = ("manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng", "default_generator")
 _public = {**namespaces["torch"], **namespaces["random"]}

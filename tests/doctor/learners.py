@@ -46,7 +46,30 @@ def changed(s, *p):
 
 
 GOOD = HEAD + NET + LOOP  # nothing is wrong with it
+HAND = (
+    HEAD
+    + """
+w, b = torch.zeros(4, requires_grad=True), torch.zeros(1, requires_grad=True)
+X, Y = torch.randn(8, 4), torch.randn(8)
+for i in range(3):
+    loss = ((X @ w + b - Y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        for p in (w, b):
+            p -= 0.1 * p.grad
+            p.grad.zero_()
+"""
+)
 BAD = {
+    "by_hand": (changed(HAND, ("            p.grad.zero_()\n", "")), "grad-not-cleared"),
+    "losses_plus_list": (
+        changed(
+            GOOD,
+            ("for epoch", "losses = []\nfor epoch"),
+            ("        opt.step()\n", "        opt.step()\n        losses = losses + [loss]\n"),
+        ),
+        "graph-kept",
+    ),
     "no_super": (changed(GOOD, ("        super().__init__()\n", "")), "missing-super"),
     "list": (
         changed(GOOD, ("self.fc1 = nn.Linear(4, 8)", "self.l = [nn.Linear(4, 8)]"), ("self.fc1(x)", "self.l[0](x)")),
@@ -244,6 +267,7 @@ for i in range(0, 24, 8):
     ),
 }
 CLEAN = {
+    "by_hand": HAND,
     "plain": GOOD,
     "zero_model": changed(GOOD, ("opt.zero_grad()", "model.zero_grad()")),
     "set_none": changed(GOOD, ("opt.zero_grad()", '[setattr(p, "grad", None) for p in model.parameters()]')),

@@ -1,5 +1,7 @@
 """What a type checker knows of flambeau: planted errors in a user's script are found, and nothing else is."""
 
+import importlib
+import inspect
 import json
 import os
 import re
@@ -128,6 +130,19 @@ flambeau.save()                      # E: Missing positional argument
 flambeau.autograd.grad(x)            # E: Too few arguments
 flambeau.distributions.Normal(0.0).log_probs(x)  # E: "Normal"
 flambeau.compile(layer, fulgraph=True)  # E: "fulgraph"
+flambeau.rand("3")                   # E: "rand"
+flambeau.from_numpy([1.0, 2.0])      # E: "from_numpy" has incompatible type
+flambeau.randint(0, 10)              # E: "randint"
+flambeau.cuda.is_availabel()         # E: Module has no attribute "is_availabel"
+x.view("4", 3)                       # E: "view" of "Tensor"
+x.expand("4")                        # E: "expand" of "Tensor"
+nn.Sequential(layer, "relu")         # E: Argument 2 to "Sequential" has incompatible type "str"
+nn.LSTM(2, 3)(x)[0].backwards()      # E: "Tensor" has no attribute "backwards"
+net.to(dtype="float")                # E: "to" of
+flambeau.Tensor.meen                 # E: has no attribute "meen"
+reveal_type(nn.GRU(2, 3)(x)[0])      # T: Tensor
+reveal_type(nn.ZeroPad2d(1)(x))      # T: Tensor
+reveal_type(x.permute((1, 0)))       # T: Tensor
 reveal_type(fast(x))                 # T: Tensor
 reveal_type(evaluate(x))             # T: float
 reveal_type(flambeau.compile(net))   # T: Net
@@ -171,6 +186,9 @@ reveal_type(x.requires_grad)         # T: bool
 
 WELL_TYPED = Path(__file__).with_name("well_typed.py")
 KINDS = Path(__file__).with_name("well_typed_kinds.py")
+SPACES = """nn nn.utils nn.utils.rnn nn.utils.parametrize nn.utils.parametrizations nn.utils.prune nn.init nn.functional nn.parameter
+    optim optim.lr_scheduler optim.swa_utils utils.data utils.checkpoint autograd autograd.functional autograd.graph cuda amp
+    distributions func fx jit random linalg fft special testing backends.cudnn multiprocessing hub profiler onnx compiler"""
 NAMES = ["flambeau", "torch"]  # the second as the shim gives it
 
 
@@ -192,7 +210,16 @@ def by_mypy(name: str, tmp_path: Path, **texts: str) -> dict[str, dict[int, str]
     for script, text in texts.items():
         path = written(text, name, tmp_path, script)
         scripts.append(f"{script}.py")
-    command = [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir", str(tmp_path / "cache"), *scripts]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file=",
+        "--no-implicit-reexport",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+    ]
+    command += scripts
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     said: dict[str, dict[int, str]] = {script: {} for script in texts}
     for script, number, kind, message in re.findall(r"^(\w+)\.py:(\d+): (error|note): (.*)$", done.stdout, re.M):
@@ -203,10 +230,31 @@ def by_mypy(name: str, tmp_path: Path, **texts: str) -> dict[str, dict[int, str]
     return said
 
 
+def public_names() -> str:
+    """A script that names every public class and function."""
+    lines = []
+    for place in SPACES.split():
+        home = importlib.import_module(f"flambeau.{place}")
+        lines.append(f"import flambeau.{place}")
+        for name in sorted(getattr(home, "__all__", vars(home))):
+            if name == "Tensor" or name.startswith("explain_"):  # what a module needs itself
+                continue
+            it = getattr(home, name, None)
+            if (
+                name[0] != "_"
+                and (inspect.isclass(it) or inspect.isfunction(it))
+                and it.__module__.startswith("flambeau")
+            ):
+                lines.append(f"flambeau.{place}.{name}")
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_users_script(name: str, tmp_path: Path) -> None:
     """The errors that are planted in it are found; of right code nothing is said."""
-    both = by_mypy(name, tmp_path, planted=SCRIPT, right=WELL_TYPED.read_text(), kinds=KINDS.read_text())
+    both = by_mypy(
+        name, tmp_path, planted=SCRIPT, right=WELL_TYPED.read_text(), kinds=KINDS.read_text(), names=public_names()
+    )
     said, wrong = both["planted"], []
     for number, line in enumerate(SCRIPT.splitlines(), 1):
         _, error, expected = line.partition("# E: ")
@@ -219,7 +267,7 @@ def test_a_users_script(name: str, tmp_path: Path) -> None:
             wrong.append((line, found))
     assert not wrong
     assert not said
-    assert both["right"] == {} == both["kinds"]
+    assert both["right"] == {} == both["kinds"] and both["names"] == {}
 
 
 @pytest.mark.slow

@@ -334,3 +334,83 @@ bigger = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=Fal
 padded = F.pad(image, (1, 1, 2, 2), mode="reflect")
 tagger = Tagger(10)
 print(tagger(*collate([texts[0], texts[1]])[:2]).shape, tagger.embedding.weight.shape, tagger.out.bias is None)
+
+
+def sizes(x: flambeau.Tensor, n: int, shape: tuple[int, ...]) -> flambeau.Tensor:
+    y = (
+        x.permute(0, 1)
+        .permute((1, 0))
+        .permute([1, 0])
+        .permute(dims=(1, 0))
+        .view(n, -1)
+        .view(shape)
+        .view(x.size(0), *shape)
+        .view(flambeau.int32)
+        .view(dtype=flambeau.int32)
+    )
+    y = (
+        y.expand(n, -1)
+        .expand(x.shape)
+        .expand_as(x)
+        .repeat(2, 1)
+        .repeat((2, 1))
+        .reshape(-1)
+        .reshape((n, n))
+        .reshape(shape=(2, 3))
+        .flip(0)
+        .flip([0])
+        .flip(dims=(0,))
+        .tile(2)
+        .tile((2, 2))
+    )
+    y = (
+        flambeau.permute(y, (1, 0))
+        + flambeau.flip(y, [0])
+        + flambeau.flip(y, dims=[0])
+        + flambeau.reshape(y, (2, 3))
+        + flambeau.reshape(y, shape=shape)
+        + flambeau.tile(y, (2,))
+        + flambeau.tile(y, dims=(2,))
+    )
+    y = (
+        flambeau.zeros(2, 3)
+        + flambeau.zeros((2, 3))
+        + flambeau.zeros([2])
+        + flambeau.zeros(x.shape)
+        + flambeau.zeros(size=(2,))
+        + flambeau.zeros(*x.shape, n)
+        + flambeau.rand(n, 2, device="cpu")
+        + flambeau.randn(x.size(), dtype=flambeau.float32)
+        + flambeau.empty(x.shape[0], 2)
+        + flambeau.ones(len(x), n // 2)
+    )
+    y = (
+        y
+        + flambeau.randint(10, (2,))
+        + flambeau.randint(0, 10, (2, 3))
+        + flambeau.randint(low=0, high=5, size=(3,))
+        + flambeau.randint(high=5, size=shape)
+        + flambeau.randint(0, 2, x.shape, dtype=flambeau.long, device=x.device)
+        + flambeau.randint(0, n, [n], generator=None)
+    )
+    y = (
+        y.new_zeros(2, 3)
+        + y.new_ones((2,))
+        + y.new_empty(x.shape)
+        + y.unflatten(0, (2, 3))
+        + flambeau.randint_like(y, 0, 10)
+        + y.resize_(2, 3)
+        + y.sum_to_size(1)
+        + y.sum_to_size((1,))
+    )
+    return y
+
+
+groups = flambeau.optim.SGD(
+    [{"params": tagger.embedding.parameters(), "lr": 0.01}, {"params": tagger.out.parameters()}], lr=0.1, momentum=0.9
+)
+held = (
+    flambeau.distributions.Normal(0.0, 1.0).log_prob(flambeau.nn.ReflectionPad2d(1)(image)),
+    flambeau.random.initial_seed(),
+)
+tagger = tagger.to("cpu").to(flambeau.float32).to(device="cpu", dtype=flambeau.float32).to(image)

@@ -19,8 +19,10 @@ BroadcastingList3: _t.Any
 GRID_SAMPLE_INTERPOLATION_MODES: _b.dict
 GRID_SAMPLE_PADDING_MODES: _b.dict
 Optional: _t.Any
-from flambeau.ops.linalg.grouped import _ScalingType as ScalingType
-from flambeau.ops.linalg.grouped import _SwizzleType as SwizzleType
+from flambeau.ops.linalg.grouped import _ScalingType as _ScalingType
+ScalingType = _ScalingType
+from flambeau.ops.linalg.grouped import _SwizzleType as _SwizzleType
+SwizzleType = _SwizzleType
 TYPE_CHECKING: _b.bool
 from flambeau.core.tensor.tensor import Tensor as Tensor
 def adaptive_avg_pool1d(input: _Tensor, output_size: _t.Any) -> _Tensor: ...

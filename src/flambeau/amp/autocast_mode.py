@@ -203,9 +203,9 @@ def custom_fwd(fwd: Any = None, *, device_type: str, cast_inputs: Any = None) ->
     With `cast_inputs`, a dtype, floating tensors on the device (not float64) come in it, and autocast is off inside,
     if it was on; without, `forward` runs as the region says. Its state is kept for `custom_bwd`.
     """
+    name = _type(device_type)
     if fwd is None:
         return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
-    name = _type(device_type)
 
     @functools.wraps(fwd)
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
@@ -222,9 +222,9 @@ def custom_fwd(fwd: Any = None, *, device_type: str, cast_inputs: Any = None) ->
 
 def custom_bwd(bwd: Any = None, *, device_type: str) -> Any:
     """Decorate `backward` of an `autograd.Function`: it runs with autocast as `forward`, under `custom_fwd`, ran."""
+    name = _type(device_type)
     if bwd is None:
         return functools.partial(custom_bwd, device_type=device_type)
-    name = _type(device_type)
 
     @functools.wraps(bwd)
     def backward(ctx: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,18 +1,27 @@
 """Gradients: `backward`, `grad`, user-defined `Function`s, grad modes and `gradcheck`."""
 
 import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from ..core.autograd import engine as _engine
-from ..core.autograd.function import Function, NestedIOFunction
-from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from ..core.autograd.function import Function as Function
+from ..core.autograd.function import NestedIOFunction as NestedIOFunction
+from ..core.context.grad_mode import enable_grad as enable_grad
+from ..core.context.grad_mode import inference_mode as inference_mode
+from ..core.context.grad_mode import no_grad as no_grad
+from ..core.context.grad_mode import set_grad_enabled as set_grad_enabled
 from ..core.context.overrides import published as _published
 from ..core.dispatch.help import explain_namespace as _explain
 from . import function, functional, grad_mode, graph
-from .anomaly_mode import detect_anomaly, set_detect_anomaly
-from .grad_mode import enforce_grad_layout_policy, set_multithreading_enabled
-from .gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .variable import Variable
+from .anomaly_mode import detect_anomaly as detect_anomaly
+from .anomaly_mode import set_detect_anomaly as set_detect_anomaly
+from .grad_mode import enforce_grad_layout_policy as enforce_grad_layout_policy
+from .grad_mode import set_multithreading_enabled as set_multithreading_enabled
+from .gradcheck import GradcheckError as GradcheckError
+from .gradcheck import gradcheck as gradcheck
+from .gradcheck import gradgradcheck as gradgradcheck
+from .variable import Variable as Variable
 
 backward = _published(_engine.backward, "torch.autograd")
 grad = _published(_engine.grad, "torch.autograd")
@@ -37,10 +46,14 @@ def kineto_available() -> bool:
     return True
 
 
-def __getattr__(name: str) -> _Any:
-    if name in ("forward_ad", "profiler", "profiler_util"):  # they need floors that need this package's
-        return _importlib.import_module(f"{__package__}.{name}")
-    raise AttributeError(f"{__name__}: no {name!r} here")
+if _TYPE_CHECKING:
+    from . import forward_ad, profiler, profiler_util
+else:
+
+    def __getattr__(name: str) -> _Any:
+        if name in ("forward_ad", "profiler", "profiler_util"):  # they need floors that need this package's
+            return _importlib.import_module(f"{__package__}.{name}")
+        raise AttributeError(f"{__name__}: no {name!r} here")
 
 
 __all__ = (

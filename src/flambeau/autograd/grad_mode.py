@@ -9,9 +9,12 @@ class _Setting:
     """A switch that is set at once and, if it is used as a context manager, until the block ends."""
 
     now = True
+    setter = ""
 
     def __init__(self, mode: bool = True):
-        self.mode: bool = bool(mode)
+        if not isinstance(mode, bool):
+            raise TypeError(f"{self.setter}(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
+        self.mode = mode
         self.prev: bool = type(self).now
         type(self).now = self.mode
 
@@ -28,9 +31,13 @@ class _Setting:
 class set_multithreading_enabled(_Setting):
     """Whether a backward pass may use other threads. It is remembered; every pass runs in the thread that calls it."""
 
+    setter = "set_multithreading_enabled"
+
 
 class enforce_grad_layout_policy(_Setting):
     """Whether `.grad` has its parameter's strides. It is remembered; gradients are row-major, as all results are."""
+
+    setter = "set_grad_layout_enforcement_enabled"
 
 
 __all__ = [

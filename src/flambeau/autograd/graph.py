@@ -197,11 +197,18 @@ def region_activation_memory_budget(budget: float) -> Any:
 
 
 def set_warn_on_accumulate_grad_stream_mismatch(enabled: bool) -> None:
-    """There are no streams here, so that nothing is ever warned of."""
+    """There are no streams here, so that nothing is ever warned of. RuntimeError for what is no bool."""
+    _only_bool(enabled)
 
 
 def set_override_stale_capture_stream(enabled: bool) -> None:
-    """There are no streams that could be captured here."""
+    """There are no streams that could be captured here. RuntimeError for what is no bool."""
+    _only_bool(enabled)
+
+
+def _only_bool(enabled: object) -> None:
+    if not isinstance(enabled, bool):
+        raise RuntimeError(f"enabled must be a bool, but got {type(enabled).__name__}")
 
 
 __all__ = [

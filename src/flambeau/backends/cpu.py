@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.dispatch.help import explain_namespace as _explain_namespace
 from ..cpu import get_capabilities
 
 
@@ -11,3 +12,6 @@ def get_cpu_capability() -> str:
     if all(held.get(f"avx512_{part}") for part in ("f", "bw", "dq", "vl")):
         return "AVX512"
     return "AVX2" if held.get("avx2") and held.get("fma3") else "DEFAULT"
+
+
+_explain_namespace(globals(), "torch.backends.cpu")

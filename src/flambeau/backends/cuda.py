@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from ..core.array.devices import jax_devices
-from ..cuda._devices import index_of, required
-from ..nn.attention import SDPBackend, sdpa_kernel
+from ..core.array.devices import jax_devices as jax_devices
+from ..core.dispatch.help import explain_namespace as _explain_namespace
+from ..cuda._devices import index_of as index_of
+from ..cuda._devices import required as required
+from ..nn.attention import SDPBackend as SDPBackend
 from ..nn.attention import enabled as kernels
+from ..nn.attention import sdpa_kernel as sdpa_kernel
 
 
 class cuBLASModule(SimpleNamespace):
@@ -259,3 +262,6 @@ def sdp_kernel(
     }
     with sdpa_kernel([kernel for kernel, on in wanted.items() if on]):
         yield
+
+
+_explain_namespace(globals(), "torch.backends.cuda")

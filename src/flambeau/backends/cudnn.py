@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..core.dispatch.help import explain_namespace as _explain_namespace
+
 enabled = True
 benchmark = False
 benchmark_limit = 10
@@ -32,3 +34,6 @@ def flags(**switches: Any) -> Iterator[None]:
         yield
     finally:
         globals().update(before)
+
+
+_explain_namespace(globals(), "torch.backends.cudnn")

@@ -1,5 +1,7 @@
 """NVIDIA's library for sparse products, which flambeau does not use."""
 
+from ..core.dispatch.help import explain_namespace as _explain_namespace
+
 
 def is_available() -> bool:
     """False."""
@@ -14,3 +16,6 @@ def version() -> None:
 def get_max_alg_id() -> None:
     """None: it is not there."""
     return None
+
+
+_explain_namespace(globals(), "torch.backends.cusparselt")

@@ -1,5 +1,7 @@
 """Attention layers have one way here, so the switch of PyTorch's fast path is remembered and changes nothing."""
 
+from ..core.dispatch.help import explain_namespace as _explain_namespace
+
 _enabled = True
 
 
@@ -12,3 +14,6 @@ def set_fastpath_enabled(value: bool) -> None:
     """Remember the choice. Results are the same either way."""
     global _enabled
     _enabled = value
+
+
+_explain_namespace(globals(), "torch.backends.mha")

@@ -1,5 +1,7 @@
 """Apple's GPUs are not used."""
 
+from ..core.dispatch.help import explain_namespace as _explain_namespace
+
 
 def is_available() -> bool:
     """Never."""
@@ -19,3 +21,6 @@ def is_macos_or_newer(major: int, minor: int) -> bool:
 def is_macos13_or_newer(minor: int = 0) -> bool:
     """Never: there is no such device."""
     return False
+
+
+_explain_namespace(globals(), "torch.backends.mps")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.dispatch.help import explain_namespace as _explain_namespace
+
 enabled = True
 strategy = "auto"
 
@@ -18,3 +20,6 @@ def get_opt_einsum() -> Any:
     import opt_einsum  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     return opt_einsum
+
+
+_explain_namespace(globals(), "torch.backends.opt_einsum")

@@ -35,6 +35,8 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
     if isinstance(fn, type):
         fn.__init__ = disable(fn.__init__, recursive, reason=reason)  # type: ignore[misc]
         return fn
+    if not callable(fn):
+        raise AssertionError("fn must be callable")
 
     @functools.wraps(fn)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -70,6 +72,7 @@ def allow_in_graph(fn: Any) -> Any:
 
 def assume_constant_result(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The function itself. Its result is no constant here: what it reads is looked at, as for every function."""
+    fn._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return fn
 
 
@@ -94,6 +97,7 @@ def cudagraph_mark_step_begin() -> None:
 
 def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
     """The names of the compilers that `torch.compile(backend=...)` could choose from: XLA is the only one."""
+    frozenset(exclude_tags or ())  # it has no tags
     return ["xla"]
 
 
@@ -102,6 +106,8 @@ _default: list[Any] = [None]
 
 def set_default_backend(backend: Any) -> None:
     """Remember what `compile` would use where no `backend` is named (None: XLA again). It is always XLA that compiles."""
+    if not (backend is None or isinstance(backend, str) or callable(backend)):
+        raise TypeError(f"backend must be a string or callable, got {type(backend)}")
     _default[0] = backend
 
 

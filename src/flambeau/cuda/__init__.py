@@ -5,86 +5,84 @@ from __future__ import annotations
 import contextlib
 import importlib
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.array.devices import device as _device
-from ..core.array.devices import jax_devices
+from ..core.array.devices import jax_devices as jax_devices
 from ..core.dispatch.help import explain_namespace as _explain
 from ..core.tensor.tensor import Tensor
 from . import graphs, memory, nvtx, properties, random, streams
-from ._devices import index_of, required, wait
-from .graphs import CUDAGraph, graph, graph_pool_handle, is_current_stream_capturing, make_graphed_callables
-from .memory import (
-    CUDAPluggableAllocator,
-    MemPool,
-    caching_allocator_alloc,
-    caching_allocator_delete,
-    caching_allocator_disabled,
-    caching_allocator_enable,
-    change_current_allocator,
-    empty_cache,
-    get_allocator_backend,
-    get_per_process_memory_fraction,
-    host_memory_stats,
-    host_memory_stats_as_nested_dict,
-    max_memory_allocated,
-    max_memory_cached,
-    max_memory_reserved,
-    mem_get_info,
-    memory_allocated,
-    memory_cached,
-    memory_reserved,
-    memory_snapshot,
-    memory_stats,
-    memory_stats_as_nested_dict,
-    memory_summary,
-    reset_accumulated_host_memory_stats,
-    reset_accumulated_memory_stats,
-    reset_max_memory_allocated,
-    reset_max_memory_cached,
-    reset_peak_host_memory_stats,
-    reset_peak_memory_stats,
-    set_per_process_memory_fraction,
-    use_mem_pool,
-)
-from .properties import (
-    _CudaDeviceProperties,
-    can_device_access_peer,
-    clock_rate,
-    device_memory_used,
-    get_arch_list,
-    get_device_capability,
-    get_device_properties,
-    get_gencode_flags,
-    is_tf32_supported,
-    list_gpu_processes,
-    memory_usage,
-    power_draw,
-    temperature,
-    utilization,
-)
-from .random import (
-    get_rng_state,
-    get_rng_state_all,
-    initial_seed,
-    manual_seed,
-    manual_seed_all,
-    seed,
-    seed_all,
-    set_rng_state,
-    set_rng_state_all,
-)
-from .streams import (
-    Event,
-    ExternalStream,
-    Stream,
-    StreamContext,
-    current_stream,
-    default_stream,
-    get_stream_from_external,
-    set_stream,
-    stream,
-)
+from ._devices import index_of as index_of
+from ._devices import required as required
+from ._devices import wait as wait
+from .graphs import CUDAGraph as CUDAGraph
+from .graphs import graph as graph
+from .graphs import graph_pool_handle as graph_pool_handle
+from .graphs import is_current_stream_capturing as is_current_stream_capturing
+from .graphs import make_graphed_callables as make_graphed_callables
+from .memory import CUDAPluggableAllocator as CUDAPluggableAllocator
+from .memory import MemPool as MemPool
+from .memory import caching_allocator_alloc as caching_allocator_alloc
+from .memory import caching_allocator_delete as caching_allocator_delete
+from .memory import caching_allocator_disabled as caching_allocator_disabled
+from .memory import caching_allocator_enable as caching_allocator_enable
+from .memory import change_current_allocator as change_current_allocator
+from .memory import empty_cache as empty_cache
+from .memory import get_allocator_backend as get_allocator_backend
+from .memory import get_per_process_memory_fraction as get_per_process_memory_fraction
+from .memory import host_memory_stats as host_memory_stats
+from .memory import host_memory_stats_as_nested_dict as host_memory_stats_as_nested_dict
+from .memory import max_memory_allocated as max_memory_allocated
+from .memory import max_memory_cached as max_memory_cached
+from .memory import max_memory_reserved as max_memory_reserved
+from .memory import mem_get_info as mem_get_info
+from .memory import memory_allocated as memory_allocated
+from .memory import memory_cached as memory_cached
+from .memory import memory_reserved as memory_reserved
+from .memory import memory_snapshot as memory_snapshot
+from .memory import memory_stats as memory_stats
+from .memory import memory_stats_as_nested_dict as memory_stats_as_nested_dict
+from .memory import memory_summary as memory_summary
+from .memory import reset_accumulated_host_memory_stats as reset_accumulated_host_memory_stats
+from .memory import reset_accumulated_memory_stats as reset_accumulated_memory_stats
+from .memory import reset_max_memory_allocated as reset_max_memory_allocated
+from .memory import reset_max_memory_cached as reset_max_memory_cached
+from .memory import reset_peak_host_memory_stats as reset_peak_host_memory_stats
+from .memory import reset_peak_memory_stats as reset_peak_memory_stats
+from .memory import set_per_process_memory_fraction as set_per_process_memory_fraction
+from .memory import use_mem_pool as use_mem_pool
+from .properties import _CudaDeviceProperties
+from .properties import can_device_access_peer as can_device_access_peer
+from .properties import clock_rate as clock_rate
+from .properties import device_memory_used as device_memory_used
+from .properties import get_arch_list as get_arch_list
+from .properties import get_device_capability as get_device_capability
+from .properties import get_device_properties as get_device_properties
+from .properties import get_gencode_flags as get_gencode_flags
+from .properties import is_tf32_supported as is_tf32_supported
+from .properties import list_gpu_processes as list_gpu_processes
+from .properties import memory_usage as memory_usage
+from .properties import power_draw as power_draw
+from .properties import temperature as temperature
+from .properties import utilization as utilization
+from .random import get_rng_state as get_rng_state
+from .random import get_rng_state_all as get_rng_state_all
+from .random import initial_seed as initial_seed
+from .random import manual_seed as manual_seed
+from .random import manual_seed_all as manual_seed_all
+from .random import seed as seed
+from .random import seed_all as seed_all
+from .random import set_rng_state as set_rng_state
+from .random import set_rng_state_all as set_rng_state_all
+from .streams import Event as Event
+from .streams import ExternalStream as ExternalStream
+from .streams import Stream as Stream
+from .streams import StreamContext as StreamContext
+from .streams import current_stream as current_stream
+from .streams import default_stream as default_stream
+from .streams import get_stream_from_external as get_stream_from_external
+from .streams import set_stream as set_stream
+from .streams import stream as stream
 
 has_half: bool = True
 has_magma: bool = False
@@ -232,23 +230,56 @@ def set_sync_debug_mode(debug_mode: int | str) -> None:
 _LATE = {"amp", "green_contexts", "jiterator", "nccl", "profiler", "sparse", "tunable"}
 
 
-def __getattr__(name: str) -> Any:
-    from ..core.tensor.typed import CUDA_TENSOR_TYPES
-    from ..core.tensor.typed_memory import CUDA_LEGACY
+if TYPE_CHECKING:  # what `__getattr__` finds: a type checker takes a module that has one to have every name
+    from . import amp, green_contexts, jiterator, nccl, profiler, sparse, tunable
+    from .green_contexts import GreenContext as GreenContext
 
-    if name in ("OutOfMemoryError", "AcceleratorError"):
-        return getattr(importlib.import_module("flambeau"), name)
-    if name == "_initialized":  # asked by reversible networks, which keep the state of the GPU's generator if so
-        return is_initialized()
-    if name == "GreenContext":
-        return importlib.import_module(f"{__package__}.green_contexts").GreenContext
-    if name in _LATE:
-        return importlib.import_module(f"{__package__}.{name}")
-    if name in CUDA_TENSOR_TYPES:
-        return CUDA_TENSOR_TYPES[name]
-    if name in CUDA_LEGACY:
-        return CUDA_LEGACY[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+    AcceleratorError: type[RuntimeError]
+    OutOfMemoryError: type[RuntimeError]
+    BFloat16Tensor: Any
+    BoolTensor: Any
+    ByteTensor: Any
+    CharTensor: Any
+    DoubleTensor: Any
+    FloatTensor: Any
+    HalfTensor: Any
+    IntTensor: Any
+    LongTensor: Any
+    ShortTensor: Any
+    UInt16Tensor: Any
+    UInt32Tensor: Any
+    UInt64Tensor: Any
+    BFloat16Storage: Any
+    BoolStorage: Any
+    ByteStorage: Any
+    CharStorage: Any
+    DoubleStorage: Any
+    FloatStorage: Any
+    HalfStorage: Any
+    IntStorage: Any
+    LongStorage: Any
+    ShortStorage: Any
+    ComplexDoubleStorage: Any
+    ComplexFloatStorage: Any
+else:
+
+    def __getattr__(name: str) -> Any:
+        from ..core.tensor.typed import CUDA_TENSOR_TYPES
+        from ..core.tensor.typed_memory import CUDA_LEGACY
+
+        if name in ("OutOfMemoryError", "AcceleratorError"):
+            return getattr(importlib.import_module("flambeau"), name)
+        if name == "_initialized":  # asked by reversible networks, which keep the state of the GPU's generator if so
+            return is_initialized()
+        if name == "GreenContext":
+            return importlib.import_module(f"{__package__}.green_contexts").GreenContext
+        if name in _LATE:
+            return importlib.import_module(f"{__package__}.{name}")
+        if name in CUDA_TENSOR_TYPES:
+            return CUDA_TENSOR_TYPES[name]
+        if name in CUDA_LEGACY:
+            return CUDA_LEGACY[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
 _explain(globals(), "torch.cuda", homes=("flambeau.cuda",), without=("index_of", "required", "wait"))

@@ -6,14 +6,18 @@ import pkgutil
 from typing import Any
 
 from ..core.dispatch.help import explain_namespace
-from ..processes.buckets import GradBucket
+from ..processes.buckets import GradBucket as GradBucket
 from ..processes.collectives import *
 from ..processes.errors import *
 from ..processes.groups import *
 from ..processes.objects import *
 from ..processes.options import *
 from ..processes.point_to_point import *
-from ..processes.stores import FileStore, HashStore, PrefixStore, Store, TCPStore
+from ..processes.stores import FileStore as FileStore
+from ..processes.stores import HashStore as HashStore
+from ..processes.stores import PrefixStore as PrefixStore
+from ..processes.stores import Store as Store
+from ..processes.stores import TCPStore as TCPStore
 
 explain_namespace(
     globals(),

@@ -94,6 +94,18 @@ TEXTS = {
             "每一步在 loss.backward() 之前调用一次 {name}.zero_grad()",
         ),
     },
+    "grad-not-cleared": {
+        "en": (
+            "a parameter is changed again, and its gradient was not cleared since the last change",
+            "backward() adds to what .grad holds: each step goes along the sum of all gradients so far.",
+            "clear it after each change: w.grad.zero_(), or w.grad = None",
+        ),
+        "zh": (
+            "参数又更新了一次, 但上次更新之后没有清零它的梯度",
+            "backward() 会把梯度累加到 .grad 上: 每一步都沿着到目前为止所有梯度之和前进。",
+            "每次更新之后清零: w.grad.zero_(), 或者 w.grad = None",
+        ),
+    },
     "softmax-before-cross-entropy": {
         "en": (
             "{loss} gets what has been through {function} already",
@@ -244,6 +256,13 @@ HEADINGS = {
 }
 
 
+# what stands in a text in the place of these words
+REASONS = {
+    "own-gradient": {"en": "a new tensor that asks for its own gradient", "zh": "它是一个新建的、自己要求梯度的张量"},
+    "no-grad-fn": {"en": "it has no grad_fn", "zh": "它没有 grad_fn"},
+}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing at one line of a file."""
@@ -256,7 +275,8 @@ class Finding:
     def texts(self, language: str) -> tuple[str, str, str]:
         """What it is, why, and the cure."""
         what, why, cure = TEXTS[self.kind][language]
-        return what.format(**self.names), why.format(**self.names), cure.format(**self.names)
+        names = {name: REASONS[value][language] if value in REASONS else value for name, value in self.names.items()}
+        return what.format(**names), why.format(**names), cure.format(**names)
 
 
 def language() -> str:

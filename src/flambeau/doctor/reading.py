@@ -130,12 +130,25 @@ def _hoards(tree: ast.Module, file: str) -> list[Finding]:
         for node in ast.walk(loop):
             held: ast.expr | None = None
             if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
-                held = node.value
+                held = _single(node.value)
+            elif (
+                isinstance(node, ast.Assign)
+                and isinstance(node.value, ast.BinOp)
+                and isinstance(node.value.op, ast.Add)
+            ):
+                sum_ = node.value
+                grows = ast.unparse(sum_.left) == ast.unparse(node.targets[0]) or isinstance(sum_.right, ast.List)
+                held = _single(sum_.right) if grows else None
             elif isinstance(node, ast.Call) and _last(node.func) == "append" and len(node.args) == 1:
                 held = node.args[0]
             if isinstance(held, ast.Name) and held.id in losses and not _is_cut(loop, held):
                 found.append(Finding("graph-kept", file, held.lineno, {"name": held.id}))
     return list(dict.fromkeys(found))
+
+
+def _single(value: ast.expr) -> ast.expr:
+    """What a list of one element holds, or the expression itself."""
+    return value.elts[0] if isinstance(value, ast.List) and len(value.elts) == 1 else value
 
 
 def _is_cut(loop: ast.AST, name: ast.Name) -> bool:

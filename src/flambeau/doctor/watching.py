@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import compiler
+from ..core.context.grad_mode import is_grad_enabled
 from ..core.tensor.tensor import Tensor
 from ..nn.modules import _hooks
 from ..nn.modules.module import Module
@@ -32,7 +33,8 @@ _TWICE = {
 }
 # what stands between the two and changes no number (squeeze, view, transpose, [:, 0], ...)
 _TURNING = re.compile("(Unsafe)?(Squeeze|Unsqueeze|View|Reshape|Transpose|T|Permute|Select|Slice|Alias|Clone)Backward")
-_CLEARING = frozenset(("zero_", "fill_", "mul_", "copy_"))
+_CLEARING = frozenset(("zero_", "fill_", "mul_", "copy_", "__imul__"))
+_MOVING = frozenset(("__isub__", "__iadd__", "sub_", "add_", "copy_"))
 
 
 def is_users(file: str) -> bool:
@@ -59,6 +61,7 @@ class Watch(TorchFunctionMode):
         self.runs: Runs = Runs()
         self.cleared: bool = True  # whether gradients were cleared since the last step
         self.held: dict[int, list[Any]] = {}  # by optimizer, the gradients that its last step had
+        self.moved: dict[int, Any] = {}  # by parameter, the gradient by which it was last changed by hand
         self.depth: int = 0  # of modules within modules
 
     def find(self, kind: str, place: tuple[str, int], **names: Any) -> None:
@@ -71,9 +74,20 @@ class Watch(TorchFunctionMode):
             self._look_at_loss(name, args[0])
         elif name == "backward" and args and isinstance(args[0], Tensor):
             self._look_at_backward(args[0])
-        elif name in _CLEARING and args and any(args[0] is g for held in self.held.values() for g in held):
-            self.cleared = True
+        elif name in _CLEARING and args:
+            self.cleared = self.cleared or any(args[0] is g for held in self.held.values() for g in held)
+            self.moved = {key: grad for key, grad in self.moved.items() if grad is not args[0]}
+        elif name in _MOVING and args and isinstance(args[0], Tensor) and not is_grad_enabled():
+            self._look_at_update(args[0])
         return func(*args, **(kwargs or {}))
+
+    def _look_at_update(self, parameter: Tensor) -> None:
+        """A parameter is changed by hand: by a gradient that has gathered since the last change?"""
+        if not parameter.requires_grad or not parameter.is_leaf or (grad := parameter.grad) is None:
+            return
+        if self.moved.get(id(parameter)) is grad:
+            self.find("grad-not-cleared", users_place())
+        self.moved[id(parameter)] = grad
 
     def _look_at_loss(self, name: str, scores: Any) -> None:
         maker = getattr(scores, "grad_fn", None)
@@ -89,7 +103,7 @@ class Watch(TorchFunctionMode):
 
     def _look_at_backward(self, loss: Tensor) -> None:
         if loss.grad_fn is None:
-            reason = "a new tensor that asks for its own gradient" if loss.requires_grad else "it has no grad_fn"
+            reason = "own-gradient" if loss.requires_grad else "no-grad-fn"
             self.find("constant-loss", users_place(), reason=reason)
         else:
             self.runs.differentiated(loss.grad_fn)

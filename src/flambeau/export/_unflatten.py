@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 from ..fx import GraphModule, Interpreter
@@ -11,12 +12,12 @@ from .exported_program import ExportedProgram
 __all__ = ["FlatArgsAdapter", "InterpreterModule", "UnflattenedModule", "unflatten"]
 
 
-class FlatArgsAdapter:
+class FlatArgsAdapter(abc.ABC):
     """Changes the flat inputs of a call before an unflattened module gets them."""
 
+    @abc.abstractmethod
     def adapt(self, target_spec: Any, input_spec: Any, input_args: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """The inputs that the module takes."""
-        raise NotImplementedError
 
 
 class UnflattenedModule(Module):

@@ -156,6 +156,8 @@ class ShapesCollection:
         self._shapes: dict[int, Any] = {}
 
     def __setitem__(self, t: Any, shape: Any) -> None:
+        if not isinstance(t, Tensor):
+            raise AssertionError(f"Cannot assign shape to non-tensor or non-_IntWrapper type {type(t)}")
         self._shapes[id(t)] = shape
 
     def __getitem__(self, t: Any) -> Any:
@@ -178,7 +180,11 @@ class AdditionalInputs:
 
     def add(self, args: Any, kwargs: Any = None) -> None:
         """One more call's arguments."""
-        self._examples.append((tuple(args), dict(kwargs or {})))
+        if not isinstance(args, tuple):
+            raise AssertionError(f"Representative args {args} must be a tuple")
+        if kwargs is not None and not isinstance(kwargs, dict):
+            raise AssertionError(f"Representative kwargs {kwargs} must be None or a dict")
+        self._examples.append((args, dict(kwargs or {})))
 
     def dynamic_shapes(self, m: Any, args: Any, kwargs: Any = None) -> Any:
         """Which sizes differ among the examples."""

@@ -104,11 +104,12 @@ def _replace_pattern(
     replacement_callback: Callable[..., Graph] | None = None,
     node_name_match: str = "",
 ) -> list[ReplacedPatterns]:
+    searched = gm.graph
     wanted = _graph_of(pattern)
     matcher = SubgraphMatcher(wanted, remove_overlapping_matches=True, ignore_literals=ignore_literals)
     places = [
-        m for m in matcher.match(gm.graph, node_name_match)
-        if all(keep(m, gm.graph, wanted) for keep in match_filters or ())
+        m for m in matcher.match(searched, node_name_match)
+        if all(keep(m, searched, wanted) for keep in match_filters or ())
     ]  # fmt: skip
     common = None
     if isinstance(replacement, GraphModule):

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+from ..nn.modules.module import Module
 from ._script import ScriptModule, no_graph
 
 _onednn = False
@@ -99,5 +100,9 @@ def export_opnames(m: Any) -> list[str]:
     from ..fx._names import qualified_name
     from ._serialization import graph_of
 
+    if not isinstance(m, Module):
+        raise AttributeError(
+            f"{type(m).__name__!r} object has no attribute '_c': torch.jit.script makes a module of it"
+        )
     names = {qualified_name(n.target) for n in graph_of(m).graph.nodes if n.op == "call_function"}
     return sorted(names)

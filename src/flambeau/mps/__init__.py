@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ..runtime.absent import answer, names, placed, refusal, refused_class
+from ..runtime.absent import answer as answer
+from ..runtime.absent import names as names
+from ..runtime.absent import placed as placed
+from ..runtime.absent import refusal as refusal
+from ..runtime.absent import refused_class as refused_class
 
 _absent = refusal(RuntimeError, "Cannot execute {name}() without MPS backend. JAX has no plugin for it here")
 

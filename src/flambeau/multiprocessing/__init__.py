@@ -9,6 +9,7 @@ import sys
 from multiprocessing import *
 from typing import Any
 
+from ..core.dispatch.help import explain_namespace as _explain_namespace
 from .spawn import (
     ENV_VAR_PARALLEL_START,
     ProcessContext,
@@ -57,3 +58,5 @@ __all__ = [
     "get_all_sharing_strategies", "get_sharing_strategy", "init_reductions", "set_sharing_strategy", "spawn", "start_processes",
     "sys",
 ]  # fmt: skip
+
+_explain_namespace(globals(), "torch.multiprocessing")

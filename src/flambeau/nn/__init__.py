@@ -6,10 +6,14 @@ from typing import Any
 
 from . import functional, grad, init
 from .modules import *
-from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from .parameter import Buffer as Buffer
+from .parameter import Parameter as Parameter
+from .parameter import UninitializedBuffer as UninitializedBuffer
+from .parameter import UninitializedParameter as UninitializedParameter
 
 from . import attention, common_types, modules, parallel, parameter, utils  # isort: skip
-from .parallel import DataParallel  # isort: skip
+from .parallel import DataParallel as DataParallel
+
 from ..core.dispatch.help import explain_classes  # isort: skip
 
 explain_classes([DataParallel], "torch.nn")

@@ -8,6 +8,7 @@ import pkgutil
 import re
 from typing import Any
 
+from ..core.dispatch.help import explain_namespace as _explain_namespace
 from ..version import __version__ as producer_version
 from . import errors, ops
 from ._export import ONNXProgram, OperatorExportTypes, TrainingMode, export, is_in_onnx_export
@@ -80,3 +81,5 @@ __all__ = [
     "is_in_onnx_export",
     "ops",
 ]
+
+_explain_namespace(globals(), "torch.onnx")

@@ -26,7 +26,7 @@ from ..core.tensor.tensor import Tensor, blank, wrap
 from ..nn.modules._unregistered import plainly_held, unregistered
 from ..nn.modules.module import Module
 
-ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+ParamsT: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
 StateDict: TypeAlias = dict[str, Any]
 Number: TypeAlias = float | Tensor
 _R = TypeVar("_R")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, NewType
 
@@ -14,30 +14,34 @@ GroupName = NewType("GroupName", str)
 _UNSET = timedelta(milliseconds=-1000)
 
 
-@dataclass
+@dataclass(init=False)
 class _Options:
     timeout: timedelta = _UNSET
     asyncOp: bool = True
 
+    def __init__(self) -> None:
+        for setting in fields(self):
+            setattr(self, setting.name, [] if setting.name == "device_ids" else setting.default)
 
-@dataclass
+
+@dataclass(init=False)
 class AllreduceOptions(_Options):
     """Of `ProcessGroup.allreduce`."""
 
     reduceOp: Any = ReduceOp.SUM
 
 
-@dataclass
+@dataclass(init=False)
 class AllreduceCoalescedOptions(AllreduceOptions):
     """Of the same for several tensors."""
 
 
-@dataclass
+@dataclass(init=False)
 class ReduceScatterOptions(AllreduceOptions):
     """Of `ProcessGroup.reduce_scatter`."""
 
 
-@dataclass
+@dataclass(init=False)
 class ReduceOptions(AllreduceOptions):
     """Of `ProcessGroup.reduce`."""
 
@@ -45,7 +49,7 @@ class ReduceOptions(AllreduceOptions):
     rootTensor: int = 0
 
 
-@dataclass
+@dataclass(init=False)
 class BroadcastOptions(_Options):
     """Of `ProcessGroup.broadcast`."""
 
@@ -53,24 +57,24 @@ class BroadcastOptions(_Options):
     rootTensor: int = 0
 
 
-@dataclass
+@dataclass(init=False)
 class GatherOptions(_Options):
     """Of `ProcessGroup.gather`."""
 
     rootRank: int = 0
 
 
-@dataclass
+@dataclass(init=False)
 class ScatterOptions(GatherOptions):
     """Of `ProcessGroup.scatter`."""
 
 
-@dataclass
+@dataclass(init=False)
 class AllToAllOptions(_Options):
     """Of `ProcessGroup.alltoall`."""
 
 
-@dataclass
+@dataclass(init=False)
 class BarrierOptions(_Options):
     """Of `ProcessGroup.barrier`."""
 
@@ -78,17 +82,22 @@ class BarrierOptions(_Options):
     device: Any = None
 
 
+_NO_BACKEND = "The custom backend string argument is invalid: "
+
+
 class BackendConfig:
-    """Which backend serves which kind of device."""
+    """Which backend serves which kind of device: `gloo`, or `cpu:gloo,cuda:nccl`. ValueError for other forms."""
 
     def __init__(self, backend: Any):
         text = str(backend)
-        pairs = (
-            [part.partition(":") for part in text.split(",")]
-            if ":" in text
-            else [("cpu", "", text), ("cuda", "", text)]
-        )
-        self.device_backend_map: dict[str, str] = {device: name for device, _, name in pairs}
+        pairs = [part.split(":") for part in text.split(",")] if ":" in text else [["cpu", text], ["cuda", text]]
+        self.device_backend_map: dict[str, str] = {}
+        for pair in pairs:
+            if len(pair) != 2:
+                raise ValueError(f"Invalid device:backend pairing: {':'.join(pair)}. {_NO_BACKEND}{text}.")
+            if pair[0] in self.device_backend_map:
+                raise ValueError(f"Duplicate device type {pair[0]} in backend string: {pair[1]}. {_NO_BACKEND}{text}.")
+            self.device_backend_map[pair[0]] = pair[1]
 
     def get_device_backend_map(self) -> dict[str, str]:
         """By device."""
@@ -129,16 +138,21 @@ def get_debug_level() -> DebugLevel:
 
 
 def set_debug_level(level: DebugLevel) -> None:
-    """Set it."""
+    """Set it. TypeError for what is no DebugLevel."""
+    if not isinstance(level, DebugLevel):
+        raise TypeError(
+            "set_debug_level(): incompatible function arguments. The following argument types are supported:\n"
+            f"    a DebugLevel, not {level!r}"
+        )
     global _level
-    _level = DebugLevel(level)
+    _level = level
 
 
 def set_debug_level_from_env() -> None:
-    """Set it to what TORCH_DISTRIBUTED_DEBUG says. RuntimeError for what is no level."""
+    """Set it to what TORCH_DISTRIBUTED_DEBUG says. ValueError for what is no level."""
     name = os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF") or "OFF"
     if name.upper() not in DebugLevel.__members__:
-        raise RuntimeError(f"The value of TORCH_DISTRIBUTED_DEBUG must be OFF, INFO, or DETAIL, got {name}")
+        raise ValueError(f"The value of TORCH_DISTRIBUTED_DEBUG must be OFF, INFO, or DETAIL. It is {name}")
     set_debug_level(DebugLevel[name.upper()])
 
 

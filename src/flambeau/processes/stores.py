@@ -172,6 +172,11 @@ class PrefixStore(Store):
     """Another store, with a prefix before every key."""
 
     def __init__(self, prefix: str, store: Store):
+        if not (isinstance(prefix, str) and isinstance(store, Store)):
+            raise TypeError(
+                "__init__(): incompatible constructor arguments. The following argument types are supported:\n"
+                f"    a str and a Store, not {prefix!r} and {store!r}"
+            )
         super().__init__()
         self.prefix = prefix
         self.underlying_store = store

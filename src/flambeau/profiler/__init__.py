@@ -2,6 +2,7 @@
 
 from ..autograd.profiler import KinetoStepTracker, kineto_available, record_function
 from ..autograd.profiler_util import DeviceType
+from ..core.dispatch.help import explain_namespace as _explain_namespace
 from . import itt, profiler
 from .profiler import (
     ExecutionTraceObserver,
@@ -26,3 +27,5 @@ __all__ = [
     "supported_activities",
     "tensorboard_trace_handler",
 ]
+
+_explain_namespace(globals(), "torch.profiler")

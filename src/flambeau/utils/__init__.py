@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from flambeau.core.tensor.swapping import swap_tensors
+from flambeau.core.tensor.swapping import swap_tensors as swap_tensors
 from flambeau.utils import data
 
 _SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))

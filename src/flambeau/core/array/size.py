@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable, Iterator
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
+
+from .devices import device
 
 
 def dimension(n: Any) -> Any:
@@ -100,14 +103,107 @@ def out_of_range(dim: int, span: int, more: str = "") -> IndexError:
 
 
 def constructed(args: tuple[Any, ...], target: np.dtype) -> np.ndarray:
-    """The values of `Tensor(2, 3)`, of `Tensor(size)` (zeros) or of `Tensor(data)`. TypeError for a text or a single float."""
-    if len(args) != 1 or isinstance(args[0], (int, Size)):
-        return np.zeros(args[0] if args and isinstance(args[0], Size) else args or (0,), target)
-    if isinstance(args[0], (str, float)):
-        kind = type(args[0]).__name__
-        what = f"invalid data type '{kind}'" if kind == "str" else f"data must be a sequence (got {kind})"
-        raise TypeError(f"new(): {what}")
-    return np.array(args[0], target)
+    """The values of `Tensor(2, 3)`, of `Tensor(size)` (zeros) or of `Tensor(data)`. TypeError or ValueError for other things."""
+    if not args or (len(args) == 1 and isinstance(args[0], Size)) or _counts(args[0]):
+        return np.zeros(_sizes(args[0] if args and isinstance(args[0], Size) else args or (0,)), target)
+    if len(args) > 1:
+        raise _no_constructor(args, {})
+    data = args[0]
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
+    if isinstance(data, (dict, np.generic)) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        kind = f"numpy.{type(data).__name__}" if isinstance(data, np.generic) else type(data).__name__
+        raise TypeError(f"new(): data must be a sequence (got {kind})")
+    leaf = data
+    while isinstance(leaf, (list, tuple)) and leaf:
+        leaf = leaf[0]
+    try:
+        values = np.array(_numbers(data) if hasattr(leaf, "detach") else data, target)
+    except (TypeError, ValueError, RuntimeError):
+        raise _no_values(data) from None
+    if (
+        target.kind == "f"
+        and not isinstance(data, np.ndarray)
+        and np.isnan(values).any()
+        and any(it is None for it in _leaves(data))
+    ):
+        raise _no_values(data)
+    return values
+
+
+def _numbers(data: Any) -> Any:
+    """Nested lists of tensors of one element, as nested lists of numbers."""
+    return [_numbers(it) for it in data] if isinstance(data, (list, tuple)) else getattr(data, "item", lambda: data)()
+
+
+def _leaves(data: Any) -> Iterator[Any]:
+    if not isinstance(data, (list, tuple)):
+        yield data
+        return
+    for it in data:
+        yield from _leaves(it)
+
+
+def legacy_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """What `Tensor(...)` is made of, given by place or by name. TypeError for other names, RuntimeError for another device."""
+    named = kwargs.keys() - {"device"}
+    if named:
+        if args or len(named) > 1 or not named <= {"data", "other", "size", "storage"}:
+            raise _no_constructor(args, kwargs)
+        name = named.pop()
+        args = (Size(kwargs[name]) if name == "size" else kwargs[name],)
+    where = kwargs.get("device")
+    if where is not None and (kind := device(where).type) != "cpu":
+        raise RuntimeError(f"legacy constructor expects device type: cpu but device type: {kind} was passed")
+    return args
+
+
+def _no_constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> TypeError:
+    """The refusal of arguments that no form of `Tensor(...)` takes."""
+    got = [type(it).__name__ for it in args] + [f"{name}={type(it).__name__}" for name, it in kwargs.items()]
+    return TypeError(
+        f"new() received an invalid combination of arguments - got ({', '.join(got)}), but expected one of:\n"
+        " * (*, torch.device device = None)\n * (torch.Storage storage)\n * (Tensor other)\n"
+        " * (tuple of ints size, *, torch.device device = None)\n * (object data, *, torch.device device = None)\n"
+        "torch.tensor(data, dtype=...) takes a dtype"
+    )
+
+
+def _counts(n: Any) -> bool:
+    return hasattr(n, "__index__") and not isinstance(n, (bool, np.bool_)) and not getattr(n, "shape", ())
+
+
+def _sizes(sizes: Iterable[Any]) -> tuple[int, ...]:
+    found = []
+    for place, n in enumerate(sizes, 1):
+        if not _counts(n):
+            raise TypeError(
+                f"new(): argument 'size' failed to unpack the object at pos {place} with error \"type must be tuple of ints,"
+                f'but got {type(n).__name__}"'
+            )
+        found.append(operator.index(n))
+    for n in found:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {found}")
+    return tuple(found)
+
+
+def _no_values(data: Any) -> Exception:
+    """Why nested sequences are no array of numbers."""
+    level, dim = [data], 0
+    while level and isinstance(level[0], (list, tuple)):
+        n = len(level[0])
+        for item in level:
+            if not isinstance(item, (list, tuple)):
+                return TypeError(f"not a sequence: expected one of length {n} at dim {dim}, got {item!r}")
+            if len(item) != n:
+                return ValueError(f"expected sequence of length {n} at dim {dim} (got {len(item)})")
+        level, dim = [it for item in level for it in item], dim + 1
+    wrong = next((it for it in level if not isinstance(it, (int, float))), data)
+    if hasattr(wrong, "detach"):
+        n = wrong.numel()
+        return ValueError(f"only one element tensors can be converted to Python scalars, not {n} elements")
+    return TypeError(f"must be real number, not {type(wrong).__name__}")
 
 
 def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from .glossary import arguments_of, blocks
 _PAGES = "https://docs.pytorch.org/docs/stable/"
 # PyTorch's page on a namespace whose functions have no page of their own
 _ONE_PAGE = {
+    "accelerator": "accelerator",
     "amp": "amp",
     "autograd.graph": "autograd",
     "autograd.profiler": "autograd",
@@ -20,11 +21,16 @@ _ONE_PAGE = {
     "export": "export",
     "futures": "futures",
     "fx": "fx",
+    "hub": "hub",
     "library": "library",
     "masked": "masked",
+    "multiprocessing": "multiprocessing",
     "nested": "nested",
     "nn.attention": "nn.attention",
+    "onnx": "onnx",
     "optim.swa_utils": "optim",
+    "package": "package",
+    "profiler": "profiler",
     "utils.checkpoint": "checkpoint",
 }
 # namespaces of operators: what has a text in one of them has it in all
@@ -46,7 +52,10 @@ _SIZES = {"1": "L", "2": "H, W", "3": "D, H, W"}
 
 
 class Error(NamedTuple):
-    """A mistake: the types of the error that it raises, what it is, and calls of which one at least makes it."""
+    """A mistake: the types of the error that it raises, what it is, and calls of which one at least makes it.
+
+    The type `nothing` says why there is no error.
+    """
 
     types: list[str]
     reason: str
@@ -63,14 +72,18 @@ class Family(NamedTuple):
 @functools.cache
 def families() -> dict[str, Family]:
     """The families, by module and by `=` and a function's public name."""
-    found = {}
+    found: dict[str, Family] = {}
     for names, lines in blocks("families.txt", "@ "):
-        errors = []
-        for line in lines[1:]:
-            types, reason, calls = line.split(": ", 2)
-            errors.append(Error(types.split(), reason, re.findall("`(.*?)`", calls)))
-        family = Family(lines[0].removeprefix("shapes: "), tuple(errors))
-        found.update(dict.fromkeys(names, family))
+        shapes, errors = "", []
+        for line in lines:
+            types, rest = line.split(": ", 1)
+            if types == "shapes":
+                shapes = rest
+            else:
+                reason, _, calls = rest.partition(": `")
+                errors.append(Error(types.split(), reason, re.findall("`(.*?)`", "`" + calls)))
+        for name in names:
+            found[name] = Family(shapes or (found[name].shapes if name in found else ""), tuple(errors))
     return found
 
 
@@ -108,12 +121,16 @@ def _modules(function: Any) -> Iterator[str]:
 
 
 def family_of(function: Any, public: str) -> Family | None:
-    """The family of a function or class with this public name."""
+    """The family of a function or class with this public name. What a family leaves out is as in the wider one."""
     held = families()
     keys = [*(f"={name}" for name in _names(public)), *_modules(function)]
     if public.endswith("_"):
         keys.append("in-place")
-    return next((held[key] for key in keys if key in held), None)
+    wider = [held[key] for key in keys if key in held]
+    if not wider:
+        return None
+    shapes = next((family.shapes for family in wider if family.shapes), "")
+    return Family(shapes, next((family.errors for family in wider if family.errors), ()))
 
 
 def filled(text: str, public: str) -> str:
@@ -170,7 +187,10 @@ def text_of(function: Any, public: str, of: Any, own: str) -> str:
 
 def _page_of(what: Any, public: str) -> str:
     """PyTorch's page on it: most have one of their own, some namespaces one for all."""
-    if (page := _ONE_PAGE.get(public.removeprefix("torch.").rpartition(".")[0])) is not None:
+    if public == "torch.Tensor":
+        return "tensors.html"
+    namespace = public.removeprefix("torch.").rpartition(".")[0]
+    if (page := "backends" if namespace.startswith("backends.") else _ONE_PAGE.get(namespace)) is not None:
         return f"{page}.html#{public}"
     written = f"torch.{what.__module__.removeprefix('flambeau.')}.{public.rpartition('.')[2]}"
     for namespace, page, anchor in (

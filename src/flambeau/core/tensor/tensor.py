@@ -12,7 +12,7 @@ from ..array import devices, dtypes, geometry
 from ..array.devices import device
 from ..array.dtypes import dtype
 from ..array.geometry import Geometry
-from ..array.size import Size, constructed, normalized_dim
+from ..array.size import Size, constructed, legacy_arguments, normalized_dim
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
 from ..context.tracing import structure
@@ -25,14 +25,13 @@ _new = object.__new__
 
 @overrides.never_asked
 class Tensor:
-    """A multi-dimensional array of one dtype, with PyTorch's methods.
+    """A multi-dimensional array of one dtype on one device, with PyTorch's methods. Several may look into one memory (views).
 
-    `_storage` is the cell with the values, `_view` how to look into it (None: all of it in its own shape). `_edge` is
-    the place on the tape; a view of another tensor has `_base` and takes its edge anew when the base has changed.
-    `_refusal` is what to say if a view is written to that autograd can't follow: one made under no_grad, say.
-    """
+    `torch.tensor` makes one in the data's dtype; `Tensor(2, 3)`, uninitialised, and `Tensor([1, 2])` have the default one."""
 
-    # an instance's `__dict__` is the user's. Whoever makes one by `object.__new__` sets every slot: see `blank`
+    # `_storage` is the cell with the values, `_view` how to look into it (None: all of it in its own shape), `_edge` the place on
+    # the tape; a view has a `_base` and takes its edge anew when that has changed; `_refusal` is what to say if it is written to.
+    # An instance's `__dict__` is the user's. Whoever makes one by `object.__new__` sets every slot: see `blank`.
     __slots__ = (
         "_storage", "_view", "_base", "_edge", "_edge_version", "_cache", "_cache_version", "_grad", "_keeper",
         "_refusal", "_frozen",
@@ -69,7 +68,7 @@ class Tensor:
         """`Tensor(2, 3)` is uninitialised, `Tensor([1, 2])` holds the data, both in the default dtype."""
         if cls is not Tensor:
             _check_subclass(cls)
-        return _legacy(cls, args, kwargs.get("device"))
+        return _legacy(cls, args, kwargs)
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -588,11 +587,12 @@ def from_host(values: np.ndarray, device: Any = None) -> Tensor:
     return blank(Tensor, storage)
 
 
-def _legacy(cls: type, args: Any, where: Any) -> Any:
+def _legacy(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    args = legacy_arguments(args, kwargs)
     if len(args) == 1 and isinstance(args[0], Tensor):
         return blank(cls, args[0]._storage, args[0]._view)
     if len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
         seen = look(dtypes.get_default_dtype())
         return blank(cls, seen._storage, seen._view)
     values = constructed(args, dtypes.get_default_dtype().numpy)
-    return blank(cls, from_host(values, devices.CPU if where is None else where)._storage)
+    return blank(cls, from_host(values, devices.CPU)._storage)

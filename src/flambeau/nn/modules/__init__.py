@@ -18,7 +18,7 @@ from .flatten import *
 from .fold import *
 from .instancenorm import *
 from .linear import *
-from .linear_cross_entropy_options import LinearCrossEntropyOptions
+from .linear_cross_entropy_options import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from .loss import *
 from .module import *
 from .normalization import *

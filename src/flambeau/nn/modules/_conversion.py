@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
 from ...core.array import devices
+from ...core.array.dtypes import dtype
 from ...core.array.formats import channels_last, channels_last_3d
 from ...core.array.meta import NoData
 from ...core.context.grad_mode import no_grad
@@ -66,6 +67,18 @@ class ConversionMethods:
                 elif buffer is not None:
                     self._buffers[name] = fn(buffer)
         return self
+
+    if TYPE_CHECKING:
+
+        @overload
+        def to(
+            self, device: devices.device | str | int | None = ..., dtype: dtype | None = ..., non_blocking: bool = ...,
+            *, memory_format: Any = ...,
+        ) -> Self: ...  # fmt: skip
+        @overload
+        def to(self, dtype: dtype, non_blocking: bool = ..., *, memory_format: Any = ...) -> Self: ...
+        @overload
+        def to(self, tensor: Tensor, non_blocking: bool = ..., *, memory_format: Any = ...) -> Self: ...
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """`to(device=None, dtype=None)`, `to(dtype)` or `to(tensor)`, in place; returns the module.

@@ -122,7 +122,7 @@ class Sequential(_Row):
     Made from modules, or from one OrderedDict that names them.
     """
 
-    def __init__(self, *args: Any):
+    def __init__(self, *args: Module | OrderedDict[str, Any]):
         super().__init__()
         if len(args) == 1 and isinstance(args[0], OrderedDict):
             items: Iterable[tuple[Any, Any]] = args[0].items()

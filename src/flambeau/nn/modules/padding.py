@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.tensor.tensor import Tensor
 from .. import functional as F
@@ -10,7 +10,11 @@ from .module import Module
 from .utils import _ntuple
 
 __all__ = [
-    f"{kind}Pad{n}d" for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero") for n in (1, 2, 3)
+    "CircularPad1d", "CircularPad2d", "CircularPad3d",
+    "ConstantPad1d", "ConstantPad2d", "ConstantPad3d",
+    "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d",
+    "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d",
+    "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
 ]  # fmt: skip
 
 
@@ -75,3 +79,35 @@ _declare(_PadNd, "Replication", "replicate", "with the values at the input's bor
 _declare(_CircularPadNd, "Circular", "circular", "with the input's other end")
 _declare(_ConstantPadNd, "Constant", "constant", "with `value`")
 _declare(_ZeroPadNd, "Zero", "constant", "with zeros", special_of="Constant")
+
+if TYPE_CHECKING:  # the classes that `_declare` makes, for type checkers
+
+    class ReflectionPad1d(_PadNd): ...
+
+    class ReflectionPad2d(_PadNd): ...
+
+    class ReflectionPad3d(_PadNd): ...
+
+    class ReplicationPad1d(_PadNd): ...
+
+    class ReplicationPad2d(_PadNd): ...
+
+    class ReplicationPad3d(_PadNd): ...
+
+    class CircularPad1d(_CircularPadNd): ...
+
+    class CircularPad2d(_CircularPadNd): ...
+
+    class CircularPad3d(_CircularPadNd): ...
+
+    class ConstantPad1d(_ConstantPadNd): ...
+
+    class ConstantPad2d(_ConstantPadNd): ...
+
+    class ConstantPad3d(_ConstantPadNd): ...
+
+    class ZeroPad1d(_ZeroPadNd): ...
+
+    class ZeroPad2d(_ZeroPadNd): ...
+
+    class ZeroPad3d(_ZeroPadNd): ...

@@ -6,7 +6,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 from ... import _VF
 from ...core.context.grad_mode import state as grad_state
@@ -336,6 +336,13 @@ class RNN(RNNBase):
             _refuse_projection(kwargs)
             super().__init__(modes[self.nonlinearity], *args, **kwargs)
 
+    if TYPE_CHECKING:  # a packed sequence gives a packed one
+
+        @overload  # type: ignore[override, no-overload-impl]
+        def __call__(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+        @overload
+        def __call__(self, input: PackedSequence, hx: Tensor | None = None) -> tuple[PackedSequence, Tensor]: ...
+
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         if self.mode not in _rnn_impls:
             raise AssertionError(f"mode must be {' or '.join(_rnn_impls)}, got {self.mode}")
@@ -365,6 +372,17 @@ class LSTM(RNNBase):
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__("LSTM", *args, **kwargs)
+
+    if TYPE_CHECKING:  # a packed sequence gives a packed one
+
+        @overload  # type: ignore[override, no-overload-impl]
+        def __call__(
+            self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
+        ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
+        @overload
+        def __call__(
+            self, input: PackedSequence, hx: tuple[Tensor, Tensor] | None = None
+        ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]: ...
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         return self._computed(_VF.lstm, input, hx)
@@ -415,6 +433,13 @@ class GRU(RNNBase):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             _refuse_projection(kwargs)
             super().__init__("GRU", *args, **kwargs)
+
+    if TYPE_CHECKING:  # a packed sequence gives a packed one
+
+        @overload  # type: ignore[override, no-overload-impl]
+        def __call__(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+        @overload
+        def __call__(self, input: PackedSequence, hx: Tensor | None = None) -> tuple[PackedSequence, Tensor]: ...
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Tensor]:
         return self._computed(_VF.gru, input, hx)

@@ -13,11 +13,14 @@ from typing import Any, TypeVar
 
 from ...core.dispatch.help import explain_namespace as _explain
 from ...core.tensor.tensor import Tensor
-from ...ops.making.constants import ones_like, zeros
-from ...ops.random.factories import rand, rand_like
-from ...ops.reduce.sorting import kthvalue, topk
-from ..modules.module import Module
-from .convert_parameters import parameters_to_vector
+from ...ops.making.constants import ones_like as ones_like
+from ...ops.making.constants import zeros as zeros
+from ...ops.random.factories import rand as rand
+from ...ops.random.factories import rand_like as rand_like
+from ...ops.reduce.sorting import kthvalue as kthvalue
+from ...ops.reduce.sorting import topk as topk
+from ..modules.module import Module as Module
+from .convert_parameters import parameters_to_vector as parameters_to_vector
 
 M = TypeVar("M", bound=Module)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.array.devices import device as a_device
 from ...core.array.geometry import overlapping_write
 from ...core.array.meta import NOWHERE
 from ...core.autograd.engine import drawn_from
@@ -534,7 +535,9 @@ def fork_rng(
     """Within this context draws do not advance the default generator: its state is put back at the end.
 
     `devices` is accepted and means nothing: numbers for all devices come from the one generator on the host.
+    RuntimeError for a `device_type` that there is not.
     """
+    a_device(device_type)
     if not enabled:
         yield
         return

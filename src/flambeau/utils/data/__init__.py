@@ -2,42 +2,38 @@
 
 from flambeau.core.dispatch.help import explain_classes, explain_functions, explain_namespace
 from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distributed, sampler
-from flambeau.utils.data._utils.collate import default_collate, default_convert
-from flambeau.utils.data._utils.worker import get_worker_info
-from flambeau.utils.data.dataloader import DataLoader, _DatasetKind
+from flambeau.utils.data._utils.collate import default_collate as default_collate
+from flambeau.utils.data._utils.collate import default_convert as default_convert
+from flambeau.utils.data._utils.worker import get_worker_info as get_worker_info
+from flambeau.utils.data.dataloader import DataLoader as DataLoader
+from flambeau.utils.data.dataloader import _DatasetKind
+from flambeau.utils.data.datapipes._decorator import argument_validation as argument_validation
 from flambeau.utils.data.datapipes._decorator import (
-    argument_validation,
-    guaranteed_datapipes_determinism,
-    non_deterministic,
-    runtime_validation,
-    runtime_validation_disabled,
+    guaranteed_datapipes_determinism as guaranteed_datapipes_determinism,
 )
-from flambeau.utils.data.datapipes.datapipe import (
-    DataChunk,
-    DFIterDataPipe,
-    IterDataPipe,
-    MapDataPipe,
-    functional_datapipe,
-)
-from flambeau.utils.data.dataset import (
-    ChainDataset,
-    ConcatDataset,
-    Dataset,
-    IterableDataset,
-    StackDataset,
-    Subset,
-    TensorDataset,
-    random_split,
-)
-from flambeau.utils.data.distributed import DistributedSampler
-from flambeau.utils.data.sampler import (
-    BatchSampler,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-    SubsetRandomSampler,
-    WeightedRandomSampler,
-)
+from flambeau.utils.data.datapipes._decorator import non_deterministic as non_deterministic
+from flambeau.utils.data.datapipes._decorator import runtime_validation as runtime_validation
+from flambeau.utils.data.datapipes._decorator import runtime_validation_disabled as runtime_validation_disabled
+from flambeau.utils.data.datapipes.datapipe import DataChunk as DataChunk
+from flambeau.utils.data.datapipes.datapipe import DFIterDataPipe as DFIterDataPipe
+from flambeau.utils.data.datapipes.datapipe import IterDataPipe as IterDataPipe
+from flambeau.utils.data.datapipes.datapipe import MapDataPipe as MapDataPipe
+from flambeau.utils.data.datapipes.datapipe import functional_datapipe as functional_datapipe
+from flambeau.utils.data.dataset import ChainDataset as ChainDataset
+from flambeau.utils.data.dataset import ConcatDataset as ConcatDataset
+from flambeau.utils.data.dataset import Dataset as Dataset
+from flambeau.utils.data.dataset import IterableDataset as IterableDataset
+from flambeau.utils.data.dataset import StackDataset as StackDataset
+from flambeau.utils.data.dataset import Subset as Subset
+from flambeau.utils.data.dataset import TensorDataset as TensorDataset
+from flambeau.utils.data.dataset import random_split as random_split
+from flambeau.utils.data.distributed import DistributedSampler as DistributedSampler
+from flambeau.utils.data.sampler import BatchSampler as BatchSampler
+from flambeau.utils.data.sampler import RandomSampler as RandomSampler
+from flambeau.utils.data.sampler import Sampler as Sampler
+from flambeau.utils.data.sampler import SequentialSampler as SequentialSampler
+from flambeau.utils.data.sampler import SubsetRandomSampler as SubsetRandomSampler
+from flambeau.utils.data.sampler import WeightedRandomSampler as WeightedRandomSampler
 
 explain_classes(
     [
