@@ -530,6 +530,10 @@ def what_is_sent() -> None:
     parallel = nn.parallel.DistributedDataParallel(nn.Sequential(*copy.deepcopy(blocks)))
     kept = nn.Sequential(*[fully_shard(copy.deepcopy(block), reshard_after_forward=False) for block in blocks])
     whole = fully_shard(nn.Sequential(*[fully_shard(block) for block in blocks]))
+    step = fb.compile(lambda: parallel(fb.ones(4, 8)).sum().backward())
+    for _ in range(2):
+        told = fb.parallel.explain(parallel, step=step).splitlines()[-2]
+        assert told.split() == ["all_reduce", "1", f"{sum(sizes):,}"], told
     wanted = {parallel: [("all_reduce", sum(sizes))]}
     wanted[kept] = [("all_gather", n) for n in sizes] + [("reduce_scatter", n) for n in reversed(sizes)]
     backwards = [(name, n) for n in reversed(sizes) for name in ("all_gather", "reduce_scatter")]
