@@ -473,6 +473,82 @@ def a_gpt_fully_sharded() -> None:
     assert all(p.to_local().numel() * WORLD == p.numel() for p in model.parameters())
 
 
+@check
+def fully_sharded_in_unequal_parts() -> None:
+    """Parts are torch.chunk's; a step's gather and sum are all that is sent, and training is that of one process."""
+    hidden = 2 * WORLD + 1, WORLD + 1
+    norm = nn.LayerNorm(hidden[1])
+    made = nn.Sequential(nn.Linear(5, hidden[0]), nn.Tanh(), nn.Linear(*hidden), norm, nn.Linear(hidden[1], 1)).double()
+    x = fb.randn(STEPS, 4 * WORLD, 5, generator=fb.Generator().manual_seed(1)).double()
+
+    def trained(model: Any, x: Any) -> tuple[Any, list[Any]]:
+        optimizer = fb.optim.AdamW(model.parameters(), 0.05)
+        for step, batch in enumerate(x):
+            if step == 1:  # as a checkpoint gives it back
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+            optimizer.zero_grad()
+            model(batch).square().mean().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            optimizer.step()
+        return optimizer, [p.full_tensor() if isinstance(p, DTensor) else p for p in model.parameters()]
+
+    _, alone = trained(copy.deepcopy(made), x)
+    model = copy.deepcopy(made)
+    fully_shard(model[0])
+    fully_shard(model)
+    for cut, whole in zip(model.parameters(), made.parameters(), strict=True):
+        own = [*whole.chunk(WORLD), *[whole[:0]] * WORLD][RANK]
+        assert cut.placements == (Shard(0),) and fb.equal(cut.to_local(), own)
+    optimizer, found = trained(model, x[:, 4 * RANK : 4 * RANK + 4])
+    for a, b in zip(found, alone, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-7, atol=1e-12)
+    for cut, state in optimizer.state.items():
+        assert cut.grad.placements == state["exp_avg"].placements == (Shard(0),)
+        assert state["exp_avg"].to_local().shape == cut.to_local().shape
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model(x[0]).square().mean().backward()
+        optimizer.step()
+
+    said = fb.parallel.explain(model, optimizer, step=step).splitlines()[-3:-1]
+    assert [line.split()[:2] for line in said] == [["all_gather", "2"], ["all_reduce", "2"]], said
+    by_columns = nn.Linear(WORLD + 1, 2 * WORLD)
+    refused(NotImplementedError, f"uneven sharding on dim 1: torch.Size([{2 * WORLD}, {WORLD + 1}]) (world size: {WORLD})",
+            lambda: fully_shard(by_columns, shard_placement_fn=lambda p: Shard(p.ndim - 1)))  # fmt: skip
+
+
+@check
+def an_mlp() -> None:
+    """With DistributedDataParallel, uncompiled and compiled, and `fully_shard` in equal and unequal parts, as one process."""
+    x = fb.randn(STEPS, 8 * WORLD, 6, generator=fb.Generator().manual_seed(1)).double()
+    y = x.square().sum(-1, keepdim=True)
+
+    def trained(lay: Callable[[Any], Any] | None, compiled: bool) -> list[float]:
+        fb.manual_seed(0)
+        layers = nn.Linear(6, 4 * WORLD), nn.Tanh(), nn.Linear(4 * WORLD, 9), nn.Tanh(), nn.Linear(9, 1)
+        model: Any = nn.Sequential(*layers).double()
+        model = model if lay is None else lay(model)
+        optimizer = fb.optim.AdamW(model.parameters(), 0.01)
+
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            optimizer.step()
+            if lay is not None:
+                dist.all_reduce(loss := loss.detach(), dist.ReduceOp.AVG)
+            return loss.detach()
+
+        part = slice(None) if lay is None else slice(8 * RANK, 8 * RANK + 8)
+        run = fb.compile(step, fullgraph=True) if compiled else step
+        return [run(a[part], b[part]).item() for a, b in zip(x, y, strict=True)]
+
+    alone, copies = trained(None, False), nn.parallel.DistributedDataParallel
+    for lay, compiled in ((copies, False), (copies, True), (fully_shard, False)):
+        np.testing.assert_allclose(trained(lay, compiled), alone, rtol=1e-6, err_msg=f"{lay} {compiled}")
+
+
 class Residual(nn.Module):
     def __init__(self, before: int, after: int, stride: int):
         super().__init__()

@@ -26,7 +26,7 @@ gradients_of_collectives in_a_compiled_function one_program_of_all_ranks meshes
 """.split()
 OF_TENSORS = """
 tensors sums_still_to_be_made placements_after_operators
-unequal_parts checks_of_values a_gpt_fully_sharded checkpoints what_is_sent what_is_held a_pipeline averages_of_models
+unequal_parts checks_of_values a_gpt_fully_sharded fully_sharded_in_unequal_parts checkpoints what_is_sent what_is_held a_pipeline averages_of_models
 """.split()
 
 

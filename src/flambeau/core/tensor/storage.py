@@ -332,6 +332,11 @@ class PartsStorage(_OtherStorage):
     def set_host(self, values: np.ndarray) -> None:
         self.set(values if self.host.keeps else devices.spread(values, self.host.sharding))
 
+    def set_part_held(self, value: Any) -> None:
+        """Other values in this process's part. All processes do it."""
+        self.host = self.host.with_one(value)
+        self.version += 1
+
     def beside(self, value: Any) -> Storage:
         """Other values of the same shape, a gradient, cut as those here are."""
         parts = self.host.cut(value)
