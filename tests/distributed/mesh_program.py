@@ -285,6 +285,7 @@ x.chunk(2, 1)[0] R 0 R S | x / y R 0 1 S | x + y R 0 1 S | y + x R 0 1 S | y - x
 x.argmax(0) R R 0 R | x.var(1) R 0 R R | x.norm(dim=1) R 0 * R | x.logsumexp(0) R R 0 R | x.gather(1, index) R 0 R 0 | x.scatter(0, index, x) R R 1 1
 F.linear(x, w, bias) R 0 S S | F.linear(x, w) R 0 S S | fb.addmm(y[:, :6], x, w.t()) R 0 S S | fb.einsum("ij,kj->ik", x, w) R 0 S S
 x.mv(w[0]) R 0 S S | fb.einsum("ij,ij->j", x, x) R S 0 S | F.smooth_l1_loss(x, y) R A A R | F.huber_loss(y, x) R A A R
+x.nansum(0) R S 0 * | x.nansum() R S S *
 """.replace("\n", " | ").split(" | ")
 
 
@@ -312,6 +313,33 @@ def placements_after_operators() -> None:
                 plain.grad = None
                 (right**2).sum().backward(retain_graph=True)
                 assert fb.allclose(leaf.grad.full_tensor(), plain.grad, rtol=1e-10, atol=1e-12), (text, kind)
+
+
+@check
+def unlike_cuts_and_writes() -> None:
+    """Of two cuts that of the first dimension stays, or that for which less is sent; what is written to stays as it lay."""
+    mesh, whole = line(), Replicate()
+    t = fb.arange(8.0 * WORLD).double().view(2 * WORLD, 4 * 1).repeat(1, WORLD).sin()
+    rows, columns = (distribute_tensor(t, mesh, [p]).requires_grad_() for p in (Shard(0), Shard(1)))
+    for made, right in (
+        (rows + columns, 2 * t), (columns + rows, 2 * t), (columns * rows, t * t), (columns.lerp(rows, 0.5), t),
+    ):  # fmt: skip
+        assert made.placements == (Shard(0),) and fb.allclose(made.full_tensor(), right), made.placements
+    assert fb.where(rows > 0, columns, columns).placements == (Shard(1),)
+    (columns * rows).sum().backward()
+    for leaf, placement in ((rows, Shard(0)), (columns, Shard(1))):
+        assert leaf.grad.placements == (placement,) and fb.equal(leaf.grad.full_tensor(), t)
+    for target in (whole, Shard(0), Shard(1)):
+        for other in (whole, Shard(0), Shard(1)):
+            given = distribute_tensor(t, mesh, [other])
+            copied, added = (
+                fb.zeros_like(distribute_tensor(t, mesh, [target])),
+                distribute_tensor(t, mesh, [target]).clone(),
+            )
+            copied.copy_(given)
+            added.add_(given)
+            assert copied.placements == added.placements == (target,), (target, other)
+            assert fb.equal(copied.full_tensor(), t) and fb.equal(added.full_tensor(), 2 * t)
 
 
 @check
