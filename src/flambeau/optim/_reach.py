@@ -24,6 +24,10 @@ class Whole:
     def write(self, tensor: Tensor, array: Any) -> None:
         tensor._write(array)
 
+    def beside(self, params: Any, grads: list[Any], own: Any) -> tuple[Any, list[Any]]:
+        """The way that serves the parameters' own state, too, and their gradients by it."""
+        return self, grads
+
 
 class InParts:
     """This process's part: an elementwise rule needs no more, and nothing is sent."""
@@ -38,6 +42,12 @@ class InParts:
 
     def write(self, tensor: Tensor, array: Any) -> None:
         tensor._storage.set_part_held(array)  # type: ignore[attr-defined]
+
+    def beside(self, params: Any, grads: list[Any], own: Any) -> tuple[Any, list[Any]]:
+        """The same, or whole arrays where state lies otherwise than its parameter."""
+        if reach_of(params, own) is self:
+            return self, grads
+        return WHOLE, [WHOLE.read(param.grad) for param in params]
 
 
 WHOLE = Whole()

@@ -283,9 +283,7 @@ class RuleOptimizer(GroupedOptimizer):
         if self.defaults.get("differentiable"):
             differentiable_step(program, params, own, common, tensors, scalars, self.shared)
             return
-        if reach is not WHOLE and reach_of(params, own) is WHOLE:
-            reach = WHOLE
-            grads = [reach.read(param.grad) for param in params]
+        reach, grads = reach.beside(params, grads, own)
         common_arrays = [reach.number(tensor) for tensor in common]
         if all(array is common_arrays[i % width] for i, array in enumerate(common_arrays)):
             common_arrays = common_arrays[:width]  # one step count for all of them
