@@ -534,6 +534,13 @@ def fully_sharded_in_unequal_parts() -> None:
         assert cut.grad.placements == state["exp_avg"].placements == (Shard(0),)
         assert state["exp_avg"].to_local().shape == cut.to_local().shape
 
+    with fb.device("meta"):
+        later = fully_shard(nn.Linear(3, 2 * WORLD + 1))
+    later.to_empty(device="cpu")
+    later.load_state_dict({"weight": later.weight.detach() * 0 + 1, "bias": fb.zeros_like(later.bias)})
+    assert later.weight.to_local().shape == fb.zeros_like(later.weight).to_local().shape != later.weight.shape
+    assert later(fb.ones(1, 3)).tolist() == [[3.0] * (2 * WORLD + 1)]
+
     def step() -> None:
         optimizer.zero_grad()
         model(x[0]).square().mean().backward()

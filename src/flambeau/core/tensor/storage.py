@@ -356,6 +356,14 @@ def cut_over(storage: Storage) -> Any:
     return sharding if isinstance(sharding, jax.sharding.NamedSharding) and sharding.num_devices > 1 else None
 
 
+def laid_beside(storage: Storage, values: Any) -> Storage | None:
+    """Values of a storage's shape, cut as its own; None for one that lies on one device."""
+    if type(storage) is PartsStorage and (parts := storage.host.cut(values)) is not None:
+        return PartsStorage(parts)
+    cut = cut_over(storage)
+    return None if cut is None else laid(values, cut)
+
+
 class ByteStorage(SharedStorage):
     """Bytes that have no dtype yet. All that look into it say as what they read its bits."""
 

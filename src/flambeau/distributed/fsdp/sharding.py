@@ -181,9 +181,10 @@ class FSDPModule:
 
 def all_devices() -> DeviceMesh:
     """A mesh with one side of all processes, or of all devices of one, of the default device's type."""
-    if groups.is_initialized() and groups.get_world_size() > 1:
-        return init_device_mesh(devices.get_default_device().type, (groups.get_world_size(),))
     kind = devices.get_default_device().type
+    kind = "cpu" if kind == "meta" else kind  # where a model is made that has no values yet
+    if groups.is_initialized() and groups.get_world_size() > 1:
+        return init_device_mesh(kind, (groups.get_world_size(),))
     return init_device_mesh(kind, (len(devices.jax_devices(kind)),))
 
 
