@@ -285,6 +285,7 @@ x.chunk(2, 1)[0] R 0 R S | x / y R 0 1 S | x + y R 0 1 S | y + x R 0 1 S | y - x
 x.argmax(0) R R 0 R | x.var(1) R 0 R R | x.norm(dim=1) R 0 * R | x.logsumexp(0) R R 0 R | x.gather(1, index) R 0 R 0 | x.scatter(0, index, x) R R 1 1
 F.linear(x, w, bias) R 0 S S | F.linear(x, w) R 0 S S | fb.addmm(y[:, :6], x, w.t()) R 0 S S | fb.einsum("ij,kj->ik", x, w) R 0 S S
 x.mv(w[0]) R 0 S S | fb.einsum("ij,ij->j", x, x) R S 0 S | F.smooth_l1_loss(x, y) R A A R | F.huber_loss(y, x) R A A R
+x.nansum(0) R S 0 * | x.nansum() R S S *
 """.replace("\n", " | ").split(" | ")
 
 
@@ -312,6 +313,33 @@ def placements_after_operators() -> None:
                 plain.grad = None
                 (right**2).sum().backward(retain_graph=True)
                 assert fb.allclose(leaf.grad.full_tensor(), plain.grad, rtol=1e-10, atol=1e-12), (text, kind)
+
+
+@check
+def unlike_cuts_and_writes() -> None:
+    """Of two cuts that of the first dimension stays, or that for which less is sent; what is written to stays as it lay."""
+    mesh, whole = line(), Replicate()
+    t = fb.arange(8.0 * WORLD).double().view(2 * WORLD, 4 * 1).repeat(1, WORLD).sin()
+    rows, columns = (distribute_tensor(t, mesh, [p]).requires_grad_() for p in (Shard(0), Shard(1)))
+    for made, right in (
+        (rows + columns, 2 * t), (columns + rows, 2 * t), (columns * rows, t * t), (columns.lerp(rows, 0.5), t),
+    ):  # fmt: skip
+        assert made.placements == (Shard(0),) and fb.allclose(made.full_tensor(), right), made.placements
+    assert fb.where(rows > 0, columns, columns).placements == (Shard(1),)
+    (columns * rows).sum().backward()
+    for leaf, placement in ((rows, Shard(0)), (columns, Shard(1))):
+        assert leaf.grad.placements == (placement,) and fb.equal(leaf.grad.full_tensor(), t)
+    for target in (whole, Shard(0), Shard(1)):
+        for other in (whole, Shard(0), Shard(1)):
+            given = distribute_tensor(t, mesh, [other])
+            copied, added = (
+                fb.zeros_like(distribute_tensor(t, mesh, [target])),
+                distribute_tensor(t, mesh, [target]).clone(),
+            )
+            copied.copy_(given)
+            added.add_(given)
+            assert copied.placements == added.placements == (target,), (target, other)
+            assert fb.equal(copied.full_tensor(), t) and fb.equal(added.full_tensor(), 2 * t)
 
 
 @check
@@ -473,6 +501,89 @@ def a_gpt_fully_sharded() -> None:
     assert all(p.to_local().numel() * WORLD == p.numel() for p in model.parameters())
 
 
+@check
+def fully_sharded_in_unequal_parts() -> None:
+    """Parts are torch.chunk's; a step's gather and sum are all that is sent, and training is that of one process."""
+    hidden = 2 * WORLD + 1, WORLD + 1
+    norm = nn.LayerNorm(hidden[1])
+    made = nn.Sequential(nn.Linear(5, hidden[0]), nn.Tanh(), nn.Linear(*hidden), norm, nn.Linear(hidden[1], 1)).double()
+    x = fb.randn(STEPS, 4 * WORLD, 5, generator=fb.Generator().manual_seed(1)).double()
+
+    def trained(model: Any, x: Any) -> tuple[Any, list[Any]]:
+        optimizer = fb.optim.AdamW(model.parameters(), 0.05)
+        for step, batch in enumerate(x):
+            if step == 1:  # as a checkpoint gives it back
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+            optimizer.zero_grad()
+            model(batch).square().mean().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            optimizer.step()
+        return optimizer, [p.full_tensor() if isinstance(p, DTensor) else p for p in model.parameters()]
+
+    _, alone = trained(copy.deepcopy(made), x)
+    model = copy.deepcopy(made)
+    fully_shard(model[0])
+    fully_shard(model)
+    for cut, whole in zip(model.parameters(), made.parameters(), strict=True):
+        own = [*whole.chunk(WORLD), *[whole[:0]] * WORLD][RANK]
+        assert cut.placements == (Shard(0),) and fb.equal(cut.to_local(), own)
+    optimizer, found = trained(model, x[:, 4 * RANK : 4 * RANK + 4])
+    for a, b in zip(found, alone, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-7, atol=1e-12)
+    for cut, state in optimizer.state.items():
+        assert cut.grad.placements == state["exp_avg"].placements == (Shard(0),)
+        assert state["exp_avg"].to_local().shape == cut.to_local().shape
+
+    with fb.device("meta"):
+        later = fully_shard(nn.Linear(3, 2 * WORLD + 1))
+    later.to_empty(device="cpu")
+    later.load_state_dict({"weight": later.weight.detach() * 0 + 1, "bias": fb.zeros_like(later.bias)})
+    assert later.weight.to_local().shape == fb.zeros_like(later.weight).to_local().shape != later.weight.shape
+    assert later(fb.ones(1, 3)).tolist() == [[3.0] * (2 * WORLD + 1)]
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model(x[0]).square().mean().backward()
+        optimizer.step()
+
+    said = fb.parallel.explain(model, optimizer, step=step).splitlines()[-3:-1]
+    assert [line.split()[:2] for line in said] == [["all_gather", "2"], ["all_reduce", "2"]], said
+    by_columns = nn.Linear(WORLD + 1, 2 * WORLD)
+    refused(NotImplementedError, f"uneven sharding on dim 1: torch.Size([{2 * WORLD}, {WORLD + 1}]) (world size: {WORLD})",
+            lambda: fully_shard(by_columns, shard_placement_fn=lambda p: Shard(p.ndim - 1)))  # fmt: skip
+
+
+@check
+def an_mlp() -> None:
+    """With DistributedDataParallel, uncompiled and compiled, and `fully_shard` in equal and unequal parts, as one process."""
+    x = fb.randn(STEPS, 8 * WORLD, 6, generator=fb.Generator().manual_seed(1)).double()
+    y = x.square().sum(-1, keepdim=True)
+
+    def trained(lay: Callable[[Any], Any] | None, compiled: bool) -> list[float]:
+        fb.manual_seed(0)
+        layers = nn.Linear(6, 4 * WORLD), nn.Tanh(), nn.Linear(4 * WORLD, 9), nn.Tanh(), nn.Linear(9, 1)
+        model: Any = nn.Sequential(*layers).double()
+        model = model if lay is None else lay(model)
+        optimizer = fb.optim.AdamW(model.parameters(), 0.01)
+
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            optimizer.step()
+            if lay is not None:
+                dist.all_reduce(loss := loss.detach(), dist.ReduceOp.AVG)
+            return loss.detach()
+
+        part = slice(None) if lay is None else slice(8 * RANK, 8 * RANK + 8)
+        run = fb.compile(step, fullgraph=True) if compiled else step
+        return [run(a[part], b[part]).item() for a, b in zip(x, y, strict=True)]
+
+    alone, copies = trained(None, False), nn.parallel.DistributedDataParallel
+    for lay, compiled in ((copies, False), (copies, True), (fully_shard, False)):
+        np.testing.assert_allclose(trained(lay, compiled), alone, rtol=1e-6, err_msg=f"{lay} {compiled}")
+
+
 class Residual(nn.Module):
     def __init__(self, before: int, after: int, stride: int):
         super().__init__()
@@ -530,6 +641,10 @@ def what_is_sent() -> None:
     parallel = nn.parallel.DistributedDataParallel(nn.Sequential(*copy.deepcopy(blocks)))
     kept = nn.Sequential(*[fully_shard(copy.deepcopy(block), reshard_after_forward=False) for block in blocks])
     whole = fully_shard(nn.Sequential(*[fully_shard(block) for block in blocks]))
+    step = fb.compile(lambda: parallel(fb.ones(4, 8)).sum().backward())
+    for _ in range(2):
+        told = fb.parallel.explain(parallel, step=step).splitlines()[-2]
+        assert told.split() == ["all_reduce", "1", f"{sum(sizes):,}"], told
     wanted = {parallel: [("all_reduce", sum(sizes))]}
     wanted[kept] = [("all_gather", n) for n in sizes] + [("reduce_scatter", n) for n in reversed(sizes)]
     backwards = [(name, n) for n in reversed(sizes) for name in ("all_gather", "reduce_scatter")]

@@ -8,9 +8,11 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -448,6 +450,68 @@ def in_a_compiled_function() -> None:
         same(y, 2 * rows(3, seed=seed).sum(0) + 1)
         same(got, rows(3, seed=seed)[(RANK - 1) % WORLD])
         same(every, rows(3, seed=seed).reshape(-1))
+
+
+def meetings(function: Callable[..., Any], *arguments: fb.Tensor) -> tuple[Any, int]:
+    """What a call gives, and how often the ranks of the default group have met for it."""
+    exchange = dist.group.WORLD.exchange
+    before = exchange._count
+    return function(*arguments), exchange._count - before
+
+
+@check
+def one_program_of_all_ranks() -> None:
+    """Collectives of a compiled function are operations of one program wherever all ranks have the same; else the ranks meet for each."""
+
+    def function(x: fb.Tensor) -> tuple[fb.Tensor, ...]:
+        total, product, root = x * 2, x.clone(), x.clone()
+        dist.all_reduce(total)
+        dist.all_reduce(product, ReduceOp.PRODUCT)
+        dist.barrier()
+        dist.broadcast(root, 1)
+        every, part, turned = x.new_zeros(WORLD, len(x)), x.new_zeros(2), x.new_zeros(2 * WORLD)
+        dist.all_gather_single(every, x)
+        rows_of = x[:2] * fb.arange(1.0, WORLD + 1).reshape(-1, 1)
+        dist.reduce_scatter_single(part, rows_of.reshape(-1), ReduceOp.AVG)
+        dist.all_to_all_single(turned, rows_of.reshape(-1))
+        return total + 1, product, root, every, part, turned
+
+    compiled = fb.compile(function, fullgraph=True)
+    for seed in range(3):
+        x = mine(3, seed=seed).float()
+        wanted, alone = meetings(function, x)
+        made, met = meetings(compiled, x)
+        assert alone == 8 and met == (2 if seed == 0 else 1), (
+            alone,
+            met,
+        )  # before the first run, all have to have compiled
+        for a, b in zip(made, wanted, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-6)
+
+    def summed(x: fb.Tensor) -> fb.Tensor:
+        dist.all_reduce(total := x.sum())
+        return total
+
+    run = fb.compile(summed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of batches of another length
+        for length in (3 + RANK, 3 + RANK, 2, 2):
+            lengths = 2 * WORLD if length == 2 else 3 * WORLD + WORLD * (WORLD - 1) // 2
+            made, met = meetings(run, fb.ones(length))
+            assert made.item() == lengths, (length, made)
+        assert met == 1
+        for other in range(WORLD):  # one of the ranks runs uncompiled
+            made, met = meetings(summed if other == RANK else run, fb.ones(2))
+            assert made.item() == 2 * WORLD and met == 2
+    weighed = fb.compile(lambda x: (x := x * (RANK + 1), dist.all_reduce(x))[0])  # not the same program
+    assert [weighed(fb.ones(2)).tolist() for _ in range(2)] == [[WORLD * (WORLD + 1) / 2] * 2] * 2
+
+    taken = fb.compile(lambda x, i: (x := x.gather(0, i), dist.all_reduce(x))[0])
+    for index in (1, 1 + 5 * RANK, 1):  # what one rank refuses, the others don't
+        if index > 3:
+            refused(RuntimeError, "out of bounds", lambda: taken(fb.ones(3), fb.tensor([6])))
+        else:
+            assert taken(fb.ones(3), fb.tensor([index])).tolist() == [WORLD]
 
 
 @check

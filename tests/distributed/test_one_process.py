@@ -236,3 +236,26 @@ def test_a_wrapper_shows_the_names_of_what_it_holds():
     from flambeau.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper as ours
 
     assert _held_by_a_checkpoint_wrapper(fb, ours) == _held_by_a_checkpoint_wrapper(torch, theirs)
+
+
+def test_a_compiled_function_asks_for_the_group_that_is_there() -> None:
+    def told(x: fb.Tensor) -> fb.Tensor:
+        if not fb.distributed.is_initialized():
+            return x
+        fb.distributed.all_reduce(x := x + 1)
+        return x * 10 ** len(fb.distributed.get_backend())
+
+    run, found = fb.compile(told), []
+    for _ in range(2):
+        found.append(run(fb.zeros(1)).item())
+        begin(fb)
+        found.append(run(fb.zeros(1)).item())
+        fb.distributed.destroy_process_group()
+    assert found == [0, 10**4, 0, 10**4]
+
+
+def test_a_store_is_written_at_each_call() -> None:
+    store = fb.distributed.PrefixStore("a", fb.distributed.HashStore())
+    run = fb.compile(lambda x: x + store.add("n", 1))
+    with pytest.warns(UserWarning, match=r"PrefixStore\.add: do that outside"):
+        assert [run(fb.zeros(1)).item() for _ in range(3)] == [1, 2, 3]

@@ -22,11 +22,11 @@ HERE = Path(__file__).parent
 CHECKS = """
 reductions moves uneven_exchange messages objects groups handles disagreement one_process_and_many
 one_process_and_many_by_all_options averaged_gradients buffers_of_averaged_models
-gradients_of_collectives in_a_compiled_function meshes
+gradients_of_collectives in_a_compiled_function one_program_of_all_ranks meshes
 """.split()
 OF_TENSORS = """
-tensors sums_still_to_be_made placements_after_operators
-unequal_parts checks_of_values a_gpt_fully_sharded checkpoints what_is_sent what_is_held a_pipeline averages_of_models
+tensors sums_still_to_be_made placements_after_operators unlike_cuts_and_writes unequal_parts checks_of_values
+a_gpt_fully_sharded fully_sharded_in_unequal_parts checkpoints what_is_sent what_is_held a_pipeline averages_of_models
 """.split()
 
 

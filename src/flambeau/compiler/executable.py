@@ -14,6 +14,7 @@ from ..core.tensor.storage import Storage, cut_over
 from ..core.tensor.tensor import Tensor
 from ..native import channels_last
 from ..native.xla_options import known
+from ..processes.joint import Joint, Together, together
 from .flat import Flat
 from .guards.places import TensorAt
 from .moving import GradOf, now
@@ -67,6 +68,10 @@ class Builder:
         self.cut: list[Piece] | None = None
         self.flat: Flat | None = self._flat(computation)
         self.forward = forward
+        self.by_all: Together | None = together(computation.jaxpr) if self.on_cpu and not self.live else None
+        if self.by_all is not None:
+            of_all = self._evaluator(Computation(self.by_all.jaxpr, computation.seeds, plain))
+            self.forward_by_all: Callable[..., Any] = lambda *flat: of_all(flat, zeros)
         self.backward: Backward | None = None
         if live:
             self.backward = Backward(ArrayProgram(backward, "CompiledFunctionBackward"), plan.tape, _inputs_of(plan))
@@ -114,19 +119,26 @@ class Builder:
         loose = [s for i, s in enumerate(storages) if packing is None or i not in packing.state]
         kept = [n for n in range(self.plain) if packing is None or n not in packing.gone]
         outputs = {number: i for i, number in enumerate(kept)}
-        given_over = {} if self.live else self._donatable(loose, outputs)
+        by_all = self.by_all if not cuts else None
+        given_over = {} if self.live or by_all is not None else self._donatable(loose, outputs)
         options = known(_CPU_OPTIONS) if self.on_cpu else None
         if cut_up:
             return Executable(self._outlined(loose, given_over, options), loose, None, outputs, given_over)
-        run = packing.around(self.forward, self.arguments, len(storages)) if packing else self.forward
+        run = self._around(self.forward, packing, len(storages))
         if self.plan.word is not None:
             run = _unless_failed(run, outputs[self.plan.word], self._unkept(loose, given_over))
         if cuts:
             run = _cut(run, {outputs[n]: cuts[s] for s, n in self.plan.changes.storages if n in outputs and s in cuts})
         run.__name__ = self._own_name()
         donated = tuple(sorted(given_over.values()))
-        jitted = jax.jit(run, donate_argnums=donated, compiler_options=options)
+        jitted: Callable[..., Any] = jax.jit(run, donate_argnums=donated, compiler_options=options)
+        if by_all is not None:
+            shared = self._around(self.forward_by_all, packing, len(storages))
+            jitted = Joint(by_all, shared, jitted, run.__name__, options)
         return Executable(jitted, loose, packing, outputs, given_over)
+
+    def _around(self, run: Callable[..., Any], packing: Packing | None, states: int) -> Callable[..., Any]:
+        return packing.around(run, self.arguments, states) if packing else run
 
     def _outlined(self, loose: list[Storage], given_over: dict[int, int], options: Any) -> Outlined:
         """The program as several, without packing."""

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.array import dtypes
 from ..core.context.tracing import PACKED_ARRAY
 from ..core.tensor.tensor import Tensor
 
@@ -80,3 +81,16 @@ def in_blocks(params: Any) -> bool:
         if longest >= length * (_BLOCKS - 1):
             return length >= _BLOCK
     return False
+
+
+def placed(array: np.ndarray, beside: Any = None) -> Any:
+    """The array on the device, bound to it if `beside` is: what the step gives back is, and would ask for a second program."""
+    bound = not isinstance(beside, jax.core.Tracer) and getattr(beside, "committed", False)  # a tracer is not asked
+    where = beside.sharding if bound else None
+    with jax.ensure_compile_time_eval():  # a value, also while a step is being traced
+        return jax.device_put(array, where if isinstance(where, jax.sharding.SingleDeviceSharding) else None)
+
+
+def one_number(value: float) -> np.ndarray:
+    """A 0-dim array in the dtype that PyTorch counts steps in."""
+    return np.asarray(float(value), np.float64 if dtypes.get_default_dtype() is dtypes.float64 else np.float32)

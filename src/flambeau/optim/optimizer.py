@@ -25,6 +25,7 @@ from ..core.tensor.storage import LaidStorage, PartsStorage, cut_over, laid
 from ..core.tensor.tensor import Tensor, blank, wrap
 from ..nn.modules._unregistered import plainly_held, unregistered
 from ..nn.modules.module import Module
+from ._reach import WHOLE, lies_in_parts, reach_of
 
 ParamsT: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
 StateDict: TypeAlias = dict[str, Any]
@@ -115,13 +116,15 @@ def beside(param: Tensor, array: Any) -> Tensor:
 
 
 def by_mesh(params: list[Tensor]) -> list[list[Tensor]]:
-    """The parameters in batches that one program can update: those that lie in several processes, by their mesh, and the others."""
+    """The parameters in batches that one program can update: those that lie in several processes, by their mesh and by whether in
+    equal parts, and the others."""
     if all(type(param._storage) not in (LaidStorage, PartsStorage) for param in params):
         return [params] if params else []
     batches: dict[Any, list[Tensor]] = {}
     for param in params:
         cut = cut_over(param._storage)
-        batches.setdefault(cut.mesh if devices.is_far(cut) else None, []).append(param)
+        kind = (cut.mesh, lies_in_parts(param)) if devices.is_far(cut) else None
+        batches.setdefault(kind, []).append(param)
     return list(batches.values())
 
 
@@ -454,6 +457,8 @@ def _fitted(value: Any, param: Tensor, key: Any = None) -> Any:
             value = value.to(dtype=param.dtype if param.dtype.is_floating_point else None, device=param.device)
         if cut is None or (value.shape != param.shape and not devices.is_far(cut)):
             return value
+        if type(param._storage) is PartsStorage and value.shape == param.shape:
+            return value if reach_of([param], [value]) is not WHOLE else beside(param, value._array)
         place = cut if value.shape == param.shape else NamedSharding(cut.mesh, PartitionSpec())
         return value if cut_over(value._storage) == place else blank(Tensor, laid(value._array, place))
     if isinstance(value, dict):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.array import dtypes, programs
+from ..core.array import programs
 from ..core.array.meta import NoData
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
@@ -22,9 +22,10 @@ from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused, fused_sets, instructions
-from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, split, widened
+from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, one_number, placed, split, widened
 from ._directly import directly
 from ._grouped import GroupedOptimizer
+from ._reach import WHOLE, begun_in_parts, lies_in_parts, reach_of
 from .differentiable import differentiable_step
 from .optimizer import Beginnings, ParamsT, beside, by_mesh, full_like, step_without_values
 
@@ -90,7 +91,7 @@ class RuleOptimizer(GroupedOptimizer):
                     del own[name]  # PyTorch's SGD once wrote None for a buffer that is not there yet
                 for name in self.shared:
                     if isinstance(own.get(name), (int, float)):
-                        own[name] = wrap(_placed(_scalar(own[name]), param._array))
+                        own[name] = wrap(placed(one_number(own[name]), param._array))
 
     def _fill_in(self, group: dict[str, Any]) -> None:
         """Give a loaded group the options that older checkpoints lack."""
@@ -174,7 +175,8 @@ class RuleOptimizer(GroupedOptimizer):
 
     def _complete(self, params: list[Tensor], group: dict[str, Any], names: tuple[str, ...]) -> None:
         """Give every parameter the state that it does not have yet."""
-        common = {name: _placed(_scalar(self.initial(name, group)), params[0]._array) for name in self.shared}
+        first = reach_of(params[:1]).read(params[0])
+        common = {name: placed(one_number(self.initial(name, group)), first) for name in self.shared}
         begin = full_like if recorder() is not None else Beginnings()
         for param in params:
             own = self.state[param]
@@ -185,11 +187,17 @@ class RuleOptimizer(GroupedOptimizer):
                 if name not in own:
                     own[name] = wrap(common[name])
             for name in names:
-                if name not in own:
+                if name not in own and self._lies_so(name, param):
+                    own[name] = begun_in_parts(param, begin, self.initial(name, group))
+                elif name not in own:
                     array, value = param._array, self.initial(name, group)
                     shape = self.state_shape(name, array.shape)
                     start = complex(value, value) if is_complex(array) else value
                     own[name] = beside(param, begin(array, start, shape, cut_over(param._storage)))
+
+    def _lies_so(self, name: str, param: Tensor) -> bool:
+        """Whether a new piece of state lies in unequal parts, as its parameter does."""
+        return lies_in_parts(param) and self.state_shape(name, tuple(param.shape)) == tuple(param.shape)
 
     # --- the step -------------------------------------------------------------------------------------------------
 
@@ -239,7 +247,8 @@ class RuleOptimizer(GroupedOptimizer):
     def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor], kind: Any = None) -> None:
         trace = recorder()
         own_group = group
-        grads = [param.grad._array for param in params]  # type: ignore[union-attr]  # raises for a sparse one
+        reach = reach_of(params, [param.grad for param in params]) if trace is None and self.elementwise else WHOLE
+        grads = [reach.read(param.grad) for param in params]  # raises for a sparse one
         if trace is not None:
             group = {name: _plain(value) for name, value in group.items()}
         names, program, scalars = self._prepare(index, group, kind)
@@ -274,12 +283,13 @@ class RuleOptimizer(GroupedOptimizer):
         if self.defaults.get("differentiable"):
             differentiable_step(program, params, own, common, tensors, scalars, self.shared)
             return
-        common_arrays = [tensor._array for tensor in common]
+        reach, grads = reach.beside(params, grads, own)
+        common_arrays = [reach.number(tensor) for tensor in common]
         if all(array is common_arrays[i % width] for i, array in enumerate(common_arrays)):
             common_arrays = common_arrays[:width]  # one step count for all of them
 
         # The one call. Nothing is donated here: clones, state dicts and the tape may hold the same arrays.
-        arrays = ([param._array for param in params], grads, [tensor._array for tensor in own], common_arrays, scalars)
+        arrays = ([*map(reach.read, params)], grads, [*map(reach.read, own)], common_arrays, scalars)
         try:
             new_params, new_own, new_common = program(
                 *arrays,
@@ -288,10 +298,8 @@ class RuleOptimizer(GroupedOptimizer):
             )
         except NoData:
             new_params, new_own, new_common = step_without_values(program, arrays)
-        for tensor, array in zip(params, new_params, strict=True):
-            tensor._write(array)
-        for tensor, array in zip(own, new_own, strict=True):
-            tensor._write(array)
+        for tensor, array in zip([*params, *own], [*new_params, *new_own], strict=True):
+            reach.write(tensor, array)
         for i, tensor in enumerate(common):
             tensor._write(new_common[i % len(new_common)])
 
@@ -526,19 +534,6 @@ def _numbers(scalars: Any) -> np.ndarray:
     """The options that are numbers, in an array with zeros for those that are tensors."""
     plain = scalars if isinstance(scalars, np.ndarray) else [0.0 if isinstance(v, Tensor) else v for v in scalars]
     return np.asarray(plain, np.float64)
-
-
-def _placed(array: np.ndarray, beside: Any = None) -> Any:
-    """The array on the device, bound to it if `beside` is: what the step gives back is, and would ask for a second program."""
-    bound = not isinstance(beside, jax.core.Tracer) and getattr(beside, "committed", False)  # a tracer is not asked
-    where = beside.sharding if bound else None
-    with jax.ensure_compile_time_eval():  # a value, also while a step is being traced
-        return jax.device_put(array, where if isinstance(where, jax.sharding.SingleDeviceSharding) else None)
-
-
-def _scalar(value: float) -> np.ndarray:
-    """A 0-dim array in the dtype that PyTorch counts steps in."""
-    return np.asarray(float(value), np.float64 if dtypes.get_default_dtype() is dtypes.float64 else np.float32)
 
 
 # --- what rules are written with ----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ..core.tensor.tensor import Tensor
 from .errors import DistBackendError
 from .exchange import Absent, Pending
 from .groups import ReduceOp, chosen, default_group, get_group_rank
-from .patterns import ALL_GATHER, ALL_REDUCE, BROADCAST, REDUCE_SCATTER, SCATTER
+from .patterns import ALL_GATHER, ALL_REDUCE, ALL_TO_ALL, BROADCAST, REDUCE_SCATTER, SCATTER
 from .running import outside, run, shaped, together, untraced, write
 from .work import Work
 
@@ -338,9 +338,15 @@ def _exchanged(
 ) -> Work | None:
     exchange, said = group.exchange, {"dtype": np.dtype(flat.dtype).name}
     result = shaped((sum(takes),), flat.dtype)
-    return run(
-        exchange, lambda host: exchange.all_to_all(host, gives, takes, said), flat, result, put, targets, async_op
-    )
+    equal = len({*gives, *takes}) == 1
+
+    def job(host: Any) -> Any:
+        return exchange.all_to_all(host, gives, takes, said)
+
+    def body(mine: Any, n: int) -> Any:
+        return ALL_TO_ALL.body(mine.reshape(n, -1), n, None).reshape(-1)
+
+    return run(exchange, job, flat, result, put, targets, async_op, ALL_TO_ALL.name, body if equal else None)
 
 
 def all_to_all(
@@ -402,7 +408,11 @@ def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None, t
         return None
     exchange = chosen(group).exchange
     limit = None if timeout is None else timeout.total_seconds()
-    return run(exchange, lambda _: exchange.meet({"what": "barrier"}, None, limit), None, None, _ignored, [], async_op)
+
+    def job(_: Any) -> Any:
+        return exchange.meet({"what": "barrier"}, None, limit)
+
+    return run(exchange, job, None, None, _ignored, [], async_op, "barrier", lambda value, n: value)
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:

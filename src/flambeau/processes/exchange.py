@@ -22,6 +22,7 @@ from .patterns import ALL_TO_ALL, BROADCAST, SCATTER, Pattern, program
 _SMALL = 32 * 1024  # bytes up to which values travel with the announcement: a program of XLA takes some 4 ms to begin
 _BLOCK = 32  # announcements that are removed at once
 _ROOTED = (BROADCAST, SCATTER)
+_PROGRAM = "a compiled program"  # of all ranks: an offer, which others may decline by what they say
 Said = dict[str, Any]
 
 
@@ -149,6 +150,24 @@ class Exchange:
         self, said: Said, value: np.ndarray | None, timeout: float | None, small: bool = True
     ) -> list[tuple[Said, Any]]:
         """What everybody has said, with the values that came along. DistBackendError after the time, or if it differs."""
+        while True:
+            found = self._meet(said, value, timeout, small)
+            # who has offered a program of all ranks sees that we run none, and goes on collective by collective
+            if not any(told["what"] == _PROGRAM for told, _ in found):
+                self._agree(found)
+                return found
+
+    def offer(self, name: str, digest: bytes, ready: bool) -> tuple[bool, bool]:
+        """Whether all ranks offer to run the same program now, and whether all of them have compiled it."""
+        value = np.frombuffer(digest + bytes([ready]), np.uint8)
+        found = self._meet({"what": _PROGRAM, "of": name}, value, None)
+        if not all(told["what"] == _PROGRAM for told, _ in found):
+            return False, False
+        return all(bytes(v[:-1]) == digest for _, v in found), all(v[-1] for _, v in found)
+
+    def _meet(
+        self, said: Said, value: np.ndarray | None, timeout: float | None, small: bool = True
+    ) -> list[tuple[Said, Any]]:
         self._count += 1
         told = {**said, "small": small}
         if self.link is None:
@@ -165,7 +184,7 @@ class Exchange:
             if raw is None:
                 self._give_up(number, told, limit)
             found.append(_unpacked(raw))
-        self._agree(found)
+        self._look_who_is_gone(found)
         if number % _BLOCK == 0 and number >= 2 * _BLOCK:
             self.link.forget(f"{self.name}/{number // _BLOCK - 2}/{self.me}")
         return found
@@ -187,12 +206,14 @@ class Exchange:
             [self.ranks[i] for i in absent],
         )
 
-    def _agree(self, met: list[tuple[Said, Any]]) -> None:
+    def _look_who_is_gone(self, met: list[tuple[Said, Any]]) -> None:
         for i, (told, _) in enumerate(met):
             if "gone" in told:
                 raise DistBackendError(
                     f"[Rank {self.rank}]: rank {self.ranks[i]} has given up before: it {told['gone']}"
                 )
+
+    def _agree(self, met: list[tuple[Said, Any]]) -> None:
         mine = _key_of(met[self.me][0])
         for i, (told, _) in enumerate(met):
             if _key_of(told) != mine:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from ..core.context.grad_mode import state as grad_state
+from ..runtime.settings import changes_setting
 from .exchange import Exchange
 from .link import Link
 from .rendezvous import Meeting, meet, register_rendezvous_handler
@@ -117,6 +119,7 @@ class _World(type):
     @property
     def WORLD(cls) -> ProcessGroup | None:
         """The group of all processes; None before `init_process_group`."""
+        _note_groups()
         return _default
 
     @WORLD.setter
@@ -138,11 +141,23 @@ class GroupMember(metaclass=_World):
 _default: ProcessGroup | None = None
 _made: list[ProcessGroup] = []  # all groups that are in use, the default one first
 _count = 0  # groups that were made: all processes count alike, so that it names them
+_changes = 0  # how often the default group was made, or a group has ended
 _alike: dict[tuple[int, ...], int] = {}  # how many groups of these ranks their members have made by themselves
+
+
+def _beginnings_and_ends() -> int:
+    return _changes
+
+
+def _note_groups() -> None:
+    """A compiled function holds for the groups that are there now."""
+    if grad_state.trace is not None:
+        grad_state.trace.guard(_beginnings_and_ends, "groups of processes have ended, or were made anew")
 
 
 def default_group() -> ProcessGroup:
     """The group of all processes; ValueError before `init_process_group`."""
+    _note_groups()
     if _default is None:
         raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
     return _default
@@ -179,6 +194,7 @@ def is_member(given: Any) -> bool:
 
 def is_initialized() -> bool:
     """Whether `init_process_group` was called."""
+    _note_groups()
     return _default is not None
 
 
@@ -189,6 +205,7 @@ def _backend(asked: str | None) -> Backend:
     return Backend(Backend.GLOO) if name == "undefined" else name
 
 
+@changes_setting
 def init_process_group(
     backend: str | None = None, init_method: str | None = None, timeout: timedelta | None = None, world_size: int = -1,
     rank: int = -1, store: Store | None = None, group_name: str = "", pg_options: Any = None, device_id: Any = None,
@@ -198,7 +215,7 @@ def init_process_group(
     They find each other by `env://` (the variables of a launcher), `tcp://host:port`, `file:///a/new/file`, or a store.
     Collectives wait for the others for `timeout` (30 minutes). ValueError if there is a group already.
     """
-    global _default, _count
+    global _default, _count, _changes
     if _default is not None:
         raise ValueError("trying to initialize the default process group twice!")
     if store is not None and init_method is not None:
@@ -217,15 +234,18 @@ def init_process_group(
     _made.append(_default)
     _alike.clear()
     _count = 1
+    _changes += 1
 
 
+@changes_setting
 def destroy_process_group(group: Any = None) -> None:
     """Let go of a group, or of all of them."""
-    global _default
+    global _default, _changes
     if _default is None:
         raise AssertionError("Process group cannot be None")
     if not is_member(group):
         return
+    _changes += 1
     if group is None or group is _default:
         link = _default.exchange.link
         for made in _made:
@@ -259,6 +279,7 @@ def _checked(ranks: Any, world: ProcessGroup, sort: bool) -> list[int]:
     return made
 
 
+@changes_setting
 def new_group(
     ranks: Any = None, timeout: Any = None, backend: Any = None, pg_options: Any = None, use_local_synchronization: bool = False,
     group_desc: Any = None, device_id: Any = None, sort_ranks: bool = True,
@@ -287,6 +308,7 @@ def new_group(
     return made
 
 
+@changes_setting
 def new_subgroups(
     group_size: int | None = None, group: Any = None, timeout: Any = None, backend: Any = None, pg_options: Any = None,
     group_desc: Any = None,
@@ -304,6 +326,7 @@ def new_subgroups(
     return new_subgroups_by_enumeration(parts, timeout, backend, pg_options, group_desc)
 
 
+@changes_setting
 def new_subgroups_by_enumeration(
     ranks_per_subgroup_list: Sequence[Sequence[int]], timeout: Any = None, backend: Any = None, pg_options: Any = None,
     group_desc: Any = None,
@@ -318,6 +341,7 @@ def new_subgroups_by_enumeration(
     return next((part for part in made if is_member(part)), None), made
 
 
+@changes_setting
 def split_group(
     parent_pg: Any = None, split_ranks: Sequence[Sequence[int]] | None = None, timeout: Any = None, pg_options: Any = None,
     group_desc: str | None = None, backend: Any = None,

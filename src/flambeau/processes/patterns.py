@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-_AXIS = "ranks"
+AXIS = "ranks"  # the axis of a program of all ranks
 # by name: what makes one of two values, and XLA's collective for it
 _REDUCTIONS: dict[str, tuple[str, Callable[..., Any] | None]] = {
     "SUM": ("add", lax.psum),
@@ -74,28 +74,28 @@ def _values(bits: Any, dtype: Any) -> Any:
 def _reduce_body(value: Any, n: int, op: str) -> Any:
     native = _native(op, value.dtype)
     if native is None:
-        return _reduced(list(lax.all_gather(value, _AXIS)), op, jnp)
-    total = native(value, _AXIS)
+        return _reduced(list(lax.all_gather(value, AXIS)), op, jnp)
+    total = native(value, AXIS)
     return _averaged(total, n, jnp) if op == "AVG" else total
 
 
 def _reduce_scatter_body(value: Any, n: int, op: str) -> Any:
     if op not in ("SUM", "AVG") or value.dtype == jnp.bool_:
-        return _reduced(list(lax.all_to_all(value, _AXIS, 0, 0)), op, jnp)
-    total = lax.psum_scatter(value, _AXIS)
+        return _reduced(list(lax.all_to_all(value, AXIS, 0, 0)), op, jnp)
+    total = lax.psum_scatter(value, AXIS)
     return _averaged(total, n, jnp) if op == "AVG" else total
 
 
 def _broadcast_body(value: Any, n: int, root: int) -> Any:
     bits = _bits(value)
-    mine = lax.axis_index(_AXIS) == root
-    return _values(lax.psum(jnp.where(mine, bits, jnp.zeros_like(bits)), _AXIS), value.dtype)
+    mine = lax.axis_index(AXIS) == root
+    return _values(lax.psum(jnp.where(mine, bits, jnp.zeros_like(bits)), AXIS), value.dtype)
 
 
 def _scatter_body(value: Any, n: int, root: int) -> Any:
     bits = _bits(value)
-    mine = lax.axis_index(_AXIS) == root
-    return _values(lax.psum_scatter(jnp.where(mine, bits, jnp.zeros_like(bits)), _AXIS), value.dtype)
+    mine = lax.axis_index(AXIS) == root
+    return _values(lax.psum_scatter(jnp.where(mine, bits, jnp.zeros_like(bits)), AXIS), value.dtype)
 
 
 ALL_REDUCE = Pattern("all_reduce", lambda values, rank, op: _reduced(values, op, np), _reduce_body)
@@ -103,7 +103,7 @@ REDUCE_SCATTER = Pattern(
     "reduce_scatter", lambda values, rank, op: _reduced([v[rank] for v in values], op, np), _reduce_scatter_body
 )
 ALL_GATHER = Pattern(
-    "all_gather", lambda values, rank, option: np.stack(values), lambda value, n, option: lax.all_gather(value, _AXIS)
+    "all_gather", lambda values, rank, option: np.stack(values), lambda value, n, option: lax.all_gather(value, AXIS)
 )
 BROADCAST = Pattern("broadcast", lambda values, rank, root: values[root], _broadcast_body)
 SCATTER = Pattern("scatter", lambda values, rank, root: values[root][rank], _scatter_body)
@@ -111,15 +111,15 @@ SCATTER = Pattern("scatter", lambda values, rank, root: values[root][rank], _sca
 ALL_TO_ALL = Pattern(
     "all_to_all",
     lambda values, rank, option: np.stack([v[rank] for v in values]),
-    lambda value, n, option: lax.all_to_all(value, _AXIS, 0, 0),
+    lambda value, n, option: lax.all_to_all(value, AXIS, 0, 0),
 )
 
 
 @functools.lru_cache(256)
 def program(pattern: Pattern, devices: tuple[Any, ...], option: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     """A program that all ranks of `devices` run at once: (this rank's values, its number) to what it gets."""
-    mesh = jax.sharding.Mesh(np.array(devices), (_AXIS,))
-    spec = jax.sharding.PartitionSpec(_AXIS)
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+    spec = jax.sharding.PartitionSpec(AXIS)
     spread = jax.sharding.NamedSharding(mesh, spec)
     n = len(devices)
     body = jax.shard_map(

@@ -21,6 +21,26 @@ from .patterns import Pattern
 from .work import Work
 
 Job = Callable[[Any], Any]
+Body = Callable[[Any, int], Any]  # a collective within a program of so many ranks
+
+
+class Step:
+    """A collective as a step of a compiled program: called back by one of this rank alone, `body` in one that all ranks run."""
+
+    def __init__(self, exchange: Exchange, job: Job, name: str, body: Body | None):
+        self.exchange, self.job, self.name, self.body = exchange, job, name, body
+
+    def __call__(self, value: Any = None) -> Any:
+        host = None if value is None else np.asarray(value)
+        pending = self.exchange.begin(lambda: self.job(host), wait=True)
+        if pending.error is not None:
+            raise pending.error
+        return None if pending.value is None else np.asarray(pending.value)
+
+    def in_program(self, value: Any) -> Any:
+        """What the rank gets, in a program of all ranks."""
+        assert self.body is not None
+        return self.body(value, self.exchange.n)
 
 
 def outside(given: Any, name: str) -> bool:
@@ -55,17 +75,19 @@ def run(
     put: Callable[[Any], Any],
     tensors: Sequence[Tensor],
     async_op: bool,
+    name: str = "",
+    body: Body | None = None,
 ) -> Work | None:
     """Have `job` make of this rank's values what `put` writes into the tensors. `result` is its shape and dtype.
 
-    In a compiled function it is a step of the program that calls back; these steps keep their order.
+    In a compiled function it is a step of the program. Steps keep their order.
     """
     if traced(value):
         if result is None:
-            io_callback(lambda: _ended(exchange, lambda _: job(None) and None), None, ordered=True)
+            io_callback(Step(exchange, lambda _: job(None) and None, name, body), None, ordered=True)
         else:
             given = () if value is None else (value,)
-            put(io_callback(lambda *v: _ended(exchange, job, *map(np.asarray, v)), result, *given, ordered=True))
+            put(io_callback(Step(exchange, job, name, body), result, *given, ordered=True))
         return Work(Pending().do(lambda: None), lambda _: None, list(tensors)) if async_op else None
     host = None if value is None else np.asarray(value)
     work = Work(exchange.begin(lambda: job(host), wait=not async_op), put, list(tensors))
@@ -86,13 +108,6 @@ def untraced(name: str) -> None:
         raise Untraceable(f"torch.distributed.{name} gives Python objects: call it outside of the compiled function")
 
 
-def _ended(exchange: Exchange, job: Job, value: np.ndarray | None = None) -> Any:
-    pending = exchange.begin(lambda: job(value), wait=True)
-    if pending.error is not None:
-        raise pending.error
-    return None if pending.value is None else np.asarray(pending.value)
-
-
 def shaped(shape: Sequence[int], dtype: Any) -> jax.ShapeDtypeStruct:
     """A shape and a dtype, without values."""
     return jax.ShapeDtypeStruct(tuple(shape), dtype)
@@ -109,4 +124,7 @@ def together(
     def job(host: Any) -> Any:
         return exchange.together(pattern, host, told, option)
 
-    return run(exchange, job, value, result, put, tensors, async_op)
+    def body(mine: Any, n: int) -> Any:
+        return pattern.body(mine, n, option)
+
+    return run(exchange, job, value, result, put, tensors, async_op, pattern.name, body)

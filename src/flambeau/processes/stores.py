@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import threading
 import time
@@ -13,9 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from socketserver import ThreadingMixIn
+from types import FunctionType
 from typing import Any
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
+from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import Untraceable
 from .errors import DistNetworkError, DistStoreError
 from .link import Link
 
@@ -26,6 +30,26 @@ def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else bytes(value)
 
 
+def _outside_of_programs(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that a compiled function, which would run it once, can't call."""
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if grad_state.trace is not None:
+            raise Untraceable(
+                f"it calls {type(self).__name__}.{method.__name__}: do that outside of the compiled function"
+            )
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+def _for_all_methods(cls: type) -> None:
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, FunctionType) and not name.startswith("_"):
+            setattr(cls, name, _outside_of_programs(value))
+
+
 class Store:
     """Bytes by key. `get` and `wait` raise DistStoreError when a key has not come after the timeout."""
 
@@ -34,6 +58,9 @@ class Store:
 
     def __init__(self) -> None:
         self.timeout: timedelta = timedelta(minutes=5)
+
+    def __init_subclass__(cls) -> None:
+        _for_all_methods(cls)
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[dict[str, bytes]]:
@@ -125,6 +152,9 @@ class Store:
     def clone(self) -> Store:
         """The store itself: threads may share it."""
         return self
+
+
+_for_all_methods(Store)
 
 
 class HashStore(Store):

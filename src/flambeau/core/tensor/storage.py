@@ -349,6 +349,11 @@ class PartsStorage(_OtherStorage):
     def set_host(self, values: np.ndarray) -> None:
         self.set(values if self.host.keeps else devices.spread(values, self.host.sharding))
 
+    def set_part_held(self, value: Any) -> None:
+        """Other values in this process's part. All processes do it."""
+        self.host = self.host.with_one(value)
+        self.version += 1
+
     def beside(self, value: Any) -> Storage:
         """Other values of the same shape, a gradient, cut as those here are."""
         parts = self.host.cut(value)
@@ -366,6 +371,14 @@ def cut_over(storage: Storage) -> Any:
     value = storage.value if type(storage) is Storage else None
     sharding = value.sharding if isinstance(value, ArrayImpl) else None
     return sharding if isinstance(sharding, jax.sharding.NamedSharding) and sharding.num_devices > 1 else None
+
+
+def laid_beside(storage: Storage, values: Any) -> Storage | None:
+    """Values of a storage's shape, cut as its own; None for one that lies on one device."""
+    if type(storage) is PartsStorage and (parts := storage.host.cut(values)) is not None:
+        return PartsStorage(parts)
+    cut = cut_over(storage)
+    return None if cut is None else laid(values, cut)
 
 
 class ByteStorage(SharedStorage):

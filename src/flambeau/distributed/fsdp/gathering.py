@@ -20,17 +20,25 @@ from ...core.tape.nodes import OperatorNode, Saved
 from ...core.tensor.tensor import Tensor, wrap
 from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER
 from ..device_mesh import DeviceMesh
+from ..tensor import parts
+from ..tensor.layouts import Layout, Unequal
 from ..tensor.processes import NamedSharding, assembled, local, part_of, together, untraced
 from .api import MixedPrecisionPolicy
 
 
 class Place(NamedTuple):
-    """How a parameter lies: with all sides of the mesh, with those alone that it had before (None: plain), and the dimension that
-    `fully_shard` has cut (None: it is whole in each process)."""
+    """How a parameter lies: with all sides of the mesh, with those alone that it had before (None: plain), the dimension that
+    `fully_shard` has cut (None: it is whole in each process), and how long that was."""
 
-    outer: NamedSharding
+    outer: Layout
     inner: NamedSharding | None
     dim: int | None
+    length: int
+
+    @property
+    def scatters(self) -> bool:
+        """Whether gradients are cut into equal parts."""
+        return self.dim is not None and not isinstance(self.outer, Unequal)
 
 
 class Plan(NamedTuple):
@@ -52,6 +60,34 @@ def outer_of(inner: NamedSharding, mesh: DeviceMesh, dim: int | None) -> NamedSh
     return NamedSharding(grid, jax.sharding.PartitionSpec(*[e or None for e in entries]))
 
 
+def held_by(parameter: Tensor) -> Any:
+    """What a process has of a cut parameter: the array over all processes, or its part of unequal ones."""
+    found = parts.of(parameter)
+    return parameter._array if found is None else found
+
+
+def _own(held: Any) -> np.ndarray:
+    return np.asarray(held.part) if isinstance(held, parts.Parts) else part_of(held)
+
+
+def _put_back(part: Any, place: Place) -> Tensor:
+    """The tensor of which this is what the process has."""
+    outer = place.outer
+    if isinstance(outer, Unequal):
+        outer = NamedSharding(outer.mesh.grid, jax.sharding.PartitionSpec())
+    return wrap(assembled(np.asarray(part), outer))
+
+
+def _padded(values: np.ndarray, dim: int, length: int) -> np.ndarray:
+    """With zeros behind, up to a length: parts of `torch.chunk` are short at the end."""
+    missing = length - values.shape[dim]
+    return np.pad(values, [(0, missing if d == dim else 0) for d in range(values.ndim)]) if missing else values
+
+
+def _first(values: np.ndarray, dim: int, length: int) -> np.ndarray:
+    return values[(slice(None),) * dim + (slice(length),)]
+
+
 def _by_dtype(parts: dict[int, np.ndarray]) -> list[list[int]]:
     found: dict[Any, list[int]] = {}
     for number, part in parts.items():
@@ -59,28 +95,30 @@ def _by_dtype(parts: dict[int, np.ndarray]) -> list[list[int]]:
     return list(found.values())
 
 
-def gathered(group: Any, parts: dict[int, np.ndarray], places: Sequence[Place]) -> dict[int, np.ndarray]:
+def gathered(group: Any, given: dict[int, np.ndarray], places: Sequence[Place]) -> dict[int, np.ndarray]:
     """The whole of each part."""
     made: dict[int, np.ndarray] = {}
-    for numbers in _by_dtype(parts):
-        flat = together(group, ALL_GATHER, np.concatenate([parts[i].reshape(-1) for i in numbers]))
+    room = {i: -(-places[i].length // group.size()) for i in given}
+    equal = {i: _padded(part, places[i].dim or 0, room[i]) for i, part in given.items()}
+    for numbers in _by_dtype(equal):
+        flat = together(group, ALL_GATHER, np.concatenate([equal[i].reshape(-1) for i in numbers]))
         start = 0
         for i in numbers:
-            part, dim = parts[i], places[i].dim
+            part, dim = equal[i], places[i].dim or 0
             rows = flat[:, start : start + part.size].reshape(-1, *part.shape)
-            made[i] = np.concatenate(list(rows), axis=dim)
+            made[i] = _first(np.concatenate(list(rows), axis=dim), dim, places[i].length)
             start += part.size
     return made
 
 
-def _averaged(group: Any, parts: dict[int, np.ndarray], factor: float | None) -> dict[int, np.ndarray]:
+def _averaged(group: Any, given: dict[int, np.ndarray], factor: float | None) -> dict[int, np.ndarray]:
     """The mean (or the sum by a factor) over a group of what is whole in each process."""
     made: dict[int, np.ndarray] = {}
-    for numbers in _by_dtype(parts):
-        flat = together(group, ALL_REDUCE, np.concatenate([parts[i].reshape(-1) for i in numbers]), _op(factor))
-        ends = np.cumsum([parts[i].size for i in numbers])
+    for numbers in _by_dtype(given):
+        flat = together(group, ALL_REDUCE, np.concatenate([given[i].reshape(-1) for i in numbers]), _op(factor))
+        ends = np.cumsum([given[i].size for i in numbers])
         pieces = np.split(_divided(flat, factor), ends[:-1])
-        made.update({i: piece.reshape(parts[i].shape) for i, piece in zip(numbers, pieces, strict=True)})
+        made.update({i: piece.reshape(given[i].shape) for i, piece in zip(numbers, pieces, strict=True)})
     return made
 
 
@@ -112,8 +150,9 @@ def scattered(
 def reduced(plan: Plan, wholes: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
     """The parts of the averaged gradients."""
     shard, copies = plan.mesh.get_group(plan.mesh.ndim - 1), range(plan.mesh.ndim - 1)
-    cut = {i: v for i, v in wholes.items() if plan.places[i].dim is not None}
-    rest = {i: v for i, v in wholes.items() if plan.places[i].dim is None}
+    # the tape knows of no unequal parts: what has them goes down whole, and is cut at its end
+    cut = {i: v for i, v in wholes.items() if plan.places[i].scatters}
+    rest = {i: v for i, v in wholes.items() if not plan.places[i].scatters}
     made = scattered(shard, cut, plan.places, plan.factor) | _averaged(shard, rest, plan.factor)
     for side in copies:
         made = _averaged(plan.mesh.get_group(side), made, None if plan.factor is None else 1.0)
@@ -123,13 +162,13 @@ def reduced(plan: Plan, wholes: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
 def wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
     """The whole parameters of which these are the parts, in the dtype that is computed in."""
     target = plan.policy.param_dtype
-    parts = {i: part_of(array) for i, array in enumerate(arrays)}
+    mine = {i: _own(array) for i, array in enumerate(arrays)}
     if target is not None:
         floats = [i for i, array in enumerate(arrays) if dtypes.from_numpy(array.dtype).is_floating_point]
-        parts |= {i: parts[i].astype(target.numpy) for i in floats}
-    cut = {i: part for i, part in parts.items() if plan.places[i].dim is not None}
-    parts |= gathered(plan.mesh.get_group(plan.mesh.ndim - 1), cut, plan.places)
-    return [_inside(parts[i], place) for i, place in enumerate(plan.places)]
+        mine |= {i: mine[i].astype(target.numpy) for i in floats}
+    cut = {i: part for i, part in mine.items() if plan.places[i].dim is not None}
+    mine |= gathered(plan.mesh.get_group(plan.mesh.ndim - 1), cut, plan.places)
+    return [_inside(mine[i], place) for i, place in enumerate(plan.places)]
 
 
 class Gathering:
@@ -219,9 +258,9 @@ class Gather(Function):
             inner = plan.places[i].inner
             whole = np.asarray(grad._array) if inner is None else part_of(devices.spread(grad._array, inner))
             whole_ones[i] = whole if target is None else whole.astype(target.numpy)
-        parts = reduced(plan, whole_ones)
+        averaged = reduced(plan, whole_ones)
         made = [
-            wrap(assembled(np.asarray(parts[i], ctx.dtypes[i]), place.outer)) if i in parts else None
+            _put_back(np.asarray(averaged[i], ctx.dtypes[i]), place) if i in averaged else None
             for i, place in enumerate(plan.places)
         ]
         return None, None, *made

@@ -21,7 +21,7 @@ from ..tensor.parallel.styles import lie
 from ..tensor.placement_types import Placement, Replicate, Shard
 from ..tensor.processes import assembled, part_of
 from .api import MixedPrecisionPolicy, OffloadPolicy
-from .gathering import Gather, Gathering, Place, Plan, cast, outer_of
+from .gathering import Gather, Gathering, Place, Plan, cast, held_by, outer_of
 
 
 def _refused(name: str, instead: str) -> Callable[..., Any]:
@@ -74,7 +74,7 @@ class Unit:
         cut = [owners[0][0]._parameters[owners[0][1]] for owners in self.owners]
         if self.mesh.several:
             plan = Plan(self.mesh, self.policy, self.places, self.factor)
-            self.gathering = Gathering(plan, [parameter._array for parameter in cut])
+            self.gathering = Gathering(plan, [held_by(parameter) for parameter in cut])
             whole: Any = Gather.apply(plan, self.gathering, *cut)
         elif self.policy.param_dtype is not None:
             whole = cast(cut, self.policy.param_dtype)
@@ -181,9 +181,10 @@ class FSDPModule:
 
 def all_devices() -> DeviceMesh:
     """A mesh with one side of all processes, or of all devices of one, of the default device's type."""
-    if groups.is_initialized() and groups.get_world_size() > 1:
-        return init_device_mesh(devices.get_default_device().type, (groups.get_world_size(),))
     kind = devices.get_default_device().type
+    kind = "cpu" if kind == "meta" else kind  # where a model is made that has no values yet
+    if groups.is_initialized() and groups.get_world_size() > 1:
+        return init_device_mesh(kind, (groups.get_world_size(),))
     return init_device_mesh(kind, (len(devices.jax_devices(kind)),))
 
 
@@ -234,15 +235,28 @@ def _cut_once_more(parameter: Any, mesh: DeviceMesh, inner: Any, wanted: Any) ->
     return Replicate() if dim is None else Shard(dim)
 
 
+def _as_torch_cuts(placement: Shard, shape: Any, n: int) -> Shard:
+    dim = placement.dim % len(shape)
+    if dim and shape[dim] % n:
+        raise NotImplementedError(f"FSDP does not support uneven sharding on dim {dim}: {shape} (world size: {n})")
+    return Shard(dim)
+
+
 def cut(parameter: Any, mesh: DeviceMesh, wanted: Placement | None = None) -> Placement:
-    """Lay a parameter over the last side of the mesh: cut along dimension 0, or along the first that can be cut into equal parts
-    if that can't; whole everywhere if none can. Says which.
+    """Lay a parameter over the last side of the mesh, and say how: cut along dimension 0 (a number is whole everywhere). In one
+    process, along the first dimension that can be cut into equal parts; whole everywhere if none can.
     """
     inner = _inner(parameter, mesh)
     if inner is not None:
         return _cut_once_more(parameter, mesh, inner, wanted)
     before = layouts.sharding_of(parameter)
     around = [Replicate()] * (mesh.ndim - 1)
+    if mesh.several:
+        made = wanted or (Shard(0) if parameter.ndim else Replicate())
+        if isinstance(made, Shard):
+            made = _as_torch_cuts(made, parameter.shape, mesh.size(mesh.ndim - 1))
+        layouts.pin(parameter, layouts.layout_for(mesh, [*around, made], parameter.shape, before))
+        return made
     for placement in [wanted] if wanted is not None else [*map(Shard, range(parameter.ndim)), Replicate()]:
         try:
             sharding = layouts.sharding_for(mesh, [*around, placement], parameter.shape, before)
@@ -293,8 +307,9 @@ def fully_shard(
     In one process, inputs are cut along the batch, and the numbers are those of one device. In several, each process computes with
     its own batch and the whole parameters of one module at a time, and gradients are means over the processes; a mesh of two sides
     repeats along the first. With `reshard_after_forward` the whole parameters are given back after the forward pass, and gathered
-    again in the backward pass (None: except those of the outermost module). A parameter that can't be cut into equal parts along
-    dimension 0 is cut along another, or whole everywhere (`flambeau.parallel.explain` says which).
+    again in the backward pass (None: except those of the outermost module). Parts are `torch.chunk`'s in several processes. In one, a
+    parameter that can't be cut into equal parts along dimension 0 is cut along another, or whole everywhere
+    (`flambeau.parallel.explain` says which). NotImplementedError if `shard_placement_fn` asks for unequal parts of another dimension.
     """
     if isinstance(module, (list, tuple)):
         for one in module:
@@ -347,6 +362,9 @@ def _take(unit: Unit, module: Any, ignored: set[int], placement_of: Callable[[An
         parameter = owner._parameters[name]
         inner = _inner(parameter, unit.mesh)
         placement = cut(parameter, unit.mesh, None if placement_of is None else placement_of(parameter))
-        outer: Any = layouts.sharding_of(parameter)
+        shape = tuple(parameter.shape)
+        dim = placement.dim if isinstance(placement, Shard) else None
+        within_it = shape if inner is None else inner.shard_shape(shape)
+        length = 0 if dim is None else within_it[dim]
         unit.owners.append(found)
-        unit.places.append(Place(outer, inner, placement.dim if isinstance(placement, Shard) else None))
+        unit.places.append(Place(layouts.layout_of(parameter), inner, dim, length))

@@ -181,7 +181,7 @@ def _linear(name: str, along: list[Placement], numbers: bool) -> tuple[Placement
 
 _REDUCTIONS: dict[str, str] = {
     "sum": "sum", "mean": "avg", "amax": "max", "amin": "min", "max": "max", "min": "min", "prod": "product", "any": "sum",
-    "all": "product", "vector_norm": "norm", "older_norm": "norm", "norm": "norm", "matrix_norm": "norm", "count_nonzero": "sum",
+    "all": "product", "vector_norm": "norm", "older_norm": "norm", "norm": "norm", "matrix_norm": "norm", "count_nonzero": "sum", "nansum": "sum",
 }  # fmt: skip
 
 
@@ -209,7 +209,7 @@ def _reduction(operands: list[_Operand], options: Options) -> _Result:
         elif isinstance(placement, Shard):
             made.append(Shard(placement.dim if keep else placement.dim - sum(d < placement.dim for d in dims)))
         elif isinstance(placement, Partial) and (
-            name == "count_nonzero" or placement.reduce_op != op or op not in ("sum", "avg", "max", "min")
+            name in ("count_nonzero", "nansum") or placement.reduce_op != op or op not in ("sum", "avg", "max", "min")
         ):
             raise _Whole
         else:
@@ -346,9 +346,13 @@ def _concerned(args: Sequence[Any], ruled: bool) -> bool:
 def answer(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a call of an operator is, computed of this process's parts; PASS where it is to be computed of the whole."""
     rule, after = _RULES.get(op.name), along.ruled(op.name)
-    if grad_state.trace is not None or grad_state.transforms or getattr(call, "writes", False) or "out" in kwargs:
+    if grad_state.trace is not None or grad_state.transforms or "out" in kwargs:
         return PASS
+    if getattr(call, "writes", False):
+        return _written(call, args, kwargs)
     asks = after or rule is not None
+    if not asks and (alike := _alike(op, args, kwargs)) is not None:
+        return _of_whole(call, *alike)
     if not _concerned(args, asks) and not (kwargs and _concerned(tuple(kwargs.values()), asks)):
         return PASS
     if rule is not None or _concerned(args, False) or _concerned(tuple(kwargs.values()), False):
@@ -358,6 +362,75 @@ def answer(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         except (_Whole, TypeError, ValueError):
             pass
     return _laid_after(call, op, args, kwargs) if after else PASS
+
+
+def _of_whole(call: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """What XLA computes, without another look at how it lies."""
+    before, grad_state.by_parts = grad_state.by_parts, None
+    try:
+        return call(*args, **kwargs)
+    finally:
+        grad_state.by_parts = before
+
+
+def _written(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What writes to a tensor leaves it as it lay; a sum that is written to is whole everywhere."""
+    target = args[0] if args else None
+    if not isinstance(target, Tensor) or target._view is not None or target.is_meta:
+        return PASS
+    lies: Any = layouts.known_sharding_of(target)
+    if lies is None or lies.is_fully_addressable:
+        return PASS
+    made = _of_whole(call, args, kwargs)
+    along.lay(target, lambda shape: lies if len(shape) == len(target.shape) else None)
+    return made
+
+
+def _alike(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]] | None:
+    """The arguments of an elementwise function cut along one dimension, where two of them are cut along different ones: that for
+    which the fewest bytes are sent, the first of several."""
+    cut = [a for a in args if isinstance(a, Tensor) and _lies_cut(a)]
+    if len(cut) < 2 or kwargs:
+        return None
+    try:
+        operands = [_Operand(a) for a in cut]
+        mesh = operands[0].mesh
+        chosen = [_dimension(operands, side) for side in range(mesh.ndim)]
+        if any(o.mesh != mesh for o in operands) or all(dim is None for dim in chosen):
+            return None
+        dynamic, key = op.signature.bind(op.name, args, kwargs)
+        shapes = [jax.ShapeDtypeStruct(v.shape, v._np_dtype) if isinstance(v, Tensor) else v for v in dynamic]
+        if not _is_elementwise(op.program(key).function, tuple(shapes)):
+            return None
+        found = dict(zip(map(id, cut), [_cut_so(o, chosen) for o in operands], strict=True))
+        return [found.get(id(a), a) for a in args], kwargs
+    except (_Whole, TypeError, ValueError, NotImplementedError):
+        return None
+
+
+def _lies_cut(tensor: Tensor) -> bool:
+    kind = type(tensor._storage)
+    lies = layouts.known_sharding_of(tensor) if kind is Storage or kind is LaidStorage else None
+    return lies is not None and not lies.is_fully_addressable and not lies.is_fully_replicated
+
+
+def _dimension(operands: list[_Operand], side: int) -> int | None:
+    """Along which dimension, counted from the last, all are to be cut; None where they already are."""
+    dims = [(p.dim - len(o.shape), o) for o in operands if isinstance(p := o.placements[side], Shard)]
+    if len({dim for dim, _ in dims}) < 2:
+        return None
+    sent = {dim: sum(o.tensor.nbytes for other, o in dims if other != dim) for dim, _ in dims}
+    return min(sent, key=lambda dim: (sent[dim], dim))
+
+
+def _cut_so(operand: _Operand, chosen: Sequence[int | None]) -> Tensor:
+    placements: list[Placement] = list(operand.placements)
+    for side, dim in enumerate(chosen):
+        if dim is not None and isinstance(placements[side], Shard):
+            own = len(operand.shape) + dim
+            placements[side] = Shard(own) if own >= 0 and operand.shape[own] > 1 else Replicate()
+    wanted = layouts.sharding_for(operand.mesh, placements, operand.shape)
+    return layouts.relaid(operand.tensor, wanted)
 
 
 def _laid_after(call: Any, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -168,6 +168,12 @@ def layout_for(
     return Unequal(root, every)
 
 
+def layout_of(tensor: Tensor) -> Any:
+    """How a tensor lies on a mesh: a sharding, or what says of unequal parts how they lie; None if it lies on none."""
+    held = parts.of(tensor)
+    return sharding_of(tensor) if held is None else Unequal(held.mesh, held.placements)
+
+
 @operator(methods=False, public=(), narrow=True, grad="Redistribute")
 def _relaid(tensor: Array, *, sharding: Static) -> Array:
     return jax.lax.with_sharding_constraint(tensor, sharding)

@@ -139,6 +139,19 @@ class Parts:
             sliced(found, box_of(self.shape, self.mesh, self.placements, at))[...] = np.asarray(part)
         return jax.device_put(found, self.sharding)
 
+    @property
+    def one(self) -> Any:
+        """The values that this process has, if it has one part and that is no sum to be made; else None."""
+        return self.part if self.mesh.several and self.keeps else None
+
+    def with_one(self, value: Any) -> Parts:
+        """The same with other values in this process's part. All processes do it."""
+        return Parts([value], self.mesh, self.placements, self.shape)
+
+    def lies_as(self, other: Parts) -> bool:
+        """Whether the parts are those of the same places."""
+        return (self.mesh.grid, self.placements, self.shape) == (other.mesh.grid, other.placements, other.shape)
+
     def cut(self, value: Any) -> Parts | None:
         """The parts of other values of this shape, which lie so; None where sums are to be made: those are not cut."""
         return cut(value, self.mesh, self.placements) if self.keeps else None

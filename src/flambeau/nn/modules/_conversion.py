@@ -14,7 +14,7 @@ from ...core.array.formats import channels_last, channels_last_3d
 from ...core.array.meta import NoData
 from ...core.context.grad_mode import no_grad
 from ...core.context.tracing import structure
-from ...core.tensor.storage import cut_over, laid
+from ...core.tensor.storage import laid_beside
 from ...core.tensor.swapping import swap_tensors
 from ...core.tensor.tensor import Tensor, blank, wrap
 from ...ops.making.casting import parse_to
@@ -152,8 +152,8 @@ class ConversionMethods:
 
         def empty(tensor: Tensor) -> Tensor:
             values = np.broadcast_to(np.zeros((), tensor._np_dtype), tuple(tensor.shape))
-            cut = cut_over(tensor._storage)
-            return wrap(devices.put(values, where)) if cut is None else blank(Tensor, laid(values, cut))
+            held = laid_beside(tensor._storage, values)
+            return wrap(devices.put(values, where)) if held is None else blank(Tensor, held)
 
         return self._apply(empty, recurse=recurse)
 

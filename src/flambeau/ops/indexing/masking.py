@@ -29,6 +29,7 @@ from ...core.dispatch.promotion import rank as _rank
 from ...core.dispatch.signature import not_a_tensor
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
+from ...core.tensor.storage import cut_over
 from ...core.tensor.tensor import Tensor, wrap
 from ..making.constants import cast_number, fitting_number, laid_out, overflow
 from ..making.creation import empty, memory_order
@@ -137,7 +138,11 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     self._check_inplace()
     same = there.dtype == here.dtype and there.shape == here.shape
     # the values are immutable: to have the same ones is to have a copy
-    self._assign(there if same else _overwrite(wrap(here), wrap(there))._array, None)
+    made = there if same else _overwrite(wrap(here), wrap(there))._array
+    lies = cut_over(self._storage) if self._view is None and not tracing else None
+    if lies is not None and devices.is_far(lies):  # over several processes: what is written to stays as it lay
+        made = devices.spread(made, lies)
+    self._assign(made, None)
     return self
 
 

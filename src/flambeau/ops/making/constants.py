@@ -27,7 +27,7 @@ from ...core.dispatch.operator import _attach, composite
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.tensor import sparse
 from ...core.tensor.looks import from_storage
-from ...core.tensor.storage import Storage, cut_over, laid
+from ...core.tensor.storage import Storage, cut_over, laid, laid_beside
 from ...core.tensor.tensor import Tensor, blank, from_host
 from ..support.checks import whole_numbers
 
@@ -171,8 +171,10 @@ def _over_processes(made: Tensor, input: Tensor, cut: Any) -> Tensor:
     """A new tensor in the likeness of one that is cut over several processes is, too."""
     if not devices.is_far(cut) or made.device != input.device:
         return made
-    place = cut if input._view is None else jax.sharding.NamedSharding(cut.mesh, jax.sharding.PartitionSpec())
-    found = blank(Tensor, laid(made._array, place))
+    held = laid_beside(input._storage, made._array) if input._view is None else None
+    if held is None:
+        held = laid(made._array, jax.sharding.NamedSharding(cut.mesh, jax.sharding.PartitionSpec()))
+    found = blank(Tensor, held)
     return found.requires_grad_() if made.requires_grad else found
 
 

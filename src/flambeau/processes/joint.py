@@ -1,0 +1,157 @@
+"""Compiled functions whose collectives are operations of one program that all ranks run, as `psum` and the like.
+
+Each rank traces and lowers the function by itself. What it would run is offered at each call, by a digest of the program: where
+all ranks offer the same, they run it over the devices of their link; where they do not (a batch of another length, code that asks for the
+rank, a rank that runs uncompiled), each runs its own program, which calls back to the host for every collective.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxlib import xla_client
+
+from ..core.array import devices
+from . import exchange as meetings
+from .errors import DistBackendError
+from .exchange import Exchange
+from .patterns import AXIS
+from .running import Step
+
+_SPEC = jax.sharding.PartitionSpec(AXIS)
+
+
+class Together(NamedTuple):
+    """A jaxpr whose collectives are XLA's, along the axis of the group's ranks."""
+
+    jaxpr: Any
+    exchange: Exchange
+    sent: list[tuple[str, int]]  # its collectives: their names, and the bytes that come or go
+
+
+def together(closed: Any) -> Together | None:
+    """A traced function as one that all ranks run; None where that can't be: nothing is sent, something else than collectives
+    of tensors calls back, collectives are within branches or loops, or several groups have some.
+    """
+    jaxpr = closed.jaxpr
+    steps = {i: step for i, equation in enumerate(jaxpr.eqns) if (step := _step_of(equation)) is not None}
+    effects = [i for i, equation in enumerate(jaxpr.eqns) if equation.effects]
+    exchanges = {id(step.exchange): step.exchange for step in steps.values()}
+    if not steps or effects != list(steps) or len(exchanges) != 1 or len(devices.jax_devices("cpu")) != 1:
+        return None
+    (exchange,) = exchanges.values()
+    if exchange.n == 1:
+        return None
+    made, sent = list(jaxpr.eqns), []
+    for i, step in steps.items():
+        before = made[i]
+        if not before.outvars:  # a barrier: all have come, before the program begins
+            continue
+        given = [atom.aval for atom in before.invars]
+        body = jax.make_jaxpr(jax.jit(step.in_program), axis_env=[(AXIS, exchange.n)])(*given).jaxpr
+        after = [var.aval for var in before.outvars]
+        if [(a.shape, a.dtype) for a in body.out_avals] != [(a.shape, a.dtype) for a in after]:
+            return None
+        (call,) = body.eqns
+        made[i] = call.replace(invars=before.invars, outvars=before.outvars)
+        sent.append((step.name, max(_bytes(aval) for aval in (*given, *after))))
+    made = [equation for i, equation in enumerate(made) if i not in steps or equation.outvars]
+    kinds = frozenset().union(*(equation.effects for equation in made))
+    return Together(closed.replace(jaxpr=jaxpr.replace(eqns=made, effects=kinds)), exchange, sent)
+
+
+def _step_of(equation: Any) -> Step | None:
+    """The collective of tensors that an equation is."""
+    call = getattr(equation.params.get("callback"), "callback_func", None)
+    whole = isinstance(call, Step) and call.body is not None and len(equation.invars) == len(equation.outvars)
+    return call if whole else None
+
+
+def _bytes(aval: Any) -> int:
+    return int(np.prod(aval.shape)) * aval.dtype.itemsize
+
+
+class Joint:
+    """A program of this rank (`alone`), run as `body` by all ranks in one program wherever they all have the same."""
+
+    def __init__(self, shared: Together, body: Callable[..., Any], alone: Callable[..., Any], name: str, options: Any):
+        self.exchange, self.sent = shared.exchange, shared.sent
+        self.alone = alone
+        self._body, self._name, self._options = body, name, options
+        self._forms: dict[Any, _Form] = {}
+
+    def __call__(self, *given: Any) -> Any:
+        pending = self.exchange.begin(lambda: self._by_all(given), wait=True)
+        if pending.error is not None:
+            raise pending.error
+        return self.alone(*given) if pending.value is None else pending.value
+
+    def _by_all(self, given: Sequence[Any]) -> list[Any] | None:
+        values = [np.asarray(value) for value in given]
+        kinds = tuple((value.shape, value.dtype) for value in values)
+        form = self._forms.get(kinds)
+        if form is None:
+            form = self._forms[kinds] = _Form(self.exchange, kinds, self._body, self._name, self._options)
+        while True:
+            same, ready = self.exchange.offer(self._name, form.digest, form.is_ready)
+            if not same:
+                return None
+            if ready:
+                break
+            form.compile()
+        for watch in meetings.watchers:
+            for name, size in self.sent:
+                watch(name, size)
+        try:
+            return form.run(values)
+        except jax.errors.JaxRuntimeError as error:
+            raise DistBackendError(f"[Rank {self.exchange.rank}]: {self._name} failed: {error}") from error
+
+
+class _Form:
+    """The program for arrays of certain shapes and dtypes."""
+
+    def __init__(self, exchange: Exchange, kinds: Any, body: Callable[..., Any], name: str, options: Any):
+        assert exchange.link is not None
+        ranks = exchange.link.devices()
+        mesh = jax.sharding.Mesh(np.array([ranks[r] for r in exchange.ranks]), (AXIS,))
+        self._spread = jax.sharding.NamedSharding(mesh, _SPEC)
+        self._mine = ranks[exchange.rank]
+        self._kinds = [jax.core.ShapedArray((exchange.n, *shape), dtype) for shape, dtype in kinds]
+
+        def of_rank(*values: Any) -> Any:
+            return tuple(result[None] for result in body(*[value[0] for value in values]))
+
+        of_rank.__name__ = name
+        whole = jax.jit(
+            jax.shard_map(of_rank, mesh=mesh, in_specs=_SPEC, out_specs=_SPEC, check_vma=False),
+            compiler_options=options,
+        )
+        arguments = [jax.ShapeDtypeStruct(kind.shape, kind.dtype, sharding=self._spread) for kind in self._kinds]
+        self._lowered: Any = whole.lower(*arguments)
+        self._compiled: Any = None
+        self.digest: bytes = hashlib.sha256(self._lowered.as_text().encode()).digest()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has been compiled: ranks that wait in a collective for one that compiles would give up."""
+        return self._compiled is not None
+
+    def compile(self) -> None:
+        """Compile it, unless that was done."""
+        if self._compiled is None:
+            self._compiled, self._lowered = self._lowered.compile(), None
+
+    def run(self, values: Sequence[np.ndarray]) -> list[Any]:
+        """This rank's results, on the device of its own programs. Arrays change sides without a copy where XLA allows it."""
+        given = [
+            xla_client.batched_device_put(kind, self._spread, [value[None]], [self._mine], True)
+            for kind, value in zip(self._kinds, values, strict=True)
+        ]
+        own = devices.to_jax(devices.CPU)
+        results = [np.asarray(result.addressable_data(0)) for result in self._compiled(*given)]
+        return [devices.from_numpy(result.reshape(result.shape[1:]), own) for result in results]
