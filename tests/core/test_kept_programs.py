@@ -12,10 +12,12 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from jax._src import compiler
 
 import flambeau as fb
 from flambeau.core.array import executables
 from flambeau.core.array.described import Untold, described
+from flambeau.native.xla_options import QUICKLY, known
 from flambeau.runtime import config, store
 from support.process import SOURCE
 
@@ -194,3 +196,23 @@ def test_a_program_of_which_parts_are_missing_is_compiled_anew(monkeypatch: pyte
     run = executables.jit(lambda x: x + 1, ("parts", "missing"))
     assert run(np.ones(2)).tolist() == run(np.ones(2)).tolist() == [2, 2]
     assert asked or executables.store() is None
+
+
+def test_programs_of_small_arrays_are_compiled_with_fewer_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large array's program is not: what is saved would be lost in each call."""
+    seen = []
+    compile_one = compiler.compile_or_get_cached
+
+    def told(backend: Any, module: Any, devices: Any, options: Any, *rest: Any) -> Any:
+        seen.append(dict(options.env_option_overrides))
+        return compile_one(backend, module, devices, options, *rest)
+
+    known(QUICKLY)  # finds out by compiling which options there are
+    monkeypatch.setattr(compiler, "compile_or_get_cached", told)
+    monkeypatch.setattr(executables, "_load", lambda key: None)
+    for size in (7, 70_007):
+        x = fb.ones(size, dtype=fb.float64)
+        seen.clear()
+        y = x.erfc()
+        assert [not options for options in seen] == [size > 7]
+        np.testing.assert_allclose(y.numpy(), np.full(size, 0.15729920705028513), rtol=1e-14)

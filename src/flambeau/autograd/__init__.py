@@ -3,19 +3,15 @@
 import importlib as _importlib
 from typing import Any as _Any
 
-from ..core.autograd import engine as _engine
 from ..core.autograd.function import Function, NestedIOFunction
 from ..core.context.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
-from ..core.context.overrides import published as _published
 from ..core.dispatch.help import explain_namespace as _explain
 from . import function, functional, grad_mode, graph
+from ._public import backward, grad
 from .anomaly_mode import detect_anomaly, set_detect_anomaly
 from .grad_mode import enforce_grad_layout_policy, set_multithreading_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .variable import Variable
-
-backward = _published(_engine.backward, "torch.autograd")
-grad = _published(_engine.grad, "torch.autograd")
 
 
 def _profiler_enabled() -> bool:

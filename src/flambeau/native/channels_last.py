@@ -21,7 +21,7 @@ from jax.experimental.layout import Format, Layout
 from jax.extend.core import Literal
 
 from .. import native
-from .xla_options import known
+from .xla_options import QUICKLY, known
 
 _IMAGES = ("flambeau_convolution", "flambeau_convolution_input")  # primitives that give images
 
@@ -51,10 +51,6 @@ _OF_DIMENSIONS = {
 }
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
           "custom_vjp_call": "call_jaxpr"}  # fmt: skip
-
-
-# An operator's program has one or two loops. What fuses many of them takes half of the compiler's time there and gives no faster code.
-_QUICKLY_COMPILED = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 
 
 class Turned(NamedTuple):
@@ -219,7 +215,7 @@ def layout_program(
     jax.eval_shape(run, *arrays)  # finds `made`; the trace is the one that `jax.jit` looks up
     one = jax.sharding.SingleDeviceSharding(next(a for a in arrays if hasattr(a, "devices")).devices().pop())
     formats = tuple(Format(Layout(order(v.array.ndim)), one) if isinstance(v, Turned) else None for v in made)
-    compiled = jax.jit(run, out_shardings=formats, compiler_options=known(_QUICKLY_COMPILED))
+    compiled = jax.jit(run, out_shardings=formats, compiler_options=known(QUICKLY))
     return compiled, ([form is not None for form in formats], several)
 
 

@@ -10,6 +10,9 @@ import numpy as np
 
 _NONE = "no_such_option"
 
+# What fuses many loops takes a third to half of the compiler's time for an operator, which has one or two of them.
+QUICKLY = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+
 
 def known(options: dict[str, Any]) -> dict[str, Any]:
     """Those of the options that the installed XLA knows."""

@@ -33,6 +33,7 @@ from jax.experimental.layout import Layout
 from jax.sharding import SingleDeviceSharding
 
 from ... import native
+from ...native.xla_options import QUICKLY, known
 from ...runtime import config
 from ...runtime.store import Store
 from . import dtypes
@@ -386,6 +387,21 @@ def _unwatched(origin: _Origin) -> Iterator[None]:
         sys.settrace(watcher)
 
 
+_SMALL = 1 << 12  # elements
+
+
+def _quickly(params: dict[str, Any]) -> dict[str, Any]:
+    """How JAX compiles a program, with options that take less of its time if its arrays are small.
+
+    The code that they give is up to three times slower (transposes, gathers), which for large arrays is more than is saved.
+    """
+    jaxpr = params["jaxpr"].jaxpr
+    values = [*jaxpr.invars, *(out for equation in jaxpr.eqns for out in equation.outvars)]
+    if not jax_core.trace_state_clean() or _cpu() is None or any(getattr(v.aval, "size", 0) > _SMALL for v in values):
+        return params
+    return {**params, "compiler_options_kvs": tuple(known(QUICKLY).items())}
+
+
 def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any, identity: Any = None) -> Any:
     """A jitted function that looks on the disk before it traces, and leaves there what it has compiled."""
     function, info = made._fun, made._jit_info
@@ -410,6 +426,7 @@ def _front(made: Any, key_of: Callable[..., str | None], loaded: Any, extra: Any
                 return jax.tree_util.tree_unflatten(tree, flat), _fast(compiled, tree, len(given), flat), False
         with _unwatched(watched_for), _compiling(anew=key is not None):
             p, given = pjit._infer_params(function, info, args, kwargs)
+            p = p._replace(params=_quickly(p.params))
             made = pjit._run_python_pjit(p, given, function, args, kwargs)
         results, flat, tree, given, jaxpr, compiled, profiler, consts = made
         fast = pjit._get_fastpath_data(compiled, tree, given, flat, jaxpr.effects, jaxpr.consts, profiler, consts)
