@@ -21,11 +21,16 @@ def is_zero(value: Any) -> bool:
     return not isinstance(value, jax.Array) and value == 0
 
 
+def meant_by(size_average: bool | None, reduce: bool | None) -> str:
+    """The reduction that the two old switches mean; None is True for both."""
+    averaged = True if size_average is None else size_average
+    return "none" if reduce is not None and not reduce else "mean" if averaged else "sum"
+
+
 def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """The reduction meant by a call that may still use the two old switches."""
     if size_average is not None or reduce is not None:
-        averaged = True if size_average is None else size_average
-        reduction = "none" if reduce is not None and not reduce else "mean" if averaged else "sum"
+        reduction = meant_by(size_average, reduce)
         warnings.warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
             stacklevel=2,
