@@ -255,8 +255,8 @@ def test_what_other_packages_losses_ask_about_their_reduction() -> None:
             with pytest.warns(UserWarning) as caught:
                 found.append(call())
             found.append(str(caught[0].message))
-        with pytest.raises(ValueError) as refused:
+        with pytest.raises(ValueError, match="some is not a valid value for reduction"):
             about.get_enum("some")
-        return [*found, str(refused.value), [about.legacy_get_string(*s, emit_warning=False) for s in switches]]
+        return [*found, [about.legacy_get_string(*s, emit_warning=False) for s in switches]]
 
     assert told(fb) == told(torch)

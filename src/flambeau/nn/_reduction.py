@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from ..ops.support.losses import meant_by
+from ..ops.support.losses import meant_by, no_reduction
 
 _NUMBERS = {"none": 0, "mean": 1, "elementwise_mean": 1, "sum": 2}
 
@@ -24,7 +24,7 @@ def get_enum(reduction: str) -> int:
             stacklevel=2,
         )
     if reduction not in _NUMBERS:
-        raise ValueError(f"{reduction} is not a valid value for reduction")
+        raise no_reduction(reduction)
     return _NUMBERS[reduction]
 
 

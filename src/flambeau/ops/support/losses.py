@@ -27,6 +27,11 @@ def meant_by(size_average: bool | None, reduce: bool | None) -> str:
     return "none" if reduce is not None and not reduce else "mean" if averaged else "sum"
 
 
+def no_reduction(given: Any) -> ValueError:
+    """The error for a word that is no reduction."""
+    return ValueError(f"{given} is not a valid value for reduction, which is 'none', 'mean' or 'sum'")
+
+
 def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """The reduction meant by a call that may still use the two old switches."""
     if size_average is not None or reduce is not None:
@@ -36,7 +41,7 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
             stacklevel=2,
         )
     if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction, which is 'none', 'mean' or 'sum'")
+        raise no_reduction(reduction)
     return reduction
 
 
