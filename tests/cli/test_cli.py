@@ -174,7 +174,7 @@ def test_plot(tmp_path):
         folder=tmp_path,
     )
     made, half, *refused = done.stdout.splitlines()
-    assert made == "0 wrote net.svg (1x1x8x8, 1 levels open)" and half.startswith("0 wrote half.svg (1x4, ")
+    assert made == "0 wrote net.svg (1x1x8x8, 1 level open)" and half.startswith("0 wrote half.svg (1x4, ")
     assert "1×2×6×6" in (tmp_path / "net.svg").read_text() and (tmp_path / "half.svg").exists()
     told = (
         "module:callable",

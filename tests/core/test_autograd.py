@@ -579,3 +579,37 @@ def test_a_second_backward_needs_only_what_was_saved(name: str) -> None:
         except RuntimeError as error:
             found.append(str(error)[:60])
     assert found[0] == found[1]
+
+
+class _Named(fb.Tensor):
+    pass
+
+
+@pytest.mark.parametrize("vectorize", [False, True])
+def test_functional_gives_the_function_tensors_of_the_inputs_class(vectorize: bool) -> None:
+    seen: list[type] = []
+
+    def cubes(x: fb.Tensor) -> fb.Tensor:
+        seen.append(type(x))
+        return x**3
+
+    x = fb.arange(3.0).as_subclass(_Named)
+    made = fb.autograd.functional.jacobian(cubes, x, vectorize=vectorize)
+    assert seen == [_Named]
+    assert made.tolist() == [[0, 0, 0], [0, 3, 0], [0, 0, 12]]
+    assert vectorize or type(made) is _Named
+    assert type(fb.autograd.functional.vjp(cubes, x, fb.ones(3))[1]) is _Named
+    assert type(fb.autograd.functional.hvp(lambda x: x.pow(3).sum(), x, fb.ones(3))[1]) is _Named
+
+
+def test_vectorized_jacobians_of_several_and_of_constant_outputs() -> None:
+    a, b = fb.tensor([1.0, 2.0]), fb.tensor([3.0])
+
+    def func(a: fb.Tensor, b: fb.Tensor) -> tuple[fb.Tensor, ...]:
+        return a * b, fb.ones(2), a.sum()
+
+    for kwargs in ({}, {"create_graph": True}):
+        plain = fb.autograd.functional.jacobian(func, (a, b), **kwargs)
+        made = fb.autograd.functional.jacobian(func, (a, b), vectorize=True, **kwargs)
+        assert [[m.tolist() for m in row] for row in made] == [[p.tolist() for p in row] for row in plain]
+        assert [[m.requires_grad for m in row] for row in made] == [[p.requires_grad for p in row] for row in plain]

@@ -40,6 +40,7 @@ def test_what_is_not_there_says_so() -> None:
     for call in (
         lambda: fsdp.share_comm_ctx([]),
         lambda: fb.distributed.rpc.init_rpc("worker"),
+        lambda: importlib.import_module("flambeau.distributed.autograd").context(),
         lambda: importlib.import_module("flambeau.distributed.tensor.experimental").context_parallel(),
     ):
         with pytest.raises(NotImplementedError, match="it is not there yet; DistributedDataParallel"):

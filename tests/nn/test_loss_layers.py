@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 import warnings
 from collections.abc import Callable
@@ -241,3 +242,21 @@ def test_products_with_scales() -> None:
     with pytest.raises(NotImplementedError, match="scales of blocks"):
         scaling = ours_f.ScalingType.BlockWise1x16
         ours_f.scaled_mm(fb.ones(2, 2), fb.ones(2, 2), 1.0, scaling, 1.0, scaling)
+
+
+def test_what_other_packages_losses_ask_about_their_reduction() -> None:
+    switches = [(a, b) for a in (None, True, False) for b in (None, True, False)]
+
+    def told(lib: Any) -> list[Any]:
+        about = importlib.import_module(f"{lib.__name__}.nn._reduction")
+        assert lib.nn.functional._Reduction is about
+        found: list[Any] = [about.get_enum(name) for name in ("none", "mean", "sum")]
+        for call in (lambda: about.get_enum("elementwise_mean"), lambda: about.legacy_get_enum(False, None)):
+            with pytest.warns(UserWarning) as caught:
+                found.append(call())
+            found.append(str(caught[0].message))
+        with pytest.raises(ValueError, match="some is not a valid value for reduction"):
+            about.get_enum("some")
+        return [*found, [about.legacy_get_string(*s, emit_warning=False) for s in switches]]
+
+    assert told(fb) == told(torch)

@@ -4,16 +4,16 @@ import importlib as _importlib
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from ..core.autograd import engine as _engine
 from ..core.autograd.function import Function as Function
 from ..core.autograd.function import NestedIOFunction as NestedIOFunction
 from ..core.context.grad_mode import enable_grad as enable_grad
 from ..core.context.grad_mode import inference_mode as inference_mode
 from ..core.context.grad_mode import no_grad as no_grad
 from ..core.context.grad_mode import set_grad_enabled as set_grad_enabled
-from ..core.context.overrides import published as _published
 from ..core.dispatch.help import explain_namespace as _explain
 from . import function, functional, grad_mode, graph
+from ._public import backward as backward
+from ._public import grad as grad
 from .anomaly_mode import detect_anomaly as detect_anomaly
 from .anomaly_mode import set_detect_anomaly as set_detect_anomaly
 from .grad_mode import enforce_grad_layout_policy as enforce_grad_layout_policy
@@ -22,9 +22,6 @@ from .gradcheck import GradcheckError as GradcheckError
 from .gradcheck import gradcheck as gradcheck
 from .gradcheck import gradgradcheck as gradgradcheck
 from .variable import Variable as Variable
-
-backward = _published(_engine.backward, "torch.autograd")
-grad = _published(_engine.grad, "torch.autograd")
 
 
 def _profiler_enabled() -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.autograd.engine import grad
 from ..core.context.grad_mode import enable_grad
 from ..core.dispatch.help import explain_namespace as _explain
 from ..core.dispatch.messages import message
+from ..core.dispatch.operator import namespaces
 from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import ones_like, zeros_like
 from ..ops.making.ranges import eye
-from ..ops.shape.joining import stack
+from ._public import grad
 
 Found = Sequence[Tensor | None]
 INPUT = "the input to the user-provided function is"
@@ -172,7 +172,7 @@ def jacobian(
         if vectorize:
             return _vectorized(func, tensors, single_in, forward, create_graph)
         outs, single_out = _call(func, tensors, "jacobian", strict)
-        rows = []
+        stack, rows = namespaces["torch"]["stack"], []  # the one that asks classes of tensors
         for number, out in enumerate(outs):
             columns: list[list[Tensor]] = [[] for _ in tensors]
             for element in out.reshape(-1).unbind(0) if out.numel() else ():
@@ -192,7 +192,40 @@ def jacobian(
 
 
 def _vectorized(func: Any, tensors: tuple[Tensor, ...], single_in: bool, forward: bool, create_graph: bool) -> Any:
-    from ..func import jacfwd, jacrev
+    if forward:
+        made, single_out = _by_columns(func, tensors)
+    else:
+        outs, single_out = _call(func, tensors, "jacobian", False)
+        made = tuple(_by_rows(out, tensors, create_graph) for out in outs)
+    if not create_graph:
+        made = tuple(tuple(block.detach() for block in row) for row in made)
+    rows = tuple(row[0] for row in made) if single_in else made
+    return rows[0] if single_out else rows
+
+
+def _by_rows(out: Tensor, tensors: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...]:
+    """The derivatives of all elements of an output, by one backward pass for all of them."""
+    from ..func import vmap
+
+    made = [x.new_zeros((*out.shape, *x.shape)) for x in tensors]
+    if out.requires_grad and out.numel():
+        reached: list[int] = []
+
+        def pulled(weights: Tensor) -> tuple[Tensor, ...]:
+            found = _pull((out,), tensors, (weights,), create_graph)
+            reached[:] = [i for i, gradient in enumerate(found) if gradient is not None]
+            return tuple(gradient for gradient in found if gradient is not None)
+
+        each = eye(out.numel(), dtype=out.dtype, device=out.device).reshape(-1, *out.shape)
+        blocks = vmap(pulled)(each)
+        for i, block in zip(reached, blocks, strict=True):
+            made[i] = block.reshape(made[i].shape)
+    return tuple(made)
+
+
+def _by_columns(func: Any, tensors: tuple[Tensor, ...]) -> tuple[tuple[tuple[Tensor, ...], ...], bool]:
+    """The derivatives by all elements of all inputs forward, and whether there is one output."""
+    from ..func import jacfwd
 
     single: list[bool] = []
 
@@ -201,11 +234,7 @@ def _vectorized(func: Any, tensors: tuple[Tensor, ...], single_in: bool, forward
         single.append(is_single)
         return outs
 
-    argnums: Any = 0 if single_in else tuple(range(len(tensors)))
-    made = (jacfwd if forward else jacrev)(checked, argnums)(*tensors)
-    if not create_graph:
-        made = tuple(m.detach() if single_in else tuple(b.detach() for b in m) for m in made)
-    return made[0] if single[-1] else made
+    return jacfwd(checked, tuple(range(len(tensors))))(*tensors), single[-1]
 
 
 def hessian(

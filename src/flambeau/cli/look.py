@@ -85,7 +85,9 @@ def write_drawing(
     except ValueError as error:
         sys.exit(f"flambeau: {error}")
     drawing.save(output)
-    print(f"wrote {output} ({'x'.join(map(str, drawing.shapes[0]))}, {drawing.depth} levels open)")
+    print(
+        f"wrote {output} ({'x'.join(map(str, drawing.shapes[0]))}, {drawing.depth} level{'s' * (drawing.depth > 1)} open)"
+    )
 
 
 def print_checkpoint(file: Path) -> None:

@@ -27,12 +27,13 @@ from ..ops.layers.sampling import PADDING_MODES as GRID_SAMPLE_PADDING_MODES
 from ..ops.linalg.grouped import _ScalingType as ScalingType
 from ..ops.linalg.grouped import _SwizzleType as SwizzleType
 from ..ops.making.constants import zeros_like as _zeros_like
+from . import _reduction as _Reduction
 
 globals().update(_namespaces["nn.functional"])
 
 # what code that was written beside `torch.nn.functional` takes from there
 _FOUND_THERE = (
-    Callable, GRID_SAMPLE_INTERPOLATION_MODES, GRID_SAMPLE_PADDING_MODES, Optional, ScalingType, SwizzleType, Tensor,
+    Callable, _Reduction, GRID_SAMPLE_INTERPOLATION_MODES, GRID_SAMPLE_PADDING_MODES, Optional, ScalingType, SwizzleType, Tensor,
     handle_torch_function, has_torch_function, has_torch_function_unary, has_torch_function_variadic, math, np, warnings,
 )  # fmt: skip
 DType = int

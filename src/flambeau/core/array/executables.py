@@ -432,7 +432,7 @@ def _front(
                 return jax.tree_util.tree_unflatten(tree, flat), _fast(compiled, tree, len(given), flat), False
         with _unwatched(watched_for), _compiling(anew=key is not None):
             p, given = pjit._infer_params(function, info, args, kwargs)
-            if quickly and jax_core.trace_state_clean() and _is_small(p.params["jaxpr"].jaxpr):
+            if quickly and _cpu() is not None and jax_core.trace_state_clean() and _is_small(p.params["jaxpr"].jaxpr):
                 p = p._replace(params=p.params | {"compiler_options_kvs": tuple(known(QUICKLY).items())})
             made = pjit._run_python_pjit(p, given, function, args, kwargs)
         results, flat, tree, given, jaxpr, compiled, profiler, consts = made

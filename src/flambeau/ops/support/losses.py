@@ -21,11 +21,21 @@ def is_zero(value: Any) -> bool:
     return not isinstance(value, jax.Array) and value == 0
 
 
+def meant_by(size_average: bool | None, reduce: bool | None) -> str:
+    """The reduction that the two old switches mean; None is True for both."""
+    averaged = True if size_average is None else size_average
+    return "none" if reduce is not None and not reduce else "mean" if averaged else "sum"
+
+
+def no_reduction(given: Any) -> ValueError:
+    """The error for a word that is no reduction."""
+    return ValueError(f"{given} is not a valid value for reduction, which is 'none', 'mean' or 'sum'")
+
+
 def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """The reduction meant by a call that may still use the two old switches."""
     if size_average is not None or reduce is not None:
-        averaged = True if size_average is None else size_average
-        reduction = "none" if reduce is not None and not reduce else "mean" if averaged else "sum"
+        reduction = meant_by(size_average, reduce)
         warnings.warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
             stacklevel=2,
@@ -34,7 +44,7 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
         warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=2)
         return "mean"
     if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction, which is 'none', 'mean' or 'sum'")
+        raise no_reduction(reduction)
     return reduction
 
 
