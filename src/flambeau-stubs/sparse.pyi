@@ -22,6 +22,9 @@ HalfTensor = _Tensor
 IntTensor = _Tensor
 LongTensor = _Tensor
 ShortTensor = _Tensor
+SparseSemiStructuredTensor = _Tensor
+SparseSemiStructuredTensorCUSPARSELT: _t.Any
+SparseSemiStructuredTensorCUTLASS: _t.Any
 from flambeau.core.tensor.tensor import Tensor as Tensor
 def addmm(mat: _Tensor, mat1: _Tensor, mat2: _Tensor, *, beta: _t.Any = ..., alpha: _t.Any = ..., out: _t.Any = ...) -> _Tensor: ...
 def as_sparse_gradcheck(gradcheck: _t.Callable[..., _t.Any]) -> _t.Callable[..., _t.Any]: ...

@@ -215,8 +215,8 @@ def test_small_programs_of_operators_are_compiled_quickly(monkeypatch: pytest.Mo
     monkeypatch.setattr(executables, "store", lambda: None)
     double = executables.jit(lambda x: x * 2, ("small", "double"), quickly=True, inline=True)
     for function, x, quickly in (
-        (double, np.ones(2048), True),
-        (double, np.ones(2049), False),
+        (double, np.ones(1024), True),
+        (double, np.ones(1025), False),
         (jax.jit(lambda x: double(x) + 1), np.ones(4), False),  # it is a part there
         (executables.jit(lambda x: x + x, ("small", "sum")), np.ones(4), False),
         (executables.jit(lambda x: (x[:, None] * x).sum(), ("small", "table"), quickly=True), np.ones(64), False),

@@ -8,7 +8,7 @@ The shapes are those of `nn.functional.conv2d`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
@@ -116,7 +116,7 @@ class _Conv(_ConvNd):
     """Conv1d to Conv3d, which differ in two class attributes."""
 
     _dims: int
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...],
@@ -144,21 +144,21 @@ class Conv1d(_Conv):
     """A convolution over `(N, C, L)` or `(C, L)`."""
 
     _dims = 1
-    _function = staticmethod(F.conv1d)
+    _function: staticmethod[..., Any] = staticmethod(F.conv1d)
 
 
 class Conv2d(_Conv):
     """A convolution over `(N, C, H, W)` or `(C, H, W)`."""
 
     _dims = 2
-    _function = staticmethod(F.conv2d)
+    _function: staticmethod[..., Any] = staticmethod(F.conv2d)
 
 
 class Conv3d(_Conv):
     """A convolution over `(N, C, D, H, W)` or `(C, D, H, W)`."""
 
     _dims = 3
-    _function = staticmethod(F.conv3d)
+    _function: staticmethod[..., Any] = staticmethod(F.conv3d)
 
 
 class _ConvTransposeNd(_ConvNd):
@@ -169,7 +169,7 @@ class _ConvTransposeNd(_ConvNd):
     """
 
     _dims: int
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...],
@@ -218,21 +218,21 @@ class ConvTranspose1d(_ConvTransposeNd):
     """The adjoint of `Conv1d`."""
 
     _dims = 1
-    _function = staticmethod(F.conv_transpose1d)
+    _function: staticmethod[..., Any] = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTransposeNd):
     """The adjoint of `Conv2d`."""
 
     _dims = 2
-    _function = staticmethod(F.conv_transpose2d)
+    _function: staticmethod[..., Any] = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(_ConvTransposeNd):
     """The adjoint of `Conv3d`."""
 
     _dims = 3
-    _function = staticmethod(F.conv_transpose3d)
+    _function: staticmethod[..., Any] = staticmethod(F.conv_transpose3d)
 
 
 class _LazyConvXdMixin(LazyModuleMixin):

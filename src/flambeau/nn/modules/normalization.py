@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
@@ -18,7 +18,7 @@ __all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSN
 
 
 class _ResponseNorm(Module):
-    _function: Callable[..., Tensor]
+    _function: staticmethod[..., Any]
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class _ResponseNorm(Module):
 class LocalResponseNorm(_ResponseNorm):
     """Divides by `(k + alpha * mean of squares over size neighbouring channels) ** beta`."""
 
-    _function = staticmethod(F.local_response_norm)
+    _function: staticmethod[..., Any] = staticmethod(F.local_response_norm)
 
 
 class CrossMapLRN2d(_ResponseNorm):

@@ -8,7 +8,7 @@ Shapes are `(N, C, *spatial)` or `(C, *spatial)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...core.tensor.tensor import Tensor
@@ -27,7 +27,7 @@ Sizes = int | tuple[int, ...]
 
 
 class _MaxPoolNd(Module):
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(
         self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
@@ -58,26 +58,26 @@ class _MaxPoolNd(Module):
 class MaxPool1d(_MaxPoolNd):
     """The maxima of windows over the last dimension."""
 
-    _function = staticmethod(F.max_pool1d)
+    _function: staticmethod[..., Any] = staticmethod(F.max_pool1d)
 
 
 class MaxPool2d(_MaxPoolNd):
     """The maxima of windows over the last two dimensions."""
 
-    _function = staticmethod(F.max_pool2d)
+    _function: staticmethod[..., Any] = staticmethod(F.max_pool2d)
 
 
 class MaxPool3d(_MaxPoolNd):
     """The maxima of windows over the last three dimensions."""
 
-    _function = staticmethod(F.max_pool3d)
+    _function: staticmethod[..., Any] = staticmethod(F.max_pool3d)
 
 
 class _MaxUnpoolNd(Module):
     """Puts maxima back where they were and zeros elsewhere; `output_size` chooses among the sizes that are possible."""
 
     _dims: int
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
         super().__init__()
@@ -97,21 +97,21 @@ class MaxUnpool1d(_MaxUnpoolNd):
     """The partial inverse of `MaxPool1d`."""
 
     _dims = 1
-    _function = staticmethod(F.max_unpool1d)
+    _function: staticmethod[..., Any] = staticmethod(F.max_unpool1d)
 
 
 class MaxUnpool2d(_MaxUnpoolNd):
     """The partial inverse of `MaxPool2d`."""
 
     _dims = 2
-    _function = staticmethod(F.max_unpool2d)
+    _function: staticmethod[..., Any] = staticmethod(F.max_unpool2d)
 
 
 class MaxUnpool3d(_MaxUnpoolNd):
     """The partial inverse of `MaxPool3d`."""
 
     _dims = 3
-    _function = staticmethod(F.max_unpool3d)
+    _function: staticmethod[..., Any] = staticmethod(F.max_unpool3d)
 
 
 class AvgPool1d(Module):
@@ -137,7 +137,7 @@ class AvgPool1d(Module):
 
 
 class _AvgPoolNd(Module):
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(
         self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, ceil_mode: bool = False,
@@ -164,17 +164,17 @@ class _AvgPoolNd(Module):
 class AvgPool2d(_AvgPoolNd):
     """The means of windows over the last two dimensions; see `AvgPool1d`. `divisor_override` divides their sums."""
 
-    _function = staticmethod(F.avg_pool2d)
+    _function: staticmethod[..., Any] = staticmethod(F.avg_pool2d)
 
 
 class AvgPool3d(_AvgPoolNd):
     """The means of windows over the last three dimensions; see `AvgPool2d`."""
 
-    _function = staticmethod(F.avg_pool3d)
+    _function: staticmethod[..., Any] = staticmethod(F.avg_pool3d)
 
 
 class _LPPoolNd(Module):
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(
         self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
@@ -196,25 +196,25 @@ class _LPPoolNd(Module):
 class LPPool1d(_LPPoolNd):
     """The `norm_type`-norms of windows over the last dimension."""
 
-    _function = staticmethod(F.lp_pool1d)
+    _function: staticmethod[..., Any] = staticmethod(F.lp_pool1d)
 
 
 class LPPool2d(_LPPoolNd):
     """The `norm_type`-norms of windows over the last two dimensions."""
 
-    _function = staticmethod(F.lp_pool2d)
+    _function: staticmethod[..., Any] = staticmethod(F.lp_pool2d)
 
 
 class LPPool3d(_LPPoolNd):
     """The `norm_type`-norms of windows over the last three dimensions."""
 
-    _function = staticmethod(F.lp_pool3d)
+    _function: staticmethod[..., Any] = staticmethod(F.lp_pool3d)
 
 
 class _AdaptiveMaxPoolNd(Module):
     """Maxima of as many near-equal windows as `output_size` says; None keeps a dimension as it is."""
 
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()
@@ -231,25 +231,25 @@ class _AdaptiveMaxPoolNd(Module):
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """`MaxPool1d` to a given size."""
 
-    _function = staticmethod(F.adaptive_max_pool1d)
+    _function: staticmethod[..., Any] = staticmethod(F.adaptive_max_pool1d)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """`MaxPool2d` to a given size."""
 
-    _function = staticmethod(F.adaptive_max_pool2d)
+    _function: staticmethod[..., Any] = staticmethod(F.adaptive_max_pool2d)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """`MaxPool3d` to a given size."""
 
-    _function = staticmethod(F.adaptive_max_pool3d)
+    _function: staticmethod[..., Any] = staticmethod(F.adaptive_max_pool3d)
 
 
 class _AdaptiveAvgPoolNd(Module):
     """Means of as many near-equal windows as `output_size` says; None keeps a dimension as it is."""
 
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
@@ -265,26 +265,26 @@ class _AdaptiveAvgPoolNd(Module):
 class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """`AvgPool1d` to a given size."""
 
-    _function = staticmethod(F.adaptive_avg_pool1d)
+    _function: staticmethod[..., Any] = staticmethod(F.adaptive_avg_pool1d)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """`AvgPool2d` to a given size."""
 
-    _function = staticmethod(F.adaptive_avg_pool2d)
+    _function: staticmethod[..., Any] = staticmethod(F.adaptive_avg_pool2d)
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """`AvgPool3d` to a given size."""
 
-    _function = staticmethod(F.adaptive_avg_pool3d)
+    _function: staticmethod[..., Any] = staticmethod(F.adaptive_avg_pool3d)
 
 
 class _FractionalMaxPoolNd(Module):
     """Maxima of windows at places drawn at random; give `output_size`, or `output_ratio` of the input's."""
 
     _dims: int
-    _function: Callable
+    _function: staticmethod[..., Any]
 
     def __init__(
         self,
@@ -319,11 +319,11 @@ class FractionalMaxPool2d(_FractionalMaxPoolNd):
     """Fractional max pooling over the last two dimensions."""
 
     _dims = 2
-    _function = staticmethod(F.fractional_max_pool2d)
+    _function: staticmethod[..., Any] = staticmethod(F.fractional_max_pool2d)
 
 
 class FractionalMaxPool3d(_FractionalMaxPoolNd):
     """Fractional max pooling over the last three dimensions."""
 
     _dims = 3
-    _function = staticmethod(F.fractional_max_pool3d)
+    _function: staticmethod[..., Any] = staticmethod(F.fractional_max_pool3d)
