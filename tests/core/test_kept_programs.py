@@ -21,6 +21,7 @@ from flambeau.native.xla_options import QUICKLY, known
 from flambeau.runtime import config, store
 from support.process import SOURCE
 
+kept = pytest.mark.skipif(not executables.KNOWN, reason="programs of operators are left to this JAX itself")
 PROGRAM = """
 import hashlib, jax
 import flambeau as torch
@@ -58,6 +59,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, int]:
     return digest, int(compiled)
 
 
+@kept
 def test_another_process(tmp_path: Path) -> None:
     """Two that write at once, one that finds all, one that finds all damaged, one that may not write."""
     both = [started(tmp_path) for _ in range(2)]
@@ -75,6 +77,7 @@ def test_another_process(tmp_path: Path) -> None:
     assert ended(started(tmp_path / "file" / "below")) == (first, compiled)
 
 
+@kept
 def test_all_that_matters_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator, its static arguments, shapes, dtypes, layouts, weak types, the default dtype, JAX's settings, the kernels."""
     image = jax.device_put(np.zeros((2, 3, 4, 5), np.float32))
@@ -198,7 +201,7 @@ def test_a_program_of_which_parts_are_missing_is_compiled_anew(monkeypatch: pyte
     assert asked or executables.store() is None
 
 
-@pytest.mark.skipif(not executables.KNOWN, reason="this JAX compiles all alike")
+@kept
 def test_small_programs_of_operators_are_compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     def loop(x: Any) -> Any:
         return jax.jit(lambda x: jax.lax.fori_loop(0, 9, lambda i, x: x * 2, x))(x)

@@ -84,7 +84,7 @@ def operator(
     `numbers` are the parameters for tensors that numbers may stand for, where it does not promote.
     `whole` are the `Scalar` parameters that have no fraction among integers, where others lose theirs, and are bools among bools
     alone; `exact` those that are no complex numbers among real ones either, and be it without an imaginary part.
-    `real` is what is said of a complex number among real tensors, if PyTorch has words of its own for it.
+    `real` is what is said of a complex number, if it is to be real among complex tensors, too.
     `or_number` names, for the place of a tensor, the `Scalar` parameter that a number in that place is given for.
     `direct` is how it is computed for such images without a program (see `directly.py`).
     """

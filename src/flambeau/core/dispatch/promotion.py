@@ -67,7 +67,7 @@ def refuse_scalars(
             if common.category <= dtypes.INTEGER < kind:
                 text = f"For integral input tensors, argument {argument} must not be a floating point number."
                 raise RuntimeError(text)
-        if kind == dtypes.COMPLEX > common.category:
+        if kind == dtypes.COMPLEX and (real or common.category < dtypes.COMPLEX):
             if argument in exact:
                 raise RuntimeError(f"For non-complex input tensors, argument {argument} must not be a complex number.")
             raise RuntimeError(real or f"value cannot be converted to type {in_c(common.numpy)} without overflow")
