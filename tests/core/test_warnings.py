@@ -107,6 +107,7 @@ def test_what_is_not_to_be_done_is_told_as_in_pytorch(case):
     for lib in (fb, torch):
         before = lib.is_warn_always_enabled()
         lib.set_warn_always(True)
+        torch.storage._reset_warn_typed_storage_removal()
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")

@@ -259,9 +259,8 @@ def test_make_fx(program):
 
 def test_make_fx_refuses_what_is_not_seen():
     make_fx = flambeau.fx.experimental.proxy_tensor.make_fx
-    for f in (flambeau.func.grad(lambda x: x.sin().sum()), flambeau.func.vmap(lambda x: x * 2)):
-        with pytest.raises(NotImplementedError, match="make_fx: this tensor was computed where no dispatch mode looks"):
-            make_fx(f)(flambeau.ones(3))
+    with pytest.raises(NotImplementedError, match="make_fx: this tensor was computed where no dispatch mode looks"):
+        make_fx(flambeau.func.vmap(lambda x: x * 2))(flambeau.ones(3))
     with pytest.raises(NotImplementedError, match=r"make_fx.tracing_mode=.symbolic."):
         make_fx(lambda x: x, tracing_mode="symbolic")
 

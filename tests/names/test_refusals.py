@@ -76,6 +76,7 @@ def test_forms_of_the_constructor(call: str) -> None:
     assert made.shape == expected.shape and str(made.dtype) == str(expected.dtype)
 
 
+@pytest.mark.filterwarnings("ignore:torch.set_default_tensor_type")  # which PyTorch says once
 @pytest.mark.parametrize("call", CALLS)
 def test_refused_as_in_pytorch(call: str) -> None:
     (kind, text), (expected, theirs) = _said(flambeau, call), _said(torch, call)

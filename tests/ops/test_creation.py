@@ -381,6 +381,7 @@ def aligned(values: Any) -> np.ndarray:
     return made
 
 
+@pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays")
 @pytest.mark.parametrize("make", ["tensor", "new_tensor", "asarray copy", "list"])
 def test_copies_do_not_alias(make: str) -> None:
     source = aligned(np.arange(6.0, dtype=np.float32))

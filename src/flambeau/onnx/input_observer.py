@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flambeau.core.tensor.tensor import Tensor
-from flambeau.export import Dim
+from ..core.tensor.tensor import Tensor
+from ..export import Dim
 from flambeau.ops.making.creation import zeros
 from flambeau.utils import _pytree as pytree
 
@@ -45,13 +45,6 @@ class InputObserver:
 
     `with observer(model): ...` keeps the arguments and results of the first three calls of `model.forward`. `value_if_missing` gives, by name
     or position, a tensor for an argument that a later call leaves out; nothing is computed with it.
-
-    Example::
-
-        observer = InputObserver()
-        with observer(model):
-            model(x1), model(x2)
-        torch.onnx.export(model, observer.infer_arguments(), dynamic_shapes=observer.infer_dynamic_shapes())
     """
 
     def __init__(self, value_if_missing: dict[str | int, Any] | None = None):
