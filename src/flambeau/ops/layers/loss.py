@@ -322,7 +322,7 @@ def kl_div(
 # ---------------------------------------------------------------- classification
 
 
-def _check_weight(weight: jax.Array | None, classes: int, dtype: Any) -> None:
+def _check_weight(weight: jax.Array | None, classes: int, dtype: Any = None) -> None:
     if weight is None:
         return
     if weight.shape != (classes,):
@@ -330,7 +330,7 @@ def _check_weight(weight: jax.Array | None, classes: int, dtype: Any) -> None:
             f"weight tensor should be defined either for all {classes} classes or no classes "
             f"but got weight tensor of shape: {list(weight.shape)}"
         )
-    if weight.dtype != dtype:
+    if dtype is not None and weight.dtype != dtype:
         raise RuntimeError(f"expected scalar type {type_name(jnp.zeros((), dtype))} but found {type_name(weight)}")
 
 
@@ -479,8 +479,10 @@ def _cross_entropy_of_probabilities(
     if not is_floating(target):
         raise RuntimeError(f"Expected floating point type for target with class probabilities, got {type_name(target)}")
     axis = 1 if input.ndim > 1 else 0
-    classes, made = input.shape[axis], jnp.promote_types(input.dtype, target.dtype)
-    log_p, target = jax.nn.log_softmax(wide(input), axis), wide(target)
+    others = (target,) if weight is None else (target, weight)
+    classes, made = input.shape[axis], functools.reduce(jnp.promote_types, (x.dtype for x in others), input.dtype)
+    log_p = jax.nn.log_softmax(wide(input), axis).astype(input.dtype)
+    log_p, target = wide(log_p), wide(target)
     if not is_zero(smoothing):
         target = target * (1 - smoothing) + smoothing / classes
     products = log_p * target
@@ -517,7 +519,8 @@ def _cross_entropy(
     of_classes = input.shape != target.shape
     if of_classes:
         _check_class_indices(input, target)
-    _check_weight(weight, input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0, input.dtype)
+    classes = input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0
+    _check_weight(weight, classes, input.dtype if of_classes else None)
     if not of_classes:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, smoothing)
     return _cross_entropy_of_indices(input, target, weight, ignore_index, reduction, smoothing)
