@@ -137,6 +137,7 @@ cross_entropy(x,t) cross_entropy(x,skip,W,reduction='sum') cross_entropy(x,skip,
 cross_entropy(x,t,ignore_index=4,reduction='none') cross_entropy(x,q) cross_entropy(x,q,W,label_smoothing=0.2)
 cross_entropy(x[0],t[2]) cross_entropy(x[0],q[0]) cross_entropy((x*0).half(),q) cross_entropy((x*0).half(),q,W)
 cross_entropy(randn(2,5,3,2),T.randint(0,5,(2,3,2)))
+smooth_l1_loss(x,y+float('inf')) huber_loss(x/0,y,delta=2.0) smooth_l1_loss(x*float('nan'),y)
 cross_entropy(x,T.full((4,),-100)) cross_entropy(x[:0],t[:0]) cross_entropy(x,t.to(T.uint8))
 hinge_embedding_loss(x,y.sign()) margin_ranking_loss(x,randn(4,5),y.sign(),0.3)
 cosine_embedding_loss(x,randn(4,5),T.tensor([1,-1,1,-1]),0.1)

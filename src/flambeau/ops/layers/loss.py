@@ -90,6 +90,11 @@ def l1_loss(
     return _weighted(modulus(input - target), weight, reduction)
 
 
+def _below(distance: jax.Array, bound: Any) -> jax.Array:
+    """The distances below a bound, and nan; 0 for the others, whose square would be nan in the gradient where they are infinite."""
+    return jnp.where(distance >= bound, jnp.zeros((), distance.dtype), distance)
+
+
 def _smooth_name(arrays: list[Any], statics: dict[str, Any]) -> str:
     return "SmoothL1LossBackward0" if statics.get("beta", True) else by_reduction("AbsBackward0")(arrays, statics)
 
@@ -109,7 +114,7 @@ def smooth_l1_loss(
     distance = modulus(input - target)
     if not is_zero(beta):
         safe = jnp.where(beta == 0, 1, beta)  # 0 / 0 in the branch that is not taken would be in the gradient
-        distance = jnp.where(distance < beta, jnp.square(distance) / (2 * safe), distance - beta / 2)
+        distance = jnp.where(distance >= beta, distance - beta / 2, jnp.square(_below(distance, beta)) / (2 * safe))
     return reduced(distance, reduction)
 
 
@@ -130,7 +135,7 @@ def huber_loss(
     """(x - y)^2 / 2 where |x - y| < delta, else delta (|x - y| - delta / 2)"""
     require_floating("huber_cpu", input)
     distance = modulus(input - target)
-    losses = jnp.where(distance < delta, jnp.square(distance) / 2, delta * (distance - delta / 2))
+    losses = jnp.where(distance >= delta, delta * (distance - delta / 2), jnp.square(_below(distance, delta)) / 2)
     if weight is not None:  # unlike mse_loss and l1_loss, whose mean is the weighted one
         losses = losses * weight
     return reduced(losses, reduction)
