@@ -128,6 +128,8 @@ def test_inplace_signs(sign: str) -> None:
 
 
 EDGES = """
+torch.std_mean(i)
+torch.var_mean(i, dim=0)
 torch.heaviside(f, f[0].double())
 torch.isin(b, b)
 torch.isin(i, True)
