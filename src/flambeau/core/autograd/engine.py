@@ -139,8 +139,9 @@ def _grad_by_rows(
     """The gradients for each row of `grad_outputs`, stacked."""
     roots, batches = _sequence(outputs), [] if grad_outputs is None else _sequence(grad_outputs)
     sizes = {len(b) if b.ndim else -1 for b in batches if b is not None}
-    if any(root.numel() != 1 for root, given in itertools.zip_longest(roots, batches) if given is None):
-        raise RuntimeError("grad can be implicitly created only for scalar outputs")
+    for i, (root, given) in enumerate(itertools.zip_longest(roots, batches)):
+        if given is None and root.numel() != 1:
+            raise _no_number(i, root.shape)
     for i, (b, root) in enumerate(zip(batches, roots, strict=False)):
         if b is not None and (b.ndim == 0 or b.shape[1:] != root.shape):
             raise _unlike_rows(i, b.shape[1:], root.shape)
