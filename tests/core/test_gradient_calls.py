@@ -67,6 +67,8 @@ PROGRAMS: dict[str, Any] = {
     "backward to inputs by name": lambda t: (lambda x: (t.autograd.backward((x * 2).sum(), inputs={"a": x}), x.grad))(_leaf(t)),
     "weights under their old name": _with_old_name,
     "weights under both names": lambda t: t.autograd.backward((x := _leaf(t)), t.ones_like(x), grad_variables=t.ones_like(x)),
+    "rows of gradients without gradients": lambda t: t.autograd.grad((x := _leaf(t)) * 2, x, is_grads_batched=True),
+    "rows of a number's gradients": lambda t: t.autograd.grad((x := _leaf(t)).sum(), x, is_grads_batched=True),
     "saved for forward": _forward_mode(True),
     "not saved for forward": _forward_mode(False),
 }  # fmt: skip

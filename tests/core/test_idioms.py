@@ -42,6 +42,23 @@ def test_lists_and_lone_masks_as_indices(number):
     agree(write)
 
 
+@pytest.mark.parametrize("value", [5, 5.0, [5], [5.0, 6.0]])
+def test_writes_by_masks_of_bytes(value):
+    def code(write):
+        def run(t):
+            x, mask = t.arange(3.0), t.tensor([1, 0, 1], dtype=t.uint8)
+            write(t, x, mask, t.tensor(value) if isinstance(value, list) else value)
+            return x
+
+        return run
+
+    agree(code(lambda t, x, mask, v: x.__setitem__(mask, v)))
+    agree(code(lambda t, x, mask, v: x.reshape(3, 1).__setitem__((mask, 0), v)))
+    if isinstance(value, list):
+        for accumulate in (False, True):
+            agree(code(lambda t, x, mask, v, a=accumulate: x.index_put_((mask,), v.to(x.dtype), accumulate=a)))
+
+
 def put(value, dtype="float32", key=0):
     def code(t):
         x = t.zeros(2, dtype=getattr(t, dtype))
@@ -51,7 +68,19 @@ def put(value, dtype="float32", key=0):
     return code
 
 
+def inside(mode):
+    def code(t):
+        with t.inference_mode(mode):
+            return t.is_inference_mode_enabled()
+
+    return code
+
+
 ROWS = [
+    inside(True),
+    inside(False),
+    inside(1),
+    inside("x"),
     put(300, "uint8"),
     put(-300, "uint8"),
     put(-1, "uint8"),

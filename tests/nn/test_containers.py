@@ -165,9 +165,14 @@ def test_insertion_is_that_of_a_list(numbers, position):
         assert list(m._modules) == [str(i) for i in range(len(expected))]
 
 
-def test_insertion_between_names_keeps_them():
-    m = named(fb, a=1, b=2).insert(1, one(fb))
-    assert list(m._modules) == ["a", "2", "b"]
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_insertion_before_names_that_are_no_numbers(position):
+    def run(t, m):
+        m.insert(position, one(t))
+        return list(m._modules)
+
+    agree(lambda t: run(t, named(t, a=1, b=2)))
+    agree(lambda t: run(t, t.nn.Sequential(OrderedDict([("0", one(t)), ("b", one(t)), ("2", one(t))]))))
 
 
 def test_extension_by_itself():

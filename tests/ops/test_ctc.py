@@ -31,6 +31,7 @@ ROWS = [
     "F.ctc_loss(x, y, i([0, 5, 0]), b, reduction='none')",
     "F.ctc_loss(x, y, i([2, 2, 2]), i([3, 3, 1]), reduction='none')",  # no alignment: inf and nan
     "F.ctc_loss(x, y, i([2, 2, 2]), i([3, 3, 1]), zero_infinity=True)",
+    "F.ctc_loss(x * 0 + float('inf'), y, a, b, reduction='none')",
     "F.ctc_loss(x[:, 0], y[0], i(6), i(3))",
     "F.ctc_loss(x[:, 0], y[0], (6,), (3,), reduction='none')",
     "F.ctc_loss(x[:, 0], y[:1], (6,), (3,), reduction='sum')",

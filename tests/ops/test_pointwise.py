@@ -91,8 +91,6 @@ EXCEPTIONS = {
     *((a, b, name) for name in ("sub", "subtract", "rsub") for a, b in (("float", "bool"), ("int", "bool"))),
     *((a, b, name) for name in ("sub", "subtract", "rsub") for a, b in (("bool", "float"), ("bool", "int"))),
     ("float", "bool", "ldexp"),
-    ("float", "int", "heaviside"), ("int", "float", "heaviside"), ("float", "bool", "heaviside"),
-    ("bool", "float", "heaviside"), ("int", "bool", "heaviside"), ("bool", "int", "heaviside"),
 }  # fmt: skip
 
 SIGNS = "+ - * / // % ** == != < <= > >= & | ^ << >>".split()
@@ -130,6 +128,21 @@ def test_inplace_signs(sign: str) -> None:
 
 
 EDGES = """
+torch.std_mean(i)
+torch.var_mean(i, dim=0)
+torch.heaviside(f, f[0].double())
+torch.isin(b, b)
+torch.isin(i, True)
+torch.isin(c, 1)
+f.clamp(3 + 0j)
+f.clamp(max=3 + 1j)
+i.clamp(3 + 0j)
+1 / torch.relu(f[:2] * -0.0)
+1 / torch.nn.functional.relu6(f[:2] * -0.0)
+1 / torch.sign(f[:2] * -0.0)
+1 / torch.nn.functional.logsigmoid(n[1:2])
+torch.xlogy(f[1], n)
+torch.special.xlog1py(f[1], n)
 torch.add(i, i, alpha=3)
 torch.add(f, f, alpha=-0.5)
 torch.sub(f, i, alpha=2)
@@ -347,6 +360,39 @@ def test_gradients_at_kinks(expression: str) -> None:
         "z": torch.tensor([2.0, 1.0, 3.0, 1.0, -2.0, -1.0]),
     }
     check_gradient(expression, values)
+
+
+SPECIAL = """
+torch.maximum(x, y)
+torch.minimum(x, y)
+x.clamp(min=y)
+x.clamp(max=y)
+x.clamp(-1, 1)
+torch.logaddexp(x, y)
+torch.logaddexp2(x, y)
+torch.copysign(x, y)
+torch.nextafter(x, y)
+torch.xlogy(x, y)
+torch.special.xlog1py(x, y)
+torch.logit(x)
+torch.logit(x, eps=0.0)
+torch.rsqrt(x[:12])
+torch.digamma(y[:6])
+torch.relu(x)
+torch.nn.functional.hardsigmoid(x) * 3 / 3
+torch.nn.functional.selu(x[:1])
+torch.nn.functional.elu(x[:1], 0.0)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("expression", SPECIAL)
+def test_gradients_at_special_values(expression: str) -> None:
+    """nan, infinities, zeros of both signs and what lies outside of the domain."""
+    values = {
+        "x": torch.tensor([nan, 1.0, nan, 1.0, inf, -inf, 1.0, -inf, 0.0, 0.0, 0.0, -0.0, 2.0, -1.0]),
+        "y": torch.tensor([1.0, nan, nan, 1.0, inf, inf, inf, -inf, inf, 0.0, nan, 1.0, 2.0, 0.5]),
+    }
+    check_gradient(expression, values, rtol=1e-6)
 
 
 def test_complex_abs_has_gradient_zero_at_zero() -> None:

@@ -516,11 +516,26 @@ def test_old_checkpoints():
             del state["param_groups"][0][name]
         sgd.load_state_dict(state)
         sgd.step()
+        sgd.state[weight]["momentum_buffer"] = None
+        sgd.step()
         results.append(
             (adam.state[weight]["step"].item(), sgd.state[weight]["momentum_buffer"].tolist(), weight.tolist())
         )
     assert results[0][:2] == results[1][:2]
     assert results[0][2] == pytest.approx(results[1][2], rel=1e-6)
+
+
+@pytest.mark.parametrize("foreach", [None, True])
+@pytest.mark.parametrize("name", "Adam NAdam RAdam Adamax Adadelta ASGD RMSprop Rprop".split())
+def test_capturable_on_the_cpu_is_refused(name, foreach):
+    texts = []
+    for library in (fb, torch):
+        weight = library.ones(2, requires_grad=True)
+        weight.grad = library.ones(2)
+        with pytest.raises(AssertionError, match="If capturable=True") as caught:
+            getattr(library.optim, name)([weight], capturable=True, foreach=foreach).step()
+        texts.append(str(caught.value))
+    assert texts[0] == texts[1]
 
 
 def test_pickle_and_deepcopy():

@@ -27,6 +27,7 @@ class Adadelta(RuleOptimizer):
     """Steps in units of the past steps' size. Raises ValueError for options out of range."""
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "rho", "eps", "weight_decay")
+    captured_on_xla: ClassVar[bool | None] = False
     update: ClassVar[Any] = staticmethod(adadelta)
 
     def __init__(

@@ -31,6 +31,7 @@ class ASGD(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "lambd", "alpha", "t0", "weight_decay")
     shared: ClassVar[tuple[str, ...]] = ("step", "eta", "mu")
+    captured: ClassVar[str] = "params, mus, etas, and state_steps"
     update: ClassVar[Any] = staticmethod(asgd)
 
     def __init__(

@@ -33,6 +33,7 @@ class NAdam(RuleOptimizer):
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay", "momentum_decay")
     flags: ClassVar[tuple[str, ...]] = ("maximize", "decoupled_weight_decay")
     shared: ClassVar[tuple[str, ...]] = ("step", "mu_product")
+    captured: ClassVar[str] = "params, mu_products and state_steps"
     update: ClassVar[Any] = staticmethod(nadam)
 
     def __init__(

@@ -494,6 +494,16 @@ def _get_capturable_supported_devices(supports_xla: bool = True) -> list[str]:
     return ["cuda", "xpu", "hpu", "privateuseone", *(["xla"] if supports_xla else [])]
 
 
+def check_capturable(group: dict[str, Any], params: list[Tensor], what: str, on_xla: bool | None) -> None:
+    """AssertionError for parameters whose steps no graph can capture, unless a program is traced."""
+    foreach = bool(group.get("foreach"))
+    kinds = _get_capturable_supported_devices(not foreach if on_xla is None else on_xla)
+    if group.get("fused") or recorder() is not None or all(param.device.type in kinds for param in params):
+        return
+    what = what.replace("products and", "products, and") if foreach else what
+    raise AssertionError(f"If capturable=True, {what} must be on supported devices: {kinds}.")
+
+
 def _group_tensors(
     tensorlistlist: list[list[Any]], with_indices: bool = False
 ) -> dict[tuple[Any, Any], tuple[list[list[Any]], list[int]]]:

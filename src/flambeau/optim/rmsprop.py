@@ -36,6 +36,7 @@ class RMSprop(RuleOptimizer):
     scalars: ClassVar[tuple[str, ...]] = ("lr", "alpha", "eps", "weight_decay", "momentum")
     optional: ClassVar[tuple[str, ...]] = ("weight_decay", "momentum")
     flags: ClassVar[tuple[str, ...]] = ("centered", "maximize")
+    captured_on_xla: ClassVar[bool | None] = True
     update: ClassVar[Any] = staticmethod(rmsprop)
 
     def __init__(

@@ -31,6 +31,7 @@ class Rprop(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("etas", "step_sizes")
     optional: ClassVar[tuple[str, ...]] = ()
+    captured_on_xla: ClassVar[bool | None] = True
     update: ClassVar[Any] = staticmethod(rprop)
 
     def __init__(

@@ -27,7 +27,7 @@ from ._directly import directly
 from ._grouped import GroupedOptimizer
 from ._reach import WHOLE, begun_in_parts, lies_in_parts, reach_of
 from .differentiable import differentiable_step
-from .optimizer import Beginnings, ParamsT, beside, by_mesh, full_like, step_without_values
+from .optimizer import Beginnings, ParamsT, beside, by_mesh, check_capturable, full_like, step_without_values
 
 # Options that PyTorch's older checkpoints lack, with what they then mean.
 _LATER = {
@@ -61,6 +61,8 @@ class RuleOptimizer(GroupedOptimizer):
     elementwise: ClassVar[bool] = True  # whether the rule may be given several small parameters as one array
     shared: ClassVar[tuple[str, ...]] = ("step",)  # 0-dim state, kept per parameter but as a rule equal in all of them
     sorts: ClassVar[bool] = False  # whether `kind` is to be asked
+    captured: ClassVar[str] = "params and state_steps"  # what `capturable` is about, in the text of an error
+    captured_on_xla: ClassVar[bool | None] = None  # whether that text names XLA; None: unless `foreach` is asked for
     update: ClassVar[Callable[..., Any]]
 
     _pick: ClassVar[Callable[..., Any]]
@@ -202,6 +204,8 @@ class RuleOptimizer(GroupedOptimizer):
     # --- the step -------------------------------------------------------------------------------------------------
 
     def _step_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        if group.get("capturable"):
+            check_capturable(group, params, self.captured, self.captured_on_xla)
         alone = len({id(param._storage) for param in params}) == len(params)
         for batch in by_mesh(params) if alone else apart(params):
             try:

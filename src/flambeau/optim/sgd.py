@@ -85,7 +85,7 @@ class SGD(RuleOptimizer):
     def kind(self, param: Tensor, group: dict[str, Any]) -> Any:
         if group["momentum"] == 0 or not (group["dampening"] or self.defaults.get("differentiable")):
             return None
-        return None if "momentum_buffer" in self.state.get(param, ()) else "first"
+        return "first" if self.state.get(param, {}).get("momentum_buffer") is None else None
 
     def rule(self, kind: Any) -> Any:
         return sgd if kind is None else first_of_sgd
@@ -93,6 +93,10 @@ class SGD(RuleOptimizer):
     def _step_batch(self, index: int, group: dict[str, Any], params: list[Tensor], kind: Any = None) -> None:
         if kind is not None and (trace := recorder()) is not None:
             trace.begun.once = True
+        if group["momentum"] != 0:
+            for param in params:
+                if (own := self.state.get(param)) and own.get("momentum_buffer", own) is None:
+                    del own["momentum_buffer"]  # None is one that is not there yet
         super()._step_batch(index, group, params, kind)
 
     def _check_sparse(self, group: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+import itertools
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -138,13 +139,20 @@ def _grad_by_rows(
     """The gradients for each row of `grad_outputs`, stacked."""
     roots, batches = _sequence(outputs), [] if grad_outputs is None else _sequence(grad_outputs)
     sizes = {len(b) if b.ndim else -1 for b in batches if b is not None}
+    for i, (root, given) in enumerate(itertools.zip_longest(roots, batches)):
+        if given is None and root.numel() != 1:
+            raise _no_number(i, root.shape)
     for i, (b, root) in enumerate(zip(batches, roots, strict=False)):
         if b is not None and (b.ndim == 0 or b.shape[1:] != root.shape):
             raise _unlike_rows(i, b.shape[1:], root.shape)
     if len(sizes) != 1:
-        raise ValueError(
-            f"grads of a batch should all have one first size, got {sorted(sizes)}; there is none without grad_outputs"
-        )
+        if not sizes:
+            option = "`is_grads_batched`"
+            raise ValueError(
+                f"vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for some input, but that input is a Tensor of dimensionality 0 "
+                f"so expected in_dim to satisfy 0 <= in_dim < 0. ({option} maps over grad_outputs: there are none.)"
+            )
+        raise ValueError(f"grads of a batch should all have one first size, got {sorted(sizes)}")
     (size,) = sizes
     rows = [
         grad(roots, inputs, [None if b is None else b[i] for b in batches], retain_graph or i < size - 1, **options)

@@ -216,13 +216,13 @@ class inference_mode(_GradMode):
     def __new__(cls, mode: _F) -> _F: ...  # type: ignore[misc]
     def __new__(cls, mode: Any = True) -> Any:
         made = super().__new__(cls)
-        if callable(mode):
+        if type(mode) is not bool:  # `@inference_mode` without parentheses
             made._mode = True
             return made(mode)
         return made
 
     def __init__(self, mode: bool = True):
-        self._mode = bool(mode)
+        self._mode = mode
 
     def _enter(self) -> None:
         state.inference = self._mode

@@ -104,16 +104,14 @@ class _Row(Module):
     def _insert(self, position: int, module: Module) -> None:
         if not isinstance(module, Module):
             raise TypeError(f"{kind_of(module)} is not a Module subclass")
-        numbered = all(name == str(i) for i, name in enumerate(self._modules))
+        position = min(position, len(self))
+        moved = dict(self._modules)
+        for i in range(len(self), position, -1):
+            moved[str(i)] = moved[str(i - 1)]  # KeyError for one that has a name of its own
+        moved[str(position)] = module
         self.append(module)
-        items = list(self._modules.items())
-        items.insert(position, items.pop())
-        if numbered:
-            self._renumber(m for _, m in items)
-        else:  # named ones keep their names
-            structure.version += 1
-            self._modules.clear()
-            self._modules.update(items)
+        self._modules.update(moved)
+        structure.version += 1
 
 
 class Sequential(_Row):

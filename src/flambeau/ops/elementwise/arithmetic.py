@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -154,11 +156,9 @@ def _sign(x: jax.Array) -> jax.Array:
         raise NotImplementedError(
             "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
         )
-    return x if x.dtype == jnp.bool_ else _zero_at_nan(x, jnp.sign(x) + 0)
-
-
-def _zero_at_nan(x: jax.Array, result: jax.Array) -> jax.Array:
-    return jnp.where(x != x, jnp.zeros_like(result), result) if category(x) == FLOAT else result
+    if category(x) != FLOAT:
+        return x if x.dtype == jnp.bool_ else jnp.sign(x)
+    return jnp.where((x > 0) | (x < 0), jnp.sign(x), jnp.zeros_like(x))  # nan and -0.0 give 0.0
 
 
 def _square(x: jax.Array) -> jax.Array:
@@ -333,18 +333,34 @@ def _refuse_complex(name: str, x: jax.Array) -> None:
         raise RuntimeError(f"{name} not implemented for complex tensors.")
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _extreme(a: jax.Array, b: jax.Array, largest: bool) -> jax.Array:
+    return jnp.maximum(a, b) if largest else jnp.minimum(a, b)
+
+
+@_extreme.defjvp
+def _extreme_jvp(largest: bool, primals: Any, tangents: Any) -> Any:
+    """All of the slope for both where either is nan, which is neither equal nor less."""
+    (a, b), (ta, tb) = primals, tangents
+    result = _extreme(a, b, largest)
+    less, more = (a < b, a > b) if largest else (a > b, a < b)
+    tie = jnp.where(a == b, jnp.asarray(0.5, a.dtype), jnp.ones((), a.dtype))
+    zero = jnp.zeros((), a.dtype)
+    return result, ta * jnp.where(less, zero, tie) + tb * jnp.where(more, zero, tie)
+
+
 @operator(promote="common")
 def maximum(input: Array, other: Array) -> Array:
     """The larger of two elements; nan if either is. At a tie the gradient is shared."""
     _refuse_complex("maximum", input)
-    return jnp.maximum(input, other)
+    return _extreme(input, other, True)
 
 
 @operator(promote="common")
 def minimum(input: Array, other: Array) -> Array:
     """The smaller of two elements; nan if either is. At a tie the gradient is shared."""
     _refuse_complex("minimum", input)
-    return jnp.minimum(input, other)
+    return _extreme(input, other, False)
 
 
 @operator(promote="common")
@@ -401,7 +417,20 @@ def _hypot_jvp(primals: Any, tangents: Any) -> Any:
 def logaddexp(input: Array, other: Array) -> Array:
     """`log(exp(input) + exp(other))`, safe from overflow."""
     refuse("logaddexp_cpu", input, BOOL, INTEGER)
-    return complex_logaddexp(input, other) if category(input) == COMPLEX else jnp.logaddexp(input, other)
+    return complex_logaddexp(input, other) if category(input) == COMPLEX else _logaddexp(input, other, math.e)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _logaddexp(a: jax.Array, b: jax.Array, base: float) -> jax.Array:
+    return jnp.logaddexp(a, b) if base == math.e else jnp.logaddexp2(a, b)
+
+
+@_logaddexp.defjvp
+def _logaddexp_jvp(base: float, primals: Any, tangents: Any) -> Any:
+    """The share of each in the sum: 0 and 1 where one alone is infinite, nan where both are."""
+    (a, b), (ta, tb) = primals, tangents
+    rate = math.log(base)
+    return _logaddexp(a, b, base), ta * jax.nn.sigmoid((a - b) * rate) + tb * jax.nn.sigmoid((b - a) * rate)
 
 
 def complex_logaddexp(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -423,13 +452,19 @@ def logaddexp2(input: Array, other: Array) -> Array:
         RuntimeError: The size of tensor a (2) must match the size of tensor b (3) at non-singleton dimension 0
     """
     refuse("logaddexp2_cpu", input, BOOL, INTEGER, COMPLEX)
-    return jnp.logaddexp2(input, other)
+    return _logaddexp(input, other, 2.0)
 
 
-@operator(promote="common", inplace=True)
+def _check_steps(input: Any, values: Any) -> None:
+    if COMPLEX in (category(input), category(values)):
+        raise RuntimeError("heaviside is not yet implemented for complex tensors.")
+    if input.dtype != values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+
+
+@operator(inplace=True, check=_check_steps)
 def heaviside(input: Array, values: Array) -> Array:
-    """0 below zero, 1 above it, and `values` at zero."""
-    _refuse_complex("heaviside", input)
+    """0 below zero, 1 above it, and `values`, of the same dtype, at zero."""
     one, zero = jnp.ones_like(input), jnp.zeros_like(input)
     return lax.stop_gradient(jnp.where(input == 0, values, jnp.where(input < 0, zero, jnp.where(input > 0, one, zero))))
 
@@ -438,8 +473,22 @@ def heaviside(input: Array, values: Array) -> Array:
 def copysign(input: Array, other: Array) -> Array:
     """The size of `input` with the sign of `other` (the sign of -0.0 counts)."""
     refuse("copysign_cpu", input, COMPLEX)
-    one = jnp.ones_like(input)
-    return modulus(input) * jnp.where(jnp.signbit(other), -one, one)
+    return _copysign(input, other)
+
+
+@jax.custom_jvp
+def _copysign(x: jax.Array, y: jax.Array) -> jax.Array:
+    one = jnp.ones_like(x)
+    return jnp.abs(x) * jnp.where(jnp.signbit(y), -one, one)
+
+
+@_copysign.defjvp
+def _copysign_jvp(primals: Any, tangents: Any) -> Any:
+    (x, y), (t, _) = primals, tangents
+    result = _copysign(x, y)
+    zero = x == 0
+    quotient = jnp.where(zero, jnp.ones_like(result), result) / jnp.where(zero, jnp.ones_like(x), x)
+    return result, t * lax.stop_gradient(jnp.where(zero, jnp.zeros_like(result), quotient))
 
 
 @operator(promote="common", inplace=True)
@@ -456,8 +505,9 @@ def _nextafter(x: jax.Array, y: jax.Array) -> jax.Array:
 
 @_nextafter.defjvp
 def _nextafter_jvp(primals: Any, tangents: Any) -> Any:
+    """1, but 0 where both are equal."""
     result = _nextafter(*primals)
-    return result, jnp.broadcast_to(tangents[0], result.shape)
+    return result, jnp.where(primals[0] == primals[1], jnp.zeros_like(result), tangents[0])
 
 
 @operator(promote="common", inplace=True, public_inplace=True)

@@ -21,15 +21,19 @@ from ...core.tensor.tensor import Tensor
 from ..making.constants import overflow
 from ..support.checks import BOOL, COMPLEX, category, refuse
 from ..support.declare import alias, named_by_numbers
-from .arithmetic import is_nan
 
 
 def _raise_to(x: jax.Array, low: jax.Array) -> jax.Array:
-    return jnp.where((x < low) | is_nan(low), low, x)
+    return jnp.where(x < low, low, jnp.where(x >= low, x, _not_ordered(x, low)))
 
 
 def _cut_to(x: jax.Array, high: jax.Array) -> jax.Array:
-    return jnp.where((x > high) | is_nan(high), high, x)
+    return jnp.where(x > high, high, jnp.where(x <= high, x, _not_ordered(x, high)))
+
+
+def _not_ordered(x: jax.Array, bound: jax.Array) -> jax.Array:
+    """nan for floating-point numbers of which one is nan, with slope 0."""
+    return lax.stop_gradient(x + bound)
 
 
 def _look_at_numbers(name: str, input: Any, *bounds: Any, **named: Any) -> None:
@@ -58,15 +62,37 @@ def _look_at_numbers(name: str, input: Any, *bounds: Any, **named: Any) -> None:
                 raise overflow(number, input._np_dtype)
 
 
+def _refuse_complex(x: jax.Array) -> None:
+    if category(x) == COMPLEX:
+        raise NotImplementedError("clamp is not supported for complex types")
+
+
+def _real_bounds(name: str, input: Any, *bounds: Any, **named: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The bounds, complex numbers with nothing imaginary as real ones where `clamp` of PyTorch takes them for that."""
+
+    taken = name == "clamp" and isinstance(input, Tensor) and input.dtype.is_floating_point
+
+    def real(bound: Any) -> Any:
+        if type(bound) is not complex or not taken:
+            return bound
+        if bound.imag:
+            raise RuntimeError("value cannot be converted to type double without overflow")
+        return bound.real
+
+    return tuple(map(real, bounds)), {key: real(bound) for key, bound in named.items()}
+
+
 def _within_dtype(operation: Callable[..., Any]) -> Callable[..., Any]:
     """The public forms of an operator whose other arguments are bounds: as tensors, or as numbers that the dtype can hold."""
 
     def written(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        args, kwargs = _real_bounds(operation.__name__, self, *args, **kwargs)
         _look_at_numbers(operation.__name__, self, *args, **kwargs)
         return write(self, *args, **kwargs)
 
     @functools.wraps(operation)
     def checked(input: Any, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = _real_bounds(operation.__name__, input, *args, **kwargs)
         _look_at_numbers(operation.__name__, input, *args, **kwargs)
         return operation(input, *args, **kwargs)
 
@@ -86,8 +112,7 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
     """`input`, cut to lie between `min` and `max` (numbers or tensors, or one None). `max` wins if below `min`."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if category(input) == COMPLEX:
-        raise NotImplementedError("clamp is not supported for complex types")
+    _refuse_complex(input)
     if min is not None and max is not None:
         refuse("clamp_cpu", input, BOOL)
     result = input
@@ -101,6 +126,7 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
 @operator(promote="common", methods=False, public=())
 def clamp_min(input: Array, min: Array) -> Array:
     """`input`, raised to at least `min`."""
+    _refuse_complex(input)
     return _raise_to(input, min)
 
 
@@ -108,6 +134,7 @@ def clamp_min(input: Array, min: Array) -> Array:
 @operator(promote="common", methods=False, public=())
 def clamp_max(input: Array, max: Array) -> Array:
     """`input`, cut to at most `max`."""
+    _refuse_complex(input)
     return _cut_to(input, max)
 
 

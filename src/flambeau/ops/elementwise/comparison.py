@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import COMPLEX, FLOAT, category, refuse, type_name
+from ..support.checks import BOOL, COMPLEX, FLOAT, category, refuse, type_name
 from ..support.declare import alias
 
 
@@ -77,12 +77,15 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
 
-@operator(promote="common", methods=False)
+def _refuse_unsorted(elements: Any, test_elements: Any) -> None:
+    for x in (elements, test_elements):
+        if category(x) in (BOOL, COMPLEX):
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {type_name(x)}")
+
+
+@operator(promote="common", methods=False, check=_refuse_unsorted)
 def isin(elements: Array, test_elements: Array, *, assume_unique: bool = False, invert: bool = False) -> Array:
     """Whether each of `elements` is among `test_elements` (with `invert`: is not). Either may be a number."""
-    for x in (elements, test_elements):
-        if category(x) == COMPLEX:
-            raise RuntimeError(f"Unsupported input type encountered for isin(): {type_name(x)}")
     values = jnp.sort(test_elements.reshape(-1))
     if values.size == 0:
         return jnp.full(elements.shape, invert, jnp.bool_)

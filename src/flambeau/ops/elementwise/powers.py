@@ -33,7 +33,7 @@ def _rsqrt(x: jax.Array) -> jax.Array:
 def _rsqrt_jvp(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
     result = _rsqrt(x)
-    return result, dx * (-0.5 * (result / x))
+    return result, dx * (-0.5 * result * result * result)
 
 
 rsqrt: Callable[..., Tensor] = unary(

@@ -97,11 +97,15 @@ def _polygamma(n: int, x: jax.Array) -> jax.Array:
     return _with_slope(value, lambda x, _: _polygamma(n + 1, x))(x)
 
 
+def _zeta(s: int, x: jax.Array) -> jax.Array:
+    return jnp.where(jnp.isposinf(x), jnp.zeros_like(x), lax.zeta(jnp.full_like(x, s), x))
+
+
 def _polygamma_value(n: int, x: jax.Array) -> jax.Array:
     # psi^(n)(x) = (-1)^(n+1) n! zeta(n+1, x) on the right (Abramowitz & Stegun 6.4.10); on the left it is
     # (-1)^n psi^(n)(1-x) - pi (d/dx)^n cot(pi x) (6.4.7), where the derivatives of cot are polynomials in it.
     left = x < 0.5
-    right = (-1) ** (n + 1) * math.factorial(n) * lax.zeta(jnp.full_like(x, n + 1), jnp.where(left, 1 - x, x))
+    right = (-1) ** (n + 1) * math.factorial(n) * _zeta(n + 1, jnp.where(left, 1 - x, x))
     cotangent = 1 / jnp.tan(math.pi * jnp.where(left, x - jnp.round(x), 0.25))
     slope = np.polynomial.Polynomial([0, 1])
     for _ in range(n):
@@ -220,11 +224,19 @@ def xlog1py(input: Array, other: Array) -> Array:
     return _times_log(input, other, jnp.log1p)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _times_log(x: jax.Array, y: jax.Array, log: Callable[..., jax.Array]) -> jax.Array:
-    # Where both x is 0 and the logarithm is undefined, the derivative by x is 0.
+    return jnp.where((x == 0) & (y == y), jnp.zeros_like(y), x * log(y))
+
+
+@_times_log.defjvp
+def _times_log_jvp(log: Callable[..., jax.Array], primals: Any, tangents: Any) -> Any:
+    """Where both x is 0 and the logarithm is undefined, the derivative by x is 0."""
+    (x, y), (tx, ty) = primals, tangents
     start = -1 if log is jnp.log1p else 0
     undefined = (x == 0) & (y <= start)
-    return x * jnp.where(undefined, lax.stop_gradient(jnp.zeros_like(y)), log(y))
+    by_x = jnp.where(undefined, jnp.zeros_like(y), log(jnp.where(undefined, jnp.ones_like(y), y)))
+    return _times_log(x, y, log), tx * by_x + ty * (x / (y - start))
 
 
 def _entr(x: jax.Array) -> jax.Array:
@@ -241,10 +253,20 @@ def logit(input: Array, eps: float | None = None) -> Array:
     """`log(input / (1 - input))`; with `eps`, `input` is first cut to [eps, 1 - eps]."""
     refuse("logit_cpu", input, COMPLEX)
     x = inexact(input)
-    if eps is not None:
-        low, high = jnp.asarray(eps, x.dtype), jnp.asarray(1 - eps, x.dtype)
-        x = jnp.where(x < low, low, jnp.where(x > high, high, x))
-    return jnp.log(x / (1 - x))
+    if eps is None:
+        return _logit(x)
+    low, high = jnp.asarray(eps, x.dtype), jnp.asarray(1 - eps, x.dtype)
+    cut = jnp.where(x < low, low, jnp.where(x > high, high, x))
+    outside = (x < low) | (x > high)
+    inside = _logit(jnp.where(outside, jnp.asarray(0.5, x.dtype), x))
+    return jnp.where(outside, lax.stop_gradient(_logit(cut)), inside)  # the slope may be infinite at the ends
+
+
+_logit = _with_slope(
+    lambda x: jnp.log(x / (1 - x)),
+    # (the slope at -0.0 is that at 0.0)
+    lambda x, _: jnp.where((x < 0) | (x > 1), jnp.full_like(x, jnp.nan), 1 / (jnp.where(x == 0, 0, x) * (1 - x))),
+)
 
 
 # --- normal distribution ---------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
 from ..support.checks import COMPLEX, category, normalized_dim, type_name
 from .indexed import indexed
-from .subscripts import _put_index, _spread, _subscript
+from .subscripts import _put_index, _spread, _subscript, refuse_bytes
 
 _INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 # what is out of bounds is refused
@@ -427,7 +427,9 @@ def _index_put(input: Array, values: Array, indices: Arrays, dims: tuple[bool, .
 _index_put_inplace = inplace_form(_index_put.operator, "index_put_")  # type: ignore[attr-defined]
 
 
-def _parted(input: Tensor, indices: Sequence[Tensor]) -> tuple[list[Tensor], tuple[bool, ...]]:
+def _parted(
+    input: Tensor, indices: Sequence[Tensor], values: Any, accumulate: bool
+) -> tuple[list[Tensor], tuple[bool, ...]]:
     """The index tensors, with masks turned into indices, and which dimensions they are for."""
     if isinstance(indices, Tensor):
         raise TypeError("index_put(): argument 'indices' (position 2) must be tuple of Tensors, not Tensor")
@@ -446,18 +448,20 @@ def _parted(input: Tensor, indices: Sequence[Tensor]) -> tuple[list[Tensor], tup
         dim += item.ndim if item.dtype in (dtypes.bool, dtypes.uint8) else 1
     if dim > input.ndim:
         raise IndexError(f"too many indices for tensor of dimension {input.ndim} (got {dim})")
+    if not accumulate and isinstance(values, Tensor):
+        refuse_bytes(places, values.numel())
     return _spread(input, places)
 
 
 @composite(autocast={"cuda": "widest"})
 def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """`input` with `out[indices] = values`; with `accumulate`, `out[indices] += values`, where repeats add up."""
-    return _index_put(input, values, *_parted(input, indices), accumulate)
+    return _index_put(input, values, *_parted(input, indices, values, accumulate), accumulate)
 
 
 def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """In-place form of `index_put`."""
-    return _index_put_inplace(self, values, *_parted(self, indices), accumulate)
+    return _index_put_inplace(self, values, *_parted(self, indices, values, accumulate), accumulate)
 
 
 _attach(index_put_, ("index_put_",))

@@ -354,6 +354,12 @@ def _value(x: Tensor, value: Any) -> Any:
     raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()}")
 
 
+def refuse_bytes(places: list[tuple[int, Tensor]], values: int) -> None:
+    """Raise RuntimeError for one value where one mask of bytes holds: a fill, which takes bools alone."""
+    if values == 1 and len(places) == 1 and places[0][1]._np_dtype == np.uint8:
+        raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype unsigned char")
+
+
 def _setitem(self: Tensor, key: Any, value: Any) -> None:
     if isinstance(key, list):
         key = _from_list(key)
@@ -366,6 +372,7 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
             overwrite_(self if g == self._geometry else _seen(self, g, name, key), value)
         return
     seen = self if g == self._geometry else _seen(self, g, name, key)
+    refuse_bytes(advanced, value.numel() if isinstance(value, Tensor) else 1)
     if isinstance(value, Tensor) and value._np_dtype != self._np_dtype and (value.ndim or isinstance(given, Tensor)):
         if value.numel() != 1 or len(advanced) > 1 or advanced[0][1]._np_dtype != np.bool_:
             raise RuntimeError(

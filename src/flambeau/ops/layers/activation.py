@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ...core.array import dtypes
 from ...core.context.generator import draw
@@ -38,7 +39,7 @@ from ..support.checks import (
 )
 from ..support.declare import in_place
 from ..support.images import RELU
-from ..support.softplus import log1p_exp
+from ..support.softplus import log1p_exp, log_sigmoid
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -82,7 +83,13 @@ def relu(input: Array) -> Array:
         raise RuntimeError("Boolean inputs not supported for relu")
     if jnp.iscomplexobj(input):
         raise NotImplementedError("clamp is not supported for complex types (relu: complex numbers have no order)")
-    return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
+    return _raised(input, 0)
+
+
+def _raised(x: jax.Array, low: Any) -> jax.Array:
+    """The larger of the two, which is x at a tie (so -0.0 stays), but with the slope 0 there."""
+    least = jnp.asarray(low, x.dtype)
+    return jnp.where(x <= least, lax.stop_gradient(jnp.where(x < least, least, x)), x)
 
 
 @operator(methods=False, public=(), grad="HardtanhBackward0")
@@ -107,8 +114,8 @@ def _clipped(input: jax.Array, low: float, high: float) -> jax.Array:
         raise RuntimeError("Bool inputs not supported for hardtanh")
     if category(input) == COMPLEX:
         raise NotImplementedError("clamp is not supported for complex types")
-    least, most = jnp.asarray(low, input.dtype), jnp.asarray(high, input.dtype)
-    return jnp.where(input <= least, least, jnp.where(input >= most, most, input))
+    most = jnp.asarray(high, input.dtype)
+    return jnp.where(input >= most, most, _raised(input, low))
 
 
 @operator(methods=False, public=("torch",))
@@ -194,7 +201,9 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 def hardsigmoid(input: Array) -> Array:
     """min(max(0, x + 3), 6) / 6"""
     require_floating("hardsigmoid_cpu", input)
-    return jnp.where(input <= -3, 0.0, jnp.where(input >= 3, 1.0, input / 6 + 0.5)).astype(input.dtype)
+    inside = (input > -3) & (input < 3)
+    line = jnp.where(inside, input, lax.stop_gradient(input)) / 6 + 0.5  # flat where it is nan, too
+    return jnp.where(input <= -3, 0.0, jnp.where(input >= 3, 1.0, line)).astype(input.dtype)
 
 
 @operator(methods=False, public=())
@@ -257,7 +266,7 @@ def _exponential_jvp(primals: Any, tangents: Any) -> Any:
     """The slope at 0 is that of the left side, all further derivatives there are those of the right side."""
     x, size, rate, scale = primals
     below = jnp.where(x < 0, x, jnp.zeros((), x.dtype))
-    slope = jnp.where(x > 0, scale, size * rate * jnp.exp(below * rate))
+    slope = jnp.where(x <= 0, size * rate * jnp.exp(below * rate), scale)  # where x is nan, too
     return _exponential(*primals), slope.astype(x.dtype) * tangents[0]
 
 
@@ -311,7 +320,7 @@ def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
 def logsigmoid(input: Array) -> Array:
     """log(1 / (1 + exp(-x)))"""
     require_floating("log_sigmoid_cpu", input)
-    return (-log1p_exp(-wide(input))).astype(input.dtype)
+    return log_sigmoid(wide(input)).astype(input.dtype)
 
 
 @operator(

@@ -84,8 +84,9 @@ def _emitted(log_probs: jax.Array, states: jax.Array) -> jax.Array:
 
 
 def _at_ends(alpha: jax.Array, target_lengths: jax.Array) -> jax.Array:
-    found = jnp.where(_ends(target_lengths, alpha.shape[1]), alpha, -jnp.inf)
-    return -_log_sum(*jnp.moveaxis(lax.top_k(found, min(2, found.shape[1]))[0], 1, 0))
+    blank = 2 * target_lengths[:, None]
+    at_blank, at_label = (jnp.take_along_axis(alpha, jnp.maximum(place, 0), 1)[:, 0] for place in (blank, blank - 1))
+    return -_log_sum(at_blank, jnp.where(target_lengths > 0, at_label, -jnp.inf))
 
 
 @jax.custom_jvp

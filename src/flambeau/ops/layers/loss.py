@@ -90,6 +90,11 @@ def l1_loss(
     return _weighted(modulus(input - target), weight, reduction)
 
 
+def _below(distance: jax.Array, bound: Any) -> jax.Array:
+    """The distances below a bound, and nan; 0 for the others, whose square would be nan in the gradient where they are infinite."""
+    return jnp.where(distance >= bound, jnp.zeros((), distance.dtype), distance)
+
+
 def _smooth_name(arrays: list[Any], statics: dict[str, Any]) -> str:
     return "SmoothL1LossBackward0" if statics.get("beta", True) else by_reduction("AbsBackward0")(arrays, statics)
 
@@ -109,7 +114,7 @@ def smooth_l1_loss(
     distance = modulus(input - target)
     if not is_zero(beta):
         safe = jnp.where(beta == 0, 1, beta)  # 0 / 0 in the branch that is not taken would be in the gradient
-        distance = jnp.where(distance < beta, jnp.square(distance) / (2 * safe), distance - beta / 2)
+        distance = jnp.where(distance >= beta, distance - beta / 2, jnp.square(_below(distance, beta)) / (2 * safe))
     return reduced(distance, reduction)
 
 
@@ -130,7 +135,7 @@ def huber_loss(
     """(x - y)^2 / 2 where |x - y| < delta, else delta (|x - y| - delta / 2)"""
     require_floating("huber_cpu", input)
     distance = modulus(input - target)
-    losses = jnp.where(distance < delta, jnp.square(distance) / 2, delta * (distance - delta / 2))
+    losses = jnp.where(distance >= delta, delta * (distance - delta / 2), jnp.square(_below(distance, delta)) / 2)
     if weight is not None:  # unlike mse_loss and l1_loss, whose mean is the weighted one
         losses = losses * weight
     return reduced(losses, reduction)
@@ -322,7 +327,7 @@ def kl_div(
 # ---------------------------------------------------------------- classification
 
 
-def _check_weight(weight: jax.Array | None, classes: int, dtype: Any) -> None:
+def _check_weight(weight: jax.Array | None, classes: int, dtype: Any = None) -> None:
     if weight is None:
         return
     if weight.shape != (classes,):
@@ -330,7 +335,7 @@ def _check_weight(weight: jax.Array | None, classes: int, dtype: Any) -> None:
             f"weight tensor should be defined either for all {classes} classes or no classes "
             f"but got weight tensor of shape: {list(weight.shape)}"
         )
-    if weight.dtype != dtype:
+    if dtype is not None and weight.dtype != dtype:
         raise RuntimeError(f"expected scalar type {type_name(jnp.zeros((), dtype))} but found {type_name(weight)}")
 
 
@@ -479,8 +484,10 @@ def _cross_entropy_of_probabilities(
     if not is_floating(target):
         raise RuntimeError(f"Expected floating point type for target with class probabilities, got {type_name(target)}")
     axis = 1 if input.ndim > 1 else 0
-    classes, made = input.shape[axis], jnp.promote_types(input.dtype, target.dtype)
-    log_p, target = jax.nn.log_softmax(wide(input), axis), wide(target)
+    others = (target,) if weight is None else (target, weight)
+    classes, made = input.shape[axis], functools.reduce(jnp.promote_types, (x.dtype for x in others), input.dtype)
+    log_p = jax.nn.log_softmax(wide(input), axis).astype(input.dtype)
+    log_p, target = wide(log_p), wide(target)
     if not is_zero(smoothing):
         target = target * (1 - smoothing) + smoothing / classes
     products = log_p * target
@@ -517,7 +524,8 @@ def _cross_entropy(
     of_classes = input.shape != target.shape
     if of_classes:
         _check_class_indices(input, target)
-    _check_weight(weight, input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0, input.dtype)
+    classes = input.shape[1 if input.ndim > 1 else 0] if input.ndim else 0
+    _check_weight(weight, classes, input.dtype if of_classes else None)
     if not of_classes:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, smoothing)
     return _cross_entropy_of_indices(input, target, weight, ignore_index, reduction, smoothing)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Static, composite, operator
@@ -32,7 +33,7 @@ _NO_CLASSES = "Expected non-empty vector or matrix with optional 0-dim batch siz
 
 def _positive_part(x: jax.Array) -> jax.Array:
     """max(x, 0) with slope 1 at 0, as PyTorch's clamp_min has."""
-    return jnp.where(x >= 0, x, jnp.zeros((), x.dtype))
+    return jnp.where(x >= 0, x, jnp.where(x < 0, jnp.zeros((), x.dtype), lax.stop_gradient(x)))  # nan stays
 
 
 # ---------------------------------------------------------------- distances

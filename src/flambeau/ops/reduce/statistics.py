@@ -61,6 +61,8 @@ def _spread(name: str, deviation: bool, with_mean: bool, doc: str) -> Callable[.
     """`var`, `std` and their forms with the mean, which take their arguments in the same two ways."""
 
     def compute(input: Array, dim: Dim, correction: Static[float], keepdim: bool) -> Any:
+        if with_mean and category(input) < FLOAT:
+            raise RuntimeError(f"{name} only support floating point and complex dtypes")
         variance, mean = _moments(input, dim, correction, keepdim)
         spread = _root(variance) if deviation else variance
         return (spread, mean) if with_mean else spread
