@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..core.tensor.tensor import Tensor
-from ..export import Dim
 from flambeau.ops.making.creation import zeros
 from flambeau.utils import _pytree as pytree
+
+from ..core.tensor.tensor import Tensor
+from ..export import Dim
 
 _KEPT = 3  # calls that are remembered
 
