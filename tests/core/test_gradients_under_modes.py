@@ -26,6 +26,7 @@ x[None, :, i]
 x[..., [1, 2]]
 F.embedding(i, x, 0, scale_grad_by_freq=True)
 F.unfold(x.view(1, 1, 4, 3), 3, 2, 1)
+F.fold(x.view(1, 4, 3), (2, 4), 2)
 fill(x * 1, (slice(None), i), 2.0)
 fill(x * 1, (..., i), x[:, :3] * 3)
 """.strip().splitlines()

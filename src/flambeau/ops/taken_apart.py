@@ -277,6 +277,18 @@ def _pad(input: Any, pad: Any, value: Any = 0) -> Any:
     return _see("constant_pad_nd", input, list(pad), value)
 
 
+@_form("im2col")
+def _columns(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
+    return _see("im2col", input, *(_spread(v, 2) for v in (kernel_size, dilation, padding, stride)))
+
+
+@_form("col2im")
+def _from_columns(
+    input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Any:
+    return _see("col2im", input, *(_spread(v, 2) for v in (output_size, kernel_size, dilation, padding, stride)))
+
+
 def _median(name: str) -> Any:
     def form(input: Any, dim: Any, keepdim: bool) -> Any:
         return _see(name, input) if dim is None else _see(f"{name}.dim", input, dim, keepdim)
