@@ -127,6 +127,16 @@ def test_a_write_leaves_what_was_put_elsewhere() -> None:
             assert np.asarray(other).astype(float).sum() == 64.0
 
 
+def test_memory_that_only_a_later_numpy_holds_is_shared() -> None:
+    x = fb.from_numpy(np.zeros((3, 4)))
+    memory = x.numpy()
+    assert x.sum().item() == 0.0
+    memory[0, 1] = 5.0
+    assert x.sum().item() == 5.0
+    x[2] = 1.0
+    assert memory.sum() == 9.0
+
+
 def test_a_write_beside_other_threads_takes_over_nothing() -> None:
     x = fb.zeros(64, 64) + 1.0
     done, begun, before = threading.Event(), threading.Event(), address(x)
