@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import torch
 
 import flambeau as fb
+from flambeau.core.array import devices
 
 WRITES = """
 x[0] = 1.5
@@ -113,6 +115,26 @@ def test_a_write_leaves_what_others_hold() -> None:
     assert memory[8] == -2.0
     memory[9] = -3.0
     assert x[9].item() == -3.0
+
+
+def test_a_write_leaves_what_was_put_elsewhere() -> None:
+    one = jax.sharding.NamedSharding(jax.make_mesh((1,), ("x",)), jax.sharding.PartitionSpec())
+    for move, where in ((devices.put, jax.devices()[0]), (devices.put, one), (devices.spread, one)):
+        for x in (fb.zeros(64) + 1.0, fb.zeros(64).bfloat16() + 1.0):
+            other = move(x._array, where)
+            x[0] = 2.0
+            assert x[0].item() == 2.0 and not other.is_deleted()
+            assert np.asarray(other).astype(float).sum() == 64.0
+
+
+def test_memory_that_only_a_later_numpy_holds_is_shared() -> None:
+    x = fb.from_numpy(np.zeros((3, 4)))
+    memory = x.numpy()
+    assert x.sum().item() == 0.0
+    memory[0, 1] = 5.0
+    assert x.sum().item() == 5.0
+    x[2] = 1.0
+    assert memory.sum() == 9.0
 
 
 def test_a_write_beside_other_threads_takes_over_nothing() -> None:

@@ -16,6 +16,7 @@ from ..core.dispatch.operator import namespaces
 from ..core.dispatch.overloads import OpNamespace, OpOverload, OpOverloadPacket, ops
 from ..core.dispatch.schema import parse
 from ..core.tensor.tensor import Tensor
+from .indexing.gathering import put_with_gaps, put_with_gaps_
 from .layers.activation import _log_softmax as log_softmax
 from .layers.activation import _softmax as softmax
 from .layers.aten_forms import FORMS
@@ -204,6 +205,8 @@ _FORMS: dict[str, Callable[..., Any]] = {
     **FORMS,  # type: ignore[dict-item]
     **GRADIENTS,
     "_softmax": _softmax, "_log_softmax": _log_softmax, "_to_copy": _to_copy, "slice": _slice, "index": _index,
+    "index_put": put_with_gaps, "index_put_": put_with_gaps_,
+    "im2col": lambda self, *sizes: _functional("unfold")(self, *sizes), "col2im": lambda self, *sizes: _functional("fold")(self, *sizes),
     "convolution": _convolution, "native_layer_norm": _native_layer_norm, "alias": _alias, "lift_fresh": _alias,
     "lift_fresh_copy": lambda self: self.clone(),
     "_unsafe_view": lambda self, size: self.reshape(size), "sym_size": _sym_size, "_local_scalar_dense": _scalar,

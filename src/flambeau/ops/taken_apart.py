@@ -277,15 +277,37 @@ def _pad(input: Any, pad: Any, value: Any = 0) -> Any:
     return _see("constant_pad_nd", input, list(pad), value)
 
 
+@_form("im2col")
+def _columns(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
+    return _see("im2col", input, *(_spread(v, 2) for v in (kernel_size, dilation, padding, stride)))
+
+
+@_form("col2im")
+def _from_columns(
+    input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Any:
+    return _see("col2im", input, *(_spread(v, 2) for v in (output_size, kernel_size, dilation, padding, stride)))
+
+
+def _median(name: str) -> Any:
+    def form(input: Any, dim: Any, keepdim: bool) -> Any:
+        return _see(name, input) if dim is None else _see(f"{name}.dim", input, dim, keepdim)
+
+    return form
+
+
+taken_apart.update({name: _median(name) for name in ("median", "nanmedian")})
+
+
 @_form("identity")
 def _identity(input: Any) -> Any:
     return input.clone()
 
 
 @_form("embedding")
-def _embedding(weight: Any, indices: Any, padding_idx: Any = None, sparse: bool = False) -> Any:
+def _embedding(weight: Any, indices: Any, padding_idx: Any = None, scale_grad_by_freq: bool = False) -> Any:
     place = -1 if padding_idx is None else padding_idx
-    more = (place, False, True) if sparse else (place,) if place != -1 else ()
+    more = (place, True) if scale_grad_by_freq else (place,) if place != -1 else ()
     return _see("embedding", weight, indices, *more)
 
 

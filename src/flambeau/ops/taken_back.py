@@ -306,7 +306,7 @@ def _matmul(g: Tensor, call: Call) -> Gradients:
     if a.ndim < 2 or b.ndim < 2:
         return PASS
     if b.ndim == 2:
-        rows = g.view([math.prod(g.shape[:-1]), g.shape[-1]])
+        rows = g.reshape([math.prod(g.shape[:-1]), g.shape[-1]])
         with quietly():
             flat = a.reshape([math.prod(a.shape[:-1]), a.shape[-1]])
         made = {"other": see("mm", flat.t(), rows)} if call.needs("other") else {}
@@ -320,7 +320,7 @@ def _matmul(g: Tensor, call: Call) -> Gradients:
 def _of_batches(g: Tensor, call: Call, a: Tensor, b: Tensor) -> Gradients:
     batch, made = g.shape[:-2], {}
     count = math.prod(batch)
-    g = g.view([count, *g.shape[-2:]])
+    g = g.reshape([count, *g.shape[-2:]])
     with quietly():
         wide = [x.expand([*batch, *x.shape[-2:]]) for x in (a, b)]
         left, right = (x.reshape([count, *x.shape[-2:]]) for x in wide)
@@ -477,7 +477,7 @@ def _repeat(g: Tensor, call: Call) -> Gradients:
     for times, size in zip(call.repeats[more:], call.input.shape, strict=True):
         dims += [len(shape)] if times != 1 else []
         shape += [times, size] if times != 1 else [size]
-    return see("sum.dim_IntList", g.view(shape), dims) if dims else g
+    return see("sum.dim_IntList", g.reshape(shape), dims) if dims else g
 
 
 @form("roll")

@@ -163,7 +163,26 @@ def put(values: Any, where: Any) -> Any:
         return from_numpy(values, where)
     if is_free(where) and not isinstance(values, jax.core.Tracer):
         return unbound(values, where)
-    return jax.device_put(values, where)
+    return jax.device_put(_apart(values, where), where)
+
+
+def _apart(values: Any, where: Any) -> Any:
+    """Values of one device such that what is put at `where` has no memory in common with them that may be given over to a program.
+
+    JAX does not copy what lies there already, and counts no holder. It never gives over memory that NumPy looks into.
+    """
+    device = getattr(values.sharding, "_device", None) if type(values) is ArrayImpl else None
+    if (
+        device is None
+        or where is None
+        or device not in (where.device_set if hasattr(where, "device_set") else (where,))
+    ):
+        return values
+    return (
+        np.asarray(values)
+        if device.platform == "cpu" and not values.aval.weak_type
+        else jax.numpy.array(values, copy=True)
+    )
 
 
 def is_far(sharding: Any) -> bool:
@@ -183,7 +202,7 @@ def spread(values: Any, sharding: Any) -> Any:
     if type(values) is MetaArray:
         return values
     if not is_far(sharding):
-        return jax.device_put(values, sharding)
+        return jax.device_put(_apart(values, sharding), sharding)
     if isinstance(values, jax.Array) and is_far(values.sharding):
         return values if values.sharding == sharding else _mover(sharding)(values)
     host = np.asarray(values)
@@ -240,7 +259,7 @@ def unbound(values: Any, where: Any) -> Any:
     """The values on a device that `is_free`, not bound to it. Of what is whole on several devices, one's copy is taken."""
     sharding = jax.sharding.SingleDeviceSharding(where)
     first = values.addressable_shards[0]
-    part = first.data if first.device is where and values.is_fully_replicated else np.asarray(values)
+    part = _apart(first.data, where) if first.device is where and values.is_fully_replicated else np.asarray(values)
     return xla_client.batched_device_put(_aval(values.shape, values.dtype), sharding, [part], [where], False)
 
 

@@ -485,6 +485,7 @@ _CALLED = {
     "true_divide": "div", "true_divide_": "div_", "subtract": "sub", "multiply": "mul", "absolute": "abs",
     "rmatmul": "matmul", "cast": "_to_copy", "_view_shape": "view", "cross_entropy": "cross_entropy_loss",
     "attention": "scaled_dot_product_attention", "_reversed": "permute", "tensor": "lift_fresh",
+    "unfold": "im2col", "fold": "col2im",
 }  # fmt: skip
 _NUMBERS = frozenset("rsub remainder remainder_ pow pow_ fmod fmod_ floor_divide".split())  # have overloads for numbers
 # Private operators with arguments of their own, such as what was drawn for them

@@ -428,9 +428,9 @@ _index_put_inplace = inplace_form(_index_put.operator, "index_put_")  # type: ig
 
 
 def _parted(
-    input: Tensor, indices: Sequence[Tensor], values: Any, accumulate: bool
+    input: Tensor, indices: Sequence[Tensor | None], values: Any, accumulate: bool, gaps: bool = False
 ) -> tuple[list[Tensor], tuple[bool, ...]]:
-    """The index tensors, with masks turned into indices, and which dimensions they are for."""
+    """The index tensors, with masks turned into indices, and which dimensions they are for. With `gaps`, None stands for all of one."""
     if isinstance(indices, Tensor):
         raise TypeError("index_put(): argument 'indices' (position 2) must be tuple of Tensors, not Tensor")
     if not indices:
@@ -438,6 +438,9 @@ def _parted(
     dim = 0
     places = []
     for position, item in enumerate(indices):
+        if item is None and gaps:
+            dim += 1
+            continue
         if not isinstance(item, Tensor):
             raise TypeError(f"expected Tensor as element {position} in argument 1, but got {type(item).__name__}")
         if item.dtype not in (dtypes.int64, dtypes.int32, dtypes.uint8, dtypes.bool):
@@ -462,6 +465,16 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
 def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """In-place form of `index_put`."""
     return _index_put_inplace(self, values, *_parted(self, indices, values, accumulate), accumulate)
+
+
+def put_with_gaps(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """`index_put` as ATen has it, where None stands for a whole dimension."""
+    return _index_put(self, values, *_parted(self, indices, values, accumulate, True), accumulate)
+
+
+def put_with_gaps_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """In-place form of `put_with_gaps`."""
+    return _index_put_inplace(self, values, *_parted(self, indices, values, accumulate, True), accumulate)
 
 
 _attach(index_put_, ("index_put_",))

@@ -13,7 +13,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy import special as jsp
 
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.overrides import PASS
 from ...core.dispatch.operator import Array, Static, composite, operator
+from ...core.dispatch.overloads import taken
 from ...core.tensor.tensor import Tensor
 from ...native.selection import MIDDLE, MIDDLE_OF_NUMBERS, ascending, ranked
 from ..elementwise.arithmetic import modulus
@@ -154,6 +157,8 @@ def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
     over_all = operator(methods=False, public=(), grad=f"{title}Backward0")(whole)
 
     def function(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+        if grad_state.dispatch_modes and (made := taken(name, input, dim, keepdim)) is not PASS:
+            return made if dim is None else along_dim.operator.returns(*made)  # type: ignore[attr-defined]
         index = found(input, dim)
         return over_all(input, index) if dim is None else along_dim(input, index, dim, keepdim)
 
