@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from .. import native
+from ..core.context.callbacks import raising
 from ..core.tape.nodes import Program as ArrayProgram
 from ..core.tensor.storage import Storage, cut_over
 from ..core.tensor.tensor import Tensor
@@ -68,6 +69,7 @@ class Builder:
         self.cut: list[Piece] | None = None
         self.flat: Flat | None = self._flat(computation)
         self.forward = forward
+        self.calls_back: bool = bool(computation.jaxpr.effects)
         self.by_all: Together | None = together(computation.jaxpr) if self.on_cpu and not self.live else None
         if self.by_all is not None:
             of_all = self._evaluator(Computation(self.by_all.jaxpr, computation.seeds, plain))
@@ -120,7 +122,8 @@ class Builder:
         kept = [n for n in range(self.plain) if packing is None or n not in packing.gone]
         outputs = {number: i for i, number in enumerate(kept)}
         by_all = self.by_all if not cuts else None
-        given_over = {} if self.live or by_all is not None else self._donatable(loose, outputs)
+        # what a program calls back may raise, when the memory is no more what it was
+        given_over = {} if self.live or self.calls_back else self._donatable(loose, outputs)
         options = known(_CPU_OPTIONS) if self.on_cpu else None
         if cut_up:
             return Executable(self._outlined(loose, given_over, options), loose, None, outputs, given_over)
@@ -134,7 +137,10 @@ class Builder:
         jitted: Callable[..., Any] = jax.jit(run, donate_argnums=donated, compiler_options=options)
         if by_all is not None:
             shared = self._around(self.forward_by_all, packing, len(storages))
-            jitted = Joint(by_all, shared, jitted, run.__name__, options)
+            word = None if self.plan.word is None else outputs[self.plan.word]
+            jitted = Joint(by_all, shared, jitted, run.__name__, options, word)
+        elif self.calls_back:
+            jitted = raising(jitted)
         return Executable(jitted, loose, packing, outputs, given_over)
 
     def _around(self, run: Callable[..., Any], packing: Packing | None, states: int) -> Callable[..., Any]:

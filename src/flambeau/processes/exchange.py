@@ -165,6 +165,13 @@ class Exchange:
             return False, False
         return all(bytes(v[:-1]) == digest for _, v in found), all(v[-1] for _, v in found)
 
+    def decline(self, error: BaseException) -> None:
+        """Tell the others, who are about to meet, that this rank does not come."""
+        self._count += 1
+        if self.link is not None:
+            why = {"gone": f"has raised {type(error).__name__}: {error}"}
+            self.link.put(self._key(self._count, self.me), _packed(why, None), overwrite=True)
+
     def _meet(
         self, said: Said, value: np.ndarray | None, timeout: float | None, small: bool = True
     ) -> list[tuple[Said, Any]]:
