@@ -82,6 +82,31 @@ def test_several_results_and_what_is_written() -> None:
     assert seen == [[1.0, 1.0]] * 2 + [[3.0, 3.0]] * 2
 
 
+def test_a_backward_pass_outside() -> None:
+    """It takes what the forward pass has called for, and does not call again."""
+    calls = []
+
+    def kernel(x: Tensor) -> Tensor:
+        calls.append(x.numel())
+        return fb.from_numpy(np.sin(x.numpy(force=True)))
+
+    made = fb.library.custom_op("callbacks::counted", kernel, mutates_args=())
+    made.register_fake(lambda x: fb.empty_like(x))
+    made.register_autograd(
+        lambda ctx, g: g * ctx.saved_tensors[0],
+        setup_context=lambda ctx, inputs, output: ctx.save_for_backward(output),
+    )
+    x = fb.tensor([1.0, 2.0], requires_grad=True)
+    run = fb.compile(lambda x: made(x * 2).exp(), fullgraph=True)
+    y = run(x)
+    (slope,) = fb.autograd.grad(y.sum(), x, retain_graph=True)
+    sines = np.sin([2.0, 4.0])
+    np.testing.assert_allclose(slope.numpy(), np.exp(sines) * sines * 2, rtol=1e-5)
+    assert calls == [2]
+    with pytest.raises(NotImplementedError, match=r"calls back .* run it uncompiled"):
+        fb.autograd.grad(y.sum(), x, create_graph=True)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_errors_and_wrong_shapes() -> None:
     def strict(x: Tensor) -> Tensor:

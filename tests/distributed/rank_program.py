@@ -463,6 +463,24 @@ def in_a_compiled_function() -> None:
         same(every, rows(3, seed=seed).reshape(-1))
 
 
+@check
+def compiled_forward_passes() -> None:
+    """What a compiled forward pass sends, its backward pass outside does not send again: ranks may run it uncompiled."""
+
+    def centred(x: fb.Tensor) -> fb.Tensor:
+        return (x - differentiable.all_reduce(x.tanh().mean(0)) / WORLD).pow(2)
+
+    run = fb.compile(centred, fullgraph=True)
+    for function in (centred, run, run if RANK else centred):
+        x = mine(6).reshape(3, 2).requires_grad_()
+        y, forwards = meetings(function, x)
+        _, backwards = meetings(y.sum().backward)
+        if function is centred:
+            wanted = x.grad.numpy()
+        assert (forwards, backwards) == (1, 1)
+        np.testing.assert_allclose(x.grad.numpy(), wanted, rtol=1e-12)
+
+
 def meetings(function: Callable[..., Any], *arguments: fb.Tensor) -> tuple[Any, int]:
     """What a call gives, and how often the ranks of the default group have met for it."""
     exchange = dist.group.WORLD.exchange

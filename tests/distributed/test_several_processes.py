@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 CHECKS = """
 reductions moves uneven_exchange messages objects groups handles disagreement one_process_and_many
 one_process_and_many_by_all_options averaged_gradients buffers_of_averaged_models
-gradients_of_collectives in_a_compiled_function one_program_of_all_ranks errors_of_one_rank meshes
+gradients_of_collectives in_a_compiled_function compiled_forward_passes one_program_of_all_ranks errors_of_one_rank meshes
 """.split()
 OF_TENSORS = """
 tensors sums_still_to_be_made placements_after_operators unlike_cuts_and_writes unequal_parts checks_of_values
