@@ -133,6 +133,32 @@ def test_a_rank_that_dies_ends_the_others(tmp_path: Path, how: str) -> None:
     assert len(pids) == 2 and not any(map(alive, pids))
 
 
+STANDING_STILL = """
+import os, signal, threading
+from datetime import timedelta
+import torch
+import torch.distributed as dist
+dist.init_process_group("gloo", timeout=timedelta(seconds=8))
+x = torch.ones(1_000_000)
+dist.all_reduce(x)
+if dist.get_rank() == 1:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGSTOP)).start()
+while True:
+    dist.all_reduce(x)
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_that_stands_still(tmp_path: Path) -> None:
+    """In whatever it stands still, the others give up after the group's time."""
+    script = tmp_path / "standing.py"
+    script.write_text(STANDING_STILL)
+    process = launched(2, str(script), TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1")
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "DistBackendError: [Rank 0]: all_reduce" in errors or "Timed out waiting 8000ms for rank 1" in errors, errors
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_launcher_that_ends_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:

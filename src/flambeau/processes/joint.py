@@ -123,10 +123,7 @@ class Joint:
         for watch in meetings.watchers:
             for name, size in self.sent:
                 watch(name, size)
-        try:
-            results = form.run(values)
-        except jax.errors.JaxRuntimeError as error:
-            raise DistBackendError(f"[Rank {self.exchange.rank}]: {self._name} failed: {error}") from error
+        results = self.exchange.in_time(lambda: form.run(values), self._name)
         if self.word is not None:
             self._see_who_has_failed(np.asarray(results.pop()))
         return results
