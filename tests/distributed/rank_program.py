@@ -19,7 +19,7 @@ import numpy as np
 import flambeau as fb
 import flambeau.distributed as dist
 from flambeau import nn
-from flambeau.distributed import ReduceOp
+from flambeau.distributed import DistBackendError, ReduceOp
 from flambeau.distributed.nn import functional as differentiable
 
 RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -373,6 +373,17 @@ def averaged_gradients() -> None:
     strict = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 1)))
     strict.module[0](fb.ones(1, 3)).sum().backward()
     refused(RuntimeError, "Expected to have finished reduction in the prior iteration", lambda: strict(fb.ones(1, 3)))
+
+    @fb.compile
+    def unfinished(x: fb.Tensor) -> None:
+        (strict(x).detach() + strict.module[0](x)).sum().backward()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        unfinished(fb.ones(1, 3))
+    refused(
+        RuntimeError, "Expected to have finished reduction in the prior iteration", lambda: unfinished(fb.ones(1, 3))
+    )
     hooked = nn.parallel.DistributedDataParallel(nn.Linear(3, 1))
     from flambeau.distributed.algorithms.ddp_comm_hooks import default_hooks
 
@@ -452,6 +463,24 @@ def in_a_compiled_function() -> None:
         same(every, rows(3, seed=seed).reshape(-1))
 
 
+@check
+def compiled_forward_passes() -> None:
+    """What a compiled forward pass sends, its backward pass outside does not send again: ranks may run it uncompiled."""
+
+    def centred(x: fb.Tensor) -> fb.Tensor:
+        return (x - differentiable.all_reduce(x.tanh().mean(0)) / WORLD).pow(2)
+
+    run = fb.compile(centred, fullgraph=True)
+    for function in (centred, run, run if RANK else centred):
+        x = mine(6).reshape(3, 2).requires_grad_()
+        y, forwards = meetings(function, x)
+        _, backwards = meetings(y.sum().backward)
+        if function is centred:
+            wanted = x.grad.numpy()
+        assert (forwards, backwards) == (1, 1)
+        np.testing.assert_allclose(x.grad.numpy(), wanted, rtol=1e-12)
+
+
 def meetings(function: Callable[..., Any], *arguments: fb.Tensor) -> tuple[Any, int]:
     """What a call gives, and how often the ranks of the default group have met for it."""
     exchange = dist.group.WORLD.exchange
@@ -506,12 +535,46 @@ def one_program_of_all_ranks() -> None:
     weighed = fb.compile(lambda x: (x := x * (RANK + 1), dist.all_reduce(x))[0])  # not the same program
     assert [weighed(fb.ones(2)).tolist() for _ in range(2)] == [[WORLD * (WORLD + 1) / 2] * 2] * 2
 
-    taken = fb.compile(lambda x, i: (x := x.gather(0, i), dist.all_reduce(x))[0])
-    for index in (1, 1 + 5 * RANK, 1):  # what one rank refuses, the others don't
-        if index > 3:
-            refused(RuntimeError, "out of bounds", lambda: taken(fb.ones(3), fb.tensor([6])))
-        else:
-            assert taken(fb.ones(3), fb.tensor([index])).tolist() == [WORLD]
+
+@check
+def errors_of_one_rank() -> None:
+    """What goes wrong in one rank of a compiled step is an error in all: nobody's parameters change, and the group goes on."""
+    model = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Embedding(4, 2), nn.Linear(2, 1)))
+    optimizer = fb.optim.SGD(model.parameters(), 0.1)
+
+    def step(i: fb.Tensor) -> None:
+        optimizer.zero_grad()
+        model(i).pow(2).mean().backward()
+        optimizer.step()
+
+    run = fb.compile(step)
+    for length in (2, 2 + RANK):  # one program of all ranks, and each its own
+        outside = fb.full((length,), 7 if RANK == 1 else 3)
+        for bad in (False, True, False):
+            before = model.module[1].weight.tolist()
+            if not bad:
+                run(fb.ones(length, dtype=fb.long))
+            elif RANK == 1:
+                refused(IndexError, "in module.0 (Embedding): index out of range", lambda i=outside: run(i))
+            else:
+                refused(DistBackendError, "rank 1 has", lambda i=outside: run(i))
+            assert (model.module[1].weight.tolist() == before) is bad
+            every: list[Any] = [None] * WORLD
+            dist.all_gather_object(every, model.module[1].weight.tolist())
+            assert every == [every[0]] * WORLD
+
+    class Summed(nn.Module):
+        def forward(self, x: fb.Tensor) -> fb.Tensor:
+            dist.all_reduce(x := x * 2)
+            return x
+
+    summed = fb.compile(nn.Sequential(nn.Identity(), Summed()))
+    refused(DistBackendError, "Detected mismatch between collectives on ranks", lambda: summed(fb.ones(2 + RANK)))
+    try:
+        summed(fb.ones(2 + RANK))
+    except DistBackendError as error:
+        assert any("1 (Summed)" in note for note in error.__notes__), error.__notes__
+    assert summed(fb.ones(2)).tolist() == [2 * WORLD] * 2
 
 
 @check

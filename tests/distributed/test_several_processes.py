@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 CHECKS = """
 reductions moves uneven_exchange messages objects groups handles disagreement one_process_and_many
 one_process_and_many_by_all_options averaged_gradients buffers_of_averaged_models
-gradients_of_collectives in_a_compiled_function one_program_of_all_ranks meshes
+gradients_of_collectives in_a_compiled_function compiled_forward_passes one_program_of_all_ranks errors_of_one_rank meshes
 """.split()
 OF_TENSORS = """
 tensors sums_still_to_be_made placements_after_operators unlike_cuts_and_writes unequal_parts checks_of_values
@@ -131,6 +131,32 @@ def test_a_rank_that_dies_ends_the_others(tmp_path: Path, how: str) -> None:
     assert all(text in errors for text in wanted), errors
     pids = [int(line.split()[1]) for line in output.splitlines() if line.startswith("together")]
     assert len(pids) == 2 and not any(map(alive, pids))
+
+
+STANDING_STILL = """
+import os, signal, threading
+from datetime import timedelta
+import torch
+import torch.distributed as dist
+dist.init_process_group("gloo", timeout=timedelta(seconds=8))
+x = torch.ones(1_000_000)
+dist.all_reduce(x)
+if dist.get_rank() == 1:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGSTOP)).start()
+while True:
+    dist.all_reduce(x)
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_that_stands_still(tmp_path: Path) -> None:
+    """In whatever it stands still, the others give up after the group's time."""
+    script = tmp_path / "standing.py"
+    script.write_text(STANDING_STILL)
+    process = launched(2, str(script), TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1")
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "DistBackendError: [Rank 0]: all_reduce" in errors or "Timed out waiting 8000ms for rank 1" in errors, errors
 
 
 @pytest.mark.slow

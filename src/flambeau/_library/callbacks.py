@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import io_callback
 
 from ..compiler.guards.shadow import Refused, Repeat
+from ..core.context.callbacks import call_back
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import NEEDS_VALUES
 from ..core.dispatch.overloads import OpOverload
@@ -77,7 +77,7 @@ def _called_back(op: OpOverload, kernel: Kernel, shapes_of: Shapes, args: Any, k
         return values
 
     arrays = [leaves[i].detach()._array for i in places]
-    values = [wrap(v) for v in io_callback(host, kinds, *arrays, ordered=not results)]
+    values = [wrap(v) for v in call_back(host, kinds, *arrays, ordered=not results)]
     plain = [values.pop(0) if isinstance(t, Tensor) else t for t in results]
     with no_grad():
         for target, value in zip(written, values, strict=True):

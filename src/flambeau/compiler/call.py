@@ -144,7 +144,8 @@ class Call:
             if what == LEAF:  # before the node, which leads there
                 self.add(f"{self._target(tensor, argument)}.requires_grad_()")
         if self.backward is not None:
-            self.add(f"node = {self.name(self.backward.node)}(tensors, inputs) if grad_state.grad else None")
+            given = f"[*inputs, *outputs[-{self.backward.saved}:]]" if self.backward.saved else "inputs"
+            self.add(f"node = {self.name(self.backward.node)}(tensors, {given}) if grad_state.grad else None")
 
     # --- hand out -------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..core.context.tracing import Demand, Refusal, Untraceable
+from ..core.dispatch import checks
 from .guards.shadow import Watcher
 from .handlers import catching
 
@@ -34,6 +35,10 @@ class Demands:
         """Whether all demands up to here are met: a traced bool, or None if there are none."""
         bad = [demand.bad for demand in self.found]
         return ~functools.reduce(jnp.logical_or, bad) if bad else None
+
+    def told(self) -> tuple[Any, list[Refusal]]:
+        """The error word up to here, and what it may tell of."""
+        return checks.word(self.found), [demand.refusal for demand in self.found]
 
     def take(self) -> list[Demand]:
         """All of them, which are forgotten here: they hold traced values."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from .. import native
+from ..core.context.callbacks import raising
 from ..core.tape.nodes import Program as ArrayProgram
 from ..core.tensor.storage import Storage, cut_over
 from ..core.tensor.tensor import Tensor
@@ -19,6 +20,7 @@ from .flat import Flat
 from .guards.places import TensorAt
 from .moving import GradOf, now
 from .node import Backward
+from .once import halves
 from .outlining import Outlined, Piece, keep_where_failed, outlined, pieces, up_to
 from .packing import Packing
 from .plan import LOOK, MADE, Computation, Plan, State
@@ -57,27 +59,42 @@ class Builder:
         self.plain: int = computation.plain
         self.shapes: list[tuple[Any, Any]] = [(o.aval.shape, o.aval.dtype) for o in computation.jaxpr.jaxpr.outvars]
         self.live: int = len(plan.tape.metas)
-        evaluate, zeros, plain, live = self._evaluator(computation), tuple(computation.seeds), self.plain, self.live
-
-        def forward(*flat: Any) -> Any:
-            return evaluate(flat, zeros)[:plain]
-
-        def backward(*flat: Any) -> Any:
-            return evaluate(flat[:-live], flat[-live:])[plain:]
-
+        zeros, plain = tuple(computation.seeds), self.plain
+        self.calls_back: bool = bool(computation.jaxpr.effects)
+        self.backward: Backward | None = None
+        if self.live and self.calls_back:
+            self.forward: Callable[..., Any] = self._in_halves(computation)
+        else:
+            evaluate = self._evaluator(computation)
+            self.forward = lambda *flat: evaluate(flat, zeros)[:plain]
+            if self.live:
+                self.backward = self._backward(evaluate)
         self.cut: list[Piece] | None = None
         self.flat: Flat | None = self._flat(computation)
-        self.forward = forward
         self.by_all: Together | None = together(computation.jaxpr) if self.on_cpu and not self.live else None
         if self.by_all is not None:
             of_all = self._evaluator(Computation(self.by_all.jaxpr, computation.seeds, plain))
             self.forward_by_all: Callable[..., Any] = lambda *flat: of_all(flat, zeros)
-        self.backward: Backward | None = None
-        if live:
-            self.backward = Backward(ArrayProgram(backward, "CompiledFunctionBackward"), plan.tape, _inputs_of(plan))
 
-    def _evaluator(self, computation: Computation) -> Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]:
-        """The jaxpr as a function of all inputs and of the cotangents."""
+    def _in_halves(self, computation: Computation) -> Callable[..., Any]:
+        """The forward pass, where it gives its backward pass what it has called for."""
+        zeros, plain = computation.seeds, self.plain
+        made = halves(computation.jaxpr, zeros, plain)
+        forward = self._evaluator(Computation(made.forward, zeros, plain))
+        self.backward = self._backward(self._evaluator(Computation(made.backward, zeros, plain)), made.saved)
+        return lambda *flat: forward(flat, zeros)
+
+    def _backward(self, evaluate: Callable[..., tuple[Any, ...]], saved: int | None = None) -> Backward:
+        live, plain, inputs = self.live, self.plain, self.arguments + len(self.plan.state.where)
+
+        def backward(*flat: Any) -> Any:
+            return evaluate(flat[:inputs], flat[-live:], flat[inputs:-live])[plain:]
+
+        program = ArrayProgram(backward, "CompiledFunctionBackward")
+        return Backward(program, self.plan.tape, _inputs_of(self.plan), saved)
+
+    def _evaluator(self, computation: Computation) -> Callable[..., tuple[Any, ...]]:
+        """The jaxpr as a function of all inputs, of the cotangents, and of what was called for before."""
         jaxpr, where, arguments = computation.jaxpr.jaxpr, self.plan.state.where, self.arguments
         seeds = {id(s): i for i, s in enumerate(computation.seeds)}
         slots: list[tuple[str, Any]] = [
@@ -88,10 +105,10 @@ class Builder:
         ]  # fmt: skip
         evaluate = channels_last.evaluate if self.in_rows else jax.core.eval_jaxpr
 
-        def run(flat: Sequence[Any], seeds: Sequence[Any]) -> tuple[Any, ...]:
+        def run(flat: Sequence[Any], seeds: Sequence[Any], saved: Sequence[Any] = ()) -> tuple[Any, ...]:
             state = flat[arguments:]
             consts = [state[n] if kind == "state" else seeds[n] if kind == "seed" else n for kind, n in slots]
-            return tuple(evaluate(jaxpr, consts, *flat[:arguments]))
+            return tuple(evaluate(jaxpr, consts, *flat[:arguments], *saved))
 
         return run
 
@@ -120,7 +137,8 @@ class Builder:
         kept = [n for n in range(self.plain) if packing is None or n not in packing.gone]
         outputs = {number: i for i, number in enumerate(kept)}
         by_all = self.by_all if not cuts else None
-        given_over = {} if self.live or by_all is not None else self._donatable(loose, outputs)
+        # what a program calls back may raise, when the memory is no more what it was
+        given_over = {} if self.live or self.calls_back else self._donatable(loose, outputs)
         options = known(_CPU_OPTIONS) if self.on_cpu else None
         if cut_up:
             return Executable(self._outlined(loose, given_over, options), loose, None, outputs, given_over)
@@ -134,7 +152,10 @@ class Builder:
         jitted: Callable[..., Any] = jax.jit(run, donate_argnums=donated, compiler_options=options)
         if by_all is not None:
             shared = self._around(self.forward_by_all, packing, len(storages))
-            jitted = Joint(by_all, shared, jitted, run.__name__, options)
+            word = None if self.plan.word is None else outputs[self.plan.word]
+            jitted = Joint(by_all, shared, jitted, run.__name__, options, word)
+        elif self.calls_back:
+            jitted = raising(jitted)
         return Executable(jitted, loose, packing, outputs, given_over)
 
     def _around(self, run: Callable[..., Any], packing: Packing | None, states: int) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.autograd.function import Snapshots
+from ..core.context.callbacks import raising
 from ..core.tape.nodes import Node, OperatorNode, Taped, freed, taped_call
 from ..core.tensor.tensor import Tensor
 from .moving import now
@@ -17,7 +18,7 @@ from .plan import Tape
 class CompiledNode(Node):
     """The backward of a call: a program of its own, from the same trace, on the call's inputs and the cotangents."""
 
-    __slots__ = ("program", "saved", "positions", "numbers", "metas", "wanted", "inner")
+    __slots__ = ("program", "saved", "positions", "numbers", "metas", "wanted", "inner", "calls_back")
 
     def __init__(
         self,
@@ -28,6 +29,7 @@ class CompiledNode(Node):
         edges: list[Any],
         metas: list[Any],
         inner: frozenset[int],
+        calls_back: bool,
     ):
         super().__init__("CompiledFunctionBackward", edges, len(metas))
         self.program: Any = program
@@ -36,6 +38,7 @@ class CompiledNode(Node):
         self.numbers: list[int | None] = numbers  # and which of its inputs these are the gradients of
         self.metas: list[Any] = metas
         self.inner: frozenset[int] = inner
+        self.calls_back: bool = calls_back
         self.wanted: tuple[int, ...] = tuple(range(len(edges)))  # for `next_functions`
 
     def _arguments(self, cotangents: list[Any]) -> list[Any]:
@@ -45,10 +48,16 @@ class CompiledNode(Node):
         return [*self.saved, *filled]
 
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        made = self.program(*self._arguments(cotangents))
+        run = raising(self.program) if self.calls_back else self.program
+        made = run(*self._arguments(cotangents))
         return [made[i] for i in self.positions]
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
+        if self.calls_back:
+            raise NotImplementedError(
+                "the gradients of a compiled function that calls back (collectives, registered operators) have no gradients: "
+                "run it uncompiled, or take both within the function"
+            )
         arguments = self._arguments([None if c is None else c[0] for c in cotangents])
         edges = {n: e for n, e in zip(self.numbers, self.edges, strict=True) if n is not None}
         edges.update((len(self.saved or ()) + i, c[1]) for i, c in enumerate(cotangents) if c is not None)
@@ -60,9 +69,13 @@ class CompiledNode(Node):
 
 
 class Backward:
-    """A program's backward pass: makes the node of each call. `inputs` are the numbers of what its gradients belong to."""
+    """A program's backward pass: makes the node of each call. `inputs` are the numbers of what its gradients belong to.
 
-    def __init__(self, program: Any, tape: Tape, inputs: list[int | None]):
+    `saved` is how many arrays the forward pass gives it after its outputs, None for a program that calls nothing back.
+    """
+
+    def __init__(self, program: Any, tape: Tape, inputs: list[int | None], saved: int | None):
+        self.saved = saved
         self.program = program
         self.tape = tape
         self.inputs = inputs
@@ -76,7 +89,10 @@ class Backward:
                 edges.append(edge)
                 positions.append(i)
         numbers = [self.inputs[i] for i in positions]
-        return CompiledNode(self.program, inputs, positions, numbers, edges, tape.metas, tape.inner) if edges else None
+        if not edges:
+            return None
+        back = self.saved is not None
+        return CompiledNode(self.program, inputs, positions, numbers, edges, tape.metas, tape.inner, back)
 
 
 class SpentNode(OperatorNode):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.context.grad_mode import no_grad
 from ..core.context.grad_mode import state as grad_state
+from ..core.context.tracing import Untraceable
 from ..core.tensor.tensor import Tensor, from_host
 from ..ops.making.constants import zeros_like
 from ..ops.shape.joining import cat
@@ -106,8 +107,14 @@ class Averaging:
         """RuntimeError if the last backward pass has not come to all parameters. One that has failed on its way is forgotten."""
         if grad_state.run is None:
             self._ready, self._begun = set(), []
+        if grad_state.trace is not None:
+            grad_state.trace.guard(
+                self._settings, "DistributedDataParallel was told of a hook, or a backward pass was not whole"
+            )
         if self.unfinished:
-            names, self.unfinished = self.unfinished, []
+            names = self.unfinished
+            if grad_state.trace is None:  # else the function runs once more, uncompiled
+                self.unfinished = []
             start = "Expected to have finished reduction in the prior iteration before starting a new one."
             cause = "This error indicates that your module has parameters that were not used in producing loss."
             way = "You can enable unused parameter detection by passing the keyword argument `find_unused_parameters=True` to"
@@ -116,6 +123,9 @@ class Averaging:
                 f"outputs participate in calculating loss.\nParameters which did not receive grad for rank "
                 f"{self.group.exchange.rank}: {', '.join(names)}"
             )
+
+    def _settings(self) -> Any:
+        return self.hook, self.divisor, bool(self.unfinished)
 
     def _arrived(self, parameter: Tensor) -> None:
         if not self.active():
@@ -150,6 +160,8 @@ class Averaging:
         used: Any = None
         try:
             if missing and not self.unused:
+                if grad_state.trace is not None:  # each pass has to leave them, for the next one to refuse
+                    raise Untraceable("its backward pass does not come to all parameters of a DistributedDataParallel")
                 self.unfinished = [self.names[id(p)] for p in missing]
             if self.unused:
                 used = self._used()

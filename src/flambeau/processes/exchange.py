@@ -77,6 +77,7 @@ class Exchange:
         self.counts: collections.Counter[Any] = collections.Counter()  # messages to and from each rank
         self._count = 0
         self._jobs: queue.SimpleQueue[Any] | None = None
+        self._runs: queue.SimpleQueue[Any] | None = None
         self._last: Pending | None = None
 
     def begin(self, job: Callable[[], Any], wait: bool) -> Pending:
@@ -85,18 +86,41 @@ class Exchange:
         if wait and not busy:
             return Pending().do(job)
         if self._jobs is None:
-            self._jobs = queue.SimpleQueue()
-            threading.Thread(target=_work, args=(self._jobs,), daemon=True, name=f"group {self.name}").start()
+            self._jobs = self._thread("")
         made = self._last = Pending()
         self._jobs.put((made, job))
         if wait:
             made.wait()
         return made
 
+    def in_time(self, run: Callable[[], Any], what: str, timeout: float | None = None) -> Any:
+        """What a program of all ranks gives. DistBackendError after the group's time: XLA waits for a rank that stands still."""
+        if self._runs is None:
+            self._runs = self._thread(", programs")
+        limit, made = self.timeout if timeout is None else timeout, Pending()
+        self._runs.put((made, run))
+        if not made.wait(limit):
+            raise DistBackendError(
+                f"[Rank {self.rank}]: {what} did not end within {_time(limit)}: all ranks have begun it, and one of them stands still or "
+                "can't be reached. The group can't be used any more."
+            )
+        if isinstance(made.error, jax.errors.JaxRuntimeError):
+            raise DistBackendError(f"[Rank {self.rank}]: {what} failed: {made.error}") from made.error
+        if made.error is not None:
+            raise made.error
+        return made.value
+
+    def _thread(self, name: str) -> queue.SimpleQueue[Any]:
+        jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=_work, args=(jobs,), daemon=True, name=f"group {self.name}{name}").start()
+        return jobs
+
     def close(self) -> None:
-        """Let the group's thread end after what was begun."""
-        if self._jobs is not None:
-            self._jobs.put(None)
+        """Let the group's threads end after what was begun."""
+        for jobs in (self._jobs, self._runs):
+            if jobs is not None:
+                jobs.put(None)
+        self._jobs = self._runs = None
 
     def together(
         self, pattern: Pattern, value: np.ndarray | None, said: Said, option: Any = None, timeout: float | None = None
@@ -124,10 +148,7 @@ class Exchange:
         assert self.link is not None and value is not None
         devices = self.link.devices()
         run = program(pattern, tuple(devices[r] for r in self.ranks), option)
-        try:
-            return run(value, self.me)
-        except jax.errors.JaxRuntimeError as error:
-            raise DistBackendError(f"[Rank {self.rank}]: {_shown(met[self.me][0])} failed: {error}") from error
+        return self.in_time(lambda: run(value, self.me), _shown(met[self.me][0]), timeout)
 
     def all_to_all(self, value: np.ndarray, gives: list[int], takes: list[int], said: Said) -> np.ndarray:
         """Of a flat array, `gives[i]` elements to rank i; from it `takes[i]`."""
@@ -164,6 +185,13 @@ class Exchange:
         if not all(told["what"] == _PROGRAM for told, _ in found):
             return False, False
         return all(bytes(v[:-1]) == digest for _, v in found), all(v[-1] for _, v in found)
+
+    def decline(self, error: BaseException) -> None:
+        """Tell the others, who are about to meet, that this rank does not come."""
+        self._count += 1
+        if self.link is not None:
+            why = {"gone": f"has raised {type(error).__name__}: {error}"}
+            self.link.put(self._key(self._count, self.me), _packed(why, None), overwrite=True)
 
     def _meet(
         self, said: Said, value: np.ndarray | None, timeout: float | None, small: bool = True

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import lax
 from jaxlib import xla_client
 
 from ..core.array import devices
+from ..core.context.callbacks import Callback, raising
 from . import exchange as meetings
 from .errors import DistBackendError
 from .exchange import Exchange
@@ -51,13 +53,14 @@ def together(closed: Any) -> Together | None:
         before = made[i]
         if not before.outvars:  # a barrier: all have come, before the program begins
             continue
-        given = [atom.aval for atom in before.invars]
+        values = before.invars[1:] if step.refusals else before.invars  # without the error word
+        given = [atom.aval for atom in values]
         body = jax.make_jaxpr(jax.jit(step.in_program), axis_env=[(AXIS, exchange.n)])(*given).jaxpr
         after = [var.aval for var in before.outvars]
         if [(a.shape, a.dtype) for a in body.out_avals] != [(a.shape, a.dtype) for a in after]:
             return None
         (call,) = body.eqns
-        made[i] = call.replace(invars=before.invars, outvars=before.outvars)
+        made[i] = call.replace(invars=values, outvars=before.outvars)
         sent.append((step.name, max(_bytes(aval) for aval in (*given, *after))))
     made = [equation for i, equation in enumerate(made) if i not in steps or equation.outvars]
     kinds = frozenset().union(*(equation.effects for equation in made))
@@ -67,8 +70,10 @@ def together(closed: Any) -> Together | None:
 def _step_of(equation: Any) -> Step | None:
     """The collective of tensors that an equation is."""
     call = getattr(equation.params.get("callback"), "callback_func", None)
-    whole = isinstance(call, Step) and call.body is not None and len(equation.invars) == len(equation.outvars)
-    return call if whole else None
+    step = call.function if isinstance(call, Callback) else None
+    if not isinstance(step, Step) or step.body is None:
+        return None
+    return step if len(equation.invars) - bool(step.refusals) == len(equation.outvars) else None
 
 
 def _bytes(aval: Any) -> int:
@@ -76,11 +81,23 @@ def _bytes(aval: Any) -> int:
 
 
 class Joint:
-    """A program of this rank (`alone`), run as `body` by all ranks in one program wherever they all have the same."""
+    """A program of this rank (`alone`), run as `body` by all ranks in one program wherever they all have the same.
 
-    def __init__(self, shared: Together, body: Callable[..., Any], alone: Callable[..., Any], name: str, options: Any):
-        self.exchange, self.sent = shared.exchange, shared.sent
-        self.alone = alone
+    `word` is the number of the result that is the error word of checks on values. Where one rank's tells of an error, nobody's
+    results are given out: DistBackendError in the other ranks.
+    """
+
+    def __init__(
+        self,
+        shared: Together,
+        body: Callable[..., Any],
+        alone: Callable[..., Any],
+        name: str,
+        options: Any,
+        word: int | None,
+    ):
+        self.exchange, self.sent, self.word = shared.exchange, shared.sent, word
+        self.alone = raising(alone)
         self._body, self._name, self._options = body, name, options
         self._forms: dict[Any, _Form] = {}
 
@@ -95,7 +112,7 @@ class Joint:
         kinds = tuple((value.shape, value.dtype) for value in values)
         form = self._forms.get(kinds)
         if form is None:
-            form = self._forms[kinds] = _Form(self.exchange, kinds, self._body, self._name, self._options)
+            form = self._forms[kinds] = _Form(self.exchange, kinds, self._body, self._name, self._options, self.word)
         while True:
             same, ready = self.exchange.offer(self._name, form.digest, form.is_ready)
             if not same:
@@ -106,16 +123,26 @@ class Joint:
         for watch in meetings.watchers:
             for name, size in self.sent:
                 watch(name, size)
-        try:
-            return form.run(values)
-        except jax.errors.JaxRuntimeError as error:
-            raise DistBackendError(f"[Rank {self.exchange.rank}]: {self._name} failed: {error}") from error
+        results = self.exchange.in_time(lambda: form.run(values), self._name)
+        if self.word is not None:
+            self._see_who_has_failed(np.asarray(results.pop()))
+        return results
+
+    def _see_who_has_failed(self, words: np.ndarray) -> None:
+        failed = [rank for rank, word in zip(self.exchange.ranks, words, strict=True) if word]
+        if failed and not words[self.exchange.me]:
+            raise DistBackendError(
+                f"[Rank {self.exchange.rank}]: rank {', '.join(map(str, failed))} has raised an error for its values in {self._name}, a "
+                "compiled program of all ranks: no rank has taken over its results"
+            )
 
 
 class _Form:
     """The program for arrays of certain shapes and dtypes."""
 
-    def __init__(self, exchange: Exchange, kinds: Any, body: Callable[..., Any], name: str, options: Any):
+    def __init__(
+        self, exchange: Exchange, kinds: Any, body: Callable[..., Any], name: str, options: Any, word: int | None
+    ):
         assert exchange.link is not None
         ranks = exchange.link.devices()
         mesh = jax.sharding.Mesh(np.array([ranks[r] for r in exchange.ranks]), (AXIS,))
@@ -124,7 +151,10 @@ class _Form:
         self._kinds = [jax.core.ShapedArray((exchange.n, *shape), dtype) for shape, dtype in kinds]
 
         def of_rank(*values: Any) -> Any:
-            return tuple(result[None] for result in body(*[value[0] for value in values]))
+            results = body(*[value[0] for value in values])
+            if word is not None:
+                results = *results, lax.all_gather(results[word], AXIS)
+            return tuple(result[None] for result in results)
 
         of_rank.__name__ = name
         whole = jax.jit(

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import numpy as np
-from jax.experimental import io_callback
 
+from ..core.context.callbacks import call_back
 from .collectives import _tensor
 from .errors import DistBackendError
 from .exchange import Exchange, Pending, Said, fetch, post
@@ -107,7 +107,7 @@ def isend(
     target = _peer(group, dst, group_dst, "destination")
     exchange, value = group.exchange, tensor._array
     if traced(value):
-        io_callback(lambda v: _send(exchange, np.asarray(v), target, tag), None, value, ordered=True)
+        call_back(lambda v: _send(exchange, np.asarray(v), target, tag), None, value, ordered=True)
     else:
         _send(exchange, np.asarray(value), target, tag)
     return Work(Pending().do(lambda: None), lambda _: None, [tensor])
@@ -143,7 +143,7 @@ class Staged(Pending):
 
     def __init__(self, job: Any, like: Any):
         super().__init__()
-        self._stage = lambda: io_callback(lambda: job(like), like, ordered=True)
+        self._stage = lambda: call_back(lambda: job(like), like, ordered=True)
 
     def done(self) -> bool:
         return False

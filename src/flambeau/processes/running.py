@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import io_callback
 
 from ..core.array import devices
+from ..core.context.callbacks import call_back
 from ..core.context.grad_mode import no_grad
 from ..core.context.grad_mode import state as grad_state
-from ..core.context.tracing import Untraceable
+from ..core.context.tracing import Refusal, Untraceable
+from ..core.dispatch import checks
 from ..core.tensor.tensor import Tensor, wrap
 from .exchange import Exchange, Pending
 from .groups import chosen, default_group, is_member
@@ -25,13 +26,23 @@ Body = Callable[[Any, int], Any]  # a collective within a program of so many ran
 
 
 class Step:
-    """A collective as a step of a compiled program: called back by one of this rank alone, `body` in one that all ranks run."""
+    """A collective as a step of a compiled program: called back by one of this rank alone, `body` in one that all ranks run.
 
-    def __init__(self, exchange: Exchange, job: Job, name: str, body: Body | None):
-        self.exchange, self.job, self.name, self.body = exchange, job, name, body
+    Where checks on values come before it, it is given their error word first: what has failed there is raised here, as it
+    would be without a compiled function, and the others are told.
+    """
 
-    def __call__(self, value: Any = None) -> Any:
-        host = None if value is None else np.asarray(value)
+    def __init__(self, exchange: Exchange, job: Job, name: str, body: Body | None, refusals: list[Refusal]):
+        self.exchange, self.job, self.name, self.body, self.refusals = exchange, job, name, body, refusals
+
+    def __call__(self, *given: Any) -> Any:
+        if self.refusals:
+            error = checks.failure(given[0], self.refusals)
+            if error is not None:
+                self.exchange.begin(lambda: self.exchange.decline(error), wait=True)
+                raise error
+        values = given[1:] if self.refusals else given
+        host = np.asarray(values[0]) if values else None
         pending = self.exchange.begin(lambda: self.job(host), wait=True)
         if pending.error is not None:
             raise pending.error
@@ -83,11 +94,14 @@ def run(
     In a compiled function it is a step of the program. Steps keep their order.
     """
     if traced(value):
+        given, refusals = (() if value is None or result is None else (value,)), []
+        if grad_state.trace is not None and grad_state.trace.demands.found:
+            word, refusals = grad_state.trace.demands.told()
+            given = word, *given
         if result is None:
-            io_callback(Step(exchange, lambda _: job(None) and None, name, body), None, ordered=True)
+            call_back(Step(exchange, lambda _: job(None) and None, name, body, refusals), None, *given, ordered=True)
         else:
-            given = () if value is None else (value,)
-            put(io_callback(Step(exchange, job, name, body), result, *given, ordered=True))
+            put(call_back(Step(exchange, job, name, body, refusals), result, *given, ordered=True))
         return Work(Pending().do(lambda: None), lambda _: None, list(tensors)) if async_op else None
     host = None if value is None else np.asarray(value)
     work = Work(exchange.begin(lambda: job(host), wait=not async_op), put, list(tensors))
