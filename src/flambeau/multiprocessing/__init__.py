@@ -38,7 +38,8 @@ def set_sharing_strategy(new_strategy: str) -> None:
     """Kept, for scripts that set it: tensors go from process to process by value. AssertionError for an unknown name."""
     global _sharing_strategy
     if new_strategy not in _all_sharing_strategies:
-        raise AssertionError(f"invalid sharing strategy {new_strategy!r}, expected one of {_all_sharing_strategies}")
+        known = ", ".join(map(repr, sorted(_all_sharing_strategies)))  # a set's own order is another in each process
+        raise AssertionError(f"invalid sharing strategy {new_strategy!r}, expected one of {{{known}}}")
     _sharing_strategy = new_strategy
 
 
