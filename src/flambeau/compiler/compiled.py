@@ -40,8 +40,8 @@ from .surroundings import held_for, is_watched
 from .words import difference, name_of, place_of, with_names
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
-_MOST = 8  # programs for one signature of the arguments, as many as PyTorch's recompile_limit
-_SIGNATURES = 32  # programs that are kept for all signatures together; the least recently used go
+MOST = 8  # programs for one signature of the arguments, as many as PyTorch's recompile_limit
+SIGNATURES = 32  # programs that are kept for all signatures together; the least recently used go
 _ATTEMPTS = 8  # traces of one call, each of which may find further inputs
 NUMBER = "a number, which is an input"
 _tracing = threading.RLock()  # one trace at a time: it puts stand-ins into Python's own objects
@@ -237,9 +237,9 @@ class Compiled:
 
     def _trace(self, key: Any, call: Any, reason: str) -> TracedProgram | Uncompiled | None:
         held = self.programs.get(key, [])
-        if len(held) >= _MOST:
+        if len(held) >= MOST:
             self._warn(
-                f"{self.name}{place_of(self.function)} has been compiled {_MOST} times for the same arguments, and runs uncompiled "
+                f"{self.name}{place_of(self.function)} has been compiled {MOST} times for the same arguments, and runs uncompiled "
                 f"where none of these programs holds. This time: {with_names(reason, self.function, *_structure(call))}. "
                 f"Before: {'; '.join(self.reasons)}.",
                 "limit",
@@ -262,7 +262,7 @@ class Compiled:
             program = Uncompiled(reads, error, self.name)
         self.traces += 1
         self._keep(key, program)
-        if self.traces == _MOST + 1 and not isinstance(program, Uncompiled):
+        if self.traces == MOST + 1 and not isinstance(program, Uncompiled):
             self._warn(
                 f"{self.name}{place_of(self.function)} has been compiled {self.traces} times, the last times because: "
                 f"{'; '.join(self.reasons)}. Each program takes time and memory: pad or bucket what changes, or leave it uncompiled.",
@@ -311,7 +311,7 @@ class Compiled:
 
     def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
         self.programs.setdefault(key, []).insert(0, program)
-        while sum(map(len, self.programs.values())) > _SIGNATURES:
+        while sum(map(len, self.programs.values())) > SIGNATURES:
             self.programs.popitem(last=False)
 
     def _drop(self, key: Any, program: TracedProgram) -> None:
