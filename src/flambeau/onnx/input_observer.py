@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flambeau.ops.making.creation import zeros
-from flambeau.utils import _pytree as pytree
-
 from ..core.tensor.tensor import Tensor
 from ..export import Dim
+from ..ops.making.creation import zeros
+from ..utils import _pytree as pytree
 
 _KEPT = 3  # calls that are remembered
 
@@ -30,8 +29,8 @@ class _Seen:
     """One call: what it gave by name and by position, constants apart; what came out, and how long it took."""
 
     def __init__(self, args: Any, kwargs: dict[str, Any], outputs: Any, duration: float, usual: dict[str, Any]):
-        self.args = tuple(_copied(args))
-        self.kwargs = {k: _copied(v) for k, v in kwargs.items() if _holds_tensors(v)}
+        self.args = tuple(args)
+        self.kwargs = {k: v for k, v in kwargs.items() if _holds_tensors(v)}
         plain = {k: v for k, v in kwargs.items() if v is not None and not _holds_tensors(v)}
         self.constants = {k: v for k, v in plain.items() if k not in usual or usual[k] != v}
         self.outputs = [leaf for leaf in pytree.tree_leaves(_copied(outputs)) if leaf is not None]
