@@ -22,6 +22,7 @@ from .layers.activation import _softmax as softmax
 from .layers.aten_forms import FORMS
 from .layers.aten_gradients import GRADIENTS
 from .shape.joining import block_diag, cartesian_prod
+from .support.losses import REDUCTIONS
 
 # Where a number will do for a tensor
 _TAKES_NUMBERS = frozenset(
@@ -84,7 +85,7 @@ def _computed(name: str, function: Callable[..., Any] | None) -> Callable[..., A
             if argument.is_out:
                 outs.append(value)
             elif argument.name == "reduction" and isinstance(value, int) and name not in _FORMS:
-                named["reduction"] = value if _reduces_by_number(function) else ("none", "mean", "sum")[value]
+                named["reduction"] = value if _reduces_by_number(function) else REDUCTIONS[value]
             elif not argument.kwarg_only and len(given) == place:
                 given.append(value)
             elif not (argument.name in _ABOUT_MEMORY and value in (None, False)):
@@ -165,7 +166,7 @@ def _sym_size(self: Tensor, dim: int | None = None) -> Any:
 
 
 def _nll_loss_forward(self: Tensor, target: Tensor, weight: Any, reduction: int, ignore_index: int) -> Any:
-    how = ("none", "mean", "sum")[reduction]
+    how = REDUCTIONS[reduction]
     loss = _functional("nll_loss")(self, target, weight, ignore_index=ignore_index, reduction=how)
     counted: Any = target != ignore_index
     total = counted if weight is None else weight[target.clamp(min=0)] * counted
@@ -188,7 +189,7 @@ def _cross_entropy_loss(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    how = ("none", "mean", "sum")[reduction]
+    how = REDUCTIONS[reduction]
     loss = _functional("cross_entropy")
     return loss(self, target, weight, ignore_index=ignore_index, reduction=how, label_smoothing=label_smoothing)  # type: ignore[no-any-return]
 
@@ -196,7 +197,7 @@ def _cross_entropy_loss(
 def _nll_loss_nd(
     self: Tensor, target: Tensor, weight: Any = None, reduction: int = 1, ignore_index: int = -100
 ) -> Tensor:
-    how = ("none", "mean", "sum")[reduction]
+    how = REDUCTIONS[reduction]
     return _functional("nll_loss")(self, target, weight, ignore_index=ignore_index, reduction=how)  # type: ignore[no-any-return]
 
 

@@ -18,9 +18,10 @@ from ..core.context.overrides import PASS
 from ..core.dispatch.overloads import taken_apart
 from ..core.tensor.tensor import Tensor, from_host
 from .indexing import subscripts
+from .support.losses import REDUCTIONS
 
 END = 2**63 - 1  # of a slice that goes to the end
-_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+_REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
 
 
 def _form(*names: str) -> Callable[[Any], Any]:

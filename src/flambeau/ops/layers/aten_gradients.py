@@ -15,8 +15,7 @@ from ...core.context.grad_mode import set_grad_enabled
 from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.operator import namespaces
 from ...core.tensor.tensor import Tensor
-
-_REDUCTIONS = ("none", "mean", "sum")
+from ..support.losses import REDUCTIONS
 
 
 def _functional(name: str) -> Callable[..., Any]:
@@ -51,7 +50,7 @@ def _of_pair(name: str, *options: str) -> Callable[..., Tensor]:
 
     def backward(grad_output: Tensor, self: Tensor, target: Tensor, reduction: int = 1, *given: Any) -> Tensor:
         rest = dict(zip(options, given, strict=False))
-        loss, how = _functional(name), _REDUCTIONS[reduction]
+        loss, how = _functional(name), REDUCTIONS[reduction]
         return gradients(lambda x: loss(x, target, reduction=how, **rest), [self], grad_output)[0]
 
     return backward
@@ -109,7 +108,7 @@ def nll_loss_backward(
     total_weight: Tensor,
 ) -> Tensor:  # fmt: skip
     """By the log-probabilities."""
-    how = _REDUCTIONS[reduction]
+    how = REDUCTIONS[reduction]
     loss = _functional("nll_loss")
     return gradients(lambda x: loss(x, target, weight, ignore_index=ignore_index, reduction=how), [self], grad_output)[
         0
@@ -120,7 +119,7 @@ def binary_cross_entropy_backward(
     grad_output: Tensor, self: Tensor, target: Tensor, weight: Tensor | None = None, reduction: int = 1
 ) -> Tensor:
     """By the probabilities."""
-    loss, how = _functional("binary_cross_entropy"), _REDUCTIONS[reduction]
+    loss, how = _functional("binary_cross_entropy"), REDUCTIONS[reduction]
     return gradients(lambda x: loss(x, target, weight, reduction=how), [self], grad_output)[0]
 
 
