@@ -150,23 +150,28 @@ class Family:
 
     def accept(self, flat: Any) -> None:
         """Take the flat array that a call has made of it."""
+        # Other threads may read these storages. They can't come between lines that call nothing, and let no array go.
         pack = self.pack
-        if pack is not None and not pack.broken:  # without a call, so that no other thread comes between
-            pack.flat = flat
-            pack.parts = None
-            pack.written += 1
-            return
+        if pack is not None:
+            before = pack.flat, pack.parts
+            if not pack.broken:
+                pack.flat = flat
+                pack.parts = None
+                pack.written += 1
+                del before
+                return
         pack = self.pack = Pack(self.layout, flat)
         for i, storage in enumerate(self.storages):
-            version = storage.version + 1
+            place, before = (pack, i, storage.version + 1), storage.value
             if storage.volatile:  # NumPy shares this memory
                 storage.set(pack.part(i))
                 pack.broken = True
                 continue
             storage.__class__ = Storage
             storage.value = None
-            storage.host = (pack, i, version)  # type: ignore[assignment]
+            storage.host = place  # type: ignore[assignment]
             storage.__class__ = PackedStorage  # type: ignore[assignment]
+            del before
 
 
 _families: weakref.WeakValueDictionary[Any, Family] = weakref.WeakValueDictionary()

@@ -21,7 +21,8 @@ ALIGNMENT = 64  # JAX takes memory that begins at a multiple of this without a c
 
 # Threads may read a tensor while another one writes it: a logger, or a checkpoint that is being written. Where a storage goes over
 # from one class to another, what was read is compared at the end with what is there, and the change is made in lines
-# without a call, between which the interpreter does not turn to another thread. Memory that NumPy shares is under this lock.
+# that call nothing and let no array go, between which the interpreter does not turn to another thread. Memory that NumPy
+# shares is under this lock.
 _sharing = threading.RLock()
 
 
@@ -99,6 +100,7 @@ class Storage:
             if held is (self.host if kind.on_host else self.value):
                 self.host = view
                 self.__class__ = SharedStorage  # type: ignore[assignment]
+                _values.__set__(self, None)
                 return array
 
     def in_numpy(self) -> np.ndarray:
@@ -130,6 +132,9 @@ def _is_alone(storage: Storage) -> bool:
 
 
 _HOLDERS: int = _holders_of_value(Storage(object()))
+
+
+_values: Any = Storage.__dict__["value"]
 
 
 class Kept:
