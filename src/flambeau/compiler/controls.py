@@ -16,6 +16,7 @@ from ..core.tensor.tree import flatten, unflatten
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from ..ops.making.creation import from_numpy
+from .backends import check_backend, registered
 
 
 class Disabled(Untraceable):
@@ -96,9 +97,8 @@ def cudagraph_mark_step_begin() -> None:
 
 
 def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
-    """The names of the compilers that `torch.compile(backend=...)` could choose from: XLA is the only one."""
-    frozenset(exclude_tags or ())  # it has no tags
-    return ["xla"]
+    """The names of the compilers that `torch.compile(backend=...)` could choose from: XLA, and what `register_backend` was given."""
+    return sorted(["xla", *registered(exclude_tags)])
 
 
 _default: list[Any] = [None]
@@ -108,6 +108,7 @@ def set_default_backend(backend: Any) -> None:
     """Remember what `compile` would use where no `backend` is named (None: XLA again). It is always XLA that compiles."""
     if not (backend is None or isinstance(backend, str) or callable(backend)):
         raise TypeError(f"backend must be a string or callable, got {type(backend)}")
+    check_backend(backend)
     _default[0] = backend
 
 
