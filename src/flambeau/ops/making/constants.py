@@ -318,6 +318,12 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         memory_format: Any = None, pin_memory: bool = False,
     ) -> Tensor:  # fmt: skip
         if layout is not None and layout is not strided:
+            if (
+                sparse.is_sparse(input)
+                and layout.name in ("sparse_bsr", "sparse_bsc")
+                and sparse.layout_of(input) != "sparse_coo"
+            ):
+                raise sparse.SparseOperand(sparse.layout_of(input))  # it has blocks
             where = device_like(input, device)
             return _without_values(name, value, tuple(input.shape), layout, dtype or input.dtype, where, requires_grad)
         return like(input, lambda shape: filled(shape, value), dtype, device, requires_grad, memory_format)
