@@ -18,6 +18,7 @@ from ..processes.stores import HashStore as HashStore
 from ..processes.stores import PrefixStore as PrefixStore
 from ..processes.stores import Store as Store
 from ..processes.stores import TCPStore as TCPStore
+from ._machinery import *
 
 explain_namespace(
     globals(),
