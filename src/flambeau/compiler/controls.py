@@ -197,7 +197,7 @@ def substitute_in_graph(
     """A decorator of a function in Python that does what `original_fn`, one in C, does. It is told that it is not called.
 
     A compiled function that calls `original_fn` runs uncompiled where nobody can look into that, and gives the same. TypeError for what
-    is no function, or has other arguments (unless `skip_signature_check`).
+    is no function, or has other arguments (unless `skip_signature_check`). Nothing follows from `can_constant_fold_through`.
     """
     if not callable(original_fn) or isinstance(original_fn, type):
         raise TypeError(f"substitute_in_graph expects a function but got {type(original_fn)}")
@@ -227,7 +227,7 @@ def _same_arguments(one: Callable[..., Any], other: Callable[..., Any]) -> None:
 
 
 def load_compiled_function(file: Any, *, f_globals: dict[str, Any] | None = None, external_data: Any = None) -> Any:
-    """Refused (NotImplementedError): PyTorch's files hold the code of its own compiler."""
+    """Refused (NotImplementedError): PyTorch's `file` holds the code of its own compiler, `f_globals` and `external_data` what that lacks."""
     raise NotImplementedError(
         "torch.compiler.load_compiled_function: such a file holds code of PyTorch's own compiler. torch.export.save and load keep a "
         "program for XLA; compiled programs are kept on the disk by themselves"
