@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ..core.context.warned import warn, warn_once
+from ..core.dispatch.messages import message
 from .stance import limits, stance
 
 _DYNAMO = "torch._dynamo.config."
@@ -132,7 +133,7 @@ class Settings(ModuleType):
     def patch(self, arg1: Any = None, arg2: Any = None, **kwargs: Any) -> _Patch:
         """A context, or a decorator, in which settings are others: `patch("name", value)`, `patch({...})` or `patch(name=value)`."""
         if arg1 is not None and not isinstance(arg1, (str, dict)):
-            raise AssertionError("first argument must be a dict when passing a single positional arg to patch")
+            raise AssertionError(message("config_patch_of_no_dict"))
         return _Patch(self, {arg1: arg2} if isinstance(arg1, str) else {**(arg1 or {}), **kwargs})
 
     def to_dict(self) -> dict[str, Any]:

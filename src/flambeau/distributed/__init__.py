@@ -24,7 +24,19 @@ explain_namespace(
     globals(),
     "torch.distributed",
     homes=("flambeau.processes",),
-    without=("Staged", "chosen", "default_group", "group_named", "group_of_ranks", "is_member"),
+    without=(
+        "Logger",
+        "ProcessGroupGloo",
+        "Reducer",
+        "record_comm",
+        "shrink_group",
+        "Staged",
+        "chosen",
+        "default_group",
+        "group_named",
+        "group_of_ranks",
+        "is_member",
+    ),
 )
 log: Any = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dispatch.messages import message
 from ..core.tensor.sparse import is_sparse, layout_of, stored, values_of
 from ..core.tensor.tensor import Tensor
 from ..ops.making.constants import full
@@ -32,7 +33,7 @@ def _check(name: str, input: Tensor, mask: Tensor | None, keepdim: bool) -> None
         raise ValueError(f"masked {name} expects explicit mask for {layout} tensor input")
     if layout == "sparse_csr" and not keepdim:
         kind = RuntimeError if name in ("sum", "prod") else AssertionError
-        raise kind("reduction operations on CSR tensors with keepdim=False is unsupported")
+        raise kind(message("masked_rows_keepdim"))
     if sparse_dims(input.to_sparse_coo()) != input.ndim:
         raise NotImplementedError(f"masked {name} of sparse tensors with dense dimensions: use .to_dense() first")
 

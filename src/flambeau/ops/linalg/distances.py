@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.array.dtypes import BOOL, FLOAT, INTEGER
 from ...core.context.warned import warn, warn_once
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
@@ -86,7 +87,7 @@ def cdist(
     `compute_mode` is accepted; the distances are always those of the differences.
     """
     if compute_mode not in _MODES:
-        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
+        raise ValueError(message("cdist_mode", mode=compute_mode))
     for name, x in (("X1", x1), ("X2", x2)):
         if category(x) < FLOAT:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {type_name(x)}")

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...core.array.return_types import return_type
 from ...core.dispatch.autocast import lowered
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from .checks import LINALG, demand_finite, demand_hermitian, demand_singular, matrices
@@ -170,7 +171,7 @@ def _pseudoinverse_direction(values: tuple[Array, Array], directions: tuple[Arra
 def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
     matrices(name, a)
     if uplo.upper() not in ("L", "U"):
-        raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {uplo}")
+        raise RuntimeError(message("eigh_uplo", uplo=uplo))
     if a.shape[-1] == 1:
         return a[..., 0].real, jnp.ones_like(a)
     whole = _from_triangle(a, uplo.upper() == "L")
