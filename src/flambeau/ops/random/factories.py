@@ -172,7 +172,8 @@ def _like(input: Tensor, make: Callable[[dtypes.dtype], Draw], options: dict[str
         raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
     if isinstance(input, Tensor):
         input.is_contiguous()  # the order in memory is that of the draws: a compiled function has to know it
-    constants.check_options("empty_like", layout, pin_memory)
+    if not constants.sparse.is_sparse(input):  # whose own form looks at it
+        constants.check_options("empty_like", layout, pin_memory)
     # a result that keeps another order of its dimensions than rows first is filled one by one
     turned = isinstance(input, Tensor) and not _rows_first(input)
     fill = lambda shape: _anew(_maker(make, shape, serial=turned and memory_format is None))  # noqa: E731
