@@ -40,14 +40,6 @@ REASONS = {  # by namespace, or by name in full
     "torch.xpu": "there is no such device under XLA's plugins here",
     "torch.utils.cpp_extension": "extensions are compiled against libtorch, which is not here",
     "torch.package": "its archives hold pickled code for torch's importer",
-    "torch.compiler.load_compiled_function": "flambeau.export writes files; PyTorch's own hold its compiler's code",
-    "torch.compiler.substitute_in_graph": "functions in C are not replaced while a function is traced; it runs uncompiled",
-    **dict.fromkeys(
-        ("torch.distributed.Logger", "torch.distributed.Reducer", "torch.distributed.ProcessGroupGloo"),
-        "torch's own machinery in C++ under process groups and DistributedDataParallel",
-    ),
-    "torch.distributed.record_comm": "names for torch's profiler of collectives, which does not see them here",
-    "torch.distributed.shrink_group": "takes dead GPUs out of a group of NCCL's; end the job and launch it again",
     "torch.distributed": "not there yet",
     **{
         f"torch.nn.functional.{name}_notes": "texts of torch's own pages"
@@ -59,14 +51,12 @@ _MORE = {
         "torch.PRIVATE_OPS torch.TYPE_CHECKING torch.USE_GLOBAL_DEPS torch.USE_RTLD_GLOBAL_WITH_LIBTORCH "
         "torch.get_file_path torch.prepare_multiprocessing_environment torch.profiler_allow_cudagraph_cupti_lazy_reinit_cuda12 "
     ),
-    "how programs in C++ find libtorch, which is not here": "torch.utils.cmake_prefix_path",
     "TorchScript's own language and its compiler are not here: torch.jit runs Python": (
         "torch.import_ir_module torch.import_ir_module_from_buffer torch.merge_type_from_type_comment torch.parse_ir "
         "torch.parse_type_comment"
     ),
     "indexing by first-class dimensions (functorch.dim), which are not here": "torch.Tensor.index",
     "oneDNN's own layout of memory; XLA chooses its own": "torch.Tensor.to_mkldnn",
-    "no public function of PyTorch either: a leftover of its list": "torch.sparse.solve",
 }
 REASONS.update({name: why for why, names in _MORE.items() for name in names.split()})
 REASONS["torch.linalg.common_notes"] = "pieces of PyTorch's documentation"
@@ -86,7 +76,7 @@ def public(name: str, space: Any) -> list[str]:
     """What is said to be public there, or else what is no module, has no underscore and comes from torch."""
     listed = getattr(space, "__all__", None)
     if listed is not None and name != "torch":
-        return sorted(set(listed))
+        return sorted(n for n in set(listed) if hasattr(space, n))  # torch.sparse.solve is listed, and is not there
     found = []
     for key in sorted({*dir(space), *(listed or ())}):
         value = getattr(space, key, None)

@@ -226,6 +226,7 @@ from flambeau import sparse as sparse
 from flambeau import special as special
 from flambeau import storage as storage
 from flambeau import testing as testing
+from flambeau import torch_version as torch_version
 from flambeau import types as types
 from flambeau import utils as utils
 from flambeau import version as version
@@ -269,7 +270,7 @@ from flambeau.core.tensor.tensor import Tensor as Tensor
 UInt16Tensor = _Tensor
 UInt32Tensor = _Tensor
 UInt64Tensor = _Tensor
-__version__: _b.str
+__version__: _t.Any
 def abs(input: _Tensor, *, out: _t.Any = ...) -> _Tensor: ...
 def abs_(self: _Tensor, *args: _t.Any, **kwargs: _t.Any) -> _Tensor: ...
 def absolute(input: _Tensor, *, out: _t.Any = ...) -> _Tensor: ...

@@ -68,8 +68,10 @@ from .core.tensor.typed import TENSOR_TYPES as _TENSOR_TYPES
 from .core.tensor.typed_memory import LEGACY as _LEGACY_STORAGES
 from .core.tensor.typed_memory import QUANTIZED_LEGACY as _QUANTIZED_STORAGES
 from .runtime.threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
+from .torch_version import TorchVersion as _TorchVersion
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the PyTorch whose behaviour this is, then our own
+__version__ = _TorchVersion(__version__)
 
 globals().update({t.name: t for t in (*_DTYPES, *_NARROW, *_OPAQUE)})
 globals().update(_ALIASES)

@@ -1,5 +1,6 @@
 """What dispatch modes see, and the graphs that `make_fx` makes of it, against PyTorch: the same programs on both."""
 
+import importlib
 import itertools
 import operator
 import re
@@ -339,3 +340,26 @@ def same(a, b):
         m.shape == n.shape and m.dtype == n.dtype and np.allclose(m, n, atol=1e-7, equal_nan=True)
         for m, n in zip(a, b, strict=True)
     )
+
+
+def _writes(lib):
+    at, values = lib.tensor([0, 2]), lib.tensor([5.0, 6.0])
+    return (
+        lambda a: a.clone().index_put_((at,), values),
+        lambda a: lib.index_put_(a.clone(), (at,), values, True),
+        lambda a: a.index_put((at,), values, accumulate=True),
+        lambda a: lib.masked_select(a, a > 1),
+    )
+
+
+def test_writes_by_indices_and_selections_by_masks_are_in_the_graph() -> None:
+    shown = []
+    for lib in (torch, flambeau):
+        make_fx = importlib.import_module(f"{lib.__name__}.fx.experimental.proxy_tensor").make_fx
+        found = []
+        for function in _writes(lib):
+            graph = make_fx(function)(lib.arange(4.0))
+            names = [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
+            found.append(([n for n in names if "lift_fresh" not in n], graph(lib.arange(4.0) + 1).tolist()))
+        shown.append(found)
+    assert shown[0] == shown[1]

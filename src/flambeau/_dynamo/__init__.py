@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..compiler import allow_in_graph, assume_constant_result, compile, disable, explain, is_compiling, reset
-from ..compiler.controls import graph_break
+from ..compiler.backends import register_backend
+from ..compiler.controls import graph_break, list_backends
 from ..compiler.words import tell_of_sizes
 from . import config, eval_frame, exc, utils
 from .eval_frame import OptimizedModule
@@ -22,11 +23,13 @@ __all__ = [
     "explain",
     "graph_break",
     "is_compiling",
+    "list_backends",
     "mark_dynamic",
     "mark_static",
     "mark_static_address",
     "maybe_mark_dynamic",
     "optimize",
+    "register_backend",
     "reset",
     "reset_code_caches",
     "utils",
@@ -35,9 +38,11 @@ __all__ = [
 reset_code_caches = reset
 
 
-def optimize(backend: Any = "inductor", *, nopython: bool = False, **options: Any) -> Callable[[Any], Any]:
+def optimize(
+    backend: Any = "inductor", *, nopython: bool = False, disable: bool = False, dynamic: bool | None = None
+) -> Callable[[Any], Any]:
     """The older form of `torch.compile`: a decorator."""
-    return lambda function: compile(function, backend=backend, fullgraph=nopython)
+    return lambda function: compile(function, backend=backend, fullgraph=nopython, disable=disable, dynamic=dynamic)
 
 
 def mark_dynamic(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from ..compiler import CompileError
+from ..compiler.backends import InvalidBackend as InvalidBackend
+from ..compiler.compiled import FailOnRecompileLimitHit as FailOnRecompileLimitHit
+from ..compiler.compiled import RecompileError as RecompileError
 
 TorchDynamoException = RuntimeError
 Unsupported = UserError = CompileError
@@ -18,10 +21,6 @@ class TorchRuntimeError(TorchDynamoException):
 
 class BackendCompilerFailed(TorchDynamoException):
     """Never raised here; a name to catch."""
-
-
-class FailOnRecompileLimitHit(TorchDynamoException):
-    """Never raised here: beyond the limit a function runs uncompiled, with a warning. A name to catch."""
 
 
 class TensorifyScalarRestartAnalysis(TorchDynamoException):

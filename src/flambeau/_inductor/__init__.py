@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..compiler import compile as _compile
+from ..compiler.settings import MODES, check_mode, check_options, options
 from . import config
 
 __all__ = ["compile", "config", "cudagraph_mark_step_begin", "list_mode_options", "list_options"]
 
 
 def compile(gm: Any, example_inputs: Any = None, options: dict[str, Any] | None = None) -> Any:
-    """The function, compiled by XLA at its first call."""
+    """The function, compiled by XLA at its first call: the example is not looked at, and options are told to have no effect."""
+    check_options(options or {})
     return _compile(gm)
 
 
@@ -21,14 +23,10 @@ def cudagraph_mark_step_begin() -> None:
 
 def list_mode_options(mode: str | None = None, dynamic: bool | None = None) -> dict[str, Any]:
     """No mode changes an option: XLA has its own."""
-    modes: dict[str, Any] = {"default": {}, "reduce-overhead": {}, "max-autotune-no-cudagraphs": {}, "max-autotune": {}}
-    if mode is None:
-        return modes
-    if mode not in modes:
-        raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {', '.join(modes)}")
-    return modes[mode]
+    check_mode(mode)
+    return {} if mode is not None else {name: {} for name in MODES}
 
 
 def list_options() -> list[str]:
-    """None of inductor's options has a meaning here."""
-    return []
+    """The names that `torch.compile(options=)` takes. None of them has an effect here, which a warning tells."""
+    return options()

@@ -143,6 +143,11 @@ def _check_strategy(strategy: str, vectorize: bool, strict: bool) -> bool:
     """Whether derivatives go forward."""
     if strategy not in ("forward-mode", "reverse-mode"):
         raise AssertionError(message("jacobian_strategy"))
+    if strict and strategy == "forward-mode":
+        raise RuntimeError(
+            'torch.autograd.functional.jacobian: `strict=True` and `strategy="forward-mode"` are not supported together (yet). '
+            'Please either set `strict=False` or `strategy="reverse-mode"`.'
+        )
     if strict and vectorize:
         raise RuntimeError(
             "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. "

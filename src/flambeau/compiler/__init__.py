@@ -17,6 +17,7 @@ from .controls import (
     keep_tensor_guards_unsafe,
     list_backends,
     load_cache_artifacts,
+    load_compiled_function,
     nested_compile_region,
     save_cache_artifacts,
     set_default_backend,
@@ -25,6 +26,7 @@ from .controls import (
     skip_guard_on_all_nn_modules_unsafe,
     skip_guard_on_globals_unsafe,
     skip_guard_on_inbuilt_nn_modules_unsafe,
+    substitute_in_graph,
     wrap_numpy,
 )
 from .entry import Explanation, compile, explain, reset
@@ -49,6 +51,7 @@ __all__ = [
     "keep_tensor_guards_unsafe",
     "list_backends",
     "load_cache_artifacts",
+    "load_compiled_function",
     "nested_compile_region",
     "reset",
     "save_cache_artifacts",
@@ -59,6 +62,7 @@ __all__ = [
     "skip_guard_on_all_nn_modules_unsafe",
     "skip_guard_on_globals_unsafe",
     "skip_guard_on_inbuilt_nn_modules_unsafe",
+    "substitute_in_graph",
     "wrap_numpy",
 ]
 

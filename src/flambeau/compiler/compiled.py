@@ -34,14 +34,12 @@ from .guards.shadow import Repeat
 from .guards.values import PLAIN, is_number
 from .inputs import Again, Inputs
 from .program import TracedProgram
-from .stance import stance
+from .stance import limits, stance
 from .surroundings import held_for, is_watched
 from .undisturbed import undisturbed
 from .words import difference, name_of, place_of, with_names
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
-MOST = 8  # programs for one signature of the arguments, as many as PyTorch's recompile_limit
-SIGNATURES = 32  # programs that are kept for all signatures together; the least recently used go
 _ATTEMPTS = 8  # traces of one call, each of which may find further inputs
 NUMBER = "a number, which is an input"
 _tracing = threading.RLock()  # one trace at a time: it puts stand-ins into Python's own objects
@@ -50,6 +48,14 @@ _everything: weakref.WeakSet[Compiled] = weakref.WeakSet()
 
 class CompileError(RuntimeError):
     """Something in a compiled function needs values that are only known when the program runs."""
+
+
+class RecompileError(RuntimeError):
+    """A function would be compiled again, and `torch._dynamo.config.error_on_recompile` forbids it."""
+
+
+class FailOnRecompileLimitHit(Exception):
+    """A function has as many programs as it may have, and `torch._dynamo.config.fail_on_recompile_limit_hit` is set."""
 
 
 def user_line(error: BaseException) -> str:
@@ -225,9 +231,13 @@ class Compiled:
 
     def _trace(self, key: Any, call: Any, reason: str) -> TracedProgram | Uncompiled | None:
         held = self.programs.get(key, [])
-        if len(held) >= MOST:
+        if len(held) >= limits.programs:
+            if limits.strict:
+                raise FailOnRecompileLimitHit(
+                    f"Hard failure due to fail_on_recompile_limit_hit: {self.name}{place_of(self.function)} has {len(held)} programs"
+                )
             self._warn(
-                f"{self.name}{place_of(self.function)} has been compiled {MOST} times for the same arguments, and runs uncompiled "
+                f"{self.name}{place_of(self.function)} has been compiled {len(held)} times for the same arguments, and runs uncompiled "
                 f"where none of these programs holds. This time: {with_names(reason, self.function, *_structure(call))}. "
                 f"Before: {'; '.join(self.reasons)}.",
                 "limit",
@@ -238,6 +248,8 @@ class Compiled:
         leaves, treedef = tree.flatten(call)
         reason = with_names(reason, self.function, treedef, len(leaves))
         reason = reason or (self._difference(key, len(leaves)) if self.programs else "first call")
+        if limits.one_program and self.programs:
+            raise RecompileError(f"Recompiling function {self.name}{place_of(self.function)}\n    because: {reason}")
         self.reasons = [*self.reasons[-2:], reason]
         program: TracedProgram | Uncompiled | None = None
         try:
@@ -254,7 +266,7 @@ class Compiled:
             raise
         self.traces += 1
         self._keep(key, program)
-        if self.traces == MOST + 1 and not isinstance(program, Uncompiled):
+        if self.traces == limits.programs + 1 and not isinstance(program, Uncompiled):
             self._warn(
                 f"{self.name}{place_of(self.function)} has been compiled {self.traces} times, the last times because: "
                 f"{'; '.join(self.reasons)}. Each program takes time and memory: pad or bucket what changes, or leave it uncompiled.",
@@ -303,7 +315,7 @@ class Compiled:
 
     def _keep(self, key: Any, program: TracedProgram | Uncompiled) -> None:
         self.programs.setdefault(key, []).insert(0, program)
-        while sum(map(len, self.programs.values())) > SIGNATURES:
+        while sum(map(len, self.programs.values())) > limits.signatures:
             self.programs.popitem(last=False)
 
     def _drop(self, key: Any, program: TracedProgram) -> None:

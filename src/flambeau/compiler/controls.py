@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,13 @@ import numpy as np
 
 from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import Untraceable
+from ..core.context.warned import warn_once
 from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten, unflatten
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from ..ops.making.creation import from_numpy
+from .backends import check_backend, registered
 
 
 class Disabled(Untraceable):
@@ -96,9 +99,8 @@ def cudagraph_mark_step_begin() -> None:
 
 
 def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
-    """The names of the compilers that `torch.compile(backend=...)` could choose from: XLA is the only one."""
-    frozenset(exclude_tags or ())  # it has no tags
-    return ["xla"]
+    """The names of the compilers that `torch.compile(backend=...)` could choose from: XLA, and what `register_backend` was given."""
+    return sorted(["xla", *registered(exclude_tags)])
 
 
 _default: list[Any] = [None]
@@ -108,6 +110,7 @@ def set_default_backend(backend: Any) -> None:
     """Remember what `compile` would use where no `backend` is named (None: XLA again). It is always XLA that compiles."""
     if not (backend is None or isinstance(backend, str) or callable(backend)):
         raise TypeError(f"backend must be a string or callable, got {type(backend)}")
+    check_backend(backend)
     _default[0] = backend
 
 
@@ -186,6 +189,49 @@ def set_enable_guard_collectives(enabled: bool) -> bool:
         )
     before, _collectives[0] = _collectives[0], bool(enabled)
     return before
+
+
+def substitute_in_graph(
+    original_fn: Callable[..., Any], *, can_constant_fold_through: bool = False, skip_signature_check: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator of a function in Python that does what `original_fn`, one in C, does. It is told that it is not called.
+
+    A compiled function that calls `original_fn` runs uncompiled where nobody can look into that, and gives the same. TypeError for what
+    is no function, or has other arguments (unless `skip_signature_check`). Nothing follows from `can_constant_fold_through`.
+    """
+    if not callable(original_fn) or isinstance(original_fn, type):
+        raise TypeError(f"substitute_in_graph expects a function but got {type(original_fn)}")
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if not callable(function):
+            raise TypeError(f"@substitute_in_graph(...) expects a function but got {type(function)}")
+        if not skip_signature_check:
+            _same_arguments(original_fn, function)
+        warn_once(
+            f"torch.compiler.substitute_in_graph({getattr(original_fn, '__qualname__', original_fn)}): functions in C are not replaced; "
+            "a compiled function that calls it runs uncompiled where that is needed"
+        )
+        return function
+
+    return decorate
+
+
+def _same_arguments(one: Callable[..., Any], other: Callable[..., Any]) -> None:
+    try:
+        known = inspect.signature(one), inspect.signature(other)
+    except ValueError:  # some functions in C have none
+        return
+    shown = [[(p.name, p.kind) for p in signature.parameters.values()] for signature in known]
+    if shown[0] != shown[1]:
+        raise TypeError(f"Signature mismatch between {one} and {other}: {known[0]} != {known[1]}")
+
+
+def load_compiled_function(file: Any, *, f_globals: dict[str, Any] | None = None, external_data: Any = None) -> Any:
+    """Refused (NotImplementedError): PyTorch's `file` holds the code of its own compiler, `f_globals` and `external_data` what that lacks."""
+    raise NotImplementedError(
+        "torch.compiler.load_compiled_function: such a file holds code of PyTorch's own compiler. torch.export.save and load keep a "
+        "program for XLA; compiled programs are kept on the disk by themselves"
+    )
 
 
 # --- programs on the disk, and NumPy's functions -------------------------------------------------------------------------

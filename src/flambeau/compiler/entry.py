@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
+from .backends import check_backend
 from .compiled import Compiled, _everything
 from .controls import tell_of_filter
 from .module import OptimizedModule
 from .program import TracedProgram
+from .settings import check_mode, check_options
 from .words import tell_of_sizes
 
 _T = TypeVar("_T")
@@ -34,12 +36,12 @@ def compile(
     found while it is traced, looked at before each call and left as the uncompiled function would leave it. What needs values
     that only the running program has, or does what a program cannot repeat, runs uncompiled with one warning that names the
     line; with `fullgraph=True` it raises CompileError. Each size of the arguments gets a program: `dynamic=True` is told so.
-    `backend`, `mode` and `options` are accepted and mean nothing here; a `guard_filter_fn` among them is told so.
+    XLA is the only `backend`, with settings of its own: a function of the user's as backend and `options` are told that they have no
+    effect, `mode` has none. Names that PyTorch does not know are refused (InvalidBackend, RuntimeError).
     """
+    _check_choices(backend, mode, options)
     if dynamic:
         tell_of_sizes("compile(dynamic=True)")
-    if isinstance(options, dict) and "guard_filter_fn" in options:
-        tell_of_filter()
     if model is None:
         return lambda function: compile(function, fullgraph=fullgraph, disable=disable)
     if disable or getattr(model, "_torchdynamo_disable", False):
@@ -47,8 +49,21 @@ def compile(
     if hasattr(model, "_parameters") and hasattr(model, "forward"):
         return OptimizedModule(model, fullgraph)
     if not callable(model):
-        raise RuntimeError(f"compile expects a function or a module, got {type(model).__name__}")
+        raise AssertionError(f"A callable function is expected, but {type(model)} is provided.")
     return Compiled(model, fullgraph)
+
+
+def _check_choices(backend: Any, mode: str | None, options: Any) -> None:
+    check_backend(backend)
+    if mode is not None and options:
+        raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")
+    if isinstance(options, dict):
+        if "guard_filter_fn" in options:
+            tell_of_filter()
+        if backend in (None, "inductor"):
+            check_options({name: value for name, value in options.items() if name != "guard_filter_fn"})
+    if backend in (None, "inductor"):
+        check_mode(mode)
 
 
 class Explanation:

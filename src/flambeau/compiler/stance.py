@@ -12,8 +12,27 @@ STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile")
 class _Stance:
     value = "default"
 
+    @property
+    def disabled(self) -> bool:
+        """Whether everything runs uncompiled (`torch._dynamo.config.disable`)."""
+        return self.value == "force_eager"
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        self.value = "force_eager" if value else "default"
+
+
+class _Limits:
+    """How many programs a compiled function may have, as `torch._dynamo.config` says."""
+
+    programs = 8  # for one signature of the arguments
+    signatures = 32  # that are kept for all signatures together; the least recently used go
+    one_program = False  # a second one is an error
+    strict = False  # one more than `programs` is an error
+
 
 stance: _Stance = _Stance()
+limits: _Limits = _Limits()
 
 
 class set_stance:

@@ -18,12 +18,25 @@ from ..processes.stores import HashStore as HashStore
 from ..processes.stores import PrefixStore as PrefixStore
 from ..processes.stores import Store as Store
 from ..processes.stores import TCPStore as TCPStore
+from ._machinery import *
 
 explain_namespace(
     globals(),
     "torch.distributed",
     homes=("flambeau.processes",),
-    without=("Staged", "chosen", "default_group", "group_named", "group_of_ranks", "is_member"),
+    without=(
+        "Logger",
+        "ProcessGroupGloo",
+        "Reducer",
+        "record_comm",
+        "shrink_group",
+        "Staged",
+        "chosen",
+        "default_group",
+        "group_named",
+        "group_of_ranks",
+        "is_member",
+    ),
 )
 log: Any = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from ..processes.groups import *  # noqa: F403
 from ..processes.objects import *  # noqa: F403
 from ..processes.point_to_point import *  # noqa: F403
 from ..processes.stores import Store
+from ._machinery import *  # noqa: F403
 
 
 def _get_default_group() -> groups.ProcessGroup:

@@ -13,6 +13,7 @@ import numpy as np
 from ..core.autograd.function import Function
 from ..core.context.grad_mode import no_grad, state
 from ..core.context.tracing import JAX_NEEDS_VALUES
+from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor, wrap
 from ..core.tensor.tree import Spec, flatten, spread, unflatten
 from ..ops.shape.joining import cat
@@ -160,7 +161,7 @@ def vmap(
 
 def _check_randomness(randomness: str) -> None:
     if randomness not in ("error", "different", "same"):
-        raise RuntimeError(f"vmap: randomness has to be 'error', 'different' or 'same', not {randomness!r}")
+        raise RuntimeError(message("vmap_randomness", randomness=randomness))
 
 
 def _inputs(func: Any, in_dims: Any, args: tuple[Any, ...]) -> tuple[list[Any], Spec, list[int | None]]:

@@ -13,22 +13,26 @@ from ..core.array import dtypes
 from ..core.array.size import normalized_dim
 from ..core.dispatch.messages import message
 from ..core.dispatch.operator import namespaces
+from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor
 from ..ops.elementwise.arithmetic import logaddexp as _logaddexp
 from ..ops.indexing.masking import where
 from ..ops.linalg.norms import vector_norm
 from ..ops.making.constants import full, ones_like
+from ._sparse import check_strided, reduce_sparse
 from .maskedtensor.core import is_masked_tensor
 
 Dim = int | tuple[int, ...] | list[int] | None
 _torch = namespaces["torch"]
 
 
-def _parts(input: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _parts(name: str, input: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """The values, and the mask in their shape: an argument's own one, whatever else is given."""
     if is_masked_tensor(input):
         return input.get_data(), input.get_mask()
+    check_strided(name, input)
     if mask is not None:
+        mask = mask.to_dense() if is_sparse(mask) else mask
         if mask.ndim > input.ndim:
             raise IndexError(message("mask_of_more_dimensions"))
         mask = mask.to(dtypes.bool).expand(input.shape)
@@ -77,7 +81,10 @@ def _reduction(
     def function(
         input: Tensor, dim: Dim = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
     ) -> Tensor:
-        values, mask = _parts(input, mask)
+        if is_sparse(input) and name != "logsumexp":
+            axes = tuple(sorted(_axes(input, dim)))
+            return reduce_sparse(name, input, axes, bool(keepdim), mask, identity, lambda v: _cast(v, dtype, whole))
+        values, mask = _parts(name, input, mask)
         axes = _axes(values, dim)
         values = _cast(values, dtype, whole)
         made = reduce(_kept(values, mask, identity(values.dtype)), axes, bool(keepdim)).to(values.dtype)
@@ -114,7 +121,7 @@ def _place(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
     def function(
         input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
     ) -> Tensor:
-        values, mask = _parts(input, mask)
+        values, mask = _parts(name, input, mask)
         values = _cast(values, dtype)
         made = getattr(_kept(values, mask, _extreme(values.dtype, -sign)), name)(dim, keepdim=bool(keepdim))
         return made.to(values.dtype)
@@ -138,7 +145,10 @@ def mean(
     input: Tensor, dim: Dim = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
 ) -> Tensor:
     """The mean of the elements that `mask` keeps, over `dim` (default: all); nan where it keeps none."""
-    values, mask = _parts(input, mask)
+    if is_sparse(input):
+        axes = tuple(sorted(_axes(input, dim)))
+        return reduce_sparse("mean", input, axes, bool(keepdim), mask, lambda _: 0, lambda v: _cast(v, dtype))
+    values, mask = _parts("mean", input, mask)
     axes, keepdim = _axes(values, dim), bool(keepdim)
     if mask is None:
         made = values.mean(axes, keepdim=keepdim, dtype=dtype) if values.ndim else values.mean(dtype=dtype)
@@ -153,7 +163,7 @@ def median(
     input: Tensor, dim: int = -1, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
 ) -> Tensor:
     """The lower median of the elements that `mask` keeps; nan where it keeps none. ValueError for nan among all elements."""
-    values, mask = _parts(input, mask)
+    values, mask = _parts("median", input, mask)
     values = _cast(values, dtype)
     if values.dtype.category < dtypes.FLOAT:
         raise NotImplementedError("masked median doesn't support integer inputs that a mask leaves out of; cast them")
@@ -173,7 +183,7 @@ def norm(
     mask: Tensor | None = None,
 ) -> Tensor:
     """The vector norm of the elements that `mask` keeps."""
-    values, mask = _parts(input, mask)
+    values, mask = _parts("norm", input, mask)
     axes = _axes(values, dim)
     order = 2.0 if ord is None else ord
     kept = _kept(_cast(values, dtype), mask, math.inf if order == -math.inf else 0)
@@ -190,7 +200,7 @@ def _spread(
     if unbiased is not None and correction is not None:
         raise RuntimeError(f"Only one of unbiased and correction may be given, got {unbiased} and {correction}")
     less = float(unbiased) if unbiased is not None else 1.0 if correction is None else correction
-    values, mask = _parts(input, mask)
+    values, mask = _parts("std/var", input, mask)
     axes, keepdim = _axes(values, dim), bool(keepdim)
     if dtype is None and values.dtype.category < dtypes.FLOAT:
         dtype = dtypes.float32
@@ -242,7 +252,7 @@ def _normalization(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
     apply = "softmax" if name == "softmin" else name
 
     def function(input: Tensor, dim: int, *, dtype: Any = None, mask: Tensor | None = None) -> Tensor:
-        values, mask = _parts(input, mask)
+        values, mask = _parts(name, input, mask)
         values = _cast(values, dtype, name.startswith("cum"))
         identity = {"cumsum": 0, "cumprod": 1}.get(name)
         kept = _kept(values, mask, _extreme(values.dtype, -sign) if identity is None else identity)
@@ -267,7 +277,7 @@ def normalize(
     input: Tensor, ord: float, dim: int, *, eps: float = 1e-12, dtype: Any = None, mask: Tensor | None = None
 ) -> Tensor:
     """The elements divided by their `norm` along `dim`, or by `eps` where that is larger."""
-    values, mask = _parts(input, mask)
+    values, mask = _parts("normalize", input, mask)
     values = _cast(values, dtype)
     size = norm(values, ord, dim, keepdim=True, dtype=dtype, mask=mask)
     made = _kept(values, mask, 0) / size.clamp(min=eps)
@@ -283,7 +293,7 @@ def logaddexp(
     other_mask: Tensor | None = None,
 ) -> Tensor:
     """`log(exp(input) + exp(other))`, where an element that its mask leaves out counts as -inf."""
-    one, first = _parts(input, input_mask)
-    two, second = _parts(other, other_mask)
+    one, first = _parts("logaddexp", input, input_mask)
+    two, second = _parts("logaddexp", other, other_mask)
     made = _logaddexp(_kept(_cast(one, dtype), first, -math.inf), _kept(_cast(two, dtype), second, -math.inf))
     return made

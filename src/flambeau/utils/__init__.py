@@ -2,11 +2,15 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 from flambeau.core.tensor.swapping import swap_tensors as swap_tensors
 from flambeau.utils import data
 
+cmake_prefix_path: str = str(
+    Path(__file__).resolve().parents[1] / "share" / "cmake"
+)  # what lies there says that there is no libtorch
 _SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 
 _HOMES = {

@@ -10,7 +10,7 @@ from ..tensor.sparse import SparseArray, SparseLook, add_arrays_sparse, from_arr
 from ..tensor.storage import LaidStorage, PartsStorage
 from ..tensor.tensor import Tensor, blank
 from .seen import can_be_seen, grad_seen
-from .sparse import add_gradients
+from .sparse import add_gradients, carried_gradient
 
 _adding = threading.RLock()  # two threads that read the same `.grad` would lose what one of them adds
 
@@ -34,7 +34,7 @@ def _add(leaf: Tensor, value: Taped, taped: bool) -> None:
         leaf._grad = more if held is None else held + more
         return
     if type(leaf._view) is SparseLook:
-        value = (SparseArray(stored(leaf).indices._array, value[0], tuple(leaf.shape)), value[1])
+        value = carried_gradient(leaf, value)
     if grad_state.dispatch_modes and not in_parts and can_be_seen((value,)):
         leaf._grad = grad_seen(held, value, taped)
     elif held is None:

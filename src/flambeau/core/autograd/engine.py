@@ -20,14 +20,14 @@ from ..context.tracing import Untraceable
 from ..context.warned import warn_once
 from ..dispatch.operator import Array, Arrays, operator
 from ..tape.nodes import AccumulateGrad, Edge, Node, OperatorNode, Taped, Unrelated, ViewNode, add_arrays
-from ..tensor.sparse import SparseLook, pattern
+from ..tensor.sparse import SparseLook
 from ..tensor.tensor import Tensor, wrap
 from .accumulating import add_to_grad
 from .edges import GradientEdge, edge_of, leaf_of, shape_of
 from .handles import Hooks, RemovableHandle
 from .hooking import RETAINED, run_post_hooks, run_pre_hooks, tensor_of
 from .seen import backward_seen, can_be_seen, ones_seen, see, sum_seen
-from .sparse import add_gradients, stored_gradient
+from .sparse import add_gradients, sparse_gradient, stored_gradient, through_sparse
 
 
 def backward(
@@ -115,7 +115,7 @@ def grad(
     result: list[Tensor | None] = []
     for i, (target, value) in enumerate(zip(targets, found, strict=True)):
         if value is not None and type(getattr(target, "_view", None)) is SparseLook:
-            value = pattern(target, value)
+            value = sparse_gradient(target, value)
         if value is None:
             if materialize_grads and grad_state.dispatch_modes and isinstance(target, Tensor):
                 value = see("zeros_like", target)
@@ -494,7 +494,7 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Rem
     _refuse_inner(edge)
     if grad_state.trace is not None and (type(edge[0]) is AccumulateGrad or edge[0].order < grad_state.trace.start):
         grad_state.trace.hook(self)
-    return _hooks_of(edge[0], edge[1]).add(hook)
+    return _hooks_of(edge[0], edge[1]).add(through_sparse(self, hook) if type(self._view) is SparseLook else hook)
 
 
 def _hooks_of(node: Node, number: int) -> Hooks:
@@ -543,6 +543,10 @@ def _keep_grad(self: Tensor, edge: Edge | None) -> None:
         tensor, gradient = ref(), gradients[number]
         if tensor is not None and gradient is not None:
             held = tensor._grad
+            if type(tensor._view) is SparseLook:
+                gradient = sparse_gradient(tensor, gradient)
+                tensor._grad = gradient if held is None else held + gradient
+                return
             tensor._grad = gradient if held is None else wrap(add_arrays(held._array, gradient._array))
 
     self._keeper = _hooks_of(edge[0], RETAINED).add(keep)

@@ -43,15 +43,12 @@ def _extract_tensor_metadata(result: Tensor, include_contiguity: bool = True) ->
 class ShapeProp(Interpreter):
     """Runs a GraphModule on example arguments and puts a `TensorMetadata` into `meta["tensor_meta"]` of each node.
 
-    With `fake_mode` nothing is computed: not here (NotImplementedError).
+    With `fake_mode`, a `FakeTensorMode`, nothing is computed. It takes parameters of layers if it allows inputs that are not fake.
     """
 
     def __init__(self, gm: GraphModule, fake_mode: Any = None):
         super().__init__(gm)
-        if fake_mode is not None:
-            raise NotImplementedError(
-                "ShapeProp(fake_mode=...): give example values, or a module and inputs on the meta device"
-            )
+        self.fake_mode = fake_mode
         self.real_module: Any = self.module
 
     def run_node(self, n: Node) -> Any:
@@ -77,4 +74,13 @@ class ShapeProp(Interpreter):
 
     def propagate(self, *args: Any) -> Any:
         """The result for these arguments, with all nodes' shapes noted on the way."""
-        return super().run(*args)
+        if self.fake_mode is None:
+            return super().run(*args)
+        fake = [self.fake_mode.from_tensor(a) if isinstance(a, Tensor) else a for a in args]
+        with self.fake_mode:
+            return super().run(*fake)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """A parameter or buffer, fake if the others are."""
+        held = super().get_attr(target, args, kwargs)
+        return self.fake_mode.from_tensor(held) if self.fake_mode is not None and isinstance(held, Tensor) else held

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.array import dtypes
+from ...core.context.grad_mode import state as grad_state
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, composite, inplace_form, operator
+from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
 from ..support.checks import COMPLEX, category, normalized_dim, type_name
@@ -459,7 +461,15 @@ def _parted(
 @composite(autocast={"cuda": "widest"})
 def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """`input` with `out[indices] = values`; with `accumulate`, `out[indices] += values`, where repeats add up."""
+    return (_seen_put if grad_state.dispatch_modes else _put)(input, indices, values, accumulate)
+
+
+def _put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     return _index_put(input, values, *_parted(input, indices, values, accumulate), accumulate)
+
+
+_put.__name__ = "index_put"  # as modes name it
+_seen_put = shown_to_modes(_put)
 
 
 def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
@@ -477,8 +487,9 @@ def put_with_gaps_(self: Tensor, indices: Any, values: Tensor, accumulate: bool 
     return _index_put_inplace(self, values, *_parted(self, indices, values, accumulate, True), accumulate)
 
 
-_attach(index_put_, ("index_put_",))
-_publish("index_put_", index_put_, ("torch",))
+_seen_put_ = shown_to_modes(index_put_)
+_attach(_seen_put_, ("index_put_",))
+_publish("index_put_", _seen_put_, ("torch",))
 
 
 @indexed("out of range: tried to access index {} on a tensor of {size} elements.", IndexError, negative=True, flat=True,

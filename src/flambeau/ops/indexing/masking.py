@@ -379,6 +379,10 @@ def _masked_select(input: Array, places: Array, shape: tuple[int, ...]) -> Array
 @composite()
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the bool tensor `mask` holds, as a vector; they broadcast."""
+    return _select(input, mask) if grad_state.dispatch_modes else _selected(input, mask)
+
+
+def _selected(input: Tensor, mask: Tensor) -> Tensor:
     if mask.dtype is not bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     chosen = host_values("masked_select", mask)
@@ -388,6 +392,10 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     if values is not None:
         return like_on_device(np.broadcast_to(values, shape).reshape(-1)[places], input)
     return _masked_select(input, like_on_device(places, input), shape)
+
+
+_selected.__name__ = "masked_select"  # as modes name it
+_select = shown_to_modes(_selected)
 
 
 @operator(methods=False, public=())

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.array.dtypes import BOOL, FLOAT, INTEGER
 from ...core.context.warned import warn, warn_once
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
@@ -72,6 +73,11 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)
 
 
+_MODES = (
+    "use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist", None, 0, 1, 2,
+)  # fmt: skip
+
+
 @operator(methods=False, public=("torch",), autocast="float32", in_python=True)
 def cdist(
     x1: Array, x2: Array, p: Static[float] = 2.0, compute_mode: str | int | None = "use_mm_for_euclid_dist_if_necessary"
@@ -80,6 +86,8 @@ def cdist(
 
     `compute_mode` is accepted; the distances are always those of the differences.
     """
+    if compute_mode not in _MODES:
+        raise ValueError(message("cdist_mode", mode=compute_mode))
     for name, x in (("X1", x1), ("X2", x2)):
         if category(x) < FLOAT:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {type_name(x)}")

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...core.array.return_types import return_type
 from ...core.dispatch.autocast import lowered
+from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from .checks import LINALG, demand_finite, demand_hermitian, demand_singular, matrices
@@ -82,12 +83,21 @@ def _svd(A: Array, full_matrices: bool = True) -> tuple[Array, Array, Array]:
 _Svd = return_type("linalg_svd", ("U", "S", "Vh"))
 
 
+def _no_driver(driver: str | None) -> None:
+    """RuntimeError for a way of cuSOLVER's: XLA chooses between them itself."""
+    if driver is not None:
+        raise RuntimeError(
+            "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend. Here XLA chooses"
+        )
+
+
 @composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> Any:
     """`A = U diag(S) Vh`, singular values falling. `full_matrices` fills `U` and `Vh` up to square ones.
 
     Gradients flow through those singular vectors that belong to a singular value. Raises `LinAlgError` for a matrix with nan.
     """
+    _no_driver(driver)
     made = _Svd(*_svd(A, full_matrices))
     demand_singular(A)
     return made
@@ -102,6 +112,7 @@ def _svdvals(A: Array) -> Array:
 @composite(methods=False, public=LINALG, autocast={"cpu": "float32"})
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     """The singular values, falling. Raises `LinAlgError` for a matrix with nan."""
+    _no_driver(driver)
     values = _svdvals(A)
     demand_singular(A)
     return values
@@ -160,7 +171,7 @@ def _pseudoinverse_direction(values: tuple[Array, Array], directions: tuple[Arra
 def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
     matrices(name, a)
     if uplo.upper() not in ("L", "U"):
-        raise RuntimeError(f"UPLO must be 'L' or 'U', got {uplo}")
+        raise RuntimeError(message("eigh_uplo", uplo=uplo))
     if a.shape[-1] == 1:
         return a[..., 0].real, jnp.ones_like(a)
     whole = _from_triangle(a, uplo.upper() == "L")

@@ -75,6 +75,18 @@ def size_of(name: str, dims: tuple[Any, ...], size: Any = None) -> tuple[int, ..
     return tuple(made)
 
 
+def check_options(name: str, layout: Any, pin_memory: bool = False) -> None:
+    """Raises for what a factory can't make: values in a sparse layout, memory that is pinned for an accelerator that is not here."""
+    if layout is not None and layout is not strided:
+        raise NotImplementedError(
+            f"Could not run 'aten::{name}' with layout={layout}: make it dense, and turn it with to_sparse()"
+        )
+    if pin_memory and not devices.jax_devices("cuda"):
+        raise RuntimeError(
+            "pin_memory=True requires a CUDA or other accelerator backend; no pinned memory allocator is available on this system."
+        )
+
+
 def deliver(
     fill: Callable[[np.dtype], np.ndarray],
     default: dtypes.dtype | None,
@@ -306,6 +318,7 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         *dims: Any, size: Any = None, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
         device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
     ) -> Tensor:  # fmt: skip
+        check_options(name, None, pin_memory)
         shape = size_of(name, dims, size)
         if layout is not None and layout is not strided:
             return _without_values(name, value, shape, layout, dtype, device, requires_grad)
@@ -317,7 +330,14 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
         memory_format: Any = None, pin_memory: bool = False,
     ) -> Tensor:  # fmt: skip
+        check_options(name, None, pin_memory)
         if layout is not None and layout is not strided:
+            if (
+                sparse.is_sparse(input)
+                and layout.name in ("sparse_bsr", "sparse_bsc")
+                and sparse.layout_of(input) != "sparse_coo"
+            ):
+                raise sparse.SparseOperand(sparse.layout_of(input))  # it has blocks
             where = device_like(input, device)
             return _without_values(name, value, tuple(input.shape), layout, dtype or input.dtype, where, requires_grad)
         return like(input, lambda shape: filled(shape, value), dtype, device, requires_grad, memory_format)
@@ -326,6 +346,7 @@ def _constant(name: str, value: int, doc: str) -> tuple[Any, Any, Any]:
         self: Tensor, *dims: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
         layout: Any = None, pin_memory: bool = False,
     ) -> Tensor:  # fmt: skip
+        check_options(name, None, pin_memory)
         shape = size_of("new_" + name, dims, size)
         if layout is not None and layout is not strided:
             return _without_values(
@@ -368,6 +389,7 @@ def full(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor of one value; the dtype is the one that the value has as a Python number."""
+    check_options("full", layout, pin_memory)
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     if isinstance(fill_value, HostNumber):
@@ -384,6 +406,7 @@ def full_like(
     requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor of one value, with `input`'s shape, dtype, device and order in memory."""
+    check_options("full_like", layout, pin_memory)
     if isinstance(fill_value, HostNumber):
         options: Any = {
             "dtype": dtype,
@@ -402,6 +425,7 @@ def new_full(
     layout: Any = None, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor of one value, with this one's dtype and device."""
+    check_options("new_full", layout, pin_memory)
     if isinstance(fill_value, HostNumber):
         options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad}
         return of_input(lambda number: new_full(self, size, number, **options), fill_value)
@@ -416,6 +440,7 @@ def scalar_tensor(
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A 0-dim tensor; in the default dtype unless told otherwise."""
+    check_options("scalar_tensor", None, pin_memory)  # PyTorch does not look at the layout
     if isinstance(s, Tensor) and s.ndim:
         raise TypeError("scalar_tensor(): argument 's' (position 1) must be Number, not Tensor")
     if isinstance(s, HostNumber):
@@ -436,6 +461,7 @@ def empty_strided(
     pin_memory: bool = False,
 ) -> Tensor:
     """A tensor with the given shape and strides (in elements), whose values do not matter (here zeros)."""
+    check_options("empty_strided", layout, pin_memory)
     shape, strides = size_of("empty_strided", (size,)), tuple(int(s) for s in stride)
     if len(shape) != len(strides):
         raise RuntimeError(

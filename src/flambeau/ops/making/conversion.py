@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ...core.array import devices, dtypes, geometry
+from ...core.array.formats import channels_last, channels_last_3d, contiguous_format
 from ...core.array.meta import MetaArray, is_meta
 from ...core.array.printing import format_tensor
 from ...core.array.size import normalized_dim
@@ -435,12 +436,35 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
                 f"resize_(): argument 'size' failed to unpack the object at pos {i} with error \"type must be tuple of ints,but got "
                 f'{type(size).__name__}"'
             )
-    return _reshaped(self, tuple(map(int, given)))
+    return _in_format(_reshaped(self, tuple(map(int, given))), memory_format)
 
 
 def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
     """Another tensor's shape over the same storage."""
-    return _reshaped(self, tuple(other.shape))
+    if memory_format is not None and memory_format.order is None and memory_format is not contiguous_format:
+        memory_format = next((f for f in (channels_last, channels_last_3d) if _is_in(other, f)), None)
+    return _in_format(_reshaped(self, tuple(other.shape)), memory_format)
+
+
+def _is_in(tensor: Tensor, memory_format: Any) -> bool:
+    fits = len(memory_format.order) == tensor.ndim
+    return fits and tensor.is_contiguous(memory_format=memory_format) and not tensor.is_contiguous()  # type: ignore[attr-defined]
+
+
+def _in_format(self: Tensor, memory_format: Any) -> Tensor:
+    """The same memory, gone through in another order. RuntimeError for a format that is none, or of another number of dimensions."""
+    if memory_format is None or memory_format is contiguous_format:
+        return self
+    order = memory_format.order_of(self.ndim)
+    if order is None:
+        raise RuntimeError(f"Unsupported memory format {memory_format}")
+    strides, step = [0] * self.ndim, 1
+    for d in reversed(order):
+        strides[d], step = step, step * self.shape[d]
+    view = self._geometry
+    self._view = geometry.Geometry(tuple(self.shape), tuple(strides), view.offset, view.bits)
+    self._cache, self._cache_version = None, -1
+    return self
 
 
 def _reshaped(self: Tensor, shape: tuple[int, ...]) -> Tensor:

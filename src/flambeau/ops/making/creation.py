@@ -25,6 +25,7 @@ from ...core.tensor.looks import from_storage
 from ...core.tensor.tensor import Tensor, wrap
 from .constants import (
     cast_number,
+    check_options,
     deliver,
     device_like,
     empty,
@@ -211,6 +212,7 @@ def tensor(
 
     Python floats take the default dtype, ints int64; NumPy values and 0-dim tensors keep theirs.
     """
+    check_options("tensor", None, pin_memory)
     if isinstance(data, Tensor):
         return _copied("torch.tensor", data, as_dtype(dtype) or data.dtype, device or data.device, requires_grad)
     if grad_state.trace is not None:
@@ -391,6 +393,7 @@ def new_tensor(
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor with a copy of `data`, in this one's dtype and on its device."""
+    check_options("new_tensor", layout, pin_memory)
     target, where = as_dtype(dtype) or self.dtype, device_like(self, device)
     if isinstance(data, Tensor):
         return _copied("tensor.new_tensor", data, target, where, requires_grad)

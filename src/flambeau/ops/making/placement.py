@@ -13,7 +13,7 @@ from ...core.dispatch.messages import message
 from ...core.dispatch.operator import _attach, _publish, composite
 from ...core.tensor.looks import from_storage
 from ...core.tensor.tensor import Tensor
-from .constants import empty, size_of
+from .constants import check_options, empty, size_of
 
 
 @composite(methods=False)
@@ -25,6 +25,7 @@ def empty_permuted(
 
     RuntimeError unless that names each dimension once.
     """
+    check_options("empty_permuted", layout, pin_memory)
     shape, order = size_of("empty_permuted", (), size), tuple(physical_layout)
     if len(shape) != len(order):
         raise RuntimeError(

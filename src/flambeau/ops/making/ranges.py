@@ -17,6 +17,7 @@ from ...core.context.generator import empty_on_host, fused
 from ...core.context.warned import warn_once
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
+from .constants import check_options
 from .creation import deliver, number_of
 
 # --- sequences -------------------------------------------------------------------------------------------------------
@@ -31,6 +32,7 @@ def arange(
 
     int64 if all are integers, else the default dtype.
     """
+    check_options("arange", layout, pin_memory)
     if not 0 <= len(args) <= 3 or (not args and end is None):
         raise TypeError(f"arange() takes (end) or (start, end, step=1), got {len(args)} positional arguments")
     given = {"start": start, "end": end, "step": step}
@@ -108,6 +110,7 @@ def range(
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Deprecated: `arange` with its end included, always in a floating dtype unless told otherwise. TypeError without an end."""
+    check_options("range", layout)
     if end is None:
         raise TypeError('range() missing 1 required positional arguments: "end"')
     warnings.warn(
@@ -176,6 +179,7 @@ def linspace(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from `start` to `end`, both included."""
+    check_options("linspace", layout, pin_memory)
     (a, b), n = _ends("linspace", start, end), _count("linspace", steps)
     return deliver(lambda t: evenly(a, b, n, t), _number_default(a, b), dtype, device, requires_grad, out)
 
@@ -186,6 +190,7 @@ def logspace(
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """`base` to the power of `steps` numbers evenly spaced from `start` to `end`."""
+    check_options("logspace", layout, pin_memory)
     (a, b), n = _ends("logspace", start, end), _count("logspace", steps)
 
     def fill(target: np.dtype) -> np.ndarray:
@@ -214,6 +219,7 @@ def eye(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """An n by m matrix (m is n if not given) with ones on the diagonal and zeros elsewhere."""
+    check_options("eye", layout, pin_memory)
     rows = _extent("eye", "n", n)
     columns = rows if m is None else _extent("eye", "m", m)
     for name, extent in (("n", rows), ("m", columns)):
@@ -240,6 +246,7 @@ def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
 ) -> Tensor:
     """The indices (2, count) of the elements on and below a diagonal of a row by col matrix, row by row."""
+    check_options("tril_indices", layout)
     return _triangle("tril_indices", row, col, offset, dtype, device, upper=False)
 
 
@@ -248,6 +255,7 @@ def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
 ) -> Tensor:
     """The indices (2, count) of the elements on and above a diagonal of a row by col matrix, row by row."""
+    check_options("triu_indices", layout)
     return _triangle("triu_indices", row, col, offset, dtype, device, upper=True)
 
 

@@ -142,6 +142,7 @@ def rand(
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor of the given shape with values from [0, 1)."""
+    constants.check_options("rand", layout, pin_memory)
     shape = size_of("rand", dims, size)
     return deliver(_maker(_standard_uniform(generator), shape), None, dtype, device, requires_grad, out, shape=shape)
 
@@ -166,11 +167,13 @@ def _rows_first(tensor: Tensor) -> bool:
 def _like(input: Tensor, make: Callable[[dtypes.dtype], Draw], options: dict[str, Any]) -> Tensor:
     dtype, device = options.pop("dtype", None), options.pop("device", None)
     requires_grad, memory_format = options.pop("requires_grad", False), options.pop("memory_format", None)
-    options.pop("layout", None), options.pop("pin_memory", None)
+    layout, pin_memory = options.pop("layout", None), options.pop("pin_memory", False)
     if options:
         raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
     if isinstance(input, Tensor):
         input.is_contiguous()  # the order in memory is that of the draws: a compiled function has to know it
+    if not constants.sparse.is_sparse(input):  # whose own form looks at it
+        constants.check_options("empty_like", layout, pin_memory)
     # a result that keeps another order of its dimensions than rows first is filled one by one
     turned = isinstance(input, Tensor) and not _rows_first(input)
     fill = lambda shape: _anew(_maker(make, shape, serial=turned and memory_format is None))  # noqa: E731
@@ -223,6 +226,7 @@ def randn(
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor of the given shape with standard normal values."""
+    constants.check_options("randn", layout, pin_memory)
     shape = size_of("randn", dims, size)
     _normal_nowhere(dtype, device, out)
     return deliver(_maker(_standard_normal(generator), shape), None, dtype, device, requires_grad, out, shape=shape)
@@ -240,6 +244,7 @@ def normal(
     dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Normal values: of a mean and deviation per element (tensors, which broadcast), or of one for a whole `size`."""
+    constants.check_options("normal", layout, pin_memory)
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
     if size is not None:
         mean, std = number_of("normal", "mean", mean), number_of("normal", "std", std)
@@ -382,6 +387,7 @@ def randint(
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Integers from [low, high): `randint(high, size)`, `randint(low, high, size)`; int64 unless told otherwise."""
+    constants.check_options("randint", layout, pin_memory)
     start, end, dims = _span("randint", args, low, high, size, "size")
     if not isinstance(dims, (tuple, list)):
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(dims).__name__}")
@@ -406,6 +412,7 @@ def randperm(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """The integers below `n` in random order; int64 unless told otherwise."""
+    constants.check_options("randperm", layout, pin_memory)
     n = _whole("randperm", "n", n)
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")

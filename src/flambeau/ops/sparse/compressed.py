@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from ...core.tensor.sparse import (
 from ...core.tensor.tensor import Tensor
 from ..making.constants import full_like
 from ..making.creation import tensor as _tensor
+from ..random.factories import randn_like
 from ..shape.copies import declare_copy
 from .coo import csr_rows, flat_indices, host_indices, index_tensor, sparse_dims, to_dense, to_sparse, to_sparse_coo
 from .invariants import check_dims, check_order, check_sizes
@@ -271,13 +273,40 @@ def compressed_blocks(name: str, input: Tensor, batch: int, size: tuple[int, ...
     return _from_places(name, found, parts[tuple(index_tensor(found, input))], counts, shape)
 
 
-@sparse_forms.sparse_form("ones_like", "full_like")
-def _full_like(input: Tensor, fill_value: Any = 1, **options: Any) -> Tensor:
+def _in_its_places(
+    input: Tensor, inner: str, function: Callable[[Tensor], Tensor], layout: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor that stores other values where a compressed one stores its own. `inner`: what PyTorch names for coordinates."""
     if layout_of(input) == "sparse_coo":
         error = SparseOperand()
-        error.name = "fill_.Scalar"
+        error.name = inner
         raise error
-    return pattern(input, full_like(values_of(input).detach(), fill_value, **options))
+    if layout not in (None, input.layout):
+        raise RuntimeError(
+            f"empty_like with different sparse layout is not supported (self is {PRINTED[layout_of(input)]} but you requested "
+            f"{PRINTED.get(layout.name, 'Strided')})"
+        )
+    made = pattern(input, function(values_of(input).detach()))
+    return made.requires_grad_() if requires_grad else made
+
+
+@sparse_forms.sparse_form("ones_like", "full_like")
+def _full_like(
+    input: Tensor, fill_value: Any = 1, *, layout: Any = None, requires_grad: bool = False, **options: Any
+) -> Tensor:
+    return _in_its_places(input, "fill_.Scalar", lambda v: full_like(v, fill_value, **options), layout, requires_grad)
+
+
+@sparse_forms.sparse_form("randn_like")
+def _randn_like(input: Tensor, *, layout: Any = None, requires_grad: bool = False, **options: Any) -> Tensor:
+    return _in_its_places(input, "normal_", lambda v: randn_like(v, **options), layout, requires_grad)
+
+
+@sparse_forms.sparse_form("empty_like")
+def _empty_like(input: Tensor, *, layout: Any = None, requires_grad: bool = False, **options: Any) -> Tensor:
+    if layout_of(input) == "sparse_coo":
+        return zeros_like(input, requires_grad=requires_grad, **options)
+    return _in_its_places(input, "empty_like", lambda v: full_like(v, 0, **options), layout, requires_grad)
 
 
 def in_layout_of(form: Tensor, like: Tensor) -> Tensor:
@@ -288,10 +317,10 @@ def in_layout_of(form: Tensor, like: Tensor) -> Tensor:
     return compressed_numbers(name, form, batch_dims(like))
 
 
-@sparse_forms.sparse_form("zeros_like", "empty_like")
-def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, **others: Any) -> Tensor:
-    """A tensor of the layout of `input` that stores nothing."""
-    shape, layout = tuple(input.shape), layout_of(input)
+@sparse_forms.sparse_form("zeros_like")
+def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, layout: Any = None, **others: Any) -> Tensor:
+    """A tensor of the layout of `input`, or of `layout` with blocks as they are there, that stores nothing."""
+    shape, layout = tuple(input.shape), layout_of(input) if layout is None else layout.name
     dtype, device = (dtype or input.dtype).numpy, device or input.device
     if layout == "sparse_coo":
         made = empty(shape, dtype, device, stored(input).values.ndim - 1)
@@ -388,7 +417,7 @@ def _convert_indices_from_csr_to_coo(
 _ANY_LAYOUT = frozenset(
     (
         "div true_divide pow clone cast transpose swapaxes swapdims t _reversed _matrix_transpose select unbind __getitem "
-        "zeros_like empty_like ones_like full_like zero"
+        "zeros_like empty_like ones_like full_like randn_like zero"
     ).split()
 )
 _KEEP_LAYOUT = ("add", "sub", "mul")

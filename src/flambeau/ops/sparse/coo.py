@@ -220,9 +220,13 @@ def csr_rows(crow: Tensor) -> np.ndarray:
 
 @composite(public=())
 def to_dense(input: Tensor, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
-    """The dense form of a tensor."""
+    """The dense form of a tensor. Its gradient is that of the stored values: `masked_grad=False` is refused where there is one."""
     if not is_sparse(input):
         return input if dtype is None else input.to(dtype)
+    if masked_grad is False and input.requires_grad:
+        raise NotImplementedError(
+            "to_dense(masked_grad=False): a sparse tensor's gradient is that of the values it stores"
+        )
     if layout_of(input) != "sparse_coo":
         input = to_sparse_coo(input)
     count, shape = sparse_dims(input), tuple(input.shape)

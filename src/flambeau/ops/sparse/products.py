@@ -221,6 +221,7 @@ def _sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
         values = values.to(dtype)
     if dim is None or dim == ():
         return values.sum()
+    rows = layout_of(input) == "sparse_csr" and keepdim and input.ndim == 2
     input = _in_coordinates(input).coalesce()
     values = values_of(input) if dtype is None else values_of(input).to(dtype)
     dims = sorted({dim_of(input, d) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))})
@@ -231,8 +232,9 @@ def _sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     gone = [d for d in dims if d < count]
     kept = [d for d in range(count) if d not in gone]
     size = [1 if d in dims else n for d, n in enumerate(shape) if keepdim or d not in dims]
-    if not kept and not keepdim:
-        return values.sum(0)
+    if not kept and not rows:  # nothing sparse is left
+        total = values.sum(0)
+        return total.reshape(size) if keepdim else total
     indices = host_indices(input)
     if keepdim:
         indices = indices.copy()
@@ -240,7 +242,8 @@ def _sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     else:
         indices = indices[kept]
     made = resized(input, indices, values, size, stored(input).coalesced and not gone)
-    return made.coalesce() if gone else made
+    made = made.coalesce() if gone else made
+    return made.to_sparse_csr() if rows else made
 
 
 @composite(methods=False, public=("sparse",), autocast={"cuda": "float32"})

@@ -10,6 +10,7 @@ import numpy as np
 from ...core.array.dtypes import as_dtype, get_default_dtype
 from ...core.dispatch.operator import composite
 from ...core.tensor.tensor import Tensor
+from ..making.constants import check_options
 from ..making.creation import deliver
 
 
@@ -19,8 +20,7 @@ def _made(
     """A window of `length` points of `shape`, a function on [-1, 1]; a periodic one lacks its last point."""
     target = as_dtype(options.pop("dtype", None)) or get_default_dtype()
     device, requires_grad = options.pop("device", None), options.pop("requires_grad", False)
-    for accepted in ("layout", "pin_memory"):
-        options.pop(accepted, None)
+    check_options(name, options.pop("layout", None), options.pop("pin_memory", False))
     if options:
         raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(options))}'")
     if not target.is_floating_point:

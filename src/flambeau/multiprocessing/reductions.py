@@ -1,0 +1,47 @@
+"""`torch.multiprocessing.reductions`: how tensors go to other processes, which is by value."""
+
+from __future__ import annotations
+
+import weakref
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from ..core.tensor.tensor import Tensor
+
+__all__ = ["ForkingPickler", "StorageWeakRef", "init_reductions", "reduce_storage", "reduce_tensor"]
+
+
+def init_reductions() -> None:
+    """Nothing to do: tensors have a pickled form."""
+
+
+def reduce_tensor(tensor: Tensor) -> tuple[Any, ...]:
+    """What `ForkingPickler` writes of a tensor: a function and its arguments, values among them."""
+    return tensor.__reduce_ex__(2)  # type: ignore[return-value]
+
+
+def reduce_storage(storage: Any) -> tuple[Any, ...]:
+    """The same of a storage."""
+    return storage.__reduce_ex__(2)  # type: ignore[no-any-return]
+
+
+class StorageWeakRef:
+    """Knows a storage without keeping it. Equal for the same memory."""
+
+    __slots__ = ("_ref", "cdata")
+
+    def __init__(self, storage: Any) -> None:
+        held = getattr(storage, "_untyped_storage", storage)
+        held = getattr(held, "_cell", held)
+        self.cdata: int = storage._cdata
+        self._ref: Any = weakref.ref(held)
+
+    def expired(self) -> bool:
+        """Whether the storage is gone."""
+        return self._ref() is None
+
+    def __hash__(self) -> int:
+        return self.cdata
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StorageWeakRef) and self.cdata == other.cdata
