@@ -6,7 +6,7 @@ moments. A batch of them is one object; the last dimensions of a value are its e
 
 from typing import TYPE_CHECKING
 
-from ..core.dispatch.help import explain_classes, explain_functions
+from ..core.dispatch.help import explain_classes, explain_functions, explain_methods
 from . import _cross_divergences, _divergences, transforms
 from .bernoulli import Bernoulli as Bernoulli
 from .beta import Beta as Beta
@@ -68,4 +68,5 @@ if not TYPE_CHECKING:  # type checkers take every name
     """.split()
     __all__ += transforms.__all__
     explain_classes([value for name in __all__ if isinstance(value := globals()[name], type)], "torch.distributions")
+explain_methods(Distribution, "torch.distributions.Distribution")
 explain_functions([kl_divergence, register_kl], "torch.distributions")
