@@ -94,6 +94,23 @@ def public() -> Iterator[tuple[str, Any]]:
                 yield told.public, it
 
 
+METHODS = {
+    "nn.Module": nn.Module,
+    "optim.Optimizer": flambeau.optim.Optimizer,
+    "optim.lr_scheduler.LRScheduler": flambeau.optim.lr_scheduler.LRScheduler,
+    "distributions.Distribution": flambeau.distributions.Distribution,
+}
+
+
+def methods() -> Iterator[tuple[str, Any]]:
+    """(public name, method) of the classes that users derive from, or whose methods all of their kind have."""
+    for place, cls in METHODS.items():
+        for name in dir(cls):
+            public, method = f"torch.{place}.{name}", getattr(cls, name)
+            if isinstance(method, FunctionType) and getattr(method.__doc__, "public", "") == public:
+                yield public, method
+
+
 def typed(lines: list[str]) -> list[str]:
     """The statements of a session."""
     found: list[str] = []
@@ -169,7 +186,7 @@ def main(argv: list[str]) -> int:
     """Write the file, or check it."""
     warnings.simplefilter("ignore")
     flambeau.set_printoptions(profile="default")
-    functions = dict(public())
+    functions = {**dict(public()), **dict(methods())}
     if "--missing" in argv:
         lacking = [name for name, it in functions.items() if not (families.example_of(name) or of_docstring(it))]
         print(*lacking, sep="\n")

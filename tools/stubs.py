@@ -21,6 +21,7 @@ from typing import Any
 import flambeau
 from flambeau.core.array.return_types import registry
 from flambeau.core.context.overrides import attribute
+from flambeau.core.dispatch.misfits import _schemas, takes_number
 from flambeau.core.dispatch.operator import namespaces
 from flambeau.core.dispatch.signature import SYNONYMS
 
@@ -133,6 +134,7 @@ RESULTS = {
     "numpy": "_np.ndarray[_t.Any, _t.Any]",
     "split": "_b.tuple[_Tensor, ...]",
     "element_size": "_b.int",
+    "item": "_b.bool | _t.Any",  # a number, which goes wherever one is wanted: a bool is an int and a float, too
     "ndimension": "_b.int",
     "nelement": "_b.int",
 }
@@ -177,14 +179,14 @@ def _default(value: Any) -> str:
     return repr(value) if value is None or type(value) in (bool, int, str) else "..."
 
 
-def _taken(parameter: inspect.Parameter, numbers: bool, infix: bool) -> str:
-    """What may be given for a parameter: where operands are promoted together, also a number."""
+def _taken(parameter: inspect.Parameter, number: bool, infix: bool) -> str:
+    """What may be given for a parameter, of a tensor also a `number` where PyTorch takes one."""
     kind = text(parameter.annotation)
     if kind == "_t.Any":
         kind = NAMED.get(parameter.name, kind)
     if kind == "_b.tuple[_b.int, ...]":
         kind = "_t.Sequence[_b.int]"
-    if numbers and str(parameter.annotation) in ("Array", "Array | None"):
+    if number and str(parameter.annotation) in ("Array", "Array | None"):
         kind = kind.replace("_Tensor", "_Tensor | _b.complex")
     if parameter.name == "other" and kind == "_Tensor" and infix:
         kind += " | _b.complex"
@@ -203,6 +205,11 @@ def signature(function: Callable[..., Any], method: bool, out: bool, space: str 
     op = getattr(function, "operator", None)
     numbers = getattr(op, "promote", None) == "common" and sum("Array" in str(p.annotation) for p in given) > 1
     infix = function.__name__ == "true_divide" or function.__name__.startswith("__")
+    called = space + function.__name__.removeprefix(space)
+    if _schemas(called):  # known to the check of arguments, whose word it is
+        number = {p.name: takes_number(called, p.name, i) for i, p in enumerate(given)}
+    else:
+        number = dict.fromkeys((p.name for p in given), numbers)
     parts, names, starred, behind = [], {p.name for p in given}, False, []
     for i, p in enumerate(given):
         if i == 0 and method:
@@ -217,8 +224,8 @@ def signature(function: Callable[..., Any], method: bool, out: bool, space: str 
         star = "*" if p.kind is p.VAR_POSITIONAL else ""
         starred = starred or bool(star)
         value = "" if p.default is p.empty else f" = {_default(p.default)}"
-        parts.append(f"{star}{p.name}: {_taken(p, numbers, infix)}{value}")
-    kinds = {p.name: _taken(p, numbers, infix) for p in given if p.name in ("dim", "keepdim")}
+        parts.append(f"{star}{p.name}: {_taken(p, number[p.name], infix)}{value}")
+    kinds = {p.name: _taken(p, False, infix) for p in given if p.name in ("dim", "keepdim")}
     more = [f"{also}: {kinds[name]} = ..." for also, name in SYNONYMS.items() if name in kinds]
     if out and "out" not in names:
         more.append("out: _t.Any = ...")
@@ -297,19 +304,23 @@ def tensor() -> str:
             if plainly.fset:
                 lines += [f"    @{name}.setter", f"    def {name}(self, value: _t.Any) -> None: ..."]
         elif inspect.isfunction(value) and name not in ("__new__", "__init__", "__getattr__"):
-            lines += ["    " + line for line in definition(name, _method(kind, name), True, name in OVERLOADS)]
+            lines += ["    " + line for line in definition(name, _form(kind, name), True, name in OVERLOADS)]
     lines += ["", "_Tensor = Tensor", "", "def __getattr__(name: _b.str) -> _t.Any: ..."]
     return "\n".join(lines) + "\n"
 
 
-def _method(kind: type, name: str) -> Callable[..., Any]:
-    """The method, or for an in-place form, which takes whatever its function takes, that function."""
-    found = getattr(kind, name)
+def _form(home: Any, name: str) -> Callable[..., Any]:
+    """The function of that name, or for an in-place form, which takes whatever its function takes, that function."""
+    found = getattr(home, name)
     base = name[:-1] if name.endswith("_") and not name.endswith("__") else f"__{name[3:]}" if _in_place(name) else ""
-    base_found = getattr(kind, base, None) if base else None
-    if base_found is not None and "kwargs" in inspect.signature(found).parameters and hasattr(base_found, "operator"):
+    base_found = getattr(home, base, None) if base else None
+    if base_found is not None and _takes_anything(found) and not _takes_anything(base_found):
         return base_found
     return found
+
+
+def _takes_anything(function: Callable[..., Any]) -> bool:
+    return {"args", "kwargs"} <= {*inspect.signature(function).parameters}
 
 
 def _in_place(name: str) -> bool:
@@ -362,7 +373,8 @@ def _named(given: str, value: Any, module: str, is_operator: bool, out: bool) ->
     elif inspect.isfunction(value):
         if is_operator or not home or home == module:
             space = module.rpartition(".")[2] + "_" if module in ("flambeau.linalg", "flambeau.special") else ""
-            yield from definition(given, value, out=out and is_operator, space=space)
+            form = _form(sys.modules[module], given)
+            yield from definition(given, form, out=out and is_operator and form is value, space=space)
         else:
             yield from _brought(home, value.__name__, given)
     else:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
@@ -197,14 +197,18 @@ class _Faketqdm:
         self.close()
 
 
-def __getattr__(name: str) -> Any:
-    if name == "tqdm":
-        try:
-            from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
-        except ImportError:
-            return _Faketqdm
-        return tqdm
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+if TYPE_CHECKING:
+    tqdm = _Faketqdm
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "tqdm":
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return _Faketqdm
+            return tqdm
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
 _explain_namespace(globals(), "torch.hub")

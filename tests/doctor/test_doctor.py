@@ -91,6 +91,26 @@ def test_programs_from_courses(each, tmp_path, capsys):
     assert not wrong and len(scripts) >= 40
 
 
+TOLD_APART = {
+    "two models of one line": (
+        "encode, decode = nn.Linear(4, 2), nn.Linear(2, 4)\nopt = optim.SGD(encode.parameters(), lr=0.1)\n"
+        "for i in range(2):\n    loss = F.mse_loss(decode(encode(X)), X)\n    opt.zero_grad()\n    loss.backward()\n    opt.step()\n",
+        {"not-in-optimizer"},
+    ),
+    "a gradient of the input": (
+        "net = nn.Linear(4, 3).eval()\nx = torch.ones(1, 4, requires_grad=True)\nnet(x)\nnet(x).max().backward()\n",
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOLD_APART)
+def test_what_is_told_apart(name, tmp_path, capsys):
+    text, kinds = TOLD_APART[name]
+    (path := tmp_path / "script.py").write_text(styles.HEAD + "X = torch.ones(8, 4)\n" + text)
+    assert {f.kind for f in examine(str(path), lambda: runpy.run_path(str(path), run_name="__main__"))} == kinds
+
+
 def test_nothing_stays_behind(tmp_path):
     import flambeau as fl
     from flambeau.nn.modules import _hooks

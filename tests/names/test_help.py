@@ -29,6 +29,8 @@ WITHOUT = set(
     q_per_channel_axis int_repr qscheme storage storage_type""".split()
 )
 PUBLIC = dict(examples.public())
+METHODS = dict(examples.methods())
+OF_DEVICES = {"torch.nn.Module.cuda", "torch.nn.Module.ipu", "torch.nn.Module.xpu"}  # an example needs the device
 PARTS = (
     "\nShapes:\n    ",
     "\nRaises:\n    ",
@@ -57,6 +59,21 @@ def test_help_is_whole() -> None:
     assert len(PUBLIC) > 1750
 
 
+def test_help_of_methods_is_whole() -> None:
+    lacking = []
+    for public, method in METHODS.items():
+        text = inspect.getdoc(method) or ""
+        lacking += [f"{public}: {part.strip()}" for part in PARTS[1:] if part not in text and public not in OF_DEVICES]
+        lacking += [f"{public}: self"] if "    self: " in text else []
+        lacking += [
+            f"{public}: {n}"
+            for n in _arguments(method)[1:]
+            if f"{n}: " not in text and f"`{n}`" not in text and n[0] != "_"
+        ]
+    assert not lacking
+    assert len(METHODS) > 70
+
+
 def test_an_error_of_each_is_shown() -> None:
     wrong = []
     for names, lines in families.blocks("examples.txt", "== "):
@@ -64,9 +81,9 @@ def test_an_error_of_each_is_shown() -> None:
         if names[0].startswith("Tensor."):
             assert hasattr(flambeau.Tensor, names[0].partition(".")[2]) and examples.TRACEBACK not in lines, names
             continue
-        assert public in PUBLIC, f"{public} is not public: its example is of no use"
+        assert public in PUBLIC or public in METHODS, f"{public} is not public: its example is of no use"
         raised = [line.partition(":")[0] for before, line in itertools.pairwise(lines) if before == examples.TRACEBACK]
-        family = families.family_of(PUBLIC.get(public), public)
+        family = families.family_of(PUBLIC.get(public) or METHODS[public], public)
         types = {name for error in family.errors for name in error.types} if family else set()
         if len(raised) != ("nothing" not in types) or not types.issuperset(raised):
             wrong.append(f"{names[0]}: {raised} are none of {types}")
@@ -82,7 +99,7 @@ def test_examples_give_what_they_say(each: int) -> None:
         with flambeau.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             public = f"torch.{names[0]}"
-            assert examples.session(public, lines, PUBLIC.get(public)) == lines, names
+            assert examples.session(public, lines, PUBLIC.get(public) or METHODS.get(public)) == lines, names
 
 
 def test_examples_in_docstrings() -> None:

@@ -1,5 +1,6 @@
 """What a type checker knows of flambeau: planted errors in a user's script are found, and nothing else is."""
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -8,12 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import flambeau
+from flambeau import nn
 from flambeau.cli import shim
+from flambeau.nn import _unseen
 
 pytest.importorskip("mypy")
 SCRIPT = """\
@@ -140,6 +145,26 @@ nn.Sequential(layer, "relu")         # E: Argument 2 to "Sequential" has incompa
 nn.LSTM(2, 3)(x)[0].backwards()      # E: "Tensor" has no attribute "backwards"
 net.to(dtype="float")                # E: "to" of
 flambeau.Tensor.meen                 # E: has no attribute "meen"
+layer.wieght.shape                   # E: "NoSuchAttribute" has no attribute "shape"
+nn.Linear(layer.out_feature, 2)      # E: has incompatible type "NoSuchAttribute"
+nn.ModuleList([net]).appends(net)    # E: "NoSuchAttribute" not callable
+net.paramters()                      # E: "Tensor" not callable
+net.layre(x)                         # E: "Tensor" not callable
+nn.Linear(net.hiden, 2)              # E: has incompatible type "Tensor | Any"
+flambeau.utils.checkpont             # E: Module has no attribute "checkpont"
+flambeau.utils.checkpoint.checkpoint()  # E: Missing positional argument "function"
+flambeau.distributed.all_reduze(x)   # E: Module has no attribute "all_reduze"
+flambeau.distributed.all_reduce()    # E: Missing positional argument "tensor"
+flambeau.hub.load_state_dict("x")    # E: Module has no attribute "load_state_dict"
+flambeau.onnx.exprot(net, x)         # E: Module has no attribute "exprot"
+flambeau.multiprocessing.spwan(fast)  # E: Module has no attribute "spwan"
+flambeau.maximum(x, 0)               # E: Argument 2 to "maximum" has incompatible type "int"
+x.scatter_(0, x, "1")                # E: "scatter_" of "Tensor"
+x.squeeze_(dims=1)                   # E: "squeeze_" of "Tensor"
+x.index_add_(0, x)                   # E: "index_add_" of "Tensor"
+flambeau.relu_(x, True)              # E: Too many arguments for "relu_"
+x.item().backward()                  # E: has no attribute "backward"
+reveal_type(flambeau.distributions.Normal(0.0, 1.0).log_prob(x))  # T: Tensor
 reveal_type(nn.GRU(2, 3)(x)[0])      # T: Tensor
 reveal_type(nn.ZeroPad2d(1)(x))      # T: Tensor
 reveal_type(x.permute((1, 0)))       # T: Tensor
@@ -268,6 +293,35 @@ def test_a_users_script(name: str, tmp_path: Path) -> None:
     assert not wrong
     assert not said
     assert both["right"] == {} == both["kinds"] and both["names"] == {}
+
+
+def test_every_layer_says_what_it_has() -> None:
+    """Of a layer that has no names of the user's, a type checker takes no attribute that is not assigned in its class."""
+    known = {get_args(kind)[0] for kind in (*get_args(_unseen.Open), *get_args(_unseen.Closed))}
+    ours = {kind for kind in vars(nn).values() if inspect.isclass(kind) and issubclass(kind, nn.Module)}
+    numbered = {nn.RNNBase, nn.RNN, nn.LSTM, nn.GRU}  # their weights' names end in the layer's number
+    assert ours - known - numbered == {nn.DataParallel}
+
+
+@pytest.mark.slow
+def test_attributes_of_layers(tmp_path: Path) -> None:
+    """Whatever a made layer has, a type checker knows."""
+    lines, base = ["import flambeau.nn as nn"], set(nn.Module().__dict__)
+    tries = ((), (4,), (4, 4), (4, 4, 2), (8, 2, 2), ((1, 2),), (2, (2, 2)), (1, (2, 2)), (4, 10, [2, 5]))
+    for kind in sorted((get_args(k)[0] for k in get_args(_unseen.Closed)), key=lambda k: k.__name__):
+        made = None
+        for args in tries:
+            with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
+                made = made or kind(*args, **({"output_size": 2} if "Fractional" in kind.__name__ else {}))
+        if made is None:
+            assert kind.__name__ in ("RNNCellBase", "TransformerEncoder", "TransformerDecoder")
+            continue
+        lines.append(f"def of_{kind.__name__}(made: nn.{kind.__name__}) -> None:")
+        names = {*made.__dict__, *made._parameters, *made._buffers, *made._modules} - base
+        lines += [f"    reveal_type(made.{name})" for name in sorted(names) if name.isidentifier()] or ["    pass"]
+    said = by_mypy("flambeau", tmp_path, script="\n".join(lines))["script"]
+    assert len(said) > 300
+    assert [lines[at - 1] for at, kind in said.items() if "NoSuchAttribute" in kind] == []
 
 
 @pytest.mark.slow

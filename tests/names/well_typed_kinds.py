@@ -414,3 +414,52 @@ held = (
     flambeau.random.initial_seed(),
 )
 tagger = tagger.to("cpu").to(flambeau.float32).to(device="cpu", dtype=flambeau.float32).to(image)
+
+
+class Masked(nn.Linear):
+    """Buffers that are registered by name are tensors."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.register_buffer("mask", flambeau.ones(outputs, inputs))
+
+    def forward(self, input: Tensor) -> Tensor:
+        return flambeau.nn.functional.linear(input, self.mask * self.weight, self.bias)[: self.mask.bool().size(0)]
+
+
+class Stack(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict({"first": Masked(2, 2), "rest": nn.ModuleList([nn.Linear(2, 2)])})
+        self.parts.first.weight = nn.Parameter(flambeau.zeros(2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts.rest:
+            x = part(self.parts.first(x))
+        return x
+
+
+def take_apart(model: nn.Module) -> nn.Module:
+    """Of what is only known to be a module, a name may be anything."""
+    model.fc = nn.Linear(model.fc.in_features, 2)
+    for child in model.children():
+        if hasattr(child, "reset_parameters"):
+            child.reset_parameters()
+    return nn.Sequential(model.features, nn.Sequential(model)[0][1][0])
+
+
+def numbers(x: Tensor, index: Tensor) -> tuple[int, float, bool]:
+    """Where PyTorch takes a number for a tensor, it may stand; what `item` gives goes wherever a number is wanted."""
+    x.scatter_(1, index, 1).index_fill_(0, index, 2.0).index_add_(0, index, x, alpha=2)
+    flambeau.xlogy(x, 2), flambeau.lerp(x, x, 0.5), flambeau.float_power(x, 2), flambeau.copysign(x, -1.0)
+    nn.BatchNorm2d(3).running_mean.add_(1), nn.Conv2d(1, 2, 3).bias.data.zero_()
+    return x.sum().item(), x.mean().item(), (x > 0).all().item()
+
+
+def spread(rank: int, x: Tensor) -> None:
+    flambeau.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    flambeau.distributed.all_reduce(x, op=flambeau.distributed.ReduceOp.SUM)
+    flambeau.multiprocessing.spawn(spread, args=(x,), nprocs=flambeau.multiprocessing.cpu_count())
+    halves = flambeau.utils.data.random_split(range(10), [5, 5])
+    len(flambeau.utils.data.DataLoader(halves[0]).dataset)
+    flambeau.utils.checkpoint.checkpoint(nn.Linear(2, 2), x, use_reentrant=False)

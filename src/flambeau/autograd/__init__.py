@@ -53,10 +53,11 @@ else:
         raise AttributeError(f"{__name__}: no {name!r} here")
 
 
-__all__ = (
-    "Function GradcheckError NestedIOFunction Variable backward detect_anomaly enable_grad enforce_grad_layout_policy "
-    "forward_ad function functional grad grad_mode gradcheck gradgradcheck graph inference_mode no_grad "
-    "set_detect_anomaly set_grad_enabled set_multithreading_enabled"
-).split()
+if not _TYPE_CHECKING:  # type checkers take every name
+    __all__ = (
+        "Function GradcheckError NestedIOFunction Variable backward detect_anomaly enable_grad enforce_grad_layout_policy "
+        "forward_ad function functional grad grad_mode gradcheck gradgradcheck graph inference_mode no_grad "
+        "set_detect_anomaly set_grad_enabled set_multithreading_enabled"
+    ).split()
 
 _explain(globals(), "torch.autograd", without=("enable_grad", "inference_mode", "no_grad", "set_grad_enabled"))

@@ -161,6 +161,7 @@ def _typed(name: str) -> dict[str, str]:
     root = Path(__file__).resolve().parent.parent.joinpath(*ours.split(".")[1:])
     stubs = root.parent / "flambeau-stubs" if name == "torch" else root
     files = {f"{name}/py.typed": ""}
+    hidden: dict[str, set[str]] = {}  # the names that submodules lose to a function in their package
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
         module = ".".join((ours, *place.with_suffix("").parts)).removesuffix(".__init__")
@@ -168,13 +169,20 @@ def _typed(name: str) -> dict[str, str]:
         if path.stem == "__main__" or any(f"{module}.".startswith(f"{other}.") for other in apart):
             continue
         stub = stubs / place.with_suffix(".pyi")
-        lines = _forwarded(module, ast.parse((stub if stub.is_file() else path).read_text()))
+        source = ast.parse((stub if stub.is_file() else path).read_text())
+        lines = _forwarded(module, source)
         there = f"{name}/{place.as_posix()}" + ("i" if module == ours else "")
+        hidden[there] = {
+            alias.asname or alias.name
+            for statement in source.body
+            if isinstance(statement, ast.ImportFrom) and statement.module
+            for alias in statement.names
+        }
         files[there] = "".join(f"{line}\n" for line in lines)
     for there in list(files):
         package, _, module = there.removesuffix("/__init__.py").removesuffix(".py").rpartition("/")
         holder = f"{package}/__init__.py" + ("i" if package == name else "")
-        if holder in files and not module.startswith(("_", "py.typed")):
+        if holder in files and not module.startswith(("_", "py.typed")) and module not in hidden[holder]:
             files[holder] += f"from . import {module} as {module}\n"
     return files
 

@@ -3,7 +3,7 @@
 import importlib
 import logging
 import pkgutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch.help import explain_namespace
 from ..processes.buckets import GradBucket as GradBucket
@@ -43,9 +43,23 @@ log: Any = logging.getLogger(__name__)
 _SUBMODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))  # noqa: F405
 
 
-def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return importlib.import_module(f"{__package__}.{name}")
-    if name in ("DeviceMesh", "init_device_mesh"):
-        return getattr(importlib.import_module(f"{__package__}.device_mesh"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+if TYPE_CHECKING:
+    # isort: off
+    from . import algorithms as algorithms, autograd as autograd, checkpoint as checkpoint
+    from . import constants as constants, device_mesh as device_mesh, distributed_c10d as distributed_c10d
+    from . import elastic as elastic, fsdp as fsdp, nn as nn
+    from . import optim as optim, pipelining as pipelining, rpc as rpc
+    from . import run as run  # type: ignore[assignment]  # processes/collectives has one of its own
+    from . import tensor as tensor, utils as utils
+
+    # isort: on
+    from .device_mesh import DeviceMesh as DeviceMesh
+    from .device_mesh import init_device_mesh as init_device_mesh
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _SUBMODULES:
+            return importlib.import_module(f"{__package__}.{name}")
+        if name in ("DeviceMesh", "init_device_mesh"):
+            return getattr(importlib.import_module(f"{__package__}.device_mesh"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

@@ -4,7 +4,9 @@ A distribution draws (`sample`, and `rsample` where gradients go through the val
 moments. A batch of them is one object; the last dimensions of a value are its event.
 """
 
-from ..core.dispatch.help import explain_classes, explain_functions
+from typing import TYPE_CHECKING
+
+from ..core.dispatch.help import explain_classes, explain_functions, explain_methods
 from . import _cross_divergences, _divergences, transforms
 from .bernoulli import Bernoulli as Bernoulli
 from .beta import Beta as Beta
@@ -12,7 +14,8 @@ from .binomial import Binomial as Binomial
 from .categorical import Categorical as Categorical
 from .cauchy import Cauchy as Cauchy
 from .chi2 import Chi2 as Chi2
-from .constraint_registry import biject_to, transform_to
+from .constraint_registry import biject_to as biject_to
+from .constraint_registry import transform_to as transform_to
 from .continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from .dirichlet import Dirichlet as Dirichlet
 from .distribution import Distribution as Distribution
@@ -54,15 +57,16 @@ from .von_mises import VonMises as VonMises
 from .weibull import Weibull as Weibull
 from .wishart import Wishart as Wishart
 
-__all__ = """
-    Bernoulli Beta Binomial Categorical Cauchy Chi2 ContinuousBernoulli Dirichlet Distribution Exponential
-    ExponentialFamily FisherSnedecor Gamma GeneralizedPareto Geometric Gumbel HalfCauchy HalfNormal Independent
-    InverseGamma Kumaraswamy LKJCholesky Laplace LogNormal LogisticNormal LowRankMultivariateNormal
-    MixtureSameFamily Multinomial MultivariateNormal NegativeBinomial Normal OneHotCategorical
-    OneHotCategoricalStraightThrough Pareto Poisson RelaxedBernoulli RelaxedOneHotCategorical StudentT
-    TransformedDistribution Uniform VonMises Weibull Wishart biject_to kl_divergence register_kl transform_to
-""".split()
-__all__ += transforms.__all__
-
-explain_classes([value for name in __all__ if isinstance(value := globals()[name], type)], "torch.distributions")
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = """
+        Bernoulli Beta Binomial Categorical Cauchy Chi2 ContinuousBernoulli Dirichlet Distribution Exponential
+        ExponentialFamily FisherSnedecor Gamma GeneralizedPareto Geometric Gumbel HalfCauchy HalfNormal Independent
+        InverseGamma Kumaraswamy LKJCholesky Laplace LogNormal LogisticNormal LowRankMultivariateNormal
+        MixtureSameFamily Multinomial MultivariateNormal NegativeBinomial Normal OneHotCategorical
+        OneHotCategoricalStraightThrough Pareto Poisson RelaxedBernoulli RelaxedOneHotCategorical StudentT
+        TransformedDistribution Uniform VonMises Weibull Wishart biject_to kl_divergence register_kl transform_to
+    """.split()
+    __all__ += transforms.__all__
+    explain_classes([value for name in __all__ if isinstance(value := globals()[name], type)], "torch.distributions")
+explain_methods(Distribution, "torch.distributions.Distribution")
 explain_functions([kl_divergence, register_kl], "torch.distributions")

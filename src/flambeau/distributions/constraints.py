@@ -7,7 +7,7 @@ A constraint says of each value whether it lies within (`check`), how many of th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.array.dtypes import bool as bool_dtype
 from ..core.array.dtypes import finfo
@@ -19,13 +19,14 @@ from ..ops.making.constants import full
 from ..ops.shape.joining import cat as cat_tensors
 from ..ops.shape.joining import stack as stack_tensors
 
-__all__ = """
-    Constraint MixtureSameFamilyConstraint boolean cat corr_cholesky dependent dependent_property greater_than
-    greater_than_eq half_open_interval independent integer_interval interval is_dependent less_than
-    lower_cholesky lower_triangular multinomial nonnegative nonnegative_integer one_hot positive
-    positive_definite positive_integer positive_semidefinite real real_vector simplex square stack symmetric
-    unit_interval
-""".split()
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = """
+        Constraint MixtureSameFamilyConstraint boolean cat corr_cholesky dependent dependent_property greater_than
+        greater_than_eq half_open_interval independent integer_interval interval is_dependent less_than
+        lower_cholesky lower_triangular multinomial nonnegative nonnegative_integer one_hot positive
+        positive_definite positive_integer positive_semidefinite real real_vector simplex square stack symmetric
+        unit_interval
+    """.split()
 
 
 class Constraint:

@@ -16,6 +16,7 @@ from ..nn.modules.dropout import _DropoutNd
 
 Place = tuple[str, int]
 _MANY = 200  # calls of one line of which it is asked whether they were differentiated
+_MODELS = 8  # of one line that are told apart
 
 
 @dataclass
@@ -36,17 +37,26 @@ class Line:
 class Runs:
     """What has been called."""
 
-    lines: dict[Place, Line] = field(default_factory=dict)
-    pending: list[tuple[Place, Any]] = field(default_factory=list)  # calls, and weak references to their results' nodes
+    lines: dict[Place, list[Line]] = field(default_factory=dict)
+    pending: list[tuple[Line, Any]] = field(default_factory=list)  # calls, and weak references to their results' nodes
     steps: int = 0
     optimizers: dict[int, Any] = field(default_factory=dict)
     made: dict[int, tuple[Any, Place, int]] = field(default_factory=dict)  # all optimizers, where, and `written` then
     backwards: int = 0
     loaded: dict[int, Any] = field(default_factory=dict)  # models that have got values which somebody has trained
 
-    def called(self, model: Any, output: Any, place: Place) -> None:
+    def _line(self, model: Any, place: Place) -> Line:
+        """The record of a model at a line; of the first one there, if it has called many."""
+        known = self.lines.setdefault(place, [])
+        found = next((line for line in known if line.model is model), None)
+        if found is None and len(known) < _MODELS:
+            found = Line(model)
+            known.append(found)
+        return found or known[0]
+
+    def called(self, model: Any, args: Any, output: Any, place: Place) -> None:
         """The user's line has called a model."""
-        line = self.lines.setdefault(place, Line(model))
+        line = self._line(model, place)
         line.calls += 1
         line.bursts += line.last_step == self.steps
         line.last_step = self.steps
@@ -57,9 +67,9 @@ class Runs:
         nodes = [
             leaf.grad_fn for leaf in tree.flatten(output)[0] if isinstance(leaf, Tensor) and leaf.grad_fn is not None
         ]
-        self.pending += [(place, weakref.ref(node)) for node in nodes]
+        self.pending += [(line, weakref.ref(node)) for node in nodes]
         if self.steps or not model.training or id(model) in self.loaded:
-            line.recorded += bool(nodes)
+            line.recorded += bool(nodes) and not _asks(args)
             line.training += model.training and bool(_changing(model))
 
     def has_loaded(self, model: Any) -> None:
@@ -81,12 +91,10 @@ class Runs:
                 continue
             met.add(id(node))
             stack += [n for n, _ in node.next_functions]
-        for place, node in self.pending:
+        for line, node in self.pending:
             if id(node()) in met:
-                self.lines[place].differentiated += 1
-        self.pending = [
-            (p, node) for p, node in self.pending if node() is not None and not self.lines[p].differentiated
-        ]
+                line.differentiated += 1
+        self.pending = [(line, node) for line, node in self.pending if node() is not None and not line.differentiated]
 
     def stepped(self, optimizer: Any) -> None:
         """An optimizer makes a step."""
@@ -97,18 +105,17 @@ class Runs:
 
     def findings(self) -> Iterator[tuple[str, Place, dict[str, Any]]]:
         """(kind, place, names) of what the whole run shows."""
-        models: dict[int, Place] = {}
-        for place, line in self.lines.items():
+        models: dict[int, tuple[Place, Line]] = {}
+        for place, line in ((place, line) for place, lines in self.lines.items() for line in lines):
             name = type(line.model).__name__
             if line.differentiated:
-                models.setdefault(id(line.model), place)
+                models.setdefault(id(line.model), (place, line))
             elif not self._belongs_to_training(line):
                 if line.training:
                     yield "no-eval", place, {"name": name, "layers": ", ".join(sorted(_changing(line.model)))}
                 if line.recorded:
                     yield "no-no-grad", place, {"name": name}
-        for place in models.values():
-            line = self.lines[place]
+        for place, line in models.values():
             if line.modes[:2] == [True, False] and (layers := _changing(line.model, of_both=True)):
                 yield "trained-in-eval", place, {"name": type(line.model).__name__, "layers": ", ".join(sorted(layers))}
             yield from self._untrained(line.model, place)
@@ -134,6 +141,11 @@ class Runs:
         if missing:
             shown = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
             yield "not-in-optimizer", place, {"count": len(missing), "name": type(model).__name__, "names": shown}
+
+
+def _asks(args: Any) -> bool:
+    """Whether an argument is a tensor whose own gradient is wanted, as that of an image."""
+    return any(isinstance(arg, Tensor) and arg.is_leaf and arg.requires_grad for arg in tree.flatten(args)[0])
 
 
 def written(optimizer: Any) -> int:

@@ -119,7 +119,7 @@ class Watch(TorchFunctionMode):
         self.depth -= 1
         if self.depth <= 0 and any(True for _ in module.parameters()):
             self.depth = 0
-            self.runs.called(module, output, users_place())
+            self.runs.called(module, args, output, users_place())
 
     def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """An optimizer is about to make a step."""

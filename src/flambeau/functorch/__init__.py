@@ -1,6 +1,6 @@
 """`functorch`, the package that PyTorch's distribution has beside `torch`: function transforms by their old names."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__ as __version__
 from .._functorch.deprecated import (
@@ -26,9 +26,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name == "make_fx":  # which brings all of torch.fx
-        from ..fx.experimental.proxy_tensor import make_fx
+if TYPE_CHECKING:
+    from ..fx.experimental.proxy_tensor import make_fx as make_fx
+else:
 
-        return make_fx
-    raise AttributeError(f"functorch has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "make_fx":  # which brings all of torch.fx
+            from ..fx.experimental.proxy_tensor import make_fx
+
+            return make_fx
+        raise AttributeError(f"functorch has no attribute {name!r}")

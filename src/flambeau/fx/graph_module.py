@@ -213,6 +213,9 @@ class GraphModule(Module):
     is taken over.
     """
 
+    _graph: Graph
+    _code: str
+
     def __new__(cls, *args: Any, **kwargs: Any) -> GraphModule:
         for known in cls.__mro__:  # each instance has a class of its own, whose `forward` is its code
             if "_is_of_one_graph" in known.__dict__:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..runtime.absent import answer, names, placed, refusal
 
-__all__ = "is_capturing_metal is_metal_capture_enabled metal_capture profile start stop".split()
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = "is_capturing_metal is_metal_capture_enabled metal_capture profile start stop".split()
 
 globals().update(
     placed(

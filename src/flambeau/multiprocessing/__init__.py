@@ -7,18 +7,16 @@ by "spawn" or "forkserver".
 import multiprocessing
 import sys
 from multiprocessing import *
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
-from .spawn import (
-    ENV_VAR_PARALLEL_START,
-    ProcessContext,
-    ProcessExitedException,
-    ProcessRaisedException,
-    SpawnContext,
-    spawn,
-    start_processes,
-)
+
+# isort: off
+from .spawn import ENV_VAR_PARALLEL_START as ENV_VAR_PARALLEL_START, ProcessContext as ProcessContext
+from .spawn import ProcessExitedException as ProcessExitedException, ProcessRaisedException as ProcessRaisedException
+from .spawn import SpawnContext as SpawnContext, spawn as spawn
+from .spawn import start_processes as start_processes
+# isort: on
 
 _all_sharing_strategies = {"file_descriptor", "file_system"}
 _sharing_strategy = "file_descriptor"
@@ -47,17 +45,20 @@ def init_reductions() -> None:
     """Nothing to do: tensors have a pickled form."""
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return getattr(multiprocessing, name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(multiprocessing, name)
 
 
-__all__ = [
-    *multiprocessing.__all__,
-    "ENV_VAR_PARALLEL_START", "ProcessContext", "ProcessExitedException", "ProcessRaisedException", "SpawnContext",
-    "get_all_sharing_strategies", "get_sharing_strategy", "init_reductions", "set_sharing_strategy", "spawn", "start_processes",
-    "sys",
-]  # fmt: skip
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = [
+        *multiprocessing.__all__,
+        "ENV_VAR_PARALLEL_START", "ProcessContext", "ProcessExitedException", "ProcessRaisedException", "SpawnContext",
+        "get_all_sharing_strategies", "get_sharing_strategy", "init_reductions", "set_sharing_strategy", "spawn", "start_processes",
+        "sys",
+    ]  # fmt: skip
 
 _explain_namespace(globals(), "torch.multiprocessing")

@@ -6,7 +6,7 @@ import enum
 import importlib
 import pkgutil
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch.help import explain_namespace as _explain_namespace
 from ..version import __version__ as producer_version
@@ -63,12 +63,18 @@ def select_model_mode_for_export(model: Any, mode: Any) -> Any:
     return _mode(model, TrainingMode(mode))
 
 
-def __getattr__(name: str) -> Any:
-    if re.fullmatch(r"symbolic_opset\d+", name):
-        return importlib.import_module(f"{__package__}._symbolic").opset(f"{__package__}.{name}")
-    if name in _SUBMODULES:
-        return importlib.import_module(f"{__package__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+if TYPE_CHECKING:
+    # isort: off
+    from . import operators as operators, symbolic_helper as symbolic_helper, utils as utils
+    # isort: on
+else:
+
+    def __getattr__(name: str) -> Any:
+        if re.fullmatch(r"symbolic_opset\d+", name):
+            return importlib.import_module(f"{__package__}._symbolic").opset(f"{__package__}.{name}")
+        if name in _SUBMODULES:
+            return importlib.import_module(f"{__package__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
 __all__ = [

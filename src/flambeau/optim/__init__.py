@@ -1,6 +1,6 @@
 """Optimizers and learning rate schedules."""
 
-from ..core.dispatch.help import explain_classes
+from ..core.dispatch.help import explain_classes, explain_methods
 from . import lr_scheduler, swa_utils
 from ._adafactor import Adafactor
 from ._muon import Muon
@@ -26,3 +26,4 @@ __all__ = [
 ]  # fmt: skip
 
 explain_classes([value for value in globals().values() if isinstance(value, type)], "torch.optim")
+explain_methods(Optimizer, "torch.optim.Optimizer")

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -460,7 +460,10 @@ def _coalescing_manager(group: Any = None, device: Any = None, async_ops: bool =
     yield Work(Pending().do(lambda: None), _ignored, [])
 
 
-__all__ = [
-    name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
-]
-__all__ += ["Work"]
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = [
+        name
+        for name, value in list(globals().items())
+        if getattr(value, "__module__", None) == __name__ and name[0] != "_"
+    ]
+    __all__ += ["Work"]

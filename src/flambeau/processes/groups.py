@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.context.grad_mode import state as grad_state
 from ..runtime.settings import changes_setting
@@ -456,7 +456,10 @@ def is_torchelastic_launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-__all__ = [
-    name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
-]
-__all__ += ["default_pg_timeout", "register_rendezvous_handler"]
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = [
+        name
+        for name, value in list(globals().items())
+        if getattr(value, "__module__", None) == __name__ and name[0] != "_"
+    ]
+    __all__ += ["default_pg_timeout", "register_rendezvous_handler"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -127,6 +127,9 @@ def recv_object_list(
 
 _TAG = -1  # messages of objects do not mix with those of tensors
 
-__all__ = [
-    name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
-]
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = [
+        name
+        for name, value in list(globals().items())
+        if getattr(value, "__module__", None) == __name__ and name[0] != "_"
+    ]

@@ -6,7 +6,7 @@ import enum
 import os
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 from .groups import ReduceOp
 
@@ -162,6 +162,9 @@ def supports_complex(reduceOp: Any) -> bool:
     return reduceOp not in others
 
 
-__all__ = [
-    name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
-]
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = [
+        name
+        for name, value in list(globals().items())
+        if getattr(value, "__module__", None) == __name__ and name[0] != "_"
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -222,6 +222,9 @@ def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Work]:
     return [work for work in made if work is not None]
 
 
-__all__ = [
-    name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
-]
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = [
+        name
+        for name, value in list(globals().items())
+        if getattr(value, "__module__", None) == __name__ and name[0] != "_"
+    ]

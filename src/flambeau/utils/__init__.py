@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flambeau.core.tensor.swapping import swap_tensors as swap_tensors
 from flambeau.utils import data
@@ -28,12 +28,30 @@ def set_module(obj: Any, mod: str) -> None:
     obj.__module__ = mod
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__package__}.{_HOMES[name]}"), name)
-    if name in _SUBMODULES:
-        return importlib.import_module(f"{__package__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+if TYPE_CHECKING:
+    # isort: off
+    from . import backend_registration as backend_registration, benchmark as benchmark, checkpoint as checkpoint
+    from . import collect_env as collect_env, cpp_extension as cpp_extension, deterministic as deterministic
+    from . import dlpack as dlpack, flop_counter as flop_counter, hooks as hooks
+    from . import mobile_optimizer as mobile_optimizer, model_zoo as model_zoo, module_tracker as module_tracker
+    from . import plot as plot, summary as summary, tensorboard as tensorboard
+    from . import throughput_benchmark as throughput_benchmark, weak as weak
+
+    # isort: on
+    from ._c_frames import get_cpp_backtrace as get_cpp_backtrace
+    from .backend_registration import (
+        generate_methods_for_privateuse1_backend as generate_methods_for_privateuse1_backend,
+    )
+    from .backend_registration import rename_privateuse1_backend as rename_privateuse1_backend
+    from .throughput_benchmark import ThroughputBenchmark as ThroughputBenchmark
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(importlib.import_module(f"{__package__}.{_HOMES[name]}"), name)
+        if name in _SUBMODULES:
+            return importlib.import_module(f"{__package__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch.messages import message
 from . import _pytree_nodes
@@ -45,16 +45,17 @@ from ._pytree_nodes import (  # noqa: F401
     register_pytree_node,
 )
 
-__all__ = (
-    """SUPPORTED_NODES ConstantNode GetAttrKey KeyEntry KeyPath LeafSpec MappingKey NodeDef PyTreeSpec SequenceKey
-    TreeSpec _NamedTuple _broadcast_to_and_flatten _deregister_pytree_node _get_node_type _is_leaf
-    _is_namedtuple_instance _private_register_pytree_node _register_namedtuple _register_pytree_node arg_tree_leaves
-    is_constant_class is_namedtuple is_namedtuple_class is_namedtuple_instance is_structseq is_structseq_class
-    is_structseq_instance key_get keystr map_only register_constant register_dataclass register_pytree_node tree_all
-    tree_all_only tree_any tree_any_only tree_flatten tree_flatten_with_path tree_is_leaf tree_iter tree_leaves
-    tree_leaves_with_path tree_map tree_map_ tree_map_only tree_map_only_ tree_map_with_path tree_structure
-    tree_unflatten treespec_dict treespec_dumps treespec_leaf treespec_loads treespec_pprint treespec_tuple"""
-).split()
+if not TYPE_CHECKING:  # type checkers take every name
+    __all__ = (
+        """SUPPORTED_NODES ConstantNode GetAttrKey KeyEntry KeyPath LeafSpec MappingKey NodeDef PyTreeSpec SequenceKey
+        TreeSpec _NamedTuple _broadcast_to_and_flatten _deregister_pytree_node _get_node_type _is_leaf
+        _is_namedtuple_instance _private_register_pytree_node _register_namedtuple _register_pytree_node arg_tree_leaves
+        is_constant_class is_namedtuple is_namedtuple_class is_namedtuple_instance is_structseq is_structseq_class
+        is_structseq_instance key_get keystr map_only register_constant register_dataclass register_pytree_node tree_all
+        tree_all_only tree_any tree_any_only tree_flatten tree_flatten_with_path tree_is_leaf tree_iter tree_leaves
+        tree_leaves_with_path tree_map tree_map_ tree_map_only tree_map_only_ tree_map_with_path tree_structure
+        tree_unflatten treespec_dict treespec_dumps treespec_leaf treespec_loads treespec_pprint treespec_tuple"""
+    ).split()
 
 PyTree = Context = Any
 _Leaf = Callable[[Any], bool] | None

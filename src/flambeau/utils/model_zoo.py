@@ -1,6 +1,6 @@
 """The old place of `flambeau.hub.load_state_dict_from_url`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import hub
 from ..hub import load_state_dict_from_url as load_url
@@ -8,7 +8,9 @@ from ..hub import load_state_dict_from_url as load_url
 __all__ = ["load_url"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "tqdm":
-        return getattr(hub, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name == "tqdm":
+            return getattr(hub, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r} (yet)")

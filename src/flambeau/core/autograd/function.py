@@ -6,7 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
@@ -237,13 +237,20 @@ class Function:
         """May be written: keep on `ctx` what `backward` needs, where `forward` has none."""
         raise NotImplementedError("setup_context is not implemented.")
 
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        """To be written: a gradient (or None) for each input, from those of the outputs."""
-        raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
-            "backward mode AD."
-        )
+    if TYPE_CHECKING:  # whatever parameters a subclass's has
+
+        @staticmethod
+        def backward(*args: Any, **kwargs: Any) -> Any: ...
+
+    else:
+
+        @staticmethod
+        def backward(ctx: Any, *grad_outputs: Any) -> Any:
+            """To be written: a gradient (or None) for each input, from those of the outputs."""
+            raise NotImplementedError(
+                "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+                "backward mode AD."
+            )
 
     @staticmethod
     def vjp(ctx: Any, *grad_outputs: Any) -> Any:

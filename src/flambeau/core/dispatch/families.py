@@ -123,7 +123,8 @@ def _modules(function: Any) -> Iterator[str]:
 def family_of(function: Any, public: str) -> Family | None:
     """The family of a function or class with this public name. What a family leaves out is as in the wider one."""
     held = families()
-    keys = [*(f"={name}" for name in _names(public)), *_modules(function)]
+    names = [f"={name}" for name in _names(public)]
+    keys = names if _is_method(public) else [*names, *_modules(function)]
     if public.endswith("_"):
         keys.append("in-place")
     wider = [held[key] for key in keys if key in held]
@@ -131,6 +132,12 @@ def family_of(function: Any, public: str) -> Family | None:
         return None
     shapes = next((family.shapes for family in wider if family.shapes), "")
     return Family(shapes, next((family.errors for family in wider if family.errors), ()))
+
+
+def _is_method(public: str) -> bool:
+    """Whether it is the name of a method, which has nothing in common with what else its module holds."""
+    owner = public.rpartition(".")[0].rpartition(".")[2]
+    return owner[:1].isupper() and owner != "Tensor"
 
 
 def filled(text: str, public: str) -> str:
@@ -173,11 +180,14 @@ def _part(title: str, lines: Iterable[str]) -> str:
 def text_of(function: Any, public: str, of: Any, own: str) -> str:
     """The whole help of a function, or of a class (`of`), whose `__init__` the function is."""
     family = family_of(of or function, public)
-    shapes = [filled(family.shapes, public)] if family else []
+    shapes = [filled(family.shapes, public)] if family and family.shapes else []
     errors = [f"{' or '.join(error.types)}: {error.reason}." for error in family.errors] if family else []
+    arguments = arguments_of(function, public, of, own)
+    if _is_method(public):
+        arguments = [line for line in arguments if not line.startswith("self: ")]
     parts = [
         _part("Shapes", shapes),
-        _part("Arguments", arguments_of(function, public, of, own)),
+        _part("Arguments", arguments),
         _part("Raises", errors),
         _part("Formula", _first(sources(), public)),
         "" if own_example(own) else _part("Example", example_of(public)),
@@ -190,6 +200,10 @@ def _page_of(what: Any, public: str) -> str:
     if public == "torch.Tensor":
         return "tensors.html"
     namespace = public.removeprefix("torch.").rpartition(".")[0]
+    if _is_method(public):
+        if namespace == "distributions.Distribution":
+            return f"distributions.html#torch.distributions.distribution.Distribution.{what.__name__}"
+        return f"generated/torch.{namespace}.html#{public}"
     if (page := "backends" if namespace.startswith("backends.") else _ONE_PAGE.get(namespace)) is not None:
         return f"{page}.html#{public}"
     written = f"torch.{what.__module__.removeprefix('flambeau.')}.{public.rpartition('.')[2]}"

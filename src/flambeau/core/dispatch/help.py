@@ -8,6 +8,8 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
+_OURS = __name__.partition(".")[0], "torch"
+
 
 class Told(str):
     """A docstring that is completed when it is read: what it is made of is the function's own text.
@@ -111,8 +113,9 @@ def explain_namespace(
 
 
 def explain_methods(cls: type, place: str) -> None:
-    """The same for the public methods of a class that nobody has explained yet."""
-    for name, method in vars(cls).items():
+    """The same for the public methods of a class, and of ours that it derives from, that nobody has explained yet."""
+    written = [item for owner in cls.__mro__ if owner.__module__.startswith(_OURS) for item in vars(owner).items()]
+    for name, method in written:
         if not name.startswith("_") and hasattr(method, "__code__") and not isinstance(method.__doc__, Told):
             method.__doc__ = explained(method, f"{place}.{name}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...core.dispatch.help import explain_classes
+from ...core.dispatch.help import explain_classes, explain_methods
 from . import container, module
 from .activation import *
 from .adaptive import *
@@ -35,3 +35,4 @@ if not TYPE_CHECKING:  # type checkers take every name above
         name for name, value in globals().items() if isinstance(value, type) and issubclass(value, module.Module)
     ] + ["LinearCrossEntropyOptions"]
     explain_classes([globals()[name] for name in __all__], "torch.nn")
+    explain_methods(module.Module, "torch.nn.Module")

@@ -1,4 +1,4 @@
-"""What a type checker is told of a module's call: it takes what `forward` takes and gives what that gives."""
+"""What a type checker is told of a module: what its call takes and gives, and what an attribute is that it can't see."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ class HasForward(Protocol[_P, _R]):
 
     @property
     def forward(self) -> Callable[_P, _R]: ...
+
+
+class Unseen(Protocol[_R]):
+    """A module whose class says what an attribute may be that no assignment tells of."""
+
+    def _unseen(self) -> _R: ...

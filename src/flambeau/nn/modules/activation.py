@@ -360,8 +360,14 @@ class MultiheadAttention(Module):
     `num_heads` does not divide `embed_dim`, and for other calls with nested tensors.
     """
 
-    bias_k: Tensor | None
-    bias_v: Tensor | None
+    # or None: this way a checker does not warn at every use
+    in_proj_weight: Parameter | Any
+    q_proj_weight: Parameter | Any
+    k_proj_weight: Parameter | Any
+    v_proj_weight: Parameter | Any
+    in_proj_bias: Parameter | Any
+    bias_k: Parameter | None
+    bias_v: Parameter | None
     __constants__: list[str] = ["batch_first"]  # noqa: RUF012
 
     def __init__(
@@ -400,7 +406,7 @@ class MultiheadAttention(Module):
         joint = self._qkv_same_embed_dim
         widths = {"q": embed_dim, "k": self.kdim, "v": self.vdim}
         if joint:
-            self.in_proj_weight: Parameter = made(3 * embed_dim, embed_dim)
+            self.in_proj_weight = made(3 * embed_dim, embed_dim)
         for letter, width in widths.items():
             self.register_parameter(f"{letter}_proj_weight", None if joint else made(embed_dim, width))
         if not joint:

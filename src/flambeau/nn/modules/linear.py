@@ -48,7 +48,7 @@ class Linear(Module):
     in_features: int
     out_features: int
     weight: Parameter
-    bias: Parameter  # or None, of which a checker would warn at every use
+    bias: Parameter | Any  # or None: this way a checker does not warn at every use
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
@@ -76,6 +76,9 @@ class NonDynamicallyQuantizableLinear(Linear):
 
 class Bilinear(Module):
     """`input1 @ weight[o] @ input2 + bias[o]` for each output feature o."""
+
+    weight: Parameter
+    bias: Parameter | Any  # or None: this way a checker does not warn at every use
 
     def __init__(
         self,

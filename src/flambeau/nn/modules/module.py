@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from ...core.context import doors
 from ...core.context.grad_mode import state as grad_state
@@ -11,7 +11,7 @@ from ...core.context.tracing import structure
 from ...core.tensor.tensor import Tensor
 from ..parameter import Buffer, Parameter
 from . import _hooks
-from ._called import _P, _R, HasForward
+from ._called import _P, _R, HasForward, Unseen
 from ._conversion import ConversionMethods
 from ._direct_calls import HOOK_TABLES, watch, without_watch
 from ._errors import locate, no_forward, shapes_of
@@ -34,6 +34,9 @@ from ._members import MemberMethods, forget, fresh_state, is_member, kind_of, no
 from ._printing import tree
 from ._state import EXTRA_STATE as _EXTRA_STATE_KEY_SUFFIX  # noqa: F401
 from ._state import StateMethods, _IncompatibleKeys
+
+if TYPE_CHECKING:
+    from .._unseen import Closed, Exactly, NoSuchAttribute, Open
 
 __all__ = [
     "Module",
@@ -137,7 +140,30 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
 
     # --- attributes ---------------------------------------------------------------------------------------------------
 
-    def __getattr__(self, name: str) -> Any:
+    if TYPE_CHECKING:
+        # Of what is only known to be a module, attributes may be anything. A class tells its own by assigning them;
+        # what it has besides is registered by name, and is a tensor first of all: so it can't be called or counted with.
+        _kind: list[Self]
+        # what `prune`, `weight_norm`, `spectral_norm` and `parametrize` add to whatever layer they are given
+        weight_orig: Parameter
+        weight_mask: Tensor
+        weight_g: Parameter
+        weight_v: Parameter
+        weight_u: Tensor
+        bias_orig: Parameter
+        bias_mask: Tensor
+        parametrizations: Any
+
+        @overload
+        def _unseen(self: Open) -> Any: ...
+        @overload
+        def _unseen(self: Closed) -> NoSuchAttribute: ...  # type: ignore[misc]
+        @overload
+        def _unseen(self) -> Tensor | Any: ...  # type: ignore[overload-cannot-match]
+        def _unseen(self) -> Any: ...
+        def __getitem__(self: Exactly[Module], key: Any) -> Any: ...  # as a child of a container may have it
+
+    def __getattr__(self: Unseen[_R], name: str) -> _R:
         own = self.__dict__
         cls = type(self)
         if "_modules" in own:

@@ -52,7 +52,8 @@ class CrossMapLRN2d(_ResponseNorm):
 class _Affine(Module):
     """A weight of ones and a bias of zeros, each of them or None."""
 
-    weight: Tensor | None
+    weight: Parameter | Any  # or None: this way a checker does not warn at every use
+    bias: Parameter | Any
 
     def _add_parameters(self, shape: Any, device: Any, dtype: Any, **wanted: bool) -> None:
         for name, there in wanted.items():

@@ -285,6 +285,7 @@ class _FractionalMaxPoolNd(Module):
 
     _dims: int
     _function: staticmethod[..., Any]
+    _random_samples: Tensor | None
 
     def __init__(
         self,

@@ -456,8 +456,10 @@ class RNNCellBase(Module):
     input_size: int
     hidden_size: int
     bias: bool
-    weight_ih: Tensor
-    weight_hh: Tensor
+    weight_ih: Parameter
+    weight_hh: Parameter
+    bias_ih: Parameter | Any  # or None: this way a checker does not warn at every use
+    bias_hh: Parameter | Any
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device: Any = None, dtype: Any = None

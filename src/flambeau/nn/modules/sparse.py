@@ -25,7 +25,7 @@ class _Table(Module):
     norm_type: float
     scale_grad_by_freq: bool
     sparse: bool
-    weight: Tensor
+    weight: Parameter
 
     def _set_padding(self, padding_idx: int | None) -> None:
         if padding_idx is not None and not -self.num_embeddings <= padding_idx < self.num_embeddings:

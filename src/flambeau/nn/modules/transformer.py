@@ -115,7 +115,7 @@ class _Layer(Module):
         return self.dropout1(self.self_attn(x, x, x, need_weights=False, **masks)[0])
 
     def _ff_block(self, x: Tensor) -> Tensor:
-        last = self.dropout3 if self._attends else self.dropout2
+        last: Any = self.dropout3 if self._attends else self.dropout2
         return last(self.linear2(self.dropout(self.activation(self.linear1(x)))))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...runtime.absent import refused_class
 from .functional_modules import FloatFunctional
@@ -16,11 +16,13 @@ __all__ = """
 _TEXT = "torch.nn.quantized.{name}: quantized tensors and modules are not here; run the model in bfloat16 (model.bfloat16())"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__spec__.name!r} has no attribute {name!r}")
-    made = refused_class(name, _TEXT.replace("{name}", name))
-    made.__module__ = __name__
-    made.__doc__ = "Refused: quantized tensors and modules are not here."
-    globals()[name] = made
-    return made
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__spec__.name!r} has no attribute {name!r}")
+        made = refused_class(name, _TEXT.replace("{name}", name))
+        made.__module__ = __name__
+        made.__doc__ = "Refused: quantized tensors and modules are not here."
+        globals()[name] = made
+        return made

@@ -163,10 +163,10 @@ class Subset(Dataset[_T_co]):
     A subclass that changes `__getitem__` must change `__getitems__` too, since the loader asks for whole batches.
     """
 
-    dataset: Dataset[_T_co]
+    dataset: Any  # its own length and names are unknown to a type checker
     indices: Sequence[int]
 
-    def __init__(self, dataset: Dataset[_T_co], indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Dataset[_T_co] | Sequence[_T_co], indices: Sequence[int]) -> None:
         self.dataset = dataset
         self.indices = indices
 
@@ -189,7 +189,7 @@ class Subset(Dataset[_T_co]):
 
 
 def random_split(
-    dataset: Dataset[_T],
+    dataset: Dataset[_T] | Sequence[_T],
     lengths: Sequence[int | float],
     generator: random.Generator | None = random.default_generator,
 ) -> list[Subset[_T]]:
