@@ -337,6 +337,18 @@ def explanation() -> None:
     refused(ValueError, "that flambeau.compile has made", lambda: fb.parallel.explain(block, step=step))
 
 
+@check
+def nothing_says_where() -> None:
+    """A compiled function that takes no tensors runs on PyTorch's default device, whatever JAX's is."""
+    import jax
+
+    fb, *_ = libraries()
+    made = lambda: fb.zeros(3) + 1  # noqa: E731
+    compiled = fb.compile(made)
+    with jax.default_device(jax.devices()[1]):
+        assert compiled()._array.devices() == compiled()._array.devices() == {jax.devices()[0]}
+
+
 if __name__ == "__main__":
     for _asked in sys.argv[1:]:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import gc
 import json
 import os
@@ -26,9 +27,13 @@ import flambeau as fb
 import flambeau.distributed as dist
 import flambeau.distributed.checkpoint as dcp
 from flambeau import nn
-from flambeau.distributed.algorithms.ddp_comm_hooks import default_hooks
+from flambeau.distributed._composable import checkpoint as composable_checkpoint
+from flambeau.distributed._composable import replicate
+from flambeau.distributed.algorithms._checkpoint.checkpoint_wrapper import CheckpointImpl, checkpoint_wrapper
+from flambeau.distributed.algorithms.ddp_comm_hooks import debugging_hooks, default_hooks
 from flambeau.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import PostLocalSGDState, post_localSGD_hook
 from flambeau.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
+from flambeau.distributed.algorithms.model_averaging.hierarchical_model_averager import HierarchicalModelAverager
 from flambeau.distributed.checkpoint import state_dict as dsd
 from flambeau.distributed.fsdp import (
     FSDPModule,
@@ -914,6 +919,114 @@ def functions_of_parts() -> None:
     assert fb.equal(product(x, y).full_tensor(), a @ b)
     refused(ValueError, "has a mismatched placements", lambda: product(y, y))
     assert compute_local_shape_and_global_offset((4, 2 * WORLD), mesh, [Shard(1)]) == ((4, 2), (0, 2 * RANK))
+
+
+class _Blocks(nn.Module):
+    def __init__(self, wrapped: Any = None):
+        super().__init__()
+        self.first = nn.Linear(6, 8)
+        blocks = [nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, 8)) for _ in range(2)]
+        self.blocks = nn.ModuleList(blocks if wrapped is None else map(wrapped, blocks))
+
+    def forward(self, x: Any) -> Any:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+def _made(wrapped: Any = None) -> Any:
+    fb.manual_seed(0)
+    return _Blocks(wrapped).double()
+
+
+def _sharded(model: Any) -> Any:
+    for block in model.blocks:
+        fully_shard(block)
+    return fully_shard(model)
+
+
+def _losses(model: Any, steps: int, parts: int, compiled: bool = False, clip: bool = False) -> list[float]:
+    """The means over the processes, of which each takes its own of `parts` parts of a batch."""
+    optimizer, found = fb.optim.AdamW(model.parameters(), lr=1e-2), []
+    batch = fb.from_numpy(np.random.default_rng(3).normal(size=(2 * WORLD, 6)))
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = model(x).pow(2).mean()
+        loss.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(model.parameters(), 0.3)
+        optimizer.step()
+        return loss.detach()
+
+    run = fb.compile(step, fullgraph=True) if compiled else step
+    for _ in range(steps):
+        loss = run(batch if parts == 1 else batch[2 * RANK : 2 * RANK + 2]).clone()
+        if parts > 1:
+            dist.all_reduce(loss, dist.ReduceOp.AVG)
+        found.append(loss.item())
+    return found
+
+
+@check
+def checkpointed_and_sharded() -> None:
+    """A sharded module in a checkpoint, a checkpoint in a sharded module, and both kinds of checkpoints."""
+    wanted = _losses(_made(), 3, 1)
+    for kind in CheckpointImpl:
+        wrap = functools.partial(checkpoint_wrapper, checkpoint_impl=kind)
+        around = _sharded(_made())
+        for i, block in enumerate(around.blocks):
+            around.blocks[i] = wrap(block)
+        for model in (around, _sharded(_made(wrap)), fully_shard(_made(wrap))):
+            np.testing.assert_allclose(_losses(model, 3, WORLD), wanted, rtol=1e-12)
+            assert all(isinstance(p, DTensor) and p.is_leaf for p in model.parameters())
+
+
+@check
+def one_program_of_what_is_cut() -> None:
+    """A compiled step of a sharded model is one program of all processes, with its gradients and the optimizer's state."""
+    wanted = _losses(_made(), STEPS, 1)
+    np.testing.assert_allclose(_losses(_sharded(_made()), STEPS, WORLD, compiled=True), wanted, rtol=1e-12)
+    wanted = _losses(_made(), 3, 1, clip=True)
+    np.testing.assert_allclose(_losses(_sharded(_made()), 3, WORLD, compiled=True, clip=True), wanted, rtol=1e-12)
+    # ranks that would run other programs run none, and go on collective by collective
+    model = _sharded(_made())
+    step = fb.compile(lambda x: (model(x).sum().backward(), model.first.bias.grad)[1])
+    for ragged in (1, 0):
+        model.zero_grad()
+        got = step(fb.ones(2 + RANK * ragged, 6).double()).full_tensor()
+        one, rows = _made(), 2 * WORLD + sum(range(WORLD)) * ragged
+        (one(fb.ones(1, 6).double()).sum() * (rows / WORLD)).backward()
+        np.testing.assert_allclose(got, one.first.bias.grad, rtol=1e-12)
+
+
+@check
+def replicated_without_a_wrapper() -> None:
+    wanted = _losses(_made(), 3, 1)
+    model = replicate(_made())
+    np.testing.assert_allclose(_losses(model, 3, WORLD), wanted, rtol=1e-12)
+    assert type(model).__name__ == "DDP_Blocks" and "first.weight" in model.state_dict()
+    refused(RuntimeError, "already been replicated", lambda: replicate(model))
+    np.testing.assert_allclose(_losses(replicate(composable_checkpoint(_made())), 3, WORLD), wanted, rtol=1e-12)
+
+
+@check
+def averages_over_groups_of_several_sizes() -> None:
+    p = nn.Parameter(fb.full((2,), float(RANK)))
+    p.grad = fb.zeros(2)
+    averager = HierarchicalModelAverager({2: WORLD}, warmup_steps=1)
+    seen = []
+    for _ in range(3):
+        averager.average_parameters([p])
+        seen.append(p[0].item())
+    mean = sum(range(WORLD)) / WORLD
+    assert seen == [float(RANK), mean, mean]
+    refused(ValueError, "must be equal to the size", lambda: HierarchicalModelAverager({1: WORLD + 1}))
+    ddp = nn.parallel.DistributedDataParallel(nn.Linear(2, 1, bias=False))
+    ddp.register_comm_hook(None, debugging_hooks.noop_hook)
+    ddp(fb.full((1, 2), RANK + 1.0)).sum().backward()
+    assert ddp.module.weight.grad.tolist() == [[RANK + 1.0] * 2]
 
 
 def main(folder: str, *names: str) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 PROGRAM = Path(__file__).with_name("device_program.py")
 USUAL = (
-    "meshes", "tensors", "writes_keep_the_layout", "refusals", "explanation", "mlp, fully, compiled", "convolutions, fsdp, eager",
+    "meshes", "tensors", "writes_keep_the_layout", "refusals", "explanation", "nothing_says_where", "mlp, fully, compiled",
+    "convolutions, fsdp, eager",
     "gpt, two sides, eager",
 )  # fmt: skip
 REST = tuple(name for name in runpy.run_path(str(PROGRAM))["CHECKS"] if name not in USUAL)

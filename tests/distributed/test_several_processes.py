@@ -27,6 +27,7 @@ gradients_of_collectives in_a_compiled_function compiled_forward_passes one_prog
 OF_TENSORS = """
 tensors sums_still_to_be_made placements_after_operators unlike_cuts_and_writes unequal_parts checks_of_values
 a_gpt_fully_sharded fully_sharded_in_unequal_parts checkpoints what_is_sent what_is_held a_pipeline averages_of_models
+checkpointed_and_sharded one_program_of_what_is_cut replicated_without_a_wrapper averages_over_groups_of_several_sizes
 """.split()
 
 

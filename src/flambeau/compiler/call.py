@@ -21,14 +21,9 @@ from .guards.places import MISSING
 from .looking import look
 from .node import Backward, spent
 from .packing import Pack, PackedStorage
-from .plan import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Effect, Found, Plan, Recipe
+from .plan import ARGUMENT, AT, LEAF, LOOK, MADE, OFF, SAME, USED_UP, Effect, Found, Plan, Recipe, Unevaluable
 from .runs import Runs
 from .templates import Built, OfRecipe
-
-
-class Unevaluable(Exception):
-    """Python's numbers can't be computed at this call (a division by zero, an index out of range): nothing has been changed yet."""
-
 
 # What the text names beside the objects of the program
 _NAMES = {

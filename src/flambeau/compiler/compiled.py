@@ -25,7 +25,6 @@ from ..core.tensor import tree
 from ..core.tensor.tensor import Tensor
 from .arguments import Conflict
 from .backwards import hooked
-from .call import Unevaluable
 from .capture import Capture, Failed, Traced
 from .controls import Disabled
 from .guards.modules import is_library_class
@@ -33,6 +32,7 @@ from .guards.reads import source_key
 from .guards.shadow import Repeat
 from .guards.values import PLAIN, is_number
 from .inputs import Again, Inputs
+from .plan import Unevaluable
 from .program import TracedProgram
 from .stance import limits, stance
 from .surroundings import held_for, is_watched
@@ -254,7 +254,7 @@ class Compiled:
         program: TracedProgram | Uncompiled | None = None
         try:
             with undisturbed():
-                program = TracedProgram(self._capture(leaves, treedef), reason, self.name)
+                program = self._made(self._capture(leaves, treedef), reason)
         except Failed as failed:
             error, reads = failed.error, failed.reads
             if self.fullgraph:
@@ -273,6 +273,13 @@ class Compiled:
                 "often",
             )
         return program
+
+    def _made(self, traced: Traced, reason: str) -> TracedProgram:
+        try:
+            return TracedProgram(traced, reason, self.name)
+        except Untraceable as error:  # it has been traced, but can't be one program
+            traced.give_up()
+            raise Failed(error, None) from None
 
     def _capture(self, leaves: Any, treedef: Any) -> Traced:
         bound: frozenset[int] = frozenset()

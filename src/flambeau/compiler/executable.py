@@ -10,12 +10,16 @@ import jax
 
 from .. import native
 from ..core.context.callbacks import raising
+from ..core.context.tracing import Untraceable
 from ..core.tape.nodes import Program as ArrayProgram
-from ..core.tensor.storage import Storage, cut_over
+from ..core.tensor.storage import PartsStorage, Storage, cut_over, is_far
 from ..core.tensor.tensor import Tensor
 from ..native import channels_last
 from ..native.xla_options import known
+from ..processes import groups
+from ..processes.crossing import has_crossings
 from ..processes.joint import Joint, Together, together
+from ..processes.spanning import FAR, FREE, NEAR, NUMBERS, Everywhere, Spanning
 from .flat import Flat
 from .guards.places import TensorAt
 from .moving import GradOf, now
@@ -23,7 +27,7 @@ from .node import Backward
 from .once import halves
 from .outlining import Outlined, Piece, keep_where_failed, outlined, pieces, up_to
 from .packing import Packing
-from .plan import LOOK, MADE, Computation, Plan, State
+from .plan import LOOK, MADE, Computation, Plan, Unevaluable
 
 _CPU_OPTIONS = {
     # XLA looks closer before it copies what is donated: a weight that is read by the backward pass and then overwritten
@@ -53,7 +57,7 @@ class Builder:
     def __init__(self, plan: Plan, computation: Computation, name: str):
         self.plan = plan
         self.name = name
-        self.on_cpu: bool = _is_on_cpu(plan.state)
+        self.on_cpu: bool = plan.on_cpu
         self.in_rows: bool = self.on_cpu and channels_last.applies(computation.jaxpr.jaxpr, native.serves)
         self.arguments: int = len(plan.inputs)
         self.plain: int = computation.plain
@@ -61,6 +65,7 @@ class Builder:
         self.live: int = len(plan.tape.metas)
         zeros, plain = tuple(computation.seeds), self.plain
         self.calls_back: bool = bool(computation.jaxpr.effects)
+        self.spanning: Spanning | None = self._spanning(computation)
         self.backward: Backward | None = None
         if self.live and self.calls_back:
             self.forward: Callable[..., Any] = self._in_halves(computation)
@@ -71,10 +76,52 @@ class Builder:
                 self.backward = self._backward(evaluate)
         self.cut: list[Piece] | None = None
         self.flat: Flat | None = self._flat(computation)
-        self.by_all: Together | None = together(computation.jaxpr) if self.on_cpu and not self.live else None
+        self.by_all: Together | None = (
+            together(computation.jaxpr) if self.on_cpu and not self.live and self.spanning is None else None
+        )
         if self.by_all is not None:
             of_all = self._evaluator(Computation(self.by_all.jaxpr, computation.seeds, plain))
             self.forward_by_all: Callable[..., Any] = lambda *flat: of_all(flat, zeros)
+
+    def _spanning(self, computation: Computation) -> Spanning | None:
+        """The computation as a program over several processes, if it gathers what is cut over them."""
+        if not has_crossings(computation.jaxpr.jaxpr):
+            return None
+        storages = [tensor._storage for tensor in self.plan.state.tensors]
+        far = {i for i, storage in enumerate(storages) if is_far(storage)}
+        moving = [source.find()._storage for source in self.plan.state.others if isinstance(source, (TensorAt, GradOf))]
+        if self.live or self.plan.far or any(map(is_far, moving)) or any(type(s) is PartsStorage for s in storages):
+            raise Untraceable("gradients or arguments that are cut over several processes come in or go out")
+        jaxpr, where = computation.jaxpr, self.plan.state.where
+        count = len(storages)
+        numbers = {count + i for i, o in enumerate(self.plan.state.others) if not isinstance(o, (TensorAt, GradOf))}
+        of_state = [FAR if i in far else NUMBERS if i in numbers else NEAR for i in range(len(where))]
+        kinds = [of_state[where[id(c)]] if id(c) in where else FREE for c in jaxpr.consts]
+        kinds += [NEAR] * self.arguments
+        link = groups.default_group().exchange.link
+        assert link is not None
+        made = Spanning(jaxpr.jaxpr, kinds, link.devices())
+        constants: list[Any] = [self.arguments + where[id(c)] if id(c) in where else _Constant(c) for c in jaxpr.consts]
+
+        def over_all(*flat: Any) -> Any:
+            held = [c.value if isinstance(c, _Constant) else flat[c] for c in constants]
+            return made(held, flat[: self.arguments])[: self.plain]
+
+        self.over_all: Callable[..., Any] = over_all
+        return made
+
+    def _everywhere(self, loose: list[Storage], outputs: dict[int, int], options: Any) -> Executable:
+        assert self.spanning is not None
+        changes, recipes = self.plan.changes, self.plan.results.recipes
+        laid = {n: cut_over(s) if is_far(s) else NEAR for s, n in changes.storages}
+        for tensor, r in changes.grads:  # gradients lie as what they belong to
+            if r is not None and recipes[r].kind == MADE and isinstance(tensor, Tensor) and is_far(tensor._storage):
+                laid.setdefault(recipes[r].what, cut_over(tensor._storage))
+        far = [self.spanning.lies(n, laid.get(n)) for n in range(self.plain)]
+        word = None if self.plan.word is None else outputs[self.plan.word]
+        exchange = groups.default_group().exchange
+        whole = Everywhere(self.spanning, self.over_all, far, exchange, self._own_name(), options, word)
+        return Executable(or_not(whole), loose, None, outputs, {})
 
     def _in_halves(self, computation: Computation) -> Callable[..., Any]:
         """The forward pass, where it gives its backward pass what it has called for."""
@@ -115,7 +162,7 @@ class Builder:
     def _flat(self, computation: Computation) -> Flat | None:
         """The computation as a list of operations, if it may be cut into several programs."""
         jaxpr, consts = computation.jaxpr.jaxpr, computation.jaxpr.consts
-        if not self.on_cpu or self.live or jaxpr.effects or self.in_rows:
+        if not self.on_cpu or self.live or jaxpr.effects or self.in_rows or self.spanning is not None:
             return None
         where, arguments = self.plan.state.where, self.arguments
         flat = Flat(arguments + len(where))
@@ -140,6 +187,8 @@ class Builder:
         # what a program calls back may raise, when the memory is no more what it was
         given_over = {} if self.live or self.calls_back else self._donatable(loose, outputs)
         options = known(_CPU_OPTIONS) if self.on_cpu else None
+        if self.spanning is not None:
+            return self._everywhere(loose, outputs, options)
         if cut_up:
             return Executable(self._outlined(loose, given_over, options), loose, None, outputs, given_over)
         run = self._around(self.forward, packing, len(storages))
@@ -156,6 +205,8 @@ class Builder:
             jitted = Joint(by_all, shared, jitted, run.__name__, options, word)
         elif self.calls_back:
             jitted = raising(jitted)
+        if isinstance(self.plan.place, jax.Device) and jax.local_devices() != [self.plan.place]:
+            jitted = _at(jitted, self.plan.place)
         return Executable(jitted, loose, packing, outputs, given_over)
 
     def _around(self, run: Callable[..., Any], packing: Packing | None, states: int) -> Callable[..., Any]:
@@ -224,9 +275,30 @@ def _inputs_of(plan: Plan) -> list[int | None]:
     return [states.get(id(now(t))) if a is None else places.get(a) for t, a in plan.tape.wanted]
 
 
-def _is_on_cpu(state: State) -> bool:
-    storages = [t._storage for t in state.tensors]
-    return all(s.on_host or next(iter(s.value.devices())).platform == "cpu" for s in storages)
+class _Constant(NamedTuple):
+    value: Any
+
+
+def or_not(whole: Everywhere) -> Callable[..., Any]:
+    """A program of all processes, which raises Unevaluable where they do not all run it."""
+
+    def run(*given: Any) -> Any:
+        results = whole.by_all(given)
+        if results is None:
+            raise Unevaluable
+        return results
+
+    return run
+
+
+def _at(run: Callable[..., Any], place: Any) -> Callable[..., Any]:
+    """The program on a device, which nothing that it is given says."""
+
+    def there(*given: Any) -> Any:
+        with jax.default_device(place):
+            return run(*given)
+
+    return there
 
 
 def _same_place(a: Any, b: Any) -> bool:

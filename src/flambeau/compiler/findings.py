@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.array import devices
+from ..core.array.meta import is_meta
 from ..core.context.tracing import Untraceable
 from ..core.dispatch import checks
-from ..core.tensor.storage import Storage
+from ..core.tensor.storage import Storage, is_far
 from ..core.tensor.tensor import Tensor
 from . import survivors
 from .arguments import Arguments
@@ -112,7 +114,15 @@ class Findings:
             [(at.get(id(t), t), argument, what) for t, argument, what in self.edges],
         )
         counts = self._counts(state, changes)
-        return Plan(self.arguments.inputs, state, self.word, self.refusals, self.results, changes, tape, counts)
+        held = [source._storage for _, source in recorder.sources.values() if isinstance(source, Tensor)]
+        held += [tensor._storage for tensor in self.arguments.tensors]
+        default = devices.get_default_device()
+        place = None if held else devices.to_jax(devices.CPU if default.type == "cpu" else default)
+        on_cpu = are_on_cpu(held) if held else place in (devices.NOWHERE, *devices.jax_devices("cpu"))
+        far = any(is_far(tensor._storage) for tensor in self.arguments.tensors)
+        return Plan(
+            self.arguments.inputs, state, self.word, self.refusals, self.results, changes, tape, counts, on_cpu, far, place
+        )  # fmt: skip
 
     def _unread(self) -> list[Tensor]:
         before = {t: self.recorder.grads[t] for t, _ in self.grads}
@@ -139,6 +149,12 @@ class Findings:
             "gradients set": len(changes.grads),
             "host values": host,
         }
+
+
+def are_on_cpu(storages: list[Storage]) -> bool:
+    """Whether all values lie there, or have none (the meta device)."""
+    values = [storage.value for storage in storages if not storage.on_host]
+    return all(is_meta(value) or next(iter(value.devices())).platform == "cpu" for value in values)
 
 
 def effects_of(writes: Writes, describe: Callable[[Any], Any]) -> list[Effect]:

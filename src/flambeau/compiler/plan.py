@@ -18,6 +18,11 @@ OFF, LEAF, USED_UP = -1, -2, -3  # what becomes of a tensor's place on the tape,
 Found = Any
 
 
+class Unevaluable(Exception):
+    """A program can't be run at this call: Python's numbers can't be computed (a division by zero, an index out of range), or other
+    processes would run another one. Nothing has been changed yet."""
+
+
 class Recipe(NamedTuple):
     """How a call finds or makes one of the tensors that it hands out or stores somewhere."""
 
@@ -121,3 +126,6 @@ class Plan:
     changes: Changes
     tape: Tape
     counts: dict[str, int]  # for people: how much it reads and writes
+    on_cpu: bool = True  # whether all that it computes with lies there
+    far: bool = False  # whether arguments are cut over several processes
+    place: Any = None  # the device on which it runs if nothing that it takes says so

@@ -222,6 +222,14 @@ class Recorder:
         self.reads.see(place.owner)
         self.writes.put(place)
 
+    def lend(self, table: Any, name: str) -> None:
+        """Note that an entry of a module's table is to hold something else for a time, within the trace."""
+        place = Item(table, name)
+        if place.key not in self.writes.places:
+            self.reads.see(table)
+            self.writes.put(place)
+            self.writes.log.remove(place)  # in the end it is as it was
+
     def option(self, group: dict[str, Any], name: str, value: Any) -> Any:
         """An optimizer's option, if it is no matter of the host at each call: a traced value or constant; else None."""
         if id(group) in self.writes.away:

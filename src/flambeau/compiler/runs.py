@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from ..core.array import devices
 from ..core.dispatch import checks
 from .executable import Executable
 from .plan import Plan
@@ -46,7 +47,7 @@ class Runs:
         # as another kind of input: the second call would compile once more.
         given = list(inputs)
         places = {_everywhere(a.sharding) for a in given if isinstance(a, jax.Array) and a.committed}
-        if len(places) == 1:
+        if len(places) == 1 and not any(map(devices.is_far, places)):
             place = places.pop()
             begun = [i for i in self.executable.donated if isinstance(given[i], jax.Array) and not given[i].committed]
             for i, value in zip(begun, jax.device_put([given[i] for i in begun], place), strict=True):

@@ -40,7 +40,7 @@ def together(closed: Any) -> Together | None:
     of tensors calls back, collectives are within branches or loops, or several groups have some.
     """
     jaxpr = closed.jaxpr
-    steps = {i: step for i, equation in enumerate(jaxpr.eqns) if (step := _step_of(equation)) is not None}
+    steps = {i: step for i, equation in enumerate(jaxpr.eqns) if (step := step_of(equation)) is not None}
     effects = [i for i, equation in enumerate(jaxpr.eqns) if equation.effects]
     exchanges = {id(step.exchange): step.exchange for step in steps.values()}
     if not steps or effects != list(steps) or len(exchanges) != 1 or len(devices.jax_devices("cpu")) != 1:
@@ -67,7 +67,7 @@ def together(closed: Any) -> Together | None:
     return Together(closed.replace(jaxpr=jaxpr.replace(eqns=made, effects=kinds)), exchange, sent)
 
 
-def _step_of(equation: Any) -> Step | None:
+def step_of(equation: Any) -> Step | None:
     """The collective of tensors that an equation is."""
     call = getattr(equation.params.get("callback"), "callback_func", None)
     step = call.function if isinstance(call, Callback) else None
@@ -80,39 +80,38 @@ def _bytes(aval: Any) -> int:
     return int(np.prod(aval.shape)) * aval.dtype.itemsize
 
 
-class Joint:
-    """A program of this rank (`alone`), run as `body` by all ranks in one program wherever they all have the same.
+class Offered:
+    """A program of all ranks, run wherever all of them have the same: each offers what it would run, at each call.
 
     `word` is the number of the result that is the error word of checks on values. Where one rank's tells of an error, nobody's
     results are given out: DistBackendError in the other ranks.
     """
 
-    def __init__(
-        self,
-        shared: Together,
-        body: Callable[..., Any],
-        alone: Callable[..., Any],
-        name: str,
-        options: Any,
-        word: int | None,
-    ):
-        self.exchange, self.sent, self.word = shared.exchange, shared.sent, word
-        self.alone = raising(alone)
-        self._body, self._name, self._options = body, name, options
-        self._forms: dict[Any, _Form] = {}
+    def __init__(self, exchange: Exchange, sent: list[tuple[str, int]], name: str, word: int | None):
+        self.exchange, self.sent, self.word = exchange, sent, word
+        self._name = name
+        self._forms: dict[Any, Any] = {}
 
-    def __call__(self, *given: Any) -> Any:
-        pending = self.exchange.begin(lambda: self._by_all(given), wait=True)
+    def _kinds(self, given: Sequence[Any]) -> Any:
+        """What tells the forms of the program apart."""
+        raise NotImplementedError
+
+    def _form(self, kinds: Any) -> Any:
+        raise NotImplementedError
+
+    def by_all(self, given: Sequence[Any]) -> list[Any] | None:
+        """The results; None where another rank has not offered the same."""
+        pending = self.exchange.begin(lambda: self._offer(given), wait=True)
         if pending.error is not None:
             raise pending.error
-        return self.alone(*given) if pending.value is None else pending.value
+        found: list[Any] | None = pending.value
+        return found
 
-    def _by_all(self, given: Sequence[Any]) -> list[Any] | None:
-        values = [np.asarray(value) for value in given]
-        kinds = tuple((value.shape, value.dtype) for value in values)
+    def _offer(self, given: Sequence[Any]) -> list[Any] | None:
+        kinds = self._kinds(given)
         form = self._forms.get(kinds)
         if form is None:
-            form = self._forms[kinds] = _Form(self.exchange, kinds, self._body, self._name, self._options, self.word)
+            form = self._forms[kinds] = self._form(kinds)
         while True:
             same, ready = self.exchange.offer(self._name, form.digest, form.is_ready)
             if not same:
@@ -123,7 +122,7 @@ class Joint:
         for watch in meetings.watchers:
             for name, size in self.sent:
                 watch(name, size)
-        results = self.exchange.in_time(lambda: form.run(values), self._name)
+        results: list[Any] = self.exchange.in_time(lambda: form.run(given), self._name)
         if self.word is not None:
             self._see_who_has_failed(np.asarray(results.pop()))
         return results
@@ -137,8 +136,68 @@ class Joint:
             )
 
 
-class _Form:
-    """The program for arrays of certain shapes and dtypes."""
+class Joint(Offered):
+    """A program of this rank (`alone`), run as `body` by all ranks in one program wherever they all have the same."""
+
+    def __init__(
+        self,
+        shared: Together,
+        body: Callable[..., Any],
+        alone: Callable[..., Any],
+        name: str,
+        options: Any,
+        word: int | None,
+    ):
+        super().__init__(shared.exchange, shared.sent, name, word)
+        self.alone = raising(alone)
+        self._body, self._options = body, options
+
+    def __call__(self, *given: Any) -> Any:
+        results = self.by_all([np.asarray(value) for value in given])
+        return self.alone(*given) if results is None else results
+
+    def _kinds(self, given: Sequence[Any]) -> Any:
+        return tuple((value.shape, value.dtype) for value in given)
+
+    def _form(self, kinds: Any) -> _Form:
+        return _Form(self.exchange, kinds, self._body, self._name, self._options, self.word)
+
+
+class Form:
+    """A program of all ranks for arrays of certain shapes and dtypes, which is offered by its digest."""
+
+    digest: bytes
+
+    def lower(self, lowered: Any) -> None:
+        """Take a lowered program, which is compiled when all ranks have it."""
+        self._lowered = lowered
+        self._compiled: Any = None
+        self.digest = hashlib.sha256(lowered.as_text().encode()).digest()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has been compiled: ranks that wait in a collective for one that compiles would give up."""
+        return self._compiled is not None
+
+    def compile(self) -> None:
+        """Compile it, unless that was done."""
+        if self._compiled is None:
+            self._compiled, self._lowered = self._lowered.compile(), None
+
+
+def as_row(kind: Any, spread: Any, mine: Any, value: np.ndarray) -> Any:
+    """This rank's row of an array over all ranks. Arrays change sides without a copy where XLA allows it."""
+    return xla_client.batched_device_put(kind, spread, [value[None]], [mine], True)
+
+
+def own_row(rows: Any) -> Any:
+    """This rank's row, on the device of its own programs."""
+    value = np.asarray(rows.addressable_data(0))
+    return devices.from_numpy(value.reshape(value.shape[1:]), devices.to_jax(devices.CPU))
+
+
+class _Form(Form):
+    """That of a `Joint`."""
 
     def __init__(
         self, exchange: Exchange, kinds: Any, body: Callable[..., Any], name: str, options: Any, word: int | None
@@ -162,26 +221,9 @@ class _Form:
             compiler_options=options,
         )
         arguments = [jax.ShapeDtypeStruct(kind.shape, kind.dtype, sharding=self._spread) for kind in self._kinds]
-        self._lowered: Any = whole.lower(*arguments)
-        self._compiled: Any = None
-        self.digest: bytes = hashlib.sha256(self._lowered.as_text().encode()).digest()
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it has been compiled: ranks that wait in a collective for one that compiles would give up."""
-        return self._compiled is not None
-
-    def compile(self) -> None:
-        """Compile it, unless that was done."""
-        if self._compiled is None:
-            self._compiled, self._lowered = self._lowered.compile(), None
+        self.lower(whole.lower(*arguments))
 
     def run(self, values: Sequence[np.ndarray]) -> list[Any]:
-        """This rank's results, on the device of its own programs. Arrays change sides without a copy where XLA allows it."""
-        given = [
-            xla_client.batched_device_put(kind, self._spread, [value[None]], [self._mine], True)
-            for kind, value in zip(self._kinds, values, strict=True)
-        ]
-        own = devices.to_jax(devices.CPU)
-        results = [np.asarray(result.addressable_data(0)) for result in self._compiled(*given)]
-        return [devices.from_numpy(result.reshape(result.shape[1:]), own) for result in results]
+        """This rank's results."""
+        kinds = zip(self._kinds, values, strict=True)
+        return [*map(own_row, self._compiled(*[as_row(kind, self._spread, self._mine, v) for kind, v in kinds]))]

@@ -210,6 +210,20 @@ class CheckpointInputs(Function):
     """What a part's tensors are saved by, so that hooks around the part, and a part around it, have their say."""
 
 
+class Around:
+    """What was in place around a part by those who watch the tape, a sharded module's whole parameters: it is for the second run, too."""
+
+    def __init__(self) -> None:
+        self.places = [watch.again for watch in state.watchers if hasattr(watch, "again")]
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for place in self.places:
+                stack.enter_context(place())
+            yield
+
+
 class Arguments:
     """A call's arguments, to be had again: tensors as they are now, all else as it will be."""
 
@@ -246,7 +260,7 @@ class Part(Saving):
         self.options = options
         self.context = contextlib.nullcontext() if context is None else context  # of the second run
         self.policy = state.autocast
-        self.draws = Draws()
+        self.draws, self.around = Draws(), Around()
         self.nodes: list[tuple[Any, list[int]]] = []  # weak reference, numbers of what it saves
         self.owners: list[Any] = []  # by number: the node that saves it
         self.metadata: list[dict[str, Any]] = []  # and what it looks like
@@ -306,7 +320,7 @@ class Part(Saving):
         with contextlib.suppress(Stop), later(gradients) as late:
             repeating = self.draws.repeating(late) if self.options.repeat_draws else contextlib.nullcontext()
             args, kwargs = self.arguments.again(lambda tensor: late_tensor(tensor, late))
-            with second, enable_grad(), repeating, casting(self.policy), self.context:
+            with self.around.again(), second, enable_grad(), repeating, casting(self.policy), self.context:
                 self.function(*args, **kwargs)
         second.check()
         return second.found

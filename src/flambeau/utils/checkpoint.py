@@ -18,7 +18,7 @@ from ..core.tensor.tensor import Tensor
 from ..core.tensor.tree import flatten
 from ..nn.modules.container import Sequential
 from ..ops.random.factories import get_rng_state, set_rng_state
-from ._recomputation import CheckpointError, Draws, Options, Part, casting, late_tensor, later
+from ._recomputation import Around, CheckpointError, Draws, Options, Part, casting, late_tensor, later
 from ._selective import (
     SAC_IGNORED_OPS,
     CheckpointPolicy,
@@ -139,7 +139,7 @@ class CheckpointFunction(Function):
         """`run_function(*args)`, of which the tensors among `args` are kept."""
         check_backward_validity(args)
         ctx.run_function, ctx.repeat_draws = run_function, preserve_rng_state
-        ctx.draws, ctx.policy = Draws(), state.autocast
+        ctx.draws, ctx.policy, ctx.around = Draws(), state.autocast, Around()
         ctx.others = [(isinstance(a, Tensor), None if isinstance(a, Tensor) else a) for a in args]
         ctx.save_for_backward(*(a for a in args if isinstance(a, Tensor)))
         with ctx.draws.noting():
@@ -159,7 +159,7 @@ class CheckpointFunction(Function):
             repeating = ctx.draws.repeating(late) if ctx.repeat_draws else contextlib.nullcontext()
             given = tuple(late_tensor(next(tensors), late) if one else other for one, other in ctx.others)
             inputs = detach_variable(given)
-            with enable_grad(), repeating, casting(ctx.policy):
+            with ctx.around.again(), enable_grad(), repeating, casting(ctx.policy):
                 outputs = ctx.run_function(*inputs)
         outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
         pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if isinstance(o, Tensor) and o.requires_grad]

@@ -423,6 +423,12 @@ def cut_over(storage: Storage) -> Any:
     return sharding if isinstance(sharding, jax.sharding.NamedSharding) and sharding.num_devices > 1 else None
 
 
+def is_far(storage: Storage) -> bool:
+    """Whether other processes have a part of it, too."""
+    cut = cut_over(storage)
+    return cut is not None and devices.is_far(cut)
+
+
 def laid_beside(storage: Storage, values: Any) -> Storage | None:
     """Values of a storage's shape, cut as its own; None for one that lies on one device."""
     if type(storage) is PartsStorage and (parts := storage.host.cut(values)) is not None:

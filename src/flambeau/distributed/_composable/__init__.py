@@ -1,3 +1,5 @@
-"""The older path of `fully_shard`."""
+"""Functions that change a module in place: cut over devices, replicated over processes, checkpointed."""
 
 from . import fsdp
+from .checkpoint_activation import checkpoint
+from .replicate import replicate

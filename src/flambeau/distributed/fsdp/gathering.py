@@ -16,13 +16,17 @@ import numpy as np
 from ...core.array import devices, dtypes
 from ...core.autograd.function import Function
 from ...core.autograd.kept import kept_by
+from ...core.context.grad_mode import state as grad_state
+from ...core.context.tracing import Untraceable
 from ...core.tape.nodes import OperatorNode, Saved
 from ...core.tensor.tensor import Tensor, wrap
-from ...processes.patterns import ALL_GATHER, ALL_REDUCE, REDUCE_SCATTER
+from ...processes import groups
+from ...processes.crossing import Crossing, cross
+from ...processes.patterns import ALL_GATHER, ALL_REDUCE, AXIS, REDUCE_SCATTER
 from ..device_mesh import DeviceMesh
 from ..tensor import parts
 from ..tensor.layouts import Layout, Unequal
-from ..tensor.processes import NamedSharding, assembled, local, part_of, together, untraced
+from ..tensor.processes import NamedSharding, assembled, local, part_of, together
 from .api import MixedPrecisionPolicy
 
 
@@ -161,6 +165,8 @@ def reduced(plan: Plan, wholes: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
 
 def wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
     """The whole parameters of which these are the parts, in the dtype that is computed in."""
+    if grad_state.trace is not None:
+        return traced_wholes(plan, arrays)
     target = plan.policy.param_dtype
     mine = {i: _own(array) for i, array in enumerate(arrays)}
     if target is not None:
@@ -183,6 +189,7 @@ class Gathering:
         self.again: list[Any] | None = None
         self.alive: list[weakref.ref[Any]] = []  # the whole ones, as long as somebody has them
         self.numbers: dict[int, int] = {}
+        self.edges: list[Any] = []  # where the whole ones stand on the tape
 
     def of(self, number: int) -> Any:
         """A whole parameter's array."""
@@ -193,6 +200,12 @@ class Gathering:
                 self.alive = [weakref.ref(array) for array in self.again]
             found = self.again[number]
         return found
+
+    def tensor(self, number: int) -> Tensor:
+        """A whole parameter, with its place on the tape."""
+        made = wrap(self.of(number))
+        made._edge = self.edges[number]
+        return made
 
     def begin(self, tensors: Sequence[Tensor]) -> None:
         """The whole parameters, as they are in the forward pass."""
@@ -241,7 +254,6 @@ class Gather(Function):
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, gathering: Gathering, *parameters: Tensor) -> Any:
-        untraced()
         ctx.plan, ctx.gathering, ctx.dtypes = plan, gathering, [p._np_dtype for p in parameters]
         made = wholes(plan, gathering.arrays)
         gathering.begin(made)
@@ -251,6 +263,8 @@ class Gather(Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         plan, target = ctx.plan, ctx.plan.policy.reduce_dtype
         ctx.gathering.again = None
+        if grad_state.trace is not None:
+            return None, None, *traced_parts(plan, grads, ctx.needs_input_grad[2:], ctx.dtypes)
         whole_ones = {}
         for i, grad in enumerate(grads):
             if not ctx.needs_input_grad[i + 2]:
@@ -264,6 +278,86 @@ class Gather(Function):
             for i, place in enumerate(plan.places)
         ]
         return None, None, *made
+
+
+def _checked(plan: Plan, arrays: Sequence[Any]) -> None:
+    """Raises Untraceable for what can't be a part of one program of all processes."""
+    mesh = plan.mesh
+    link = groups.default_group().exchange.link
+    if mesh.ndim != 1 or link is None or list(mesh.grid.devices.flat) != list(link.devices()):
+        raise Untraceable("parameters are cut over a part of the processes, or over a mesh of several sides")
+    if any(isinstance(array, parts.Parts) or isinstance(place.outer, Unequal) or place.inner is not None
+           for array, place in zip(arrays, plan.places, strict=True)):  # fmt: skip
+        raise Untraceable("parameters are cut into parts of unequal lengths, or along several sides of a mesh")
+
+
+def traced_wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
+    """`wholes` as a step of a program that is being traced."""
+    _checked(plan, arrays)
+    target, n = plan.policy.param_dtype, plan.mesh.size()
+    floats = [dtypes.from_numpy(array.dtype).is_floating_point for array in arrays]
+    kinds = [
+        array.dtype if target is None or not is_float else target.numpy
+        for array, is_float in zip(arrays, floats, strict=True)
+    ]
+    cut = [i for i, place in enumerate(plan.places) if place.dim is not None]
+    batches = [[i for i in cut if kinds[i] == kind] for kind in dict.fromkeys(kinds[i] for i in cut)]
+
+    def body(*mine: Any) -> tuple[Any, ...]:
+        made = [part.astype(kind) for part, kind in zip(mine, kinds, strict=True)]
+        for numbers in batches:
+            flat = jax.lax.all_gather(jnp.concatenate([made[i].reshape(-1) for i in numbers]), AXIS)
+            ends = np.cumsum([made[i].size for i in numbers])
+            for i, rows in zip(numbers, jnp.split(flat, ends[:-1], axis=1), strict=True):
+                pieces = rows.reshape(n, *made[i].shape)
+                made[i] = jnp.concatenate(list(pieces), axis=plan.places[i].dim)
+        return tuple(made)
+
+    results = [jax.ShapeDtypeStruct(array.shape, kind) for array, kind in zip(arrays, kinds, strict=True)]
+    sent = tuple((ALL_GATHER.name, sum(int(arrays[i].size) * kinds[i].itemsize for i in b)) for b in batches)
+    specs = _specs(plan, range(len(arrays)))
+    step = Crossing("the gathering of parameters", body, specs, (None,) * len(arrays), tuple(results), sent)
+    return [wrap(array) for array in cross(step, arrays)]
+
+
+def _specs(plan: Plan, numbers: Any) -> tuple[Any, ...]:
+    """How parameters lie over the axis of all processes."""
+    P = jax.sharding.PartitionSpec
+    dims = [plan.places[i].dim for i in numbers]
+    return tuple(P() if dim is None else P(*[None] * dim, AXIS) for dim in dims)
+
+
+def traced_parts(plan: Plan, grads: Sequence[Any], needed: Sequence[bool], kinds: Sequence[Any]) -> list[Tensor | None]:
+    """The averaged gradients, as a step of a program that is being traced."""
+    target, n, factor = plan.policy.reduce_dtype, plan.mesh.size(), plan.factor
+    numbers = [i for i, wanted in enumerate(needed) if wanted]
+    values = [grads[i]._array for i in numbers]
+    dtypes_in = [value.dtype if target is None else target.numpy for value in values]
+    dims = [plan.places[i].dim for i in numbers]
+    batches = {(kind, dim is None): [] for kind, dim in zip(dtypes_in, dims, strict=True)}  # type: ignore[var-annotated]
+    for place, (kind, dim) in enumerate(zip(dtypes_in, dims, strict=True)):
+        batches[kind, dim is None].append(place)
+
+    def body(*given: Any) -> tuple[Any, ...]:
+        made = [value.astype(kind) for value, kind in zip(given, dtypes_in, strict=True)]
+        for (_, whole), some in batches.items():
+            cut = [made[p][None] if whole else jnp.stack(jnp.split(made[p], n, axis=dims[p])) for p in some]
+            rows = jnp.concatenate([c.reshape(c.shape[0], -1) for c in cut], axis=1)
+            total = jax.lax.psum(rows[0], AXIS) if whole else jax.lax.psum_scatter(rows, AXIS)
+            total = (total / (n if factor is None else factor)).astype(total.dtype)
+            ends = np.cumsum([c[0].size for c in cut])
+            for p, c, piece in zip(some, cut, jnp.split(total, ends[:-1]), strict=True):
+                made[p] = piece.reshape(c.shape[1:])
+        return tuple(value.astype(kinds[i]) for value, i in zip(made, numbers, strict=True))
+
+    results = tuple(jax.ShapeDtypeStruct(v.shape, kinds[i]) for v, i in zip(values, numbers, strict=True))
+    sent = tuple(
+        ((ALL_REDUCE if whole else REDUCE_SCATTER).name, sum(int(values[p].size) * kind.itemsize for p in some))
+        for (kind, whole), some in batches.items()
+    )
+    step = Crossing("the averaging of gradients", body, (None,) * len(values), _specs(plan, numbers), results, sent)
+    found = dict(zip(numbers, cross(step, values), strict=True)) if numbers else {}
+    return [wrap(found[i]) if i in found else None for i in range(len(needed))]
 
 
 def _inside(part: np.ndarray, place: Place) -> Tensor:

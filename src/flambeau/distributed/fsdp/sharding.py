@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -40,14 +41,30 @@ class UnshardHandle:
         """Nothing is left to wait for."""
 
 
-class _Outermost:
-    """Watches the tape in the place of a `Gathering`, and does nothing."""
+class Within:
+    """Watches the tape while a module's parameters are whole. With `lets_go`, its nodes do not keep these."""
+
+    def __init__(self, unit: Unit, lets_go: bool):
+        self.unit, self.gathering = unit, unit.gathering
+        self.lets_go = lets_go and unit.gathering is not None
 
     def __call__(self, node: Any, outputs: Any) -> None:
-        pass
+        if self.lets_go:
+            self.gathering(node, outputs)  # type: ignore[misc]
 
-
-_OUTERMOST = _Outermost()
+    @contextlib.contextmanager
+    def again(self) -> Iterator[None]:
+        """The parameters are whole again, for a part of the module that is computed once more in the backward pass."""
+        unit, gathering = self.unit, self.gathering
+        if gathering is None or unit.held is not None:
+            yield
+            return
+        cut = [owners[0][0]._parameters[owners[0][1]] for owners in unit.owners]
+        unit._put([gathering.tensor(i) for i in range(len(cut))])
+        try:
+            yield
+        finally:
+            unit._put(cut)
 
 
 class Unit:
@@ -76,6 +93,7 @@ class Unit:
             plan = Plan(self.mesh, self.policy, self.places, self.factor)
             self.gathering = Gathering(plan, [held_by(parameter) for parameter in cut])
             whole: Any = Gather.apply(plan, self.gathering, *cut)
+            self.gathering.edges = [tensor._edge for tensor in whole]
         elif self.policy.param_dtype is not None:
             whole = cast(cut, self.policy.param_dtype)
         else:
@@ -95,16 +113,17 @@ class Unit:
     def _put(self, parameters: Any) -> None:
         for owners, parameter in zip(self.owners, parameters, strict=True):
             for owner, name in owners:
+                if grad_state.trace is not None:
+                    grad_state.trace.lend(owner._parameters, name)
                 owner._parameters[name] = parameter
 
     def before(self, _: Any, args: Any, kwargs: Any) -> Any:
         """A forward hook."""
         self.unshard()
-        outermost = not any(isinstance(watch, (Gathering, _Outermost)) for watch in grad_state.watchers)
+        outermost = not any(isinstance(watch, Within) for watch in grad_state.watchers)
         self.before_it.append(grad_state.watchers)
         again = not outermost if self.again is None else self.again
-        watch = self.gathering if again and self.gathering is not None else _OUTERMOST
-        grad_state.watchers = (*grad_state.watchers, watch)
+        grad_state.watchers = (*grad_state.watchers, Within(self, again))
         if self.policy.cast_forward_inputs and self.policy.param_dtype is not None:
             return cast(args, self.policy.param_dtype), cast(kwargs, self.policy.param_dtype)
         return None

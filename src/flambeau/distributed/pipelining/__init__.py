@@ -4,6 +4,8 @@
 schedules with several stages in a process, are refused by name.
 """
 
+import enum
+
 from .. import _later
 from .schedules import Schedule1F1B, ScheduleGPipe
 from .stage import PipelineStage
@@ -12,8 +14,16 @@ for _name in ("build_stage", "pipe_split", "pipeline"):
     globals()[_name] = _later.function(_name, __name__)
 for _name in (
     "Pipe", "ScheduleDualPipeV", "ScheduleInterleaved1F1B", "ScheduleInterleavedZeroBubble", "ScheduleLoopedBFS",
-    "ScheduleZBVZeroBubble", "SplitPoint",
+    "ScheduleZBVZeroBubble",
 ):  # fmt: skip
     globals()[_name] = _later.kind(_name, __name__)
+
+
+class SplitPoint(enum.Enum):
+    """Where `pipeline` would cut a model: before or after a module. Named here for scripts; `pipeline` is refused."""
+
+    BEGINNING = 1
+    END = 2
+
 
 __all__ = ["PipelineStage", "Schedule1F1B", "ScheduleGPipe"]

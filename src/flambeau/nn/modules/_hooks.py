@@ -267,7 +267,7 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: bo
             result = gradients.leave(result)
         _watch_last_node(module, own, result)
         return result
-    except Exception:
+    except BaseException:  # a checkpoint's second run, too, ends by one
         for number, hook, with_kwargs, always in _forward_hooks(own):
             if always and number not in done:
                 try:

@@ -140,7 +140,8 @@ class DistributedDataParallel(Module, Joinable):
         if self.broadcast_buffers and (held := self._buffers_to_send()):
             synchronise(held, self.process_group, root)
 
-    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+    def _before_forward(self) -> None:
+        """What comes before the module's forward pass: buffers, and a look at the last backward pass."""
         if self._averaging is not None:
             root = self._begin_joined() if self._join_config.enable else 0
             averages = grad_state.grad and self.require_backward_grad_sync
@@ -150,6 +151,9 @@ class DistributedDataParallel(Module, Joinable):
                 self._send_buffers(root)
             if averages is not self.require_forward_param_sync:
                 self.require_forward_param_sync = averages
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        self._before_forward()
         return self.module(*inputs, **kwargs)
 
     def _get_ddp_logging_data(self) -> dict[str, Any]:

@@ -1,3 +1,3 @@
 """How gradients travel between processes."""
 
-from . import default_hooks, post_localSGD_hook, powerSGD_hook
+from . import debugging_hooks, default_hooks, post_localSGD_hook, powerSGD_hook

@@ -1,3 +1,3 @@
 """Averages of models among processes."""
 
-from . import averagers
+from . import averagers, utils

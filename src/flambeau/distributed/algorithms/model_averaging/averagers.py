@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
 from typing import Any
 
-from ....core.context.grad_mode import no_grad
-from ....core.tensor.tensor import Tensor
-from ....processes.buckets import flattened, parts
-from ....processes.collectives import all_reduce
-from ....processes.groups import chosen, is_member
+from ....processes.groups import chosen
+from .utils import average_parameters_or_parameter_groups
 
 
 class ModelAverager(abc.ABC):
@@ -40,24 +36,5 @@ class PeriodicModelAverager(ModelAverager):
     def average_parameters(self, params: Any) -> None:
         """Average the parameters, or those of an optimizer's groups, that have a gradient, and count the step."""
         if self.step >= self.warmup_steps and (self.step - self.warmup_steps) % self.period == 0:
-            average(_listed(params), self.process_group)
+            average_parameters_or_parameter_groups(params, self.process_group)
         self.step += 1
-
-
-def _listed(params: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-    for one in params:
-        found += [p for p in (one["params"] if isinstance(one, dict) else [one]) if p.grad is not None]
-    return found
-
-
-def average(params: Iterable[Tensor], group: Any) -> None:
-    """The mean over a group, in place."""
-    held = list(params)
-    if not is_member(group) or not held:
-        return
-    flat = flattened(held)
-    with no_grad():
-        all_reduce(flat.div_(group.size()), group=group)
-        for parameter, value in zip(held, parts(flat, held), strict=True):
-            parameter.copy_(value)
