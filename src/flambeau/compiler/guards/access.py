@@ -164,6 +164,8 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
         return MethodType(raw.__func__, cls)
     if isinstance(raw, staticmethod):
         return raw.__func__
+    if _is_of_c(raw) and watcher.is_old(owner):
+        watcher.refuse(f"it reads {name!r} of a {cls.__name__}, which code in C keeps where nobody can watch it")
     if hasattr(type(raw), "__get__"):
         return _bound(owner, name) if _is_builtin(type(raw)) and not hasattr(raw, "func") else PENDING
     return _of_class(shadow, owner, name)
@@ -191,6 +193,11 @@ def _tables(owner: Any) -> tuple[Any, ...]:
 
 def _is_data_descriptor(raw: Any) -> bool:
     return hasattr(type(raw), "__set__")
+
+
+def _is_of_c(raw: Any) -> bool:
+    """Whether a descriptor looks into memory of a package in C (a field of `ctypes`, say)."""
+    return _is_data_descriptor(raw) and _is_builtin(type(raw)) and type(raw).__module__ not in ("builtins", "_collections")
 
 
 def _is_builtin(cls: type) -> bool:
@@ -268,6 +275,8 @@ def store_attribute(
     watcher.known(owner)
     raw = in_class(type(owner), name)
     computes = hasattr(type(raw), "__set__") and not isinstance(raw, (MemberDescriptorType, GetSetDescriptorType))
+    if _is_of_c(raw) and watcher.is_old(owner):
+        watcher.refuse(f"it sets {name!r} of a {type(owner).__name__}, which code in C keeps where nobody can watch it")
     if not watcher.is_old(owner) or computes or _tables(owner):
         return  # a module takes down its attributes itself
     setter = in_class(type(owner), how := "__delattr__" if deleted else "__setattr__")

@@ -28,6 +28,7 @@ from .modules import is_library_class
 from .numeric import no_numbers_on_the_way, settle_mixed
 from .places import MISSING, Attribute, in_class, is_python_class, own_attributes, shown_by
 from .pure import HARMLESS, check_known
+from .remembering import recall
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .tables import absent, change_attributes
 from .values import is_container
@@ -149,6 +150,7 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
         isinstance(end := in_class(cls, "__del__"), FunctionType)
         and kind_of_code(end.__code__, end.__globals__) != LIBRARY
     ):
+        shadow.watcher.weak = True  # what has been read is not to be kept alive either
         shadow.watcher.refuse(f"it makes a {cls.__name__}, whose __del__ a compiled call would not run")
     else:
         if not _is_python(cls):
@@ -570,7 +572,7 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
             if not (isinstance(callee, np.ufunc) and isinstance(value, HostNumber)):  # which asks it itself
                 settle(value)
         if isinstance(callee, functools._lru_cache_wrapper):
-            watcher.outside(callee, args, kwargs)
+            recall(watcher, callee, args, kwargs)
         shadow.push(UNKNOWN)
         return
     if type(callee).__flags__ & (1 << 9):

@@ -1,0 +1,220 @@
+"""Python that acts when it is looked at, and state that C keeps: as in the uncompiled run, also while a program looks what it holds for."""
+
+from __future__ import annotations
+
+import ctypes
+import decimal
+import functools
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import flambeau as fb
+from compiler.scenarios import Case, Table
+
+case = Table()
+
+
+@case
+def remembered_after_a_write_to_a_tensor(compile, x):
+    w = fb.ones(3)
+
+    @functools.lru_cache
+    def times(n):
+        return w * n
+
+    def step(x):
+        w.add_(1)
+        return x * times(2)
+
+    f = compile(step)
+    for _ in range(3):
+        yield f(x), w
+    times.cache_clear()
+    yield f(x), w
+
+
+@case
+def remembered_after_a_draw(compile, x):
+    @functools.lru_cache
+    def noise(n):
+        return fb.rand(n)
+
+    def step(x):
+        return x + fb.rand(3) + noise(3) + fb.rand(3)
+
+    f = compile(step, fullgraph=True)
+    for _ in range(3):
+        yield f(x)
+
+
+@case
+def remembered_under_a_mode(compile, x):
+    w = fb.ones(3, requires_grad=True)
+
+    @functools.lru_cache
+    def doubled(n):
+        return w * n
+
+    def step(x):
+        with fb.no_grad():
+            y = doubled(2)
+        return x * y
+
+    f = compile(step)
+    for _ in range(2):
+        yield f(x), doubled(2)
+
+
+@case
+def remembering_that_counts(compile, x):
+    class Settings:
+        def __init__(self):
+            self.k, self.computed = 1.0, 0
+
+        @functools.cache
+        def scale(self, power=1):
+            self.computed += 1
+            return self.k**power
+
+    s = Settings()
+
+    def step(x):
+        s.k += 1
+        return x * s.scale() + s.scale(power=2) + s.computed
+
+    f = compile(step)
+    for _ in range(3):
+        yield f(x), s.k, s.computed, Settings.scale.cache_info().misses
+    Settings.scale.cache_clear()
+    yield f(x), s.k, s.computed
+
+
+@case(programs=2)
+def remembered_by_type(compile, x):
+    @functools.lru_cache(typed=True)
+    def gain(n, k=1):
+        return type(n).__name__ == "int", float(n) * k
+
+    f = compile(lambda x, n: x * gain(n, k=2)[1])
+    yield f(x, 3), f(x, 3), f(x, 3.0), gain.cache_info().misses
+
+
+@case
+def asked_for_what_is_not_there(compile, x):
+    class Settings:
+        def __init__(self):
+            self.asked = []
+
+        def __getattr__(self, name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            self.__dict__["asked"].append(name)
+            return 2.0
+
+    s = Settings()
+    f = compile(lambda x: x * s.rate + s.momentum)
+    yield f(x), s.asked
+    s.rate = 5.0
+    yield f(x), s.asked
+    yield f(x), s.asked
+    del s.rate
+    yield f(x), s.asked
+
+
+@case(may_fall_back="a key that counts how often it is compared")
+def keys_that_count(compile, x):
+    class Key:
+        compared = 0
+
+        def __init__(self, n):
+            self.n = n
+
+        def __eq__(self, other):
+            Key.compared += 1
+            return self.n == other.n
+
+        def __hash__(self):
+            return hash(self.n)
+
+    table, key = {Key(1): 2.0, Key(2): 3.0}, [Key(1)]
+    f = compile(lambda x: x * table[key[0]])
+    yield f(x), Key.compared
+    key[0] = Key(2)
+    yield f(x), Key.compared
+    yield f(x), Key.compared
+
+
+@case
+def context_of_decimals(compile, x):
+    f = compile(lambda x: x * float(decimal.Decimal(1) / decimal.Decimal(3)))
+    with decimal.localcontext() as context:
+        for context.prec in (3, 10, 3):
+            yield f(x)
+
+
+@case(may_fall_back="memory of a package in C")
+def fields_of_a_structure_in_c(compile, x):
+    class Pair(ctypes.Structure):
+        _fields_ = [("a", ctypes.c_double), ("n", ctypes.c_int)]
+
+    p = Pair(2.0, 1)
+
+    def step(x):
+        p.n += 1
+        return x * p.a * p.n
+
+    f = compile(step)
+    for p.a in (2.0, 2.0, 5.0):
+        yield f(x), p.n
+
+
+@case(may_fall_back="its __del__ has to run at each call")
+def finalizers_of_what_is_replaced(compile, x):
+    gone = []
+
+    class Resource:
+        def __init__(self, n):
+            self.n = n
+
+        def __del__(self):
+            gone.append(self.n)
+
+    box = SimpleNamespace(held=Resource(1.0))
+
+    def step(x):
+        box.held = Resource(box.held.n + 1)
+        return x * box.held.n
+
+    f = compile(step)
+    for _ in range(3):
+        yield f(x), gone
+
+
+@case(may_fall_back="which object a number is, is Python's affair")
+def numbers_compared_by_is(compile, x):
+    a, b = [int("257")], [int("257")]
+    f = compile(lambda x: x * 2 if a[0] is b[0] else x * 3)
+    yield f(x)
+    b[0] = a[0]
+    yield f(x)
+
+
+@case.test
+def test_same_as_uncompiled(case: Case) -> None:
+    case.check()
+
+
+def test_the_warning_names_the_users_line_and_a_cure() -> None:
+    import random
+
+    layers = [fb.sin, fb.cos]
+
+    def step(x: Any) -> Any:
+        random.shuffle(layers)  # the line
+        return layers[0](x)
+
+    with pytest.warns(UserWarning, match="test_remembering.py.*random.shuffle") as caught:
+        fb.compile(step)(fb.ones(2))
+    assert "outside" in str(caught[0].message)
