@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import decimal
 import functools
+import mmap
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import flambeau as fb
@@ -73,7 +76,7 @@ def remembering_that_counts(compile, x):
         def __init__(self):
             self.k, self.computed = 1.0, 0
 
-        @functools.cache
+        @functools.cache  # noqa: B019
         def scale(self, power=1):
             self.computed += 1
             return self.k**power
@@ -198,6 +201,87 @@ def numbers_compared_by_is(compile, x):
     f = compile(lambda x: x * 2 if a[0] is b[0] else x * 3)
     yield f(x)
     b[0] = a[0]
+    yield f(x)
+
+
+@case(may_fall_back="memory of a package in C")
+def elements_of_a_tree(compile, x):
+    tree = ElementTree.fromstring('<a><b v="3"/><b v="4"/></a>')
+
+    def step(x):
+        for part in tree:
+            x = x + float(part.attrib["v"])
+        return x
+
+    f = compile(step)
+    yield f(x)
+    tree[0].attrib["v"] = "10"
+    yield f(x)
+    tree.remove(tree[1])
+    yield f(x)
+
+
+@case(may_fall_back="memory of a package in C")
+def memory_in_c(compile, x):
+    cell, row, mapped = ctypes.c_int(2), (ctypes.c_double * 2)(1, 2), mmap.mmap(-1, 8)
+
+    def step(x):
+        cell.value += 1
+        row[0] += cell.value
+        mapped[0] = mapped[0] + 1
+        return x * row[0] + mapped[0]
+
+    f = compile(step)
+    g, h = compile(lambda x: x * sum(row)), compile(lambda x: x * mapped[0] + len(row))
+    for _ in range(3):
+        yield f(x), cell.value, list(row), mapped[0], g(x), h(x)
+
+
+@case
+def what_numpy_is_told(compile, x):
+    values, shown = [1.0], np.array([1.23456])
+
+    def logarithm(x):
+        try:
+            with np.errstate(divide="raise"):
+                k = float(np.log(values[0]))
+        except FloatingPointError:
+            k = -5.0
+        return x * k
+
+    f, g = compile(logarithm), compile(lambda x: (x * len(str(shown)), f"{shown}"))
+    for values[0] in (1.0, 2.0, 3.0, 0.0, 4.0):
+        yield f(x)
+    yield g(x)
+    with np.printoptions(precision=2):
+        yield g(x)
+
+
+@case
+def subclasses_that_come(compile, x):
+    class Plugin:
+        k = 1.0
+
+    class First(Plugin):
+        k = 2.0
+
+    f = compile(lambda x: x * sum(c.k for c in Plugin.__subclasses__()))
+    yield f(x)
+
+    class Second(Plugin):
+        k = 5.0
+
+    yield f(x)
+    First.k = 3.0
+    yield f(x), Second.k
+
+
+@case
+def a_partial_that_is_given_another_state(compile, x):
+    p = functools.partial(lambda x, k: x * k, k=1.0)
+    f = compile(lambda x: p(x))
+    yield f(x)
+    p.__setstate__((lambda x, k: x + k, (), {"k": 2.0}, {}))
     yield f(x)
 
 

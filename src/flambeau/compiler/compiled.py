@@ -264,7 +264,9 @@ class Compiled:
         except Failed as failed:
             error, reads = failed.error, failed.reads
             if self.fullgraph and not isinstance(error, NotYet):
-                raise (_explained(error, self.name, self.function) if isinstance(error, NEEDS_VALUES) else error) from error.__cause__
+                raise (
+                    _explained(error, self.name, self.function) if isinstance(error, NEEDS_VALUES) else error
+                ) from error.__cause__
             program = Uncompiled(reads, error, self.name, self.function)
         self.traces += 1
         self._keep(key, program)

@@ -121,9 +121,10 @@ class Recorder:
 
     def has_changed_something(self) -> bool:
         """Whether the function has written, drawn or set a mode by now, so that other code would see that it has begun."""
-        return bool(
-            self.writes.log or self.written or self.grads_written or self.edges or self.draws.has_drawn()
-        ) or Surroundings.now() != self.surroundings
+        return (
+            bool(self.writes.log or self.written or self.grads_written or self.edges or self.draws.has_drawn())
+            or Surroundings.now() != self.surroundings
+        )
 
     # --- gradients and tape ---------------------------------------------------------------------------------------
 

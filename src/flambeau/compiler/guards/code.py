@@ -62,7 +62,16 @@ def kind_of_code(code: CodeType, scope: dict[str, Any]) -> int:
     )
 
 
-_STORES = ("STORE_ATTR", "STORE_SUBSCR", "STORE_GLOBAL", "STORE_DEREF", "DELETE_ATTR", "DELETE_SUBSCR", "DELETE_GLOBAL", "DELETE_DEREF")
+_STORES = (
+    "STORE_ATTR",
+    "STORE_SUBSCR",
+    "STORE_GLOBAL",
+    "STORE_DEREF",
+    "DELETE_ATTR",
+    "DELETE_SUBSCR",
+    "DELETE_GLOBAL",
+    "DELETE_DEREF",
+)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -14,6 +14,7 @@ from . import texts
 from .access import attribute, in_place, iterate, or_unknown, push, store_attribute
 from .calls import call
 from .code import USER, kind_of_code
+from .foreign import show
 from .items import HANDLERS as _OF_ITEMS
 from .items import Handlers, answer, truth
 from .numeric import asking, by_its_say, followed, no_numbers_on_the_way, returned, settle_beside, settle_mixed
@@ -330,7 +331,9 @@ def _is(shadow: Any, ins: Any) -> None:
         settle(pair)
     large = all(type(value) in _NUMBERS and not (type(value) is int and -5 <= value <= 256) for value in pair)
     if large and kind_of_code(shadow.code, shadow.frame.f_globals) == USER:
-        shadow.watcher.refuse("it asks by `is` whether two numbers are one object, which a program does not know: write ==")
+        shadow.watcher.refuse(
+            "it asks by `is` whether two numbers are one object, which a program does not know: write =="
+        )
     shadow.watcher.compared(*pair)
     for value in pair:
         if is_container(value):
@@ -444,6 +447,7 @@ def _format(shadow: Any, ins: Any) -> None:
         shadow.push(UNKNOWN)
         return
     shadow.watcher.reads.deep(value)
+    show(value)
     settle(value)
     shadow.push(UNKNOWN)
 

@@ -52,9 +52,7 @@ def recall(watcher: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
         if isinstance(value, HostValue):
             raise Strict(value.expression, never=True)
     if any(value is UNKNOWN or isinstance(value, Tensor) for value in given):
-        watcher.refuse(
-            "it calls a function that remembers its results (functools.lru_cache) with what is being traced"
-        )
+        watcher.refuse("it calls a function that remembers its results (functools.lru_cache) with what is being traced")
     if not remembers(function, args, kwargs):
         _make_known(watcher, function, args, kwargs)
     trace, grad_state.trace = grad_state.trace, None

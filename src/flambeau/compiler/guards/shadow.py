@@ -416,7 +416,8 @@ class Watcher:
         """What a partial function holds; its keywords are a dict, which can be changed."""
         for part in (partial.func, *partial.args, *partial.keywords.values()):
             self.reads.see(part)
-        self.reads.see(partial.keywords)
+        for name in ("func", "args", "keywords"):
+            self.read(Attribute(partial, name))
         self.reads.content(partial.keywords)
 
     def _know_self(self, frame: FrameType, function: Any, by_library: bool) -> None:
