@@ -94,6 +94,42 @@ def remembering_that_counts(compile, x):
     yield f(x), s.k, s.computed
 
 
+@case(may_fall_back="one place for two results: it never remembers")
+def forgotten_at_each_call(compile, x):
+    log = []
+
+    @functools.lru_cache(maxsize=1)
+    def logged(n):
+        log.append(n)
+        return float(n)
+
+    f = compile(lambda x: x * logged(1) + logged(2))
+    for _ in range(4):
+        yield f(x), log
+
+
+@case
+def remembering_that_raises(compile, x):
+    calls = []
+
+    @functools.lru_cache
+    def small(n):
+        calls.append(n)
+        if n > 1:
+            raise ValueError(n)
+        return float(n)
+
+    def step(x, n):
+        try:
+            return x * small(n)
+        except ValueError:
+            return -x
+
+    f = compile(step)
+    for n in (1, 2, 2, 1):
+        yield f(x, n), calls
+
+
 @case(programs=2)
 def remembered_by_type(compile, x):
     @functools.lru_cache(typed=True)

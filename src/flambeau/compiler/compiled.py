@@ -32,7 +32,7 @@ from .controls import Disabled
 from .guards.code import STANDARD, USER, kind_of_file
 from .guards.modules import is_library_class
 from .guards.reads import source_key
-from .guards.remembering import NotYet, Repeat
+from .guards.remembering import NotYet
 from .guards.values import PLAIN, is_number
 from .inputs import Again, Inputs
 from .program import TracedProgram
@@ -289,9 +289,6 @@ class Compiled:
                 if not self.inputs.never.isdisjoint(again.places):
                     raise Failed(Untraceable("it counts in a number whose type it asks for"), None) from None
                 self.inputs.places.update(again.places)
-            except Repeat as first:
-                with contextlib.suppress(Exception):  # the function itself will meet the error
-                    first.call()
             except Strict as strict:
                 keys = set(map(source_key, sources(strict.expression)))
                 if strict.never:

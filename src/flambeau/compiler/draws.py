@@ -78,9 +78,6 @@ class Draws:
         if generator not in self.generators:
             self.generators[generator] = generator.get_state_bytes()
 
-    def has_drawn(self) -> bool:
-        return not all(np.array_equal(generator.get_state_bytes(), held) for generator, held in self.generators.items())
-
     def take_back(self) -> None:
         """The trace has failed: the generators stand where they stood."""
         for generator, held in self.generators.items():

@@ -25,7 +25,6 @@ from .effects import Later, Writes
 from .guards.places import Attribute, Item
 from .guards.reads import Reads
 from .guards.shadow import Watcher
-from .surroundings import Surroundings
 
 
 class Recorder:
@@ -63,7 +62,6 @@ class Recorder:
         self.begun: Begun = Begun()
         self.level: Any = None  # JAX's trace, by which the values of this one are known
         self.reads.make_input = self.number_input
-        self.surroundings: Surroundings = Surroundings.now()
         self.start: int = next(_count)  # nodes of the tape with a smaller number are not of this trace
 
     # --- values -------------------------------------------------------------------------------------------------
@@ -118,13 +116,6 @@ class Recorder:
             self.read(tensor)  # so that it is known as an input, even if it is wholly overwritten
         self.values[storage] = value
         self.written[storage] = None
-
-    def has_changed_something(self) -> bool:
-        """Whether the function has written, drawn or set a mode by now, so that other code would see that it has begun."""
-        return (
-            bool(self.writes.log or self.written or self.grads_written or self.edges or self.draws.has_drawn())
-            or Surroundings.now() != self.surroundings
-        )
 
     # --- gradients and tape ---------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 from typing import Any
 
@@ -21,14 +20,6 @@ class NotYet(Untraceable):
     """This call runs uncompiled, since what it does is done once. Later ones can be compiled, so nobody is warned."""
 
 
-class Repeat(BaseException):
-    """The trace is to be made once more, after a call that the function makes before it changes anything."""
-
-    def __init__(self, call: Any):
-        super().__init__()
-        self.call = call
-
-
 class Misses(Place):
     """How often a function has had to compute what it did not remember."""
 
@@ -44,8 +35,7 @@ class Misses(Place):
 def recall(watcher: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     """The traced code calls a function that remembers its results. What it remembers is what it gives, whatever it has read.
 
-    What is not remembered yet is computed outside of the trace: before it, where the code has changed nothing until here, and else by
-    a call that runs uncompiled.
+    What is not remembered yet is computed where the code itself would, by a call that runs uncompiled.
     """
     given = (*args, *kwargs.values())
     for value in given:
@@ -54,7 +44,7 @@ def recall(watcher: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
     if any(value is UNKNOWN or isinstance(value, Tensor) for value in given):
         watcher.refuse("it calls a function that remembers its results (functools.lru_cache) with what is being traced")
     if not remembers(function, args, kwargs):
-        _make_known(watcher, function, args, kwargs)
+        _compute_first(watcher, function)
     trace, grad_state.trace = grad_state.trace, None
     try:
         with jax.ensure_compile_time_eval():
@@ -69,19 +59,14 @@ def recall(watcher: Any, function: Any, args: list[Any], kwargs: dict[str, Any])
     trace.guard(look, f"{getattr(function, '__name__', 'a function')} remembers another result")
 
 
-def _make_known(watcher: Any, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
-    fresh = [value for value in (function, *args, *kwargs.values()) if id(value) in watcher.fresh]
-    if watcher.is_young(function) or fresh:
-        watcher.refuse(
-            "it makes a function that remembers its results (functools.lru_cache), or asks one with an object that it makes"
-        )
-    trace = grad_state.trace
-    if not trace.has_changed_something():
-        raise Repeat(functools.partial(function, *args, **kwargs))
+def _compute_first(watcher: Any, function: Any) -> None:
+    name = getattr(function, "__name__", "a function")
+    if id(function) in watcher.fresh or watcher.is_young(function):
+        watcher.refuse(f"it makes a function that remembers its results ({name}, by functools.lru_cache)")
     place = Misses(function)
     watcher.reads.see(function)
     watcher.reads.place(place, place.get())
-    watcher.need(NotYet(f"{getattr(function, '__name__', 'a function')} does not remember its result yet"))
+    watcher.need(NotYet(f"{name} does not remember its result yet"))
 
 
 def remembers(function: Any, args: Any, kwargs: dict[str, Any]) -> bool:
@@ -101,4 +86,4 @@ def remembers(function: Any, args: Any, kwargs: dict[str, Any]) -> bool:
     return ((*key, *map(type, args), *map(type, kwargs.values())) if typed else key) in tables[0]
 
 
-__all__ = ["Misses", "NotYet", "Repeat", "recall", "remembers"]
+__all__ = ["Misses", "NotYet", "recall", "remembers"]

@@ -34,7 +34,6 @@ from .code import LIBRARY, STANDARD, compares_with_traces, kind_of_code
 from .instructions import HANDLERS
 from .numeric import Direct
 from .places import Attribute, Place, in_class
-from .remembering import Repeat
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
 from .values import PLAIN
 
@@ -103,7 +102,7 @@ class Shadow:
         if event == "opcode":
             try:
                 self._step(frame.f_lasti)
-            except (Refused, Repeat):
+            except Refused:
                 raise
             except Exception as error:
                 self.watcher.refuse(f"an instruction that could not be followed ({type(error).__name__}: {error})")
