@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import os
 import threading
 import traceback
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -38,6 +37,7 @@ from .inputs import Again, Inputs
 from .program import TracedProgram
 from .stance import stance
 from .surroundings import held_for, is_watched
+from .undisturbed import undisturbed
 from .words import cure, difference, name_of, place_of, with_names
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
@@ -78,18 +78,6 @@ def _explained(error: Exception, name: str, function: Any = None) -> CompileErro
             "  or leave it as it is: with fullgraph=False (the default) such a call runs uncompiled."
         )
     return CompileError(f"{line} raised {type(error).__name__} while {name} was being compiled: {error}")
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """While a deep network's tens of thousands of operations are written down, which it would look through again and again."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _taped(leaf: Tensor) -> int:
@@ -257,10 +245,10 @@ class Compiled:
         reason = with_names(reason, self.function, treedef, len(leaves))
         reason = reason or (self._difference(key, len(leaves)) if self.programs else "first call")
         self.reasons = [*self.reasons[-2:], reason]
+        program: TracedProgram | Uncompiled | None = None
         try:
-            traced = self._capture(leaves, treedef)
-            with _without_collector():
-                program: TracedProgram | Uncompiled = TracedProgram(traced, reason, self.name)
+            with undisturbed():
+                program = TracedProgram(self._capture(leaves, treedef), reason, self.name)
         except Failed as failed:
             error, reads = failed.error, failed.reads
             if self.fullgraph and not isinstance(error, NotYet):
@@ -268,6 +256,10 @@ class Compiled:
                     _explained(error, self.name, self.function) if isinstance(error, NEEDS_VALUES) else error
                 ) from error.__cause__
             program = Uncompiled(reads, error, self.name, self.function)
+        except BaseException:
+            if isinstance(program, TracedProgram):  # a signal's handler has raised
+                program.runs.give_up()
+            raise
         self.traces += 1
         self._keep(key, program)
         if self.traces == MOST + 1 and not isinstance(program, Uncompiled):

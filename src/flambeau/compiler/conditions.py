@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import chain
+from itertools import chain, islice
 from operator import is_
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..nn.modules._hook_table import HookTable
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from .arguments import Arguments
+from .guards.looks import Kind, Look, Names, Term, held_by, together, written
 from .guards.modules import (
     Dependency,
     GlobalHooks,
@@ -27,17 +28,16 @@ from .guards.modules import (
     tables_of,
 )
 from .guards.places import Attribute, Cell, Length, Place, own_attributes
-from .guards.reads import written
 from .moving import GradOf, Moving, Pattern, now, tensors_in
 from .plan import Changes, Found, Plan, State
-from .recorder import NumberValue, Recorder
+from .recorder import Guard, NumberValue, Recorder
 
 
 class Check:
     """One thing that has to hold beside what the function has read. Arguments are the tensors of a call's arguments."""
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        """A Python expression over `tensors` that is true where it holds; `name` gives objects names in it."""
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        """Looks, and Python expressions over `tensors`, that are true where it holds; `name` gives objects names in these."""
         raise NotImplementedError
 
     def broken(self, tensors: Any) -> str | None:
@@ -51,8 +51,8 @@ class Bound(Check):
     def __init__(self, arguments: Arguments):
         self.bound: list[tuple[int, Tensor]] = [(i, arguments.tensors[i]) for i in sorted(arguments.bound)]
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return " and ".join(f"tensors[{i}] is {name(tensor)}" for i, tensor in self.bound)
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        return [f"tensors[{i}] is {name(tensor)}" for i, tensor in self.bound]
 
     def broken(self, tensors: Any) -> str | None:
         for i, tensor in self.bound:
@@ -72,11 +72,11 @@ class Strangers(Check):
         self.bound: list[Tensor] = [arguments.tensors[i] for i in sorted(arguments.bound)]
         self.count: int = len(arguments.tensors)
 
-    def term(self, name: Callable[[Any], str]) -> str:
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
         if self.bound:
-            return f"{name(self.broken)}(tensors) is None"
+            return [f"{name(self.broken)}(tensors) is None"]
         storages = name(self.storages)
-        return " and ".join(f"id(tensors[{i}]._storage) not in {storages}" for i in range(self.count)) or "True"
+        return [f"id(tensors[{i}]._storage) not in {storages}" for i in range(self.count)]
 
     def broken(self, tensors: Any) -> str | None:
         for tensor in tensors:
@@ -91,8 +91,8 @@ class SamePattern(Check):
     def __init__(self, pattern: Pattern):
         self.pattern = pattern
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return f"{name(self.pattern.broken)}(tensors) is None"
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        return [f"{name(self.pattern.broken)}(tensors) is None"]
 
     def broken(self, tensors: Any) -> str | None:
         return self.pattern.broken(tensors)
@@ -104,8 +104,8 @@ class Apart(Check):
     def __init__(self, apart: list[tuple[int, Found]]):
         self.apart = apart
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return " and ".join(f"tensors[{i}] is not {_now(other, name)}" for i, other in self.apart)
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        return [f"tensors[{i}] is not {_now(other, name)}" for i, other in self.apart]
 
     def broken(self, tensors: Any) -> str | None:
         for i, other in self.apart:
@@ -120,8 +120,12 @@ class Gradients(Check):
     def __init__(self, seen: list[tuple[Found, bool]]):
         self.seen = seen
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return " and ".join(f"{_now(t, name)}._grad is {'' if was_none else 'not '}None" for t, was_none in self.seen)
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        return [
+            Look(Kind.ATTRIBUTE, t, "_grad", None) if was_none and isinstance(t, Tensor)
+            else f"{_now(t, name)}._grad is {'' if was_none else 'not '}None"
+            for t, was_none in self.seen
+        ]  # fmt: skip
 
     def broken(self, tensors: Any) -> str | None:
         for tensor, was_none in self.seen:
@@ -141,13 +145,13 @@ class OnTape(Check):
         owners = {id(o): o for t in found for o in (t, t._base) if o is not None}
         self.seen: Any = [(t, _place(t)) for t in owners.values()]
 
-    def term(self, name: Callable[[Any], str]) -> str:
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
         leaf = name(AccumulateGrad)
-        return " and ".join(
-            f"{name(tensor)}._edge is None" if place is None
+        return [
+            Look(Kind.ATTRIBUTE, tensor, "_edge", None) if place is None
             else f"(edge := {name(tensor)}._edge) is not None and type(edge[0]) is {'' if place else 'not '}{leaf}"
             for tensor, place in self.seen
-        )  # fmt: skip
+        ]  # fmt: skip
 
     def broken(self, tensors: Any) -> str | None:
         for tensor, place in self.seen:
@@ -162,8 +166,8 @@ class Leaves(Check):
     def __init__(self, numbers: list[int]):
         self.numbers = numbers
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return f"{name(self.broken)}(tensors) is None"
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        return [f"{name(self.broken)}(tensors) is None"]
 
     def broken(self, tensors: Any) -> str | None:
         for i in self.numbers:
@@ -178,8 +182,8 @@ class NoGradients(Check):
     def __init__(self, numbers: list[int]):
         self.numbers = numbers
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return " and ".join(f"tensors[{i}]._grad is None" for i in self.numbers)
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        return [f"tensors[{i}]._grad is None" for i in self.numbers]
 
     def broken(self, tensors: Any) -> str | None:
         for i in self.numbers:
@@ -194,8 +198,8 @@ class Together(Check):
     def __init__(self, changes: Changes):
         self.together: Any = changes.together
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return f"{name(self.broken)}(tensors) is None"
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        return [f"{name(self.broken)}(tensors) is None"]
 
     def broken(self, tensors: Any) -> str | None:
         for storages in self.together:
@@ -206,19 +210,30 @@ class Together(Check):
 
 
 class Asked(Check):
-    """What our own code has asked for: (how to ask, the answer, what is different where it is another)."""
+    """What our own code has asked for."""
 
-    def __init__(self, guards: list[tuple[Callable[[], Any], Any, str]]):
+    def __init__(self, guards: list[Guard]):
         self.guards = guards
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return " and ".join(f"{name(look)}() == {name(seen)}" for look, seen, _ in self.guards)
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        terms: list[Term] = []
+        for guard in self.guards:
+            answered = f"{name(guard.look)}() == {name(guard.seen)}"
+            same = together([_look(*part) for part in guard.parts()]) if guard.parts is not None else None
+            terms.append(answered if same is None else f"({name(same)}() or {answered})")
+        return terms
 
     def broken(self, tensors: Any) -> str | None:
-        for look, seen, what in self.guards:
-            if look() != seen:
-                return what
+        for guard in self.guards:
+            if guard.look() != guard.seen:
+                return guard.what
         return None
+
+
+def _look(owner: Any, name: Any, held: Any) -> Look:
+    if name is None:
+        return Look(Kind.LENGTH, owner, None, held)
+    return Look(Kind.ENTRY if isinstance(owner, dict) else Kind.ATTRIBUTE, owner, name, held)
 
 
 class Layouts(Check):
@@ -227,17 +242,14 @@ class Layouts(Check):
     def __init__(self, sources: list[Any]):
         self.seen: list[tuple[Any, Any]] = [(source, _layout(source.find())) for source in sources]
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        return f"{name(self.broken)}(tensors) is None"
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        return [f"{name(self.broken)}(tensors) is None"]
 
     def broken(self, tensors: Any) -> str | None:
         for source, layout in self.seen:
             if _layout(source.find()) != layout:
                 return "a gradient or an attribute of a module has another layout now"
         return None
-
-
-_END = object()  # behind the last of what is compared, so that nothing can follow it unseen
 
 
 class Structure(Check):
@@ -282,17 +294,16 @@ class Structure(Check):
         groups = [optimizer.param_groups for optimizer in self.optimizers]
         return [*groups, *(group["params"] for held in groups for group in held)]
 
-    def term(self, name: Callable[[Any], str]) -> str:
-        terms = [f"{name(structure)}.version == {name(self)}.version"]
-        if self.empty:
-            terms.append(f"not {name(any)}({name(self.empty)})")
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        terms: list[Term] = [f"{name(structure)}.version == {name(self)}.version"]
+        terms += [Look(Kind.EMPTY, table) for table in self.empty]
         for optimizer, groups in zip(self.optimizers, self.lists, strict=False):  # which come first there
-            terms.append(f"{name(optimizer)}.param_groups is {name(groups)}")
-            terms += [f"{name(group)}['params'] is {name(group['params'])}" for group in groups]
-        if held := [*self.entries, *self.members]:
-            every = f"{name(chain.from_iterable)}({name([*self.parts, *self.lists, (_END,)])})"
-            terms.append(f"{name(all)}({name(map)}({name(is_)}, {every}, {name([*held, _END])}))")
-        return " and ".join(terms)
+            terms.append(Look(Kind.ATTRIBUTE, optimizer, "param_groups", groups))
+            terms += [Look(Kind.ENTRY, group, "params", group["params"]) for group in groups]
+        entries, members = iter(self.entries), iter(self.members)
+        terms += [held_by(table, [*islice(entries, 2 * len(table))], name) for table in self.tables]
+        terms += [held_by(held, [*islice(members, len(held))], name) for held in self.lists]
+        return terms
 
     def broken(self, tensors: Any) -> str | None:
         if self.version != structure.version:
@@ -381,13 +392,10 @@ class Conditions:
         self.quick = lambda tensors: False
 
     def _write_quick(self) -> None:
-        names: dict[str, Any] = {}
-
-        def name(thing: Any) -> str:
-            names[text := f"x{len(names)}"] = thing
-            return text
-
-        terms = [*self.reads.terms(names), *(check.term(name) for check in self.checks)]
+        names = Names()
+        terms = self.reads.terms(names.name)
+        for check in self.checks:
+            terms += check.terms(names.name)
         self.quick = written(terms, names, "tensors")
 
     def changed_numbers(self) -> dict[Any, Place]:

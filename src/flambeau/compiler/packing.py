@@ -64,15 +64,14 @@ class Pack:
         self.broken: bool = False  # whether a storage has left
 
     def part(self, i: int) -> Any:
-        if self.parts is None:
+        parts = self.parts
+        if parts is None:
+            flat = self.flat
             with jax.ensure_compile_time_eval():
-                self.parts = self.layout.split(self.flat)
-        return self.parts[i]
-
-    def replace(self, flat: Any) -> None:
-        self.flat = flat
-        self.parts = None
-        self.written += 1
+                parts = self.layout.split(flat)
+            if self.flat is flat:  # no other thread has replaced it
+                self.parts = parts
+        return parts[i]
 
 
 class PackedStorage(Storage):
@@ -85,40 +84,50 @@ class PackedStorage(Storage):
 
     @property
     def value(self) -> Any:  # type: ignore[override]
-        held = self.host
-        if held is None:  # another thread was here first
-            return Storage.value.__get__(self)  # type: ignore[misc]
-        value = held[0].part(held[1])
-        self._leave(value, 0)
-        return value
+        while (held := self.host) is not None:
+            pack, place, base = held
+            written = pack.written
+            value = pack.part(place)
+            if (
+                self.host is held and pack.written == written
+            ):  # no other thread has been here: see `core/tensor/storage.py`
+                pack.broken = True
+                self.__class__ = Storage  # type: ignore[assignment]
+                self.value = value  # type: ignore[misc]
+                self.version = base + written  # type: ignore[misc]
+                self.host: Any = None  # type: ignore[assignment]
+                return value
+        return self.value  # another thread was here first
 
     @property
     def version(self) -> int:  # type: ignore[override]
-        pack, _, base = self.host
-        return base + pack.written
+        held = self.host
+        return self.version if held is None else held[2] + held[0].written
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.host[0].layout.shapes[self.host[1]]
+        held = self.host
+        return self.shape if held is None else held[0].layout.shapes[held[1]]
 
     @property
     def dtype(self) -> np.dtype:
-        return self.host[0].layout.dtype
+        held = self.host
+        return self.dtype if held is None else held[0].layout.dtype
 
     def set(self, value: Any) -> None:
-        self._leave(value, 1)
-
-    def set_host(self, values: np.ndarray) -> None:
-        self._leave(None, 0)
-        self.set_host(values)
-
-    def _leave(self, value: Any, writes: int) -> None:
-        version = self.version + writes
-        self.host[0].broken = True
+        held = self.host
+        if held is None:
+            self.set(value)
+            return
+        held[0].broken = True
         self.__class__ = Storage  # type: ignore[assignment]
         self.value = value  # type: ignore[misc]
-        self.version = version  # type: ignore[misc]
-        self.host: Any = None  # type: ignore[assignment]
+        self.version = held[2] + held[0].written + 1  # type: ignore[misc]
+        self.host = None
+
+    def set_host(self, values: np.ndarray) -> None:
+        self.set(None)
+        self.set_host(values)
 
 
 class Family:
@@ -141,20 +150,28 @@ class Family:
 
     def accept(self, flat: Any) -> None:
         """Take the flat array that a call has made of it."""
+        # Other threads may read these storages. They can't come between lines that call nothing, and let no array go.
         pack = self.pack
-        if pack is not None and not pack.broken:
-            pack.replace(flat)
-            return
+        if pack is not None:
+            before = pack.flat, pack.parts
+            if not pack.broken:
+                pack.flat = flat
+                pack.parts = None
+                pack.written += 1
+                del before
+                return
         pack = self.pack = Pack(self.layout, flat)
         for i, storage in enumerate(self.storages):
+            place, before = (pack, i, storage.version + 1), storage.value
             if storage.volatile:  # NumPy shares this memory
                 storage.set(pack.part(i))
                 pack.broken = True
                 continue
-            version = storage.version + 1
+            storage.__class__ = Storage
             storage.value = None
-            storage.host = (pack, i, version)  # type: ignore[assignment]
+            storage.host = place  # type: ignore[assignment]
             storage.__class__ = PackedStorage  # type: ignore[assignment]
+            del before
 
 
 _families: weakref.WeakValueDictionary[Any, Family] = weakref.WeakValueDictionary()

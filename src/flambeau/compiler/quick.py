@@ -10,7 +10,7 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
 from .conditions import Conditions
-from .guards.reads import written
+from .guards.looks import Kind, Look, Names, Term, of_thread, written
 from .stance import stance
 
 
@@ -24,26 +24,24 @@ def look(args: Any, modes: tuple[Any, ...], conditions: Conditions) -> Callable[
     """A function of a call's arguments that says whether they are of that kind and of these shapes and dtypes, in these modes
     (see `held_for`), and whether a program's conditions hold for them.
     """
-    names: dict[str, Any] = {
-        "Storage": Storage, "Tensor": Tensor, "conditions": conditions, "dtypes": dtypes, "len": len, "stance": stance, "state": grad_state,
-        "type": type,
+    names = Names(Storage=Storage, Tensor=Tensor, conditions=conditions, state=grad_state)
+    grad, default, autocast, inference, device = modes
+    wanted = {
+        "trace": None, "transforms": None, "uncompiled": False, "grad": grad, "inference": inference,
+        "watchers": (),  # an anomaly detector is among them
     }  # fmt: skip
-    names["grad"], names["default"], names["autocast"], names["inference"], names["device"] = modes
-    names["devices"] = devices._stack
-    terms = [
+    if autocast is None:
+        wanted["around"] = False
+    terms: list[Term] = [
+        of_thread(grad_state, wanted),
+        Look(Kind.ENTRY, vars(dtypes), "_default", default),
+        Look(Kind.ITEM, devices._stack, -1, device),
+        Look(Kind.ATTRIBUTE, stance, "value", "default"),
         f"len(args) == {len(args)}",
-        "state.trace is None",
-        "not state.transforms",
-        "not state.uncompiled",
-        "state.grad is grad",
-        "dtypes._default is default",
-        "state.inference is inference",
-        "devices[-1] is device",
-        "not state.watchers",  # an anomaly detector is among them
-        "stance.value == 'default'",
-        "not state.around" if modes[2] is None
-        else "state._autocast is autocast and not (state.modes or state.dispatch_modes or state._observer)",
-    ]  # fmt: skip
+    ]
+    if autocast is not None:
+        terms.append(f"state._autocast is {names.name(autocast)}")
+        terms.append("not (state.modes or state.dispatch_modes or state._observer)")
     for i, arg in enumerate(args):
         storage = arg._storage
         names[f"shape{i}"], names[f"dtype{i}"] = storage.shape, storage.dtype

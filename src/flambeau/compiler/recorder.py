@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ class Recorder:
         self.strided: dict[int, Any] = {}  # those of them whose arguments are not contiguous
         self.number_leaves = False  # whether numbers among the arguments are inputs
         self.number_inputs: dict[int, Any] = {}  # id of an expression -> (the expression, the traced value of it)
-        self.guards: list[tuple[Callable[[], Any], Any, str]] = []
+        self.guards: list[Guard] = []
         self.modules: dict[Any, None] = {}  # those that were called
         self.reached: dict[Any, None] = {}  # those whose parts were looked up
         self.draws: Draws = Draws(self.sources)
@@ -144,7 +144,7 @@ class Recorder:
             gradient = self.grads[tensor]
             if not was_none and id(gradient) in held:
                 look = functools.partial(_has_gradient, tensor, gradient)
-                self.guards.append((look, True, "a gradient is no more the tensor that is also elsewhere"))
+                self.guards.append(Guard(look, True, "a gradient is no more the tensor that is also elsewhere"))
 
     def keep_edge(self, tensor: Any) -> None:
         """Note that a tensor's place on the tape is about to change, unless the trace has made it (and may drop it)."""
@@ -280,14 +280,27 @@ class Recorder:
 
     # --- what the program depends on ------------------------------------------------------------------------------
 
-    def guard(self, look: Callable[[], Any], what: str) -> None:
-        """Note that the program holds only while `look()` gives what it gives now."""
-        if all(look is not noted for noted, _, _ in self.guards):
-            self.guards.append((look, look(), what))
+    def guard(self, look: Callable[[], Any], what: str, parts: Callable[[], Any] | None = None) -> None:
+        """Note that the program holds only while `look()` gives what it gives now, as it does while `parts()` are the same."""
+        if all(look is not guard.look for guard in self.guards):
+            self.guards.append(Guard(look, look(), what, parts))
 
 
 def _has_gradient(tensor: Any, gradient: Any) -> bool:
     return tensor._grad is gradient
+
+
+class Guard(NamedTuple):
+    """What our own code has asked for: how to ask, the answer, and what is different where it is another.
+
+    `parts()` gives objects that tell more quickly: while each stands where it stands, the answer is the same. They are
+    (owner, name, object) of an attribute, or of an entry of a dict; without a name, (owner, None, how much it holds).
+    """
+
+    look: Callable[[], Any]
+    seen: Any
+    what: str
+    parts: Callable[[], list[tuple[Any, Any, Any]]] | None = None
 
 
 class NumberValue:

@@ -49,6 +49,7 @@ class Adam(RuleOptimizer):
             for name, value in (("lr", lr), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
                 if isinstance(value, Tensor):
                     raise ValueError(f"{name} as a Tensor is not supported for capturable=False and foreach=True")
+        betas = betas[0], betas[1]
         names = "lr betas eps weight_decay amsgrad maximize foreach capturable differentiable fused"
         super().__init__(params, picked(locals(), names + " decoupled_weight_decay"))
 

@@ -280,7 +280,7 @@ class RuleOptimizer(GroupedOptimizer):
                 common = [state[name] for state in states for name in self.shared]
         width = len(self.shared)
         if trace is not None:
-            trace.guard(options.asked, "an optimizer's options, parameters or state have changed")
+            trace.guard(options.asked, "an optimizer's options, parameters or state have changed", options.parts)
             self._watch_state(trace, params if names or self.shared else [], names)
             for i in range(width):
                 trace.hold_one(common[i::width])
@@ -489,29 +489,49 @@ def _plain(value: Any) -> Any:
 class _Options:
     """A group's options at each call of a compiled step: asked for before it, and inputs of it."""
 
-    __slots__ = ("answer", "group", "index", "key", "kind", "optimizer", "scalars")
+    __slots__ = ("answer", "count", "entries", "group", "index", "key", "kind", "optimizer", "scalars", "state")
 
     def __init__(self, optimizer: RuleOptimizer, index: int, group: dict[str, Any], kind: Any):
         self.optimizer, self.index, self.group, self.kind = optimizer, index, group, kind
         self.answer: Any = None
         self.key: Any = None  # the options that this is the answer to, if their values alone say it
         self.scalars: Any = None
+        self.state, self.entries, self.count = (
+            optimizer.state,
+            -1,
+            -1,
+        )  # where, with how much in it and for how many parameters
 
     def asked(self) -> Any:
         """What the program was made for: it holds while the options ask for the same update of as many parameters."""
-        optimizer, group = self.optimizer, self.group
-        state = optimizer.state
-        where = id(state), len(state), len(group["params"])
-        if self.key is not None and self.answer[2] == where and optimizer._pick(group) == self.key:
+        optimizer, group, state = self.optimizer, self.group, self.state
+        if (
+            self.key is not None and optimizer.state is state and len(state) == self.entries
+            and len(group["params"]) == self.count and optimizer._pick(group) == self.key
+        ):  # fmt: skip
             return self.answer  # a small network's step feels the rest
+        self.state = state = optimizer.state
+        self.entries, self.count = len(state), len(group["params"])
         group = _plain_group(group)
         _, program, self.scalars = optimizer._prepare(self.index, group, self.kind)
         which = [id(v) for v in self.scalars if isinstance(v, Tensor)] if isinstance(self.scalars, list) else None
         known = optimizer._prepared.get(self.index if self.kind is None else (self.index, self.kind))
         lasts = known is not None and known[1][2] is self.scalars and recorder() is None  # no numbers of a trace
         self.key = known[0] if known is not None and lasts else None
-        self.answer = program, which, where
+        self.answer = program, which, id(state), self.entries, self.count
         return self.answer
+
+    def parts(self) -> list[tuple[Any, Any, Any]]:
+        """What stays the same object while the answer and its numbers do: (where, the attribute or entry, the object)."""
+        if self.key is None:
+            return []
+        names = (*self.optimizer.scalars, *self.optimizer.flags)
+        held = [
+            (self, "scalars", self.scalars),
+            (self.optimizer, "state", self.state),
+            (self.state, None, self.entries),
+        ]
+        return [*held, *((self.group, name, value) for name, value in zip(names, self.key, strict=True))]
 
     def values(self) -> Any:
         """The numbers, as they were when the program was last asked whether it holds."""

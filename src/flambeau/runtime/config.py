@@ -11,6 +11,8 @@ from pathlib import Path
 
 import jax
 
+from .signals import keep_signals_off
+
 
 def cache_folder() -> Path | None:
     """Where compiled programs are kept between processes; None if that is turned off.
@@ -107,3 +109,4 @@ def show_config() -> str:
 
 configure()
 keep_freed_memory()
+keep_signals_off()

@@ -12,6 +12,7 @@ from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked,
 from ...core.tensor import tree
 from ...core.tensor.tensor import Tensor
 from .code import LIBRARY, kind_of_code
+from .looks import Kind, Look, Names, Term, held_by, written
 from .modules import is_library_class
 from .places import (
     MISSING,
@@ -193,8 +194,8 @@ class Reads:
     def broken(self, given: list[Any]) -> str | None:
         """What does not hold any more, or None. `given` are the leaves of the call's arguments."""
         if self._fast is None:
-            names: dict[str, Any] = {}
-            self._fast = written(self.terms(names), names)
+            names = Names()
+            self._fast = written(self.terms(names.name), names)
         return self.outcome_broken(given) if self._fast() else self._look(given)
 
     def outcome_broken(self, given: list[Any]) -> str | None:
@@ -248,53 +249,22 @@ class Reads:
             if (now := place.get()) is not before and type(now) is type(before) and _has_tensors(before)
         }
 
-    def terms(self, names: dict[str, Any]) -> list[str]:
-        """The quick look as terms of a Python expression, by identity; what they name goes into `names`."""
-        names.update(
-            {
-                "M": MISSING,
-                "len": len,
-                "type": type,
-                "tuple": tuple,
-                "map": map,
-                "id": id,
-                "same": same,
-                "kind_of": kind_of,
-            }
-        )
-        terms = []
-        for i, (thing, kind) in enumerate(self.types.values()):
-            names[f"t{i}"], names[f"k{i}"] = thing, kind
-            terms.append(f"type(t{i}) is k{i}")
-        for i, (place, before) in enumerate(self.places.values()):
-            names[f"o{i}"], names[f"n{i}"], names[f"v{i}"] = place.owner, place.name, before
-            terms.append(_term(i, place, before, names))
-        for i, (place, kind) in enumerate(self.numbers.values()):
-            names[f"p{i}"], names[f"q{i}"] = place.get, kind
-            terms.append(f"type(p{i}()) is q{i}" if isinstance(kind, type) else f"same(q{i}, kind_of(p{i}()))")
-        for i, contents in enumerate(self.contents.values()):
-            held = contents.container
-            if contents.ids is None or contents.loose or contents.numbers or not isinstance(held, (list, dict)):
-                names[f"c{i}"] = contents.holds
-                terms.append(f"c{i}()")
-            elif isinstance(held, dict):
-                names[f"c{i}"], names[f"d{i}"] = held, contents.ids
-                terms.append(f"(*map(id, c{i}), *map(id, c{i}.values())) == d{i}" if contents.ids else f"not c{i}")
-            else:
-                names[f"c{i}"], names[f"d{i}"] = held, contents.ids
-                terms.append(f"tuple(map(id, c{i})) == d{i}" if contents.ids else f"not c{i}")
+    def terms(self, name: Callable[[Any], str]) -> list[Term]:
+        """The quick look, by identity; `name` gives things names in the text of its function."""
+        terms: list[Term] = [Look(Kind.TYPE, thing, None, kind) for thing, kind in self.types.values()]
+        for place, before in self.places.values():
+            terms += _looks(place, before, name)
+        for place, kind in self.numbers.values():
+            found = f"{name(place.get)}()"
+            looks_like = f"type({found}) is {name(kind)}"
+            terms.append(
+                looks_like if isinstance(kind, type) else f"{name(same)}({name(kind)}, {name(kind_of)}({found}))"
+            )
+        for held in self.contents.values():
+            fixed = held.ids is not None and not held.loose and not held.numbers
+            fixed = fixed and isinstance(held.container, (list, dict))
+            terms.append(held_by(held.container, held.held, name) if fixed else f"{name(held.holds)}()")
         return terms
-
-
-def written(terms: list[str], names: dict[str, Any], arguments: str = "") -> Callable[..., bool]:
-    """A function that tells whether all of these terms are true. False where one raises."""
-    lines = [f"def holds({arguments}):", "    try:"]
-    for start in range(0, len(terms), 50):
-        lines.append(f"        if not ({' and '.join(terms[start : start + 50])}):")
-        lines.append("            return False")
-    lines += ["        return True", "    except Exception:", "        return False"]
-    exec("\n".join(lines), names)
-    return names.pop("holds")  # or each would hold the other
 
 
 def _has_tensors(value: Any) -> bool:
@@ -316,36 +286,43 @@ def source_key(source: Expression) -> Any:
     return source.place.key if isinstance(source, Looked) else source.number  # type: ignore[attr-defined]
 
 
-def _term(i: int, place: Place, before: Any, names: dict[str, Any]) -> str:
-    """The text that is true while a place holds the very same object."""
-    owner, name = place.owner, place.name
+def _looks(place: Place, before: Any, name: Callable[[Any], str]) -> list[Term]:
+    """What is true while a place holds the very same object."""
+    owner, key = place.owner, place.name
     if isinstance(place, Cell):
         if before is not MISSING:
-            return f"o{i}.cell_contents is v{i}"
+            return [Look(Kind.ATTRIBUTE, owner, "cell_contents", before)]
     elif isinstance(place, Length):
-        return f"len(o{i}) == v{i}"
+        return [Look(Kind.LENGTH, owner, None, before)]
     elif isinstance(place, Item):
         if isinstance(owner, dict):
-            return f"n{i} not in o{i}" if before is MISSING else f"o{i}[n{i}] is v{i}"
+            if before is MISSING:
+                return [Look(Kind.ABSENT, owner, key) if _is_plain(owner) else f"{name(key)} not in {name(owner)}"]
+            return [Look(Kind.ENTRY if _is_plain(owner) else Kind.ITEM, owner, key, before)]
         if before is not MISSING:
-            return f"o{i}[n{i}] is v{i}"
-    elif type(place) is Attribute and isinstance(name, str) and name.isidentifier() and before is not MISSING:
+            return [Look(Kind.ITEM, owner, key, before)]
+    elif type(place) is Attribute and isinstance(key, str) and key.isidentifier() and before is not MISSING:
         if isinstance(owner, ModuleType):
-            names[f"o{i}"] = own_attributes(owner)
-            return f"o{i}[n{i}] is v{i}" if name in names[f"o{i}"] else f"g{i}() is v{i}"
-        found = _as_python_finds(owner, name)
-        if found is before or (type(owner) is FunctionType and name in _OF_FUNCTIONS):
-            return f"o{i}.{name} is v{i}"
-        if (
-            not isinstance(owner, type)
-            and in_class(type(owner), name) is before
-            and _as_python_finds(type(owner), name) is before
-        ):
-            # a method: an instance could only hide it with an attribute of its own
-            names[f"o{i}"], names[f"e{i}"] = type(owner), own_attributes(owner)
-            return f"o{i}.{name} is v{i} and {name!r} not in e{i}"
-    names[f"g{i}"] = place.get
-    return f"g{i}() is v{i}"
+            if key in (table := own_attributes(owner)):
+                return [Look(Kind.ENTRY, table, key, before)]
+        else:
+            found = _as_python_finds(owner, key)
+            if found is before or (type(owner) is FunctionType and key in _OF_FUNCTIONS):
+                return [Look(Kind.ATTRIBUTE, owner, key, before)]
+            if (
+                not isinstance(owner, type)
+                and in_class(type(owner), key) is before
+                and _as_python_finds(type(owner), key) is before
+            ):
+                # a method: an instance could only hide it with an attribute of its own
+                return [Look(Kind.ATTRIBUTE, type(owner), key, before), Look(Kind.ABSENT, own_attributes(owner), key)]
+    return [f"{name(place.get)}() is {name(before)}"]
+
+
+def _is_plain(table: dict[Any, Any]) -> bool:
+    """Whether what a dict gives for a key is what it holds."""
+    cls = type(table)
+    return cls.__getitem__ is dict.__getitem__ and cls.__contains__ is dict.__contains__
 
 
 _OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")

@@ -19,6 +19,12 @@ from ..context.grad_mode import state
 
 ALIGNMENT = 64  # JAX takes memory that begins at a multiple of this without a copy
 
+# Threads may read a tensor while another one writes it: a logger, or a checkpoint that is being written. Where a storage goes over
+# from one class to another, what was read is compared at the end with what is there, and the change is made in lines
+# that call nothing and let no array go, between which the interpreter does not turn to another thread. Memory that NumPy
+# shares is under this lock.
+_sharing = threading.RLock()
+
 
 class Storage:
     """A cell with one immutable array. All tensors that share memory share the cell.
@@ -47,7 +53,13 @@ class Storage:
 
     def set(self, value: Any) -> None:
         """Replace the whole value."""
-        self.value = value
+        try:
+            self.value = value
+        except AttributeError:
+            if type(self).set is Storage.set:
+                raise
+            self.set(value)  # another thread has made it a storage of another class meanwhile
+            return
         self.version += 1
 
     def touch(self) -> None:
@@ -71,13 +83,30 @@ class Storage:
         A write from either side is seen by the other, as PyTorch's shared memory has it. When nobody else holds the
         memory any more, the storage goes back to an immutable array.
         """
-        if array is None:
-            value = self.host if self.on_host else np.asarray(self.value)
+        with _sharing:
+            if array is None:
+                return self._share_a_copy()
+            self.host = array.view()  # an object of our own, so that the owner's reference count tells of the others
+            self.__class__ = SharedStorage  # type: ignore[assignment]
+            return array
+
+    def _share_a_copy(self) -> np.ndarray:
+        while True:
+            held: Any = self.host if self.on_host else self.value  # which makes an ordinary storage of others
+            value = np.asarray(held)
             array = aligned(value.nbytes).view(value.dtype).reshape(value.shape)
             array[...] = value
-        self.host = array.view()  # an object of our own, so that the owner's reference count tells of the others
-        self.__class__ = SharedStorage  # type: ignore[assignment]
-        return array
+            view, kind = array.view(), type(self)
+            if held is (self.host if kind.on_host else self.value):
+                self.host = view
+                self.__class__ = SharedStorage  # type: ignore[assignment]
+                _values.__set__(self, None)
+                return array
+
+    def in_numpy(self) -> np.ndarray:
+        """The NumPy memory that holds the values from now on, for somebody who may write into it; the values go there if need be."""
+        with _sharing:
+            return self.host.view() if self.volatile else self.share_with()  # `host` itself would not be counted
 
     def share_between_processes(self) -> None:
         """From now on, hold the values in memory that processes forked later have too: a write in one is seen in all."""
@@ -103,6 +132,9 @@ def _is_alone(storage: Storage) -> bool:
 
 
 _HOLDERS: int = _holders_of_value(Storage(object()))
+
+
+_values: Any = Storage.__dict__["value"]
 
 
 class Kept:
@@ -192,11 +224,13 @@ class _OtherStorage(Storage):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.host.shape
+        host = self.host
+        return self.shape if host is None else host.shape  # None: another thread has made an ordinary storage of it
 
     @property
     def dtype(self) -> np.dtype:
-        return self.host.dtype
+        host = self.host
+        return self.dtype if host is None else host.dtype
 
 
 class _NumPyStorage(_OtherStorage):
@@ -219,9 +253,13 @@ class HostStorage(_NumPyStorage):
     def value(self) -> Any:  # type: ignore[override]
         host = self.host
         if host is None:  # another thread was here first
-            return Storage.value.__get__(self)  # type: ignore[attr-defined]
+            return self.value
         value = devices.from_numpy(host, devices.to_jax(devices.CPU))
-        _settle(self, value)
+        if self.host is not host:
+            return self.value
+        self.__class__ = Storage  # type: ignore[assignment]
+        self.value = value  # type: ignore[misc]
+        self.host = None  # type: ignore[assignment]
         return value
 
     def set(self, value: Any) -> None:
@@ -243,24 +281,29 @@ class SharedStorage(_NumPyStorage):
 
     @property
     def value(self) -> Any:  # type: ignore[override]
+        with _sharing:
+            return self._settled() if self.volatile else self.value  # another thread may have been here
+
+    def _settled(self) -> Any:
         host = self.host
         alone = _alone(self)
         # memory of our own becomes the array; what is a part of other memory, or lies askew, is copied
         whole = alone and id(_owner(host)) not in _windows and _is_aligned(host)
         value = devices.from_numpy(host.view() if whole else host.copy(), devices.to_jax(devices.CPU))
         if alone:
-            self.host: Any = None  # type: ignore[assignment]
             self.__class__ = Storage  # type: ignore[assignment]
             self.value = value  # type: ignore[misc]
+            self.host: Any = None  # type: ignore[assignment]
             self.version += 1
             if whole:
                 self.pin: Any = (host, weakref.ref(value))
         return value
 
     def read(self, g: geometry.Geometry) -> Any:
-        if not self.host.flags.c_contiguous:
-            return geometry.read(self.value, g)
-        return devices.from_numpy(self.view(g).copy())
+        with _sharing:
+            if not self.volatile or not self.host.flags.c_contiguous:
+                return geometry.read(self.value, g)
+            return devices.from_numpy(self.view(g).copy())
 
     def view(self, g: geometry.Geometry) -> np.ndarray:
         """The NumPy array that shows the same elements, sharing the memory."""
@@ -275,18 +318,25 @@ class SharedStorage(_NumPyStorage):
         return np.lib.stride_tricks.as_strided(flat, g.shape, [s * size for s in g.strides]).view(dtype)
 
     def set(self, value: Any) -> None:
-        self.host[...] = np.asarray(value)
-        self.version += 1
+        with _sharing:
+            if self.volatile:
+                self.host[...] = np.asarray(value)
+                self.version += 1
+            else:
+                self.set(value)
 
     set_host = set  # type: ignore[assignment]
 
     def set_part(self, g: geometry.Geometry, value: Any) -> None:
-        if geometry.overlaps(g) or not self.host.flags.c_contiguous:
-            whole = geometry.write(self.value, g, value)
-            self.set(whole)  # of whatever class the storage is now
-        else:
-            self.view(g)[...] = np.asarray(value)
-            self.version += 1
+        with _sharing:
+            if not self.volatile:
+                self.set_part(g, value)
+            elif geometry.overlaps(g) or not self.host.flags.c_contiguous:
+                whole = geometry.write(self.value, g, value)
+                self.set(whole)  # of whatever class the storage is now
+            else:
+                self.view(g)[...] = np.asarray(value)
+                self.version += 1
 
 
 class LaidStorage(Storage):

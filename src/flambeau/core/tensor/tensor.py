@@ -118,12 +118,14 @@ class Tensor:
             return storage.value
         if storage.volatile:
             return storage.read(self._view)
-        if self._cache_version != storage.version:
+        version = storage.version  # before it is read: another thread may write meanwhile
+        if self._cache_version != version:
             array = storage.read(self._view)
             if isinstance(array, jax.core.Tracer):
                 return array
             self._cache = array
-            self._cache_version = storage.version
+            self._cache_version = version
+            return array
         return self._cache
 
     @property

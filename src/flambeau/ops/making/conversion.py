@@ -93,7 +93,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     if grad_state.transforms and isinstance(self._array, jax.core.Tracer):
         return _host(self)
     storage = self._storage
-    owner = storage.host.view() if storage.volatile else storage.share_with()  # `host` itself would not be counted
+    owner = storage.in_numpy()
     return owner if self._view is None else storage.view(self._view)  # type: ignore[attr-defined]
 
 
