@@ -27,9 +27,10 @@ from .arguments import Conflict
 from .backwards import hooked
 from .capture import Capture, Failed, Traced
 from .controls import Disabled
+from .guards.code import STANDARD, USER, kind_of_file
 from .guards.modules import is_library_class
 from .guards.reads import source_key
-from .guards.shadow import Repeat
+from .guards.remembering import NotYet
 from .guards.values import PLAIN, is_number
 from .inputs import Again, Inputs
 from .plan import Unevaluable
@@ -37,7 +38,7 @@ from .program import TracedProgram
 from .stance import limits, stance
 from .surroundings import held_for, is_watched
 from .undisturbed import undisturbed
-from .words import difference, name_of, place_of, with_names
+from .words import cure, difference, name_of, place_of, with_names
 
 _PACKAGES = tuple(os.path.dirname(os.path.dirname(os.path.abspath(path))) + os.sep for path in (__file__, jax.__file__))
 _ATTEMPTS = 8  # traces of one call, each of which may find further inputs
@@ -58,26 +59,31 @@ class FailOnRecompileLimitHit(Exception):
     """A function has as many programs as it may have, and `torch._dynamo.config.fail_on_recompile_limit_hit` is set."""
 
 
-def user_line(error: BaseException) -> str:
-    """The innermost line of the traceback that is neither flambeau's nor JAX's."""
+def user_line(error: BaseException, function: Any = None) -> str:
+    """The innermost line of the traceback that the user has written; what he calls of Python's own library is not his. Where an error
+    has none, the line where the function begins.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if not frame.filename.startswith(_PACKAGES) and not frame.filename.startswith("<"):
-            return f'{frame.filename}, line {frame.lineno}, in {frame.name}: "{frame.line}"'
-    return "an unknown line"
+    for kinds in ((USER,), (USER, STANDARD)):
+        for frame in reversed(frames):
+            own = not frame.filename.startswith(_PACKAGES) and not frame.filename.startswith("<")
+            if own and kind_of_file(frame.filename) in kinds:
+                return f'{frame.filename}, line {frame.lineno}, in {frame.name}: "{frame.line}"'
+    return place_of(function)[2:-1] or "an unknown line"
 
 
-def _explained(error: Exception, name: str) -> CompileError:
+def _explained(error: Exception, name: str, function: Any = None) -> CompileError:
+    line = user_line(error, function)
     if isinstance(error, Untraceable):
-        return CompileError(f"{user_line(error)}: {error}")
+        return CompileError(f"{line}: {error}")
     if isinstance(error, NEEDS_VALUES):
         return CompileError(
-            f"{user_line(error)} needs a value while {name} is being compiled, when only shapes and dtypes are known.\n"
+            f"{line} needs a value while {name} is being compiled, when only shapes and dtypes are known.\n"
             "  Instead of `if x.sum() > 0: y = a` write `y = torch.where(x.sum() > 0, a, b)`;\n"
             "  return the tensor and call .item(), .numpy() or bool() on it outside;\n"
             "  or leave it as it is: with fullgraph=False (the default) such a call runs uncompiled."
         )
-    return CompileError(f"{user_line(error)} raised {type(error).__name__} while {name} was being compiled: {error}")
+    return CompileError(f"{line} raised {type(error).__name__} while {name} was being compiled: {error}")
 
 
 def _taped(leaf: Tensor) -> int:
@@ -257,9 +263,11 @@ class Compiled:
                 program = self._made(self._capture(leaves, treedef), reason)
         except Failed as failed:
             error, reads = failed.error, failed.reads
-            if self.fullgraph:
-                raise (_explained(error, self.name) if isinstance(error, NEEDS_VALUES) else error) from error.__cause__
-            program = Uncompiled(reads, error, self.name)
+            if self.fullgraph and not isinstance(error, NotYet):
+                raise (
+                    _explained(error, self.name, self.function) if isinstance(error, NEEDS_VALUES) else error
+                ) from error.__cause__
+            program = Uncompiled(reads, error, self.name, self.function)
         except BaseException:
             if isinstance(program, TracedProgram):  # a signal's handler has raised
                 program.runs.give_up()
@@ -292,8 +300,6 @@ class Compiled:
                 if not self.inputs.never.isdisjoint(again.places):
                     raise Failed(Untraceable("it counts in a number whose type it asks for"), None) from None
                 self.inputs.places.update(again.places)
-            except Repeat:
-                continue
             except Strict as strict:
                 keys = set(map(source_key, sources(strict.expression)))
                 if strict.never:
@@ -353,7 +359,7 @@ class Compiled:
         finally:
             grad_state.regional = before
         if failed is not None:
-            self._warn(f"{failed}\n{self.name} runs uncompiled.", "uncompiled")
+            self._warn(f"{failed}\n{self.name} runs uncompiled.{cure(failed)}", "uncompiled")
         return result
 
     def _why_not(self) -> Any:
@@ -427,9 +433,9 @@ def _let_go(everything: bool) -> None:
 class Uncompiled:
     """A call for which there can be no program, for as long as what the trace had read stays the same."""
 
-    def __init__(self, reads: Any, error: Exception, name: str):
+    def __init__(self, reads: Any, error: Exception, name: str, function: Any):
         self.reads = reads
-        self.why: str | None = None if isinstance(error, Disabled) else str(_explained(error, name))
+        self.why: str | None = None if isinstance(error, (Disabled, NotYet)) else str(_explained(error, name, function))
         error.__traceback__ = None  # its frames would keep what the function had
 
     def broken_by(self, tensors: Any, given: Any) -> str | None:

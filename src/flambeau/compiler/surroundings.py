@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..core.array import devices, dtypes
 from ..core.context.grad_mode import state
 from ..core.context.tracing import Untraceable
@@ -20,12 +22,13 @@ class Surroundings(NamedTuple):
     watchers: tuple[Any, ...]
     anomaly: Any
     modes: tuple[Any, ...]
+    numpy_errors: dict[str, Any]
 
     @classmethod
     def now(cls) -> Surroundings:
         return cls(
             state.grad, state.inference, state.autocast, dtypes.get_default_dtype(), devices.get_default_device(),
-            state.watchers, state.anomaly, (*state.modes, *state.dispatch_modes),
+            state.watchers, state.anomaly, (*state.modes, *state.dispatch_modes), np.geterr(),
         )  # fmt: skip
 
     def check(self) -> None:
@@ -37,6 +40,7 @@ class Surroundings(NamedTuple):
     def put_back(self) -> None:
         state.grad, state.inference, state.autocast = self.grad, self.inference, self.autocast
         state.watchers, state.anomaly = self.watchers, self.anomaly
+        np.seterr(**self.numpy_errors)
         dtypes.set_default_dtype(self.default_dtype)
         if devices.get_default_device() != self.default_device:
             devices.set_default_device(self.default_device)

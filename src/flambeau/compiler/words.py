@@ -44,6 +44,16 @@ def _written(function: Any) -> Any:
     return owner.forward if hasattr(owner, "_parameters") and hasattr(owner, "forward") else function
 
 
+def cure(text: str) -> str:
+    """What to do about a call that runs uncompiled, where the reason does not say it."""
+    if re.search(r"\b(outside|instead|write)\b", text, re.IGNORECASE):
+        return ""
+    return (
+        " For one program do this outside and pass in what comes of it; or leave it as it is: the modules that it calls are compiled "
+        "one by one."
+    )
+
+
 def with_names(text: str, function: Callable[..., Any], treedef: Any, count: int) -> str:
     """A text in which `argument 3` (a number of a leaf) has the name that it has in the function's signature."""
     if "argument " not in text:

@@ -24,6 +24,7 @@ from ...core.dispatch.host_numbers import HostValue, Strict, plain, settle, sett
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from .code import LIBRARY, kind_of_code
+from .foreign import is_field, look_into, refuse_field
 from .keyed import apart
 from .modules import is_library_class
 from .places import MISSING, Attribute, Item, Own, in_class, is_python_class, is_scope, own_attributes, shown_by
@@ -154,6 +155,8 @@ def _of_object(shadow: Any, owner: Any, name: str) -> Any:
         if id(owner) not in watcher.writes.away:  # its methods look for themselves
             watcher.read(Attribute(owner, name))
         return MethodType(raw, owner)
+    if is_field(raw) and watcher.is_old(owner):
+        refuse_field(watcher, owner, name)
     if isinstance(raw, (MemberDescriptorType, GetSetDescriptorType)):
         return or_unknown(watcher.read(Attribute(owner, name)))
     if not _is_builtin(cls) and hasattr(type(raw), "__get__"):
@@ -268,6 +271,8 @@ def store_attribute(
     watcher.known(owner)
     raw = in_class(type(owner), name)
     computes = hasattr(type(raw), "__set__") and not isinstance(raw, (MemberDescriptorType, GetSetDescriptorType))
+    if is_field(raw) and watcher.is_old(owner):
+        refuse_field(watcher, owner, name)
     if not watcher.is_old(owner) or computes or _tables(owner):
         return  # a module takes down its attributes itself
     setter = in_class(type(owner), how := "__delattr__" if deleted else "__setattr__")
@@ -305,6 +310,7 @@ def item(shadow: Any, owner: Any, key: Any) -> Any:
     if not is_container(owner):
         settle(key)
         look_through(watcher, owner)
+        look_into(watcher, owner, "__getitem__")
         return PENDING
     settle(key)
     key = plain(key)
@@ -369,6 +375,7 @@ def store_item(shadow: Any, owner: Any, key: Any, function: Any, values: tuple[A
     given = id(owner) in watcher.arguments
     if isinstance(owner, dict) and (given or watcher.is_old(owner)):
         watcher.asked_which(key)
+    look_into(watcher, owner, "__setitem__", "__delitem__")
     if not is_container(owner) or not (given or watcher.is_old(owner)):
         return
     if isinstance(owner, _BUFFERS):
@@ -416,6 +423,7 @@ def iterate(shadow: Any, owner: Any) -> None:
         owner = shown_by(owner)
         watcher.arrive(owner)
     look_through(watcher, owner)
+    look_into(watcher, owner, "__iter__", "__getitem__", "__len__")
     if is_container(owner) and watcher.is_old(owner):
         watcher.reads.content(owner, watcher.writes.before(owner))
     elif hasattr(type(owner), "__next__"):

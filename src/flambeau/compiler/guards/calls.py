@@ -23,11 +23,13 @@ from ...nn.modules.module import Module
 from ...runtime.settings import CHANGED
 from .access import attribute, complete, in_place, item, iterate, push, store_attribute, store_item
 from .code import LIBRARY, kind_of_code
+from .foreign import show
 from .handed import CALLING, CHANGING, getter, hand_over
 from .modules import is_library_class
 from .numeric import no_numbers_on_the_way, settle_mixed
 from .places import MISSING, Attribute, in_class, is_python_class, own_attributes, shown_by
 from .pure import HARMLESS, check_known
+from .remembering import recall
 from .symbols import FRESH, LATER, PENDING, UNKNOWN
 from .tables import absent, change_attributes
 from .values import is_container
@@ -149,10 +151,13 @@ def _class(shadow: Any, cls: type, args: list[Any], kwargs: dict[str, Any]) -> N
         isinstance(end := in_class(cls, "__del__"), FunctionType)
         and kind_of_code(end.__code__, end.__globals__) != LIBRARY
     ):
+        shadow.watcher.weak = True  # what has been read is not to be kept alive either
         shadow.watcher.refuse(f"it makes a {cls.__name__}, whose __del__ a compiled call would not run")
     else:
         if not _is_python(cls):
             no_numbers_on_the_way(shadow, cls, args)
+        if cls is str and args:
+            show(args[0])
         ours = is_library_class(cls)  # whose code may look what a number is
         for value in (*args, *kwargs.values()):
             if not _is_python(cls):
@@ -276,6 +281,8 @@ def _module_function(shadow: Any, function: Any, name: str, args: list[Any], kwa
                 watcher.reads.content(value)
     elif args:
         _isinstance(watcher, args)
+    if name in ("repr", "format", "ascii") and args:
+        show(args[0])
     if name in ("id", "hash") and args:
         watcher.asked_which(args[0])
     if module not in ("builtins", "_operator", "_functools") or name not in _KEEPS_NUMBERS:
@@ -476,6 +483,8 @@ def _method(shadow: Any, owner: Any, name: str, args: list[Any], kwargs: dict[st
         watcher.refuse(f"it calls {what}, of which nobody can see what it does")
     if hasattr(type(owner), "__next__") and name in ("__next__", "send") and watcher.is_old(owner):
         watcher.refuse("it takes the next value of an iterator that was there before")
+    if isinstance(owner, type) and name == "__subclasses__":
+        grad_state.trace.guard(lambda: tuple(type.__subclasses__(owner)), f"{owner.__name__} has other subclasses now")
     if isinstance(owner, str) and name in ("format", "format_map"):
         _fields(shadow, owner, args, kwargs if name == "format" or not args else args[0])
     if name in ("__reduce_ex__", "__reduce__", "__getstate__", "__dir__"):
@@ -570,7 +579,7 @@ def _object(shadow: Any, callee: Any, args: list[Any], kwargs: dict[str, Any]) -
             if not (isinstance(callee, np.ufunc) and isinstance(value, HostNumber)):  # which asks it itself
                 settle(value)
         if isinstance(callee, functools._lru_cache_wrapper):
-            watcher.outside(callee, args, kwargs)
+            recall(watcher, callee, args, kwargs)
         shadow.push(UNKNOWN)
         return
     if type(callee).__flags__ & (1 << 9):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import os
 import sys
@@ -59,3 +60,33 @@ def kind_of_code(code: CodeType, scope: dict[str, Any]) -> int:
         if (package in sys.stdlib_module_names and package != "__main__") or package.startswith("namedtuple_")
         else USER
     )
+
+
+_STORES = (
+    "STORE_ATTR",
+    "STORE_SUBSCR",
+    "STORE_GLOBAL",
+    "STORE_DEREF",
+    "DELETE_ATTR",
+    "DELETE_SUBSCR",
+    "DELETE_GLOBAL",
+    "DELETE_DEREF",
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _stores(code: CodeType) -> bool:
+    return any(instruction.opname in _STORES for instruction in dis.get_instructions(code))
+
+
+def compares_with_traces(cls: type) -> str | None:
+    """The name of a class's method among those by which a container finds a key, if it changes something: our own looks would, too."""
+    for name in ("__eq__", "__hash__"):
+        for base in cls.__mro__:
+            own = type.__getattribute__(base, "__dict__")
+            if name in own:
+                code = getattr(own[name], "__code__", None)
+                if code is not None and kind_of_code(code, own[name].__globals__) == USER and _stores(code):
+                    return name
+                break
+    return None

@@ -9,10 +9,12 @@ from collections import deque
 from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
-from ...core.dispatch.host_numbers import HostText, HostValue, settle, settle_key
+from ...core.dispatch.host_numbers import HostFloat, HostInt, HostText, HostValue, LooseInt, settle, settle_key
 from . import texts
 from .access import attribute, in_place, iterate, or_unknown, push, store_attribute
 from .calls import call
+from .code import USER, kind_of_code
+from .foreign import show
 from .items import HANDLERS as _OF_ITEMS
 from .items import Handlers, answer, truth
 from .numeric import asking, by_its_say, followed, no_numbers_on_the_way, returned, settle_beside, settle_mixed
@@ -318,11 +320,20 @@ def _compare(shadow: Any, ins: Any) -> None:
     shadow.push(UNKNOWN)
 
 
+# Equal numbers may be one object or several (but for small ints), and a program holds for what they are equal to.
+_NUMBERS = frozenset((int, float, complex, bytes, HostFloat, HostInt, LooseInt))
+
+
 @_handles("IS_OP")
 def _is(shadow: Any, ins: Any) -> None:
     pair = shadow.pop(2)
     if not any(value is None for value in pair):  # a number is never None, whichever it is
         settle(pair)
+    large = all(type(value) in _NUMBERS and not (type(value) is int and -5 <= value <= 256) for value in pair)
+    if large and kind_of_code(shadow.code, shadow.frame.f_globals) == USER:
+        shadow.watcher.refuse(
+            "it asks by `is` whether two numbers are one object, which a program does not know: write =="
+        )
     shadow.watcher.compared(*pair)
     for value in pair:
         if is_container(value):
@@ -436,6 +447,7 @@ def _format(shadow: Any, ins: Any) -> None:
         shadow.push(UNKNOWN)
         return
     shadow.watcher.reads.deep(value)
+    show(value)
     settle(value)
     shadow.push(UNKNOWN)
 

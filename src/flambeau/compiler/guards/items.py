@@ -10,6 +10,7 @@ from ...core.dispatch.host_numbers import HostValue, settle, settle_key
 from ...core.tensor.tensor import Tensor
 from . import keyed
 from .access import item, iterate, look_for_entry, push, store_item
+from .foreign import look_into
 from .keyed import NOTHING, Answer
 from .numeric import Direct
 from .places import in_class, is_python_class
@@ -105,6 +106,7 @@ def _contains(shadow: Any, ins: Any) -> None:
         watcher.refuse("it looks into a value that could not be followed")
     if not isinstance(owner, Tensor):
         watcher.asked_which(key)
+        look_into(watcher, owner, "__contains__")
     at = keyed.counted(shadow, owner, key)
     if at is not None and keyed.contains(shadow, owner, at):
         shadow.replace(len(shadow.stack), at.plain)

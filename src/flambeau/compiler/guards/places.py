@@ -121,7 +121,9 @@ class Attribute(Place):
 
     def own(self) -> Any:
         owner, name = self.owner, self.name
-        if isinstance(owner, (type, ModuleType)) or isinstance(in_class(type(owner), name), MemberDescriptorType):
+        if isinstance(owner, (type, ModuleType)) or isinstance(
+            in_class(type(owner), name), (MemberDescriptorType, GetSetDescriptorType)
+        ):
             return self.get()
         return own_attributes(owner).get(name, MISSING)
 

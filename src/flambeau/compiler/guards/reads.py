@@ -11,6 +11,7 @@ from typing import Any
 from ...core.dispatch.host_numbers import Expression, Given, HostNumber, Looked, lift, sources
 from ...core.tensor import tree
 from ...core.tensor.tensor import Tensor
+from .code import LIBRARY, kind_of_code
 from .looks import Kind, Look, Names, Term, held_by, written
 from .modules import is_library_class
 from .places import (
@@ -327,10 +328,17 @@ def _is_plain(table: dict[Any, Any]) -> bool:
 _OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 
 
+def _answers_itself(cls: type) -> bool:
+    """Whether code of the user's would be asked for an attribute that is not there (any more)."""
+    own = in_class(cls, "__getattr__")
+    code = getattr(own, "__code__", None)
+    return own is not MISSING and not (code is not None and kind_of_code(code, own.__globals__) == LIBRARY)
+
+
 def _as_python_finds(owner: Any, name: str) -> Any:
     """What `owner.name` gives where that runs no code of the user's; else MISSING."""
     cls = type(owner)
-    if cls.__getattribute__ not in (object.__getattribute__, type.__getattribute__):
+    if cls.__getattribute__ not in (object.__getattribute__, type.__getattribute__) or _answers_itself(cls):
         return MISSING
     raw = in_class(owner, name) if isinstance(owner, type) else in_class(cls, name)
     simple = (

@@ -9,6 +9,7 @@ nothing is compiled.
 
 from __future__ import annotations
 
+import decimal
 import dis
 import functools
 import gc
@@ -24,17 +25,17 @@ import jax
 from ...core.array import room
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import NEEDS_VALUES, Untraceable
-from ...core.dispatch.host_numbers import HostValue, Strict
+from ...core.dispatch.host_numbers import HostValue
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...optim.optimizer import Optimizer
 from . import access, frames
-from .code import LIBRARY, STANDARD, kind_of_code
+from .code import LIBRARY, STANDARD, compares_with_traces, kind_of_code
 from .instructions import HANDLERS
 from .numeric import Direct
 from .places import Attribute, Place, in_class
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
-from .values import PLAIN, same
+from .values import PLAIN
 
 
 class Instruction:
@@ -101,7 +102,7 @@ class Shadow:
         if event == "opcode":
             try:
                 self._step(frame.f_lasti)
-            except (Refused, Repeat):
+            except Refused:
                 raise
             except Exception as error:
                 self.watcher.refuse(f"an instruction that could not be followed ({type(error).__name__}: {error})")
@@ -173,10 +174,6 @@ class Refused(BaseException):
     """Ends a trace at something that a program cannot repeat. No user's code catches it by accident."""
 
 
-class Repeat(BaseException):
-    """The trace is to be made once more, since it has changed what it would find (a function's memory of its results)."""
-
-
 class Watcher:
     """Follows the user's functions in this thread, between `start` and `stop`."""
 
@@ -203,6 +200,7 @@ class Watcher:
         self.taken: set[int] = set()  # arguments of which the function asks which objects they are
         self.apart: list[tuple[int, Tensor]] = []  # arguments, and tensors that they were compared with and are not
         self.compared_containers: dict[int, Any] = {}  # of which it was asked whether they are others, by id
+        self.decimals = False  # whether it computes with decimals, which look into a context of the thread
         self.weak = False  # whether it looks whether an object is still alive
         self.arguments: dict[int, Any] = {}  # containers that stand for the caller's, and the way to these, by id
         self.attribute_tables: dict[int, Any] = {}  # `__dict__`s of objects that were there before
@@ -249,6 +247,8 @@ class Watcher:
                 self.asked_which(part)
         elif id(thing) in self.originals:
             self.taken.add(self.originals[id(thing)][0])
+        elif (name := compares_with_traces(type(thing))) is not None:
+            self.refuse(f"it looks for a {type(thing).__name__} by {name}, which changes something itself")
 
     def asked_place(self, tensor: Tensor, name: str) -> None:
         """Somebody looks at a tensor's place on the tape, or counts its changes."""
@@ -415,7 +415,8 @@ class Watcher:
         """What a partial function holds; its keywords are a dict, which can be changed."""
         for part in (partial.func, *partial.args, *partial.keywords.values()):
             self.reads.see(part)
-        self.reads.see(partial.keywords)
+        for name in ("func", "args", "keywords"):
+            self.read(Attribute(partial, name))
         self.reads.content(partial.keywords)
 
     def _know_self(self, frame: FrameType, function: Any, by_library: bool) -> None:
@@ -446,44 +447,6 @@ class Watcher:
                 self.reads.see(owner)
             self.read(Attribute(owner, name))
 
-    def outside(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Call a function that remembers its results before the trace does, so that it does not remember traced values.
-
-        What it remembers is what it gives from then on, whatever it has read.
-        """
-        given = (*args, *kwargs.values())
-        for value in given:
-            if isinstance(value, HostValue):
-                raise Strict(value.expression, never=True)
-        if any(value is UNKNOWN or isinstance(value, Tensor) for value in given):
-            self.refuse(
-                "it calls a function that remembers its results (functools.lru_cache) with what is being traced"
-            )
-        tracer, trace = sys.gettrace(), grad_state.trace
-        sys.settrace(None)
-        grad_state.trace = None
-        misses = function.cache_info().misses
-        try:
-            with jax.ensure_compile_time_eval():
-                result = function(*args, **kwargs)
-        except Exception:
-            return  # the trace itself will meet the error
-        finally:
-            grad_state.trace = trace
-            sys.settrace(tracer)
-        if type(result) not in PLAIN:
-            if function.cache_info().misses > misses:
-                raise Repeat  # what it has made is to have been there before
-            self.reads.see(result)
-
-        def look() -> bool:  # as often as the code itself would call it, at least
-            try:
-                return same(result, function(*args, **kwargs))
-            except Exception:
-                return False
-
-        trace.guard(look, f"{getattr(function, '__name__', 'a function')} remembers another result")
-
     def known(self, thing: Any) -> None:
         """An object of the user's that code reaches: it was there before unless the trace made it."""
         if id(thing) not in self.fresh and not isinstance(thing, (list, dict, set, tuple)):
@@ -499,14 +462,17 @@ class Watcher:
         key, kind = id(thing), type(thing)
         if kind in PLAIN or key in self.fresh or key in self.reads.old or isinstance(thing, _TOLD_OTHERWISE):
             return
-        if (on_stack and getrefcount(thing) <= _ALONE) or self._is_young(thing):
+        if kind is decimal.Decimal and not self.decimals:
+            self.decimals = True
+            grad_state.trace.guard(_decimal_context, "the context of decimal arithmetic is another one now")
+        if (on_stack and getrefcount(thing) <= _ALONE) or self.is_young(thing):
             self.fresh[key] = thing
         else:
             self.reads.see(thing)
             if not gc.is_tracked(thing):
                 self.unsure[key] = thing
 
-    def _is_young(self, thing: Any) -> bool:
+    def is_young(self, thing: Any) -> bool:
         """Whether an object has been made since the trace began, as far as the collector knows it."""
         return any(young is thing for young in gc.get_objects(generation=0))
 
@@ -540,6 +506,11 @@ class Watcher:
         if self.is_old(place.owner) and not self.writes.is_written(place):
             self.reads.place(place, value)
         return value
+
+
+def _decimal_context() -> tuple[Any, ...]:
+    now = decimal.getcontext()
+    return now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp, *now.traps.values()
 
 
 def _baseline() -> int:
@@ -594,4 +565,4 @@ def _unwrapped(candidate: Any) -> list[Any]:
     return found
 
 
-__all__ = ["Refused", "Repeat", "Shadow", "Watcher"]
+__all__ = ["Refused", "Shadow", "Watcher"]

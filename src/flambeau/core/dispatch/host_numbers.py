@@ -95,6 +95,9 @@ class HostValue:
         return type(plain), (plain,)
 
 
+_AS_EVER = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+
+
 class HostNumber(HostValue):
     """What `HostInt` and `HostFloat` share."""
 
@@ -133,7 +136,8 @@ class HostNumber(HostValue):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """`np.cos(n)` of numbers is another number; with arrays, NumPy gets the value itself."""
-        if method == "__call__" and not options and all(is_scalar(value) for value in inputs):
+        usual = np.geterr() == _AS_EVER  # or else the code has said what is to happen, and there a number is a value
+        if method == "__call__" and not options and usual and all(is_scalar(value) for value in inputs):
             made = ufunc(*map(plain, inputs))
             if type(made) is np.float64:
                 return lift(made, Expression(ufunc, *map(expression_of, inputs)), self.reads)

@@ -10,6 +10,6 @@ from ....processes.buckets import GradBucket
 
 def noop_hook(_: Any, bucket: GradBucket) -> Future:
     """The gradients as they are: processes drift apart, which is only good for measuring."""
-    made = Future()
+    made: Future = Future()
     made.set_result(bucket.buffer())
     return made
