@@ -31,6 +31,7 @@ from .guards.code import STANDARD, USER, kind_of_file
 from .guards.modules import is_library_class
 from .guards.reads import source_key
 from .guards.remembering import NotYet
+from .guards.shadow import Repeat
 from .guards.values import PLAIN, is_number
 from .inputs import Again, Inputs
 from .plan import Unevaluable
@@ -300,6 +301,8 @@ class Compiled:
                 if not self.inputs.never.isdisjoint(again.places):
                     raise Failed(Untraceable("it counts in a number whose type it asks for"), None) from None
                 self.inputs.places.update(again.places)
+            except Repeat:
+                continue
             except Strict as strict:
                 keys = set(map(source_key, sources(strict.expression)))
                 if strict.never:

@@ -28,7 +28,7 @@ class Surroundings(NamedTuple):
     def now(cls) -> Surroundings:
         return cls(
             state.grad, state.inference, state.autocast, dtypes.get_default_dtype(), devices.get_default_device(),
-            state.watchers, state.anomaly, (*state.modes, *state.dispatch_modes), np.geterr(),
+            state.watchers, state.anomaly, (*state.modes, *state.dispatch_modes), {**np.geterr()},
         )  # fmt: skip
 
     def check(self) -> None:

@@ -102,7 +102,7 @@ class Shadow:
         if event == "opcode":
             try:
                 self._step(frame.f_lasti)
-            except Refused:
+            except (Refused, Repeat):
                 raise
             except Exception as error:
                 self.watcher.refuse(f"an instruction that could not be followed ({type(error).__name__}: {error})")
@@ -172,6 +172,10 @@ class Shadow:
 
 class Refused(BaseException):
     """Ends a trace at something that a program cannot repeat. No user's code catches it by accident."""
+
+
+class Repeat(BaseException):
+    """The trace is to be made once more: what it has found out changes what it would do (an operator calls back)."""
 
 
 class Watcher:
@@ -565,4 +569,4 @@ def _unwrapped(candidate: Any) -> list[Any]:
     return found
 
 
-__all__ = ["Refused", "Shadow", "Watcher"]
+__all__ = ["Refused", "Repeat", "Shadow", "Watcher"]
