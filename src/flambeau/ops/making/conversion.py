@@ -23,7 +23,7 @@ from ...core.tape.nodes import Refusing
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse, layout_of
-from ...core.tensor.storage import PartsStorage, Storage, cut_over, is_between_processes, lend
+from ...core.tensor.storage import HostStorage, PartsStorage, Storage, cut_over, is_between_processes, lend
 from ...core.tensor.tensor import Tensor, wrap
 from .creation import from_numpy, tensor
 
@@ -59,10 +59,13 @@ def item(self: Tensor) -> Any:
     return array.item()
 
 
+_IN_MEMORY = (Storage, HostStorage)
+
+
 def _number_in_memory(self: Tensor) -> Any:
     """The number of a tensor without dimensions if it lies in the CPU's memory: no program has to fetch it. Else None."""
     storage, view = self._storage, self._view
-    if type(storage) is not Storage or grad_state.trace is not None or grad_state.transforms:
+    if type(storage) not in _IN_MEMORY or grad_state.trace is not None or grad_state.transforms:
         return None
     if view is None:
         return None if storage.value.shape else devices.number_in(storage.value)
