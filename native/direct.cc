@@ -122,16 +122,17 @@ std::unique_ptr<Made> made_for(const Buffer& buffer) {
   return made;
 }
 
-void call(Site& site, void* const* given, DLManagedTensor** results) {
+// The results are new tensors or, where `memory` is given, written there.
+void call(Site& site, void* const* given, DLManagedTensor** results, void* const* memory) {
   std::vector<XLA_FFI_Buffer> buffers;
   std::vector<void*> places;
   std::vector<std::unique_ptr<Made>> made;
   const size_t n = site.arguments.size(), m = site.results.size();
   buffers.reserve(n + m);
   for (size_t i = 0; i < n; ++i) buffers.push_back(described(site.arguments[i], given[i]));
-  for (auto& result : site.results) {
-    made.push_back(made_for(result));
-    buffers.push_back(described(result, made.back()->managed.tensor.data));
+  for (size_t i = 0; i < m; ++i) {
+    if (!memory) made.push_back(made_for(site.results[i]));
+    buffers.push_back(described(site.results[i], memory ? memory[i] : made.back()->managed.tensor.data));
   }
   for (auto& buffer : buffers) places.push_back(&buffer);
   std::vector<XLA_FFI_ArgType> argument_types(n, XLA_FFI_ArgType_BUFFER);
@@ -145,7 +146,17 @@ void call(Site& site, void* const* given, DLManagedTensor** results) {
   frame.attrs = {XLA_FFI_Attrs_STRUCT_SIZE, nullptr, static_cast<int64_t>(site.kinds.size()), site.kinds.data(),
                  site.names.data(), site.values.data()};
   if (site.handler(&frame)) throw std::runtime_error(last_error);
-  for (size_t i = 0; i < m; ++i) results[i] = &made[i].release()->managed;
+  for (size_t i = 0; i < made.size(); ++i) results[i] = &made[i].release()->managed;
+}
+
+const char* told(Site& site, void* const* given, DLManagedTensor** results, void* const* memory) {
+  try {
+    call(site, given, results, memory);
+  } catch (const std::exception& error) {
+    if (error.what() != last_error) last_error = error.what();
+    return last_error.c_str();
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -189,11 +200,11 @@ PUBLIC void flambeau_direct_free(void* site) { delete static_cast<flambeau::Site
 // Calls the handler; gives the results' tensors, or a text if it has failed.
 PUBLIC const char* flambeau_direct_call(void* site, void* const* arguments, void** results) {
   using namespace flambeau;
-  try {
-    call(*static_cast<Site*>(site), arguments, reinterpret_cast<DLManagedTensor**>(results));
-  } catch (const std::exception& error) {
-    if (error.what() != last_error) last_error = error.what();
-    return last_error.c_str();
-  }
-  return nullptr;
+  return told(*static_cast<Site*>(site), arguments, reinterpret_cast<DLManagedTensor**>(results), nullptr);
+}
+
+// The same with results that are written into memory which is there, and which may be the arguments'.
+PUBLIC const char* flambeau_direct_over(void* site, void* const* arguments, void* const* memory) {
+  using namespace flambeau;
+  return told(*static_cast<Site*>(site), arguments, nullptr, memory);
 }

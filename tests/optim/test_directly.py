@@ -42,7 +42,8 @@ def _steps(name: str, options: dict[str, Any]) -> tuple[list[np.ndarray], int]:
 def test_as_the_program(name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     found, programs = _steps(name, options)
     assert programs == 0
-    monkeypatch.setattr(_directly, "_LARGE", 1 << 40)
+    for limit in ("_LARGE", "_OVER"):
+        monkeypatch.setattr(_directly, limit, 1 << 40)
     wanted, programs = _steps(name, options)
     assert programs == 1
     for ours, theirs in zip(found, wanted, strict=True):

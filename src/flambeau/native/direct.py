@@ -32,13 +32,14 @@ if KNOWN:
     from jax._src.array import ArrayImpl
     from jax._src.lib import _jax
 
-expect("flambeau_direct_new", "flambeau_direct_free", "flambeau_direct_call", by_host=True)
+expect(*(f"flambeau_direct_{name}" for name in ("new", "free", "call", "over")), by_host=True)
 
 
 class _Functions(NamedTuple):
     new: Any
     free: Any
     call: Any
+    over: Any
     capsule: Any
     device: Any
 
@@ -49,15 +50,16 @@ def _functions() -> _Functions | None:
     devices = jax.devices()
     if not KNOWN or len(devices) != 1 or devices[0].platform != "cpu":
         return None
-    new, free, call = (host_function(f"flambeau_direct_{name}") for name in ("new", "free", "call"))
-    if None in (new, free, call):
+    new, free, call, over = (host_function(f"flambeau_direct_{name}") for name in ("new", "free", "call", "over"))
+    if None in (new, free, call, over):
         return None
     new.restype, new.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
     free.restype, free.argtypes = None, (ctypes.c_void_p,)
-    call.restype, call.argtypes = ctypes.c_char_p, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    for function in (call, over):
+        function.restype, function.argtypes = ctypes.c_char_p, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     capsule = ctypes.pythonapi.PyCapsule_New
     capsule.restype, capsule.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
-    return _Functions(new, free, call, capsule, devices[0])
+    return _Functions(new, free, call, over, capsule, devices[0])
 
 
 class Buffer(NamedTuple):
@@ -108,7 +110,7 @@ def number(value: Any) -> Buffer:
 class Call:
     """A handler's call for arrays of these shapes, of which it gives a list of results. Raises RuntimeError with what it says."""
 
-    __slots__ = ("_arguments", "_call", "_capsule", "_device", "_images", "_made", "_site", "__weakref__")
+    __slots__ = ("_arguments", "_call", "_capsule", "_device", "_images", "_made", "_over", "_site", "__weakref__")
 
     def __init__(self, symbol: str, arguments: Sequence[Buffer], results: Sequence[Buffer], **attributes: Any):
         functions = _functions()
@@ -125,25 +127,15 @@ class Call:
         given = np.array(numbers, np.int64)
         handler = ctypes.cast(host_function(symbol), ctypes.c_void_p)
         self._site = functions.new(handler, given.ctypes.data, "".join(f"{name}\n" for name in names).encode())
-        self._call, self._capsule, self._device = functions.call, functions.capsule, functions.device
+        self._call, self._over = functions.call, functions.over
+        self._capsule, self._device = functions.capsule, functions.device
         self._arguments = ctypes.c_void_p * len(arguments)
         self._made = ctypes.c_void_p * len(results)
         self._images = [buffer.image for buffer in results]
         weakref.finalize(self, functions.free, self._site).atexit = False
 
     def __call__(self, *arrays: Any) -> list[Any]:
-        kept = []
-        pointers = []
-        for array in arrays:
-            try:
-                if (
-                    not array.is_ready()
-                ):  # whoever used JAX before flambeau has programs that run on while Python goes on
-                    array.block_until_ready()
-                pointers.append(array.unsafe_buffer_pointer())
-            except AttributeError:  # a number of Python's
-                kept.append(ctypes.c_double(array))
-                pointers.append(ctypes.addressof(kept[-1]))
+        pointers, _kept = _pointers(arrays)
         made = self._made()
         error = self._call(self._site, self._arguments(*pointers), made)
         if error is not None:
@@ -155,6 +147,28 @@ class Call:
                 hold(array)
             results.append(array)
         return results
+
+    def over(self, arrays: Sequence[Any], owned: Sequence[int]) -> None:
+        """The same with each result written over one of the arrays, whose numbers are `owned`. Nobody else may hold these."""
+        pointers, _kept = _pointers(arrays)
+        error = self._over(self._site, self._arguments(*pointers), self._made(*[pointers[i] for i in owned]))
+        if error is not None:
+            raise RuntimeError(error.decode())
+
+
+def _pointers(arrays: Sequence[Any]) -> tuple[list[int], list[Any]]:
+    """Where the arrays' numbers are, and what keeps them there."""
+    kept = []
+    pointers = []
+    for array in arrays:
+        try:
+            if not array.is_ready():  # whoever used JAX before flambeau has programs that run on while Python goes on
+                array.block_until_ready()
+            pointers.append(array.unsafe_buffer_pointer())
+        except AttributeError:  # a number of Python's
+            kept.append(ctypes.c_double(array))
+            pointers.append(ctypes.addressof(kept[-1]))
+    return pointers, kept
 
 
 def possible(*symbols: str) -> bool:

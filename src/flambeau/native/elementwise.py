@@ -208,9 +208,11 @@ def fused_sets(function: Callable[..., Sequence[Any]], columns: Sequence[Sequenc
 
 
 def instructions(
-    function: Callable[..., Sequence[Any]], count: int, results: int
+    function: Callable[..., Sequence[Any]], count: int, results: int, owned: dict[int, int]
 ) -> tuple[jax.Array, jax.Array, list[Any]]:
     """What `function` does with sets of `count` arrays: the kernel's program, its scalars, and the last of the function's results.
+
+    A result may be written over the array whose number `owned` gives.
 
     The first `results` are arrays of each set's shape, the others are numbers that all sets share. The program is empty where the kernel
     can't do it. A jitted function may give it as a result, and need not be traced again where it is found on the disk.
@@ -223,7 +225,7 @@ def instructions(
     if _places(made) != list(range(results)):
         return *none, []
     scalars = writer.numbers()
-    program = _assembled(writer.code, count, scalars.size, [value.number for value in made[:results]], {})
+    program = _assembled(writer.code, count, scalars.size, [value.number for value in made[:results]], owned)
     return jnp.asarray(assembled(program)), scalars, made[results:]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from ..native.direct import Call, plain, possible, takes
 
 _LARGE, _EACH = 1 << 20, 1 << 14  # numbers in all, and on average: a result costs some 7 us, as much as 2^14 numbers
+_OVER = 1 << 16  # in all, where results are written over what was there and cost nothing
 _KEPT = 8  # calls for so many lists of shapes
 
 
@@ -27,15 +28,23 @@ class DirectUpdate:
         self._calls: dict[tuple[tuple[int, ...], ...], Call] = {}
 
     def __call__(
-        self, params: Sequence[Any], grads: Sequence[Any], own: Sequence[Any], common: Sequence[Any], values: Any
+        self,
+        params: Sequence[Any],
+        grads: Sequence[Any],
+        own: Sequence[Any],
+        common: Sequence[Any],
+        values: Any,
+        over: bool,
     ) -> tuple[list[Any], list[Any], list[Any]] | None:
-        """The new parameters, state and common state; None where a program has to make them."""
+        """The new parameters, state and common state; None where a program has to make them. `over` says that nobody else holds the
+        arrays of parameters and state: the new ones are written there.
+        """
         count, arrays = len(params), [*params, *grads, *own]
         if self._prepare is None or count < 2 or not all(map(takes, arrays)) or not possible("flambeau_elementwise"):
             return None
         sizes = [param.size for param in params]
         shapes = tuple([param.shape for param in params])
-        if sum(sizes) < max(_LARGE, _EACH * count) or not all(sizes):
+        if sum(sizes) < (_OVER if over else max(_LARGE, _EACH * count)) or not all(sizes):
             return None
         if any(array.shape != shapes[i % count] for i, array in enumerate(arrays)):
             return None
@@ -57,6 +66,9 @@ class DirectUpdate:
                 temporaries=np.int64(len(program) // 5),
                 members=np.int64(count),
             )
+        if over:
+            call.over([*arrays, numbers], [*range(count), *range(2 * count, len(arrays))])
+            return list(params), list(own), list(shared)
         made = call(*arrays, numbers)
         return made[:count], made[count:], list(shared)
 
@@ -67,9 +79,10 @@ def directly(compiled: Callable[..., Any], prepare: Callable[..., Any], width: i
 
     @functools.wraps(compiled)
     def either(
-        params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None
+        params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None, over: bool = False
     ) -> tuple[Any, Any, Any]:
-        if not in_place and len(common) <= width and (made := update(params, grads, own, common, values)) is not None:
+        direct = not in_place and len(common) <= width
+        if direct and (made := update(params, grads, own, common, values, over)) is not None:
             return made
         return compiled(params, grads, own, common, values, in_place, met)  # type: ignore[no-any-return]
 

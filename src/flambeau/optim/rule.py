@@ -18,6 +18,7 @@ from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
 from ..core.dispatch.messages import message
+from ..core.tensor.donation import is_alone
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
@@ -292,14 +293,12 @@ class RuleOptimizer(GroupedOptimizer):
         if all(array is common_arrays[i % width] for i, array in enumerate(common_arrays)):
             common_arrays = common_arrays[:width]  # one step count for all of them
 
-        # The one call. Nothing is donated here: clones, state dicts and the tape may hold the same arrays.
+        # The one call. What clones and the tape hold, too, stays as it is.
+        over = trace is None and self.elementwise and all(map(is_alone, params)) and all(map(is_alone, own))
         arrays = ([*map(reach.read, params)], grads, [*map(reach.read, own)], common_arrays, scalars)
-        try:
-            new_params, new_own, new_common = program(
-                *arrays,
-                trace is not None,  # only a compiled step owns the memory of parameters and state
-                None if trace is None else _met(trace, [*params, *own, *common]),
-            )
+        met = None if trace is None else _met(trace, [*params, *own, *common])
+        try:  # the program of a compiled step owns the memory of parameters and state
+            new_params, new_own, new_common = program(*arrays, trace is not None, met, *((True,) if over else ()))
         except NoData:
             new_params, new_own, new_common = step_without_values(program, arrays)
         for tensor, array in zip([*params, *own], [*new_params, *new_own], strict=True):
@@ -415,14 +414,15 @@ def _program(
 ) -> Callable[..., Any]:
     """The compiled update of a list of parameters. It takes and gives flat lists of arrays."""
     n, width = len(names), len(shared)
+    owned = {0: 0} | {i: i + 1 for i in range(1, 1 + n)}  # result: argument, over which it may be written
     of_one = _of_one(update, names, shared)
 
     def prepare(common: Any, values: Any) -> Any:
         options = _options(flags, scalars, sizes, values)
-        return instructions(functools.partial(of_one, options, None, common), 2 + n, 1 + n)
+        return instructions(functools.partial(of_one, options, None, common), 2 + n, 1 + n, owned)
 
     def program(params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None) -> Any:
-        memory = {0: 0} | {i: i + 1 for i in range(1, 1 + n)} if in_place else {}  # result: argument
+        memory = owned if in_place else {}
         one = functools.partial(of_one, _options(flags, scalars, sizes, values), met)
         count = len(params)
         new_params: list[Any] = [None] * count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import re
 import threading
@@ -14,6 +15,7 @@ import numpy as np
 from jax._src.array import ArrayImpl
 from jax._src.lib import xla_client
 
+from ...native.channels_last import held as held_images
 from ...runtime.settings import changes_setting
 from .meta import NOWHERE, MetaArray, NoData
 
@@ -281,6 +283,13 @@ def from_numpy(values: np.ndarray, where: Any = None) -> Any:
     return xla_client.batched_device_put(aval, sharding, [values], [device], bound)
 
 
+def held(values: np.ndarray) -> Any:
+    """NumPy's values as an array that programs take, wherever their other arguments are; NumPy's where there are several devices, or
+    each call would move it.
+    """
+    return from_numpy(values) if len(jax.local_devices()) == 1 else values
+
+
 def memory_of(array: Any) -> np.ndarray | None:
     """An array's own memory, in row-major order, as NumPy sees it; None where that can't be had without a copy."""
     if type(array) is not ArrayImpl or array.aval.weak_type or not array.dtype.isbuiltin:
@@ -290,6 +299,41 @@ def memory_of(array: Any) -> np.ndarray | None:
         return None
     host = np.asarray(array)
     return host if host.flags.c_contiguous else None
+
+
+def weak(value: float) -> Any:
+    """A float or an int as an array that is as weak as it is, for programs to take; itself where there are several devices."""
+    if len(jax.local_devices()) > 1:
+        return value
+    device, sharding = _door(_first())  # type: ignore[misc]
+    values = np.asarray(value)
+    aval = jax.core.ShapedArray((), values.dtype, weak_type=True)
+    return xla_client.batched_device_put(aval, sharding, [values], [device], False)
+
+
+_NUMBERS = {
+    np.dtype(name): (getattr(ctypes, f"c_{kind}").from_address, np.dtype(name).itemsize)
+    for name, kind in {
+        "float32": "float", "float64": "double", "int64": "int64", "int32": "int32", "int16": "int16", "int8": "int8",
+        "uint8": "uint8", "bool": "bool",
+    }.items()
+}  # fmt: skip
+
+
+def number_in(array: Any, place: int = 0) -> Any:
+    """The number at a place of an array, in row-major order, as Python's own; None where it is not at hand in the CPU's memory.
+
+    JAX's way takes some microseconds, and keeps a look into the memory, after which XLA may not give it over to a program any more.
+    """
+    if type(array) is not ArrayImpl:
+        return None
+    reader = _NUMBERS.get(array.dtype)
+    device = getattr(array.sharding, "_device", None)
+    if reader is None or device is None or device.platform != "cpu" or id(array) in held_images:
+        return None
+    if not array.is_ready():  # type: ignore[attr-defined]
+        array.block_until_ready()
+    return reader[0](array.unsafe_buffer_pointer() + place * reader[1]).value
 
 
 def beside(values: np.ndarray, array: Any) -> Any:

@@ -45,6 +45,7 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+@functools.lru_cache(4096)
 def whole(shape: tuple[int, ...]) -> Geometry:
     """The geometry of a fresh, contiguous tensor."""
     return Geometry(shape, contiguous_strides(shape))
@@ -65,8 +66,13 @@ def is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 
 def overlaps(g: Geometry) -> bool:
     """Whether two indices may lead to one element. As in PyTorch, only what can be told from sorted strides."""
+    return _overlapping(g.shape, g.strides)
+
+
+@functools.lru_cache(4096)
+def _overlapping(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     reach = 0
-    for stride, size in sorted((st, s) for st, s in zip(g.strides, g.shape, strict=True) if s > 1):
+    for stride, size in sorted((st, s) for st, s in zip(strides, shape, strict=True) if s > 1):
         if stride <= reach:
             return True
         reach += stride * (size - 1)
@@ -254,18 +260,27 @@ def _plan(numel: int, g: Geometry, fixed: bool) -> tuple[_Route | None, Any]:
     """The route of `g` in a memory of so many elements and its starts; (None, offset) for the gather. Starts that are `fixed`
     are static, so that XLA sees them.
     """
+    if type(g.offset) is int:
+        return _fixed_plan(numel, *g[:3]) if fixed else _eager_plan(numel, *g[:3])
     found = _route(numel, g.shape, g.strides)
-    if type(g.offset) is not int:  # a number that is an input of a program
-        offset: Any = g.offset
-        starts = None if found is None else offset.parts(functools.partial(_starts, *found))
-        return (None, offset.as_input()) if found is None or starts is None else (found[0], starts)
-    if found is not None:
-        starts = _starts(*found, g.offset)
-        if starts is not None:
-            if not any(starts):
-                return found[0], None
-            return found[0], starts if fixed else np.asarray(starts, np.int64)
-    return None, g.offset
+    offset: Any = g.offset  # a number that is an input of a program
+    starts = None if found is None else offset.parts(functools.partial(_starts, *found))
+    return (None, offset.as_input()) if found is None or starts is None else (found[0], starts)
+
+
+def _fixed_plan(numel: int, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> tuple[_Route | None, Any]:
+    found = _route(numel, shape, strides)
+    starts = None if found is None else _starts(*found, offset)
+    if found is None or starts is None:
+        return None, offset
+    return found[0], starts if any(starts) else None
+
+
+@functools.lru_cache(4096)
+def _eager_plan(numel: int, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> tuple[_Route | None, Any]:
+    """The same with starts that are an array: XLA takes one that is there already more quickly than NumPy's."""
+    route, starts = _fixed_plan(numel, shape, strides, offset)
+    return route, devices.held(np.asarray(starts, np.int64)) if isinstance(starts, tuple) else starts
 
 
 def _plan_of(base: Any, g: Geometry) -> tuple[_Route | None, Any]:

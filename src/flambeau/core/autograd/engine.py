@@ -302,6 +302,7 @@ class Run:
         "callbacks",
         "outer",
         "recomputed",
+        "running",
         "targeted",
         "tensors",
         "whole",
@@ -312,7 +313,8 @@ class Run:
         self._reached = on_path
         self.callbacks: list[Callable[[], Any]] = []  # called at the end of the outermost run
         self.targeted: bool = targeted  # whether it looks for the gradients of given tensors only
-        self.arrived: list[Taped | None] = []  # what has come to the node that runs now
+        self.running: Node | None = None  # the node that runs now
+        self.arrived: list[Taped | None] = []  # what has come to it
         self.recomputed: dict[Any, dict[int, Any]] = {}  # what checkpointed parts have computed again, by part
         self.tensors: dict[int, Tensor] = {}  # what dispatch modes were given, by the array's id
         self.whole: Any = None  # under a dispatch mode: the node that runs, and what gives all of its gradients
@@ -407,7 +409,7 @@ def _run(
                 if wanted is None and slots[0] is not None:
                     _accumulate(node, slots[0], taped)
                 continue
-            run.arrived = slots
+            run.running, run.arrived = node, slots
             if observer is None:
                 results = _backward_of(node, slots, taped, anomaly)
             else:

@@ -31,22 +31,23 @@ from .host_numbers import HostNumber
 from .misfits import misfit, takes_number
 from .overloads import dispatch_operator
 from .promotion import fit
-from .signature import PYTHON_NUMBERS, not_a_tensor
+from .signature import PYTHON_NUMBERS, not_a_tensor, numbers_held
 from .sparse_forms import instead
 
+held_array = numbers_held.array
 _as_they_are = {*PYTHON_NUMBERS, ArrayImpl, MetaArray}
 
 
 def arrays_of(
     op: Operator, name: str, key: Any, dynamic: Iterable[Any], asks: bool, tensors: int = 0
-) -> tuple[list[Any], bool]:
-    """The arrays of the dynamic arguments, and whether any of them may be on the tape.
+) -> tuple[list[Any], bool, bool]:
+    """The arrays of the dynamic arguments, whether any of them may be on the tape, and whether there are numbers among them.
 
     If the caller `asks` others, raises Overridden for an argument that has a say. As many of the first arguments as `tensors`
     says can't be numbers.
     """
     arrays: list[Any] = []
-    taped = False
+    taped = numbers = False
     traced = grad_state.trace is not None
     for value in dynamic:
         kind = type(value)
@@ -55,6 +56,7 @@ def arrays_of(
                 if asks and (len(arrays), kind) not in op.numbers_taken:
                     _look_at_number(op, name, key, dynamic, len(arrays), value)
                 arrays.append(value)
+                numbers = True
                 continue
             if asks and has_say(value):
                 raise Overridden(f"{name}(): {kind.__name__} has a say")
@@ -69,7 +71,7 @@ def arrays_of(
             arrays.append(value._array)
         if value._edge is not None or value._base is not None:
             taped = True
-    return arrays, taped
+    return arrays, taped, numbers
 
 
 def _look_at_number(op: Operator, name: str, key: Any, dynamic: Any, position: int, value: Any) -> None:
@@ -225,7 +227,7 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
                 program = program or op.program(key)
                 if looked is not None:
                     looked.add(key)
-            arrays, taped = arrays_of(op, name, key, dynamic, asks, tensors)
+            arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors)
         except TypeError:
             if not asks or (found := ask(call, args, kwargs)) is PASS:
                 raise
@@ -233,7 +235,8 @@ def lifted(op: Operator, asks: bool = False) -> Callable[..., Any]:
         except SparseOperand as error:
             return instead(name, error, args, kwargs)
         try:
-            out = program(*arrays) if held or images else program.run(*arrays)
+            given = map(held_array, arrays) if numbers else arrays
+            out = program(*given) if held or images else program.run(*given)
         except Exception as error:
             out = _without_values(error, op, program, arrays, (call, args, kwargs) if asks else None)
         if taped and grad_state.grad:
@@ -260,7 +263,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
         try:
             dynamic, key = op.signature.bind(name, (self, *args), kwargs)
             program = op.write_program(key)
-            arrays, taped = arrays_of(op, name, key, dynamic, asks, tensors)
+            arrays, taped, numbers = arrays_of(op, name, key, dynamic, asks, tensors)
         except TypeError:
             if not asks or (found := ask(call, (self, *args), kwargs)) is PASS:
                 raise
@@ -269,7 +272,7 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
             return instead(name, error, (self, *args), kwargs)
         self._check_inplace()
         try:
-            out = program(*arrays)
+            out = program(*(map(held_array, arrays) if numbers else arrays))
         except Exception as error:
             out = _without_values(error, op, program, arrays, (call, (self, *args), kwargs) if asks else None)
         edge = None

@@ -86,14 +86,16 @@ def refuse_outside(
     ignored: int | None = None,
 ) -> None:
     """Demand indices in `[0, size)` (with `negative`: `[-size, size)`), or `ignored`. `{}` in the text is the bad one."""
-    if not isinstance(index, Tensor) or index._np_dtype.kind not in "iu":
+    if not isinstance(index, Tensor) or (dtype := index._np_dtype).kind not in "iu":
         return
     low = -size if negative else 0
-    values = on_host(index) if index._np_dtype == np.int64 else None
+    values = on_host(index) if dtype == np.int64 else None
     if values is not None:
-        shifted = (values - low if low else values).view(np.uint64)
-        if not np.count_nonzero(shifted >= size - low):
-            return  # one look at each: what is too small is very large there
+        # one look at each: what is too small is very large there
+        if not np.count_nonzero(values.view(np.uint64) >= size):
+            return
+        if low and not np.count_nonzero((values - low).view(np.uint64) >= size - low):
+            return
 
     def look(x: Any) -> tuple[Any, Any]:
         x = x if x.dtype.itemsize >= 4 else x.astype(np.int64)  # where both limits have a place

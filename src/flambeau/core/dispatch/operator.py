@@ -15,7 +15,7 @@ import jax
 
 from ..context import overrides
 from ..context.grad_mode import state as grad_state
-from ..context.overrides import PASS, ask
+from ..context.overrides import PASS, all_silent, ask
 from ..tensor.sparse import SparseOperand
 from ..tensor.tensor import Tensor
 from .autocast import Rules, rules_of
@@ -170,7 +170,8 @@ def _composed(
 ) -> Any:
     name = function.__name__
     parameters = inspect.signature(function).parameters
-    takes_out = "out" in parameters
+    names = frozenset(parameters)
+    takes_out = "out" in names
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     tensors = {p.name: i for i, p in enumerate(parameters.values()) if _is_tensors(p)}
     silent = overrides.silent_after_a_tensor if asks and 0 in tensors.values() else overrides.all_silent
@@ -181,7 +182,7 @@ def _composed(
     def call(*args: Any, **kwargs: Any) -> Any:
         if grad_state.around and (found := around(call, casts, seen, asks, args, kwargs)) is not PASS:
             return found
-        if asks and (kwargs or not silent(args)):
+        if asks and not (silent(args) and (not kwargs or all_silent(kwargs.values()))):
             if (found := ask(call, args, kwargs)) is not PASS:
                 return found
             if tensors and not (args and isinstance(args[0], Tensor)):
@@ -192,7 +193,7 @@ def _composed(
         if kwargs:
             if "out" in kwargs and not takes_out:
                 return into_out(call, args, kwargs)
-            if not open_ended:
+            if not open_ended and not names.issuperset(kwargs):
                 kwargs = {k if k in parameters else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
         try:
             return function(*args, **kwargs) if known is None else known.run(call, function, args, kwargs)

@@ -9,10 +9,9 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from ..array import dtypes
+from ..array import devices, dtypes
 from ..array.size import Size
 from ..context.grad_mode import state as grad_state
 from ..context.overrides import Overridden, has_say
@@ -98,31 +97,32 @@ def is_negative_zero(value: Any) -> bool:
     return type(value) is float and value == 0 and math.copysign(1.0, value) < 0
 
 
-class Repeated:
-    """Numbers that are given again and again, as arrays: XLA takes these more quickly than Python's own.
-
-    A number becomes one the second time that it comes, so that one that is different at each call costs nothing more.
-    """
+class Numbers:
+    """Numbers that were given lately, as arrays: XLA takes these in a fraction of the time that it needs for Python's own."""
 
     MOST = 256
 
     def __init__(self) -> None:
-        self.arrays: dict[float, Any] = {}
+        self.floats: dict[float, Any] = {}
+        self.ints: dict[int, Any] = {}
 
-    def note(self, value: float) -> None:
-        """Take down that a number that is not in `arrays` was given."""
-        if not value or value != value or grad_state.transforms:
-            return  # 0.0 and -0.0 are equal
-        if value in self.arrays:
-            self.arrays[value] = jnp.asarray(value)  # weak, as Python's own
-            return
-        if len(self.arrays) >= self.MOST:
-            self.arrays.clear()
-        self.arrays[value] = None
+    def array(self, value: Any) -> Any:
+        """A float or an int as a weak array; anything else, and all that a program is to see as a constant, as it is."""
+        kind = type(value)
+        known: dict[Any, Any] = self.floats if kind is float else self.ints
+        if (kind is not float and kind is not int) or grad_state.trace is not None or grad_state.transforms:
+            return value
+        found = known.get(value)
+        if found is None:
+            if value != value or is_negative_zero(value) or (kind is int and not -(2**63) <= value < 2**63):
+                return value
+            if len(known) >= self.MOST:
+                known.clear()
+            found = known[value] = devices.weak(value)
+        return value if not value and is_negative_zero(value) else found
 
 
-repeated: Repeated = Repeated()
-dtypes._on_default_change.append(repeated.arrays.clear)
+numbers_held: Numbers = Numbers()
 
 
 def number(name: str, argument: str, position: int, value: Any) -> Any:
@@ -301,13 +301,7 @@ class Signature:
             value = number(name, self.names[i], i + 1, value)
         if type(value) in PYTHON_NUMBERS and (value == self.defaults[i] or value == 0 or value is True):
             return value, static_key(value)
-        array = value
-        if type(value) is float and grad_state.trace is None:
-            array = repeated.arrays.get(value)
-            if array is None:
-                repeated.note(value)
-                array = value
-        dynamic.append(array)
+        dynamic.append(numbers_held.array(value) if type(value) is float else value)
         return value, FLOAT
 
     def leading_tensors(self, mixes: bool, numbers: tuple[str, ...] = ()) -> int:

@@ -288,19 +288,37 @@ class OperatorNode(Node):
             raise freed(self.label)
         return stand_ins
 
+    def _asked(self, cotangents: list[Any]) -> tuple[Program, tuple[int, ...] | None]:
+        """The program of those gradients that the engine is after, and their places among all; None for all of them."""
+        run = grad_state.run
+        if run is None or not run.targeted or run.running is not self:
+            return self._derivative(cotangents), None
+        places = tuple([i for i, edge in enumerate(self.edges) if edge is None or run.reaches(edge[0])])
+        if len(places) == len(self.edges):
+            return self._derivative(cotangents), None
+        given = tuple([i for i, c in enumerate(cotangents) if c is not None])
+        return self.program.derivative(tuple([self.wanted[i] for i in places]), given), places
+
+    def _among_all(self, made: Sequence[Any], places: tuple[int, ...] | None) -> Sequence[Any]:
+        if places is None:
+            return made
+        found = dict(zip(places, made, strict=True))
+        return [found.get(i) for i in range(len(self.edges))]
+
     def backward(self, cotangents: list[Any]) -> Sequence[Any]:
-        run = self._derivative(cotangents)
+        run, places = self._asked(cotangents)
         given = [c for c in cotangents if c is not None]
-        return run.anywhere(*(self._arguments(run, given) if self.saved is None else self.saved), *given)
+        made = run.anywhere(*(self._arguments(run, given) if self.saved is None else self.saved), *given)
+        return self._among_all(made, places)
 
     def backward_taped(self, cotangents: list[Taped | None]) -> Sequence[Taped | None]:
-        program = self._derivative(cotangents)
+        program, places = self._asked(cotangents)
         given = [c for c in cotangents if c is not None]
         saved = self._arguments(program, [c[0] for c in given])
         arguments = (*saved, *(c[0] for c in given))
         edges = dict(zip(self.wanted, self.edges, strict=True))
         edges.update((len(saved) + i, c[1]) for i, c in enumerate(given))
-        return taped_call(program, arguments, edges)
+        return self._among_all(taped_call(program, arguments, edges), places)
 
     def exchange(self, array: Callable[[Any], Any], edge: Callable[[Any], Any]) -> None:
         super().exchange(array, edge)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from .storage import is_alone_with_value
 from .tensor import Tensor
 
 
@@ -24,6 +25,11 @@ def _baseline() -> int:
 
 
 _ALONE = _baseline()
+
+
+def is_alone(tensor: Tensor) -> bool:
+    """Whether a tensor is all of its memory, and nobody else has the array of it (see `Storage.set_part`)."""
+    return tensor._view is None and is_alone_with_value(tensor._storage)
 
 
 def overwrite(program: Callable[..., Sequence[Any]], tensors: Sequence[Tensor], *rest: Any) -> None:

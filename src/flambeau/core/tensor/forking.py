@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
-from ..array import geometry
+from ..array import devices, geometry
 from . import storage
 
 REFUSED = (
@@ -89,6 +89,7 @@ def _read_on_host() -> None:
     storage.SharedStorage.value = held  # type: ignore[assignment, method-assign, misc]
     storage.SharedStorage.read = storage.SharedStorage.view  # type: ignore[method-assign]
     geometry.read = _read  # type: ignore[assignment]
+    devices.number_in = lambda array, place=0: None  # NumPy's values are asked as they lie
 
 
 def _close_doors() -> None:

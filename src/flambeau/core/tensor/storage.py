@@ -68,7 +68,7 @@ class Storage:
 
     def set_part(self, g: geometry.Geometry, value: Any) -> None:
         """Replace what the geometry shows by a value that broadcasts to its shape."""
-        alone = _is_alone(self)  # before the call below holds the array, too
+        alone = is_alone_with_value(self)  # before the call below holds the array, too
         self.set(geometry.write(self.value, g, value, over=alone))
 
     def set_host(self, values: np.ndarray) -> None:
@@ -124,14 +124,27 @@ def _holders_of_value(storage: Storage) -> int:
     return sys.getrefcount(storage.value)
 
 
-def _is_alone(storage: Storage) -> bool:
+def is_alone_with_value(storage: Storage) -> bool:
     """Whether nobody else has the storage's array, neither in another place (the tape, a clone, NumPy) nor in another thread, which
     may be about to read it.
     """
-    return type(storage) is Storage and _holders_of_value(storage) <= _HOLDERS and threading.active_count() == 1
+    if type(storage) is not Storage or _holders_of_value(storage) > _HOLDERS or threading.active_count() > 1:
+        return False
+    return not _lent or id(storage.value) not in _lent
 
 
 _HOLDERS: int = _holders_of_value(Storage(object()))
+_lent: dict[
+    int, Any
+] = {}  # id of an array whose memory something holds that no count of references tells of -> a weak reference to it
+
+
+def lend(array: Any) -> Any:
+    """Note that something else looks into an array's memory from now on, and give the array."""
+    key = id(array)
+    forget = _lent.pop  # a name of this function's, since globals may be gone when the last arrays are
+    _lent[key] = weakref.ref(array, lambda _: forget(key, None))
+    return array
 
 
 _values: Any = Storage.__dict__["value"]

@@ -524,7 +524,7 @@ def _finished(op: Any, program: Any, key: Any, dynamic: Any, out: Any, mesh: Dev
     tensor: Tensor = wrap(assembled(np.asarray(out), made.sharding)) if plain else parts.tensor(made)
     wanted, edges = edges_of(dynamic) if grad_state.grad else ((), ())
     if wanted and out.dtype.kind in "fcV":
-        arrays, _ = arrays_of(op, op.name, key, dynamic, False)
+        arrays, *_ = arrays_of(op, op.name, key, dynamic, False)
         tensor._edge = recorded_node(program, arrays, wanted, edges, (MetaArray(result.shape, out.dtype),)), 0
     return tensor
 

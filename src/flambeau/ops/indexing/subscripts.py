@@ -6,6 +6,7 @@ view or one scatter into it.
 
 from __future__ import annotations
 
+import functools
 import operator as python_operator
 import warnings
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from ...core.dispatch.host_numbers import HostNumber, as_int
 from ...core.dispatch.operator import Array, Arrays, inplace_form, operator
 from ...core.dispatch.overloads import taken
 from ...core.dispatch.promotion import convert
+from ...core.dispatch.signature import numbers_held
 from ...core.dispatch.sparse_forms import instead
 from ...core.tensor.sparse import SparseOperand
 from ...core.tensor.tensor import Tensor, from_host
@@ -79,6 +81,8 @@ def _from_list(key: list[Any]) -> Any:
 
 # what an index item is: None, `...`, a bool or a 0-dim mask, a slice, an integer, a mask, a tensor of integers, what becomes a tensor
 _NEW, _REST, _FLAG, _SLICE, _PLACE, _MASK, _INDEX, _LIST = range(8)
+_INTS = frozenset((int, type(None)))
+_BASIC = frozenset((int, slice))
 _MASKS = frozenset((np.dtype(np.bool_), np.dtype(np.uint8)))
 
 
@@ -106,6 +110,8 @@ def _kind(item: Any) -> int:
 def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
     """The view of the basic items, the tensors with the view's dimensions that they index, and the view's name."""
     g = x._geometry
+    if (quick := _of_numbers(g, key)) is not None:
+        return quick[0], [], quick[1]
     items, kinds, taken = _items(g, key)
     shape, strides, offset = list(g.shape), list(g.strides), g.offset
     dim = 0  # in the view
@@ -148,6 +154,40 @@ def _parse(x: Tensor, key: Any) -> tuple[Geometry, list[tuple[int, Any]], str]:
             dim += takes
             source += takes
     return Geometry(tuple(shape), tuple(strides), offset, g.bits), advanced, name
+
+
+def _of_numbers(g: Geometry, key: Any) -> tuple[Geometry, str] | None:
+    """The view of a key of ints and slices of ints alone, all of them inside, and its name; None for any other key."""
+    items = key if type(key) is tuple else (key,)
+    shape, strides, offset = g.shape, g.strides, g.offset
+    if len(items) > len(shape) or type(offset) is not int or not _BASIC.issuperset(map(type, items)):
+        return None
+    kept: list[int] = []
+    steps: list[int] = []
+    name = "SliceBackward0" if type(key) is slice else "AliasBackward0"
+    for item, n, stride in zip(items, shape, strides, strict=False):
+        kind = type(item)
+        if type(n) is not int:
+            return None
+        if kind is int:
+            if not -n <= item < n:
+                return None
+            offset += (item + n if item < 0 else item) * stride
+            name = "SelectBackward0"
+        else:
+            if not _INTS.issuperset((type(item.start), type(item.stop), type(item.step))):
+                return None
+            if item.step is not None and item.step <= 0:
+                return None
+            start, stop, step = item.indices(n)
+            count = max(0, -((start - stop) // step))
+            offset += start * stride
+            kept.append(count)
+            steps.append(stride * step)
+            if count != n or step != 1:
+                name = "SliceBackward0"
+    rest = len(items)
+    return Geometry((*kept, *shape[rest:]), (*steps, *strides[rest:]), offset, g.bits), name
 
 
 def _items(g: Geometry, key: Any) -> tuple[list[Any], list[int], int]:
@@ -218,6 +258,10 @@ def _parse_geometry(g: Geometry, key: Any) -> Geometry:
     return _parse(_Shape(g), key)[0]  # type: ignore[arg-type]
 
 
+def _outside(place: int, size: int) -> str:
+    return f"index {{}} is out of bounds for dimension {place} with size {size}"
+
+
 def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tuple[bool, ...]]:
     """Index tensors, masks turned into the indices of their true elements, and which dimensions they are for."""
     tensors: dict[int, Any] = {}
@@ -242,9 +286,9 @@ def _spread(x: Tensor, advanced: list[tuple[int, Any]]) -> tuple[list[Any], tupl
             size = shape[dim]
             if size == 0 and item.numel():
                 raise IndexError("index is out of bounds for dimension with size 0")
-            # PyTorch counts the tensors of indices here, not the dimensions that they are for
-            text = f"index {{}} is out of bounds for dimension {len(tensors)} with size {size}"
-            refuse_outside(item, size, text, IndexError, negative=True)
+            if not any(item is other and size >= shape[at] for at, other in tensors.items()):  # not looked at yet
+                # PyTorch counts the tensors of indices here, not the dimensions that they are for
+                refuse_outside(item, size, functools.partial(_outside, len(tensors), size), IndexError, negative=True)
             tensors[dim] = item
     dims = tuple([d in tensors for d in range(max(tensors) + 1)])
     return [tensors[d] for d in sorted(tensors)], dims
@@ -332,7 +376,7 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
 
 
 def _value(x: Tensor, value: Any) -> Any:
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) or (type(value) is float and x._np_dtype.kind == "f"):
         return value
     if isinstance(value, HostNumber):
         if x.dtype.is_floating_point or (x._np_dtype == np.int64 and type(value.plain) is int):
@@ -403,6 +447,8 @@ def _written_at_once(x: Tensor, g: Geometry, value: Any) -> bool:
         value = value._array
     elif type(value) not in _ORDINARY or not x._np_dtype.isbuiltin:
         return False
+    else:
+        value = numbers_held.array(value)
     x._storage.set_part(g, value)
     base._edge_version += 1
     return True

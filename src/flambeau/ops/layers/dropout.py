@@ -108,7 +108,7 @@ def _checked(name: str, input: Any, share: Any, error: type[Exception]) -> Tenso
 def _applied(name: str, input: Any, p: Any, training: bool, inplace: bool, error: type[Exception] = ValueError) -> Any:
     """One of the four forms: of elements or of features (whole channels), with zeros or for SELU."""
     input = _checked(name, input, p, error)
-    if isinstance(training, (str, float)) or training is None or type(training) is int:
+    if training is not True and (isinstance(training, (str, float)) or training is None or type(training) is int):
         raise TypeError(f"{name}(): argument 'train' (position 3) must be bool, not {type(training).__name__}")
     if not training or p == 0 or 0 in input.shape:
         return input
@@ -120,9 +120,10 @@ def _applied(name: str, input: Any, p: Any, training: bool, inplace: bool, error
         raise RuntimeError(
             f"Feature dropout requires at least 2 dimensions in the input (samples and channels): {list(input.shape)}"
         )
-    if input.dtype.is_complex:
-        raise refusal("bernoulli_scalar_cpu_", input.dtype)
-    _refuse_integers(input, signed=alpha)
+    if input._np_dtype.kind != "f":
+        if input.dtype.is_complex:
+            raise refusal("bernoulli_scalar_cpu_", input.dtype)
+        _refuse_integers(input, signed=alpha)
     if features:
         keep = mask(input, (*input.shape[:2], *(1,) * (input.ndim - 2)), 1.0 - p)
     else:

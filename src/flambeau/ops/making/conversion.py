@@ -24,7 +24,7 @@ from ...core.tape.nodes import Refusing
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse, layout_of
-from ...core.tensor.storage import PartsStorage, Storage, cut_over, is_between_processes
+from ...core.tensor.storage import HostStorage, PartsStorage, Storage, cut_over, is_between_processes, lend
 from ...core.tensor.tensor import Tensor, wrap
 from .creation import from_numpy, tensor
 
@@ -49,6 +49,8 @@ def item(self: Tensor) -> Any:
     """The one element as a Python number. Raises RuntimeError if there are more, or none."""
     if grad_state.dispatch_modes and (found := taken("item", self)) is not PASS:
         return found
+    if (found := _number_in_memory(self)) is not None:
+        return found
     storage = self._storage
     if type(storage) is PartsStorage and storage.host.part.size == 1 == self.numel():
         return storage.host.part.item()  # as in PyTorch, this process's own: one process may ask without the others
@@ -56,6 +58,19 @@ def item(self: Tensor) -> Any:
     if array.size != 1:
         raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
     return array.item()
+
+
+_IN_MEMORY = (Storage, HostStorage)
+
+
+def _number_in_memory(self: Tensor) -> Any:
+    """The number of a tensor without dimensions if it lies in the CPU's memory: no program has to fetch it. Else None."""
+    storage, view = self._storage, self._view
+    if type(storage) not in _IN_MEMORY or grad_state.trace is not None or grad_state.transforms:
+        return None
+    if view is None:
+        return None if storage.value.shape else devices.number_in(storage.value)
+    return devices.number_in(storage.value, view.offset) if view.bits is None and not view.shape else None
 
 
 @_method
@@ -120,7 +135,7 @@ def __array_wrap__(self: Tensor, array: np.ndarray, *context: Any) -> Tensor:
 
 @_method
 def __dlpack__(self: Tensor, **options: Any) -> Any:
-    return self._array.__dlpack__(**{k: v for k, v in options.items() if v is not None and k != "dl_device"})
+    return lend(self._array).__dlpack__(**{k: v for k, v in options.items() if v is not None and k != "dl_device"})
 
 
 @_method
@@ -154,6 +169,8 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
 
 
 def _boolean(self: Tensor) -> bool:
+    if not grad_state.dispatch_modes and (found := _number_in_memory(self)) is not None:
+        return bool(found)
     array = self._array
     if array.size != 1:
         if array.size == 0:
@@ -177,7 +194,7 @@ _IN_C = {int: "int64_t", float: "double"}
 
 def _converter(kind: Any) -> Any:
     def convert(self: Tensor) -> Any:
-        if self.shape.numel() != 1:
+        if self.ndim and self.shape.numel() != 1:
             raise ValueError(
                 f"only one element tensors can be converted to Python scalars, not {self.shape.numel()} elements"
             )

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from ...core.array import devices
-from ...core.array.meta import MetaArray
+from ...core.array.meta import MetaArray, is_meta
 from ...core.context.generator import draw
+from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import host_value
 from ...core.dispatch.host_numbers import HostNumber
 from ...core.tensor.tensor import Tensor
@@ -21,7 +22,7 @@ def mask(like: Tensor, shape: tuple[int, ...], chance: float, order: tuple[int, 
 
     They are drawn row by row, or with the dimensions in another order, first the one that changes last.
     """
-    if like.is_meta:  # type: ignore[attr-defined]
+    if is_meta(like._storage.value):
         return MetaArray(shape, np.bool_)  # type: ignore[return-value]
 
     def drawn(chance: float) -> np.ndarray:
@@ -37,5 +38,6 @@ def mask(like: Tensor, shape: tuple[int, ...], chance: float, order: tuple[int, 
 
 def mask_like(input: Tensor, chance: float) -> jax.Array:
     """A mask of `input`'s shape, drawn in the order in which its elements lie in memory, as PyTorch does."""
-    order = None if input.is_contiguous() else memory_order(input)
+    plain = input._view is None and grad_state.trace is None  # which is told that strides matter
+    order = None if plain or input.is_contiguous() else memory_order(input)
     return mask(input, tuple(input.shape), chance, order)
