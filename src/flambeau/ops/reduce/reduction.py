@@ -59,8 +59,9 @@ def _no_complex(x: jax.Array) -> None:
 def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`, with nan counted as 0."""
     _no_complex(input)
-    x = in_dtype(input, summed_dtype(input, dtype))
-    return jnp.sum(jnp.where(x != x, jnp.zeros_like(x), x), axes_of(dim, x.ndim), keepdims=keepdim)
+    numbers = jnp.where(input != input, jnp.zeros_like(input), input)
+    x = in_dtype(numbers, summed_dtype(input, dtype))
+    return jnp.sum(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
 
 
 def dtype_of_mean(input: jax.Array, dtype: Any = None) -> Any:

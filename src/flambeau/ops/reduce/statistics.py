@@ -276,6 +276,8 @@ nanquantile: Callable[..., Tensor] = _quantile(
 def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
     """`log(sum(exp(input)))` over `dim`, safe from overflow."""
     x = inexact(input)
+    if dim == () and x.ndim and x.size and not keepdim:  # only with `keepdim` does () mean all of them
+        raise RuntimeError(f"output with shape [] doesn't match the broadcast shape {[1] * x.ndim}")
     if not x.ndim and category(x) == COMPLEX:
         return jnp.log(jnp.exp(x - x.real)) + x.real  # the angle is the principal one
     return jsp.logsumexp(wide(x), axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
