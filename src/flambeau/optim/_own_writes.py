@@ -29,9 +29,9 @@ def step_by_methods(optimizer: Any, index: int, group: dict[str, Any], params: l
     method, rest = optimizer.written_by(group), []
     decay = group.get("weight_decay", 0) if group.get("decoupled_weight_decay", optimizer.decays_apart) else 0
     for param in params:
-        if has_its_own(type(param), method):
+        if has_its_own(type(param), method):  # type: ignore[arg-type]
             shrink = None if decay == 0 else 1 - float(group["lr"]) * float(decay)
-            _step(param, method, shrink, lambda param=param: optimizer._step_values(index, group, [param]))
+            _step(param, method, shrink, functools.partial(optimizer._step_values, index, group, [param]))
         else:
             rest.append(param)
     return rest
