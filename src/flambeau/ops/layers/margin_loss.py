@@ -313,7 +313,7 @@ def multi_margin_loss(
     here = jnp.arange(classes) == y[:, None]
     at_target = jnp.where(here, x, jnp.zeros((), x.dtype)).sum(1, keepdims=True)
     slack = margin - at_target + x
-    losses = jnp.where((slack > 0) & ~here, slack**p, jnp.zeros((), x.dtype))
+    losses = jnp.where((slack > 0) & ~here, slack, jnp.zeros((), x.dtype)) ** p
     if weight is not None:
         losses = losses * jnp.take(weight, y, mode="clip")[:, None]
     losses = losses.sum(1) / classes

@@ -12,6 +12,7 @@ from ...core.array.dtypes import COMPLEX, FLOAT, from_numpy, promote_types
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
+from ..reduce.reduction import extreme
 from ..reduce.statistics import vector_norm as _vector_norm
 from ..support.checks import axes_of, normalized_dim
 from .checks import INEXACT, LINALG, demand_hermitian, demand_singular, floating, full_precision, matrices
@@ -54,10 +55,10 @@ def vector_norm(
 def _extreme(x: jax.Array, dim: int, largest: bool, called: int) -> jax.Array:
     """The largest of what is not negative (of nothing 0), or the smallest: IndexError where there is none."""
     if largest:
-        return jnp.max(x, dim, keepdims=True, initial=0) if x.shape[dim] == 0 else jnp.max(x, dim, keepdims=True)
+        return jnp.max(x, dim, keepdims=True, initial=0) if x.shape[dim] == 0 else extreme(jnp.max, x, (dim,), True)
     if x.shape[dim] == 0:
         raise IndexError(f"amin(): Expected reduction dim {called} to have non-zero size.")
-    return jnp.min(x, dim, keepdims=True)
+    return extreme(jnp.min, x, (dim,), True)
 
 
 def norm_of_matrices(x: jax.Array, ord: float | str, dim: tuple[int, ...], keepdim: bool) -> jax.Array:
