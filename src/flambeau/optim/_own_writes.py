@@ -16,7 +16,6 @@ from ..nn.parameter import Parameter
 _PLAIN = frozenset((Tensor, Parameter))
 
 
-@functools.lru_cache(maxsize=128)
 def has_its_own(cls: type, method: str) -> bool:
     """Whether a class of tensors defines this method itself."""
     return getattr(cls, method) is not getattr(Tensor, method)
@@ -29,7 +28,7 @@ def step_by_methods(optimizer: Any, index: int, group: dict[str, Any], params: l
     method, rest = optimizer.written_by(group), []
     decay = group.get("weight_decay", 0) if group.get("decoupled_weight_decay", optimizer.decays_apart) else 0
     for param in params:
-        if has_its_own(type(param), method):  # type: ignore[arg-type]
+        if has_its_own(type(param), method):
             shrink = None if decay == 0 else 1 - float(group["lr"]) * float(decay)
             _step(param, method, shrink, functools.partial(optimizer._step_values, index, group, [param]))
         else:

@@ -127,7 +127,7 @@ def _whole(x: Any, target: np.dtype) -> Any:
     """Integers as x86 processors make them of floating point numbers: in 32 or 64 bits, where what has no place (nan, too) is the
     lowest number, and narrow ones are the last bits of that. XLA has the nearest number, and 0 for nan.
     """
-    made = np.dtype(np.int64 if target.itemsize == 8 or target == np.uint32 else np.int32)
+    made: Any = np.dtype(np.int64 if target.itemsize == 8 or target == np.uint32 else np.int32)
     low = np.iinfo(made).min
     x = x.astype(np.float32) if x.dtype.itemsize < 4 else x
     fits = (x >= float(low)) & (x < -float(low))
