@@ -12,9 +12,7 @@ SOURCES = sorted(Path(flambeau.__file__).parent.rglob("*.py"))
 
 def test_the_table_is_what_is_raised() -> None:
     asked: dict[str, set[str]] = {}
-    for tree in (
-        ast.parse(text) for file in SOURCES if "dispatch.messages import" in (text := file.read_text("utf-8"))
-    ):
+    for tree in (ast.parse(text) for file in SOURCES if "messages import" in (text := file.read_text("utf-8"))):
         for call in ast.walk(tree):
             if isinstance(call, ast.Call) and getattr(call.func, "id", None) == "message":
                 (key,) = (argument.value for argument in call.args)

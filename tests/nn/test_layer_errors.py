@@ -482,6 +482,36 @@ def test_errors(name):
     assert not isinstance(agree(code, words=None), NameError)
 
 
+@program
+def lstm_width(t):
+    return t.nn.LSTM(10, 20)(t.ones(5, 3, 8))
+
+
+@program
+def cell_width(t):
+    return t.nn.GRUCell(4, 8)(t.ones(2, 5))
+
+
+@program
+def mha_width(t):
+    return t.nn.MultiheadAttention(16, 4)(t.ones(5, 2, 12), t.ones(5, 2, 12), t.ones(5, 2, 12))
+
+
+@program
+def transformer_width(t):
+    return t.nn.Sequential(t.nn.Linear(8, 30), t.nn.TransformerEncoderLayer(32, 4))(t.ones(5, 2, 8))
+
+
+@program
+def bilinear_width(t):
+    return t.nn.Bilinear(3, 4, 5)(t.ones(2, 3), t.ones(2, 5))
+
+
+@program
+def prelu_width(t):
+    return t.nn.PReLU(8)(t.ones(2, 4, 3))
+
+
 ADVICE = {
     "cnn_flat": "in_features should be 1152",
     "cnn_channels": "in_channels should be 3",
@@ -513,6 +543,12 @@ ADVICE = {
     "bcel_int": "target.float()",
     "deep_block": "in_channels should be 8",
     "bn_wrong_seq": "num_features should be 8",
+    "lstm_width": "input_size should be 8",
+    "cell_width": "input_size should be 5",
+    "mha_width": "embed_dim (d_model of a transformer's layer) should be 12",
+    "transformer_width": "embed_dim (d_model of a transformer's layer) should be 30",
+    "bilinear_width": "in2_features should be 5",
+    "prelu_width": "num_parameters should be 4",
 }
 
 

@@ -382,6 +382,15 @@ torch.relu(x)
 torch.nn.functional.hardsigmoid(x) * 3 / 3
 torch.nn.functional.selu(x[:1])
 torch.nn.functional.elu(x[:1], 0.0)
+x.amax()
+x.view(2, 7).amin(1)
+torch.aminmax(y)
+y.max()
+torch.linalg.matrix_norm(x.view(2, 7), 1)
+torch.cat((x[4:5], x[8:12])).var()
+torch.special.entr(x)
+torch.special.ndtri(y)
+torch.nn.functional.multi_margin_loss(x[4:8].view(2, 2), torch.tensor([0, 1]), p=2)
 """.strip().splitlines()
 
 

@@ -262,6 +262,11 @@ def nested(library, opt):
     return schedules.SequentialLR(opt, [both, schedules.CosineAnnealingLR(opt, 4)], [4])
 
 
+def at_once(library, opt):
+    schedules = library.lr_scheduler
+    return schedules.SequentialLR(opt, [schedules.ConstantLR(opt, 0.1), schedules.StepLR(opt, 1, 0.9)], [0])
+
+
 def three(library, opt):
     schedules = library.lr_scheduler
     return schedules.ChainedScheduler(
@@ -269,7 +274,7 @@ def three(library, opt):
     )
 
 
-@pytest.mark.parametrize("make", [sequential, chained, three, nested])
+@pytest.mark.parametrize("make", [sequential, chained, three, nested, at_once])
 @pytest.mark.filterwarnings("ignore:Detected call of")  # a nested one steps twice while it is made, in PyTorch too
 def test_combined(make):
     histories = []

@@ -60,7 +60,7 @@ def _batch_norm(g: Tensor, call: Call) -> Gradients:
         found = (
             (x.mean(dims), (x.var(dims, correction=0) + call.eps).rsqrt()) if call.training else (x.new_empty([0]),) * 2
         )
-        return (*found, *(call.kept[2:] if call.kept else (call.mean, call.variance)))
+        return (*found, *(call.kept[2:] if call.kept else (call.running_mean, call.running_var)))
 
     wanted = [call.needs(name) for name in names]
     mean, scale, running_mean, running_var = call.beside(statistics)

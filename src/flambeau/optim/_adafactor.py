@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from ..core.array import dtypes
 from ..core.tensor.tensor import Tensor
+from ._options import check_tensor_rate
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_tensor_rate, lerp, picked, scaled
+from .rule import RuleOptimizer, lerp, picked, scaled
 
 __all__ = ["Adafactor"]
 
@@ -52,6 +53,7 @@ class Adafactor(RuleOptimizer):
     scalars: ClassVar[Any] = ("lr", "beta2_decay", "eps", "d", "weight_decay")
     elementwise = False
     sorts = True
+    decays_apart: ClassVar[bool] = True
     update: ClassVar[Any] = staticmethod(adafactor)
 
     def __init__(

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..core.tensor.tensor import Tensor
+from ._options import check_tensor_rate
 from .optimizer import ParamsT
-from .rule import RuleOptimizer, check_tensor_rate, lerp, picked, scaled
+from .rule import RuleOptimizer, lerp, picked, scaled
 
 __all__ = ["Muon"]
 
@@ -63,6 +64,7 @@ class Muon(RuleOptimizer):
     shared: ClassVar[Any] = ()
     elementwise = False
     sorts = True
+    decays_apart: ClassVar[bool] = True
     update: ClassVar[Any] = staticmethod(muon)
 
     def __init__(

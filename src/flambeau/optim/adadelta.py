@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, decayed, picked, scaled
+from .rule import RuleOptimizer, decayed, picked, scaled
 
 __all__ = ["Adadelta"]
 

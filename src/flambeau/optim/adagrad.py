@@ -12,8 +12,9 @@ import numpy as np
 from ..core.dispatch.messages import message
 from ..core.tensor.donation import overwrite
 from ..core.tensor.tensor import Tensor
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, decayed, picked, scaled
+from .rule import RuleOptimizer, decayed, picked, scaled
 from .sparse_adam import at_places, named_rows, put_places, summed
 
 __all__ = ["Adagrad"]
@@ -43,6 +44,7 @@ class Adagrad(RuleOptimizer):
     """Steps divided by the root of the sum of all squared gradients. Raises ValueError for options out of range."""
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "lr_decay", "eps", "weight_decay")
+    written: ClassVar[str] = "addcdiv_"
     update: ClassVar[Any] = staticmethod(adagrad)
 
     def __init__(

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from ..core.tensor.tensor import Tensor
 from ._moments import begun, moments
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, picked, scaled
+from .rule import RuleOptimizer, picked, scaled
 
 __all__ = ["Adam"]
 
@@ -34,6 +35,7 @@ class Adam(RuleOptimizer):
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
     flags: ClassVar[tuple[str, ...]] = ("amsgrad", "maximize", "decoupled_weight_decay")
+    written: ClassVar[str] = "addcdiv_"
     update: ClassVar[Any] = staticmethod(adam)
 
     def __init__(

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, decayed, lerp, picked, scaled
+from .rule import RuleOptimizer, decayed, lerp, picked, scaled
 
 __all__ = ["Adamax"]
 
@@ -27,6 +28,7 @@ class Adamax(RuleOptimizer):
     """Adam with the largest gradient, decaying, in place of the mean square. ValueError for options out of range."""
 
     scalars: ClassVar[tuple[str, ...]] = ("lr", "betas", "eps", "weight_decay")
+    written: ClassVar[str] = "addcdiv_"
     update: ClassVar[Any] = staticmethod(adamax)
 
     def __init__(

@@ -8,10 +8,13 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from ..core.context.grad_mode import no_grad
 from ..core.tensor.tensor import Tensor, wrap
 from ._line_search import Point, StrongWolfe, interpolated
+from ._options import check_options
+from ._own_writes import has_its_own
 from .optimizer import Number, Optimizer, ParamsT, loss_of
-from .rule import check_options, picked
+from .rule import picked
 
 __all__ = ["LBFGS"]
 
@@ -252,4 +255,9 @@ class LBFGS(Optimizer):
             if jnp.iscomplexobj(array):
                 pairs = moved.reshape((*array.shape, 2))
                 moved = jax.lax.complex(pairs[..., 0], pairs[..., 1])
-            param._write(moved.reshape(array.shape))
+            if has_its_own(type(param), "add_"):
+                param._write(array)
+                with no_grad():
+                    param.add_(wrap(moved.reshape(array.shape) - array))
+            else:
+                param._write(moved.reshape(array.shape))

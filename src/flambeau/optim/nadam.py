@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from ._moments import begun, moments
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, picked, scaled
+from .rule import RuleOptimizer, picked, scaled
 
 __all__ = ["NAdam"]
 
@@ -34,6 +35,7 @@ class NAdam(RuleOptimizer):
     flags: ClassVar[tuple[str, ...]] = ("maximize", "decoupled_weight_decay")
     shared: ClassVar[tuple[str, ...]] = ("step", "mu_product")
     captured: ClassVar[str] = "params, mu_products and state_steps"
+    written: ClassVar[str] = "addcdiv_"
     update: ClassVar[Any] = staticmethod(nadam)
 
     def __init__(

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from ._moments import begun, moments
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, picked, scaled
+from .rule import RuleOptimizer, picked, scaled
 
 __all__ = ["RAdam"]
 

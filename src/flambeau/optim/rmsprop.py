@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, decayed, lerp, picked, scaled
+from .rule import RuleOptimizer, decayed, lerp, picked, scaled
 
 __all__ = ["RMSprop"]
 
@@ -56,6 +57,9 @@ class RMSprop(RuleOptimizer):
         check_options(lr, eps=eps, momentum=momentum, weight_decay=weight_decay, alpha=alpha)
         names = "lr momentum alpha eps centered weight_decay capturable foreach maximize differentiable"
         super().__init__(params, picked(locals(), names))
+
+    def written_by(self, group: dict[str, Any]) -> str:
+        return "add_" if group["momentum"] > 0 else "addcdiv_"
 
     def state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         names = ["square_avg"]

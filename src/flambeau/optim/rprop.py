@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, picked
+from .rule import RuleOptimizer, picked
 
 __all__ = ["Rprop"]
 
@@ -32,6 +33,7 @@ class Rprop(RuleOptimizer):
     scalars: ClassVar[tuple[str, ...]] = ("etas", "step_sizes")
     optional: ClassVar[tuple[str, ...]] = ()
     captured_on_xla: ClassVar[bool | None] = True
+    written: ClassVar[str] = "addcmul_"
     update: ClassVar[Any] = staticmethod(rprop)
 
     def __init__(

@@ -17,7 +17,6 @@ from ..core.array.meta import NoData
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
 from ..core.dispatch.host_numbers import HostNumber
-from ..core.dispatch.messages import message
 from ..core.tensor.donation import is_alone
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
@@ -26,6 +25,7 @@ from ..native.elementwise import fused, fused_sets, instructions
 from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, one_number, placed, split, widened
 from ._directly import directly
 from ._grouped import GroupedOptimizer
+from ._own_writes import step_by_methods
 from ._reach import WHOLE, begun_in_parts, lies_in_parts, reach_of
 from .differentiable import differentiable_step
 from .optimizer import Beginnings, ParamsT, beside, by_mesh, check_capturable, full_like, step_without_values
@@ -64,6 +64,8 @@ class RuleOptimizer(GroupedOptimizer):
     sorts: ClassVar[bool] = False  # whether `kind` is to be asked
     captured: ClassVar[str] = "params and state_steps"  # what `capturable` is about, in the text of an error
     captured_on_xla: ClassVar[bool | None] = None  # whether that text names XLA; None: unless `foreach` is asked for
+    written: ClassVar[str] = "add_"  # the method of a parameter by which PyTorch adds the step to it
+    decays_apart: ClassVar[bool] = False  # whether weights shrink before that, where no option of the group says so
     update: ClassVar[Callable[..., Any]]
 
     _pick: ClassVar[Callable[..., Any]]
@@ -204,7 +206,14 @@ class RuleOptimizer(GroupedOptimizer):
 
     # --- the step -------------------------------------------------------------------------------------------------
 
+    def written_by(self, group: dict[str, Any]) -> str:
+        """The method of a parameter by which PyTorch writes the step into it."""
+        return self.written
+
     def _step_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        self._step_values(index, group, step_by_methods(self, index, group, params))
+
+    def _step_values(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         if group.get("capturable"):
             check_capturable(group, params, self.captured, self.captured_on_xla)
         alone = len({id(param._storage) for param in params}) == len(params)
@@ -590,28 +599,3 @@ def shrunk(param: Any, options: Any) -> Any:
 def picked(given: dict[str, Any], names: str) -> dict[str, Any]:
     """Those arguments of a constructor that are options of the groups, in PyTorch's order."""
     return {name: given[name] for name in names.split()}
-
-
-# --- checks of options --------------------------------------------------------------------------------------------
-
-
-def check_tensor_rate(lr: Any) -> None:
-    """ValueError for a learning rate that is a tensor of another size than one element."""
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError("Tensor lr must be 1-element")
-
-
-def check_options(lr: Any, betas: Any = (), **others: Any) -> None:
-    """ValueError for a learning rate (a number or a tensor of one element) or another option below 0, or bad betas."""
-    check_tensor_rate(lr)
-    for name, value in {"learning rate": lr, **others}.items():
-        if not value >= 0.0:
-            what = {"learning rate": name, "eps": "epsilon value"}.get(name, f"{name} value")
-            raise ValueError(f"Invalid {what}: {value}")
-    if len(betas) == 1:
-        raise IndexError("tuple index out of range (betas are two numbers)")
-    if len({isinstance(beta, Tensor) for beta in betas}) > 1:
-        raise ValueError(message("betas_mixed"))
-    for i, beta in enumerate(betas):
-        if not 0.0 <= beta < 1.0:
-            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

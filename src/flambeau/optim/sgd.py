@@ -13,8 +13,9 @@ from ..core.context.tracing import recorder
 from ..core.tensor.donation import overwrite
 from ..core.tensor.sparse import is_sparse
 from ..core.tensor.tensor import Tensor
+from ._options import check_options
 from .optimizer import Number, ParamsT
-from .rule import RuleOptimizer, check_options, decayed, picked, scaled
+from .rule import RuleOptimizer, decayed, picked, scaled
 from .sparse_adam import all_rows
 
 __all__ = ["SGD"]

@@ -14,8 +14,9 @@ from ..core.tensor.donation import overwrite
 from ..core.tensor.sparse import check_not_traced, is_sparse, stored
 from ..core.tensor.tensor import Tensor, wrap
 from ._grouped import GroupedOptimizer
+from ._options import check_tensor_rate
 from .optimizer import Number, ParamsT, full_like
-from .rule import check_tensor_rate, picked
+from .rule import picked
 
 __all__ = ["SparseAdam"]
 

@@ -28,6 +28,7 @@ from . import autocast
 from .declared import Operator
 from .errors import described
 from .host_numbers import HostNumber
+from .messages import message
 from .misfits import misfit, takes_number
 from .overloads import dispatch_operator
 from .promotion import fit
@@ -132,6 +133,8 @@ def edges_of(dynamic: Iterable[Any]) -> tuple[tuple[int, ...], tuple[Any, ...]]:
 def recorded(op: Operator, program: Program, arrays: list[Any], dynamic: Any, out: Any) -> Any:
     """The tensors of a recorded call."""
     wanted, edges = edges_of(dynamic)
+    if program.constant and not program.constant.keys().isdisjoint(wanted):
+        wanted, edges = _without_constants(op, program, arrays, wanted, edges)
     if not wanted:
         return wrapped(op, out)
     if isinstance(out, tuple):
@@ -147,6 +150,21 @@ def recorded(op: Operator, program: Program, arrays: list[Any], dynamic: Any, ou
     if is_differentiable(out.dtype):
         made._edge = (recorded_node(program, arrays, wanted, edges, (out,)), 0)
     return made
+
+
+def _without_constants(op: Operator, program: Program, arrays: list[Any], wanted: Any, edges: Any) -> Any:
+    """What is left of the places and edges without those of `op.constant`; RuntimeError for one that is refused."""
+    left = []
+    for place, edge in zip(wanted, edges, strict=True):
+        argument = program.constant.get(place)
+        function = None if argument is None else op.constant[argument]  # type: ignore[index]
+        if callable(function):
+            function = function(arrays)
+        if function is None:
+            left.append((place, edge))
+        elif function:
+            raise RuntimeError(message("no_derivative", function=function, argument=argument))
+    return tuple(place for place, _ in left), tuple(edge for _, edge in left)
 
 
 def recorded_node(

@@ -43,6 +43,7 @@ class Operator:
         exact: tuple[str, ...] = (),
         or_number: dict[str, str] | None = None,
         real: str | None = None,
+        constant: dict[str, Any] | None = None,
     ):
         self.function = function
         self.check = check
@@ -60,6 +61,7 @@ class Operator:
         self.direct = direct
         self.whole = whole
         self.real: str | None = real and f"{self.name}: {real}"
+        self.constant = constant
         self.of_layers = of_layers  # whose inputs are tensors, where operators like `where` take numbers too
         self.leading_tensors: int = self.signature.leading_tensors(promote is not None and not of_layers, numbers)
         self.numbers_taken: set[Any] = set()  # places of dynamic values, and kinds of numbers that may stand there
@@ -85,6 +87,8 @@ class Operator:
                 self._direct(key),
             )
             found.arguments = (self.signature.names, key)
+            if self.constant is not None:
+                found.constant = self.signature.places(key, self.constant)
         return found
 
     def _direct(self, key: tuple[Any, ...]) -> Direct | None:

@@ -68,6 +68,7 @@ def operator(
     exact: tuple[str, ...] = (),
     or_number: dict[str, str] | None = None,
     real: str | None = None,
+    constant: dict[str, Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a pure array function as an operator on Tensors. See `docs/design.md` for what the annotations mean.
 
@@ -85,6 +86,8 @@ def operator(
     `whole` are the `Scalar` parameters that have no fraction among integers, where others lose theirs, and are bools among bools
     alone; `exact` those that are no complex numbers among real ones either, and be it without an imaginary part.
     `real` is what is said of a complex number, if it is to be real among complex tensors, too.
+    `constant` are the tensors that PyTorch has no derivative for, each with what an error calls the function if one that requires a
+    gradient is refused, or "" if it just gets none; or what gives that for the arrays, or None where there is a derivative.
     `or_number` names, for the place of a tensor, the `Scalar` parameter that a number in that place is given for.
     `direct` is how it is computed for such images without a program (see `directly.py`).
     """
@@ -104,6 +107,7 @@ def operator(
             "exact": exact,
             "or_number": or_number,
             "real": real,
+            "constant": constant,
         }
         op = Operator(function, promote, returns, grad, space, derivative=derivative, casts=rules_of(autocast), **how)  # type: ignore[arg-type]
         call = lifted(op)

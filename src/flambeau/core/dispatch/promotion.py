@@ -118,7 +118,20 @@ def convert(value: Any, target: np.dtype) -> Any:
     if value.dtype == np.bool_ and target.kind not in "biu":
         # XLA turns a product with a converted bool into a choice, which would lose 0 * nan, 0 * inf and -0.0
         return jnp.where(value, np.ones((), target), np.zeros((), target))
+    if value.dtype.kind not in "biuc" and target.kind in "iu":
+        return _whole(value, target)
     return jax.lax.convert_element_type(value, target)
+
+
+def _whole(x: Any, target: np.dtype) -> Any:
+    """Integers as x86 processors make them of floating point numbers: in 32 or 64 bits, where what has no place (nan, too) is the
+    lowest number, and narrow ones are the last bits of that. XLA has the nearest number, and 0 for nan.
+    """
+    made: Any = np.dtype(np.int64 if target.itemsize == 8 or target == np.uint32 else np.int32)
+    low = np.iinfo(made).min
+    x = x.astype(np.float32) if x.dtype.itemsize < 4 else x
+    fits = (x >= float(low)) & (x < -float(low))
+    return jnp.where(fits, x.astype(made), made.type(low)).astype(target)
 
 
 def strong(value: Any) -> Any:

@@ -6,7 +6,7 @@ import inspect
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import numpy as np
@@ -354,6 +354,16 @@ class Signature:
             if position < 0:
                 break
         return self.names[argument], argument
+
+    def places(self, key: tuple[Any, ...], names: Container[str]) -> dict[int, str]:
+        """The positions of the dynamic values of these parameters, and their names."""
+        found, position = {}, 0
+        for name, part in zip(self.names, key, strict=True):
+            count = part[1] if isinstance(part, tuple) and part[0] == ARRAYS else part in (ARRAY, SCALAR, FLOAT)
+            if name in names:
+                found.update(dict.fromkeys(range(position, position + count), name))
+            position += count
+        return found
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -54,6 +54,7 @@ class Program:
         "makes_images",
         "identity",
         "arguments",
+        "constant",
         "derivative_label",
         "direct",
         "_derivatives",
@@ -82,6 +83,7 @@ class Program:
         self.makes_images: bool = makes_images  # whether it has convolutions
         self.derivative_label: Any = derivative  # the same for calls of its derivatives
         self.arguments: Any = None  # the names of the operator's arguments, and what says where each lies
+        self.constant: dict[int, str] = {}  # places of what has no derivative, and its name
         self._derivatives: dict[Any, Program] = {}
         self._layouts: dict[Any, Callable[..., Any]] = {}
         self._uses: dict[Any, frozenset[int]] = {}

@@ -20,6 +20,8 @@ def advice(module: Any, args: tuple[Any, ...], text: str) -> str:
         return _no_tensor(first) if "must be Tensor" in text else ""
     if hasattr(module, "reduction"):
         return _loss(module, first, args[1], text) if len(args) > 1 and isinstance(args[1], Tensor) else ""
+    if "in1_features" in module.__dict__:
+        return _pair(module, args)
     for setting, look in _SETTINGS.items():
         if setting in module.__dict__ and (found := look(module, first, text)):
             return found
@@ -84,6 +86,28 @@ def _num_channels(module: Any, x: Any, text: str) -> str:
     return f"num_channels should be {x.shape[1]}" if x.ndim > 1 and x.shape[1] != module.num_channels else ""
 
 
+def _input_size(module: Any, x: Any, text: str) -> str:
+    return f"input_size should be {x.shape[-1]}" if x.ndim and x.shape[-1] != module.input_size else ""
+
+
+def _embed_dim(module: Any, x: Any, text: str) -> str:
+    wrong = x.ndim and x.shape[-1] != module.embed_dim
+    return f"embed_dim (d_model of a transformer's layer) should be {x.shape[-1]}" if wrong else ""
+
+
+def _num_parameters(module: Any, x: Any, text: str) -> str:
+    channels = x.shape[1] if x.ndim > 1 else 1
+    return f"num_parameters should be {channels}" if module.num_parameters not in (1, channels) else ""
+
+
+def _pair(module: Any, inputs: tuple[Any, ...]) -> str:
+    for place, x in enumerate(inputs[:2], 1):
+        name = f"in{place}_features"
+        if isinstance(x, Tensor) and x.ndim and x.shape[-1] != getattr(module, name):
+            return f"{name} should be {x.shape[-1]}"
+    return ""
+
+
 def _indices(module: Any, x: Any, text: str) -> str:
     return "indices are whole numbers: x.long()" if x.dtype.is_floating_point else ""
 
@@ -95,6 +119,9 @@ _SETTINGS = {
     "normalized_shape": _normalized,
     "num_channels": _num_channels,
     "num_embeddings": _indices,
+    "input_size": _input_size,
+    "embed_dim": _embed_dim,
+    "num_parameters": _num_parameters,
 }
 
 

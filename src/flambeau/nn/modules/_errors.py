@@ -24,7 +24,7 @@ class _Place:
         self.inputs = inputs
         self.path = ""
         self.passed = module
-        self.text = error.args[0] if len(error.args) == 1 and type(error) in _REWORDED else None
+        self.text = error.args[0] if len(error.args) == 1 and _may_be_reworded(error) else None
         self.note = ""
         self.more = ""
         self.advice = ""
@@ -75,6 +75,11 @@ class _Place:
             lines.append(f"the way to {name or 'its input'}:")
             lines += [f"  {what:<{wide}}  {shape}".rstrip() for what, shape in rows]
         return "\n".join(lines)
+
+
+def _may_be_reworded(error: BaseException) -> bool:
+    """Whether a module's path may stand before the text; an assertion of the user's own stays as it is."""
+    return type(error) in _REWORDED or (type(error) is AssertionError and _is_ours(_frames(error)[-1]))
 
 
 def _exchanged(notes: list[str], old: str, new: str) -> str:

@@ -245,7 +245,8 @@ def _entr(x: jax.Array) -> jax.Array:
     return jnp.where(x > 0, -inside * jnp.log(inside), at_edge)
 
 
-entr: Callable[..., Tensor] = _only_special("entr", _entr, "`-input * log(input)`, 0 at 0 and -inf below.")
+_entr_with_slope = _with_slope(_entr, lambda x, _: -jnp.log(x) - 1)
+entr: Callable[..., Tensor] = _only_special("entr", _entr_with_slope, "`-input * log(input)`, 0 at 0 and -inf below.")
 
 
 @operator(inplace=True, public_inplace=True, public=BOTH)
@@ -272,5 +273,6 @@ _logit = _with_slope(
 # --- normal distribution ---------------------------------------------------------------------------------------------
 
 ndtr: Callable[..., Tensor] = _only_special("ndtr", jsp.ndtr, "The normal distribution function.")
-ndtri: Callable[..., Tensor] = _only_special("ndtri", jsp.ndtri, "The inverse of `ndtr`.")
+_ndtri = _with_slope(jsp.ndtri, lambda _, y: math.sqrt(2 * math.pi) * jnp.exp(y * y / 2))
+ndtri: Callable[..., Tensor] = _only_special("ndtri", _ndtri, "The inverse of `ndtr`.")
 log_ndtr: Callable[..., Tensor] = _only_special("log_ndtr", jsp.log_ndtr, "The logarithm of `ndtr`, exact far below 0.")

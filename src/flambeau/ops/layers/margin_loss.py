@@ -86,7 +86,7 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
 # ---------------------------------------------------------------- losses
 
 
-@loss(promote=None, grad=by_reduction("AddBackward0"), autocast="float32")
+@loss(promote=None, grad=by_reduction("AddBackward0"), autocast="float32", constant={"target": ""})
 def hinge_embedding_loss(
     input: Array, target: Array, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean",
@@ -126,7 +126,13 @@ def _check_cosines(input1: Any, input2: Any, *others: Any) -> None:
     refuse_unordered(input1, input2)
 
 
-@loss(promote="float", grad=by_reduction("AddBackward0"), check=_check_cosines, autocast="float32")
+@loss(
+    promote="float",
+    grad=by_reduction("AddBackward0"),
+    check=_check_cosines,
+    autocast="float32",
+    constant={"target": ""},
+)
 def cosine_embedding_loss(
     input1: Array, input2: Array, target: Array, margin: float = 0, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean",
@@ -207,7 +213,7 @@ def triplet_margin_with_distance_loss(
     return losses if reduction == "none" else getattr(losses, reduction)()
 
 
-@loss(promote=None, autocast="float32")
+@loss(promote=None, autocast="float32", constant={"target": "soft_margin_loss"})
 def soft_margin_loss(
     input: Array, target: Array, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Array:
@@ -279,7 +285,7 @@ def _class_numbers(input: Any, target: Any) -> None:
         refuse_outside(target, classes, f"target out of range: got {{}}, with {classes} classes", RuntimeError)
 
 
-@loss(promote=None, targets=_class_numbers, autocast="float32")
+@loss(promote=None, targets=_class_numbers, autocast="float32", constant={"weight": "multi_margin_loss"})
 def multi_margin_loss(
     input: Array, target: Array, p: Static[float] = 1, margin: float = 1.0, weight: Array | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -307,7 +313,7 @@ def multi_margin_loss(
     here = jnp.arange(classes) == y[:, None]
     at_target = jnp.where(here, x, jnp.zeros((), x.dtype)).sum(1, keepdims=True)
     slack = margin - at_target + x
-    losses = jnp.where((slack > 0) & ~here, slack**p, jnp.zeros((), x.dtype))
+    losses = jnp.where((slack > 0) & ~here, slack, jnp.zeros((), x.dtype)) ** p
     if weight is not None:
         losses = losses * jnp.take(weight, y, mode="clip")[:, None]
     losses = losses.sum(1) / classes

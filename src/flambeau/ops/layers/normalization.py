@@ -106,9 +106,12 @@ def _channelwise_mean(x: jax.Array) -> jax.Array:
 # ---------------------------------------------------------------- batch and instance normalization
 
 
-@operator(methods=False, public=(), grad="NativeBatchNormBackward0", direct=BATCH_NORM)
+_RUNNING = dict.fromkeys(("running_mean", "running_var"), "native_batch_norm")
+
+
+@operator(methods=False, public=(), grad="NativeBatchNormBackward0", direct=BATCH_NORM, constant=_RUNNING)
 def _batch_norm(
-    input: Array, mean: Array | None, variance: Array | None, weight: Array | None, bias: Array | None,
+    input: Array, running_mean: Array | None, running_var: Array | None, weight: Array | None, bias: Array | None,
     momentum: Array, training: bool, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
     """The normalized input and, in training, the new running mean and (unbiased) variance."""
@@ -116,6 +119,7 @@ def _batch_norm(
     if input.ndim < 2:
         raise out_of_range(1, 1, f"batch_norm takes an input of two dimensions or more, not {list(input.shape)}")
     channels = input.shape[1]
+    mean, variance = running_mean, running_var
     given = {"running_mean": mean, "running_var": variance, "weight": weight, "bias": bias}
     for name, array in given.items():
         if array is not None and array.size != channels:
@@ -188,14 +192,14 @@ def batch_norm(
     return out
 
 
-@operator(methods=False, public=(), grad="ViewBackward0")
+@operator(methods=False, public=(), grad="ViewBackward0", constant=_RUNNING)
 def _instance_norm(
-    input: Array, mean: Array | None, variance: Array | None, weight: Array | None, bias: Array | None,
+    input: Array, running_mean: Array | None, running_var: Array | None, weight: Array | None, bias: Array | None,
     momentum: Array, use_input_stats: bool, eps: float = 1e-5,
 ) -> Any:  # fmt: skip
     require_floating("batch_norm", input)
     _check_parameters(input, weight, bias)
-    x = wide(input)
+    x, mean, variance = wide(input), running_mean, running_var
     axes = tuple(range(2, x.ndim))
     for name, array in (("running_mean", mean), ("running_var", variance), ("weight", weight), ("bias", bias)):
         if array is not None and array.size != input.shape[1]:

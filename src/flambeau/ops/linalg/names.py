@@ -11,16 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.array.dtypes import FLOAT
 from ...core.array.return_types import return_type
 from ...core.context.warned import warn_once
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
-from ..support.checks import axes_of, category, type_name
+from ..support.checks import axes_of
 from . import matrices as linalg
-from .checks import INEXACT, demand_regular, demand_singular, matrices, zero_pivot
-from .norms import Dim, norm_of_matrices, norm_operator
+from .checks import demand_regular, demand_singular, matrices, zero_pivot
+from .norms import Dim, in_dtype_of_norm, norm_of_matrices, norm_operator
 from .products import times
 from .spectra import pinv, svd, svdvals
 
@@ -103,9 +102,7 @@ def _qr(input: Tensor, some: bool = True) -> Any:
 
 @norm_operator
 def _older_norm(input: Array, p: float | str | None, dim: Dim, keepdim: bool, dtype: Any) -> Array:
-    if category(input) < FLOAT and not (dtype is not None and jnp.issubdtype(dtype, jnp.inexact)):
-        raise RuntimeError(f"linalg.vector_norm: Expected a {INEXACT} tensor as input. Got {type_name(input)}")
-    x = input if dtype is None else input.astype(dtype)
+    x = in_dtype_of_norm("linalg.matrix_norm" if p == "nuc" else "linalg.vector_norm", input, dtype)
     axes = axes_of(dim, x.ndim)
     if isinstance(p, str) and p != "fro":
         if p != "nuc":

@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...core.array.dtypes import FLOAT, from_numpy
+from ...core.array.dtypes import COMPLEX, FLOAT, from_numpy, promote_types
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Static, composite, operator
 from ...core.tensor.tensor import Tensor
+from ..reduce.reduction import extreme
 from ..reduce.statistics import vector_norm as _vector_norm
-from ..support.checks import axes_of, category, normalized_dim, type_name
-from .checks import LINALG, demand_hermitian, demand_singular, floating, full_precision, matrices
+from ..support.checks import axes_of, normalized_dim
+from .checks import INEXACT, LINALG, demand_hermitian, demand_singular, floating, full_precision, matrices
 from .spectra import Number, _relative_tolerance, hermitian_values, singular_values
 
 Dim = int | tuple[int, ...] | None
@@ -25,13 +26,20 @@ norm_operator = operator(
 )
 
 
-def _typed(name: str, x: jax.Array, dtype: Any) -> jax.Array:
+def in_dtype_of_norm(name: str, x: jax.Array, dtype: Any) -> jax.Array:
+    """The elements in the dtype that a norm was asked for, which must have room for them. RuntimeError otherwise."""
     floating(name, x)
     if dtype is None:
         return x
-    asked = from_numpy(dtype).category
-    if asked < FLOAT or asked < category(x):
-        raise RuntimeError(f"{name}: dtype {dtype} cannot hold the norm's terms for a {type_name(x)} input")
+    asked, have = from_numpy(dtype), from_numpy(x.dtype)
+    if asked.category < FLOAT:
+        raise RuntimeError(f"{name}: dtype should be {INEXACT}, but got {asked.abbr}")
+    if asked.category != have.category:
+        kind = "complex" if have.category == COMPLEX else "real"
+        raise RuntimeError(f"{name}: dtype should be {kind} for {kind} inputs, but got {asked.abbr}")
+    if promote_types(have, asked) is not asked:
+        text = f"the dtype of the input ({have.abbr}) should be convertible without narrowing to the specified dtype ({asked.abbr})"
+        raise RuntimeError(f"{name}: {text}")
     return x.astype(dtype)
 
 
@@ -40,17 +48,17 @@ def vector_norm(
     x: Array, ord: Static[float] = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Array:
     """`sum(abs(x) ** ord) ** (1 / ord)` over `dim`; the extreme size for +-inf, a count of non-zeros for 0."""
-    typed = _typed("linalg.vector_norm", x, dtype)
+    typed = in_dtype_of_norm("linalg.vector_norm", x, dtype)
     return _vector_norm(typed, float(ord), axes_of(dim, x.ndim), keepdim, named=dim is not None)
 
 
 def _extreme(x: jax.Array, dim: int, largest: bool, called: int) -> jax.Array:
     """The largest of what is not negative (of nothing 0), or the smallest: IndexError where there is none."""
     if largest:
-        return jnp.max(x, dim, keepdims=True, initial=0) if x.shape[dim] == 0 else jnp.max(x, dim, keepdims=True)
+        return jnp.max(x, dim, keepdims=True, initial=0) if x.shape[dim] == 0 else extreme(jnp.max, x, (dim,), True)
     if x.shape[dim] == 0:
         raise IndexError(f"amin(): Expected reduction dim {called} to have non-zero size.")
-    return jnp.min(x, dim, keepdims=True)
+    return extreme(jnp.min, x, (dim,), True)
 
 
 def norm_of_matrices(x: jax.Array, ord: float | str, dim: tuple[int, ...], keepdim: bool) -> jax.Array:
@@ -81,7 +89,7 @@ def _matrix_norm(A: Array, ord: float | str, dim: tuple[int, ...], keepdim: bool
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if A.ndim < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
-    return norm_of_matrices(_typed("linalg.matrix_norm", A, dtype), ord, dim, keepdim)  # type: ignore[arg-type]
+    return norm_of_matrices(in_dtype_of_norm("linalg.matrix_norm", A, dtype), ord, dim, keepdim)  # type: ignore[arg-type]
 
 
 @composite(methods=False, public=LINALG)
@@ -100,7 +108,9 @@ def matrix_norm(
 
 @norm_operator
 def _norm(A: Array, ord: float | str | None, dim: Dim, keepdim: bool, *, dtype: Any) -> Array:
-    x = _typed("linalg.norm" if ord is not None else "linalg.vector_norm", A, dtype)
+    x, dims = A, (dim,) if isinstance(dim, int) else dim
+    of_matrices = ord is not None and (x.ndim if dims is None else len(dims)) == 2
+    x = in_dtype_of_norm("linalg.matrix_norm" if of_matrices else "linalg.vector_norm", A, dtype)
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else dim
         if len(dims) not in (1, 2):

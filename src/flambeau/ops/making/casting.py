@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-import jax
 import numpy as np
 
 from ...core.array import devices, dtypes, formats
@@ -32,15 +31,7 @@ def _method(function: Any) -> Any:
 def _cast(input: Array, target: Any) -> Array:
     if input.dtype in NARROW and target not in NARROW:
         input = input.astype(np.float32)
-    if input.dtype.kind in "fV" and target.kind in "iu":
-        return _float_to_int(input, target)
     return convert(input, target)
-
-
-def _float_to_int(x: jax.Array, target: np.dtype) -> jax.Array:
-    # narrow integers wrap around as a C cast through int64 does, where XLA would saturate
-    wide = x.astype(np.int64)
-    return wide.astype(target)
 
 
 def cast(self: Tensor, target: dtype, copy: bool = False) -> Tensor:

@@ -35,6 +35,7 @@ def _running(name: str, formula: Callable[[jax.Array, int], jax.Array], doc: str
     def function(input: Array, dim: int, *, dtype: Any = None) -> Array:
         axis = normalized_dim(dim, input.ndim)
         x = in_dtype(input, summed_dtype(input, dtype))
+        refuse(f"{name}_out_cpu", x, BOOL)
         return formula(wide(x), axis).astype(x.dtype) if x.ndim else x
 
     function.__name__ = function.__qualname__ = name

@@ -59,8 +59,9 @@ def _no_complex(x: jax.Array) -> None:
 def nansum(input: Array, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The sum over `dim`, with nan counted as 0."""
     _no_complex(input)
-    x = in_dtype(input, summed_dtype(input, dtype))
-    return jnp.sum(jnp.where(x != x, jnp.zeros_like(x), x), axes_of(dim, x.ndim), keepdims=keepdim)
+    numbers = jnp.where(input != input, jnp.zeros_like(input), input)
+    x = in_dtype(numbers, summed_dtype(input, dtype))
+    return jnp.sum(x, axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
 
 
 def dtype_of_mean(input: jax.Array, dtype: Any = None) -> Any:
@@ -203,6 +204,19 @@ def _place_of(best: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 _argmax, _argmin = _place_of(jnp.max), _place_of(jnp.min)
 
 
+@jax.custom_jvp
+def shared(x: jax.Array, value: jax.Array) -> jax.Array:
+    """`value`, with its gradient shared evenly by the elements of `x` that equal it."""
+    return value
+
+
+@shared.defjvp
+def _shared_jvp(primals: Any, tangents: Any) -> Any:
+    (x, value), (t, _) = primals, tangents
+    hit = (x == value) | ((x != x) & (value != value))
+    return shared(x, value), jnp.sum(jnp.where(hit, t, jnp.zeros_like(t))) / jnp.sum(hit).astype(x.dtype)
+
+
 def _extreme(
     name: str,
     best: Callable[..., jax.Array],
@@ -222,7 +236,7 @@ def _extreme(
     def whole(input: Array) -> Array:
         refuse(f"{name}_all", input, COMPLEX)
         _whole(name, input)
-        return best(input)
+        return shared(input, best(input)) if category(input) == FLOAT else best(input)
 
     along.__name__ = whole.__name__ = name  # the name in messages and of the pair that is returned
     along_dim = operator(methods=False, public=(), returns=("values", "indices"), grad=f"{title}Backward0")(along)
@@ -255,6 +269,27 @@ max: Callable[..., Any] = _extreme("max", jnp.max, _argmax, maximum, "largest")
 min: Callable[..., Any] = _extreme("min", jnp.min, _argmin, minimum, "smallest")
 
 
+def extreme(best: Callable[..., jax.Array], x: jax.Array, axes: tuple[int, ...], keepdims: bool = False) -> jax.Array:
+    """The largest or smallest elements (`best`), whose gradient ties share, and is nan for all where they are nan."""
+    made = best(x, axes, keepdims=True)
+    made = _given_to_ties(x, made, axes) if category(x) == FLOAT else made
+    return made if keepdims else jnp.squeeze(made, axes)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _given_to_ties(x: jax.Array, made: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    return made
+
+
+@_given_to_ties.defjvp
+def _given_to_ties_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any:
+    x, made = primals
+    count = jnp.sum(x == made, axes, keepdims=True)  # 0 where it is nan; XLA would make a choice of a quotient of bools
+    share = jnp.where(x == made, jnp.asarray(1, x.dtype), 0) / jnp.maximum(count, 1).astype(x.dtype)
+    change = tangents[0] * jnp.where(count == 0, jnp.asarray(jnp.nan, x.dtype), share)
+    return _given_to_ties(x, made, axes), jnp.sum(change, axes, keepdims=True)
+
+
 def _shared_extreme(name: str, best: Callable[..., jax.Array], word: str) -> Callable[..., Any]:
     def function(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
         refuse(f"{name[1:]}_values_cpu", input, COMPLEX)
@@ -262,7 +297,7 @@ def _shared_extreme(name: str, best: Callable[..., jax.Array], word: str) -> Cal
             _whole(name, input)
         axes = axes_of(dim, input.ndim)
         need_elements(f"{name}()", input, axes)
-        return best(input, axes, keepdims=keepdim)
+        return extreme(best, input, axes, keepdim)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"The {word} elements over `dim`. The gradient is shared evenly by ties."
@@ -283,7 +318,7 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> t
         )
     axes = axes_of(dim, input.ndim)
     need_elements("aminmax", input, axes)
-    return jnp.min(input, axes, keepdims=keepdim), jnp.max(input, axes, keepdims=keepdim)
+    return extreme(jnp.min, input, axes, keepdim), extreme(jnp.max, input, axes, keepdim)
 
 
 def _position(name: str, arg: Callable[..., jax.Array], word: str) -> Callable[..., Any]:

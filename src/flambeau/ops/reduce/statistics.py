@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from ..support.checks import (
     type_name,
     wide,
 )
-from .reduction import Dim, take_along
+from .reduction import Dim, shared, take_along
 
 # --- variance --------------------------------------------------------------------------------------------------------
 
@@ -52,12 +53,25 @@ def _moments(x: jax.Array, dim: Dim, correction: float, keepdim: bool) -> tuple[
     count = math.prod(x.shape[a] for a in axes)
     values = wide(x)
     mean = jnp.mean(values, axes, keepdims=True)
-    off = values - mean
-    squares = (off * jnp.conj(off)).real if category(x) == COMPLEX else off * off
+    squares = _squares_about_mean(values, axes)
     freedom = jnp.asarray(builtins.max(count - correction, 0), squares.dtype)
-    variance = jnp.sum(squares, axes, keepdims=keepdim) / freedom
+    variance = (squares if keepdim else squares.squeeze(axes)) / freedom
     mean = mean if keepdim else mean.squeeze(axes)
     return variance.astype(x.real.dtype), mean.astype(x.dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _squares_about_mean(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    off = x - jnp.mean(x, axes, keepdims=True)
+    return jnp.sum((off * jnp.conj(off)).real if category(x) == COMPLEX else off * off, axes, keepdims=True)
+
+
+@_squares_about_mean.defjvp
+def _(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents  # the mean moves, too, which sums up to nothing
+    off = 2 * (x - jnp.mean(x, axes, keepdims=True))
+    change = (t * jnp.conj(off)).real if category(x) == COMPLEX else t * off
+    return _squares_about_mean(x, axes), jnp.sum(change, axes, keepdims=True)
 
 
 def _spread(name: str, deviation: bool, with_mean: bool, doc: str) -> Callable[..., Any]:
@@ -117,19 +131,6 @@ def _middle(x: jax.Array, axis: int, ignore_nan: bool) -> jax.Array:
     return ranked(x, axis, MIDDLE_OF_NUMBERS if ignore_nan else MIDDLE).squeeze(axis)
 
 
-@jax.custom_jvp
-def _shared(x: jax.Array, value: jax.Array) -> jax.Array:
-    """`value`, with its gradient shared evenly by the elements of `x` that equal it."""
-    return value
-
-
-@_shared.defjvp
-def _shared_jvp(primals: Any, tangents: Any) -> Any:
-    (x, value), (t, _) = primals, tangents
-    hit = (x == value) | ((x != x) & (value != value))
-    return _shared(x, value), jnp.sum(jnp.where(hit, t, jnp.zeros_like(t))) / jnp.sum(hit).astype(x.dtype)
-
-
 def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
     title = name.capitalize()
 
@@ -149,7 +150,7 @@ def _median(name: str, ignore_nan: bool, doc: str) -> Callable[..., Any]:
         if input.size == 0:
             return jnp.full((), jnp.nan if category(input) == FLOAT else jnp.iinfo(input.dtype).min, input.dtype)
         value = lax.stop_gradient(input.reshape(-1)[index])
-        return _shared(input, value) if category(input) == FLOAT else value
+        return shared(input, value) if category(input) == FLOAT else value
 
     place.__name__ = along.__name__ = whole.__name__ = name
     found = operator(methods=False, public=())(place)
@@ -276,6 +277,8 @@ nanquantile: Callable[..., Tensor] = _quantile(
 def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
     """`log(sum(exp(input)))` over `dim`, safe from overflow."""
     x = inexact(input)
+    if dim == () and x.ndim and x.size and not keepdim:  # only with `keepdim` does () mean all of them
+        raise RuntimeError(f"output with shape [] doesn't match the broadcast shape {[1] * x.ndim}")
     if not x.ndim and category(x) == COMPLEX:
         return jnp.log(jnp.exp(x - x.real)) + x.real  # the angle is the principal one
     return jsp.logsumexp(wide(x), axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)

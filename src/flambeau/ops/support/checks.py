@@ -26,6 +26,7 @@ from ...core.dispatch.checks import on_host as on_host
 from ...core.dispatch.checks import refuse_outside as refuse_outside
 from ...core.dispatch.checks import shapes_first as shapes_first
 from ...core.dispatch.messages import message
+from ...core.dispatch.promotion import convert
 from ...core.tensor.tensor import Tensor
 
 _NEGATED_MASK = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
@@ -157,7 +158,7 @@ def in_dtype(x: jax.Array, dtype: Any) -> jax.Array:
     if category(x) == COMPLEX and not jnp.issubdtype(dtype, jnp.complexfloating):
         warn_once("Casting complex values to real discards the imaginary part")
         x = x.real
-    return x.astype(dtype)
+    return convert(x, jnp.dtype(dtype))
 
 
 def axes_of(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ def _is_usual(given: Given, *more: Any) -> bool:
     if not given.images(given["input"], *more):
         return False
     channels = given.arrays[given["input"]].shape[1]
-    return given.channelwise(channels, *(given[name] for name in ("mean", "variance", "weight", "bias")))
+    return given.channelwise(channels, *(given[name] for name in ("running_mean", "running_var", "weight", "bias")))
 
 
 def _of(given: Given, name: str) -> Any:

@@ -71,18 +71,19 @@ def loss(
     options: Any = None,
     check: Any = None,
     autocast: Any = None,
+    constant: Any = None,
 ) -> Callable:
     """Declare a loss's array function as an operator of nn.functional.
 
     It gets the reduction as a word: the switches `size_average` and `reduce` have become None before it is called.
     `same_sizes` warns if input and target would be broadcast. (Both here, since array functions are traced more than
-    once and would repeat their warnings.) `check` is an operator's. `targets(input, target)` raises for values of the target that can't be.
+    once and would repeat their warnings.) `check` and `constant` are an operator's. `targets(input, target)` raises for values
+    of the target that can't be.
     """
 
     def declare(function: Callable) -> Callable:
-        operation = operator(methods=False, promote=promote, public=(), grad=grad, options=options, check=check)(
-            function
-        )
+        how = {"grad": grad, "options": options, "check": check, "constant": constant}
+        operation = operator(methods=False, promote=promote, public=(), **how)(function)
         signature = inspect.signature(function)
         names = list(signature.parameters)
         first_switch = names.index("size_average") if "size_average" in names else len(names)
