@@ -139,7 +139,10 @@ def main():
     if training.epoch >= options.epochs:
         sys.exit(f"nothing to do: {training.epoch} epochs are done; ask for more with --epochs")
     options.folder.mkdir(parents=True, exist_ok=True)
-    train(training, options.epochs, options.folder)
+    try:
+        train(training, options.epochs, options.folder)
+    except KeyboardInterrupt:
+        sys.exit("stopped; continue with --resume" if checkpoint.exists() else "stopped")
     print(f"wrote {checkpoint}")
 
 

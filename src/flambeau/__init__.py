@@ -184,6 +184,20 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "torch":  # a module that imports itself, as PyTorch's does
         return importlib.import_module(__name__)
+    if name in (
+        "builtins",
+        "ctypes",
+        "functools",
+        "glob",
+        "inspect",
+        "math",
+        "os",
+        "platform",
+        "textwrap",
+        "threading",
+        "warnings",
+    ):
+        return importlib.import_module(name)  # which PyTorch's imports, so that code says torch.math.pi
     if name.startswith("_sym_"):
         return getattr(importlib.import_module(f"{__package__}._symbols"), name)
     if name in _PACKAGES:

@@ -199,6 +199,12 @@ def _nearest(parent: str, name: str) -> str | None:
 
 # --- names that modules and classes show -----------------------------------------------------------------------------
 
+# Modules of Python that PyTorch's own import, so that code reaches them through those (`torch.serialization.pickle`).
+_OF_PYTHON = frozenset(
+    "abc argparse ast base64 builtins collections contextlib copy copyreg ctypes dataclasses difflib enum errno functools gc glob "
+    "hashlib importlib inspect io itertools json keyword logging math operator os pickle platform pprint queue re shutil socket "
+    "struct subprocess sys tarfile tempfile textwrap threading time traceback types typing uuid warnings weakref zipfile".split()
+)
 _CHANGED = ("__getattr__", "__path__", "__name__")  # attributes of a module
 _dressed: dict[str, dict[str, Any]] = {}  # module name -> the attributes that it had before
 _renamed: dict[type, str] = {}  # class -> the module name that it had before
@@ -228,6 +234,8 @@ def _dress_module(home: str, module: ModuleType) -> None:
                 pass
         if name.startswith("__"):
             raise AttributeError(f"module {theirs!r} has no attribute {name!r}")
+        if name in _OF_PYTHON and "." in theirs:
+            return importlib.import_module(name)
         raise AttributeError(_explain(f"{theirs}.{name}"))
 
     _dressed[home] = before

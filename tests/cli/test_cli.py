@@ -151,6 +151,7 @@ def test_plot(tmp_path):
     (tmp_path / "net.py").write_text(
         "import torch\nfrom torch import nn\nnet = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())\nclass Half(nn.Linear):\n"
         "    def __init__(self):\n        super().__init__(4, 2)\n"
+        "    def forward(self, x):\n        return super().forward(x)\n"
     )
     done = run_code(
         """
@@ -167,6 +168,9 @@ def test_plot(tmp_path):
             "net.py:net --input a",
             "net.py:net --theme blue",
             "net.py:torch",
+            "net.py:net --input 1,2,8,8",
+            "net.py:Half --dtype float64",
+            "net.py:nn.Linear",
         ):
             made = CliRunner().invoke(app, ["plot", *line.split()])
             print(made.exit_code, made.output.splitlines()[0])
@@ -184,6 +188,9 @@ def test_plot(tmp_path):
         "sizes are",
         "theme must",
         "is no network",
+        "RuntimeError: ",
+        "(tried 1x4, 1x16x4: ",
+        "TypeError: ",
     )
     for line, words in zip(refused, told, strict=True):
         assert line.startswith("1 flambeau: ") and words in line, line

@@ -109,3 +109,10 @@ def test_what_train_refuses(tmp_path):
     run("train.py", "--epochs", 1, folder=folder)
     assert "continue it with --resume" in refused()
     assert "nothing to do: 1 epochs are done" in refused("--epochs", 1, "--resume")
+    stopped = "import sys, train\ndef stop(*_): raise KeyboardInterrupt\ntrain.train_epoch = stop; sys.argv[1:] = {}; train.main()"
+    for arguments, told in (
+        (["--epochs", "2", "--resume"], "stopped; continue with --resume\n"),
+        (["--folder", "other"], "stopped\n"),
+    ):
+        done = run("-c", stopped.format(arguments), folder=folder, check=False)
+        assert done.returncode == 1 and done.stderr.endswith(told) and "Traceback" not in done.stderr

@@ -269,3 +269,19 @@ def test_modes_see_what_torchs_see():
         return seen
 
     agree(code)
+
+
+def test_a_tensor_made_of_a_tensor_is_on_its_tape():
+    """`torch.Tensor(x)` and the `__new__` of subclasses that calls it: the gradient had been lost."""
+    for fw in (torch, fb):
+        labelled = type(
+            "Labelled",
+            (fw.Tensor,),
+            {"__new__": lambda cls, x, label, fw=fw: fw.Tensor.__new__(cls, x), "__init__": lambda *_: None},
+        )
+        x = fw.tensor([1.0, 2.0], requires_grad=True)
+        made = labelled(x * 2, "u")
+        assert type(made) is labelled and made.grad_fn is not None and made.data_ptr() != x.data_ptr()
+        (fw.Tensor(made) ** 2).sum().backward()
+        assert x.grad.tolist() == [8.0, 16.0]
+        assert not fw.Tensor(x.detach()).requires_grad

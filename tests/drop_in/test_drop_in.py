@@ -31,6 +31,9 @@ def test_names_are_flambeaus_own():
         assert sys.modules["torch.nn.functional"] is sys.modules["flambeau.nn.functional"] is F
         assert _pair(3) == (3, 3)
         assert torchvision is flambeau.vision and T is flambeau.vision.transforms
+        import pickle, math
+        assert torch.math is math and torch.serialization.pickle is pickle and F.math is math  # as they are PyTorch's by its imports
+        assert not hasattr(torch, "json") and not hasattr(nn, "secrets")
         assert torch.__spec__.name == "flambeau" and nn.__spec__.name == "flambeau.nn"
 
         once = [m for m in sys.modules.values() if getattr(m, "__file__", None) == nn.__file__]
@@ -49,7 +52,6 @@ def test_names_are_flambeaus_own():
         assert torch.nn.utils.weight_norm is flambeau.nn.utils.weight_norm and callable(torch.nn.utils.weight_norm)
         assert str(WeightNorm) == "<class 'torch.nn.utils.weight_norm.WeightNorm'>"
 
-        import pickle
         layer = pickle.loads(pickle.dumps(nn.Linear(2, 3)))
         assert type(layer) is nn.Linear
 

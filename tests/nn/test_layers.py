@@ -441,3 +441,11 @@ def test_old_names(library: Any) -> None:
         UserWarning, match="`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead."
     ):
         library.nn.functional.upsample(library.ones(1, 1, 2, 2), scale_factor=2)
+
+
+def test_the_older_name_of_transposed_convolutions_is_there() -> None:
+    for conv in (torch.nn.modules.conv, flambeau.nn.modules.conv):
+        with pytest.warns(FutureWarning, match="_ConvTransposeMixin` is a deprecated internal class"):
+            made = conv._ConvTransposeMixin(3, 4, (3, 3), (1, 1), (0, 0), (1, 1), True, (0, 0), 1, True, "zeros")
+        assert repr(made) == "_ConvTransposeMixin(3, 4, kernel_size=(3, 3), stride=(1, 1))"
+        assert issubclass(conv._ConvTransposeMixin, conv._ConvTransposeNd)

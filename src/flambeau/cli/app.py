@@ -123,7 +123,9 @@ def plot(
         typer.Option(help="How many levels of modules are opened; as many as fit a page where not given.", min=1),
     ] = None,
     theme: Annotated[str, typer.Option(help="light, dark, or auto: what the reader's system says.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="The inputs' dtype.")] = "float32",
+    dtype: Annotated[
+        str | None, typer.Option(help="The inputs' dtype; what the first layer takes where not given.")
+    ] = None,
 ) -> None:
     """Draw a network as SVG, from shapes alone: its layers, what is computed between them, and the shapes on the way."""
     from flambeau.cli.look import write_drawing

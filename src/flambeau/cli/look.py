@@ -6,12 +6,15 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import flambeau
 from flambeau import drop_in
 from flambeau.cli import weights
+from flambeau.cli.progress import waiting
 
 
 def network(factory: str) -> flambeau.nn.Module:
@@ -62,28 +65,41 @@ def _dtype(name: str) -> Any:
     return kind
 
 
+@contextmanager
+def _at_work(what: str) -> Iterator[None]:
+    """What it is busy with is shown; an error, which is the network's or of what it was given, ends the program with a line."""
+    from flambeau.utils.plot.record import where
+
+    try:
+        with waiting(what):
+            yield
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        sys.exit(f"flambeau: {kind}{error}{where(error)}")
+
+
 def print_summary(factory: str, input_size: list[str], dtype: str) -> None:
     """Build the network that `module:callable` makes and print its table."""
     from flambeau.utils.summary import summary
 
-    model, kind, sizes = network(factory), _dtype(dtype), _sizes(input_size)
-    print(summary(model, sizes, dtype=kind))
+    kind, sizes = _dtype(dtype), _sizes(input_size)
+    with _at_work(f"looking at {factory}"):
+        table = summary(network(factory), sizes, dtype=kind)
+    print(table)
 
 
 def write_drawing(
-    factory: str, sizes: list[str] | None, dtype: str, output: Path, depth: int | None, theme: str
+    factory: str, sizes: list[str] | None, dtype: str | None, output: Path, depth: int | None, theme: str
 ) -> None:
     """Draw a network into a file."""
     from flambeau.utils.plot import plot
 
     if output.suffix.lower() != ".svg":
         sys.exit(f"flambeau: the drawing is SVG: name the file .svg, not {output.name}")
-    model, kind = network(factory), _dtype(dtype)
+    kind = None if dtype is None else _dtype(dtype)
     given = _sizes(sizes) if sizes else None
-    try:
-        drawing = plot(model, given, depth=depth, theme=theme, dtype=kind if given else None)
-    except ValueError as error:
-        sys.exit(f"flambeau: {error}")
+    with _at_work(f"drawing {factory}"):
+        drawing = plot(network(factory), given, depth=depth, theme=theme, dtype=kind)
     drawing.save(output)
     print(
         f"wrote {output} ({'x'.join(map(str, drawing.shapes[0]))}, {drawing.depth} level{'s' * (drawing.depth > 1)} open)"

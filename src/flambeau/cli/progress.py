@@ -1,11 +1,38 @@
-"""A bar for what lasts longer than a second."""
+"""What is shown of work that lasts longer than a second."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _STEP = 1 << 24  # bytes that go by between two looks at the clock
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """For work whose end is not known: from a second on, a line on standard error with the time gone by. It is gone when the work is done."""
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True, markup=False)
+    if not console.is_terminal:
+        yield
+        return
+    columns = progress.SpinnerColumn(), progress.TextColumn("{task.description}"), progress.TimeElapsedColumn()
+    shown = progress.Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    shown.add_task(what, total=None)
+    timer = threading.Timer(1, shown.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # so that it is not started after it was stopped
+        shown.stop()
 
 
 class Bar:

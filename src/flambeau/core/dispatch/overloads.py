@@ -303,7 +303,8 @@ class Ops(ModuleType):
             return
         raise OSError(
             f"Could not load this library: {path}: it holds operators that are compiled against PyTorch's C++ library, which "
-            "flambeau does not have. Register a Python implementation with torch.library.custom_op instead"
+            "flambeau does not have. Register a Python implementation with torch.library.custom_op instead; a package that goes "
+            "without the library where it finds none runs once the file is moved away"
         )
 
     def import_module(self, module: str) -> None:

@@ -592,7 +592,7 @@ def from_host(values: np.ndarray, device: Any = None) -> Tensor:
 def _legacy(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     args = legacy_arguments(args, kwargs)
     if len(args) == 1 and isinstance(args[0], Tensor):
-        return blank(cls, args[0]._storage, args[0]._view)
+        return Tensor.as_subclass(args[0], cls)  # on the tape, as PyTorch keeps it
     if len(args) == 1 and (look := getattr(args[0], "look", None)) is not None:  # a storage
         seen = look(dtypes.get_default_dtype())
         return blank(cls, seen._storage, seen._view)

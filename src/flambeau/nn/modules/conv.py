@@ -8,6 +8,7 @@ The shapes are those of `nn.functional.conv2d`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -212,6 +213,16 @@ class _ConvTransposeNd(_ConvNd):
         return type(self)._function(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )
+
+
+class _ConvTransposeMixin(_ConvTransposeNd):
+    """The class above by the name that it once had, for code that asks for it. No layer is one; making one warns."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            "`_ConvTransposeMixin` is a deprecated internal class. Please consider using public APIs.", FutureWarning
+        )
+        _ConvNd.__init__(self, *args, **kwargs)
 
 
 class ConvTranspose1d(_ConvTransposeNd):

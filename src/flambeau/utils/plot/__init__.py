@@ -43,8 +43,9 @@ def plot(
 
     `input`: a tensor or a shape with its batch dimension, or a list of these for several inputs; without it a shape is guessed
     from the first layer (or `module.example_input_array` is taken). `dtype`: of the inputs that are given as shapes, one for all or a
-    list. `depth`: how many levels of modules are opened; what is deeper is one box; without it as many as give a picture of at most
-    48 boxes. Equal blocks in a row share one box. `theme`: "light", "dark" or "auto" (what the reader's system says).
+    list, or of the guessed one. `depth`: how many levels of modules are opened; what is deeper is one box; without it as many as
+    give a picture of at most 48 boxes. Equal blocks in a row share one box. `theme`: "light", "dark" or "auto" (what the reader's
+    system says).
 
     The forward runs once in `eval()` with shapes in the place of values, so a large network takes no memory and no time; the module is
     left as it was. An error in the forward comes as it is. Raises TypeError for what is no module, ValueError for parameters that
@@ -59,7 +60,7 @@ def plot(
         raise TypeError(f"plot needs a module, but got {type(module).__name__}")
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f"theme must be 'auto', 'light' or 'dark', got {theme!r}")
-    given = likely_input(module) if input is None else Example.of(input, dtype)
+    given = likely_input(module, dtype) if input is None else Example.of(input, dtype)
     recorded = record(module, given)
     if depth is None:
         reach = deepest(recorded)

@@ -37,7 +37,7 @@ class AskedForValues(ValueError):
         super().__init__(f"plot has shapes and no values, and the forward asks for values{where}")
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """The last line of the traceback that is neither ours nor JAX's."""
     lines = [
         f" ({frame.filename}, line {frame.lineno}: {frame.line})"
@@ -112,26 +112,27 @@ def _abstract(value: Any, dtype: Any) -> jax.ShapeDtypeStruct:
 _SIDES = (224, 32, 28, 64, 299)
 
 
-def likely_input(module: Module) -> Example:
-    """An input that the first layer takes and with which the forward runs. ValueError if there is none such."""
+def likely_input(module: Module, dtype: Any = None) -> Example:
+    """An input that the first layer takes and with which the forward runs, of this dtype if one is given. ValueError if there is none such."""
     example = getattr(module, "example_input_array", None)
     if example is not None:
         return Example.of(list(example) if isinstance(example, tuple) else example)
     kinds = ((m, kind.__name__) for m in module.modules() for kind in type(m).__mro__)
     tried: list[Any] = next((_GUESSES[kind](m) for m, kind in kinds if kind in _GUESSES), [])
     for shape, kind in tried:
-        guess = Example.of(shape, kind)
+        guess = Example.of(shape, dtype or kind)
         try:
             record(module, guess)
         except AskedForValues:
             raise
-        except Exception:  # the next one may fit
+        except Exception as error:  # the next one may fit
+            refused = f": {error}".splitlines()[0]
             continue
         return guess
     told = ", ".join("x".join(map(str, shape)) for shape, _ in tried)
     raise ValueError(
         f"the shape of the input can't be guessed from {type(module).__name__}"
-        f"{f' (tried {told})' if told else ''}: give it, as in (1, 3, 224, 224)"
+        f"{f' (tried {told}{refused})' if told else ''}: give it, as in (1, 3, 224, 224)"
     )
 
 
@@ -295,7 +296,7 @@ def record(model: Module, given: Example) -> Recorded:
         try:
             jax.eval_shape(forward, [like(cell.value) for cell in cells], given.leaves)
         except jax.errors.JAXTypeError as error:
-            raise AskedForValues(_where(error)) from None
+            raise AskedForValues(where(error)) from None
     return Recorded(_pruned(root), recorder.shapes)
 
 
