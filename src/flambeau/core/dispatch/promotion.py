@@ -129,9 +129,14 @@ def _whole(x: Any, target: np.dtype) -> Any:
     """
     made: Any = np.dtype(np.int64 if target.itemsize == 8 or target == np.uint32 else np.int32)
     low = np.iinfo(made).min
+    unsigned_nan = x.dtype.name in _NAN_IS_ZERO
     x = x.astype(np.float32) if x.dtype.itemsize < 4 else x
     fits = (x >= float(low)) & (x < -float(low))
-    return jnp.where(fits, x.astype(made), made.type(low)).astype(target)
+    whole = jnp.where(fits, x.astype(made), made.type(low))
+    return (jnp.where(jnp.isnan(x), made.type(0), whole) if unsigned_nan else whole).astype(target)
+
+
+_NAN_IS_ZERO = frozenset(("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"))  # in PyTorch, as an integer
 
 
 def strong(value: Any) -> Any:

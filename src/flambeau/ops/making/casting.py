@@ -29,7 +29,7 @@ def _method(function: Any) -> Any:
 
 @operator(methods=False, public=(), grad="ToCopyBackward0", narrow=True)
 def _cast(input: Array, target: Any) -> Array:
-    if input.dtype in NARROW and target not in NARROW:
+    if input.dtype in NARROW and target not in NARROW and np.dtype(target).kind not in "iu":
         input = input.astype(np.float32)
     return convert(input, target)
 
