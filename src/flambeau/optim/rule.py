@@ -423,15 +423,15 @@ def _program(
 ) -> Callable[..., Any]:
     """The compiled update of a list of parameters. It takes and gives flat lists of arrays."""
     n, width = len(names), len(shared)
-    owned = {0: 0} | {i: i + 1 for i in range(1, 1 + n)}  # result: argument, over which it may be written
+    owned = (0, *range(2, 2 + n))  # for each result the argument over which it may be written
     of_one = _of_one(update, names, shared)
 
     def prepare(common: Any, values: Any) -> Any:
         options = _options(flags, scalars, sizes, values)
-        return instructions(functools.partial(of_one, options, None, common), 2 + n, 1 + n, owned)
+        return instructions(functools.partial(of_one, options, None, common), 2 + n, 1 + n, dict(enumerate(owned)))
 
     def program(params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None) -> Any:
-        memory = owned if in_place else {}
+        memory = dict(enumerate(owned)) if in_place else {}
         one = functools.partial(of_one, _options(flags, scalars, sizes, values), met)
         count = len(params)
         new_params: list[Any] = [None] * count
