@@ -94,21 +94,20 @@ def public() -> Iterator[tuple[str, Any]]:
                 yield told.public, it
 
 
-METHODS = {
-    "nn.Module": nn.Module,
-    "optim.Optimizer": flambeau.optim.Optimizer,
-    "optim.lr_scheduler.LRScheduler": flambeau.optim.lr_scheduler.LRScheduler,
-    "distributions.Distribution": flambeau.distributions.Distribution,
-}
-
-
 def methods() -> Iterator[tuple[str, Any]]:
-    """(public name, method) of the classes that users derive from, or whose methods all of their kind have."""
-    for place, cls in METHODS.items():
-        for name in dir(cls):
-            public, method = f"torch.{place}.{name}", getattr(cls, name)
-            if isinstance(method, FunctionType) and getattr(method.__doc__, "public", "") == public:
-                yield public, method
+    """(public name, method) of classes whose methods explain themselves: each under the class that its text is of."""
+    places = {
+        **CLASSES,
+        "optim.swa_utils": flambeau.optim.swa_utils,
+        "distributions.constraints": flambeau.distributions.constraints,
+    }
+    for namespace, home in places.items():
+        for cls in [it for it in vars(home).values() if inspect.isclass(it)]:
+            for name in dir(cls):
+                method = getattr(cls, name, None)
+                public = getattr(getattr(method, "__doc__", None), "public", "")
+                if inspect.isroutine(method) and public == f"torch.{namespace}.{cls.__name__}.{name}":
+                    yield public, method
 
 
 def typed(lines: list[str]) -> list[str]:

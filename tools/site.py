@@ -237,9 +237,11 @@ def _markdown(text: str) -> str:
     out: list[str] = []
     for block in re.split(r"\n\s*\n", textwrap.dedent(text).strip()):
         lines = block.split("\n")
-        if any(line.lstrip().startswith(">>>") for line in lines):
+        if page := re.fullmatch(r"PyTorch: (https://\S+)", block.strip()):
+            out.append(f"[PyTorch's page]({page[1]})")
+        elif any(line.lstrip().startswith(">>>") for line in lines):
             first = next(i for i, line in enumerate(lines) if line.lstrip().startswith(">>>"))
-            out += [_flow(lines[:first])] if first else []
+            out += ["**Example**" if lines[:first] == ["Example:"] else _flow(lines[:first])] if first else []
             out.append("```pycon\n" + textwrap.dedent("\n".join(lines[first:])) + "\n```")
         elif (
             len(lines) > 1

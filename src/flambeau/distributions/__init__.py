@@ -6,8 +6,8 @@ moments. A batch of them is one object; the last dimensions of a value are its e
 
 from typing import TYPE_CHECKING
 
-from ..core.dispatch.help import explain_classes, explain_functions, explain_methods
-from . import _cross_divergences, _divergences, transforms
+from ..core.dispatch.help import explain_classes, explain_functions, explain_methods, explain_own_methods
+from . import _cross_divergences, _divergences, constraints, transforms
 from .bernoulli import Bernoulli as Bernoulli
 from .beta import Beta as Beta
 from .binomial import Binomial as Binomial
@@ -67,6 +67,8 @@ if not TYPE_CHECKING:  # type checkers take every name
         TransformedDistribution Uniform VonMises Weibull Wishart biject_to kl_divergence register_kl transform_to
     """.split()
     __all__ += transforms.__all__
-    explain_classes([value for name in __all__ if isinstance(value := globals()[name], type)], "torch.distributions")
-explain_methods(Distribution, "torch.distributions.Distribution")
+    _classes = [value for name in __all__ if isinstance(value := globals()[name], type)]
+    explain_classes(_classes, "torch.distributions")
+    explain_own_methods(_classes, "torch.distributions")
+explain_own_methods([constraints.Constraint], "torch.distributions.constraints")
 explain_functions([kl_divergence, register_kl], "torch.distributions")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.context.grad_mode import no_grad
 from ..core.dispatch.help import explain_namespace as _explain
+from ..core.dispatch.help import explain_own_methods as _explain_methods
 from ..core.dispatch.messages import message
 from ..core.tensor.tensor import Tensor, wrap
 from ..nn.modules.batchnorm import _BatchNorm
@@ -230,3 +231,4 @@ class SWALR(LRScheduler):
 
 
 _explain(globals(), "torch.optim.swa_utils")
+_explain_methods([AveragedModel, SWALR], "torch.optim.swa_utils")

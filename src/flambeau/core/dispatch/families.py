@@ -33,6 +33,8 @@ _ONE_PAGE = {
     "profiler": "profiler",
     "utils.checkpoint": "checkpoint",
 }
+# what PyTorch does not have
+_OUR_OWN = {"torch.jax_function", "torch.load_exported", "torch.plot", "torch.summary"}
 # namespaces of operators: what has a text in one of them has it in all
 _OPERATORS = {
     "",
@@ -60,6 +62,10 @@ class Error(NamedTuple):
     types: list[str]
     reason: str
     calls: list[str]
+
+    def __str__(self) -> str:
+        types = "no error of its own" if self.types == ["nothing"] else " or ".join(self.types)
+        return f"{types}: {self.reason}."
 
 
 class Family(NamedTuple):
@@ -181,7 +187,7 @@ def text_of(function: Any, public: str, of: Any, own: str) -> str:
     """The whole help of a function, or of a class (`of`), whose `__init__` the function is."""
     family = family_of(of or function, public)
     shapes = [filled(family.shapes, public)] if family and family.shapes else []
-    errors = [f"{' or '.join(error.types)}: {error.reason}." for error in family.errors] if family else []
+    errors = [str(error) for error in family.errors] if family else []
     arguments = arguments_of(function, public, of, own)
     if _is_method(public):
         arguments = [line for line in arguments if not line.startswith("self: ")]
@@ -192,7 +198,8 @@ def text_of(function: Any, public: str, of: Any, own: str) -> str:
         _part("Formula", _first(sources(), public)),
         "" if own_example(own) else _part("Example", example_of(public)),
     ]
-    return f"{inspect.cleandoc(own)}\n{''.join(parts)}\nPyTorch: {_PAGES}{_page_of(of or function, public)}\n"
+    page = "none, this is flambeau's own" if public in _OUR_OWN else f"{_PAGES}{_page_of(of or function, public)}"
+    return f"{inspect.cleandoc(own)}\n{''.join(parts)}\nPyTorch: {page}\n"
 
 
 def _page_of(what: Any, public: str) -> str:
@@ -201,8 +208,15 @@ def _page_of(what: Any, public: str) -> str:
         return "tensors.html"
     namespace = public.removeprefix("torch.").rpartition(".")[0]
     if _is_method(public):
-        if namespace == "distributions.Distribution":
-            return f"distributions.html#torch.distributions.distribution.Distribution.{what.__name__}"
+        home, _, cls = namespace.rpartition(".")
+        written = f"torch.{what.__module__.removeprefix('flambeau.')}.{cls}.{what.__name__}"
+        for place, page, anchor in (
+            ("distributions", "distributions", written),
+            ("utils.data", "data", written if what.__module__.endswith(".distributed") else public),
+            ("optim.swa_utils", "optim", public),
+        ):
+            if home.startswith(place):
+                return f"{page}.html#{anchor}"
         return f"generated/torch.{namespace}.html#{public}"
     if (page := "backends" if namespace.startswith("backends.") else _ONE_PAGE.get(namespace)) is not None:
         return f"{page}.html#{public}"

@@ -115,9 +115,32 @@ def explain_namespace(
 def explain_methods(cls: type, place: str) -> None:
     """The same for the public methods of a class, and of ours that it derives from, that nobody has explained yet."""
     written = [item for owner in cls.__mro__ if owner.__module__.startswith(_OURS) for item in vars(owner).items()]
-    for name, method in written:
+    _explain_written(written, place)
+
+
+def explain_own_methods(classes: Iterable[type], namespace: str) -> None:
+    """The same for public methods that classes write themselves and give a text of their own.
+
+    Those without one have the text of the class that they derive from.
+    """
+    for cls in classes:
+        described = [(name, it) for name, it in vars(cls).items() if getattr(it, "__doc__", None)]
+        _explain_written(described, f"{namespace}.{cls.__name__}")
+
+
+def _explain_written(written: Iterable[tuple[str, Any]], place: str) -> None:
+    for name, it in written:
+        method = getattr(it, "__func__", it)  # of a class or static
         if not name.startswith("_") and hasattr(method, "__code__") and not isinstance(method.__doc__, Told):
             method.__doc__ = explained(method, f"{place}.{name}")
 
 
-__all__ = ["Told", "explain_classes", "explain_functions", "explain_methods", "explain_namespace", "explained"]
+__all__ = [
+    "Told",
+    "explain_classes",
+    "explain_functions",
+    "explain_methods",
+    "explain_namespace",
+    "explain_own_methods",
+    "explained",
+]

@@ -3,9 +3,9 @@
 The arithmetic is plain Python floats in PyTorch's order of operations, so that the rates are PyTorch's to the last bit.
 """
 
-from ...core.dispatch.help import explain_classes, explain_methods
+from ...core.dispatch.help import explain_classes, explain_methods, explain_own_methods
 from .base import LRScheduler, _LRScheduler
-from .combined import ChainedScheduler, SequentialLR
+from .combined import ChainedScheduler, SequentialLR, _Several
 from .cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from .decay import (
     ConstantLR,
@@ -17,6 +17,7 @@ from .decay import (
     MultiStepLR,
     PolynomialLR,
     StepLR,
+    _Lambdas,
 )
 from .plateau import ReduceLROnPlateau
 
@@ -40,6 +41,8 @@ __all__ = [
 ]
 
 explain_classes([globals()[_name] for _name in __all__], "torch.optim.lr_scheduler")
-explain_methods(LRScheduler, "torch.optim.lr_scheduler.LRScheduler")
+for _cls in (LRScheduler, _Several, _Lambdas):
+    explain_methods(_cls, "torch.optim.lr_scheduler.LRScheduler")
+explain_own_methods([globals()[_name] for _name in __all__], "torch.optim.lr_scheduler")
 for _name in __all__:
     globals()[_name].__module__ = __name__  # pickles then have PyTorch's paths

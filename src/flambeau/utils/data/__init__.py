@@ -1,6 +1,12 @@
 """Data sets, samplers and the loader that makes batches of them."""
 
-from flambeau.core.dispatch.help import explain_classes, explain_functions, explain_namespace
+from flambeau.core.dispatch.help import (
+    explain_classes,
+    explain_functions,
+    explain_methods,
+    explain_namespace,
+    explain_own_methods,
+)
 from flambeau.utils.data import _utils, dataloader, datapipes, dataset, distributed, sampler
 from flambeau.utils.data._utils.collate import default_collate as default_collate
 from flambeau.utils.data._utils.collate import default_convert as default_convert
@@ -53,3 +59,5 @@ explain_classes(
 )
 explain_functions([default_collate, default_convert, get_worker_info, random_split], "torch.utils.data")
 explain_namespace(globals(), "torch.utils.data", homes=("flambeau.utils.data.datapipes",), without=("DFIterDataPipe",))
+explain_methods(IterDataPipe, "torch.utils.data.IterDataPipe")
+explain_own_methods([ConcatDataset, DataChunk, DataLoader, DistributedSampler], "torch.utils.data")
