@@ -3,7 +3,7 @@
 from ..core.dispatch.help import explain_classes, explain_methods, explain_own_methods
 from . import lr_scheduler, swa_utils
 from ._adafactor import Adafactor
-from ._grouped import GroupedOptimizer
+from ._grouped import GroupedOptimizer as _GroupedOptimizer
 from ._muon import Muon
 from ._swapping import swap_in_optimizer_params_and_state
 from .adadelta import Adadelta
@@ -27,6 +27,6 @@ __all__ = [
 ]  # fmt: skip
 
 explain_classes([value for value in globals().values() if isinstance(value, type)], "torch.optim")
-for _cls in (Optimizer, GroupedOptimizer):  # which has the step of most of them
+for _cls in (Optimizer, _GroupedOptimizer):  # which has the step of most of them
     explain_methods(_cls, "torch.optim.Optimizer")
 explain_own_methods([LBFGS], "torch.optim")
