@@ -236,6 +236,8 @@ def _dress_module(home: str, module: ModuleType) -> None:
             raise AttributeError(f"module {theirs!r} has no attribute {name!r}")
         if name in _OF_PYTHON and "." in theirs:
             return importlib.import_module(name)
+        if name == "torch" and theirs.startswith("torch."):
+            return sys.modules["flambeau"]  # which all of PyTorch's modules import
         raise AttributeError(_explain(f"{theirs}.{name}"))
 
     _dressed[home] = before
