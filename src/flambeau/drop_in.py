@@ -25,7 +25,7 @@ _SHOWN = ("flambeau.ops",)  # packages whose torch name is an object, the packag
 # No module of torch's answers to these.
 INSIDE = tuple(
     f"flambeau.{name}"
-    for name in ("checkpoint", "cli", "core", "doctor", "drop_in", "native", "ops", "runtime", "processes")
+    for name in ("audio", "checkpoint", "cli", "core", "doctor", "drop_in", "native", "ops", "runtime", "processes")
 )
 
 
