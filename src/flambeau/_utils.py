@@ -6,14 +6,25 @@ import importlib
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from .checkpoint import names as _names
 from .checkpoint import rebuild as _rebuild
 from .core.array.devices import device as _device
 from .core.array.devices import jax_devices
 from .core.tensor.tensor import Tensor
 
+
+def _refusing(reason: str) -> Any:
+    def refuse(*args: Any) -> NoReturn:
+        raise RuntimeError(reason)
+
+    return refuse
+
+
+globals().update({name: _refusing(reason) for name, reason in _names.FOREIGN.items()})
 globals().update({name: made for name, made in vars(_rebuild).items() if name.startswith("_rebuild_")})
+_rebuild_xla_tensor = _rebuild._rebuild_device_tensor_from_numpy
 
 
 def _element_size(dtype: Any) -> int:

@@ -25,7 +25,7 @@ _SHOWN = ("flambeau.ops",)  # packages whose torch name is an object, the packag
 # No module of torch's answers to these.
 INSIDE = tuple(
     f"flambeau.{name}"
-    for name in ("checkpoint", "cli", "core", "doctor", "drop_in", "native", "ops", "runtime", "processes")
+    for name in ("audio", "checkpoint", "cli", "core", "doctor", "drop_in", "native", "ops", "runtime", "processes")
 )
 
 
@@ -236,6 +236,8 @@ def _dress_module(home: str, module: ModuleType) -> None:
             raise AttributeError(f"module {theirs!r} has no attribute {name!r}")
         if name in _OF_PYTHON and "." in theirs:
             return importlib.import_module(name)
+        if name == "torch" and theirs.startswith("torch."):
+            return sys.modules["flambeau"]  # which all of PyTorch's modules import
         raise AttributeError(_explain(f"{theirs}.{name}"))
 
     _dressed[home] = before

@@ -13,6 +13,7 @@ from .checkpoint import (
     get_safe_globals,
     get_unsafe_globals_in_checkpoint,
     load,
+    names,
     safe_globals,
     save,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "validate_hpu_device",
 ]
 
+_get_layout = names.get_layout
 DEFAULT_PROTOCOL = 2
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001

@@ -1,7 +1,9 @@
 """Storages, under torch's module path."""
 
+import io
 from typing import Any
 
+from .checkpoint import load
 from .core.tensor.memory import UntypedStorage
 from .core.tensor.typed_memory import TypedStorage
 
@@ -25,3 +27,8 @@ class StorageBase(metaclass=_Kind):
         raise RuntimeError(
             "Cannot directly construct StorageBase; subclass it and then construct that: take UntypedStorage"
         )
+
+
+def _load_from_bytes(b: bytes) -> Any:
+    """The storage in what `torch.save` wrote, which is how a pickle of Python's own (`pickle.dumps(tensor)`) holds it."""
+    return load(io.BytesIO(b), weights_only=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import sys
 
@@ -12,6 +13,7 @@ import torch
 import flambeau as fb
 import flambeau.nn
 from flambeau import checkpoint
+from support.process import run_code
 from support.values import same
 
 
@@ -211,3 +213,66 @@ def test_lazy_modules():
     again = to_theirs(ours)
     assert type(again) is torch.nn.LazyLinear and again(torch.ones(2, 5)).shape == (2, 3)
     assert ours(fb.ones(2, 5)).shape == (2, 3)
+
+
+def plain_pickles():
+    """What PyTorch's users keep in pickles of Python's own, and what tells it by its values."""
+    x = torch.linspace(-2, 2, 12).reshape(3, 4)
+    noted = torch.ones(2)
+    noted.note = "kept"
+    layers = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3), torch.nn.LSTM(3, 2))
+    optimizer = torch.optim.SGD(layers.parameters(), lr=0.1, momentum=0.9)
+    return {
+        "view": (x.t()[1:], "[v.tolist(), v.stride(), v.requires_grad]"),
+        "bfloat16": (x.bfloat16(), "[v.float().tolist(), str(v.dtype)]"),
+        "conjugate": (torch.complex(x, x + 1).conj(), "[str(v.tolist())]"),
+        "learned": (x.clone().requires_grad_(), "[v.tolist(), v.requires_grad]"),
+        "parameter": (torch.nn.Parameter(x), "[v.tolist(), type(v) is torch.nn.Parameter, v.requires_grad]"),
+        "meta": (torch.empty(2, 3, device="meta"), "[str(v)]"),
+        "noted": (noted, "[v.tolist(), v.note]"),
+        "sparse": (torch.eye(3).to_sparse(), "[v.to_dense().tolist(), str(v.layout)]"),
+        "rows": (torch.eye(3).to_sparse_csr(), "[v.to_dense().tolist(), str(v.layout)]"),
+        "storage": (x.storage(), "[v.tolist(), str(v.dtype)]"),
+        "layers": (layers, "[repr(v), {k: p.tolist() for k, p in v.state_dict().items()}]"),
+        "optimizer": (optimizer, "[repr(v), len(v.param_groups[0]['params'])]"),
+        "function": (torch.relu, "[v.__name__, v(torch.tensor([-1.0, 2.0])).tolist()]"),
+        "named": (torch.max(x, 1), "[str(v)]"),
+        "format": (torch.channels_last, "[str(v)]"),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")  # of sparse tensors and storages, by both
+def test_plain_pickles_of_torch(tmp_path):
+    """`pickle.dumps(tensor)` of PyTorch's is read by `pickle.loads` where `import torch` means flambeau."""
+    written = {name: (pickle.dumps(value), code) for name, (value, code) in plain_pickles().items()}
+    written |= {
+        f"{name} 2": (pickle.dumps(value, 2), code)
+        for name, (value, code) in plain_pickles().items()
+        if name != "format"
+    }
+    expected = {name: eval(code, {"torch": torch, "v": pickle.loads(data)}) for name, (data, code) in written.items()}
+    (tmp_path / "written").write_bytes(pickle.dumps(written))
+    quantized = torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
+    (tmp_path / "quantized").write_bytes(pickle.dumps(quantized))
+    done = run_code(
+        f"""
+        import json, pathlib, pickle, warnings
+        from flambeau import drop_in
+        warnings.simplefilter("ignore")
+        drop_in.install()
+        import torch
+        place = pathlib.Path({str(tmp_path)!r})
+        written = pickle.loads((place / "written").read_bytes())
+        made = {{name: eval(code, {{"torch": torch, "v": pickle.loads(data)}}) for name, (data, code) in written.items()}}
+        print(json.dumps(made))
+        try:
+            pickle.loads((place / "quantized").read_bytes())
+        except RuntimeError as error:
+            assert "dequantize" in str(error)
+        # a storage that is memory already is looked into, as the function says
+        x = torch.arange(4.0)
+        torch._utils._rebuild_tensor_v2(x.storage(), 1, (2,), (2,), False, None).zero_()
+        assert x.tolist() == [0, 0, 2, 0]
+        """
+    )
+    assert json.loads(done.stdout) == json.loads(json.dumps(expected))

@@ -32,6 +32,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> _Any:
+    if name in ("_VariableFunctions", "_VariableFunctionsClass"):  # where torch has the functions of its root
+        return _importlib.import_module(__package__.rpartition(".")[0])
     if name in _PARTS:
         return _importlib.import_module(f"{__package__}.{name}")
     if name in _HOMES:

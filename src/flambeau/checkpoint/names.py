@@ -91,7 +91,7 @@ _WRITTEN: dict[int, tuple[str, str]] = {}
 for _name, _object in (TORCH | TRUSTED).items():
     _WRITTEN.setdefault(id(_object), _name)
 
-_FOREIGN = {
+FOREIGN = {
     "_rebuild_sparse_csr_tensor": "this old form of sparse tensors is not supported: save them with .to_dense()",
     "_rebuild_qtensor": "quantised tensors are not supported: save them with .dequantize()",
     "_rebuild_nested_tensor": "nested tensors are not supported: save them with .to_padded_tensor(...)",
@@ -102,10 +102,10 @@ _FOREIGN = {
 def unsupported(module: str, name: str) -> str | None:
     """Why flambeau cannot have what torch calls by this name, if that is known."""
     if module in ("torch", "torch._utils", "torch.storage") and (module, name) not in TORCH:
-        if name in _FOREIGN:
-            return _FOREIGN[name]
+        if name in FOREIGN:
+            return FOREIGN[name]
         if module == "torch" and name.startswith(("QInt", "QUInt")) and name.endswith("Storage"):
-            return _FOREIGN["_rebuild_qtensor"]
+            return FOREIGN["_rebuild_qtensor"]
     return None
 
 

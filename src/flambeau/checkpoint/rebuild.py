@@ -18,6 +18,7 @@ from ..core.array.meta import MetaArray
 from ..core.context.grad_mode import no_grad
 from ..core.dispatch.operator import namespaces
 from ..core.tensor.looks import from_storage
+from ..core.tensor.memory import Memory
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import _INTERNAL, Tensor
 from ..core.tensor.tensor import wrap as _wrap
@@ -52,7 +53,9 @@ def _rebuild_tensor_v2(
     storage: Any, storage_offset: int, size: Any, stride: Any, requires_grad: bool, backward_hooks: Any,
     metadata: Any = None,
 ) -> Tensor:  # fmt: skip
-    """A tensor that looks into `storage`."""
+    """A tensor that looks into `storage`, of a file or, in a pickle of Python's own, of memory."""
+    if isinstance(storage, Memory) and hasattr(storage, "dtype"):
+        return _in_memory(storage, storage.dtype, storage_offset, size, stride, requires_grad, metadata)
     if not isinstance(storage, TypedStorage) or storage.of_bytes:
         raise damaged(f"a tensor should lie in a typed storage, got {brief(storage)}")
     return _tensor(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata)
@@ -63,6 +66,8 @@ def _rebuild_tensor_v3(
     metadata: Any = None,
 ) -> Tensor:  # fmt: skip
     """The same for a storage of bytes, which does not know its dtype."""
+    if isinstance(storage, Memory) and isinstance(dtype, dtypes.dtype):
+        return _in_memory(storage, dtype, storage_offset, size, stride, requires_grad, metadata)
     if isinstance(storage, TypedStorage):
         storage = storage.untyped()
     if not isinstance(storage, UntypedStorage) or not isinstance(dtype, dtypes.dtype):
@@ -128,6 +133,19 @@ def _tensor(
     cell = storage.untyped().cell(dtype, shape if whole else None, conj and dtype.is_complex, neg)
     tensor = from_storage(cell, shape, strides, storage._start + offset)
     return tensor.requires_grad_() if requires_grad else tensor
+
+
+def _in_memory(
+    storage: Memory, dtype: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, metadata: Any
+) -> Tensor:
+    """The same where the storage is a tensor's memory already."""
+    shape, strides = _numbers(size, "sizes"), _numbers(stride, "strides")
+    conj, neg = _lazy_bits(metadata)
+    with no_grad():
+        tensor = storage.look(dtype, shape, strides, _number(offset, "storage offset"))
+        tensor = namespaces["torch"]["conj_physical"](tensor) if conj else tensor
+        tensor = namespaces["torch"]["negative"](tensor) if neg else tensor
+    return _finish(tensor, requires_grad)
 
 
 def _lazy_bits(metadata: Any) -> tuple[bool, bool]:

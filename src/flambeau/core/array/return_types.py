@@ -20,7 +20,8 @@ def return_type(name: str, fields: tuple[str, ...]) -> Any:
         n_unnamed_fields = 0
 
         def __new__(cls, *values: Any, **named: Any) -> Any:
-            if len(values) == 1 and not named and isinstance(values[0], (tuple, list)):
+            last = values[1:]  # PyTorch's pickles have a dict after the sequence
+            if values and not named and isinstance(values[0], (tuple, list)) and all(isinstance(v, dict) for v in last):
                 values = tuple(values[0])
                 if len(values) != len(fields):
                     n = len(fields)
