@@ -999,6 +999,18 @@ def one_program_of_what_is_cut() -> None:
         one, rows = _made(), 2 * WORLD + sum(range(WORLD)) * ragged
         (one(fb.ones(1, 6).double()).sum() * (rows / WORLD)).backward()
         np.testing.assert_allclose(got, one.first.bias.grad, rtol=1e-12)
+    # what a module is told between two calls holds for the second
+    told = nn.Linear(2, 2 * WORLD, bias=False).double()
+    nn.init.zeros_(told.weight)
+    optimizer = fb.optim.SGD(fully_shard(told).parameters(), lr=1.0)
+    step = fb.compile(lambda x: (optimizer.zero_grad(), told(x).sum().backward(), optimizer.step())[0])
+    seen = []
+    for do in (None, None, None, lambda: told.set_gradient_divide_factor(1.0), told.unshard):
+        if do is not None:
+            do()
+        step(fb.ones(1, 2).double())
+        seen.append(told.weight.full_tensor()[0, 0].item())
+    assert seen == [-1.0, -2.0, -3.0, -3.0 - WORLD, -3.0 - 2 * WORLD], seen
 
 
 @check

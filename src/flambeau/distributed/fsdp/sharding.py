@@ -12,6 +12,7 @@ import numpy as np
 
 from ...core.array import devices
 from ...core.context.grad_mode import state as grad_state
+from ...core.context.tracing import Untraceable
 from ...core.tensor.storage import laid
 from ...core.tensor.tensor import Tensor, blank
 from ...nn.modules.module import Module
@@ -32,6 +33,11 @@ def _refused(name: str, instead: str) -> Callable[..., Any]:
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"Refused: {instead}."
     return method
+
+
+def _outside(unit: Unit, name: str) -> None:
+    if grad_state.trace is not None and unit.mesh.several:
+        raise Untraceable(f"it calls {name} of a sharded module: do that outside")
 
 
 class UnshardHandle:
@@ -83,11 +89,20 @@ class Unit:
         self.held: list[Any] | None = None  # the cut ones, while the whole ones are in their place
         self.gathering: Gathering | None = None
         self.before_it: list[Any] = []  # who watched the tape before the forward pass
+        self.trace: Any = None  # in which the whole ones were put there
+
+    def _settings(self) -> Any:
+        return self.factor, self.held is None
 
     def unshard(self) -> None:
         """Put the whole parameters in the place of the cut ones."""
+        trace = grad_state.trace
         if self.held is not None or not self.owners:
+            if self.held is not None and trace is not None and self.trace is not trace:
+                raise Untraceable("it calls a module whose parameters `unshard` has made whole before")
             return
+        if trace is not None:
+            trace.guard(self._settings, "a sharded module divides gradients by another number, or was made whole")
         cut = [owners[0][0]._parameters[owners[0][1]] for owners in self.owners]
         if self.mesh.several:
             plan = Plan(self.mesh, self.policy, self.places, self.factor)
@@ -99,13 +114,15 @@ class Unit:
         else:
             return
         self._put(whole)
-        self.held = cut
+        self.held, self.trace = cut, grad_state.trace
 
     def reshard(self) -> None:
         """Put the cut parameters back."""
         if self.held is not None:
+            if grad_state.trace is not None and self.trace is not grad_state.trace:
+                return  # a trace ends that was refused since they are whole
             self._put(self.held)
-            self.held = None
+            self.held = self.trace = None
         if self.gathering is not None:
             self.gathering.end()
             self.gathering = None
@@ -176,11 +193,13 @@ class FSDPModule:
     def unshard(self, async_op: bool = False) -> UnshardHandle | None:
         """Put the whole parameters of this module (not of others that are sharded within) in the place of the cut ones, until
         `reshard` or the end of the next forward pass."""
+        _outside(self._unit, "unshard")
         self._unit.unshard()
         return UnshardHandle() if async_op else None
 
     def reshard(self) -> None:
         """Put the cut parameters back."""
+        _outside(self._unit, "reshard")
         self._unit.reshard()
 
     def set_gradient_divide_factor(self, factor: float) -> None:
@@ -189,6 +208,7 @@ class FSDPModule:
             raise NotImplementedError(
                 "FSDPModule.set_gradient_divide_factor: gradients are means over the whole batch as the loss says; scale the loss"
             )
+        _outside(self._unit, "set_gradient_divide_factor")
         self._unit.factor = float(factor)
 
     set_reduce_scatter_divide_factor = set_gradient_divide_factor
