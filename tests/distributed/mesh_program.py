@@ -1014,6 +1014,33 @@ def one_program_of_what_is_cut() -> None:
 
 
 @check
+def what_no_process_uses_has_no_gradient() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def forward(self, x: fb.Tensor) -> fb.Tensor:
+            return self.used(x)
+
+    for compiled in (False, True):
+        model = fully_shard(Half())
+        optimizer = fb.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+        before = model.unused.weight.full_tensor().clone()
+
+        def step(x: fb.Tensor) -> None:
+            optimizer.zero_grad()  # noqa: B023
+            model(x).sum().backward()  # noqa: B023
+            optimizer.step()  # noqa: B023
+
+        run = fb.compile(step) if compiled else step
+        for _ in range(2):
+            run(fb.ones(1, 2))
+        assert model.unused.weight.grad is None and model.used.weight.grad is not None
+        assert fb.equal(model.unused.weight.full_tensor(), before) and len(optimizer.state) == 2
+
+
+@check
 def replicated_without_a_wrapper() -> None:
     wanted = _losses(_made(), 3, 1)
     model = replicate(_made())

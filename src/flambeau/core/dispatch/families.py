@@ -218,8 +218,9 @@ def _page_of(what: Any, public: str) -> str:
             if home.startswith(place):
                 return f"{page}.html#{anchor}"
         return f"generated/torch.{namespace}.html#{public}"
-    if (page := "backends" if namespace.startswith("backends.") else _ONE_PAGE.get(namespace)) is not None:
-        return f"{page}.html#{public}"
+    one_page = "backends" if namespace.startswith("backends.") else _ONE_PAGE.get(namespace)
+    if one_page is not None:
+        return f"{one_page}.html#{public}"
     written = f"torch.{what.__module__.removeprefix('flambeau.')}.{public.rpartition('.')[2]}"
     for namespace, page, anchor in (
         ("torch.nn.init.", "nn.init", public),

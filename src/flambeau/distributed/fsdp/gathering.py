@@ -255,6 +255,7 @@ class Gather(Function):
     @staticmethod
     def forward(ctx: Any, plan: Plan, gathering: Gathering, *parameters: Tensor) -> Any:
         ctx.plan, ctx.gathering, ctx.dtypes = plan, gathering, [p._np_dtype for p in parameters]
+        ctx.set_materialize_grads(False)  # a parameter that no process has used has no gradient
         made = wholes(plan, gathering.arrays)
         gathering.begin(made)
         return tuple(made)
@@ -263,11 +264,12 @@ class Gather(Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         plan, target = ctx.plan, ctx.plan.policy.reduce_dtype
         ctx.gathering.again = None
+        wanted = [wants and grad is not None for wants, grad in zip(ctx.needs_input_grad[2:], grads, strict=True)]
         if grad_state.trace is not None:
-            return None, None, *traced_parts(plan, grads, ctx.needs_input_grad[2:], ctx.dtypes)
+            return None, None, *traced_parts(plan, grads, wanted, ctx.dtypes)
         whole_ones = {}
         for i, grad in enumerate(grads):
-            if not ctx.needs_input_grad[i + 2]:
+            if not wanted[i]:
                 continue
             inner = plan.places[i].inner
             whole = np.asarray(grad._array) if inner is None else part_of(devices.spread(grad._array, inner))
