@@ -144,6 +144,7 @@ def test_ctrl_c_ends_a_trace_that_hangs():
     script = """
 import os, threading, signal
 import flambeau as fb
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background does not have
 
 def endless(x):
     n = 0

@@ -61,6 +61,7 @@ def test_signals_reach_the_main_thread_as_before():
     script = """
 import os, signal, time
 import flambeau as fb
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background does not have
 fb.ones(3).sum()
 signal.signal(signal.SIGUSR1, lambda *_: print("seen"))
 os.kill(os.getpid(), signal.SIGUSR1)
