@@ -16,6 +16,8 @@ DISALLOWED = ("sys", "io")
 class PackagingErrorReason(Enum):
     """Why a module can't be packaged."""
 
+    __module__ = "flambeau.package.package_exporter"
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}.{self.name}>"
 
@@ -31,6 +33,8 @@ class PackagingErrorReason(Enum):
 class EmptyMatchError(Exception):
     """A pattern that was given with `allow_empty=False` has matched no module."""
 
+    __module__ = "flambeau.package.package_exporter"
+
 
 class PackagingError(Exception):
     """A package can't be written: the message has all modules that are in the way, by what is wrong with them.
@@ -39,6 +43,8 @@ class PackagingError(Exception):
         dependency_graph: the modules and what needs them; those in the way have an `error`.
         debug: whether the message tells by which path each of them came in.
     """
+
+    __module__ = "flambeau.package.package_exporter"
 
     def __init__(self, dependency_graph: DiGraph, debug: bool = False):
         broken: dict[PackagingErrorReason, list[str]] = {}

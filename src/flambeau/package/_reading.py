@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..checkpoint.archive import Reader, missing
-from ..checkpoint.errors import damaged
+from ..checkpoint.archive import Reader
+from ..checkpoint.errors import brief, damaged
 from ..checkpoint.file_reader import PyTorchFileReader
 
 
@@ -30,11 +30,19 @@ class Files(Protocol):
         """Its bytes. RuntimeError if there is none."""
 
 
+def _missing(name: str) -> RuntimeError:
+    hint = (
+        ": this is no package; torch.load reads checkpoints" if name == ".data/extern_modules" else " in this package"
+    )
+    return RuntimeError(f"PytorchStreamReader failed locating file {brief(name)[1:-1]}: file not found{hint}")
+
+
 class ArchiveFiles:
     """Those of an archive, whose files lie in one folder."""
 
-    def __init__(self, file: Any):
+    def __init__(self, file: Any, owner: Any = None):
         self._archive = Reader(file)
+        self._owner = owner  # who would close the file
         self._folder = next(iter(self._archive.records), "").partition("/")[0] + "/"
         if any(not name.startswith(self._folder) for name in self._archive.records):
             raise damaged("its files lie in more than one folder")
@@ -49,11 +57,16 @@ class ArchiveFiles:
 
     def size(self, name: str) -> int:
         """The number of its bytes. RuntimeError if there is none."""
-        return self._archive.size(self._folder + name)
+        return self._archive.size(self._known(name))
 
     def read(self, name: str) -> np.ndarray:
         """Its bytes. RuntimeError if there is none, or if they are damaged."""
-        return self._archive.read(self._folder + name)
+        return self._archive.read(self._known(name))
+
+    def _known(self, name: str) -> str:
+        if not self.has(name):
+            raise _missing(name)
+        return self._folder + name
 
 
 class FolderFiles:
@@ -78,7 +91,7 @@ class FolderFiles:
 
     def _path(self, name: str) -> Path:
         if name not in self._names:
-            raise missing(f"{self._folder.name}/{name}")
+            raise _missing(name)
         return self._folder / name
 
     def size(self, name: str) -> int:
@@ -96,7 +109,7 @@ def opened(source: Any) -> tuple[str, Files]:
     RuntimeError for a file that is missing or is no archive, AttributeError for what is neither a path nor a file.
     """
     if isinstance(source, PyTorchFileReader):
-        return "<pytorch_file_reader>", ArchiveFiles(source._archive.fp)
+        return "<pytorch_file_reader>", ArchiveFiles(source._archive.fp, source)
     if not isinstance(source, (str, bytes, os.PathLike)):
         for needed in ("tell", "seek", "read"):
             if not hasattr(source, needed):
@@ -106,7 +119,7 @@ def opened(source: Any) -> tuple[str, Files]:
     if os.path.isdir(path):
         return path, FolderFiles(path)
     try:
-        return path, ArchiveFiles(open(path, "rb"))  # noqa: SIM115 - it is read as long as the importer lives
+        return path, ArchiveFiles(open(path, "rb"))  # it is read as long as the importer lives
     except OSError as error:
         raise RuntimeError(
             f"open file failed because of errno {error.errno} on fopen: {error.strerror}, file path: {path}"

@@ -111,9 +111,7 @@ class OrderedImporter(Importer):
         last: ModuleNotFoundError | None = None
         for importer in self._importers:
             if not isinstance(importer, Importer):
-                raise TypeError(
-                    f"{importer} is not a Importer. All importers in OrderedImporter must inherit from Importer."
-                )
+                raise TypeError(f"an OrderedImporter is made of Importers, got {type(importer).__name__}")
             try:
                 module = importer.import_module(module_name)
             except ModuleNotFoundError as error:

@@ -254,7 +254,6 @@ class PackageImporter(Importer):
 def _absolute(name: str, package: str, level: int) -> str:
     parts = package.split(".")
     if not package or level > len(parts):
-        kind = "with no known parent package" if not package else "beyond top-level package"
-        raise ImportError(f"attempted relative import {kind}")
+        raise ValueError("attempted relative import beyond top-level package")
     base = ".".join(parts[: len(parts) - level + 1])
     return f"{base}.{name}" if name else base
