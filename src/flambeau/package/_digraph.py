@@ -13,6 +13,7 @@ class DiGraph:
         self._nodes: dict[str, dict[str, Any]] = {}
         self._successors: dict[str, dict[str, None]] = {}
         self._predecessors: dict[str, dict[str, None]] = {}
+        self._brought: dict[str, str] = {}  # by which other one a node came in
 
     def add_node(self, n: str, **kwargs: Any) -> None:
         """Add a node; one that is there gets these attributes, too."""
@@ -23,6 +24,8 @@ class DiGraph:
     def add_edge(self, u: str, v: str) -> None:
         """Add an edge, and the nodes where they are missing."""
         self.add_node(u)
+        if v not in self._nodes:
+            self._brought[v] = u
         self.add_node(v)
         self._successors[u][v] = None
         self._predecessors[v][u] = None
@@ -85,8 +88,8 @@ class DiGraph:
     def first_path(self, dst: str) -> list[str]:
         """The path by which `dst` came into the graph, from its beginning."""
         path = [dst]
-        while (before := next(self.predecessors(path[-1]), None)) is not None and before not in path:
-            path.append(before)
+        while path[-1] in self._brought:
+            path.append(self._brought[path[-1]])
         return path[::-1]
 
     def to_dot(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ..checkpoint.pickler import Plan, pickler
@@ -54,6 +54,9 @@ def _pickler_of(importer: Importer) -> type:
             else:
                 self.write(pickle.GLOBAL + f"{module_name}\n{name}\n".encode())  # type: ignore[attr-defined]
             self.memoize(obj)  # type: ignore[attr-defined]
+
+        # pickle's table names its own method for functions, whatever a derived class has
+        dispatch = {**pickle._Pickler.dispatch, FunctionType: save_global}  # type: ignore[attr-defined]
 
     return PackagePickler
 

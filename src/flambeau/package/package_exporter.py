@@ -331,7 +331,9 @@ class PackageExporter:
             self.add_dependency(found)
 
     def _exists(self, module_name: str) -> bool:
-        if module_name in _KNOWN or module_name in self.dependency_graph:
+        if module_name in _KNOWN:
+            return False
+        if module_name in self.dependency_graph:
             return True
         try:
             _sources.imported(module_name, self.importer)

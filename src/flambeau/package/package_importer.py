@@ -52,7 +52,7 @@ class PackageImporter(Importer):
         self.extern_modules = listed.split("\n")
         for name in self.extern_modules:
             if not module_allowed(name):
-                raise ImportError(message("package_disallowed_extern", file=self.filename, name=name))
+                raise ImportError(message("package_disallowed_extern", file=file_or_buffer, name=name))
         self._sources = _modules.sources(self._files.names())
         for name in filter(None, self.extern_modules):
             parts = name.split(".")
