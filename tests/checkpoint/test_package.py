@@ -125,7 +125,10 @@ def test_both_directions(nets: Any, tmp_path: Path) -> None:
             assert importer.python_version() == ".".join(map(str, sys.version_info[:3]))
     records = [{n.partition("/")[2]: f.read(n) for n in f.namelist()} for f in map(zipfile.ZipFile, (ours, theirs))]
     for held in records:
-        del held[".data/serialization_id"], held["model/net.pkl"]  # which texts and tuples a pickle says twice may differ
+        del (
+            held[".data/serialization_id"],
+            held["model/net.pkl"],
+        )  # which texts and tuples a pickle says twice may differ
     assert records[0] == records[1]
     trees = [
         str(lib.package.PackageImporter(theirs).file_structure(exclude=["byteorder", "**/*.py"])) for lib in LIBRARIES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,8 +120,15 @@ def opened(source: Any) -> tuple[str, Files]:
     if os.path.isdir(path):
         return path, FolderFiles(path)
     try:
-        return path, ArchiveFiles(open(path, "rb"))  # it is read as long as the importer lives
+        file = open(path, "rb")
     except OSError as error:
         raise RuntimeError(
             f"open file failed because of errno {error.errno} on fopen: {error.strerror}, file path: {path}"
         ) from None
+    try:
+        held = ArchiveFiles(file)
+    except BaseException:
+        file.close()
+        raise
+    weakref.finalize(held, file.close)  # it is read as long as the importer lives
+    return path, held
