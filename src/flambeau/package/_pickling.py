@@ -6,7 +6,7 @@ import io
 import pickle
 import pickletools
 from types import FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from ..checkpoint.pickler import Plan, pickler
 from .importer import Importer, ObjMismatchError, ObjNotFoundError, sys_importer
@@ -56,7 +56,7 @@ def _pickler_of(importer: Importer) -> type:
             self.memoize(obj)  # type: ignore[attr-defined]
 
         # pickle's table names its own method for functions, whatever a derived class has
-        dispatch = {**pickle._Pickler.dispatch, FunctionType: save_global}  # type: ignore[attr-defined]
+        dispatch: ClassVar[dict[Any, Any]] = {**pickle._Pickler.dispatch, FunctionType: save_global}  # type: ignore[attr-defined]
 
     return PackagePickler
 

@@ -120,7 +120,7 @@ def opened(source: Any) -> tuple[str, Files]:
     if os.path.isdir(path):
         return path, FolderFiles(path)
     try:
-        file = open(path, "rb")
+        file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise RuntimeError(
             f"open file failed because of errno {error.errno} on fopen: {error.strerror}, file path: {path}"
