@@ -42,14 +42,14 @@ def _pickler_of(importer: Importer) -> type:
                 raise pickle.PicklingError(f"Can't pickle {obj}: {error}") from error
             path, _, last = name.rpartition(".")
             if self.proto >= 4:  # type: ignore[attr-defined]
-                self.save(module_name)
-                self.save(name)
+                self.save(module_name)  # type: ignore[attr-defined]
+                self.save(name)  # type: ignore[attr-defined]
                 self.write(pickle.STACK_GLOBAL)  # type: ignore[attr-defined]
             elif path:  # such a pickle has no names with dots
                 owner: Any = importer.import_module(module_name)
                 for part in path.split("."):
                     owner = getattr(owner, part)
-                self.save_reduce(getattr, (owner, last), obj=obj)
+                self.save_reduce(getattr, (owner, last), obj=obj)  # type: ignore[attr-defined]
                 return
             else:
                 self.write(pickle.GLOBAL + f"{module_name}\n{name}\n".encode())  # type: ignore[attr-defined]
@@ -66,6 +66,7 @@ def globals_of(pickled: bytes) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
     memo: dict[int, Any] = {}
     texts: list[Any] = []  # as far as a name may be taken from them
+    value: Any
     for opcode, value, _ in pickletools.genops(pickled):
         if opcode.name == "GLOBAL":
             module, name = value.split(" ", 1)

@@ -8,6 +8,7 @@ import linecache
 import pkgutil
 import sys
 from types import ModuleType
+from typing import Any
 
 from ..checkpoint.names import PACKAGES, here
 from ._errors import PackagingErrorReason
@@ -65,12 +66,12 @@ def source_of(module: ModuleType) -> tuple[str | None, PackagingErrorReason | No
     if path.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES)):
         return None, PackagingErrorReason.IS_EXTENSION_MODULE
     linecache.checkcache(path)
-    source = "".join(linecache.getlines(path, vars(module)))
+    source: Any = "".join(linecache.getlines(path, vars(module)))
     if source:
         return source, None
-    loader = getattr(module, "__loader__", None)
+    loader: Any = getattr(module, "__loader__", None)
     try:
-        source = None if loader is None else loader.get_source(module.__spec__.name)  # type: ignore[union-attr]
+        source = None if loader is None else loader.get_source(getattr(module.__spec__, "name", module.__name__))
     except (AttributeError, ImportError, OSError):
         source = None
     return source, PackagingErrorReason.SOURCE_FILE_NOT_FOUND if source is None else None
