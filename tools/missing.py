@@ -39,7 +39,6 @@ REASONS = {  # by namespace, or by name in full
     "torch.mtia": "there is no such device under XLA's plugins here",
     "torch.xpu": "there is no such device under XLA's plugins here",
     "torch.utils.cpp_extension": "extensions are compiled against libtorch, which is not here",
-    "torch.package": "its archives hold pickled code for torch's importer",
     "torch.distributed": "not there yet",
     **{
         f"torch.nn.functional.{name}_notes": "texts of torch's own pages"

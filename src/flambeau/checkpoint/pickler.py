@@ -158,8 +158,11 @@ def _reduce_tensor(plan: Plan, tensor: Tensor) -> Any:
     return rebuild._rebuild_from_type_v2, (function, kind, parts, state)
 
 
-def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan) -> Any:
-    """A pickler that writes torch's names. It has to be one in Python, since the names of globals are changed."""
+def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan, persistent: Any = None) -> Any:
+    """A pickler that writes torch's names. It has to be one in Python, since the names of globals are changed.
+
+    `persistent(obj)` gives the persistent id of what is no storage and has one, else None.
+    """
     base = pickle._Pickler if pickle_module is pickle else pickle_module.Pickler
     if not hasattr(base, "save_global"):
         raise TypeError(
@@ -170,7 +173,9 @@ def pickler(pickle_module: Any, file: Any, protocol: int, plan: Plan) -> Any:
         def persistent_id(self, obj: Any) -> Any:
             if isinstance(obj, Memory):
                 return _storage_key(plan, obj)
-            return obj.key if type(obj) is _Reference else None
+            if type(obj) is _Reference:
+                return obj.key
+            return None if persistent is None else persistent(obj)
 
         def reducer_override(self, obj: Any) -> Any:
             if type(obj) in _PLAIN:
