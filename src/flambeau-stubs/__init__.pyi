@@ -175,6 +175,7 @@ from flambeau._higher_order_ops.while_loop import while_loop as while_loop
 from flambeau import accelerator as accelerator
 from flambeau import amp as amp
 from flambeau import ao as ao
+from flambeau import audio as audio
 from flambeau import autograd as autograd
 from flambeau import backends as backends
 from flambeau import checkpoint as checkpoint
