@@ -95,3 +95,18 @@ def test_views_see_the_step() -> None:
     _step(model, optimizer)
     assert row.tolist() == model[0].weight.tolist()[3]
     assert state.tolist() == optimizer.state[model[0].weight]["exp_avg"].tolist()
+
+
+@pytest.mark.parametrize(
+    "seen", [lambda t: t.view(-1).view(256, 256), lambda t: t[:], lambda t: t.flatten().reshape(256, 256)]
+)
+def test_what_was_copied_from_a_view_stays(seen: Any) -> None:
+    """A view that shows all of its memory is read without a copy."""
+    source, moment = fb.full((256, 256), 2.0), fb.full((256, 256), 3.0)
+    model, optimizer = _trained(OPTIMIZERS["AdamW"])
+    weight = model[0].weight
+    weight.data.copy_(seen(source))
+    optimizer.state[weight]["exp_avg"].copy_(seen(moment))
+    _step(model, optimizer)
+    assert source.eq(2).all() and moment.eq(3).all()
+    assert not weight.eq(2).all()

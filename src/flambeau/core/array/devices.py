@@ -7,6 +7,7 @@ import ctypes
 import functools
 import re
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -165,7 +166,31 @@ def put(values: Any, where: Any) -> Any:
         return from_numpy(values, where)
     if is_free(where) and not isinstance(values, jax.core.Tracer):
         return unbound(values, where)
-    return jax.device_put(_apart(values, where), where)
+    return _placed_apart(values, where)
+
+
+_lent: dict[
+    int, Any
+] = {}  # id of an array whose memory something holds that no count of references tells of -> a weak reference to it
+
+
+def lend(array: Any) -> Any:
+    """Note that something else looks into an array's memory from now on, or has it, and give the array."""
+    key = id(array)
+    forget = _lent.pop  # a name of this function's, since globals may be gone when the last arrays are
+    _lent[key] = weakref.ref(array, lambda _: forget(key, None))
+    return array
+
+
+def is_lent(array: Any) -> bool:
+    """Whether something that no count of references tells of looks into an array's memory."""
+    return bool(_lent) and id(array) in _lent
+
+
+def _placed_apart(values: Any, where: Any) -> Any:
+    source = _apart(values, where)
+    made = jax.device_put(source, where)
+    return lend(made) if type(source) is np.ndarray and type(values) is not np.ndarray else made
 
 
 def _apart(values: Any, where: Any) -> Any:
@@ -204,7 +229,7 @@ def spread(values: Any, sharding: Any) -> Any:
     if type(values) is MetaArray:
         return values
     if not is_far(sharding):
-        return jax.device_put(_apart(values, sharding), sharding)
+        return _placed_apart(values, sharding)
     if isinstance(values, jax.Array) and is_far(values.sharding):
         return values if values.sharding == sharding else _mover(sharding)(values)
     host = np.asarray(values)
@@ -338,11 +363,12 @@ def number_in(array: Any, place: int = 0) -> Any:
 
 def beside(values: np.ndarray, array: Any) -> Any:
     """NumPy's values as an array that lies where another one does, bound to the place as that is. What begins at a multiple of 64
-    bytes is not copied.
+    bytes is not copied: it stays the memory of whoever has it, and nothing may be written there.
     """
     sharding = array.sharding
     aval = _aval(values.shape, values.dtype)
-    return xla_client.batched_device_put(aval, sharding, [values], [sharding._device], array.committed)
+    made = xla_client.batched_device_put(aval, sharding, [values], [sharding._device], array.committed)
+    return lend(made)
 
 
 @functools.cache

@@ -130,21 +130,10 @@ def is_alone_with_value(storage: Storage) -> bool:
     """
     if type(storage) is not Storage or _holders_of_value(storage) > _HOLDERS or threading.active_count() > 1:
         return False
-    return not _lent or id(storage.value) not in _lent
+    return not devices.is_lent(storage.value)
 
 
 _HOLDERS: int = _holders_of_value(Storage(object()))
-_lent: dict[
-    int, Any
-] = {}  # id of an array whose memory something holds that no count of references tells of -> a weak reference to it
-
-
-def lend(array: Any) -> Any:
-    """Note that something else looks into an array's memory from now on, and give the array."""
-    key = id(array)
-    forget = _lent.pop  # a name of this function's, since globals may be gone when the last arrays are
-    _lent[key] = weakref.ref(array, lambda _: forget(key, None))
-    return array
 
 
 _values: Any = Storage.__dict__["value"]

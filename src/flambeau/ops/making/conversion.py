@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ...core.array import devices, dtypes, geometry
+from ...core.array.devices import lend
 from ...core.array.formats import channels_last, channels_last_3d, contiguous_format
 from ...core.array.meta import MetaArray, is_meta
 from ...core.array.printing import format_tensor
@@ -24,7 +25,7 @@ from ...core.tape.nodes import Refusing
 from ...core.tensor import copying, memory
 from ...core.tensor.looks import from_storage
 from ...core.tensor.sparse import is_sparse, layout_of
-from ...core.tensor.storage import HostStorage, PartsStorage, Storage, cut_over, is_between_processes, lend
+from ...core.tensor.storage import HostStorage, PartsStorage, Storage, cut_over, is_between_processes
 from ...core.tensor.tensor import Tensor, wrap
 from .creation import from_numpy, tensor
 
