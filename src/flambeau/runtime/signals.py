@@ -21,7 +21,6 @@ from typing import Any
 _SIZE = 1 << 18  # bytes; a handler in C needs some KiB more than the processor's registers, which are 11 KiB with AMX
 _DISABLED = 2  # SS_DISABLE
 _OWN = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}  # of the thread that has caused them
-_stack: Any = None
 
 
 class _Stack(ctypes.Structure):
@@ -40,11 +39,12 @@ def keep_signals_off() -> None:
 
 
 def _give_a_stack() -> None:
-    global _stack
     library, found = ctypes.CDLL(None), _Stack()
+    library.malloc.restype = ctypes.c_void_p
     if library.sigaltstack(None, ctypes.byref(found)) == 0 and found.flags & _DISABLED:
-        _stack = ctypes.create_string_buffer(_SIZE)  # for ever: the kernel knows it
-        library.sigaltstack(ctypes.byref(_Stack(ctypes.addressof(_stack), 0, _SIZE)), None)
+        start = library.malloc(ctypes.c_size_t(_SIZE))  # for ever: the kernel knows it, also when the interpreter ends
+        if start:
+            library.sigaltstack(ctypes.byref(_Stack(start, 0, _SIZE)), None)
 
 
 def _block_in_clients() -> None:
