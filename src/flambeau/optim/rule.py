@@ -16,7 +16,6 @@ from ..core.array import programs
 from ..core.array.meta import NoData
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
-from ..core.dispatch.host_numbers import HostNumber
 from ..core.tensor.donation import is_alone
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
@@ -25,6 +24,7 @@ from ..native.elementwise import fused, fused_sets, instructions
 from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, one_number, placed, split, widened
 from ._directly import directly
 from ._grouped import GroupedOptimizer
+from ._options import Asked, plain
 from ._own_writes import step_by_methods
 from ._reach import WHOLE, begun_in_parts, lies_in_parts, reach_of
 from .differentiable import differentiable_step
@@ -264,7 +264,7 @@ class RuleOptimizer(GroupedOptimizer):
         reach = reach_of(params, [param.grad for param in params]) if trace is None and self.elementwise else WHOLE
         grads = [reach.read(param.grad) for param in params]  # raises for a sparse one
         if trace is not None:
-            group = {name: _plain(value) for name, value in group.items()}
+            group = {name: plain(value) for name, value in group.items()}
         names, program, scalars = self._prepare(index, group, kind)
         tensors: dict[int, Tensor] = {}
         if isinstance(scalars, list):
@@ -272,7 +272,7 @@ class RuleOptimizer(GroupedOptimizer):
         if trace is not None:
             replaced = self._replaced_options(trace, own_group)
             count = len(scalars)
-            options = _Options(self, index, own_group, kind)
+            options = Asked(self, index, own_group, kind)
             scalars = trace.draws.host(options.numbers if tensors else options.values)
             if replaced:
                 scalars = [replaced.get(i, scalars[i]) for i in range(count)]
@@ -329,7 +329,7 @@ class RuleOptimizer(GroupedOptimizer):
         position = 0
         for name in self.scalars:
             value = group[name]
-            if name in self.optional and not isinstance(value, Tensor) and _plain(value) == 0:
+            if name in self.optional and not isinstance(value, Tensor) and plain(value) == 0:
                 continue
             parts = value if isinstance(value, (tuple, list)) else (value,)
             for part in parts:
@@ -488,85 +488,9 @@ def _flag(value: Any) -> Any:
     return value if isinstance(value, (str, tuple)) else bool(value)
 
 
-def _plain(value: Any) -> Any:
-    """An option with Python's own numbers, where a compiled function knows where they come from."""
-    if isinstance(value, HostNumber):
-        return value.plain
-    return tuple(map(_plain, value)) if type(value) is tuple else value
-
-
-class _Options:
-    """A group's options at each call of a compiled step: asked for before it, and inputs of it."""
-
-    __slots__ = ("answer", "count", "entries", "group", "index", "key", "kind", "optimizer", "scalars", "state")
-
-    def __init__(self, optimizer: RuleOptimizer, index: int, group: dict[str, Any], kind: Any):
-        self.optimizer, self.index, self.group, self.kind = optimizer, index, group, kind
-        self.answer: Any = None
-        self.key: Any = None  # the options that this is the answer to, if their values alone say it
-        self.scalars: Any = None
-        self.state, self.entries, self.count = (
-            optimizer.state,
-            -1,
-            -1,
-        )  # where, with how much in it and for how many parameters
-
-    def asked(self) -> Any:
-        """What the program was made for: it holds while the options ask for the same update of as many parameters."""
-        optimizer, group, state = self.optimizer, self.group, self.state
-        if (
-            self.key is not None and optimizer.state is state and len(state) == self.entries
-            and len(group["params"]) == self.count and optimizer._pick(group) == self.key
-        ):  # fmt: skip
-            return self.answer  # a small network's step feels the rest
-        self.state = state = optimizer.state
-        self.entries, self.count = len(state), len(group["params"])
-        group = _plain_group(group)
-        _, program, self.scalars = optimizer._prepare(self.index, group, self.kind)
-        which = [id(v) for v in self.scalars if isinstance(v, Tensor)] if isinstance(self.scalars, list) else None
-        known = optimizer._prepared.get(self.index if self.kind is None else (self.index, self.kind))
-        lasts = known is not None and known[1][2] is self.scalars and recorder() is None  # no numbers of a trace
-        self.key = known[0] if known is not None and lasts else None
-        self.answer = program, which, id(state), self.entries, self.count
-        return self.answer
-
-    def parts(self) -> list[tuple[Any, Any, Any]]:
-        """What stays the same object while the answer and its numbers do: (where, the attribute or entry, the object)."""
-        if self.key is None:
-            return []
-        names = (*self.optimizer.scalars, *self.optimizer.flags)
-        held = [
-            (self, "scalars", self.scalars),
-            (self.optimizer, "state", self.state),
-            (self.state, None, self.entries),
-        ]
-        return [*held, *((self.group, name, value) for name, value in zip(names, self.key, strict=True))]
-
-    def values(self) -> Any:
-        """The numbers, as they were when the program was last asked whether it holds."""
-        if self.scalars is None:
-            self.asked()
-        return self.scalars
-
-    def numbers(self) -> Any:
-        """The options that are numbers; tensors are state."""
-        return _numbers(self.values())
-
-
-def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
-    held = recorder() is not None and any(isinstance(value, HostNumber) for value in group.values())
-    return {name: _plain(value) for name, value in group.items()} if held else group
-
-
 def _check_number(name: str, value: Any) -> None:
     if not isinstance(value, Tensor) and not hasattr(type(value), "__float__"):
         raise TypeError(f"the option '{name}' should be a number, got {value!r:.80}, a {type(value).__name__}")
-
-
-def _numbers(scalars: Any) -> np.ndarray:
-    """The options that are numbers, in an array with zeros for those that are tensors."""
-    plain = scalars if isinstance(scalars, np.ndarray) else [0.0 if isinstance(v, Tensor) else v for v in scalars]
-    return np.asarray(plain, np.float64)
 
 
 # --- what rules are written with ----------------------------------------------------------------------------------
