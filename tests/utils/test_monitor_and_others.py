@@ -20,7 +20,6 @@ REFUSED = {
         "load('n', [])", "load_inline('n', [])", "CppExtension('n', [])", "CUDAExtension('n', [])", "BuildExtension()",
         "include_paths()", "library_paths()",
     ],
-    "package": ["PackageExporter('f')", "PackageImporter('f')", "OrderedImporter()"],
     "utils.mobile_optimizer": ["optimize_for_mobile(None)", "generate_mobile_module_lints(None)"],
     "utils.backend_registration": ["rename_privateuse1_backend('x')", "generate_methods_for_privateuse1_backend()"],
 }  # fmt: skip

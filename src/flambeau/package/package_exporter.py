@@ -184,8 +184,10 @@ class PackageExporter:
                 about = self.dependency_graph.nodes[module_name]
                 if about.get("action") is _Action.MOCK:
                     about["error"] = PackagingErrorReason.MOCKED_BUT_STILL_USED
-                    told = {"names": names, "module": module_name, "resource": resource, "package": package}
-                    about["error_context"] = message("package_mocked_context", **told) + " "
+                    where = message(
+                        "package_mocked_context", names=names, module=module_name, resource=resource, package=package
+                    )
+                    about["error_context"] = where + " "
         for held in self._plan.written:
             if (name := f".data/{held.number}.storage") not in self._open():
                 self._write(name, held.array().tobytes())
