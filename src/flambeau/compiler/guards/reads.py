@@ -295,12 +295,11 @@ def _looks(place: Place, before: Any, name: Callable[[Any], str]) -> list[Term]:
     elif isinstance(place, Length):
         return [Look(Kind.LENGTH, owner, None, before)]
     elif isinstance(place, Item):
-        if isinstance(owner, dict):
-            if before is MISSING:
-                return [Look(Kind.ABSENT, owner, key) if _is_plain(owner) else f"{name(key)} not in {name(owner)}"]
-            return [Look(Kind.ENTRY if _is_plain(owner) else Kind.ITEM, owner, key, before)]
-        if before is not MISSING:
-            return [Look(Kind.ITEM, owner, key, before)]
+        if not isinstance(owner, dict):
+            if before is not MISSING:
+                return [Look(Kind.ITEM, owner, key, before)]
+        elif _is_plain(owner):
+            return [Look(Kind.ABSENT, owner, key) if before is MISSING else Look(Kind.ENTRY, owner, key, before)]
     elif type(place) is Attribute and isinstance(key, str) and key.isidentifier() and before is not MISSING:
         if isinstance(owner, ModuleType):
             if key in (table := own_attributes(owner)):
