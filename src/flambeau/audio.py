@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._library.supplied import supply
 from .core.array import dtypes
 from .core.context.grad_mode import no_grad
 from .core.dispatch.operator import Array, Static, operator
 from .core.tensor.tensor import Tensor
-from .library import Library
 from .ops.indexing.masking import like_on_device
 from .ops.support.checks import host_values
 
@@ -232,16 +232,8 @@ _ABOUT: dict[str, tuple[str, Callable[..., Any]]] = {
     "is_align_available": ("() -> bool", lambda: True),
     "cuda_version": ("() -> int?", lambda: None),
 }
-_libraries: list[Library] = []  # what is registered goes with its library
 
 
 def register() -> None:
     """Register all of them, once."""
-    if _libraries:
-        return
-    for space, operators in (("torchaudio", _OPERATORS), ("_torchaudio", _ABOUT)):
-        library = Library(space, "DEF")
-        _libraries.append(library)
-        for name, (schema, function) in operators.items():
-            library.define(name + schema)
-            library.impl(name, function, "CompositeExplicitAutograd")
+    supply(torchaudio=_OPERATORS, _torchaudio=_ABOUT)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..._library.supplied import supply
 from ...core.autograd.engine import grad
 from ...core.context.grad_mode import enable_grad
 from ...core.dispatch.operator import namespaces
-from ...library import Library
 from ...ops.making.ranges import arange
 from . import boxes, deformable, images, regions
 
@@ -109,16 +109,8 @@ _IMAGES: dict[str, tuple[str, Callable[..., Any]]] = {
     "encode_png": ("(Tensor data, int compression_level) -> Tensor", images.encode_png),
     "encode_jpeg": ("(Tensor data, int quality) -> Tensor", images.encode_jpeg),
 }
-_libraries: list[Library] = []  # what is registered goes with its library
 
 
 def register() -> None:
     """Register all of them, once."""
-    if _libraries:
-        return
-    for space, operators in (("torchvision", _OPERATORS), ("image", _IMAGES)):
-        library = Library(space, "DEF")
-        _libraries.append(library)
-        for name, (schema, function) in operators.items():
-            library.define(name + schema)
-            library.impl(name, function, "CompositeExplicitAutograd")
+    supply(torchvision=_OPERATORS, image=_IMAGES)
