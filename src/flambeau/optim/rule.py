@@ -16,7 +16,7 @@ from ..core.array import programs
 from ..core.array.meta import NoData
 from ..core.context.grad_mode import no_grad
 from ..core.context.tracing import PACKED_ARRAY, PACKED_STATE, recorder
-from ..core.tensor.donation import is_alone
+from ..core.tensor.donation import are_alone
 from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
@@ -303,7 +303,7 @@ class RuleOptimizer(GroupedOptimizer):
             common_arrays = common_arrays[:width]  # one step count for all of them
 
         # The one call. What clones and the tape hold, too, stays as it is.
-        over = trace is None and self.elementwise and all(map(is_alone, params)) and all(map(is_alone, own))
+        over = trace is None and self.elementwise and are_alone([*params, *own])
         arrays = ([*map(reach.read, params)], grads, [*map(reach.read, own)], common_arrays, scalars)
         met = None if trace is None else _met(trace, [*params, *own, *common])
         try:  # the program of a compiled step owns the memory of parameters and state

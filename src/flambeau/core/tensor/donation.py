@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
 import jax.numpy as jnp
 
-from .storage import is_alone_with_value
+from .storage import is_only_holder
 from .tensor import Tensor
 
 
@@ -27,9 +28,9 @@ def _baseline() -> int:
 _ALONE = _baseline()
 
 
-def is_alone(tensor: Tensor) -> bool:
-    """Whether a tensor is all of its memory, and nobody else has the array of it (see `Storage.set_part`)."""
-    return tensor._view is None and is_alone_with_value(tensor._storage)
+def are_alone(tensors: Sequence[Tensor]) -> bool:
+    """Whether each of the tensors is all of its memory, and nobody else has the array of it (see `Storage.set_part`)."""
+    return threading.active_count() == 1 and all(t._view is None and is_only_holder(t._storage) for t in tensors)
 
 
 def overwrite(program: Callable[..., Sequence[Any]], tensors: Sequence[Tensor], *rest: Any) -> None:

@@ -128,9 +128,12 @@ def is_alone_with_value(storage: Storage) -> bool:
     """Whether nobody else has the storage's array, neither in another place (the tape, a clone, NumPy) nor in another thread, which
     may be about to read it.
     """
-    if type(storage) is not Storage or _holders_of_value(storage) > _HOLDERS or threading.active_count() > 1:
-        return False
-    return not devices.is_lent(storage.value)
+    return is_only_holder(storage) and threading.active_count() == 1
+
+
+def is_only_holder(storage: Storage) -> bool:
+    """The same, of this thread alone."""
+    return type(storage) is Storage and _holders_of_value(storage) <= _HOLDERS and not devices.is_lent(storage.value)
 
 
 _HOLDERS: int = _holders_of_value(Storage(object()))
