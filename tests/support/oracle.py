@@ -19,8 +19,10 @@ def without_notes() -> None:
 def samples_without_notes() -> None:
     """Samples of torch's databases are not traced back to the test that takes them."""
     from torch.testing._internal import common_utils
+    from torch.testing._internal.opinfo import core
 
-    common_utils.extract_test_fn = _nothing
+    for module in (common_utils, core):  # each has the name as its own
+        module.extract_test_fn = _nothing
 
 
 def _nothing(*_: object, **__: object) -> None:
