@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -307,3 +309,49 @@ def test_multinomial_draws_torchs_numbers():
             t.manual_seed(3)
             drawn.append([call(tensor(t, rows)).tolist() for _ in range(3)])
         assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("calls", [[[5], [1], [5]], [[1], [5], [1], [4], [1]]])
+def test_the_generators_stand_where_the_uncompiled_run_leaves_them(calls):
+    def draw(t, rows, own):
+        before = t.randn(3) + t.rand(2, generator=own).sum()
+        return before + F(t).dropout(t.arange(4.0)[rows], 0.5).sum() + t.randn(3)
+
+    def F(t):
+        return t.nn.functional
+
+    states = []
+    for t in (torch, fb):
+        t.manual_seed(4)
+        own = t.Generator().manual_seed(5)
+        function = fb.compile(draw) if t is fb else draw
+        seen = []
+        for rows in calls:
+            try:
+                seen.append(function(t, t.tensor(rows), own).tolist())
+            except IndexError:
+                seen.append(None)
+            seen += [t.get_rng_state().tolist(), own.get_state().tolist(), t.rand(1).tolist()]
+        states.append(seen)
+    for mine, theirs in zip(states[1], states[0], strict=True):
+        assert mine == theirs or (len(mine) == 3 and np.allclose(mine, theirs, rtol=1e-6))
+    assert sum(seen is None for seen in states[0]) == 2
+
+
+def test_a_call_that_its_numbers_send_back_has_drawn_nothing():
+    seen = []
+    for compiled in (False, True):
+        fb.manual_seed(0)
+        left = types.SimpleNamespace(n=4)
+
+        def step(x, left=left):
+            noise = fb.rand(2)
+            left.n -= 1
+            try:
+                return noise + x / left.n * (1 / left.n)
+            except ZeroDivisionError:
+                return noise
+
+        function = fb.compile(step) if compiled else step
+        seen.append([function(fb.ones(2)).tolist() for _ in range(6)] + [fb.rand(1).item()])
+    np.testing.assert_allclose(np.hstack(seen[1]), np.hstack(seen[0]), rtol=1e-6)

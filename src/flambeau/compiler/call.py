@@ -46,8 +46,16 @@ class Call:
 
     def write(self) -> Callable[..., Any]:
         """`call(tensors, given, call)`: of the arguments' leaves those that are tensors, all of them, and (args, kwargs)."""
+        plan = self.plan
+        draws = bool(plan.drawing.sources)
+        if draws:
+            self.add(f"marks = {self.name(plan.drawing.mark)}()", "try:")
+            begin = len(self.lines)
         self._gather()
         self._run()
+        if draws:
+            self.lines[begin:] = ["    " + line for line in self.lines[begin:]]
+            self.add("except BaseException:", "    runs.draw_again(marks, given)", "    raise")
         self._scatter()
         self._make()
         self._set_gradients()

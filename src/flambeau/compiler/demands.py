@@ -15,8 +15,9 @@ from .handlers import catching
 
 
 class Demands:
-    def __init__(self, watcher: Watcher):
+    def __init__(self, watcher: Watcher, drawers: list[Any]):
         self.watcher = watcher
+        self.drawers = drawers  # what has drawn random numbers so far
         self.found: list[Demand] = []
         self.kept: set[Any] = set()  # storages that are written only where the demands up to there are met
         self.calls: list[Callable[[Exception], None]] = []  # of modules, outermost first: each names itself in an error
@@ -29,7 +30,7 @@ class Demands:
             raise Untraceable(
                 f"an error that depends on values would be caught there ({caught}), and a program raises it only when it has run"
             )
-        self.found.append(Demand(bad, value, Refusal(error, tuple(self.calls))))
+        self.found.append(Demand(bad, value, Refusal(error, tuple(self.calls)), len(self.drawers)))
 
     def met(self) -> Any:
         """Whether all demands up to here are met: a traced bool, or None if there are none."""

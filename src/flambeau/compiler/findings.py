@@ -13,6 +13,7 @@ from ..core.tensor.storage import Storage, is_far
 from ..core.tensor.tensor import Tensor
 from . import survivors
 from .arguments import Arguments
+from .draws import Drawing
 from .effects import Deferred, Mutation, Writes
 from .guards.places import MISSING, Place
 from .guards.symbols import LATER
@@ -81,6 +82,8 @@ class Findings:
     def _collect_checks(self) -> None:
         demands = self.recorder.demands.take()
         self.refusals: Any = [demand.refusal for demand in demands]
+        draws = self.recorder.draws
+        self.drawing: Drawing = Drawing(draws.drawers, draws.drawn, [demand.draws for demand in demands])
         self.word: int | None = self.outputs.number(checks.word(demands)) if demands else None
 
     def note_survivors(self) -> None:
@@ -121,7 +124,7 @@ class Findings:
         on_cpu = are_on_cpu(held) if held else place in (devices.NOWHERE, *devices.jax_devices("cpu"))
         far = any(is_far(tensor._storage) for tensor in self.arguments.tensors)
         return Plan(
-            self.arguments.inputs, state, self.word, self.refusals, self.results, changes, tape, counts, on_cpu, far, place
+            self.arguments.inputs, state, self.word, self.refusals, self.drawing, self.results, changes, tape, counts, on_cpu, far, place
         )  # fmt: skip
 
     def _unread(self) -> list[Tensor]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..core.context.tracing import Refusal
 from ..core.tensor.storage import Storage
 from ..core.tensor.tensor import Tensor
+from .draws import Drawing
 from .guards.places import Place
 from .templates import Template
 
@@ -122,6 +123,7 @@ class Plan:
     state: State
     word: int | None  # the output that tells which check has failed
     refusals: list[Refusal]
+    drawing: Drawing
     results: Results
     changes: Changes
     tape: Tape

@@ -58,7 +58,7 @@ class Recorder:
         self.modules: dict[Any, None] = {}  # those that were called
         self.reached: dict[Any, None] = {}  # those whose parts were looked up
         self.draws: Draws = Draws(self.sources)
-        self.demands: Demands = Demands(self.watcher)
+        self.demands: Demands = Demands(self.watcher, self.draws.drawers)
         self.begun: Begun = Begun()
         self.level: Any = None  # JAX's trace, by which the values of this one are known
         self.reads.make_input = self.number_input

@@ -27,6 +27,7 @@ class Runs:
         self.calls = 0
         self._seen = 0  # calls until `was_used` was last asked
         self.word_at_hand: bool = False  # whether the error word is in the host's memory
+        self.failed: int | None = None  # the number of the check that the last call has failed in
         self.run: Callable[..., Any] = self._first
         self._begun = begun
         self._give_up: Callable[[], None] | None = give_up
@@ -74,9 +75,10 @@ class Runs:
 
     def check(self, word: Any, outputs: Any) -> None:
         """Raise what the error word tells of. Memory that was given over is back then, with the old values in it."""
-        error = checks.failure(word, self.plan.refusals)
-        if error is None:
+        failed = checks.failure(word, self.plan.refusals)
+        if failed is None:
             return
+        error, self.failed = failed
         place, changes = self.executable.outputs, self.plan.changes
         written = [(storage, n) for storage, n in changes.storages if n in place]
         written += [(source.find()._storage, n) for source, n in changes.places]
@@ -85,6 +87,13 @@ class Runs:
                 storage.value = outputs[place[n]]
         self.give_up()
         raise error
+
+    def draw_again(self, marks: Any, given: Any) -> None:
+        """For a call that has failed: the random generators go back, and on to where the function had drawn when its check failed."""
+        failed, self.failed = self.failed, None
+        self.give_up()
+        self.plan.drawing.go_back(marks)
+        self.plan.drawing.repeat(failed, given)
 
     def give_up(self) -> None:
         """Take back what the trace has begun, if this was to be the first run."""

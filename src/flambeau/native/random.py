@@ -15,7 +15,7 @@ import numpy as np
 
 from . import expect, host_function, opened
 
-__all__ = ["fill"]
+__all__ = ["fill", "memory"]
 
 _LOADS = 1024  # numbers from which on the library is loaded
 _FROM = 8  # numbers from which on a call pays where it is loaded
@@ -50,6 +50,11 @@ def _layout_is_known() -> bool:
     held = (ctypes.c_uint32 * 625).from_address(bits.ctypes.state_address)
     state: dict[str, Any] = bits.state["state"]  # type: ignore[assignment]
     return held[624] == state["pos"] and np.array_equal(held[:624], state["key"])
+
+
+def memory(bits: np.random.MT19937) -> Any:
+    """The bytes of a generator's words and of its position, where it keeps them; None where that is not known."""
+    return (ctypes.c_char * 2500).from_address(bits.ctypes.state_address) if _layout_is_known() else None
 
 
 def fill(name: str, bits: np.random.MT19937, out: np.ndarray, *numbers: float) -> bool:

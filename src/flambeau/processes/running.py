@@ -37,8 +37,9 @@ class Step:
 
     def __call__(self, *given: Any) -> Any:
         if self.refusals:
-            error = checks.failure(given[0], self.refusals)
-            if error is not None:
+            failed = checks.failure(given[0], self.refusals)
+            if failed is not None:
+                error, _ = failed
                 self.exchange.begin(lambda: self.exchange.decline(error), wait=True)
                 raise error
         values = given[1:] if self.refusals else given

@@ -23,7 +23,7 @@ import numpy as np
 from ...core.array.devices import CPU, device, jax_devices
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import Untraceable, recorder
-from ...native.random import fill
+from ...native.random import fill, memory
 from ...runtime.settings import asks_setting
 from . import rejection
 
@@ -54,6 +54,7 @@ class Generator:
         self._bits = np.random.MT19937(0)
         self._seeder = np.random.RandomState(self._bits)
         self._words = np.random.Generator(self._bits)
+        self._memory = memory(self._bits)
         self.manual_seed(_DEFAULT_SEED)
 
     @property
@@ -135,6 +136,19 @@ class Generator:
         self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": _N if untouched else following}}
         self._untouched = untouched
         self._normal = float(state["normal"]) if state["has_normal"] else None
+
+    def mark(self) -> tuple[Any, ...]:
+        """Where it stands, for `go_back`: a copy of its memory, since a compiled function asks at each call."""
+        held = self._bits.state if self._memory is None else self._memory.raw
+        return held, self._untouched, self._normal
+
+    def go_back(self, mark: tuple[Any, ...]) -> None:
+        """Stand where it stood, under the same seed, when `mark` was called."""
+        held, self._untouched, self._normal = mark
+        if self._memory is None:
+            self._bits.state = held
+        else:
+            self._memory.raw = held
 
     def get_offset(self) -> int:
         """Raises RuntimeError: only a GPU's generator counts its draws."""

@@ -86,6 +86,7 @@ class Demand(NamedTuple):
     bad: Any
     value: Any
     refusal: Refusal
+    draws: int  # how many of the program's random draws come before it
 
 
 class Untraceable(RuntimeError):

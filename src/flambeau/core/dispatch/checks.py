@@ -180,12 +180,12 @@ _ROW = 1024
 number_at: Callable[..., Any] = ctypes.c_int64.from_address
 
 
-def failure(word: jax.Array, refusals: list[Refusal]) -> Exception | None:
-    """The error that a program's word tells of, or None."""
+def failure(word: jax.Array, refusals: list[Refusal]) -> tuple[Exception, int] | None:
+    """The error that a program's word tells of, and the number of its check; or None."""
     found = int(word)
     if not found:
         return None
     bits = _value_bits(len(refusals))
     number, value = found >> bits, found & ((1 << bits) - 1)
     value -= (value >> (bits - 1)) << bits  # the sign
-    return refusals[number - 1].error_of(value)
+    return refusals[number - 1].error_of(value), number - 1
