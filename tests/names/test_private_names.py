@@ -132,15 +132,39 @@ def test_parts_of_quantization_have_their_names(package, part):
     for name in at_home & set(flambeau.ao.quantization.__all__):
         assert getattr(ours, name) is getattr(flambeau.ao.quantization, name)
     assert not hasattr(ours, "nothing_of_the_kind")
-    with pytest.raises((NotImplementedError, RuntimeError), match="quantized tensors and modules are not here"):
-        getattr(ours, min(at_home))()
+    if part not in ("fuse_modules", "stubs"):
+        with pytest.raises((NotImplementedError, RuntimeError), match="quantized tensors and modules are not here"):
+            getattr(ours, min(at_home))()
 
 
 def test_quantized_modules_are_refused_by_name():
     names = torch.nn.quantized.__all__
     assert not [name for name in names if not isinstance(getattr(flambeau.nn.quantized, name), type)]
-    with pytest.raises(RuntimeError, match=r"torch\.nn\.quantized\.BatchNorm2d: quantized"):
+    with pytest.raises(RuntimeError, match=r"torch\.ao\.nn\.quantized\.BatchNorm2d: quantized"):
         flambeau.nn.quantized.BatchNorm2d(3)
+
+
+QUANTIZATION = """
+    intrinsic intrinsic.modules.fused intrinsic.qat intrinsic.qat.modules.conv_fused intrinsic.quantized
+    intrinsic.quantized.dynamic qat qat.dynamic qat.modules qat.modules.conv quantizable quantizable.modules.rnn quantized
+    quantized.dynamic.modules.rnn quantized.modules.linear
+""".split()
+
+
+@pytest.mark.parametrize("home", ["nn", "ao.nn"])
+def test_layers_for_quantization_have_their_paths(home):
+    for part in QUANTIZATION:
+        theirs, ours = (importlib.import_module(f"{lib}.{home}.{part}") for lib in ("torch", "flambeau"))
+        names = getattr(theirs, "__all__", None) or [
+            name for name in dir(theirs) if isinstance(getattr(theirs, name), type)
+        ]
+        missing = [name for name in names if not callable(getattr(ours, name, None))]
+        assert names and not [name for name in missing if not inspect.ismodule(getattr(theirs, name))], part
+        assert not hasattr(ours, "nothing_of_the_kind")
+    lib = importlib.import_module(f"flambeau.{home}.qat.modules.linear")
+    with pytest.raises(RuntimeError, match=r"torch\.ao\.nn\.qat\.Linear: quantized tensors and modules are not here"):
+        lib.Linear(1, 1)
+    assert lib.Linear is flambeau.ao.nn.qat.Linear and flambeau.nn.quantizable.LSTM is flambeau.ao.nn.quantizable.LSTM
 
 
 LIMITS = [(), (float,), (int,), (complex,), (bool,), (str,), (None,), ("float64",), (1,), (float, float)]
@@ -177,7 +201,11 @@ def test_batched_tensors_are_known():
             NotImplementedError,
             "torch.ao.quantization.prepare: quantized",
         ),
-        (lambda: flambeau.ao.quantization.QuantStub(), RuntimeError, "torch.ao.quantization.QuantStub: quantized"),
+        (
+            lambda: flambeau.ao.quantization.FakeQuantize(),
+            RuntimeError,
+            "torch.ao.quantization.FakeQuantize: quantized",
+        ),
         (
             lambda: flambeau.quantization.convert(None),
             NotImplementedError,

@@ -565,6 +565,78 @@ def target_net(t):
     return [l, tg.state_dict()]
 
 
+def ao(t):
+    return importlib.import_module(f"{t.__name__}.ao.quantization"), importlib.import_module(f"{t.__name__}.nn")
+
+
+@program
+def quantizable_lstm(t):
+    layers = ao(t)[1].quantizable
+    t.manual_seed(0)
+    q, x = layers.LSTM(3, 4, split_gates=True), t.randn(5, 2, 3)
+    made, (h, c) = q(x, (t.ones(1, 2, 4), t.zeros(1, 2, 4)))
+    made.square().sum().backward()
+    lstm = t.nn.LSTM(3, 4, 2, bidirectional=True).eval()
+    lstm.qconfig = None
+    both = layers.LSTM.from_float(lstm)
+    return q, q.state_dict(), made, h, c, [p.grad for p in q.parameters()], both(x), list(both.state_dict())
+
+
+@program
+def quantizable_attention(t):
+    layers, out = ao(t)[1].quantizable, []
+    for options in (
+        {"add_bias_kv": True, "add_zero_attn": True},
+        {"batch_first": True, "bias": False},
+        {"dropout": 0.5},
+    ):
+        t.manual_seed(0)
+        q, x = layers.MultiheadAttention(4, 2, **options), t.randn(3, 3, 4)
+        mask = t.ones(3, 3).tril() == 0
+        out += [q, q.state_dict(), q(x, x, x), q(x, x, x, mask, attn_mask=mask, average_attn_weights=False)]
+    return out
+
+
+@program
+def layers_are_joined(t):
+    tools, out = ao(t)[0], []
+    layers = t.nn
+    for mode, join in ((True, tools.fuse_modules_qat), (False, tools.fuse_modules)):
+        t.manual_seed(0)
+        net = [
+            layers.Conv2d(1, 2, 3),
+            layers.BatchNorm2d(2),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Linear(8, 2),
+            layers.ReLU(),
+        ]
+        net = join(
+            tools.QuantWrapper(layers.Sequential(*net)).train(mode),
+            [["module.0", "module.1", "module.2"], ["module.4", "module.5"]],
+        )
+        out += [net, net(t.randn(2, 1, 4, 4)), net.state_dict()]
+    return out
+
+
+@program
+def layers_that_cannot_be_joined(t):
+    tools, fused = ao(t)[0], ao(t)[1].intrinsic
+    told = []
+    for wrong in (
+        lambda: fused.LinearReLU(t.nn.ReLU(), t.nn.Linear(2, 3)),
+        lambda: fused.ConvBnReLU1d(t.nn.Conv1d(1, 1, 1), t.nn.BatchNorm2d(1), t.nn.ReLU()),
+        lambda: tools.fuse_modules(t.nn.Sequential(t.nn.Linear(1, 1), t.nn.Flatten()), ["0", "1"]),
+        lambda: tools.fuse_linear_bn(True, t.nn.Linear(1, 1), t.nn.BatchNorm1d(2)),
+        lambda: tools.fuse_conv_bn(True, t.nn.Conv2d(1, 1, 1).eval(), t.nn.BatchNorm2d(1)),
+    ):
+        try:
+            wrong()
+        except AssertionError as error:
+            told.append(str(error).replace("flambeau", "torch"))
+    return told
+
+
 SINGLE = ("double", "float", "half", "complex")  # programs that name a precision; the others run in float64
 
 

@@ -1,18 +1,13 @@
-"""`torch.quantization`: the older name of `torch.ao.quantization`."""
+"""`torch.quantization`: the older path of `torch.ao.quantization`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..ao import quantization as _quantization
+from ..ao._parts import older
 
 __all__ = list(_quantization.__all__)
-
 
 if TYPE_CHECKING:
     from ..ao.quantization import *
 else:
-
-    def __getattr__(name: str) -> Any:
-        return getattr(_quantization, name)
-
-
-_quantization.Part.publish(__name__)
+    __getattr__ = older(__name__, _quantization)

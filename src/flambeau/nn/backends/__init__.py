@@ -1,0 +1,1 @@
+"""`torch.nn.backends`: empty, as PyTorch's is."""

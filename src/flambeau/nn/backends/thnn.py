@@ -1,0 +1,1 @@
+"""`torch.nn.backends.thnn`: empty, as PyTorch's is."""
