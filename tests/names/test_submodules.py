@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,3 +68,82 @@ def test_how_tensors_go_to_other_processes() -> None:
 def test_other_names_of_files() -> None:
     assert fb.signal.windows.windows.hann is fb.signal.windows.hann
     assert importlib.import_module("flambeau.masked.maskedtensor.creation").masked_tensor is fb.masked.masked_tensor
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cuda.comm", "distributed.checkpoint.planner", "distributed.checkpoint.storage", "distributed.launcher.api", "utils.data.graph"],
+)  # fmt: skip
+def test_names_of_submodules(name: str) -> None:
+    ours, theirs = (importlib.import_module(f"{lib}.{name}") for lib in ("flambeau", "torch"))
+    assert [n for n in theirs.__all__ if not hasattr(ours, n)] == []
+    for n in ("LaunchConfig", "elastic_launch", "WriteItem", "WriteResult"):
+        if hasattr(ours, n):
+            with pytest.raises(NotImplementedError, match=n):
+                getattr(ours, n)()
+
+
+def test_options_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"FOO_BAR": "7", "FLAG": "1", "OFF": "0", "REQ": "z"}.items():
+        monkeypatch.setenv(f"PET_{name}", value)
+    given = []
+    for lib in ("torch", "flambeau"):
+        util = importlib.import_module(f"{lib}.distributed.argparse_util")
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--foo-bar", action=util.env, type=int, default=3)
+        parser.add_argument("--req", action=util.env, required=True)
+        parser.add_argument("--other", action=util.env, default="q")
+        for flag in ("--flag", "--off", "--neither"):
+            parser.add_argument(flag, action=util.check_env)
+        given.append([parser.parse_args(a) for a in ([], ["--foo-bar", "9", "--neither", "--other", "x"])])
+    assert given[0] == given[1]
+
+
+def test_the_old_launcher_tells_the_local_rank() -> None:
+    from flambeau.distributed import launch, run
+
+    for option, told in (("--use_env", []), ("--nnodes=1", ["--local-rank=1"])):  # as torch's tells it
+        options = launch.parse_args([option, "--nproc-per-node=2", "train.py", "--x", "1"])
+        assert run._Job(options).command(1)[-3 - len(told) :] == ["train.py", *told, "--x", "1"]
+
+
+def test_the_graph_of_data_pipes() -> None:
+    def shape(graph: dict) -> list:
+        assert all(key == id(pipe) for key, (pipe, _) in graph.items())
+        return [(type(pipe).__name__.removesuffix("IterDataPipe"), shape(below)) for pipe, below in graph.values()]
+
+    given = []
+    for lib in ("torch", "flambeau"):
+        graph, pipes = (importlib.import_module(f"{lib}.utils.data.{n}") for n in ("graph", "datapipes.iter"))
+        numbers = pipes.IterableWrapper([1, 2])
+        given.append(shape(graph.traverse_dps(pipes.Zipper(numbers, numbers.map(str).batch(2)))))
+        with pytest.raises(RuntimeError, match="Expected `IterDataPipe` or `MapDataPipe`, but <class 'int'> is found"):
+            graph.traverse_dps(3)
+    assert given[0] == given[1]
+
+
+def test_a_file_as_a_baton(tmp_path: Path) -> None:
+    from flambeau.utils.file_baton import FileBaton
+
+    one, other = (FileBaton(str(tmp_path / "held"), wait_seconds=0.01) for _ in range(2))
+    assert one.try_acquire() and not other.try_acquire()
+    one.release()
+    other.wait()
+    assert other.try_acquire()
+
+
+def test_parts_for_devices() -> None:
+    comm = importlib.import_module("flambeau.nn.parallel.comm")
+    x, two = fb.arange(5.0), ["cpu", "cpu"]
+    assert [p.tolist() for p in comm.scatter(x, two)] == [[0, 1, 2], [3, 4]]
+    assert [p.tolist() for p in comm.scatter(x, two, chunk_sizes=[1, 4])] == [[0], [1, 2, 3, 4]]
+    assert comm.gather(comm.scatter(x, two)).tolist() == x.tolist()
+    assert [p.tolist() for p in comm.broadcast(x, out=[fb.zeros(5)])] == [x.tolist()]
+    for lib in (torch, fb):
+        comm = importlib.import_module(f"{lib.__name__}.nn.parallel.comm")
+        with pytest.raises(
+            RuntimeError, match="Exactly one of 'devices' and 'out' must be specified, but got devices=None"
+        ):
+            comm.broadcast(lib.ones(2))
+        with pytest.raises(AssertionError, match="reduce_add expects all inputs to be on GPUs, but input 0 is on CPU"):
+            comm.reduce_add([lib.ones(2)])

@@ -74,6 +74,85 @@ SAME = {
     ],
 }
 
+WITHOUT_A_KERNEL = {  # or another one than for other dtypes
+    "bool": [
+        lambda t, b: t.trapezoid(b),
+        lambda t, b: t.cumulative_trapezoid(b, b),
+        lambda t, b: t.gradient(b),
+        lambda t, b: t.bucketize(b, b),
+        lambda t, b: t.inner(b, b),
+        lambda t, b: t.vdot(b, b),
+        lambda t, b: t.bmm(b[None, None], b[None, :, None]),
+        lambda t, b: t.linalg.multi_dot([b[None], b[:, None]]),
+        lambda t, b: t.linalg.vander(b),
+        lambda t, b: t.linalg.vecdot(b, b),
+        lambda t, b: t.trace(b[None]),
+        lambda t, b: t.dist(b, b),
+        lambda t, b: t.einsum("i->", b),
+        lambda t, b: t.einsum("i,i->", b, b),
+        lambda t, b: b.scatter_reduce(0, t.tensor([0]), b[:1], "mean"),
+        lambda t, b: t.masked.cumsum(b, 0),
+        lambda t, b: t.linspace(0, 1, 3, dtype=b.dtype),
+        lambda t, b: t.linspace(0, 1, 0, dtype=b.dtype),
+    ],
+    "int32": [
+        lambda t, i: t.igamma(i, i),
+        lambda t, i: t.igammac(i, i.float()),
+        lambda t, i: t.einsum("ij->i", t.ones(2, 2, dtype=i.dtype)),
+        lambda t, i: t.linalg.lu(i[None]),
+        lambda t, i: t.linalg.lu_factor(i[None]),
+        lambda t, i: t.linalg.solve_triangular(i[:1, None], i[:1, None], upper=True),
+        lambda t, i: t.histogram(i, 2),
+        lambda t, i: t.renorm(i[None], 2, 0, 0.5),
+        lambda t, i: t.masked.mean(i),
+        lambda t, i: t.masked.median(i, 0),
+        lambda t, i: t.masked.cumsum(i, 0),
+        lambda t, i: t.gradient(i.byte()),
+        lambda t, i: t.unravel_index(i.float(), (2, 2)),
+        lambda t, i: t.view_as_complex(i[:2]),
+    ],
+    "float16": [
+        lambda t, h: t.cdist(h[None], h[None]),
+        lambda t, h: t.histogram(h, 2),
+        lambda t, h: t.linalg.cholesky(h[:1, None]),
+        lambda t, h: t.linalg.inv(h[:1, None]),
+        lambda t, h: t.linalg.qr(h[None]),
+        lambda t, h: t.linalg.svd(h[None]),
+        lambda t, h: t.linalg.eigh(h[:1, None]),
+        lambda t, h: t.linalg.eig(h[:1, None]),
+        lambda t, h: t.linalg.solve(h[:1, None], h[:1]),
+        lambda t, h: t.linalg.lstsq(h[:, None], h[:, None]),
+        lambda t, h: t.linalg.ldl_factor(h[:1, None]),
+        lambda t, h: t.linalg.vander(h),
+        lambda t, h: t.special.log_ndtr(h),
+        lambda t, h: t.special.zeta(h, h),
+    ],
+    "complex64": [
+        lambda t, c: t.max(c, 0),
+        lambda t, c: t.aminmax(c),
+        lambda t, c: t.histc(c, 2),
+        lambda t, c: t.igamma(c, c),
+        lambda t, c: t.cdist(c[None], c[None]),
+        lambda t, c: t.erf(c),
+        lambda t, c: t.digamma(c),
+        lambda t, c: t.polygamma(1, c),
+        lambda t, c: t.round(c),
+        lambda t, c: t.arange(3, dtype=c.dtype),
+        lambda t, c: c.scatter_reduce(0, t.tensor([0]), c[:1], "amax"),
+    ],
+}
+
+
+@pytest.mark.parametrize("dtype", WITHOUT_A_KERNEL)
+def test_dtypes(dtype):
+    for code in WITHOUT_A_KERNEL[dtype]:
+        agree(lambda t, code=code: code(t, t.tensor([3, 1, 2], dtype=getattr(t, dtype))), words=None)
+
+
+@pytest.mark.parametrize("out", ["zeros(3, device='meta')", "zeros(3, dtype=t.float64)"])
+def test_out_of_factories(out):
+    agree(lambda t: t.arange(3, dtype=t.float32, device="cpu", out=eval(f"t.{out}", {"t": t})), words=None)
+
 
 @pytest.mark.parametrize("name", {**CASES, **SAME})
 def test_as_in_torch(name):

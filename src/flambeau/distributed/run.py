@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -90,7 +91,11 @@ def get_args_parser() -> argparse.ArgumentParser:
 
 def parse_args(args: list[str] | None) -> argparse.Namespace:
     """The options of a command line. Exits with a text for what is not there."""
-    parser = get_args_parser()
+    return checked(get_args_parser(), args)
+
+
+def checked(parser: argparse.ArgumentParser, args: list[str] | None) -> argparse.Namespace:
+    """What a parser reads. Exits with a text for what is not there."""
     found = parser.parse_args(args)
     for name, instead in _NOT_THERE.items():
         if getattr(found, name, None) not in (None, False, "0"):
@@ -175,13 +180,20 @@ class _Job:
         }  # fmt: skip
         return made | {name: str(value) for name, value in values.items()}
 
-    def command(self) -> list[str]:
+    def command(self, local_rank: int) -> list[str]:
         """What a rank runs."""
         options = self.options
+        told = [] if getattr(options, "use_env", True) else [f"--local-rank={local_rank}"]  # as before torchrun
         if options.no_python:
-            return [options.training_script, *options.training_script_args]
+            return [options.training_script, *told, *options.training_script_args]
         runner = [sys.executable, "-u", "-m", "flambeau", "run"]
-        return [*runner, *(["-m"] if options.module else []), options.training_script, *options.training_script_args]
+        return [
+            *runner,
+            *(["-m"] if options.module else []),
+            options.training_script,
+            *told,
+            *options.training_script_args,
+        ]
 
     def streams(self, local_rank: int) -> dict[str, Any]:
         """Where a rank writes to."""
@@ -209,7 +221,7 @@ class _Job:
             streams = self.streams(local_rank)
             self.ranks.append(
                 subprocess.Popen(
-                    self.command(), env=self.environment(local_rank, address), start_new_session=True,
+                    self.command(local_rank), env=self.environment(local_rank, address), start_new_session=True,
                     preexec_fn=_end_with_parent, **streams,
                 )
             )  # fmt: skip
@@ -298,8 +310,13 @@ def run(args: argparse.Namespace) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """The command line."""
+    started(parse_args, args)
+
+
+def started(parse: Callable[[list[str] | None], argparse.Namespace], args: list[str] | None) -> None:
+    """Run what a command line asks for. Exits with a text for what is not there."""
     try:
-        run(parse_args(args))
+        run(parse(args))
     except ValueError as error:
         _refuse(str(error))
 

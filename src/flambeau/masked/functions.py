@@ -150,11 +150,12 @@ def mean(
         return reduce_sparse("mean", input, axes, bool(keepdim), mask, lambda _: 0, lambda v: _cast(v, dtype))
     values, mask = _parts("mean", input, mask)
     axes, keepdim = _axes(values, dim), bool(keepdim)
+    if dtype is None and values.dtype.category < dtypes.FLOAT:
+        what = "Could not infer output dtype. Input dtype must be either a floating point or complex dtype."
+        raise ValueError(f"mean(): {what} Got: {values.dtype}")
     if mask is None:
         made = values.mean(axes, keepdim=keepdim, dtype=dtype) if values.ndim else values.mean(dtype=dtype)
         return made
-    if dtype is None and values.dtype.category < dtypes.FLOAT:
-        raise ValueError(f"mean expects an input of a floating point or complex dtype, or dtype=, got {values.dtype}")
     total = sum(_cast(values, dtype), dim, keepdim=keepdim, mask=mask)
     return total / _count(values, mask, axes, keepdim)
 
@@ -165,9 +166,11 @@ def median(
     """The lower median of the elements that `mask` keeps; nan where it keeps none. ValueError for nan among all elements."""
     values, mask = _parts("median", input, mask)
     values = _cast(values, dtype)
+    if mask is None:
+        return values.nanmedian(dim, keepdim=bool(keepdim)).values
     if values.dtype.category < dtypes.FLOAT:
         raise NotImplementedError("masked median doesn't support integer inputs that a mask leaves out of; cast them")
-    if mask is not None and bool(values.isnan().any()):
+    if bool(values.isnan().any()):
         raise ValueError("masked median expects no fully masked out rows if grad is requested, and no nan in the input")
     made = _kept(values, mask, math.nan).nanmedian(dim, keepdim=bool(keepdim)).values
     return made
@@ -253,10 +256,11 @@ def _normalization(name: str, sign: int, doc: str) -> Callable[..., Tensor]:
 
     def function(input: Tensor, dim: int, *, dtype: Any = None, mask: Tensor | None = None) -> Tensor:
         values, mask = _parts(name, input, mask)
-        values = _cast(values, dtype, name.startswith("cum"))
+        values = _cast(values, dtype)
         identity = {"cumsum": 0, "cumprod": 1}.get(name)
         kept = _kept(values, mask, _extreme(values.dtype, -sign) if identity is None else identity)
-        made = getattr(-kept if name == "softmin" else kept, apply)(dim)
+        own = {} if identity is None else {"dtype": values.dtype}
+        made = getattr(-kept if name == "softmin" else kept, apply)(dim, **own)
         return made
 
     function.__name__ = function.__qualname__ = name

@@ -310,6 +310,15 @@ def inplace_form(op: Operator, name: str, asks: bool = False) -> Callable[..., A
     return call
 
 
+def refuse_recorded_out(*values: Any, name: str = "") -> None:
+    """Raise RuntimeError where a result that is written elsewhere (`out=`) would have to be recorded."""
+    if grad_state.grad and any(isinstance(t, Tensor) and t.requires_grad for t in values):
+        what = f"{name}(): functions" if name else "functions"
+        raise RuntimeError(
+            f"{what} with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+        )
+
+
 def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: bool = False) -> Any:
     if asks and (found := ask(call, args, kwargs)) is not PASS:
         return found
@@ -317,12 +326,7 @@ def into_out(call: Callable[..., Any], args: Any, kwargs: dict[str, Any], asks: 
     if out is None:
         return call(*args, **kwargs)
     targets = out if isinstance(out, (tuple, list)) else (out,)
-    sources = (*args, *kwargs.values())
-    if grad_state.grad and any(isinstance(t, Tensor) and t.requires_grad for t in (*sources, *targets)):
-        raise RuntimeError(
-            f"{call.__name__}(): functions with out=... arguments don't support automatic differentiation, "
-            "but one of the arguments requires grad."
-        )
+    refuse_recorded_out(*args, *kwargs.values(), *targets, name=call.__name__)
     with no_grad():
         made = call(*args, **kwargs)
     results = made if isinstance(made, tuple) else (made,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax
 from ..array import dtypes
 from ..array.devices import is_far
 from ..tensor.tensor import wrap
+from .promotion import kernel_of
 
 
 class OfKind(Exception):
@@ -32,8 +34,19 @@ def kind_of_tensor(dtype: dtypes.dtype, device: str) -> str:
     return f"{device.title() if device == 'meta' else device.upper()}{dtype.abbr}Type"
 
 
+# what JAX says of an array whose dtype a function does not take
+_OF_A_DTYPE = re.compile(
+    r"does not accept dtype|Unsupported dtype|dtype=\S+ is not supported|not well defined for complex"
+)
+
+
 def described(error: Exception, arrays: list[Any], name: str, promotes: bool) -> Exception:
     """The error to raise for one that came out of tracing or XLA."""
+    if _OF_A_DTYPE.search(str(error)) and _from_jax(error):
+        kinds = [(dtypes.from_numpy(a.dtype), 0 if a.ndim else 1) for a in arrays if hasattr(a, "dtype")]
+        return NotImplementedError(
+            f"\"{kernel_of(name)}\" not implemented for '{dtypes.promote(kinds).abbr}' (in {name})"
+        )
     if type(error) in (RuntimeError, IndexError, NotImplementedError) or getattr(error, "_flambeau", False):
         return error
     if type(error) in (ValueError, TypeError) and not _from_jax(error):

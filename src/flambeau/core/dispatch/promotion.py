@@ -80,12 +80,17 @@ def refuse_narrow(name: str, arrays: tuple[Any, ...], promotes: bool) -> None:
         kinds = [a.dtype for a in arrays if hasattr(a, "dtype") and (a.dtype in NARROW or (promotes and a.ndim))]
         common = functools.reduce(dtypes.promote_types, map(dtypes.from_numpy, kinds))  # may raise
         raise NotImplementedError(
-            f"\"{_KERNELS.get(name, name + '_cpu')}\" not implemented for '{common.abbr}' (in {name}: numbers of 8 bits are for "
+            f"\"{kernel_of(name)}\" not implemented for '{common.abbr}' (in {name}: numbers of 8 bits are for "
             "keeping. Convert them first, as in x.to(torch.float32))"
         )
 
 
-# what PyTorch calls the kernels of operators whose kernel is not named after them
+def kernel_of(name: str) -> str:
+    """What PyTorch calls the kernel of an operator."""
+    return _KERNELS.get(name, f"{name}_cpu")
+
+
+# of operators whose kernel is not named after them
 _KERNELS = {
     "add": "add_stub", "sub": "add_stub", "mul": "mul_cpu_reduced_float", "floor_divide": "div_floor_cpu",
     "max": "max_all", "min": "min_all", "amax": "max_values_cpu", "amin": "min_values_cpu", "dot": "dot", "true_divide": "div_cpu",
@@ -93,7 +98,13 @@ _KERNELS = {
     "relu": "clamp_min_scalar_cpu", "clamp": "clamp_scalar_cpu", "sigmoid": "sigmoid_cpu_reduced_float",
     "softmax": "softmax_lastdim_kernel_impl", "gather": "gather_expanded_index", "masked_fill": "masked_fill",
     "scatter": "scatter_gather_tensor_cpu", "isinf": "isinf", "isfinite": "isfinite", "tril": "tril", "triu": "triu",
-    **{name: f"{name}_vml_cpu" for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sqrt", "round", "trunc", "ceil", "floor")},
+    "digamma": "digamma", "polygamma": "trigamma", "ndtr": "erf_vml_cpu", "mvlgamma": "arange_cpu",
+    **{
+        name: f"{name}_vml_cpu"
+        for name in (
+            "exp", "log", "sin", "cos", "tan", "tanh", "sqrt", "round", "trunc", "ceil", "floor", "erf", "erfc", "erfinv", "lgamma", "i0",
+        )
+    },
 }  # fmt: skip
 
 

@@ -148,9 +148,9 @@ def _rounding(name: str, formula: Callable[[jax.Array], jax.Array]) -> Callable[
     """Whole numbers are already round, bools and complex numbers refused, and the gradient is 0."""
 
     def function(x: jax.Array) -> jax.Array:
-        if category(x) == COMPLEX:
+        if category(x) == COMPLEX and name != "round":
             raise NotImplementedError(f"{name} is not supported for complex inputs")
-        refuse(f"{name}_vml_cpu", x, BOOL)
+        refuse(f"{name}_vml_cpu", x, BOOL, COMPLEX)
         return x if category(x) == INTEGER else formula(x)
 
     return function

@@ -15,7 +15,7 @@ from jax.scipy import special as jsp
 
 from ...core.dispatch.operator import Array, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import COMPLEX, inexact, refuse
+from ..support.checks import BOOL, COMPLEX, INTEGER, inexact, refuse, require_floating
 from ..support.declare import alias, unary
 from .elementary import BOTH
 
@@ -158,15 +158,17 @@ def mvlgamma(input: Array, p: int) -> Array:
 multigammaln: Callable[..., Tensor] = _twin("multigammaln", mvlgamma)
 
 
-@operator(promote="float", methods=("igamma",), inplace=("igamma_",), public=("torch",))
+@operator(promote="common", methods=("igamma",), inplace=("igamma_",), public=("torch",))
 def igamma(input: Array, other: Array) -> Array:
     """The regularised lower incomplete gamma function P(input, other)."""
+    refuse("igamma_cpu", input, BOOL, INTEGER, COMPLEX)
     return lax.igamma(*jnp.broadcast_arrays(input, other))
 
 
-@operator(promote="float", methods=("igammac",), inplace=("igammac_",), public=("torch",))
+@operator(promote="common", methods=("igammac",), inplace=("igammac_",), public=("torch",))
 def igammac(input: Array, other: Array) -> Array:
     """The regularised upper incomplete gamma function Q(input, other)."""
+    refuse("igammac_cpu", input, BOOL, INTEGER, COMPLEX)
     return lax.igammac(*jnp.broadcast_arrays(input, other))
 
 
@@ -177,7 +179,7 @@ gammaincc: Callable[..., Tensor] = _twin("gammaincc", igammac)
 @operator(promote="float", methods=False, public=SPECIAL)
 def zeta(input: Array, other: Array) -> Array:
     """The Hurwitz zeta function: the sum of `(k + other) ** -input` over k = 0, 1, 2 ..."""
-    refuse("zeta_cpu", input, COMPLEX)
+    require_floating("zeta_cpu", input, halves=False)
     s, q = jnp.broadcast_arrays(input, other)
     pole = (s == 1) | ((q <= 0) & (q == jnp.floor(q)))
     at_pole = jnp.where(s < 1, jnp.full_like(s, jnp.nan), jnp.full_like(s, jnp.inf))

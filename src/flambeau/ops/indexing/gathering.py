@@ -18,7 +18,7 @@ from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, _publish, 
 from ...core.dispatch.overloads import shown_to_modes
 from ...core.dispatch.promotion import in_c
 from ...core.tensor.tensor import Tensor
-from ..support.checks import COMPLEX, category, normalized_dim, type_name
+from ..support.checks import BOOL, COMPLEX, category, normalized_dim, refuse, type_name
 from .indexed import indexed
 from .subscripts import _put_index, _spread, _subscript, refuse_bytes
 
@@ -168,6 +168,9 @@ def scatter_add(input: Array, dim: int, index: Array, src: Array) -> Array:
     return _add_at(made, where, values, **_AT).reshape(input.shape)
 
 
+_WITHOUT = {"amax": (COMPLEX,), "amin": (COMPLEX,), "mean": (BOOL,)}  # kinds of numbers that have none
+
+
 @indexed()
 def scatter_reduce(
     input: Array, dim: int, index: Array, src: Array, reduce: str, *, include_self: bool = True
@@ -179,6 +182,8 @@ def scatter_reduce(
     reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}.")
+    if reduce != "sum":
+        refuse(f"scatter_gather_tensor_cpu_reduce_{reduce}", input, *_WITHOUT.get(reduce, ()))
     made, where, values = _scatter_places("scatter_reduce", input, dim, index, src)
     return _reduce_at(made, values, where, reduce, include_self).reshape(input.shape)  # type: ignore[arg-type]
 
@@ -337,6 +342,9 @@ def index_reduce(
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
     axis, source = _slices("index_reduce", input, dim, index, source)
+    refuse("index_func_", input, BOOL)
+    if reduce in ("amax", "amin"):
+        refuse({"amax": "maximum_cpu", "amin": "minimum_cpu"}[reduce], input, COMPLEX)
     whole = index.reshape([-1 if i == axis else 1 for i in range(source.ndim)])
     where = _places(jnp.broadcast_to(whole, source.shape), axis)
     return _reduce_at(_raised(input), source, where, reduce, include_self).reshape(input.shape)
@@ -572,7 +580,7 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
     An index beyond the last element, or before the first, is counted on from there, as if the array were repeated.
     """
     if indices.dtype.category != dtypes.INTEGER:
-        raise ValueError(f"unravel_index() takes integers, got indices of dtype {indices.dtype}")
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if 0 in shape and indices.numel():
         raise RuntimeError("ZeroDivisionError")

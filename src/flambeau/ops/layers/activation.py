@@ -182,7 +182,7 @@ def hardshrink(input: Array, lambd: float = 0.5) -> Array:
 def _check_lambda(input: Any, lambd: float) -> None:
     if lambd < 0:
         array = input._array
-        require_floating("softshrink_cpu", array)
+        require_floating("softshrink_check", array)
         most = float(jnp.finfo(array.dtype).max)
         raise RuntimeError(
             f"lambda must be in range [0, {most:g}] for input dtype {type_name(array)}, but found {lambd:g}"
@@ -192,7 +192,7 @@ def _check_lambda(input: Any, lambd: float) -> None:
 @operator(methods=False, public=("nn.functional",), options=_check_lambda, in_python=False)
 def softshrink(input: Array, lambd: float = 0.5) -> Array:
     """x moved towards 0 by lambd, and 0 where |x| <= lambd"""
-    require_floating("softshrink_cpu", input)
+    require_floating("softshrink_check", input)
     inside = input * 0  # with its sign, and nan where it is nan
     return jnp.where(input > lambd, input - lambd, jnp.where(input < -lambd, input + lambd, inside))
 

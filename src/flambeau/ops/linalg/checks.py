@@ -35,8 +35,11 @@ def floating(name: str, *arrays: jax.Array) -> None:
             raise RuntimeError(f"{name}: Expected a {INEXACT} tensor as input. Got {type_name(array)}")
 
 
-def matrices(name: str, array: jax.Array, square: bool = True) -> None:
-    """Raise RuntimeError unless the last two dimensions hold (square) matrices of floating point numbers."""
+def matrices(name: str, array: jax.Array, square: bool = True, kernel: str | None = None) -> None:
+    """Raise RuntimeError unless the last two dimensions hold (square) matrices of floating point numbers.
+
+    With a `kernel`, NotImplementedError in its name for numbers of two bytes.
+    """
     if array.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
     if square and array.shape[-1] != array.shape[-2]:
@@ -45,6 +48,8 @@ def matrices(name: str, array: jax.Array, square: bool = True) -> None:
             f"but they are {array.shape[-2]} by {array.shape[-1]} matrices"
         )
     floating(name, array)
+    if kernel is not None:
+        full_precision(name, array, kernel)
 
 
 def full_precision(name: str, array: jax.Array, kernel: str | None = None) -> None:

@@ -14,8 +14,8 @@ from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
-from ..support.checks import category, demand, inexact, normalized_dim, refuse, scalar_name, type_name
-from .checks import LINALG
+from ..support.checks import category, demand, inexact, normalized_dim, refuse, require_floating, scalar_name, type_name
+from .checks import LINALG, floating
 from .products import times
 
 
@@ -51,6 +51,7 @@ def _cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 @operator(promote="common", methods=False, public=LINALG, grad="SumBackward1", autocast={"cpu": "lower"})
 def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
     """The products of vectors along `dim`, the first one conjugated; the other dimensions broadcast."""
+    floating("linalg.vecdot", x, y)
     a, b = jnp.broadcast_arrays(x, y)
     return jnp.sum(jnp.conj(a) * b, normalized_dim(dim, a.ndim), dtype=a.dtype)
 
@@ -58,6 +59,10 @@ def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
 @operator(methods=False, public=LINALG, grad="CumprodBackward0")
 def vander(x: Array, *, N: int | None = None) -> Array:
     """Vandermonde matrices: rows hold the powers, from 0 up to `N - 1`, of the elements of the last dimension."""
+    if category(x) == BOOL or (x.dtype.itemsize < 4 and category(x) >= FLOAT):
+        raise RuntimeError(
+            f"linalg.vander supports floating point, complex, and integer tensors, but got {type_name(x)}"
+        )
     x = jnp.atleast_1d(x)
     count = x.shape[-1] if N is None else N
     if count <= 1:
@@ -89,7 +94,7 @@ def cdist(
     if compute_mode not in _MODES:
         raise ValueError(message("cdist_mode", mode=compute_mode))
     for name, x in (("X1", x1), ("X2", x2)):
-        if category(x) < FLOAT:
+        if category(x) != FLOAT:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {type_name(x)}")
         if x.ndim < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.ndim}D")
@@ -100,6 +105,11 @@ def cdist(
         raise RuntimeError(f"expected scalar type {scalar_name(x1).title()} but found {scalar_name(x2).title()}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
+    products = compute_mode in (1, "use_mm_for_euclid_dist") or (
+        compute_mode in (*_MODES[::3], 0) and max(x1.shape[-2], x2.shape[-2]) > 25
+    )
+    if not (p == 2 and products):  # which PyTorch computes with products of matrices
+        require_floating("cdist", x1, halves=False)
     differences = x1[..., :, None, :] - x2[..., None, :, :]
     if x1.shape[-1] == 0:
         return jnp.zeros(differences.shape[:-1], x1.dtype)
@@ -111,6 +121,7 @@ def renorm(input: Array, p: Static[float], dim: int, maxnorm: Scalar) -> Array:
     """Every slice along `dim` whose `p`-norm is above `maxnorm`, scaled down to it."""
     if p <= 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
+    floating("linalg.vector_norm", input)
     if input.ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
     axis = normalized_dim(dim, input.ndim)

@@ -16,7 +16,7 @@ from ...core.array.return_types import return_type
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
 from ..support.checks import category, normalized_dim, type_name
-from .checks import LINALG, demand_success
+from .checks import LINALG, demand_success, full_precision
 
 _ALPHA = (1 + math.sqrt(17)) / 8
 
@@ -122,6 +122,7 @@ def _check(name: str, A: jax.Array) -> None:
 @operator(methods=False, public=(), grad="NotImplemented")
 def _ldl_factor_ex(A: Array, hermitian: bool) -> tuple[Array, Array, Array]:
     _check("torch.linalg.ldl_factor_ex", A)
+    full_precision("linalg.ldl_factor_ex", A, "ldl_factor_kernel_cpu")
     n = A.shape[-1]
     if A.size == 0:
         return A, jnp.zeros(A.shape[:-1], np.int32), jnp.zeros(A.shape[:-2], np.int32)

@@ -31,6 +31,8 @@ def _check(A: jax.Array, B: jax.Array, driver: str | None) -> bool:
             f"{name}: Expected input and other to have the same dtype, but got input's dtype {type_name(A)} and other's "
             f"dtype {type_name(B)}"
         )
+    if A.dtype.itemsize < 4:
+        raise RuntimeError("This function doesn't handle types other than float and double")
     matrices(name, A, square=False)
     if driver not in (None, *_DRIVERS):
         raise RuntimeError(f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")

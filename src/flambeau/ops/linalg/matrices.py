@@ -14,7 +14,7 @@ from ...core.array.return_types import return_type
 from ...core.dispatch.autocast import lowered
 from ...core.dispatch.operator import Array, _attach, _publish, composite, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import type_name, wide
+from ..support.checks import COMPLEX, require_floating, type_name, wide
 from .checks import (
     LINALG,
     demand_definite,
@@ -40,8 +40,7 @@ def _adjoint(a: jax.Array) -> jax.Array:
 @operator(public=("torch", "linalg"), grad="LinalgDetBackward0")
 def det(A: Array) -> Array:
     """The determinant of the matrix or matrices."""
-    matrices("linalg.det", A)
-    full_precision("linalg.det", A, "lu_cpu")
+    matrices("linalg.det", A, kernel="lu_cpu")
     return jnp.linalg.det(A) if A.shape[-1] else jnp.ones(A.shape[:-2], A.dtype)
 
 
@@ -87,6 +86,7 @@ def _singular_at(a: jax.Array) -> jax.Array:
 @operator(methods=False, public=(), grad="LinalgInvExBackward0", autocast={"cpu": "float32"})
 def _inv_ex(A: Array) -> tuple[Array, Array]:
     matrices("linalg.inv", A)
+    full_precision("linalg.inv", A)
     return jnp.linalg.inv(spread_nan(A)), _singular_at(A)
 
 
@@ -123,7 +123,7 @@ _attach(inv, ("inverse",))
 
 @operator(methods=False, public=(), grad="LinalgSolveExBackward0", autocast={"cpu": "float32"})
 def _solve_ex(A: Array, B: Array, *, left: bool) -> tuple[Array, Array]:
-    matrices("linalg.solve", A)
+    matrices("linalg.solve", A, kernel="lu_cpu")
     if A.dtype != B.dtype:
         raise RuntimeError(f"linalg.solve: A is {type_name(A)} but B is {type_name(B)}; cast one to the other's dtype")
     vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1])
@@ -180,6 +180,7 @@ def solve_triangular(
     unitriangular: bool = False,
 ) -> Array:
     """The solution `X` of `A X = B` (`X A = B` if not `left`) for a triangular `A`; its other triangle is not read."""
+    require_floating("triangular_solve_cpu", A, B, most=COMPLEX, halves=False)
     matrices("linalg.solve_triangular", A)
     matrices("linalg.solve_triangular", B, square=False)
     if B.shape[-2 if left else -1] != A.shape[-1]:
@@ -238,7 +239,7 @@ def _bad_minors(a: jax.Array) -> jax.Array:
 
 @operator(methods=False, public=(), grad="LinalgCholeskyExBackward0", autocast={"cpu": "float32"})
 def _cholesky_ex(input: Array, upper: bool) -> tuple[Array, Array]:
-    matrices("linalg.cholesky", input)
+    matrices("linalg.cholesky", input, kernel="cholesky_cpu")
     lower = _adjoint(input) if upper else input
     factor = lower_cholesky(lower)
     # an infinite pivot leaves no digit of what follows
@@ -290,7 +291,7 @@ def qr(A: Array, mode: str = "reduced") -> tuple[Array, Array]:
 
     `mode` is "reduced", "complete" (a square `Q`) or "r" (`Q` is left empty).
     """
-    matrices("linalg.qr", A, square=False)
+    matrices("linalg.qr", A, square=False, kernel="geqrf_cpu")
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(
             f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
@@ -306,6 +307,7 @@ def qr(A: Array, mode: str = "reduced") -> tuple[Array, Array]:
 
 @operator(methods=False, public=(), grad="LinalgLuBackward0")
 def _lu_factors(A: Array) -> tuple[Array, Array, Array]:
+    require_floating("lu_cpu", A, most=COMPLEX, halves=False)
     matrices("linalg.lu", A, square=False)
     both, _, rows = lu_factors(A)
     return rows, *triangles(both)
@@ -342,6 +344,7 @@ def triangles(both: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 @operator(methods=False, public=(), grad="LinalgLuFactorExBackward0", autocast={"cpu": "float32"})
 def _lu_factor_ex(A: Array, pivot: bool) -> tuple[Array, Array, Array]:
+    require_floating("lu_cpu", A, most=COMPLEX, halves=False)
     matrices("linalg.lu_factor", A, square=False)
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")

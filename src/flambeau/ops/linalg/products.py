@@ -19,9 +19,13 @@ from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Arrays, Scalar, _attach, composite, operator
 from ...core.tensor.tensor import Tensor
 from ...native.product import product
-from ..support.checks import category, normalized_dim, scalar_name, type_name
+from ..support.checks import category, normalized_dim, scalar_name, summed_dtype, type_name
 from ..support.declare import alias
 
+# of products that are no product of two matrices
+_KERNELS = {
+    "dot": "dot", "vdot": "dot", "inner": "dot", "bmm": "bmm", "baddbmm": "baddbmm", "mv": "addmv_impl_cpu", "addmv": "addmv_impl_cpu",
+}  # fmt: skip
 PRECISION = jax.lax.Precision.HIGHEST  # float32 products keep float32's digits on every device
 
 
@@ -30,7 +34,9 @@ def _tensors(name: str, **arrays: jax.Array) -> None:
         if array.aval.weak_type:
             raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not a number")
         if category(array) == BOOL:
-            raise NotImplementedError(f"\"addmm_impl_cpu_\" not implemented for '{type_name(array)}'")
+            raise NotImplementedError(
+                f"\"{_KERNELS.get(name, 'addmm_impl_cpu_')}\" not implemented for '{type_name(array)}'"
+            )
 
 
 def _same_dtype(
@@ -209,6 +215,7 @@ def _inner(input: Array, other: Array) -> Array:
             f"{list(input.shape)} and {list(other.shape)}"
         )
     _same_dtype(input, other)
+    _tensors("inner", input=input, other=other)
     return jnp.tensordot(input, other, (-1, -1), precision=PRECISION)
 
 
@@ -375,6 +382,7 @@ def multi_dot(tensors: Arrays) -> Array:
                 f"multi_dot(): tensors {position} and {position + 1} with shapes {list(a.shape)} and {list(b.shape)} "
                 "cannot be multiplied"
             )
+    _tensors("multi_dot", tensors=tensors[0])
     return jnp.linalg.multi_dot(tensors, precision=PRECISION)
 
 
@@ -545,6 +553,12 @@ def _einsum(operands: Arrays, inputs: tuple[tuple[int, ...], ...], output: tuple
             sizes[label] = size if seen == 1 else seen
         if array.dtype != operands[0].dtype:
             raise RuntimeError(f"expected scalar type {type_name(operands[0])} but found {type_name(array)}")
+    if len(operands) == 1:  # a sum, which for integers is one of 64 bits
+        array = operands[0]
+        if set(output) < set(inputs[0]):
+            operands = (array.astype(summed_dtype(array)),)
+    elif category(operands[0]) == BOOL and set().union(*inputs) - set(output):
+        _tensors("bmm", operand=operands[0])
     arguments: list[Any] = []
     for labels, array in zip(inputs, operands, strict=True):
         # a dimension of size 1 that broadcasts takes no part

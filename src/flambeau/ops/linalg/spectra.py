@@ -70,7 +70,7 @@ def thin_svd(a: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 @operator(methods=False, public=(), grad="LinalgSvdBackward0", autocast={"cpu": "float32"})
 def _svd(A: Array, full_matrices: bool = True) -> tuple[Array, Array, Array]:
-    matrices("linalg.svd", A, square=False)
+    matrices("linalg.svd", A, square=False, kernel="linalg_svd_cpu")
     u, s, vh = thin_svd(A)
     m, n = A.shape[-2:]
     if full_matrices and m != n:
@@ -105,7 +105,7 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
 
 @operator(methods=False, public=(), grad="LinalgSvdBackward0", autocast={"cpu": "float32"})
 def _svdvals(A: Array) -> Array:
-    matrices("linalg.svdvals", A, square=False)
+    matrices("linalg.svdvals", A, square=False, kernel="linalg_svd_cpu")
     return singular_values(A)
 
 
@@ -169,7 +169,7 @@ def _pseudoinverse_direction(values: tuple[Array, Array], directions: tuple[Arra
 
 
 def _hermitian(name: str, a: jax.Array, uplo: str) -> tuple[jax.Array, jax.Array]:
-    matrices(name, a)
+    matrices(name, a, kernel="linalg_eigh_cpu")
     if uplo.upper() not in ("L", "U"):
         raise RuntimeError(message("eigh_uplo", uplo=uplo))
     if a.shape[-1] == 1:
@@ -236,7 +236,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 @operator(methods=False, public=(), grad="LinalgEigBackward0", autocast={"cpu": "float32"})
 def _eig(A: Array) -> tuple[Array, Array]:
-    matrices("linalg.eig", A)
+    matrices("linalg.eig", A, kernel="linalg_eig_out_cpu")
     return _eigen(A)
 
 
@@ -253,7 +253,7 @@ def eig(A: Tensor) -> Any:
 
 @operator(methods=False, public=(), grad="LinalgEigBackward0", autocast={"cpu": "float32"})
 def _eigvals(A: Array) -> Array:
-    matrices("linalg.eigvals", A)
+    matrices("linalg.eigvals", A, kernel="linalg_eig_out_cpu")
     return _eigen(A)[0]
 
 

@@ -21,7 +21,7 @@ from ...core.array.meta import NOWHERE, MetaArray
 from ...core.array.narrow import E5M2, NARROW, narrowed
 from ...core.array.size import is_open
 from ...core.context.grad_mode import no_grad
-from ...core.dispatch.call import store
+from ...core.dispatch.call import refuse_recorded_out, store
 from ...core.dispatch.host_numbers import HostNumber
 from ...core.dispatch.operator import _attach, composite
 from ...core.dispatch.overloads import shown_to_modes
@@ -108,7 +108,11 @@ def deliver(
         values = MetaArray(shape, target.numpy) if nowhere else fill(target.numpy)  # type: ignore[arg-type]
         return place(values, device, requires_grad, order)
     if target not in (None, out.dtype):
-        raise RuntimeError(f"dtype {target} does not match dtype of out parameter ({out.dtype})")
+        raise RuntimeError(f"dtype {target.abbr} does not match dtype of out parameter ({out.dtype.abbr})")
+    if device is not None and devices.resolve(device) != resolved(out, None):
+        kind = devices.device(device).type
+        raise RuntimeError(f"device type {kind} does not match device type of out parameter ({out.device.type})")
+    refuse_recorded_out(out)
     values = MetaArray(shape, out.dtype.numpy) if nowhere else fill(out.dtype.numpy)  # type: ignore[arg-type]
     store(out, place(values, out.device))
     return out.requires_grad_() if requires_grad else out

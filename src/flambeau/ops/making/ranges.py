@@ -51,7 +51,7 @@ def arange(
     _check_range(low, high, by)
     whole = all(isinstance(v, int) for v in (low, high, by))
     default = dtypes.int64 if whole else dtypes.get_default_dtype()
-    if isinstance(dtype, dtypes.dtype) and dtype in dtypes.NARROW:
+    if isinstance(dtype, dtypes.dtype) and (dtype in dtypes.NARROW or dtype.category == dtypes.COMPLEX):
         raise NotImplementedError(
             f"\"arange_cpu\" not implemented for '{dtype.abbr}' (make it in torch.float32 and convert it)"
         )
@@ -144,14 +144,19 @@ def _ends(name: str, start: Any, end: Any) -> tuple[Any, Any]:
     return number_of(name, "start", start), number_of(name, "end", end)
 
 
+def _refuse_bools(name: str, dtype: Any, n: int) -> None:
+    if dtype in (dtypes.bool, bool) and n > 1:
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")
+
+
 def evenly(a: Any, b: Any, n: int, target: np.dtype) -> np.ndarray:
     """`n` values from a to b: the first half counted from a, the second from b."""
     at = np.arange(n, dtype=np.float64)
     back = n - 1 - at
     first = at < n // 2
     gaps = max(n - 1, 1)
-    if n == 1:
-        return _aligned(np.full(1, a), target)
+    if n <= 1:
+        return _aligned(np.full(n, a), target)
     if target.kind == "c":
         step = (b - a) / gaps
         return _aligned(np.where(first, a + step * at, b - step * back), target)
@@ -181,6 +186,7 @@ def linspace(
     """`steps` numbers evenly spaced from `start` to `end`, both included."""
     check_options("linspace", layout, pin_memory)
     (a, b), n = _ends("linspace", start, end), _count("linspace", steps)
+    _refuse_bools("linspace", dtype, n)
     return deliver(lambda t: evenly(a, b, n, t), _number_default(a, b), dtype, device, requires_grad, out)
 
 
@@ -192,6 +198,7 @@ def logspace(
     """`base` to the power of `steps` numbers evenly spaced from `start` to `end`."""
     check_options("logspace", layout, pin_memory)
     (a, b), n = _ends("logspace", start, end), _count("logspace", steps)
+    _refuse_bools("logspace", dtype, n)
 
     def fill(target: np.dtype) -> np.ndarray:
         low, high = (int(a), int(b)) if target.kind in "iu" else (a, b)

@@ -23,6 +23,7 @@ from ..support.checks import (
     inexact,
     normalized_dim,
     refuse,
+    refuse_masks,
     summed_dtype,
     wide,
 )
@@ -120,6 +121,15 @@ def diff(input: Array, n: int = 1, dim: int = -1, prepend: Array | None = None, 
     return x
 
 
+def _refuse_bools(name: str) -> Callable[..., None]:
+    def check(y: Any, x: Any = None, *_: Any) -> None:
+        if any(a is not None and a.dtype == jnp.bool_ for a in (y, x)):
+            which = "`y`" if x is None else "`x` or `y`"
+            raise RuntimeError(f"{name}: received a bool input for {which}, but bool is not supported")
+
+    return check
+
+
 def _areas(y: jax.Array, x: jax.Array | None, dx: Any, dim: int, name: str) -> tuple[jax.Array, int]:
     """The areas of the trapezoids between neighbouring points along an axis, and the axis (from the end)."""
     axis = normalized_dim(dim, y.ndim) - y.ndim
@@ -141,7 +151,7 @@ def _areas(y: jax.Array, x: jax.Array | None, dx: Any, dim: int, name: str) -> t
 _REAL_WIDTH = "Currently, we only support dx as a real number."
 
 
-@operator(promote="float", methods=False, real=_REAL_WIDTH)
+@operator(promote="float", methods=False, real=_REAL_WIDTH, check=_refuse_bools("trapezoid"))
 def trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, dim: int = -1) -> Array:
     """The integral along `dim` by the trapezoidal rule, for points at `x` or `dx` apart."""
     if y.ndim and y.shape[normalized_dim(dim, y.ndim)] == 0:
@@ -150,7 +160,7 @@ def trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, dim: int = -1
     return jnp.sum(areas, axis)
 
 
-@operator(promote="float", methods=False, real=_REAL_WIDTH)
+@operator(promote="float", methods=False, real=_REAL_WIDTH, check=_refuse_bools("cumulative_trapezoid"))
 def cumulative_trapezoid(y: Array, x: Array | None = None, *, dx: Scalar = 1, dim: int = -1) -> Array:
     """The running integral along `dim` by the trapezoidal rule, for points at `x` or `dx` apart."""
     areas, axis = _areas(y, x, dx, dim, "cumulative_trapezoid")
@@ -183,6 +193,9 @@ def _slopes(y: jax.Array, x: jax.Array, axis: int, edge_order: int) -> jax.Array
 def _gradient(
     input: Array, points: Arrays | None, spacing: tuple[float, ...], dims: tuple[int, ...], edge_order: int
 ) -> tuple[Array, ...]:
+    if input.dtype == jnp.uint8:
+        raise RuntimeError("torch.gradient does not support uint8 input.")
+    refuse_masks(input, input)
     y, found = inexact(input), []
     for k, axis in enumerate(dims):
         if y.shape[axis] < edge_order + 1:

@@ -13,7 +13,7 @@ from jax import lax
 from ...core.array.return_types import return_type
 from ...core.dispatch.operator import Array, Arrays, composite, operator
 from ...core.tensor.tensor import Tensor, wrap
-from ..support.checks import BOOL, COMPLEX, INTEGER, host_values, refuse
+from ..support.checks import COMPLEX, INTEGER, category, host_values, require_floating
 
 
 @composite()
@@ -39,8 +39,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 # --- equal bins ------------------------------------------------------------------------------------------------------
 
 
-def _numbers(x: jax.Array) -> jax.Array:
-    refuse("histogram_cpu", x, BOOL, INTEGER, COMPLEX)
+def _numbers(kernel: str, x: jax.Array, halves: bool) -> jax.Array:
+    require_floating(kernel, x, halves=halves)
     return lax.stop_gradient(x)
 
 
@@ -75,7 +75,7 @@ def _check_limits(input: Any, bins: int, min: float, max: float) -> None:
 @operator(options=_check_limits)
 def histc(input: Array, bins: int = 100, min: float = 0, max: float = 0) -> Array:
     """How many elements fall into each of `bins` equal intervals from `min` to `max` (if equal: the data's limits)."""
-    x = _numbers(input.reshape(-1))
+    x = _numbers("aminmax_cpu" if category(input) == COMPLEX else "histogram_cpu", input.reshape(-1), True)
     place = _place(x, _equal_edges(x, bins, min, max), True)
     return jnp.zeros(bins, x.dtype).at[place].add(jnp.ones_like(x), mode="drop")
 
@@ -90,7 +90,7 @@ def _histogram(
     density: bool,
 ) -> tuple[Array, ...]:
     """The histogram of points (N, D), and its edges per dimension."""
-    x = _numbers(points)
+    x = _numbers("histogramdd", points, False)
     limits = range or (0.0, 0.0) * x.shape[1]
     if edges is None:
         made = tuple(_equal_edges(x[:, d], n, limits[2 * d], limits[2 * d + 1], d) for d, n in enumerate(bins))

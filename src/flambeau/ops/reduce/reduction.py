@@ -227,7 +227,8 @@ def _extreme(
     title = name.capitalize()
 
     def along(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
-        refuse(f"{name}_all", input, COMPLEX)
+        if category(input) == COMPLEX:
+            raise RuntimeError(f"{name}(): does not support complex input")
         axes = axes_of(dim, input.ndim)
         need_elements(f"{name}()", input, axes)
         axis = axes[0] if axes else 0
@@ -311,7 +312,7 @@ amin: Callable[..., Tensor] = _shared_extreme("amin", jnp.min, "smallest")
 @operator(returns=("min", "max"))
 def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Array]:
     """The smallest and the largest elements over `dim`, as a named pair (min, max)."""
-    refuse("aminmax", input, COMPLEX)
+    refuse("aminmax_cpu" if dim is None else "aminmax", input, COMPLEX)
     if dim is None and input.size == 0:
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."

@@ -109,7 +109,7 @@ def _search(edges: jax.Array, values: jax.Array, right: bool, out_int32: bool) -
 
 @operator(promote="common", methods=False, public=())
 def _searchsorted(edges: Array, values: Array, right: bool, out_int32: bool) -> Array:
-    refuse("searchsorted_out_cpu", values, COMPLEX)
+    refuse("searchsorted_out_cpu", values, BOOL, COMPLEX)
     if edges.ndim > 1 and edges.shape[:-1] != values.shape[:-1]:
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "

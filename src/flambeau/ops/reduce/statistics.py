@@ -31,6 +31,7 @@ from ..support.checks import (
     inexact,
     need_elements,
     refuse,
+    refuse_masks,
     type_name,
     wide,
 )
@@ -319,6 +320,7 @@ def _safe_power(x: jax.Array, p: float) -> jax.Array:
 @operator(promote="common", autocast={"cuda": "float32"})
 def dist(input: Array, other: Array, p: Static[float] = 2) -> Array:
     """The `p`-norm of `input - other`."""
+    refuse_masks(input, other)
     if category(input) < FLOAT:
         raise RuntimeError(
             f"norm(): input dtype should be either floating point or complex. Got {type_name(input)} instead."

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.dispatch.operator import Array, composite, operator
 from ...core.tensor.tensor import Tensor
-from ..support.checks import normalized_dim, summed_dtype
+from ..support.checks import BOOL, normalized_dim, refuse, summed_dtype
 
 # --- repeats ----------------------------------------------------------------------------------------------------------
 
@@ -170,6 +170,7 @@ def trace(input: Array) -> Array:
     """The sum of a matrix's diagonal."""
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
+    refuse("trace", input, BOOL)
     return jnp.sum(jnp.diagonal(input), dtype=summed_dtype(input))
 
 

@@ -174,7 +174,10 @@ def view_as_real(input: Tensor) -> Tensor:
 def view_as_complex(input: Tensor) -> Tensor:
     """A real tensor whose last dimension is (real, imaginary) as a complex one."""
     if input.dtype not in (dtypes.float32, dtypes.float64):
-        raise RuntimeError(f"view_as_complex is only supported for floating point tensors, but got {input.dtype}")
+        raise RuntimeError(
+            "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+            f"{input.dtype.abbr}"
+        )
     return _as_complex(input, input.dtype.to_complex().numpy)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from ...core.dispatch.operator import Array, _attach, _publish, inplace_form, namespaces, operator
+from ...core.dispatch.promotion import kernel_of
 from ...core.tensor.tensor import Tensor
 from .checks import COMPLEX, refuse
 
@@ -29,7 +30,7 @@ def unary(
 
     def function(input: Array) -> Array:
         if not complex:
-            refuse(f"{name}_cpu", input, COMPLEX)
+            refuse(kernel_of(name), input, COMPLEX)
         return formula(input)
 
     function.__name__ = function.__qualname__ = name
