@@ -1013,6 +1013,33 @@ def one_program_of_what_is_cut() -> None:
     assert seen == [-1.0, -2.0, -3.0, -3.0 - WORLD, -3.0 - 2 * WORLD], seen
 
 
+def _by_two_backward_passes(compiled: bool) -> list[float]:
+    """Norms of gradients that two calls add up, and the sums of weights; the optimizer is outside and knows nothing of what is frozen."""
+    model = _sharded(_made())
+    model.first.requires_grad_(False)
+    rest = [p for p in model.parameters() if p.requires_grad]
+    optimizer, found = fb.optim.SGD(rest, lr=0.1), []
+
+    def add(x: Any) -> Any:
+        model(x).pow(2).mean().backward()
+        norm = nn.utils.get_total_norm([p.grad for p in rest])
+        nn.utils.clip_grads_with_norm_(rest, 0.3, norm)
+        return norm.full_tensor()
+
+    run = fb.compile(add, fullgraph=True) if compiled else add
+    for i in range(4):
+        found.append(run(fb.full((2, 6), 0.1 + i + RANK).double()).item())
+        if i % 2:
+            optimizer.step()
+            optimizer.zero_grad()
+    return found + [p.full_tensor().sum().item() for p in model.parameters()]
+
+
+@check
+def one_program_without_the_optimizer() -> None:
+    np.testing.assert_allclose(_by_two_backward_passes(True), _by_two_backward_passes(False), rtol=1e-12)
+
+
 @check
 def what_no_process_uses_has_no_gradient() -> None:
     class Half(nn.Module):

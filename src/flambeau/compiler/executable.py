@@ -27,7 +27,7 @@ from .node import Backward
 from .once import halves
 from .outlining import Outlined, Piece, keep_where_failed, outlined, pieces, up_to
 from .packing import Packing
-from .plan import LOOK, MADE, Computation, Plan, Unevaluable
+from .plan import LOOK, MADE, SAME, Computation, Plan, Unevaluable
 
 _CPU_OPTIONS = {
     # XLA looks closer before it copies what is donated: a weight that is read by the backward pass and then overwritten
@@ -87,20 +87,23 @@ class Builder:
         """The computation as a program over several processes, if it gathers what is cut over them."""
         if not has_crossings(computation.jaxpr.jaxpr):
             return None
-        storages = [tensor._storage for tensor in self.plan.state.tensors]
-        far = {i for i, storage in enumerate(storages) if is_far(storage)}
-        moving = [source.find()._storage for source in self.plan.state.others if isinstance(source, (TensorAt, GradOf))]
-        if self.live or self.plan.far or any(map(is_far, moving)) or any(type(s) is PartsStorage for s in storages):
+        storages: list[Any] = [tensor._storage for tensor in self.plan.state.tensors]
+        storages += [o.find()._storage if isinstance(o, (TensorAt, GradOf)) else None for o in self.plan.state.others]
+        far = {i for i, storage in enumerate(storages) if storage is not None and is_far(storage)}
+        if self.live or self.plan.far or any(type(s) is PartsStorage for s in storages):
             raise Untraceable("gradients or arguments that are cut over several processes come in or go out")
         jaxpr, where = computation.jaxpr, self.plan.state.where
-        count = len(storages)
-        numbers = {count + i for i, o in enumerate(self.plan.state.others) if not isinstance(o, (TensorAt, GradOf))}
+        numbers = {i for i, storage in enumerate(storages) if storage is None}
         of_state = [FAR if i in far else NUMBERS if i in numbers else NEAR for i in range(len(where))]
         kinds = [of_state[where[id(c)]] if id(c) in where else FREE for c in jaxpr.consts]
         kinds += [NEAR] * self.arguments
+        self.of_inputs = [NEAR] * self.arguments + of_state
         link = groups.default_group().exchange.link
         assert link is not None
-        made = Spanning(jaxpr.jaxpr, kinds, link.devices())
+        everywhere = list(link.devices())
+        if any(list(cut_over(storages[i]).mesh.devices.flat) != everywhere for i in far):
+            raise Untraceable("a tensor is cut over a part of the processes")
+        made = Spanning(jaxpr.jaxpr, kinds, everywhere)
         constants: list[Any] = [self.arguments + where[id(c)] if id(c) in where else _Constant(c) for c in jaxpr.consts]
 
         def over_all(*flat: Any) -> Any:
@@ -113,14 +116,20 @@ class Builder:
     def _everywhere(self, loose: list[Storage], outputs: dict[int, int], options: Any) -> Executable:
         assert self.spanning is not None
         changes, recipes = self.plan.changes, self.plan.results.recipes
-        laid = {n: cut_over(s) if is_far(s) else NEAR for s, n in changes.storages}
+        written = [*changes.storages, *[(source.find()._storage, n) for source, n in changes.places]]
+        numbers = {id(storage): n for storage, n in written}
+        laid: dict[Any, Any] = {}
         for tensor, r in changes.grads:  # gradients lie as what they belong to
-            if r is not None and recipes[r].kind == MADE and isinstance(tensor, Tensor) and is_far(tensor._storage):
-                laid.setdefault(recipes[r].what, cut_over(tensor._storage))
+            if r is not None and is_far(now(tensor)._storage):
+                kind, what = recipes[r].kind, recipes[r].what
+                n = what if kind == MADE else numbers.get(id(what._storage)) if kind == SAME else None
+                laid[n] = cut_over(now(tensor)._storage)
+        for storage, n in written:
+            laid.setdefault(n, cut_over(storage) if is_far(storage) else NEAR)
         far = [self.spanning.lies(n, laid.get(n)) for n in range(self.plain)]
         word = None if self.plan.word is None else outputs[self.plan.word]
         exchange = groups.default_group().exchange
-        whole = Everywhere(self.spanning, self.over_all, far, exchange, self._own_name(), options, word)
+        whole = Everywhere(self.spanning, self.over_all, self.of_inputs, far, exchange, self._own_name(), options, word)
         return Executable(or_not(whole), loose, None, outputs, {})
 
     def _in_halves(self, computation: Computation) -> Callable[..., Any]:

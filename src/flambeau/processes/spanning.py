@@ -216,11 +216,16 @@ class Everywhere(Offered):
     another rank would run another program."""
 
     def __init__(
-        self, spanning: Spanning, body: Callable[..., Any], far: Sequence[Any], exchange: Any, name: str, options: Any,
-        word: int | None,
+        self, spanning: Spanning, body: Callable[..., Any], given: Sequence[str], far: Sequence[Any], exchange: Any, name: str,
+        options: Any, word: int | None,
     ):  # fmt: skip
         super().__init__(exchange, spanning.sent, name, word)
-        self.spanning, self._body, self._far, self._options = spanning, body, far, options
+        self.spanning, self._body, self._given, self._far, self._options = spanning, body, given, far, options
+
+    def by_all(self, given: Sequence[Any]) -> list[Any] | None:
+        """The results; None also where something lies otherwise than at the trace."""
+        alike = all(_is_far(v) is (kind == FAR) for v, kind in zip(given, self._given, strict=True))
+        return super().by_all(given) if alike else None
 
     def _kinds(self, given: Sequence[Any]) -> Any:
         return tuple((v.shape, np.dtype(v.dtype), v.sharding if _is_far(v) else None) for v in given)

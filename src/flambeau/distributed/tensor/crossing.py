@@ -10,7 +10,10 @@ import numpy as np
 
 from ...core.array import devices
 from ...core.autograd.function import Function
+from ...core.context.grad_mode import state as grad_state
 from ...core.tensor.tensor import Tensor, wrap
+from ...processes import groups
+from ...processes.crossing import Crossing, cross
 from ..device_mesh import DeviceMesh
 from . import parts
 from .placement_types import Partial, Placement, Replicate
@@ -25,6 +28,21 @@ def without_sums(placements: Sequence[Placement]) -> tuple[Placement, ...]:
 def _part(array: Any, mesh: DeviceMesh, placements: Sequence[Placement]) -> np.ndarray:
     """This process's part of values on the mesh."""
     return np.asarray(parts.cut(array, mesh, placements).part)
+
+
+def is_between_processes(tensor: Tensor) -> bool:
+    """Whether what is being traced may be a program of several processes, of which this is a value off the tape."""
+    trace = grad_state.trace is not None and groups.is_initialized() and groups.get_world_size() > 1
+    return trace and isinstance(tensor._array, jax.core.Tracer) and not (grad_state.grad and tensor.requires_grad)
+
+
+def whole_in_program(tensor: Tensor) -> Tensor:
+    """All of it, as a value of each process's own, in a function that is being traced."""
+    value: Any = tensor._array
+    result = jax.ShapeDtypeStruct(value.shape, value.dtype)
+    specs = (jax.sharding.PartitionSpec(),)
+    (made,) = cross(Crossing("full_tensor", lambda whole: (whole,), specs, (None,), (result,), ()), [value])
+    return wrap(made)
 
 
 class Whole(Function):

@@ -115,6 +115,8 @@ class _OfDTensor:
     def __get__(self, tensor: Tensor | None, owner: type) -> Any:
         if tensor is None:
             return self.function
+        if self.name == "full_tensor" and crossing.is_between_processes(tensor):
+            return self.function.__get__(tensor, owner)
         if layouts.sharding_of(tensor) is None:
             raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}")
         return self.function(tensor) if self.attribute else self.function.__get__(tensor, owner)
@@ -133,6 +135,8 @@ def placements(self: Tensor) -> tuple[Placement, ...]:
 
 def full_tensor(self: Tensor, *, grad_placements: Sequence[Placement] | None = None) -> Tensor:
     """All of it on one device, as a plain tensor; gradients go through."""
+    if crossing.is_between_processes(self):
+        return crossing.whole_in_program(self)
     sharding: Any = layouts.sharding_of(self)
     if not devices.is_far(sharding):
         _only_forward(grad_placements)
