@@ -68,7 +68,7 @@ def on_page_content(content: str, page: Any, config: MkDocsConfig, files: Files)
     return re.sub(r"<table>.*?</table>", lambda table: _headed(table[0]), content, flags=re.DOTALL)
 
 
-_SENTENCE = 60  # letters, of the longest cell in the middle of the rows, from which on a table is one of sentences
+_SENTENCE = 60  # letters of its longest cell, from which on a table is one of sentences
 
 
 def _headed(table: str) -> str:
@@ -77,12 +77,8 @@ def _headed(table: str) -> str:
         for head in re.findall(r"<th[^>]*>(.*?)</th>", table, re.DOTALL)
     ]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in table.split("<tr>")]
-    longest = sorted(max(len(re.sub(r"<[^>]+>", "", cell)) for cell in row) for row in rows if row)
-    if (
-        len(heads) < 3
-        or not longest
-        or longest[len(longest) // 2] < _SENTENCE / (2 if re.search(_IDEOGRAPH, table) else 1)
-    ):
+    longest = max((len(re.sub(r"<[^>]+>", "", cell)) for row in rows for cell in row), default=0)
+    if len(heads) < 3 or longest < _SENTENCE / (2 if re.search(_IDEOGRAPH, table) else 1):
         return table
     column = itertools.cycle(heads)
     return re.sub(r"<td(?=[ >])", lambda _: f'<td data-head="{next(column)}"', table)
