@@ -67,6 +67,21 @@ HEAD = [
     "PyTorch's text stands unbroken in each, so that a search finds what others have answered. Before it stands the layer, behind "
     "it what would fit. Written by `tools/errors.py`, which runs each program with both libraries.",
 ]
+ENGLISH = {
+    "Shapes of a product": "What is flattened has another number of features than the linear layer. Give `in_features` the number that the text "
+    "names, or let `nn.LazyLinear` find it.",
+    "Channels": "The picture is gray, of one channel, and the convolution wants three. Change `in_channels`, or read the picture in colour.",
+    "Missing and unexpected keys": "The weights were saved from `nn.DataParallel`, which puts `module.` before each key. Strip it before loading.",
+    "Size mismatch": "The file's last layer has another number of classes. To go on from its other layers, delete this layer's weights from the "
+    "state dict and load with `strict=False`.",
+    "No grad_fn": "The loss was computed under `no_grad()` (or through `.item()`, `.detach()`, NumPy): there is no graph to go back through.",
+    "In-place on a leaf": "A parameter can not be written to in place. Update it under `with torch.no_grad():`, or leave it to an optimizer.",
+    "Backward twice": "The first `backward()` has freed the graph. Compute the loss anew; keep the graph (`retain_graph=True`) only where both "
+    "passes are meant.",
+    "Dtypes that differ": "NumPy's numbers are float64, a model's parameters float32: give the model `x.float()`.",
+    "A target out of range": "Classes count from 0 to their number less 1. Do the labels begin at 1, or has the last layer too few outputs?",
+    "Not a scalar": "Only a single number goes back by itself: take `.sum()` or `.mean()` first, or give `gradient=`.",
+}
 CHINESE_HEAD = [
     "# 十种报错，以及它们指向哪里",
     "每条报错都完整保留 PyTorch 的原文，搜索时能找到别人的解答；原文前面写着出错的层，后面写着应该改成什么。"
@@ -121,9 +136,12 @@ def pages() -> dict[Path, str]:
         for name, library in (("PyTorch", torch), ("flambeau", flambeau)):
             lines = "\n".join(wrapped for line in said(library, code).splitlines() for wrapped in _wrapped(line))
             shown.append(f"{name}:\n\n```text\n{lines}\n```")
-        english += [f"## {i}. {title}", *shown]
+        english += [f"## {i}. {title}", ENGLISH[title], *shown]
         translated, why = CHINESE[title]
         chinese += [f"## {i}. {translated}", why, *shown]
+    for page in (english, chinese):  # the texts of errors are folded on narrow screens
+        page.insert(2, '<div class="wrapped" markdown>')
+        page.append("</div>")
     return {DOCS / "errors.md": "\n\n".join(english) + "\n", DOCS / "zh" / "errors.md": "\n\n".join(chinese) + "\n"}
 
 

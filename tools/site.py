@@ -6,7 +6,9 @@ docstrings of the installed flambeau.
 
 from __future__ import annotations
 
+import html
 import inspect
+import itertools
 import re
 import textwrap
 from collections.abc import Iterator
@@ -55,8 +57,31 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
     if page.file.src_uri.startswith("zh/"):
         markdown = _without_line_breaks(markdown)
     return re.sub(
-        r"\[([^\]]+)\]\((?:\.\./)+(?:src|benchmarks|examples|tests|tools|CONTRIBUTING|README)[^)]*\)", r"\1", markdown
+        r"\[([^\]]+)\]\((?:\.\./)+(?:(?:src|benchmarks|examples|tests|tools)(?:/[^)]*)?|(?:CONTRIBUTING|README)[^)]*)\)",
+        r"\1",
+        markdown,
     )
+
+
+def on_page_content(content: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Each cell of a table of sentences carries its column's heading: on a telephone its rows stand one below the other."""
+    return re.sub(r"<table>.*?</table>", lambda table: _headed(table[0]), content, flags=re.DOTALL)
+
+
+_SENTENCE = 60  # letters of its longest cell, from which on a table is one of sentences
+
+
+def _headed(table: str) -> str:
+    heads = [
+        html.escape(re.sub(r"<[^>]+>", "", head), quote=True)
+        for head in re.findall(r"<th[^>]*>(.*?)</th>", table, re.DOTALL)
+    ]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in table.split("<tr>")]
+    longest = max((len(re.sub(r"<[^>]+>", "", cell)) for row in rows for cell in row), default=0)
+    if len(heads) < 3 or longest < _SENTENCE / (2 if re.search(_IDEOGRAPH, table) else 1):
+        return table
+    column = itertools.cycle(heads)
+    return re.sub(r"<td(?=[ >])", lambda _: f'<td data-head="{next(column)}"', table)
 
 
 _CHINESE = {

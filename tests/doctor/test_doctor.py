@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor import learners, styles
+from doctor import disguises, learners, styles
 from flambeau.doctor import Finding, examine, report
 from flambeau.doctor.findings import TEXTS
 
@@ -75,13 +75,14 @@ def test_what_learners_write(each, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("each", [8, pytest.param(1, marks=pytest.mark.slow)])
-def test_programs_from_courses(each, tmp_path, capsys):
-    """Nothing is found in what is right, and in the others the mistake; every eighth by default."""
+@pytest.mark.parametrize("each", [12, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("programs", [styles, disguises])
+def test_programs_from_courses(programs, each, tmp_path, capsys):
+    """Nothing is found in what is right, and in the others the mistake; every twelfth by default."""
     path, wrong = tmp_path / "script.py", []
     scripts = [
-        *((n, t, None) for n, t in styles.RIGHT.items()),
-        *((n, t, kind) for n, (t, kind) in styles.WRONG.items()),
+        *((n, t, None) for n, t in programs.RIGHT.items()),
+        *((n, t, kind) for n, (t, kind) in programs.WRONG.items()),
     ]
     for name, text, kind in scripts[::each]:
         path.write_text(text.replace("FOLDER", str(tmp_path)))
@@ -170,5 +171,9 @@ def test_the_command():
     command = [sys.executable, "-m", "flambeau", "doctor", "many_mistakes.py"]
     done = subprocess.run(command, cwd=SCRIPTS, capture_output=True, env=environment, timeout=120)
     shown = done.stdout.decode()
-    assert done.returncode == 1 and "many_mistakes.py:25: 优化器两步之间没有清零梯度" in shown and "发现 7 处" in shown
+    assert (
+        done.returncode == 1
+        and "many_mistakes.py:25: 优化器两步之间没有清零梯度" in shown
+        and "共发现 7 处问题" in shown
+    )
     assert report([Finding("no-zero-grad", "a.py", 3, {"name": "opt"})] * 2, "en").endswith("1 found")

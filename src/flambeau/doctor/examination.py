@@ -32,11 +32,13 @@ def examine(path: str, run: Callable[[], Any] | None) -> list[Finding]:
             text = (str(error).splitlines() or [""])[0]
             watch.find("raised", (path, place), error=type(error).__name__, text=text)
     seen = watch.end()
-    told = {f.names.get("name") for f in found if f.kind == "plain-container"}
     kinds = {f.kind for f in seen}
     # what was seen running is surer than what was read
     found = [f for f in found if f.kind != "no-zero-grad" or "raised" in kinds]
-    seen = [f for f in seen if f.kind != "plain-container" or f.names["name"].rpartition(".")[2] not in told]
+    told = {(f.kind, f.names.get("name")) for f in found}
+    in_a_loop = any(f.kind == "graph-kept" for f in found)
+    seen = [f for f in seen if (f.kind, f.names.get("name", "").rpartition(".")[2]) not in told]
+    seen = [f for f in seen if f.kind != "graph-kept" or not in_a_loop]
     return found + [Finding(f.kind, _named(f.file, path), f.line, f.names) for f in seen]
 
 

@@ -16,7 +16,8 @@ def read(source: str, file: str) -> list[Finding]:
     tree = ast.parse(source, file)
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     modules = _module_classes(classes)
-    found = [f for node in classes if node.name in modules for f in _class(node, file, modules)]
+    layers = modules | _imported_layers(tree)
+    found = [f for node in classes if node.name in modules for f in _class(node, file, layers)]
     return found + _loops(tree, file) + _hoards(tree, file)
 
 
@@ -30,16 +31,22 @@ def _module_classes(classes: list[ast.ClassDef]) -> set[str]:
         known |= more
 
 
+def _imported_layers(tree: ast.Module) -> set[str]:
+    """What `from torch.nn import Linear` gives."""
+    imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").endswith(".nn")]
+    return {alias.asname or alias.name for n in imports for alias in n.names if alias.name[:1].isupper()} - {"Module"}
+
+
 def _last(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _class(node: ast.ClassDef, file: str, modules: set[str]) -> Iterator[Finding]:
-    yield from _made_in_forward(node, file)
+    yield from _made_in_forward(node, file, modules)
     init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     if init is None:
         return
-    if not any(_is_super_init(n) for n in ast.walk(init)) and any(_assigned(n) for n in ast.walk(init)):
+    if not any(_is_super_init(n) for n in ast.walk(init)) and _uses_self(init):
         yield Finding("missing-super", file, init.lineno, {"name": node.name})
     begun = min((_place(n) for n in ast.walk(init) if isinstance(n, ast.Call) and _is_super_init(n)), default=(0, 0))
     early = [s for s in init.body if _place(s) < begun and any(_makes_layer(v, modules) for _, v in _assigned(s))]
@@ -90,31 +97,37 @@ _LEARNING = (
 )
 
 
-def _made_in_forward(node: ast.ClassDef, file: str) -> Iterator[Finding]:
-    """`nn.Linear(...)(x)` in `forward`: new at each call."""
-    forward = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "forward"), None)
-    for statement in [] if forward is None else _statements(forward):
-        if _assigned(statement) or isinstance(
-            statement, (ast.FunctionDef, ast.If, ast.For, ast.While, ast.With, ast.Try)
-        ):
-            continue
-        for call in ast.walk(statement):
-            if (
-                not isinstance(call, ast.Call)
-                or not _makes_layer(call, set())
-                or not isinstance(call.func, ast.Attribute)
-            ):
+def _made_in_forward(node: ast.ClassDef, file: str, layers: set[str]) -> Iterator[Finding]:
+    """`nn.Linear(...)(x)` in `forward`, or in a method that it calls: new at each call."""
+    methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+    reached = ["forward"] if "forward" in methods else []
+    for name in reached:
+        called = {_of_self(call.func) for call in ast.walk(methods[name]) if isinstance(call, ast.Call)}
+        reached += sorted(n for n in called & set(methods) if n not in reached and n != "__init__")
+    for name in reached:
+        for statement in _statements(methods[name]):
+            if isinstance(statement, (ast.FunctionDef, ast.If, ast.For, ast.While, ast.With, ast.Try)):
                 continue
-            if call.func.attr.startswith(_LEARNING):
-                yield Finding("layer-in-forward", file, call.lineno, {"name": f"nn.{call.func.attr}"})
+            # `if self.fc is None: self.fc = nn.Linear(...)` is made once
+            if _assigned(statement) and (name != "forward" or statement not in methods[name].body):
+                continue
+            for call in ast.walk(statement):
+                if isinstance(call, ast.Call) and _makes_layer(call, layers) and _last(call.func).startswith(_LEARNING):
+                    yield Finding("layer-in-forward", file, call.lineno, {"name": ast.unparse(call.func)})
 
 
 def _asks_for_gradients(value: ast.expr) -> bool:
-    """`torch.randn(..., requires_grad=True)`, which is no Parameter."""
+    """`torch.randn(..., requires_grad=True)`, or `nn.Parameter(...).to(device)`, which is no Parameter."""
     if not isinstance(value, ast.Call) or _last(value.func) == "Parameter":
         return False
     asked = any(k.arg == "requires_grad" and getattr(k.value, "value", None) is True for k in value.keywords)
-    return asked or _last(value.func) == "requires_grad_"
+    return asked or _last(value.func) == "requires_grad_" or _of_parameter(value)
+
+
+def _of_parameter(value: ast.Call) -> bool:
+    """Whether a method of a new Parameter is called: what it gives is computed, so no Parameter."""
+    inner = value.func.value if isinstance(value.func, ast.Attribute) else None
+    return isinstance(inner, ast.Call) and (_last(inner.func) == "Parameter" or _of_parameter(inner))
 
 
 _CUTTING = ("item", "detach", "float", "tolist", "numpy")
@@ -182,6 +195,10 @@ def _assigned(node: ast.AST) -> list[tuple[str, ast.expr]]:
     if isinstance(node, ast.AnnAssign) and node.value is not None and (name := _of_self(node.target)):
         return [(name, node.value)]
     return []
+
+
+def _uses_self(init: ast.FunctionDef) -> bool:
+    return any(isinstance(n, ast.Attribute) and _of_self(n) for n in ast.walk(init))
 
 
 def _of_self(node: ast.expr) -> str:

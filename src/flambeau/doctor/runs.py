@@ -13,6 +13,8 @@ from ..core.tensor.tensor import Tensor
 from ..nn.modules._unregistered import unregistered
 from ..nn.modules.batchnorm import _BatchNorm
 from ..nn.modules.dropout import _DropoutNd
+from ..nn.modules.module import Module
+from ..nn.parameter import Parameter
 
 Place = tuple[str, int]
 _MANY = 200  # calls of one line of which it is asked whether they were differentiated
@@ -30,6 +32,8 @@ class Line:
     training: int = 0  # in training mode, after training or loading
     bursts: int = 0  # calls without a step of an optimizer since the one before
     last_step: int = -1
+    silent: int = -1  # the number of steps at a call that nobody records, of layers that are in training mode
+    evaluated: bool = False  # there were two of them with no step between
     modes: list[bool] = field(default_factory=list)  # in training mode or not, of recorded calls, each change of it
 
 
@@ -54,43 +58,47 @@ class Runs:
             known.append(found)
         return found or known[0]
 
-    def called(self, model: Any, args: Any, output: Any, place: Place) -> None:
-        """The user's line has called a model."""
+    def called(self, model: Any, args: Any, output: Any, place: Place) -> list[Any]:
+        """The user's line has called a model: the nodes of its result."""
         line = self._line(model, place)
         line.calls += 1
         line.bursts += line.last_step == self.steps
         line.last_step = self.steps
         if is_grad_enabled() and (not line.modes or line.modes[-1] != model.training):
             line.modes.append(model.training)
-        if line.differentiated or line.calls > _MANY:
-            return
         nodes = [
             leaf.grad_fn for leaf in tree.flatten(output)[0] if isinstance(leaf, Tensor) and leaf.grad_fn is not None
         ]
+        self._in_silence(line)
+        if line.differentiated or line.calls > _MANY:
+            return nodes
         self.pending += [(line, weakref.ref(node)) for node in nodes]
         if self.steps or not model.training or id(model) in self.loaded:
             line.recorded += bool(nodes) and not _asks(args)
             line.training += model.training and bool(_changing(model))
+        return nodes
+
+    def _in_silence(self, line: Line) -> None:
+        """One function may both train and evaluate (`with torch.set_grad_enabled(training)`), at one line."""
+        if is_grad_enabled() or not line.differentiated or not _changing(line.model):
+            line.silent = -1
+            return
+        line.evaluated = line.evaluated or line.silent == self.steps
+        line.silent = self.steps
 
     def has_loaded(self, model: Any) -> None:
         """A model loads a state, which writes to each of its parameters and is no step."""
         self.loaded[id(model)] = model
         loaded = {id(p) for p in model.parameters()}
         for key, (optimizer, place, before) in self.made.items():
-            self.made[key] = optimizer, place, before + sum(id(p) in loaded for p in _parameters(optimizer))
+            self.made[key] = optimizer, place, before + sum(id(p) in loaded for p in parameters_of(optimizer))
 
-    def differentiated(self, root: Any) -> None:
-        """A backward pass goes through all that `root` depends on."""
+    def differentiated(self, nodes: list[Any]) -> None:
+        """A backward pass goes through these."""
         self.backwards += 1
         if not self.pending:
             return
-        met, stack = set(), [root]
-        while stack:
-            node = stack.pop()
-            if node is None or id(node) in met:
-                continue
-            met.add(id(node))
-            stack += [n for n, _ in node.next_functions]
+        met = {id(node) for node in nodes}
         for line, node in self.pending:
             if id(node()) in met:
                 line.differentiated += 1
@@ -110,6 +118,12 @@ class Runs:
             name = type(line.model).__name__
             if line.differentiated:
                 models.setdefault(id(line.model), (place, line))
+                if line.evaluated:
+                    yield (
+                        "no-eval",
+                        place,
+                        {"name": name, "layers": ", ".join(sorted(_changing(line.model, of_both=True)))},
+                    )
             elif not self._belongs_to_training(line):
                 if line.training:
                     yield "no-eval", place, {"name": name, "layers": ", ".join(sorted(_changing(line.model)))}
@@ -135,12 +149,28 @@ class Runs:
         if not self.optimizers:
             return
         have = {id(p) for o in self.optimizers.values() for g in o.param_groups for p in g["params"]}
+        for path, tensor in _plain_tensors(model):
+            if id(tensor) not in have:
+                yield "plain-tensor", place, {"name": path}
         missing = [
             n for n, p in model.named_parameters() if p.requires_grad and p.grad is not None and id(p) not in have
         ]
         if missing:
             shown = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
             yield "not-in-optimizer", place, {"count": len(missing), "name": type(model).__name__, "names": shown}
+
+
+def _plain_tensors(model: Any) -> Iterator[tuple[str, Any]]:
+    """(path, tensor) of leaves that ask for gradients and that the module does not know of."""
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if (
+                isinstance(value, Tensor)
+                and not isinstance(value, Parameter)
+                and value.is_leaf
+                and value.grad is not None
+            ):
+                yield f"{path}.{name}" if path else name, value
 
 
 def _asks(args: Any) -> bool:
@@ -150,11 +180,14 @@ def _asks(args: Any) -> bool:
 
 def written(optimizer: Any) -> int:
     """How often an optimizer's parameters have been written to."""
-    return sum(p._version for p in _parameters(optimizer))
+    return sum(p._version for p in parameters_of(optimizer))
 
 
-def _parameters(optimizer: Any) -> list[Any]:
-    return [p for group in getattr(optimizer, "param_groups", ()) for p in group["params"]]
+def parameters_of(owner: Any) -> list[Any]:
+    """Those of a module or of an optimizer."""
+    if isinstance(owner, Module):
+        return list(owner.parameters())
+    return [p for group in getattr(owner, "param_groups", ()) for p in group["params"]]
 
 
 def _changing(model: Any, of_both: bool = False) -> set[str]:
@@ -166,4 +199,4 @@ def _changing(model: Any, of_both: bool = False) -> set[str]:
     }
 
 
-__all__ = ["Runs", "written"]
+__all__ = ["Runs", "parameters_of", "written"]

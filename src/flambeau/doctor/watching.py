@@ -17,11 +17,13 @@ from ..core.context.grad_mode import is_grad_enabled
 from ..core.tensor.tensor import Tensor
 from ..nn.modules import _hooks
 from ..nn.modules.module import Module
+from ..nn.parameter import Parameter
 from ..optim.optimizer import Optimizer
 from ..optim.optimizer import register_optimizer_step_pre_hook as before_each_step
 from ..overrides import TorchFunctionMode
 from .findings import Finding
-from .runs import Runs, written
+from .graphs import ByHand, Kept, leaves, nodes
+from .runs import Runs, parameters_of, written
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _STANDARD = sysconfig.get_path("stdlib")
@@ -32,9 +34,15 @@ _TWICE = {
     "nll_loss": {"SoftmaxBackward0": ("probabilities-in-nll", "softmax")},
 }
 # what stands between the two and changes no number (squeeze, view, transpose, [:, 0], ...)
-_TURNING = re.compile("(Unsafe)?(Squeeze|Unsqueeze|View|Reshape|Transpose|T|Permute|Select|Slice|Alias|Clone)Backward")
+_TURNING = re.compile(
+    "(Unsafe)?(Squeeze|Unsqueeze|View|Reshape|Transpose|T|Permute|Select|Slice|Alias|Clone|ToCopy)Backward"
+)
 _CLEARING = frozenset(("zero_", "fill_", "mul_", "copy_", "__imul__"))
 _MOVING = frozenset(("__isub__", "__iadd__", "sub_", "add_", "copy_"))
+
+
+# what runs a model in ways of its own: twice, or in training mode to gather statistics
+_RUNNERS = tuple(os.path.join(_OURS, *path) for path in (("utils", "checkpoint"), ("optim", "swa_utils")))
 
 
 def is_users(file: str) -> bool:
@@ -52,6 +60,16 @@ def users_place() -> tuple[str, int]:
     return "?", 0
 
 
+def _called_by(files: tuple[str, ...]) -> bool:
+    """Whether one of these files is between here and the innermost frame that is the user's."""
+    frame = sys._getframe(1)
+    while frame is not None and not is_users(frame.f_code.co_filename):
+        if frame.f_code.co_filename.startswith(files):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
 class Watch(TorchFunctionMode):
     """Sees each function of tensors that is called while it is entered; the rest is hooks, see `watching`."""
 
@@ -62,6 +80,9 @@ class Watch(TorchFunctionMode):
         self.cleared: bool = True  # whether gradients were cleared since the last step
         self.held: dict[int, list[Any]] = {}  # by optimizer, the gradients that its last step had
         self.moved: dict[int, Any] = {}  # by parameter, the gradient by which it was last changed by hand
+        self.by_hand: ByHand = ByHand()
+        self.kept: Kept = Kept()
+        self.cut_off: tuple[str, int] | None = None  # where a backward pass has met no parameter, since the last step
         self.depth: int = 0  # of modules within modules
 
     def find(self, kind: str, place: tuple[str, int], **names: Any) -> None:
@@ -77,15 +98,17 @@ class Watch(TorchFunctionMode):
         elif name in _CLEARING and args:
             self.cleared = self.cleared or any(args[0] is g for held in self.held.values() for g in held)
             self.moved = {key: grad for key, grad in self.moved.items() if grad is not args[0]}
+            self.by_hand.clears(args[0])
         elif name in _MOVING and args and isinstance(args[0], Tensor) and not is_grad_enabled():
             self._look_at_update(args[0])
         return func(*args, **(kwargs or {}))
 
     def _look_at_update(self, parameter: Tensor) -> None:
         """A parameter is changed by hand: by a gradient that has gathered since the last change?"""
-        if not parameter.requires_grad or not parameter.is_leaf or (grad := parameter.grad) is None:
+        grad: Any = parameter.grad if parameter.requires_grad and parameter.is_leaf else None
+        if grad is None:
             return
-        if self.moved.get(id(parameter)) is grad:
+        if self.moved.get(id(parameter)) is grad and bool(grad.detach().ne(0).any()):
             self.find("grad-not-cleared", users_place())
         self.moved[id(parameter)] = grad
 
@@ -96,6 +119,8 @@ class Watch(TorchFunctionMode):
         if maker is None:
             return
         found = _TWICE[name].get(type(maker).__name__)
+        if found is None and name == "cross_entropy" and _sum_to_one(scores.detach()):
+            found = _TWICE[name]["SoftmaxBackward0"]
         if found is not None:
             self.find(found[0], users_place(), loss=name, function=found[1])
         elif name == "nll_loss" and scores.numel() and float(scores.detach().max()) > 0.01:
@@ -105,8 +130,17 @@ class Watch(TorchFunctionMode):
         if loss.grad_fn is None:
             reason = "own-gradient" if loss.requires_grad else "no-grad-fn"
             self.find("constant-loss", users_place(), reason=reason)
-        else:
-            self.runs.differentiated(loss.grad_fn)
+            return
+        place, met = users_place(), list(nodes(loss.grad_fn))
+        ends = leaves(met)
+        if not any(isinstance(leaf, Parameter) for leaf in ends):
+            self.cut_off = place
+        again = [] if self.runs.made else [leaf for leaf in ends if self.by_hand.begins(leaf)]
+        if again:
+            self.find("grad-not-cleared", place)
+        self.runs.differentiated(met)
+        if kept := self.kept.passed(met, place, _name_of(loss, "loss")):
+            self.find("graph-kept", kept[0], name=kept[1])
 
     # --- hooks ----------------------------------------------------------------------------------------------------
 
@@ -117,22 +151,27 @@ class Watch(TorchFunctionMode):
     def leave_module(self, module: Any, args: Any, output: Any) -> None:
         """A module ends: if it stands in no other, the user has called it."""
         self.depth -= 1
-        if self.depth <= 0 and any(True for _ in module.parameters()):
+        if self.depth <= 0 and any(True for _ in module.parameters()) and not _called_by(_RUNNERS):
             self.depth = 0
-            self.runs.called(module, args, output, users_place())
+            place = users_place()
+            for node in self.runs.called(module, args, output, place):
+                self.kept.called(node, place, f"{type(module).__name__}(...)")
 
     def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """An optimizer is about to make a step."""
-        place, name = users_place(), _name_of(optimizer)
+        place, name = users_place(), _name_of(optimizer, "optimizer")
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         given_closure = len(args) > 1 or "closure" in kwargs  # the first is the optimizer
         if not grads and not given_closure:
-            self.find("no-gradients", place, name=name)
+            if self.cut_off is not None:
+                self.find("constant-loss", self.cut_off, reason="own-gradient")
+            else:
+                self.find("no-gradients", place, name=name)
         before = self.held.get(id(optimizer), [])
         if not self.cleared and before and any(a is b for a, b in zip(before, grads, strict=False)):
             self.find("no-zero-grad", place, name=name)
         self.held[id(optimizer)] = grads
-        self.cleared = False
+        self.cleared, self.cut_off = False, None
         self.runs.stepped(optimizer)
 
     def made(self, optimizer: Any) -> None:
@@ -140,8 +179,10 @@ class Watch(TorchFunctionMode):
         self.runs.made[id(optimizer)] = optimizer, users_place(), written(optimizer)
 
     def clears(self, owner: Any) -> None:
-        """Gradients are cleared."""
-        self.cleared = True
+        """Gradients are cleared: those of an optimizer's or a module's parameters, which may be none that a step was made by."""
+        held = {id(grad) for grads in self.held.values() for grad in grads}
+        self.cleared = self.cleared or any(id(p.grad) in held for p in parameters_of(owner))
+        self.cut_off = None
 
     def end(self) -> list[Finding]:
         """All findings, with those that the whole run shows."""
@@ -150,13 +191,21 @@ class Watch(TorchFunctionMode):
         return self.findings
 
 
-def _name_of(optimizer: Any) -> str:
-    """The variable that holds an optimizer where it is used, or `optimizer`."""
+def _name_of(thing: Any, otherwise: str) -> str:
+    """The variable that holds an optimizer or a loss where it is used."""
     frame, (file, _) = sys._getframe(1), users_place()
     while frame is not None and frame.f_code.co_filename != file:
         frame = frame.f_back  # type: ignore[assignment]
-    found = [] if frame is None else [name for name, value in frame.f_locals.items() if value is optimizer]
-    return found[0] if found else "optimizer"
+    found = [] if frame is None else [name for name, value in frame.f_locals.items() if value is thing]
+    return found[0] if found else otherwise
+
+
+def _sum_to_one(scores: Tensor) -> bool:
+    """Whether these can only be probabilities: several for each row, none below 0, and 1 in all."""
+    if scores.dim() == 0 or not scores.is_floating_point():
+        return False
+    dim = min(1, scores.dim() - 1)
+    return scores.size(dim) > 1 and bool((scores >= 0).all()) and bool(((scores.sum(dim) - 1).abs() < 1e-3).all())
 
 
 @contextlib.contextmanager

@@ -361,9 +361,10 @@ class AccumulateGrad(Node):
     __slots__ = ("leaf", "done_hooks")
 
     @staticmethod
-    def written(shape: Any) -> RuntimeError:
-        """The error of a write to a leaf that asks for its gradient."""
-        error = RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    def written(shape: Any, view: bool = False) -> RuntimeError:
+        """The error of a write to a leaf that asks for its gradient, or to a view of one."""
+        leaf = "a view of a leaf" if view else "a leaf"
+        error = RuntimeError(f"{leaf} Variable that requires grad is being used in an in-place operation.")
         error.add_note(f"(Its shape is {list(shape)}. Write under `with torch.no_grad():`, or into its clone().)")
         return error
 

@@ -220,7 +220,7 @@ class Tensor:
         elif edge is not None and self._refusal is not None:
             raise RuntimeError(self._refusal)
         elif edge is not None and (base._edge is None or type(base._edge[0]) is AccumulateGrad):
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+            raise AccumulateGrad.written(base.shape, view=True)
         elif edge is not None and writes and hooked(edge, base._edge):
             # hooks are for what these views have shown, not for what the base has under them
             if grad_state.trace is not None:
