@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from ...core.array import dtypes
 from ...core.context.overrides import name_public
@@ -189,6 +190,23 @@ reciprocal: Callable[..., Tensor] = unary(
 # --- quotients and remainders ----------------------------------------------------------------------------------------
 
 
+@jax.custom_jvp
+def _quotient(a: jax.Array, b: jax.Array) -> jax.Array:
+    return a / b
+
+
+@functools.partial(_quotient.defjvp, symbolic_zeros=True)
+def _(primals: Any, tangents: Any) -> Any:
+    """The slope along b takes 1 / b twice: JAX's takes 1 / b^2, which is infinite from b = 1e-20 down in float32."""
+    (a, b), (along_a, along_b) = primals, tangents
+    of_a = None if type(along_a) is SymbolicZero else _quotient(along_a, b)
+    of_b = None
+    if type(along_b) is not SymbolicZero:
+        inverse = _quotient(jnp.ones_like(b), b)
+        of_b = along_b * -((a * inverse) * inverse)
+    return _quotient(a, b), of_b if of_a is None else of_a if of_b is None else of_a + of_b
+
+
 @operator(
     promote="float",
     inplace=("true_divide_", "__itruediv__"),
@@ -200,14 +218,14 @@ def true_divide(input: Array, other: Array) -> Array:
     if other.ndim == 0 and input.ndim:
         # else XLA multiplies by the reciprocal, which is off by a bit for half of all values
         other = lax.optimization_barrier(jnp.broadcast_to(other, input.shape))
-    return input / other
+    return _quotient(input, other)
 
 
 @operator(
     promote="float", methods=("__rdiv__", "__rtruediv__"), public=(), grad="MulBackward0", derivative="MulBackward0"
 )
 def _rtrue_divide(input: Array, other: Array) -> Array:
-    return other / input
+    return _quotient(other, input)
 
 
 def _floor_quotient(a: jax.Array, b: jax.Array) -> jax.Array:

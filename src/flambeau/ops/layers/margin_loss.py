@@ -11,6 +11,7 @@ from jax import lax
 
 from ...core.dispatch.errors import broadcast_clash
 from ...core.dispatch.operator import Array, Static, composite, operator
+from ..reduce.statistics import distance
 from ..support.checks import (
     FLOAT,
     category,
@@ -80,7 +81,7 @@ def pdist(input: Array, p: Static[float] = 2.0) -> Array:
         raise RuntimeError(f"pdist only supports floating-point dtypes, but got {type_name(input)}")
     require_floating("pdist", input, halves=False)
     first, second = jnp.triu_indices(input.shape[0], 1)
-    return vector_norm(input[first] - input[second], p, (-1,), False)
+    return distance(input[first] - input[second], p)
 
 
 # ---------------------------------------------------------------- losses

@@ -38,6 +38,8 @@ def _weighted(losses: jax.Array, weight: jax.Array | None, reduction: str) -> ja
         return reduced(losses, reduction)
     if weight.shape != losses.shape:
         raise ValueError(f"Weights and input must have the same size, but got {weight.shape} and {losses.shape}")
+    if category(losses) != COMPLEX:
+        weight = weight.real  # made complex along with complex inputs, whose distances are real
     if reduction == "mean":
         return jnp.sum(losses * weight) / jnp.sum(weight)
     return reduced(losses * weight, reduction)

@@ -13,7 +13,7 @@ from ...core.context.warned import warn, warn_once
 from ...core.dispatch.messages import message
 from ...core.dispatch.operator import Array, Scalar, Static, composite, operator
 from ...core.tensor.tensor import Tensor
-from ..reduce.statistics import vector_norm
+from ..reduce.statistics import distance, vector_norm
 from ..support.checks import category, demand, inexact, normalized_dim, refuse, require_floating, scalar_name, type_name
 from .checks import LINALG, floating
 from .products import times
@@ -113,7 +113,7 @@ def cdist(
     differences = x1[..., :, None, :] - x2[..., None, :, :]
     if x1.shape[-1] == 0:
         return jnp.zeros(differences.shape[:-1], x1.dtype)
-    return vector_norm(differences, float(p), (differences.ndim - 1,), False)
+    return distance(differences, float(p))
 
 
 @operator(inplace=True, autocast={"cuda": "float32"}, real="maxnorm must be real-valued")

@@ -18,7 +18,7 @@ from ...core.tensor.tensor import Tensor
 from ..reduce.statistics import vector_norm
 from ..support.checks import axes_of
 from . import matrices as linalg
-from .checks import demand_regular, demand_singular, matrices, zero_pivot
+from .checks import demand_regular, demand_singular, full_precision, matrices, zero_pivot
 from .norms import Dim, in_dtype_of_norm, norm_of_matrices, norm_operator
 from .products import times
 from .spectra import pinv, svd, svdvals
@@ -102,6 +102,8 @@ def _qr(input: Tensor, some: bool = True) -> Any:
 
 @norm_operator
 def _older_norm(input: Array, p: float | str | None, dim: Dim, keepdim: bool, dtype: Any) -> Array:
+    if p == "nuc":
+        full_precision("linalg.matrix_norm", input)
     x = in_dtype_of_norm("linalg.matrix_norm" if p == "nuc" else "linalg.vector_norm", input, dtype)
     axes = axes_of(dim, x.ndim)
     if isinstance(p, str) and p != "fro":

@@ -89,6 +89,8 @@ def _matrix_norm(A: Array, ord: float | str, dim: tuple[int, ...], keepdim: bool
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if A.ndim < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
+    if ord in _SINGULAR:
+        full_precision("linalg.matrix_norm", A)  # whatever dtype is asked for
     return norm_of_matrices(in_dtype_of_norm("linalg.matrix_norm", A, dtype), ord, dim, keepdim)  # type: ignore[arg-type]
 
 
@@ -110,6 +112,8 @@ def matrix_norm(
 def _norm(A: Array, ord: float | str | None, dim: Dim, keepdim: bool, *, dtype: Any) -> Array:
     x, dims = A, (dim,) if isinstance(dim, int) else dim
     of_matrices = ord is not None and (x.ndim if dims is None else len(dims)) == 2
+    if of_matrices and ord in _SINGULAR:
+        full_precision("linalg.matrix_norm", A)
     x = in_dtype_of_norm("linalg.matrix_norm" if of_matrices else "linalg.vector_norm", A, dtype)
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else dim

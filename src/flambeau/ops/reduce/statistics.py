@@ -285,6 +285,16 @@ def logsumexp(input: Array, dim: Dim, keepdim: bool = False) -> Array:
     return jsp.logsumexp(wide(x), axes_of(dim, x.ndim), keepdims=keepdim).astype(x.dtype)
 
 
+def distance(apart: jax.Array, p: float) -> jax.Array:
+    """The p-norm over the last dimension. At p = inf each of several largest differences has the whole slope, where norms share it."""
+    if not math.isinf(p):
+        return vector_norm(apart, p, (apart.ndim - 1,), False)
+    size = modulus(apart)
+    largest = lax.stop_gradient(jnp.max(size, -1, keepdims=True))
+    slopes = jnp.where((size == largest) & jnp.isfinite(size), size - lax.stop_gradient(size), 0)
+    return jnp.squeeze(largest, -1) + jnp.sum(slopes, -1)
+
+
 def vector_norm(x: jax.Array, p: float, axes: tuple[int, ...], keepdim: bool, named: bool = True) -> jax.Array:
     """The p-norm `sum(abs(x) ** p) ** (1 / p)` over `axes`, its limits at 0 and +-inf, and gradient 0 where it is 0.
 

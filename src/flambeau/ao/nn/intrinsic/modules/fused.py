@@ -13,23 +13,23 @@ from .....nn.modules.linear import Linear
 from .....nn.modules.module import Module
 
 __all__ = [
+    "BNReLU2d",
+    "BNReLU3d",
+    "ConvAdd2d",
+    "ConvAddReLU2d",
+    "ConvBn1d",
+    "ConvBn2d",
+    "ConvBn3d",
+    "ConvBnReLU1d",
+    "ConvBnReLU2d",
+    "ConvBnReLU3d",
     "ConvReLU1d",
     "ConvReLU2d",
     "ConvReLU3d",
-    "LinearReLU",
-    "ConvBn1d",
-    "ConvBn2d",
-    "ConvBnReLU1d",
-    "ConvBnReLU2d",
-    "ConvBn3d",
-    "ConvBnReLU3d",
-    "BNReLU2d",
-    "BNReLU3d",
     "LinearBn1d",
     "LinearLeakyReLU",
+    "LinearReLU",
     "LinearTanh",
-    "ConvAdd2d",
-    "ConvAddReLU2d",
 ]
 
 

@@ -35,7 +35,7 @@ class MultiheadAttention(layers.MultiheadAttention):
     """Attention of the arguments and results of `nn.MultiheadAttention`, whose projections are linear layers of their own."""
 
     _FLOAT_MODULE: ClassVar[Any] = layers.MultiheadAttention
-    __constants__: ClassVar[list[str]] = ["batch_first"]
+    __constants__ = ["batch_first"]  # noqa: RUF012
 
     def __init__(
         self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,

@@ -258,7 +258,8 @@ class LSTM(Module):
             layer.qconfig = None
             for name, suffix in (("layer_fw", ""), ("layer_bw", "_reverse"))[: 2 if other.bidirectional else 1]:
                 names = [f"{what}_l{place}{suffix}" for what in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-                cell = LSTMCell.from_params(*(getattr(other, n, None) for n in names), split_gates=split_gates)  # type: ignore[arg-type]
+                wi, wh, bi, bh = (getattr(other, n, None) for n in names)
+                cell = LSTMCell.from_params(wi, wh, bi, bh, split_gates)  # type: ignore[arg-type]
                 cell.qconfig = None
                 single = getattr(layer, name)
                 single.qconfig, single.cell = None, cell
