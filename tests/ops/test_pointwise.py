@@ -51,6 +51,15 @@ def test_unary_in_other_dtypes(name: str, dtype: str) -> None:
     check(f"torch.{name}(x)", {"x": BY_DTYPE[dtype]}, words=0, rtol=LOOSE.get(dtype))
 
 
+@pytest.mark.parametrize("dtype, digits", [("bfloat16", 8), ("float16", 11)])
+def test_numbers_of_16_bits_are_rounded_once(dtype: str, digits: int) -> None:
+    x = torch.linspace(-0.95, 0.95, 39).to(getattr(torch, dtype)).double()
+    for name in ("exp2", "asin", "asinh", "atanh", "deg2rad", "erf"):
+        exact = getattr(torch, name)(x).numpy()
+        ours = getattr(fb, name)(to_flambeau(x).to(getattr(fb, dtype))).double().numpy()
+        np.testing.assert_allclose(ours, exact, rtol=1.01 * 2**-digits, atol=0, err_msg=name)
+
+
 SMOOTH = """
     square reciprocal sqrt rsqrt exp exp2 expm1 log log2 log10 log1p sigmoid sin cos tan asin atan sinh cosh tanh asinh
     atanh sinc deg2rad erf erfc erfinv lgamma digamma i0 logit frac special.i0e special.i1 special.i1e special.entr

@@ -5,21 +5,21 @@ from __future__ import annotations
 import argparse
 import warnings
 
-from . import run as _run
+from .run import checked, get_args_parser, run, started
 
 __all__ = ["launch", "main", "parse_args"]
 
 
 def parse_args(args: list[str] | None) -> argparse.Namespace:
     """torchrun's options and `--use-env`, without which the script is given `--local-rank`."""
-    parser = _run.get_args_parser()
+    parser = get_args_parser()
     parser.add_argument("--use-env", "--use_env", action="store_true", help="LOCAL_RANK alone tells the local rank")
-    return _run.checked(parser, args)
+    return checked(parser, args)
 
 
 def launch(args: argparse.Namespace) -> None:
     """Start the ranks and wait for them."""
-    _run.run(args)
+    run(args)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def main(args: list[str] | None = None) -> None:
         FutureWarning,
         stacklevel=2,
     )
-    _run.started(parse_args, args)
+    started(parse_args, args)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,29 @@ import math
 from typing import Any
 
 from ..core.array import dtypes
+from ..core.context.warned import warn
 from ..core.tensor.tensor import Tensor
 from ._comparison import as_tensor, assert_close
 from ._file_check import FileCheck
+
+# relative and absolute, of `assert_allclose`; all other dtypes have to be equal
+_OLD_TOLERANCES = {dtypes.float16: (1e-3, 1e-3), dtypes.float32: (1e-4, 1e-5), dtypes.float64: (1e-5, 1e-8)}
 
 
 def assert_allclose(
     actual: Any, expected: Any, rtol: float | None = None, atol: float | None = None, **options: Any
 ) -> None:
     """The old name of `assert_close`, without its check of dtypes."""
+    warn(
+        "`torch.testing.assert_allclose()` is deprecated since 1.12 and will be removed in a future release. "
+        "Please use `torch.testing.assert_close()` instead.",
+        FutureWarning,
+    )
     options = {"equal_nan": True, "check_dtype": False, **options}
-    assert_close(as_tensor(actual), as_tensor(expected), rtol=rtol, atol=atol, **options)
+    actual, expected = as_tensor(actual), as_tensor(expected)
+    if rtol is None and atol is None:
+        rtol, atol = map(max, zip(*(_OLD_TOLERANCES.get(t.dtype, (0.0, 0.0)) for t in (actual, expected)), strict=True))
+    assert_close(actual, expected, rtol=rtol, atol=atol, **options)
 
 
 def make_tensor(
@@ -44,6 +56,12 @@ def make_tensor(
     elif dtype.category == dtypes.INTEGER:
         unsigned = not dtype.is_signed
         low, high = ((0 if unsigned else -9) if low is None else low), (10 if high is None else high)
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"`low` must be less than `high`, but got {low} >= {high}")
+    if requires_grad and dtype.category <= dtypes.INTEGER:
+        raise ValueError(
+            f"`requires_grad=True` is not supported for boolean and integral dtypes, but got dtype={dtype}"
+        )
     if dtype.category <= dtypes.INTEGER:
         made = randint(math.ceil(low), math.ceil(high), wide).to(dtype)  # type: ignore[arg-type]
     else:

@@ -136,6 +136,8 @@ def __array_wrap__(self: Tensor, array: np.ndarray, *context: Any) -> Tensor:
 
 @_method
 def __dlpack__(self: Tensor, **options: Any) -> Any:
+    if self.requires_grad:
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     return lend(self._array).__dlpack__(**{k: v for k, v in options.items() if v is not None and k != "dl_device"})
 
 

@@ -117,7 +117,7 @@ def _leaf_value(leaf: Any) -> Any:
     if isinstance(leaf, Tensor):
         if leaf._array.size != 1:
             raise ValueError(
-                f"only one-element tensors can be converted to Python scalars, got one of shape {list(leaf.shape)}; "
+                f"only one element tensors can be converted to Python scalars, got one of shape {list(leaf.shape)}; "
                 "torch.stack makes one tensor of several"
             )
         return leaf._array.item()

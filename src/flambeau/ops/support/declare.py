@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from ...core.dispatch.operator import Array, _attach, _publish, inplace_form, namespaces, operator
 from ...core.dispatch.promotion import kernel_of
 from ...core.tensor.tensor import Tensor
-from .checks import COMPLEX, refuse
+from .checks import COMPLEX, HALVES, refuse, wide
 
 
 def unary(
@@ -31,7 +32,8 @@ def unary(
     def function(input: Array) -> Array:
         if not complex:
             refuse(kernel_of(name), input, COMPLEX)
-        return formula(input)
+        made = formula(wide(input))  # of 16 bits in 32, rounded once
+        return made.astype(input.dtype) if input.dtype in HALVES and made.dtype == np.float32 else made
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc} Elementwise."
