@@ -37,9 +37,9 @@ from ... import native
 from ...native.xla_options import QUICKLY, known
 from ...runtime import config
 from ...runtime.store import Store
-from . import dtypes
+from . import dtypes, first_calls
 from .described import Untold, described
-from .first_calls import SERVES, XLAS, FirstCalls
+from .first_calls import XLAS, FirstCalls
 
 KNOWN = jax.__version_info__ == (0, 10, 2)  # the version whose parts are used here, and with which this was run
 _NUMBERS = (bool, int, float, complex)
@@ -326,7 +326,7 @@ def jit(
         return made
     static = set(made._jit_info.static_argnums)
 
-    first = FirstCalls() if quickly and SERVES else None
+    first = FirstCalls() if quickly else None
 
     def key_of(args: Any, kwargs: Any) -> str | None:
         if store() is None or not kwargs.keys().isdisjoint(made._jit_info.static_argnames):
@@ -443,7 +443,7 @@ def _front(
         _may_run()
         dynamic = [a for i, a in enumerate(args) if i not in info.static_argnums]
         kinds = None
-        if first is not None and not kwargs:
+        if first is not None and first_calls.SERVES and not kwargs:
             kinds = _kinds(dynamic, tuple([(type(a), a) for i, a in enumerate(args) if i in info.static_argnums]))
         if kinds is not None and (results := first.answer(kinds, dynamic)) is not XLAS:  # type: ignore[union-attr]
             return results, None, False
@@ -465,7 +465,8 @@ def _front(
         with _unwatched(watched_for), _compiling(anew=key is not None):
             p, given = pjit._infer_params(function, info, args, kwargs)
             if kinds is not None and not p.consts and len(given) == len(dynamic):
-                first.enter(kinds, p.params["jaxpr"], p.out_tree)  # type: ignore[union-attr]
+                if first.enter(kinds, p.params["jaxpr"], p.out_tree) and loaded is not None:  # type: ignore[union-attr]
+                    loaded()  # it takes its place in the tables
                 if (results := first.answer(kinds, dynamic)) is not XLAS:  # type: ignore[union-attr]
                     return results, None, False
             if quickly and _cpu() is not None and jax_core.trace_state_clean() and _is_small(p.params["jaxpr"].jaxpr):

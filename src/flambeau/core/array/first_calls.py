@@ -45,18 +45,19 @@ class FirstCalls:
         self._left.clear()
         self._programs.clear()
 
-    def enter(self, key: Key, jaxpr: Any, tree: Any) -> None:
-        """A program that is nowhere yet is called for."""
+    def enter(self, key: Key, jaxpr: Any, tree: Any) -> bool:
+        """A program that is nowhere yet is called for: whether it is one of those, and new."""
         if key in self._left:
-            return
+            return False
         if len(self._left) >= _MOST:
             self.forget()
         self._left[key] = BUDGET
         try:
             written = Written(jaxpr)
         except Refused:
-            return
+            return False
         self._programs[key] = _Program(written, tree, list(jaxpr.out_avals))
+        return True
 
     def answer(self, key: Key, arguments: Sequence[Any]) -> Any:
         """The results of a call, or XLA's if it has to compute them, from now on."""
