@@ -10,7 +10,7 @@ import jax
 import pytest
 
 import flambeau as fb
-from flambeau.core.array import programs, room
+from flambeau.core.array import first_calls, programs, room
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for function in list(programs._functions):
         function.clear_cache()
     programs.forget()
+    monkeypatch.setattr(first_calls, "SERVES", False)  # without programs that NumPy spares
     monkeypatch.setattr(programs, "ROUND", 16)
     monkeypatch.setattr(programs, "SHAPES", 12)
     monkeypatch.setattr(programs, "MOST", 60)

@@ -41,6 +41,11 @@ def cache_limit() -> int:
     return int(chosen) << 20
 
 
+def computes_first_calls() -> bool:
+    """Whether NumPy computes the first calls of an operator for new shapes where it gives XLA's bits; `FLAMBEAU_FIRST_CALLS=0` has XLA do it."""
+    return os.environ.get("FLAMBEAU_FIRST_CALLS", "").lower() not in ("0", "off", "no", "false")
+
+
 def _virtual_devices() -> int:
     """How many devices XLA is told to make of the CPU."""
     found = re.search(r"--xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))

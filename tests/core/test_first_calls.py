@@ -1,0 +1,128 @@
+"""What NumPy computes before XLA does: the same to the bit, or left to XLA."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import flambeau as fb
+from flambeau.core.array import first_calls
+from flambeau.core.array.by_numpy import Refused, Written
+from flambeau.native.xla_options import QUICKLY, known
+
+PLACES = np.array([[2, 0], [-1, 7], [1, 1]])
+
+
+def _adjoint(function):
+    return lambda x, y: jax.vjp(lambda x: function(x, y), x)[1](y[:3, :4] if function is _part else y)[0]
+
+
+def _part(x, y):
+    return x[1:4, ::2]
+
+
+TAKEN = {
+    "add": lambda x, y: x + y,
+    "sub_mul": lambda x, y: (x - y, x * y, x * 2.5, 1.5 - x),
+    "div": lambda x, y: x / y,
+    "squares": lambda x, y: (x**2, lax.square(x), jnp.sqrt(jnp.abs(x))),
+    "compared": lambda x, y: (x < y, x <= y, x == y, x != y, jnp.isfinite(x), jnp.isnan(x)),
+    "chosen": lambda x, y: (jnp.where(x > y, x, 0.0), jnp.maximum(x, y), jnp.minimum(x, y), jnp.clip(x, -1, 1)),
+    "whole": lambda x, y: (jnp.floor(x), jnp.ceil(x), -x, jnp.abs(x)),
+    "cast": lambda x, y: (x.astype(np.float32), x.astype(np.float64), x.astype(bool), (x > 0).astype(np.int64)),
+    "turned": lambda x, y: (x.T, x[:, ::-1], x.reshape(-1), x[1:, ::2], x[None]),
+    "joined": lambda x, y: (jnp.concatenate([x, y], 1), jnp.pad(x, ((1, 2), (0, 1)), constant_values=3)),
+    "padded": lambda x, y: lax.pad(x, jnp.zeros((), x.dtype), ((1, 0, 2), (0, 3, 1))),
+    "broadcast": lambda x, y: (x + y[0], x * y[:, :1], jnp.broadcast_to(x[:, None], (6, 3, 8))),
+    "largest": lambda x, y: (x.max(), x.max(1), x.min(0), x.argmax(1), x.argmin(0)),
+    "zeros": lambda x, y: (jnp.where(x == 0, x, -0.0).max(1), jnp.where(x == 0, x, 0.0).min(1)),
+    "counted": lambda x, y: ((x > y).sum(), (x > y).any(0), (x > y).all(1), jnp.cumsum(x > y, 1)),
+    "rows": lambda x, y: (x[PLACES], jnp.take(x, PLACES, 1, mode="fill"), jnp.take(x, PLACES, 0, mode="clip")),
+    "along": lambda x, y: jnp.take_along_axis(x, jnp.argmax(y, 1)[:, None], 1),
+    "dynamic": lambda x, y: (
+        lax.dynamic_slice(x, (y.argmax(), 1), (2, 3)),
+        lax.dynamic_update_slice(x, y[:2, :3], (5, 9)),
+    ),
+    "remainders": lambda x, y: (jnp.arange(-9, 9) % 4, lax.rem(jnp.arange(-9, 9), jnp.int64(4)), jnp.arange(5) ** 2),
+    "gradient of mul": _adjoint(lambda x, y: x * 1.5),
+    "gradient of where": _adjoint(lambda x, y: jnp.where(x > y, x, y)),
+    "gradient of a slice": _adjoint(_part),
+}
+REFUSED = {
+    "contracted": lambda x, y: x * y + y,
+    "reassociated": lambda x, y: (x + 1.5) + 2.5,
+    "reciprocal": lambda x, y: x / 11.0,
+    "reciprocal of one": lambda x, y: x / y[0],
+    "casts there and back": lambda x, y: x.astype(np.float64).astype(np.float32),
+    "of zero": lambda x, y: x + 0.0,
+    "exponential": lambda x, y: jnp.exp(x),
+    "sums": lambda x, y: x.sum(),
+    "products": lambda x, y: x @ y.T,
+    "loops": lambda x, y: lax.fori_loop(0, 3, lambda i, x: -x, x),
+}
+
+
+def _arrays(dtype):
+    rng = np.random.default_rng(3)
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 1e30]
+    x, y = (rng.standard_normal((6, 8)).astype(dtype) * 3 for _ in range(2))
+    pairs = np.array(list(itertools.product(special, special)), dtype)[:48]
+    return [(x, y), (pairs[:, 0].reshape(6, 8), pairs[:, 1].reshape(6, 8))]
+
+
+def _bits(array):
+    array = np.asarray(array)
+    return np.where(np.isnan(array), 7.0, array).tobytes() if array.dtype.kind == "f" else array.tobytes()
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_the_same_to_the_bit(name):
+    for dtype in (np.float32, np.float64):
+        cases = _arrays(dtype)
+        written = Written(jax.make_jaxpr(TAKEN[name])(*cases[0]))
+        compiled = jax.jit(TAKEN[name], compiler_options=known(QUICKLY))
+        for x, y in cases:
+            wanted = jax.tree_util.tree_leaves(compiled(x, y))
+            for made, want in zip(written([x, y]), wanted, strict=True):
+                assert (made.dtype, made.shape, _bits(made)) == (want.dtype, want.shape, _bits(want))
+                assert not np.may_share_memory(made, x) and not np.may_share_memory(made, y)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_left_to_xla(name):
+    with pytest.raises(Refused):
+        Written(jax.make_jaxpr(REFUSED[name])(*_arrays(np.float32)[0]))
+
+
+@pytest.mark.parametrize("numbers", [[1e-39, 1.0], [1e-20, 1.0]], ids=["given", "made"])
+def test_subnormal_numbers_are_left_to_xla(numbers):
+    x = np.array(numbers, np.float32)
+    written = Written(jax.make_jaxpr(lambda x, y: x * y)(x, x))
+    with pytest.raises(Refused, match="subnormal"):
+        written([x, x])
+
+
+def test_numbers_that_integers_do_not_have_are_left_to_xla():
+    written = Written(jax.make_jaxpr(lambda x: x.astype(np.int32))(np.ones(2, np.float32)))
+    assert written([np.array([-3.7, 3.7], np.float32)])[0].tolist() == [-3, 3]
+    for bad in (np.nan, 3e9):
+        with pytest.raises(Refused):
+            written([np.array([bad, 0], np.float32)])
+
+
+@pytest.mark.skipif(not first_calls.SERVES, reason="this version of JAX is not known, or it is turned off")
+def test_xla_takes_over_without_a_trace(monkeypatch):
+    compilations = []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compilations.append(name))
+    monkeypatch.setattr(first_calls, "BUDGET", 1.0)
+    x = fb.arange(3 * 5 * 37).reshape(3, 5, 37) / 7 - 20
+    seen, made = [], []
+    for _ in range(6):
+        compilations.clear()
+        made.append((fb.maximum(x, -x) * x).numpy())
+        seen.append(any("backend_compile" in name for name in compilations))
+    assert not seen[0] and not seen[-1] and any(seen)
+    assert all(m.tobytes() == made[0].tobytes() for m in made)
