@@ -20,6 +20,11 @@ _OVER = 1 << 16  # in all, where results are written over what was there and cos
 _KEPT = 8  # calls for so many lists of shapes
 
 
+def worth_it(params: Sequence[Any]) -> bool:
+    """Whether parameters have so many numbers that it may pay to ask how the kernel could update them."""
+    return sum([param.numel() for param in params]) >= _OVER
+
+
 class DirectUpdate:
     """`prepare(common, values)` gives the instructions, their numbers, and the new common state (see `elementwise.instructions`)."""
 
@@ -74,15 +79,25 @@ class DirectUpdate:
 
 
 def directly(compiled: Callable[..., Any], prepare: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """A rule's program where it must be, else the kernel's call. `width` is how many pieces of common state there are."""
+    """A rule's program where it must be, else the kernel's call. `width` is how many pieces of common state there are.
+
+    The kernel is not thought of where `over` is None, which is for parameters that are not `worth_it`.
+    """
     update = DirectUpdate(prepare)
 
     @functools.wraps(compiled)
     def either(
-        params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None, over: bool = False
+        params: Any,
+        grads: Any,
+        own: Any,
+        common: Any,
+        values: Any,
+        in_place: bool,
+        met: Any = None,
+        over: bool | None = None,
     ) -> tuple[Any, Any, Any]:
-        direct = not in_place and len(common) <= width
-        if direct and (made := update(params, grads, own, common, values, over)) is not None:
+        direct = over is not None and not in_place and len(common) <= width
+        if direct and (made := update(params, grads, own, common, values, bool(over))) is not None:
             return made
         return compiled(params, grads, own, common, values, in_place, met)  # type: ignore[no-any-return]
 

@@ -22,7 +22,7 @@ from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused, fused_sets, instructions
 from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, one_number, placed, split, widened
-from ._directly import directly
+from ._directly import directly, worth_it
 from ._grouped import GroupedOptimizer
 from ._options import Asked, plain
 from ._own_writes import step_by_methods
@@ -85,6 +85,7 @@ class RuleOptimizer(GroupedOptimizer):
     def _start(self) -> None:
         super()._start()
         self._prepared: dict[Any, Any] = {}
+        self._large: dict[Any, tuple[int, bool]] = {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -303,17 +304,25 @@ class RuleOptimizer(GroupedOptimizer):
             common_arrays = common_arrays[:width]  # one step count for all of them
 
         # The one call. What clones and the tape hold, too, stays as it is.
-        over = trace is None and self.elementwise and are_alone([*params, *own])
+        large = trace is None and self.elementwise and self._are_large((index, kind), params)
+        over = (are_alone([*params, *own]),) if large else ()
         arrays = ([*map(reach.read, params)], grads, [*map(reach.read, own)], common_arrays, scalars)
         met = None if trace is None else _met(trace, [*params, *own, *common])
         try:  # the program of a compiled step owns the memory of parameters and state
-            new_params, new_own, new_common = program(*arrays, trace is not None, met, *((True,) if over else ()))
+            new_params, new_own, new_common = program(*arrays, trace is not None, met, *over)
         except NoData:
             new_params, new_own, new_common = step_without_values(program, arrays)
         for tensor, array in zip([*params, *own], [*new_params, *new_own], strict=True):
             reach.write(tensor, array)
         for i, tensor in enumerate(common):
             tensor._write(new_common[i % len(new_common)])
+
+    def _are_large(self, place: Any, params: list[Tensor]) -> bool:
+        """Whether a batch of parameters is large; as last time if it has as many."""
+        known = self._large.get(place)
+        if known is None or known[0] != len(params):
+            known = self._large[place] = (len(params), worth_it(params))
+        return known[1]
 
     def _watch_state(self, trace: Any, params: list[Tensor], names: Any) -> None:
         """A compiled step holds while the state is in these tables."""
