@@ -42,7 +42,7 @@ def _steps(name: str, options: dict[str, Any]) -> tuple[list[np.ndarray], int]:
 def test_as_the_program(name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     found, programs = _steps(name, options)
     assert programs == 0
-    for limit in ("_LARGE", "_OVER"):
+    for limit in ("_LARGE", "OVER"):
         monkeypatch.setattr(_directly, limit, 1 << 40)
     wanted, programs = _steps(name, options)
     assert programs == 1

@@ -48,6 +48,27 @@ def test_the_same_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
+def test_small_parameters_are_not_asked_who_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(tensors: Any) -> bool:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr("flambeau.optim.rule.are_alone", asked)
+    params = [fb.nn.Parameter(fb.ones(4)) for _ in range(3)]
+    optimizer = fb.optim.SGD(params, lr=0.5)
+    for p in params:
+        p.grad = fb.ones(4)
+    optimizer.step()
+    assert params[0].tolist() == [0.5] * 4
+    params[0].data = fb.ones(1 << 17)
+    params[0].grad = fb.ones(1 << 17)
+    optimizer.step()  # which goes by what it has found out before
+    assert params[0].sum().item() == (1 << 16)
+    optimizer.add_param_group({"params": [fb.nn.Parameter(fb.ones(1 << 17))]})
+    optimizer.param_groups[1]["params"][0].grad = fb.ones(1 << 17)
+    with pytest.raises(AssertionError, match="asked"):
+        optimizer.step()
+
+
 @pytest.mark.skipif(not direct.possible("flambeau_elementwise"), reason="needs the compiled kernels")
 def test_memory_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("threading.active_count", lambda: 1)  # other tests may have left some, which might read

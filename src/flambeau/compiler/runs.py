@@ -10,6 +10,7 @@ import jax
 
 from ..core.array import devices
 from ..core.dispatch import checks
+from ..runtime.memory import Growth
 from .executable import Executable
 from .plan import Plan
 
@@ -25,6 +26,7 @@ class Runs:
         self.plan = plan
         self.executable: Executable = executable
         self.calls = 0
+        self._growth: Growth | None = None  # of a program that needs much memory
         self._seen = 0  # calls until `was_used` was last asked
         self.word_at_hand: bool = False  # whether the error word is in the host's memory
         self.failed: int | None = None  # the number of the check that the last call has failed in
@@ -41,7 +43,19 @@ class Runs:
         """Run another XLA program for the same plan from now on."""
         self.executable = executable
         if self.calls:
-            self.run = executable.run
+            self.run = self._run_of(executable)
+
+    def _run_of(self, executable: Executable) -> Callable[..., Any]:
+        run, growth = executable.run, self._growth
+        if growth is None:
+            return run
+
+        def looking(*inputs: Any) -> Any:
+            outputs = run(*inputs)
+            growth.look()
+            return outputs
+
+        return looking
 
     def _first(self, *inputs: Any) -> Any:
         # XLA's results are bound to a device if any input is. State that the trace has begun is not, and would come back
@@ -53,6 +67,7 @@ class Runs:
             begun = [i for i in self.executable.donated if isinstance(given[i], jax.Array) and not given[i].committed]
             for i, value in zip(begun, jax.device_put([given[i] for i in begun], place), strict=True):
                 given[i] = value
+        growth = Growth()
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
@@ -64,7 +79,8 @@ class Runs:
         if word is not None:
             self.word_at_hand = {device.platform for device in word.devices()} == {"cpu"} and len(word.devices()) == 1
             self.check(word, outputs)
-        self.run = self.executable.run
+        self._growth = growth if growth.look() else None
+        self.run = self._run_of(self.executable)
         self._give_up = None
         if self._begun is not None:
             self._begun()

@@ -16,7 +16,7 @@ import numpy as np
 from ..native.direct import Call, plain, possible, takes
 
 _LARGE, _EACH = 1 << 20, 1 << 14  # numbers in all, and on average: a result costs some 7 us, as much as 2^14 numbers
-_OVER = 1 << 16  # in all, where results are written over what was there and cost nothing
+OVER = 1 << 16  # in all, where results are written over what was there and cost nothing
 _KEPT = 8  # calls for so many lists of shapes
 
 
@@ -44,7 +44,7 @@ class DirectUpdate:
             return None
         sizes = [param.size for param in params]
         shapes = tuple([param.shape for param in params])
-        if sum(sizes) < (_OVER if over else max(_LARGE, _EACH * count)) or not all(sizes):
+        if sum(sizes) < (OVER if over else max(_LARGE, _EACH * count)) or not all(sizes):
             return None
         if any(array.shape != shapes[i % count] for i, array in enumerate(arrays)):
             return None
@@ -74,15 +74,19 @@ class DirectUpdate:
 
 
 def directly(compiled: Callable[..., Any], prepare: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """A rule's program where it must be, else the kernel's call. `width` is how many pieces of common state there are."""
+    """A rule's program where it must be, else the kernel's call. `width` is how many pieces of common state there are.
+
+    The kernel is not thought of where `over` is None, which is for fewer than `OVER` numbers.
+    """
     update = DirectUpdate(prepare)
 
     @functools.wraps(compiled)
     def either(
-        params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None, over: bool = False
-    ) -> tuple[Any, Any, Any]:
-        direct = not in_place and len(common) <= width
-        if direct and (made := update(params, grads, own, common, values, over)) is not None:
+        params: Any, grads: Any, own: Any, common: Any, values: Any, in_place: bool, met: Any = None,
+        over: bool | None = None,
+    ) -> tuple[Any, Any, Any]:  # fmt: skip
+        direct = over is not None and not in_place and len(common) <= width
+        if direct and (made := update(params, grads, own, common, values, bool(over))) is not None:
             return made
         return compiled(params, grads, own, common, values, in_place, met)  # type: ignore[no-any-return]
 

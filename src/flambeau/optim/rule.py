@@ -21,8 +21,9 @@ from ..core.tensor.sparse import SparseOperand, check_not_traced, is_sparse
 from ..core.tensor.storage import cut_over
 from ..core.tensor.tensor import Tensor, wrap
 from ..native.elementwise import fused, fused_sets, instructions
+from ..runtime.memory import Growth
 from ._arrays import apart, bundles, in_blocks, is_complex, joined, narrowed, one_number, placed, split, widened
-from ._directly import directly
+from ._directly import OVER, directly
 from ._grouped import GroupedOptimizer
 from ._options import Asked, plain
 from ._own_writes import step_by_methods
@@ -42,6 +43,9 @@ _LATER = {
     "momentum": 0,
     "nesterov": False,
 }
+
+
+_MANY = 1 << 20  # numbers of a model beside whose step a look at the process's memory costs nothing
 
 
 class RuleOptimizer(GroupedOptimizer):
@@ -85,6 +89,8 @@ class RuleOptimizer(GroupedOptimizer):
     def _start(self) -> None:
         super()._start()
         self._prepared: dict[Any, Any] = {}
+        self._numbers: dict[Any, tuple[int, int]] = {}
+        self._growth = Growth()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -212,6 +218,8 @@ class RuleOptimizer(GroupedOptimizer):
 
     def _step_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         self._step_values(index, group, step_by_methods(self, index, group, params))
+        if recorder() is None and any(numbers >= _MANY for _, numbers in self._numbers.values()):
+            self._growth.look()  # the old values are gone by now
 
     def _step_values(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         if group.get("capturable"):
@@ -303,17 +311,25 @@ class RuleOptimizer(GroupedOptimizer):
             common_arrays = common_arrays[:width]  # one step count for all of them
 
         # The one call. What clones and the tape hold, too, stays as it is.
-        over = trace is None and self.elementwise and are_alone([*params, *own])
+        numbers = self._count_numbers((index, kind), params) if trace is None else 0
+        over = (are_alone([*params, *own]),) if self.elementwise and numbers >= OVER else ()
         arrays = ([*map(reach.read, params)], grads, [*map(reach.read, own)], common_arrays, scalars)
         met = None if trace is None else _met(trace, [*params, *own, *common])
         try:  # the program of a compiled step owns the memory of parameters and state
-            new_params, new_own, new_common = program(*arrays, trace is not None, met, *((True,) if over else ()))
+            new_params, new_own, new_common = program(*arrays, trace is not None, met, *over)
         except NoData:
             new_params, new_own, new_common = step_without_values(program, arrays)
         for tensor, array in zip([*params, *own], [*new_params, *new_own], strict=True):
             reach.write(tensor, array)
         for i, tensor in enumerate(common):
             tensor._write(new_common[i % len(new_common)])
+
+    def _count_numbers(self, place: Any, params: list[Tensor]) -> int:
+        """How many numbers a batch of parameters has; as last time if it has as many members."""
+        known = self._numbers.get(place)
+        if known is None or known[0] != len(params):
+            known = self._numbers[place] = (len(params), sum([param.numel() for param in params]))
+        return known[1]
 
     def _watch_state(self, trace: Any, params: list[Tensor], names: Any) -> None:
         """A compiled step holds while the state is in these tables."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import re
-import sys
 from pathlib import Path
 
 import jax
 
+from . import memory
 from .signals import keep_signals_off
 
 
@@ -76,21 +74,6 @@ def configure() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-def keep_freed_memory() -> None:
-    """Have the C library keep the memory of freed arrays for the next ones, up to 1 GiB, instead of giving it back.
-
-    The kernel hands memory out in pages of 4 KiB that it clears first; for the large arrays of a network on the CPU that
-    takes as long as many an operator. `FLAMBEAU_MALLOC=0` leaves the C library as it is. Only glibc has these settings.
-    """
-    if os.environ.get("FLAMBEAU_MALLOC", "1") == "0" or not sys.platform.startswith("linux"):
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-        library.mallopt(mmap_threshold, 1 << 30)
-        library.mallopt(trim_threshold, 1 << 30)
-
-
 def _kernels() -> str:
     from .. import native  # loads the kernels, which the import of flambeau does not
 
@@ -113,5 +96,5 @@ def show_config() -> str:
 
 
 configure()
-keep_freed_memory()
+memory.keep_freed()
 keep_signals_off()
