@@ -546,13 +546,31 @@ def fully_sharded_in_unequal_parts() -> None:
     assert later.weight.to_local().shape == fb.zeros_like(later.weight).to_local().shape != later.weight.shape
     assert later(fb.ones(1, 3)).tolist() == [[3.0] * (2 * WORLD + 1)]
 
-    def step() -> None:
+    def step(batch: Any, clips: bool = True) -> None:
         optimizer.zero_grad()
-        model(x[0]).square().mean().backward()
+        model(batch).square().mean().backward()
+        if clips:
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
 
-    said = fb.parallel.explain(model, optimizer, step=step).splitlines()[-3:-1]
-    assert [line.split()[:2] for line in said] == [["all_gather", "2"], ["all_reduce", "2"]], said
+    def sends(run: Any) -> list[list[str]]:
+        said = fb.parallel.explain(model, optimizer, step=lambda: run(x[0])).splitlines()[-3:-1]
+        return [line.split()[:2] for line in said]
+
+    assert sends(functools.partial(step, clips=False)) == [["all_gather", "2"], ["all_reduce", "2"]]
+    # the same as one program of all processes, whose gradients are scattered
+    model = copy.deepcopy(made)
+    fully_shard(model[0])
+    optimizer = fb.optim.AdamW(fully_shard(model).parameters(), 0.05)
+    run = fb.compile(step, fullgraph=True)
+    for batch in x[:, 4 * RANK : 4 * RANK + 4]:
+        run(batch)
+    for cut, b in zip(model.parameters(), alone, strict=True):
+        np.testing.assert_allclose(cut.full_tensor().detach().numpy(), b.detach().numpy(), rtol=1e-7, atol=1e-12)
+        assert (
+            cut.placements == cut.grad.placements == (Shard(0),) and cut.grad.to_local().shape == cut.to_local().shape
+        )
+    assert sends(run) == [["all_gather", "2"], ["reduce_scatter", "2"]]
     by_columns = nn.Linear(WORLD + 1, 2 * WORLD)
     refused(NotImplementedError, f"uneven sharding on dim 1: torch.Size([{2 * WORLD}, {WORLD + 1}]) (world size: {WORLD})",
             lambda: fully_shard(by_columns, shard_placement_fn=lambda p: Shard(p.ndim - 1)))  # fmt: skip

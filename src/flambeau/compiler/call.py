@@ -15,7 +15,7 @@ from ..core.context.grad_mode import state as grad_state
 from ..core.context.tracing import structure
 from ..core.dispatch.checks import number_at
 from ..core.tape.nodes import AccumulateGrad
-from ..core.tensor.storage import Storage
+from ..core.tensor.storage import PartsStorage, Storage, as_held
 from ..core.tensor.tensor import Tensor, blank, wrap
 from .guards.places import MISSING
 from .looking import look
@@ -28,8 +28,9 @@ from .templates import Built, OfRecipe
 # What the text names beside the objects of the program
 _NAMES = {
     "ARITHMETIC": (ArithmeticError, ValueError, LookupError), "Built": Built, "Pack": Pack, "PackedStorage": PackedStorage,
-    "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "blank": blank, "copy": jax.numpy.array, "look": look,
-    "getrefcount": getrefcount, "grad_state": grad_state, "new": object.__new__, "number_at": number_at, "wrap": wrap,
+    "PartsStorage": PartsStorage, "Storage": Storage, "Tensor": Tensor, "Unevaluable": Unevaluable, "as_held": as_held,
+    "blank": blank, "copy": jax.numpy.array, "getrefcount": getrefcount, "grad_state": grad_state, "look": look,
+    "new": object.__new__, "number_at": number_at, "wrap": wrap,
 }  # fmt: skip
 
 
@@ -93,11 +94,14 @@ class Call:
             else f"tensors[{i}]._storage.value"
             for i, dense in self.plan.inputs
         ]
-        values += [f"{self.name(storage)}.value" for storage in executable.loose]
+        in_parts = {s for s in executable.loose if executable.spans and type(s) is PartsStorage}
+        values += [f"{self.name(s)}.{'host' if s in in_parts else 'value'}" for s in executable.loose]
         self.add(f"inputs = [{', '.join(values)}]")
         computed = []
         if state.others:
-            computed.append(f"inputs += [{', '.join(f'{self.name(source)}(given)' for source in state.others)}]")
+            others = [f"as_held({self.name(o.find)}()._storage)" if executable.spans and hasattr(o, "find")
+                      else f"{self.name(o)}(given)" for o in state.others]  # fmt: skip
+            computed.append(f"inputs += [{', '.join(others)}]")
         if self.plan.results.expressions:
             numbers = (f"{self.name(expression.value)}(given)" for expression in self.plan.results.expressions)
             computed.append(f"numbers = [{', '.join(numbers)}]")
@@ -167,6 +171,8 @@ class Call:
             self.add(f"r{i} = {self.name(what.find)}()")
         elif kind == ARGUMENT:
             self.add(f"r{i} = tensors[{what}]")
+        elif kind == MADE and self.executable.outputs[what] in self.executable.in_parts:
+            self.add(f"r{i} = blank(Tensor, PartsStorage(outputs[{self.executable.outputs[what]}]))")
         elif recipe.is_plain:
             self._new(f"outputs[{self.executable.outputs[what]}]", f"r{i}")
         else:

@@ -45,6 +45,8 @@ class Executable(NamedTuple):
     packing: Packing | None
     outputs: dict[int, int]  # numbers among all outputs of the plan -> among those that are given by themselves
     given_over: dict[int, int]  # outputs that take over the memory of inputs, and which
+    spans: bool = False  # whether it is one of several processes, which takes parts of unequal lengths as they are
+    in_parts: frozenset[int] = frozenset()  # outputs that are such parts
 
     @property
     def donated(self) -> list[int]:
@@ -90,7 +92,7 @@ class Builder:
         storages: list[Any] = [tensor._storage for tensor in self.plan.state.tensors]
         storages += [o.find()._storage if isinstance(o, (TensorAt, GradOf)) else None for o in self.plan.state.others]
         far = {i for i, storage in enumerate(storages) if storage is not None and is_far(storage)}
-        if self.live or self.plan.far or any(type(s) is PartsStorage for s in storages):
+        if self.live or self.plan.far or any(type(s) is PartsStorage and s.host.padding is None for s in storages):
             raise Untraceable("gradients or arguments that are cut over several processes come in or go out")
         jaxpr, where = computation.jaxpr, self.plan.state.where
         numbers = {i for i, storage in enumerate(storages) if storage is None}
@@ -123,14 +125,17 @@ class Builder:
             if r is not None and is_far(now(tensor)._storage):
                 kind, what = recipes[r].kind, recipes[r].what
                 n = what if kind == MADE else numbers.get(id(what._storage)) if kind == SAME else None
-                laid[n] = cut_over(now(tensor)._storage)
+                laid[n] = _layout_of(now(tensor)._storage)
         for storage, n in written:
-            laid.setdefault(n, cut_over(storage) if is_far(storage) else NEAR)
+            laid.setdefault(n, _layout_of(storage) if is_far(storage) else NEAR)
+            if hasattr(laid[n], "padding") and type(storage) is not PartsStorage:
+                raise Untraceable("it changes gradients in parts of unequal lengths")
         far = [self.spanning.lies(n, laid.get(n)) for n in range(self.plain)]
         word = None if self.plan.word is None else outputs[self.plan.word]
         exchange = groups.default_group().exchange
         whole = Everywhere(self.spanning, self.over_all, self.of_inputs, far, exchange, self._own_name(), options, word)
-        return Executable(or_not(whole), loose, None, outputs, {})
+        in_parts = frozenset(outputs[n] for n in self.spanning.padded)
+        return Executable(or_not(whole), loose, None, outputs, {}, True, in_parts)
 
     def _in_halves(self, computation: Computation) -> Callable[..., Any]:
         """The forward pass, where it gives its backward pass what it has called for."""
@@ -286,6 +291,11 @@ def _inputs_of(plan: Plan) -> list[int | None]:
 
 class _Constant(NamedTuple):
     value: Any
+
+
+def _layout_of(storage: Any) -> Any:
+    """How a storage's values lie over processes: a sharding, or parts of unequal lengths that lie so."""
+    return storage.host if type(storage) is PartsStorage else cut_over(storage)
 
 
 def or_not(whole: Everywhere) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from ..core.array import devices
 from ..core.array.meta import is_meta
 from ..core.context.tracing import Untraceable
 from ..core.dispatch import checks
-from ..core.tensor.storage import Storage, is_far
+from ..core.tensor.storage import PartsStorage, Storage, is_far
 from ..core.tensor.tensor import Tensor
 from . import survivors
 from .arguments import Arguments
@@ -156,7 +156,10 @@ class Findings:
 
 def are_on_cpu(storages: list[Storage]) -> bool:
     """Whether all values lie there, or have none (the meta device)."""
-    values = [storage.value for storage in storages if not storage.on_host]
+    in_parts = [storage for storage in storages if type(storage) is PartsStorage]
+    if any(storage.host.device.type not in ("cpu", "meta") for storage in in_parts):
+        return False
+    values = [storage.value for storage in storages if not storage.on_host and storage not in in_parts]
     return all(is_meta(value) or next(iter(value.devices())).platform == "cpu" for value in values)
 
 

@@ -16,6 +16,7 @@ from jax._src.lax.lax import _convert_element_type, copy_p
 from ..core.context.tracing import Untraceable
 from ..core.dispatch.host_numbers import HostNumber
 from ..core.tape.nodes import _count
+from ..core.tensor.storage import PartsStorage, is_traced
 from ..nn.modules.module import Module
 from ..nn.parameter import Parameter
 from .begun import Begun
@@ -71,7 +72,7 @@ class Recorder:
         storage = tensor._storage
         found = self.values.get(storage)
         if found is None:
-            found = storage.value
+            found = storage.host.stand_in() if type(storage) is PartsStorage else storage.value
             if not isinstance(found, jax.core.Tracer):
                 self.owners[storage] = tensor
                 found = self.values[storage] = self._input(found, tensor)
@@ -87,7 +88,7 @@ class Recorder:
     def is_outside(self, tensor: Any) -> bool:
         """Whether a tensor's memory was there before the trace (or was made outside of it, as new state)."""
         storage = tensor._storage
-        return storage in self.values or not isinstance(storage.value, jax.core.Tracer)
+        return storage in self.values or not is_traced(storage)
 
     def hold_one(self, tensors: list[Any]) -> bool:
         """Make whole tensors that hold one array one input, for as long as they do. False if they hold several."""
@@ -110,7 +111,7 @@ class Recorder:
         if storage in self.borrowed:
             raise Untraceable("it writes into the memory of a NumPy array: make the tensor with torch.tensor(array)")
         if storage not in self.values:
-            if isinstance(storage.value, jax.core.Tracer):
+            if is_traced(storage):
                 storage.set(value)
                 return
             self.read(tensor)  # so that it is known as an input, even if it is wholly overwritten
@@ -204,7 +205,7 @@ class Recorder:
 
     def hook(self, tensor: Any) -> None:
         """Raises Untraceable if a tensor that was there before gets a hook: each call has to add one."""
-        outside = tensor._storage in self.values or not isinstance(tensor._storage.value, jax.core.Tracer)
+        outside = tensor._storage in self.values or not is_traced(tensor._storage)
         if outside or id(tensor) in self.stand_ins:
             raise Untraceable("it puts a hook on the gradient of a tensor from outside: do that outside")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..core.array import devices
@@ -77,4 +78,5 @@ def begun_in_parts(param: Tensor, begin: Any, value: complex) -> Tensor:
     held: Any = param._storage
     part = held.host.one
     value = complex(value, value) if is_complex(part) else value
-    return blank(Tensor, PartsStorage(held.host.with_one(begin(part, value, part.shape))))
+    with jax.ensure_compile_time_eval():  # where a function is traced, too: each process has its own
+        return blank(Tensor, PartsStorage(held.host.with_one(begin(part, value, part.shape))))

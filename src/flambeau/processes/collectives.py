@@ -36,9 +36,11 @@ def _tensor(value: Any, name: str) -> Tensor:
 
 def _tensors(values: Any, name: str) -> list[Tensor]:
     if not isinstance(values, Sequence) or not all(isinstance(v, Tensor) for v in values):
+        what = (
+            f" with elements of type {[type(v) for v in values]}." if isinstance(values, (list, tuple)) else " instead."
+        )
         raise TypeError(
-            f"Invalid function argument. Expected parameter `{name}` of type List[torch.Tensor]\n             "
-            f"but got {type(values)} with elements of type {[type(v) for v in values]}."
+            f"Invalid function argument. Expected parameter `{name}` of type List[torch.Tensor]\n             but got {type(values)}{what}"
         )
     return list(values)
 

@@ -46,6 +46,7 @@ class Spanning:
         self.kinds: dict[Any, str] = {v: NEAR if kind == NUMBERS else kind for v, kind in given.items()}
         self.sent: list[tuple[str, int]] = []
         self.as_rows: set[int] = set()  # numbers of far outputs that are given as near ones
+        self.padded: dict[int, Any] = {}  # far outputs that lie in parts of unequal lengths, and how
         self.made: dict[Any, Any] = {}
         self.equations: list[Any] = [e for e in self._alive() if self._classify(e) != FREE]
         self.free: list[Any] = [e for e in jaxpr.eqns if e.outvars and self.kinds.get(e.outvars[0]) == FREE]
@@ -110,6 +111,8 @@ class Spanning:
             self.as_rows.add(number)
             return None
         if known is not None and known != NEAR:
+            if not isinstance(known, jax.sharding.Sharding):
+                self.padded[number] = known
             return known
         maker = self.made.get(atom)
         if maker is None or maker.primitive is crossing_p or maker.primitive.name == "sharding_constraint":
@@ -153,6 +156,9 @@ class Spanning:
     def __call__(self, constants: Sequence[Any], given: Sequence[Any]) -> list[Any]:
         """Far outputs, and near ones as rows, of far inputs and near ones as rows; free constants are as they are."""
         env = dict(zip((*self.jaxpr.constvars, *self.jaxpr.invars), (*constants, *given), strict=True))
+        for v, value in env.items():
+            if self.kinds[v] == FAR and value.shape != v.aval.shape:  # parts of unequal lengths come with zeros behind
+                env[v] = lax.slice(value, (0,) * value.ndim, v.aval.shape)
         for kind, equations in self.regions:
             if kind == NEAR:
                 self._near(equations, env)
@@ -161,6 +167,10 @@ class Spanning:
         return [self._output(n, atom, env) for n, atom in enumerate(self.jaxpr.outvars)]
 
     def _output(self, number: int, atom: Any, env: dict[Any, Any]) -> Any:
+        if number in self.padded:
+            dim, length = self.padded[number].padding
+            missing = [(0, length - n if d == dim else 0) for d, n in enumerate(atom.aval.shape)]
+            return jnp.pad(env[atom], missing)
         if self._kind(atom) != FREE and number not in self.as_rows:
             return env[atom]
         inside = dict(env)
@@ -225,7 +235,9 @@ class Everywhere(Offered):
     def by_all(self, given: Sequence[Any]) -> list[Any] | None:
         """The results; None also where something lies otherwise than at the trace."""
         alike = all(_is_far(v) is (kind == FAR) for v, kind in zip(given, self._given, strict=True))
-        return super().by_all(given) if alike else None
+        if not alike:
+            return None
+        return super().by_all([v.padded() if hasattr(v, "padding") else v for v in given])
 
     def _kinds(self, given: Sequence[Any]) -> Any:
         return tuple((v.shape, np.dtype(v.dtype), v.sharding if _is_far(v) else None) for v in given)
@@ -235,7 +247,9 @@ class Everywhere(Offered):
 
 
 def _is_far(value: Any) -> bool:
-    return isinstance(value, jax.Array) and not value.is_fully_addressable
+    if not isinstance(value, jax.Array):
+        return getattr(value, "padding", None) is not None
+    return not value.is_fully_addressable
 
 
 class _Form(Form):
@@ -248,7 +262,7 @@ class _Form(Form):
         self._near = [
             None if sharding else jax.core.ShapedArray((spanning.n, *shape), dtype) for shape, dtype, sharding in kinds
         ]
-        self._far, self._numbers = far, spanning.as_rows
+        self._far, self._numbers, self._padded = far, spanning.as_rows, spanning.padded
 
         def of_all(*values: Any) -> Any:
             results = list(whole._body(*values))
@@ -267,7 +281,9 @@ class _Form(Form):
         self.lower(jitted.lower(*arguments))
 
     def _laid(self, lies: Any) -> Any:
-        return lies if isinstance(lies, jax.sharding.Sharding) else jax.sharding.NamedSharding(self._rows.mesh, lies)
+        if isinstance(lies, jax.sharding.PartitionSpec):
+            return jax.sharding.NamedSharding(self._rows.mesh, lies)
+        return lies if isinstance(lies, jax.sharding.Sharding) else lies.padded_sharding
 
     def run(self, values: Sequence[Any]) -> list[Any]:
         """This rank's results."""
@@ -278,6 +294,8 @@ class _Form(Form):
         results = self._compiled(*given)
         rows = [*(lies is None for lies in self._far), True]
         found = [own_row(result) if row else result for row, result in zip(rows, results, strict=False)]
+        for number, lies in self._padded.items():
+            found[number] = lies.of_padded(found[number])
         for (
             number
         ) in self._numbers:  # not bound to this process's device: uncompiled, it goes together with what is cut

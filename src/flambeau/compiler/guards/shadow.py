@@ -20,12 +20,11 @@ from sys import getrefcount
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-import jax
-
 from ...core.array import room
 from ...core.context.grad_mode import state as grad_state
 from ...core.context.tracing import NEEDS_VALUES, Untraceable
 from ...core.dispatch.host_numbers import HostValue
+from ...core.tensor.storage import is_traced
 from ...core.tensor.tensor import Tensor
 from ...nn.modules.module import Module
 from ...optim.optimizer import Optimizer
@@ -281,7 +280,7 @@ class Watcher:
 
     def is_traced(self, tensor: Tensor) -> bool:
         """Whether a tensor was made in the trace, or stands for an argument."""
-        return isinstance(tensor._storage.value, jax.core.Tracer)
+        return is_traced(tensor._storage)
 
     _collects = _froze = _begun = False
     replaces: bool = False

@@ -29,6 +29,7 @@ def add_to_grad(leaf: Tensor, value: Taped, taped: bool) -> None:
 
 def _add(leaf: Tensor, value: Taped, taped: bool) -> None:
     held, in_parts = leaf._grad, type(leaf._storage) is PartsStorage and leaf._view is None and value[1] is None
+    in_parts = in_parts and grad_state.trace is None  # a trace's are cut when they are given out
     if type(leaf._view) is SparseLook and isinstance(stored(leaf).indices, tuple):  # compressed: always the same places
         more = pattern(leaf.detach(), from_array(*value))
         leaf._grad = more if held is None else held + more

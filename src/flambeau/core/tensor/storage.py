@@ -417,6 +417,16 @@ class PartsStorage(_OtherStorage):
     share_with = LaidStorage.share_with
 
 
+def is_traced(storage: Storage) -> bool:
+    """Whether the value is one that a trace has made. Parts are not put together to know it."""
+    return type(storage) is not PartsStorage and isinstance(storage.value, jax.core.Tracer)
+
+
+def as_held(storage: Storage) -> Any:
+    """What this process holds of it: the parts, where there are some, or the value."""
+    return storage.host if type(storage) is PartsStorage else storage.value
+
+
 def cut_over(storage: Storage) -> Any:
     """How the values are cut, or repeated, over several devices (a NamedSharding); None for those that are on one device."""
     if type(storage) is LaidStorage:

@@ -66,7 +66,7 @@ def outer_of(inner: NamedSharding, mesh: DeviceMesh, dim: int | None) -> NamedSh
 
 def held_by(parameter: Tensor) -> Any:
     """What a process has of a cut parameter: the array over all processes, or its part of unequal ones."""
-    found = parts.of(parameter)
+    found = None if grad_state.trace is not None else parts.of(parameter)
     return parameter._array if found is None else found
 
 
@@ -282,21 +282,22 @@ class Gather(Function):
         return None, None, *made
 
 
-def _checked(plan: Plan, arrays: Sequence[Any]) -> None:
+def _checked(plan: Plan) -> None:
     """Raises Untraceable for what can't be a part of one program of all processes."""
     mesh = plan.mesh
     link = groups.default_group().exchange.link
     if mesh.ndim != 1 or link is None or list(mesh.grid.devices.flat) != list(link.devices()):
         raise Untraceable("parameters are cut over a part of the processes, or over a mesh of several sides")
-    if any(isinstance(array, parts.Parts) or isinstance(place.outer, Unequal) or place.inner is not None
-           for array, place in zip(arrays, plan.places, strict=True)):  # fmt: skip
-        raise Untraceable("parameters are cut into parts of unequal lengths, or along several sides of a mesh")
+    if any(place.inner is not None for place in plan.places):
+        raise Untraceable("parameters are cut along several sides of a mesh")
 
 
 def traced_wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
     """`wholes` as a step of a program that is being traced."""
-    _checked(plan, arrays)
+    _checked(plan)
     target, n = plan.policy.param_dtype, plan.mesh.size()
+    shapes = [array.shape for array in arrays]
+    arrays = [_to_length(array, place, n) for array, place in zip(arrays, plan.places, strict=True)]
     floats = [dtypes.from_numpy(array.dtype).is_floating_point for array in arrays]
     kinds = [
         array.dtype if target is None or not is_float else target.numpy
@@ -312,14 +313,23 @@ def traced_wholes(plan: Plan, arrays: Sequence[Any]) -> list[Tensor]:
             ends = np.cumsum([made[i].size for i in numbers])
             for i, rows in zip(numbers, jnp.split(flat, ends[:-1], axis=1), strict=True):
                 pieces = rows.reshape(n, *made[i].shape)
-                made[i] = jnp.concatenate(list(pieces), axis=plan.places[i].dim)
+                whole = jnp.concatenate(list(pieces), axis=plan.places[i].dim)
+                made[i] = jax.lax.slice(whole, (0,) * whole.ndim, shapes[i])
         return tuple(made)
 
-    results = [jax.ShapeDtypeStruct(array.shape, kind) for array, kind in zip(arrays, kinds, strict=True)]
+    results = [jax.ShapeDtypeStruct(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
     sent = tuple((ALL_GATHER.name, sum(int(arrays[i].size) * kinds[i].itemsize for i in b)) for b in batches)
     specs = _specs(plan, range(len(arrays)))
     step = Crossing("the gathering of parameters", body, specs, (None,) * len(arrays), tuple(results), sent)
     return [wrap(array) for array in cross(step, arrays)]
+
+
+def _to_length(array: Any, place: Place, n: int) -> Any:
+    """With zeros behind, so that it can be cut into equal parts."""
+    missing = -place.length % n
+    if place.dim is None or not missing:
+        return array
+    return jnp.pad(array, [(0, missing if d == place.dim else 0) for d in range(array.ndim)])
 
 
 def _specs(plan: Plan, numbers: Any) -> tuple[Any, ...]:
@@ -335,13 +345,15 @@ def traced_parts(plan: Plan, grads: Sequence[Any], needed: Sequence[bool], kinds
     numbers = [i for i, wanted in enumerate(needed) if wanted]
     values = [grads[i]._array for i in numbers]
     dtypes_in = [value.dtype if target is None else target.numpy for value in values]
-    dims = [plan.places[i].dim for i in numbers]
+    places = [plan.places[i] for i in numbers]
+    dims = [place.dim for place in places]
+    shapes = [jax.eval_shape(lambda v, p=p: _to_length(v, p, n), v).shape for v, p in zip(values, places, strict=True)]
     batches = {(kind, dim is None): [] for kind, dim in zip(dtypes_in, dims, strict=True)}  # type: ignore[var-annotated]
     for place, (kind, dim) in enumerate(zip(dtypes_in, dims, strict=True)):
         batches[kind, dim is None].append(place)
 
     def body(*given: Any) -> tuple[Any, ...]:
-        made = [value.astype(kind) for value, kind in zip(given, dtypes_in, strict=True)]
+        made = [_to_length(v.astype(kind), p, n) for v, kind, p in zip(given, dtypes_in, places, strict=True)]
         for (_, whole), some in batches.items():
             cut = [made[p][None] if whole else jnp.stack(jnp.split(made[p], n, axis=dims[p])) for p in some]
             rows = jnp.concatenate([c.reshape(c.shape[0], -1) for c in cut], axis=1)
@@ -352,13 +364,15 @@ def traced_parts(plan: Plan, grads: Sequence[Any], needed: Sequence[bool], kinds
                 made[p] = piece.reshape(c.shape[1:])
         return tuple(value.astype(kinds[i]) for value, i in zip(made, numbers, strict=True))
 
-    results = tuple(jax.ShapeDtypeStruct(v.shape, kinds[i]) for v, i in zip(values, numbers, strict=True))
+    results = tuple(jax.ShapeDtypeStruct(shape, kinds[i]) for shape, i in zip(shapes, numbers, strict=True))
     sent = tuple(
-        ((ALL_REDUCE if whole else REDUCE_SCATTER).name, sum(int(values[p].size) * kind.itemsize for p in some))
+        ((ALL_REDUCE if whole else REDUCE_SCATTER).name, sum(int(np.prod(shapes[p])) * kind.itemsize for p in some))
         for (kind, whole), some in batches.items()
     )
     step = Crossing("the averaging of gradients", body, (None,) * len(values), _specs(plan, numbers), results, sent)
-    found = dict(zip(numbers, cross(step, values), strict=True)) if numbers else {}
+    made = cross(step, values) if numbers else []
+    first = [jax.lax.slice(whole, (0,) * whole.ndim, v.shape) for whole, v in zip(made, values, strict=True)]
+    found = dict(zip(numbers, first, strict=True))
     return [wrap(found[i]) if i in found else None for i in range(len(needed))]
 
 

@@ -139,6 +139,48 @@ class Parts:
             sliced(found, box_of(self.shape, self.mesh, self.placements, at))[...] = np.asarray(part)
         return jax.device_put(found, self.sharding)
 
+    # --- in a program of all processes --------------------------------------------------------------------------------
+
+    @property
+    def padding(self) -> tuple[int, int] | None:
+        """The one dimension that is cut, and how long it is with zeros behind, so that all parts are of one length; None if there is
+        no such dimension."""
+        cut = [p for p in self.placements if isinstance(p, Shard)]
+        if len(cut) != 1 or not self.keeps or type(self.part) is MetaArray:
+            return None
+        n = self.mesh.size(self.placements.index(cut[0]))
+        return cut[0].dim, -(-self.shape[cut[0].dim] // n) * n
+
+    @property
+    def padded_sharding(self) -> NamedSharding:
+        """How the padded whole lies."""
+        entries = [p.dim if isinstance(p, Shard) else None for p in self.placements]
+        by_dim = {dim: side for dim, side in zip(entries, self.mesh.sides, strict=True) if dim is not None}
+        return NamedSharding(self.mesh.grid, jax.sharding.PartitionSpec(*map(by_dim.get, range(len(self.shape)))))
+
+    def padded(self) -> Any:
+        """The padded whole, of which each process holds its part."""
+        assert self.padding is not None
+        sharding = self.padded_sharding
+        dim, length = self.padding
+        part, room = np.asarray(self.part), length // sharding.mesh.shape[sharding.spec[dim]]
+        return assembled(np.pad(part, [(0, room - n if d == dim else 0) for d, n in enumerate(part.shape)]), sharding)
+
+    def of_padded(self, array: Any) -> Parts:
+        """The parts of another padded whole that lies so."""
+        part = array.addressable_shards[0].data
+        return self.with_one(
+            devices.from_numpy(np.array(sliced(np.asarray(part), tuple((0, b - a) for a, b in self.box))))
+        )
+
+    def stand_in(self) -> Any:
+        """An array with the shape and place of the whole, for a trace, which looks at no values."""
+        if type(self.part) is MetaArray or not self.mesh.several:
+            return self.whole()
+        sharding = NamedSharding(self.mesh.grid, jax.sharding.PartitionSpec())
+        with jax.ensure_compile_time_eval():
+            return assembled(np.zeros(self.shape, self.dtype), sharding)
+
     @property
     def one(self) -> Any:
         """The values that this process has, if it has one part and that is no sum to be made; else None."""
@@ -154,6 +196,8 @@ class Parts:
 
     def cut(self, value: Any) -> Parts | None:
         """The parts of other values of this shape, which lie so; None where sums are to be made: those are not cut."""
+        if isinstance(value, Parts):
+            return value
         return cut(value, self.mesh, self.placements) if self.keeps else None
 
 
