@@ -56,6 +56,9 @@ x.sum(dims=0)                        # E: Unexpected keyword argument "dims"
 flambeau.zeroes(2)                   # E: Module has no attribute "zeroes"
 flambeau.topk(x, "3")                # E: Argument 2 to "topk" has incompatible type "str"
 x + "1"                              # E: Unsupported operand types for +
+x @ "1"                              # E: Unsupported operand types for @
+x["1"]                               # E: Invalid index type "str"
+x[..., None, :, [0, 1]], x[x > 0], x[flambeau.tensor([0]), 1:], x[True], x[range(2)], x[(0, 1)]
 F.relu(x, inplce=True)               # E: Unexpected keyword argument "inplce"
 nn.Linear(2, out_feature=3)          # E: Unexpected keyword argument "out_feature"
 nn.Linear("2", 3)                    # E: Argument 1 to "Linear" has incompatible type "str"
