@@ -110,7 +110,7 @@ class Watch(TorchFunctionMode):
         grad: Any = parameter.grad
         if grad is None:
             return
-        if self.moved.get(id(parameter)) is grad and _is_nonzero(grad):
+        if _is_nonzero(grad) and self.moved.get(id(parameter)) is grad:
             self.find("grad-not-cleared", users_place())
         self.moved[id(parameter)] = grad
 
