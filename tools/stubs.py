@@ -77,6 +77,12 @@ NAMED = {
     "pin_memory": "_b.bool",
     "ndarray": "_np.ndarray[_t.Any, _t.Any]",
 }
+# The operands of signs, of which a declaration says Any since it leaves the others to their own classes.
+_INDEX = (
+    "_Tensor | _np.ndarray[_t.Any, _t.Any] | _t.SupportsIndex | _b.slice | _b.ellipsis | _b.range | _b.list[_t.Any] | "
+)
+_INDEX += "_b.tuple[_t.Any, ...] | None"  # a str is a sequence, too
+OPERANDS = {("__matmul__", "other"): "_Tensor", ("__getitem__", "key"): _INDEX, ("__setitem__", "key"): _INDEX}
 SEQUENCE = "_t.Sequence[_t.SupportsIndex]"
 SHORT = ("_b.int", "_b.float", "_b.bool", "_b.str")
 
@@ -224,7 +230,8 @@ def signature(function: Callable[..., Any], method: bool, out: bool, space: str 
         star = "*" if p.kind is p.VAR_POSITIONAL else ""
         starred = starred or bool(star)
         value = "" if p.default is p.empty else f" = {_default(p.default)}"
-        parts.append(f"{star}{p.name}: {_taken(p, number[p.name], infix)}{value}")
+        kind = OPERANDS.get((function.__name__, p.name)) or _taken(p, number[p.name], infix)
+        parts.append(f"{star}{p.name}: {kind}{value}")
     kinds = {p.name: _taken(p, False, infix) for p in given if p.name in ("dim", "keepdim")}
     more = [f"{also}: {kinds[name]} = ..." for also, name in SYNONYMS.items() if name in kinds]
     if out and "out" not in names:

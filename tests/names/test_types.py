@@ -56,6 +56,9 @@ x.sum(dims=0)                        # E: Unexpected keyword argument "dims"
 flambeau.zeroes(2)                   # E: Module has no attribute "zeroes"
 flambeau.topk(x, "3")                # E: Argument 2 to "topk" has incompatible type "str"
 x + "1"                              # E: Unsupported operand types for +
+x @ "1"                              # E: Unsupported operand types for @
+x["1"]                               # E: Invalid index type "str"
+x[..., None, :, [0, 1]], x[x > 0], x[flambeau.tensor([0]), 1:], x[True], x[range(2)], x[(0, 1)]
 F.relu(x, inplce=True)               # E: Unexpected keyword argument "inplce"
 nn.Linear(2, out_feature=3)          # E: Unexpected keyword argument "out_feature"
 nn.Linear("2", 3)                    # E: Argument 1 to "Linear" has incompatible type "str"
@@ -64,7 +67,7 @@ nn.GRU(3, 4, proj_size=2)            # E: Unexpected keyword argument "proj_size
 nn.Dropout(prob=0.5)                 # E: Unexpected keyword argument "prob"
 flambeau.save(net.state_dict())      # E: Missing positional argument
 net.load_state_dict("net.pt")        # E: Argument 1 to "load_state_dict"
-layer("x")                           # E: Argument 1 has incompatible type "str"
+layer("x")                           # E: has incompatible type "str"
 net(x, depp=True)                    # E: Unexpected keyword argument "depp"
 optimizer.zero_gard()                # E: "SGD" has no attribute "zero_gard"
 optimizer.step(1)                    # E: No overload variant of "step"
@@ -77,7 +80,7 @@ nn.Conv2d(1, 2, 3, strides=2)        # E: Unexpected keyword argument "strides"
 nn.Dropout(p="half")                 # E: "p" to "Dropout" has incompatible type "str"
 F.softmax(x, axes=1)                 # E: Unexpected keyword argument "axes"
 layer(x, x)                          # E: Too many arguments
-net()                                # E: Too few arguments
+net()                                # E: Missing positional argument "x"
 flambeau.optim.SGD(lr=0.1)           # E: Missing positional argument "params"
 flambeau.optim.Adam(net.parameters(), learning_rate=1)  # E: Unexpected keyword argument "learning_rate"
 x.shape[0].item()                    # E: "int" has no attribute "item"

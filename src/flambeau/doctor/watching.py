@@ -105,10 +105,12 @@ class Watch(TorchFunctionMode):
 
     def _look_at_update(self, parameter: Tensor) -> None:
         """A parameter is changed by hand: by a gradient that has gathered since the last change?"""
-        grad: Any = parameter.grad if parameter.requires_grad and parameter.is_leaf else None
+        if not parameter.requires_grad or not parameter.is_leaf:
+            return
+        grad: Any = parameter.grad
         if grad is None:
             return
-        if self.moved.get(id(parameter)) is grad and bool(grad.detach().ne(0).any()):
+        if _is_nonzero(grad) and self.moved.get(id(parameter)) is grad:
             self.find("grad-not-cleared", users_place())
         self.moved[id(parameter)] = grad
 
@@ -198,6 +200,10 @@ def _name_of(thing: Any, otherwise: str) -> str:
         frame = frame.f_back  # type: ignore[assignment]
     found = [] if frame is None else [name for name, value in frame.f_locals.items() if value is thing]
     return found[0] if found else otherwise
+
+
+def _is_nonzero(gradient: Tensor) -> bool:
+    return bool(gradient.detach().ne(0).any())
 
 
 def _sum_to_one(scores: Tensor) -> bool:

@@ -97,8 +97,7 @@ class Module(MemberMethods, HookMethods, StateMethods, ConversionMethods):
     if TYPE_CHECKING:
         forward: Callable[..., Any]  # a subclass's has its own arguments
 
-        @property
-        def __call__(self: HasForward[_P, _R]) -> Callable[_P, _R]: ...
+        def __call__(self: HasForward[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R: ...  # type: ignore[empty-body]
 
     else:
 
