@@ -35,6 +35,7 @@ from .instructions import HANDLERS
 from .numeric import Direct
 from .places import Attribute, Place, in_class
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
+from .unwinding import Unwinding
 from .values import PLAIN
 
 
@@ -99,6 +100,13 @@ class Shadow:
         self.after: Any = None  # to be called when the instruction is done
 
     def event(self, frame: FrameType, event: str, arg: Any) -> Any:
+        try:
+            return self._event(frame, event, arg)
+        except BaseException:
+            self.watcher.leave_all()
+            raise
+
+    def _event(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "opcode":
             try:
                 self._step(frame.f_lasti)
@@ -196,6 +204,7 @@ class Watcher:
         )  # finalizers, modules that are being imported, hooks of imports, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
         self.refused: Exception | None = None
+        self.unwinding: Unwinding = Unwinding()
         self.originals: dict[
             int, tuple[int, Tensor]
         ] = {}  # id of a stand-in -> the number of the argument, and the argument
@@ -352,15 +361,28 @@ class Watcher:
         """End the trace: the code does what a program cannot do at each call."""
         if self.refused is None:
             self.refused = Untraceable(what)
+        self.leave_all()
         raise Refused(what)
 
     def need(self, error: Exception) -> None:
         """End the trace: the code needs values. Its own `except` is not to take that for an error of its own."""
         if self.refused is None:
             self.refused = error
+        self.leave_all()
         raise Refused(str(error)) from error
 
+    def leave_all(self) -> None:
+        """The trace ends here: no handler of the user's functions is to run on the way out."""
+        self.unwinding.begin(self.shadows)
+
     def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
+        try:
+            return self._begins(frame)
+        except BaseException:
+            self.leave_all()
+            raise
+
+    def _begins(self, frame: FrameType) -> Any:
         code = frame.f_code
         if code.co_name in ("__del__", "<module>") or (self.aside and frame.f_back in self.aside):
             self.aside.add(frame)
