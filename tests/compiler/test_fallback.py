@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import random
+import sys
 import time
+import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -455,3 +458,72 @@ def test_the_warning_names_the_innermost_line_of_the_user() -> None:
     model = nn.Sequential(nn.Linear(2, 2), Careful())
     with pytest.warns(UserWarning, match=rf"line {line_of(Careful.forward)}\b"):
         fb.compile(model)(fb.ones(1, 2))
+
+
+@contextlib.contextmanager
+def _counted(seen: Any) -> Iterator[None]:
+    seen.depth += 1
+    try:
+        yield
+    finally:
+        seen.depth -= 1
+        seen.ends += 1
+
+
+def _in_finally(x: Any, seen: Any) -> Any:
+    try:
+        return x * x.max().item()
+    finally:
+        seen.ends += 1
+        seen.log.append(seen.ends)
+
+
+def _in_a_manager(x: Any, seen: Any) -> Any:
+    with _counted(seen), fb.no_grad(), contextlib.ExitStack() as stack:
+        stack.enter_context(_counted(seen))
+        return x * x.max().item()
+
+
+def _in_a_bare_except(x: Any, seen: Any) -> Any:
+    try:
+        return x * x.max().item()
+    except:
+        seen.ends += 100
+        raise
+
+
+def _in_a_generator(x: Any, seen: Any) -> Any:
+    def parts() -> Iterator[Any]:
+        try:
+            yield x
+        finally:
+            seen.ends += 1
+
+    return next(parts()) * x.max().item()
+
+
+def _tensors_in_finally(x: Any, seen: Any) -> Any:
+    try:
+        return x * x.max().item()
+    finally:
+        seen.weight.add_(1)
+        seen.total = seen.total + x
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "function", [_in_finally, _in_a_manager, _in_a_bare_except, _in_a_generator, _tensors_in_finally]
+)
+def test_handlers_run_once_where_a_trace_ends(function: Callable[..., Any]) -> None:
+    shown = []
+    for compiled in (False, True):
+        seen = types.SimpleNamespace(ends=0, depth=0, log=[], weight=fb.zeros(2), total=fb.zeros(2))
+        call = (
+            fb.compile(lambda x, seen=seen: function(x, seen)) if compiled else lambda x, seen=seen: function(x, seen)
+        )
+        results = [call(fb.tensor([1.0, k])).tolist() for k in (2.0, 3.0)]
+        shown.append(
+            (results, seen.ends, seen.depth, seen.log, seen.weight.tolist(), seen.total.tolist(), fb.is_grad_enabled())
+        )
+    assert shown[0] == shown[1]
+    assert fb.is_grad_enabled() and sys.getswitchinterval() < 1

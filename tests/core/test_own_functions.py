@@ -61,6 +61,16 @@ def _flagged(x, how, flag):
     return x.requires_grad, x.is_leaf
 
 
+def _packed(library, pack):
+    x = _leaf(library) * 1
+    try:
+        with library.autograd.graph.saved_tensors_hooks(pack, lambda y: y):
+            x * x
+    except RuntimeError as error:
+        return str(error)
+    return None
+
+
 def _mapped(library, *dims):
     seen = []
 
@@ -133,6 +143,19 @@ CASES = {
     ],
     "where vmap finds the samples": lambda t: [_mapped(t, *dims) for dims in ((0,), (1,), (-1,), (1, None), (2, 0), (None, 1))],
     "set_grad_enabled of a word": lambda t: t.set_grad_enabled("a"),
+    **{
+        f"gradients {kind}": lambda t, make=make: _function(t, lambda ctx, x, n, y: x * 2, lambda ctx, g: make(g)).apply(
+            _leaf(t), 3, t.ones(3)
+        ).sum().backward()
+        for kind, make in {
+            "for a number": lambda g: (g, g, None), "that are a number": lambda g: (g, None, 5), "for a number that are one": lambda g: (g, 5, None),
+            "in a list": lambda g: [g, None, None],
+        }.items()
+    },
+    "a pack hook that writes": lambda t: [
+        _packed(t, pack)
+        for pack in (lambda y: y.mul_(2), lambda y: (y[:1].zero_(), y)[1], lambda y: y + 1)
+    ],
     "no inputs": lambda t: t.autograd.grad((_leaf(t) * 2).sum(), []),
     "unused": lambda t: t.autograd.grad((_leaf(t) * 2).sum(), _leaf(t)),
     "hook of another size": lambda t: (lambda y: (y.register_hook(lambda g: g[:2]), y.sum().backward()))(_leaf(t) * 2),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import types
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch.utils.checkpoint
 
@@ -537,3 +539,27 @@ def test_states_of_devices() -> None:
         checkpoint = lib.utils.checkpoint
         assert checkpoint.get_device_states(lib.ones(2), [lib.ones(1)], 3) == ([], [])
         checkpoint.set_device_states([], [])
+
+
+def test_numbers_are_those_of_the_first_run() -> None:
+    def gradients(compile: Callable[[Any], Any]) -> list[Any]:
+        counted = types.SimpleNamespace(n=0)
+
+        def block(x: Any) -> Any:
+            counted.n += 1
+            return (x.exp() * counted.n).sin()
+
+        @compile
+        def step(x: Any) -> Any:
+            fb.utils.checkpoint.checkpoint(block, x, use_reentrant=False).sum().backward()
+
+        made = []
+        for _ in range(3):
+            x = fb.tensor([0.1, 0.2], dtype=fb.float64, requires_grad=True)
+            step(x)
+            made.append((x.grad.tolist(), counted.n))
+        return made
+
+    for mine, theirs in zip(gradients(fb.compile), gradients(lambda f: f), strict=True):
+        assert mine[1] == theirs[1]
+        np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-12)

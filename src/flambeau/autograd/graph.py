@@ -13,6 +13,7 @@ from ..core.autograd.engine import RemovableHandle
 from ..core.autograd.kept import Kept, keep, kept_by, saved_of
 from ..core.context.grad_mode import no_grad, state
 from ..core.dispatch.help import explain_namespace as _explain
+from ..core.dispatch.messages import message
 from ..core.tape.nodes import Node
 from ..core.tensor.tensor import Tensor, wrap
 
@@ -65,7 +66,12 @@ class saved_tensors_hooks(Saving):
         before, state.watchers = state.watchers, ()
         try:
             with no_grad():
-                return self.pack_hook(value.detach() if isinstance(value, Tensor) else wrap(value))
+                given = value.detach() if isinstance(value, Tensor) else wrap(value)
+                written = given._version
+                held = self.pack_hook(given)
+                if given._version != written:
+                    raise RuntimeError(message("pack_hook_writes"))
+                return held
         finally:
             state.watchers = before
 

@@ -47,6 +47,7 @@ def followed(find: Callable[[], Any], recorder: Any, roots: list[Edge], leaves: 
         found = find()
     finally:
         if own:
+            watcher.unwinding.end()
             watcher.stop()
         for node, held in hooks.items():
             node.pre_hooks = held

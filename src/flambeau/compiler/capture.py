@@ -139,6 +139,7 @@ def _run(recorder: Recorder, function: Callable[..., Any], args: Any, kwargs: An
     try:
         result = function(*args, **kwargs)
     finally:
+        watcher.unwinding.end()
         watcher.stop()
     if watcher.refused is not None:
         raise watcher.refused

@@ -34,6 +34,7 @@ from .instructions import HANDLERS
 from .numeric import Direct
 from .places import Attribute, Place, in_class
 from .symbols import ATTRIBUTE, FRESH, UNKNOWN, Symbol
+from .unwinding import Unwinding
 from .values import PLAIN
 
 
@@ -98,28 +99,32 @@ class Shadow:
         self.after: Any = None  # to be called when the instruction is done
 
     def event(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "opcode":
-            try:
-                self._step(frame.f_lasti)
-            except (Refused, Repeat):
-                raise
-            except Exception as error:
-                self.watcher.refuse(f"an instruction that could not be followed ({type(error).__name__}: {error})")
-        elif event == "exception":
-            self.after = None
-            if self.logged[0] < self.logged[1]:
+        try:
+            if event == "opcode":
                 try:
-                    self.watcher.take_back(*self.logged)
-                finally:
-                    self.logged = 0, 0
-            if isinstance(arg[1], NEEDS_VALUES):
-                self.watcher.need(arg[1].with_traceback(arg[2]))
-        elif event == "return":
-            if self.after is not None:
-                after, self.after = self.after, None
-                after()
-            self.watcher.leave(self)
-        return self.event
+                    self._step(frame.f_lasti)
+                except (Refused, Repeat):
+                    raise
+                except Exception as error:
+                    self.watcher.refuse(f"an instruction that could not be followed ({type(error).__name__}: {error})")
+            elif event == "exception":
+                self.after = None
+                if self.logged[0] < self.logged[1]:
+                    try:
+                        self.watcher.take_back(*self.logged)
+                    finally:
+                        self.logged = 0, 0
+                if isinstance(arg[1], NEEDS_VALUES):
+                    self.watcher.need(arg[1].with_traceback(arg[2]))
+            elif event == "return":
+                if self.after is not None:
+                    after, self.after = self.after, None
+                    after()
+                self.watcher.leave(self)
+            return self.event
+        except BaseException:
+            self.watcher.leave_all()
+            raise
 
     def _step(self, offset: int) -> None:
         if self.after is not None:
@@ -195,6 +200,7 @@ class Watcher:
         )  # finalizers, modules that are being imported, hooks of imports, and what they call
         self.looked_at_attributes = False  # of the tensors that the caller gave
         self.refused: Exception | None = None
+        self.unwinding: Unwinding = Unwinding()
         self.originals: dict[
             int, tuple[int, Tensor]
         ] = {}  # id of a stand-in -> the number of the argument, and the argument
@@ -351,43 +357,53 @@ class Watcher:
         """End the trace: the code does what a program cannot do at each call."""
         if self.refused is None:
             self.refused = Untraceable(what)
+        self.leave_all()
         raise Refused(what)
 
     def need(self, error: Exception) -> None:
         """End the trace: the code needs values. Its own `except` is not to take that for an error of its own."""
         if self.refused is None:
             self.refused = error
+        self.leave_all()
         raise Refused(str(error)) from error
 
+    def leave_all(self) -> None:
+        """The trace ends here: no handler of the user's functions is to run on the way out."""
+        self.unwinding.begin(self.shadows)
+
     def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
-        code = frame.f_code
-        if code.co_name in ("__del__", "<module>") or (self.aside and frame.f_back in self.aside):
-            self.aside.add(frame)
-            return None
-        if code.co_name == "__init__" and code.co_argcount:
-            self.made(frame.f_locals.get(code.co_varnames[0]))
-        kind = kind_of_code(code, frame.f_globals)
-        back = frame.f_back
-        while (
-            back is not None and back.f_code.co_filename == _STAND_INS
-        ):  # what stands for a function in C calls as it does
-            back = back.f_back
-        if kind != LIBRARY and back is not None and back.f_code.co_filename.startswith("<frozen importlib"):
-            self.aside.add(frame)  # a hook of imports
-            return None
-        caller = self.shadows.get(back) if back is not None else None
-        if kind == LIBRARY or (kind == STANDARD and caller is None):
-            return None
-        if frame in self.shadows:  # a generator that goes on
-            return self.shadows[frame].event
-        function = frames.function_of(frame)
-        self._know_self(frame, function, by_library=caller is None)
-        shadow = self.shadows[frame] = Shadow(self, frame, function)
-        self._enter(shadow, caller)
-        frame.f_trace = shadow.event  # Python 3.13 tells of opcodes only frames that have it when they ask
-        frame.f_trace_lines = False
-        frame.f_trace_opcodes = True
-        return shadow.event
+        try:
+            code = frame.f_code
+            if code.co_name in ("__del__", "<module>") or (self.aside and frame.f_back in self.aside):
+                self.aside.add(frame)
+                return None
+            if code.co_name == "__init__" and code.co_argcount:
+                self.made(frame.f_locals.get(code.co_varnames[0]))
+            kind = kind_of_code(code, frame.f_globals)
+            back = frame.f_back
+            while (
+                back is not None and back.f_code.co_filename == _STAND_INS
+            ):  # what stands for a function in C calls as it does
+                back = back.f_back
+            if kind != LIBRARY and back is not None and back.f_code.co_filename.startswith("<frozen importlib"):
+                self.aside.add(frame)  # a hook of imports
+                return None
+            caller = self.shadows.get(back) if back is not None else None
+            if kind == LIBRARY or (kind == STANDARD and caller is None):
+                return None
+            if frame in self.shadows:  # a generator that goes on
+                return self.shadows[frame].event
+            function = frames.function_of(frame)
+            self._know_self(frame, function, by_library=caller is None)
+            shadow = self.shadows[frame] = Shadow(self, frame, function)
+            self._enter(shadow, caller)
+            frame.f_trace = shadow.event  # Python 3.13 tells of opcodes only frames that have it when they ask
+            frame.f_trace_lines = False
+            frame.f_trace_opcodes = True
+            return shadow.event
+        except BaseException:
+            self.leave_all()
+            raise
 
     _call.of_users_only = True  # type: ignore[attr-defined]
 

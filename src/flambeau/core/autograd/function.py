@@ -136,21 +136,32 @@ class FunctionNode(Node):
                 for g, (shape, dtype) in zip(gradients, self.metas, strict=True)
             ]
         results = self.function._derivative()(self.ctx, *gradients)
-        results = list(results) if isinstance(results, (tuple, list)) else [results]
+        results = list(results) if isinstance(results, tuple) else [results]
         extra = results[len(self.edges) :]
         if len(results) < len(self.edges) or any(r is not None for r in extra):
             raise RuntimeError(
                 f"function {self.label} returned an incorrect number of gradients (expected {len(self.edges)}, got {len(results)})"
             )
+        self._refuse_misplaced(results)
         return [
             None if r is None or e is None else self._fitting(i, r)
             for i, (r, e) in enumerate(zip(results, self.edges, strict=False))
         ]
 
+    def _refuse_misplaced(self, results: list[Any]) -> None:
+        for i, (result, given) in enumerate(zip(results, self.inputs, strict=False)):
+            if result is None:
+                continue
+            if given is None:
+                raise RuntimeError(
+                    f"function {self.label} returned a gradient different than None at position {i + 1}, but the corresponding "
+                    "forward input was not a Variable"
+                )
+            if not isinstance(result, Tensor):
+                raise RuntimeError(f"expected Variable or None (got {type(result).__name__})")
+
     def _fitting(self, i: int, gradient: Any) -> Tensor:
         """A gradient in its input's shape (summed over what broadcasting repeated) and dtype."""
-        if not isinstance(gradient, Tensor):
-            raise RuntimeError(f"expected Variable or None (got {type(gradient).__name__})")
         shape, dtype, places = self.inputs[i]
         if gradient.shape != shape:
             lead = gradient.ndim - len(shape)

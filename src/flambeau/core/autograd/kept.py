@@ -24,7 +24,12 @@ def kept_by(node: Node, outputs: Any) -> list[int]:
     given = tuple(i for i, o in enumerate(outputs) if is_differentiable(o.dtype))
     cotangents = [jax.ShapeDtypeStruct(outputs[i].shape, outputs[i].dtype) for i in given]
     needed = node.program.derivative(node.wanted, given).uses((*saved, *cotangents))
-    return [i for i, x in enumerate(saved) if i in needed and isinstance(x, jax.Array)]
+    return [i for i, x in enumerate(saved) if i in needed and _is_array(x)]
+
+
+def _is_array(value: Any) -> bool:
+    """Whether it is the array of a tensor; in a compiled function Python's numbers, which nodes keep as they are, are weak ones."""
+    return isinstance(value, jax.Array) and not (value.weak_type and value.ndim == 0)
 
 
 def saved_of(node: Node) -> Any:
@@ -45,11 +50,7 @@ class Kept(Saved):
         self.forms = forms
         self.on_tensors: bool = isinstance(node, FunctionNode)
         self.shapes: list[Any | None] = [
-            None
-            if self.on_tensors and i in forms
-            else jax.ShapeDtypeStruct(x.shape, x.dtype)
-            if isinstance(x, jax.Array)
-            else x
+            None if self.on_tensors and i in forms else jax.ShapeDtypeStruct(x.shape, x.dtype) if _is_array(x) else x
             for i, x in enumerate(saved)
         ]
         # a second derivative goes on through what a Function has saved
